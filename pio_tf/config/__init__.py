@@ -1,0 +1,1 @@
+"""pio-tf.hcl -> a typed, validated Config, and the sizes that follow from instance types."""

@@ -1,0 +1,391 @@
+"""What pio-tf.hcl may say: one pydantic model a block. Field descriptions are the reference in docs/configuration.md.
+
+Paths on a *machine* are strings, absolute or beginning with ``~/`` (the SSH user's home). Paths on *this* computer
+are :class:`pathlib.Path`, and a relative one is meant from the directory of pio-tf.hcl.
+"""
+
+from __future__ import annotations
+
+import re
+from ipaddress import IPv4Network
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    StringConstraints,
+    model_validator,
+)
+
+MINIMUM_DRIVER_MEMORY_MIB = 16 * 1024
+"""The guide's minimum for a machine that runs the Spark driver of the Universal Recommender."""
+
+_DURATION = re.compile(r"(\d+)\s*(s|m|h)")
+_SECONDS = {"s": 1, "m": 60, "h": 3600}
+
+
+def _parse_duration(value: Any) -> Any:  # noqa: ANN401 - a validator takes what the user wrote
+    if isinstance(value, str):
+        match = _DURATION.fullmatch(value.strip())
+        if not match:
+            raise ValueError('must be a number with a unit, like "90s", "15m" or "2h"')
+        return int(match[1]) * _SECONDS[match[2]]
+    return value
+
+
+def _check_remote_path(value: str) -> str:
+    if not value.startswith(("/", "~/")):
+        raise ValueError('must be absolute, or start with "~/" for the home of ssh.user')
+    if "\n" in value or "\0" in value:
+        raise ValueError("must be one line")
+    return value.rstrip("/") or "/"
+
+
+def _check_memory(value: str) -> str:
+    if not re.fullmatch(r"[1-9]\d*[mg]", value):
+        raise ValueError('must be a whole number of MiB or GiB, like "20g" or "2048m"')
+    return value
+
+
+Duration = Annotated[int, BeforeValidator(_parse_duration), Field(gt=0)]
+"""Seconds; written as ``"90s"``, ``"15m"``, ``"2h"`` or a whole number of seconds."""
+RemotePath = Annotated[str, AfterValidator(_check_remote_path)]
+Memory = Annotated[str, AfterValidator(_check_memory)]
+"""A heap as Spark and the JVM write it: ``20g``, ``2048m``."""
+Port = Annotated[int, Field(ge=1, le=65535)]
+Host = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$", max_length=253)]
+InstanceType = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]*\.[a-z0-9-]+$")]
+
+
+class Block(BaseModel):
+    """A block of pio-tf.hcl: unknown names are refused, values do not change once read."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ClusterBlock(Block):
+    """The cluster itself."""
+
+    name: Annotated[str, StringConstraints(pattern=r"^[a-z]([a-z0-9-]{0,38}[a-z0-9])?$")] = Field(
+        description="Name of the cluster: lower-case letters, digits and hyphens, at most 40. It is the value of the "
+        "tag `pio-tf:cluster` on everything that is created."
+    )
+    tags: dict[str, str] = Field(default_factory=dict, description="More tags for everything that is created.")
+    start_timeout: Duration = Field(
+        default=900, description="How long `up` waits for machines, SSH and Spark before it gives up."
+    )
+    stop_timeout: Duration = Field(default=900, description="How long `down` waits for every machine to be stopped.")
+
+    @model_validator(mode="after")
+    def _leave_our_tags(self) -> ClusterBlock:
+        ours = sorted(key for key in self.tags if key.startswith(("pio-tf:", "aws:")) or key == "Name")
+        if ours:
+            raise ValueError(f"tags: {', '.join(ours)} is reserved; choose another key")
+        return self
+
+
+class AssumeRole(Block):
+    """A role to assume for every AWS call, Terraform's included."""
+
+    role_arn: Annotated[str, StringConstraints(pattern=r"^arn:aws[a-z-]*:iam::\d{12}:role/.+$")] = Field(
+        description="ARN of the role."
+    )
+    session_name: str = Field(default="pio-tf", description="Session name, as it shows in CloudTrail.")
+    external_id: str | None = Field(
+        default=None, description="External id, where the role's trust policy asks for one."
+    )
+
+
+class AwsBlock(Block):
+    """Where and as whom AWS is called. Credentials come from the usual places; none stand in this file."""
+
+    region: Annotated[str, StringConstraints(pattern=r"^[a-z]{2}(-[a-z]+)+-\d$")] = Field(description="AWS region.")
+    profile: str | None = Field(default=None, description="Profile of the AWS configuration files.")
+    credentials_file: Path | None = Field(
+        default=None, description="Credentials file to read instead of ~/.aws/credentials."
+    )
+    assume_role: AssumeRole | None = Field(default=None, description="Block: a role to assume.")
+    endpoint_url: Annotated[str, StringConstraints(pattern=r"^https?://[^/\s]+/?$")] | None = Field(
+        default=None, description="Address of another AWS API, such as the sandbox."
+    )
+
+
+class NetworkBlock(Block):
+    """An existing subnet, or a new network of our own. Give `vpc_id` and `subnet_id`, or `cidr`."""
+
+    vpc_id: Annotated[str, StringConstraints(pattern=r"^vpc-[0-9a-f]+$")] | None = Field(
+        default=None, description="Existing VPC."
+    )
+    subnet_id: Annotated[str, StringConstraints(pattern=r"^subnet-[0-9a-f]+$")] | None = Field(
+        default=None, description="Existing subnet of that VPC."
+    )
+    cidr: IPv4Network | None = Field(
+        default=None, description="Address range of a new VPC with one subnet, /16 to /28 (an AWS limit)."
+    )
+    availability_zone: str | None = Field(default=None, description="Zone of the new subnet.")
+    public_ips: bool = Field(
+        default=False,
+        description="Whether machines in the new subnet get a public IPv4 address while they run (needed to reach the "
+        "internet without a NAT gateway). It changes at every start; AWS charges for it by the hour.",
+    )
+    ssh_cidrs: list[IPv4Network] = Field(
+        default_factory=list, description="Address ranges that may open SSH connections. Empty: none."
+    )
+    first_host: int | None = Field(
+        default=None,
+        ge=4,
+        description="Host number in the subnet of the first machine (driver; then master, worker-1 …), for fixed "
+        "private addresses. AWS keeps the first four for itself. Default: 10 in a new network; in an existing subnet, "
+        "AWS chooses.",
+    )
+    driver_eip: bool = Field(default=False, description="Whether the driver gets an Elastic IP, which it keeps.")
+
+    @model_validator(mode="after")
+    def _one_kind_of_network(self) -> NetworkBlock:
+        existing = self.vpc_id is not None or self.subnet_id is not None
+        if existing and self.cidr is not None:
+            raise ValueError("give vpc_id and subnet_id for an existing network, or cidr for a new one, not both")
+        if not existing and self.cidr is None:
+            raise ValueError("give vpc_id and subnet_id of an existing network, or cidr for a new one")
+        if existing and (self.vpc_id is None or self.subnet_id is None):
+            raise ValueError("vpc_id and subnet_id go together")
+        if existing and (self.public_ips or self.availability_zone):
+            raise ValueError("public_ips and availability_zone are for a new network (cidr)")
+        if self.cidr is not None and not 16 <= self.cidr.prefixlen <= 28:
+            raise ValueError(f"cidr: {self.cidr} must be between /16 and /28, as AWS allows")
+        return self
+
+
+class AmiFilter(Block):
+    """Finds the newest image by its owner and name."""
+
+    owner: str = Field(default="099720109477", description="Account id (default: Canonical) or alias of the owner.")
+    name: str = Field(
+        default="ubuntu/images/hvm-ssd/ubuntu-jammy-22.04-amd64-server-*", description="Name, with * as a wildcard."
+    )
+
+
+class MachineBlock(Block):
+    """What driver and Spark machines have in common."""
+
+    instance_type: InstanceType = Field(default="r3.xlarge", description="EC2 instance type.")
+    root_volume_gib: int = Field(default=50, ge=8, le=16384, description="Size of the encrypted gp3 root disk, GiB.")
+    ami: Annotated[str, StringConstraints(pattern=r"^ami-[0-9a-f]+$")] | None = Field(
+        default=None, description="Image id. Only used when a machine is created."
+    )
+    ami_filter: AmiFilter | None = Field(default=None, description="Block: finds the image. Not together with `ami`.")
+
+    @model_validator(mode="after")
+    def _one_way_to_an_image(self) -> MachineBlock:
+        if self.ami is not None and self.ami_filter is not None:
+            raise ValueError("give ami or ami_filter, not both")
+        return self
+
+
+class DriverBlock(MachineBlock):
+    """The machine that runs `pio train`, and no service."""
+
+    memory: Memory | None = Field(
+        default=None, description='Heap of the Spark driver, like "20g". Default: from the instance type.'
+    )
+    allow_small_memory: bool = Field(
+        default=False, description="Whether a driver with less than 16 GiB of memory is accepted."
+    )
+
+
+class SparkBlock(MachineBlock):
+    """The Spark standalone cluster: one master and its workers."""
+
+    workers: int = Field(default=2, ge=1, le=500, description="Number of workers.")
+    master_instance_type: InstanceType | None = Field(
+        default=None, description="Instance type of the master, which needs little. Default: `instance_type`."
+    )
+    home: RemotePath = Field(default="/usr/local/spark", description="SPARK_HOME on every machine.")
+    version: Annotated[str, StringConstraints(pattern=r"^\d+\.\d+\.\d+$")] = Field(
+        default="2.4.8", description="Spark version that a new machine installs, unless `home` is there already."
+    )
+    download_url: Annotated[str, StringConstraints(pattern=r"^(https?|s3)://\S+$")] | None = Field(
+        default=None,
+        description="Where a new machine fetches Spark from (a .tgz). Default: the Apache archive.",
+    )
+    download_sha512: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{128}$")] | None = Field(
+        default=None, description="SHA-512 of that file. Checked when given."
+    )
+    master_port: Port = Field(default=7077, description="Port of the master.")
+    master_ui_port: Port = Field(default=8080, description="Port of the master's web page and JSON status.")
+    executor_memory: Memory | None = Field(
+        default=None, description='Heap of an executor, like "20g". Default: from the instance type.'
+    )
+    executor_cores: int | None = Field(
+        default=None, ge=1, description="Cores of an executor. Default: from the instance type."
+    )
+    conf: dict[str, str] = Field(default_factory=dict, description="More settings for spark-defaults.conf.")
+
+
+class SshBlock(Block):
+    """How machines are reached."""
+
+    user: Annotated[str, StringConstraints(pattern=r"^[a-z_][a-z0-9_.-]*$")] = Field(
+        default="ubuntu", description="User on the machines."
+    )
+    key: Path = Field(description="Private key file. Its public half (the same name with .pub) is installed by AWS.")
+    key_pair: str | None = Field(
+        default=None, description="Name of an existing EC2 key pair. Default: a new one is made from the public key."
+    )
+    port: Port = Field(default=22, description="SSH port.")
+    bastion: Annotated[str, StringConstraints(pattern=r"^([^@\s]+@)?[A-Za-z0-9._-]+(:\d+)?$")] | None = Field(
+        default=None, description="Jump host, as user@host:port."
+    )
+    address: Literal["auto", "private", "public"] = Field(
+        default="auto",
+        description="Which address of the driver to connect to. auto: its public one if it has one and there is no "
+        "bastion, else the private one. The other machines are reached through the driver.",
+    )
+
+
+class PioBlock(Block):
+    """PredictionIO on the driver."""
+
+    home: RemotePath = Field(default="/usr/local/pio", description="PIO_HOME on the driver.")
+    engine_dir: RemotePath = Field(
+        description="Engine directory on the driver. PIO derives the engine's version from its path, so it must be the "
+        "same path as on the prediction server."
+    )
+    version: Literal["0.12.1", "0.13.0", "0.14.0"] = Field(default="0.14.0", description="PredictionIO version.")
+    fs_basedir: RemotePath = Field(default="~/.pio_store", description="PIO_FS_BASEDIR on the driver.")
+
+
+class ElasticsearchBlock(Block):
+    """The Elasticsearch that exists already: metadata, and the model of the Universal Recommender."""
+
+    hosts: list[Host] = Field(min_length=1, description="Host names or addresses of its nodes.")
+    port: Port = Field(default=9200, description="REST port (PIO 0.12 and later speak REST).")
+    scheme: Literal["http", "https"] = Field(default="http", description="http or https.")
+    cluster_name: str = Field(default="elasticsearch", description="cluster.name of Elasticsearch.")
+    home: RemotePath = Field(default="/usr/local/elasticsearch", description="Elasticsearch's directory on the driver.")
+
+
+class HbaseBlock(Block):
+    """The HBase that exists already: the events."""
+
+    hosts: list[Host] = Field(min_length=1, description="HBase masters, for pio-env.sh.")
+    zookeeper_quorum: list[Host] = Field(
+        default_factory=list, description="ZooKeeper hosts. Default: `hosts`. hbase-site.xml carries it."
+    )
+    zookeeper_port: Port = Field(default=2181, description="Client port of ZooKeeper.")
+    home: RemotePath = Field(default="/usr/local/hbase", description="HBase's directory on the driver.")
+
+
+class HdfsBlock(Block):
+    """The HDFS that exists already: model data."""
+
+    namenode: Host = Field(description="Host of the name node.")
+    port: Port = Field(default=9000, description="Port of the name node.")
+    models_path: Annotated[str, StringConstraints(pattern=r"^/[^\s]*$")] = Field(
+        default="/models", description="Directory in HDFS for models."
+    )
+    hadoop_home: RemotePath = Field(default="/usr/local/hadoop", description="Hadoop's directory on the driver.")
+
+
+class TrainBlock(Block):
+    """What `pio-tf train` does."""
+
+    pio_arguments: list[str] = Field(default_factory=list, description="Arguments of `pio train` before the `--`.")
+    spark_arguments: list[str] = Field(default_factory=list, description="spark-submit arguments after the `--`.")
+    keep_up: bool = Field(default=False, description="Whether machines go on running after a training.")
+
+
+class Backend(Block):
+    """Where Terraform keeps its state: `backend "s3" { … }`, with the arguments of that backend."""
+
+    type: Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9]*$")]
+    arguments: dict[str, str | int | bool] = Field(default_factory=dict)
+
+
+class TerraformBlock(Block):
+    """Terraform itself."""
+
+    binary: str | None = Field(
+        default=None, description="Terraform or OpenTofu binary. Default: from PATH, else the one of the extra."
+    )
+    directory: Path | None = Field(
+        default=None, description="Where the stack is written. Default: .pio-tf/<cluster>/stack beside this file."
+    )
+    cli_config_file: Path | None = Field(
+        default=None, description="Terraform CLI configuration file (provider mirrors, credentials)."
+    )
+    parallelism: int | None = Field(
+        default=None, ge=1, description="Resources at once. Default: follows the number of machines."
+    )
+    backend: Backend | None = Field(default=None, description="Block with a label: where the state is kept.")
+
+
+class Config(Block):
+    """A whole pio-tf.hcl."""
+
+    cluster: ClusterBlock = Field(description="Block: the cluster.")
+    aws: AwsBlock = Field(description="Block: AWS.")
+    network: NetworkBlock = Field(description="Block: the network.")
+    driver: DriverBlock = Field(default_factory=DriverBlock, description="Block: the driver.")
+    spark: SparkBlock = Field(default_factory=SparkBlock, description="Block: the Spark cluster.")
+    ssh: SshBlock = Field(description="Block: SSH.")
+    pio: PioBlock = Field(description="Block: PredictionIO.")
+    elasticsearch: ElasticsearchBlock = Field(description="Block: Elasticsearch.")
+    hbase: HbaseBlock = Field(description="Block: HBase.")
+    hdfs: HdfsBlock = Field(description="Block: HDFS.")
+    train: TrainBlock = Field(default_factory=TrainBlock, description="Block: training.")
+    terraform: TerraformBlock = Field(default_factory=TerraformBlock, description="Block: Terraform.")
+
+    _path: Path = PrivateAttr(default=Path("pio-tf.hcl"))
+    _lines: dict[str, int] = PrivateAttr(default_factory=dict)
+
+    @property
+    def path(self) -> Path:
+        """The file that this was read from."""
+        return self._path
+
+    @property
+    def work_dir(self) -> Path:
+        """Where pio-tf keeps this cluster's files: ``.pio-tf/<cluster>`` beside pio-tf.hcl."""
+        return self._path.parent / ".pio-tf" / self.cluster.name
+
+    @property
+    def stack_dir(self) -> Path:
+        """Where the stack is written."""
+        return self.terraform.directory or self.work_dir / "stack"
+
+    def where(self, dotted: str) -> str:
+        """``pio-tf.hcl:12`` for ``network.subnet_id``; the block's line, else the file, where the value has no line."""
+        while dotted:
+            if dotted in self._lines:
+                return f"{self._path.name}:{self._lines[dotted]}"
+            dotted = dotted.rpartition(".")[0]
+        return self._path.name
+
+    @property
+    def machine_names(self) -> tuple[str, ...]:
+        """``driver``, ``master``, ``worker-1`` … in the order of their host numbers."""
+        return ("driver", "master", *(f"worker-{n}" for n in range(1, self.spark.workers + 1)))
+
+    @property
+    def first_host(self) -> int | None:
+        """Host number of the driver in the subnet, or None where AWS chooses the addresses."""
+        if self.network.first_host is None and self.network.cidr is not None:
+            return 10
+        return self.network.first_host
+
+    @model_validator(mode="after")
+    def _addresses_fit(self) -> Config:
+        cidr, first = self.network.cidr, self.first_host
+        if cidr is not None and first is not None:
+            needed = first + len(self.machine_names) + 1  # AWS keeps the last address
+            if needed > cidr.num_addresses:
+                raise ValueError(
+                    f"network.cidr: {cidr} has no room for {len(self.machine_names)} machines from host {first}"
+                )
+        return self

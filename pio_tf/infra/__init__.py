@@ -1,0 +1,1 @@
+"""Config -> a Terraform stack; Terraform itself: plan, guard, apply, outputs."""

@@ -1,0 +1,85 @@
+"""Terraform's outputs, typed. Only what never changes stands in them: no power state, no passing public address,
+so that a plan after a stop has no output changes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
+
+from pio_tf.errors import TerraformError
+
+Role: TypeAlias = Literal["driver", "master", "worker"]
+
+
+@dataclass(frozen=True)
+class MachineOutput:
+    """One machine as Terraform made it."""
+
+    name: str
+    role: Role
+    instance_id: str
+    private_ip: str
+    eip: str | None = None
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """The stack's outputs: ``terraform output -json`` of a stack that has been applied."""
+
+    cluster: str
+    region: str
+    machines: tuple[MachineOutput, ...]
+
+    @property
+    def driver(self) -> MachineOutput:
+        """The driver."""
+        return next(machine for machine in self.machines if machine.role == "driver")
+
+    @property
+    def master(self) -> MachineOutput:
+        """The Spark master."""
+        return next(machine for machine in self.machines if machine.role == "master")
+
+    @property
+    def workers(self) -> tuple[MachineOutput, ...]:
+        """The Spark workers, by number."""
+        return tuple(machine for machine in self.machines if machine.role == "worker")
+
+    @classmethod
+    def from_terraform(cls, raw: Mapping[str, Any]) -> Outputs | None:
+        """From the object of ``terraform output -json``; None for a stack without machines yet.
+
+        Raises:
+            TerraformError: the outputs are not those of a pio-tf stack, or a half-created one.
+        """
+        if not raw:
+            return None
+        try:
+            machines = tuple(
+                MachineOutput(
+                    name=name,
+                    role=item["role"],
+                    instance_id=item["id"],
+                    private_ip=item["private_ip"],
+                    eip=item.get("eip") or None,
+                )
+                for name, item in sorted(raw["machines"]["value"].items(), key=_machine_order)
+            )
+            if {"driver", "master"} - {machine.role for machine in machines}:
+                return None
+            return cls(cluster=raw["cluster"]["value"], region=raw["region"]["value"], machines=machines)
+        except (KeyError, TypeError, AttributeError) as error:
+            raise TerraformError(
+                "the stack's outputs are not the ones that pio-tf writes",
+                cause=f"missing or malformed: {error}",
+                next_step="run `pio-tf generate` and `pio-tf apply`, or check which state the stack directory uses",
+            ) from error
+
+
+def _machine_order(item: tuple[str, object]) -> tuple[int, int]:
+    """Sorts driver, master, worker-1, worker-2 … worker-10."""
+    name = item[0]
+    if name in ("driver", "master"):
+        return (("driver", "master").index(name), 0)
+    return (2, int(name.rpartition("-")[2]))

@@ -1,0 +1,33 @@
+"""A machine as EC2 sees it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal, TypeAlias
+
+from pio_tf.infra.outputs import Role
+
+PowerState: TypeAlias = Literal["pending", "running", "stopping", "stopped", "shutting-down", "terminated"]
+
+CLUSTER_TAG = "pio-tf:cluster"
+"""Tag on everything of a cluster; its value is the cluster's name. What does not carry it is not touched."""
+ROLE_TAG = "pio-tf:role"
+MACHINE_TAG = "pio-tf:machine"
+
+
+@dataclass(frozen=True)
+class Machine:
+    """One EC2 instance of the cluster."""
+
+    name: str
+    role: Role
+    instance_id: str
+    instance_type: str
+    state: PowerState
+    private_ip: str
+    public_ip: str | None
+    since: datetime | None
+    """When it was last started, or stopped (UTC): launch time, or the time in EC2's state transition reason."""
+    in_outputs: bool = True
+    """False for a machine that carries the cluster's tags but is not in Terraform's outputs (a half-created stack)."""

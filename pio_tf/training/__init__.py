@@ -1,0 +1,1 @@
+"""The run: start, train, follow, stop."""
