@@ -3,11 +3,13 @@ so that a plan after a stop has no output changes."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from pio_tf.errors import TerraformError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 Role: TypeAlias = Literal["driver", "master", "worker"]
 
