@@ -17,6 +17,7 @@ from urllib.parse import parse_qs
 from moto.core.base_backend import BackendDict
 from moto.core.model_instances import reset_model_data
 from moto.ec2.models import ec2_backends
+from moto.ec2.models.instance_types import INSTANCE_TYPES
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
 from werkzeug.serving import BaseWSGIServer, make_server
 
@@ -63,7 +64,8 @@ class LocalAws:
     Args:
         port: port to listen on; 0: a free one.
         transition_seconds: how long an instance is pending, stopping and shutting-down.
-        on_change: called, in another thread, whenever an instance began to change its state.
+        on_change: called, in another thread and while requests wait, when an instance begins to change its state. It
+            must be quick, and not call :meth:`instances`.
     """
 
     def __init__(
@@ -143,7 +145,7 @@ class LocalAws:
         """Every instance of every region that was not forgotten, terminated ones included, in order of creation."""
         with self._ec2:
             return [
-                _local_instance(instance, region=region, key_pairs=backend.key_pairs)
+                _local_instance(instance, region=region)
                 for regions in list(ec2_backends.values())
                 for region, backend in list(regions.items())
                 for reservation in list(backend.reservations.values())
@@ -180,9 +182,8 @@ def _call(environ: dict[str, Any]) -> tuple[str, str]:
     return service, f"{environ['REQUEST_METHOD']} {environ['PATH_INFO']}"
 
 
-def _local_instance(instance: Any, *, region: str, key_pairs: dict[str, Any]) -> LocalInstance:  # noqa: ANN401
-    (kind,) = instance.ec2_backend.describe_instance_types([instance.instance_type])
-    pair = key_pairs.get(instance.key_name)
+def _local_instance(instance: Any, *, region: str) -> LocalInstance:  # noqa: ANN401
+    kind = INSTANCE_TYPES[instance.instance_type]
     return LocalInstance(
         instance_id=instance.id,
         state=instance.state,
@@ -191,6 +192,6 @@ def _local_instance(instance: Any, *, region: str, key_pairs: dict[str, Any]) ->
         instance_type=instance.instance_type,
         memory_mib=kind["MemoryInfo"]["SizeInMiB"],
         vcpus=kind["VCpuInfo"]["DefaultVCpus"],
-        tags={tag["key"]: tag["value"] for tag in instance.get_tags()},
-        public_key=pair.public_key.strip() if pair else None,
+        tags=dict(instance.ec2_backend.tags[instance.id]),
+        public_key=instance.installed_key,
     )

