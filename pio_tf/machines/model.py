@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
-from pio_tf.infra.outputs import Role
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from pio_tf.infra.outputs import Role
 
 PowerState: TypeAlias = Literal["pending", "running", "stopping", "stopped", "shutting-down", "terminated"]
 

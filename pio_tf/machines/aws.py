@@ -1,0 +1,146 @@
+"""AWS, as pio-tf.hcl says it: one session, its clients, and :func:`aws_errors` around every call."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any, Literal, overload
+
+from botocore.config import Config as ClientConfig
+from botocore.credentials import (
+    AssumeRoleCredentialFetcher,
+    CredentialProvider,
+    CredentialResolver,
+    DeferredRefreshableCredentials,
+)
+from botocore.exceptions import EndpointConnectionError, NoCredentialsError
+from botocore.session import Session
+
+from pio_tf import __version__
+from pio_tf.errors import AwsError
+from pio_tf.machines.failures import aws_errors, explain
+
+if TYPE_CHECKING:
+    from botocore.client import BaseClient
+    from mypy_boto3_ec2 import EC2Client
+
+    from pio_tf.config.schema import AssumeRole, AwsBlock, Config
+
+__all__ = ["Aws", "aws_errors", "explain"]
+
+CONNECT_TIMEOUT = 10
+"""Seconds."""
+READ_TIMEOUT = 60
+"""Seconds; describing hundreds of instances takes AWS some."""
+ATTEMPTS = 4
+"""Of one call, the first included. botocore's standard mode waits a random part of 1, 2, 4 s between them."""
+
+
+class Aws:
+    """The account and region of a cluster.
+
+    Uses botocore without boto3's resources: only ``ec2`` is built, in some 0.3 s, most of it reading EC2's API model.
+
+    Args:
+        config: its ``aws`` block names region, profile, credentials file, role and endpoint. What it leaves out
+            comes from the usual places (environment, ~/.aws, the machine's role), a profile's own role included.
+    """
+
+    def __init__(self, config: Config) -> None:
+        self._aws = config.aws
+        self._clients: dict[str, Any] = {}
+        self._session: Session | None = None
+
+    @property
+    def region(self) -> str:
+        """The region of the cluster."""
+        return self._aws.region
+
+    @overload
+    def client(self, service: Literal["ec2"]) -> EC2Client: ...
+
+    @overload
+    def client(self, service: str) -> BaseClient: ...
+
+    def client(self, service: str) -> BaseClient | EC2Client:
+        """A botocore client, made once.
+
+        Raises:
+            AwsError: the profile, the AWS files or the credentials file are missing or broken.
+        """
+        if service not in self._clients:
+            with aws_errors():
+                self._session = self._session or _open_session(self._aws)
+                self._clients[service] = _create_client(self._session, self._aws, service)
+        return self._clients[service]  # type: ignore[no-any-return]
+
+
+def _open_session(aws: AwsBlock) -> Session:
+    session = _base_session(aws)
+    if aws.assume_role is None:
+        return session
+    provider = _RoleProvider(aws.assume_role, source=session, create_client=partial(_create_client, session, aws))
+    session = _base_session(aws)
+    session.register_component("credential_provider", CredentialResolver([provider]))
+    return session
+
+
+def _base_session(aws: AwsBlock) -> Session:
+    session = Session(profile=aws.profile)
+    session.set_config_variable("region", aws.region)
+    if aws.credentials_file is not None:
+        path = aws.credentials_file.expanduser()
+        if not path.is_file():  # botocore would pass over it in silence, and use other credentials
+            raise AwsError(
+                f"{path} does not exist",
+                cause="aws.credentials_file names it",
+                next_step="create the file, or correct or remove `aws.credentials_file` in pio-tf.hcl",
+                details={"path": str(path)},
+            )
+        session.set_config_variable("credentials_file", str(path))
+    return session
+
+
+def _create_client(session: Session, aws: AwsBlock, service: str, **credentials: Any) -> Any:  # noqa: ANN401
+    client = session.create_client(
+        service,
+        endpoint_url=aws.endpoint_url,
+        config=ClientConfig(
+            connect_timeout=CONNECT_TIMEOUT,
+            read_timeout=READ_TIMEOUT,
+            retries={"mode": "standard", "total_max_attempts": ATTEMPTS},
+            user_agent_extra=f"pio-tf/{__version__}",
+        ),
+        **credentials,
+    )
+    if aws.endpoint_url is not None:
+        client.meta.events.register_first("needs-retry", _refused_is_an_answer)
+    return client
+
+
+def _refused_is_an_answer(caught_exception: Exception | None = None, **_event: object) -> None:
+    """A configured endpoint where nothing listens won't begin to within seconds: say so at once, without retries."""
+    if isinstance(caught_exception, EndpointConnectionError) and "refused" in str(caught_exception.kwargs.get("error")):
+        raise caught_exception
+
+
+class _RoleProvider(CredentialProvider):
+    """Credentials of ``aws.assume_role``, fetched on first use and again before they expire."""
+
+    METHOD = "assume-role"
+    CANONICAL_NAME = None
+
+    def __init__(self, role: AssumeRole, *, source: Session, create_client: Any) -> None:  # noqa: ANN401
+        super().__init__()
+        self._role = role
+        self._source = source
+        self._create_client = create_client
+
+    def load(self) -> DeferredRefreshableCredentials:
+        source = self._source.get_credentials()
+        if source is None:
+            raise NoCredentialsError
+        extra = {"RoleSessionName": self._role.session_name}
+        if self._role.external_id is not None:
+            extra["ExternalId"] = self._role.external_id
+        fetcher = AssumeRoleCredentialFetcher(self._create_client, source, self._role.role_arn, extra_args=extra)
+        return DeferredRefreshableCredentials(fetcher.fetch_credentials, self.METHOD)
