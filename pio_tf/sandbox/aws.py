@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import re
+import time
 from collections import Counter
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -66,13 +67,20 @@ class LocalAws:
         transition_seconds: how long an instance is pending, stopping and shutting-down.
         on_change: called, in another thread and while requests wait, when an instance begins to change its state. It
             must be quick, and not call :meth:`instances`.
+        clock: seconds, monotonic, that transitions are counted with.
     """
 
     def __init__(
-        self, *, port: int = 0, transition_seconds: float = 0.5, on_change: Callable[[], None] | None = None
+        self,
+        *,
+        port: int = 0,
+        transition_seconds: float = 0.5,
+        on_change: Callable[[], None] | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._port = port
         self._transition_seconds = transition_seconds
+        self._clock = clock
         self._on_change = on_change or (lambda: None)
         self._stack = ExitStack()
         self._server: BaseWSGIServer | None = None
@@ -117,7 +125,9 @@ class LocalAws:
             stack.callback(server.server_close)
             _forget_everything()
             stack.callback(_forget_everything)
-            stack.enter_context(corrected(transition_seconds=self._transition_seconds, on_change=self._on_change))
+            stack.enter_context(
+                corrected(transition_seconds=self._transition_seconds, clock=self._clock, on_change=self._on_change)
+            )
             self.calls.clear()
             self._dispatch = DomainDispatcherApplication(create_backend_app)
             thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True, name="local-aws")

@@ -52,15 +52,16 @@ _JAMMY = {
 class PassingState(instances.InstanceState):  # type: ignore[misc]
     """A state that gives way to the next one when its time is over; computed when read, so it needs no timer."""
 
-    def __init__(self, passing: str, *, then: str, seconds: float) -> None:
+    def __init__(self, passing: str, *, then: str, seconds: float, clock: Callable[[], float]) -> None:
         self._passing = passing
         self._then = then
-        self._until = time.monotonic() + seconds
+        self._clock = clock
+        self._until = clock() + seconds
 
     @property
     def name(self) -> str:
         """Name of the state now."""
-        return self._passing if time.monotonic() < self._until else self._then
+        return self._passing if self._clock() < self._until else self._then
 
     @property
     def code(self) -> int:
@@ -78,10 +79,23 @@ def incorrect_state(message: str) -> EC2ClientError:
     return EC2ClientError("IncorrectInstanceState", message)
 
 
+def _check_address(wanted: str, subnet: Any) -> None:  # noqa: ANN401 - moto's Subnet
+    if ip_address(wanted) not in subnet.cidr:
+        raise EC2ClientError(
+            "InvalidParameterValue", f"Address {wanted} does not fall within the subnet's address range"
+        )
+    first = subnet.cidr.network_address
+    if ip_address(wanted) in (first, first + 1, first + 2, first + 3, subnet.cidr.broadcast_address):
+        raise EC2ClientError("InvalidParameterValue", f"Address {wanted} is in subnet's reserved address range")
+    if wanted in subnet._subnet_ips:  # noqa: SLF001 - moto has no accessor
+        raise EC2ClientError("InvalidIPAddress.InUse", f"Address {wanted} is in use.")
+
+
 class Instance(instances.Instance):  # type: ignore[misc]
     """An instance whose power changes take a moment, and whose interface shows what AWS shows."""
 
     transition_seconds: ClassVar[float] = 0.5
+    clock: ClassVar[Callable[[], float]] = staticmethod(time.monotonic)
     on_change: ClassVar[Callable[[], None]] = staticmethod(lambda: None)
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - moto's own signature
@@ -90,28 +104,20 @@ class Instance(instances.Instance):  # type: ignore[misc]
         pair = self.ec2_backend.key_pairs.get(self.key_name)
         self.installed_key: str | None = pair.public_key.strip() if pair else None
         """Public key that was put into the machine at launch; it stays when the key pair is deleted, as on AWS."""
-        self._never_ran_until = time.monotonic() + self.transition_seconds
+        self._never_ran_until = type(self).clock() + self.transition_seconds
         self._pass("pending", then="running")
 
     def _pass(self, passing: str, *, then: str) -> None:
-        self._state = PassingState(passing, then=then, seconds=self.transition_seconds)
+        self._state = PassingState(passing, then=then, seconds=self.transition_seconds, clock=type(self).clock)
         type(self).on_change()
 
-    def prep_nics(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - moto's own signature
-        # AWS has errors of its own for a wrong private address; moto answers HTTP 500, which SDKs try again and again.
-        wanted = kwargs.get("private_ip")
+    def prep_nics(self, nic_spec: list[dict[str, Any]], **kwargs: Any) -> None:  # noqa: ANN401 - moto's own signature
+        """Refuses a private address that AWS would refuse: moto answers HTTP 500, which SDKs try again and again."""
+        primary = next((nic for nic in nic_spec if int(nic.get("DeviceIndex", 0)) == 0), {})
+        wanted = kwargs.get("private_ip") or self._get_private_ip_from_nic(primary)
         if wanted and self.subnet_id:
-            subnet = self.ec2_backend.get_subnet(self.subnet_id)
-            first = subnet.cidr.network_address
-            if ip_address(wanted) not in subnet.cidr:
-                raise EC2ClientError(
-                    "InvalidParameterValue", f"Address {wanted} does not fall within the subnet's address range"
-                )
-            if ip_address(wanted) in (first, first + 1, first + 2, first + 3, subnet.cidr.broadcast_address):
-                raise EC2ClientError("InvalidParameterValue", f"Address {wanted} is in subnet's reserved address range")
-            if wanted in subnet._subnet_ips:  # noqa: SLF001 - moto has no accessor
-                raise EC2ClientError("InvalidIPAddress.InUse", f"Address {wanted} is in use.")
-        super().prep_nics(*args, **kwargs)
+            _check_address(wanted, self.ec2_backend.get_subnet(self.subnet_id))
+        super().prep_nics(nic_spec, **kwargs)
 
     @property
     def security_groups(self) -> list[Any]:
@@ -180,7 +186,7 @@ class Instance(instances.Instance):  # type: ignore[misc]
     @property
     def never_ran(self) -> bool:
         """Whether it is in its very first ``pending``."""
-        return time.monotonic() < self._never_ran_until
+        return type(self).clock() < self._never_ran_until
 
 
 class NetworkInterface(elastic_network_interfaces.NetworkInterface):  # type: ignore[misc]
@@ -267,17 +273,21 @@ def _changes(response: str, call: str) -> Callable[[Any], ActionResult]:
 
 
 @contextmanager
-def corrected(*, transition_seconds: float, on_change: Callable[[], None]) -> Iterator[None]:
+def corrected(
+    *, transition_seconds: float, clock: Callable[[], float], on_change: Callable[[], None]
+) -> Iterator[None]:
     """moto as corrected, until the block ends.
 
     Args:
         transition_seconds: how long an instance is pending, stopping and shutting-down.
+        clock: seconds, monotonic, that these are counted with.
         on_change: called, in the thread of the request, when an instance begins to change its state. Must be quick.
     """
     backend = instances.InstanceBackend
     with ExitStack() as stack:
         for owner, name, value in (
             (Instance, "transition_seconds", transition_seconds),
+            (Instance, "clock", staticmethod(clock)),
             (Instance, "on_change", staticmethod(on_change)),
             (amis, "AMIS", [*amis.AMIS, dict(_JAMMY)]),
             (instances, "Instance", Instance),

@@ -84,13 +84,18 @@ def _wake(loop: asyncio.AbstractEventLoop, event: asyncio.Event) -> None:
 def _lock(lock: TextIO, layout: Layout) -> None:
     """Hold the lock until this process ends. Somebody who asks for the status has it for a moment: try a while."""
     for _ in range(100):
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            time.sleep(0.02)
-        else:
+        if _try_lock(lock):
             return
+        time.sleep(0.02)
     raise SandboxError(f"another sandbox runs in {layout.directory}")
+
+
+def _try_lock(lock: TextIO) -> bool:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def load_machine(name: str) -> MachineFactory:

@@ -39,13 +39,13 @@ network {
 
 driver {
   # On AWS the driver should be an r5.xlarge or larger; here nothing but a small sample is trained on.
-  instance_type      = "t3.small"
+  instance_type      = "t3.medium"
   allow_small_memory = true
 }
 
 spark {
   workers       = 2
-  instance_type = "t3.small"
+  instance_type = "t3.medium"
 
   # Spark comes with the sandbox; `home` is the one place in this file where it is, on every machine.
   home = "~/spark"
