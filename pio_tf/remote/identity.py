@@ -1,0 +1,72 @@
+"""Who we log in as: the key of ``ssh.key``, from its file or from an agent that holds it."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import asyncssh
+
+from pio_tf.errors import ConfigError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from pio_tf.config.schema import Config
+
+
+@dataclass(frozen=True)
+class Identity:
+    """The user and key of every login to a machine; ``options`` are asyncssh's."""
+
+    user: str
+    key_file: Path
+    options: dict[str, Any] = field(default_factory=dict, repr=False)
+
+
+def load_identity(config: Config) -> Identity:
+    """Read the private key, once for all machines.
+
+    An agent is asked only for a key that is encrypted, and only for that key: one that offers all it has uses up
+    sshd's six attempts (MaxAuthTries) before ours has its turn.
+
+    Raises:
+        ConfigError: the file is not there, is not a private key, or is encrypted and no agent has it.
+    """
+    where = config.where("ssh.key")
+    path = config.path.parent / config.ssh.key.expanduser()
+    try:
+        key = asyncssh.read_private_key(path)
+    except FileNotFoundError as error:
+        raise ConfigError(
+            f"{where}: ssh.key: there is no file {path}",
+            next_step=f"make a key with `ssh-keygen -t ed25519 -f {path}`, or name the one whose public half the "
+            "machines have",
+        ) from error
+    except asyncssh.KeyImportError as error:
+        if "passphrase" in str(error).lower():
+            return Identity(user=config.ssh.user, key_file=path, options=_from_agent(where, path))
+        raise ConfigError(
+            f"{where}: ssh.key: {path} is not a private key that SSH can use",
+            cause=str(error),
+            next_step="name the private key (not the .pub file); AWS's .pem files are fine",
+        ) from error
+    except OSError as error:
+        raise ConfigError(
+            f"{where}: ssh.key: cannot read {path}",
+            cause=error.strerror or str(error),
+            next_step=f"check its owner and mode: `chmod 600 {path}`",
+        ) from error
+    return Identity(user=config.ssh.user, key_file=path, options={"client_keys": [key], "agent_path": None})
+
+
+def _from_agent(where: str, path: Path) -> dict[str, Any]:
+    public = path.with_name(path.name + ".pub")
+    if not os.environ.get("SSH_AUTH_SOCK") or not public.is_file():
+        raise ConfigError(
+            f"{where}: ssh.key: {path} has a passphrase, and no SSH agent holds it",
+            cause="SSH_AUTH_SOCK is not set" if public.is_file() else f"there is no {public} to ask an agent for",
+            next_step=f'run `eval "$(ssh-agent)"; ssh-add {path}` first; pio-tf never asks for a passphrase',
+        )
+    return {"client_keys": [], "agent_identities": [str(public)]}

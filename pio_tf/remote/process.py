@@ -1,0 +1,134 @@
+"""One command on a connection: its output, its end, and its cancellation."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import shlex
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import asyncssh
+
+from pio_tf.remote.explain import connection_lost
+from pio_tf.remote.lines import LineSplitter
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+READ_BYTES = 64 * 1024
+ENDS_WITHIN = 5.0
+"""Seconds that a cancelled command has between SIGTERM and SIGKILL."""
+
+
+@dataclass(frozen=True)
+class Completed:
+    """A command's end. ``exit_status`` is the shell's: 128 + N for a process that signal N ended."""
+
+    exit_status: int
+    stdout: str
+    stderr: str
+
+
+def in_bash(command: str, *, login: bool = False) -> str:
+    """The command under bash, whatever shell the user has. ``login``: with the profile (JAVA_HOME, PATH) loaded."""
+    return f"exec bash {'-lc' if login else '-c'} {shlex.quote(command)}"
+
+
+async def run(connection: asyncssh.SSHClientConnection, machine: str, command: str, *, content: bytes) -> Completed:
+    """Run to the end; ``content`` is its standard input. For commands that say little.
+
+    Raises:
+        RemoteError: the connection was lost.
+    """
+    process = await _start(connection, machine, in_bash(command), merge_output=False)
+    try:
+        stdout, stderr = await process.communicate(content)
+        status = _exit_status(process)
+    except (OSError, asyncssh.Error) as error:
+        raise connection_lost(machine, "running a command", error) from error
+    except BaseException:
+        await _end(process)
+        raise
+    if status is None:
+        raise connection_lost(machine, "running a command", None)
+    return Completed(status, _text(stdout), _text(stderr))
+
+
+async def stream(
+    connection: asyncssh.SSHClientConnection,
+    machine: str,
+    command: str,
+    on_line: Callable[[str], None],
+    *,
+    login: bool = False,
+) -> int:
+    """Run to the end, handing each line of its output (stderr within stdout, as on a terminal) to ``on_line``.
+
+    Memory stays bounded, whatever it writes: SSH's window holds the command up while ``on_line`` works. When the
+    caller is cancelled, or ``on_line`` raises, the command is ended first.
+
+    Returns:
+        Its exit status, as :class:`Completed` has it.
+
+    Raises:
+        RemoteError: the connection was lost; the lines until then have been handed out.
+    """
+    process = await _start(connection, machine, in_bash(command, login=login), merge_output=True)
+    process.stdin.write_eof()
+    splitter = LineSplitter()
+    doing = "a command was running"
+    lost: BaseException | None = None
+    try:
+        while data := await _read(process):
+            for line in splitter.feed(data):
+                on_line(line)
+        await process.wait_closed()
+    except (OSError, asyncssh.Error) as error:
+        lost = error
+    except BaseException:
+        await _end(process)
+        raise
+    for line in splitter.end():
+        on_line(line)
+    status = _exit_status(process)
+    if lost or status is None:
+        raise connection_lost(machine, doing, lost) from lost
+    return status
+
+
+async def _start(
+    connection: asyncssh.SSHClientConnection, machine: str, command: str, *, merge_output: bool
+) -> asyncssh.SSHClientProcess[bytes]:
+    try:
+        process: asyncssh.SSHClientProcess[bytes] = await connection.create_process(
+            command, encoding=None, stderr=asyncssh.STDOUT if merge_output else asyncssh.PIPE
+        )
+    except (OSError, asyncssh.Error) as error:
+        raise connection_lost(machine, "starting a command", error) from error
+    return process
+
+
+async def _read(process: asyncssh.SSHClientProcess[bytes]) -> bytes:
+    return await process.stdout.read(READ_BYTES)
+
+
+async def _end(process: asyncssh.SSHClientProcess[bytes]) -> None:
+    """End a command that nobody waits for any more: SIGTERM, SIGKILL, and then its channel, whatever happens."""
+    try:
+        for signal, patience in (("TERM", ENDS_WITHIN), ("KILL", 1.0)):
+            with contextlib.suppress(asyncio.TimeoutError, OSError, asyncssh.Error):
+                process.send_signal(signal)
+                await asyncio.wait_for(process.wait_closed(), timeout=patience)
+                return
+    finally:
+        process.close()
+
+
+def _exit_status(process: asyncssh.SSHClientProcess[bytes]) -> int | None:
+    code = process.returncode
+    return 128 - code if code is not None and code < 0 else code
+
+
+def _text(data: bytes | str | None) -> str:
+    return data.decode(errors="replace") if isinstance(data, bytes) else data or ""

@@ -1,0 +1,240 @@
+"""The machines of a cluster over SSH: one connection to the driver, and through it everything else.
+
+::
+
+    async with connect_cluster(config, targets) as remote:
+        await remote.run("driver", "uname -r")
+
+Only the driver must be reachable from here, directly or through a bastion; the master and the workers are reached at
+their private addresses through the driver's connection, and so is HTTP.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import asyncssh
+
+from pio_tf.errors import RemoteError
+from pio_tf.events import MachineProgress, Reporter, silent
+from pio_tf.remote import http, process
+from pio_tf.remote.connect import Link, open_connection
+from pio_tf.remote.explain import Endpoint, connection_lost
+from pio_tf.remote.files import CHANGED, RemoteFile, write_program
+from pio_tf.remote.identity import load_identity
+from pio_tf.remote.retry import Patience
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+    from pathlib import Path
+
+    from pio_tf.config.schema import Config
+    from pio_tf.remote.process import Completed
+    from pio_tf.remote.target import SshTarget
+
+AT_ONCE = 64
+"""Connections that are being made at the same time: a login costs the driver and us some milliseconds of CPU."""
+BASTION_TIMEOUT = 30.0
+"""Seconds. A bastion does not boot with the cluster: it is there or it is not."""
+
+
+@contextlib.asynccontextmanager
+async def connect_cluster(
+    config: Config, targets: Sequence[SshTarget], *, reporter: Reporter = silent, patience: Patience | None = None
+) -> AsyncIterator[Remote]:
+    """Connect to the driver; the other machines are connected to when they are first used.
+
+    Args:
+        targets: the driver, and the machines that are to be reached through it.
+        patience: how long to wait for a machine that boots.
+
+    Raises:
+        ConfigError: ``ssh.key`` cannot be used.
+        RemoteError: the driver could not be reached, refuses the key, or shows another host key than the pinned one.
+    """
+    remote = Remote(config, targets, reporter=reporter, patience=patience or Patience())
+    try:
+        await remote.connection(remote.driver.name)
+        yield remote
+    finally:
+        await remote.close()
+
+
+class Remote:
+    """Commands, files and HTTP on the machines of a cluster. Machines are named: ``driver``, ``worker-1``."""
+
+    def __init__(self, config: Config, targets: Sequence[SshTarget], *, reporter: Reporter, patience: Patience) -> None:
+        self._config = config
+        self._identity = load_identity(config)
+        self._targets = {target.name: target for target in targets}
+        self._reporter = reporter
+        self._patience = patience
+        self._open: dict[str, tuple[asyncssh.SSHClientConnection, Link]] = {}
+        self._opening = {name: asyncio.Lock() for name in self._targets}
+        self._slots = asyncio.Semaphore(AT_ONCE)
+        self.driver = next(target for target in targets if target.role == "driver")
+
+    async def connection(self, machine: str) -> asyncssh.SSHClientConnection:
+        """The connection to a machine, made if need be; made again where it was lost.
+
+        Raises:
+            RemoteError: it could not be made.
+        """
+        async with self._opening[machine]:
+            known = self._open.get(machine)
+            if known is None or known[1].lost:
+                self._open[machine] = known = await self._connect(self._targets[machine])
+            return known[0]
+
+    async def reach(self, machines: Iterable[str]) -> None:
+        """Connect to these machines, all at once, saying ``ssh ready`` for each.
+
+        Raises:
+            RemoteError: one or more could not be reached; all are named.
+        """
+        results = await asyncio.gather(*(self._reach(name) for name in machines), return_exceptions=True)
+        failures = [result for result in results if isinstance(result, BaseException)]
+        for failure in failures:
+            if not isinstance(failure, RemoteError):
+                raise failure
+        remote_errors = [failure for failure in failures if isinstance(failure, RemoteError)]
+        if len(remote_errors) == 1:
+            raise remote_errors[0]
+        if remote_errors:
+            first = remote_errors[0]
+            names = [str(error.details.get("machine")) for error in remote_errors]
+            raise RemoteError(
+                f"cannot log in to {len(names)} machines: {', '.join(names)}",
+                cause=f"the first: {first.what}; {first.cause}",
+                next_step=first.next_step,
+                details={**first.details, "machines": names},
+            ) from first
+
+    async def run(self, machine: str, command: str, *, content: bytes = b"", timeout: float = 60.0) -> Completed:
+        """Run a bash command to its end, with ``content`` as its standard input. A status other than 0 is no error.
+
+        Raises:
+            RemoteError: the machine could not be reached, the connection was lost, or ``timeout`` seconds were over.
+        """
+        connection = await self.connection(machine)
+        try:
+            return await asyncio.wait_for(process.run(connection, machine, command, content=content), timeout=timeout)
+        except asyncio.TimeoutError as error:
+            raise RemoteError(
+                f"a command on {machine} did not end within {timeout:g} s",
+                cause=command.strip().splitlines()[0][:200],
+                next_step="log in and look what holds it up (a full disk, a dead network file system)",
+                details={"machine": machine, "kind": "timeout"},
+            ) from error
+
+    async def stream(self, machine: str, command: str, on_line: Callable[[str], None], *, login: bool = False) -> int:
+        """Run a bash command, handing out its output line by line: see :func:`pio_tf.remote.process.stream`."""
+        connection = await self.connection(machine)
+        return await process.stream(connection, machine, command, on_line, login=login)
+
+    async def put_files(self, machine: str, files: Iterable[RemoteFile]) -> tuple[str, ...]:
+        """Write these files where their content or mode differs; the names of those that were written.
+
+        Raises:
+            RemoteError: the machine could not be reached, or a file could not be written (the others may have been).
+        """
+        wanted = tuple(files)
+        done = await asyncio.gather(*(self._put(machine, file) for file in wanted))
+        return tuple(file.name for file, changed in zip(wanted, done, strict=True) if changed)
+
+    async def http_get_json(self, host: str, port: int, path: str, *, timeout: float = 10.0) -> Any:  # noqa: ANN401
+        """JSON over HTTP, from an address as the driver sees it: see :func:`pio_tf.remote.http.get_json`."""
+        connection = await self.connection(self.driver.name)
+        return await http.get_json(connection, host=host, port=port, path=path, timeout=timeout)
+
+    async def close(self) -> None:
+        """Close every connection, the driver's and the bastion's last."""
+        while self._open:
+            _, (connection, _link) = self._open.popitem()
+            connection.close()
+            with contextlib.suppress(OSError, asyncssh.Error, asyncio.TimeoutError):
+                await asyncio.wait_for(connection.wait_closed(), timeout=5)
+
+    async def _reach(self, name: str) -> None:
+        await self.connection(name)
+        self._reporter(MachineProgress(name, "ssh ready"))
+
+    async def _put(self, machine: str, file: RemoteFile) -> bool:
+        done = await self.run(machine, write_program(file), content=file.content.encode())
+        if done.exit_status != 0:
+            raise RemoteError(
+                f"cannot write {file.path} on {machine}",
+                cause=done.stderr.strip() or f"exit status {done.exit_status}",
+                next_step=f"make its directory writable for {self._config.ssh.user}, or name another in "
+                f"{self._config.path.name}",
+                details={"machine": machine, "path": file.path, "kind": "write"},
+            )
+        return done.stdout.strip() == CHANGED
+
+    async def _connect(self, target: SshTarget) -> tuple[asyncssh.SSHClientConnection, Link]:
+        is_driver = target.name == self.driver.name
+        endpoint = Endpoint(
+            machine=target.name,
+            address=target.address if is_driver else target.private_ip,
+            port=self._config.ssh.port,
+            user=self._identity.user,
+            key_file=self._identity.key_file,
+            host_key_name=target.instance_id,
+            known_hosts=self._known_hosts,
+            via=(f"bastion {self._config.ssh.bastion}" if self._config.ssh.bastion else "") if is_driver else "driver",
+            direct=is_driver,
+        )
+        if is_driver:
+            tunnel = await self._bastion()
+        else:
+            tunnel = await self.connection(self.driver.name)
+        tunnel_link = self._open[_BASTION if is_driver else self.driver.name][1] if tunnel else None
+        async with self._slots:
+            try:
+                return await open_connection(
+                    endpoint,
+                    options=self._identity.options,
+                    patience=self._patience,
+                    tunnel=tunnel,
+                    on_retry=lambda why: self._reporter(MachineProgress(target.name, f"waiting for ssh: {why}")),
+                    give_up=lambda: tunnel_link is not None and tunnel_link.lost,
+                )
+            except RemoteError as error:
+                if tunnel_link is not None and tunnel_link.lost:
+                    via = endpoint.via or "the bastion"
+                    raise connection_lost(via, f"connecting to {target.name}", tunnel_link.lost_because) from error
+                raise
+
+    async def _bastion(self) -> asyncssh.SSHClientConnection | None:
+        bastion = self._config.ssh.bastion
+        if bastion is None:
+            return None
+        known = self._open.get(_BASTION)
+        if known is None or known[1].lost:
+            user, _, host_port = bastion.rpartition("@")
+            host, _, port = host_port.partition(":")
+            endpoint = Endpoint(
+                machine="the bastion",
+                address=host,
+                port=int(port or 0),
+                user=user,
+                key_file=self._identity.key_file,
+                host_key_name=f"[{host}]:{port or 22}",
+                known_hosts=self._known_hosts,
+            )
+            # Unlike the machines', its login may come from any key: ~/.ssh/config, the usual files, an agent.
+            options = {**self._identity.options, "agent_path": ()}
+            patience = replace(self._patience, timeout=min(BASTION_TIMEOUT, self._patience.timeout))
+            known = await open_connection(endpoint, options=options, patience=patience, trust_user_file=True)
+            self._open = {_BASTION: known, **self._open}
+        return known[0]
+
+    @property
+    def _known_hosts(self) -> Path:
+        return self._config.work_dir / "known_hosts"
+
+
+_BASTION = "the bastion"
