@@ -1,0 +1,86 @@
+"""One StartInstances or StopInstances call for all machines; only an error that a part may survive splits it."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter, deque
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from pio_tf.machines.failures import EXPIRED, UNAUTHORISED, UNKNOWN_IDENTITY, error_code, error_message, is_passing
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from pio_tf.machines.model import Machine, PowerState
+
+MAX_BATCH: Final = 1000
+"""Instances a call: EC2's limit, and the size of its token bucket for starts and stops."""
+SAME_ERROR_LIMIT: Final = 4
+"""How many single machines of one type may fail with one error before the rest of a failing batch is given up: with no
+capacity left, asking for each of 500 machines alone would cost 1000 calls, each with the SDK's own retries."""
+_ID = re.compile(r"\bi-[0-9a-f]+\b")
+_FOR_EVERYBODY = EXPIRED | UNAUTHORISED | UNKNOWN_IDENTITY
+
+
+@dataclass
+class Sent:
+    """What came of a call."""
+
+    states: dict[str, PowerState] = field(default_factory=dict)
+    """State by instance id, as the call's answer says."""
+    not_now: set[str] = field(default_factory=set)
+    """Ids whose state does not allow the call yet (IncorrectInstanceState)."""
+    failed: dict[str, ClientError] = field(default_factory=dict)
+    """Ids that AWS refused."""
+    passing: Exception | None = None
+    """Throttling, a failure of AWS or of the network: those in none of the above are to be sent again."""
+
+
+def send_batch(call: Callable[[Sequence[str]], Mapping[str, PowerState]], machines: Iterable[Machine]) -> Sent:
+    """Call for all machines at once. One bad instance fails a whole call on AWS, and changes nothing: a call that fails
+    is repeated without the instances that the error names, else in halves, so that the others get their power.
+
+    Args:
+        call: one API call for these instance ids; answers with their states.
+
+    Raises:
+        ClientError, BotoCoreError: what holds for every machine: credentials, permission, a wrong endpoint.
+    """
+    sent = Sent()
+    machines = list(machines)
+    queue = deque(machines[start : start + MAX_BATCH] for start in range(0, len(machines), MAX_BATCH))
+    seen: Counter[tuple[str, str]] = Counter()
+    while queue:
+        batch = queue.popleft()
+        try:
+            sent.states |= call([machine.instance_id for machine in batch])
+        except (ClientError, BotoCoreError) as error:
+            if is_passing(error):
+                sent.passing = error
+                return sent
+            if not isinstance(error, ClientError) or error_code(error) in _FOR_EVERYBODY:
+                raise
+            queue.extendleft(reversed(_split(error, batch, sent, seen)))
+    return sent
+
+
+def _split(error: ClientError, batch: list[Machine], sent: Sent, seen: Counter[tuple[str, str]]) -> list[list[Machine]]:
+    """What to try instead of a batch that failed, after noting the machines that it failed for."""
+    named = set(_ID.findall(error_message(error)))
+    bad = batch if len(batch) == 1 else [machine for machine in batch if machine.instance_id in named]
+    code = error_code(error)
+    if not bad and all(seen[code, machine.instance_type] >= SAME_ERROR_LIMIT for machine in batch):
+        bad = batch
+    if not bad:
+        middle = len(batch) // 2
+        return [batch[:middle], batch[middle:]]
+    if code == "IncorrectInstanceState":
+        sent.not_now |= {machine.instance_id for machine in bad}
+    else:
+        sent.failed |= {machine.instance_id: error for machine in bad}
+        seen.update((code, machine.instance_type) for machine in bad)
+    others = [machine for machine in batch if machine not in bad]
+    return [others] if others else []
