@@ -160,7 +160,7 @@ def stop_sandbox(directory: Path, *, timeout: float = 30.0) -> bool:
         record = read_server(layout)
         if record is not None:
             record.process.signal(signal.SIGTERM)
-            _wait(lambda: not record.process.alive, timeout=timeout)
+            _wait(lambda: not record.process.is_alive(), timeout=timeout)
         _clean_up(layout)
         if there:
             layout.directory.rmdir()
@@ -216,6 +216,8 @@ def _start(
             start_new_session=True,
         )
     if not _wait(lambda: read_server(layout) is not None or process.poll() is not None, timeout=timeout):
+        process.kill()
+        process.wait()
         raise _start_failed(layout, f"it did not answer within {timeout:g} s")
     record = read_server(layout)
     if record is None:
@@ -270,7 +272,9 @@ def _server_runs(layout: Layout) -> bool:
         with layout.server_lock.open("r+") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        return True
+        # A killed process holds its files for a moment longer, until the last of its threads has ended.
+        record = read_server(layout)
+        return record is None or record.process.is_alive()
     except OSError:
         return False
     return False

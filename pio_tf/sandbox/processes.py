@@ -38,14 +38,13 @@ class ProcessId:
         state, *fields = stat.rpartition(")")[2].split()  # the name before it may hold spaces and parentheses
         return None if state in "ZX" else cls(pid=pid, started=int(fields[18]))
 
-    @property
-    def alive(self) -> bool:
+    def is_alive(self) -> bool:
         """Whether this very process still runs."""
         return ProcessId.of(self.pid) == self
 
     def signal(self, number: signal.Signals) -> None:
         """Signal it, if it is still there."""
-        if self.alive:
+        if self.is_alive():
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self.pid, number)
 

@@ -1,0 +1,282 @@
+"""A sandbox starts in the background, follows EC2, and leaves nothing when it stops, however it ended."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import stat
+import subprocess
+import time
+from concurrent.futures import ThreadPoolExecutor
+from configparser import ConfigParser
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import boto3
+import pytest
+
+from pio_tf.errors import SandboxError
+from pio_tf.sandbox.control import (
+    check_platform,
+    default_directory,
+    running_sandbox,
+    sandbox_status,
+    start_sandbox,
+    stop_sandbox,
+)
+from pio_tf.sandbox.layout import Layout, ServerRecord, write_server
+from pio_tf.sandbox.processes import ProcessId, find_processes
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from mypy_boto3_ec2 import EC2Client
+
+    from pio_tf.sandbox.layout import SandboxInfo
+
+pytestmark = pytest.mark.xdist_group("sandbox-control")
+
+REPOSITORY = Path(__file__).parents[2]
+MACHINE = "tests.sandbox.small_machine:SmallMachine"
+
+
+def empty_mirror(directory: Path) -> Path:
+    directory.mkdir()
+    path = directory / "terraformrc"
+    path.touch()
+    return path
+
+
+def free_port(address: str) -> int:
+    with socket.socket() as probe:
+        probe.bind((address, 0))
+        return int(probe.getsockname()[1])
+
+
+def start(directory: Path, **options: object) -> SandboxInfo:
+    defaults = {"machine": MACHINE, "install_mirror": empty_mirror, "timeout": 60.0}
+    return start_sandbox(directory, **{**defaults, **options})  # type: ignore[arg-type]
+
+
+@pytest.fixture(autouse=True)
+def _machines_can_be_imported(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(REPOSITORY))
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> Iterator[Path]:
+    path = tmp_path / "sandbox"
+    yield path
+    if Layout(path).marker.exists():
+        stop_sandbox(path)
+    assert find_processes(path) == []
+
+
+@dataclass(frozen=True)
+class Ec2:
+    """The sandbox's EC2, with a subnet."""
+
+    client: EC2Client
+    subnet: str
+
+    @classmethod
+    def of(cls, info: SandboxInfo, *, cidr: str) -> Ec2:
+        session = boto3.Session(aws_access_key_id="sandbox", aws_secret_access_key="sandbox", region_name=info.region)
+        client = session.client("ec2", endpoint_url=info.url)
+        vpc = client.create_vpc(CidrBlock=cidr)["Vpc"]["VpcId"]
+        return cls(client, client.create_subnet(VpcId=vpc, CidrBlock=cidr)["Subnet"]["SubnetId"])
+
+    def launch(self, name: str, address: str) -> str:
+        tags = {"pio-tf:cluster": "test", "pio-tf:role": name.partition("-")[0], "pio-tf:machine": name}
+        image = self.client.describe_images(Filters=[{"Name": "name", "Values": ["*jammy*"]}])["Images"][0]["ImageId"]
+        return self.client.run_instances(
+            ImageId=image,
+            InstanceType="t3.medium",
+            MinCount=1,
+            MaxCount=1,
+            SubnetId=self.subnet,
+            PrivateIpAddress=address,
+            TagSpecifications=[
+                {"ResourceType": "instance", "Tags": [{"Key": key, "Value": value} for key, value in tags.items()]}
+            ],
+        )["Instances"][0]["InstanceId"]
+
+
+def listens(address: str, port: int) -> bool:
+    with socket.socket() as client:
+        client.settimeout(1)
+        return client.connect_ex((address, port)) == 0
+
+
+def wait_for(condition: Callable[[], bool], *, timeout: float = 10.0) -> float:
+    """Seconds until it was so."""
+    began = time.monotonic()
+    while not condition():
+        assert time.monotonic() < began + timeout, "it did not happen in time"
+        time.sleep(0.02)
+    return time.monotonic() - began
+
+
+def test_machines_follow_the_instances_and_stop_leaves_nothing(directory: Path) -> None:
+    port = free_port("127.77.201.10")
+    info = start(directory, ssh_port=port)
+    assert start(directory, ssh_port=port) == info  # idempotent: it is the same one
+    assert running_sandbox(directory) == info
+    ec2 = Ec2.of(info, cidr="127.77.201.0/24")
+    with closing(ec2.client):
+        worker = ec2.launch("worker-1", "127.77.201.12")
+        wait_for(lambda: listens("127.77.201.12", port))
+        master = ec2.launch("master", "127.77.201.11")
+        facts = directory / "machines" / worker / "facts"
+        # A worker that came before its master learns of it.
+        wait_for(lambda: facts.read_text(encoding="utf-8") == "worker worker-1 ubuntu 0 4096 2 127.77.201.11")
+        wait_for(lambda: listens("127.77.201.11", port))
+        keep = directory / "machines" / master / "home" / "keep"
+        keep.write_text("kept", encoding="utf-8")
+
+        ec2.client.stop_instances(InstanceIds=[master])
+        assert wait_for(lambda: not listens("127.77.201.11", port)) < 1.0
+        wait_for(lambda: {m.state for m in sandbox_status(directory).machines} == {"running", "stopped"})
+        ec2.client.start_instances(InstanceIds=[master])
+        assert wait_for(lambda: listens("127.77.201.11", port)) < 0.5 + 1.0  # pending for half a second, as told
+        assert keep.read_text(encoding="utf-8") == "kept"
+        machines = {m.name: m for m in sandbox_status(directory).machines}
+        assert (machines["master"].cluster, machines["master"].address) == ("test", "127.77.201.11")
+
+        ec2.client.terminate_instances(InstanceIds=[master])
+        wait_for(lambda: not (directory / "machines" / master).exists())
+        wait_for(lambda: [m.name for m in sandbox_status(directory).machines] == ["worker-1"])
+    assert stop_sandbox(directory)
+    assert not directory.exists()
+    assert find_processes(directory) == []
+    assert not ProcessId.of(info.pid)
+    assert not listens("127.77.201.12", port)
+    assert not listens("127.0.0.1", int(info.url.rpartition(":")[2]))
+    assert not stop_sandbox(directory)  # there was none
+    assert sandbox_status(directory).state == "stopped"
+
+
+def test_a_crashed_one_is_cleaned_up_by_the_next_start(directory: Path) -> None:
+    port = free_port("127.77.202.10")
+    first = start(directory, ssh_port=port)
+    ec2 = Ec2.of(first, cidr="127.77.202.0/24")
+    with closing(ec2.client):
+        instance_id = ec2.launch("driver", "127.77.202.10")
+    child_file = directory / "machines" / instance_id / "child"
+    wait_for(lambda: child_file.exists() and child_file.read_text(encoding="ascii") != "")
+    child = ProcessId.of(int(child_file.read_text(encoding="ascii")))
+    assert child is not None
+    os.kill(first.pid, signal.SIGKILL)
+    wait_for(lambda: ProcessId.of(first.pid) is None)
+    assert child.is_alive()  # it survives its server: this is what has to be cleaned up
+    assert sandbox_status(directory).state == "crashed"
+    with pytest.raises(SandboxError, match="has crashed") as caught:
+        running_sandbox(directory)
+    assert "pio-tf sandbox start" in caught.value.next_step
+
+    second = start(directory, ssh_port=port)
+    assert second.pid != first.pid
+    assert not child.is_alive()
+    assert not child_file.exists()
+    assert sandbox_status(directory).machines == ()
+
+    os.kill(second.pid, signal.SIGKILL)
+    assert stop_sandbox(directory)
+    assert not directory.exists()
+
+
+def test_two_sandboxes_run_side_by_side_and_files_are_private(tmp_path: Path) -> None:
+    one, two = tmp_path / "one", tmp_path / "two"
+    try:
+        with ThreadPoolExecutor(3) as pool:
+            started = list(pool.map(start, (one, two, one)))  # and two starts of one at once are one sandbox
+        assert started[0] == started[2]
+        assert started[0].url != started[1].url
+        first, second = Ec2.of(started[0], cidr="127.77.203.0/24"), Ec2.of(started[1], cidr="127.77.204.0/24")
+        with closing(first.client), closing(second.client):
+            cidrs = {vpc["CidrBlock"] for vpc in first.client.describe_vpcs()["Vpcs"]}
+            assert "127.77.203.0/24" in cidrs
+            assert "127.77.204.0/24" not in cidrs
+        assert stat.S_IMODE(one.stat().st_mode) == 0o700
+        for path in (started[0].credentials_file, Layout(one).info, Layout(one).server):
+            assert stat.S_IMODE(path.stat().st_mode) == 0o600
+        credentials = ConfigParser()
+        credentials.read(started[0].credentials_file)
+        assert credentials[started[0].profile]["aws_access_key_id"]
+    finally:
+        stop_sandbox(one)
+        assert sandbox_status(two).state == "running"
+        stop_sandbox(two)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_one_that_dies_at_its_start_shows_the_end_of_its_log(directory: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with pytest.raises(SandboxError, match="could not be started") as caught:
+            start(directory, port=port)
+    assert f"could not listen on 127.0.0.1:{port}" in caught.value.cause
+    assert "a port that is in use can be changed" in caught.value.next_step
+    assert not directory.exists()
+
+
+def test_one_that_does_not_answer_in_time_is_ended(directory: Path) -> None:
+    with pytest.raises(SandboxError, match="could not be started") as caught:
+        start(directory, timeout=0.0)
+    assert "did not answer within 0 s" in caught.value.cause
+    assert find_processes(directory) == []
+    assert not directory.exists()
+
+
+def test_a_directory_with_other_files_is_left_alone(directory: Path) -> None:
+    directory.mkdir()
+    (directory / "thesis.txt").write_text("precious", encoding="utf-8")
+    with pytest.raises(SandboxError, match="not empty, and not a sandbox's") as caught:
+        start(directory)
+    assert "PIO_TF_SANDBOX_DIR" in caught.value.next_step
+    with pytest.raises(SandboxError, match="not a sandbox's directory"):
+        stop_sandbox(directory)
+    assert [path.name for path in directory.iterdir()] == ["thesis.txt"]
+
+
+def test_a_process_that_has_the_number_of_a_crashed_server_is_not_harmed(directory: Path) -> None:
+    layout = Layout(directory)
+    directory.mkdir()
+    layout.marker.touch()
+    with subprocess.Popen(["/bin/sleep", "60"]) as innocent:
+        process = ProcessId.of(innocent.pid)
+        assert process is not None
+        write_server(layout, ServerRecord(process=ProcessId(innocent.pid, process.started - 1), url="http://x"))
+        assert sandbox_status(directory).state == "crashed"
+        assert stop_sandbox(directory)
+        assert process.is_alive()
+        innocent.kill()
+    assert not directory.exists()
+
+
+def test_it_says_what_is_missing_to_run_it() -> None:
+    with pytest.raises(SandboxError, match="runs on Linux only, and this is darwin"):
+        check_platform(platform="darwin")
+    with pytest.raises(SandboxError, match="not installed") as caught:
+        check_platform(packages=("moto", "no_such_package"))
+    assert caught.value.cause == "missing: no_such_package"
+    assert caught.value.next_step == "pip install 'pio-tf[sandbox]'"
+
+
+def test_status_of_none_says_how_to_start_one(directory: Path) -> None:
+    assert sandbox_status(directory).info is None
+    with pytest.raises(SandboxError, match="the sandbox is not running") as caught:
+        running_sandbox(directory)
+    assert caught.value.next_step == "run `pio-tf sandbox start`"
+    assert not directory.exists()
+
+
+def test_its_directory_follows_the_environment() -> None:
+    assert default_directory({"PIO_TF_SANDBOX_DIR": "/x/y", "XDG_STATE_HOME": "/s"}) == Path("/x/y")
+    assert default_directory({"XDG_STATE_HOME": "/s", "HOME": "/h"}) == Path("/s/pio-tf/sandbox")
+    assert default_directory({"HOME": "/h"}) == Path("/h/.local/state/pio-tf/sandbox")
