@@ -149,8 +149,9 @@ def _make_key(path: Path) -> None:
     import asyncssh
 
     path.parent.mkdir(parents=True, exist_ok=True)
+    path.unlink(missing_ok=True)  # half of a pair: an earlier call was interrupted
     key = asyncssh.generate_private_key("ssh-ed25519", comment="pio-tf sandbox")
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as stream:
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as stream:
         stream.write(key.export_private_key())
     public.write_bytes(key.export_public_key())
 

@@ -1,0 +1,68 @@
+"""The sandbox's pio-tf.hcl is an ordinary one that works."""
+
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+
+import asyncssh
+import pytest
+
+from pio_tf.config.load import load_config
+from pio_tf.errors import ConfigError
+from pio_tf.sandbox.layout import SandboxInfo
+from pio_tf.sandbox.template import prepare_project, render_sandbox_config
+
+INFO = SandboxInfo(
+    url="http://127.0.0.1:4321",
+    pid=1,
+    directory=Path('/state/a ${b} "c"'),
+    region="us-east-1",
+    profile="sandbox",
+    credentials_file=Path('/state/a ${b} "c"/credentials'),
+    cli_config_file=Path("/state/terraform/terraformrc"),
+    ssh_port=2222,
+    ssh_user="ubuntu",
+    log_file=Path("/state/sandbox.log"),
+)
+
+
+def test_it_loads_and_points_at_the_sandbox(tmp_path: Path) -> None:
+    path = prepare_project(tmp_path / "new", INFO, cluster="trial", cidr="127.77.5.0/24")
+    assert path == tmp_path / "new" / "pio-tf.hcl"
+    config = load_config(path, environ={})
+    assert config.cluster.name == "trial"
+    assert config.aws.endpoint_url == "http://127.0.0.1:4321"
+    assert (config.aws.region, config.aws.profile) == ("us-east-1", "sandbox")
+    assert config.aws.credentials_file == INFO.credentials_file
+    assert config.terraform.cli_config_file == INFO.cli_config_file
+    assert str(config.network.cidr) == "127.77.5.0/24"
+    assert config.first_host == 10
+    assert (config.ssh.user, config.ssh.port, config.ssh.address) == ("ubuntu", 2222, "private")
+    assert (config.spark.home, config.pio.home, config.pio.engine_dir) == ("~/spark", "~/pio", "~/engine")
+    assert config.driver.allow_small_memory
+
+
+def test_the_key_beside_it_is_private_and_its_public_half_belongs_to_it(tmp_path: Path) -> None:
+    config = load_config(prepare_project(tmp_path, INFO, cluster="trial"), environ={})
+    key = config.path.parent / config.ssh.key
+    assert stat.S_IMODE(key.stat().st_mode) == 0o600
+    private = asyncssh.read_private_key(key)
+    public = asyncssh.read_public_key(f"{key}.pub")
+    assert private.convert_to_public().public_data == public.public_data
+    assert private.get_algorithm() == "ssh-ed25519"
+
+
+def test_an_existing_one_is_never_overwritten(tmp_path: Path) -> None:
+    existing = tmp_path / "pio-tf.hcl"
+    existing.write_text("# mine\n", encoding="utf-8")
+    with pytest.raises(ConfigError, match="exists already") as caught:
+        prepare_project(tmp_path, INFO, cluster="trial")
+    assert "--dir" in caught.value.next_step
+    assert existing.read_text(encoding="utf-8") == "# mine\n"
+    assert list(tmp_path.iterdir()) == [existing]
+
+
+def test_the_same_input_gives_the_same_text() -> None:
+    texts = {render_sandbox_config(INFO, cluster="trial", key=Path(".pio-tf/sandbox_key")) for _ in range(2)}
+    assert len(texts) == 1
