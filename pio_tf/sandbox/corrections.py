@@ -20,7 +20,7 @@ from moto import settings
 from moto.core.responses import ActionResult
 from moto.core.utils import utcnow
 from moto.ec2.exceptions import EC2ClientError
-from moto.ec2.models import amis, elastic_network_interfaces, instances
+from moto.ec2.models import amis, elastic_ip_addresses, elastic_network_interfaces, instances
 from moto.ec2.responses.instances import InstanceResponse
 
 if TYPE_CHECKING:
@@ -110,6 +110,14 @@ class Instance(instances.Instance):  # type: ignore[misc]
     def _pass(self, passing: str, *, then: str) -> None:
         self._state = PassingState(passing, then=then, seconds=self.transition_seconds, clock=type(self).clock)
         type(self).on_change()
+
+    def get_tags(self) -> list[dict[str, str]]:
+        """Its tags. moto looks through those of everything, for each instance: seconds a page of 500 machines."""
+        tags = self.ec2_backend.tags.get(self.id, {})
+        return [
+            {"resource_id": self.id, "resource_type": "instance", "key": key, "value": value}
+            for key, value in tags.items()
+        ]
 
     def prep_nics(self, nic_spec: list[dict[str, Any]], **kwargs: Any) -> None:  # noqa: ANN401 - moto's own signature
         """Refuses a private address that AWS would refuse: moto answers HTTP 500, which SDKs try again and again."""
@@ -247,6 +255,16 @@ def _reboot_instances(backend: Any, instance_ids: Sequence[str]) -> list[Any]:  
     return found
 
 
+_allocate_address = elastic_ip_addresses.ElasticAddressBackend.allocate_address
+
+
+def _allocate_in_a_vpc(backend: Any, domain: str | None, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
+    # EC2-Classic is gone: AWS answers "vpc" whatever is asked. AWS provider 3.39 asks for "standard" where a
+    # configuration says nothing, and then refuses to tag an address that is not in a VPC.
+    del domain
+    return _allocate_address(backend, "vpc", *args, **kwargs)
+
+
 _modify_instance_attribute = instances.InstanceBackend.modify_instance_attribute
 
 
@@ -296,6 +314,7 @@ def corrected(
             (backend, "stop_instances", _stop_instances),
             (backend, "reboot_instances", _reboot_instances),
             (backend, "modify_instance_attribute", _modify_only_while_stopped),
+            (elastic_ip_addresses.ElasticAddressBackend, "allocate_address", _allocate_in_a_vpc),
             (InstanceResponse, "start_instances", _changes("StartingInstances", "start_instances")),
             (InstanceResponse, "stop_instances", _changes("StoppingInstances", "stop_instances")),
             (InstanceResponse, "terminate_instances", _changes("TerminatingInstances", "terminate_instances")),

@@ -317,6 +317,17 @@ def test_instances_carry_what_a_machine_behind_them_needs(aws: LocalAws, ec2: EC
     assert instance.public_key == PUBLIC_KEY.decode()
 
 
+def test_an_instance_is_found_by_its_tags_and_shows_them(ec2: EC2Client, network: Network) -> None:
+    tagged, other = launch(ec2, network), launch(ec2, network, address="127.77.0.11")
+    ec2.create_tags(Resources=[tagged], Tags=[{"Key": "pio-tf:cluster", "Value": "one"}])
+    ec2.create_tags(Resources=[other], Tags=[{"Key": "pio-tf:cluster", "Value": "two"}])
+    found = ec2.describe_instances(Filters=[{"Name": "tag:pio-tf:cluster", "Values": ["one"]}])["Reservations"]
+    assert [i["InstanceId"] for r in found for i in r["Instances"]] == [tagged]
+    assert found[0]["Instances"][0]["Tags"] == [{"Key": "pio-tf:cluster", "Value": "one"}]
+    ec2.delete_tags(Resources=[tagged], Tags=[{"Key": "pio-tf:cluster"}])
+    assert "Tags" not in describe(ec2, tagged)
+
+
 def test_calls_are_counted_and_changes_announced() -> None:
     announced: list[float] = []
     with LocalAws(transition_seconds=0, on_change=lambda: announced.append(time.monotonic())) as aws:
