@@ -55,7 +55,8 @@ def reason(error: BaseException) -> str:
     if isinstance(error, ConnectionRefusedError):
         return "connection refused"
     if isinstance(error, (asyncssh.DisconnectError, asyncssh.ChannelOpenError)):
-        return error.reason or type(error).__name__
+        refused = "Errno 111" in error.reason or error.reason == "Connection refused"
+        return "connection refused" if refused else error.reason or type(error).__name__
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     return str(error) or type(error).__name__

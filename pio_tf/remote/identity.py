@@ -44,7 +44,7 @@ def load_identity(config: Config) -> Identity:
             next_step=f"make a key with `ssh-keygen -t ed25519 -f {path}`, or name the one whose public half the "
             "machines have",
         ) from error
-    except asyncssh.KeyImportError as error:
+    except (asyncssh.KeyImportError, asyncssh.KeyEncryptionError) as error:
         if "passphrase" in str(error).lower():
             return Identity(user=config.ssh.user, key_file=path, options=_from_agent(where, path))
         raise ConfigError(

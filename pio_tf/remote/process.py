@@ -43,7 +43,10 @@ async def run(connection: asyncssh.SSHClientConnection, machine: str, command: s
     """
     process = await _start(connection, machine, in_bash(command), merge_output=False)
     try:
-        stdout, stderr = await process.communicate(content)
+        if content:
+            process.stdin.write(content)
+        process.stdin.write_eof()
+        stdout, stderr = await process.communicate()
         status = _exit_status(process)
     except (OSError, asyncssh.Error) as error:
         raise connection_lost(machine, "running a command", error) from error
@@ -74,26 +77,27 @@ async def stream(
     Raises:
         RemoteError: the connection was lost; the lines until then have been handed out.
     """
-    process = await _start(connection, machine, in_bash(command, login=login), merge_output=True)
+    # One pipe for both in the shell itself: two would lose their order, and break into each other's lines.
+    process = await _start(connection, machine, in_bash(f"exec 2>&1\n{command}", login=login), merge_output=True)
     process.stdin.write_eof()
     splitter = LineSplitter()
-    doing = "a command was running"
-    lost: BaseException | None = None
+    lost: Exception | None = None
+    data = b"-"
     try:
-        while data := await _read(process):
+        while data:
+            data, lost = await _read(process)
             for line in splitter.feed(data):
                 on_line(line)
-        await process.wait_closed()
-    except (OSError, asyncssh.Error) as error:
-        lost = error
+        for line in splitter.end():
+            on_line(line)
+        if lost is None:
+            await process.wait_closed()
     except BaseException:
         await _end(process)
         raise
-    for line in splitter.end():
-        on_line(line)
     status = _exit_status(process)
     if lost or status is None:
-        raise connection_lost(machine, doing, lost) from lost
+        raise connection_lost(machine, "a command was running", lost) from lost
     return status
 
 
@@ -109,8 +113,12 @@ async def _start(
     return process
 
 
-async def _read(process: asyncssh.SSHClientProcess[bytes]) -> bytes:
-    return await process.stdout.read(READ_BYTES)
+async def _read(process: asyncssh.SSHClientProcess[bytes]) -> tuple[bytes, Exception | None]:
+    """The next output, empty at its end, and what broke the connection. Kept apart from errors of the line's reader."""
+    try:
+        return await process.stdout.read(READ_BYTES), None
+    except (OSError, asyncssh.Error) as error:
+        return b"", error
 
 
 async def _end(process: asyncssh.SSHClientProcess[bytes]) -> None:

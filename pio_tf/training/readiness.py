@@ -1,0 +1,202 @@
+"""Ready to train: every machine answers over SSH, and Spark's master counts every worker ALIVE.
+
+`pio status` looks at neither the master nor the workers, so Spark's own count is asked for: the JSON of the master's
+web page. It is asked through the driver, which is the one that must reach the master.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from pio_tf.errors import NotReady, RemoteError
+from pio_tf.events import Done, MachineProgress, Reporter, silent
+from pio_tf.remote.retry import Patience
+from pio_tf.remote.ssh import Remote, connect_cluster
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pio_tf.config.schema import Config
+    from pio_tf.remote.target import SshTarget
+
+FIRST_POLL, LONGEST_POLL = 0.2, 3.0
+"""Seconds between two questions to the master: short at first, half as long again each time. A worker that started
+before its master tries again after some 10 s, so that asking more often than every few seconds gains nothing."""
+_AGAIN = frozenset({"unreachable", "connection-lost"})
+"""Kinds of :class:`RemoteError` that a machine in the middle of its boot causes."""
+
+
+@dataclass(frozen=True)
+class SparkWorker:
+    """A worker as the master has it."""
+
+    host: str
+    state: str  # Spark's word: ALIVE, DEAD, DECOMMISSIONED, UNKNOWN
+    cores: int
+    memory_mib: int
+
+
+@dataclass(frozen=True)
+class SparkStatus:
+    """What Spark's master says of itself."""
+
+    url: str
+    workers: tuple[SparkWorker, ...]
+
+    @property
+    def alive_hosts(self) -> frozenset[str]:
+        """Addresses of the workers that are ALIVE. One that was started again may be there twice, also as DEAD."""
+        return frozenset(worker.host for worker in self.workers if worker.state == "ALIVE")
+
+    @property
+    def cores(self) -> int:
+        """Cores of the ALIVE workers."""
+        return sum(worker.cores for worker in self.workers if worker.state == "ALIVE")
+
+    @property
+    def memory_mib(self) -> int:
+        """Memory that the ALIVE workers offer to executors, MiB."""
+        return sum(worker.memory_mib for worker in self.workers if worker.state == "ALIVE")
+
+
+async def spark_status(remote: Remote, *, master: str, port: int, timeout: float = 5.0) -> SparkStatus:
+    """Ask the master at its private address ``master``, through the driver, within ``timeout`` seconds.
+
+    Raises:
+        RemoteError: it does not answer, or not as Spark's master does.
+    """
+    raw = await remote.http_get_json(master, port, "/json/", timeout=timeout)
+    try:
+        return SparkStatus(url=str(raw["url"]), workers=tuple(_worker(item) for item in raw["workers"]))
+    except (KeyError, TypeError, ValueError) as error:
+        raise RemoteError(
+            f"what answers at http://{master}:{port}/json/ is not a Spark master",
+            cause=f"{type(error).__name__}: {error}",
+            next_step="check spark.master_ui_port, and what else listens there",
+            details={"kind": "http"},
+        ) from error
+
+
+async def wait_until_ready(
+    config: Config,
+    targets: Sequence[SshTarget],
+    *,
+    timeout: float | None = None,
+    reporter: Reporter = silent,
+    patience: Patience | None = None,
+) -> SparkStatus:
+    """Wait until every target answers over SSH and Spark counts every worker among them ALIVE.
+
+    Args:
+        targets: driver, master and workers.
+        timeout: seconds in all; default: ``cluster.start_timeout``.
+        patience: for one machine's SSH, within ``timeout``.
+
+    Raises:
+        NotReady: not within ``timeout``; it names what is missing, the last answer, and where the logs are.
+        RemoteError: waiting longer would not help: a refused key, a changed host key.
+    """
+    deadline = time.monotonic() + (config.cluster.start_timeout if timeout is None else timeout)
+    while True:
+        left = deadline - time.monotonic()
+        asked = replace(patience or Patience(), timeout=max(0.1, left))
+        try:
+            async with connect_cluster(config, targets, reporter=reporter, patience=asked) as remote:
+                await remote.reach(target.name for target in targets)
+                for target in targets:
+                    if target.role == "driver":
+                        reporter(MachineProgress(target.name, "ssh ready", ready=True))
+                return await _wait_for_spark(remote, config, targets, deadline=deadline, reporter=reporter)
+        except RemoteError as error:
+            # A machine that restarts in the middle of its first boot takes the connections with it.
+            again = error.details.get("kind") in _AGAIN
+            if again and time.monotonic() + LONGEST_POLL < deadline:
+                await asyncio.sleep(FIRST_POLL)
+                continue
+            if again:
+                raise _not_ready(error) from error
+            raise
+
+
+async def _wait_for_spark(
+    remote: Remote, config: Config, targets: Sequence[SshTarget], *, deadline: float, reporter: Reporter
+) -> SparkStatus:
+    master = next(target for target in targets if target.role == "master")
+    workers = {target.private_ip: target for target in targets if target.role == "worker"}
+    port = config.spark.master_ui_port
+    missing = dict(workers)
+    status: SparkStatus | None = None
+    last_error: RemoteError | None = None
+    delay = FIRST_POLL
+    while True:
+        left = deadline - time.monotonic()
+        try:
+            status = await spark_status(remote, master=master.private_ip, port=port, timeout=max(0.1, min(10.0, left)))
+        except RemoteError as error:
+            if error.details.get("kind") != "http":
+                raise
+            last_error = error
+            reporter(MachineProgress(master.name, f"waiting for Spark: {error.cause}"))
+        else:
+            if last_error is not None or missing.keys() == workers.keys():
+                reporter(MachineProgress(master.name, "Spark master answers", ready=True))
+            last_error = None
+            _report_alive(status, missing, reporter)
+            if not missing:
+                reporter(Done(_summary(status, workers)))
+                return status
+        if time.monotonic() + delay > deadline:
+            raise _spark_not_ready(config, master, missing, status, last_error)
+        await asyncio.sleep(delay)
+        delay = min(LONGEST_POLL, delay * 1.5)
+
+
+def _report_alive(status: SparkStatus, missing: dict[str, SshTarget], reporter: Reporter) -> None:
+    for host in [host for host in missing if host in status.alive_hosts]:
+        reporter(MachineProgress(missing.pop(host).name, "Spark worker ALIVE", ready=True))
+
+
+def _summary(status: SparkStatus, workers: dict[str, SshTarget]) -> str:
+    gib = status.memory_mib / 1024
+    return f"Spark has {len(workers)} of {len(workers)} workers: {status.cores} cores, {gib:.1f} GiB for executors"
+
+
+def _spark_not_ready(
+    config: Config,
+    master: SshTarget,
+    missing: dict[str, SshTarget],
+    status: SparkStatus | None,
+    last_error: RemoteError | None,
+) -> NotReady:
+    at = f"{master.private_ip}:{config.spark.master_ui_port}"
+    if last_error is not None or status is None:
+        return NotReady(
+            f"Spark's master on {master.name} does not answer at {at}",
+            cause=last_error.cause if last_error else "it was not asked in time",
+            next_step=f"look at its log: `journalctl -u spark-master` on {master.name} ({master.private_ip})",
+            details={"machine": master.name, "address": at},
+        )
+    names = [target.name for target in missing.values()]
+    states = {worker.host: worker.state for worker in status.workers}
+    seen = ", ".join(f"{target.name} ({ip}): {states.get(ip, 'never seen')}" for ip, target in missing.items())
+    others = sorted(status.alive_hosts - missing.keys())
+    return NotReady(
+        f"Spark's master lacks {len(names)} of its workers: {', '.join(names)}",
+        cause=f"{seen}; ALIVE: {', '.join(others) or 'none'}",
+        next_step=f"look at the worker's log: `journalctl -u spark-worker` on {names[0]}; it must reach "
+        f"{master.private_ip}:{config.spark.master_port} (the security group)",
+        details={"missing": names, "alive": others},
+    )
+
+
+def _not_ready(error: RemoteError) -> NotReady:
+    return NotReady(error.what, cause=error.cause, next_step=error.next_step, details=error.details)
+
+
+def _worker(raw: Any) -> SparkWorker:  # noqa: ANN401 - a part of Spark's JSON
+    return SparkWorker(
+        host=str(raw["host"]), state=str(raw["state"]), cores=int(raw["cores"]), memory_mib=int(raw["memory"])
+    )

@@ -1,0 +1,82 @@
+"""The fixture that tests/remote and tests/training share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import asyncssh
+import pytest
+import pytest_asyncio
+
+from pio_tf.remote.retry import Patience
+from tests.remote.builders import make_config
+from tests.remote.servers import MachineServer, free_port
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+    from pio_tf.config.schema import Config
+    from pio_tf.remote.target import SshTarget
+
+ADDRESSES = {"driver": "127.0.0.1", "master": "127.0.0.2", "worker-1": "127.0.0.3", "worker-2": "127.0.0.4"}
+QUICK = Patience(timeout=5, denied=0.5, attempt=3, first_delay=0.05, longest_delay=0.2)
+"""For a machine that is there; what is not there is given up after five seconds."""
+
+
+@dataclass
+class TestCluster:
+    """Servers by machine name. Only the driver runs at first."""
+
+    __test__ = False
+
+    directory: Path
+    port: int
+    servers: dict[str, MachineServer]
+    blocks: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    @property
+    def driver(self) -> MachineServer:
+        return self.servers["driver"]
+
+    def config(self, **blocks: dict[str, Any]) -> Config:
+        ssh = {"key": "id_ed25519", "port": self.port, **blocks.pop("ssh", {})}
+        return make_config(self.directory, ssh=ssh, **blocks)
+
+    def targets(self, *names: str) -> list[SshTarget]:
+        roles = {"driver": "driver", "master": "master"}
+        return [
+            self.servers[name].target(name, roles.get(name, "worker"), f"i-{name}")  # type: ignore[arg-type]
+            for name in names or ("driver",)
+        ]
+
+    @property
+    def known_hosts(self) -> Path:
+        return self.directory / ".pio-tf" / "ur" / "known_hosts"
+
+
+@pytest.fixture(autouse=True)
+def no_ssh_config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The tests' own home directory: nobody's ~/.ssh/config, agent or known_hosts plays a part."""
+    home = tmp_path / "client-home"
+    (home / ".ssh").mkdir(parents=True)
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.delenv("SSH_AUTH_SOCK", raising=False)
+    return home
+
+
+@pytest_asyncio.fixture
+async def cluster(tmp_path: Path, no_ssh_config: Path) -> AsyncIterator[TestCluster]:
+    key = asyncssh.generate_private_key("ssh-ed25519")
+    key.write_private_key(tmp_path / "id_ed25519")
+    key.write_public_key(tmp_path / "id_ed25519.pub")
+    port = free_port(tuple(ADDRESSES.values()))
+    servers = {
+        name: MachineServer(home=tmp_path / "homes" / name, address=address, port=port, key=key)
+        for name, address in ADDRESSES.items()
+    }
+    await servers["driver"].start()
+    yield TestCluster(tmp_path, port, servers)
+    for server in servers.values():
+        await server.stop()

@@ -1,0 +1,134 @@
+"""Commands on a machine: their output, their end, and the ends that nobody wanted."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import resource
+import time
+from pathlib import Path
+
+import pytest
+
+from pio_tf.errors import RemoteError
+from pio_tf.remote.lines import LONGEST_LINE
+from pio_tf.remote.ssh import connect_cluster
+from tests.remote.cluster_fixture import QUICK, TestCluster
+
+
+async def streamed(cluster: TestCluster, command: str) -> tuple[int, list[str]]:
+    lines: list[str] = []
+    async with connect_cluster(cluster.config(), cluster.targets(), patience=QUICK) as remote:
+        return await remote.stream("driver", command, lines.append), lines
+
+
+async def test_a_command_gives_its_output_and_its_exit_status(cluster: TestCluster) -> None:
+    async with connect_cluster(cluster.config(), cluster.targets(), patience=QUICK) as remote:
+        done = await remote.run("driver", 'cat; echo "it\'s $((1 + 1))"; echo bad >&2; exit 3', content=b"in\n")
+    assert (done.exit_status, done.stdout, done.stderr) == (3, "in\nit's 2\n", "bad\n")
+
+
+async def test_a_command_that_a_signal_ended_has_the_shells_exit_status(cluster: TestCluster) -> None:
+    async with connect_cluster(cluster.config(), cluster.targets(), patience=QUICK) as remote:
+        assert (await remote.run("driver", "kill -KILL $$")).exit_status == 137
+
+
+async def test_a_command_that_hangs_is_ended_and_told(cluster: TestCluster) -> None:
+    async with connect_cluster(cluster.config(), cluster.targets(), patience=QUICK) as remote:
+        with pytest.raises(RemoteError, match=r"did not end within 0\.3 s"):
+            await remote.run("driver", "sleep 60", timeout=0.3)
+    await ended(cluster.driver.processes[-1])
+
+
+async def test_a_stream_gives_every_line_stdout_and_stderr_together(cluster: TestCluster) -> None:
+    status, lines = await streamed(cluster, "echo one; echo two >&2; printf 'a\\rb\\rlast'; exit 7")
+    assert (status, lines) == (7, ["one", "two", "last"])
+
+
+async def test_bytes_that_are_not_utf_8_lose_no_line(cluster: TestCluster) -> None:
+    _, lines = await streamed(cluster, "printf 'caf\\351 \\360\\237\\n\\377\\376\\nnext\\n'")
+    assert lines == ["caf\ufffd \ufffd", "\ufffd\ufffd", "next"]
+
+
+async def test_megabytes_of_output_arrive_whole_in_bounded_memory(cluster: TestCluster) -> None:
+    count, length = 0, 0
+
+    def on_line(line: str) -> None:
+        nonlocal count, length
+        count += 1
+        length += len(line)
+
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    async with connect_cluster(cluster.config(), cluster.targets(), patience=QUICK) as remote:
+        assert (
+            await remote.stream("driver", "yes 0123456789012345678901234567890123456789 | head -400000", on_line) == 0
+        )
+    assert (count, length) == (400_000, 16_000_000)
+    # Server and client live in this process: either one that kept it all would show.
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 12_000
+
+
+async def test_a_line_without_an_end_is_cut_and_says_so(cluster: TestCluster) -> None:
+    _, lines = await streamed(cluster, "head -c 1000000 /dev/zero | tr '\\0' x; echo; echo after")
+    assert len(lines) == 2
+    assert lines[0] == "x" * LONGEST_LINE + f" … [{1_000_000 - LONGEST_LINE} bytes more]"
+    assert lines[1] == "after"
+
+
+async def test_a_connection_that_is_cut_in_the_middle_is_told_after_the_lines_until_then(cluster: TestCluster) -> None:
+    lines: list[str] = []
+
+    def on_line(line: str) -> None:
+        lines.append(line)
+        asyncio.get_running_loop().call_soon(cluster.driver.cut)
+
+    async with connect_cluster(cluster.config(), cluster.targets(), patience=QUICK) as remote:
+        with pytest.raises(RemoteError, match="connection to driver was lost while a command was running") as caught:
+            await remote.stream("driver", "echo begun; sleep 60", on_line)
+    assert lines == ["begun"]
+    assert caught.value.details["kind"] == "connection-lost"
+
+
+async def test_cancelling_a_stream_ends_the_command_on_the_machine(cluster: TestCluster) -> None:
+    begun = asyncio.Event()
+    command = "trap 'echo caught > $HOME/trapped; exit 0' TERM; echo $$; while true; do sleep 0.1; done"
+    async with connect_cluster(cluster.config(), cluster.targets(), patience=QUICK) as remote:
+        task = asyncio.ensure_future(remote.stream("driver", command, lambda _: begun.set()))
+        await asyncio.wait_for(begun.wait(), 5)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    assert cluster.driver.signals == ["TERM"]
+    assert (cluster.driver.home / "trapped").read_text() == "caught\n"
+    await ended(cluster.driver.processes[-1])
+
+
+async def test_a_command_that_ignores_sigterm_is_killed(cluster: TestCluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pio_tf.remote.process.ENDS_WITHIN", 0.3)
+    begun = asyncio.Event()
+    async with connect_cluster(cluster.config(), cluster.targets(), patience=QUICK) as remote:
+        command = "trap '' TERM; echo $$; while true; do sleep 0.1; done"
+        task = asyncio.ensure_future(remote.stream("driver", command, lambda _: begun.set()))
+        await asyncio.wait_for(begun.wait(), 5)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    assert cluster.driver.signals == ["TERM", "KILL"]
+    await ended(cluster.driver.processes[-1])
+
+
+async def test_a_reader_that_fails_ends_the_command(cluster: TestCluster) -> None:
+    def on_line(line: str) -> None:
+        raise BrokenPipeError(line)
+
+    async with connect_cluster(cluster.config(), cluster.targets(), patience=QUICK) as remote:
+        with pytest.raises(BrokenPipeError):
+            await remote.stream("driver", "echo x; sleep 60", on_line)
+    await ended(cluster.driver.processes[-1])
+
+
+async def ended(pid: int) -> None:
+    deadline = time.monotonic() + 5
+    while Path(f"/proc/{pid}").exists() and os.getpgid(pid):
+        assert time.monotonic() < deadline, f"process {pid} still runs"
+        await asyncio.sleep(0.05)

@@ -1,0 +1,283 @@
+"""Connecting to the driver, and through it to the others: keys, host keys, patience."""
+
+from __future__ import annotations
+
+import asyncio
+import stat
+import time
+from typing import TYPE_CHECKING
+
+import asyncssh
+import pytest
+
+from pio_tf.errors import ConfigError, RemoteError
+from pio_tf.events import Event, MachineProgress
+from pio_tf.remote.retry import Patience
+from pio_tf.remote.ssh import connect_cluster
+from tests.remote.cluster_fixture import QUICK, TestCluster
+from tests.remote.servers import MachineServer, free_port
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+IMPATIENT = Patience(timeout=0.6, denied=0.3, attempt=0.5, first_delay=0.05, longest_delay=0.1)
+
+
+async def greet(cluster: TestCluster, *, patience: Patience = QUICK) -> str:
+    async with connect_cluster(cluster.config(), cluster.targets(), patience=patience) as remote:
+        return (await remote.run("driver", "echo hello from $HOME")).stdout
+
+
+async def test_the_driver_is_logged_in_to_and_its_host_key_pinned_by_instance_id(cluster: TestCluster) -> None:
+    assert await greet(cluster) == f"hello from {cluster.driver.home}\n"
+    public = cluster.driver.host_key.export_public_key().decode().strip()
+    assert cluster.known_hosts.read_text() == f"i-driver {public}\n"
+    assert stat.S_IMODE(cluster.known_hosts.stat().st_mode) == 0o600
+    assert await greet(cluster) == f"hello from {cluster.driver.home}\n"
+    assert len(cluster.known_hosts.read_text().splitlines()) == 1
+
+
+async def test_another_host_key_is_refused_at_once_with_the_file_and_the_way_out(cluster: TestCluster) -> None:
+    await greet(cluster)
+    await cluster.driver.stop()
+    cluster.driver.host_key = asyncssh.generate_private_key("ssh-ed25519")
+    await cluster.driver.start()
+    with pytest.raises(RemoteError) as caught:
+        await greet(cluster)
+    assert "another SSH host key" in caught.value.what
+    assert f"ssh-keygen -f {cluster.known_hosts} -R 'i-driver'" in caught.value.next_step
+    assert caught.value.details["kind"] == "host-key-changed"
+
+    removing = await asyncio.create_subprocess_shell(
+        f"ssh-keygen -f {cluster.known_hosts} -R 'i-driver' 2>&1 || sed -i /^i-driver/d {cluster.known_hosts}",
+        stdout=asyncio.subprocess.DEVNULL,
+    )
+    await removing.wait()
+    assert (await greet(cluster)).startswith("hello")
+
+
+async def test_a_host_key_of_another_type_counts_as_another_host_key(cluster: TestCluster) -> None:
+    await greet(cluster)
+    await cluster.driver.stop()
+    cluster.driver.host_key = asyncssh.generate_private_key("ecdsa-sha2-nistp256")
+    await cluster.driver.start()
+    with pytest.raises(RemoteError, match="another SSH host key"):
+        await greet(cluster)
+
+
+async def test_the_key_of_a_machine_that_refuses_ours_is_not_pinned(cluster: TestCluster) -> None:
+    cluster.driver.authorized = []
+    with pytest.raises(RemoteError):
+        await greet(cluster, patience=IMPATIENT)
+    assert not cluster.known_hosts.exists()
+
+
+async def test_a_wrong_key_is_told_soon_with_user_key_and_next_step(cluster: TestCluster) -> None:
+    cluster.driver.authorized = []
+    started = time.monotonic()
+    with pytest.raises(RemoteError) as caught:
+        await greet(cluster, patience=Patience(timeout=60, denied=0.5, first_delay=0.05))
+    assert time.monotonic() - started < 3
+    assert str(cluster.directory / "id_ed25519") in caught.value.what
+    assert "'ubuntu'" in caught.value.what
+    assert "ssh.user" in caught.value.next_step
+    assert caught.value.details["kind"] == "permission-denied"
+    assert len(cluster.driver.logins) > 1
+
+
+async def test_a_key_that_is_refused_just_after_boot_is_tried_again(cluster: TestCluster) -> None:
+    keys, cluster.driver.authorized = cluster.driver.authorized, []
+    asyncio.get_running_loop().call_later(0.3, cluster.driver.authorized.extend, keys)
+    assert (await greet(cluster, patience=Patience(timeout=10, denied=5, first_delay=0.05))).startswith("hello")
+
+
+async def test_a_machine_that_boots_is_waited_for_and_the_wait_is_told(cluster: TestCluster) -> None:
+    await cluster.driver.stop()
+    events: list[Event] = []
+
+    async def boot() -> None:
+        await asyncio.sleep(0.4)
+        await cluster.driver.start()
+
+    booting = asyncio.ensure_future(boot())
+    async with connect_cluster(cluster.config(), cluster.targets(), patience=QUICK, reporter=events.append):
+        await booting
+    assert MachineProgress("driver", "waiting for ssh: connection refused") in events
+
+
+async def test_a_banner_that_is_cut_short_is_tried_again(cluster: TestCluster) -> None:
+    await cluster.driver.stop()
+
+    async def slam(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.close()
+
+    half_up = await asyncio.start_server(slam, cluster.driver.address, cluster.port)
+
+    async def boot() -> None:
+        await asyncio.sleep(0.4)
+        half_up.close()
+        await half_up.wait_closed()
+        await cluster.driver.start()
+
+    booting = asyncio.ensure_future(boot())
+    assert (await greet(cluster)).startswith("hello")
+    await booting
+
+
+async def test_a_closed_port_is_told_with_address_port_and_what_to_check(cluster: TestCluster) -> None:
+    await cluster.driver.stop()
+    with pytest.raises(RemoteError) as caught:
+        await greet(cluster, patience=IMPATIENT)
+    assert f"driver at 127.0.0.1:{cluster.port}" in caught.value.what
+    assert caught.value.cause == "connection refused"
+    assert "network.ssh_cidrs" in caught.value.next_step
+    assert "ssh.bastion" in caught.value.next_step
+    assert caught.value.details["kind"] == "unreachable"
+
+
+async def test_a_port_that_never_answers_is_given_up_in_time(cluster: TestCluster) -> None:
+    await cluster.driver.stop()
+    hold = asyncio.Event()
+
+    async def silence(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await hold.wait()
+        writer.close()
+
+    mute = await asyncio.start_server(silence, cluster.driver.address, cluster.port)
+    started = time.monotonic()
+    with pytest.raises(RemoteError) as caught:
+        await greet(cluster, patience=IMPATIENT)
+    assert time.monotonic() - started < 3
+    assert caught.value.cause == "no answer"
+    hold.set()
+    mute.close()
+    await mute.wait_closed()
+
+
+async def test_the_other_machines_are_reached_through_the_driver_alone(cluster: TestCluster) -> None:
+    names = ("driver", "master", "worker-1", "worker-2")
+    for name in names[1:]:
+        await cluster.servers[name].start()
+    events: list[Event] = []
+    targets = cluster.targets(*names)
+    async with connect_cluster(cluster.config(), targets, patience=QUICK, reporter=events.append) as remote:
+        await remote.reach(names)
+        assert (await remote.run("worker-2", "echo $HOME")).stdout.strip() == str(cluster.servers["worker-2"].home)
+    assert sorted(cluster.driver.forwarded) == [
+        (cluster.servers[name].address, cluster.port) for name in ("master", "worker-1", "worker-2")
+    ]
+    assert {event.machine for event in events if isinstance(event, MachineProgress)} == set(names)
+    pinned = sorted(line.split()[0] for line in cluster.known_hosts.read_text().splitlines())
+    assert pinned == ["i-driver", "i-master", "i-worker-1", "i-worker-2"]
+
+
+async def test_machines_that_cannot_be_reached_are_all_named(cluster: TestCluster) -> None:
+    await cluster.servers["master"].start()
+    names = ("driver", "master", "worker-1", "worker-2")
+    patience = Patience(timeout=1, first_delay=0.05, longest_delay=0.2)
+    async with connect_cluster(cluster.config(), cluster.targets(*names), patience=patience) as remote:
+        with pytest.raises(RemoteError) as caught:
+            await remote.reach(names)
+        assert "worker-1, worker-2" in caught.value.what
+        assert "through driver" in caught.value.cause
+        with pytest.raises(RemoteError, match=r"worker-2 at 127\.0\.0\.4"):
+            await remote.run("worker-2", "true")
+
+
+async def test_a_driver_that_goes_away_ends_the_wait_for_the_others(cluster: TestCluster) -> None:
+    names = ("driver", "worker-1")
+    async with connect_cluster(cluster.config(), cluster.targets(*names), patience=Patience(timeout=30)) as remote:
+        asyncio.get_running_loop().call_later(0.5, cluster.driver.cut)
+        started = time.monotonic()
+        with pytest.raises(RemoteError, match="connection to driver was lost while connecting to worker-1"):
+            await remote.reach(names)
+        assert time.monotonic() - started < 5
+
+
+async def test_a_lost_connection_is_made_again_when_it_is_next_used(cluster: TestCluster) -> None:
+    async with connect_cluster(cluster.config(), cluster.targets(), patience=QUICK) as remote:
+        await remote.run("driver", "true")
+        cluster.driver.cut()
+        await asyncio.sleep(0.1)
+        assert (await remote.run("driver", "echo again")).stdout == "again\n"
+
+
+async def test_a_bastion_is_gone_through_and_pinned_by_its_address(cluster: TestCluster) -> None:
+    bastion_port = free_port()
+    bastion = MachineServer(
+        home=cluster.directory / "homes" / "bastion", address="127.0.0.1", port=bastion_port, key=asyncssh_key(cluster)
+    )
+    await bastion.start()
+    config = cluster.config(ssh={"bastion": f"ubuntu@127.0.0.1:{bastion_port}"})
+    for _ in range(2):
+        async with connect_cluster(config, cluster.targets(), patience=QUICK) as remote:
+            assert (await remote.run("driver", "echo hi")).stdout == "hi\n"
+    assert bastion.forwarded == [("127.0.0.1", cluster.port)] * 2
+    pinned = cluster.known_hosts.read_text().splitlines()
+    assert sorted(line.split()[0] for line in pinned) == [f"[127.0.0.1]:{bastion_port}", "i-driver"]
+    await bastion.stop()
+
+
+async def test_a_bastion_that_the_users_own_file_knows_otherwise_is_refused(
+    cluster: TestCluster, no_ssh_config: Path
+) -> None:
+    port = free_port()
+    bastion = MachineServer(
+        home=cluster.directory / "homes" / "bastion", address="127.0.0.1", port=port, key=asyncssh_key(cluster)
+    )
+    await bastion.start()
+    other = asyncssh.generate_private_key("ssh-ed25519").export_public_key().decode()
+    (no_ssh_config / ".ssh" / "known_hosts").write_text(f"[127.0.0.1]:{port} {other}")
+    config = cluster.config(ssh={"bastion": f"ubuntu@127.0.0.1:{port}"})
+    with pytest.raises(RemoteError, match=r"the bastion at .* shows another SSH host key"):
+        async with connect_cluster(config, cluster.targets(), patience=QUICK):
+            pass
+    await bastion.stop()
+
+
+async def test_the_jump_host_of_the_users_ssh_config_is_gone_through(cluster: TestCluster, no_ssh_config: Path) -> None:
+    port = free_port()
+    jump = MachineServer(
+        home=cluster.directory / "homes" / "jump", address="127.0.0.1", port=port, key=asyncssh_key(cluster)
+    )
+    await jump.start()
+    key = jump.host_key.export_public_key().decode()
+    ssh = no_ssh_config / ".ssh"
+    (ssh / "known_hosts").write_text(f"[127.0.0.9]:{port} {key}[127.0.0.1]:{port} {key}")
+    (ssh / "config").write_text(
+        f"Host jump\n  HostName 127.0.0.1\n  Port {port}\n  User ubuntu\n"
+        f"  IdentityFile {cluster.directory}/id_ed25519\n"
+        "Host 127.0.0.1\n  ProxyJump jump\n"
+    )
+    # Both are 127.0.0.1, but entries go by the name that was asked for: the driver's does not apply to the jump host.
+    async with connect_cluster(cluster.config(), cluster.targets(), patience=QUICK) as remote:
+        assert (await remote.run("driver", "echo hi")).stdout == "hi\n"
+    assert jump.forwarded == [("127.0.0.1", cluster.port)]
+    await jump.stop()
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [(None, "there is no file"), ("not a key", "not a private key"), ("encrypted", "has a passphrase")],
+)
+async def test_a_key_file_that_cannot_be_used_is_a_mistake_in_the_configuration(
+    cluster: TestCluster, content: str | None, message: str
+) -> None:
+    key = cluster.directory / "id_ed25519"
+    if content is None:
+        key.unlink()
+    elif content == "encrypted":
+        asyncssh.generate_private_key("ssh-ed25519").write_private_key(
+            key, format_name="pkcs8-pem", passphrase="secret"
+        )
+    else:
+        key.write_text(content)
+    with pytest.raises(ConfigError, match=message) as caught:
+        await greet(cluster)
+    assert "pio-tf.hcl" in caught.value.what
+    assert str(key) in caught.value.what
+    assert caught.value.next_step
+
+
+def asyncssh_key(cluster: TestCluster) -> asyncssh.SSHKey:
+    return asyncssh.read_private_key(cluster.directory / "id_ed25519")
