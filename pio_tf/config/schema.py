@@ -6,60 +6,43 @@ are :class:`pathlib.Path`, and a relative one is meant from the directory of pio
 
 from __future__ import annotations
 
-import re
-from ipaddress import IPv4Network
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Literal, get_args
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    PrivateAttr,
-    StringConstraints,
-    model_validator,
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, model_validator
+
+from pio_tf.config.kinds import (
+    BackendType,
+    BackendValue,
+    Cidr,
+    ClusterName,
+    DownloadUrl,
+    Duration,
+    HdfsPath,
+    Host,
+    ImageId,
+    InstanceType,
+    JumpHost,
+    LocalPath,
+    Memory,
+    Port,
+    Program,
+    Region,
+    RemotePath,
+    RoleArn,
+    SettingName,
+    Sha512,
+    SubnetId,
+    Text,
+    Url,
+    UserName,
+    Version,
+    VpcId,
+    Words,
 )
 
 MINIMUM_DRIVER_MEMORY_MIB = 16 * 1024
 """The guide's minimum for a machine that runs the Spark driver of the Universal Recommender."""
-
-_DURATION = re.compile(r"(\d+)\s*(s|m|h)")
-_SECONDS = {"s": 1, "m": 60, "h": 3600}
-
-
-def _parse_duration(value: Any) -> Any:  # noqa: ANN401 - a validator takes what the user wrote
-    if isinstance(value, str):
-        match = _DURATION.fullmatch(value.strip())
-        if not match:
-            raise ValueError('must be a number with a unit, like "90s", "15m" or "2h"')
-        return int(match[1]) * _SECONDS[match[2]]
-    return value
-
-
-def _check_remote_path(value: str) -> str:
-    if not value.startswith(("/", "~/")):
-        raise ValueError('must be absolute, or start with "~/" for the home of ssh.user')
-    if "\n" in value or "\0" in value:
-        raise ValueError("must be one line")
-    return value.rstrip("/") or "/"
-
-
-def _check_memory(value: str) -> str:
-    if not re.fullmatch(r"[1-9]\d*[mg]", value):
-        raise ValueError('must be a whole number of MiB or GiB, like "20g" or "2048m"')
-    return value
-
-
-Duration = Annotated[int, BeforeValidator(_parse_duration), Field(gt=0)]
-"""Seconds; written as ``"90s"``, ``"15m"``, ``"2h"`` or a whole number of seconds."""
-RemotePath = Annotated[str, AfterValidator(_check_remote_path)]
-Memory = Annotated[str, AfterValidator(_check_memory)]
-"""A heap as Spark and the JVM write it: ``20g``, ``2048m``."""
-Port = Annotated[int, Field(ge=1, le=65535)]
-Host = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$", max_length=253)]
-InstanceType = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]*\.[a-z0-9-]+$")]
 
 
 class Block(BaseModel):
@@ -71,11 +54,11 @@ class Block(BaseModel):
 class ClusterBlock(Block):
     """The cluster itself."""
 
-    name: Annotated[str, StringConstraints(pattern=r"^[a-z]([a-z0-9-]{0,38}[a-z0-9])?$")] = Field(
+    name: ClusterName = Field(
         description="Name of the cluster: lower-case letters, digits and hyphens, at most 40. It is the value of the "
         "tag `pio-tf:cluster` on everything that is created."
     )
-    tags: dict[str, str] = Field(default_factory=dict, description="More tags for everything that is created.")
+    tags: dict[str, Text] = Field(default_factory=dict, description="More tags for everything that is created.")
     start_timeout: Duration = Field(
         default=900, description="How long `up` waits for machines, SSH and Spark before it gives up."
     )
@@ -92,11 +75,9 @@ class ClusterBlock(Block):
 class AssumeRole(Block):
     """A role to assume for every AWS call, Terraform's included."""
 
-    role_arn: Annotated[str, StringConstraints(pattern=r"^arn:aws[a-z-]*:iam::\d{12}:role/.+$")] = Field(
-        description="ARN of the role."
-    )
-    session_name: str = Field(default="pio-tf", description="Session name, as it shows in CloudTrail.")
-    external_id: str | None = Field(
+    role_arn: RoleArn = Field(description="ARN of the role.")
+    session_name: Words = Field(default="pio-tf", description="Session name, as it shows in CloudTrail.")
+    external_id: Words | None = Field(
         default=None, description="External id, where the role's trust policy asks for one."
     )
 
@@ -104,36 +85,30 @@ class AssumeRole(Block):
 class AwsBlock(Block):
     """Where and as whom AWS is called. Credentials come from the usual places; none stand in this file."""
 
-    region: Annotated[str, StringConstraints(pattern=r"^[a-z]{2}(-[a-z]+)+-\d$")] = Field(description="AWS region.")
-    profile: str | None = Field(default=None, description="Profile of the AWS configuration files.")
-    credentials_file: Path | None = Field(
+    region: Region = Field(description="AWS region.")
+    profile: Words | None = Field(default=None, description="Profile of the AWS configuration files.")
+    credentials_file: LocalPath | None = Field(
         default=None, description="Credentials file to read instead of ~/.aws/credentials."
     )
     assume_role: AssumeRole | None = Field(default=None, description="Block: a role to assume.")
-    endpoint_url: Annotated[str, StringConstraints(pattern=r"^https?://[^/\s]+/?$")] | None = Field(
-        default=None, description="Address of another AWS API, such as the sandbox."
-    )
+    endpoint_url: Url | None = Field(default=None, description="Address of another AWS API, such as the sandbox.")
 
 
 class NetworkBlock(Block):
     """An existing subnet, or a new network of our own. Give `vpc_id` and `subnet_id`, or `cidr`."""
 
-    vpc_id: Annotated[str, StringConstraints(pattern=r"^vpc-[0-9a-f]+$")] | None = Field(
-        default=None, description="Existing VPC."
-    )
-    subnet_id: Annotated[str, StringConstraints(pattern=r"^subnet-[0-9a-f]+$")] | None = Field(
-        default=None, description="Existing subnet of that VPC."
-    )
-    cidr: IPv4Network | None = Field(
+    vpc_id: VpcId | None = Field(default=None, description="Existing VPC.")
+    subnet_id: SubnetId | None = Field(default=None, description="Existing subnet of that VPC.")
+    cidr: Cidr | None = Field(
         default=None, description="Address range of a new VPC with one subnet, /16 to /28 (an AWS limit)."
     )
-    availability_zone: str | None = Field(default=None, description="Zone of the new subnet.")
+    availability_zone: Words | None = Field(default=None, description="Zone of the new subnet.")
     public_ips: bool = Field(
         default=False,
         description="Whether machines in the new subnet get a public IPv4 address while they run (needed to reach the "
         "internet without a NAT gateway). It changes at every start; AWS charges for it by the hour.",
     )
-    ssh_cidrs: list[IPv4Network] = Field(
+    ssh_cidrs: list[Cidr] = Field(
         default_factory=list, description="Address ranges that may open SSH connections. Empty: none."
     )
     first_host: int | None = Field(
@@ -164,8 +139,8 @@ class NetworkBlock(Block):
 class AmiFilter(Block):
     """Finds the newest image by its owner and name."""
 
-    owner: str = Field(default="099720109477", description="Account id (default: Canonical) or alias of the owner.")
-    name: str = Field(
+    owner: Words = Field(default="099720109477", description="Account id (default: Canonical) or alias of the owner.")
+    name: Words = Field(
         default="ubuntu/images/hvm-ssd/ubuntu-jammy-22.04-amd64-server-*", description="Name, with * as a wildcard."
     )
 
@@ -175,9 +150,7 @@ class MachineBlock(Block):
 
     instance_type: InstanceType = Field(default="r3.xlarge", description="EC2 instance type.")
     root_volume_gib: int = Field(default=50, ge=8, le=16384, description="Size of the encrypted gp3 root disk, GiB.")
-    ami: Annotated[str, StringConstraints(pattern=r"^ami-[0-9a-f]+$")] | None = Field(
-        default=None, description="Image id. Only used when a machine is created."
-    )
+    ami: ImageId | None = Field(default=None, description="Image id. Only used when a machine is created.")
     ami_filter: AmiFilter | None = Field(default=None, description="Block: finds the image. Not together with `ami`.")
 
     @model_validator(mode="after")
@@ -206,16 +179,14 @@ class SparkBlock(MachineBlock):
         default=None, description="Instance type of the master, which needs little. Default: `instance_type`."
     )
     home: RemotePath = Field(default="/usr/local/spark", description="SPARK_HOME on every machine.")
-    version: Annotated[str, StringConstraints(pattern=r"^\d+\.\d+\.\d+$")] = Field(
+    version: Version = Field(
         default="2.4.8", description="Spark version that a new machine installs, unless `home` is there already."
     )
-    download_url: Annotated[str, StringConstraints(pattern=r"^(https?|s3)://\S+$")] | None = Field(
+    download_url: DownloadUrl | None = Field(
         default=None,
         description="Where a new machine fetches Spark from (a .tgz). Default: the Apache archive.",
     )
-    download_sha512: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{128}$")] | None = Field(
-        default=None, description="SHA-512 of that file. Checked when given."
-    )
+    download_sha512: Sha512 | None = Field(default=None, description="SHA-512 of that file. Checked when given.")
     master_port: Port = Field(default=7077, description="Port of the master.")
     master_ui_port: Port = Field(default=8080, description="Port of the master's web page and JSON status.")
     executor_memory: Memory | None = Field(
@@ -224,23 +195,21 @@ class SparkBlock(MachineBlock):
     executor_cores: int | None = Field(
         default=None, ge=1, description="Cores of an executor. Default: from the instance type."
     )
-    conf: dict[str, str] = Field(default_factory=dict, description="More settings for spark-defaults.conf.")
+    conf: dict[SettingName, Text] = Field(default_factory=dict, description="More settings for spark-defaults.conf.")
 
 
 class SshBlock(Block):
     """How machines are reached."""
 
-    user: Annotated[str, StringConstraints(pattern=r"^[a-z_][a-z0-9_.-]*$")] = Field(
-        default="ubuntu", description="User on the machines."
+    user: UserName = Field(default="ubuntu", description="User on the machines.")
+    key: LocalPath = Field(
+        description="Private key file. Its public half (the same name with .pub) is installed by AWS."
     )
-    key: Path = Field(description="Private key file. Its public half (the same name with .pub) is installed by AWS.")
-    key_pair: str | None = Field(
+    key_pair: Words | None = Field(
         default=None, description="Name of an existing EC2 key pair. Default: a new one is made from the public key."
     )
     port: Port = Field(default=22, description="SSH port.")
-    bastion: Annotated[str, StringConstraints(pattern=r"^([^@\s]+@)?[A-Za-z0-9._-]+(:\d+)?$")] | None = Field(
-        default=None, description="Jump host, as user@host:port."
-    )
+    bastion: JumpHost | None = Field(default=None, description="Jump host, as user@host:port.")
     address: Literal["auto", "private", "public"] = Field(
         default="auto",
         description="Which address of the driver to connect to. auto: its public one if it has one and there is no "
@@ -266,7 +235,7 @@ class ElasticsearchBlock(Block):
     hosts: list[Host] = Field(min_length=1, description="Host names or addresses of its nodes.")
     port: Port = Field(default=9200, description="REST port (PIO 0.12 and later speak REST).")
     scheme: Literal["http", "https"] = Field(default="http", description="http or https.")
-    cluster_name: str = Field(default="elasticsearch", description="cluster.name of Elasticsearch.")
+    cluster_name: Words = Field(default="elasticsearch", description="cluster.name of Elasticsearch.")
     home: RemotePath = Field(default="/usr/local/elasticsearch", description="Elasticsearch's directory on the driver.")
 
 
@@ -286,37 +255,35 @@ class HdfsBlock(Block):
 
     namenode: Host = Field(description="Host of the name node.")
     port: Port = Field(default=9000, description="Port of the name node.")
-    models_path: Annotated[str, StringConstraints(pattern=r"^/[^\s]*$")] = Field(
-        default="/models", description="Directory in HDFS for models."
-    )
+    models_path: HdfsPath = Field(default="/models", description="Directory in HDFS for models.")
     hadoop_home: RemotePath = Field(default="/usr/local/hadoop", description="Hadoop's directory on the driver.")
 
 
 class TrainBlock(Block):
     """What `pio-tf train` does."""
 
-    pio_arguments: list[str] = Field(default_factory=list, description="Arguments of `pio train` before the `--`.")
-    spark_arguments: list[str] = Field(default_factory=list, description="spark-submit arguments after the `--`.")
+    pio_arguments: list[Words] = Field(default_factory=list, description="Arguments of `pio train` before the `--`.")
+    spark_arguments: list[Words] = Field(default_factory=list, description="spark-submit arguments after the `--`.")
     keep_up: bool = Field(default=False, description="Whether machines go on running after a training.")
 
 
 class Backend(Block):
     """Where Terraform keeps its state: `backend "s3" { … }`, with the arguments of that backend."""
 
-    type: Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9]*$")]
-    arguments: dict[str, str | int | bool] = Field(default_factory=dict)
+    type: BackendType
+    arguments: dict[str, BackendValue] = Field(default_factory=dict)
 
 
 class TerraformBlock(Block):
     """Terraform itself."""
 
-    binary: str | None = Field(
+    binary: Program | None = Field(
         default=None, description="Terraform or OpenTofu binary. Default: from PATH, else the one of the extra."
     )
-    directory: Path | None = Field(
+    directory: LocalPath | None = Field(
         default=None, description="Where the stack is written. Default: .pio-tf/<cluster>/stack beside this file."
     )
-    cli_config_file: Path | None = Field(
+    cli_config_file: LocalPath | None = Field(
         default=None, description="Terraform CLI configuration file (provider mirrors, credentials)."
     )
     parallelism: int | None = Field(
@@ -389,3 +356,12 @@ class Config(Block):
                     f"network.cidr: {cidr} has no room for {len(self.machine_names)} machines from host {first}"
                 )
         return self
+
+
+def block_class(model: type[BaseModel], name: str) -> type[Block] | None:
+    """The model of the block ``name`` inside a model; None where ``name`` is an option, or unknown."""
+    field = model.model_fields.get(name)
+    if field is None:
+        return None
+    candidates = (field.annotation, *get_args(field.annotation))
+    return next((one for one in candidates if isinstance(one, type) and issubclass(one, Block)), None)

@@ -1,0 +1,156 @@
+"""Says pydantic's findings in pio-tf's words: ``spark.workers: must be at least 1, got 0``."""
+
+from __future__ import annotations
+
+import json
+import re
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Any
+
+from pio_tf.config.problems import Problem
+from pio_tf.config.schema import Config, block_class
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from pydantic import BaseModel, ValidationError
+    from pydantic_core import ErrorDetails
+
+    from pio_tf.config.hcl import Document
+
+_SECRET = re.compile(r"password|passwd|secret|token|access_?key|api_?key", re.IGNORECASE)
+_LONGEST_VALUE = 60
+
+_WORDS: dict[str, str] = {
+    "string_type": "must be text in quotes",
+    "int_type": "must be a whole number",
+    "int_parsing": "must be a whole number",
+    "int_from_float": "must be a whole number",
+    "int_parsing_size": "must be a whole number of a sensible size",
+    "finite_number": "must be a finite number",
+    "bool_type": "must be true or false",
+    "bool_parsing": "must be true or false",
+    "list_type": 'must be a list, like ["a", "b"]',
+    "dict_type": 'must be a map, like { key = "value" }',
+    "model_type": "must be a block",
+    "path_type": "must be the path of a file, in quotes",
+}
+_WORDS_WITH_DATA: dict[str, Callable[[dict[str, Any]], str]] = {
+    "greater_than_equal": lambda data: f"must be at least {data['ge']}",
+    "greater_than": lambda data: f"must be more than {data['gt']}",
+    "less_than_equal": lambda data: f"must be at most {data['le']}",
+    "too_short": lambda data: f"must have at least {_count(data['min_length'], 'item')}",
+    "literal_error": lambda data: f"must be one of {data['expected'].replace(chr(39), chr(34))}",
+}
+
+
+def translate(error: ValidationError, document: Document) -> list[Problem]:
+    """A validation error's findings as problems with lines, but for those that only follow from an earlier problem."""
+    problems = []
+    for found in error.errors(include_url=False):
+        problem = _translate_one(found, document)
+        if problem is not None and problem not in problems:
+            problems.append(problem)
+    return problems
+
+
+def line_for(name: str, document: Document) -> int | None:
+    """The line of a dotted name, else of the nearest block around it."""
+    while name and name not in document.lines:
+        name = name.rpartition(".")[0]
+    return document.lines.get(name)
+
+
+def unknown_name(name: str, valid: Iterable[str]) -> str:
+    """``unknown name, did you mean "workers"? Known here: …``."""
+    known = sorted(valid)
+    close = get_close_matches(name, known, n=1)
+    suggestion = f', did you mean "{close[0]}"?' if close else "."
+    return f"unknown name{suggestion} Known here: {', '.join(known)}"
+
+
+def _translate_one(found: ErrorDetails, document: Document) -> Problem | None:
+    kind, location = found["type"], found["loc"]
+    name = _dotted(location)
+    if kind == "missing":
+        if name in document.unread:
+            return None
+        what = "this block is required" if "." not in name else "is required, and this block does not have it"
+        return Problem(line_for(name, document), name, what)
+    if kind == "extra_forbidden":
+        model = _model_at(location[:-1])
+        return Problem(
+            line_for(name, document), name, unknown_name(str(location[-1]), model.model_fields if model else ())
+        )
+    if kind in ("value_error", "assertion_error") and _model_at(location) is not None:
+        return _about_a_block(found, name, document)
+    return Problem(line_for(name, document), name, _words(found, location) + _got(found["input"], name, document))
+
+
+def _about_a_block(found: ErrorDetails, name: str, document: Document) -> Problem | None:
+    """A rule between several values: about the one named before a colon (``cidr: must …``), else the first named."""
+    prefix = f"{name}." if name else ""
+    if any(unread.startswith(prefix) for unread in document.unread):
+        return None  # one of the values could not be read, which is reported already
+    message = _raised(found)
+    about, colon, rest = message.partition(": ")
+    if colon and re.fullmatch(r"[a-z_.]+", about):
+        return Problem(line_for(prefix + about, document), prefix + about, rest)
+    mentioned = [word for word in re.findall(r"[a-z_]+", message) if prefix + word in document.lines]
+    return Problem(line_for(prefix + mentioned[0] if mentioned else name, document), name, message)
+
+
+def _words(found: ErrorDetails, location: tuple[int | str, ...]) -> str:
+    kind = found["type"]
+    if location[:3] == ("terraform", "backend", "arguments"):
+        return "must be text, a number, true or false"
+    if kind == "value_error":
+        return _raised(found)
+    if kind in _WORDS_WITH_DATA:
+        return _WORDS_WITH_DATA[kind](found.get("ctx", {}))
+    return _WORDS.get(kind) or found["msg"].replace("Input should be", "must be").rstrip(".")
+
+
+def _raised(found: ErrorDetails) -> str:
+    return str(found.get("ctx", {}).get("error", found["msg"]))
+
+
+def _count(number: int, thing: str) -> str:
+    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
+
+
+def _got(value: object, name: str, document: Document) -> str:
+    if any(name == origin or origin.startswith(f"{name}.") for origin in document.from_environment):
+        return " (the value comes from the environment, and is not shown)"
+    if _SECRET.search(name):
+        return " (the value is not shown)"
+    return f", got {_show(value)}"
+
+
+def _show(value: object) -> str:
+    if isinstance(value, dict):
+        return "a map"
+    if isinstance(value, list):
+        return "a list" if value else "an empty list"
+    try:
+        text = json.dumps(value, ensure_ascii=False)
+    except (TypeError, ValueError):
+        text = str(value)
+    return text if len(text) <= _LONGEST_VALUE else text[: _LONGEST_VALUE - 1] + "…"
+
+
+def _dotted(location: tuple[int | str, ...]) -> str:
+    """The name as the user wrote it: without the steps that pydantic adds for keys, unions and the backend's map."""
+    steps = [str(step) for step in location if step != "[key]"]
+    if steps[:3] == ["terraform", "backend", "arguments"]:
+        steps = ["terraform", "backend", *steps[3:4]]
+    if steps[:3] == ["terraform", "backend", "type"]:
+        steps = steps[:2]
+    return ".".join(steps)
+
+
+def _model_at(location: tuple[int | str, ...]) -> type[BaseModel] | None:
+    model: type[BaseModel] | None = Config
+    for step in location:
+        model = block_class(model, str(step)) if model is not None else None
+    return model

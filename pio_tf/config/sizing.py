@@ -1,0 +1,179 @@
+"""How much memory and how many cores Spark's driver and executors get, from the instance types."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pio_tf.config.kinds import memory_mib
+from pio_tf.config.schema import MINIMUM_DRIVER_MEMORY_MIB
+from pio_tf.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pio_tf.config.schema import Config
+
+MINIMUM_HEAP_MIB = 512
+"""Spark refuses to start with less than 450 MiB (1.5 times the 300 MiB that UnifiedMemoryManager reserves) of what the
+JVM says it has, and the JVM says some per cent less than -Xmx."""
+
+
+@dataclass(frozen=True)
+class InstanceSpec:
+    """What EC2 says of an instance type (DescribeInstanceTypes)."""
+
+    name: str
+    memory_mib: int
+    vcpus: int
+    architecture: str
+
+
+@dataclass(frozen=True)
+class Sizing:
+    """What `pio train` is given. Memory is a JVM heap, as Spark writes it (``26973m``)."""
+
+    driver_memory: str
+    executor_memory: str
+    executor_cores: int
+    executors: int
+    """One a worker machine, as the guide has it."""
+    warnings: tuple[str, ...] = ()
+
+
+def usable_mib(total_mib: int) -> int:
+    """MiB that a machine can give to one JVM, heap and overhead together. See :func:`heap_mib`."""
+    return total_mib - max(1024, -(-total_mib * 5 // 100))
+
+
+def heap_mib(total_mib: int) -> int:
+    """The heap, in MiB, of the one JVM that a machine is there for. Negative where the machine is too small.
+
+    ::
+
+        usable = total - max(1024 MiB, 5 % of total)
+        heap   = min(usable / 1.10, usable - 384 MiB), whole MiB
+
+    The operating system keeps 1 GiB, as Spark's standalone worker leaves it ("total memory minus 1 GiB",
+    SPARK_WORKER_MEMORY in spark-standalone.html); on a large machine 5 %, because the memory that Linux shows is
+    some per cent less than the instance type's, and the worker counts from what Linux shows. What the JVM needs
+    beside the heap (threads, code, direct buffers) is Spark's own default for containers:
+    max(384 MiB, 10 % of the heap), spark.executor.memoryOverheadFactor in configuration.html; the standalone master
+    does not count it, so it has to be left free here. r3.xlarge: 31232 MiB, of which 29670 usable, heap 26972 MiB.
+    """
+    usable = usable_mib(total_mib)
+    return min(usable * 10 // 11, usable - 384)
+
+
+def size_cluster(config: Config, specs: Mapping[str, InstanceSpec]) -> Sizing:
+    """Heaps and cores for `pio train`: the user's where there are some, else from the instance types.
+
+    Args:
+        config: the configuration.
+        specs: by name, at least the instance types of the driver and of the workers.
+
+    Raises:
+        ConfigError: an instance type is unknown or too small, or a heap or a number of cores does not fit it.
+    """
+    driver = _spec(config, specs, "driver.instance_type", config.driver.instance_type)
+    worker = _spec(config, specs, "spark.instance_type", config.spark.instance_type)
+    _check_driver(config, driver)
+    warnings: list[str] = []
+    if driver.memory_mib != worker.memory_mib:
+        warnings.append(
+            f"the driver ({driver.name}) has {_gib(driver.memory_mib)} of memory and a worker ({worker.name}) "
+            f"{_gib(worker.memory_mib)}: the driver must hold about what an executor holds, so give them as much"
+        )
+    driver_heap = _heap(config, driver, "driver.memory", config.driver.memory, "driver.instance_type", warnings)
+    executor_heap = _heap(
+        config, worker, "spark.executor_memory", config.spark.executor_memory, "spark.instance_type", warnings
+    )
+    return Sizing(
+        driver_memory=f"{driver_heap}m",
+        executor_memory=f"{executor_heap}m",
+        executor_cores=_cores(config, worker),
+        executors=config.spark.workers,
+        warnings=tuple(warnings),
+    )
+
+
+def _spec(config: Config, specs: Mapping[str, InstanceSpec], option: str, name: str) -> InstanceSpec:
+    if name not in specs:
+        raise _error(
+            config,
+            option,
+            f"the instance type {name} is not known in {config.aws.region}",
+            f"choose one that `aws ec2 describe-instance-types --region {config.aws.region}` lists",
+        )
+    return specs[name]
+
+
+def _check_driver(config: Config, driver: InstanceSpec) -> None:
+    if driver.memory_mib < MINIMUM_DRIVER_MEMORY_MIB and not config.driver.allow_small_memory:
+        raise _error(
+            config,
+            "driver.instance_type",
+            f"{driver.name} has {_gib(driver.memory_mib)} of memory; a Spark driver for the Universal Recommender "
+            f"needs {_gib(MINIMUM_DRIVER_MEMORY_MIB)} at least",
+            "choose a larger type (r3.xlarge has 30.5 GiB), or set allow_small_memory = true in the driver block "
+            "if less is enough for your data",
+        )
+
+
+def _heap(
+    config: Config, spec: InstanceSpec, option: str, asked: str | None, type_option: str, warnings: list[str]
+) -> int:
+    """The heap for a machine; warns of one that leaves the JVM less than it is likely to need beside it."""
+    proposed, most = heap_mib(spec.memory_mib), usable_mib(spec.memory_mib)
+    if asked is None:
+        if proposed < MINIMUM_HEAP_MIB:
+            raise _error(
+                config,
+                type_option,
+                f"{spec.name} has {_gib(spec.memory_mib)} of memory, which leaves less than the {MINIMUM_HEAP_MIB} MiB "
+                "of heap that Spark needs",
+                "choose a type with 2 GiB or more",
+            )
+        return proposed
+    heap = memory_mib(asked)
+    if heap < MINIMUM_HEAP_MIB:
+        raise _error(
+            config,
+            option,
+            f"must be at least {MINIMUM_HEAP_MIB}m, which Spark needs, got {asked}",
+            f"remove the line for {max(proposed, MINIMUM_HEAP_MIB)}m, or write more",
+        )
+    if heap > most:
+        raise _error(
+            config,
+            option,
+            f"{asked} is more than {spec.name} can hold: of its {_gib(spec.memory_mib)}, {max(most, 0)}m are left when "
+            "the operating system has its part",
+            f"remove the line for {proposed}m, write less, or choose a larger type in {type_option}",
+        )
+    if heap > proposed:
+        warnings.append(
+            f"{config.where(option)}: {option}: {asked} leaves {most - heap} MiB on {spec.name} for what the JVM needs "
+            f"beside its heap; {proposed}m is safe"
+        )
+    return heap
+
+
+def _cores(config: Config, worker: InstanceSpec) -> int:
+    asked = config.spark.executor_cores
+    if asked is not None and asked > worker.vcpus:
+        raise _error(
+            config,
+            "spark.executor_cores",
+            f"must be at most {worker.vcpus}, the vCPUs of {worker.name}, got {asked}",
+            f"remove the line for {worker.vcpus}, or choose a larger type in spark.instance_type",
+        )
+    return asked or worker.vcpus
+
+
+def _error(config: Config, option: str, message: str, next_step: str) -> ConfigError:
+    return ConfigError(f"{config.where(option)}: {option}: {message}", next_step=next_step, details={"name": option})
+
+
+def _gib(mib: int) -> str:
+    return f"{mib / 1024:.4g} GiB"

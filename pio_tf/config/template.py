@@ -1,0 +1,172 @@
+"""The pio-tf.hcl that `pio-tf init` writes for AWS."""
+
+from __future__ import annotations
+
+import json
+
+_TEMPLATE = """\
+# pio-tf.hcl: one Spark driver, one Spark master and some workers, which train PredictionIO models.
+#
+# Edit what is marked EDIT; the rest works as it is. Lines that are commented out show defaults, or examples.
+# Every option: docs/configuration.md. The value of an environment variable: env("NAME"), or "text ${env("NAME")} text".
+
+cluster {
+  name = @cluster@ # the tag pio-tf:cluster on everything that is created
+  # tags          = { team = "recommendations" } # more tags
+  # start_timeout = "15m" # how long `up` waits for machines, SSH and Spark
+  # stop_timeout  = "15m" # how long `down` waits for every machine to be stopped
+}
+
+aws {
+  region = @region@
+  # Credentials come from where the AWS CLI takes them: environment, ~/.aws, SSO, instance role.
+  # profile          = "training"
+  # credentials_file = "~/.aws/credentials"
+  # assume_role {
+  #   role_arn     = "arn:aws:iam::123456789012:role/pio-tf"
+  #   session_name = "pio-tf"
+  #   external_id  = "from the role's trust policy"
+  # }
+}
+
+network {
+  # EDIT: the subnet from which Elasticsearch, HBase and HDFS can be reached. Machines need a way out of it (NAT) to
+  # install themselves.
+  vpc_id    = "vpc-00000000000000000"
+  subnet_id = "subnet-00000000000000000"
+
+  # Or a new network, instead of the two lines above:
+  # cidr              = "10.20.0.0/24"
+  # availability_zone = @zone@
+  # public_ips        = true # a way out without NAT; AWS charges for each by the hour, while the machine runs
+
+  # EDIT: from where SSH connections to the driver may come: you or your bastion, like ["203.0.113.0/24"].
+  # While it is empty nobody can connect, and so pio-tf can't either.
+  ssh_cidrs = []
+
+  # Fixed private addresses: driver = host 10 of the subnet, master 11, worker-1 12 … They must be free.
+  # first_host = 10
+
+  # A public address of its own for the driver, which it keeps. AWS charges for it by the hour, always.
+  # driver_eip = false
+}
+
+# The machine that runs `pio train`. It needs about as much memory as a worker, and 16 GiB at the very least.
+driver {
+  instance_type = "r3.xlarge" # 4 vCPUs, 30.5 GiB
+  # root_volume_gib = 50
+  # memory          = "20g" # heap of the Spark driver; by default what the instance type can hold
+  # ami             = "ami-00000000000000000" # your own image, perhaps with PredictionIO on it
+  # ami_filter {
+  #   owner = "099720109477" # Canonical
+  #   name  = "ubuntu/images/hvm-ssd/ubuntu-jammy-22.04-amd64-server-*"
+  # }
+  # allow_small_memory = false # accept less than 16 GiB
+}
+
+spark {
+  workers       = 2
+  instance_type = "r3.xlarge" # of workers, and of the master unless it has its own:
+  # master_instance_type = "m5.large"
+  # root_volume_gib      = 50
+  # ami                  = "ami-00000000000000000"
+  # ami_filter {
+  #   owner = "099720109477"
+  #   name  = "ubuntu/images/hvm-ssd/ubuntu-jammy-22.04-amd64-server-*"
+  # }
+
+  # Heap and cores of an executor; there is one a worker. By default what the instance type can hold.
+  # executor_memory = "20g"
+  # executor_cores  = 4
+
+  # The Spark that new machines install. PredictionIO 0.14.0 goes with Spark 2.1 to 2.4.
+  # version         = "2.4.8"
+  # home            = "/usr/local/spark"
+  # download_url    = "https://archive.apache.org/dist/spark/spark-2.4.8/spark-2.4.8-bin-hadoop2.7.tgz"
+  # download_sha512 = env("SPARK_SHA512")
+  # master_port     = 7077
+  # master_ui_port  = 8080
+
+  # More settings for spark-defaults.conf:
+  # conf = { "spark.serializer" = "org.apache.spark.serializer.KryoSerializer" }
+}
+
+ssh {
+  key = "~/.ssh/id_ed25519" # EDIT: your private key; the public one is the same name with .pub
+  # user     = "ubuntu"
+  # port     = 22
+  # key_pair = "existing-key-pair" # by default one is made from the public key
+  # bastion  = "ops@bastion.example.org:22"
+  # address  = "auto" # of the driver: auto, private or public
+}
+
+pio {
+  engine_dir = "/home/ubuntu/universal-recommender" # EDIT: the same path as on the prediction server
+  # version    = "0.14.0"
+  # home       = "/usr/local/pio"
+  # fs_basedir = "~/.pio_store"
+}
+
+# EDIT: the services that exist already. These hosts are examples.
+elasticsearch {
+  hosts        = ["es-1.example.internal", "es-2.example.internal"]
+  cluster_name = "elasticsearch" # cluster.name in elasticsearch.yml
+  # port       = 9200 # the REST port, not 9300
+  # scheme     = "http"
+  # home       = "/usr/local/elasticsearch"
+}
+
+hbase {
+  hosts = ["hbase-1.example.internal"]
+  # zookeeper_quorum = ["zk-1.example.internal", "zk-2.example.internal"] # by default the hosts above
+  # zookeeper_port   = 2181
+  # home             = "/usr/local/hbase"
+}
+
+hdfs {
+  namenode = "hdfs-1.example.internal"
+  # port        = 9000
+  # models_path = "/models"
+  # hadoop_home = "/usr/local/hadoop"
+}
+
+train {
+  # keep_up         = false # leave the machines running after a training
+  # pio_arguments   = ["--verbose"] # pio train … --
+  # spark_arguments = ["--conf", "spark.locality.wait=1s"] # pio train -- …
+}
+
+terraform {
+  # binary          = "tofu" # by default terraform or tofu from PATH, else the one that comes with pio-tf[terraform]
+  # parallelism     = 10 # by default it follows the number of machines
+  # directory       = "stack" # by default .pio-tf/<cluster>/stack beside this file
+  # cli_config_file = "~/.terraformrc"
+
+  # Where the state is kept: in the stack's directory, unless it is shared.
+  # backend "s3" {
+  #   bucket       = "my-terraform-states"
+  #   key          = "pio-tf/terraform.tfstate"
+  #   region       = @region@
+  #   use_lockfile = true
+  # }
+}
+"""
+
+
+def render_template(*, cluster: str, region: str) -> str:
+    """A commented pio-tf.hcl for AWS that loads as it is; its network, key, engine and service hosts are examples.
+
+    Args:
+        cluster: the cluster's name.
+        region: the AWS region.
+    """
+    values = {"@cluster@": cluster, "@region@": region, "@zone@": f"{region}a"}
+    text = _TEMPLATE
+    for mark, value in values.items():
+        text = text.replace(mark, _quote(value))
+    return text
+
+
+def _quote(value: str) -> str:
+    """As an HCL string. JSON's escapes are HCL's; templates have to be marked as text."""
+    return json.dumps(value, ensure_ascii=False).replace("${", "$${").replace("%{", "%%{")

@@ -1,0 +1,217 @@
+from __future__ import annotations
+
+import pytest
+
+from pio_tf.config.hcl import read_hcl
+from pio_tf.config.problems import UnreadableHcl
+
+
+def value_of(expression: str, **environ: str) -> object:
+    document = read_hcl(f"x = {expression}\n", environ=environ)
+    assert document.problems == []
+    return document.data["x"]
+
+
+def problem_of(expression: str, **environ: str) -> str:
+    document = read_hcl(f"\nx = {expression}\n", environ=environ)
+    assert "x" not in document.data
+    assert "x" in document.unread
+    (problem,) = document.problems
+    assert problem.line == 2
+    assert problem.name.startswith("x")
+    return problem.message
+
+
+@pytest.mark.parametrize(
+    ("expression", "value"),
+    [
+        ('"text"', "text"),
+        ('""', ""),
+        ("7", 7),
+        ("-3", -3),
+        ("-35", -35),
+        ("2.5", 2.5),
+        ("-2.5", -2.5),
+        ("1e3", 1000.0),
+        ("true", True),
+        ("false", False),
+        ("(4)", 4),
+        ("[]", []),
+        ('["a", 1, true, -2,]', ["a", 1, True, -2]),
+        ("[[1], {}]", [[1], {}]),
+        ("{}", {}),
+        ('{ "a.b" = 1, c : "d" }', {"a.b": 1, "c": "d"}),
+        ("{\n a = [\n 1,\n 2\n ]\n # comment\n b = { c = null }\n}", {"a": [1, 2], "b": {"c": None}}),
+        (r'"a\n\t\"b\" \\ A \U0001F600"', 'a\n\t"b" \\ A \U0001f600'),
+        ('"$${HOME} %%{if} $HOME 100% a$"', "${HOME} %{if} $HOME 100% a$"),
+        ('"$${a} $${b}"', "${a} ${b}"),
+        ('<<EOT\none\n  "two" \\n\nEOT', 'one\n  "two" \\n'),
+        ('<<-EOT\n    one\n\n      two "x" \\\n    EOT', 'one\n\n  two "x" \\'),
+        ("<<EOT\nEOT", ""),
+        ('"ünïcödé"', "ünïcödé"),
+    ],
+)
+def test_literals_are_read_as_hcl_means_them(expression: str, value: object) -> None:
+    assert value_of(expression) == value
+    assert type(value_of(expression)) is type(value)
+
+
+@pytest.mark.parametrize(
+    ("expression", "value"),
+    [
+        ('env("NAME")', "v1"),
+        ('(env("NAME"))', "v1"),
+        ('"${env("NAME")}"', "v1"),
+        ('"a-${env("NAME")}-${ env("OTHER") }"', 'a-v1-${x} "q" \\n'),
+        ('<<EOT\na ${env("NAME")} $${b}\nEOT', "a v1 ${b}"),
+        ('[env("NAME")]', ["v1"]),
+        ('{ k = "${env("NAME")}" }', {"k": "v1"}),
+    ],
+)
+def test_env_gives_the_variable_as_it_is(expression: str, value: object) -> None:
+    assert value_of(expression, NAME="v1", OTHER='${x} "q" \\n') == value
+
+
+def test_an_unset_variable_is_named() -> None:
+    assert "the environment variable NOT_SET is not set" in problem_of('env("NOT_SET")')
+    assert "NOT_SET" in problem_of('"a${env("NOT_SET")}"')
+    assert "NOT_SET" in problem_of('<<EOT\n${env("NOT_SET")}\nEOT')
+
+
+def test_an_empty_variable_is_a_value() -> None:
+    assert value_of('env("EMPTY")', EMPTY="") == ""
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        "var.x",
+        "local",
+        "1 + 2",
+        "!true",
+        "-var.x",
+        "true ? 1 : 2",
+        'file("x")',
+        'upper(env("A"))',
+        "[for a in b : a]",
+        "{for a in b : a => a}",
+        "a[0]",
+        "a.*.b",
+        '"${var.x}"',
+        '"a ${1 + 2}"',
+        '"%{if true}a%{endif}"',
+        "<<EOT\n${var.x}\nEOT",
+        "<<EOT\n%{if true}a%{endif}\nEOT",
+        'provider::x::env("A")',
+    ],
+)
+def test_anything_else_is_refused_and_says_that_only_env_is_evaluated(expression: str) -> None:
+    assert 'only env("NAME") is evaluated' in problem_of(expression, A="a")
+
+
+@pytest.mark.parametrize("expression", ["env()", 'env("A", "B")', "env(A)", 'env("")', 'env("${env("A")}")', "env(1)"])
+def test_env_takes_one_name_in_quotes(expression: str) -> None:
+    assert problem_of(expression, A="B", B="c") == 'env takes one name in quotes, like env("NAME")'
+
+
+def test_every_bad_item_of_a_list_is_reported() -> None:
+    document = read_hcl('x = [\n  var.a,\n  "ok",\n  var.b,\n]\n', environ={})
+    assert [(problem.line, problem.name) for problem in document.problems] == [(2, "x.0"), (4, "x.2")]
+
+
+def test_an_escape_that_hcl_does_not_know_is_refused() -> None:
+    assert problem_of(r'"C:\path"').startswith(r"\p is no escape")
+
+
+def test_a_number_of_thousands_of_digits_is_refused() -> None:
+    assert problem_of("9" * 5000) == "is not a number that can be read"
+
+
+def test_a_key_that_stands_twice_in_a_map_is_refused() -> None:
+    assert problem_of("{ a = 1, a = 2 }") == "stands twice in this map"
+
+
+def test_a_key_with_dots_must_stand_in_quotes() -> None:
+    assert problem_of("{ a.b = 1 }") == 'the key a.b must stand in quotes: "a.b"'
+
+
+def test_null_means_as_if_it_were_not_there() -> None:
+    assert read_hcl("x = null\n", environ={}).data == {}
+
+
+def test_every_name_has_its_line() -> None:
+    text = '# c\na {\n  b = [\n    1,\n    2\n  ]\n  c "l" {\n    d = { e = 1,\n      "f.g" = 2 }\n  }\n}\n'
+    document = read_hcl(text, environ={})
+    assert document.lines == {
+        "a": 2, "a.b": 3, "a.b.0": 4, "a.b.1": 5, "a.c": 7, "a.c.d": 8, "a.c.d.e": 8, "a.c.d.f.g": 9
+    }  # fmt: skip
+    assert document.blocks == {"a", "a.c"}
+    assert document.labels == {"a.c": ("l",)}
+
+
+def test_what_stands_twice_is_refused_and_the_first_line_named() -> None:
+    document = read_hcl("a = 1\nb {}\na = 2\nb {}\n", environ={})
+    assert [(problem.line, problem.name, problem.message) for problem in document.problems] == [
+        (3, "a", "this option is already in line 1; keep one of the two"),
+        (4, "b", "this block is already in line 2; keep one of the two"),
+    ]
+
+
+def test_two_options_in_one_line_are_refused() -> None:
+    document = read_hcl("a = 1 b = 2\n", environ={})
+    assert [(problem.line, problem.name) for problem in document.problems] == [(1, "b")]
+    assert read_hcl("a = <<E\nx\nE\nb = 2\nc { d = 1 }\n", environ={}).problems == []
+
+
+@pytest.mark.parametrize("text", ["", "\n", "# only\n", "// only", "/* only */", "\ufeff"[1:], "a {}", "a {\n}\n\n"])
+def test_an_empty_text_and_comments_are_hcl(text: str) -> None:
+    assert read_hcl(text, environ={}).problems == []
+
+
+SYNTAX = [
+    ("a = 1\nb = \nc = 3\n", 2, "expected a value: a string in quotes, a number", "found the end of the line"),
+    ("a {\n  b = 1\n", 1, 'the "{" here is never closed', 'expected "}"'),
+    ("a {\n  b = [1,\n  c = 2\n}\n", 3, '"," or "]" of the list', 'found "="'),
+    ("a {\n\n  b x\n\n  c = 2\n}\n", 3, '"=" for an option or "{" for a block', "found the end of the line"),
+    ("a {\n  b\n}\n", 2, '"=" for an option or "{" for a block', "found the end of the line"),
+    ("a = # c\nb = 1\n", 1, "expected a value", "found the end of the line"),
+    ("a = [1;2]\n", 1, "something else", 'found ";2]"'),
+    ("a = 1\n}\n", 2, "expected a new line with an option or a block", 'found "}"'),
+    ("a = }\n", 1, "expected a value", 'found "}"'),
+    ("a {\n  b = [1, 2\n}\n", 3, 'expected "]" for the "[" in line 2', 'found "}"'),
+    ('a = "x\nb = "y"\n', 1, "the string is not closed", ""),
+    ('a = "${env("x)}"\nb = "c"\n', 1, "the string is not closed", ""),
+    ("a = 'x'\n", 1, "expected a value", "strings stand in double quotes"),
+    ("a = 1 2\n", 1, "expected a new line with an option or a block", 'found "2"'),
+    ("a\n", 1, '"=" for an option or "{" for a block', "found the end of the"),
+    ("a: 1\n", 1, '"=" for an option or "{" for a block', 'found ":"'),
+    ("= 1\n", 1, "expected the name of an option or a block", 'found "="'),
+    ("a = @\n", 1, "expected a value", 'found "@"'),
+    ("a = /* x\n", 1, "the comment is not closed", ""),
+    ("a = <<EOT\nx\n", 1, "the text after <<EOT is not closed", "expected EOT alone in a line"),
+    ("a = [1 2]\n", 1, '"," or "]" of the list', 'found "2"'),
+    ("{}\n", 1, "expected the name of an option or a block", 'found "{}"'),
+    ("a = \x00\n", 1, "expected a value", "the character U+0000"),
+    ("a = 1\n\n<html>\n", 3, "expected a new line with an option or a block", 'found "<"'),
+]
+
+
+@pytest.mark.parametrize(("text", "line", "expected", "found"), SYNTAX)
+def test_a_syntax_error_says_where_what_was_expected_and_what_was_found(
+    text: str, line: int, expected: str, found: str
+) -> None:
+    with pytest.raises(UnreadableHcl) as caught:
+        read_hcl(text, environ={})
+    problem = caught.value.problem
+    assert problem.line == line
+    assert expected in problem.message
+    assert found in problem.message
+    assert "\n" not in problem.message
+    for jargon in ("Token", "LITERAL", "NL_OR", "lark", "$END", "RBRACE", "terminal"):
+        assert jargon not in problem.message
+
+
+def test_a_text_that_is_nested_without_end_is_refused() -> None:
+    deep = 2000
+    with pytest.raises(UnreadableHcl, match="nested too deeply"):
+        read_hcl("a = " + "[" * deep + "]" * deep + "\n", environ={})
