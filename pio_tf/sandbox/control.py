@@ -87,7 +87,7 @@ def start_sandbox(
             process ended or did not answer; the end of its log is quoted.
     """
     check_platform()
-    layout = Layout(directory.absolute())
+    layout = _layout(directory)
     with _exclusive(layout):
         if _server_runs(layout):
             info = read_info(layout)
@@ -128,7 +128,7 @@ def running_sandbox(directory: Path) -> SandboxInfo:
 
 def sandbox_status(directory: Path) -> SandboxStatus:
     """Whether a sandbox runs in ``directory``, and its machines."""
-    layout = Layout(directory.absolute())
+    layout = _layout(directory)
     if _server_runs(layout):
         info = read_info(layout)
         if info is not None:
@@ -146,7 +146,7 @@ def stop_sandbox(directory: Path, *, timeout: float = 30.0) -> bool:
     Raises:
         SandboxError: the directory is not a sandbox's, or a process of it can't be killed.
     """
-    layout = Layout(directory.absolute())
+    layout = _layout(directory)
     if not layout.directory.exists():
         return False
     with _exclusive(layout):
@@ -164,10 +164,15 @@ def stop_sandbox(directory: Path, *, timeout: float = 30.0) -> bool:
         _clean_up(layout)
         if there:
             layout.directory.rmdir()
-    if layout.directory == default_directory():
+    if layout.directory == default_directory().resolve():
         with suppress(OSError):  # not empty, or gone
             layout.directory.parent.rmdir()
     return there
+
+
+def _layout(directory: Path) -> Layout:
+    """Resolved: processes are known by this name, whichever way it is written."""
+    return Layout(directory.resolve())
 
 
 def check_platform(*, platform: str = sys.platform, packages: Sequence[str] = _PACKAGES) -> None:

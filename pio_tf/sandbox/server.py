@@ -59,19 +59,22 @@ async def serve(*, layout: Layout, port: int, ssh_port: int, make_machine: Machi
         logger.info("AWS at %s, machines in %s", aws.url, layout.machines)
         ending = asyncio.create_task(ended.wait())
         written: tuple[MachineStatus, ...] | None = None
-        while not ending.done():
+        # Somebody who removes the directory removes the sandbox: no process is to live on without it.
+        while not ending.done() and layout.server.exists():
             changed.clear()
             # In a thread: it waits for whatever request moto is busy with, and SSH must go on meanwhile.
             supervisor.follow(await asyncio.to_thread(aws.instances))
             if supervisor.statuses() != written:
                 written = supervisor.statuses()
-                write_machines(layout, written)
+                with suppress(FileNotFoundError):  # the directory is gone: see above
+                    write_machines(layout, written)
             waking = asyncio.create_task(changed.wait())
             await asyncio.wait({ending, waking}, timeout=_POLL_SECONDS, return_when=asyncio.FIRST_COMPLETED)
             waking.cancel()
+        ending.cancel()
+    finally:
         logger.info("stopping")
         await supervisor.close()
-    finally:
         await asyncio.to_thread(aws.stop)
         layout.server.unlink(missing_ok=True)
 
@@ -114,7 +117,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger("asyncssh").setLevel(logging.WARNING)
-    layout = Layout(options.dir.absolute())
+    layout = Layout(options.dir.resolve())
     os.environ[MARK] = str(layout.directory)  # every process from here on can be told to be this sandbox's
     try:
         with layout.server_lock.open("w") as lock:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import socket
 import stat
@@ -231,6 +232,13 @@ def test_one_that_does_not_answer_in_time_is_ended(directory: Path) -> None:
     assert "did not answer within 0 s" in caught.value.cause
     assert find_processes(directory) == []
     assert not directory.exists()
+
+
+def test_one_whose_directory_is_removed_ends(directory: Path) -> None:
+    info = start(directory)
+    shutil.rmtree(directory)
+    wait_for(lambda: ProcessId.of(info.pid) is None)
+    assert sandbox_status(directory).state == "stopped"
 
 
 def test_a_directory_with_other_files_is_left_alone(directory: Path) -> None:
