@@ -62,12 +62,18 @@ class FakeInstance:
     hidden_until: float = 0.0
     stale_until: float = 0.0
     reason: dict[str, str] = field(default_factory=dict)
+    spot: bool = False
+    not_indexed: bool = False
+    """Found by id but not by its tags, as it may be for some seconds after its creation."""
 
 
 class FakeEc2:
-    def __init__(self, instances: Iterable[FakeInstance] = (), *, seconds: float = 4.0) -> None:
+    def __init__(
+        self, instances: Iterable[FakeInstance] = (), *, seconds: float = 4.0, ignores_filters: bool = False
+    ) -> None:
         self.instances = {instance.instance_id: instance for instance in instances}
         self.seconds = seconds
+        self.ignores_filters = ignores_filters
         self.now = 0.0
         self.calls: list[tuple[str, tuple[str, ...]]] = []
         self.faults: dict[str, deque[Exception]] = {"start": deque(), "stop": deque(), "describe": deque()}
@@ -167,9 +173,9 @@ class FakeEc2:
 
     def _filtered(self, filters: Sequence[dict[str, Any]]) -> list[FakeInstance]:
         found = self._begin("describe", ()) or list(self.instances.values())
-        for one in filters:
+        for one in filters if not self.ignores_filters else ():
             if one["Name"] == f"tag:{CLUSTER_TAG}":
-                found = [i for i in found if i.cluster in one["Values"]]
+                found = [i for i in found if i.cluster in one["Values"] and not i.not_indexed]
             elif one["Name"] == "instance-state-name":
                 found = [i for i in found if i.state in one["Values"]]
             elif one["Name"] == "instance-id":
@@ -203,6 +209,7 @@ class FakeEc2:
             "PrivateIpAddress": instance.private_ip,
             "LaunchTime": LAUNCHED,
             "StateTransitionReason": "User initiated (2026-03-02 08:30:00 GMT)" if state == "stopped" else "",
+            **({"InstanceLifecycle": "spot"} if instance.spot else {}),
             "Tags": [{"Key": key, "Value": value} for key, value in tags.items()],
         }
 

@@ -232,7 +232,7 @@ def test_throttling_is_waited_out() -> None:
 def test_endless_throttling_ends_with_the_timeout() -> None:
     ec2 = FakeEc2(cluster_of(1))
     ec2.faults["start"].extend(client_error("RequestLimitExceeded", status=503) for _ in range(1000))
-    with pytest.raises(NotReady, match="driver .* is stopped"):
+    with pytest.raises(NotReady, match=r"driver .* is stopped"):
         start(ec2, timeout=100)
     assert ec2.now <= 106
     assert ec2.counts["start"] < 40

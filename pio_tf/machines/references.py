@@ -1,0 +1,234 @@
+"""Whether what pio-tf.hcl refers to exists: asked before Terraform runs, so that it does not fail half-way."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from ipaddress import IPv4Network
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from botocore.exceptions import ClientError
+
+from pio_tf.config.schema import AmiFilter
+from pio_tf.errors import ConfigError
+from pio_tf.machines.aws import aws_errors
+from pio_tf.machines.failures import error_code
+from pio_tf.machines.instance_types import find_instance_types, unknown_type
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterable
+
+    from mypy_boto3_ec2 import EC2Client
+    from mypy_boto3_ec2.type_defs import ImageTypeDef
+
+    from pio_tf.config.schema import Config, MachineBlock
+    from pio_tf.config.sizing import InstanceSpec
+
+THREADS: Final = 4
+"""Calls at once. The checks wait for AWS most of the time: some 0.1-0.3 s a call, a second for DescribeImages."""
+_RESERVED: Final = 4
+"""Addresses at the start of a subnet that AWS keeps; it keeps the last one as well."""
+
+
+class _Problem(NamedTuple):
+    """What is wrong with a value of pio-tf.hcl."""
+
+    name: str
+    message: str
+
+
+def check_references(config: Config, ec2: EC2Client, *, existing: Collection[str] = ()) -> None:
+    """Check that VPC, subnet, addresses, zone, images, key pair and instance types exist and fit each other.
+
+    Args:
+        existing: names of machines that exist already. Their image is not looked at: it may be gone by now, and
+            Terraform does not need it again.
+
+    Raises:
+        ConfigError: something does not; all of it at once, as ``pio-tf.hcl:12: network.subnet_id: …``.
+        AwsError: a call failed.
+    """
+    check = _References(config, ec2, existing=existing)
+    parts: tuple[Callable[[], Iterable[_Problem]], ...] = (check.network, check.images_and_types, check.key_pair)
+    with ThreadPoolExecutor(THREADS) as pool:
+        problems = [problem for found in pool.map(lambda part: list(part()), parts) for problem in found]
+    if not problems:
+        return
+    lines = [f"{config.where(problem.name)}: {problem.name}: {problem.message}" for problem in problems]
+    raise ConfigError(
+        "\n".join(lines),
+        next_step="correct pio-tf.hcl; or aws.region and aws.profile, if they are not the account and region you mean",
+        details={"problems": [problem._asdict() for problem in problems], "region": ec2.meta.region_name},
+    )
+
+
+class _References:
+    """The checks; each makes one call, and more only to explain what is wrong."""
+
+    def __init__(self, config: Config, ec2: EC2Client, *, existing: Collection[str]) -> None:
+        self._config = config
+        self._ec2 = ec2
+        self._region = ec2.meta.region_name
+        self._blocks: dict[str, MachineBlock] = {"driver": config.driver, "spark": config.spark}
+        self._to_create = {
+            "driver": "driver" not in existing,
+            "spark": any(name not in existing for name in config.machine_names if name != "driver"),
+        }
+        self._types = {
+            "driver.instance_type": config.driver.instance_type,
+            "spark.instance_type": config.spark.instance_type,
+        }
+        if config.spark.master_instance_type:
+            self._types["spark.master_instance_type"] = config.spark.master_instance_type
+
+    def network(self) -> Iterable[_Problem]:
+        """An existing subnet, or the zone of a new one; and whether that zone has the instance types."""
+        network = self._config.network
+        zone = network.availability_zone
+        if network.subnet_id is not None:
+            with aws_errors("looking up the subnet"):
+                found = self._ec2.describe_subnets(Filters=[{"Name": "subnet-id", "Values": [network.subnet_id]}])
+            if not found["Subnets"]:
+                yield _Problem("network.subnet_id", f"{network.subnet_id} does not exist in {self._region}")
+                yield from self._vpc_exists()
+                return
+            subnet = found["Subnets"][0]
+            zone = subnet["AvailabilityZone"]
+            if subnet["VpcId"] != network.vpc_id:
+                message = f"{network.subnet_id} is in {subnet['VpcId']}, not in {network.vpc_id}"
+                yield _Problem("network.subnet_id", message)
+                yield from self._vpc_exists()
+            yield from self._addresses_fit(IPv4Network(subnet["CidrBlock"]))
+        if zone is not None:
+            yield from self._offered_in(zone)
+
+    def images_and_types(self) -> Iterable[_Problem]:
+        """The instance types, the images, and that they are of one architecture."""
+        with ThreadPoolExecutor(THREADS) as pool:
+            describing = pool.submit(find_instance_types, self._ec2, self._types.values())
+            asked = {name: self._image_key(name) for name, create in self._to_create.items() if create}
+            looking = {key: pool.submit(self._find_image, key) for key in dict.fromkeys(asked.values())}
+            specs = describing.result()
+            images = {name: looking[key].result() for name, key in asked.items()}
+        for name, kind in self._types.items():
+            if kind not in specs:
+                yield _Problem(name, unknown_type(self._ec2, kind))
+        for name, image in images.items():
+            yield from self._image_fits(name, image, specs)
+
+    def key_pair(self) -> Iterable[_Problem]:
+        """The key pair, where pio-tf.hcl names one."""
+        name = self._config.ssh.key_pair
+        if name is None:
+            return
+        with aws_errors("looking up the key pair"):
+            found = self._ec2.describe_key_pairs(Filters=[{"Name": "key-name", "Values": [name]}])
+        if not found["KeyPairs"]:
+            message = f"there is no key pair {name} in {self._region}; without key_pair, one is made from ssh.key"
+            yield _Problem("ssh.key_pair", message)
+
+    def _vpc_exists(self) -> Iterable[_Problem]:
+        vpc = self._config.network.vpc_id or ""
+        with aws_errors("looking up the VPC"):
+            found = self._ec2.describe_vpcs(Filters=[{"Name": "vpc-id", "Values": [vpc]}])
+        if not found["Vpcs"]:
+            yield _Problem("network.vpc_id", f"{vpc} does not exist in {self._region}")
+
+    def _addresses_fit(self, cidr: IPv4Network) -> Iterable[_Problem]:
+        first, machines = self._config.first_host, len(self._config.machine_names)
+        if first is None:
+            if cidr.num_addresses - _RESERVED - 1 < machines:
+                yield _Problem("network.subnet_id", f"{cidr} has no room for {machines} machines")
+        elif first + machines + 1 > cidr.num_addresses:
+            room = max(cidr.num_addresses - first - 1, 0)
+            message = (
+                f"{machines} machines from host {first} do not fit into the subnet's {cidr}, which has room for {room}"
+            )
+            yield _Problem("network.first_host", message)
+
+    def _offered_in(self, zone: str) -> Iterable[_Problem]:
+        kinds = sorted(set(self._types.values()))
+        with aws_errors("looking up instance types"):
+            pages = self._ec2.get_paginator("describe_instance_type_offerings").paginate(
+                LocationType="availability-zone",
+                Filters=[{"Name": "location", "Values": [zone]}, {"Name": "instance-type", "Values": kinds}],
+            )
+            offered = {str(item["InstanceType"]) for page in pages for item in page["InstanceTypeOfferings"]}
+        missing = {name: kind for name, kind in self._types.items() if kind not in offered}
+        if not missing:
+            return
+        zones = self._zones()
+        if zone not in zones:
+            message = f"there is no zone {zone}; {self._region} has {', '.join(zones)}"
+            yield _Problem("network.availability_zone", message)
+            return
+        known = find_instance_types(self._ec2, missing.values())
+        for name, kind in missing.items():
+            if kind in known:  # a type that the whole region lacks is told elsewhere
+                yield _Problem(name, f"{kind} is not offered in {zone}, the subnet's zone; choose another type or zone")
+
+    def _zones(self) -> list[str]:
+        with aws_errors("looking up zones"):
+            return sorted(zone["ZoneName"] for zone in self._ec2.describe_availability_zones()["AvailabilityZones"])
+
+    def _image_key(self, name: str) -> str | AmiFilter:
+        block = self._blocks[name]
+        return block.ami or block.ami_filter or AmiFilter()
+
+    def _find_image(self, key: str | AmiFilter) -> ImageTypeDef | None:
+        """The image of this id, or the newest that the filter finds, as Terraform's ``aws_ami`` with most_recent."""
+        with aws_errors("looking up the image"):
+            if isinstance(key, str):
+                try:
+                    images = self._ec2.describe_images(ImageIds=[key])["Images"]
+                except ClientError as error:
+                    if error_code(error) in (
+                        "InvalidAMIID.NotFound",
+                        "InvalidAMIID.Malformed",
+                        "InvalidAMIID.Unavailable",
+                    ):
+                        return None
+                    raise
+            else:
+                images = self._ec2.describe_images(
+                    Owners=[key.owner],
+                    Filters=[{"Name": "name", "Values": [key.name]}, {"Name": "state", "Values": ["available"]}],
+                )["Images"]
+        return max(images, key=lambda image: image.get("CreationDate", ""), default=None)
+
+    def _image_fits(self, name: str, image: ImageTypeDef | None, specs: dict[str, InstanceSpec]) -> Iterable[_Problem]:
+        block = self._blocks[name]
+        where = f"{name}.ami" if block.ami else f"{name}.ami_filter"
+        if image is None:
+            key = self._image_key(name)
+            if isinstance(key, str):
+                yield _Problem(where, f"{key} does not exist in {self._region}, or is not shared with this account")
+            else:
+                yield _Problem(where, f"no image of owner {key.owner} in {self._region} is named {key.name}")
+            return
+        label = image["ImageId"]
+        if image.get("RootDeviceType", "ebs") != "ebs":
+            yield _Problem(where, f"{label} has no EBS root disk, so its machines could not be stopped")
+        for type_name, kind in self._types.items():
+            spec = specs.get(kind)
+            if (
+                type_name.startswith(name)
+                and spec
+                and image.get("Architecture", spec.architecture) != spec.architecture
+            ):
+                message = f"{label} is for {image['Architecture']}, but {type_name} {kind} is {spec.architecture}"
+                yield _Problem(where, message)
+        smallest = _root_disk_gib(image)
+        if smallest > block.root_volume_gib:
+            message = f"{block.root_volume_gib} GiB is less than the {smallest} GiB of {label}"
+            yield _Problem(f"{name}.root_volume_gib", message)
+
+
+def _root_disk_gib(image: ImageTypeDef) -> int:
+    """Size of the image's root snapshot, which no root disk may be smaller than; 0 where it does not say."""
+    root = image.get("RootDeviceName")
+    sizes = [
+        mapping.get("Ebs", {}).get("VolumeSize", 0)
+        for mapping in image.get("BlockDeviceMappings", [])
+        if mapping.get("DeviceName") == root
+    ]
+    return max(sizes, default=0)

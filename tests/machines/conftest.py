@@ -1,0 +1,89 @@
+"""A local AWS for the tests of this part, and configurations for it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+import pytest
+
+from pio_tf.config.schema import Config
+from pio_tf.machines.aws import Aws
+from pio_tf.sandbox.aws import LocalAws
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from mypy_boto3_ec2 import EC2Client
+
+REGION = "eu-west-1"
+
+
+class MakeConfig(Protocol):
+    """Makes a configuration; arguments are blocks that are laid over the usual ones."""
+
+    def __call__(self, **blocks: dict[str, Any]) -> Config: ...
+
+
+@pytest.fixture(scope="session")
+def local_aws() -> Iterator[LocalAws]:
+    """moto's server as the sandbox runs it; one for all tests of this part, which use clusters of their own names."""
+    with LocalAws(transition_seconds=0.2) as aws:
+        yield aws
+
+
+@pytest.fixture(autouse=True)
+def _no_other_credentials(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Whatever AWS settings the computer has, the tests don't see them."""
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_PROFILE", "AWS_ENDPOINT_URL"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "no-config"))
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "no-credentials"))
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+
+
+@pytest.fixture
+def credentials(tmp_path: Path) -> Path:
+    """A credentials file that holds nothing of worth."""
+    path = tmp_path / "credentials"
+    path.write_text("[default]\naws_access_key_id = AKIATEST\naws_secret_access_key = secret\n")
+    return path
+
+
+@pytest.fixture
+def make_config(credentials: Path) -> MakeConfig:
+    """Configurations that talk to nothing, unless told so."""
+
+    def make(**blocks: dict[str, Any]) -> Config:
+        raw: dict[str, Any] = {
+            "cluster": {"name": "rec"},
+            "aws": {"region": REGION, "credentials_file": str(credentials)},
+            "network": {"cidr": "10.1.0.0/24"},
+            "ssh": {"key": "id_ed25519"},
+            "pio": {"engine_dir": "/home/aml/ur"},
+            "elasticsearch": {"hosts": ["es-1"]},
+            "hbase": {"hosts": ["hbase-1"]},
+            "hdfs": {"namenode": "hdfs-1"},
+        }
+        for name, block in blocks.items():
+            raw[name] = {**raw.get(name, {}), **block} if name != "network" else block
+        return Config.model_validate(raw)
+
+    return make
+
+
+@pytest.fixture
+def local_config(make_config: MakeConfig, local_aws: LocalAws) -> MakeConfig:
+    """Configurations that talk to the local AWS."""
+
+    def make(**blocks: dict[str, Any]) -> Config:
+        aws = {"endpoint_url": local_aws.url, **blocks.pop("aws", {})}
+        return make_config(aws=aws, **blocks)
+
+    return make
+
+
+@pytest.fixture
+def ec2(local_config: MakeConfig) -> EC2Client:
+    """A client of the local AWS, made as pio-tf makes its own."""
+    return Aws(local_config()).client("ec2")
