@@ -1,0 +1,6 @@
+# AWS chooses the private addresses, which the machines then keep. The workers are made after their master.
+
+locals {
+  private_ips = {}
+  master_host = module.spark_cluster.master_private_ip
+}

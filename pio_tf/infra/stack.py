@@ -1,0 +1,228 @@
+"""The stack: a self-contained Terraform root module for one cluster, out of its configuration.
+
+Root files and modules are hand-written and copied; what differs between clusters stands in terraform.tfvars,
+providers.tf and backend.tf. Plain Terraform can apply it, without pio-tf.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pio_tf.config.schema import AmiFilter
+from pio_tf.errors import ConfigError, PioTfError
+from pio_tf.infra.hcl import Expression, Value, attributes, quote
+from pio_tf.infra.stack_files import write_files
+
+if TYPE_CHECKING:
+    from pio_tf.config.schema import Config, MachineBlock
+
+_HERE = Path(__file__).parent
+_ROOT = _HERE / "root"
+_MODULES = ("bootstrap", "driver", "machine", "network", "security", "spark-cluster")
+_PROTECTED = "prevent_destroy = true"
+_UNPROTECTED = "prevent_destroy = false"
+_HEADER = "# Written by pio-tf from {source}: change that file, not this one.\n\n"
+_GITIGNORE = """\
+.terraform/
+*.tfstate
+*.tfstate.*
+*.tfplan
+crash.log
+"""
+
+
+def render_stack(config: Config, *, protect: bool = True) -> dict[str, str]:
+    """The stack's files: relative path to text. The same configuration gives the same bytes.
+
+    Args:
+        config: the cluster.
+        protect: False leaves out the protection against removal (``prevent_destroy``): for ``destroy`` only.
+
+    Raises:
+        ConfigError: ssh.key has no public half, and no ssh.key_pair is given.
+    """
+    header = _HEADER.format(source=config.path.name)
+    addresses = "chosen" if config.first_host is None else "fixed"
+    files = {name: header + _read(_ROOT / name) for name in ("main.tf", "outputs.tf", "variables.tf", "versions.tf")}
+    files["addresses.tf"] = header + _read(_ROOT / f"addresses-{addresses}.tf")
+    files["providers.tf"] = header + _provider(config)
+    files["terraform.tfvars"] = header + attributes(_variables(config))
+    files["README.md"] = _readme(config)
+    files[".gitignore"] = _GITIGNORE
+    if config.terraform.backend is not None:
+        files["backend.tf"] = header + _backend(config)
+    modules = find_modules()
+    for module in _MODULES:
+        for source in sorted((modules / module).iterdir()):
+            if source.suffix in (".tf", ".sh", ".md"):
+                text = _read(source)
+                files[f"modules/{module}/{source.name}"] = text if protect else text.replace(_PROTECTED, _UNPROTECTED)
+    return files
+
+
+def write_stack(config: Config, *, protect: bool = True) -> Path:
+    """Write the stack into ``config.stack_dir``; only files that differ, each at once. Returns the directory.
+
+    Files that an earlier stack had and this one has not are removed; files that pio-tf did not write are left alone.
+
+    Raises:
+        ConfigError: as for :func:`render_stack`; or a file is in the way that pio-tf did not write.
+    """
+    directory = config.stack_dir
+    write_files(directory, render_stack(config, protect=protect), named=config.where("terraform.directory"))
+    return directory
+
+
+def find_modules() -> Path:
+    """The directory of the modules: in an installed package, or in a checkout.
+
+    Raises:
+        PioTfError: neither has them.
+    """
+    for directory in (_HERE / "modules", _HERE.parents[1] / "terraform" / "modules"):
+        if (directory / "machine" / "main.tf").is_file():
+            return directory
+    raise PioTfError(
+        "pio-tf's Terraform modules are missing",
+        cause=f"neither {_HERE / 'modules'} nor a checkout's terraform/modules is there",
+        next_step="install pio-tf again",
+    )
+
+
+def spark_download_url(version: str) -> str:
+    """Where Apache keeps that version of Spark, built for a Hadoop client: the name says which (2.7, 3.2, later 3)."""
+    major, minor, _patch = (int(part) for part in version.split("."))
+    hadoop = "hadoop2.7" if major < 3 else "hadoop3.2" if (major, minor) < (3, 3) else "hadoop3"
+    return f"https://archive.apache.org/dist/spark/spark-{version}/spark-{version}-bin-{hadoop}.tgz"
+
+
+def _variables(config: Config) -> dict[str, Value]:
+    network, spark = config.network, config.spark
+    return {
+        "cluster": config.cluster.name,
+        "region": config.aws.region,
+        "tags": dict(sorted(config.cluster.tags.items())),
+        "network": _given(
+            cidr=str(network.cidr) if network.cidr is not None else None,
+            availability_zone=network.availability_zone,
+            vpc_id=network.vpc_id,
+            subnet_id=network.subnet_id,
+            public_ips=network.public_ips,
+            ssh_cidrs=[str(cidr) for cidr in network.ssh_cidrs],
+            first_host=config.first_host,
+            driver_eip=network.driver_eip,
+        ),
+        "ssh": _given(
+            user=config.ssh.user,
+            port=config.ssh.port,
+            key_pair=config.ssh.key_pair,
+            public_key=_public_key(config) if config.ssh.key_pair is None else None,
+        ),
+        "driver": _machine(config.driver),
+        "spark": {
+            "workers": spark.workers,
+            **_machine(spark),
+            **_given(master_instance_type=spark.master_instance_type),
+            "home": spark.home,
+            "version": spark.version,
+            "download_url": spark.download_url or spark_download_url(spark.version),
+            **_given(download_sha512=spark.download_sha512),
+            "master_port": spark.master_port,
+            "master_ui_port": spark.master_ui_port,
+        },
+    }
+
+
+def _machine(block: MachineBlock) -> dict[str, Value]:
+    image = (block.ami_filter or AmiFilter()) if block.ami is None else None
+    return _given(
+        instance_type=block.instance_type,
+        root_volume_gib=block.root_volume_gib,
+        ami=block.ami,
+        ami_filter={"owner": image.owner, "name": image.name} if image else None,
+    )
+
+
+def _given(**values: Value) -> dict[str, Value]:
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def public_key_file(config: Config) -> Path:
+    """The public half of ssh.key: the same name with ``.pub``."""
+    key = config.path.parent / config.ssh.key.expanduser()
+    return key.with_name(f"{key.name}.pub")
+
+
+def _public_key(config: Config) -> str:
+    file = public_key_file(config)
+    where = config.where("ssh.key")
+    try:
+        text = file.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        key = file.with_suffix("")
+        raise ConfigError(
+            f"{where}: ssh.key: its public half {file} cannot be read",
+            cause=getattr(error, "strerror", None) or "it is not text",
+            next_step=f"make one with `ssh-keygen -y -f {key} > {file}`, a new pair with "
+            f"`ssh-keygen -t ed25519 -f {key}`, or name an existing EC2 key pair in ssh.key_pair",
+        ) from error
+    if len(text.splitlines()) != 1 or not text.startswith(("ssh-", "ecdsa-")):
+        raise ConfigError(
+            f"{where}: ssh.key: {file} is not a public key in OpenSSH's format",
+            cause="it must be one line that begins with ssh-ed25519, ssh-rsa or ecdsa-sha2-…",
+            next_step=f"write it with `ssh-keygen -y -f {file.with_suffix('')} > {file}`",
+        )
+    return text
+
+
+def _provider(config: Config) -> str:
+    aws = config.aws
+    blocks = [attributes({"region": Expression("var.region"), **_given(profile=aws.profile)}, indent=2)]
+    if aws.assume_role is not None:
+        role = aws.assume_role
+        inside = _given(role_arn=role.role_arn, session_name=role.session_name, external_id=role.external_id)
+        blocks.append("  assume_role {\n" + attributes(inside, indent=4) + "  }\n")
+    if aws.endpoint_url is not None:
+        url = aws.endpoint_url.rstrip("/")
+        skip: dict[str, Value] = {
+            "skip_credentials_validation": True,
+            "skip_metadata_api_check": True,
+            "skip_requesting_account_id": True,
+        }
+        blocks.append(attributes(skip, indent=2))
+        blocks.append("  endpoints {\n" + attributes({"ec2": url, "sts": url}, indent=4) + "  }\n")
+    return 'provider "aws" {\n' + "\n".join(blocks) + "}\n"
+
+
+def _backend(config: Config) -> str:
+    backend = config.terraform.backend
+    assert backend is not None  # noqa: S101 - the caller has looked
+    inside = attributes(dict(sorted(backend.arguments.items())), indent=4)
+    body = "{\n" + inside + "  }" if inside else "{}"
+    return f"terraform {{\n  backend {quote(backend.type)} {body}\n}}\n"
+
+
+def _readme(config: Config) -> str:
+    lines = [
+        f"# Cluster {config.cluster.name}",
+        "",
+        f"Written by pio-tf from {config.path.name}: change that file and run `pio-tf generate`, not these.",
+        "",
+        "A Terraform root module with all that it needs. pio-tf applies it (`pio-tf plan`, `pio-tf apply`); so does",
+        "plain Terraform:",
+        "",
+        "    terraform init && terraform plan",
+    ]
+    if config.aws.credentials_file is not None:
+        lines += [
+            "",
+            f"with AWS_SHARED_CREDENTIALS_FILE set to the file that {config.path.name} names in aws.credentials_file.",
+        ]
+    if config.terraform.backend is None:
+        lines += ["", "The state is kept here, in `terraform.tfstate`: do not lose it, and do not commit it."]
+    return "\n".join([*lines, ""])
+
+
+def _read(path: Path) -> str:
+    return path.read_text(encoding="utf-8")

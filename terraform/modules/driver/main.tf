@@ -1,0 +1,44 @@
+# The machine that runs `pio train`: Java and the Spark client, no service.
+
+module "bootstrap" {
+  source = "../bootstrap"
+
+  role                  = "driver"
+  ssh_user              = var.ssh_user
+  spark_home            = var.spark.home
+  spark_version         = var.spark.version
+  spark_download_url    = var.spark.download_url
+  spark_download_sha512 = var.spark.download_sha512
+}
+
+module "machine" {
+  source = "../machine"
+
+  name               = "driver"
+  role               = "driver"
+  cluster            = var.cluster
+  subnet_id          = var.subnet_id
+  private_ip         = var.private_ip
+  security_group_ids = var.security_group_ids
+  instance_type      = var.instance_type
+  ami                = var.ami
+  root_volume_gib    = var.root_volume_gib
+  key_name           = var.key_name
+  user_data          = module.bootstrap.user_data
+  tags               = var.tags
+}
+
+# Neither `vpc` (gone in provider 6) nor `domain` (unknown to 3.39).
+resource "aws_eip" "this" {
+  count = var.eip ? 1 : 0
+
+  instance = module.machine.id
+  tags = merge(var.tags, {
+    Name             = "${var.cluster}-driver"
+    "pio-tf:cluster" = var.cluster
+  })
+
+  lifecycle {
+    prevent_destroy = true
+  }
+}

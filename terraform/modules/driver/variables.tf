@@ -1,0 +1,73 @@
+variable "cluster" {
+  description = "Name of the cluster."
+  type        = string
+}
+
+variable "subnet_id" {
+  description = "Subnet of the machines."
+  type        = string
+}
+
+variable "security_group_ids" {
+  description = "Security groups of the machines."
+  type        = list(string)
+}
+
+variable "ami" {
+  description = "Image. Only used when a machine is created."
+  type        = string
+}
+
+variable "root_volume_gib" {
+  description = "Size of the encrypted gp3 root disk, GiB."
+  type        = number
+  default     = 50
+  nullable    = false
+}
+
+variable "key_name" {
+  description = "EC2 key pair. Only used when a machine is created."
+  type        = string
+}
+
+variable "ssh_user" {
+  description = "User of the image."
+  type        = string
+  default     = "ubuntu"
+  nullable    = false
+}
+
+variable "tags" {
+  description = "More tags."
+  type        = map(string)
+  default     = {}
+  nullable    = false
+}
+
+variable "instance_type" {
+  description = "EC2 instance type. Its memory should be that of the workers."
+  type        = string
+}
+
+variable "private_ip" {
+  description = "Fixed private IPv4 address. Null: AWS chooses one, which the machine keeps."
+  type        = string
+  default     = null
+}
+
+variable "eip" {
+  description = "Whether the driver gets an Elastic IP."
+  type        = bool
+  default     = false
+  nullable    = false
+}
+
+variable "spark" {
+  description = "Spark: its home, version, and where it is fetched from. The driver only gets the client."
+  type = object({
+    home            = string
+    version         = string
+    download_url    = string
+    download_sha512 = optional(string)
+  })
+}

@@ -1,0 +1,62 @@
+# The Spark standalone cluster: one master, and workers by name. A new worker changes nothing else.
+
+module "master_bootstrap" {
+  source = "../bootstrap"
+
+  role                  = "master"
+  ssh_user              = var.ssh_user
+  spark_home            = var.spark.home
+  spark_version         = var.spark.version
+  spark_download_url    = var.spark.download_url
+  spark_download_sha512 = var.spark.download_sha512
+  master_port           = var.spark.master_port
+  master_ui_port        = var.spark.master_ui_port
+}
+
+module "master" {
+  source = "../machine"
+
+  name               = "master"
+  role               = "master"
+  cluster            = var.cluster
+  subnet_id          = var.subnet_id
+  private_ip         = lookup(var.private_ips, "master", null)
+  security_group_ids = var.security_group_ids
+  instance_type      = coalesce(var.master_instance_type, var.instance_type)
+  ami                = var.ami
+  root_volume_gib    = var.root_volume_gib
+  key_name           = var.key_name
+  user_data          = module.master_bootstrap.user_data
+  tags               = var.tags
+}
+
+module "worker_bootstrap" {
+  source = "../bootstrap"
+
+  role                  = "worker"
+  ssh_user              = var.ssh_user
+  spark_home            = var.spark.home
+  spark_version         = var.spark.version
+  spark_download_url    = var.spark.download_url
+  spark_download_sha512 = var.spark.download_sha512
+  master_host           = var.master_host
+  master_port           = var.spark.master_port
+}
+
+module "worker" {
+  source   = "../machine"
+  for_each = var.workers
+
+  name               = each.key
+  role               = "worker"
+  cluster            = var.cluster
+  subnet_id          = var.subnet_id
+  private_ip         = lookup(var.private_ips, each.key, null)
+  security_group_ids = var.security_group_ids
+  instance_type      = var.instance_type
+  ami                = var.ami
+  root_volume_gib    = var.root_volume_gib
+  key_name           = var.key_name
+  user_data          = module.worker_bootstrap.user_data
+  tags               = var.tags
+}

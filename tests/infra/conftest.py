@@ -1,0 +1,36 @@
+"""The provider's mirror and the local AWS, once a session; a directory with a pio-tf.hcl for each test."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pio_tf.sandbox.aws import LocalAws
+from pio_tf.sandbox.provider import install_mirror
+from tests.infra.support import Site
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+@pytest.fixture(scope="session")
+def mirror(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A CLI configuration file that names a mirror with the AWS provider."""
+    return install_mirror(tmp_path_factory.mktemp("mirror"))
+
+
+@pytest.fixture(scope="module")
+def aws() -> Iterator[LocalAws]:
+    """A local AWS, for the tests of one file."""
+    with LocalAws(transition_seconds=0.1) as running:
+        yield running
+
+
+@pytest.fixture
+def site(tmp_path: Path, aws: LocalAws, mirror: Path, request: pytest.FixtureRequest) -> Site:
+    """A directory for a cluster of its own."""
+    return Site(
+        directory=tmp_path, name="c" + format(hash(request.node.name) & 0xFFFFFF, "x"), url=aws.url, mirror=mirror
+    )

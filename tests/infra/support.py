@@ -1,0 +1,125 @@
+"""A cluster on a local AWS, for the tests of this part."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import boto3
+
+from pio_tf.config.load import load_config
+
+if TYPE_CHECKING:
+    from mypy_boto3_ec2 import EC2Client
+
+    from pio_tf.config.schema import Config
+
+TERRAFORM = Path(sys.executable).with_name("pio-tf-terraform")
+REGION = "us-east-1"
+PUBLIC_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIK0wmN/Cr3JXqmLW7u+g9pTh+wyqDHpSQEIQczXkVx9q test@example\n"
+
+_CONFIG = """\
+cluster {{
+  name = "{name}"
+}}
+aws {{
+  region           = "us-east-1"
+  endpoint_url     = "{url}"
+  credentials_file = "credentials"
+}}
+network {{
+{network}
+}}
+driver {{
+  instance_type = "m5.large"
+}}
+spark {{
+  instance_type = "m5.large"
+{spark}
+}}
+ssh {{
+  key = "id"
+}}
+pio {{
+  engine_dir = "/home/ubuntu/engine"
+}}
+elasticsearch {{
+  hosts = ["es"]
+}}
+hbase {{
+  hosts = ["hbase"]
+}}
+hdfs {{
+  namenode = "hdfs"
+}}
+terraform {{
+  binary          = "{terraform}"
+  cli_config_file = "{mirror}"
+}}
+{more}
+"""
+
+
+@dataclass(frozen=True)
+class Site:
+    """A directory with a pio-tf.hcl, for a local AWS."""
+
+    directory: Path
+    name: str
+    url: str
+    mirror: Path
+
+    def write(self, *, network: str = 'cidr = "127.77.0.0/24"', spark: str = "workers = 1", more: str = "") -> Config:
+        """Write pio-tf.hcl, and what it refers to; read it."""
+        (self.directory / "id.pub").write_text(PUBLIC_KEY)
+        (self.directory / "credentials").write_text(
+            "[default]\naws_access_key_id = testing\naws_secret_access_key = testing\n"
+        )
+        path = self.directory / "pio-tf.hcl"
+        path.write_text(
+            _CONFIG.format(
+                name=self.name,
+                url=self.url,
+                network=network,
+                spark=spark,
+                terraform=TERRAFORM,
+                mirror=self.mirror,
+                more=more,
+            )
+        )
+        return load_config(path, environ={})
+
+    def instances(self) -> dict[str, dict[str, Any]]:
+        """This cluster's instances by machine name, as DescribeInstances gives them; terminated ones left out."""
+        pages = ec2(self.url).get_paginator("describe_instances")
+        found = {}
+        for page in pages.paginate(Filters=[{"Name": "tag:pio-tf:cluster", "Values": [self.name]}]):
+            for reservation in page["Reservations"]:
+                for instance in reservation["Instances"]:
+                    if instance["State"]["Name"] not in ("terminated", "shutting-down"):
+                        tags = {tag["Key"]: tag["Value"] for tag in instance["Tags"]}
+                        found[tags["pio-tf:machine"]] = dict(instance)
+        return found
+
+
+def ec2(url: str) -> EC2Client:
+    """A client for a local AWS."""
+    return boto3.client(
+        "ec2", region_name=REGION, endpoint_url=url, aws_access_key_id="testing", aws_secret_access_key="testing"
+    )
+
+
+def terraform(*arguments: str, cwd: Path, **environ: str) -> subprocess.CompletedProcess[str]:
+    """Run the bundled Terraform, plainly."""
+    return subprocess.run(
+        [TERRAFORM, *arguments],
+        cwd=cwd,
+        env={"PATH": os.environ["PATH"], "TF_IN_AUTOMATION": "1", "CHECKPOINT_DISABLE": "1", **environ},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
