@@ -21,6 +21,7 @@ from moto.core.responses import ActionResult
 from moto.core.utils import utcnow
 from moto.ec2.exceptions import EC2ClientError
 from moto.ec2.models import amis, elastic_ip_addresses, elastic_network_interfaces, instances
+from moto.ec2.responses.account_attributes import AccountAttributes
 from moto.ec2.responses.instances import InstanceResponse
 
 if TYPE_CHECKING:
@@ -265,6 +266,31 @@ def _allocate_in_a_vpc(backend: Any, domain: str | None, *args: Any, **kwargs: A
     return _allocate_address(backend, "vpc", *args, **kwargs)
 
 
+_describe_account_attributes = AccountAttributes.describe_account_attributes
+
+
+def _without_classic(self: Any) -> ActionResult:  # noqa: ANN401 - moto's response class
+    # EC2-Classic is gone from every account. Where moto says it is there, AWS provider 3.39 refuses to tag an address.
+    answer = _describe_account_attributes(self)
+    for attribute in answer.result["AccountAttributes"]:
+        if attribute["AttributeName"] == "supported-platforms":
+            attribute["AttributeValues"] = [{"AttributeValue": "VPC"}]
+    return answer
+
+
+_modify_by_value = InstanceResponse._dot_value_instance_attribute_handler  # noqa: SLF001
+
+
+def _modify_shutdown_behavior_too(self: Any) -> bool:  # noqa: ANN401 - moto's response class
+    # moto does not know InstanceInitiatedShutdownBehavior here, and takes the call for one that removes all groups.
+    value = self._get_param("InstanceInitiatedShutdownBehavior.Value")
+    if value is None:
+        return bool(_modify_by_value(self))
+    instance = self.ec2_backend.get_instance(self._get_param("InstanceId"))
+    instance.instance_initiated_shutdown_behavior = value
+    return True
+
+
 _modify_instance_attribute = instances.InstanceBackend.modify_instance_attribute
 
 
@@ -318,6 +344,8 @@ def corrected(
             (InstanceResponse, "start_instances", _changes("StartingInstances", "start_instances")),
             (InstanceResponse, "stop_instances", _changes("StoppingInstances", "stop_instances")),
             (InstanceResponse, "terminate_instances", _changes("TerminatingInstances", "terminate_instances")),
+            (InstanceResponse, "_dot_value_instance_attribute_handler", _modify_shutdown_behavior_too),
+            (AccountAttributes, "describe_account_attributes", _without_classic),
             # AWS refuses what does not exist; moto only when asked to.
             (settings, "ENABLE_AMI_VALIDATION", True),
             (settings, "ENABLE_KEYPAIR_VALIDATION", True),
