@@ -141,7 +141,7 @@ class _References:
         elif first + machines + 1 > cidr.num_addresses:
             room = max(cidr.num_addresses - first - 1, 0)
             message = (
-                f"{machines} machines from host {first} do not fit into the subnet's {cidr}, which has room for {room}"
+                f"{machines} machines from host {first} do not fit into the subnet's {cidr}: there is room for {room}"
             )
             yield _Problem("network.first_host", message)
 

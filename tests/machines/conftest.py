@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
@@ -25,9 +26,9 @@ class MakeConfig(Protocol):
     def __call__(self, **blocks: dict[str, Any]) -> Config: ...
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def local_aws() -> Iterator[LocalAws]:
-    """moto's server as the sandbox runs it; one for all tests of this part, which use clusters of their own names."""
+    """moto's server as the sandbox runs it; one for all tests of a file, which use clusters of their own names."""
     with LocalAws(transition_seconds=0.2) as aws:
         yield aws
 
@@ -45,31 +46,13 @@ def _no_other_credentials(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> No
 @pytest.fixture
 def credentials(tmp_path: Path) -> Path:
     """A credentials file that holds nothing of worth."""
-    path = tmp_path / "credentials"
-    path.write_text("[default]\naws_access_key_id = AKIATEST\naws_secret_access_key = secret\n")
-    return path
+    return write_credentials(tmp_path)
 
 
 @pytest.fixture
 def make_config(credentials: Path) -> MakeConfig:
     """Configurations that talk to nothing, unless told so."""
-
-    def make(**blocks: dict[str, Any]) -> Config:
-        raw: dict[str, Any] = {
-            "cluster": {"name": "rec"},
-            "aws": {"region": REGION, "credentials_file": str(credentials)},
-            "network": {"cidr": "10.1.0.0/24"},
-            "ssh": {"key": "id_ed25519"},
-            "pio": {"engine_dir": "/home/aml/ur"},
-            "elasticsearch": {"hosts": ["es-1"]},
-            "hbase": {"hosts": ["hbase-1"]},
-            "hdfs": {"namenode": "hdfs-1"},
-        }
-        for name, block in blocks.items():
-            raw[name] = {**raw.get(name, {}), **block} if name != "network" else block
-        return Config.model_validate(raw)
-
-    return make
+    return partial(build_config, credentials)
 
 
 @pytest.fixture
@@ -83,7 +66,32 @@ def local_config(make_config: MakeConfig, local_aws: LocalAws) -> MakeConfig:
     return make
 
 
-@pytest.fixture
-def ec2(local_config: MakeConfig) -> EC2Client:
+@pytest.fixture(scope="module")
+def ec2(local_aws: LocalAws, tmp_path_factory: pytest.TempPathFactory) -> EC2Client:
     """A client of the local AWS, made as pio-tf makes its own."""
-    return Aws(local_config()).client("ec2")
+    credentials = write_credentials(tmp_path_factory.mktemp("aws"))
+    return Aws(build_config(credentials, aws={"endpoint_url": local_aws.url})).client("ec2")
+
+
+def write_credentials(directory: Path) -> Path:
+    """A credentials file that any account would refuse."""
+    path = directory / "credentials"
+    path.write_text("[default]\naws_access_key_id = AKIATEST\naws_secret_access_key = secret\n")
+    return path
+
+
+def build_config(credentials: Path, **blocks: dict[str, Any]) -> Config:
+    """A valid configuration with these blocks laid over it; ``network`` is replaced as a whole."""
+    raw: dict[str, Any] = {
+        "cluster": {"name": "rec"},
+        "aws": {"region": REGION, "credentials_file": str(credentials)},
+        "network": {"cidr": "10.1.0.0/24"},
+        "ssh": {"key": "id_ed25519"},
+        "pio": {"engine_dir": "/home/aml/ur"},
+        "elasticsearch": {"hosts": ["es-1"]},
+        "hbase": {"hosts": ["hbase-1"]},
+        "hdfs": {"namenode": "hdfs-1"},
+    }
+    for name, block in blocks.items():
+        raw[name] = block if name == "network" else {**raw.get(name, {}), **block}
+    return Config.model_validate(raw)

@@ -1,0 +1,42 @@
+"""Instance types as DescribeInstanceTypes says them (moto carries AWS's own figures)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pio_tf.config.sizing import InstanceSpec
+from pio_tf.errors import ConfigError
+from pio_tf.machines.instance_types import describe_instance_types
+
+if TYPE_CHECKING:
+    from mypy_boto3_ec2 import EC2Client
+
+    from pio_tf.sandbox.aws import LocalAws
+
+
+def test_memory_vcpus_and_architecture_come_from_ec2(ec2: EC2Client, local_aws: LocalAws) -> None:
+    before = local_aws.calls["ec2", "DescribeInstanceTypes"]
+    assert describe_instance_types(ec2, ["r3.xlarge", "r3.2xlarge", "r6g.xlarge", "t2.micro", "r3.xlarge"]) == {
+        "r3.xlarge": InstanceSpec("r3.xlarge", 31232, 4, "x86_64"),
+        "r3.2xlarge": InstanceSpec("r3.2xlarge", 62464, 8, "x86_64"),
+        "r6g.xlarge": InstanceSpec("r6g.xlarge", 32768, 4, "arm64"),
+        "t2.micro": InstanceSpec("t2.micro", 1024, 1, "x86_64"),
+    }
+    assert local_aws.calls["ec2", "DescribeInstanceTypes"] == before + 1
+
+
+def test_an_unknown_size_lists_what_the_family_has(ec2: EC2Client) -> None:
+    with pytest.raises(ConfigError) as caught:
+        describe_instance_types(ec2, ["r3.xlage", "r3.xlarge"])
+    sizes = "r3.large, r3.xlarge, r3.2xlarge, r3.4xlarge, r3.8xlarge"
+    assert caught.value.what == f"instance type r3.xlage does not exist in eu-west-1; r3 has {sizes}"
+
+
+def test_an_unknown_family_and_several_unknown_types_are_told_at_once(ec2: EC2Client) -> None:
+    with pytest.raises(ConfigError) as caught:
+        describe_instance_types(ec2, ["q9.large", "r3.tiny"])
+    first, second = caught.value.what.splitlines()
+    assert first == "instance type q9.large does not exist in eu-west-1, which has no family q9"
+    assert second.startswith("instance type r3.tiny does not exist")

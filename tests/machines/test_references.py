@@ -1,0 +1,241 @@
+"""What pio-tf.hcl refers to, checked against the local AWS."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+import pytest
+
+from pio_tf.config.load import load_config
+from pio_tf.errors import ConfigError
+from pio_tf.machines.references import check_references
+from tests.machines.clusters import UBUNTU
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from mypy_boto3_ec2 import EC2Client
+
+    from pio_tf.config.schema import Config
+    from pio_tf.sandbox.aws import LocalAws
+
+FILE = """\
+cluster {{ name = "rec" }}
+aws {{ region = "eu-west-1" }}
+network {{
+  {network}
+}}
+driver {{
+  {driver}
+}}
+spark {{
+  {spark}
+}}
+ssh {{
+  key = "id_ed25519"
+  {ssh}
+}}
+pio {{ engine_dir = "/home/aml/ur" }}
+elasticsearch {{ hosts = ["es-1"] }}
+hbase {{ hosts = ["hbase-1"] }}
+hdfs {{ namenode = "hdfs-1" }}
+"""
+
+
+class Write(Protocol):
+    """Writes a pio-tf.hcl with these lines in its blocks, and reads it."""
+
+    def __call__(self, *, network: str, driver: str = "", spark: str = "", ssh: str = "") -> Config: ...
+
+
+@dataclass(frozen=True)
+class Network:
+    vpc_id: str
+    subnet_id: str
+    zone: str
+
+    @property
+    def lines(self) -> str:
+        return f'vpc_id = "{self.vpc_id}"\n  subnet_id = "{self.subnet_id}"'
+
+
+@pytest.fixture(scope="module")
+def existing(ec2: EC2Client) -> Network:
+    """A VPC with a subnet of 16 addresses."""
+    vpc = ec2.create_vpc(CidrBlock="10.20.0.0/16")["Vpc"]["VpcId"]
+    subnet = ec2.create_subnet(VpcId=vpc, CidrBlock="10.20.1.0/28", AvailabilityZone="eu-west-1b")["Subnet"]
+    return Network(vpc, subnet["SubnetId"], "eu-west-1b")
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Write:
+    def write(*, network: str, driver: str = "", spark: str = "", ssh: str = "") -> Config:
+        path = tmp_path / "pio-tf.hcl"
+        path.write_text(FILE.format(network=network, driver=driver, spark=spark, ssh=ssh))
+        return load_config(path, environ={})
+
+    return write
+
+
+def problems(config: Config, ec2: EC2Client) -> list[str]:
+    with pytest.raises(ConfigError) as caught:
+        check_references(config, ec2)
+    assert caught.value.next_step
+    return caught.value.what.splitlines()
+
+
+def test_what_exists_passes_in_one_call_for_each_kind_of_thing(
+    ec2: EC2Client, existing: Network, write: Write, local_aws: LocalAws
+) -> None:
+    ec2.create_key_pair(KeyName="aml")
+    config = write(
+        network=existing.lines, driver=f'ami = "{UBUNTU}"', spark=f'ami = "{UBUNTU}"', ssh='key_pair = "aml"'
+    )
+    local_aws.calls.clear()
+    check_references(config, ec2)
+    assert {action: count for (_, action), count in local_aws.calls.items()} == {
+        "DescribeSubnets": 1,
+        "DescribeInstanceTypeOfferings": 1,
+        "DescribeInstanceTypes": 1,
+        "DescribeImages": 1,
+        "DescribeKeyPairs": 1,
+    }
+
+
+def test_a_new_network_with_the_default_image_passes(ec2: EC2Client, write: Write) -> None:
+    check_references(write(network='cidr = "10.1.0.0/24"'), ec2)
+
+
+def test_a_subnet_that_does_not_exist(ec2: EC2Client, existing: Network, write: Write) -> None:
+    config = write(network=f'vpc_id = "{existing.vpc_id}"\n  subnet_id = "subnet-0dead"')
+    assert problems(config, ec2) == [
+        "pio-tf.hcl:5: network.subnet_id: subnet-0dead does not exist in eu-west-1",
+    ]
+
+
+def test_a_subnet_of_another_vpc(ec2: EC2Client, existing: Network, write: Write) -> None:
+    other = ec2.create_vpc(CidrBlock="10.30.0.0/16")["Vpc"]["VpcId"]
+    config = write(network=f'vpc_id = "{other}"\n  subnet_id = "{existing.subnet_id}"')
+    assert problems(config, ec2) == [
+        f"pio-tf.hcl:5: network.subnet_id: {existing.subnet_id} is in {existing.vpc_id}, not in {other}",
+    ]
+
+
+def test_a_vpc_that_does_not_exist(ec2: EC2Client, existing: Network, write: Write) -> None:
+    config = write(network=f'vpc_id = "vpc-0dead"\n  subnet_id = "{existing.subnet_id}"')
+    assert "pio-tf.hcl:4: network.vpc_id: vpc-0dead does not exist in eu-west-1" in problems(config, ec2)
+
+
+@pytest.mark.parametrize(("first", "workers", "room"), [(4, 9, None), (4, 10, 11), (12, 2, 3), (200, 1, 0)])
+def test_fixed_addresses_must_fit_into_the_subnet(
+    ec2: EC2Client, existing: Network, write: Write, first: int, workers: int, room: int | None
+) -> None:
+    config = write(network=f"{existing.lines}\n  first_host = {first}", spark=f"workers = {workers}")
+    if room is None:
+        check_references(config, ec2)
+    else:
+        machines = workers + 2
+        what = (
+            f"{machines} machines from host {first} do not fit into the subnet's 10.20.1.0/28: there is room for {room}"
+        )
+        assert problems(config, ec2) == [f"pio-tf.hcl:6: network.first_host: {what}"]
+
+
+def test_a_subnet_too_small_for_the_machines(ec2: EC2Client, existing: Network, write: Write) -> None:
+    config = write(network=existing.lines, spark="workers = 10")
+    assert problems(config, ec2) == ["pio-tf.hcl:5: network.subnet_id: 10.20.1.0/28 has no room for 12 machines"]
+
+
+def test_an_image_that_does_not_exist_and_a_filter_that_finds_none(ec2: EC2Client, write: Write) -> None:
+    config = write(
+        network='cidr = "10.1.0.0/24"',
+        driver='ami = "ami-0dead"',
+        spark='ami_filter {\n    owner = "123456789012"\n    name = "mine-*"\n  }',
+    )
+    assert problems(config, ec2) == [
+        "pio-tf.hcl:7: driver.ami: ami-0dead does not exist in eu-west-1, or is not shared with this account",
+        "pio-tf.hcl:10: spark.ami_filter: no image of owner 123456789012 in eu-west-1 is named mine-*",
+    ]
+
+
+def test_the_image_of_machines_that_exist_already_may_be_gone(ec2: EC2Client, write: Write) -> None:
+    config = write(network='cidr = "10.1.0.0/24"', driver='ami = "ami-0dead"', spark='ami = "ami-0dead"')
+    check_references(config, ec2, existing=config.machine_names)
+    with pytest.raises(ConfigError) as caught:
+        check_references(config, ec2, existing=("driver", "master", "worker-1"))  # worker-2 is new
+    assert caught.value.what.startswith("pio-tf.hcl:10: spark.ami:")
+    assert "driver" not in caught.value.what
+
+
+def test_an_image_of_another_architecture_than_the_instance_type(ec2: EC2Client, write: Write) -> None:
+    config = write(network='cidr = "10.1.0.0/24"', driver=f'instance_type = "r6g.xlarge"\n  ami = "{UBUNTU}"')
+    assert problems(config, ec2) == [
+        f"pio-tf.hcl:8: driver.ami: {UBUNTU} is for x86_64, but driver.instance_type r6g.xlarge is arm64",
+    ]
+
+
+def test_a_root_disk_smaller_than_the_image(ec2: EC2Client, write: Write) -> None:
+    image = ec2.describe_images(ImageIds=[UBUNTU])["Images"][0]
+    smallest = image["BlockDeviceMappings"][0]["Ebs"]["VolumeSize"]
+    assert smallest > 8
+    for size, wrong in ((smallest - 1, True), (smallest, False)):
+        config = write(network='cidr = "10.1.0.0/24"', driver=f'ami = "{UBUNTU}"\n  root_volume_gib = {size}')
+        if wrong:
+            line = f"pio-tf.hcl:8: driver.root_volume_gib: {size} GiB is less than the {smallest} GiB of {UBUNTU}"
+            assert problems(config, ec2) == [line]
+        else:
+            check_references(config, ec2)
+
+
+def test_an_image_without_an_ebs_root_disk(ec2: EC2Client, write: Write) -> None:
+    image = ec2.register_image(Name="old", Architecture="x86_64")["ImageId"]
+    config = write(network='cidr = "10.1.0.0/24"', driver=f'ami = "{image}"')
+    line = f"pio-tf.hcl:7: driver.ami: {image} has no EBS root disk, so its machines could not be stopped"
+    assert problems(config, ec2) == [line]
+
+
+def test_a_key_pair_that_does_not_exist(ec2: EC2Client, write: Write) -> None:
+    config = write(network='cidr = "10.1.0.0/24"', ssh='key_pair = "nobody"')
+    what = "there is no key pair nobody in eu-west-1; without key_pair, one is made from ssh.key"
+    assert problems(config, ec2) == [f"pio-tf.hcl:14: ssh.key_pair: {what}"]
+
+
+def test_an_instance_type_that_does_not_exist_names_its_line(ec2: EC2Client, existing: Network, write: Write) -> None:
+    config = write(network=existing.lines, spark='instance_type = "r3.xlage"')
+    (problem,) = problems(config, ec2)
+    assert problem.startswith(
+        "pio-tf.hcl:11: spark.instance_type: instance type r3.xlage does not exist in eu-west-1; r3"
+    )
+
+
+def test_a_type_that_the_zone_does_not_have(ec2: EC2Client, write: Write) -> None:
+    offers = ec2.get_paginator("describe_instance_type_offerings").paginate(LocationType="availability-zone")
+    by_zone: dict[str, set[str]] = {}
+    for page in offers:
+        for offer in page["InstanceTypeOfferings"]:
+            by_zone.setdefault(offer["Location"], set()).add(str(offer["InstanceType"]))
+    everywhere = set.union(*by_zone.values())
+    zone, missing = next((z, min(everywhere - types)) for z, types in sorted(by_zone.items()) if everywhere - types)
+    network = f'cidr = "10.1.0.0/24"\n  availability_zone = "{zone}"'
+    config = write(network=network, spark=f'master_instance_type = "{missing}"')
+    found = problems(config, ec2)
+    line = f"{missing} is not offered in {zone}, the subnet's zone; choose another type or zone"
+    assert f"pio-tf.hcl:11: spark.master_instance_type: {line}" in found
+
+
+def test_a_zone_that_does_not_exist_lists_those_that_do(ec2: EC2Client, write: Write) -> None:
+    config = write(network='cidr = "10.1.0.0/24"\n  availability_zone = "eu-west-1z"')
+    what = "there is no zone eu-west-1z; eu-west-1 has eu-west-1a, eu-west-1b, eu-west-1c"
+    assert problems(config, ec2) == [f"pio-tf.hcl:5: network.availability_zone: {what}"]
+
+
+def test_all_mistakes_are_told_at_once(ec2: EC2Client, write: Write) -> None:
+    config = write(
+        network='vpc_id = "vpc-0dead"\n  subnet_id = "subnet-0dead"',
+        driver='ami = "ami-0dead"',
+        spark='instance_type = "q9.large"',
+        ssh='key_pair = "nobody"',
+    )
+    names = [line.split(": ")[1] for line in problems(config, ec2)]
+    assert names == ["network.subnet_id", "network.vpc_id", "spark.instance_type", "driver.ami", "ssh.key_pair"]
