@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from pio_tf.errors import ConfigError
 from pio_tf.pio.spark_arguments import check_words, from_settings, merge, read_arguments, write_arguments
-from pio_tf.pio.spark_defaults import spark_settings
+from pio_tf.pio.spark_defaults import check_settings, spark_settings
 from pio_tf.remote.paths import shell_path
 
 if TYPE_CHECKING:
@@ -32,15 +32,30 @@ def train_command(config: Config, outputs: Outputs, sizing: Sizing, *, extra: Se
         ConfigError: an argument that would not arrive at spark-submit as it is, or that cannot work.
     """
     settings = spark_settings(config, outputs, sizing)
-    where = f"{config.where('train.spark_arguments')}: train.spark_arguments"
-    spark = merge(
-        from_settings({name: settings[name] for name in _ON_THE_COMMAND_LINE}),
-        read_arguments(config.train.spark_arguments, where=where),
-        read_arguments(extra, where="spark-submit arguments after --"),
-    )
+    ours = from_settings({name: settings[name] for name in _ON_THE_COMMAND_LINE})
+    spark = merge(ours, _asked_for(config, extra))
     words = ["train", *_pio_arguments(config), "--", *write_arguments(spark)]
     pio = shell_path(f"{config.pio.home}/bin/pio")
     return f"cd {shell_path(config.pio.engine_dir)} && {pio} {shlex.join(words)}"
+
+
+def check_arguments(config: Config, *, extra: Sequence[str] = ()) -> None:
+    """Find the mistakes that :func:`train_command` and ``render_files`` would, before a machine is started for it.
+
+    Raises:
+        ConfigError: as they do.
+    """
+    check_settings(config)
+    _pio_arguments(config)
+    _asked_for(config, extra)
+
+
+def _asked_for(config: Config, extra: Sequence[str]) -> dict[str, str | None]:
+    where = f"{config.where('train.spark_arguments')}: train.spark_arguments"
+    return merge(
+        read_arguments(config.train.spark_arguments, where=where),
+        read_arguments(extra, where="spark-submit arguments after --"),
+    )
 
 
 def _pio_arguments(config: Config) -> list[str]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import shlex
 from typing import TYPE_CHECKING
 
-from pio_tf.pio.values import one_line
 from pio_tf.remote.paths import shell_path
 
 if TYPE_CHECKING:
@@ -73,20 +72,15 @@ PIO_STORAGE_SOURCES_HBASE_PORTS={hbase_ports}
 
 
 def render_pio_env(config: Config) -> str:
-    """The text of pio-env.sh.
-
-    Raises:
-        ConfigError: a value has a line break.
-    """
+    """The text of pio-env.sh."""
     elasticsearch, hbase, hdfs = config.elasticsearch, config.hbase, config.hdfs
-    cluster_name = one_line(config, "elasticsearch.cluster_name", elasticsearch.cluster_name)
     return _TEMPLATE.format(
         spark_home=shell_path(config.spark.home),
         elasticsearch_home=shell_path(elasticsearch.home),
         hadoop_conf=shell_path(hadoop_conf_dir(config)),
         hbase_conf=shell_path(hbase_conf_dir(config)),
         fs_basedir=shell_path(config.pio.fs_basedir),
-        elasticsearch_cluster=shlex.quote(cluster_name),
+        elasticsearch_cluster=shlex.quote(elasticsearch.cluster_name),
         elasticsearch_hosts=_list(elasticsearch.hosts),
         elasticsearch_ports=_list(elasticsearch.port for _ in elasticsearch.hosts),
         elasticsearch_schemes=_list(elasticsearch.scheme for _ in elasticsearch.hosts),

@@ -6,7 +6,6 @@ import re
 from typing import TYPE_CHECKING
 
 from pio_tf.errors import ConfigError
-from pio_tf.pio.values import one_line
 
 if TYPE_CHECKING:
     from pio_tf.config.schema import Config
@@ -27,8 +26,7 @@ def spark_settings(config: Config, outputs: Outputs, sizing: Sizing) -> dict[str
     ``spark.driver.host`` is the driver's private address, because the workers connect back to it, and a host name need
     not resolve there.
 
-    Raises:
-        ConfigError: a name in ``spark.conf`` is not one of Spark's, or a value has a line break.
+    Raises what :func:`check_settings` raises.
     """
     settings = {
         "spark.master": master_url(config, outputs),
@@ -37,23 +35,34 @@ def spark_settings(config: Config, outputs: Outputs, sizing: Sizing) -> dict[str
         "spark.executor.memory": sizing.executor_memory,
         "spark.executor.cores": str(sizing.executor_cores),
     }
-    for key, value in config.spark.conf.items():
-        name = f"spark.conf.{key}"
+    check_settings(config)
+    return {**settings, **config.spark.conf}
+
+
+def check_settings(config: Config) -> None:
+    """Check the user's own settings.
+
+    Raises:
+        ConfigError: a name in ``spark.conf`` is not one of Spark's.
+    """
+    for key in config.spark.conf:
         if not _KEY.fullmatch(key):
             raise ConfigError(
-                f"{config.where(name)}: spark.conf: {key!r} is not a name of a Spark setting",
+                f"{config.where(f'spark.conf.{key}')}: spark.conf: {key!r} is not a name of a Spark setting",
                 cause='Spark ignores every name that does not begin with "spark."',
                 next_step='name it like "spark.sql.shuffle.partitions"; a Hadoop setting goes as "spark.hadoop.NAME"',
             )
-        settings[key] = one_line(config, name, value)
-    return settings
 
 
 def render_spark_defaults(config: Config, outputs: Outputs, sizing: Sizing) -> str:
-    r"""spark-defaults.conf. Spark reads it as Java properties, in which ``\`` escapes. Raises as above."""
+    r"""spark-defaults.conf. Spark reads it as Java properties, in which ``\`` escapes.
+
+    Raises what :func:`check_settings` raises.
+    """
     settings = spark_settings(config, outputs, sizing)
     return "".join(f"{key} {_escape(value)}\n" for key, value in settings.items())
 
 
 def _escape(value: str) -> str:
-    return value.replace("\\", "\\\\")
+    # After the blank that ends the name, Java takes one = or : for the separator, too.
+    return ("\\" if value.startswith(("=", ":")) else "") + value.replace("\\", "\\\\")

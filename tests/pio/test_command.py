@@ -1,0 +1,129 @@
+"""The command line that trains a model, as bash and PIO read it."""
+
+from __future__ import annotations
+
+import shlex
+import subprocess
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pio_tf.errors import ConfigError
+from pio_tf.pio.command import check_arguments, train_command
+from tests.pio.sizes import SIZING
+from tests.remote.builders import OUTPUTS, make_config
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+OURS = "--master spark://10.0.0.11:7077 --driver-memory 20g --executor-memory 22g --conf spark.driver.host=10.0.0.10"
+
+
+def words(*extra: str, **blocks: dict[str, Any]) -> list[str]:
+    command = train_command(make_config(Path("/nowhere"), **blocks), OUTPUTS, SIZING, extra=extra)
+    before, _, rest = command.partition(" -- ")
+    assert before.endswith("/usr/local/pio/bin/pio train")
+    return shlex.split(rest)
+
+
+def test_the_command_is_the_guides() -> None:
+    command = train_command(make_config(), OUTPUTS, SIZING)
+    assert command == f'cd "$HOME/ur" && /usr/local/pio/bin/pio train -- {OURS}'
+
+
+def test_bash_runs_it_in_the_engines_directory_with_every_word_whole(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    engine = home / "an engine's $HOME"
+    engine.mkdir(parents=True)
+    pio = home / "p i o" / "bin" / "pio"
+    pio.parent.mkdir(parents=True)
+    pio.write_text('#!/bin/bash\npwd\nprintf "%s\\n" "$@"\n')
+    pio.chmod(0o755)
+    config = make_config(
+        pio={"home": "~/p i o", "engine_dir": "~/an engine's $HOME"},
+        train={"pio_arguments": ["--variant", "$x;'\"`id`"]},
+    )
+    command = train_command(config, OUTPUTS, SIZING, extra=["--name", "$HOME;id"])
+    done = subprocess.run(
+        ["/bin/bash", "-c", command], env={"HOME": str(home), "PATH": "/usr/bin:/bin"}, capture_output=True, check=True
+    )
+    assert done.stdout.decode().splitlines() == [
+        str(engine),
+        *["train", "--variant", "$x;'\"`id`", "--", *OURS.split(), "--name", "$HOME;id"],
+    ]
+
+
+def test_the_configurations_arguments_follow_ours() -> None:
+    train = {"spark_arguments": ["--total-executor-cores", "8", "--verbose"]}
+    assert words(train=train) == [*OURS.split(), "--total-executor-cores", "8", "--verbose"]
+
+
+def test_what_the_user_asks_for_wins_and_nothing_is_given_twice() -> None:
+    train = {"spark_arguments": ["--driver-memory", "8g", "--conf", "spark.a=1"]}
+    found = words("--conf=spark.a=2", "--executor-memory=9g", "-c", "spark.driver.host=10.9.9.9", train=train)
+    assert found == [
+        *["--master", "spark://10.0.0.11:7077", "--driver-memory", "8g", "--executor-memory", "9g"],
+        *["--conf", "spark.driver.host=10.9.9.9", "--conf", "spark.a=2"],
+    ]
+
+
+def test_a_setting_that_has_an_option_is_given_by_that_option_which_spark_prefers() -> None:
+    found = words("--conf", "spark.driver.memory=30g", spark={"conf": {"spark.executor.memory": "5g"}})
+    assert found[2:6] == ["--driver-memory", "30g", "--executor-memory", "5g"]
+    assert "spark.driver.memory=30g" not in found
+
+
+def test_only_the_form_with_a_space_is_written() -> None:
+    found = words("--executor-cores=2", "--files=/a=b", "--conf=spark.x=y=z")
+    assert found[-6:] == ["--executor-cores", "2", "--files", "/a=b", "--conf", "spark.x=y=z"]
+
+
+@pytest.mark.parametrize(
+    ("extra", "message"),
+    [
+        (["--conf", "spark.x=a b"], "has a blank"),
+        (["--driver-java-options=-Da -Db"], "has a blank"),
+        (["--name", ""], "is empty"),
+        (["--deploy-mode", "cluster"], "--deploy-mode cluster cannot work"),
+        (["--conf", "spark.submit.deployMode=cluster"], "--deploy-mode cluster cannot work"),
+        (["--master", "spark://10.0.0.1"], "has no port"),
+        (["--executor-cores"], "--executor-cores has no value"),
+        (["--executor-cores", "--verbose"], "--executor-cores has no value"),
+        (["--conf", "spark.x"], "has no value"),
+        (["app.jar"], "'app.jar' is not an option"),
+        (["--"], "'--' is not an option"),
+    ],
+)
+def test_an_argument_that_would_not_arrive_or_cannot_work_is_refused_before_any_machine(
+    extra: Sequence[str], message: str
+) -> None:
+    for call in (
+        lambda: check_arguments(make_config(), extra=extra),
+        lambda: train_command(make_config(), OUTPUTS, SIZING, extra=extra),
+    ):
+        with pytest.raises(ConfigError, match=message) as caught:
+            call()
+        assert caught.value.next_step
+
+
+def test_the_arguments_of_the_configuration_are_refused_with_their_place() -> None:
+    with pytest.raises(ConfigError, match=r"pio-tf\.hcl: train\.spark_arguments: --conf: .* has a blank"):
+        check_arguments(make_config(train={"spark_arguments": ["--conf", "spark.x=a b"]}))
+
+
+def test_client_mode_may_be_said() -> None:
+    assert words("--deploy-mode", "client")[-2:] == ["--deploy-mode", "client"]
+
+
+@pytest.mark.parametrize("arguments", [["--variant", "a b"], ["--"]])
+def test_an_argument_of_pio_itself_that_would_not_arrive_is_refused(arguments: list[str]) -> None:
+    with pytest.raises(ConfigError, match=r"train\.pio_arguments"):
+        check_arguments(make_config(train={"pio_arguments": arguments}))
+
+
+def test_mistakes_in_other_blocks_are_found_before_any_machine_too() -> None:
+    with pytest.raises(ConfigError, match="not a name of a Spark setting"):
+        check_arguments(make_config(spark={"conf": {"cores": "1"}}))
+    check_arguments(make_config(), extra=["--executor-cores", "2"])

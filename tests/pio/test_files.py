@@ -1,0 +1,93 @@
+"""The files for the driver, read back as Hadoop and Spark read them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from xml.etree import ElementTree as ET
+
+import pytest
+
+from pio_tf.errors import ConfigError
+from pio_tf.pio.files import render_files
+from tests.pio.sizes import SIZING
+from tests.remote.builders import OUTPUTS, make_config
+
+if TYPE_CHECKING:
+    from pio_tf.config.schema import Config
+
+
+def content(config: Config, name: str) -> str:
+    return next(file.content for file in render_files(config, OUTPUTS, SIZING) if file.name == name)
+
+
+def properties(text: str) -> dict[str | None, str | None]:
+    root = ET.fromstring(text)  # noqa: S314 - our own text
+    assert root.tag == "configuration"
+    return {item.findtext("name"): item.findtext("value") for item in root.findall("property")}
+
+
+def settings(text: str) -> dict[str, str]:
+    return dict(line.split(" ", 1) for line in text.splitlines())
+
+
+def test_there_are_four_files_each_at_its_place_with_its_mode() -> None:
+    config = make_config(spark={"home": "~/spark"}, pio={"home": "~/pio"}, hbase={"home": "/opt/hb"})
+    files = render_files(config, OUTPUTS, SIZING)
+    assert [(file.name, file.path, oct(file.mode)) for file in files] == [
+        ("pio-env.sh", "~/pio/conf/pio-env.sh", "0o600"),
+        ("core-site.xml", "/usr/local/hadoop/etc/hadoop/core-site.xml", "0o644"),
+        ("hbase-site.xml", "/opt/hb/conf/hbase-site.xml", "0o644"),
+        ("spark-defaults.conf", "~/spark/conf/spark-defaults.conf", "0o600"),
+    ]
+    assert files == render_files(config, OUTPUTS, SIZING)
+
+
+def test_core_site_names_the_file_system() -> None:
+    config = make_config(hdfs={"namenode": "nn.example.org", "port": 8020})
+    assert properties(content(config, "core-site.xml")) == {"fs.defaultFS": "hdfs://nn.example.org:8020"}
+
+
+def test_hbase_site_names_zookeeper_which_is_on_hbases_hosts_unless_told() -> None:
+    text = content(make_config(hbase={"hosts": ["hb1", "hb2"]}), "hbase-site.xml")
+    assert properties(text) == {
+        "hbase.rootdir": "hdfs://nn:9000/hbase",
+        "hbase.cluster.distributed": "true",
+        "hbase.zookeeper.quorum": "hb1,hb2",
+        "hbase.zookeeper.property.clientPort": "2181",
+    }
+    config = make_config(hbase={"zookeeper_quorum": ["z1", "z2", "z3"], "zookeeper_port": 2182})
+    found = properties(content(config, "hbase-site.xml"))
+    assert found["hbase.zookeeper.quorum"] == "z1,z2,z3"
+    assert found["hbase.zookeeper.property.clientPort"] == "2182"
+
+
+def test_spark_defaults_carry_the_cluster_and_the_sizes() -> None:
+    assert content(make_config(), "spark-defaults.conf").splitlines() == [
+        "spark.master spark://10.0.0.11:7077",
+        "spark.driver.host 10.0.0.10",
+        "spark.driver.memory 20g",
+        "spark.executor.memory 22g",
+        "spark.executor.cores 4",
+    ]
+
+
+def test_the_users_settings_win_and_stand_once() -> None:
+    conf = {
+        "spark.executor.cores": "2",
+        "spark.executor.extraJavaOptions": "-Da=b -Dpath=C:\\x",
+        "spark.x": "#!:=",
+        "spark.y": "=1",
+    }
+    found = settings(content(make_config(spark={"conf": conf}), "spark-defaults.conf"))
+    assert found["spark.executor.cores"] == "2"
+    assert found["spark.executor.extraJavaOptions"] == r"-Da=b -Dpath=C:\\x"  # Java properties: one backslash
+    assert found["spark.x"] == "#!:="
+    assert found["spark.y"] == r"\=1"  # or it would take the place of the separator
+    assert len(found) == 8
+
+
+@pytest.mark.parametrize("key", ["executor.cores", "spark.a\\b", "spark.!x"])
+def test_a_setting_that_would_break_the_file_is_refused(key: str) -> None:
+    with pytest.raises(ConfigError, match="not a name of a Spark setting") as caught:
+        content(make_config(spark={"conf": {key: "2"}}), "spark-defaults.conf")
+    assert caught.value.what.startswith("pio-tf.hcl")
