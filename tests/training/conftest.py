@@ -1,0 +1,7 @@
+"""A small cluster of SSH servers on loopback, all on one port as real machines have it."""
+
+from __future__ import annotations
+
+from tests.remote.cluster_fixture import cluster, no_ssh_config
+
+__all__ = ["cluster", "no_ssh_config"]

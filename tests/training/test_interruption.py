@@ -1,0 +1,69 @@
+"""Ctrl-C in the middle of a training, as the command line has it: the whole way from the signal to the stop."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import threading
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import asyncssh
+import pytest
+
+from pio_tf.events import Event, OutputLine
+from pio_tf.remote.ssh import connect_cluster
+from pio_tf.training.run import TrainingResult, run_training
+from pio_tf.training.session import train
+from tests.remote.builders import make_config
+from tests.remote.cluster_fixture import QUICK
+from tests.remote.servers import MachineServer, free_port
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@contextmanager
+def running(server: MachineServer) -> Iterator[None]:
+    """The server in a loop and thread of its own: the one under test is interrupted."""
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    asyncio.run_coroutine_threadsafe(server.start(), loop).result(10)
+    try:
+        yield
+    finally:
+        asyncio.run_coroutine_threadsafe(server.stop(), loop).result(10)
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join(10)
+        loop.close()
+
+
+def test_ctrl_c_ends_the_training_on_the_driver_and_then_stops_the_machines(tmp_path: Path) -> None:
+    key = asyncssh.generate_private_key("ssh-ed25519")
+    key.write_private_key(tmp_path / "id_ed25519")
+    server = MachineServer(home=tmp_path / "driver", address="127.0.0.1", port=free_port(), key=key)
+    calls: list[str] = []
+
+    def reporter(event: Event) -> None:
+        if isinstance(event, OutputLine):
+            calls.append(event.text)
+            os.kill(os.getpid(), signal.SIGINT)
+
+    async def follow() -> TrainingResult:
+        config = make_config(tmp_path, ssh={"key": "id_ed25519", "port": server.port})
+        async with connect_cluster(config, [server.target("driver", "driver", "i-0")], patience=QUICK) as remote:
+            return await run_training(remote, "echo begun; sleep 300; true", reporter=reporter)
+
+    with running(server), pytest.raises(KeyboardInterrupt):
+        train(
+            up=lambda: calls.append("up"),
+            push=lambda: calls.append("push"),
+            run=lambda: asyncio.run(follow()),
+            down=lambda: calls.append(f"down after {server.signals}"),
+            reporter=reporter,
+        )
+    assert calls == ["up", "push", "begun", "down after ['TERM']"]
+    assert not Path(f"/proc/{server.processes[-1]}").exists()

@@ -1,0 +1,172 @@
+"""Waiting for SSH and for Spark, with real SSH servers and a web server that answers as Spark's master does."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pio_tf.errors import NotReady, RemoteError
+from pio_tf.events import Done, Event, MachineProgress
+from pio_tf.remote.retry import Patience
+from pio_tf.remote.ssh import connect_cluster
+from pio_tf.training.readiness import SparkStatus, spark_status, wait_until_ready
+from tests.remote.cluster_fixture import QUICK, TestCluster
+from tests.remote.servers import free_port
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
+NAMES = ("driver", "master", "worker-1", "worker-2")
+PATIENT = Patience(denied=0.5, attempt=3, first_delay=0.05, longest_delay=0.1)
+
+
+def worker(host: str, state: str = "ALIVE") -> dict[str, Any]:
+    """A worker as Spark 2.4's and 3.5's /json/ has it, cut to what matters and one thing more."""
+    return {"id": f"worker-{host}", "host": host, "port": 41000, "cores": 4, "memory": 29000, "state": state}
+
+
+@asynccontextmanager
+async def spark_master(workers: Callable[[], list[dict[str, Any]]]) -> AsyncIterator[int]:
+    """Spark's master on the master's address; its port. ``workers`` is asked at each request."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        request = await reader.readuntil(b"\r\n\r\n")
+        assert request.startswith(b"GET /json/ ")
+        body = json.dumps({"url": "spark://127.0.0.2:7077", "workers": workers(), "status": "ALIVE"})
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/json\r\n\r\n" + body.encode())
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.2", 0)
+    yield server.sockets[0].getsockname()[1]
+    server.close()
+    await server.wait_closed()
+
+
+async def start(cluster: TestCluster, *names: str) -> None:
+    for name in names:
+        await cluster.servers[name].start()
+
+
+async def ready(cluster: TestCluster, ui_port: int, *, timeout: float, events: list[Event]) -> SparkStatus:
+    config = cluster.config(spark={"master_ui_port": ui_port})
+    targets = cluster.targets(*NAMES)
+    return await wait_until_ready(config, targets, timeout=timeout, reporter=events.append, patience=PATIENT)
+
+
+async def test_a_cluster_is_ready_when_spark_counts_every_worker(cluster: TestCluster) -> None:
+    await start(cluster, *NAMES[1:])
+    began = time.monotonic()
+    events: list[Event] = []
+
+    def growing() -> list[dict[str, Any]]:
+        alive = [worker("127.0.0.3", "DEAD"), worker("127.0.0.3")]
+        return [*alive, worker("127.0.0.4")] if time.monotonic() - began > 0.8 else alive
+
+    async with spark_master(growing) as port:
+        status = await ready(cluster, port, timeout=20, events=events)
+    assert status.alive_hosts == {"127.0.0.3", "127.0.0.4"}
+    assert (status.cores, status.memory_mib) == (8, 58000)
+    done = [event.machine for event in events if isinstance(event, MachineProgress) and event.ready]
+    assert done == list(NAMES)
+    assert events[-1] == Done("Spark has 2 of 2 workers: 8 cores, 56.6 GiB for executors")
+
+
+async def test_machines_and_master_that_are_still_booting_are_waited_for(cluster: TestCluster) -> None:
+    await start(cluster, "master", "worker-1")
+    events: list[Event] = []
+    workers = [worker("127.0.0.3"), worker("127.0.0.4")]
+
+    async def boot() -> None:
+        await asyncio.sleep(0.4)
+        await start(cluster, "worker-2")
+
+    booting = asyncio.ensure_future(boot())
+    async with spark_master(lambda: workers) as port:
+        await ready(cluster, port, timeout=20, events=events)
+    await booting
+    progress = [event for event in events if isinstance(event, MachineProgress) and event.machine == "worker-2"]
+    assert progress[0].detail.startswith("waiting for ssh: ")
+
+
+async def test_a_driver_that_restarts_in_the_middle_is_connected_to_again(cluster: TestCluster) -> None:
+    await start(cluster, "master", "worker-1")
+    began = time.monotonic()
+    cut: list[float] = []
+
+    def workers() -> list[dict[str, Any]]:
+        if not cut:
+            cut.append(time.monotonic())
+            cluster.driver.cut()
+        return [worker("127.0.0.3"), worker("127.0.0.4")]
+
+    async def boot() -> None:
+        await asyncio.sleep(0.2)
+        await start(cluster, "worker-2")
+
+    booting = asyncio.ensure_future(boot())
+    async with spark_master(workers) as port:
+        await ready(cluster, port, timeout=20, events=[])
+    await booting
+    assert cut
+    assert time.monotonic() - began < 10
+    assert len(cluster.driver.connections) > 1
+
+
+async def test_a_missing_worker_is_named_with_what_spark_says_and_where_its_log_is(cluster: TestCluster) -> None:
+    await start(cluster, *NAMES[1:])
+    began = time.monotonic()
+    async with spark_master(lambda: [worker("127.0.0.3"), worker("127.0.0.4", "DEAD")]) as port:
+        with pytest.raises(NotReady) as caught:
+            await ready(cluster, port, timeout=1, events=[])
+    assert time.monotonic() - began < 4
+    assert caught.value.what == "Spark's master lacks 1 of its workers: worker-2"
+    assert "worker-2 (127.0.0.4): DEAD" in caught.value.cause
+    assert "journalctl -u spark-worker` on worker-2" in caught.value.next_step
+    assert caught.value.details == {"missing": ["worker-2"], "alive": ["127.0.0.3"]}
+
+
+async def test_workers_of_another_cluster_do_not_count(cluster: TestCluster) -> None:
+    await start(cluster, *NAMES[1:])
+    async with spark_master(lambda: [worker("127.0.0.3"), worker("10.9.9.9")]) as port:
+        with pytest.raises(NotReady, match=r"worker-2 \(127\.0\.0\.4\): never seen"):
+            await ready(cluster, port, timeout=0.8, events=[])
+
+
+async def test_a_master_that_does_not_answer_is_named_with_its_log(cluster: TestCluster) -> None:
+    await start(cluster, *NAMES[1:])
+    port = free_port(("127.0.0.2",))
+    with pytest.raises(NotReady) as caught:
+        await ready(cluster, port, timeout=0.8, events=[])
+    assert f"master does not answer at 127.0.0.2:{port}" in caught.value.what
+    assert "refused" in caught.value.cause
+    assert "journalctl -u spark-master" in caught.value.next_step
+
+
+async def test_a_machine_without_ssh_is_not_ready_within_the_time(cluster: TestCluster) -> None:
+    await start(cluster, "master", "worker-1")
+    began = time.monotonic()
+    with pytest.raises(NotReady, match=r"worker-2 at 127\.0\.0\.4"):
+        await ready(cluster, free_port(), timeout=1, events=[])
+    assert time.monotonic() - began < 5
+
+
+async def test_a_refused_key_ends_the_wait_long_before_its_time(cluster: TestCluster) -> None:
+    cluster.driver.authorized = []
+    began = time.monotonic()
+    with pytest.raises(RemoteError, match="refuses the key"):
+        await ready(cluster, free_port(), timeout=60, events=[])
+    assert time.monotonic() - began < 5
+
+
+async def test_something_else_on_the_port_is_told(cluster: TestCluster) -> None:
+    async with (
+        spark_master(lambda: [{"host": "x"}]) as port,
+        connect_cluster(cluster.config(), cluster.targets(), patience=QUICK) as remote,
+    ):
+        with pytest.raises(RemoteError, match="is not a Spark master"):
+            await spark_status(remote, master="127.0.0.2", port=port)

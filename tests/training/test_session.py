@@ -1,0 +1,192 @@
+"""Every way that a training can end, and that the machines are stopped after each."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pio_tf.errors import Interrupted, Locked, MachinesMayBeRunning, RemoteError, TrainingFailed
+from pio_tf.events import Event, Warned
+from pio_tf.training.run import TrainingResult
+from pio_tf.training.session import train
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+RESULT = TrainingResult(exit_status=0, seconds=1.0, success_line_seen=True, last_lines=())
+
+
+class Session:
+    """The four steps, each of which notes that it was called and does what it is told to."""
+
+    def __init__(self) -> None:
+        self.calls: list[str] = []
+        self.events: list[Event] = []
+        self.does: dict[str, Callable[[], object]] = {}
+
+    def step(self, name: str) -> None:
+        self.calls.append(name)
+        self.does.get(name, lambda: None)()
+
+    def run(self) -> TrainingResult:
+        self.step("run")
+        return RESULT
+
+    def train(self, *, keep_up: bool = False, reporter: Callable[[Event], None] | None = None) -> TrainingResult:
+        return train(
+            up=lambda: self.step("up"),
+            push=lambda: self.step("push"),
+            run=self.run,
+            down=lambda: self.step("down"),
+            keep_up=keep_up,
+            reporter=reporter or self.events.append,
+        )
+
+    @property
+    def warnings(self) -> list[str]:
+        return [event.message for event in self.events if isinstance(event, Warned)]
+
+
+def raising(*errors: BaseException) -> Callable[[], object]:
+    """Raises them, one a call; then does nothing."""
+    left = list(errors)
+
+    def act() -> None:
+        if left:
+            raise left.pop(0)
+
+    return act
+
+
+def test_after_a_success_the_machines_are_stopped() -> None:
+    session = Session()
+    assert session.train() is RESULT
+    assert session.calls == ["up", "push", "run", "down"]
+
+
+@pytest.mark.parametrize("step", ["up", "push", "run"])
+@pytest.mark.parametrize(
+    "error",
+    [
+        TrainingFailed("no model"),
+        RemoteError("lost"),
+        KeyboardInterrupt(),
+        Interrupted("SIGTERM", signal_number=15),
+        SystemExit(3),
+        ZeroDivisionError("a bug"),
+    ],
+)
+def test_after_anything_that_goes_wrong_the_machines_are_stopped_and_it_is_said(
+    step: str, error: BaseException
+) -> None:
+    session = Session()
+    session.does[step] = raising(error)
+    with pytest.raises(type(error)) as caught:
+        session.train()
+    assert caught.value is error
+    assert session.calls[-2:] == [step, "down"]
+    assert session.calls.count("down") == 1
+    assert [warning for warning in session.warnings if "stopping the machines" in warning]
+
+
+def test_machines_that_are_to_stay_up_stay_up_and_it_is_said() -> None:
+    for error in (None, TrainingFailed("no model"), KeyboardInterrupt()):
+        session = Session()
+        if error:
+            session.does["run"] = raising(error)
+            with pytest.raises(type(error)):
+                session.train(keep_up=True)
+        else:
+            assert session.train(keep_up=True) is RESULT
+        assert session.calls == ["up", "push", "run"]
+        assert session.warnings == ["the machines go on running, as asked for (keep-up); `pio-tf down` stops them"]
+
+
+def test_the_machines_of_another_client_are_left_alone() -> None:
+    session = Session()
+    session.does["up"] = raising(Locked("somebody else"))
+    with pytest.raises(Locked):
+        session.train()
+    assert session.calls == ["up"]
+
+
+def test_a_failure_to_stop_is_an_error_of_its_own_after_a_success() -> None:
+    session = Session()
+    session.does["down"] = raising(RemoteError("AWS says no", cause="throttled", details={"machine": "driver"}))
+    with pytest.raises(MachinesMayBeRunning) as caught:
+        session.train()
+    assert "AWS says no (throttled)" in caught.value.cause
+    assert "pio-tf down" in caught.value.next_step
+    assert caught.value.details == {"machine": "driver"}
+    assert caught.value.exit_code == 7
+
+
+def test_a_failure_to_stop_names_the_error_before_it_too() -> None:
+    session = Session()
+    first = TrainingFailed("no model", cause="heap")
+    session.does["run"] = raising(first)
+    session.does["down"] = raising(MachinesMayBeRunning("driver is stuck", next_step="force it"))
+    with pytest.raises(MachinesMayBeRunning) as caught:
+        session.train()
+    assert caught.value.__cause__ is first
+    assert caught.value.cause == "before that: no model (heap)\n       stopping: driver is stuck"
+    assert caught.value.next_step == "force it"
+    assert caught.value.details["before"] == {"what": "no model", "cause": "heap", "exit_code": 6}
+
+
+def test_ctrl_c_while_stopping_is_told_and_the_stop_goes_on() -> None:
+    session = Session()
+    session.does["run"] = raising(KeyboardInterrupt())
+    session.does["down"] = raising(KeyboardInterrupt())
+    with pytest.raises(KeyboardInterrupt):
+        session.train()
+    assert session.calls[-2:] == ["down", "down"]
+    assert session.warnings[-1].startswith("still stopping the machines")
+
+
+@pytest.mark.parametrize("interruption", [KeyboardInterrupt, lambda: Interrupted("SIGTERM", signal_number=15)])
+def test_a_second_interruption_of_the_stop_gives_up_loudly(interruption: Callable[[], BaseException]) -> None:
+    session = Session()
+    session.does["run"] = raising(TrainingFailed("no model"))
+    session.does["down"] = raising(interruption(), interruption())
+    with pytest.raises(MachinesMayBeRunning) as caught:
+        session.train()
+    assert "interrupted twice" in caught.value.cause
+    assert "no model" in caught.value.cause
+    assert session.calls.count("down") == 2
+
+
+def test_a_failure_of_the_second_stop_is_told() -> None:
+    session = Session()
+    session.does["down"] = raising(KeyboardInterrupt(), RemoteError("AWS says no"))
+    with pytest.raises(MachinesMayBeRunning, match="AWS says no"):
+        session.train()
+
+
+def test_a_display_that_breaks_does_not_keep_the_machines_from_being_stopped() -> None:
+    session = Session()
+    session.does["run"] = raising(BrokenPipeError("the reader has gone"))
+
+    def broken(_event: Event) -> None:
+        raise BrokenPipeError("the reader has gone")
+
+    with pytest.raises(BrokenPipeError):
+        session.train(reporter=broken)
+    assert session.calls[-1] == "down"
+
+
+def test_a_real_sigint_in_the_middle_of_the_run_stops_the_machines() -> None:
+    session = Session()
+
+    def interrupted() -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(5)
+
+    session.does["run"] = interrupted
+    with pytest.raises(KeyboardInterrupt):
+        session.train()
+    assert session.calls[-1] == "down"
