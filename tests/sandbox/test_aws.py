@@ -276,6 +276,21 @@ def test_type_and_user_data_change_only_while_stopped(ec2: EC2Client, network: N
     assert describe(ec2, instance_id)["InstanceType"] == "t3.small"
 
 
+def test_the_shutdown_behaviour_changes_and_the_groups_stay(ec2: EC2Client, network: Network) -> None:
+    instance_id = launch(ec2, network)
+    ec2.modify_instance_attribute(InstanceId=instance_id, InstanceInitiatedShutdownBehavior={"Value": "terminate"})
+    attribute = ec2.describe_instance_attribute(InstanceId=instance_id, Attribute="instanceInitiatedShutdownBehavior")
+    assert attribute["InstanceInitiatedShutdownBehavior"]["Value"] == "terminate"
+    assert [group["GroupId"] for group in describe(ec2, instance_id)["SecurityGroups"]] == [network.group]
+
+
+def test_there_is_no_ec2_classic(ec2: EC2Client) -> None:
+    attributes = ec2.describe_account_attributes(AttributeNames=["supported-platforms"])["AccountAttributes"]
+    platforms = [a["AttributeValues"] for a in attributes if a["AttributeName"] == "supported-platforms"]
+    assert platforms == [[{"AttributeValue": "VPC"}]]
+    assert ec2.allocate_address(Domain="standard")["Domain"] == "vpc"
+
+
 def test_what_does_not_exist_is_refused(ec2: EC2Client, network: Network) -> None:
     def run(**changes: str) -> None:
         asked = {"ImageId": network.image, "InstanceType": "t3.medium", "SubnetId": network.subnet, **changes}

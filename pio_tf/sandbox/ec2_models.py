@@ -1,0 +1,197 @@
+"""Instances and interfaces of moto's EC2, as they are on AWS. Put in place by :mod:`pio_tf.sandbox.corrections`.
+
+The subclasses keep the names of moto's own classes: its serializer derives from them how a response field is called
+(``InstanceId`` is ``Instance.id``).
+"""
+
+from __future__ import annotations
+
+import copy
+import time
+from ipaddress import ip_address
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from moto.core.utils import utcnow
+from moto.ec2.exceptions import EC2ClientError
+from moto.ec2.models import elastic_network_interfaces, instances
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_CODES = {"pending": 0, "running": 16, "shutting-down": 32, "terminated": 48, "stopping": 64, "stopped": 80}
+
+
+class PassingState(instances.InstanceState):  # type: ignore[misc]
+    """A state that gives way to the next one when its time is over; computed when read, so it needs no timer."""
+
+    def __init__(self, passing: str, *, then: str, seconds: float, clock: Callable[[], float]) -> None:
+        self._passing = passing
+        self._then = then
+        self._clock = clock
+        self._until = clock() + seconds
+
+    @property
+    def name(self) -> str:
+        """Name of the state now."""
+        return self._passing if self._clock() < self._until else self._then
+
+    @property
+    def code(self) -> int:
+        """EC2's number of the state now."""
+        return _CODES[self.name]
+
+    def snapshot(self) -> instances.InstanceState:
+        """The state now, which does not pass."""
+        name = self.name
+        return instances.InstanceState(name, _CODES[name])
+
+
+def incorrect_state(message: str) -> EC2ClientError:
+    """AWS's error for a call that the state of an instance does not allow."""
+    return EC2ClientError("IncorrectInstanceState", message)
+
+
+def _check_address(wanted: str, subnet: Any) -> None:  # noqa: ANN401 - moto's Subnet
+    if ip_address(wanted) not in subnet.cidr:
+        raise EC2ClientError(
+            "InvalidParameterValue", f"Address {wanted} does not fall within the subnet's address range"
+        )
+    first = subnet.cidr.network_address
+    if ip_address(wanted) in (first, first + 1, first + 2, first + 3, subnet.cidr.broadcast_address):
+        raise EC2ClientError("InvalidParameterValue", f"Address {wanted} is in subnet's reserved address range")
+    if wanted in subnet._subnet_ips:  # noqa: SLF001 - moto has no accessor
+        raise EC2ClientError("InvalidIPAddress.InUse", f"Address {wanted} is in use.")
+
+
+class Instance(instances.Instance):  # type: ignore[misc]
+    """An instance whose power changes take a moment, and whose interface shows what AWS shows."""
+
+    transition_seconds: ClassVar[float] = 0.5
+    clock: ClassVar[Callable[[], float]] = staticmethod(time.monotonic)
+    on_change: ClassVar[Callable[[], None]] = staticmethod(lambda: None)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - moto's own signature
+        super().__init__(*args, **kwargs)
+        self.state_reason = None  # moto: one with empty fields
+        pair = self.ec2_backend.key_pairs.get(self.key_name)
+        self.installed_key: str | None = pair.public_key.strip() if pair else None
+        """Public key that was put into the machine at launch; it stays when the key pair is deleted, as on AWS."""
+        self._never_ran_until = type(self).clock() + self.transition_seconds
+        self._pass("pending", then="running")
+
+    def _pass(self, passing: str, *, then: str) -> None:
+        self._state = PassingState(passing, then=then, seconds=self.transition_seconds, clock=type(self).clock)
+        type(self).on_change()
+
+    def get_tags(self) -> list[dict[str, str]]:
+        """Its tags. moto looks through those of everything, for each instance: seconds a page of 500 machines."""
+        tags = self.ec2_backend.tags.get(self.id, {})
+        return [
+            {"resource_id": self.id, "resource_type": "instance", "key": key, "value": value}
+            for key, value in tags.items()
+        ]
+
+    def prep_nics(self, nic_spec: list[dict[str, Any]], **kwargs: Any) -> None:  # noqa: ANN401 - moto's own signature
+        """Refuses a private address that AWS would refuse: moto answers HTTP 500, which SDKs try again and again."""
+        primary = next((nic for nic in nic_spec if int(nic.get("DeviceIndex", 0)) == 0), {})
+        wanted = kwargs.get("private_ip") or self._get_private_ip_from_nic(primary)
+        if wanted and self.subnet_id:
+            _check_address(wanted, self.ec2_backend.get_subnet(self.subnet_id))
+        super().prep_nics(nic_spec, **kwargs)
+
+    @property
+    def security_groups(self) -> list[Any]:
+        """The primary interface's groups. moto leaves them out of DescribeInstances when they were given with the
+        interface, and a plan then shows ``~ vpc_security_group_ids`` for ever."""
+        nics = self.__dict__.get("nics")
+        return list(nics[0]._group_set) if nics else self.__dict__.get("_asked_groups", [])  # noqa: SLF001
+
+    @security_groups.setter
+    def security_groups(self, groups: list[Any]) -> None:
+        self._asked_groups = groups
+        nics = self.__dict__.get("nics")
+        if nics:
+            nics[0]._group_set = list(groups)  # noqa: SLF001
+
+    def start(self) -> Any:  # noqa: ANN401 - moto's InstanceState
+        """``stopped`` → ``pending`` → ``running``; running and pending stay as they are."""
+        before = self._state.snapshot()
+        if before.name == "stopped":
+            for nic in self.nics.values():
+                nic.start()
+            self.launch_time = utcnow()  # AWS: "the time of the last start"; moto keeps the first
+            self._reason = ""
+            self.state_reason = None
+            self._pass("pending", then="running")
+        return before
+
+    def stop(self) -> Any:  # noqa: ANN401 - moto's InstanceState
+        """``running`` → ``stopping`` → ``stopped``; stopping and stopped stay as they are."""
+        before = self._state.snapshot()
+        if before.name in ("running", "pending"):
+            for nic in self.nics.values():
+                nic.stop()
+            self._user_initiated()
+            self._pass("stopping", then="stopped")
+        return before
+
+    def terminate(self) -> Any:  # noqa: ANN401 - moto's InstanceState
+        """Any state → ``shutting-down`` → ``terminated``; its addresses are free again, which moto leaves taken."""
+        before = self._state.snapshot()
+        if before.name in ("shutting-down", "terminated"):
+            return before
+        self._state = copy.copy(before)  # a plain state, which moto's method may write to
+        super().terminate()
+        for eip in [eip for eip in self.ec2_backend.addresses if eip.instance is self]:
+            self.ec2_backend.disassociate_address(address=eip.public_ip)
+        for nic in self.nics.values():
+            self.ec2_backend.enis.pop(nic.id, None)
+            for address in nic.private_ip_addresses:
+                nic.subnet.del_subnet_ip(address["PrivateIpAddress"])
+            nic.public_ip = None
+        self._user_initiated()
+        self._pass("shutting-down", then="terminated")
+        return before
+
+    def reboot(self) -> None:
+        """A reboot does not show in the state."""
+
+    def _user_initiated(self) -> None:
+        # AWS writes GMT, moto UTC; the time in the parentheses is the only record of when a machine was stopped.
+        self._reason = f"User initiated ({utcnow():%Y-%m-%d %H:%M:%S} GMT)"
+        self.state_reason = instances.StateReason(
+            "Client.UserInitiatedShutdown: User initiated shutdown", "Client.UserInitiatedShutdown"
+        )
+
+    @property
+    def never_ran(self) -> bool:
+        """Whether it is in its very first ``pending``."""
+        return type(self).clock() < self._never_ran_until
+
+
+class NetworkInterface(elastic_network_interfaces.NetworkInterface):  # type: ignore[misc]
+    """An interface that loses only its passing public address at a stop, and has no empty Association."""
+
+    @property
+    def association(self) -> Any:  # noqa: ANN401 - moto's dict
+        """None without a public address, as on AWS. moto writes an empty element, which hides the replacement that
+        ``associate_public_ip_address = true`` causes on a stopped machine (terraform-provider-aws #33775)."""
+        return super().association or None
+
+    @property
+    def group_set(self) -> list[Any]:
+        """Its own groups: on AWS an interface has no others."""
+        return list(self._group_set)
+
+    def _has_eip(self) -> bool:
+        return any(eip.eni is self for eip in self.ec2_backend.addresses)
+
+    def stop(self) -> None:
+        """An Elastic IP stays; moto takes it as well, where an address was assigned automatically before."""
+        if not self._has_eip():
+            super().stop()
+
+    def start(self) -> None:
+        """A new passing address, unless there is an Elastic IP."""
+        if not self._has_eip():
+            super().start()
