@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -48,6 +49,7 @@ async def open_connection(
     patience: Patience,
     tunnel: asyncssh.SSHClientConnection | None = None,
     trust_user_file: bool = False,
+    slots: asyncio.Semaphore | None = None,
     on_retry: Callable[[str], None] = lambda _why: None,
     give_up: Callable[[], bool] = lambda: False,
 ) -> tuple[asyncssh.SSHClientConnection, Link]:
@@ -59,6 +61,7 @@ async def open_connection(
         patience: how often and how long.
         tunnel: connection to go through.
         trust_user_file: whether the user's own known_hosts counts too (bastions, which are not ours).
+        slots: how many attempts may be made at the same time; waiting for another one takes none.
         on_retry: told the reason before each further attempt.
         give_up: asked before each further attempt, e.g. whether the tunnel has broken.
 
@@ -71,10 +74,11 @@ async def open_connection(
     while True:
         left = patience.timeout - (time.monotonic() - started)
         try:
-            return await asyncio.wait_for(
-                _attempt(endpoint, options=options, tunnel=tunnel, trust_user_file=trust_user_file),
-                timeout=max(0.1, min(patience.attempt, left)),
-            )
+            async with slots or contextlib.nullcontext():
+                return await asyncio.wait_for(
+                    _attempt(endpoint, options=options, tunnel=tunnel, trust_user_file=trust_user_file),
+                    timeout=max(0.1, min(patience.attempt, left)),
+                )
         except (OSError, asyncio.TimeoutError, asyncssh.Error, asyncssh.ConfigParseError) as error:
             now = time.monotonic()
             if isinstance(error, asyncssh.PermissionDenied):

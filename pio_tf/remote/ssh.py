@@ -192,21 +192,21 @@ class Remote:
         else:
             tunnel = await self.connection(self.driver.name)
         tunnel_link = self._open[_BASTION if is_driver else self.driver.name][1] if tunnel else None
-        async with self._slots:
-            try:
-                return await open_connection(
-                    endpoint,
-                    options=self._identity.options,
-                    patience=self._patience,
-                    tunnel=tunnel,
-                    on_retry=lambda why: self._reporter(MachineProgress(target.name, f"waiting for ssh: {why}")),
-                    give_up=lambda: tunnel_link is not None and tunnel_link.lost,
-                )
-            except RemoteError as error:
-                if tunnel_link is not None and tunnel_link.lost:
-                    via = endpoint.via or "the bastion"
-                    raise connection_lost(via, f"connecting to {target.name}", tunnel_link.lost_because) from error
-                raise
+        try:
+            return await open_connection(
+                endpoint,
+                options=self._identity.options,
+                patience=self._patience,
+                tunnel=tunnel,
+                slots=self._slots,
+                on_retry=lambda why: self._reporter(MachineProgress(target.name, f"waiting for ssh: {why}")),
+                give_up=lambda: tunnel_link is not None and tunnel_link.lost,
+            )
+        except RemoteError as error:
+            if tunnel_link is not None and tunnel_link.lost:
+                via = endpoint.via or "the bastion"
+                raise connection_lost(via, f"connecting to {target.name}", tunnel_link.lost_because) from error
+            raise
 
     async def _bastion(self) -> asyncssh.SSHClientConnection | None:
         bastion = self._config.ssh.bastion
