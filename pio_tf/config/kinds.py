@@ -155,7 +155,7 @@ Text = Annotated[str, BeforeValidator(_text), AfterValidator(_one_line), Kind("t
 """Text in a map: a number or a truth value is taken as its text."""
 Words = Annotated[str, AfterValidator(_not_empty), Kind("text")]
 SettingName = Annotated[str, AfterValidator(_setting_name), Kind("text")]
-BackendValue = Annotated[str | int | bool, Kind("text, number or truth value")]
+BackendValue = Annotated[str | int | bool | list[str] | dict[str, str], Kind("any")]
 
 ClusterName = Annotated[
     str,

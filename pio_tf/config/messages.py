@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 _SECRET = re.compile(r"password|passwd|secret|token|access_?key|api_?key", re.IGNORECASE)
 _LONGEST_VALUE = 60
+_BACKEND_ARGUMENTS = ("terraform", "backend", "arguments")
 
 _WORDS: dict[str, str] = {
     "string_type": "must be text in quotes",
@@ -84,7 +85,10 @@ def _translate_one(found: ErrorDetails, document: Document) -> Problem | None:
         )
     if kind in ("value_error", "assertion_error") and _model_at(location) is not None:
         return _about_a_block(found, name, document)
-    return Problem(line_for(name, document), name, _words(found, location) + _got(found["input"], name, document))
+    if location[:3] == _BACKEND_ARGUMENTS:  # each of the types that it may have complains; one is enough
+        message = "must be text, a whole number, true or false, or a list or map of text"
+        return Problem(line_for(name, document), name, message)
+    return Problem(line_for(name, document), name, _words(found) + _got(found["input"], name, document))
 
 
 def _about_a_block(found: ErrorDetails, name: str, document: Document) -> Problem | None:
@@ -100,10 +104,8 @@ def _about_a_block(found: ErrorDetails, name: str, document: Document) -> Proble
     return Problem(line_for(prefix + mentioned[0] if mentioned else name, document), name, message)
 
 
-def _words(found: ErrorDetails, location: tuple[int | str, ...]) -> str:
+def _words(found: ErrorDetails) -> str:
     kind = found["type"]
-    if location[:3] == ("terraform", "backend", "arguments"):
-        return "must be text, a number, true or false"
     if kind == "value_error":
         return _raised(found)
     if kind in _WORDS_WITH_DATA:
@@ -142,7 +144,7 @@ def _show(value: object) -> str:
 def _dotted(location: tuple[int | str, ...]) -> str:
     """The name as the user wrote it: without the steps that pydantic adds for keys, unions and the backend's map."""
     steps = [str(step) for step in location if step != "[key]"]
-    if steps[:3] == ["terraform", "backend", "arguments"]:
+    if tuple(steps[:3]) == _BACKEND_ARGUMENTS:
         steps = ["terraform", "backend", *steps[3:4]]
     if steps[:3] == ["terraform", "backend", "type"]:
         steps = steps[:2]

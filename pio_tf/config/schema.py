@@ -6,6 +6,7 @@ are :class:`pathlib.Path`, and a relative one is meant from the directory of pio
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -43,6 +44,8 @@ from pio_tf.config.kinds import (
 
 MINIMUM_DRIVER_MEMORY_MIB = 16 * 1024
 """The guide's minimum for a machine that runs the Spark driver of the Universal Recommender."""
+
+_CREDENTIAL = re.compile(r"(^|_)(password|secret|token|conn_str|customer_key|access_key|secret_key|secret_id)$")
 
 
 class Block(BaseModel):
@@ -90,7 +93,7 @@ class AwsBlock(Block):
     credentials_file: LocalPath | None = Field(
         default=None, description="Credentials file to read instead of ~/.aws/credentials."
     )
-    assume_role: AssumeRole | None = Field(default=None, description="Block: a role to assume.")
+    assume_role: AssumeRole | None = Field(default=None, description="A role to assume.")
     endpoint_url: Url | None = Field(default=None, description="Address of another AWS API, such as the sandbox.")
 
 
@@ -151,7 +154,7 @@ class MachineBlock(Block):
     instance_type: InstanceType = Field(default="r3.xlarge", description="EC2 instance type.")
     root_volume_gib: int = Field(default=50, ge=8, le=16384, description="Size of the encrypted gp3 root disk, GiB.")
     ami: ImageId | None = Field(default=None, description="Image id. Only used when a machine is created.")
-    ami_filter: AmiFilter | None = Field(default=None, description="Block: finds the image. Not together with `ami`.")
+    ami_filter: AmiFilter | None = Field(default=None, description="Finds the newest image. Not together with `ami`.")
 
     @model_validator(mode="after")
     def _one_way_to_an_image(self) -> MachineBlock:
@@ -268,10 +271,18 @@ class TrainBlock(Block):
 
 
 class Backend(Block):
-    """Where Terraform keeps its state: `backend "s3" { … }`, with the arguments of that backend."""
+    """Where Terraform keeps its state: `backend "s3" { … }`, with the arguments of that backend. Credentials come from
+    the environment or a profile: the stack's backend.tf, which is meant to be committed, carries what stands here."""
 
     type: BackendType
     arguments: dict[str, BackendValue] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _no_credentials(self) -> Backend:
+        for name in self.arguments:
+            if _CREDENTIAL.search(name):
+                raise ValueError(f"{name}: would be written into the stack's backend.tf; leave it to the environment")
+        return self
 
 
 class TerraformBlock(Block):
@@ -281,7 +292,7 @@ class TerraformBlock(Block):
         default=None, description="Terraform or OpenTofu binary. Default: from PATH, else the one of the extra."
     )
     directory: LocalPath | None = Field(
-        default=None, description="Where the stack is written. Default: .pio-tf/<cluster>/stack beside this file."
+        default=None, description="Where the stack is written. Default: `.pio-tf/<cluster>/stack` beside this file."
     )
     cli_config_file: LocalPath | None = Field(
         default=None, description="Terraform CLI configuration file (provider mirrors, credentials)."
@@ -289,7 +300,9 @@ class TerraformBlock(Block):
     parallelism: int | None = Field(
         default=None, ge=1, description="Resources at once. Default: follows the number of machines."
     )
-    backend: Backend | None = Field(default=None, description="Block with a label: where the state is kept.")
+    backend: Backend | None = Field(
+        default=None, description="Where the state is kept; its label is the kind of backend."
+    )
 
 
 class Config(Block):

@@ -30,7 +30,8 @@ def test_every_kind_of_value_arrives(tmp_path: Path) -> None:
         aws='aws {\n region = env("R")\n assume_role {\n  role_arn = "arn:aws:iam::123456789012:role/x"\n }\n}\n',
         spark='spark {\n workers = env("N")\n conf = { "spark.cores.max" = 8, "spark.ui.enabled" = false }\n'
         ' ami_filter {\n  owner = "self"\n }\n}\n',
-        terraform='terraform {\n backend "s3" {\n  bucket = "b"\n  use_lockfile = true\n  max_retries = 3\n }\n}\n',
+        terraform='terraform {\n backend "s3" {\n  bucket = "b"\n  use_lockfile = true\n  max_retries = 3\n'
+        '  endpoints = { s3 = "http://127.0.0.1" }\n }\n}\n',
     )
     config = load_text(tmp_path, text, {"R": "eu-west-1", "N": "3"})
     assert config.cluster.tags == {"team": "x", "cost": "7", "live": "true"}
@@ -44,7 +45,12 @@ def test_every_kind_of_value_arrives(tmp_path: Path) -> None:
     assert config.spark.ami_filter.owner == "self"
     assert config.terraform.backend is not None
     assert config.terraform.backend.type == "s3"
-    assert config.terraform.backend.arguments == {"bucket": "b", "use_lockfile": True, "max_retries": 3}
+    assert config.terraform.backend.arguments == {
+        "bucket": "b",
+        "use_lockfile": True,
+        "max_retries": 3,
+        "endpoints": {"s3": "http://127.0.0.1"},
+    }
 
 
 def test_paths_are_meant_from_the_files_directory_and_a_tilde_is_the_home(
@@ -180,8 +186,12 @@ CHECKS = [
         '2: terraform.backend: needs one label, the kind of backend: write backend "s3" { … }',
     ),
     (
-        'terraform {\n  backend "s3" {\n    endpoints = []\n  }\n}',
-        "3: terraform.backend.endpoints: must be text, a number, true or false, got an empty list",
+        'terraform {\n  backend "s3" {\n    endpoints = [{}]\n  }\n}',
+        ("3: terraform.backend.endpoints: must be text, a whole number, true or false, or a list or map of text"),
+    ),
+    (
+        'terraform {\n  backend "s3" {\n    bucket     = "b"\n    secret_key = "hunter2"\n  }\n}',
+        "4: terraform.backend.secret_key: would be written into the stack's backend.tf; leave it to the environment",
     ),
     (
         'terraform {\n  backend "S 3" {\n  }\n}',

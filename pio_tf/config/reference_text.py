@@ -1,0 +1,156 @@
+"""What docs/configuration.md says beside the schema: its introduction, its examples and the kinds of value."""
+
+from __future__ import annotations
+
+INTRODUCTION = """\
+<!-- Written by `make docs` from pio_tf/config/schema.py. Change that, not this. -->
+
+# Configuration
+
+A cluster is described by one file, `pio-tf.hcl`, in HCL 2, the language of Terraform's files. `pio-tf init` writes one
+with comments. Every command reads the file that `-c`/`--config` names, else the one that the variable `PIO_TF_CONFIG`
+names, else `pio-tf.hcl` in the working directory.
+
+The file is data: values are literals. The one thing that is evaluated is `env("NAME")`, the value of an environment
+variable, alone or in a string (`"https://${env("HOST")}/"`). A variable that is not set is a mistake; `null` is as if
+the option were not there. A number or a truth value may stand in quotes, as it does when it comes from `env`.
+
+Mistakes are reported all at once, each with its line:
+
+```
+pio-tf.hcl:12: spark.workers: must be at least 1, got 0
+pio-tf.hcl:15: ssh.kye: unknown name, did you mean "key"? Known here: address, bastion, key, key_pair, port, user
+```
+
+A value that comes from the environment, or whose name looks like that of a secret, is never shown.
+"""
+
+EXAMPLES = {
+    "cluster": """
+cluster {
+  name         = "ur-training"
+  tags         = { team = "recommendations" }
+  stop_timeout = "20m"
+}
+""",
+    "aws": """
+aws {
+  region  = "eu-west-1"
+  profile = "training"
+
+  assume_role {
+    role_arn = "arn:aws:iam::123456789012:role/pio-tf"
+  }
+}
+""",
+    "network": """
+network {
+  vpc_id     = "vpc-0a1b2c3d4e5f60718"
+  subnet_id  = "subnet-0a1b2c3d4e5f60718"
+  first_host = 40 # driver at host 40 of the subnet, master 41, worker-1 42 …
+  ssh_cidrs  = ["10.0.8.0/24"]
+}
+""",
+    "driver": """
+driver {
+  instance_type = "r5.2xlarge"
+
+  ami_filter {
+    owner = "self"
+    name  = "predictionio-driver-*"
+  }
+}
+""",
+    "spark": """
+spark {
+  workers              = 4
+  instance_type        = "r5.2xlarge"
+  master_instance_type = "m5.large"
+  root_volume_gib      = 100
+
+  conf = {
+    "spark.serializer"                = "org.apache.spark.serializer.KryoSerializer"
+    "spark.kryoserializer.buffer.max" = "512m"
+  }
+}
+""",
+    "ssh": """
+ssh {
+  key     = "~/.ssh/id_ed25519"
+  bastion = "ops@bastion.example.org"
+}
+""",
+    "pio": """
+pio {
+  engine_dir = "/home/aml/universal-recommender"
+  version    = "0.14.0"
+}
+""",
+    "elasticsearch": """
+elasticsearch {
+  hosts        = ["es-1.example.internal", "es-2.example.internal"]
+  cluster_name = "production"
+}
+""",
+    "hbase": """
+hbase {
+  hosts            = ["hbase-1.example.internal"]
+  zookeeper_quorum = ["zk-1.example.internal", "zk-2.example.internal", "zk-3.example.internal"]
+}
+""",
+    "hdfs": """
+hdfs {
+  namenode = "hdfs-1.example.internal"
+}
+""",
+    "train": """
+train {
+  spark_arguments = ["--conf", "spark.locality.wait=1s"]
+}
+""",
+    "terraform": """
+terraform {
+  backend "s3" {
+    bucket       = env("STATE_BUCKET")
+    key          = "pio-tf/ur-training.tfstate"
+    region       = "eu-west-1"
+    use_lockfile = true
+  }
+}
+""",
+}
+"""By block. All together they are a whole configuration, which a test loads (with STATE_BUCKET set)."""
+
+KINDS = """\
+## Kinds of value
+
+| type | how it is written |
+| --- | --- |
+| text, name, id, host … | `"text"`. Escapes are `\\n`, `\\r`, `\\t`, `\\"`, `\\\\`, `\\uNNNN`; `$${` means `${` |
+| whole number, port | `7`; a port is 1 to 65535 |
+| true or false | `true`, `false` |
+| duration | `"90s"`, `"15m"`, `"2h"`, or a whole number of seconds |
+| memory | a heap as Spark writes it, in MiB or GiB: `"2048m"`, `"20g"` |
+| address range | IPv4 in CIDR notation, from its first address: `"10.20.0.0/24"`. Without a length it is one address |
+| path on this computer | `~` is your home; a relative path is meant from the directory of pio-tf.hcl |
+| path on the machine | absolute, or from the home of `ssh.user`: `"~/.pio_store"` |
+| name or path | a name is looked up on PATH; with a slash it is a path on this computer |
+| list | `["a", "b"]` |
+| map | `{ key = "value", "a.key.with.dots" = 7 }` |
+| block | `name { … }`, at most once |
+
+## Heaps and cores
+
+Where `driver.memory`, `spark.executor_memory` and `spark.executor_cores` are not set, they follow from what AWS says of
+the instance types:
+
+```
+usable = total - max(1024 MiB, 5 % of total)          for the operating system
+heap   = min(usable / 1.10, usable - 384 MiB)         the rest is what the JVM needs beside its heap
+cores  = vCPUs
+```
+
+There is one executor a worker. An r3.xlarge (30.5 GiB, 4 vCPUs) has a heap of 26972 MiB and 4 cores. A heap that does
+not fit is refused; one that leaves the JVM little beside it, and a driver with more or less memory than the workers,
+give a warning.
+"""
