@@ -74,6 +74,17 @@ def find_terraform(config: Config, *, environ: Mapping[str, str]) -> TerraformBi
     return TerraformBinary(path=Path(command[0]), product=product, version=version, arguments=tuple(command[1:]))
 
 
+def locate_terraform(config: Config, *, environ: Mapping[str, str]) -> TerraformBinary:
+    """The same, but not run: its version stays empty. For what every Terraform can do, and quickly.
+
+    Raises:
+        TerraformError: there is none.
+    """
+    command, _source = _find_command(config, environ)
+    product: Product = "tofu" if "tofu" in Path(command[0]).name else "terraform"
+    return TerraformBinary(path=Path(command[0]), product=product, version="", arguments=tuple(command[1:]))
+
+
 def _find_command(config: Config, environ: Mapping[str, str]) -> tuple[list[str], str]:
     """The command, and where it was found, for messages."""
     path = environ.get("PATH", os.defpath)

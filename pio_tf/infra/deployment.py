@@ -1,0 +1,310 @@
+"""A cluster's infrastructure: generate, plan, apply, read outputs, destroy."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from pio_tf.errors import PioTfError, TerraformError
+from pio_tf.events import Done, Reporter, Step, Warned, silent
+from pio_tf.infra.binary import TerraformBinary, find_terraform, locate_terraform
+from pio_tf.infra.diagnostics import DESTROY_PREVENTED
+from pio_tf.infra.environment import terraform_environ
+from pio_tf.infra.guard import Removal, find_removals, find_restarts, refusal, refuse_removals
+from pio_tf.infra.outputs import Outputs
+from pio_tf.infra.stack import write_stack
+from pio_tf.infra.terraform import PlanResult, Terraform
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    from pio_tf.config.schema import Config
+
+_TERRAFORM_DEFAULT_PARALLELISM = 10
+_OTHER_RESOURCES = 8  # network, security group and key pair, beside the machines
+_TAINTED = "replace_because_tainted"
+
+
+@dataclass(frozen=True)
+class Change:
+    """What a plan does to one resource."""
+
+    address: str
+    type: str
+    actions: tuple[str, ...]
+    """Terraform's words: ``("create",)``, ``("update",)``, ``("delete", "create")``."""
+    reasons: tuple[str, ...] = ()
+    """Arguments that change (in place), or that force a replacement."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A plan file, and what it would do."""
+
+    path: Path
+    changes: tuple[Change, ...]
+    has_changes: bool
+    """Whether there is anything to apply: resources, or outputs only."""
+    destroy: bool = False
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many resources are to be created, updated, replaced and deleted."""
+        counted = Counter(_verb(change.actions) for change in self.changes)
+        return {verb: counted[verb] for verb in ("create", "update", "replace", "delete")}
+
+
+class Deployment:
+    """A cluster's infrastructure.
+
+    Args:
+        config: the cluster.
+        reporter: told of steps, resources and warnings.
+        environ: environment, for PATH and what Terraform inherits; default: this process's.
+        lock_timeout: how long to wait for a state that somebody else has locked, seconds.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        *,
+        reporter: Reporter = silent,
+        environ: Mapping[str, str] | None = None,
+        lock_timeout: float = 10.0,
+    ) -> None:
+        self._config = config
+        self._reporter = reporter
+        self._environ = os.environ if environ is None else environ
+        self._lock_timeout = lock_timeout
+
+    @cached_property
+    def terraform(self) -> Terraform:
+        """Terraform, in the stack's directory.
+
+        Raises:
+            TerraformError: there is none, or it is too old.
+        """
+        return self._with(find_terraform(self._config, environ=self._environ))
+
+    def _with(self, binary: TerraformBinary) -> Terraform:
+        return Terraform(
+            binary,
+            self._config.stack_dir,
+            environ=terraform_environ(self._config, self._environ),
+            reporter=self._reporter,
+            lock_timeout=self._lock_timeout,
+        )
+
+    @property
+    def parallelism(self) -> int:
+        """Resources at once: as many as there are machines, so that they are all made at the same time."""
+        if self._config.terraform.parallelism is not None:
+            return self._config.terraform.parallelism
+        return max(_TERRAFORM_DEFAULT_PARALLELISM, len(self._config.machine_names) + _OTHER_RESOURCES)
+
+    def generate(self) -> Path:
+        """Write the stack. Returns its directory.
+
+        Raises:
+            ConfigError: see :func:`pio_tf.infra.stack.write_stack`.
+        """
+        return write_stack(self._config)
+
+    def plan(self, *, destroy: bool = False) -> Plan:
+        """Write the stack and plan it. Changes nothing in AWS.
+
+        Args:
+            destroy: show what :meth:`destroy` would remove. Such a plan cannot be given to :meth:`apply`.
+
+        Raises:
+            GuardRefused: the plan would remove or replace what must survive.
+            TerraformError, Locked, ConfigError: Terraform could not plan.
+        """
+        if destroy:
+            with self._unprotected():
+                return self._plan(destroy=True)[0]
+        self.generate()
+        self.terraform.init()
+        plan, raw = self._plan()
+        for line in find_restarts(raw):
+            self._reporter(Warned(line))
+        self._warn_of_another_key(raw)
+        return plan
+
+    def apply(self, plan: Plan) -> Outputs:
+        """Apply a plan, if the guard lets it pass.
+
+        Raises:
+            GuardRefused: the plan would remove or replace what must survive.
+            TerraformError: something failed. What was made is in the state; planning and applying again goes on.
+            Locked: somebody else is working on this cluster.
+        """
+        refuse_removals(self.terraform.show(plan.path))
+        if plan.has_changes:
+            self._apply(plan)
+        outputs = Outputs.from_terraform(self.terraform.output())
+        if outputs is None:
+            raise TerraformError(
+                f"the stack in {self._config.stack_dir} has no machines after its apply",
+                cause="its outputs are missing or incomplete",
+                next_step="run `pio-tf generate`, then `pio-tf apply`",
+            )
+        return outputs
+
+    def outputs(self) -> Outputs | None:
+        """The outputs of the last apply; None for a cluster that was never applied. Asks Terraform, not AWS.
+
+        Raises:
+            TerraformError: the state cannot be read.
+        """
+        directory = self._config.stack_dir
+        if self._config.terraform.backend is None:
+            if not (directory / "terraform.tfstate").is_file():
+                return None
+            # Every command begins with this: reading a local state needs no version check and no init.
+            quick = self._with(locate_terraform(self._config, environ=self._environ))
+            return Outputs.from_terraform(quick.output())
+        self.generate()
+        self.terraform.init()
+        return Outputs.from_terraform(self.terraform.output())
+
+    def destroy(self) -> None:
+        """Remove everything of the cluster. The only way round the guard; after an interruption, run it again.
+
+        Raises:
+            TerraformError: something could not be removed.
+            Locked: somebody else is working on this cluster.
+        """
+        with self._unprotected():
+            plan, _raw = self._plan(destroy=True)
+            if plan.has_changes:
+                self._reporter(Step(f"Destroying {plan.counts['delete']} resources"))
+                self._apply(plan)
+        self._reporter(Done(f"Cluster {self._config.cluster.name} is destroyed"))
+
+    @property
+    def _plan_path(self) -> Path:
+        return self._config.work_dir / "plan.tfplan"
+
+    @contextmanager
+    def _unprotected(self) -> Iterator[None]:
+        """The stack without ``prevent_destroy``, initialised; protected again at the end, whatever happens."""
+        try:
+            write_stack(self._config, protect=False)
+            self.terraform.init()
+            yield
+        finally:
+            self.generate()
+
+    def _plan(self, *, destroy: bool = False) -> tuple[Plan, dict[str, Any]]:
+        """Plan; the guard has looked at the result unless it is to destroy."""
+        result, raw = self._run_plan(destroy=destroy)
+        removals = () if destroy else find_removals(raw)
+        if removals and all(removal.reason == _TAINTED for removal in removals):
+            self._keep_tainted(removals)
+            result, raw = self._run_plan(destroy=destroy)
+            removals = find_removals(raw)
+        if removals:
+            raise refusal(removals)
+        if result.error is not None:
+            raise result.error
+        plan = Plan(path=self._plan_path, changes=_changes(raw), has_changes=result.changes, destroy=destroy)
+        return plan, raw
+
+    def _run_plan(self, *, destroy: bool) -> tuple[PlanResult, dict[str, Any]]:
+        """Plan, and the plan as JSON. A plan that ``prevent_destroy`` has refused is there all the same."""
+        path = self._plan_path
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        path.unlink(missing_ok=True)
+        result = self.terraform.plan(out=path, destroy=destroy, parallelism=self.parallelism)
+        if result.error is None:
+            return result, self.terraform.show(path)
+        prevented = [item for item in result.diagnostics if item.summary == DESTROY_PREVENTED]
+        if not prevented:
+            raise result.error
+        try:
+            return result, self.terraform.show(path)
+        except PioTfError:
+            # Terraform before 1.6 writes no plan file then: its own words must do.
+            raise refusal(tuple(_prevented(str(item.detail)) for item in prevented)) from result.error
+
+    def _keep_tainted(self, removals: tuple[Removal, ...]) -> None:
+        # Terraform taints what AWS has made when it was interrupted while waiting for it. All of ours are complete
+        # once AWS has made them: there are no provisioners. To replace them would be wrong; to ask the user, idle.
+        for removal in removals:
+            self._reporter(Warned(f"{removal.address} exists, though its creation was not seen to its end: it is kept"))
+            self.terraform.untaint(removal.address)
+
+    def _apply(self, plan: Plan) -> None:
+        try:
+            self.terraform.apply(plan.path, parallelism=self.parallelism)
+        finally:
+            plan.path.unlink(missing_ok=True)  # it holds the state's secrets, and is stale now
+            self._close_state_files()
+
+    def _close_state_files(self) -> None:
+        """Plain Terraform may have made them readable for all."""
+        for path in self._config.stack_dir.glob("terraform.tfstate*"):
+            path.chmod(0o600)
+
+    def _warn_of_another_key(self, raw: Mapping[str, Any]) -> None:
+        """The cluster's key pair is never changed: say so where pio-tf.hcl has come to name another key."""
+        wanted = ((raw.get("variables") or {}).get("ssh") or {}).get("value", {}).get("public_key")
+        for change in raw.get("resource_changes") or ():
+            before = change["change"].get("before") or {}
+            if change["type"] == "aws_key_pair" and wanted and before and not _same_key(before["public_key"], wanted):
+                self._reporter(
+                    Warned(
+                        f"the cluster was made with another key than {self._config.ssh.key}.pub: its machines accept "
+                        "the old one until you add the new one to ~/.ssh/authorized_keys there"
+                    )
+                )
+
+
+def _changes(raw: Mapping[str, Any]) -> tuple[Change, ...]:
+    return tuple(
+        Change(
+            address=change["address"],
+            type=change["type"],
+            actions=tuple(change["change"]["actions"]),
+            reasons=_reasons(change["change"]),
+        )
+        for change in raw.get("resource_changes") or ()
+        if change.get("mode") == "managed" and change["change"]["actions"] != ["no-op"]
+    )
+
+
+def _reasons(change: Mapping[str, Any]) -> tuple[str, ...]:
+    before, after = change.get("before"), change.get("after")
+    if not before or not after:
+        return ()
+    unknown = change.get("after_unknown") or {}
+    return tuple(
+        name
+        for name in sorted({*before, *after})
+        if before.get(name) != after.get(name) and unknown.get(name) is not True
+    )
+
+
+def _verb(actions: tuple[str, ...]) -> str:
+    if "delete" in actions:
+        return "replace" if "create" in actions else "delete"
+    return actions[0]
+
+
+def _prevented(detail: str) -> Removal:
+    """From Terraform's words: ``Resource module.driver.aws_instance.this has lifecycle.prevent_destroy set, but …``."""
+    words = detail.split()
+    address = words[1] if len(words) > 1 and words[0] == "Resource" else " ".join(words[:12])
+    kind = next((part for part in reversed(address.split(".")) if part.startswith("aws_")), "")
+    return Removal(address=address, type=kind, name="", replaced=True, reason="", arguments=())
+
+
+def _same_key(one: str, other: str) -> bool:
+    """Whether two public keys are the same; their comments do not count."""
+    return one.split()[:2] == other.split()[:2]
