@@ -3,6 +3,15 @@
 from __future__ import annotations
 
 import json
+from typing import TYPE_CHECKING
+
+from pydantic import TypeAdapter, ValidationError
+
+from pio_tf.config.kinds import ClusterName, Region
+from pio_tf.errors import ConfigError
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 _TEMPLATE = """\
 # pio-tf.hcl: one Spark driver, one Spark master and some workers, which train PredictionIO models.
@@ -159,12 +168,49 @@ def render_template(*, cluster: str, region: str) -> str:
     Args:
         cluster: the cluster's name.
         region: the AWS region.
+
+    Raises:
+        ConfigError: the name or the region is not one that the file may have.
     """
+    _check("the cluster's name", cluster, TypeAdapter(ClusterName))
+    _check("the region", region, TypeAdapter(Region))
     values = {"@cluster@": cluster, "@region@": region, "@zone@": f"{region}a"}
     text = _TEMPLATE
     for mark, value in values.items():
         text = text.replace(mark, _quote(value))
     return text
+
+
+def write_new(directory: Path, text: str) -> Path:
+    """Write ``pio-tf.hcl`` into a directory, which is made when missing; never over another one. Returns its path.
+
+    Raises:
+        ConfigError: there is one already, or it cannot be written.
+    """
+    path = directory / "pio-tf.hcl"
+    try:
+        if not directory.is_dir():
+            directory.mkdir(parents=True)
+        with path.open("x", encoding="utf-8") as stream:
+            stream.write(text)
+    except FileExistsError as error:
+        raise ConfigError(
+            f"{path if directory.is_dir() else directory} exists already",
+            next_step="remove or rename it, or give another directory with --dir",
+        ) from error
+    except OSError as error:
+        raise ConfigError(
+            f"cannot write {path}", cause=str(error), next_step="give another directory with --dir"
+        ) from error
+    return path
+
+
+def _check(what: str, value: str, adapter: TypeAdapter[str]) -> None:
+    try:
+        adapter.validate_python(value)
+    except ValidationError as error:
+        rule = error.errors()[0]["ctx"]["error"]
+        raise ConfigError(f"{what} {rule}, got {json.dumps(value)}", next_step="give another one") from None
 
 
 def _quote(value: str) -> str:

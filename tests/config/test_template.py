@@ -9,7 +9,7 @@ import pytest
 from pio_tf.config.hcl import read_hcl
 from pio_tf.config.load import load_config
 from pio_tf.config.schema import Config, block_class
-from pio_tf.config.template import render_template
+from pio_tf.config.template import render_template, write_new
 from pio_tf.errors import ConfigError
 from tests.config.samples import load_text
 
@@ -76,9 +76,38 @@ def test_the_template_shows_every_option() -> None:
     assert set(names(Config, "")) - shown == {"aws.endpoint_url"}  # for the sandbox's own template
 
 
-@pytest.mark.parametrize("value", ['a"b', "${x}", "a\\", "ü\n"])
-def test_whatever_stands_in_the_values_the_template_is_hcl(value: str) -> None:
-    assert read_hcl(render_template(cluster=value, region="r"), environ={}).data["cluster"]["name"] == value
+@pytest.mark.parametrize(
+    ("cluster", "region", "message"),
+    [
+        ('My "cluster"', "eu-west-1", "the cluster's name must be 1 to 40 lower-case letters"),
+        ("x", "Ireland", 'the region must be an AWS region, like "eu-west-1", got "Ireland"'),
+    ],
+)
+def test_a_template_that_could_not_be_loaded_is_not_written(cluster: str, region: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        render_template(cluster=cluster, region=region)
+
+
+def test_a_new_file_is_written_and_its_directory_made(tmp_path: Path) -> None:
+    path = write_new(tmp_path / "new" / "project", TEMPLATE)
+    assert path == tmp_path / "new" / "project" / "pio-tf.hcl"
+    assert load_config(path, environ={}).cluster.name == "trainer"
+
+
+def test_an_existing_file_is_never_overwritten(tmp_path: Path) -> None:
+    (tmp_path / "pio-tf.hcl").write_text("mine")
+    with pytest.raises(ConfigError, match=r"pio-tf\.hcl exists already") as caught:
+        write_new(tmp_path, TEMPLATE)
+    assert caught.value.next_step
+    assert (tmp_path / "pio-tf.hcl").read_text() == "mine"
+
+
+def test_a_directory_that_cannot_be_made_is_a_config_error(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ConfigError, match="file exists already"):
+        write_new(tmp_path / "file", TEMPLATE)
+    with pytest.raises(ConfigError, match="cannot write"):
+        write_new(tmp_path / "file" / "below", TEMPLATE)
 
 
 def mutations() -> Iterator[str]:
