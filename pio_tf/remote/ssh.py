@@ -25,6 +25,7 @@ from pio_tf.remote.connect import Link, open_connection
 from pio_tf.remote.explain import Endpoint, connection_lost
 from pio_tf.remote.files import CHANGED, RemoteFile, write_program
 from pio_tf.remote.identity import load_identity
+from pio_tf.remote.paths import shell_path
 from pio_tf.remote.retry import Patience
 
 if TYPE_CHECKING:
@@ -74,6 +75,7 @@ class Remote:
         self._patience = patience
         self._open: dict[str, tuple[asyncssh.SSHClientConnection, Link]] = {}
         self._opening = {name: asyncio.Lock() for name in self._targets}
+        self._told: dict[str, str] = {}
         self._slots = asyncio.Semaphore(AT_ONCE)
         self.driver = next(target for target in targets if target.role == "driver")
 
@@ -142,8 +144,22 @@ class Remote:
             RemoteError: the machine could not be reached, or a file could not be written (the others may have been).
         """
         wanted = tuple(files)
-        done = await asyncio.gather(*(self._put(machine, file) for file in wanted))
-        return tuple(file.name for file, changed in zip(wanted, done, strict=True) if changed)
+        results = await asyncio.gather(*(self._put(machine, file) for file in wanted), return_exceptions=True)
+        failed = {file: result for file, result in zip(wanted, results, strict=True) if isinstance(result, str)}
+        for result in results:
+            if isinstance(result, BaseException):
+                raise result
+        if failed:
+            directories = " ".join(dict.fromkeys(shell_path(file.path.rpartition("/")[0]) for file in failed))
+            user = self._config.ssh.user
+            raise RemoteError(
+                f"cannot write {', '.join(file.path for file in failed)} on {machine}",
+                cause="; ".join(dict.fromkeys(failed.values())),
+                next_step=f"on {machine}, let {user} write there: sudo mkdir -p {directories} && sudo chown {user} "
+                f"{directories}; or name other directories in {self._config.path.name}",
+                details={"machine": machine, "paths": [file.path for file in failed], "kind": "write"},
+            )
+        return tuple(file.name for file, changed in zip(wanted, results, strict=True) if changed)
 
     async def http_get_json(self, host: str, port: int, path: str, *, timeout: float = 10.0) -> Any:  # noqa: ANN401
         """JSON over HTTP, from an address as the driver sees it: see :func:`pio_tf.remote.http.get_json`."""
@@ -160,19 +176,21 @@ class Remote:
 
     async def _reach(self, name: str) -> None:
         await self.connection(name)
-        self._reporter(MachineProgress(name, "ssh ready"))
+        # There is nothing more to the driver: it runs no service.
+        self._tell(name, "ssh ready", ready=name == self.driver.name)
 
-    async def _put(self, machine: str, file: RemoteFile) -> bool:
+    async def _put(self, machine: str, file: RemoteFile) -> bool | str:
+        """Whether it was written; why it could not be."""
         done = await self.run(machine, write_program(file), content=file.content.encode())
         if done.exit_status != 0:
-            raise RemoteError(
-                f"cannot write {file.path} on {machine}",
-                cause=done.stderr.strip() or f"exit status {done.exit_status}",
-                next_step=f"make its directory writable for {self._config.ssh.user}, or name another in "
-                f"{self._config.path.name}",
-                details={"machine": machine, "path": file.path, "kind": "write"},
-            )
+            return done.stderr.strip() or f"exit status {done.exit_status}"
         return done.stdout.strip() == CHANGED
+
+    def _tell(self, machine: str, detail: str, *, ready: bool = False) -> None:
+        """Report what a machine waits for, once: twenty refused connections are one piece of news."""
+        if self._told.get(machine) != detail:
+            self._told[machine] = detail
+            self._reporter(MachineProgress(machine, detail, ready=ready))
 
     async def _connect(self, target: SshTarget) -> tuple[asyncssh.SSHClientConnection, Link]:
         is_driver = target.name == self.driver.name
@@ -199,7 +217,7 @@ class Remote:
                 patience=self._patience,
                 tunnel=tunnel,
                 slots=self._slots,
-                on_retry=lambda why: self._reporter(MachineProgress(target.name, f"waiting for ssh: {why}")),
+                on_retry=lambda why: self._tell(target.name, f"waiting for ssh: {why}"),
                 give_up=lambda: tunnel_link is not None and tunnel_link.lost,
             )
         except RemoteError as error:

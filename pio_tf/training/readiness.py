@@ -106,9 +106,6 @@ async def wait_until_ready(
         try:
             async with connect_cluster(config, targets, reporter=reporter, patience=asked) as remote:
                 await remote.reach(target.name for target in targets)
-                for target in targets:
-                    if target.role == "driver":
-                        reporter(MachineProgress(target.name, "ssh ready", ready=True))
                 return await _wait_for_spark(remote, config, targets, deadline=deadline, reporter=reporter)
         except RemoteError as error:
             # A machine that restarts in the middle of its first boot takes the connections with it.
@@ -130,6 +127,7 @@ async def _wait_for_spark(
     missing = dict(workers)
     status: SparkStatus | None = None
     last_error: RemoteError | None = None
+    said = ""
     delay = FIRST_POLL
     while True:
         left = deadline - time.monotonic()
@@ -138,12 +136,13 @@ async def _wait_for_spark(
         except RemoteError as error:
             if error.details.get("kind") != "http":
                 raise
-            last_error = error
-            reporter(MachineProgress(master.name, f"waiting for Spark: {error.cause}"))
+            last_error, detail = error, f"waiting for Spark: {error.cause}"
         else:
-            if last_error is not None or missing.keys() == workers.keys():
-                reporter(MachineProgress(master.name, "Spark master answers", ready=True))
-            last_error = None
+            last_error, detail = None, "Spark master answers"
+        if detail != said:
+            reporter(MachineProgress(master.name, detail, ready=last_error is None))
+            said = detail
+        if last_error is None and status is not None:
             _report_alive(status, missing, reporter)
             if not missing:
                 reporter(Done(_summary(status, workers)))

@@ -60,9 +60,7 @@ async def test_megabytes_of_output_arrive_whole_in_bounded_memory(cluster: TestC
 
     tracemalloc.start()
     async with connect_cluster(cluster.config(), cluster.targets(), patience=QUICK) as remote:
-        assert (
-            await remote.stream("driver", "yes $(printf %0400d 0) | head -40000", on_line) == 0
-        )
+        assert await remote.stream("driver", "yes $(printf %0400d 0) | head -40000", on_line) == 0
     assert (count, length) == (40_000, 16_000_000)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()

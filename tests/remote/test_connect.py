@@ -102,7 +102,7 @@ async def test_a_machine_that_boots_is_waited_for_and_the_wait_is_told(cluster: 
     booting = asyncio.ensure_future(boot())
     async with connect_cluster(cluster.config(), cluster.targets(), patience=QUICK, reporter=events.append):
         await booting
-    assert MachineProgress("driver", "waiting for ssh: connection refused") in events
+    assert events == [MachineProgress("driver", "waiting for ssh: connection refused")]
 
 
 async def test_a_banner_that_is_cut_short_is_tried_again(cluster: TestCluster) -> None:

@@ -103,8 +103,10 @@ async def test_content_that_breaks_off_leaves_the_old_file(tmp_path: Path) -> No
 
 async def test_a_path_that_cannot_be_written_is_told_with_the_reason(cluster: TestCluster) -> None:
     (cluster.driver.home / "file").write_text("in the way")
+    files = [RemoteFile(name, f"~/file/{name}", "content") for name in ("x", "y")]
     with pytest.raises(RemoteError) as caught:
-        await put(cluster, RemoteFile("x", "~/file/x.conf", "content"))
-    assert caught.value.what == "cannot write ~/file/x.conf on driver"
+        await put(cluster, RemoteFile("fine", "~/fine", ""), *files)
+    assert caught.value.what == "cannot write ~/file/x, ~/file/y on driver"
     assert "homes/driver/file': File exists" in caught.value.cause
-    assert "writable for ubuntu" in caught.value.next_step
+    assert 'sudo mkdir -p "$HOME/file" && sudo chown ubuntu "$HOME/file"' in caught.value.next_step
+    assert (cluster.driver.home / "fine").exists()
