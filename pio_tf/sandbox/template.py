@@ -8,7 +8,7 @@ from pathlib import Path
 from string import Template
 from typing import TYPE_CHECKING
 
-from pio_tf.errors import ConfigError
+from pio_tf.config.template import write_new
 
 if TYPE_CHECKING:
     from pio_tf.sandbox.layout import SandboxInfo
@@ -128,16 +128,9 @@ def prepare_project(directory: Path, info: SandboxInfo, *, cluster: str, cidr: s
     Raises:
         ConfigError: there is a pio-tf.hcl already; nothing was written.
     """
-    path = directory / "pio-tf.hcl"
-    if path.exists() or path.is_symlink():
-        raise ConfigError(
-            f"{path} exists already", next_step="remove or rename it, or give another directory with --dir"
-        )
     key = Path(".pio-tf", "sandbox_key")
-    text = render_sandbox_config(info, cluster=cluster, key=key, cidr=cidr)
+    path = write_new(directory, render_sandbox_config(info, cluster=cluster, key=key, cidr=cidr))
     _make_key(directory / key)
-    with path.open("x", encoding="utf-8") as stream:
-        stream.write(text)
     return path
 
 

@@ -1,0 +1,65 @@
+"""The entry point: runs one command, and turns errors and signals into one message and an exit code."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from types import FrameType
+
+from pio_tf.cli.app import app
+from pio_tf.errors import PioTfError
+
+_received: list[int] = []
+
+
+def main() -> None:
+    """Run ``pio-tf``. Exit codes are those of :mod:`pio_tf.errors`; 2 also stands for wrong usage."""
+    signal.signal(signal.SIGTERM, _terminate)
+    try:
+        app(prog_name="pio-tf", standalone_mode=True)
+    except PioTfError as error:
+        _say(error)
+        sys.exit(error.exit_code)
+    except SystemExit as ended:
+        # Typer turns every KeyboardInterrupt into 130, Ctrl-C's code; a SIGTERM has its own.
+        sys.exit(128 + _received[-1] if ended.code == 130 and _received else ended.code)
+    except BrokenPipeError:
+        # The reader of our output has gone (`pio-tf status | head`): not an error of ours.
+        sys.stderr.close()
+        sys.exit(128 + signal.SIGPIPE)
+    except Exception:  # noqa: BLE001 - the one place where a surprise becomes a report
+        _say(_crash_report())
+        sys.exit(1)
+
+
+def _terminate(number: int, _frame: FrameType | None) -> None:
+    """SIGTERM ends a command exactly as Ctrl-C does (machines are stopped, locks released), but with exit code 143."""
+    _received.append(number)
+    signal.raise_signal(signal.SIGINT)
+
+
+def _say(error: PioTfError) -> None:
+    from pio_tf.cli.output import show_error
+
+    show_error(error)
+
+
+def _crash_report() -> PioTfError:
+    """Write the traceback to a file, so that a user sees one line and a bug report has it all."""
+    import os
+    import tempfile
+    import traceback
+
+    handle, name = tempfile.mkstemp(prefix="pio-tf-crash-", suffix=".txt")
+    with os.fdopen(handle, "w") as file:
+        traceback.print_exc(file=file)
+    kind, value = sys.exc_info()[:2]
+    return PioTfError(
+        "pio-tf has a bug here",
+        cause=f"{kind.__name__ if kind else 'error'}: {value}",
+        next_step=f"report it with {name}; `pio-tf status` tells which machines run",
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,45 @@
+"""``pio-tf sandbox start | status | stop``: a local AWS to try everything on."""
+
+from __future__ import annotations
+
+import typer
+
+from pio_tf.cli.app import app
+from pio_tf.cli.options import JsonOption
+
+sandbox_app = typer.Typer(help="A local stand-in for AWS, with real Terraform, SSH and Spark.", no_args_is_help=True)
+app.add_typer(sandbox_app, name="sandbox")
+
+
+@sandbox_app.command("start")
+def start() -> None:
+    """Start the sandbox in the background."""
+    from pio_tf.cli.output import Terminal
+    from pio_tf.sandbox.control import default_directory, start_sandbox
+
+    with Terminal() as terminal:
+        info = start_sandbox(default_directory())
+        terminal.done(f"the sandbox answers at {info.url} (process {info.pid})")
+        terminal.say("next: pio-tf init --sandbox")
+
+
+@sandbox_app.command("status")
+def status(json: JsonOption = False) -> None:
+    """Show whether the sandbox runs, and the machines behind it."""
+    from pio_tf.cli.output import Terminal
+    from pio_tf.cli.tables import sandbox_rows
+    from pio_tf.sandbox.control import default_directory, sandbox_status
+
+    with Terminal(json=json) as terminal:
+        terminal.result(sandbox_rows(sandbox_status(default_directory())))
+
+
+@sandbox_app.command("stop")
+def stop() -> None:
+    """Stop the sandbox: its machines, their disks and all of its AWS are gone."""
+    from pio_tf.cli.output import Terminal
+    from pio_tf.sandbox.control import default_directory, stop_sandbox
+
+    with Terminal() as terminal:
+        stop_sandbox(default_directory())
+        terminal.done("the sandbox is stopped, and nothing of it is left")

@@ -1,0 +1,99 @@
+"""``pio-tf generate | plan | apply | output | destroy``: what Terraform does."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+
+from pio_tf.cli.app import app
+from pio_tf.cli.options import ConfigOption, JsonOption
+
+
+@app.command()
+def generate(
+    out: Annotated[
+        Optional[Path],  # noqa: UP045 - evaluated by Typer on Python 3.10 too
+        typer.Option("--out", help="Directory to write to.", show_default=".pio-tf/<cluster>/stack"),
+    ] = None,
+    config: ConfigOption = None,
+) -> None:
+    """Write the Terraform stack, complete in itself."""
+    from pio_tf.cli.output import Terminal
+    from pio_tf.cluster import Cluster
+
+    with Terminal() as terminal:
+        directory = Cluster.load(config, reporter=terminal.reporter).generate(out)
+        terminal.done(f"wrote {directory}")
+
+
+@app.command()
+def plan(
+    detailed_exitcode: Annotated[
+        bool, typer.Option("--detailed-exitcode", help="Exit with 2 when there is something to change, as Terraform.")
+    ] = False,
+    json: JsonOption = False,
+    config: ConfigOption = None,
+) -> None:
+    """Show what Terraform would create or change. Changes nothing."""
+    from pio_tf.cli.output import Terminal
+    from pio_tf.cli.tables import plan_rows
+    from pio_tf.cluster import Cluster
+
+    with Terminal(json=json) as terminal:
+        result = Cluster.load(config, reporter=terminal.reporter).plan()
+        terminal.result(plan_rows(result))
+    if detailed_exitcode and result.has_changes:
+        raise typer.Exit(2)
+
+
+@app.command()
+def apply(config: ConfigOption = None) -> None:
+    """Create or change what pio-tf.hcl asks for. Never removes or replaces a machine."""
+    from pio_tf.cli.output import Terminal
+    from pio_tf.cluster import Cluster
+
+    with Terminal() as terminal:
+        Cluster.load(config, reporter=terminal.reporter).apply()
+
+
+@app.command()
+def output(json: JsonOption = False, config: ConfigOption = None) -> None:
+    """Show Terraform's outputs: machines, ids and addresses."""
+    from pio_tf.cli.output import Terminal
+    from pio_tf.cli.tables import output_rows
+    from pio_tf.cluster import Cluster
+
+    with Terminal(json=json) as terminal:
+        terminal.result(output_rows(Cluster.load(config, reporter=terminal.reporter).outputs()))
+
+
+@app.command()
+def destroy(
+    confirm: Annotated[
+        Optional[str],  # noqa: UP045 - evaluated by Typer on Python 3.10 too
+        typer.Option("--confirm", metavar="CLUSTER", help="The cluster's name, instead of typing it when asked."),
+    ] = None,
+    config: ConfigOption = None,
+) -> None:
+    """Remove the cluster for good: machines, disks and addresses. Asks for the cluster's name."""
+    from pio_tf.cli.output import Terminal
+    from pio_tf.cluster import Cluster
+    from pio_tf.errors import ConfigError
+
+    with Terminal() as terminal:
+        cluster = Cluster.load(config, reporter=terminal.reporter)
+        name = cluster.config.cluster.name
+        if confirm is None and sys.stdin.isatty():
+            confirm = typer.prompt(
+                f"This removes every machine, disk and address of {name}. Type its name to go on", err=True
+            )
+        if confirm != name:
+            raise ConfigError(
+                f"{name} was not destroyed",
+                cause="the cluster's name was not confirmed" if confirm is None else f"{confirm!r} is not its name",
+                next_step=f"pio-tf destroy --confirm {name}",
+            )
+        cluster.destroy()

@@ -1,0 +1,126 @@
+"""Results of the library -> rows for people and data for programs."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any
+
+from pio_tf.cli.output import Rows
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pio_tf.cluster import ClusterStatus
+    from pio_tf.infra.deployment import Plan
+    from pio_tf.infra.outputs import Outputs
+    from pio_tf.machines.model import Machine
+    from pio_tf.sandbox.control import SandboxStatus
+    from pio_tf.training.run import TrainingResult
+
+_MACHINE_COLUMNS = ("ROLE", "NAME", "ID", "TYPE", "STATE", "PRIVATE IP", "PUBLIC IP", "SINCE")
+
+
+def machine_rows(machines: Sequence[Machine]) -> Rows:
+    """The machines after ``up`` or ``down``."""
+    return Rows(
+        columns=_MACHINE_COLUMNS,
+        rows=tuple(_machine_row(machine) for machine in machines),
+        data={"version": 1, "machines": [_machine_data(machine) for machine in machines]},
+    )
+
+
+def status_rows(status: ClusterStatus) -> Rows:
+    """``pio-tf status``: the machines, and which workers Spark has."""
+    rows = []
+    data = []
+    for machine in status.machines:
+        alive = status.spark_alive(machine)
+        rows.append((*_machine_row(machine), {True: "alive", False: "no", None: "-"}[alive]))
+        data.append({**_machine_data(machine), "spark_alive": alive})
+    return Rows(
+        columns=(*_MACHINE_COLUMNS, "SPARK"),
+        rows=tuple(rows),
+        data={"version": 1, "cluster": status.cluster, "created": status.created, "machines": data},
+        closing="" if rows else f"{status.cluster} has no machines: pio-tf up creates them",
+    )
+
+
+def output_rows(outputs: Outputs) -> Rows:
+    """``pio-tf output``."""
+    return Rows(
+        columns=("ROLE", "NAME", "ID", "PRIVATE IP", "ELASTIC IP"),
+        rows=tuple((m.role, m.name, m.instance_id, m.private_ip, m.eip or "-") for m in outputs.machines),
+        data={"version": 1, **asdict(outputs)},
+    )
+
+
+def plan_rows(plan: Plan) -> Rows:
+    """``pio-tf plan``: one row a change."""
+    return Rows(
+        columns=("ACTION", "RESOURCE", "BECAUSE"),
+        rows=tuple(("+".join(c.actions), c.address, ", ".join(c.reasons)) for c in plan.changes),
+        data={"version": 1, "has_changes": plan.has_changes, "changes": [asdict(c) for c in plan.changes]},
+        closing=_plan_closing(plan),
+    )
+
+
+def training_rows(result: TrainingResult) -> Rows:
+    """``pio-tf train``."""
+    return Rows(
+        columns=(),
+        rows=(),
+        data={"version": 1, **asdict(result)},
+        closing=f"trained in {_duration(result.seconds)}",
+    )
+
+
+def sandbox_rows(status: SandboxStatus) -> Rows:
+    """``pio-tf sandbox status``."""
+    info = status.info
+    return Rows(
+        columns=("CLUSTER", "NAME", "ID", "STATE", "ADDRESS"),
+        rows=tuple((m.cluster, m.name, m.instance_id, m.state, m.address) for m in status.machines),
+        data={"version": 1, **asdict(status)},
+        closing=f"running at {info.url}, process {info.pid}, files in {info.directory}" if info else "not running",
+    )
+
+
+def _plan_closing(plan: Plan) -> str:
+    if not plan.has_changes:
+        return "no changes: what is there is what pio-tf.hcl asks for"
+    counts = plan.counts
+    return ", ".join(f"{number} to {word}" for word, number in counts.items() if number)
+
+
+def _machine_row(machine: Machine) -> tuple[str, ...]:
+    return (
+        machine.role,
+        machine.name if machine.in_outputs else f"{machine.name} (not in the state)",
+        machine.instance_id,
+        machine.instance_type,
+        machine.state,
+        machine.private_ip or "-",
+        machine.public_ip or "-",
+        _ago(machine.since),
+    )
+
+
+def _machine_data(machine: Machine) -> dict[str, Any]:
+    return {**asdict(machine), "since": machine.since.isoformat() if machine.since else None}
+
+
+def _ago(since: datetime | None) -> str:
+    if since is None:
+        return "-"
+    seconds = max(0, (datetime.now(tz=timezone.utc) - since).total_seconds())
+    return f"{since:%Y-%m-%d %H:%M} ({_duration(seconds)})"
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    days, hours = divmod(hours, 24)
+    parts = ((days, "d"), (hours, "h"), (minutes, "min"), (rest, "s"))
+    shown = [f"{number} {unit}" for number, unit in parts if number]
+    return " ".join(shown[:2]) or f"{seconds:.0f} s"

@@ -1,0 +1,389 @@
+"""One cluster, and everything that can be done to it: what the commands do, for Python programs.
+
+::
+
+    from pio_tf import Cluster
+
+    cluster = Cluster.load("pio-tf.hcl")
+    cluster.up()
+    result = cluster.train(["--total-executor-cores", "16"])
+    cluster.down()
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from pio_tf.config.load import load_config
+from pio_tf.config.sizing import Sizing, size_cluster
+from pio_tf.errors import MachinesMayBeRunning, NotReady, PioTfError, RemoteError
+from pio_tf.events import Done, Reporter, Step, Warned, silent
+from pio_tf.infra.deployment import Deployment, Plan
+from pio_tf.infra.stack import render_stack, write_stack
+from pio_tf.machines.aws import Aws, aws_errors
+from pio_tf.machines.instance_types import describe_instance_types
+from pio_tf.machines.inventory import find_machines
+from pio_tf.machines.power import start_machines, stop_machines
+from pio_tf.machines.references import check_references
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from mypy_boto3_ec2 import EC2Client
+
+    from pio_tf.config.schema import Config
+    from pio_tf.infra.outputs import Outputs
+    from pio_tf.machines.model import Machine
+    from pio_tf.pio.files import RemoteFile
+    from pio_tf.training.run import TrainingResult
+
+
+_STATUS_PATIENCE = 5.0
+"""Seconds that `status` waits for the driver to answer: it shows what is, it does not wait for what will be."""
+
+
+@dataclass(frozen=True)
+class ClusterStatus:
+    """What ``status`` found."""
+
+    cluster: str
+    created: bool
+    """Whether Terraform has outputs: the cluster has been created."""
+    machines: tuple[Machine, ...]
+    alive: frozenset[str] | None
+    """Private addresses of the workers that Spark's master counts as ALIVE; None where it could not be asked."""
+
+    def spark_alive(self, machine: Machine) -> bool | None:
+        """Whether Spark has this worker; None for other roles and where it is not known."""
+        if machine.role != "worker" or self.alive is None:
+            return None
+        return machine.private_ip in self.alive
+
+
+class Cluster:
+    """One driver, one Spark master and N workers.
+
+    Args:
+        config: what pio-tf.hcl says.
+        reporter: gets progress as events (:mod:`pio_tf.events`).
+        environ: environment for Terraform; default: this process's.
+
+    Every method raises errors of :mod:`pio_tf.errors` only.
+    """
+
+    def __init__(
+        self, config: Config, *, reporter: Reporter = silent, environ: Mapping[str, str] | None = None
+    ) -> None:
+        self.config = config
+        self._report = reporter
+        self._environ = dict(os.environ if environ is None else environ)
+
+    @classmethod
+    def load(
+        cls,
+        path: Path | str | None = None,
+        *,
+        reporter: Reporter = silent,
+        environ: Mapping[str, str] | None = None,
+    ) -> Cluster:
+        """The cluster of a pio-tf.hcl; default: ``$PIO_TF_CONFIG``, else ``pio-tf.hcl`` here.
+
+        Raises:
+            ConfigError: the file is missing or wrong; every mistake with its line.
+        """
+        return cls(load_config(path, environ=environ), reporter=reporter, environ=environ)
+
+    @cached_property
+    def _deployment(self) -> Deployment:
+        return Deployment(self.config, reporter=self._report, environ=self._environ)
+
+    @cached_property
+    def _ec2(self) -> EC2Client:
+        with aws_errors():
+            return Aws(self.config).client("ec2")
+
+    # Terraform
+
+    def generate(self, directory: Path | None = None) -> Path:
+        """Write the stack; default: where pio-tf itself uses it. Returns its directory."""
+        if directory is None:
+            return self._deployment.generate()
+        terraform = self.config.terraform.model_copy(update={"directory": directory.absolute()})
+        return write_stack(self.config.model_copy(update={"terraform": terraform}))
+
+    def plan(self) -> Plan:
+        """What Terraform would create or change. Changes nothing.
+
+        Raises:
+            ConfigError: something that pio-tf.hcl refers to does not exist.
+            GuardRefused: the plan would delete or replace a machine, a disk or an address.
+        """
+        check_references(self.config, self._ec2)
+        self._report(Step("Planning"))
+        return self._deployment.plan()
+
+    def apply(self) -> Outputs:
+        """Create and change what pio-tf.hcl asks for; power stays as it was.
+
+        A change of the instance type makes the AWS provider start a machine that was stopped
+        (terraform-provider-aws #1998): such machines are stopped again.
+        """
+        stopped = {machine.instance_id for machine in self._machines(None) if machine.state in ("stopped", "stopping")}
+        outputs = self._create(self.plan())
+        started = [m for m in self._machines(outputs) if m.instance_id in stopped and m.state in ("pending", "running")]
+        if started:
+            self._report(Step(f"Stopping again what Terraform started: {', '.join(m.name for m in started)}"))
+            stop_machines(self._ec2, started, timeout=self.config.cluster.stop_timeout, reporter=self._report)
+        return outputs
+
+    def outputs(self) -> Outputs:
+        """Terraform's outputs.
+
+        Raises:
+            NotReady: the cluster has not been created.
+        """
+        outputs = self._deployment.outputs()
+        if outputs is None:
+            raise NotReady(
+                f"{self.config.cluster.name} has not been created",
+                cause=f"the stack in {self.config.stack_dir} has no outputs",
+                next_step="pio-tf up",
+            )
+        return outputs
+
+    def destroy(self) -> None:
+        """Remove the cluster for good. The one way to lose machines, disks and addresses."""
+        name = self.config.cluster.name
+        self._report(Step(f"Removing {name}"))
+        self._deployment.destroy()
+        self._applied.unlink(missing_ok=True)
+        left = self._machines(None)
+        if left:
+            raise MachinesMayBeRunning(
+                f"{len(left)} machines of {name} are still there: {_names(left)}",
+                cause="they carry the cluster's tags but were not in Terraform's state",
+                next_step="remove them by hand: aws ec2 terminate-instances --instance-ids "
+                + " ".join(machine.instance_id for machine in left),
+            )
+
+    # Power
+
+    def up(self) -> tuple[Machine, ...]:
+        """Create what is missing, start what is stopped, wait until Spark has every worker, configure the driver.
+
+        Safe to repeat, from any mixture of states.
+
+        Raises:
+            NotReady: not ready within ``cluster.start_timeout``; what is up stays up.
+        """
+        sizing = self.sizing()
+        machines, outputs = self._up()
+        asyncio.run(self._configure(machines, outputs, sizing))
+        return machines
+
+    def down(self) -> tuple[Machine, ...]:
+        """Stop every machine and wait until AWS says that it is stopped. Safe to repeat.
+
+        Raises:
+            MachinesMayBeRunning: not all of them are stopped within ``cluster.stop_timeout``.
+        """
+        outputs = self._outputs_if_any()
+        machines = self._machines(outputs, strict=False)
+        if not machines:
+            self._report(Done(f"{self.config.cluster.name} has no machines"))
+            return ()
+        running = [machine for machine in machines if machine.state != "stopped"]
+        if running:
+            self._report(Step(f"Stopping {len(running)} machines"))
+            stop_machines(self._ec2, running, timeout=self.config.cluster.stop_timeout, reporter=self._report)
+            machines = self._machines(outputs, strict=False)
+        awake = [machine for machine in machines if machine.state != "stopped"]
+        if awake:
+            raise MachinesMayBeRunning(
+                f"not stopped: {_names(awake)}",
+                cause="AWS has accepted the stop, and shows another state again: somebody started them",
+                next_step="pio-tf down",
+            )
+        self._report(Done(f"{len(machines)} machines are stopped"))
+        return tuple(machines)
+
+    def status(self) -> ClusterStatus:
+        """The machines and their power, and which workers Spark has. Changes nothing."""
+        outputs = self._deployment.outputs()
+        machines = tuple(self._machines(outputs, strict=False))
+        alive = asyncio.run(self._alive_workers(machines)) if machines else None
+        return ClusterStatus(self.config.cluster.name, outputs is not None, machines, alive)
+
+    # PredictionIO
+
+    def sizing(self) -> Sizing:
+        """Heaps and cores of driver and executors. Reports what does not fit as warnings."""
+        config = self.config
+        with aws_errors():
+            specs = describe_instance_types(self._ec2, {config.driver.instance_type, config.spark.instance_type})
+        sizing = size_cluster(config, specs)
+        for warning in sizing.warnings:
+            self._report(Warned(warning))
+        return sizing
+
+    def files(self) -> tuple[RemoteFile, ...]:
+        """The files for the driver: pio-env.sh, core-site.xml, hbase-site.xml, spark-defaults.conf."""
+        from pio_tf.pio.files import render_files
+
+        return render_files(self.config, self.outputs(), self.sizing())
+
+    def push_config(self) -> None:
+        """Write those files to the running driver, where they differ."""
+        outputs = self.outputs()
+        machines = self._machines(outputs)
+        asleep = [machine for machine in machines if machine.role == "driver" and machine.state != "running"]
+        if asleep:
+            raise NotReady(f"the driver is {asleep[0].state}", next_step="pio-tf up, which also writes the files")
+        asyncio.run(self._push(tuple(machines), outputs, self.sizing()))
+
+    def train(self, extra: Sequence[str] = (), *, keep_up: bool | None = None) -> TrainingResult:
+        """Start the machines, train, prove it, and stop them again whatever happens.
+
+        Args:
+            extra: more spark-submit arguments; they win over ours.
+            keep_up: leave the machines running; default: ``train.keep_up``.
+
+        Raises:
+            TrainingFailed: it ended without a model.
+            MachinesMayBeRunning: they could not be stopped.
+        """
+        from pio_tf.pio.command import check_arguments
+        from pio_tf.training.session import train
+
+        sizing = self.sizing()
+        check_arguments(self.config, extra=extra)  # before a machine is started for nothing
+        ready: list[tuple[tuple[Machine, ...], Outputs]] = []
+        return train(
+            up=lambda: ready.append(self._up()),
+            push=lambda: asyncio.run(self._configure(*ready[0], sizing)),
+            run=lambda: asyncio.run(self._run(*ready[0], sizing, extra)),
+            down=self.down,
+            keep_up=self.config.train.keep_up if keep_up is None else keep_up,
+            reporter=self._report,
+        )
+
+    def _up(self) -> tuple[tuple[Machine, ...], Outputs]:
+        outputs = self._deployment.outputs() if self._is_applied() else None
+        if outputs is None:
+            outputs = self._create(self.plan())
+        machines = self._own(outputs)
+        asleep = [machine for machine in machines if machine.state != "running"]
+        if asleep:
+            self._report(Step(f"Starting {len(asleep)} of {len(machines)} machines"))
+            start_machines(self._ec2, asleep, timeout=self.config.cluster.start_timeout, reporter=self._report)
+            machines = self._own(outputs)
+        return tuple(machines), outputs
+
+    async def _configure(self, machines: tuple[Machine, ...], outputs: Outputs, sizing: Sizing) -> None:
+        """Wait until the machines answer and Spark has its workers; then write the driver's files."""
+        from pio_tf.remote.target import ssh_targets
+        from pio_tf.training.readiness import wait_until_ready
+
+        self._report(Step("Waiting for SSH and Spark"))
+        await wait_until_ready(self.config, ssh_targets(self.config, machines), reporter=self._report)
+        await self._push(machines, outputs, sizing)
+
+    async def _push(self, machines: tuple[Machine, ...], outputs: Outputs, sizing: Sizing) -> None:
+        from pio_tf.pio.files import render_files
+        from pio_tf.remote.ssh import connect_cluster
+        from pio_tf.remote.target import ssh_targets
+
+        files = render_files(self.config, outputs, sizing)
+        async with connect_cluster(self.config, ssh_targets(self.config, machines), reporter=self._report) as remote:
+            changed = await remote.put_files(remote.driver.name, files)
+        self._report(Done(f"wrote {', '.join(changed)} on the driver" if changed else "the driver is configured"))
+
+    async def _run(
+        self, machines: tuple[Machine, ...], outputs: Outputs, sizing: Sizing, extra: Sequence[str]
+    ) -> TrainingResult:
+        from pio_tf.pio.command import train_command
+        from pio_tf.remote.ssh import connect_cluster
+        from pio_tf.remote.target import ssh_targets
+        from pio_tf.training.run import run_training
+
+        command = train_command(self.config, outputs, sizing, extra=extra)
+        async with connect_cluster(self.config, ssh_targets(self.config, machines), reporter=self._report) as remote:
+            return await run_training(remote, command, reporter=self._report)
+
+    async def _alive_workers(self, machines: tuple[Machine, ...]) -> frozenset[str] | None:
+        """Addresses of the workers that Spark's master counts as ALIVE; None where it cannot be asked."""
+        from pio_tf.remote.retry import Patience
+        from pio_tf.remote.ssh import connect_cluster
+        from pio_tf.remote.target import ssh_targets
+        from pio_tf.training.readiness import spark_status
+
+        awake = {machine.role: machine for machine in machines if machine.state == "running"}
+        if "driver" not in awake or "master" not in awake:
+            return None
+        patience = Patience(timeout=_STATUS_PATIENCE, denied=0.0, attempt=_STATUS_PATIENCE)
+        try:
+            targets = ssh_targets(self.config, (awake["driver"],))
+            async with connect_cluster(self.config, targets, patience=patience) as remote:
+                port = self.config.spark.master_ui_port
+                return (await spark_status(remote, master=awake["master"].private_ip, port=port)).alive_hosts
+        except RemoteError as error:
+            self._report(Warned(f"Spark was not asked for its workers: {error.what} ({error.cause})"))
+            return None
+
+    def _create(self, plan: Plan) -> Outputs:
+        if plan.has_changes:
+            self._report(Step("Applying: " + ", ".join(f"{n} to {word}" for word, n in plan.counts.items() if n)))
+        outputs = self._deployment.apply(plan)
+        self._applied.parent.mkdir(parents=True, exist_ok=True)
+        self._applied.write_text(self._digest() + "\n")
+        return outputs
+
+    def _outputs_if_any(self) -> Outputs | None:
+        """Terraform's outputs, where they can be had: machines must stop also where Terraform or its state is broken."""
+        try:
+            return self._deployment.outputs()
+        except PioTfError as error:
+            self._report(Warned(f"going by the machines' tags alone: {error.what} ({error.cause})"))
+            return None
+
+    def _is_applied(self) -> bool:
+        """Whether the stack that was applied last is the one that pio-tf.hcl asks for now."""
+        try:
+            return self._applied.read_text().strip() == self._digest()
+        except FileNotFoundError:
+            return False
+
+    def _digest(self) -> str:
+        files = render_stack(self.config)
+        return hashlib.sha256("\0".join(f"{path}\0{files[path]}" for path in sorted(files)).encode()).hexdigest()
+
+    @property
+    def _applied(self) -> Path:
+        return self.config.work_dir / "applied"
+
+    def _machines(self, outputs: Outputs | None, *, strict: bool = True) -> list[Machine]:
+        """The machines as EC2 shows them; without outputs, whatever carries the cluster's tag."""
+        return find_machines(self._ec2, cluster=self.config.cluster.name, outputs=outputs, strict=strict)
+
+    def _own(self, outputs: Outputs) -> list[Machine]:
+        """The machines of Terraform's outputs. Others with the cluster's tag are left alone, and named."""
+        machines = self._machines(outputs)
+        strays = [machine for machine in machines if not machine.in_outputs]
+        if strays:
+            self._report(
+                Warned(
+                    f"{_names(strays)}: tagged for {self.config.cluster.name}, but not in Terraform's state (an "
+                    "interrupted creation?). Left alone here; `pio-tf down` stops it"
+                )
+            )
+        return [machine for machine in machines if machine.in_outputs]
+
+
+def _names(machines: Sequence[Machine]) -> str:
+    return ", ".join(f"{machine.name} ({machine.instance_id}, {machine.state})" for machine in machines)

@@ -1,0 +1,147 @@
+"""The main job on the sandbox, as a user would do it: create once, train, stop, start again with the same addresses.
+
+Run by ``make demo``. Every step is a real ``pio-tf`` command; the script only looks at what came of it, and ends with
+1 as soon as one thing is not so.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any, NoReturn
+
+ROOT = Path(__file__).resolve().parent.parent
+WORK = ROOT / ".demo"
+PROJECT = WORK / "project"
+PIO_TF = Path(sys.executable).with_name("pio-tf")
+CLUSTER = "demo"
+
+
+def main() -> int:
+    """Run the steps. Returns the exit code."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    started = time.monotonic()
+    os.environ["PIO_TF_SANDBOX_DIR"] = str(WORK / "sandbox")
+    os.environ.pop("PIO_TF_CONFIG", None)
+    # What an interrupted demo left: its sandbox is stopped, its files go.
+    if (WORK / "sandbox").exists():
+        pio_tf("sandbox", "stop", cwd=ROOT)
+    shutil.rmtree(WORK, ignore_errors=True)
+    PROJECT.mkdir(parents=True)
+    try:
+        run_the_main_job()
+    finally:
+        title("Stop the sandbox: no process, port or file is left")
+        pio_tf("sandbox", "stop")
+    check(not (WORK / "sandbox").exists(), "the sandbox's files are gone")
+    shutil.rmtree(WORK)
+    print(f"\nThe demo passed in {time.monotonic() - started:.0f} s.")
+    return 0
+
+
+def run_the_main_job() -> None:
+    """From no machines to a model, and back to none."""
+    title("Start the sandbox, a local stand-in for AWS, and describe a cluster")
+    pio_tf("sandbox", "start")
+    pio_tf("init", CLUSTER, "--sandbox")
+
+    title("Create the machines and wait until Spark has its two workers")
+    pio_tf("up")
+    created = machines()
+    check(len(created) == 4, "there are 4 machines: a driver, a master and 2 workers")
+    check(all(machine["state"] == "running" for machine in created.values()), "all of them run")
+    check(sum(machine["spark_alive"] is True for machine in created.values()) == 2, "Spark counts 2 ALIVE workers")
+    pio_tf("plan", "--detailed-exitcode")
+
+    title("Look at the configuration that PredictionIO gets")
+    shown = pio_tf("config", "show", "pio-env.sh")
+    check("PIO_STORAGE_REPOSITORIES_METADATA_SOURCE=" in shown, "pio-env.sh names the metadata source")
+    check(shown.count("\n") > 10, "it is the whole file")
+
+    title("Train a model on the two workers, and stop everything")
+    log = pio_tf("train")
+    check("Training completed successfully." in log, "PredictionIO said that the training completed")
+    check(states() == {"stopped"}, "every machine is stopped")
+
+    title("Start again: nothing is created, nothing has moved")
+    pio_tf("up")
+    again = machines()
+    for name, machine in again.items():
+        check(machine["instance_id"] == created[name]["instance_id"], f"{name} is the same instance")
+        check(machine["private_ip"] == created[name]["private_ip"], f"{name} has the same address")
+    driver_files = sorted(path.name for path in driver_home().glob(".pio_store/models/*/*"))
+    check(bool(driver_files), f"the model is still on the driver's disk: {', '.join(driver_files[:3])}")
+
+    title("Stop it by hand; a plan finds nothing to change")
+    pio_tf("down")
+    check(states() == {"stopped"}, "every machine is stopped")
+    pio_tf("plan", "--detailed-exitcode")
+    pio_tf("status")
+
+    title("Remove the cluster for good")
+    pio_tf("destroy", "--confirm", CLUSTER)
+    check(not machines(), "there are no machines")
+
+
+def pio_tf(*arguments: str, cwd: Path = PROJECT) -> str:
+    """Run ``pio-tf``, showing and returning its standard output; a failure ends the demo."""
+    print(f"\n$ pio-tf {' '.join(arguments)}", flush=True)
+    process = subprocess.Popen([PIO_TF, *arguments], cwd=cwd, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None  # noqa: S101 - for the type checker
+    lines = []
+    try:
+        for line in process.stdout:
+            lines.append(line)
+            print(line, end="", flush=True)
+        code = process.wait()
+    except BaseException:
+        process.send_signal(signal.SIGINT)
+        process.wait(timeout=120)
+        raise
+    if code:
+        fail(f"pio-tf {' '.join(arguments)} ended with exit code {code}")
+    return "".join(lines)
+
+
+def machines() -> dict[str, dict[str, Any]]:
+    """``pio-tf status --json``, by machine name."""
+    output = subprocess.run([PIO_TF, "status", "--json"], cwd=PROJECT, stdout=subprocess.PIPE, check=True).stdout
+    return {machine["name"]: machine for machine in json.loads(output)["machines"]}
+
+
+def states() -> set[str]:
+    """The states that the machines are in."""
+    return {machine["state"] for machine in machines().values()}
+
+
+def driver_home() -> Path:
+    """Where the sandbox keeps the driver's disk."""
+    return WORK / "sandbox" / "machines" / machines()["driver"]["instance_id"] / "home"
+
+
+def title(text: str) -> None:
+    """Say what comes next."""
+    print(f"\n=== {text}", flush=True)
+
+
+def check(condition: bool, text: str) -> None:
+    """Say that something is so, or end the demo."""
+    if not condition:
+        fail(f"not so: {text}")
+    print(f"ok: {text}", flush=True)
+
+
+def fail(text: str) -> NoReturn:
+    """End the demo with 1."""
+    print(f"\nThe demo failed: {text}", file=sys.stderr)
+    sys.exit(1)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,108 @@
+"""The edge of the program: exit codes, and no traceback."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import pio_tf
+
+PIO_TF = Path(sys.executable).with_name("pio-tf")
+
+
+def run(*arguments: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    clean = {key: value for key, value in os.environ.items() if not key.startswith(("AWS_", "PIO_TF", "TF_"))}
+    return subprocess.run(
+        [PIO_TF, *arguments], cwd=cwd, env=clean | environment, capture_output=True, text=True, check=False
+    )
+
+
+def test_version_is_the_package_version(tmp_path: Path) -> None:
+    assert run("--version", cwd=tmp_path).stdout == f"pio-tf {pio_tf.__version__}\n"
+
+
+def test_help_imports_neither_boto3_nor_rich_nor_pydantic(tmp_path: Path) -> None:
+    code = (
+        "import sys\n"
+        "from pio_tf.cli.app import app\n"
+        "try:\n    app(['--help'], prog_name='pio-tf')\nexcept SystemExit:\n    pass\n"
+        "heavy = {'boto3', 'botocore', 'rich', 'pydantic', 'asyncssh', 'hcl2', 'moto', 'asyncio'} & set(sys.modules)\n"
+        "sys.exit(f'imported {heavy}' if heavy else 0)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    "command", ["up", "down", "status", "train", "plan", "apply", "generate", "output", "config show", "config push"]
+)
+def test_without_a_configuration_every_command_says_how_to_make_one(tmp_path: Path, command: str) -> None:
+    done = run(*command.split(), cwd=tmp_path)
+    assert done.returncode == 2
+    assert "pio-tf.hcl" in done.stderr
+    assert "pio-tf init" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""
+
+
+def test_an_unknown_command_is_a_usage_error(tmp_path: Path) -> None:
+    done = run("fly", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "fly" in done.stderr
+
+
+def test_a_surprise_becomes_one_message_and_a_report_in_a_file(tmp_path: Path) -> None:
+    code = (
+        "from pio_tf.cli import app, main\n"
+        "@app.app.command()\n"
+        "def surprise():\n    raise RuntimeError('never thought of')\n"
+        "main.main()\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, "surprise"],
+        cwd=tmp_path,
+        env=os.environ | {"TMPDIR": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "RuntimeError: never thought of" in done.stderr
+    assert "Traceback" not in done.stderr
+    report = re.search(r"\S+pio-tf-crash-\S+\.txt", done.stderr)
+    assert report
+    assert "Traceback" in Path(report[0]).read_text()
+
+
+def test_sigterm_ends_a_command_like_ctrl_c_with_exit_code_143(tmp_path: Path) -> None:
+    code = (
+        "import os, signal, time\n"
+        "from pio_tf.cli import app, main\n"
+        "@app.app.command()\n"
+        "def wait():\n"
+        "    try:\n        os.kill(os.getpid(), signal.SIGTERM)\n        time.sleep(5)\n"
+        "    finally:\n        print('stopped the machines')\n"
+        "main.main()\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, "wait"], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 143
+    assert done.stdout == "stopped the machines\n"
+    assert "Traceback" not in done.stderr
+
+
+def test_init_writes_a_configuration_once_and_never_over_another(tmp_path: Path) -> None:
+    first = run("init", "trainer", cwd=tmp_path)
+    assert first.returncode == 0, first.stderr
+    text = (tmp_path / "pio-tf.hcl").read_text()
+    assert 'name = "trainer"' in text
+    second = run("init", "other", cwd=tmp_path)
+    assert second.returncode == 2
+    assert "pio-tf.hcl" in second.stderr
+    assert (tmp_path / "pio-tf.hcl").read_text() == text

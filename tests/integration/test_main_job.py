@@ -1,0 +1,209 @@
+"""The main job, end to end: real Terraform and provider, SSH, Spark; only AWS and PredictionIO are stood in for.
+
+The tests share one cluster, in the order of the file: creating it is what takes the time. Each brings the machines
+into the state that it needs.
+"""
+
+from __future__ import annotations
+
+import re
+import signal
+import subprocess
+from typing import TYPE_CHECKING
+
+import asyncssh
+import boto3
+import pytest
+
+from pio_tf import Cluster
+from pio_tf.events import Event, MachineProgress
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.integration.conftest import Project
+
+pytestmark = [pytest.mark.sandbox, pytest.mark.xdist_group("sandbox")]
+
+
+async def on_driver(project: Project, command: str) -> str:
+    """What a command on the driver prints, over SSH."""
+    async with asyncssh.connect(
+        project.machines()["driver"]["private_ip"],
+        project.sandbox.ssh_port,
+        username=project.sandbox.ssh_user,
+        client_keys=[str(next((project.directory / ".pio-tf").rglob("*.pub")).with_suffix(""))],
+        known_hosts=None,
+    ) as connection:
+        return str((await connection.run(command, check=True)).stdout)
+
+
+def test_up_creates_the_cluster_and_waits_until_spark_has_every_worker(project: Project) -> None:
+    done = project.run("up")
+    machines = project.machines()
+    assert list(machines) == ["driver", "master", "worker-1", "worker-2"]
+    assert project.states() == {"running"}
+    assert [machines[name]["spark_alive"] for name in ("worker-1", "worker-2")] == [True, True]
+    assert "2 of 2 workers" in done.stderr
+
+
+def test_a_second_up_creates_starts_and_writes_nothing(project: Project) -> None:
+    before = project.machines()
+    done = project.run("up")
+    assert project.machines() == before
+    assert "Planning" not in done.stderr
+    assert "Starting" not in done.stderr
+    assert "the driver is configured" in done.stderr
+
+
+def test_a_plan_right_after_up_finds_no_changes(project: Project) -> None:
+    done = project.run("plan", "--detailed-exitcode")
+    assert "no changes" in done.stdout
+
+
+async def test_the_driver_has_the_files_that_config_show_shows(project: Project) -> None:
+    shown = project.run("config", "show", "pio-env.sh").stdout
+    assert "PIO_STORAGE_SOURCES_ELASTICSEARCH_TYPE=elasticsearch" in shown
+    assert await on_driver(project, "cat pio/conf/pio-env.sh") == shown
+    everything = project.run("config", "show").stdout
+    for name in ("pio-env.sh", "core-site.xml", "hbase-site.xml", "spark-defaults.conf"):
+        assert name in everything
+    assert "there is no file 'pio.sh'" in project.run("config", "show", "pio.sh", exit_code=2).stderr
+
+
+async def test_what_is_changed_on_the_driver_is_put_right_by_a_push(project: Project) -> None:
+    await on_driver(project, "echo 'PIO_BROKEN=1' >> pio/conf/pio-env.sh")
+    assert "pio-env.sh" in project.run("config", "push").stderr
+    assert "PIO_BROKEN" not in await on_driver(project, "cat pio/conf/pio-env.sh")
+
+
+async def test_train_leaves_a_model_and_stopped_machines(project: Project) -> None:
+    await on_driver(project, "echo kept > written-before")
+    done = project.run("train")
+    assert "Training completed successfully." in done.stdout
+    assert project.states() == {"stopped"}
+    assert [path for path in project.home("driver").glob(".pio_store/models/*/*") if path.stat().st_size]
+
+
+def test_a_plan_after_down_finds_no_changes(project: Project) -> None:
+    project.run("down")
+    assert "no changes" in project.run("plan", "--detailed-exitcode").stdout
+
+
+async def test_up_again_finds_every_address_instance_and_file_as_it_was(project: Project) -> None:
+    stopped = project.machines()
+    project.run("up")
+    started = project.machines()
+    for name, machine in stopped.items():
+        assert started[name]["instance_id"] == machine["instance_id"]
+        assert started[name]["private_ip"] == machine["private_ip"]
+    assert await on_driver(project, "cat written-before") == "kept\n"
+
+
+def test_up_and_down_from_a_mixture_of_states(project: Project) -> None:
+    machines = project.machines()
+    session = boto3.Session(aws_access_key_id="x", aws_secret_access_key="x", region_name=project.sandbox.region)
+    ec2 = session.client("ec2", endpoint_url=project.sandbox.url)
+    # One is stopping, when `up` finds it; the others run.
+    ec2.stop_instances(InstanceIds=[machines["worker-1"]["instance_id"]])
+    project.run("up")
+    assert project.machines()["worker-1"]["spark_alive"] is True
+    ec2.stop_instances(InstanceIds=[machines["worker-2"]["instance_id"]])
+    project.run("down")
+    assert project.states() == {"stopped"}
+    assert "are stopped" in project.run("down").stderr
+
+
+def test_keep_up_leaves_the_machines_running(project: Project) -> None:
+    project.run("train", "--keep-up")
+    assert project.states() == {"running"}
+
+
+async def test_a_training_that_fails_stops_the_machines_and_says_why(project: Project) -> None:
+    project.run("up")
+    await on_driver(project, "mv engine/engine.json engine/engine.json.away")
+    try:
+        done = project.run("train", exit_code=6)
+    finally:
+        project.run("up")
+        await on_driver(project, "mv engine/engine.json.away engine/engine.json")
+    assert "engine.json" in done.stdout + done.stderr
+    assert "next:" in done.stderr
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_an_interrupted_training_stops_the_machines(project: Project, number: signal.Signals, code: int) -> None:
+    ended, said = project.interrupt(number, "train", after="Submission command")
+    assert ended == code, said
+    assert project.states() == {"stopped"}
+    assert "Traceback" not in said
+    assert not _spark_submits(project), "the training goes on on the driver"
+
+
+def test_arguments_that_cannot_work_are_refused_before_a_machine_is_started(project: Project) -> None:
+    project.run("down")
+    done = project.run("train", "--", "--deploy-mode", "cluster", exit_code=2)
+    assert "deploy-mode" in done.stderr
+    assert project.states() == {"stopped"}
+
+
+def test_a_wrong_ssh_key_is_named(project: Project) -> None:
+    key = project.directory / "other"
+    asyncssh.generate_private_key("ssh-ed25519").write_private_key(str(key))
+    key.chmod(0o600)
+    key.with_suffix(".pub").write_bytes(next((project.directory / ".pio-tf").rglob("*.pub")).read_bytes())
+    other = _changed(project, r"(?m)^(\s*key\s*=\s*).*$", rf'\1"{key}"')
+    project.run("up")
+    done = project.run("config", "push", "--config", str(other), exit_code=1)
+    assert str(key) in done.stderr
+    assert "next:" in done.stderr
+
+
+def test_a_machine_that_does_not_answer_is_named_with_its_address(project: Project) -> None:
+    other = _changed(project, r"(?m)^(\s*port\s*=\s*)2222$", r"\g<1>2299")
+    project.run("up")
+    address = project.machines()["driver"]["private_ip"]
+    done = project.run("status", "--config", str(other))
+    assert f"{address}" in done.stderr
+    assert "2299" in done.stderr
+
+
+def test_the_python_api_does_what_the_commands_do(project: Project) -> None:
+    events: list[Event] = []
+    cluster = Cluster.load(project.config, reporter=events.append, environ=project.environment)
+    assert {machine.state for machine in cluster.down()} == {"stopped"}
+    assert [event for event in events if isinstance(event, MachineProgress)]
+    assert {machine.state for machine in cluster.status().machines} == {"stopped"}
+    assert cluster.outputs().driver.private_ip == cluster.status().machines[0].private_ip
+
+
+def test_destroy_wants_the_name_and_then_leaves_nothing(project: Project) -> None:
+    assert "trial" in project.run("destroy", exit_code=2).stderr
+    assert "trial" in project.run("destroy", "--confirm", "other", exit_code=2).stderr
+    assert len(project.machines()) == 4
+    project.run("destroy", "--confirm", "trial")
+    assert project.machines() == {}
+    assert "has not been created" in project.run("output", exit_code=5).stderr
+
+
+def test_without_the_sandbox_every_command_names_the_address_that_does_not_answer(project: Project) -> None:
+    project.run("sandbox", "stop")
+    done = project.run("status", exit_code=1)
+    assert project.sandbox.url.removeprefix("http://") in done.stderr
+    assert "next:" in done.stderr
+    assert not project.sandbox.directory.exists()
+
+
+def _changed(project: Project, pattern: str, replacement: str) -> Path:
+    """A copy of pio-tf.hcl beside it, with one thing changed."""
+    text, count = re.subn(pattern, replacement, project.config.read_text())
+    assert count == 1, f"{pattern} stands {count} times in {project.config}"
+    path = project.directory / "other.hcl"
+    path.write_text(text)
+    return path
+
+
+def _spark_submits(project: Project) -> list[str]:
+    """Processes of a training of this sandbox."""
+    shown = subprocess.run(["/bin/ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
+    return [line for line in shown.splitlines() if "SparkSubmit" in line and str(project.sandbox.directory) in line]

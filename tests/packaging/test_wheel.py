@@ -1,0 +1,77 @@
+"""The wheel: what a user installs must work without the repository around it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from pio_tf.infra.stack import render_stack
+from pio_tf.sandbox.pio import __file__ as pio_package
+from tests.infra.support import Site
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("dist")
+    subprocess.run(
+        [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", out, ROOT],
+        check=True,
+        capture_output=True,
+    )
+    return next(out.glob("*.whl"))
+
+
+def test_the_wheel_carries_the_licence_the_modules_and_the_stand_in(wheel: Path) -> None:
+    names = set(zipfile.ZipFile(wheel).namelist())
+    modules = {
+        f"pio_tf/infra/modules/{path.relative_to(ROOT / 'terraform' / 'modules')}"
+        for path in (ROOT / "terraform" / "modules").rglob("*")
+        if path.is_file()
+    }
+    stand_in = {
+        f"pio_tf/sandbox/pio/{path.relative_to(Path(pio_package).parent)}"
+        for path in Path(pio_package).parent.rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
+    }
+    assert not modules - names
+    assert not stand_in - names
+    assert "pio_tf/py.typed" in names
+    assert any(name.endswith("licenses/LICENSE") for name in names)
+    assert not [name for name in names if name.startswith(("tests/", "scripts/"))]
+
+
+def test_the_installed_wheel_writes_the_same_stack_as_the_repository(wheel: Path, tmp_path: Path) -> None:
+    site = tmp_path / "site"
+    subprocess.run(
+        [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index", "--target", site, wheel],
+        check=True,
+        env=os.environ | {"PIP_DISABLE_PIP_VERSION_CHECK": "1"},
+    )
+    project = tmp_path / "project"
+    project.mkdir()
+    config = Site(project, "trial", "http://127.0.0.1:1", tmp_path / "terraformrc").write()
+    # The editable installation of the repository comes after PYTHONPATH.
+    code = (
+        "import sys, json, pio_tf\n"
+        "from pio_tf.config.load import load_config\n"
+        "from pio_tf.infra.stack import render_stack\n"
+        f"assert pio_tf.__file__.startswith({str(site)!r}), pio_tf.__file__\n"
+        f"print(json.dumps(render_stack(load_config({str(config.path)!r}))))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(site)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert json.loads(done.stdout) == render_stack(config)
