@@ -124,7 +124,7 @@ class Cluster:
             ConfigError: something that pio-tf.hcl refers to does not exist.
             GuardRefused: the plan would delete or replace a machine, a disk or an address.
         """
-        check_references(self.config, self._ec2)
+        check_references(self.config, self._ec2, existing={machine.name for machine in self._machines(None)})
         self._report(Step("Planning"))
         return self._deployment.plan()
 
@@ -200,16 +200,10 @@ class Cluster:
             return ()
         running = [machine for machine in machines if machine.state != "stopped"]
         if running:
-            self._report(Step(f"Stopping {len(running)} machines"))
-            stop_machines(self._ec2, running, timeout=self.config.cluster.stop_timeout, reporter=self._report)
-            machines = self._machines(outputs, strict=False)
-        awake = [machine for machine in machines if machine.state != "stopped"]
-        if awake:
-            raise MachinesMayBeRunning(
-                f"not stopped: {_names(awake)}",
-                cause="AWS has accepted the stop, and shows another state again: somebody started them",
-                next_step="pio-tf down",
-            )
+            self._report(Step(f"Stopping {len(running)} of {len(machines)} machines"))
+            stopped = stop_machines(self._ec2, running, timeout=self.config.cluster.stop_timeout, reporter=self._report)
+            now = {machine.instance_id: machine for machine in stopped}
+            machines = [now.get(machine.instance_id, machine) for machine in machines]
         self._report(Done(f"{len(machines)} machines are stopped"))
         return tuple(machines)
 
@@ -345,7 +339,7 @@ class Cluster:
         return outputs
 
     def _outputs_if_any(self) -> Outputs | None:
-        """Terraform's outputs, where they can be had: machines must stop also where Terraform or its state is broken."""
+        """Terraform's outputs, where they can be had: machines must stop even where Terraform or its state fails."""
         try:
             return self._deployment.outputs()
         except PioTfError as error:
