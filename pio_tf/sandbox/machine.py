@@ -81,14 +81,13 @@ class SandboxMachine:
         async with self._lock:
             if self._on:
                 return
+            booting = asyncio.create_task(self._boot())
             try:
-                await asyncio.to_thread(end_processes, self._files.root)  # a crashed sandbox's
-                await asyncio.to_thread(lay_out, self._files, role=self._role, address=self._address)
-                await self._ssh.start()
-                if self._spark is not None:
-                    self._spark.start()
+                await asyncio.shield(booting)
                 self._on = True
-            except BaseException:  # also a start that is cancelled half-way
+            except BaseException:
+                if not booting.done():  # cancelled half-way; a thread and a listener are not: they finish first
+                    await asyncio.wait([booting])
                 await self._power_off()
                 raise
 
@@ -109,6 +108,13 @@ class SandboxMachine:
             await self._power_off()
             if self._files.root.exists():
                 await asyncio.to_thread(shutil.rmtree, self._files.root)
+
+    async def _boot(self) -> None:
+        await asyncio.to_thread(end_processes, self._files.root)  # a crashed sandbox's
+        await asyncio.to_thread(lay_out, self._files, role=self._role, address=self._address)
+        await self._ssh.start()
+        if self._spark is not None:
+            self._spark.start()
 
     async def _power_off(self) -> None:
         self._on = False
