@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from hcl2.rules.containers import ObjectRule, TupleRule
 from hcl2.rules.expressions import ExprTermRule, UnaryOpRule
 from hcl2.rules.functions import FunctionCallRule
-from hcl2.rules.literal_rules import FloatLitRule, IntLitRule, LiteralValueRule
+from hcl2.rules.literal_rules import FloatLitRule, IdentifierRule, IntLitRule, LiteralValueRule
 from hcl2.rules.strings import HeredocTemplateRule, HeredocTrimTemplateRule, InterpolationRule, StringRule
 from hcl2.utils import HEREDOC_PATTERN, HEREDOC_TRIM_PATTERN, process_escape_sequences
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 ONLY_ENV = 'only env("NAME") is evaluated in this file; write the value itself'
 
+_ENV_WANTS = 'env takes one name in quotes, like env("NAME")'
 _ESCAPE = re.compile(r'\\(?:[nrt"\\]|u[0-9a-fA-F]{4}|U[0-9a-fA-F]{8})|(\\.?)', re.DOTALL)
 _HEREDOC_TEMPLATE = re.compile(r'(\$\$\{|%%\{)|\$\{\s*env\(\s*"([^"\n]*)"\s*\)\s*\}|(\$\{|%\{)')
 
@@ -107,11 +108,10 @@ class Evaluator:
             if found.from_environment:
                 raise BadValue(Problem(line_of(key), path, "the keys of a map must be plain text"))
             return str(found.value)
-        text = str(key.serialize())
-        if not re.fullmatch(r"[A-Za-z_][\w-]*|\d+(\.\d+)?", text):
-            message = f'the key {text.strip("${}")} must stand in quotes: "{text.strip("${}")}"'
-            raise BadValue(Problem(line_of(key), path, message))
-        return text
+        if isinstance(inner, (IdentifierRule, LiteralValueRule, IntLitRule, FloatLitRule)):
+            return str(inner.token.value)
+        message = 'a key that is more than a word must stand in quotes, like "spark.local.dir"'
+        raise BadValue(Problem(line_of(key), path, message))
 
     def _string(self, path: str, node: StringRule) -> Found:
         pieces: list[str] = []
@@ -166,13 +166,15 @@ class Evaluator:
         arguments = call.arguments.arguments if call.arguments else []
         argument = _unwrap(arguments[0]) if len(arguments) == 1 else None
         if not isinstance(argument, StringRule):
-            raise BadValue(Problem(line, path, 'env takes one name in quotes, like env("NAME")'))
+            raise BadValue(Problem(line, path, _ENV_WANTS))
         found = self._string(path, argument)
-        if found.from_environment or not found.value:
-            raise BadValue(Problem(line, path, 'env takes one name in quotes, like env("NAME")'))
+        if found.from_environment:
+            raise BadValue(Problem(line, path, _ENV_WANTS))
         return self._variable(path, line, found.value)
 
     def _variable(self, path: str, line: int, name: str) -> str:
+        if not re.fullmatch(r"[^\s=\0]+", name):
+            raise BadValue(Problem(line, path, _ENV_WANTS))
         if name not in self._environ:
             message = f"the environment variable {name} is not set; run `export {name}=…` first, or write the value"
             raise BadValue(Problem(line, path, message))

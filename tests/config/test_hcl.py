@@ -109,9 +109,16 @@ def test_anything_else_is_refused_and_says_that_only_env_is_evaluated(expression
     assert 'only env("NAME") is evaluated' in problem_of(expression, A="a")
 
 
-@pytest.mark.parametrize("expression", ["env()", 'env("A", "B")', "env(A)", 'env("")', 'env("${env("A")}")', "env(1)"])
+@pytest.mark.parametrize(
+    "expression",
+    ["env()", 'env("A", "B")', "env(A)", 'env("")', 'env("${env("A")}")', "env(1)", r'env("A\nB")', 'env("A=B")'],
+)
 def test_env_takes_one_name_in_quotes(expression: str) -> None:
     assert problem_of(expression, A="B", B="c") == 'env takes one name in quotes, like env("NAME")'
+
+
+def test_env_in_a_heredoc_takes_a_name_too() -> None:
+    assert problem_of('<<E\n${env("A B")}\nE').startswith("env takes one name")
 
 
 def test_every_bad_item_of_a_list_is_reported() -> None:
@@ -131,8 +138,15 @@ def test_a_key_that_stands_twice_in_a_map_is_refused() -> None:
     assert problem_of("{ a = 1, a = 2 }") == "stands twice in this map"
 
 
-def test_a_key_with_dots_must_stand_in_quotes() -> None:
-    assert problem_of("{ a.b = 1 }") == 'the key a.b must stand in quotes: "a.b"'
+@pytest.mark.parametrize("key", ["a.b", "-1", "1 + 2", "a[0]", "<<E\nx\nE\n", "[1]", "file(1)"])
+def test_a_key_that_is_more_than_a_word_must_stand_in_quotes(key: str) -> None:
+    message = problem_of(f"{{ {key} = 1 }}")
+    assert message == 'a key that is more than a word must stand in quotes, like "spark.local.dir"'
+
+
+def test_words_and_numbers_are_keys() -> None:
+    assert value_of("{ for = 1, true = 2, 7 = 3, a-b = 4 }") == {"for": 1, "true": 2, "7": 3, "a-b": 4}
+    assert value_of(f"{{ {'9' * 5000} = 1 }}") == {"9" * 5000: 1}
 
 
 def test_null_means_as_if_it_were_not_there() -> None:

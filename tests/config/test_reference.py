@@ -81,3 +81,11 @@ def test_commands_are_described_from_the_application(script: Script) -> None:
     assert "Nobody" not in page
     assert "| 2 | Wrong usage of a command. pio-tf.hcl or an option is wrong; nothing was started or changed. |" in page
     assert "| 143 | SIGTERM. |" in page
+
+
+@pytest.mark.skipif(not (ROOT / "docs" / "commands.md").exists(), reason="`make docs` has not written it yet")
+def test_the_page_of_commands_is_what_make_docs_writes(script: Script) -> None:
+    from pio_tf.cli.app import app
+
+    page = (ROOT / "docs" / "commands.md").read_text(encoding="utf-8")
+    assert page == script.render_commands(app), "run `make docs`"
