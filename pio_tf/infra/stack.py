@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 _HERE = Path(__file__).parent
 _ROOT = _HERE / "root"
-_MODULES = ("bootstrap", "driver", "machine", "network", "security", "spark-cluster")
+MODULES = ("bootstrap", "driver", "machine", "network", "security", "spark-cluster")
 _PROTECTED = "prevent_destroy = true"
 _UNPROTECTED = "prevent_destroy = false"
 _HEADER = "# Written by pio-tf from {source}: change that file, not this one.\n\n"
@@ -53,7 +53,7 @@ def render_stack(config: Config, *, protect: bool = True) -> dict[str, str]:
     if config.terraform.backend is not None:
         files["backend.tf"] = header + _backend(config)
     modules = find_modules()
-    for module in _MODULES:
+    for module in MODULES:
         for source in sorted((modules / module).iterdir()):
             if source.suffix in (".tf", ".sh", ".md"):
                 text = _read(source)

@@ -1,0 +1,76 @@
+mock_provider "aws" {}
+
+variables {
+  name               = "worker-1"
+  role               = "worker"
+  cluster            = "test"
+  subnet_id          = "subnet-0aaa"
+  security_group_ids = ["sg-0aaa"]
+  instance_type      = "r5.xlarge"
+  ami                = "ami-0aaa"
+  key_name           = "key"
+  user_data          = "#!/bin/bash\n"
+  tags               = { team = "recommendations", "pio-tf:cluster" = "another" }
+}
+
+run "a_machine_is_protected_encrypted_and_found_by_its_tags" {
+  command = plan
+
+  assert {
+    condition     = one(aws_instance.this.root_block_device).encrypted && one(aws_instance.this.root_block_device).volume_type == "gp3"
+    error_message = "an encrypted gp3 root disk"
+  }
+
+  assert {
+    condition     = one(aws_instance.this.metadata_options).http_tokens == "required" && one(aws_instance.this.metadata_options).http_put_response_hop_limit == 1
+    error_message = "IMDSv2, one hop"
+  }
+
+  assert {
+    condition     = aws_instance.this.instance_initiated_shutdown_behavior == "stop"
+    error_message = "a shutdown inside must not terminate it"
+  }
+
+  assert {
+    condition = aws_instance.this.tags == tomap({
+      "Name"           = "test-worker-1"
+      "pio-tf:cluster" = "test"
+      "pio-tf:machine" = "worker-1"
+      "pio-tf:role"    = "worker"
+      "team"           = "recommendations"
+    })
+    error_message = "our tags, which nothing overrides, and the user's"
+  }
+
+  assert {
+    condition     = one(aws_instance.this.root_block_device).tags == aws_instance.this.tags
+    error_message = "the disk carries them too"
+  }
+}
+
+run "an_address_can_be_fixed" {
+  command = plan
+
+  variables {
+    private_ip = "127.77.0.12"
+  }
+
+  assert {
+    condition     = aws_instance.this.private_ip == "127.77.0.12"
+    error_message = "the address"
+  }
+}
+
+run "wrong_values_are_refused" {
+  command = plan
+
+  variables {
+    name            = "worker-0"
+    role            = "boss"
+    private_ip      = "127.77.0.300"
+    root_volume_gib = 4
+    user_data       = join("", [for _ in range(600) : "thirty-two bytes, or a bit more ."])
+  }
+
+  expect_failures = [var.name, var.role, var.private_ip, var.root_volume_gib, var.user_data]
+}

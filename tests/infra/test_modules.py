@@ -1,0 +1,127 @@
+"""Each module's own tests (``*.tftest.hcl``, AWS mocked) in the bundled Terraform; and what no module may say."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from pio_tf.infra.stack import MODULES, find_modules
+from tests.infra.support import terraform
+
+BASH = shutil.which("bash") or "/bin/bash"
+ROOT = Path(__file__).parents[2] / "pio_tf" / "infra" / "root"
+
+FORBIDDEN = {
+    r"\bassociate_public_ip_address\s*=": "on a stopped machine it reads back false, and replaces the machine",
+    r"\bnetwork_interface\s*\{": "deprecated since AWS provider 6.10",
+    r"^\s*vpc\s*=": "aws_eip.vpc is gone in provider 6",
+    r"^\s*domain\s*=": "aws_eip.domain is unknown to provider 3.39",
+    r"\bdefault_tags\b": "shows as drift on aws_eip",
+    r"\bebs_block_device\b": "no drift check, and a change replaces the machine",
+    r"\bephemeral_block_device\b": "a change replaces the machine",
+    r"\bcount\s*=\s*var\.workers": "machines carry names: scaling must not renumber them",
+    r"\benable_classiclink": "gone in provider 5",
+    r"\buser_data_replace_on_change\b": "unknown to 3.39, and replaces the machine",
+    r"^\s*(ingress|egress)\s*[={]": "rules are resources of their own",
+    r"\bs3_(force|use)_path_style\b": "its name differs between 3.39 and 6",
+    r"\bshared_credentials_files?\b": "its name differs between 3.39 and 6",
+}
+
+
+def test_the_modules_that_are_copied_are_all_there_are() -> None:
+    assert sorted(path.name for path in find_modules().iterdir()) == sorted(MODULES)
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_a_module_has_the_usual_files(module: str) -> None:
+    names = {path.name for path in (find_modules() / module).iterdir()}
+    assert {"main.tf", "variables.tf", "outputs.tf", "versions.tf", "README.md"} <= names
+
+
+@pytest.mark.parametrize(
+    "path", [*find_modules().glob("*/*.tf"), *ROOT.glob("*.tf")], ids=lambda p: f"{p.parent.name}/{p.name}"
+)
+def test_nothing_is_used_that_one_of_the_provider_versions_lacks_or_that_replaces_machines(path: Path) -> None:
+    text = re.sub(r"#.*", "", path.read_text())
+    assert [why for pattern, why in FORBIDDEN.items() if re.search(pattern, text, re.MULTILINE)] == []
+    if path.is_relative_to(find_modules()):
+        assert not re.search(r'^provider "', text, re.MULTILINE), "a module has no provider block"
+
+
+@pytest.mark.parametrize("path", list(find_modules().glob("*/variables.tf")), ids=lambda p: p.parent.name)
+def test_every_variable_is_typed_and_described(path: Path) -> None:
+    blocks = re.split(r'^variable "', path.read_text(), flags=re.MULTILINE)[1:]
+    assert [
+        block.partition('"')[0] for block in blocks if "  type" not in block or "  description = " not in block
+    ] == []
+
+
+@pytest.mark.parametrize("kind", ["aws_instance", "aws_eip", "aws_vpc", "aws_subnet", "aws_security_group"])
+def test_what_must_survive_carries_prevent_destroy(kind: str) -> None:
+    blocks = [
+        block
+        for path in find_modules().glob("*/main.tf")
+        for block in re.split(r"^(?=resource |data |module )", path.read_text(), flags=re.MULTILINE)
+        if block.startswith(f'resource "{kind}"')
+    ]
+    assert blocks
+    assert all("prevent_destroy = true" in block for block in blocks)
+
+
+@pytest.mark.xdist_group("terraform")
+@pytest.mark.parametrize("module", MODULES)
+def test_a_module_passes_its_own_tests(module: str, tmp_path: Path, mirror: Path) -> None:
+    shutil.copytree(find_modules(), tmp_path / "modules")
+    directory = tmp_path / "modules" / module
+    environ = {"TF_CLI_CONFIG_FILE": str(mirror)}
+
+    ready = terraform("init", "-no-color", cwd=directory, **environ)
+    assert ready.returncode == 0, ready.stdout + ready.stderr
+    result = terraform("test", "-no-color", cwd=directory, **environ)
+
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert re.search(r"Success! [1-9]\d* passed, 0 failed", result.stdout)
+
+
+@pytest.fixture(scope="module")
+def bootstrap(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the bootstrap module, which needs no provider, ready to be applied."""
+    directory = tmp_path_factory.mktemp("bootstrap")
+    for path in (find_modules() / "bootstrap").iterdir():
+        if path.is_file():
+            shutil.copy(path, directory)
+    assert terraform("init", cwd=directory).returncode == 0
+    return directory
+
+
+@pytest.mark.parametrize("role", ["driver", "master", "worker"])
+def test_the_script_for_the_first_boot_is_bash_and_knows_its_settings(role: str, bootstrap: Path) -> None:
+    home = '/opt/o\'brien "$HOME" `id` \\ ${x}'
+    variables = {
+        "role": role,
+        "ssh_user": "ubuntu",
+        "spark_home": home,
+        "spark_version": "2.4.8",
+        "spark_download_url": "https://example.org/spark.tgz",
+        "master_host": "127.77.0.11",
+    }
+    (bootstrap / "terraform.tfvars.json").write_text(json.dumps(variables))
+    applied = terraform("apply", "-auto-approve", "-no-color", cwd=bootstrap)
+    assert applied.returncode == 0, applied.stderr
+    script = terraform("output", "-raw", "user_data", cwd=bootstrap).stdout
+
+    checked = subprocess.run([BASH, "-n"], input=script, capture_output=True, text=True, check=False)
+    assert checked.stderr == ""
+    head = script.partition("\nset -euo pipefail")[0]
+    said = subprocess.run(
+        [BASH, "-c", head + '\nprintf "%s\\n" "$ROLE" "$MASTER_HOST" "$SPARK_HOME"'],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert said.stdout.splitlines() == [role, "127.77.0.11", home]
