@@ -1,0 +1,122 @@
+"""A whole cluster of machines: real SSH, a real Spark master with two workers, and a training on them."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import time
+import urllib.request
+from typing import TYPE_CHECKING, Any
+
+import asyncssh
+import pytest
+
+from pio_tf.sandbox.processes import find_processes
+from pio_tf.sandbox.spark import worker_memory_mib
+from tests.sandbox.machines import SSH_PORT, free_network, is_free, log_in, make_machine
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+pytestmark = pytest.mark.xdist_group("spark")
+
+ENV = """\
+SPARK_HOME=$HOME/spark
+PIO_FS_BASEDIR=$HOME/.pio_store
+PIO_STORAGE_REPOSITORIES_METADATA_SOURCE=ELASTICSEARCH
+PIO_STORAGE_REPOSITORIES_EVENTDATA_SOURCE=HBASE
+PIO_STORAGE_REPOSITORIES_MODELDATA_SOURCE=HDFS
+PIO_STORAGE_SOURCES_ELASTICSEARCH_TYPE=elasticsearch
+PIO_STORAGE_SOURCES_HBASE_TYPE=hbase
+PIO_STORAGE_SOURCES_HDFS_TYPE=hdfs
+"""
+
+
+async def wait_for_workers(master: str, number: int, *, seconds: float = 60.0) -> list[dict[str, Any]]:
+    """The ALIVE workers, as the master's page tells them, once there are so many."""
+
+    def ask() -> list[dict[str, Any]]:
+        try:
+            with urllib.request.urlopen(f"http://{master}:8080/json/", timeout=2) as response:
+                status = json.load(response)
+        except (OSError, ValueError):
+            return []
+        return [worker for worker in status["workers"] if worker["state"] == "ALIVE"]
+
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        workers = await asyncio.to_thread(ask)
+        if len(workers) == number:
+            return workers
+        await asyncio.sleep(0.1)
+    raise AssertionError(f"not {number} workers after {seconds} s")
+
+
+async def test_a_cluster_trains_and_comes_back_after_a_stop(tmp_path: Path) -> None:
+    network = free_network()
+    driver, master, *workers = (f"{network}.{host}" for host in range(10, 14))
+    key = asyncssh.generate_private_key("ssh-ed25519")
+    machines = [
+        make_machine(tmp_path / "driver", role="driver", address=driver, key=key),
+        *(
+            make_machine(tmp_path / f"worker-{n}", role="worker", address=address, key=key, master_address=master)
+            for n, address in enumerate(workers, 1)
+        ),
+        make_machine(tmp_path / "master", role="master", address=master, key=key),  # the last: workers wait for it
+    ]
+    try:
+        for machine in machines:
+            await machine.start()
+        alive = await wait_for_workers(master, 2)
+        assert sorted((one["host"], one["cores"], one["memory"]) for one in alive) == [
+            (address, 2, 1024) for address in workers
+        ]
+        assert is_free("127.0.0.1", 7077)  # the master listens on its own address only
+
+        async with await log_in(driver, key) as client:
+            host_key = client.get_server_host_key()
+            await client.run("cat > pio/conf/pio-env.sh", input=ENV, check=True)
+            status = await client.run("pio/bin/pio status", check=True)
+            assert str(status.stdout).endswith("Your system is all ready to go.\n")
+            memory = "--driver-memory 600m --executor-memory 640m"
+            trained = await client.run(f"cd engine && ../pio/bin/pio train -- --master spark://{master}:7077 {memory}")
+            assert str(trained.stdout).endswith("Training completed successfully.\n"), trained.stderr
+            assert (trained.exit_status, trained.stderr) == (0, "")
+            metadata = json.loads(str((await client.run("cat .pio_store/models/*/metadata.json")).stdout))
+            assert sorted(one["host"] for one in metadata["executors"]) == workers
+            assert metadata["items"] == 200
+            assert min(metadata["correlators"].values()) > 1000
+
+        await asyncio.gather(*(machine.stop() for machine in machines))
+        assert not find_processes(tmp_path)
+        for address in (driver, master, *workers):
+            with pytest.raises(ConnectionRefusedError):
+                await log_in(address, key)
+        assert is_free(master, 7077)
+
+        await asyncio.gather(*(machine.start() for machine in machines))
+        await wait_for_workers(master, 2)
+        async with await log_in(driver, key, host_key=host_key) as client:
+            lines = str((await client.run("cat .pio_store/models/*/model.jsonl | wc -l", check=True)).stdout)
+            assert lines.strip() == "200"
+        await replaced_after_a_crash(tmp_path / "worker-1", master)
+    finally:
+        await asyncio.gather(*(machine.remove() for machine in machines))
+    assert not find_processes(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+    assert all(is_free(address, port) for address in (driver, master, *workers) for port in (SSH_PORT, 7077, 8080))
+
+
+async def replaced_after_a_crash(worker: Path, master: str) -> None:
+    """A worker that dies is started again."""
+    (process,) = find_processes(worker)
+    os.kill(process.pid, signal.SIGKILL)
+    await wait_for_workers(master, 1)
+    await wait_for_workers(master, 2)
+
+
+def test_a_worker_offers_what_spark_would_offer() -> None:
+    assert worker_memory_mib(31232) == 30208
+    assert worker_memory_mib(1024) == 512
