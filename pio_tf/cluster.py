@@ -209,7 +209,7 @@ class Cluster:
 
     def status(self) -> ClusterStatus:
         """The machines and their power, and which workers Spark has. Changes nothing."""
-        outputs = self._deployment.outputs()
+        outputs = self._outputs_if_any()
         machines = tuple(self._machines(outputs, strict=False))
         alive = asyncio.run(self._alive_workers(machines)) if machines else None
         return ClusterStatus(self.config.cluster.name, outputs is not None, machines, alive)
