@@ -6,6 +6,7 @@ import json
 import math
 import shlex
 import subprocess
+import sys
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
@@ -129,18 +130,26 @@ def test_a_training_that_is_told_to_stop_ends_well_without_a_model(driver: Machi
     assert not (driver.home / "store").exists()
 
 
-def test_an_engine_that_is_not_one_ends_the_training(driver: MachineFiles) -> None:
-    (driver.home / "engine" / "engine.json").write_text('{"algorithms": []}')
-    result = train(driver)
-    assert "is not a valid engine variant (IndexError" in result.stdout
+@pytest.mark.parametrize(
+    ("engine", "said"),
+    [
+        ("{", "is not a valid engine variant (JSONDecodeError"),
+        ('{"algorithms": []}', "is not a valid engine variant (IndexError"),
+        ('{"algorithms": [{"params": {"indicators": []}}]}', "names no indicator"),
+    ],
+)
+def test_an_engine_that_is_not_one_ends_the_training_before_spark_starts(
+    driver: MachineFiles, engine: str, said: str
+) -> None:
+    (driver.home / "engine" / "engine.json").write_text(engine)
+    result = subprocess.run(
+        [sys.executable, driver.home / "pio" / "lib" / "train.py", "--engine-variant", "engine.json"],
+        cwd=driver.home / "engine",
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert said in result.stdout
     assert result.stdout.splitlines()[-1].endswith("Aborting.")
-    assert result.returncode == 1
-
-
-def test_an_event_that_is_broken_ends_the_training_with_a_trace(driver: MachineFiles) -> None:
-    write_engine(driver, [{"name": "purchase"}], sparkConf={"spark.ui.enabled": "false"})
-    (driver.home / "engine" / "events.jsonl").write_text("{broken\n")
-    result = train(driver)
-    assert "JSONDecodeError" in result.stdout  # spark-submit puts both streams of Python there
-    assert "Training completed successfully." not in result.stdout
-    assert result.returncode == 1
+    assert (result.returncode, result.stderr) == (1, "")

@@ -14,7 +14,7 @@ import asyncssh
 import pytest
 
 from pio_tf.sandbox.processes import find_processes
-from pio_tf.sandbox.spark import worker_memory_mib
+from pio_tf.sandbox.spark import SparkDaemon, worker_memory_mib
 from tests.sandbox.machines import SSH_PORT, free_network, is_free, log_in, make_machine
 
 if TYPE_CHECKING:
@@ -101,7 +101,6 @@ async def test_a_cluster_trains_and_comes_back_after_a_stop(tmp_path: Path) -> N
         async with await log_in(driver, key, host_key=host_key) as client:
             lines = str((await client.run("cat .pio_store/models/*/model.jsonl | wc -l", check=True)).stdout)
             assert lines.strip() == "200"
-        await replaced_after_a_crash(tmp_path / "worker-1", master)
     finally:
         await asyncio.gather(*(machine.remove() for machine in machines))
     assert not find_processes(tmp_path)
@@ -109,12 +108,35 @@ async def test_a_cluster_trains_and_comes_back_after_a_stop(tmp_path: Path) -> N
     assert all(is_free(address, port) for address in (driver, master, *workers) for port in (SSH_PORT, 7077, 8080))
 
 
-async def replaced_after_a_crash(worker: Path, master: str) -> None:
-    """A worker that dies is started again."""
-    (process,) = find_processes(worker)
-    os.kill(process.pid, signal.SIGKILL)
-    await wait_for_workers(master, 1)
-    await wait_for_workers(master, 2)
+async def test_a_spark_process_that_ends_is_started_again_and_stop_is_the_end_of_it(tmp_path: Path) -> None:
+    gate = await asyncio.start_server(lambda _reader, writer: writer.close(), "127.0.0.1", 0)
+    port = gate.sockets[0].getsockname()[1]
+    gate.close()
+    await gate.wait_closed()
+    log = tmp_path / "log"
+    daemon = SparkDaemon(
+        ("/bin/sh", "-c", "echo $$; exec sleep 321"),
+        environment={"HOME": f"{tmp_path}/home"},
+        log=log,
+        directory=tmp_path,
+        wait_for=("127.0.0.1", port),
+    )
+    daemon.start()
+    await asyncio.sleep(0.3)
+    assert not find_processes(tmp_path)  # what it waits for is not there yet
+    gate = await asyncio.start_server(lambda _reader, writer: writer.close(), "127.0.0.1", port)
+    for times in (1, 2):
+        while not log.exists() or len(log.read_text().split()) < times:
+            await asyncio.sleep(0.05)
+        (process,) = find_processes(tmp_path)
+        assert log.read_text().split()[-1] == str(process.pid)
+        if times == 1:
+            os.kill(process.pid, signal.SIGKILL)
+    await daemon.stop()
+    assert not find_processes(tmp_path)
+    gate.close()
+    await asyncio.sleep(1.2)
+    assert not find_processes(tmp_path)
 
 
 def test_a_worker_offers_what_spark_would_offer() -> None:
