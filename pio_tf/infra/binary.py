@@ -90,9 +90,9 @@ def _find_command(config: Config, environ: Mapping[str, str]) -> tuple[list[str]
     path = environ.get("PATH", os.defpath)
     if config.terraform.binary is not None:
         where = f"{config.where('terraform.binary')}: terraform.binary"
-        name = str(Path(config.terraform.binary).expanduser())
+        name = config.terraform.binary
         if os.sep in name:
-            name = str(config.path.parent / name)
+            name = str(config.path.parent / Path(name).expanduser())
         found = shutil.which(name, path=path)
         if found is None:
             exists = Path(name).exists()
