@@ -184,7 +184,13 @@ class Cluster:
         """
         sizing = self.sizing()
         machines, outputs = self._up()
-        asyncio.run(self._configure(machines, outputs, sizing))
+        try:
+            asyncio.run(self._configure(machines, outputs, sizing))
+        except RemoteError as error:
+            if error.details.get("kind") != "write":
+                raise
+            # The cluster is up, as asked for: on a new driver PredictionIO is yet to be installed. `train` insists.
+            self._report(Warned(f"the driver is not configured yet: {error}\nthen:  pio-tf config push"))
         return machines
 
     def down(self) -> tuple[Machine, ...]:

@@ -175,7 +175,7 @@ def _spark_not_ready(
         return NotReady(
             f"Spark's master on {master.name} does not answer at {at}",
             cause=last_error.cause if last_error else "it was not asked in time",
-            next_step=f"look at its log: `journalctl -u spark-master` on {master.name} ({master.private_ip})",
+            next_step=f"look at its log: `journalctl -u pio-tf-spark` on {master.name} ({master.private_ip})",
             details={"machine": master.name, "address": at},
         )
     names = [target.name for target in missing.values()]
@@ -185,7 +185,7 @@ def _spark_not_ready(
     return NotReady(
         f"Spark's master lacks {len(names)} of its workers: {', '.join(names)}",
         cause=f"{seen}; ALIVE: {', '.join(others) or 'none'}",
-        next_step=f"look at the worker's log: `journalctl -u spark-worker` on {names[0]}; it must reach "
+        next_step=f"look at the worker's log: `journalctl -u pio-tf-spark` on {names[0]}; it must reach "
         f"{master.private_ip}:{config.spark.master_port} (the security group)",
         details={"missing": names, "alive": others},
     )

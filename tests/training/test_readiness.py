@@ -127,7 +127,7 @@ async def test_a_missing_worker_is_named_with_what_spark_says_and_where_its_log_
     assert time.monotonic() - began < 4
     assert caught.value.what == "Spark's master lacks 1 of its workers: worker-2"
     assert "worker-2 (127.0.0.4): DEAD" in caught.value.cause
-    assert "journalctl -u spark-worker` on worker-2" in caught.value.next_step
+    assert "journalctl -u pio-tf-spark` on worker-2" in caught.value.next_step
     assert caught.value.details == {"missing": ["worker-2"], "alive": ["127.0.0.3"]}
 
 
@@ -145,7 +145,7 @@ async def test_a_master_that_does_not_answer_is_named_with_its_log(cluster: Test
         await ready(cluster, port, timeout=0.8, events=[])
     assert f"master does not answer at 127.0.0.2:{port}" in caught.value.what
     assert "refused" in caught.value.cause
-    assert "journalctl -u spark-master" in caught.value.next_step
+    assert "journalctl -u pio-tf-spark" in caught.value.next_step
 
 
 async def test_a_machine_without_ssh_is_not_ready_within_the_time(cluster: TestCluster) -> None:
