@@ -38,7 +38,7 @@ def test_a_held_lock_says_who_since_when_and_how_to_break_it() -> None:
     )
     assert isinstance(found, Locked)
     assert found.exit_code == 4
-    assert "apply by alice@build-7, since 2026-03-01 10:00:00.123456 +0000 UTC (44 min ago)" in found.cause
+    assert "apply by alice@build-7, since 2026-03-01 10:00:00.123456 +0000 UTC (45 min ago)" in found.cause
     assert "terraform -chdir=/stack force-unlock 01234567-89ab-cdef-0123-456789abcdef" in found.next_step
     assert found.details["who"] == "alice@build-7"
 

@@ -82,8 +82,8 @@ PARENT = textwrap.dedent(
     from pathlib import Path
     from pio_tf.infra.process import stream
     try:
-        stream(["sh", "-c", sys.argv[1]], cwd=Path.cwd(), environ={"PATH": os.environ["PATH"]}, on_line=lambda line: None,
-               on_interrupt=lambda: Path("interrupting").touch())
+        stream(["sh", "-c", sys.argv[1]], cwd=Path.cwd(), environ={"PATH": os.environ["PATH"]},
+               on_line=lambda line: None, on_interrupt=lambda: Path("interrupting").touch())
     except KeyboardInterrupt:
         Path("raised").touch()
         raise SystemExit(130)
