@@ -6,13 +6,15 @@ import asyncio
 import contextlib
 import socket
 import stat
+import sys
 from typing import TYPE_CHECKING
 
 import asyncssh
 import pytest
 
 from pio_tf.errors import SandboxError
-from pio_tf.sandbox.processes import find_processes
+from pio_tf.sandbox.processes import end_processes, find_processes
+from pio_tf.sandbox.spark import MASTER_PORT, wait_for_port
 from tests.sandbox.machines import SSH_PORT, free_network, is_free, log_in, make_machine
 
 if TYPE_CHECKING:
@@ -237,3 +239,23 @@ async def test_what_a_crashed_sandbox_left_running_is_ended_by_the_next_start(
     with pytest.raises(SandboxError):  # the first one still listens
         await successor.start()
     assert not find_processes(tmp_path)
+
+
+async def test_spark_and_commands_die_with_the_process_that_holds_the_machine(tmp_path: Path, address: str) -> None:
+    holder = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "tests.sandbox.run_machine"),
+        *(str(tmp_path / "master"), address, KEY.export_public_key().decode().strip()),
+    )
+    try:
+        await asyncio.wait_for(wait_for_port(address, MASTER_PORT), 60)
+        async with await log_in(address, KEY) as connection:
+            await connection.create_process("exec sleep 321")
+            while len(find_processes(tmp_path)) < 2:
+                await asyncio.sleep(0.05)
+            holder.kill()  # by SIGKILL: it can do nothing any more
+            await holder.wait()
+        await until_gone(tmp_path)
+    finally:
+        if holder.returncode is None:
+            holder.kill()
+        end_processes(tmp_path)
