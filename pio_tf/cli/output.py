@@ -106,20 +106,18 @@ class Terminal:
         stream.flush()
 
     def _table(self, rows: Rows) -> None:
-        from rich import box
         from rich.console import Console
         from rich.table import Table
 
-        table = Table(*rows.columns, box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
+        table = Table(*rows.columns, box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
         for column in table.columns:
             column.no_wrap = True
         for row in rows.rows:
             table.add_row(*row)
         console = Console(file=self._out, highlight=False, markup=False)
-        # A table that is cut to fit is useless to `grep`: away from a terminal it takes the width that it needs.
-        if not console.is_terminal:
-            wide = console.options.update(max_width=10_000)
-            console.width = max(console.width, console.measure(table, options=wide).maximum + 2)
+        # A cell that is cut to fit is of no use: the table takes its width, and a narrow terminal wraps it.
+        wide = console.options.update(max_width=10_000)
+        console.width = max(console.width, console.measure(table, options=wide).maximum)
         console.print(table)
 
 

@@ -114,7 +114,7 @@ def _ago(since: datetime | None) -> str:
     if since is None:
         return "-"
     seconds = max(0, (datetime.now(tz=timezone.utc) - since).total_seconds())
-    return f"{since:%Y-%m-%d %H:%M} ({_duration(seconds)})"
+    return f"{_duration(seconds)} ago"
 
 
 def _duration(seconds: float) -> str:
