@@ -70,17 +70,21 @@ pio {
   engine_dir = "~/engine"
 }
 
-# The services that PredictionIO would use. The stand-in reads their settings and contacts none of them.
+# The services that PredictionIO would use. The stand-in reads their settings and contacts none of them. Their client
+# files go to the machine's home: it shares /usr/local with this computer.
 elasticsearch {
   hosts = ["elasticsearch.sandbox"]
+  home  = "~/elasticsearch"
 }
 
 hbase {
   hosts = ["hbase.sandbox"]
+  home  = "~/hbase"
 }
 
 hdfs {
-  namenode = "hdfs.sandbox"
+  namenode    = "hdfs.sandbox"
+  hadoop_home = "~/hadoop"
 }
 
 terraform {
