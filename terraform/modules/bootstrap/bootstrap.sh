@@ -80,6 +80,8 @@ install_spark() {
       log "$SPARK_URL holds no Spark (no bin/spark-class)" >&2
       return 1
     }
+    # pio-tf logs in as this user, and writes spark-defaults.conf on the driver.
+    chown -R "$SSH_USER:" "$work/spark/conf"
     rm -rf "$target"
     mv "$work/spark" "$target"
     rm -rf "$work"
