@@ -50,12 +50,14 @@ class Outputs:
 
     @classmethod
     def from_terraform(cls, raw: Mapping[str, Any]) -> Outputs | None:
-        """From the object of ``terraform output -json``; None for a stack without machines yet.
+        """From the object of ``terraform output -json``; None for a stack that is not whole yet.
+
+        After an apply that failed, the outputs that could not be computed are missing.
 
         Raises:
-            TerraformError: the outputs are not those of a pio-tf stack, or a half-created one.
+            TerraformError: the outputs are not those of a pio-tf stack.
         """
-        if not raw:
+        if not raw or ("machines" not in raw and "cluster" in raw):
             return None
         try:
             machines = tuple(

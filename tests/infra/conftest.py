@@ -29,8 +29,6 @@ def aws() -> Iterator[LocalAws]:
 
 
 @pytest.fixture
-def site(tmp_path: Path, aws: LocalAws, mirror: Path, request: pytest.FixtureRequest) -> Site:
+def site(tmp_path: Path, aws: LocalAws, mirror: Path) -> Site:
     """A directory for a cluster of its own."""
-    return Site(
-        directory=tmp_path, name="c" + format(hash(request.node.name) & 0xFFFFFF, "x"), url=aws.url, mirror=mirror
-    )
+    return Site(directory=tmp_path, name="demo", url=aws.url, mirror=mirror)
