@@ -160,7 +160,8 @@ class Cluster:
     def destroy(self) -> None:
         """Remove the cluster for good. The one way to lose machines, disks and addresses."""
         name = self.config.cluster.name
-        self._report(Step(f"Removing {name}"))
+        found = self._machines(None)  # asks AWS first: without it, Terraform's own words would come late and be many
+        self._report(Step(f"Removing {name}: {len(found)} machines, with their disks and addresses"))
         self._deployment.destroy()
         self._applied.unlink(missing_ok=True)
         left = self._machines(None)
@@ -356,7 +357,7 @@ class Cluster:
         """Whether the stack that was applied last is the one that pio-tf.hcl asks for now."""
         try:
             return self._applied.read_text().strip() == self._digest()
-        except FileNotFoundError:
+        except OSError:  # what is in the way of it is named where it is written
             return False
 
     def _digest(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import signal
 import sys
 from types import FrameType
@@ -10,6 +11,8 @@ from pio_tf.cli.app import app
 from pio_tf.errors import PioTfError
 
 _received: list[int] = []
+_UNUSABLE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENOTDIR, errno.EISDIR)
+"""What is wrong with this computer's disk or permissions is no bug of ours."""
 
 
 def main() -> None:
@@ -27,8 +30,8 @@ def main() -> None:
         # The reader of our output has gone (`pio-tf status | head`): not an error of ours.
         sys.stderr.close()
         sys.exit(128 + signal.SIGPIPE)
-    except Exception:  # noqa: BLE001 - the one place where a surprise becomes a report
-        _say(_crash_report())
+    except Exception as error:  # noqa: BLE001 - the one place where a surprise becomes a report
+        _say(_unusable_file(error) or _crash_report())
         sys.exit(1)
 
 
@@ -42,6 +45,17 @@ def _say(error: PioTfError) -> None:
     from pio_tf.cli.output import show_error
 
     show_error(error)
+
+
+def _unusable_file(error: Exception) -> PioTfError | None:
+    if not isinstance(error, OSError) or error.filename is None or error.errno not in _UNUSABLE:
+        return None
+    return PioTfError(
+        f"cannot use {error.filename}",
+        cause=str(error.strerror),
+        next_step="see what is in the way, who may write there and whether the disk is full: "
+        f"ls -ld {error.filename}; df -h. `pio-tf status` tells which machines run",
+    )
 
 
 def _crash_report() -> PioTfError:

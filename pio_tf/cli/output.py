@@ -98,10 +98,10 @@ class Terminal:
                 self.say(line)
 
     def _output_line(self, event: OutputLine) -> None:
-        """A remote command's line is part of the result, unless the result is JSON."""
+        """A remote command's line is part of the result, unless the result is JSON; Terraform's talk is not."""
         if self._progress:
             self._progress.stop()
-        stream = self._talk.file if self._json else self._out
+        stream = self._talk.file if self._json or event.source == "terraform" else self._out
         stream.write(event.text + "\n")
         stream.flush()
 

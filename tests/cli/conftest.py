@@ -1,0 +1,36 @@
+"""An AWS of this process, and a provider for Terraform, once a file or session."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pio_tf.sandbox.aws import LocalAws
+from pio_tf.sandbox.provider import install_mirror
+from tests.cli.shell import Project
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+@pytest.fixture(scope="session")
+def mirror(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A CLI configuration file that names a mirror with the AWS provider."""
+    return install_mirror(tmp_path_factory.mktemp("mirror"))
+
+
+@pytest.fixture(scope="module")
+def aws() -> Iterator[LocalAws]:
+    """A local AWS without machines behind its instances, for the tests of one file."""
+    with LocalAws(transition_seconds=0.1) as running:
+        yield running
+
+
+@pytest.fixture
+def project(tmp_path: Path, aws: LocalAws) -> Project:
+    """A directory with a correct pio-tf.hcl for the local AWS."""
+    project = Project(tmp_path, url=aws.url)
+    project.write()
+    return project

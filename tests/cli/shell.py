@@ -1,0 +1,125 @@
+"""``pio-tf`` as a user runs it, in a directory of its own and with nothing of this computer's AWS or Terraform."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import boto3
+
+if TYPE_CHECKING:
+    from mypy_boto3_ec2 import EC2Client
+
+PIO_TF = Path(sys.executable).with_name("pio-tf")
+TERRAFORM = PIO_TF.with_name("pio-tf-terraform")
+PUBLIC_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIK0wmN/Cr3JXqmLW7u+g9pTh+wyqDHpSQEIQczXkVx9q test@example\n"
+
+BLOCKS = {
+    "cluster": 'name = "{name}"',
+    "aws": 'region = "us-east-1"',
+    "network": 'cidr = "127.77.0.0/24"',
+    "driver": 'instance_type = "m5.large"\nallow_small_memory = true',
+    "spark": 'instance_type = "m5.large"\nworkers = 1',
+    "ssh": 'key = "id"',
+    "pio": 'engine_dir = "/opt/engine"',
+    "elasticsearch": 'hosts = ["es"]',
+    "hbase": 'hosts = ["hbase"]',
+    "hdfs": 'namenode = "hdfs"',
+}
+"""A configuration without a mistake; ``terraform`` and the rest of ``aws`` come from the project."""
+
+
+@dataclass
+class Project:
+    """A directory with a pio-tf.hcl.
+
+    Args:
+        url: an AWS for it; None: the configuration names neither endpoint nor credentials.
+        mirror: Terraform's CLI configuration file, which names a provider mirror.
+    """
+
+    directory: Path
+    name: str = "trial"
+    url: str | None = None
+    mirror: Path | None = None
+    environment: dict[str, str] = field(default_factory=dict)
+
+    def write(self, **blocks: str) -> Path:
+        """Write pio-tf.hcl, with other text for some blocks, and what it refers to."""
+        written = {**BLOCKS, "terraform": f'binary = "{TERRAFORM}"'}
+        if self.url:
+            written["aws"] += f'\nendpoint_url = "{self.url}"\ncredentials_file = "credentials"'
+        if self.mirror:
+            written["terraform"] += f'\ncli_config_file = "{self.mirror}"'
+        written |= blocks
+        (self.directory / "id.pub").write_text(PUBLIC_KEY)
+        (self.directory / "credentials").write_text(
+            "[default]\naws_access_key_id = testing\naws_secret_access_key = testing\n"
+        )
+        text = "".join(f"{block} {{\n{inner}\n}}\n" for block, inner in written.items() if inner)
+        path = self.directory / "pio-tf.hcl"
+        path.write_text(text.replace("{name}", self.name))
+        return path
+
+    def line(self, text: str) -> str:
+        """``pio-tf.hcl:12``: the place of the one line that holds a text."""
+        lines = (self.directory / "pio-tf.hcl").read_text().splitlines()
+        (number,) = [number for number, line in enumerate(lines, 1) if text in line]
+        return f"pio-tf.hcl:{number}"
+
+    def run(self, *arguments: str, exit_code: int = 0, **environment: str) -> subprocess.CompletedProcess[str]:
+        """Run ``pio-tf``; fail, showing what it said, unless it ends with ``exit_code``."""
+        clean = {key: value for key, value in os.environ.items() if not key.startswith(("AWS_", "PIO_TF", "TF_"))}
+        home = self.directory / "home"
+        home.mkdir(exist_ok=True)
+        done = subprocess.run(
+            [PIO_TF, *arguments],
+            cwd=self.directory,
+            # Without the metadata service: on a computer that has none, looking for it would leave loopback.
+            env=clean | {"HOME": str(home), "AWS_EC2_METADATA_DISABLED": "true"} | self.environment | environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=240,
+        )
+        assert done.returncode == exit_code, f"exit code {done.returncode}\n{done.stdout}\n{done.stderr}"
+        assert "Traceback" not in done.stderr
+        assert "has a bug" not in done.stderr
+        return done
+
+    def fails(self, *arguments: str, exit_code: int, **environment: str) -> str:
+        """Run ``pio-tf``, which must fail as promised: one error with its next step, and no result. What it said."""
+        done = self.run(*arguments, exit_code=exit_code, **environment)
+        assert done.stdout == ""
+        assert done.stderr.count("error: ") == 1, done.stderr
+        error = done.stderr[done.stderr.index("error: ") :]
+        assert "\nnext:  " in error, done.stderr
+        assert error.partition("\nnext:  ")[2].strip(), done.stderr
+        return done.stderr
+
+    def states(self) -> dict[str, str]:
+        """State by name of the cluster's machines, as EC2 says it; terminated ones left out."""
+        assert self.url is not None
+        found = {}
+        for page in (
+            ec2(self.url)
+            .get_paginator("describe_instances")
+            .paginate(Filters=[{"Name": "tag:pio-tf:cluster", "Values": [self.name]}])
+        ):
+            for instance in (one for group in page["Reservations"] for one in group["Instances"]):
+                tags = {tag["Key"]: tag["Value"] for tag in instance["Tags"]}
+                if instance["State"]["Name"] not in ("terminated", "shutting-down"):
+                    found[tags["pio-tf:machine"]] = str(instance["State"]["Name"])
+        return found
+
+
+def ec2(url: str, *, region: str = "us-east-1") -> EC2Client:
+    """A client for a local AWS."""
+    return boto3.client(
+        "ec2", region_name=region, endpoint_url=url, aws_access_key_id="testing", aws_secret_access_key="testing"
+    )
