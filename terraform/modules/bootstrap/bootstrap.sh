@@ -113,8 +113,9 @@ private_ip() {
 
 # Daemons by spark-class in the foreground: the scripts in sbin want SSH between the machines.
 install_service() {
-  local address java_home arguments
+  local address java_home spark_home arguments
   address=$(private_ip)
+  spark_home=$(readlink -f "$SPARK_HOME") # a link in somebody's home cannot be followed by the user spark
   java_home=$(dirname "$(dirname "$(readlink -f "$(command -v java)")")")
   case $ROLE in
   master) arguments="master.Master --host $address --port $MASTER_PORT --webui-port $MASTER_UI_PORT" ;;
@@ -133,11 +134,11 @@ StartLimitIntervalSec=0
 [Service]
 User=spark
 Environment="JAVA_HOME=$java_home"
-Environment="SPARK_HOME=$SPARK_HOME"
+Environment="SPARK_HOME=$spark_home"
 Environment="SPARK_WORKER_DIR=/var/lib/pio-tf/spark/work"
 Environment="SPARK_WORKER_OPTS=-Dspark.worker.cleanup.enabled=true"
 WorkingDirectory=/var/lib/pio-tf/spark
-ExecStart="$SPARK_HOME/bin/spark-class" org.apache.spark.deploy.$arguments
+ExecStart="$spark_home/bin/spark-class" org.apache.spark.deploy.$arguments
 Restart=always
 RestartSec=5
 SuccessExitStatus=143
@@ -157,7 +158,7 @@ main() {
     return
   fi
   case $SPARK_HOME in
-  "~/"*) SPARK_HOME="$(getent passwd "$SSH_USER" | cut -d: -f6)/${SPARK_HOME#"~/"}" ;;
+  \~/*) SPARK_HOME="$(getent passwd "$SSH_USER" | cut -d: -f6)/${SPARK_HOME#\~/}" ;;
   esac
   install_java
   install_spark
