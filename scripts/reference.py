@@ -16,6 +16,15 @@ if TYPE_CHECKING:
 Command: TypeAlias = Any  # a click command; which click depends on Typer's version
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 
+_OUTPUT = """\
+Results go to standard output; progress, warnings and errors to standard error. Nothing asks a question but
+`destroy`, and it only at a terminal. JSON results have a `version`, which is 1."""
+_ABOUT_EXIT_CODES = """\
+With `plan --detailed-exitcode`, 2 also means that there is something to change, as with Terraform. A script that must
+tell it from a wrong pio-tf.hcl reads `has_changes` of `plan --json`.
+
+The errors behind the codes are explained in [troubleshooting.md](troubleshooting.md)."""
+
 
 def main() -> int:
     """The exit code: 1 where --check finds a page that differs."""
@@ -29,7 +38,7 @@ def main() -> int:
         if not check:
             page.write_text(text, encoding="utf-8")
     if stale:
-        print(f"{'not up to date, run `make docs`' if check else 'written'}: {', '.join(stale)}")  # noqa: T201
+        print(f"{'not up to date, run `make docs`' if check else 'written'}: {', '.join(stale)}")
     return 1 if check and stale else 0
 
 
@@ -50,6 +59,7 @@ def render_commands(app: Typer) -> str:
         "<!-- Written by `make docs` from the commands of pio_tf/cli. Change those, not this. -->",
         "# Commands",
         root.help or "",
+        _OUTPUT,
         "\n".join(_overview(root, "pio-tf")),
     ]
     for path, command in _leaves(root, "pio-tf"):
@@ -106,7 +116,7 @@ def _exit_codes() -> str:
     rows[130] = ["Ctrl-C."]
     rows[143] = ["SIGTERM."]
     lines = [f"| {code} | {' '.join(meanings)} |" for code, meanings in sorted(rows.items())]
-    return "\n".join(["## Exit codes", "", "| code | meaning |", "| --- | --- |", *lines])
+    return "\n".join(["## Exit codes", "", "| code | meaning |", "| --- | --- |", *lines, "", _ABOUT_EXIT_CODES])
 
 
 def _first_sentence(text: str) -> str:
