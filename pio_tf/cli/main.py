@@ -26,10 +26,6 @@ def main() -> None:
     except SystemExit as ended:
         # Typer turns every KeyboardInterrupt into 130, Ctrl-C's code; a SIGTERM has its own.
         sys.exit(128 + _received[-1] if ended.code == 130 and _received else ended.code)
-    except BrokenPipeError:
-        # The reader of our output has gone (`pio-tf status | head`): not an error of ours.
-        sys.stderr.close()
-        sys.exit(128 + signal.SIGPIPE)
     except Exception as error:  # noqa: BLE001 - the one place where a surprise becomes a report
         _say(_unusable_file(error) or _crash_report())
         sys.exit(1)
@@ -44,7 +40,8 @@ def _terminate(number: int, _frame: FrameType | None) -> None:
 def _say(error: PioTfError) -> None:
     from pio_tf.cli.output import show_error
 
-    show_error(error)
+    ours, _, _spark = " ".join(sys.argv[1:]).partition(" -- ")
+    show_error(error, json="--json" in ours.split())
 
 
 def _unusable_file(error: Exception) -> PioTfError | None:

@@ -191,8 +191,12 @@ class _LiveProgress:
         return Text("\n".join(lines), style="cyan", no_wrap=True, overflow="ellipsis")
 
 
-def show_error(error: PioTfError, err: TextIO | None = None) -> None:
-    """Write an error: what, cause, next step. Red where there is a terminal."""
+def show_error(error: PioTfError, *, json: bool = False, out: TextIO | None = None, err: TextIO | None = None) -> None:
+    """Write an error: what, cause, next step; red where there is a terminal.
+
+    Args:
+        json: also as JSON to standard output, with the facts that a person would not read (``details``).
+    """
     from rich.console import Console
 
     console = Console(file=err or sys.stderr, highlight=False, soft_wrap=True)
@@ -200,3 +204,7 @@ def show_error(error: PioTfError, err: TextIO | None = None) -> None:
     console.print(f"error: {first}", style="bold red", markup=False)
     for line in rest:
         console.print(line, markup=False)
+    if json:
+        data = {"what": error.what, "cause": error.cause, "next_step": error.next_step, "exit_code": error.exit_code}
+        report = {"version": 1, "error": {**data, "details": error.details}}
+        (out or sys.stdout).write(json_module.dumps(report, indent=2, default=str) + "\n")

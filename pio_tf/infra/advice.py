@@ -44,6 +44,10 @@ ADVICE = (
         ("InvalidAMIID", "Your query returned no results", "collecting Amazon Machine Image"),
         "check ami or ami_filter of driver and spark: the image must be in this region and shared with this account",
     ),
+    Advice(
+        ("InvalidKeyPair.Duplicate",),
+        "there is a key pair of this name already, of another cluster or a lost state: delete it, or set ssh.key_pair",
+    ),
     Advice(("InvalidKeyPair",), "check ssh.key_pair: the key pair must exist in this region"),
     Advice(
         ("InvalidSubnetID", r"InvalidSubnet\.", r"no matching (EC2 )?[Ss]ubnet", "InvalidVpcID", "is in vpc-"),

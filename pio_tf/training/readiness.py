@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from pio_tf.errors import NotReady, RemoteError
 from pio_tf.events import Done, MachineProgress, Reporter, silent
+from pio_tf.remote.paths import shell_path
 from pio_tf.remote.retry import Patience
 from pio_tf.remote.ssh import Remote, connect_cluster
 
@@ -106,7 +107,9 @@ async def wait_until_ready(
         try:
             async with connect_cluster(config, targets, reporter=reporter, patience=asked) as remote:
                 await remote.reach(target.name for target in targets)
-                return await _wait_for_spark(remote, config, targets, deadline=deadline, reporter=reporter)
+                status = await _wait_for_spark(remote, config, targets, deadline=deadline, reporter=reporter)
+                await _wait_for_client(remote, config, deadline=deadline, reporter=reporter)
+                return status
         except RemoteError as error:
             # A machine that restarts in the middle of its first boot takes the connections with it.
             again = error.details.get("kind") in _AGAIN
@@ -149,6 +152,24 @@ async def _wait_for_spark(
                 return status
         if time.monotonic() + delay > deadline:
             raise _spark_not_ready(config, master, missing, status, last_error)
+        await asyncio.sleep(delay)
+        delay = min(LONGEST_POLL, delay * 1.5)
+
+
+async def _wait_for_client(remote: Remote, config: Config, *, deadline: float, reporter: Reporter) -> None:
+    """Until the driver has Spark's client: at its first boot it may be installing it still, while the master runs."""
+    driver, delay = remote.driver.name, FIRST_POLL
+    submit = f"{config.spark.home}/bin/spark-submit"
+    while (await remote.run(driver, f"test -x {shell_path(submit)}")).exit_status != 0:
+        if time.monotonic() + delay > deadline:
+            raise NotReady(
+                f"the driver has no Spark: {submit} is not there",
+                cause="its first boot has not installed it yet, or could not",
+                next_step=f"look at its log: `journalctl -u pio-tf-bootstrap` on {driver}; where Spark is "
+                "somewhere else there, set spark.home",
+                details={"machine": driver, "path": submit},
+            )
+        reporter(MachineProgress(driver, "waiting for Spark to be installed"))
         await asyncio.sleep(delay)
         delay = min(LONGEST_POLL, delay * 1.5)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -48,6 +49,13 @@ def test_without_a_configuration_every_command_says_how_to_make_one(tmp_path: Pa
     assert "pio-tf init" in done.stderr
     assert "Traceback" not in done.stderr
     assert done.stdout == ""
+
+
+def test_with_json_an_error_is_json_on_standard_output(tmp_path: Path) -> None:
+    done = run("status", "--json", cwd=tmp_path)
+    assert done.returncode == 2
+    assert json.loads(done.stdout)["error"]["exit_code"] == 2
+    assert "pio-tf init" in done.stderr
 
 
 def test_an_unknown_command_is_a_usage_error(tmp_path: Path) -> None:

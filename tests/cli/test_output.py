@@ -80,7 +80,25 @@ def test_brackets_in_a_message_are_shown_as_they_are() -> None:
 
 def test_an_error_says_what_cause_and_next_step() -> None:
     err = io.StringIO()
-    show_error(NotReady("worker-2 did not start", cause="no capacity in eu-west-1a", next_step="wait and retry"), err)
+    show_error(
+        NotReady("worker-2 did not start", cause="no capacity in eu-west-1a", next_step="wait and retry"), err=err
+    )
     assert err.getvalue() == (
         "error: worker-2 did not start\ncause: no capacity in eu-west-1a\nnext:  wait and retry\n"
     )
+
+
+def test_an_error_is_json_too_with_facts_for_programs() -> None:
+    out, err = streams()
+    show_error(NotReady("worker-2 did not start", details={"machine": "worker-2"}), json=True, out=out, err=err)
+    assert json.loads(out.getvalue()) == {
+        "version": 1,
+        "error": {
+            "what": "worker-2 did not start",
+            "cause": "",
+            "next_step": "",
+            "exit_code": 5,
+            "details": {"machine": "worker-2"},
+        },
+    }
+    assert err.getvalue() == "error: worker-2 did not start\n"

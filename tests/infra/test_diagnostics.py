@@ -65,6 +65,7 @@ def test_a_lock_that_failed_for_another_reason_is_no_held_lock() -> None:
         ("UnauthorizedOperation: You are not authorized to perform this operation.", "permission"),
         ("Error launching source instance: InvalidAMIID.NotFound: The image id '[ami-1]' does not exist", "ami_filter"),
         ("Your query returned no results. Please change your search criteria and try again.", "ami_filter"),
+        ("InvalidKeyPair.Duplicate: The keypair already exists", "delete it"),
         ("InvalidKeyPair.NotFound: The key pair 'x' does not exist", "ssh.key_pair"),
         ("InvalidSubnetID.NotFound: The subnet ID 'subnet-1' does not exist", "network.subnet_id"),
         ("no matching EC2 Subnet found", "network.subnet_id"),

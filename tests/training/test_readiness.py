@@ -52,8 +52,18 @@ async def start(cluster: TestCluster, *names: str) -> None:
         await cluster.servers[name].start()
 
 
-async def ready(cluster: TestCluster, ui_port: int, *, timeout: float, events: list[Event]) -> SparkStatus:
-    config = cluster.config(spark={"master_ui_port": ui_port})
+def install_spark(cluster: TestCluster) -> None:
+    submit = cluster.servers["driver"].home / "spark" / "bin" / "spark-submit"
+    submit.parent.mkdir(parents=True, exist_ok=True)
+    submit.touch(0o755)
+
+
+async def ready(
+    cluster: TestCluster, ui_port: int, *, timeout: float, events: list[Event], client: bool = True
+) -> SparkStatus:
+    if client:
+        install_spark(cluster)
+    config = cluster.config(spark={"master_ui_port": ui_port, "home": "~/spark"})
     targets = cluster.targets(*NAMES)
     return await wait_until_ready(config, targets, timeout=timeout, reporter=events.append, patience=PATIENT)
 
@@ -129,6 +139,24 @@ async def test_a_missing_worker_is_named_with_what_spark_says_and_where_its_log_
     assert "worker-2 (127.0.0.4): DEAD" in caught.value.cause
     assert "journalctl -u pio-tf-spark` on worker-2" in caught.value.next_step
     assert caught.value.details == {"missing": ["worker-2"], "alive": ["127.0.0.3"]}
+
+
+async def test_a_driver_that_still_installs_spark_is_waited_for(cluster: TestCluster) -> None:
+    await start(cluster, *NAMES[1:])
+    events: list[Event] = []
+    asyncio.get_running_loop().call_later(1.0, install_spark, cluster)
+    async with spark_master(lambda: [worker("127.0.0.3"), worker("127.0.0.4")]) as port:
+        await ready(cluster, port, timeout=20, events=events, client=False)
+    assert MachineProgress("driver", "waiting for Spark to be installed") in events
+
+
+async def test_a_driver_without_spark_is_named_with_where_its_log_is(cluster: TestCluster) -> None:
+    await start(cluster, *NAMES[1:])
+    async with spark_master(lambda: [worker("127.0.0.3"), worker("127.0.0.4")]) as port:
+        with pytest.raises(NotReady) as caught:
+            await ready(cluster, port, timeout=1, events=[], client=False)
+    assert caught.value.what == "the driver has no Spark: ~/spark/bin/spark-submit is not there"
+    assert "journalctl -u pio-tf-bootstrap" in caught.value.next_step
 
 
 async def test_workers_of_another_cluster_do_not_count(cluster: TestCluster) -> None:
