@@ -24,6 +24,7 @@ from pio_tf.config.sizing import Sizing, size_cluster
 from pio_tf.errors import MachinesMayBeRunning, NotReady, PioTfError, RemoteError
 from pio_tf.events import Done, Reporter, Step, Warned, silent
 from pio_tf.infra.deployment import Deployment, Plan
+from pio_tf.infra.outputs import refuse_another_region
 from pio_tf.infra.stack import render_stack, write_stack
 from pio_tf.machines.aws import Aws, aws_errors
 from pio_tf.machines.instance_types import describe_instance_types
@@ -183,6 +184,7 @@ class Cluster:
         Raises:
             NotReady: not ready within ``cluster.start_timeout``; what is up stays up.
         """
+        self._check_key()
         sizing = self.sizing()
         machines, outputs = self._up()
         try:
@@ -262,6 +264,7 @@ class Cluster:
         from pio_tf.pio.command import check_arguments
         from pio_tf.training.session import train
 
+        self._check_key()
         sizing = self.sizing()
         check_arguments(self.config, extra=extra)  # before a machine is started for nothing
         ready: list[tuple[tuple[Machine, ...], Outputs]] = []
@@ -273,6 +276,12 @@ class Cluster:
             keep_up=self.config.train.keep_up if keep_up is None else keep_up,
             reporter=self._report,
         )
+
+    def _check_key(self) -> None:
+        """Before a machine is made or started that nobody could log in to."""
+        from pio_tf.remote.identity import load_identity
+
+        load_identity(self.config)
 
     def _up(self) -> tuple[tuple[Machine, ...], Outputs]:
         outputs = self._deployment.outputs() if self._is_applied() else None
@@ -333,8 +342,8 @@ class Cluster:
             async with connect_cluster(self.config, targets, patience=patience) as remote:
                 port = self.config.spark.master_ui_port
                 return (await spark_status(remote, master=awake["master"].private_ip, port=port)).alive_hosts
-        except RemoteError as error:
-            self._report(Warned(f"Spark was not asked for its workers: {error.what} ({error.cause})"))
+        except PioTfError as error:  # without a key too: what runs, and costs, is shown whatever happens
+            self._report(Warned(f"Spark was not asked for its workers: {_short(error)}"))
             return None
 
     def _create(self, plan: Plan) -> Outputs:
@@ -348,10 +357,13 @@ class Cluster:
     def _outputs_if_any(self) -> Outputs | None:
         """Terraform's outputs, where they can be had: machines must stop even where Terraform or its state fails."""
         try:
-            return self._deployment.outputs()
+            outputs = self._deployment.outputs()
         except PioTfError as error:
-            self._report(Warned(f"going by the machines' tags alone: {error.what} ({error.cause})"))
+            self._report(Warned(f"going by the machines' tags alone: {_short(error)}"))
             return None
+        if outputs is not None:
+            refuse_another_region(self.config, outputs.region)  # rather than find no machines, and call them stopped
+        return outputs
 
     def _is_applied(self) -> bool:
         """Whether the stack that was applied last is the one that pio-tf.hcl asks for now."""
@@ -384,6 +396,10 @@ class Cluster:
                 )
             )
         return [machine for machine in machines if machine.in_outputs]
+
+
+def _short(error: PioTfError) -> str:
+    return f"{error.what} ({error.cause})" if error.cause else error.what
 
 
 def _names(machines: Sequence[Machine]) -> str:

@@ -15,7 +15,7 @@ from pio_tf.infra.binary import TerraformBinary, find_terraform, locate_terrafor
 from pio_tf.infra.diagnostics import DESTROY_PREVENTED
 from pio_tf.infra.environment import terraform_environ
 from pio_tf.infra.guard import Removal, find_removals, find_restarts, refusal, refuse_removals
-from pio_tf.infra.outputs import Outputs
+from pio_tf.infra.outputs import Outputs, refuse_another_region
 from pio_tf.infra.stack import write_stack
 from pio_tf.infra.terraform import PlanResult, Terraform
 
@@ -130,6 +130,7 @@ class Deployment:
                 return self._plan(destroy=True)[0]
         self.generate()
         self.terraform.init()
+        self._refuse_another_region()
         plan, raw = self._plan()
         for line in find_restarts(raw):
             self._reporter(Warned(line))
@@ -197,9 +198,14 @@ class Deployment:
         try:
             write_stack(self._config, protect=False)
             self.terraform.init()
+            self._refuse_another_region()
             yield
         finally:
             self.generate()
+
+    def _refuse_another_region(self) -> None:
+        region = self.terraform.output().get("region") or {}
+        refuse_another_region(self._config, region.get("value"))
 
     def _plan(self, *, destroy: bool = False) -> tuple[Plan, dict[str, Any]]:
         """Plan; the guard has looked at the result unless it is to destroy."""

@@ -83,6 +83,10 @@ def failure(
     # An interruption is told beside whatever it interrupted: the other errors are the news.
     telling = [diagnostic for diagnostic in errors if diagnostic.summary != "execution halted"] or errors
     steps = _next_steps(telling)
+    if not steps:
+        command = doing.partition(" ")[2] or "plan"
+        by_hand = "plan" if command in ("apply", "destroy") else command
+        steps.append(f"mend what the cause names; Terraform tells more by hand: terraform -chdir={directory} {by_hand}")
     if unfinished:
         steps.append("then run it again: what was made so far is in the state, and the rest will follow")
     return TerraformError(

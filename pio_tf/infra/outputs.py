@@ -6,10 +6,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from pio_tf.errors import TerraformError
+from pio_tf.errors import ConfigError, TerraformError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from pio_tf.config.schema import Config
 
 Role: TypeAlias = Literal["driver", "master", "worker"]
 
@@ -79,6 +81,27 @@ class Outputs:
                 cause=f"missing or malformed: {error}",
                 next_step="run `pio-tf generate` and `pio-tf apply`, or check which state the stack directory uses",
             ) from error
+
+
+def refuse_another_region(config: Config, created_in: str | None) -> None:
+    """Machines can't move. In another region none of them would be found: a plan would make all of them a second time,
+    and a destruction would forget the first ones, which run on.
+
+    Args:
+        created_in: region of the state; None where there is no state yet.
+
+    Raises:
+        ConfigError: ``aws.region`` is another one.
+    """
+    if created_in is not None and created_in != config.aws.region:
+        raise ConfigError(
+            f"{config.where('aws.region')}: aws.region is {config.aws.region}, but {config.cluster.name} was created "
+            f"in {created_in}",
+            cause="machines can't move, and in another region pio-tf would not find them",
+            next_step=f'set region = "{created_in}" again; for a cluster in {config.aws.region}, give it a name of its '
+            "own",
+            details={"region": config.aws.region, "created_in": created_in},
+        )
 
 
 def _machine_order(item: tuple[str, object]) -> tuple[int, int]:

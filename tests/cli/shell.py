@@ -9,14 +9,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import asyncssh
 import boto3
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2 import EC2Client
+    from mypy_boto3_ec2.type_defs import FilterTypeDef, InstanceTypeDef
 
 PIO_TF = Path(sys.executable).with_name("pio-tf")
 TERRAFORM = PIO_TF.with_name("pio-tf-terraform")
-PUBLIC_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIK0wmN/Cr3JXqmLW7u+g9pTh+wyqDHpSQEIQczXkVx9q test@example\n"
 
 BLOCKS = {
     "cluster": 'name = "{name}"',
@@ -56,7 +57,11 @@ class Project:
         if self.mirror:
             written["terraform"] += f'\ncli_config_file = "{self.mirror}"'
         written |= blocks
-        (self.directory / "id.pub").write_text(PUBLIC_KEY)
+        if not (self.directory / "id.pub").exists():
+            key = asyncssh.generate_private_key("ssh-ed25519")
+            key.write_private_key(str(self.directory / "id"))
+            (self.directory / "id").chmod(0o600)
+            key.write_public_key(str(self.directory / "id.pub"))
         (self.directory / "credentials").write_text(
             "[default]\naws_access_key_id = testing\naws_secret_access_key = testing\n"
         )
@@ -102,19 +107,22 @@ class Project:
         assert error.partition("\nnext:  ")[2].strip(), done.stderr
         return done.stderr
 
+    def instances(self) -> dict[str, tuple[str, str]]:
+        """Id and private address of the cluster's instances by name; terminated ones left out."""
+        return {name: (str(one["InstanceId"]), str(one["PrivateIpAddress"])) for name, one in self._described().items()}
+
     def states(self) -> dict[str, str]:
-        """State by name of the cluster's machines, as EC2 says it; terminated ones left out."""
+        """Their states, as EC2 says them."""
+        return {name: str(one["State"]["Name"]) for name, one in self._described().items()}
+
+    def _described(self) -> dict[str, InstanceTypeDef]:
         assert self.url is not None
+        mine: list[FilterTypeDef] = [{"Name": "tag:pio-tf:cluster", "Values": [self.name]}]
+        pages = ec2(self.url).get_paginator("describe_instances").paginate(Filters=mine)
         found = {}
-        for page in (
-            ec2(self.url)
-            .get_paginator("describe_instances")
-            .paginate(Filters=[{"Name": "tag:pio-tf:cluster", "Values": [self.name]}])
-        ):
-            for instance in (one for group in page["Reservations"] for one in group["Instances"]):
-                tags = {tag["Key"]: tag["Value"] for tag in instance["Tags"]}
-                if instance["State"]["Name"] not in ("terminated", "shutting-down"):
-                    found[tags["pio-tf:machine"]] = str(instance["State"]["Name"])
+        for instance in (one for page in pages for group in page["Reservations"] for one in group["Instances"]):
+            if instance["State"]["Name"] not in ("terminated", "shutting-down"):
+                found[{tag["Key"]: tag["Value"] for tag in instance["Tags"]}["pio-tf:machine"]] = instance
         return found
 
 
