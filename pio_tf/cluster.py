@@ -24,11 +24,13 @@ from pio_tf.config.sizing import Sizing, size_cluster
 from pio_tf.errors import MachinesMayBeRunning, NotReady, PioTfError, RemoteError
 from pio_tf.events import Done, Reporter, Step, Warned, silent
 from pio_tf.infra.deployment import Deployment, Plan
+from pio_tf.infra.guard import refuse_doubles
 from pio_tf.infra.outputs import refuse_another_region
 from pio_tf.infra.stack import render_stack, write_stack
 from pio_tf.machines.aws import Aws, aws_errors
 from pio_tf.machines.instance_types import describe_instance_types
-from pio_tf.machines.inventory import find_machines
+from pio_tf.machines.inventory import find_machines, find_untagged
+from pio_tf.machines.model import CLUSTER_TAG
 from pio_tf.machines.power import start_machines, stop_machines
 from pio_tf.machines.references import check_references
 
@@ -123,11 +125,16 @@ class Cluster:
 
         Raises:
             ConfigError: something that pio-tf.hcl refers to does not exist.
-            GuardRefused: the plan would delete or replace a machine, a disk or an address.
+            GuardRefused: the plan would delete or replace a machine, a disk or an address, or make a machine that is
+                there already a second time.
         """
-        check_references(self.config, self._ec2, existing={machine.name for machine in self._machines(None)})
+        there = self._machines(None)
+        check_references(self.config, self._ec2, existing={machine.name for machine in there})
         self._report(Step("Planning"))
-        return self._deployment.plan()
+        plan = self._deployment.plan()
+        existing = {machine.name: machine.instance_id for machine in there}
+        refuse_doubles(plan.new_machines, existing, directory=self.config.stack_dir)
+        return plan
 
     def apply(self) -> Outputs:
         """Create and change what pio-tf.hcl asks for; power stays as it was.
@@ -204,7 +211,12 @@ class Cluster:
         """
         outputs = self._outputs_if_any()
         machines = self._machines(outputs, strict=False)
-        if not machines:
+        untagged = (
+            find_untagged(self._ec2, cluster=self.config.cluster.name, outputs=outputs, found=machines)
+            if outputs
+            else []
+        )
+        if not machines and not untagged:
             self._report(Done(f"{self.config.cluster.name} has no machines"))
             return ()
         running = [machine for machine in machines if machine.state != "stopped"]
@@ -214,6 +226,16 @@ class Cluster:
             now = {machine.instance_id: machine for machine in stopped}
             machines = [now.get(machine.instance_id, machine) for machine in machines]
         self._report(Done(f"{len(machines)} machines are stopped"))
+        awake = [machine for machine in untagged if machine.state != "stopped"]
+        if awake:
+            raise MachinesMayBeRunning(
+                f"not stopped: {_names(awake)}",
+                cause=f"they are in Terraform's outputs, but without the tag {CLUSTER_TAG}, and what does not carry "
+                "it is not touched",
+                next_step="`pio-tf apply` puts the tag back, then `pio-tf down`; or by hand: "
+                "aws ec2 stop-instances --instance-ids " + " ".join(machine.instance_id for machine in awake),
+                details={"machines": [machine.instance_id for machine in awake]},
+            )
         return tuple(machines)
 
     def status(self) -> ClusterStatus:

@@ -14,7 +14,7 @@ from pio_tf.events import Done, Reporter, Step, Warned, silent
 from pio_tf.infra.binary import TerraformBinary, find_terraform, locate_terraform
 from pio_tf.infra.diagnostics import DESTROY_PREVENTED
 from pio_tf.infra.environment import terraform_environ
-from pio_tf.infra.guard import Removal, find_removals, find_restarts, refusal, refuse_removals
+from pio_tf.infra.guard import Removal, find_removals, find_restarts, machine_name, refusal, refuse_removals
 from pio_tf.infra.outputs import Outputs, refuse_another_region
 from pio_tf.infra.stack import write_stack
 from pio_tf.infra.terraform import PlanResult, Terraform
@@ -40,6 +40,8 @@ class Change:
     """Terraform's words: ``("create",)``, ``("update",)``, ``("delete", "create")``."""
     reasons: tuple[str, ...] = ()
     """Arguments that change (in place), or that force a replacement."""
+    machine: str = ""
+    """The machine that it is, where it is one: ``worker-2``."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,15 @@ class Plan:
         """How many resources are to be created, updated, replaced and deleted."""
         counted = Counter(_verb(change.actions) for change in self.changes)
         return {verb: counted[verb] for verb in ("create", "update", "replace", "delete")}
+
+    @property
+    def new_machines(self) -> dict[str, str]:
+        """The machines that it would create, each with its address in Terraform."""
+        return {
+            change.machine: change.address
+            for change in self.changes
+            if change.machine and change.actions == ("create",)
+        }
 
 
 class Deployment:
@@ -279,6 +290,7 @@ def _changes(raw: Mapping[str, Any]) -> tuple[Change, ...]:
             type=change["type"],
             actions=tuple(change["change"]["actions"]),
             reasons=_reasons(change["change"]),
+            machine=machine_name(change),
         )
         for change in raw.get("resource_changes") or ()
         if change.get("mode") == "managed" and change["change"]["actions"] != ["no-op"]

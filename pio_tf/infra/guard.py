@@ -13,6 +13,7 @@ from pio_tf.errors import GuardRefused
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
 GUARDED = frozenset(
     {
@@ -76,7 +77,7 @@ def find_removals(plan_json: Mapping[str, Any]) -> tuple[Removal, ...]:
         Removal(
             address=change["address"],
             type=change["type"],
-            name=_machine_name(change),
+            name=machine_name(change),
             replaced="create" in change["change"]["actions"],
             reason=change.get("action_reason", ""),
             arguments=tuple(_argument(path) for path in change["change"].get("replace_paths") or ()),
@@ -134,7 +135,7 @@ def find_restarts(plan_json: Mapping[str, Any]) -> tuple[str, ...]:
                 f"{name} {before.get(name)} -> {after.get(name)}" if name == "instance_type" else name
                 for name in changed
             )
-            name = _machine_name(change) or change["address"]
+            name = machine_name(change) or change["address"]
             lines.append(f"{name}: {values}: AWS changes that on a stopped machine only, so it is stopped and started")
     return tuple(lines)
 
@@ -143,7 +144,35 @@ def _removes(actions: Sequence[str]) -> bool:
     return "delete" in actions or "forget" in actions
 
 
-def _machine_name(change: Mapping[str, Any]) -> str:
+def refuse_doubles(created: Mapping[str, str], existing: Mapping[str, str], *, directory: Path) -> None:
+    """Refuse a plan that would make a machine that is there already: the state is lost, or knows less than AWS does.
+
+    Args:
+        created: machines that the plan creates, each with its address in Terraform.
+        existing: machines that carry the cluster's tags, each with its instance id.
+        directory: the stack's.
+
+    Raises:
+        GuardRefused: a machine stands in both.
+    """
+    doubled = [(name, created[name], existing[name]) for name in created if name in existing]
+    if not doubled:
+        return
+    imports = "\n".join(f"       terraform -chdir={directory} import '{address}' {id_}" for _, address, id_ in doubled)
+    raise GuardRefused(
+        f"the plan would make {', '.join(name for name, _, _ in doubled)} a second time",
+        cause="AWS has "
+        + ", ".join(f"{name} ({id_})" for name, _, id_ in doubled)
+        + f" with this cluster's tags, but Terraform's state of {directory} does not: the state was lost, or is "
+        "another one, or a creation was cut off",
+        next_step=f"bring the state back; or take the machines over:\n{imports}\n       or, if nothing there is "
+        f"needed: aws ec2 terminate-instances --instance-ids {' '.join(id_ for _, _, id_ in doubled)}",
+        details={"machines": {name: id_ for name, _, id_ in doubled}},
+    )
+
+
+def machine_name(change: Mapping[str, Any]) -> str:
+    """The machine that a change of ``terraform show -json`` is about; empty for other resources."""
     for side in ("before", "after"):
         tags = (change["change"].get(side) or {}).get("tags") or {}
         if change["type"] == "aws_instance" and "pio-tf:machine" in tags:

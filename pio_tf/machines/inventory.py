@@ -78,6 +78,22 @@ def find_machines(ec2: EC2Client, *, cluster: str, outputs: Outputs | None, stri
     return sorted(_with_own_names(machines), key=machine_order)
 
 
+def find_untagged(ec2: EC2Client, *, cluster: str, outputs: Outputs, found: Iterable[Machine]) -> list[Machine]:
+    """Machines of the outputs that still exist but have lost the cluster's tag: not ours to switch, but to speak of.
+
+    Args:
+        found: what :func:`find_machines` has found. Where that is all of them, AWS is not asked.
+    """
+    ids = {machine.instance_id for machine in found}
+    missing = [machine for machine in outputs.machines if machine.instance_id not in ids]
+    known = {machine.instance_id: machine for machine in missing}
+    return [
+        machine_from(instance, output=known[instance_id])
+        for instance_id, instance in (_describe_by_id(ec2, missing) if missing else {}).items()
+        if instance["State"]["Name"] in _LIVE and not _has_tag(instance, cluster)
+    ]
+
+
 def machine_from(instance: InstanceTypeDef, *, output: MachineOutput | None = None) -> Machine:
     """A machine from one instance of DescribeInstances. What its tags lack comes from Terraform's outputs."""
     tags = {tag["Key"]: tag["Value"] for tag in instance.get("Tags", [])}
@@ -166,13 +182,7 @@ def _explain_missing(
     ec2: EC2Client, missing: Sequence[MachineOutput], *, cluster: str
 ) -> tuple[list[InstanceTypeDef], list[_Problem]]:
     """Looks the missing ones up by id: some may just have appeared (EC2 is eventually consistent)."""
-    there: dict[str, InstanceTypeDef] = {}
-    for start in range(
-        0, len(missing), 200
-    ):  # EC2 takes 200 values a filter; unlike InstanceIds, it forgives unknown ids
-        ids = [machine.instance_id for machine in missing[start : start + 200]]
-        described = _describe(ec2, [{"Name": "instance-id", "Values": ids}], cluster=None)
-        there |= {instance["InstanceId"]: instance for instance in described}
+    there = _describe_by_id(ec2, missing)
     appeared: list[InstanceTypeDef] = []
     problems: list[_Problem] = []
     for machine in missing:
@@ -198,6 +208,16 @@ def _explain_missing(
         else:
             appeared.append(instance)
     return appeared, problems
+
+
+def _describe_by_id(ec2: EC2Client, machines: Sequence[MachineOutput]) -> dict[str, InstanceTypeDef]:
+    there: dict[str, InstanceTypeDef] = {}
+    # EC2 takes 200 values a filter; a filter, unlike InstanceIds, forgives unknown ids.
+    for start in range(0, len(machines), 200):
+        ids = [machine.instance_id for machine in machines[start : start + 200]]
+        described = _describe(ec2, [{"Name": "instance-id", "Values": ids}], cluster=None)
+        there |= {instance["InstanceId"]: instance for instance in described}
+    return there
 
 
 def _gone(label: str) -> _Problem:

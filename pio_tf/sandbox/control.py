@@ -203,7 +203,7 @@ def _start(
     machine: str | None,
     install_mirror: Callable[[Path], Path],
 ) -> SandboxInfo:
-    _write_credentials(layout.credentials)
+    write_credentials(layout.credentials)
     cli_config_file = install_mirror(layout.mirror)
     command = [sys.executable, "-m", "pio_tf.sandbox.server", "--dir", str(layout.directory)]
     command += ["--port", str(port), "--ssh-port", str(ssh_port)]
@@ -259,7 +259,7 @@ def _default_mirror(directory: Path) -> Path:
     return install_mirror(directory)
 
 
-def _write_credentials(path: Path) -> None:
+def write_credentials(path: Path) -> None:
     """Keys that moto takes as it takes any; in a file, so that nobody's own credentials go to the sandbox."""
     path.touch(mode=0o600)
     path.write_text(

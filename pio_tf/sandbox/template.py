@@ -9,10 +9,13 @@ from string import Template
 from typing import TYPE_CHECKING
 
 from pio_tf.config.template import write_new
+from pio_tf.sandbox.control import write_credentials
 
 if TYPE_CHECKING:
     from pio_tf.sandbox.layout import SandboxInfo
 
+CREDENTIALS = Path(".pio-tf", "sandbox_credentials")
+"""The sandbox's credentials, from the directory of pio-tf.hcl."""
 DEFAULT_CIDR = "127.77.0.0/24"
 """On loopback, where a Linux machine can listen on any address without being root."""
 
@@ -108,7 +111,7 @@ def render_sandbox_config(info: SandboxInfo, *, cluster: str, key: Path, cidr: s
         region=_quote(info.region),
         url=_quote(info.url),
         profile=_quote(info.profile),
-        credentials_file=_quote(info.credentials_file),
+        credentials_file=_quote(CREDENTIALS),
         cidr=_quote(cidr),
         user=_quote(info.ssh_user),
         key=_quote(key),
@@ -135,6 +138,8 @@ def prepare_project(directory: Path, info: SandboxInfo, *, cluster: str, cidr: s
     key = Path(".pio-tf", "sandbox_key")
     path = write_new(directory, render_sandbox_config(info, cluster=cluster, key=key, cidr=cidr))
     _make_key(directory / key)
+    # Not the sandbox's own: they outlive it, so that a command without it says that nothing answers there.
+    write_credentials(directory / CREDENTIALS)
     return path
 
 

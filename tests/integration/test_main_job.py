@@ -21,6 +21,9 @@ from pio_tf.events import Event, MachineProgress
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from mypy_boto3_ec2 import EC2Client
+    from mypy_boto3_ec2.type_defs import TagTypeDef
+
     from tests.integration.conftest import Project
 
 pytestmark = [pytest.mark.sandbox, pytest.mark.xdist_group("sandbox")]
@@ -36,6 +39,12 @@ async def on_driver(project: Project, command: str) -> str:
         known_hosts=None,
     ) as connection:
         return str((await connection.run(command, check=True)).stdout)
+
+
+def ec2(project: Project) -> EC2Client:
+    """The sandbox's EC2, for what somebody else does there."""
+    session = boto3.Session(aws_access_key_id="x", aws_secret_access_key="x", region_name=project.sandbox.region)
+    return session.client("ec2", endpoint_url=project.sandbox.url)
 
 
 def test_up_creates_the_cluster_and_waits_until_spark_has_every_worker(project: Project) -> None:
@@ -102,13 +111,11 @@ async def test_up_again_finds_every_address_instance_and_file_as_it_was(project:
 
 def test_up_and_down_from_a_mixture_of_states(project: Project) -> None:
     machines = project.machines()
-    session = boto3.Session(aws_access_key_id="x", aws_secret_access_key="x", region_name=project.sandbox.region)
-    ec2 = session.client("ec2", endpoint_url=project.sandbox.url)
     # One is stopping, when `up` finds it; the others run.
-    ec2.stop_instances(InstanceIds=[machines["worker-1"]["instance_id"]])
+    ec2(project).stop_instances(InstanceIds=[machines["worker-1"]["instance_id"]])
     project.run("up")
     assert project.machines()["worker-1"]["spark_alive"] is True
-    ec2.stop_instances(InstanceIds=[machines["worker-2"]["instance_id"]])
+    ec2(project).stop_instances(InstanceIds=[machines["worker-2"]["instance_id"]])
     project.run("down")
     assert project.states() == {"stopped"}
     assert "are stopped" in project.run("down").stderr
@@ -144,6 +151,37 @@ def test_arguments_that_cannot_work_are_refused_before_a_machine_is_started(proj
     project.run("down")
     done = project.run("train", "--", "--deploy-mode", "cluster", exit_code=2)
     assert "deploy-mode" in done.stderr
+    assert project.states() == {"stopped"}
+
+
+def test_a_lost_state_is_told_rather_than_making_every_machine_again(project: Project) -> None:
+    state = project.directory / ".pio-tf" / "trial" / "stack" / "terraform.tfstate"
+    state.rename(state.with_suffix(".away"))
+    try:
+        done = project.run("up", exit_code=3)
+    finally:
+        state.with_suffix(".away").rename(state)
+    assert "driver" in done.stderr
+    assert project.machines()["driver"]["instance_id"] in done.stderr
+    assert "terraform -chdir=" in done.stderr
+    assert len(project.machines()) == 4
+
+
+def test_a_machine_that_has_lost_its_tag_is_not_touched_but_named_loudly(project: Project) -> None:
+    project.run("up")
+    worker = project.machines()["worker-2"]["instance_id"]
+    tag: list[TagTypeDef] = [{"Key": "pio-tf:cluster", "Value": "trial"}]
+    ec2(project).delete_tags(Resources=[worker], Tags=tag)
+    try:
+        done = project.run("down", exit_code=7)
+        assert worker in done.stderr
+        assert (
+            ec2(project).describe_instances(InstanceIds=[worker])["Reservations"][0]["Instances"][0]["State"]["Name"]
+            == "running"
+        )
+    finally:
+        ec2(project).create_tags(Resources=[worker], Tags=tag)
+    project.run("down")
     assert project.states() == {"stopped"}
 
 

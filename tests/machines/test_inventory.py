@@ -10,7 +10,7 @@ import pytest
 
 from pio_tf.errors import AwsError, ConfigError
 from pio_tf.infra.outputs import MachineOutput, Outputs
-from pio_tf.machines.inventory import find_machines, machine_from
+from pio_tf.machines.inventory import find_machines, find_untagged, machine_from
 from pio_tf.machines.model import CLUSTER_TAG, MACHINE_TAG, ROLE_TAG
 from pio_tf.machines.power import start_machines, stop_machines
 from tests.machines.clusters import make_cluster, run_machine
@@ -130,6 +130,21 @@ def test_a_leftover_with_the_name_of_another_machine_goes_by_its_id(ec2: EC2Clie
     names = {m.instance_id: m.name for m in find_machines(ec2, cluster="twins", outputs=outputs)}
     assert names[twin["InstanceId"]] == twin["InstanceId"]
     assert names[outputs.workers[0].instance_id] == "worker-1"
+
+
+def test_a_machine_that_has_lost_the_tag_is_told_apart_from_one_that_is_gone(
+    ec2: EC2Client, local_aws: LocalAws
+) -> None:
+    outputs = make_cluster(ec2, "lost", workers=2)
+    found = find_machines(ec2, cluster="lost", outputs=outputs)
+    before = local_aws.calls["ec2", "DescribeInstances"]
+    assert find_untagged(ec2, cluster="lost", outputs=outputs, found=found) == []
+    assert local_aws.calls["ec2", "DescribeInstances"] == before
+    ec2.delete_tags(Resources=[outputs.workers[0].instance_id], Tags=[{"Key": CLUSTER_TAG}])
+    ec2.terminate_instances(InstanceIds=[outputs.workers[1].instance_id])
+    found = [machine for machine in find_machines(ec2, cluster="lost", outputs=None) if machine.role != "worker"]
+    untagged = find_untagged(ec2, cluster="lost", outputs=outputs, found=found)
+    assert [machine.name for machine in untagged] == ["worker-1"]
 
 
 def test_machines_gone_or_without_the_tag_are_named_all_at_once_with_the_reason(ec2: EC2Client) -> None:

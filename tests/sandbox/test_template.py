@@ -34,7 +34,8 @@ def test_it_loads_and_points_at_the_sandbox(tmp_path: Path) -> None:
     assert config.cluster.name == "trial"
     assert config.aws.endpoint_url == "http://127.0.0.1:4321"
     assert (config.aws.region, config.aws.profile) == ("us-east-1", "sandbox")
-    assert config.aws.credentials_file == INFO.credentials_file
+    assert config.aws.credentials_file == path.parent / ".pio-tf" / "sandbox_credentials"
+    assert "[sandbox]" in config.aws.credentials_file.read_text()
     assert config.terraform.cli_config_file == INFO.cli_config_file
     assert str(config.network.cidr) == "127.77.5.0/24"
     assert config.first_host == 10
