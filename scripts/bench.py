@@ -11,7 +11,7 @@
 Figures are medians. ``--runs`` and ``--sizes`` make it shorter or longer.
 """
 
-# ruff: noqa: T201 - it prints its results
+
 
 from __future__ import annotations
 
