@@ -143,12 +143,17 @@ class Cluster:
         (terraform-provider-aws #1998): such machines are stopped again.
         """
         stopped = {machine.instance_id for machine in self._machines(None) if machine.state in ("stopped", "stopping")}
-        outputs = self._create(self.plan())
-        started = [m for m in self._machines(outputs) if m.instance_id in stopped and m.state in ("pending", "running")]
-        if started:
-            self._report(Step(f"Stopping again what Terraform started: {', '.join(m.name for m in started)}"))
-            stop_machines(self._ec2, started, timeout=self.config.cluster.stop_timeout, reporter=self._report)
-        return outputs
+        try:
+            return self._create(self.plan())
+        finally:
+            machines = self._machines(None)
+            awake = [machine for machine in machines if machine.state in ("pending", "running")]
+            started = [machine for machine in awake if machine.instance_id in stopped]
+            if started:
+                self._report(Step(f"Stopping again what Terraform started: {', '.join(m.name for m in started)}"))
+                stop_machines(self._ec2, started, timeout=self.config.cluster.stop_timeout, reporter=self._report)
+            if len(awake) > len(started):
+                self._report(Warned(f"{len(awake) - len(started)} machines run, and cost: `pio-tf down` stops them"))
 
     def outputs(self) -> Outputs:
         """Terraform's outputs.
@@ -193,9 +198,14 @@ class Cluster:
         """
         self._check_key()
         sizing = self.sizing()
-        machines, outputs = self._up()
         try:
+            machines, outputs = self._up()
             asyncio.run(self._configure(machines, outputs, sizing))
+        except KeyboardInterrupt:
+            self._report(
+                Warned("interrupted: machines that were made or started go on running; `pio-tf down` stops them")
+            )
+            raise
         except RemoteError as error:
             if error.details.get("kind") != "write":
                 raise

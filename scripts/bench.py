@@ -11,8 +11,6 @@
 Figures are medians. ``--runs`` and ``--sizes`` make it shorter or longer.
 """
 
-
-
 from __future__ import annotations
 
 import argparse

@@ -70,6 +70,15 @@ def test_a_plan_right_after_up_finds_no_changes(project: Project) -> None:
     assert "no changes" in done.stdout
 
 
+def test_apply_on_a_finished_cluster_changes_nothing_and_says_what_runs(project: Project) -> None:
+    before = project.machines()
+    done = project.run("apply")
+    assert {name: machine["since"] for name, machine in project.machines().items()} == {
+        name: machine["since"] for name, machine in before.items()
+    }
+    assert "4 machines run, and cost" in done.stderr
+
+
 async def test_the_driver_has_the_files_that_config_show_shows(project: Project) -> None:
     shown = project.run("config", "show", "pio-env.sh").stdout
     assert "PIO_STORAGE_SOURCES_ELASTICSEARCH_TYPE=elasticsearch" in shown
@@ -119,6 +128,14 @@ def test_up_and_down_from_a_mixture_of_states(project: Project) -> None:
     project.run("down")
     assert project.states() == {"stopped"}
     assert "are stopped" in project.run("down").stderr
+
+
+def test_an_interrupted_up_says_what_goes_on_running(project: Project) -> None:
+    project.run("down")
+    ended, said = project.interrupt(signal.SIGINT, "up", after="Waiting for SSH")
+    assert ended == 130, said
+    assert "`pio-tf down` stops them" in said
+    assert project.states() == {"running"}
 
 
 def test_keep_up_leaves_the_machines_running(project: Project) -> None:
