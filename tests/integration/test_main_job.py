@@ -6,9 +6,10 @@ into the state that it needs.
 
 from __future__ import annotations
 
+import contextlib
 import re
 import signal
-import subprocess
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import asyncssh
@@ -19,8 +20,6 @@ from pio_tf import Cluster
 from pio_tf.events import Event, MachineProgress
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from mypy_boto3_ec2 import EC2Client
     from mypy_boto3_ec2.type_defs import TagTypeDef
 
@@ -260,5 +259,8 @@ def _changed(project: Project, pattern: str, replacement: str) -> Path:
 
 def _spark_submits(project: Project) -> list[str]:
     """Processes of a training of this sandbox."""
-    shown = subprocess.run(["/bin/ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
-    return [line for line in shown.splitlines() if "SparkSubmit" in line and str(project.sandbox.directory) in line]
+    lines = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):  # it has ended meanwhile
+            lines.append(path.read_bytes().replace(b"\0", b" ").decode(errors="replace"))
+    return [line for line in lines if "SparkSubmit" in line and str(project.sandbox.directory) in line]
