@@ -17,14 +17,18 @@ _UNUSABLE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT,
 
 def main() -> None:
     """Run ``pio-tf``. Exit codes are those of :mod:`pio_tf.errors`; 2 also stands for wrong usage."""
+    # A shell starts background jobs of a script with SIGINT ignored, and we interrupt ourselves and Terraform with it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, _terminate)
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as `nohup` has it
+        signal.signal(signal.SIGHUP, _terminate)
     try:
         app(prog_name="pio-tf", standalone_mode=True)
     except PioTfError as error:
         _say(error)
         sys.exit(error.exit_code)
     except SystemExit as ended:
-        # Typer turns every KeyboardInterrupt into 130, Ctrl-C's code; a SIGTERM has its own.
+        # Typer turns every KeyboardInterrupt into 130, Ctrl-C's code; other signals have their own.
         sys.exit(128 + _received[-1] if ended.code == 130 and _received else ended.code)
     except Exception as error:  # noqa: BLE001 - the one place where a surprise becomes a report
         _say(_unusable_file(error) or _crash_report())
@@ -32,7 +36,8 @@ def main() -> None:
 
 
 def _terminate(number: int, _frame: FrameType | None) -> None:
-    """SIGTERM ends a command exactly as Ctrl-C does (machines are stopped, locks released), but with exit code 143."""
+    """SIGTERM, and SIGHUP of a closed terminal, end a command exactly as Ctrl-C does: machines are stopped, locks
+    released. Only the exit code is their own: 143, 129."""
     _received.append(number)
     signal.raise_signal(signal.SIGINT)
 

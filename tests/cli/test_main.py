@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -87,20 +89,25 @@ def test_a_surprise_becomes_one_message_and_a_report_in_a_file(tmp_path: Path) -
     assert "Traceback" in Path(report[0]).read_text()
 
 
-def test_sigterm_ends_a_command_like_ctrl_c_with_exit_code_143(tmp_path: Path) -> None:
-    code = (
-        "import os, signal, time\n"
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)], ids=lambda item: str(item)
+)
+@pytest.mark.parametrize("shell", ["{}", "trap '' INT; {}"], ids=["in the foreground", "in the background of a script"])
+def test_a_signal_ends_a_command_like_ctrl_c_with_its_own_exit_code(
+    tmp_path: Path, number: signal.Signals, code: int, shell: str
+) -> None:
+    program = (
+        "import os, time\n"
         "from pio_tf.cli import app, main\n"
         "@app.app.command()\n"
         "def wait():\n"
-        "    try:\n        os.kill(os.getpid(), signal.SIGTERM)\n        time.sleep(5)\n"
+        f"    try:\n        os.kill(os.getpid(), {int(number)})\n        time.sleep(5)\n"
         "    finally:\n        print('stopped the machines')\n"
         "main.main()\n"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code, "wait"], cwd=tmp_path, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 143
+    command = shell.format(shlex.join([sys.executable, "-c", program, "wait"]))
+    done = subprocess.run(["/bin/sh", "-c", command], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == code
     assert done.stdout == "stopped the machines\n"
     assert "Traceback" not in done.stderr
 
