@@ -28,7 +28,7 @@ PAGES = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *ROOT.glob("docs/*.md
 GENERATED = {"commands.md"}  # usage lines such as `pio-tf init [OPTIONS]`, compared with the commands elsewhere
 MESSAGES = {"pio-tf has a bug here"}
 FILES = {"cluster.py", "terraform.tfstate"}
-PUBLIC = {"localhost", "127.0.0.1", "::1"}
+LOCAL = {"localhost", "127.0.0.1", "::1"}
 
 
 def test_the_pages_are_there() -> None:
@@ -168,8 +168,8 @@ def known(message: str, code: str) -> bool:
 
 
 def index_hosts() -> set[str]:
-    """Hosts of the package indexes that pip is told to use here, the public ones left out."""
+    """Hosts of the package indexes that pip is told to use here, those on this computer left out."""
     done = subprocess.run([sys.executable, "-m", "pip", "config", "list"], capture_output=True, text=True, check=False)
     settings = [done.stdout, *(value for name, value in os.environ.items() if name.endswith("INDEX_URL"))]
     urls = re.findall(r"https?://[^\s'\",]+", " ".join(settings))
-    return {host for url in urls if (host := urlsplit(url).hostname)} - PUBLIC
+    return {host for url in urls if (host := urlsplit(url).hostname)} - LOCAL
