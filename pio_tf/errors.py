@@ -8,12 +8,12 @@
     ├── TerraformError        1   Terraform is missing, too old, or failed
     ├── RemoteError           1   a machine could not be reached, or a command on it failed
     ├── SandboxError          1   the sandbox is not running, or could not start
-    ├── GuardRefused          3   the plan would delete or replace a machine, a disk or an address
+    ├── GuardRefused          3   the plan would remove or replace what must survive, or make it twice
     ├── Locked                4   somebody else is working on this cluster
     ├── NotReady              5   the cluster did not become ready in time, or a check before training failed
     ├── TrainingFailed        6   the training ended without a model
     ├── MachinesMayBeRunning  7   machines could not be stopped, or it could not be proved that they are
-    └── Interrupted         130   Ctrl-C (130) or SIGTERM (143)
+    └── Interrupted         130   Ctrl-C (130), SIGTERM (143) or a closed terminal (129)
 
 The command line catches them once, at its edge (:mod:`pio_tf.cli.main`); nothing else in the package prints or exits.
 """
@@ -76,7 +76,7 @@ class SandboxError(PioTfError):
 
 
 class GuardRefused(PioTfError):
-    """The plan would delete or replace a machine, a disk or an address."""
+    """The plan would delete or replace a machine, a disk or an address, or make a machine a second time."""
 
     exit_code = 3
 

@@ -18,7 +18,9 @@ DOCS = Path(__file__).resolve().parent.parent / "docs"
 
 _OUTPUT = """\
 Results go to standard output; progress, warnings and errors to standard error. Nothing asks a question but
-`destroy`, and it only at a terminal. JSON results have a `version`, which is 1."""
+`destroy`, and it only at a terminal. JSON results have a `version`, which is 1. With
+`--json` an error stands on standard output too, as `error` with `what`, `cause`, `next_step`, `exit_code` and
+`details`."""
 _ABOUT_EXIT_CODES = """\
 With `plan --detailed-exitcode`, 2 also means that there is something to change, as with Terraform. A script that must
 tell it from a wrong pio-tf.hcl reads `has_changes` of `plan --json`.
@@ -113,6 +115,7 @@ def _exit_codes() -> str:
     for kind in kinds:
         if kind is not errors.PioTfError:
             rows.setdefault(kind.exit_code, []).append(_first_sentence(kind.__doc__ or ""))
+    rows[129] = ["SIGHUP: the terminal was closed."]
     rows[130] = ["Ctrl-C."]
     rows[143] = ["SIGTERM."]
     lines = [f"| {code} | {' '.join(meanings)} |" for code, meanings in sorted(rows.items())]

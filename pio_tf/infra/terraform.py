@@ -197,7 +197,11 @@ class Terraform(PythonTerraform):  # type: ignore[misc]
                 next_step=f"look at what it says: terraform -chdir={self.directory} {command} -json",
             ) from error
         if not isinstance(value, dict):
-            raise TerraformError(f"`terraform {command} -json` answered with something else than an object")
+            raise TerraformError(
+                f"`terraform {command} -json` answered with something else than an object",
+                cause=f"it begins with {output[:200]}",
+                next_step=f"look at what it says: terraform -chdir={self.directory} {command} -json",
+            )
         return value
 
     def _stream(self, command: str, options: Mapping[str, object], *args: str) -> tuple[EventReader, Ended]:

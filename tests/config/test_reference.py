@@ -80,6 +80,7 @@ def test_commands_are_described_from_the_application(script: Script) -> None:
     assert "[env var: BOX; default: a box] |" in page
     assert "Nobody" not in page
     assert "| 2 | Wrong usage of a command. pio-tf.hcl or an option is wrong; nothing was started or changed. |" in page
+    assert "| 129 | SIGHUP: the terminal was closed. |" in page
     assert "| 143 | SIGTERM. |" in page
 
 
