@@ -128,13 +128,7 @@ class Cluster:
             GuardRefused: the plan would delete or replace a machine, a disk or an address, or make a machine that is
                 there already a second time.
         """
-        there = self._machines(None)
-        check_references(self.config, self._ec2, existing={machine.name for machine in there})
-        self._report(Step("Planning"))
-        plan = self._deployment.plan()
-        existing = {machine.name: machine.instance_id for machine in there}
-        refuse_doubles(plan.new_machines, existing, directory=self.config.stack_dir)
-        return plan
+        return self._plan(self._machines(None))
 
     def apply(self) -> Outputs:
         """Create and change what pio-tf.hcl asks for; power stays as it was.
@@ -142,9 +136,10 @@ class Cluster:
         A change of the instance type makes the AWS provider start a machine that was stopped
         (terraform-provider-aws #1998): such machines are stopped again.
         """
-        stopped = {machine.instance_id for machine in self._machines(None) if machine.state in ("stopped", "stopping")}
+        there = self._machines(None)
+        stopped = {machine.instance_id for machine in there if machine.state in ("stopped", "stopping")}
         try:
-            return self._create(self.plan())
+            return self._create(self._plan(there))
         finally:
             machines = self._machines(None)
             awake = [machine for machine in machines if machine.state in ("pending", "running")]
@@ -377,6 +372,15 @@ class Cluster:
         except PioTfError as error:  # without a key too: what runs, and costs, is shown whatever happens
             self._report(Warned(f"Spark was not asked for its workers: {_short(error)}"))
             return None
+
+    def _plan(self, there: Sequence[Machine]) -> Plan:
+        """Plan, given the machines that AWS has with the cluster's tag."""
+        existing = {machine.name: machine.instance_id for machine in there}
+        check_references(self.config, self._ec2, existing=existing.keys())
+        self._report(Step("Planning"))
+        plan = self._deployment.plan()
+        refuse_doubles(plan.new_machines, existing, directory=self.config.stack_dir)
+        return plan
 
     def _create(self, plan: Plan) -> Outputs:
         if plan.has_changes:
