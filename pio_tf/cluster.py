@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from pio_tf.infra.outputs import Outputs
     from pio_tf.machines.model import Machine
     from pio_tf.pio.files import RemoteFile
+    from pio_tf.remote.target import SshTarget
     from pio_tf.training.run import TrainingResult
 
 
@@ -250,6 +251,18 @@ class Cluster:
         alive = asyncio.run(self._alive_workers(machines)) if machines else None
         return ClusterStatus(self.config.cluster.name, outputs is not None, machines, alive)
 
+    def targets(self) -> tuple[SshTarget, ...]:
+        """The running machines, to connect to.
+
+        Raises:
+            NotReady: the driver, through which the others are reached, does not run.
+        """
+        from pio_tf.remote.target import ssh_targets
+
+        machines = self._machines(self.outputs())
+        self._check_driver_runs(machines)
+        return ssh_targets(self.config, [machine for machine in machines if machine.state == "running"])
+
     # PredictionIO
 
     def sizing(self) -> Sizing:
@@ -272,9 +285,7 @@ class Cluster:
         """Write those files to the running driver, where they differ."""
         outputs = self.outputs()
         machines = self._machines(outputs)
-        asleep = [machine for machine in machines if machine.role == "driver" and machine.state != "running"]
-        if asleep:
-            raise NotReady(f"the driver is {asleep[0].state}", next_step="pio-tf up, which also writes the files")
+        self._check_driver_runs(machines)
         asyncio.run(self._push(tuple(machines), outputs, self.sizing()))
 
     def train(self, extra: Sequence[str] = (), *, keep_up: bool | None = None) -> TrainingResult:
@@ -303,6 +314,11 @@ class Cluster:
             keep_up=self.config.train.keep_up if keep_up is None else keep_up,
             reporter=self._report,
         )
+
+    def _check_driver_runs(self, machines: Sequence[Machine]) -> None:
+        driver = next((machine for machine in machines if machine.role == "driver"), None)
+        if driver is None or driver.state != "running":
+            raise NotReady(f"the driver is {driver.state if driver else 'gone'}", next_step="pio-tf up")
 
     def _check_key(self) -> None:
         """Before a machine is made or started that nobody could log in to."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Literal, TypeAlias
 
 
@@ -55,7 +56,38 @@ class OutputLine:
     source: str = ""
 
 
-Event: TypeAlias = Step | Done | Warned | ResourceProgress | MachineProgress | OutputLine
+@dataclass(frozen=True)
+class Checked:
+    """One check before a training has ended: ``detail`` is what it found."""
+
+    name: str
+    status: Literal["ok", "warning", "failed", "skipped"]
+    detail: str
+
+
+@dataclass(frozen=True)
+class TrainingProgress:
+    """How far a training is: what Spark's own pages said last. Counts are None where Spark has not been asked yet, or
+    does not answer (before the application starts, after it ends)."""
+
+    run: str
+    elapsed_seconds: float
+    deadline: datetime | None = None
+    """When AWS stops the machines, whatever happens; None: no deadline is set."""
+    jobs_done: int | None = None
+    jobs: int | None = None
+    stages_done: int | None = None
+    stages: int | None = None
+    tasks_done: int | None = None
+    """Tasks of the active stages."""
+    tasks: int | None = None
+    stage: str = ""
+    """Name of the stage that is active, in Spark's words: ``collect at Foo.scala:12``."""
+    executors: int | None = None
+    """Executors that are alive, without the driver."""
+
+
+Event: TypeAlias = Step | Done | Warned | ResourceProgress | MachineProgress | OutputLine | Checked | TrainingProgress
 Reporter: TypeAlias = Callable[[Event], None]
 
 

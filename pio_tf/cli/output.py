@@ -10,7 +10,17 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TextIO
 
-from pio_tf.events import Done, Event, MachineProgress, OutputLine, ResourceProgress, Step, Warned
+from pio_tf.events import (
+    Checked,
+    Done,
+    Event,
+    MachineProgress,
+    OutputLine,
+    ResourceProgress,
+    Step,
+    TrainingProgress,
+    Warned,
+)
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -90,12 +100,14 @@ class Terminal:
             self.done(event.message)
         elif isinstance(event, Warned):
             self.say(f"warning: {event.message}", style="yellow")
+        elif isinstance(event, Checked):
+            self.say(f"{event.name}: {event.status}: {event.detail}")
+        elif isinstance(event, TrainingProgress):
+            pass
         elif self._progress:
             self._progress.update(event)
-        else:
-            line = plain_line(event)
-            if line:
-                self.say(line)
+        elif line := plain_line(event):
+            self.say(line)
 
     def _output_line(self, event: OutputLine) -> None:
         """A remote command's line is part of the result, unless the result is JSON; Terraform's talk is not."""
