@@ -198,6 +198,14 @@ class SparkBlock(MachineBlock):
     executor_cores: int | None = Field(
         default=None, ge=1, description="Cores of an executor. Default: from the instance type."
     )
+    event_log: bool = Field(
+        default=False,
+        description="Whether Spark writes what each training did into HDFS, for a Spark history server.",
+    )
+    event_log_dir: HdfsPath = Field(
+        default="/spark-events",
+        description="Directory of these event logs, on the name node of the `hdfs` block. It must exist.",
+    )
     conf: dict[SettingName, Text] = Field(default_factory=dict, description="More settings for spark-defaults.conf.")
 
 
