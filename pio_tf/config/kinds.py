@@ -147,6 +147,14 @@ Port = Annotated[int, Field(ge=1, le=65535), Kind("port")]
 Host = Annotated[
     str, matching(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,251}[A-Za-z0-9])?", "a host name or an IPv4 address", kind="host")
 ]
+ElasticsearchHost = Annotated[
+    str,
+    matching(
+        r"(https?://)?[A-Za-z0-9](?:[A-Za-z0-9._-]{0,251}[A-Za-z0-9])?(:[1-9]\d{0,4})?/?",
+        'a host, like "es-1", "es-1:9200" or "https://es-1:9243"',
+        kind="host",
+    ),
+]
 InstanceType = Annotated[
     str, matching(r"[a-z][a-z0-9-]*\.[a-z0-9-]+", 'an EC2 instance type, like "r3.xlarge"', kind="instance type")
 ]

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_
 from annotated_types import Ge, Le
 from pydantic_core import PydanticUndefined
 
+from pio_tf.config.block import Block
 from pio_tf.config.kinds import describe_kind
 from pio_tf.config.reference_text import EXAMPLES, INTRODUCTION, KINDS
-from pio_tf.config.schema import Backend, Block, Config, block_class
+from pio_tf.config.schema import Backend, Config, block_class
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -10,8 +10,9 @@ import re
 from pathlib import Path
 from typing import Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, model_validator
+from pydantic import BaseModel, Field, PrivateAttr, model_validator
 
+from pio_tf.config.block import Block
 from pio_tf.config.kinds import (
     BackendType,
     BackendValue,
@@ -20,7 +21,6 @@ from pio_tf.config.kinds import (
     DownloadUrl,
     Duration,
     HdfsPath,
-    Host,
     ImageId,
     InstanceType,
     JumpHost,
@@ -41,17 +41,12 @@ from pio_tf.config.kinds import (
     VpcId,
     Words,
 )
+from pio_tf.config.storage import ElasticsearchBlock, HbaseBlock, HdfsBlock
 
 MINIMUM_DRIVER_MEMORY_MIB = 16 * 1024
 """The guide's minimum for a machine that runs the Spark driver of the Universal Recommender."""
 
 _CREDENTIAL = re.compile(r"(^|_)(password|secret|token|conn_str|customer_key|access_key|secret_key|secret_id)$")
-
-
-class Block(BaseModel):
-    """A block of pio-tf.hcl: unknown names are refused, values do not change once read."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class ClusterBlock(Block):
@@ -238,36 +233,6 @@ class PioBlock(Block):
     )
     version: Literal["0.12.1", "0.13.0", "0.14.0"] = Field(default="0.14.0", description="PredictionIO version.")
     fs_basedir: RemotePath = Field(default="~/.pio_store", description="PIO_FS_BASEDIR on the driver.")
-
-
-class ElasticsearchBlock(Block):
-    """The Elasticsearch that exists already: metadata, and the model of the Universal Recommender."""
-
-    hosts: list[Host] = Field(min_length=1, description="Host names or addresses of its nodes.")
-    port: Port = Field(default=9200, description="REST port (PIO 0.12 and later speak REST).")
-    scheme: Literal["http", "https"] = Field(default="http", description="http or https.")
-    cluster_name: Words = Field(default="elasticsearch", description="cluster.name of Elasticsearch.")
-    home: RemotePath = Field(default="/usr/local/elasticsearch", description="Elasticsearch's directory on the driver.")
-
-
-class HbaseBlock(Block):
-    """The HBase that exists already: the events."""
-
-    hosts: list[Host] = Field(min_length=1, description="HBase masters, for pio-env.sh.")
-    zookeeper_quorum: list[Host] = Field(
-        default_factory=list, description="ZooKeeper hosts. Default: `hosts`. hbase-site.xml carries it."
-    )
-    zookeeper_port: Port = Field(default=2181, description="Client port of ZooKeeper.")
-    home: RemotePath = Field(default="/usr/local/hbase", description="HBase's directory on the driver.")
-
-
-class HdfsBlock(Block):
-    """The HDFS that exists already: model data."""
-
-    namenode: Host = Field(description="Host of the name node.")
-    port: Port = Field(default=9000, description="Port of the name node.")
-    models_path: HdfsPath = Field(default="/models", description="Directory in HDFS for models.")
-    hadoop_home: RemotePath = Field(default="/usr/local/hadoop", description="Hadoop's directory on the driver.")
 
 
 class TrainBlock(Block):

@@ -96,6 +96,10 @@ spark {
   # master_port     = 7077
   # master_ui_port  = 8080
 
+  # Write what each training did to HDFS, for a Spark history server.
+  # event_log     = true
+  # event_log_dir = "/spark-events"
+
   # More settings for spark-defaults.conf:
   # conf = { "spark.serializer" = "org.apache.spark.serializer.KryoSerializer" }
 }
@@ -120,9 +124,11 @@ pio {
 elasticsearch {
   hosts        = ["es-1.example.internal", "es-2.example.internal"]
   cluster_name = "elasticsearch" # cluster.name in elasticsearch.yml
-  # port       = 9200 # the REST port, not 9300
-  # scheme     = "http"
-  # home       = "/usr/local/elasticsearch"
+  # port     = 9200 # the REST port, not 9300; a host may have its own: "https://es-1.example.internal:9243"
+  # scheme   = "http"
+  # user     = "pio"
+  # password = env("ELASTICSEARCH_PASSWORD")
+  # home     = "/usr/local/elasticsearch"
 }
 
 hbase {

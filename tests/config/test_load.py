@@ -279,7 +279,7 @@ REQUIRED_BLOCK_CHECKS = [
     ("elasticsearch {\n  hosts = []\n}\n", "2: elasticsearch.hosts: must have at least 1 item, got an empty list"),
     (
         'elasticsearch {\n  hosts = ["es 1"]\n}\n',
-        '2: elasticsearch.hosts[0]: must be a host name or an IPv4 address, got "es 1"',
+        '2: elasticsearch.hosts[0]: must be a host, like "es-1", "es-1:9200" or "https://es-1:9243", got "es 1"',
     ),
     (
         'hdfs {\n  namenode = "hdfs://nn:9000"\n}\n',
