@@ -236,6 +236,7 @@ def _start(
         cli_config_file=cli_config_file,
         ssh_port=ssh_port,
         ssh_user=SSH_USER,
+        services=record.services,
         log_file=layout.log,
     )
     write_info(layout, info)

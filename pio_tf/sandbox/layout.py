@@ -20,6 +20,17 @@ SSH_USER = "ubuntu"
 
 
 @dataclass(frozen=True)
+class Services:
+    """Where the stand-ins for Elasticsearch, ZooKeeper and the HDFS name node listen."""
+
+    host: str
+    """An address on loopback."""
+    elasticsearch: int
+    zookeeper: int
+    namenode: int
+
+
+@dataclass(frozen=True)
 class SandboxInfo:
     """A running sandbox: what a pio-tf.hcl for it must say, and where it lives."""
 
@@ -32,6 +43,7 @@ class SandboxInfo:
     cli_config_file: Path
     ssh_port: int
     ssh_user: str
+    services: Services
     log_file: Path
 
 
@@ -57,6 +69,7 @@ class ServerRecord:
 
     process: ProcessId
     url: str
+    services: Services
 
 
 @dataclass(frozen=True)
@@ -124,7 +137,7 @@ def read_info(layout: Layout) -> SandboxInfo | None:
     raw = _read(layout.info)
     try:
         paths = {name: Path(raw[name]) for name in ("directory", "credentials_file", "cli_config_file", "log_file")}
-        return SandboxInfo(**{**raw, **paths})
+        return SandboxInfo(**{**raw, **paths, "services": Services(**raw["services"])})
     except (KeyError, TypeError):
         return None
 
@@ -138,7 +151,8 @@ def read_server(layout: Layout) -> ServerRecord | None:
     """Read server.json; None when it is missing or unreadable."""
     raw = _read(layout.server)
     try:
-        return ServerRecord(process=ProcessId(**raw["process"]), url=raw["url"])
+        process, services = ProcessId(**raw["process"]), Services(**raw["services"])
+        return ServerRecord(process=process, url=raw["url"], services=services)
     except (KeyError, TypeError):
         return None
 

@@ -1,6 +1,7 @@
 """The sandbox's one background process: ``python -m pio_tf.sandbox.server --dir DIR``.
 
-It holds the local AWS and every machine behind it, until SIGTERM or SIGINT. :mod:`pio_tf.sandbox.control` starts it.
+It holds the local AWS, every machine behind it and the services that they connect to, until SIGTERM or SIGINT.
+:mod:`pio_tf.sandbox.control` starts it.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from pio_tf.sandbox.layout import (
     write_server,
 )
 from pio_tf.sandbox.processes import MARK, ProcessId
+from pio_tf.sandbox.services import LocalServices
 from pio_tf.sandbox.supervisor import MachineFactory, Supervisor
 
 logger = logging.getLogger("pio_tf.sandbox")
@@ -43,7 +45,7 @@ async def serve(*, layout: Layout, port: int, ssh_port: int, make_machine: Machi
     """Run the sandbox until SIGTERM or SIGINT.
 
     Raises:
-        SandboxError: the port is taken.
+        SandboxError: the port is taken, or no address is left for the services.
     """
     loop = asyncio.get_running_loop()
     changed, ended = asyncio.Event(), asyncio.Event()
@@ -51,12 +53,14 @@ async def serve(*, layout: Layout, port: int, ssh_port: int, make_machine: Machi
         loop.add_signal_handler(number, ended.set)
     supervisor = Supervisor(directory=layout.machines, make_machine=make_machine, ssh_port=ssh_port, user=SSH_USER)
     aws = LocalAws(port=port, on_change=lambda: _wake(loop, changed))
+    services = LocalServices(str(layout.directory))
     aws.start()
     try:
+        services.start()
         process = ProcessId.of(os.getpid())
         assert process is not None  # noqa: S101 - it is this one
-        write_server(layout, ServerRecord(process=process, url=aws.url))
-        logger.info("AWS at %s, machines in %s", aws.url, layout.machines)
+        write_server(layout, ServerRecord(process=process, url=aws.url, services=services.where))
+        logger.info("AWS at %s, services at %s, machines in %s", aws.url, services.where, layout.machines)
         ending = asyncio.create_task(ended.wait())
         written: tuple[MachineStatus, ...] | None = None
         # Somebody who removes the directory removes the sandbox: no process is to live on without it.
@@ -75,6 +79,7 @@ async def serve(*, layout: Layout, port: int, ssh_port: int, make_machine: Machi
     finally:
         logger.info("stopping")
         await supervisor.close()
+        await asyncio.to_thread(services.stop)
         await asyncio.to_thread(aws.stop)
         layout.server.unlink(missing_ok=True)
 

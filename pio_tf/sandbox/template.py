@@ -73,20 +73,23 @@ pio {
   engine_dir = "~/engine"
 }
 
-# The services that PredictionIO would use. The stand-in reads their settings and contacts none of them. Their client
-# files go to the machine's home: it shares /usr/local with this computer.
+# The services that PredictionIO connects to are small stand-ins, too. Their client files go to the machine's home: it
+# shares /usr/local with this computer.
 elasticsearch {
-  hosts = ["elasticsearch.sandbox"]
+  hosts = [$services]
+  port  = $elasticsearch_port
   home  = "~/elasticsearch"
 }
 
 hbase {
-  hosts = ["hbase.sandbox"]
-  home  = "~/hbase"
+  hosts          = [$services]
+  zookeeper_port = $zookeeper_port
+  home           = "~/hbase"
 }
 
 hdfs {
-  namenode    = "hdfs.sandbox"
+  namenode    = $services
+  port        = $namenode_port
   hadoop_home = "~/hadoop"
 }
 
@@ -116,6 +119,10 @@ def render_sandbox_config(info: SandboxInfo, *, cluster: str, key: Path, cidr: s
         user=_quote(info.ssh_user),
         key=_quote(key),
         port=info.ssh_port,
+        services=_quote(info.services.host),
+        elasticsearch_port=info.services.elasticsearch,
+        zookeeper_port=info.services.zookeeper,
+        namenode_port=info.services.namenode,
         cli_config_file=_quote(info.cli_config_file),
     )
 

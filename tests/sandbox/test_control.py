@@ -28,7 +28,7 @@ from pio_tf.sandbox.control import (
     start_sandbox,
     stop_sandbox,
 )
-from pio_tf.sandbox.layout import Layout, ServerRecord, write_server
+from pio_tf.sandbox.layout import Layout, ServerRecord, Services, write_server
 from pio_tf.sandbox.processes import ProcessId, find_processes
 
 if TYPE_CHECKING:
@@ -112,6 +112,10 @@ def listens(address: str, port: int) -> bool:
         return client.connect_ex((address, port)) == 0
 
 
+def service_ports(info: SandboxInfo) -> tuple[int, int, int]:
+    return info.services.elasticsearch, info.services.zookeeper, info.services.namenode
+
+
 def wait_for(condition: Callable[[], bool], *, timeout: float = 10.0) -> float:
     """Seconds until it was so."""
     began = time.monotonic()
@@ -126,6 +130,7 @@ def test_machines_follow_the_instances_and_stop_leaves_nothing(directory: Path) 
     info = start(directory, ssh_port=port)
     assert start(directory, ssh_port=port) == info  # idempotent: it is the same one
     assert running_sandbox(directory) == info
+    assert all(listens(info.services.host, number) for number in service_ports(info))
     ec2 = Ec2.of(info, cidr="127.77.201.0/24")
     with closing(ec2.client):
         worker = ec2.launch("worker-1", "127.77.201.12")
@@ -156,6 +161,7 @@ def test_machines_follow_the_instances_and_stop_leaves_nothing(directory: Path) 
     assert not ProcessId.of(info.pid)
     assert not listens("127.77.201.12", port)
     assert not listens("127.0.0.1", int(info.url.rpartition(":")[2]))
+    assert not any(listens(info.services.host, number) for number in service_ports(info))
     assert not stop_sandbox(directory)  # there was none
     assert sandbox_status(directory).state == "stopped"
 
@@ -180,6 +186,7 @@ def test_a_crashed_one_is_cleaned_up_by_the_next_start(directory: Path) -> None:
 
     second = start(directory, ssh_port=port)
     assert second.pid != first.pid
+    assert second.services == first.services  # a pio-tf.hcl that names them stays right
     assert not child.is_alive()
     assert not child_file.exists()
     assert sandbox_status(directory).machines == ()
@@ -196,6 +203,7 @@ def test_two_sandboxes_run_side_by_side_and_files_are_private(tmp_path: Path) ->
             started = list(pool.map(start, (one, two, one)))  # and two starts of one at once are one sandbox
         assert started[0] == started[2]
         assert started[0].url != started[1].url
+        assert started[0].services != started[1].services
         first, second = Ec2.of(started[0], cidr="127.77.203.0/24"), Ec2.of(started[1], cidr="127.77.204.0/24")
         with closing(first.client), closing(second.client):
             cidrs = {vpc["CidrBlock"] for vpc in first.client.describe_vpcs()["Vpcs"]}
@@ -259,12 +267,17 @@ def test_a_process_that_has_the_number_of_a_crashed_server_is_not_harmed(directo
     with subprocess.Popen(["/bin/sleep", "60"]) as innocent:
         process = ProcessId.of(innocent.pid)
         assert process is not None
-        write_server(layout, ServerRecord(process=ProcessId(innocent.pid, process.started - 1), url="http://x"))
+        write_server(layout, _record(ProcessId(innocent.pid, process.started - 1)))
         assert sandbox_status(directory).state == "crashed"
         assert stop_sandbox(directory)
         assert process.is_alive()
         innocent.kill()
     assert not directory.exists()
+
+
+def _record(process: ProcessId) -> ServerRecord:
+    services = Services(host="127.0.0.1", elasticsearch=1, zookeeper=2, namenode=3)
+    return ServerRecord(process=process, url="http://x", services=services)
 
 
 def test_it_says_what_is_missing_to_run_it() -> None:

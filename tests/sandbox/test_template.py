@@ -10,7 +10,7 @@ import pytest
 
 from pio_tf.config.load import load_config
 from pio_tf.errors import ConfigError
-from pio_tf.sandbox.layout import SandboxInfo
+from pio_tf.sandbox.layout import SandboxInfo, Services
 from pio_tf.sandbox.template import prepare_project, render_sandbox_config
 
 INFO = SandboxInfo(
@@ -23,6 +23,7 @@ INFO = SandboxInfo(
     cli_config_file=Path("/state/terraform/terraformrc"),
     ssh_port=2222,
     ssh_user="ubuntu",
+    services=Services(host="127.77.255.1", elasticsearch=9200, zookeeper=2181, namenode=9000),
     log_file=Path("/state/sandbox.log"),
 )
 
@@ -42,6 +43,16 @@ def test_it_loads_and_points_at_the_sandbox(tmp_path: Path) -> None:
     assert (config.ssh.user, config.ssh.port, config.ssh.address) == ("ubuntu", 2222, "private")
     assert (config.spark.home, config.pio.home, config.pio.engine_dir) == ("~/spark", "~/pio", "~/engine")
     assert config.driver.allow_small_memory
+
+
+def test_it_names_the_services_of_the_sandbox(tmp_path: Path) -> None:
+    config = load_config(prepare_project(tmp_path, INFO, cluster="trial"), environ={})
+    assert config.elasticsearch is not None
+    assert (config.elasticsearch.hosts, config.elasticsearch.port) == (["127.77.255.1"], 9200)
+    assert config.hbase is not None
+    assert (config.hbase.hosts, config.hbase.zookeeper_port) == (["127.77.255.1"], 2181)
+    assert config.hdfs is not None
+    assert (config.hdfs.namenode, config.hdfs.port) == ("127.77.255.1", 9000)
 
 
 def test_the_key_beside_it_is_private_and_its_public_half_belongs_to_it(tmp_path: Path) -> None:

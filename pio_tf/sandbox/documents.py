@@ -1,0 +1,332 @@
+"""What the stand-in for Elasticsearch holds, and how it is found: indices, aliases, documents, the commonest queries.
+
+In memory: it goes with the sandbox. Mappings are taken and not applied: every text is a keyword, and a text that is a
+date in ISO's form compares as one. Answers have the form of Elasticsearch 5.6's.
+"""
+
+from __future__ import annotations
+
+import base64
+import secrets
+import time
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from fnmatch import fnmatchcase
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+Json: TypeAlias = dict[str, Any]
+Step: TypeAlias = "Callable[[], object]"
+
+_DEFAULT_SIZE = 10
+_SHARDS = {"total": 5, "successful": 5, "skipped": 0, "failed": 0}
+_COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {
+    "gt": lambda value, bound: bool(value > bound),
+    "gte": lambda value, bound: bool(value >= bound),
+    "lt": lambda value, bound: bool(value < bound),
+    "lte": lambda value, bound: bool(value <= bound),
+}
+
+
+class Refused(Exception):
+    """A request that Elasticsearch would refuse: ``status`` is HTTP's, ``body`` the answer."""
+
+    def __init__(self, status: int, kind: str, reason: str, **details: object) -> None:
+        super().__init__(reason)
+        error = {"type": kind, "reason": reason, **details}
+        self.status = status
+        self.body: Json = {"error": {"root_cause": [error], **error}, "status": status}
+
+
+@dataclass
+class Document:
+    """One document, of one version."""
+
+    type: str
+    id: str
+    source: Json
+    version: int = 1
+
+
+@dataclass
+class Index:
+    """One index. Documents are found by type and id."""
+
+    name: str
+    created: int = field(default_factory=lambda: time.time_ns() // 1_000_000)
+    """Milliseconds since 1970."""
+    aliases: set[str] = field(default_factory=set)
+    mappings: Json = field(default_factory=dict)
+    documents: dict[tuple[str, str], Document] = field(default_factory=dict)
+
+    def describe(self) -> Json:
+        """As ``GET /index`` shows it."""
+        settings = {"creation_date": str(self.created), "number_of_shards": "5", "provided_name": self.name}
+        return {"aliases": self.described_aliases(), "mappings": self.mappings, "settings": {"index": settings}}
+
+    def described_aliases(self) -> Json:
+        """As ``GET /_alias`` shows them."""
+        return {alias: {} for alias in sorted(self.aliases)}
+
+
+class Documents:
+    """All indices of one Elasticsearch. Not for several threads at once."""
+
+    def __init__(self) -> None:
+        self._indices: dict[str, Index] = {}
+
+    def create(self, name: str, body: Json) -> None:
+        """Make an index.
+
+        Raises:
+            Refused: there is one, or an alias, of this name.
+        """
+        if name in self._indices or self._behind(name):
+            raise Refused(400, "index_already_exists_exception", f"index [{name}] already exists", index=name)
+        index = self._indices[name] = Index(name, aliases=set(body.get("aliases", {})))
+        index.mappings.update(body.get("mappings", {}))
+
+    def delete(self, expression: str) -> None:
+        """Remove indices and what is in them.
+
+        Raises:
+            Refused: one of them does not exist.
+        """
+        for index in self.find(expression):
+            del self._indices[index.name]
+
+    def find(self, expression: str) -> list[Index]:
+        """The indices that a path names: names, aliases and patterns, with commas between them.
+
+        Raises:
+            Refused: a name without ``*`` is that of no index.
+        """
+        found: dict[str, Index] = {}
+        for part in expression.split(","):
+            pattern = "*" if part in ("", "_all") else part
+            indices = [index for index in self._indices.values() if _named(index, pattern)]
+            if not indices and "*" not in pattern:
+                raise Refused(404, "index_not_found_exception", "no such index", index=part)
+            found.update({index.name: index for index in indices})
+        return list(found.values())
+
+    def with_alias(self, pattern: str) -> list[Index]:
+        """The indices that have an alias of this name; none is an answer, too."""
+        return [one for one in self._indices.values() if any(fnmatchcase(alias, pattern) for alias in one.aliases)]
+
+    def put(self, name: str, kind: str, identifier: str | None, source: Json) -> Json:
+        """Write a document; the index is made when missing. Without an id it gets one, of Elasticsearch's form."""
+        index = self._one(name)
+        identifier = identifier or base64.urlsafe_b64encode(secrets.token_bytes(15)).decode()
+        before = index.documents.get((kind, identifier))
+        document = Document(kind, identifier, source, version=before.version + 1 if before else 1)
+        index.documents[kind, identifier] = document
+        index.mappings.setdefault(kind, {})
+        result = "updated" if before else "created"
+        return {**_address(index, document), "result": result, "created": before is None, "_shards": dict(_SHARDS)}
+
+    def get(self, name: str, kind: str, identifier: str) -> Json | None:
+        """A document with its address; None when there is none.
+
+        Raises:
+            Refused: there is no such index.
+        """
+        for index in self.find(name):
+            document = index.documents.get((kind, identifier))
+            if document is not None:
+                return {**_address(index, document), "found": True, "_source": document.source}
+        return None
+
+    def remove(self, name: str, kind: str, identifier: str) -> Json | None:
+        """Remove a document; None when there was none.
+
+        Raises:
+            Refused: there is no such index.
+        """
+        for index in self.find(name):
+            document = index.documents.pop((kind, identifier), None)
+            if document is not None:
+                return {**_address(index, document), "found": True, "result": "deleted", "_shards": dict(_SHARDS)}
+        return None
+
+    def change_aliases(self, actions: Sequence[Mapping[str, Any]]) -> None:
+        """All of ``POST /_aliases``, or none of it: nobody sees a state in between.
+
+        Raises:
+            Refused: an action is unknown, or names what does not exist.
+        """
+        steps = [step for action in actions for step in self._alias_steps(action, actions)]
+        for step in steps:
+            step()
+
+    def _alias_steps(self, action: Mapping[str, Any], actions: Sequence[Mapping[str, Any]]) -> list[Step]:
+        ((verb, target),) = action.items()
+        indices, alias = self.find(target["index"]), target.get("alias", "")
+        if verb == "add":
+            if alias in self._indices and not any(_removes(one, alias) for one in actions):
+                reason = f"Invalid alias name [{alias}], an index exists with the same name as the alias"
+                raise Refused(400, "invalid_alias_name_exception", reason)
+            return [partial(index.aliases.add, alias) for index in indices]
+        if verb == "remove":
+            if any(alias not in index.aliases for index in indices):
+                raise Refused(404, "aliases_not_found_exception", f"aliases [{alias}] missing")
+            return [partial(index.aliases.discard, alias) for index in indices]
+        if verb == "remove_index":
+            return [partial(self._indices.pop, index.name) for index in indices]
+        raise Refused(400, "illegal_argument_exception", f"Alias action [{verb}] not supported")
+
+    def search(self, expression: str, kind: str | None, body: Json) -> Json:
+        """The answer of ``_search``.
+
+        Raises:
+            Refused: no such index, or a query that this stand-in does not know.
+        """
+        found = self._matching(expression, kind, body.get("query", {"match_all": {}}))
+        order = [_sort_key(entry) for entry in _as_list(body.get("sort", []))]
+        for name, descending in reversed(order):
+            _sort(found, name, descending=descending)
+        start = int(body.get("from", 0))
+        shown = found[start : start + int(body.get("size", _DEFAULT_SIZE))]
+        hits = []
+        for index, document in shown:
+            hit = _address(index, document)
+            del hit["_version"]
+            hit |= {"_score": None if order else 1.0, "_source": document.source}
+            if order:
+                hit["sort"] = [_order(document, name) for name, _ in order]
+            hits.append(hit)
+        totals = {"total": len(found), "max_score": None if order or not found else 1.0, "hits": hits}
+        return {"took": 1, "timed_out": False, "_shards": dict(_SHARDS), "hits": totals}
+
+    def count(self, expression: str, kind: str | None, body: Json) -> Json:
+        """The answer of ``_count``.
+
+        Raises:
+            Refused: as in :meth:`search`.
+        """
+        found = self._matching(expression, kind, body.get("query", {"match_all": {}}))
+        return {"count": len(found), "_shards": dict(_SHARDS)}
+
+    def _matching(self, expression: str, kind: str | None, query: Json) -> list[tuple[Index, Document]]:
+        matches = _compile(query)
+        return [
+            (index, document)
+            for index in self.find(expression)
+            for document in index.documents.values()
+            if kind in (None, document.type) and matches(document)
+        ]
+
+    def _behind(self, alias: str) -> list[Index]:
+        return [index for index in self._indices.values() if alias in index.aliases]
+
+    def _one(self, name: str) -> Index:
+        """The index to write to."""
+        behind = self._behind(name)
+        if len(behind) > 1:
+            raise Refused(400, "illegal_argument_exception", f"Alias [{name}] has more than one indices associated")
+        if behind:
+            return behind[0]
+        return self._indices.setdefault(name, Index(name))
+
+
+def _named(index: Index, pattern: str) -> bool:
+    return any(fnmatchcase(name, pattern) for name in (index.name, *index.aliases))
+
+
+def _removes(action: Mapping[str, Any], name: str) -> bool:
+    return "remove_index" in action and action["remove_index"].get("index") == name
+
+
+def _address(index: Index, document: Document) -> Json:
+    return {"_index": index.name, "_type": document.type, "_id": document.id, "_version": document.version}
+
+
+def _compile(query: Json) -> Callable[[Document], bool]:
+    """A query as a function of a document."""
+    if len(query) != 1:
+        raise Refused(400, "parsing_exception", "[query] malformed, one query is expected")
+    ((kind, body),) = query.items()
+    if kind == "match_all":
+        return lambda document: True  # noqa: ARG005 - of every document
+    if kind == "bool":
+        return _compile_bool(body)
+    if kind in ("term", "terms"):
+        ((name, wanted),) = ((name, value) for name, value in body.items() if name != "boost")
+        wanted = wanted.get("value") if isinstance(wanted, dict) else wanted
+        allowed = [_comparable(one) for one in _as_list(wanted)]
+        return lambda document: any(_comparable(value) in allowed for value in _values(document, name))
+    if kind == "range":
+        ((name, bounds),) = body.items()
+        limits = [(_COMPARISONS[key], _comparable(bound)) for key, bound in bounds.items() if key in _COMPARISONS]
+        return lambda document: any(_within(_comparable(value), limits) for value in _values(document, name))
+    raise Refused(400, "parsing_exception", f"this stand-in does not know the query [{kind}]")
+
+
+def _compile_bool(body: Json) -> Callable[[Document], bool]:
+    unknown = set(body) - {"must", "filter", "must_not", "should", "minimum_should_match"}
+    if unknown:
+        raise Refused(400, "parsing_exception", f"this stand-in does not know [bool] with {sorted(unknown)}")
+    needed = [_compile(one) for part in ("must", "filter") for one in _as_list(body.get(part, []))]
+    refused = [_compile(one) for one in _as_list(body.get("must_not", []))]
+    wished = [_compile(one) for one in _as_list(body.get("should", []))]
+    least = int(body.get("minimum_should_match", 1 if wished and not needed else 0))
+
+    def matches(document: Document) -> bool:
+        return (
+            all(one(document) for one in needed)
+            and not any(one(document) for one in refused)
+            and sum(one(document) for one in wished) >= least
+        )
+
+    return matches
+
+
+def _within(value: object, limits: Iterable[tuple[Callable[[Any, Any], bool], object]]) -> bool:
+    return all(type(value) is type(bound) and compare(value, bound) for compare, bound in limits)
+
+
+def _values(document: Document, name: str) -> list[Any]:
+    """The values of a field; ``a.b`` is b inside a."""
+    value: Any = {**document.source, "_id": document.id}
+    for part in name.split("."):
+        value = value.get(part) if isinstance(value, dict) else None
+    return [one for one in _as_list(value) if one is not None]
+
+
+def _as_list(value: object) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+def _comparable(value: object) -> float | str:
+    """Numbers and dates as a number (a date's is that of its milliseconds since 1970), everything else as text."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, (int, float)):
+        return float(value)
+    try:
+        moment = datetime.fromisoformat(str(value).replace("Z", "+00:00"))
+    except ValueError:
+        return str(value)
+    return (moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)).timestamp() * 1000
+
+
+def _sort(found: list[tuple[Index, Document]], name: str, *, descending: bool) -> None:
+    """What lacks the field comes last in either order."""
+    found.sort(key=lambda hit: _order(hit[1], name), reverse=descending)
+    found.sort(key=lambda hit: not _values(hit[1], name))
+
+
+def _order(document: Document, name: str) -> float | str:
+    values = [_comparable(value) for value in _values(document, name)]
+    return values[0] if values else 0.0
+
+
+def _sort_key(entry: str | Json) -> tuple[str, bool]:
+    """Field, and whether the greatest is first."""
+    if isinstance(entry, str):
+        return entry, False
+    ((name, order),) = entry.items()
+    return name, (order.get("order") if isinstance(order, dict) else order) == "desc"
