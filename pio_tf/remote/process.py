@@ -68,28 +68,50 @@ async def stream(
 ) -> int:
     """Run to the end, handing each line of its output (stderr within stdout, as on a terminal) to ``on_line``.
 
-    Memory stays bounded, whatever it writes: SSH's window holds the command up while ``on_line`` works. When the
-    caller is cancelled, or ``on_line`` raises, the command is ended first.
+    Returns and raises what :func:`stream_bytes` does.
+    """
+    splitter = LineSplitter()
+
+    def on_data(data: bytes) -> None:
+        for line in splitter.feed(data):
+            on_line(line)
+
+    try:
+        # One pipe for both in the shell itself: two would lose their order, and break into each other's lines.
+        return await stream_bytes(connection, machine, f"exec 2>&1\n{command}", on_data, login=login)
+    finally:
+        for line in splitter.end():
+            on_line(line)
+
+
+async def stream_bytes(
+    connection: asyncssh.SSHClientConnection,
+    machine: str,
+    command: str,
+    on_data: Callable[[bytes], None],
+    *,
+    login: bool = False,
+) -> int:
+    """Run to the end, handing its output as it comes to ``on_data``.
+
+    Memory stays bounded, whatever it writes: SSH's window holds the command up while ``on_data`` works. When the
+    caller is cancelled, or ``on_data`` raises, the command is ended first.
 
     Returns:
         Its exit status, as :class:`Completed` has it.
 
     Raises:
-        RemoteError: the connection was lost; the lines until then have been handed out.
+        RemoteError: the connection was lost; the output until then has been handed out.
     """
-    # One pipe for both in the shell itself: two would lose their order, and break into each other's lines.
-    process = await _start(connection, machine, in_bash(f"exec 2>&1\n{command}", login=login), merge_output=True)
+    process = await _start(connection, machine, in_bash(command, login=login), merge_output=True)
     process.stdin.write_eof()
-    splitter = LineSplitter()
     lost: Exception | None = None
     data = b"-"
     try:
         while data:
             data, lost = await _read(process)
-            for line in splitter.feed(data):
-                on_line(line)
-        for line in splitter.end():
-            on_line(line)
+            if data:
+                on_data(data)
         if lost is None:
             await process.wait_closed()
     except BaseException:
@@ -99,6 +121,50 @@ async def stream(
     if lost or status is None:
         raise connection_lost(machine, "a command was running", lost) from lost
     return status
+
+
+class Dialog:
+    """A command that is talked to: a line to its standard input, a line from its output.
+
+    Closing it closes the command's standard input; the command is expected to end of its own accord.
+    """
+
+    def __init__(self, process: asyncssh.SSHClientProcess[bytes], machine: str) -> None:
+        self._process = process
+        self._machine = machine
+
+    @classmethod
+    async def open(cls, connection: asyncssh.SSHClientConnection, machine: str, command: str) -> Dialog:
+        """Start the command.
+
+        Raises:
+            RemoteError: the connection was lost.
+        """
+        return cls(await _start(connection, machine, in_bash(command), merge_output=True), machine)
+
+    def say(self, line: str) -> None:
+        """Write a line. One that does not arrive any more shows in the answer that does not come."""
+        with contextlib.suppress(OSError, asyncssh.Error):
+            self._process.stdin.write(f"{line}\n".encode())
+
+    async def answer(self, *, timeout: float) -> str:
+        """The next line of its output; "" at its end.
+
+        Raises:
+            RemoteError: the connection was lost, or nothing came within ``timeout`` seconds.
+        """
+        try:
+            line = await asyncio.wait_for(self._process.stdout.readline(), timeout=timeout)
+        except (OSError, asyncssh.Error, asyncio.TimeoutError) as error:
+            raise connection_lost(self._machine, "waiting for an answer", error) from error
+        return line.decode(errors="replace").rstrip("\n")
+
+    async def close(self) -> None:
+        """Close its input, and forget it."""
+        with contextlib.suppress(OSError, asyncssh.Error, asyncio.TimeoutError):
+            self._process.stdin.write_eof()
+            await asyncio.wait_for(self._process.wait_closed(), timeout=1.0)
+        self._process.close()
 
 
 async def _start(

@@ -10,6 +10,7 @@ import pytest
 import pytest_asyncio
 
 from pio_tf.remote.retry import Patience
+from pio_tf.sandbox.processes import end_processes
 from tests.remote.builders import make_config
 from tests.remote.servers import MachineServer, free_port
 
@@ -80,3 +81,5 @@ async def cluster(tmp_path: Path, no_ssh_config: Path) -> AsyncIterator[TestClus
     yield TestCluster(tmp_path, port, servers)
     for server in servers.values():
         await server.stop()
+    # What a test started to outlive its connection: no more than a machine does a test leave it behind.
+    assert end_processes(tmp_path / "homes") == []

@@ -1,0 +1,120 @@
+"""What is known of one run."""
+
+from __future__ import annotations
+
+import dataclasses
+import getpass
+import json
+import os
+import re
+import secrets
+import socket
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from typing import Any, Literal, TypeAlias
+
+RunState: TypeAlias = Literal["running", "succeeded", "failed", "cancelled", "lost", "unknown"]
+"""``lost``: its process is gone without a word (the driver restarted, or it was killed). ``unknown``: it was running
+when this client last heard of it, and the driver cannot be asked now."""
+ENDED = frozenset({"succeeded", "failed", "cancelled", "lost"})
+_ID = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{4}")
+
+
+@dataclass(frozen=True)
+class Client:
+    """Somebody who works on a cluster: a process on a computer."""
+
+    owner: str
+    host: str
+    pid: int
+    since: str
+    """ISO 8601, UTC, by that computer's clock."""
+
+    @classmethod
+    def here(cls) -> Client:
+        """This process."""
+        return cls(_user(), socket.gethostname(), os.getpid(), now())
+
+    def __str__(self) -> str:
+        return f"{self.owner} on {self.host} (process {self.pid}, since {self.since})"
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """A run, as it is kept in ``record.json``, in the client's directory and beside an upload.
+
+    Times are seconds since 1970 by the driver's clock; None where it has not come to that.
+    """
+
+    id: str
+    cluster: str
+    client: Client
+    command: str
+    """Without secrets."""
+    engine_dir: str
+    machines: tuple[str, ...] = ()
+    """``driver r3.2xlarge i-0123``, one for each machine."""
+    pio_tf: str = ""
+    state: RunState = "running"
+    started: float | None = None
+    ended: float | None = None
+    exit_status: int | None = None
+    cancelled_by: str = ""
+    cause: str = ""
+    """Of a failure: what happened, in one sentence."""
+    model: str = ""
+    """What the run has made, where Elasticsearch told: the index behind the engine's alias, or the engine instance."""
+    proofs: tuple[dict[str, object], ...] = ()
+    """``{"name": …, "held": true | false | null, "detail": …}``: what proves, or disproves, that there is a model."""
+    log_bytes: int = 0
+
+    @property
+    def seconds(self) -> float | None:
+        """From its start to its end."""
+        return None if self.started is None or self.ended is None else self.ended - self.started
+
+    def with_(self, **changes: Any) -> RunRecord:  # noqa: ANN401 - as dataclasses.replace has it
+        """The same record with other values."""
+        return dataclasses.replace(self, **changes)
+
+    def to_json(self) -> str:
+        """One line of JSON."""
+        return json.dumps({"version": 1, **dataclasses.asdict(self)}, ensure_ascii=False)
+
+    @classmethod
+    def from_json(cls, text: str) -> RunRecord:
+        """What :meth:`to_json` wrote; what a newer pio-tf has added to it is left out.
+
+        Raises:
+            ValueError: it is something else.
+        """
+        try:
+            raw = json.loads(text)
+            known = {item.name: raw[item.name] for item in dataclasses.fields(cls) if item.name in raw}
+            known["client"] = Client(**known["client"])
+            known["machines"], known["proofs"] = tuple(known["machines"]), tuple(known["proofs"])
+            return cls(**known)
+        except (ValueError, LookupError, TypeError, AttributeError) as error:
+            raise ValueError(f"not the record of a run: {type(error).__name__}: {error}") from error
+
+
+def new_run_id() -> str:
+    """``20261123T182359Z-3f9c``: sorts by its time of birth; the end tells two of the same second apart."""
+    return f"{datetime.now(timezone.utc):%Y%m%dT%H%M%SZ}-{secrets.token_hex(2)}"
+
+
+def is_run_id(text: str) -> bool:
+    """Whether it has that form: nothing else is taken for the name of a directory."""
+    return _ID.fullmatch(text) is not None
+
+
+def now() -> str:
+    """``2026-11-23T18:23:59Z``."""
+    return datetime.now(timezone.utc).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's user without a name
+        return str(os.getuid())
