@@ -12,7 +12,30 @@ import asyncssh
 from pio_tf.errors import RemoteError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
+
+
+BASTION = "the bastion"
+"""Its name in sentences; commands call it ``bastion``."""
+
+
+class HostKeyRefused(asyncssh.HostKeyNotVerifiable):
+    """A machine shows a host key that is not among the trusted ones.
+
+    Args:
+        expected: the keys that it should have shown.
+        source: where they stand, after "the one": ``pinned for i-0123 in …/known_hosts``.
+        shown: the key that it showed; None where it has none of the type of those.
+    """
+
+    def __init__(
+        self, reason: str, *, expected: Sequence[asyncssh.SSHKey], source: str, shown: asyncssh.SSHKey | None
+    ) -> None:
+        super().__init__(reason)
+        self.expected = tuple(key.get_fingerprint() for key in expected)
+        self.source = source
+        self.shown = shown.get_fingerprint() if shown else None
 
 
 @dataclass(frozen=True)
@@ -79,8 +102,8 @@ def explain(error: BaseException, endpoint: Endpoint, *, waited: float) -> Remot
             "trusts the key that it was created with",
             details={**details, "kind": "permission-denied"},
         )
-    if _is_host_key_problem(error):
-        return _host_key_changed(error, endpoint, details)
+    if isinstance(error, HostKeyRefused):
+        return _host_key_refused(error, endpoint, details)
     if isinstance(error, socket.gaierror):
         return RemoteError(
             f"cannot find {endpoint}: its name does not resolve",
@@ -106,20 +129,16 @@ def connection_lost(machine: str, doing: str, error: BaseException | None) -> Re
     )
 
 
-def _is_host_key_problem(error: BaseException) -> bool:
-    # A server that offers only other types of key than the pinned one fails before its key is compared.
-    no_common_type = isinstance(error, asyncssh.KeyExchangeFailed) and "host key" in error.reason.lower()
-    return isinstance(error, asyncssh.HostKeyNotVerifiable) or no_common_type
-
-
-def _host_key_changed(error: BaseException, endpoint: Endpoint, details: dict[str, object]) -> RemoteError:
-    name = endpoint.host_key_name
+def _host_key_refused(error: HostKeyRefused, endpoint: Endpoint, details: dict[str, object]) -> RemoteError:
+    shown = f"it shows {error.shown}" if error.shown else f"it has no key of that type ({reason(error)})"
+    expected = " or ".join(error.expected) or "one that the host's authority has signed"
+    name = "bastion" if endpoint.machine == BASTION else endpoint.machine
     return RemoteError(
-        f"{endpoint} shows another SSH host key than the one pinned for {name} in {endpoint.known_hosts}",
-        cause=f"{reason(error)}; somebody else may be answering at this address, or sshd's keys were made anew",
-        next_step="if you know why it changed (a new root disk, a new image), forget the old key and try again: "
-        f"ssh-keygen -f {endpoint.known_hosts} -R '{name}'",
-        details={**details, "kind": "host-key-changed", "file": str(endpoint.known_hosts)},
+        f"{endpoint} shows another SSH host key than the one {error.source}",
+        cause=f"{shown}, not {expected}; somebody else may be answering at this address, or sshd's keys were made anew",
+        next_step="if you know why it changed (a new root disk, a new image), accept the new one: "
+        f"pio-tf host-keys accept {name}",
+        details={**details, "kind": "host-key-changed", "shown": error.shown, "expected": list(error.expected)},
     )
 
 

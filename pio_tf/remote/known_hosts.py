@@ -1,55 +1,124 @@
-"""Host keys of the machines, pinned on first use.
+"""Host keys of the machines, pinned when they are first connected to.
 
 A machine's entry is named for its instance id, not for its address (OpenSSH's HostKeyAlias idea): an instance keeps
 its id and its disk, and so its host key, through every stop and start, while a public address changes hands.
-The file has OpenSSH's format; ``ssh-keygen -R i-0123 -f FILE`` removes an entry.
+The file has OpenSSH's format; how a key was learned stands where OpenSSH has a comment.
 """
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import os
+import tempfile
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, TypeAlias, cast
 
 import asyncssh
 
+from pio_tf.errors import RemoteError
+
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
+
+Learned: TypeAlias = Literal["console", "first use", "accepted"]
+"""From the machine's console, as AWS shows it; on trust, when it was first connected to; from the user."""
+
+
+@dataclass(frozen=True)
+class Pin:
+    """One key of one machine. ``name`` is an instance id, or a bastion's ``[host]:port``."""
+
+    name: str
+    key: asyncssh.SSHKey
+    learned: Learned
+
+    @property
+    def fingerprint(self) -> str:
+        """``SHA256:…``, as ``ssh-keygen -l`` shows it."""
+        return self.key.get_fingerprint()
 
 
 class KnownHosts:
-    """The pinned keys of one cluster."""
+    """The pinned keys of one cluster. Several clients may use the file at once."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
+    def pins(self) -> tuple[Pin, ...]:
+        """All of them, in the order in which they were pinned.
+
+        Raises:
+            RemoteError: a line holds no key.
+        """
+        return tuple(self._pin(line) for line in self._lines())
+
+    def pins_of(self, name: str) -> tuple[Pin, ...]:
+        """Those of one machine; none before its first use.
+
+        Raises:
+            RemoteError: a line of that machine holds no key.
+        """
+        return tuple(self._pin(line) for line in self._lines() if _name(line) == name)
+
     def keys(self, name: str) -> tuple[asyncssh.SSHKey, ...]:
-        """The keys pinned for a machine; none before its first use."""
-        found = []
-        for line in self._lines():
-            host, _, key = line.partition(" ")
-            if host == name:
-                found.append(asyncssh.import_public_key(key))
-        return tuple(found)
+        """The keys of :meth:`pins_of`, which raises the same."""
+        return tuple(pin.key for pin in self.pins_of(name))
 
-    def pin(self, name: str, key: asyncssh.SSHKey) -> None:
-        """Write a machine's key down. One short append: two clients at once cannot mix their lines."""
-        if key in self.keys(name):
-            return
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        line = f"{name} {key.export_public_key().decode().strip()}\n".encode()
-        handle = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    def pin(self, name: str, key: asyncssh.SSHKey, learned: Learned) -> bool:
+        """Write a machine's key down, unless it is. False where another client has pinned another key meanwhile."""
+        with self._locked():
+            known = self.keys(name)
+            if not known:
+                self._write([*self._lines(), _line(name, key, learned)])
+            return not known or key in known
+
+    def replace(self, name: str, key: asyncssh.SSHKey, learned: Learned) -> None:
+        """Write a machine's key down in place of what was pinned for it."""
+        with self._locked():
+            others = [line for line in self._lines() if _name(line) != name]
+            self._write([*others, _line(name, key, learned)])
+
+    def _pin(self, line: str) -> Pin:
+        name, _, text = line.partition(" ")
         try:
-            os.write(handle, line)
-        finally:
-            os.close(handle)
+            key = asyncssh.import_public_key(text)
+        except asyncssh.KeyImportError as error:
+            raise RemoteError(
+                f"{self.path}: the line of {name} holds no host key",
+                cause=str(error),
+                next_step="remove that line: the key is then learned anew",
+                details={"kind": "host-keys-file", "file": str(self.path)},
+            ) from error
+        comment = key.get_comment()
+        return Pin(name, key, cast("Learned", comment) if comment in ("console", "accepted") else "first use")
 
-    def _lines(self) -> Sequence[str]:
+    def _lines(self) -> list[str]:
         try:
             text = self.path.read_text(encoding="utf-8", errors="replace")
         except FileNotFoundError:
-            return ()
+            return []
         return [line.strip() for line in text.splitlines() if line.strip() and not line.startswith("#")]
+
+    def _write(self, lines: Sequence[str]) -> None:
+        """The whole file anew, beside the old one and then over it: a reader sees the one or the other."""
+        handle, name = tempfile.mkstemp(dir=self.path.parent, prefix=f".{self.path.name}.")
+        try:
+            with os.fdopen(handle, "w", encoding="utf-8") as file:
+                file.writelines(f"{line}\n" for line in lines)
+            Path(name).replace(self.path)
+        except BaseException:
+            Path(name).unlink(missing_ok=True)
+            raise
+
+    @contextlib.contextmanager
+    def _locked(self) -> Iterator[None]:
+        """One writer at a time. The lock is a file of its own, because the other one is replaced."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with self.path.with_name(f"{self.path.name}.lock").open("a") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
 
 
 def user_known_hosts(host: str, port: int) -> tuple[Sequence[asyncssh.SSHKey], ...]:
@@ -60,3 +129,12 @@ def user_known_hosts(host: str, port: int) -> tuple[Sequence[asyncssh.SSHKey], .
     not_the_default = port if port not in (0, 22) else None
     host_keys, ca_keys, revoked, *_ = asyncssh.read_known_hosts(str(path)).match(host, "", not_the_default)
     return host_keys, ca_keys, revoked
+
+
+def _name(line: str) -> str:
+    return line.partition(" ")[0]
+
+
+def _line(name: str, key: asyncssh.SSHKey, learned: Learned) -> str:
+    kind, data = key.export_public_key().decode().split()[:2]
+    return f"{name} {kind} {data} {learned}"

@@ -19,20 +19,23 @@ from typing import TYPE_CHECKING, Any
 import asyncssh
 
 from pio_tf.errors import RemoteError
-from pio_tf.events import MachineProgress, Reporter, silent
+from pio_tf.events import MachineProgress, Reporter, Warned, silent
 from pio_tf.remote import http, process
 from pio_tf.remote.connect import Link, open_connection
-from pio_tf.remote.explain import Endpoint, connection_lost
+from pio_tf.remote.console_keys import FirstTrust
+from pio_tf.remote.explain import BASTION, connection_lost
 from pio_tf.remote.files import CHANGED, RemoteFile, write_program
 from pio_tf.remote.identity import load_identity
 from pio_tf.remote.paths import shell_path
 from pio_tf.remote.retry import Patience
+from pio_tf.remote.target import bastion_endpoint, machine_endpoint
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Sequence
-    from pathlib import Path
 
     from pio_tf.config.schema import Config
+    from pio_tf.remote.console_keys import ConsoleKeys, Trust
+    from pio_tf.remote.explain import Endpoint
     from pio_tf.remote.process import Completed
     from pio_tf.remote.target import SshTarget
 
@@ -44,19 +47,25 @@ BASTION_TIMEOUT = 30.0
 
 @contextlib.asynccontextmanager
 async def connect_cluster(
-    config: Config, targets: Sequence[SshTarget], *, reporter: Reporter = silent, patience: Patience | None = None
+    config: Config,
+    targets: Sequence[SshTarget],
+    *,
+    reporter: Reporter = silent,
+    patience: Patience | None = None,
+    console_keys: ConsoleKeys | None = None,
 ) -> AsyncIterator[Remote]:
     """Connect to the driver; the other machines are connected to when they are first used.
 
     Args:
         targets: the driver, and the machines that are to be reached through it.
         patience: how long to wait for a machine that boots.
+        console_keys: asked once for each machine without a pinned host key: the keys on its console.
 
     Raises:
         ConfigError: ``ssh.key`` cannot be used.
         RemoteError: the driver could not be reached, refuses the key, or shows another host key than the pinned one.
     """
-    remote = Remote(config, targets, reporter=reporter, patience=patience or Patience())
+    remote = Remote(config, targets, reporter=reporter, patience=patience or Patience(), console_keys=console_keys)
     try:
         await remote.connection(remote.driver.name)
         yield remote
@@ -67,12 +76,21 @@ async def connect_cluster(
 class Remote:
     """Commands, files and HTTP on the machines of a cluster. Machines are named: ``driver``, ``worker-1``."""
 
-    def __init__(self, config: Config, targets: Sequence[SshTarget], *, reporter: Reporter, patience: Patience) -> None:
+    def __init__(
+        self,
+        config: Config,
+        targets: Sequence[SshTarget],
+        *,
+        reporter: Reporter,
+        patience: Patience,
+        console_keys: ConsoleKeys | None = None,
+    ) -> None:
         self._config = config
         self._identity = load_identity(config)
         self._targets = {target.name: target for target in targets}
         self._reporter = reporter
         self._patience = patience
+        self._first_trust = FirstTrust(console_keys)
         self._open: dict[str, tuple[asyncssh.SSHClientConnection, Link]] = {}
         self._opening = {name: asyncio.Lock() for name in self._targets}
         self._told: dict[str, str] = {}
@@ -90,6 +108,19 @@ class Remote:
             if known is None or known[1].lost:
                 self._open[machine] = known = await self._connect(self._targets[machine])
             return known[0]
+
+    async def route(self, machine: str) -> tuple[Endpoint, asyncssh.SSHClientConnection | None]:
+        """Where a machine, or the ``bastion``, is reached, and the connection that leads there, if one has to.
+
+        Raises:
+            ConfigError: there is no bastion.
+            RemoteError: that connection could not be made.
+        """
+        if machine == "bastion":
+            return bastion_endpoint(self._config, self._identity), None
+        target = self._targets[machine]
+        tunnel = await (self._bastion() if target.role == "driver" else self.connection(self.driver.name))
+        return machine_endpoint(self._config, self._identity, target), tunnel
 
     async def reach(self, machines: Iterable[str]) -> None:
         """Connect to these machines, all at once, saying ``ssh ready`` for each.
@@ -192,24 +223,19 @@ class Remote:
             self._told[machine] = detail
             self._reporter(MachineProgress(machine, detail, ready=ready))
 
+    def _tell_first_use(self, machine: str, key: asyncssh.SSHKey, trust: Trust) -> None:
+        """As ssh does: a key that nobody has vouched for is news. One that AWS has shown is not."""
+        if trust.learned == "first use":
+            self._reporter(
+                Warned(
+                    f"{machine}: its host key {key.get_fingerprint()} ({key.get_algorithm()}) was not known and is "
+                    f"trusted from now on, unverified: {trust.because}"
+                )
+            )
+
     async def _connect(self, target: SshTarget) -> tuple[asyncssh.SSHClientConnection, Link]:
-        is_driver = target.name == self.driver.name
-        endpoint = Endpoint(
-            machine=target.name,
-            address=target.address if is_driver else target.private_ip,
-            port=self._config.ssh.port,
-            user=self._identity.user,
-            key_file=self._identity.key_file,
-            host_key_name=target.instance_id,
-            known_hosts=self._known_hosts,
-            via=(f"bastion {self._config.ssh.bastion}" if self._config.ssh.bastion else "") if is_driver else "driver",
-            direct=is_driver,
-        )
-        if is_driver:
-            tunnel = await self._bastion()
-        else:
-            tunnel = await self.connection(self.driver.name)
-        tunnel_link = self._open[_BASTION if is_driver else self.driver.name][1] if tunnel else None
+        endpoint, tunnel = await self.route(target.name)
+        tunnel_link = self._open[BASTION if endpoint.direct else self.driver.name][1] if tunnel else None
         try:
             return await open_connection(
                 endpoint,
@@ -219,40 +245,29 @@ class Remote:
                 slots=self._slots,
                 on_retry=lambda why: self._tell(target.name, f"waiting for ssh: {why}"),
                 give_up=lambda: tunnel_link is not None and tunnel_link.lost,
+                first_trust=lambda key: self._first_trust.decide(target.instance_id, key),
+                on_first_use=lambda key, trust: self._tell_first_use(target.name, key, trust),
             )
         except RemoteError as error:
             if tunnel_link is not None and tunnel_link.lost:
-                via = endpoint.via or "the bastion"
+                via = endpoint.via or BASTION
                 raise connection_lost(via, f"connecting to {target.name}", tunnel_link.lost_because) from error
             raise
 
     async def _bastion(self) -> asyncssh.SSHClientConnection | None:
-        bastion = self._config.ssh.bastion
-        if bastion is None:
+        if self._config.ssh.bastion is None:
             return None
-        known = self._open.get(_BASTION)
+        known = self._open.get(BASTION)
         if known is None or known[1].lost:
-            user, _, host_port = bastion.rpartition("@")
-            host, _, port = host_port.partition(":")
-            endpoint = Endpoint(
-                machine="the bastion",
-                address=host,
-                port=int(port or 0),
-                user=user,
-                key_file=self._identity.key_file,
-                host_key_name=f"[{host}]:{port or 22}",
-                known_hosts=self._known_hosts,
-            )
             # Unlike the machines', its login may come from any key: ~/.ssh/config, the usual files, an agent.
             options = {**self._identity.options, "agent_path": ()}
             patience = replace(self._patience, timeout=min(BASTION_TIMEOUT, self._patience.timeout))
-            known = await open_connection(endpoint, options=options, patience=patience, trust_user_file=True)
-            self._open = {_BASTION: known, **self._open}
+            known = await open_connection(
+                bastion_endpoint(self._config, self._identity),
+                options=options,
+                patience=patience,
+                trust_user_file=True,
+                on_first_use=lambda key, trust: self._tell_first_use(BASTION, key, trust),
+            )
+            self._open = {BASTION: known, **{name: one for name, one in self._open.items() if name != BASTION}}
         return known[0]
-
-    @property
-    def _known_hosts(self) -> Path:
-        return self._config.work_dir / "known_hosts"
-
-
-_BASTION = "the bastion"

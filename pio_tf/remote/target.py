@@ -5,14 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pio_tf.errors import RemoteError
+from pio_tf.errors import ConfigError, RemoteError
+from pio_tf.remote.explain import BASTION, Endpoint
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from pathlib import Path
 
     from pio_tf.config.schema import Config
     from pio_tf.infra.outputs import Role
     from pio_tf.machines.model import Machine
+    from pio_tf.remote.identity import Identity
 
 
 @dataclass(frozen=True)
@@ -48,6 +51,66 @@ def ssh_target(config: Config, machine: Machine) -> SshTarget:
 def ssh_targets(config: Config, machines: Iterable[Machine]) -> tuple[SshTarget, ...]:
     """The targets of these machines, in their order. Raises what :func:`ssh_target` raises."""
     return tuple(ssh_target(config, machine) for machine in machines)
+
+
+def find_target(targets: Iterable[SshTarget], wanted: str) -> SshTarget:
+    """The target of that name (``worker-2``) or instance id.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    among = tuple(targets)
+    for target in among:
+        if wanted in (target.name, target.instance_id):
+            return target
+    raise ConfigError(
+        f"no machine that runs is called {wanted!r}",
+        next_step=f"choose one of {', '.join(target.name for target in among)}, or its instance id",
+    )
+
+
+def machine_endpoint(config: Config, identity: Identity, target: SshTarget) -> Endpoint:
+    """Where a machine is reached: the driver from here or from the bastion, the others from the driver."""
+    direct, bastion = target.role == "driver", config.ssh.bastion
+    return Endpoint(
+        machine=target.name,
+        address=target.address if direct else target.private_ip,
+        port=config.ssh.port,
+        user=identity.user,
+        key_file=identity.key_file,
+        host_key_name=target.instance_id,
+        known_hosts=known_hosts_file(config),
+        via=(f"bastion {bastion}" if bastion else "") if direct else "driver",
+        direct=direct,
+    )
+
+
+def bastion_endpoint(config: Config, identity: Identity) -> Endpoint:
+    """Where the bastion is reached.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    if config.ssh.bastion is None:
+        raise ConfigError(
+            "there is no bastion", cause=f"{config.where('ssh')}: ssh.bastion is not set", next_step="name a machine"
+        )
+    user, _, host_port = config.ssh.bastion.rpartition("@")
+    host, _, port = host_port.partition(":")
+    return Endpoint(
+        machine=BASTION,
+        address=host,
+        port=int(port or 0),
+        user=user,
+        key_file=identity.key_file,
+        host_key_name=f"[{host}]:{port or 22}",
+        known_hosts=known_hosts_file(config),
+    )
+
+
+def known_hosts_file(config: Config) -> Path:
+    """The cluster's pinned host keys."""
+    return config.work_dir / "known_hosts"
 
 
 def _driver_address(config: Config, machine: Machine) -> str:
