@@ -3,33 +3,22 @@ or a CI log gets plain lines. NO_COLOR and FORCE_COLOR are honoured (by rich).""
 
 from __future__ import annotations
 
+import io
 import json as json_module
+import os
 import sys
-import time
 from dataclasses import dataclass
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import IO, TYPE_CHECKING, Any, TextIO
 
-from pio_tf.events import (
-    Checked,
-    Done,
-    Event,
-    MachineProgress,
-    OutputLine,
-    ResourceProgress,
-    Step,
-    TrainingProgress,
-    Warned,
-)
+from pio_tf.cli.live import can_be_live
+from pio_tf.cli.progress import LiveProgress, TrainingLines, plain_line
+from pio_tf.events import Checked, Done, Event, OutputLine, Step, TrainingProgress, Warned
 
 if TYPE_CHECKING:
-    from rich.console import Console, RenderableType
-    from rich.live import Live
-
     from pio_tf.errors import PioTfError
 
-_DONE_WORDS = {"create": "created", "update": "changed", "delete": "removed", "read": "read", "refresh": "refreshed"}
-_DOING_WORDS = {"create": "creating", "update": "changing", "delete": "removing", "read": "reading"}
+_MARKS = {"ok": ("✓", "green"), "warning": ("!", "yellow"), "failed": ("✗", "red"), "skipped": ("-", "dim")}
 
 
 @dataclass(frozen=True)
@@ -53,9 +42,13 @@ class Terminal:
         from rich.console import Console
 
         self._out = out or sys.stdout
+        if isinstance(self._out, io.TextIOWrapper):
+            self._out.reconfigure(errors="backslashreplace")  # a training must not end for a letter of its log
         self._talk = Console(file=err or sys.stderr, highlight=False, soft_wrap=True)
         self._json = json
-        self._progress = _LiveProgress(self._talk) if self._talk.is_terminal else None
+        self._progress = LiveProgress(self._talk) if can_be_live(self._talk) else None
+        self._out_is_below = self._progress is not None and _one_terminal(self._out, self._talk.file)
+        self._training_lines = TrainingLines()
 
     def __enter__(self) -> Terminal:
         return self
@@ -63,16 +56,19 @@ class Terminal:
     def __exit__(
         self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
     ) -> None:
-        if self._progress:
-            self._progress.stop()
+        self._stop_progress()
 
     def write(self, text: str) -> None:
         """Write a result as it is."""
+        self._stop_progress()
         self._out.write(text if text.endswith("\n") else text + "\n")
 
     def say(self, text: str, *, style: str = "") -> None:
         """Say something about the work, on standard error."""
-        self._talk.print(text, style=style, markup=False)
+        if self._progress:
+            self._progress.say(text, style=style)
+        else:
+            self._talk.print(text, style=style, markup=False)
 
     def done(self, text: str) -> None:
         """Say that something has ended well."""
@@ -80,8 +76,7 @@ class Terminal:
 
     def result(self, rows: Rows) -> None:
         """Write a command's result: a table, or JSON."""
-        if self._progress:
-            self._progress.stop()
+        self._stop_progress()
         if self._json:
             self.write(json_module.dumps(rows.data, indent=2, default=str))
             return
@@ -95,27 +90,42 @@ class Terminal:
         if isinstance(event, OutputLine):
             self._output_line(event)
         elif isinstance(event, Step):
+            self._stop_progress()
             self.say(event.message, style="bold")
         elif isinstance(event, Done):
+            self._stop_progress()
             self.done(event.message)
         elif isinstance(event, Warned):
             self.say(f"warning: {event.message}", style="yellow")
         elif isinstance(event, Checked):
-            self.say(f"{event.name}: {event.status}: {event.detail}")
-        elif isinstance(event, TrainingProgress):
-            pass
+            self._checked(event)
         elif self._progress:
             self._progress.update(event)
-        elif line := plain_line(event):
+        elif line := self._training_lines.line(event) if isinstance(event, TrainingProgress) else plain_line(event):
             self.say(line)
 
     def _output_line(self, event: OutputLine) -> None:
-        """A remote command's line is part of the result, unless the result is JSON; Terraform's talk is not."""
-        if self._progress:
-            self._progress.stop()
-        stream = self._talk.file if self._json or event.source == "terraform" else self._out
+        """A remote command's line is part of the result, unless the result is JSON; Terraform's talk is not. On a
+        terminal that shows something live it goes above that; to a pipe or a file it goes without further ado."""
+        is_talk = self._json or event.source == "terraform"
+        if self._progress and (is_talk or self._out_is_below):
+            self._progress.write(event.text)
+            return
+        stream = self._talk.file if is_talk else self._out
         stream.write(event.text + "\n")
         stream.flush()
+
+    def _checked(self, event: Checked) -> None:
+        detail = f": {event.detail}" if event.detail else ""
+        if self._talk.is_terminal:
+            mark, style = _MARKS[event.status]
+            self.say(f"{mark} {event.name}{detail}", style=style)
+        else:
+            self.say(f"{event.name}: {event.status}{detail}")
+
+    def _stop_progress(self) -> None:
+        if self._progress:
+            self._progress.stop()
 
     def _table(self, rows: Rows) -> None:
         from rich.console import Console
@@ -133,74 +143,12 @@ class Terminal:
         console.print(table)
 
 
-def plain_line(event: ResourceProgress | MachineProgress) -> str:
-    """One line for a log; an empty one for what a log need not hold (refreshes, beginnings that end soon)."""
-    if isinstance(event, MachineProgress):
-        return f"{event.machine}: {event.detail}"
-    if event.action in ("refresh", "read") or event.status == "started":
-        return ""
-    if event.status == "running":
-        return f"{event.address}: {_DOING_WORDS.get(event.action, event.action)} … {event.elapsed_seconds:.0f}s"
-    word = _DONE_WORDS.get(event.action, event.action) if event.status == "done" else f"{event.action} failed"
-    return f"{event.address}: {word} after {event.elapsed_seconds:.0f}s"
-
-
-class _LiveProgress:
-    """What is going on now, redrawn in place; what has ended is printed above it and stays."""
-
-    def __init__(self, console: Console) -> None:
-        self._console = console
-        self._live: Live | None = None
-        self._active: dict[str, tuple[str, float]] = {}
-
-    def update(self, event: ResourceProgress | MachineProgress) -> None:
-        key = event.machine if isinstance(event, MachineProgress) else event.address
-        ended = event.ready if isinstance(event, MachineProgress) else event.status in ("done", "failed")
-        if isinstance(event, ResourceProgress) and event.action in ("refresh", "read") and ended:
-            self._active.pop(key, None)
-            return
-        if ended:
-            self._active.pop(key, None)
-            failed = isinstance(event, ResourceProgress) and event.status == "failed"
-            self._console.print(
-                ("✗ " if failed else "✓ ") + plain_line(event), style="red" if failed else "green", markup=False
-            )
-            return
-        detail = event.detail if isinstance(event, MachineProgress) else _DOING_WORDS.get(event.action, event.action)
-        _, since = self._active.get(key, ("", time.monotonic()))
-        self._active[key] = (detail, since)
-        self._start()
-
-    def stop(self) -> None:
-        self._active.clear()
-        if self._live:
-            self._live.stop()
-            self._live = None
-
-    def _start(self) -> None:
-        from rich.live import Live
-
-        if self._live is None:
-            # Standard output is the result's, and may be a pipe: rich must not take it over.
-            self._live = Live(
-                console=self._console,
-                get_renderable=self._render,
-                refresh_per_second=8,
-                transient=True,
-                redirect_stdout=False,
-                redirect_stderr=False,
-            )
-            self._live.start()
-
-    def _render(self) -> RenderableType:
-        from rich.text import Text
-
-        now = time.monotonic()
-        height = max(3, self._console.height - 4)
-        lines = [f"  {key}  {detail}  {now - since:.0f}s" for key, (detail, since) in self._active.items()]
-        if len(lines) > height:
-            lines = [*lines[: height - 1], f"  … and {len(lines) - height + 1} more"]
-        return Text("\n".join(lines), style="cyan", no_wrap=True, overflow="ellipsis")
+def _one_terminal(out: IO[str], err: IO[str]) -> bool:
+    """Whether both are the same terminal, where a line of one would be written over a line of the other."""
+    try:
+        return out.isatty() and err.isatty() and os.fstat(out.fileno()).st_rdev == os.fstat(err.fileno()).st_rdev
+    except (OSError, ValueError):  # no file behind it
+        return False
 
 
 def show_error(error: PioTfError, *, json: bool = False, out: TextIO | None = None, err: TextIO | None = None) -> None:

@@ -1,0 +1,256 @@
+"""What a terminal shows while machines start and a training runs, and what a log shows instead."""
+
+from __future__ import annotations
+
+import io
+import re
+import time
+from datetime import datetime, timedelta, timezone
+from typing import TYPE_CHECKING, TextIO
+
+import pytest
+
+from pio_tf.cli.output import Rows, Terminal
+from pio_tf.cli.progress import BETWEEN_LINES, TrainingLines
+from pio_tf.events import Checked, Done, MachineProgress, OutputLine, Step, TrainingProgress, Warned
+from tests.cli.screen import Screen
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+RUNNING = TrainingProgress(
+    "run-7",
+    elapsed_seconds=754.0,
+    jobs_done=3,
+    jobs=5,
+    stages_done=1,
+    stages=2,
+    tasks_done=45,
+    tasks=180,
+    stage="collect at URAlgorithm.scala:12",
+    executors=4,
+)
+LINE = "training 0:12:34  3/5 jobs  4 executors  ━━━───────── 45/180 tasks  collect at URAlgorithm.scala:12"
+
+
+@pytest.fixture(autouse=True)
+def a_usual_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm-256color")
+    for name in ("NO_COLOR", "FORCE_COLOR", "COLUMNS", "LINES", "TTY_COMPATIBLE", "TTY_INTERACTIVE"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def screen() -> Iterator[Screen]:
+    with_screen = Screen()
+    yield with_screen
+    with_screen.close()
+
+
+@pytest.fixture
+def tty(screen: Screen) -> Iterator[TextIO]:
+    with screen.open() as stream:
+        yield stream
+
+
+def shown(lines: list[str]) -> list[str]:
+    return [line.rstrip() for line in lines if line.strip()]
+
+
+def test_a_training_is_one_line_at_the_bottom(screen: Screen, tty: TextIO) -> None:
+    with Terminal(out=tty, err=tty) as terminal:
+        terminal.reporter(RUNNING)
+        assert shown(screen.until(lambda lines: "tasks" in lines[-1])) == [LINE]
+    assert shown(screen.until(lambda lines: lines == [""])) == []
+
+
+def test_the_elapsed_time_goes_on_without_an_event(screen: Screen, tty: TextIO) -> None:
+    with Terminal(out=tty, err=tty) as terminal:
+        terminal.reporter(RUNNING)
+        screen.until(lambda lines: "0:12:34" in lines[-1])
+        screen.until(lambda lines: lines == [LINE.replace("0:12:34", "0:12:36")])
+
+
+def test_the_time_that_is_left_is_shown(screen: Screen, tty: TextIO) -> None:
+    with Terminal(out=tty, err=tty) as terminal:
+        now = datetime.now(tz=timezone.utc)
+        terminal.reporter(TrainingProgress("run-7", 5.0, deadline=now + timedelta(hours=2, minutes=30, seconds=0.9)))
+        screen.until(lambda lines: lines == ["training 0:00:05  deadline in 2:30:00"])
+        terminal.reporter(TrainingProgress("run-7", 5.0, deadline=now - timedelta(hours=1)))
+        screen.until(lambda lines: lines == ["training 0:00:05  deadline passed"])
+
+
+def test_the_log_streams_above_the_line_on_one_terminal(screen: Screen, tty: TextIO) -> None:
+    with screen.open() as stdout, Terminal(out=stdout, err=tty) as terminal:
+        terminal.reporter(RUNNING)
+        screen.until(lambda lines: "tasks" in lines[-1])
+        for number in range(500):
+            terminal.reporter(OutputLine(f"[INFO] line {number}", source="driver"))
+        terminal.reporter(Warned("no executor [yet]"))
+        lines = screen.until(lambda lines: "warning" in lines[-2])
+        assert shown(lines[:-1]) == [*(f"[INFO] line {number}" for number in range(500)), "warning: no executor [yet]"]
+        assert lines[-1].startswith("training 0:12:3")
+    screen.until(lambda lines: lines[-1] == "")
+
+
+def test_the_log_goes_to_a_pipe_and_the_line_to_the_terminal(screen: Screen, tty: TextIO, tmp_path: Path) -> None:
+    with (tmp_path / "log").open("w") as out, Terminal(out=out, err=tty) as terminal:
+        terminal.reporter(RUNNING)
+        screen.until(lambda lines: lines == [LINE])
+        terminal.reporter(OutputLine("[INFO] one", source="driver"))
+        assert (tmp_path / "log").read_text() == "[INFO] one\n"
+        time.sleep(0.3)
+        assert "[INFO]" not in screen.raw
+
+
+def test_with_json_nothing_but_the_result_is_on_standard_output(screen: Screen, tty: TextIO, tmp_path: Path) -> None:
+    with (tmp_path / "out").open("w") as out, Terminal(json=True, out=out, err=tty) as terminal:
+        terminal.reporter(RUNNING)
+        screen.until(lambda lines: lines == [LINE])
+        terminal.reporter(OutputLine("[INFO] one", source="driver"))
+        terminal.reporter(Checked("spark", "ok", "4 workers"))
+        lines = screen.until(lambda lines: len(lines) == 3)
+        assert lines[:2] == ["[INFO] one", "✓ spark: 4 workers"]
+        terminal.result(Rows((), (), {"version": 1}))
+    assert (tmp_path / "out").read_text() == '{\n  "version": 1\n}\n'
+
+
+def test_the_line_goes_when_the_training_has_ended(screen: Screen, tty: TextIO) -> None:
+    with Terminal(out=tty, err=tty) as terminal:
+        terminal.reporter(Step("Training: pio train"))
+        terminal.reporter(RUNNING)
+        screen.until(lambda lines: "tasks" in lines[-1])
+        terminal.reporter(Done("Trained in 754 s"))
+        terminal.reporter(Step("Stopping 4 machines"))
+        terminal.reporter(MachineProgress("driver", "stopping"))
+        screen.until(
+            lambda lines: (
+                lines == ["Training: pio train", "✓ Trained in 754 s", "Stopping 4 machines", "  driver  stopping  0s"]
+            )
+        )
+        terminal.reporter(MachineProgress("driver", "stopped", ready=True))
+        screen.until(lambda lines: lines[3:] == ["✓ driver: stopped", ""])
+
+
+def test_more_machines_than_rows_are_counted(screen: Screen, tty: TextIO) -> None:
+    with Terminal(out=tty, err=tty) as terminal:
+        for number in range(60):
+            terminal.reporter(MachineProgress(f"worker-{number}", "pending"))
+        lines = screen.until(lambda lines: "more" in lines[-1])
+        assert len(lines) == 20  # of 24 rows
+        assert lines[-1] == "  … and 41 more"
+        terminal.reporter(MachineProgress("worker-0", "ssh ready", ready=True))
+        screen.until(lambda lines: lines[0] == "✓ worker-0: ssh ready" and lines[1] == "  worker-1  pending  0s")
+
+
+def test_ctrl_c_leaves_the_terminal_as_it_was(screen: Screen, tty: TextIO) -> None:
+    def interrupted() -> None:
+        with Terminal(out=tty, err=tty) as terminal:
+            terminal.reporter(RUNNING)
+            screen.until(lambda lines: "tasks" in lines[-1])
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    screen.until(lambda lines: lines == [""])
+    assert screen.raw.count("\x1b[?25l") == screen.raw.count("\x1b[?25h")
+
+
+def test_a_terminal_that_was_closed_hides_no_error(screen: Screen) -> None:
+    stream = screen.open()
+
+    def closed() -> None:
+        with Terminal(out=stream, err=stream) as terminal:
+            terminal.reporter(RUNNING)
+            screen.until(lambda lines: "tasks" in lines[-1])
+            screen.close()
+            time.sleep(1.2)  # it draws at least once more
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        closed()
+    with pytest.raises(OSError, match="Input/output error"):
+        stream.close()
+
+
+@pytest.mark.parametrize("variable", [("TERM", "dumb"), ("TTY_INTERACTIVE", "0")])
+def test_a_terminal_whose_cursor_does_not_move_gets_lines(
+    screen: Screen, tty: TextIO, variable: tuple[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(*variable)
+    with Terminal(out=tty, err=tty) as terminal:
+        terminal.reporter(RUNNING)
+        lines = screen.until(lambda lines: len(lines) > 1)
+    assert lines[0].startswith("training 0:12:34, 3 of 5 jobs done")
+
+
+def test_a_pipe_gets_no_control_sequences_for_all_its_colours(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    err = io.StringIO()
+    with Terminal(out=io.StringIO(), err=err) as terminal:
+        terminal.reporter(RUNNING)
+        time.sleep(0.3)
+    assert len(err.getvalue().splitlines()) == 1
+    assert re.sub(r"\x1b\[[0-9;]*m", "", err.getvalue()).startswith("training 0:12:34, ")
+
+
+def test_a_narrow_terminal_gets_the_beginning() -> None:
+    screen = Screen(columns=40)
+    with screen.open() as stream, Terminal(out=stream, err=stream) as terminal:
+        terminal.reporter(RUNNING)
+        lines = screen.until(lambda lines: "training" in lines[-1])
+        assert lines == ["training 0:12:34  3/5 jobs  4 executor…"]
+        terminal.reporter(OutputLine("[INFO] one"))
+        assert screen.until(lambda lines: len(lines) == 2)[0] == "[INFO] one"
+    screen.close()
+
+
+def test_a_log_gets_a_line_when_jobs_or_stages_change_and_not_too_often() -> None:
+    now = 100.0
+    lines = TrainingLines(clock=lambda: now)
+    assert lines.line(TrainingProgress("run-7", 1.0)) == ""
+    assert lines.line(RUNNING) == (
+        "training 0:12:34, 3 of 5 jobs done, 1 of 2 stages, 45 of 180 tasks (collect at URAlgorithm.scala:12), "
+        "4 executors"
+    )
+    further = TrainingProgress("run-7", 780.0, jobs_done=5, jobs=6, executors=1)
+    now += BETWEEN_LINES - 1
+    assert lines.line(further) == ""
+    now += 1
+    assert lines.line(RUNNING) == ""
+    assert lines.line(further) == "training 0:13:00, 5 of 6 jobs done, 1 executor"
+    now += 3600
+    assert lines.line(further) == ""
+
+
+def test_checks_are_marked_on_a_terminal_and_named_in_a_log(screen: Screen, tty: TextIO) -> None:
+    checks = (
+        Checked("spark", "ok", "4 workers"),
+        Checked("hdfs", "warning", "nearly full [91%]"),
+        Checked("elasticsearch", "failed", "es1:9200 refuses"),
+        Checked("hbase", "skipped", ""),
+    )
+    err = io.StringIO()
+    with Terminal(out=tty, err=tty) as terminal:
+        for check in checks:
+            terminal.reporter(check)
+            Terminal(out=io.StringIO(), err=err).reporter(check)
+    assert shown(screen.until(lambda lines: len(lines) > 4)) == [
+        "✓ spark: 4 workers",
+        "! hdfs: nearly full [91%]",
+        "✗ elasticsearch: es1:9200 refuses",
+        "- hbase",
+    ]
+    assert err.getvalue().splitlines() == [
+        "spark: ok: 4 workers",
+        "hdfs: warning: nearly full [91%]",
+        "elasticsearch: failed: es1:9200 refuses",
+        "hbase: skipped",
+    ]
+
+
+def test_a_letter_that_standard_output_cannot_write_ends_nothing() -> None:
+    out = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    Terminal(out=out, err=io.StringIO()).reporter(OutputLine("Zürich"))
+    assert out.buffer.getvalue() == b"Z\\xfcrich\n"
