@@ -354,7 +354,11 @@ class Cluster:
 
         files = render_files(self.config, outputs, sizing)
         async with connect_cluster(self.config, ssh_targets(self.config, machines), reporter=self._report) as remote:
-            changed = await remote.put_files(remote.driver.name, files)
+            puts = await remote.put_files(remote.driver.name, files)
+        for put in puts:
+            if put.kept:
+                self._report(Warned(f"{put.name} had been changed on the driver: what was there is kept as {put.kept}"))
+        changed = [put.name for put in puts if put.changed]
         self._report(Done(f"wrote {', '.join(changed)} on the driver" if changed else "the driver is configured"))
 
     async def _run(

@@ -24,7 +24,7 @@ from pio_tf.remote import http, process
 from pio_tf.remote.connect import Link, open_connection
 from pio_tf.remote.console_keys import FirstTrust
 from pio_tf.remote.explain import BASTION, connection_lost
-from pio_tf.remote.files import CHANGED, RemoteFile, write_program
+from pio_tf.remote.files import Put, RemoteFile, read_answer, write_program
 from pio_tf.remote.identity import load_identity
 from pio_tf.remote.paths import shell_path
 from pio_tf.remote.retry import Patience
@@ -168,15 +168,20 @@ class Remote:
         connection = await self.connection(machine)
         return await process.stream(connection, machine, command, on_line, login=login)
 
-    async def put_files(self, machine: str, files: Iterable[RemoteFile]) -> tuple[str, ...]:
-        """Write these files where their content or mode differs; the names of those that were written.
+    async def put_files(self, machine: str, files: Iterable[RemoteFile]) -> tuple[Put, ...]:
+        """Write these files where their content or mode differs, keeping aside what somebody else has made of them.
 
         Raises:
             RemoteError: the machine could not be reached, or a file could not be written (the others may have been).
         """
         wanted = tuple(files)
         results = await asyncio.gather(*(self._put(machine, file) for file in wanted), return_exceptions=True)
+        done = tuple(result for result in results if isinstance(result, Put))
         failed = {file: result for file, result in zip(wanted, results, strict=True) if isinstance(result, str)}
+        if len(done) < len(wanted):  # there is no result to tell the caller of it
+            for put in done:
+                if put.kept:
+                    self._reporter(Warned(f"{put.name} had been changed on {machine}: it is kept as {put.kept}"))
         for result in results:
             if isinstance(result, BaseException):
                 raise result
@@ -190,7 +195,7 @@ class Remote:
                 f"{directories}; or name other directories in {self._config.path.name}",
                 details={"machine": machine, "paths": [file.path for file in failed], "kind": "write"},
             )
-        return tuple(file.name for file, changed in zip(wanted, results, strict=True) if changed)
+        return done
 
     async def http_get_json(self, host: str, port: int, path: str, *, timeout: float = 10.0) -> Any:  # noqa: ANN401
         """JSON over HTTP, from an address as the driver sees it: see :func:`pio_tf.remote.http.get_json`."""
@@ -210,12 +215,12 @@ class Remote:
         # There is nothing more to the driver: it runs no service.
         self._tell(name, "ssh ready", ready=name == self.driver.name)
 
-    async def _put(self, machine: str, file: RemoteFile) -> bool | str:
-        """Whether it was written; why it could not be."""
+    async def _put(self, machine: str, file: RemoteFile) -> Put | str:
+        """What became of it; why it could not be written."""
         done = await self.run(machine, write_program(file), content=file.content.encode())
         if done.exit_status != 0:
             return done.stderr.strip() or f"exit status {done.exit_status}"
-        return done.stdout.strip() == CHANGED
+        return read_answer(file, done.stdout)
 
     def _tell(self, machine: str, detail: str, *, ready: bool = False) -> None:
         """Report what a machine waits for, once: twenty refused connections are one piece of news."""
