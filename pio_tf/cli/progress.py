@@ -66,9 +66,8 @@ class TrainingLines:
 class LiveProgress:
     """What is going on now, at the bottom of a terminal; what has ended is written above it and stays."""
 
-    def __init__(self, console: Console, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, console: Console) -> None:
         self._console = console
-        self._clock = clock
         self._live = LiveLines(console, self._lines)
         self._active: dict[str, tuple[str, float]] = {}
         self._training: tuple[TrainingProgress, float] | None = None
@@ -76,7 +75,7 @@ class LiveProgress:
     def update(self, event: ResourceProgress | MachineProgress | TrainingProgress) -> None:
         """Show it."""
         if isinstance(event, TrainingProgress):
-            self._training = event, self._clock()
+            self._training = event, time.monotonic()
             self._live.start()
             return
         key = event.machine if isinstance(event, MachineProgress) else event.address
@@ -88,7 +87,7 @@ class LiveProgress:
                 self.say(("✗ " if failed else "✓ ") + plain_line(event), style="red" if failed else "green")
             return
         detail = event.detail if isinstance(event, MachineProgress) else _DOING_WORDS.get(event.action, event.action)
-        _, since = self._active.get(key, ("", self._clock()))
+        _, since = self._active.get(key, ("", time.monotonic()))
         self._active[key] = (detail, since)
         self._live.start()
 
@@ -112,7 +111,7 @@ class LiveProgress:
         from rich.text import Text
 
         # Drawn by a thread of its own, while events come in.
-        now, active, training = self._clock(), list(self._active.items()), self._training
+        now, active, training = time.monotonic(), list(self._active.items()), self._training
         lines = [Text(f"  {key}  {detail}  {now - since:.0f}s", "cyan") for key, (detail, since) in active]
         room = max(1, rows - 3)  # for the training's, and for something of what stands above
         if len(lines) > room:
