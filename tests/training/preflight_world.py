@@ -1,0 +1,220 @@
+"""A driver that is fit for a training, and the services around it on loopback; each test breaks one thing."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import pytest_asyncio
+
+from pio_tf.config.sizing import Sizing
+from pio_tf.infra.outputs import MachineOutput, Outputs
+from pio_tf.pio.secrets import resolve_secrets
+from pio_tf.remote.ssh import Remote, connect_cluster
+from pio_tf.training.preflight import CheckResult, Limits, run_checks
+from tests.remote.cluster_fixture import ADDRESSES, QUICK, TestCluster
+from tests.training.elasticsearch_server import Node, Question, listening
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Collection, Mapping
+    from pathlib import Path
+
+    from pio_tf.config.schema import Config
+    from pio_tf.events import Event
+
+SERVICES = "127.0.0.2"
+OUTPUTS = Outputs(
+    cluster="ur",
+    region="eu-west-1",
+    machines=(
+        MachineOutput("driver", "driver", "i-driver", ADDRESSES["driver"]),
+        MachineOutput("master", "master", "i-master", ADDRESSES["master"]),
+        MachineOutput("worker-1", "worker", "i-worker-1", ADDRESSES["worker-1"]),
+        MachineOutput("worker-2", "worker", "i-worker-2", ADDRESSES["worker-2"]),
+    ),
+)
+SIZING = Sizing(driver_memory="20g", executor_memory="20g", executor_cores=4, executors=2)
+SETTINGS = {
+    "spark.master": "spark://127.0.0.2:7077",
+    "spark.driver.memory": "20g",
+    "spark.executor.memory": "20g",
+    "spark.executor.cores": "4",
+}
+ENGINE = {"id": "default", "engineFactory": "com.actionml.RecommendationEngine", "algorithms": []}
+JAVA_8 = 'openjdk version "1.8.0_412"'
+
+
+def never() -> None:
+    """A client of AWS that nobody is to ask for."""
+    raise AssertionError("AWS was asked for a secret")
+
+
+def worker(host: str, **changed: Any) -> dict[str, Any]:  # noqa: ANN401 - JSON
+    """A worker as Spark 2.4's /json/ has it."""
+    told = {"cores": 4, "coresused": 0, "memory": 29000, "memoryused": 0, "state": "ALIVE"}
+    return {"id": f"worker-{host}", "host": host, "port": 41000, **told, **changed}
+
+
+@dataclass
+class World:
+    """What the checks find. Lists and dictionaries may be changed until :meth:`check` is called."""
+
+    cluster: TestCluster
+    elasticsearch: Node
+    name_node: int
+    zookeeper: int
+    spark: int
+    workers: list[dict[str, Any]]
+    apps: list[dict[str, Any]]
+    elasticsearch_says: dict[str, tuple[int, Any]]
+    settings: dict[str, str] = field(default_factory=lambda: dict(SETTINGS))
+    blocks: dict[str, dict[str, Any]] = field(default_factory=dict)
+    events: list[Event] = field(default_factory=list)
+
+    @property
+    def home(self) -> Path:
+        """The driver's home directory."""
+        return self.cluster.driver.home
+
+    def script(self, path: str, text: str) -> None:
+        """A program on the driver."""
+        self.file(path, f"#!/bin/bash\n{text}\n").chmod(0o755)
+
+    def file(self, path: str, text: str) -> Path:
+        """A file on the driver."""
+        file = self.home / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text, encoding="utf-8")
+        return file
+
+    def java(self, version: str) -> None:
+        """What JAVA_HOME's java says of itself."""
+        self.script("java/bin/java", f"echo '{version}' >&2")
+
+    def config(self) -> Config:
+        """pio-tf.hcl for all this."""
+        node = self.elasticsearch
+        blocks: dict[str, dict[str, Any]] = {
+            "pio": {"engine_dir": "~/engine", "home": "~/pio", "version": "0.14.0"},
+            "spark": {"home": "~/spark", "master_ui_port": self.spark},
+            "elasticsearch": {"hosts": [f"{node.scheme}://{node.host}:{node.port}"]},
+            "hdfs": {"namenode": SERVICES, "port": self.name_node, "hadoop_home": "~/hadoop"},
+            "hbase": {"hosts": [SERVICES], "zookeeper_port": self.zookeeper},
+        }
+        for name, block in self.blocks.items():
+            blocks[name] = {**blocks.get(name, {}), **block}
+        return self.cluster.config(**blocks)
+
+    async def check(
+        self, *, skip: Collection[str] = (), limits: Limits | None = None, now: Callable[[], float] | None = None
+    ) -> dict[str, CheckResult]:
+        """Every result by its name."""
+        config = self.config()
+        kwargs = {"now": now} if now else {}
+        async with self.remote() as remote:
+            results = await run_checks(
+                config,
+                remote,
+                outputs=OUTPUTS,
+                sizing=SIZING,
+                secrets=resolve_secrets(config, lambda _service: never()),
+                settings=self.settings,
+                skip=skip,
+                reporter=self.events.append,
+                limits=limits or Limits(),
+                **kwargs,
+            )
+        return {result.name: result for result in results}
+
+    @asynccontextmanager
+    async def remote(self) -> AsyncIterator[Remote]:
+        """A connection to driver and master."""
+        targets = self.cluster.targets("driver", "master")
+        async with connect_cluster(self.config(), targets, patience=QUICK) as remote:
+            yield remote
+
+
+@asynccontextmanager
+async def accepting(address: str = SERVICES) -> AsyncIterator[int]:
+    """A port that accepts connections and says nothing, as ZooKeeper and a name node do to a stranger."""
+    release = asyncio.Event()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        reading = asyncio.ensure_future(reader.read())
+        waiting = asyncio.ensure_future(release.wait())
+        await asyncio.wait({reading, waiting}, return_when=asyncio.FIRST_COMPLETED)
+        for task in (reading, waiting):
+            task.cancel()
+        writer.close()
+
+    server = await asyncio.start_server(serve, address, 0)
+    yield server.sockets[0].getsockname()[1]
+    release.set()
+    server.close()
+    await server.wait_closed()
+
+
+@asynccontextmanager
+async def spark_master(says: Mapping[str, Any]) -> AsyncIterator[int]:
+    """Spark's master on the master's address; its port."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        request = await reader.readuntil(b"\r\n\r\n")
+        assert request.startswith(b"GET /json/ ")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/json\r\n\r\n" + json.dumps(says).encode())
+        writer.close()
+
+    server = await asyncio.start_server(serve, ADDRESSES["master"], 0)
+    yield server.sockets[0].getsockname()[1]
+    server.close()
+    await server.wait_closed()
+
+
+@pytest_asyncio.fixture
+async def world(cluster: TestCluster, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[World]:
+    """A cluster on which every check passes."""
+    await cluster.servers["master"].start()
+    workers = [worker(ADDRESSES["worker-1"]), worker(ADDRESSES["worker-2"])]
+    apps: list[dict[str, Any]] = []
+    says: dict[str, tuple[int, Any]] = {
+        "/": (200, {"cluster_name": "elasticsearch", "version": {"number": "6.8.23"}}),
+        "/_cluster/health": (200, {"cluster_name": "elasticsearch", "status": "yellow"}),
+    }
+
+    def answer(question: Question) -> tuple[int, Any]:
+        return says[question.path.partition("?")[0]]
+
+    async with AsyncExitStack() as stack:
+        made = World(
+            cluster,
+            elasticsearch=await stack.enter_async_context(listening(answer)),
+            name_node=await stack.enter_async_context(accepting()),
+            zookeeper=await stack.enter_async_context(accepting()),
+            spark=await stack.enter_async_context(
+                spark_master({"url": "spark://x:7077", "workers": workers, "activeapps": apps, "status": "ALIVE"})
+            ),
+            workers=workers,
+            apps=apps,
+            elasticsearch_says=says,
+        )
+        _install(made)
+        yield made
+
+
+def _install(world: World) -> None:
+    """What a driver has on its disk."""
+    world.file(".profile", "export JAVA_HOME=$HOME/java\n")
+    world.java(JAVA_8)
+    world.script("spark/bin/spark-submit", "exit 1")
+    world.file("spark/RELEASE", "Spark 2.4.8 (git revision 4be4064) built for Hadoop 2.7.3\nBuild flags: …\n")
+    master = world.cluster.servers["master"].home / "spark"
+    master.mkdir(parents=True)
+    (master / "RELEASE").write_text("Spark 2.4.8 (git revision 4be4064) built for Hadoop 2.7.3\n")
+    world.file("engine/build.sbt", 'name := "ur"\n')
+    world.file("engine/engine.json", json.dumps(ENGINE))
+    world.file("engine/target/scala-2.11/ur_2.11-0.7.jar", "")
+    world.script("pio/bin/pio", '[ "$1" = status ] && echo "[INFO] [Management$] Your system is all ready to go."')
