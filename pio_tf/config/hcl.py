@@ -1,7 +1,8 @@
 """Reads HCL2 into plain data, and remembers the line of every name.
 
-Only literals are evaluated, and ``env("NAME")``, alone or inside a string. A configuration is data: what it says must
-be the same for everyone who reads it, so references, functions, operators and conditions are refused.
+Only literals are evaluated, and ``env("NAME")``, alone or inside a string; ``ssm("…")`` and ``secretsmanager("…")`` are
+read as the references that they are. A configuration is data: what it says must be the same for everyone who reads it,
+so references to other values, functions, operators and conditions are refused.
 """
 
 from __future__ import annotations
@@ -39,16 +40,20 @@ class Document:
     from_environment: set[str] = field(default_factory=set)
     """Names whose value came from the environment: it may be a secret, so it is never shown."""
     problems: list[Problem] = field(default_factory=list)
+    labelled: Mapping[str, str] = field(default_factory=dict)
+    """See :func:`read_hcl`."""
     unread: set[str] = field(default_factory=set)
     """Names that stand in the text but have no value in :attr:`data`, because of one of the problems."""
 
 
-def read_hcl(text: str, *, environ: Mapping[str, str]) -> Document:
+def read_hcl(text: str, *, environ: Mapping[str, str], labelled: Mapping[str, str] | None = None) -> Document:
     """Reads a text.
 
     Args:
         text: the HCL2 text.
         environ: where ``env("NAME")`` looks.
+        labelled: outermost blocks that may stand several times, told apart by one label, and an example of it in
+            quotes. ``source "A" { x = 1 }`` is read as ``{"source": {"A": {"x": 1}}}``, and ``source.A.x`` has a line.
 
     Raises:
         UnreadableHcl: the text is not HCL. All lesser mistakes are in the document's problems.
@@ -59,7 +64,7 @@ def read_hcl(text: str, *, environ: Mapping[str, str]) -> Document:
         raise UnreadableHcl(explain_syntax_error(text, error)) from error
     except RecursionError as error:
         raise UnreadableHcl(Problem(None, "", "is nested too deeply to be read")) from error
-    document = Document()
+    document = Document(labelled=labelled or {})
     _read_body(tree.body, "", document.data, document, Evaluator(environ))
     return document
 
@@ -75,16 +80,45 @@ def _read_body(body: BodyRule, prefix: str, data: dict[str, Value], document: Do
         if line == previous_end:
             document.problems.append(Problem(line, path, "must begin on a line of its own"))
         previous_end = _end_line(item)
-        if path in document.lines:
-            kind = "block" if isinstance(item, BlockRule) else "option"
-            message = f"this {kind} is already in line {document.lines[path]}; keep one of the two"
-            document.problems.append(Problem(line, path, message))
+        if isinstance(item, BlockRule) and path in document.labelled:
+            _read_labelled(item, path, document, evaluator)
             continue
-        document.lines[path] = line
+        if _stands_twice(item, path, document):
+            continue
         if isinstance(item, BlockRule):
             _read_block(item, path, data, name, document, evaluator)
         else:
             _read_attribute(item, path, data, name, document, evaluator)
+
+
+def _stands_twice(item: AttributeRule | BlockRule, path: str, document: Document) -> bool:
+    """Whether a name has a line already, which is a problem; else this is its line."""
+    line = line_of(item)
+    if path not in document.lines:
+        document.lines[path] = line
+        return False
+    kind = "block" if isinstance(item, BlockRule) else "option"
+    message = f"this {kind} is already in line {document.lines[path]}; keep one of the two"
+    document.problems.append(Problem(line, path, message))
+    return True
+
+
+def _read_labelled(block: BlockRule, name: str, document: Document, evaluator: Evaluator) -> None:
+    labels = [_head_name(label) for label in block.labels[1:]]
+    if len(labels) != 1:
+        message = f"needs one label: write {name} {document.labelled[name]} {{ … }}"
+        document.problems.append(Problem(line_of(block), name, message))
+        document.unread.add(name)
+        return
+    if name not in document.blocks and _stands_twice(block, name, document):
+        return  # as an option, which is reported elsewhere
+    document.blocks.add(name)
+    path = f"{name}.{labels[0]}"
+    if not _stands_twice(block, path, document):
+        document.blocks.add(path)
+        inner: dict[str, Value] = {}
+        document.data.setdefault(name, {})[labels[0]] = inner
+        _read_body(block.body, f"{path}.", inner, document, evaluator)
 
 
 def _read_block(

@@ -1,4 +1,4 @@
-"""Evaluates the values of pio-tf.hcl: literals, and ``env("NAME")``."""
+"""Evaluates the values of pio-tf.hcl: literals, ``env("NAME")``, and references to secrets, which stay references."""
 
 from __future__ import annotations
 
@@ -14,12 +14,21 @@ from hcl2.rules.strings import HeredocTemplateRule, HeredocTrimTemplateRule, Int
 from hcl2.utils import HEREDOC_PATTERN, HEREDOC_TRIM_PATTERN, process_escape_sequences
 
 from pio_tf.config.problems import Problem
+from pio_tf.config.secret import SecretReference
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 ONLY_ENV = 'only env("NAME") is evaluated in this file; write the value itself'
 
+_SECRETS: dict[str, tuple[int, str]] = {
+    "ssm": (1, 'ssm takes the name of a parameter in quotes, like ssm("/pio/password")'),
+    "secretsmanager": (
+        2,
+        'secretsmanager takes a name or ARN in quotes, and a key where the secret is JSON: secretsmanager("x", "key")',
+    ),
+}
+"""Function -> how many arguments it takes at most, and what it wants."""
 _ENV_WANTS = 'env takes one name in quotes, like env("NAME")'
 _ESCAPE = re.compile(r'\\(?:[nrt"\\]|u[0-9a-fA-F]{4}|U[0-9a-fA-F]{8})|(\\.?)', re.DOTALL)
 _HEREDOC_TEMPLATE = re.compile(r'(\$\$\{|%%\{)|\$\{\s*env\(\s*"([^"\n]*)"\s*\)\s*\}|(\$\{|%\{)')
@@ -69,6 +78,8 @@ class Evaluator:
         if isinstance(node, HeredocTemplateRule):  # also the trimmed kind, its subclass
             return self._heredoc(path, node)
         if isinstance(node, FunctionCallRule):
+            if _function(node) in _SECRETS:
+                return Found(self._reference(path, node))
             return Found(self._call(path, node), from_environment={path})
         return Found(_scalar(path, node))
 
@@ -159,18 +170,31 @@ class Evaluator:
         return Found(_HEREDOC_TEMPLATE.sub(replace, body), from_environment=from_environment)
 
     def _call(self, path: str, call: FunctionCallRule) -> str:
-        name = "::".join(str(identifier.serialize()) for identifier in call.identifiers)
-        line = line_of(call)
+        name, line = _function(call), line_of(call)
+        if name in _SECRETS:
+            raise BadValue(Problem(line, path, f"{name}(…) is the whole value of a password, never a part of one"))
         if name != "env":
             raise BadValue(Problem(line, path, f"{name}(…): {ONLY_ENV}"))
-        arguments = call.arguments.arguments if call.arguments else []
-        argument = _unwrap(arguments[0]) if len(arguments) == 1 else None
-        if not isinstance(argument, StringRule):
-            raise BadValue(Problem(line, path, _ENV_WANTS))
-        found = self._string(path, argument)
-        if found.from_environment:
-            raise BadValue(Problem(line, path, _ENV_WANTS))
-        return self._variable(path, line, found.value)
+        (argument,) = self._texts(path, call, 1, _ENV_WANTS)
+        return self._variable(path, line, argument)
+
+    def _reference(self, path: str, call: FunctionCallRule) -> SecretReference:
+        name = _function(call)
+        most, wants = _SECRETS[name]
+        arguments = self._texts(path, call, most, wants)
+        if any(not argument.strip() for argument in arguments):
+            raise BadValue(Problem(line_of(call), path, wants))
+        return SecretReference("ssm" if name == "ssm" else "secretsmanager", *arguments)
+
+    def _texts(self, path: str, call: FunctionCallRule, most: int, wants: str) -> list[str]:
+        """The arguments of a call, which are all plain text: at least one."""
+        nodes = [_unwrap(argument) for argument in (call.arguments.arguments if call.arguments else [])]
+        if not 1 <= len(nodes) <= most or not all(isinstance(node, StringRule) for node in nodes):
+            raise BadValue(Problem(line_of(call), path, wants))
+        found = [self._string(path, node) for node in nodes]
+        if any(one.from_environment for one in found):
+            raise BadValue(Problem(line_of(call), path, wants))
+        return [one.value for one in found]
 
     def _variable(self, path: str, line: int, name: str) -> str:
         if not re.fullmatch(r"[^\s=\0]+", name):
@@ -179,6 +203,10 @@ class Evaluator:
             message = f"the environment variable {name} is not set; run `export {name}=…` first, or write the value"
             raise BadValue(Problem(line, path, message))
         return self._environ[name]
+
+
+def _function(call: FunctionCallRule) -> str:
+    return "::".join(str(identifier.serialize()) for identifier in call.identifiers)
 
 
 def _unwrap(node: Any) -> Any:  # noqa: ANN401 - the nodes are untyped

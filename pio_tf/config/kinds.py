@@ -155,6 +155,23 @@ ElasticsearchHost = Annotated[
         kind="host",
     ),
 ]
+JdbcUrl = Annotated[
+    str,
+    matching(
+        r"jdbc:(postgresql|mysql):\S+",
+        'the JDBC URL of a PostgreSQL or MySQL database, like "jdbc:postgresql://db-1:5432/pio"',
+        kind="URL",
+    ),
+]
+S3Path = Annotated[
+    str, matching(r"[^/\s]([^\s]*[^/\s])?", 'the beginning of keys, like "models", no "/" around it', kind="path in S3")
+]
+SourceName = Annotated[
+    str,
+    matching(
+        r"[A-Z0-9]+", 'capital letters and digits, like "PGSQL": PredictionIO reads it up to the first "_"', kind="name"
+    ),
+]
 InstanceType = Annotated[
     str, matching(r"[a-z][a-z0-9-]*\.[a-z0-9-]+", 'an EC2 instance type, like "r3.xlarge"', kind="instance type")
 ]

@@ -11,7 +11,8 @@ from pydantic import BaseModel, ValidationError
 from pio_tf.config.hcl import Document, read_hcl
 from pio_tf.config.messages import line_for, translate
 from pio_tf.config.problems import Problem, UnreadableHcl, config_error
-from pio_tf.config.schema import Backend, Config, block_class
+from pio_tf.config.schema import LABELLED, Backend, Config, block_class
+from pio_tf.config.storage import SOURCE_TYPES
 from pio_tf.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ def parse_config(text: str, *, path: Path, environ: Mapping[str, str]) -> Config
         ConfigError: the text has mistakes; all of them are in the one error.
     """
     try:
-        document = read_hcl(text, environ=environ)
+        document = read_hcl(text, environ=environ, labelled=LABELLED)
     except UnreadableHcl as error:
         raise config_error(path, [error.problem]) from None
     _check_shapes(Config, document.data, "", document)
@@ -101,11 +102,14 @@ def _check_shapes(model: type[BaseModel], data: dict[str, Any], prefix: str, doc
     for name in list(data):
         path = prefix + name
         child, is_block = block_class(model, name), path in document.blocks
-        if child is None:
+        if path in LABELLED and not is_block:
+            _refuse(data, name, path, f'is a block: write {name} {LABELLED[path]} {{ … }}, without "="', document)
+        elif path == "source":
+            _check_sources(data[name], document)
+        elif child is None:
             if is_block and name in model.model_fields:
                 _refuse(data, name, path, f'is not a block: write "{name} = …"', document)
-            continue
-        if not is_block:
+        elif not is_block:
             _refuse(data, name, path, f'is a block: write "{name} {{ … }}", without "="', document)
         elif child is Backend:
             _shape_backend(data, name, path, document)
@@ -115,6 +119,13 @@ def _check_shapes(model: type[BaseModel], data: dict[str, Any], prefix: str, doc
             _check_shapes(child, data[name], f"{path}.", document)
         else:
             _check_shapes(child, data[name], f"{path}.", document)
+
+
+def _check_sources(sources: dict[str, dict[str, Any]], document: Document) -> None:
+    for name, options in sources.items():
+        kind = SOURCE_TYPES.get(str(options.get("type")))
+        if kind is not None:
+            _check_shapes(kind, options, f"source.{name}.", document)
 
 
 def _shape_backend(data: dict[str, Any], name: str, path: str, document: Document) -> None:

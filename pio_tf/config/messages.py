@@ -7,8 +7,10 @@ import re
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
-from pio_tf.config.problems import Problem
+from pio_tf.config.problems import Mistakes, Problem
 from pio_tf.config.schema import Config, block_class
+from pio_tf.config.secret import SecretReference
+from pio_tf.config.storage import SOURCE_TYPES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -20,6 +22,9 @@ if TYPE_CHECKING:
 
 _SECRET = re.compile(r"password|passwd|secret|token|access_?key|api_?key", re.IGNORECASE)
 _LONGEST_VALUE = 60
+_SOURCE_STEPS = 3
+"""Of the location of a source block: ``("source", "PGSQL", "jdbc")``."""
+_STORAGE = ("elasticsearch", "hbase", "hdfs", "source", "repository")
 _BACKEND_ARGUMENTS = ("terraform", "backend", "arguments")
 
 _WORDS: dict[str, str] = {
@@ -49,10 +54,21 @@ def translate(error: ValidationError, document: Document) -> list[Problem]:
     """A validation error's findings as problems with lines, but for those that only follow from an earlier problem."""
     problems = []
     for found in error.errors(include_url=False):
+        raised = found.get("ctx", {}).get("error")
+        if isinstance(raised, Mistakes):
+            problems += _between_blocks(raised, document)
+            continue
         problem = _translate_one(found, document)
         if problem is not None and problem not in problems:
             problems.append(problem)
     return problems
+
+
+def _between_blocks(raised: Mistakes, document: Document) -> list[Problem]:
+    """The rules for sources and repositories; none of them where one of these could not be read."""
+    if any(unread.split(".")[0] in _STORAGE for unread in document.unread):
+        return []
+    return [Problem(line_for(name, document), name, message) for name, message in raised.mistakes]
 
 
 def line_for(name: str, document: Document) -> int | None:
@@ -83,12 +99,27 @@ def _translate_one(found: ErrorDetails, document: Document) -> Problem | None:
         return Problem(
             line_for(name, document), name, unknown_name(str(location[-1]), model.model_fields if model else ())
         )
+    if isinstance(found["input"], SecretReference):
+        message = f"only a password can be {found['input']}; write the value itself"
+        return Problem(line_for(name, document), name, message)
+    if kind in ("union_tag_not_found", "union_tag_invalid"):
+        return _about_a_type(found, f"{name}.type", document)
     if kind in ("value_error", "assertion_error") and _model_at(location) is not None:
         return _about_a_block(found, name, document)
     if location[:3] == _BACKEND_ARGUMENTS:  # each of the types that it may have complains; one is enough
         message = "must be text, a whole number, true or false, or a list or map of text"
         return Problem(line_for(name, document), name, message)
     return Problem(line_for(name, document), name, _words(found) + _got(found["input"], name, document))
+
+
+def _about_a_type(found: ErrorDetails, name: str, document: Document) -> Problem | None:
+    if name in document.unread:
+        return None
+    types = ", ".join(json.dumps(kind) for kind in SOURCE_TYPES)
+    if found["type"] == "union_tag_not_found":
+        return Problem(line_for(name, document), name, f"is required: one of {types}")
+    got = _got(found["input"]["type"], name, document)
+    return Problem(line_for(name, document), name, f"must be one of {types}{got}")
 
 
 def _about_a_block(found: ErrorDetails, name: str, document: Document) -> Problem | None:
@@ -124,7 +155,7 @@ def _count(number: int, thing: str) -> str:
 def _got(value: object, name: str, document: Document) -> str:
     if any(name == origin or origin.startswith(f"{name}.") for origin in document.from_environment):
         return " (the value comes from the environment, and is not shown)"
-    if _SECRET.search(name):
+    if _SECRET.search(name) or (isinstance(value, str) and _SECRET.search(value)):
         return " (the value is not shown)"
     return f", got {_show(value)}"
 
@@ -148,10 +179,14 @@ def _dotted(location: tuple[int | str, ...]) -> str:
         steps = ["terraform", "backend", *steps[3:4]]
     if steps[:3] == ["terraform", "backend", "type"]:
         steps = steps[:2]
+    if steps[:1] == ["source"]:
+        del steps[2:3]  # the type, by which pydantic chose the block
     return ".".join(steps)
 
 
 def _model_at(location: tuple[int | str, ...]) -> type[BaseModel] | None:
+    if location[:1] == ("source",):
+        return SOURCE_TYPES.get(str(location[2])) if len(location) == _SOURCE_STEPS else None
     model: type[BaseModel] | None = Config
     for step in location:
         model = block_class(model, str(step)) if model is not None else None

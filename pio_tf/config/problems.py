@@ -28,6 +28,14 @@ class Problem:
         return ": ".join(part for part in (place, name, self.message) if part)
 
 
+class Mistakes(ValueError):
+    """What is wrong between several blocks, for pydantic to carry: dotted name and message of each."""
+
+    def __init__(self, mistakes: Iterable[tuple[str, str]]) -> None:
+        self.mistakes = tuple(mistakes)
+        super().__init__("; ".join(f"{name}: {message}" for name, message in self.mistakes))
+
+
 class UnreadableHcl(Exception):
     """The text is not HCL, so nothing more can be said about it. :attr:`problem` says where and why."""
 

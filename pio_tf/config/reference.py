@@ -12,8 +12,10 @@ from pydantic_core import PydanticUndefined
 
 from pio_tf.config.block import Block
 from pio_tf.config.kinds import describe_kind
-from pio_tf.config.reference_text import EXAMPLES, INTRODUCTION, KINDS
-from pio_tf.config.schema import Backend, Config, block_class
+from pio_tf.config.reference_text import EXAMPLES, INTRODUCTION, KINDS, SOURCES
+from pio_tf.config.repositories import GUIDES
+from pio_tf.config.schema import LABELLED, Backend, Config, block_class
+from pio_tf.config.storage import SOURCE_TYPES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,8 +31,7 @@ def render_configuration() -> str:
     parts = [INTRODUCTION, "\n".join(_overview())]
     for name, field in Config.model_fields.items():
         model = block_class(Config, name)
-        if model is not None:
-            parts += _section(name, model, field)
+        parts += _sources() if model is None else _section(name, model, field)
     parts.append(KINDS)
     return "\n\n".join(part.strip("\n") for part in parts) + "\n"
 
@@ -39,15 +40,21 @@ def _overview() -> Iterator[str]:
     yield "| block | | what it is |"
     yield "| --- | --- | --- |"
     for name, field in Config.model_fields.items():
-        need = "required" if field.is_required() else ""
-        yield f"| [`{name}`](#{name}) | {need} | {_first_line(block_class(Config, name))} |"
+        need = "required" if field.is_required() else "in the guide's layout" if name in GUIDES.values() else ""
+        model = block_class(Config, name)
+        about = SOURCES.partition(".")[0] + "." if model is None else _first_line(model)
+        yield f"| [`{name}`](#{name}) | {need} | {about} |"
 
 
 def _section(path: str, model: type[Block], field: FieldInfo) -> Iterator[str]:
-    yield f"{'##' if '.' not in path else '###'} {path}"
-    need = "" if field.is_required() or "." in path else " The block may be left out."
+    block, _, label = path.partition(".")
+    title = f'{block} "{label}"' if label and block in LABELLED else path
+    yield f"{'###' if label else '##'} {title}"
+    need = "" if field.is_required() or label else " The block may be left out."
+    if path in GUIDES.values():
+        need = " The block may be left out where no repository uses it."
     yield f"{_first_line(model)}{need}"
-    if model is not Backend:
+    if model is not Backend and path not in LABELLED:
         yield "\n".join(_table(model))
     if path in EXAMPLES:
         yield f"```hcl\n{EXAMPLES[path].strip()}\n```"
@@ -55,6 +62,18 @@ def _section(path: str, model: type[Block], field: FieldInfo) -> Iterator[str]:
         child = block_class(model, name)
         if child is not None:
             yield from _section(f"{path}.{name}", child, inner)
+
+
+def _sources() -> Iterator[str]:
+    """The section of the ``source`` blocks, whose options follow from their type."""
+    yield "## source"
+    yield SOURCES
+    yield f"```hcl\n{EXAMPLES['source'].strip()}\n```"
+    for name, model in SOURCE_TYPES.items():
+        yield f'### source of type "{name}"'
+        yield _first_line(model)
+        if name not in GUIDES.values():
+            yield "\n".join(_table(model))
 
 
 def _table(model: type[Block]) -> Iterator[str]:
@@ -112,5 +131,5 @@ def _limits(field: FieldInfo, kind: str) -> str:
     return f" At least {low}." if low is not None else ""
 
 
-def _first_line(model: type[Block] | None) -> str:
-    return " ".join((model.__doc__ or "").split()) if model is not None else ""
+def _first_line(model: type[Block]) -> str:
+    return " ".join((model.__doc__ or "").split())

@@ -13,7 +13,8 @@ names, else `pio-tf.hcl` in the working directory.
 
 The file is data: values are literals. The one thing that is evaluated is `env("NAME")`, the value of an environment
 variable, alone or in a string (`"https://${env("HOST")}/"`). A variable that is not set is a mistake; `null` is as if
-the option were not there. A number or a truth value may stand in quotes, as it does when it comes from `env`.
+the option were not there. A password may also be a reference to where AWS keeps it: see
+[storage.md](storage.md#passwords). A number or a truth value may stand in quotes, as it does when it comes from `env`.
 
 Mistakes are reported all at once, each with its line:
 
@@ -23,6 +24,12 @@ pio-tf.hcl:15: ssh.kye: unknown name, did you mean "key"? Known here: address, b
 ```
 
 A value that comes from the environment, or whose name looks like that of a secret, is never shown.
+"""
+
+SOURCES = """\
+Any other store that PredictionIO keeps data in. The label is its name; its type decides which options it has. What is
+written here is written into pio-env.sh, whether a repository uses it or not. [storage.md](storage.md) tells which type
+may keep what, and what each version of PredictionIO makes of it.
 """
 
 EXAMPLES = {
@@ -88,7 +95,9 @@ pio {
 """,
     "elasticsearch": """
 elasticsearch {
-  hosts        = ["es-1.example.internal", "es-2.example.internal"]
+  hosts        = ["es-1.example.internal", "https://es-2.example.internal:9243"]
+  user         = "pio"
+  password     = ssm("/pio/elasticsearch/password")
   cluster_name = "production"
 }
 """,
@@ -101,6 +110,20 @@ hbase {
     "hdfs": """
 hdfs {
   namenode = "hdfs-1.example.internal"
+}
+""",
+    "source": """
+source "PGSQL" {
+  type       = "jdbc"
+  url        = "jdbc:postgresql://db-1.example.internal:5432/pio"
+  user       = "pio"
+  password   = secretsmanager("pio/database", "password")
+  driver_jar = "/usr/local/pio/lib/postgresql-42.2.18.jar"
+}
+""",
+    "repository": """
+repository "metadata" {
+  name = "pio_meta_staging" # in the source ELASTICSEARCH, as the guide has it
 }
 """,
     "train": """
@@ -135,9 +158,10 @@ KINDS = """\
 | path on this computer | `~` is your home; a relative path is meant from the directory of pio-tf.hcl |
 | path on the machine | absolute, or from the home of `ssh.user`: `"~/.pio_store"` |
 | name or path | a name is looked up on PATH; with a slash it is a path on this computer |
+| secret | `"text"`, `env("NAME")`, `ssm("/name")`, `secretsmanager("name")` or `secretsmanager("name", "key")` |
 | list | `["a", "b"]` |
 | map | `{ key = "value", "a.key.with.dots" = 7 }` |
-| block | `name { … }`, at most once |
+| block | `name { … }`, at most once; `source "NAME" { … }` and `repository "metadata" { … }`, once for each label |
 
 ## Heaps and cores
 

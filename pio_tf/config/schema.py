@@ -10,7 +10,7 @@ import re
 from pathlib import Path
 from typing import Literal, get_args
 
-from pydantic import BaseModel, Field, PrivateAttr, model_validator
+from pydantic import BaseModel, Field, PrivateAttr, ValidationInfo, field_validator, model_validator
 
 from pio_tf.config.block import Block
 from pio_tf.config.kinds import (
@@ -33,6 +33,7 @@ from pio_tf.config.kinds import (
     RoleArn,
     SettingName,
     Sha512,
+    SourceName,
     SubnetId,
     Text,
     Url,
@@ -41,7 +42,9 @@ from pio_tf.config.kinds import (
     VpcId,
     Words,
 )
-from pio_tf.config.storage import ElasticsearchBlock, HbaseBlock, HdfsBlock
+from pio_tf.config.problems import Mistakes
+from pio_tf.config.repositories import GUIDES, RepositoryBlock, Source, check_sources, collect_sources, find_missing
+from pio_tf.config.storage import AnySource, ElasticsearchBlock, HbaseBlock, HdfsBlock
 
 MINIMUM_DRIVER_MEMORY_MIB = 16 * 1024
 """The guide's minimum for a machine that runs the Spark driver of the Universal Recommender."""
@@ -288,11 +291,34 @@ class Config(Block):
     spark: SparkBlock = Field(default_factory=SparkBlock, description="Block: the Spark cluster.")
     ssh: SshBlock = Field(description="Block: SSH.")
     pio: PioBlock = Field(description="Block: PredictionIO.")
-    elasticsearch: ElasticsearchBlock = Field(description="Block: Elasticsearch.")
-    hbase: HbaseBlock = Field(description="Block: HBase.")
-    hdfs: HdfsBlock = Field(description="Block: HDFS.")
+    elasticsearch: ElasticsearchBlock | None = Field(default=None, description="Block: the source ELASTICSEARCH.")
+    hbase: HbaseBlock | None = Field(default=None, description="Block: the source HBASE.")
+    hdfs: HdfsBlock | None = Field(default=None, description="Block: the source HDFS.")
+    source: dict[SourceName, AnySource] = Field(default_factory=dict, description="Blocks: other sources, by label.")
+    repository: RepositoryBlock = Field(
+        default_factory=RepositoryBlock, validate_default=True, description="Blocks: the repositories, by label."
+    )
     train: TrainBlock = Field(default_factory=TrainBlock, description="Block: training.")
     terraform: TerraformBlock = Field(default_factory=TerraformBlock, description="Block: Terraform.")
+
+    @field_validator("repository", mode="after")
+    @classmethod
+    def _fits_the_sources(cls, repository: RepositoryBlock, info: ValidationInfo) -> RepositoryBlock:
+        """Here and not after the whole, so that it is told together with the mistakes of other blocks."""
+        read = info.data  # what was read without a mistake, of what stands above
+        if "source" not in read:
+            return repository
+        unread = [name for name, path in GUIDES.items() if path not in read]
+        sources = collect_sources({path: read.get(path) for path in GUIDES.values()}, read["source"])
+        mistakes = dict(find_missing([*unread, *(source.name for source in sources)], repository))
+        if not unread:
+            pio, spark = read.get("pio"), read.get("spark")
+            version, event_log = pio and pio.version, bool(spark and spark.event_log)
+            for name, message in check_sources(sources, repository, version=version, event_log=event_log):
+                mistakes.setdefault(name, message)
+        if mistakes:
+            raise Mistakes(mistakes.items())
+        return repository
 
     _path: Path = PrivateAttr(default=Path("pio-tf.hcl"))
     _lines: dict[str, int] = PrivateAttr(default_factory=dict)
@@ -311,6 +337,11 @@ class Config(Block):
     def stack_dir(self) -> Path:
         """Where the stack is written."""
         return self.terraform.directory or self.work_dir / "stack"
+
+    @property
+    def sources(self) -> tuple[Source, ...]:
+        """PredictionIO's sources, whatever blocks they come from."""
+        return collect_sources({path: getattr(self, path) for path in GUIDES.values()}, self.source)
 
     def where(self, dotted: str) -> str:
         """``pio-tf.hcl:12`` for ``network.subnet_id``; the block's line, else the file, where the value has no line."""
@@ -342,6 +373,10 @@ class Config(Block):
                     f"network.cidr: {cidr} has no room for {len(self.machine_names)} machines from host {first}"
                 )
         return self
+
+
+LABELLED = {"source": '"NAME"', "repository": '"metadata"'}
+"""Blocks of Config whose label is a name in pio-tf.hcl, and such a label."""
 
 
 def block_class(model: type[BaseModel], name: str) -> type[Block] | None:

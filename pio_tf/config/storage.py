@@ -1,19 +1,60 @@
-"""Where PredictionIO keeps its data: the services that exist already, which the cluster only connects to."""
+"""Where PredictionIO keeps its data: the services that exist already, which the cluster only connects to.
+
+A block is what PredictionIO calls a source. ``elasticsearch``, ``hbase`` and ``hdfs`` are the sources of the guide's
+layout, named ELASTICSEARCH, HBASE and HDFS; ``source "NAME" { type = … }`` is any other.
+"""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, ClassVar, Literal, TypeAlias, Union
 
 from pydantic import Field, model_validator
 
 from pio_tf.config.block import Block
-from pio_tf.config.kinds import ElasticsearchHost, HdfsPath, Host, Port, RemotePath, Words
+from pio_tf.config.kinds import (
+    ElasticsearchHost,
+    HdfsPath,
+    Host,
+    JdbcUrl,
+    Port,
+    Region,
+    RemotePath,
+    S3Path,
+    Url,
+    Words,
+)
 from pio_tf.config.secret import Secret
 
 _NODE = re.compile(r"(?:(https?)://)?([^:/]+)(?::(\d+))?/?")
 _REST_PORT, _TRANSPORT_PORT = 9200, 9300
+_LAST_PORT = 65535
+
+
+@dataclass(frozen=True)
+class Naming:
+    """What the name of a repository may be in a source: a pattern, and the same in words."""
+
+    pattern: str
+    wanted: str
+
+
+_INDEX = Naming(r"[a-z0-9][a-z0-9_.-]{0,99}", "lower-case letters, digits, _ . and -, for names of indices begin so")
+_NAMESPACE = Naming(r"[A-Za-z0-9_]{1,100}", "letters, digits and _, for it names a namespace of HBase")
+_TABLE = Naming(r"[A-Za-z_]\w{0,39}", "at most 40 letters, digits and _, no digit first, for names of tables begin so")
+_FILE = Naming(r"[A-Za-z0-9_.-]{1,100}", "letters, digits, _ . and -, for names of files begin so")
+
+
+class StorageBlock(Block):
+    """A source."""
+
+    pio_type: ClassVar[str]
+    """PIO_STORAGE_SOURCES_NAME_TYPE."""
+    holds: ClassVar[tuple[str, ...]]
+    """The repositories that PredictionIO can keep in it."""
+    naming: ClassVar[Naming]
+    """How it wants a repository's NAME."""
 
 
 @dataclass(frozen=True)
@@ -25,8 +66,12 @@ class ElasticsearchNode:
     scheme: Literal["http", "https"]
 
 
-class ElasticsearchBlock(Block):
+class ElasticsearchBlock(StorageBlock):
     """The Elasticsearch that exists already: metadata, and the model of the Universal Recommender."""
+
+    pio_type: ClassVar[str] = "elasticsearch"
+    holds: ClassVar[tuple[str, ...]] = ("metadata", "eventdata")
+    naming: ClassVar[Naming] = _INDEX
 
     hosts: list[ElasticsearchHost] = Field(
         min_length=1, description='Its nodes: `"host"`, `"host:port"` or `"https://host:port"`.'
@@ -48,7 +93,7 @@ class ElasticsearchBlock(Block):
     def _node(self, text: str) -> ElasticsearchNode:
         match = _NODE.fullmatch(text)
         if match is None:
-            raise ValueError(f"not a host: {text}")
+            raise ValueError(f"hosts: {text} is not a host")
         scheme: Literal["http", "https"] = self.scheme
         if match[1]:
             scheme = "https" if match[1] == "https" else "http"
@@ -58,17 +103,23 @@ class ElasticsearchBlock(Block):
     def _reachable(self) -> ElasticsearchBlock:
         if (self.user is None) != (self.password is None):
             raise ValueError("user and password go together")
-        for node in self.nodes:
+        for host, node in zip(self.hosts, self.nodes, strict=True):
+            if node.port > _LAST_PORT:
+                raise ValueError(f"hosts: {host}: a port is at most {_LAST_PORT}")
             if node.port == _TRANSPORT_PORT:
                 raise ValueError(
                     f"{'port' if self.port == _TRANSPORT_PORT else 'hosts'}: {_TRANSPORT_PORT} is the port of the "
-                    f"transport client; PredictionIO 0.12 and later speak REST, on {_REST_PORT} unless you moved it"
+                    f"transport client; PredictionIO 0.12 and later speak REST, which answers on {_REST_PORT}"
                 )
         return self
 
 
-class HbaseBlock(Block):
-    """The HBase that exists already: the events."""
+class HbaseBlock(StorageBlock):
+    """The HBase that exists already: the events. It keeps its own files in HDFS, so the `hdfs` block goes with it."""
+
+    pio_type: ClassVar[str] = "hbase"
+    holds: ClassVar[tuple[str, ...]] = ("eventdata",)
+    naming: ClassVar[Naming] = _NAMESPACE
 
     hosts: list[Host] = Field(min_length=1, description="HBase masters, for pio-env.sh.")
     zookeeper_quorum: list[Host] = Field(
@@ -78,10 +129,142 @@ class HbaseBlock(Block):
     home: RemotePath = Field(default="/usr/local/hbase", description="HBase's directory on the driver.")
 
 
-class HdfsBlock(Block):
-    """The HDFS that exists already: model data."""
+class HdfsBlock(StorageBlock):
+    """The HDFS that exists already: model data, and what HBase and Spark's event log keep there."""
+
+    pio_type: ClassVar[str] = "hdfs"
+    holds: ClassVar[tuple[str, ...]] = ("modeldata",)
+    naming: ClassVar[Naming] = _FILE
 
     namenode: Host = Field(description="Host of the name node.")
     port: Port = Field(default=9000, description="Port of the name node.")
     models_path: HdfsPath = Field(default="/models", description="Directory in HDFS for models.")
     hadoop_home: RemotePath = Field(default="/usr/local/hadoop", description="Hadoop's directory on the driver.")
+
+
+class ElasticsearchSource(ElasticsearchBlock):
+    """Elasticsearch 5 and 6, over REST: metadata and events. The options are those of the `elasticsearch` block."""
+
+    type: Literal["elasticsearch"] = Field(description="This type.")
+
+
+class Elasticsearch1Source(StorageBlock):
+    """Elasticsearch 1.x, over its transport client: metadata. PredictionIO has to be compiled for it
+    (`-Delasticsearch.version=1.7.6`), and then knows this one only."""
+
+    pio_type: ClassVar[str] = "elasticsearch"  # both live in the same Scala package; the build chooses one
+    holds: ClassVar[tuple[str, ...]] = ("metadata",)
+    naming: ClassVar[Naming] = _INDEX
+
+    type: Literal["elasticsearch1"] = Field(description="This type.")
+    hosts: list[Host] = Field(min_length=1, description="Host names or addresses of its nodes.")
+    port: Port = Field(default=_TRANSPORT_PORT, description="Port of the transport client.")
+    cluster_name: Words = Field(
+        default="elasticsearch", description="cluster.name of Elasticsearch. The transport client refuses another's."
+    )
+    home: RemotePath = Field(default="/usr/local/elasticsearch", description="Elasticsearch's directory on the driver.")
+
+    @model_validator(mode="after")
+    def _reachable(self) -> Elasticsearch1Source:
+        if self.port == _REST_PORT:
+            raise ValueError(f"port: {_REST_PORT} is the REST port; the transport client uses {_TRANSPORT_PORT}")
+        return self
+
+
+class HbaseSource(HbaseBlock):
+    """HBase: events. The options are those of the `hbase` block."""
+
+    type: Literal["hbase"] = Field(description="This type.")
+
+
+class HdfsSource(HdfsBlock):
+    """HDFS: model data. The options are those of the `hdfs` block."""
+
+    type: Literal["hdfs"] = Field(description="This type.")
+
+
+class LocalfsSource(StorageBlock):
+    """A directory of the driver: model data. Nothing takes the models to the prediction server, so it is for engines
+    that keep their model elsewhere, as the Universal Recommender does in Elasticsearch."""
+
+    pio_type: ClassVar[str] = "localfs"
+    holds: ClassVar[tuple[str, ...]] = ("modeldata",)
+    naming: ClassVar[Naming] = _FILE
+
+    type: Literal["localfs"] = Field(description="This type.")
+    path: RemotePath = Field(
+        default="~/.pio_store/models", description="The directory. The prediction server does not see it."
+    )
+
+
+class JdbcSource(StorageBlock):
+    """PostgreSQL or MySQL: metadata, events and model data."""
+
+    pio_type: ClassVar[str] = "jdbc"
+    holds: ClassVar[tuple[str, ...]] = ("metadata", "eventdata", "modeldata")
+    naming: ClassVar[Naming] = _TABLE
+
+    type: Literal["jdbc"] = Field(description="This type.")
+    url: JdbcUrl = Field(description='URL of the database, like `"jdbc:postgresql://db-1:5432/pio"`.')
+    user: Words = Field(description="User of the database.")
+    password: Secret = Field(description="Password of that user.")
+    driver_jar: RemotePath = Field(
+        description="The database's JDBC driver on the driver machine: POSTGRES_JDBC_DRIVER or MYSQL_JDBC_DRIVER."
+    )
+    connections: int = Field(default=8, ge=1, description="Connections that PredictionIO opens at most.")
+    partitions: int = Field(default=4, ge=1, description="Partitions that Spark reads the events in.")
+
+    @property
+    def driver_variable(self) -> str:
+        """The variable that names the driver's jar to PredictionIO."""
+        return "POSTGRES_JDBC_DRIVER" if self.url.startswith("jdbc:postgresql:") else "MYSQL_JDBC_DRIVER"
+
+    @model_validator(mode="after")
+    def _no_password_in_the_url(self) -> JdbcSource:
+        if re.search(r"password=|//[^/?]*:[^/?]*@", self.url, re.IGNORECASE):
+            raise ValueError("url: holds a password; take it out, and write it as password = …")
+        return self
+
+
+class S3Source(StorageBlock):
+    """S3: model data."""
+
+    pio_type: ClassVar[str] = "s3"
+    holds: ClassVar[tuple[str, ...]] = ("modeldata",)
+    naming: ClassVar[Naming] = _FILE
+
+    type: Literal["s3"] = Field(description="This type.")
+    bucket: Words = Field(description="Bucket.")
+    base_path: S3Path | None = Field(default=None, description="What the keys of the models begin with.")
+    region: Region | None = Field(
+        default=None, description="Region of the bucket. Required with PredictionIO 0.12.1 and 0.13.0."
+    )
+    endpoint: Url | None = Field(default=None, description="Address of another S3. Needs `region`.")
+    profile: Words | None = Field(
+        default=None,
+        description="Profile of ~/.aws/credentials on the driver. Required with PredictionIO 0.12.1 and 0.13.0, which "
+        "know no instance role. It must be there already: nothing writes credentials to the driver.",
+    )
+
+    @model_validator(mode="after")
+    def _endpoint_has_a_region(self) -> S3Source:
+        if self.endpoint is not None and self.region is None:
+            raise ValueError("endpoint: PredictionIO ignores it without region; give both")
+        return self
+
+
+AnySource: TypeAlias = Annotated[
+    Union[  # noqa: UP007 - pydantic evaluates it
+        ElasticsearchSource, Elasticsearch1Source, HbaseSource, HdfsSource, LocalfsSource, JdbcSource, S3Source
+    ],
+    Field(discriminator="type"),
+]
+SOURCE_TYPES: dict[str, type[StorageBlock]] = {
+    "elasticsearch": ElasticsearchSource,
+    "elasticsearch1": Elasticsearch1Source,
+    "hbase": HbaseSource,
+    "hdfs": HdfsSource,
+    "localfs": LocalfsSource,
+    "jdbc": JdbcSource,
+    "s3": S3Source,
+}

@@ -127,7 +127,7 @@ elasticsearch {
   # port     = 9200 # the REST port, not 9300; a host may have its own: "https://es-1.example.internal:9243"
   # scheme   = "http"
   # user     = "pio"
-  # password = env("ELASTICSEARCH_PASSWORD")
+  # password = env("ELASTICSEARCH_PASSWORD") # or ssm("/name"), or secretsmanager("name", "key")
   # home     = "/usr/local/elasticsearch"
 }
 
@@ -144,6 +144,27 @@ hdfs {
   # models_path = "/models"
   # hadoop_home = "/usr/local/hadoop"
 }
+
+# What is kept where. The three above are the sources ELASTICSEARCH, HBASE and HDFS; docs/storage.md tells of others.
+# repository "metadata" {
+#   source = "ELASTICSEARCH"
+#   name   = "pio_meta"
+# }
+# repository "eventdata" {
+#   source = "HBASE"
+#   name   = "pio_event"
+# }
+# repository "modeldata" {
+#   source = "HDFS"
+#   name   = "pio_model"
+# }
+# source "PGSQL" {
+#   type       = "jdbc"
+#   url        = "jdbc:postgresql://db-1.example.internal:5432/pio"
+#   user       = "pio"
+#   password   = ssm("/pio/database/password")
+#   driver_jar = "/usr/local/pio/lib/postgresql-42.2.18.jar"
+# }
 
 train {
   # keep_up         = false # leave the machines running after a training

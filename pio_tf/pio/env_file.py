@@ -8,19 +8,17 @@ from __future__ import annotations
 import shlex
 from typing import TYPE_CHECKING
 
+from pio_tf.config.storage import Elasticsearch1Source, ElasticsearchBlock
+from pio_tf.pio.sources import driver_variables, find_hbase, find_hdfs, render_source
 from pio_tf.remote.paths import shell_path
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from pio_tf.config.schema import Config
+    from pio_tf.config.storage import HbaseBlock, HdfsBlock
+    from pio_tf.pio.secrets import Secrets
 
 _TEMPLATE = """\
-SPARK_HOME={spark_home}
-ES_CONF_DIR={elasticsearch_home}
-HADOOP_CONF_DIR={hadoop_conf}
-HBASE_CONF_DIR={hbase_conf}
-
+{homes}
 
 # Directories on this machine that PredictionIO keeps its own files in.
 PIO_FS_BASEDIR={fs_basedir}
@@ -33,73 +31,55 @@ PIO_FS_TMPDIR=$PIO_FS_BASEDIR/tmp
 
 # Repositories: what is kept
 
-# Metadata: Elasticsearch, which is clustered
-PIO_STORAGE_REPOSITORIES_METADATA_NAME=pio_meta
-PIO_STORAGE_REPOSITORIES_METADATA_SOURCE=ELASTICSEARCH
+# Metadata: apps, access keys, engine instances
+PIO_STORAGE_REPOSITORIES_METADATA_NAME={metadata_name}
+PIO_STORAGE_REPOSITORIES_METADATA_SOURCE={metadata_source}
 
-PIO_STORAGE_REPOSITORIES_EVENTDATA_NAME=pio_event
-PIO_STORAGE_REPOSITORIES_EVENTDATA_SOURCE=HBASE
+PIO_STORAGE_REPOSITORIES_EVENTDATA_NAME={eventdata_name}
+PIO_STORAGE_REPOSITORIES_EVENTDATA_SOURCE={eventdata_source}
 
-# HDFS rather than LOCALFS: a prediction server on another machine must be able to read it
-PIO_STORAGE_REPOSITORIES_MODELDATA_NAME=pio_model
-PIO_STORAGE_REPOSITORIES_MODELDATA_SOURCE=HDFS
+# HDFS rather than LOCALFS in the guide: a prediction server on another machine must be able to read it
+PIO_STORAGE_REPOSITORIES_MODELDATA_NAME={modeldata_name}
+PIO_STORAGE_REPOSITORIES_MODELDATA_SOURCE={modeldata_source}
 
 # Sources: where the repositories are kept
 
-# Elasticsearch
-PIO_STORAGE_SOURCES_ELASTICSEARCH_TYPE=elasticsearch
-PIO_STORAGE_SOURCES_ELASTICSEARCH_HOME={elasticsearch_home}
-# The cluster.name of Elasticsearch's own configuration
-PIO_STORAGE_SOURCES_ELASTICSEARCH_CLUSTERNAME={elasticsearch_cluster}
-
-# One entry per host in all three: PredictionIO goes by the shortest list. PredictionIO 0.12 and later speak REST (9200)
-PIO_STORAGE_SOURCES_ELASTICSEARCH_HOSTS={elasticsearch_hosts}
-PIO_STORAGE_SOURCES_ELASTICSEARCH_PORTS={elasticsearch_ports}
-PIO_STORAGE_SOURCES_ELASTICSEARCH_SCHEMES={elasticsearch_schemes}
-
-# Model data: required to be in HDFS. The Universal Recommender keeps its model in Elasticsearch
-PIO_STORAGE_SOURCES_HDFS_TYPE=hdfs
-PIO_STORAGE_SOURCES_HDFS_PATH={hdfs_path}
-
-# HBase
-PIO_STORAGE_SOURCES_HBASE_TYPE=hbase
-PIO_STORAGE_SOURCES_HBASE_HOME={hbase_home}
-
-# PredictionIO finds HBase by hbase-site.xml in HBASE_CONF_DIR; these two are for whoever reads this file
-PIO_STORAGE_SOURCES_HBASE_HOSTS={hbase_hosts}
-PIO_STORAGE_SOURCES_HBASE_PORTS={hbase_ports}
-"""
+{sources}"""
 
 
-def render_pio_env(config: Config) -> str:
-    """The text of pio-env.sh."""
-    elasticsearch, hbase, hdfs = config.elasticsearch, config.hbase, config.hdfs
+def render_pio_env(config: Config, secrets: Secrets) -> str:
+    """The text of pio-env.sh. It holds the passwords of the sources."""
+    repositories = {
+        f"{label}_{key}": shlex.quote(value)
+        for label, repository in config.repository.all().items()
+        for key, value in (("name", repository.name), ("source", repository.source))
+    }
     return _TEMPLATE.format(
-        spark_home=shell_path(config.spark.home),
-        elasticsearch_home=shell_path(elasticsearch.home),
-        hadoop_conf=shell_path(hadoop_conf_dir(config)),
-        hbase_conf=shell_path(hbase_conf_dir(config)),
+        homes="".join(f"{name}={value}\n" for name, value in _homes(config).items()),
         fs_basedir=shell_path(config.pio.fs_basedir),
-        elasticsearch_cluster=shlex.quote(elasticsearch.cluster_name),
-        elasticsearch_hosts=_list(node.host for node in elasticsearch.nodes),
-        elasticsearch_ports=_list(node.port for node in elasticsearch.nodes),
-        elasticsearch_schemes=_list(node.scheme for node in elasticsearch.nodes),
-        hdfs_path=shlex.quote(f"hdfs://{hdfs.namenode}:{hdfs.port}{hdfs.models_path}"),
-        hbase_home=shell_path(hbase.home),
-        hbase_hosts=_list(hbase.hosts),
-        hbase_ports=_list(0 for _ in hbase.hosts),
+        sources="\n".join(render_source(source, secrets, version=config.pio.version) for source in config.sources),
+        **repositories,
     )
 
 
-def hadoop_conf_dir(config: Config) -> str:
+def hadoop_conf_dir(hdfs: HdfsBlock) -> str:
     """HADOOP_CONF_DIR on the driver, where core-site.xml belongs."""
-    return f"{config.hdfs.hadoop_home}/etc/hadoop"
+    return f"{hdfs.hadoop_home}/etc/hadoop"
 
 
-def hbase_conf_dir(config: Config) -> str:
+def hbase_conf_dir(hbase: HbaseBlock) -> str:
     """HBASE_CONF_DIR on the driver, where hbase-site.xml belongs."""
-    return f"{config.hbase.home}/conf"
+    return f"{hbase.home}/conf"
 
 
-def _list(values: Iterable[object]) -> str:
-    return shlex.quote(",".join(str(value) for value in values))
+def _homes(config: Config) -> dict[str, str]:
+    """Where the driver has Spark and the clients of its sources."""
+    homes = {"SPARK_HOME": shell_path(config.spark.home)}
+    for source in config.sources:
+        if isinstance(source.block, (ElasticsearchBlock, Elasticsearch1Source)):
+            homes.setdefault("ES_CONF_DIR", shell_path(source.block.home))
+    if (hdfs := find_hdfs(config)) is not None:
+        homes["HADOOP_CONF_DIR"] = shell_path(hadoop_conf_dir(hdfs))
+    if (hbase := find_hbase(config)) is not None:
+        homes["HBASE_CONF_DIR"] = shell_path(hbase_conf_dir(hbase))
+    return {**homes, **driver_variables(config)}

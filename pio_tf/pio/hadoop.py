@@ -8,29 +8,29 @@ from xml.etree import ElementTree as ET
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from pio_tf.config.schema import Config
+    from pio_tf.config.storage import HbaseBlock, HdfsBlock
 
 
-def render_core_site(config: Config) -> str:
+def render_core_site(hdfs: HdfsBlock) -> str:
     """core-site.xml. PIO's `hdfs` source takes its file system from ``fs.defaultFS``."""
-    return _properties({"fs.defaultFS": _file_system(config)})
+    return _properties({"fs.defaultFS": _file_system(hdfs)})
 
 
-def render_hbase_site(config: Config) -> str:
+def render_hbase_site(hbase: HbaseBlock, hdfs: HdfsBlock) -> str:
     """hbase-site.xml: the only thing that PIO's `hbase` source goes by."""
-    quorum = config.hbase.zookeeper_quorum or config.hbase.hosts
+    quorum = hbase.zookeeper_quorum or hbase.hosts
     return _properties(
         {
-            "hbase.rootdir": f"{_file_system(config)}/hbase",
+            "hbase.rootdir": f"{_file_system(hdfs)}/hbase",
             "hbase.cluster.distributed": "true",
             "hbase.zookeeper.quorum": ",".join(quorum),
-            "hbase.zookeeper.property.clientPort": str(config.hbase.zookeeper_port),
+            "hbase.zookeeper.property.clientPort": str(hbase.zookeeper_port),
         }
     )
 
 
-def _file_system(config: Config) -> str:
-    return f"hdfs://{config.hdfs.namenode}:{config.hdfs.port}"
+def _file_system(hdfs: HdfsBlock) -> str:
+    return f"hdfs://{hdfs.namenode}:{hdfs.port}"
 
 
 def _properties(values: Mapping[str, str]) -> str:

@@ -137,7 +137,14 @@ def test_a_windows_file_loads(tmp_path: Path) -> None:
 
 
 def test_an_empty_file_lists_the_blocks_that_it_needs(tmp_path: Path) -> None:
-    assert mistakes(tmp_path, "") == [f"pio-tf.hcl: {name}: this block is required" for name in sorted(BLOCKS)]
+    why = {
+        "elasticsearch": ': repository "metadata" keeps its data in ELASTICSEARCH',
+        "hbase": ': repository "eventdata" keeps its data in HBASE',
+        "hdfs": ': repository "modeldata" keeps its data in HDFS',
+    }
+    assert mistakes(tmp_path, "") == [
+        f"pio-tf.hcl: {name}: this block is required{why.get(name, '')}" for name in sorted(BLOCKS)
+    ]
 
 
 def test_a_syntax_error_is_one_line_with_its_place(tmp_path: Path) -> None:

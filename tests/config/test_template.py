@@ -8,7 +8,7 @@ import pytest
 
 from pio_tf.config.hcl import read_hcl
 from pio_tf.config.load import load_config
-from pio_tf.config.schema import Config, block_class
+from pio_tf.config.schema import LABELLED, Config, block_class
 from pio_tf.config.template import render_template, write_new
 from pio_tf.errors import ConfigError
 from tests.config.samples import load_text
@@ -21,18 +21,18 @@ TEMPLATE = render_template(cluster="trainer", region="eu-west-1")
 LINES = TEMPLATE.splitlines(keepends=True)
 ENVIRON = {"SPARK_SHA512": "0" * 128, "ELASTICSEARCH_PASSWORD": "x"}
 
-_OPTION = re.compile(r"(  # )([a-z_0-9]+ *= .*|[a-z_]+( \"\w+\")? \{)")
+_OPTION = re.compile(r"((?:  )?# )([a-z_0-9]+ *= .*|[a-z_]+( \"\w+\")? \{)")
 _CREDENTIALS = re.compile(r'  # (user|password) += ("pio"|env)')
 
 
 def commented_out() -> Iterator[tuple[int, int]]:
-    """First and last line (from 0) of each option or block that is commented out, in the outermost level."""
+    """First and last line (from 0) of each option or block that is commented out, or in a block that is not."""
     number = 0
     while number < len(LINES):
-        if _OPTION.match(LINES[number]):
+        if match := _OPTION.match(LINES[number]):
             last = number
             if LINES[number].rstrip().endswith("{"):
-                last = next(n for n in range(number, len(LINES)) if LINES[n].rstrip() == "  # }")
+                last = next(n for n in range(number, len(LINES)) if LINES[n].rstrip() == f"{match[1]}}}")
             yield number, last
             number = last
         number += 1
@@ -54,6 +54,7 @@ OPTIONS = [pytest.param(first, last, id=LINES[first].split()[1]) for first, last
 def test_the_template_loads_as_it_is(tmp_path: Path) -> None:
     config = load_text(tmp_path, TEMPLATE)
     assert (config.cluster.name, config.aws.region) == ("trainer", "eu-west-1")
+    assert config.elasticsearch is not None
     assert config.elasticsearch.hosts[0].endswith("example.internal")
 
 
@@ -66,7 +67,7 @@ def test_each_commented_out_option_is_valid_when_uncommented(tmp_path: Path, fir
 
 def test_the_template_shows_every_option() -> None:
     text = re.sub(r"^( *)# (?=( *[a-z_0-9]+ *= | *[a-z_]+( \"\w+\")? \{$| *\}$))", r"\1", TEMPLATE, flags=re.MULTILINE)
-    shown = set(read_hcl(text, environ=ENVIRON).lines)
+    shown = set(read_hcl(text, environ=ENVIRON, labelled=LABELLED).lines)
 
     def names(model: type[Config], prefix: str) -> Iterator[str]:
         for name in model.model_fields:

@@ -7,6 +7,7 @@ import subprocess
 from typing import TYPE_CHECKING
 
 from pio_tf.pio.env_file import render_pio_env
+from pio_tf.pio.secrets import Secrets
 from tests.remote.builders import make_config
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ GUIDE = (
 def sourced(config: Config, tmp_path: Path) -> dict[str, str]:
     """The environment that sourcing the file adds to an empty one."""
     file = tmp_path / "pio-env.sh"
-    file.write_text(render_pio_env(config))
+    file.write_text(render_pio_env(config, Secrets()))
     script = 'set -euo pipefail; set -a; . "$0"; set +a; exec env -0'
     done = subprocess.run(
         ["/bin/bash", "-c", script, file],
@@ -99,7 +100,7 @@ def test_the_environment_is_the_guides(tmp_path: Path) -> None:
 
 
 def test_the_variables_stand_in_the_guides_order() -> None:
-    assert re.findall(r"^([A-Z_]+)=", render_pio_env(make_config()), re.MULTILINE) == list(GUIDE)
+    assert re.findall(r"^([A-Z_]+)=", render_pio_env(make_config(), Secrets()), re.MULTILINE) == list(GUIDE)
 
 
 def test_values_that_bash_would_act_on_arrive_as_they_are(tmp_path: Path) -> None:

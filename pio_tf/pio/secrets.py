@@ -1,0 +1,187 @@
+"""Passwords, read from where pio-tf.hcl says that AWS keeps them."""
+
+from __future__ import annotations
+
+import json
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import ClientError
+from pydantic import SecretStr
+
+from pio_tf.config.secret import SecretReference
+from pio_tf.errors import ConfigError
+from pio_tf.machines.failures import aws_errors, error_code
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from pio_tf.config.schema import Config
+
+_BATCH = 10
+"""Parameters that one GetParameters call may name, an SSM limit."""
+_HIDDEN = "********"
+
+
+class Secrets:
+    """The values of a configuration's passwords.
+
+    Args:
+        found: the value of every reference.
+        plain: the values that stand in pio-tf.hcl or came from the environment.
+    """
+
+    def __init__(self, found: Mapping[SecretReference, str] | None = None, *, plain: tuple[str, ...] = ()) -> None:
+        self._found = dict(found or {})
+        self._plain = plain
+
+    @property
+    def values(self) -> tuple[str, ...]:
+        """All of them, to be kept out of what is shown and stored."""
+        return tuple(dict.fromkeys([*self._plain, *self._found.values()]))
+
+    def reveal(self, secret: SecretStr | SecretReference) -> str:
+        """The value of one.
+
+        Raises:
+            ConfigError: nobody has read this reference.
+        """
+        if isinstance(secret, SecretStr):
+            return secret.get_secret_value()
+        if secret not in self._found:
+            raise ConfigError(f"{secret} has not been read", next_step="call resolve_secrets() with this configuration")
+        return self._found[secret]
+
+    def __repr__(self) -> str:
+        return f"Secrets(<{len(self.values)} hidden>)"
+
+
+class HiddenSecrets(Secrets):
+    """Stars in place of every password, for files that are only shown; AWS is asked for nothing."""
+
+    def reveal(self, secret: SecretStr | SecretReference) -> str:  # noqa: ARG002 - the same stars for all
+        """Stars."""
+        return _HIDDEN
+
+
+def resolve_secrets(config: Config, client: Callable[[str], Any]) -> Secrets:
+    """Read every secret that the configuration refers to.
+
+    Args:
+        config: whose.
+        client: gives a boto3 client of ``"ssm"`` or ``"secretsmanager"``, as :meth:`pio_tf.machines.aws.Aws.client`
+            does. Asked only for a service that a reference names.
+
+    Raises:
+        ConfigError: a secret that is not there, or is not one line of text.
+        AwsError: AWS can't be asked; a missing permission is named.
+    """
+    places: dict[SecretReference, str] = {}
+    plain: list[str] = []
+    for place, secret in _passwords(config):
+        if isinstance(secret, SecretReference):
+            places.setdefault(secret, place)
+        else:
+            plain.append(secret.get_secret_value())
+    found: dict[SecretReference, str] = {}
+    for service, read in (("ssm", _read_parameters), ("secretsmanager", _read_secrets)):
+        wanted = {reference: place for reference, place in places.items() if reference.service == service}
+        if wanted:
+            found.update(read(wanted, client(service), config.aws.region))
+    for reference, value in found.items():
+        _check_text(value, reference, places[reference])
+    return Secrets(found, plain=tuple(plain))
+
+
+def _passwords(config: Config) -> Iterator[tuple[str, SecretStr | SecretReference]]:
+    """Every password with its place: ``pio-tf.hcl:12: elasticsearch.password``."""
+    for source in config.sources:
+        path = f"{source.path}.password"
+        password = getattr(source.block, "password", None)
+        if password is not None:
+            yield f"{config.where(path)}: {path}", password
+
+
+def _read_parameters(wanted: Mapping[SecretReference, str], ssm: Any, region: str) -> dict[SecretReference, str]:  # noqa: ANN401
+    found: dict[SecretReference, str] = {}
+    rest = iter(wanted)
+    while batch := list(islice(rest, _BATCH)):
+        doing = ", ".join(f"{wanted[reference]}: {reference}" for reference in batch)
+        with aws_errors(doing, service="ssm"):
+            answer = ssm.get_parameters(Names=[reference.name for reference in batch], WithDecryption=True)
+        values = {name: item["Value"] for item in answer["Parameters"] for name in _names(item)}
+        for reference in batch:
+            if reference.name not in values:
+                raise _not_there(reference, wanted[reference], "parameter in SSM's Parameter Store", region)
+            found[reference] = values[reference.name]
+    return found
+
+
+def _names(parameter: Mapping[str, str]) -> Iterator[str]:
+    """How a parameter may have been asked for: by name or ARN, with ``:version`` or ``:label`` (SSM's Selector)."""
+    for name in (parameter["Name"], parameter.get("ARN", "")):
+        yield name
+        yield name + parameter.get("Selector", "")
+
+
+def _read_secrets(wanted: Mapping[SecretReference, str], manager: Any, region: str) -> dict[SecretReference, str]:  # noqa: ANN401
+    texts: dict[str, str | None] = {}
+    found: dict[SecretReference, str] = {}
+    for reference, place in wanted.items():
+        if reference.name not in texts:
+            with aws_errors(f"{place}: {reference}", service="secretsmanager"):
+                try:
+                    answer = manager.get_secret_value(SecretId=reference.name)
+                except ClientError as error:
+                    if error_code(error) == "ResourceNotFoundException":
+                        raise _not_there(reference, place, "secret in Secrets Manager", region) from error
+                    raise
+            texts[reference.name] = answer.get("SecretString")
+        text = texts[reference.name]
+        if text is None:
+            raise ConfigError(
+                f"{place}: {reference} is binary",
+                cause="a password is text",
+                next_step="store it as text: aws secretsmanager put-secret-value --secret-string",
+            )
+        found[reference] = _value_of_key(text, reference, place) if reference.key else text
+    return found
+
+
+def _value_of_key(text: str, reference: SecretReference, place: str) -> str:
+    try:
+        values = json.loads(text)
+    except ValueError:
+        values = None
+    if not isinstance(values, dict):
+        raise ConfigError(
+            f"{place}: {reference} has no keys",
+            cause="its text is no JSON object",
+            next_step=f"leave the key out: {SecretReference(reference.service, reference.name)}",
+        )
+    value = values.get(reference.key)
+    if not isinstance(value, str):
+        raise ConfigError(
+            f"{place}: {reference}: the secret has no text under this key",
+            next_step=f"choose one of its keys: {', '.join(sorted(values))}",
+        )
+    return value
+
+
+def _check_text(value: str, reference: SecretReference, place: str) -> None:
+    if value and not any(character in value for character in "\n\r\0"):
+        return
+    what = "has more than one line" if value else "is empty"
+    raise ConfigError(
+        f"{place}: {reference} {what}",
+        cause="a password is one line of text",
+        next_step="store it again without a line break at its end" if value else "store the password there",
+    )
+
+
+def _not_there(reference: SecretReference, place: str, kind: str, region: str) -> ConfigError:
+    return ConfigError(
+        f"{place}: {reference}: there is no such {kind}",
+        cause=f"AWS was asked in {region}, the region of the aws block",
+        next_step="correct the name, or store the password under it",
+    )

@@ -1,0 +1,350 @@
+"""Sources and repositories: what PredictionIO would not accept, or would silently take for something else."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pio_tf.config.storage import ElasticsearchNode, JdbcSource, S3Source
+from tests.config.samples import BLOCKS, load_text, mistakes, text_with
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+JDBC = """\
+source "PGSQL" {
+  type       = "jdbc"
+  url        = "jdbc:postgresql://db/pio"
+  user       = "pio"
+  password   = "x"
+  driver_jar = "/lib/pg.jar"
+}
+"""
+MYSQL = JDBC.replace("PGSQL", "MYSQL").replace("postgresql", "mysql").replace("pg.jar", "my.jar")
+S3 = 'source "S3" {\n  type   = "s3"\n  bucket = "models"\n}\n'
+ALL_IN_PGSQL = "".join(
+    f'repository "{label}" {{\n  source = "PGSQL"\n}}\n' for label in ("metadata", "eventdata", "modeldata")
+)
+
+
+def without_guide(text: str) -> str:
+    """A configuration without the blocks of the guide's layout. The text comes first, so that line 1 is known."""
+    guide = ("elasticsearch", "hbase", "hdfs")
+    return text + "".join(block for name, block in BLOCKS.items() if name not in guide)
+
+
+def test_the_guides_layout_needs_no_word_about_sources_and_repositories(tmp_path: Path) -> None:
+    config = load_text(tmp_path, text_with())
+    assert [(source.name, source.path) for source in config.sources] == [
+        ("ELASTICSEARCH", "elasticsearch"),
+        ("HDFS", "hdfs"),
+        ("HBASE", "hbase"),
+    ]
+    assert [(one.source, one.name) for one in config.repository.all().values()] == [
+        ("ELASTICSEARCH", "pio_meta"),
+        ("HBASE", "pio_event"),
+        ("HDFS", "pio_model"),
+    ]
+
+
+def test_everything_can_be_in_one_database_and_the_guides_blocks_left_out(tmp_path: Path) -> None:
+    config = load_text(tmp_path, without_guide(JDBC + ALL_IN_PGSQL))
+    assert (config.elasticsearch, config.hbase, config.hdfs) == (None, None, None)
+    (source,) = config.sources
+    assert (source.name, source.path) == ("PGSQL", "source.PGSQL")
+    assert isinstance(source.block, JdbcSource)
+    assert (source.block.connections, source.block.partitions) == (8, 4)
+    assert config.where("source.PGSQL.url") == "pio-tf.hcl:3"
+    assert config.where("source.PGSQL.connections") == "pio-tf.hcl:1"
+
+
+def test_a_labelled_source_may_take_the_place_of_a_guides_block(tmp_path: Path) -> None:
+    text = 'source "ELASTICSEARCH" {\n  type  = "elasticsearch"\n  hosts = ["es"]\n}\n'
+    config = load_text(tmp_path, text + "".join(BLOCKS[name] for name in BLOCKS if name != "elasticsearch"))
+    assert {source.name: source.path for source in config.sources}["ELASTICSEARCH"] == "source.ELASTICSEARCH"
+
+
+def test_each_node_of_elasticsearch_has_its_own_port_and_scheme_or_the_blocks(tmp_path: Path) -> None:
+    text = (
+        "elasticsearch {\n"
+        '  hosts  = ["a", "b:9201", "https://c", "http://d:80/", "10.0.0.1:443"]\n'
+        '  port   = 9243\n  scheme = "https"\n}\n'
+    )
+    block = load_text(tmp_path, text_with(elasticsearch=text)).elasticsearch
+    assert block is not None
+    assert block.nodes == (
+        ElasticsearchNode("a", 9243, "https"),
+        ElasticsearchNode("b", 9201, "https"),
+        ElasticsearchNode("c", 9243, "https"),
+        ElasticsearchNode("d", 80, "http"),
+        ElasticsearchNode("10.0.0.1", 443, "https"),
+    )
+
+
+GUIDE_CHECKS = [
+    (
+        'elasticsearch {\n  hosts = ["es"]\n  user = "u"\n}\n',
+        "3: elasticsearch: user and password go together",
+    ),
+    (
+        'elasticsearch {\n  hosts = ["es"]\n  password = "hunter2"\n}\n',
+        "3: elasticsearch: user and password go together",
+    ),
+    (
+        'elasticsearch {\n  hosts = ["es"]\n  port = 9300\n}\n',
+        (
+            "3: elasticsearch.port: 9300 is the port of the transport client; PredictionIO 0.12 and later speak REST, "
+            "which answers on 9200"
+        ),
+    ),
+    (
+        'elasticsearch {\n  hosts = ["es:9300"]\n}\n',
+        (
+            "2: elasticsearch.hosts: 9300 is the port of the transport client; PredictionIO 0.12 and later speak REST, "
+            "which answers on 9200"
+        ),
+    ),
+    ('elasticsearch {\n  hosts = ["es:99999"]\n}\n', "2: elasticsearch.hosts: es:99999: a port is at most 65535"),
+]
+
+
+@pytest.mark.parametrize(("text", "mistake"), GUIDE_CHECKS)
+def test_a_mistake_about_elasticsearch_is_said_with_its_line(tmp_path: Path, text: str, mistake: str) -> None:
+    assert mistakes(tmp_path, text_with(elasticsearch=text)) == [f"pio-tf.hcl:{mistake}"]
+
+
+TYPES = '"elasticsearch", "elasticsearch1", "hbase", "hdfs", "localfs", "jdbc", "s3"'
+LABELLED_CHECKS = [
+    (
+        'source "MY_DB" {\n  type = "localfs"\n}\n',
+        (
+            '1: source.MY_DB: must be capital letters and digits, like "PGSQL": PredictionIO reads it up to the first '
+            '"_", got "MY_DB"'
+        ),
+    ),
+    (
+        'source "models" {\n  type = "localfs"\n}\n',
+        (
+            '1: source.models: must be capital letters and digits, like "PGSQL": PredictionIO reads it up to the first '
+            '"_", got "models"'
+        ),
+    ),
+    (
+        'source "HDFS2" {\n  type = "localfs"\n}\n',
+        (
+            "1: source.HDFS2: PredictionIO would take the settings of HDFS2 for HDFS's too, as the name begins "
+            "so; rename "
+            "one"
+        ),
+    ),
+    (
+        'source "HDFS" {\n  type     = "hdfs"\n  namenode = "nn"\n}\n',
+        "1: source.HDFS: the hdfs block is this source already; keep one of the two",
+    ),
+    (
+        'source "OTHER" {\n  type     = "hdfs"\n  namenode = "nn"\n}\n',
+        "1: source.OTHER: the driver has one core-site.xml, which HDFS sets already; keep one of the two",
+    ),
+    (
+        'source "OTHER" {\n  type  = "hbase"\n  hosts = ["h"]\n}\n',
+        "1: source.OTHER: the driver has one hbase-site.xml, which HBASE sets already; keep one of the two",
+    ),
+    (
+        'source "OLD" {\n  type  = "elasticsearch1"\n  hosts = ["h"]\n}\n',
+        (
+            "1: source.OLD: the driver has one client of Elasticsearch (REST, or 1.x), which ELASTICSEARCH sets "
+            "already; "
+            "keep one of the two"
+        ),
+    ),
+    (
+        MYSQL + MYSQL.replace("MYSQL", "OTHER").replace("my.jar", "other.jar"),
+        "8: source.OTHER: the driver has one MYSQL_JDBC_DRIVER, which MYSQL sets already; keep one of the two",
+    ),
+    ('source "X" {\n  path = "/m"\n}\n', f"1: source.X.type: is required: one of {TYPES}"),
+    ('source "X" {\n  type = "mongo"\n}\n', f'2: source.X.type: must be one of {TYPES}, got "mongo"'),
+    (
+        'source "X" {\n  type = env("NONE")\n}\n',
+        "2: source.X.type: the environment variable NONE is not set; run `export NONE=…` first, or write the value",
+    ),
+    (
+        'source "X" {\n  type   = "localfs"\n  bucket = "b"\n}\n',
+        "3: source.X.bucket: unknown name. Known here: path, type",
+    ),
+    (
+        'source "X" {\n  type = "hdfs"\n}\n',
+        "1: source.X.namenode: is required, and this block does not have it",
+    ),
+    (
+        JDBC.replace("postgresql://db/pio", "oracle:thin"),
+        (
+            "3: source.PGSQL.url: must be the JDBC URL of a PostgreSQL or MySQL database, like "
+            '"jdbc:postgresql://db-1:5432/pio", got "jdbc:oracle:thin"'
+        ),
+    ),
+    (
+        JDBC.replace("db/pio", "db/pio?user=u&password=hunter2"),
+        "3: source.PGSQL.url: holds a password; take it out, and write it as password = …",
+    ),
+    (
+        JDBC.replace("//db", "//u:hunter2@db"),
+        "3: source.PGSQL.url: holds a password; take it out, and write it as password = …",
+    ),
+    (
+        JDBC.replace("jdbc:postgresql://db", "jdbc:oracle://db?password=hunter2"),
+        (
+            "3: source.PGSQL.url: must be the JDBC URL of a PostgreSQL or MySQL database, like "
+            '"jdbc:postgresql://db-1:5432/pio" (the value is not shown)'
+        ),
+    ),
+    (JDBC.replace('"x"', '""'), "5: source.PGSQL.password: must not be empty (the value is not shown)"),
+    (JDBC.replace('"x"', '"a\\nb"'), "5: source.PGSQL.password: must be one line (the value is not shown)"),
+    (
+        JDBC.replace('"x"', "7"),
+        (
+            '5: source.PGSQL.password: must be text in quotes, env("NAME"), ssm("/name") or secretsmanager("name") '
+            "(the value is not shown)"
+        ),
+    ),
+    (
+        S3.replace("}", '  endpoint = "http://minio:9000"\n}'),
+        "4: source.S3.endpoint: PredictionIO ignores it without region; give both",
+    ),
+    ('source {\n  type = "localfs"\n}\n', '1: source: needs one label: write source "NAME" { … }'),
+    ('source "A" "B" {\n}\n', '1: source: needs one label: write source "NAME" { … }'),
+    ("source = 3\n", '1: source: is a block: write source "NAME" { … }, without "="'),
+    ("source = 3\n" + S3, '1: source: is a block: write source "NAME" { … }, without "="'),
+    ("repository {\n}\n", '1: repository: needs one label: write repository "metadata" { … }'),
+    ("repository = {}\n", '1: repository: is a block: write repository "metadata" { … }, without "="'),
+    (S3 + S3, "5: source.S3: this block is already in line 1; keep one of the two"),
+    (
+        'repository "metdata" {\n}\n',
+        '1: repository.metdata: unknown name, did you mean "metadata"? Known here: eventdata, metadata, modeldata',
+    ),
+    ('source "X" {\n  type = "localfs"\n  path {\n  }\n}\n', '3: source.X.path: is not a block: write "path = …"'),
+    (
+        'repository "modeldata" {\n  source = "HDSF"\n}\n',
+        "2: repository.modeldata.source: there is no source HDSF; did you mean HDFS?",
+    ),
+    (
+        'repository "modeldata" {\n  source = "PGSQL"\n}\n',
+        '2: repository.modeldata.source: there is no source PGSQL; write it: source "PGSQL" { … }',
+    ),
+    (
+        'repository "metadata" {\n  source = "HBASE"\n}\n',
+        (
+            "2: repository.metadata.source: HBASE can keep eventdata only; types that keep metadata: elasticsearch, "
+            "elasticsearch1, jdbc"
+        ),
+    ),
+    (
+        'repository "modeldata" {\n  source = "ELASTICSEARCH"\n}\n',
+        (
+            "2: repository.modeldata.source: ELASTICSEARCH can keep metadata and eventdata only; types that keep "
+            "modeldata: hdfs, localfs, jdbc, s3"
+        ),
+    ),
+    (
+        'repository "metadata" {\n  name = "Meta"\n}\n',
+        (
+            "2: repository.metadata.name: in ELASTICSEARCH it must be lower-case letters, digits, _ . and -, for "
+            "names of "
+            "indices begin so"
+        ),
+    ),
+    (
+        'repository "eventdata" {\n  name = "pio-event"\n}\n',
+        "2: repository.eventdata.name: in HBASE it must be letters, digits and _, for it names a namespace of HBase",
+    ),
+    (
+        'repository "modeldata" {\n  name = "a/b"\n}\n',
+        "2: repository.modeldata.name: in HDFS it must be letters, digits, _ . and -, for names of files begin so",
+    ),
+    (
+        'repository "modeldata" {\n  source = "PGSQL"\n  name   = "pio-model"\n}\n' + JDBC,
+        (
+            "3: repository.modeldata.name: in PGSQL it must be at most 40 letters, digits and _, no digit first, "
+            "for names "
+            "of tables begin so"
+        ),
+    ),
+]
+
+
+@pytest.mark.parametrize(("text", "mistake"), LABELLED_CHECKS)
+def test_a_mistake_about_sources_or_repositories_is_said_with_line_and_remedy(
+    tmp_path: Path, text: str, mistake: str
+) -> None:
+    assert "hunter2" not in mistake
+    found = mistakes(tmp_path, text + text_with())
+    assert found[0] == f"pio-tf.hcl:{mistake}"
+    assert all("already in line" in line for line in found[1:])  # "source = 3" and a block
+
+
+def test_elasticsearch_under_another_name_is_not_found_by_the_universal_recommender(tmp_path: Path) -> None:
+    text = (
+        'source "ES" {\n  type  = "elasticsearch"\n  hosts = ["es"]\n}\nrepository "metadata" {\n  source = "ES"\n}\n'
+    )
+    assert mistakes(tmp_path, text + "".join(BLOCKS[name] for name in BLOCKS if name != "elasticsearch")) == [
+        "pio-tf.hcl:1: source.ES: the Universal Recommender finds Elasticsearch by this name alone: ELASTICSEARCH"
+    ]
+
+
+def test_the_old_elasticsearch_uses_the_port_of_its_transport_client(tmp_path: Path) -> None:
+    text = 'source "ELASTICSEARCH" {\n  type  = "elasticsearch1"\n  hosts = ["es"]\n  port  = 9200\n}\n'
+    rest = "".join(BLOCKS[name] for name in BLOCKS if name != "elasticsearch")
+    assert mistakes(tmp_path, text + rest) == [
+        "pio-tf.hcl:4: source.ELASTICSEARCH.port: 9200 is the REST port; the transport client uses 9300"
+    ]
+    load_text(tmp_path, text.replace("  port  = 9200\n", "") + rest)
+
+
+def test_a_block_that_no_repository_uses_may_still_be_needed(tmp_path: Path) -> None:
+    jdbc_models = JDBC + 'repository "modeldata" {\n  source = "PGSQL"\n}\n'
+    rest = "".join(BLOCKS[name] for name in BLOCKS if name != "hdfs")
+    assert mistakes(tmp_path, jdbc_models + rest) == [
+        "pio-tf.hcl: hdfs: this block is required: HBASE is HBase, which keeps its files in HDFS"
+    ]
+    log = "spark {\n  event_log = true\n}\n"
+    assert mistakes(tmp_path, log + without_guide(JDBC + ALL_IN_PGSQL)) == [
+        "pio-tf.hcl:2: spark.event_log: Spark writes its event log into HDFS; add the hdfs block, or take this line out"
+    ]
+
+
+@pytest.mark.parametrize("version", ["0.12.1", "0.13.0"])
+def test_an_old_predictionio_needs_a_profile_and_a_region_for_s3(tmp_path: Path, version: str) -> None:
+    pio = f'pio {{\n  engine_dir = "/e"\n  version    = "{version}"\n}}\n'
+    text = S3 + text_with(pio=pio)
+    assert mistakes(tmp_path, text) == [
+        (
+            f"pio-tf.hcl:1: source.S3.profile: PredictionIO {version} takes no credentials from the instance's "
+            "role; give "
+            "a profile of ~/.aws/credentials on the driver"
+        ),
+        f"pio-tf.hcl:1: source.S3.region: PredictionIO {version} needs it",
+    ]
+    full = S3.replace("}", '  profile = "models"\n  region = "eu-west-1"\n}')
+    block = load_text(tmp_path, full + text_with(pio=pio)).sources[-1].block
+    assert isinstance(block, S3Source)
+    assert block.profile == "models"
+
+
+def test_the_newest_predictionio_takes_s3_without_either(tmp_path: Path) -> None:
+    load_text(tmp_path, S3 + text_with())
+
+
+def test_mistakes_between_blocks_are_told_together_with_those_in_blocks(tmp_path: Path) -> None:
+    text = 'spark {\n  workers = 0\n}\nrepository "metadata" {\n  source = "HBASE"\n}\n' + S3.replace("S3", "HDFS1")
+    assert [line.split(": ")[:2] for line in mistakes(tmp_path, text + text_with())] == [
+        ["pio-tf.hcl:2", "spark.workers"],
+        ["pio-tf.hcl:5", "repository.metadata.source"],
+        ["pio-tf.hcl:7", "source.HDFS1"],
+    ]
+
+
+def test_what_could_not_be_read_is_not_taken_for_the_default(tmp_path: Path) -> None:
+    text = 'repository "modeldata" {\n  source = env("STORE")\n}\n'
+    rest = "".join(BLOCKS[name] for name in BLOCKS if name != "hdfs")
+    (line,) = mistakes(tmp_path, text + rest)
+    assert line.startswith("pio-tf.hcl:2: repository.modeldata.source: the environment variable STORE is not set")
