@@ -1,0 +1,26 @@
+"""The program of the tests of shells: ``python -m tests.remote.shell_client PORT KEY [COMMAND]``."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+
+import asyncssh
+
+from pio_tf.remote.shell import open_shell
+
+
+async def main(port: int, key: str, command: str | None) -> int:
+    async with asyncssh.connect(
+        "127.0.0.1", port, username="ubuntu", client_keys=[key], known_hosts=None, config=None, agent_path=None
+    ) as connection:
+        return await open_shell(connection, "driver", command, stdin=0, stdout=1, stderr=2)
+
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as the command line has it
+    try:
+        sys.exit(asyncio.run(main(int(sys.argv[1]), sys.argv[2], sys.argv[3] if len(sys.argv) > 3 else None)))
+    except KeyboardInterrupt:
+        sys.exit(130)
