@@ -31,6 +31,7 @@ EXIT_STATUS, SUCCESS_LINE, ENGINE_INSTANCE, ALIAS = "exit status", "success line
 CLOCK_STEP = 60.0
 """Seconds by which the driver's clock may have been set back between the start of a run and PIO's own look at it: soon
 after its boot, a machine's clock is corrected."""
+_NOT_ASKED = "Elasticsearch was not asked"
 _NEWEST = 50
 """Engine instances that are looked at."""
 
@@ -42,6 +43,8 @@ class Proof:
     name: str
     held: bool | None
     detail: str
+    model: str = ""
+    """What the run has made, where this proof tells: the id of the engine instance, the index behind the alias."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +88,10 @@ class _Instance:
 
 
 async def look_before(es: Elasticsearch | None, traces: Traces) -> Before:
-    """What a run will change. A service that does not answer is no error: what it would have told is not known then."""
+    """What a run will change.
+
+    A service that does not answer is no error: what it would have told is not known then. ``es`` None: there is none.
+    """
     instances, indices = await asyncio.gather(_instances(es, traces.metadata), _indices(es, traces.aliases))
     known = {alias: None if isinstance(found, Proof) else found for alias, found in indices.items()}
     if isinstance(instances, Proof):
@@ -106,6 +112,7 @@ async def prove(
     """All four proofs, in their order. A service that does not answer is no error: its proof is None.
 
     Args:
+        es: None: there is none, or nothing to ask it (the training has failed).
         started: seconds since 1970 at the run's start, by the driver's clock (`date +%s` there): PIO stamps its engine
             instances by the same one.
         exit_status: None: not known.
@@ -150,9 +157,8 @@ def _completed(instances: Sequence[_Instance], traces: Traces, *, before: str | 
     ours = [one for one in recent if one.is_of(traces)]
     for one in ours:
         if one.status == "COMPLETED":
-            return Proof(
-                ENGINE_INSTANCE, True, f"engine instance {one.id}, started at {_shown(one.started)}, is COMPLETED"
-            )
+            detail = f"engine instance {one.id}, started at {_shown(one.started)}, is COMPLETED"
+            return Proof(ENGINE_INSTANCE, True, detail, model=one.id)
     engine = f"{traces.engine_factory} (variant {traces.engine_variant})"
     if ours:
         return Proof(
@@ -182,15 +188,19 @@ def _swapped_one(alias: str, before: Sequence[str] | None, after: Sequence[str] 
     if not after:
         held = False if before else None
         return Proof(ALIAS, held, f"there is no alias {alias}" + (" any more" if before else ""))
-    if set(after) == set(before):
+    new = next((index for index in after if index not in before), "")
+    if not new:
         return Proof(ALIAS, False, f"{points_to}, as before the run: the new model is not served")
-    return Proof(ALIAS, True, f"{points_to}, which is new" + (f"; before: {', '.join(before)}" if before else ""))
+    was = f"; before: {', '.join(before)}" if before else ""
+    return Proof(ALIAS, True, f"{points_to}, which is new{was}", model=new)
 
 
 async def _instances(es: Elasticsearch | None, metadata: str) -> list[_Instance] | Proof:
     """The newest engine instances, the newest first; why there are none to look at."""
-    if es is None or not metadata:
+    if not metadata:
         return Proof(ENGINE_INSTANCE, None, "PIO's metadata is not in Elasticsearch")
+    if es is None:
+        return Proof(ENGINE_INSTANCE, None, _NOT_ASKED)
     # PIO 0.14 has an index for each kind of its metadata, where 0.12 and 0.13 have one for all. Both may be there.
     indices = (f"{metadata}_engine_instances", metadata)
     found = await asyncio.gather(*(_instances_in(es, index) for index in indices), return_exceptions=True)
@@ -227,7 +237,7 @@ async def _instances_in(es: Elasticsearch, index: str) -> list[_Instance] | None
 
 async def _indices(es: Elasticsearch | None, aliases: Sequence[str]) -> dict[str, tuple[str, ...] | Proof]:
     if es is None:
-        return {}
+        return {alias: Proof(ALIAS, None, _NOT_ASKED) for alias in aliases}
     found = await asyncio.gather(*(_behind(es, alias) for alias in aliases))
     return dict(zip(aliases, found, strict=True))
 
