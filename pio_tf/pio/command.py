@@ -6,7 +6,14 @@ import shlex
 from typing import TYPE_CHECKING
 
 from pio_tf.errors import ConfigError
-from pio_tf.pio.spark_arguments import check_words, from_settings, merge, read_arguments, write_arguments
+from pio_tf.pio.spark_arguments import (
+    check_words,
+    from_settings,
+    merge,
+    read_arguments,
+    to_settings,
+    write_arguments,
+)
 from pio_tf.pio.spark_defaults import check_settings, spark_settings
 from pio_tf.remote.paths import shell_path
 
@@ -29,7 +36,7 @@ def train_command(config: Config, outputs: Outputs, sizing: Sizing, *, extra: Se
     twice.
 
     Raises:
-        ConfigError: an argument that would not arrive at spark-submit as it is, or that cannot work.
+        ConfigError: an argument that would not arrive at spark-submit as it is, or would take the training elsewhere.
     """
     settings = spark_settings(config, outputs, sizing)
     ours = from_settings({name: settings[name] for name in _ON_THE_COMMAND_LINE})
@@ -37,6 +44,16 @@ def train_command(config: Config, outputs: Outputs, sizing: Sizing, *, extra: Se
     words = ["train", *_pio_arguments(config), "--", *write_arguments(spark)]
     pio = shell_path(f"{config.pio.home}/bin/pio")
     return f"cd {shell_path(config.pio.engine_dir)} && {pio} {shlex.join(words)}"
+
+
+def settings_in_force(config: Config, outputs: Outputs, sizing: Sizing, *, extra: Sequence[str] = ()) -> dict[str, str]:
+    """The Spark settings of a run by name: spark-defaults.conf's, and over them those given as arguments.
+
+    What engine.json says on top of them: :func:`pio_tf.pio.engine.with_engine`.
+
+    Raises what :func:`train_command` raises.
+    """
+    return {**spark_settings(config, outputs, sizing), **to_settings(_asked_for(config, extra))}
 
 
 def check_arguments(config: Config, *, extra: Sequence[str] = ()) -> None:

@@ -23,8 +23,32 @@ _OPTION_OF = {
     "spark.executor.memory": "--executor-memory",
     "spark.executor.cores": "--executor-cores",
     "spark.cores.max": "--total-executor-cores",
+    "spark.jars": "--jars",
+    "spark.files": "--files",
 }
 """Settings that have an option of their own. spark-submit prefers the option, whatever the order."""
+_SETTING_OF = {option: name for name, option in _OPTION_OF.items()}
+
+_REFUSED = {
+    "--master": (
+        "pio-tf gives the cluster's own master; with another one, or with local, the cluster would stand idle",
+        "leave it out",
+    ),
+    "--jars": (
+        "PIO gives its own --jars after it, and spark-submit takes the last",
+        "put the jars into lib/spark of PIO on the driver or into the engine's assembly, or name them with --packages",
+    ),
+    "--files": (
+        "PIO gives its own --files after it, and spark-submit takes the last",
+        "put the files where every worker finds them, or let the engine call SparkContext.addFile",
+    ),
+    "--class": ("PIO gives its own --class after it, and spark-submit takes the last", "leave it out"),
+    "--properties-file": (
+        "spark-submit would read it instead of spark-defaults.conf, in which pio-tf writes the cluster's settings",
+        "put its settings into spark.conf",
+    ),
+}
+"""Options that would take the training elsewhere, or be lost without a word: why, and what to do instead."""
 
 
 def read_arguments(arguments: Sequence[str], *, where: str) -> dict[str, str | None]:
@@ -35,8 +59,8 @@ def read_arguments(arguments: Sequence[str], *, where: str) -> dict[str, str | N
         where: where they stand, for messages: ``pio-tf.hcl:40: train.spark_arguments``.
 
     Raises:
-        ConfigError: not an option, an option without its value, a value that ``bin/pio`` would break, or deploy mode
-            "cluster".
+        ConfigError: not an option, an option without its value, a value that ``bin/pio`` would break, or an option that
+            would be lost or take the training elsewhere.
     """
     found: dict[str, str | None] = {}
     rest = list(arguments)
@@ -48,7 +72,7 @@ def read_arguments(arguments: Sequence[str], *, where: str) -> dict[str, str | N
             raise ConfigError(
                 f"{where}: {word!r} is not an option of spark-submit",
                 cause="PIO gives spark-submit the application and its arguments itself",
-                next_step="give options only, like `--executor-cores 4`; files go with --files or --jars",
+                next_step="give options only, like `--executor-cores 4`",
             )
         if option in _WITHOUT_VALUE:
             found[option] = None
@@ -88,6 +112,21 @@ def from_settings(settings: Mapping[str, str]) -> dict[str, str | None]:
     return {_OPTION_OF.get(name, f"--conf {name}"): value for name, value in settings.items()}
 
 
+def to_settings(options: Mapping[str, str | None]) -> dict[str, str]:
+    """The Spark settings among options, by name: what :func:`from_settings` takes."""
+    named = {_SETTING_OF.get(key, key.removeprefix("--conf ")): value for key, value in options.items()}
+    return {name: value for name, value in named.items() if value is not None and not name.startswith("--")}
+
+
+def check_setting(name: str, value: str, *, where: str) -> None:
+    """Refuse a setting that would take the training elsewhere.
+
+    Raises:
+        ConfigError: it would.
+    """
+    _check_meaning(_OPTION_OF.get(name, f"--conf {name}"), value, where=where)
+
+
 def check_word(word: str, option: str, *, where: str) -> None:
     """Refuse what ``bin/pio`` would split or lose.
 
@@ -119,15 +158,12 @@ def _key(option: str, value: str, *, where: str) -> tuple[str, str]:
 
 
 def _check_meaning(key: str, value: str, *, where: str) -> None:
+    if key in _REFUSED:
+        cause, next_step = _REFUSED[key]
+        raise ConfigError(f"{where}: {key} {value} cannot work", cause=cause, next_step=next_step)
     if key == "--deploy-mode" and value != "client":
         raise ConfigError(
-            f"{where}: --deploy-mode {value} cannot work",
+            f"{where}: {key} {value} cannot work",
             cause="PredictionIO refuses it with a standalone master: the Spark driver runs on the driver machine",
-            next_step="leave --deploy-mode out",
-        )
-    if key == "--master" and value.startswith("spark://") and ":" not in value.removeprefix("spark://"):
-        raise ConfigError(
-            f"{where}: --master {value} has no port",
-            cause="without one, Spark does not take it for a master",
-            next_step=f"write --master {value}:7077, or leave --master out",
+            next_step="leave it out",
         )

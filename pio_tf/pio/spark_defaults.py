@@ -6,11 +6,18 @@ import re
 from typing import TYPE_CHECKING
 
 from pio_tf.errors import ConfigError
+from pio_tf.pio.sources import find_hdfs
+from pio_tf.pio.spark_arguments import check_setting
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from pio_tf.config.schema import Config
     from pio_tf.config.sizing import Sizing
     from pio_tf.infra.outputs import Outputs
+
+UI_PORT = 4040
+"""Spark's default for the web page of its driver."""
 
 _KEY = re.compile(r"spark\.[A-Za-z0-9._-]+")
 
@@ -34,24 +41,38 @@ def spark_settings(config: Config, outputs: Outputs, sizing: Sizing) -> dict[str
         "spark.driver.memory": sizing.driver_memory,
         "spark.executor.memory": sizing.executor_memory,
         "spark.executor.cores": str(sizing.executor_cores),
+        **_event_log(config),
     }
     check_settings(config)
     return {**settings, **config.spark.conf}
+
+
+def ui_port(settings: Mapping[str, str]) -> int:
+    """Where Spark's driver shows its web page first; where the port is taken, Spark tries those after it.
+
+    Args:
+        settings: those that hold: of :func:`pio_tf.pio.command.settings_in_force`, with engine.json's over them.
+    """
+    port = settings.get("spark.ui.port", "")
+    return int(port) if re.fullmatch("[0-9]{1,5}", port) else UI_PORT
 
 
 def check_settings(config: Config) -> None:
     """Check the user's own settings.
 
     Raises:
-        ConfigError: a name in ``spark.conf`` is not one of Spark's.
+        ConfigError: a name in ``spark.conf`` is not one of Spark's, or a setting would be lost or take the training
+            elsewhere.
     """
-    for key in config.spark.conf:
+    for key, value in config.spark.conf.items():
+        where = f"{config.where(f'spark.conf.{key}')}: spark.conf"
         if not _KEY.fullmatch(key):
             raise ConfigError(
-                f"{config.where(f'spark.conf.{key}')}: spark.conf: {key!r} is not a name of a Spark setting",
+                f"{where}: {key!r} is not a name of a Spark setting",
                 cause='Spark ignores every name that does not begin with "spark."',
                 next_step='name it like "spark.sql.shuffle.partitions"; a Hadoop setting goes as "spark.hadoop.NAME"',
             )
+        check_setting(key, value, where=where)
 
 
 def render_spark_defaults(config: Config, outputs: Outputs, sizing: Sizing) -> str:
@@ -61,6 +82,14 @@ def render_spark_defaults(config: Config, outputs: Outputs, sizing: Sizing) -> s
     """
     settings = spark_settings(config, outputs, sizing)
     return "".join(f"{key} {_escape(value)}\n" for key, value in settings.items())
+
+
+def _event_log(config: Config) -> dict[str, str]:
+    hdfs = find_hdfs(config)
+    if not config.spark.event_log or hdfs is None:  # a configuration that asks for it has HDFS
+        return {}
+    directory = f"hdfs://{hdfs.namenode}:{hdfs.port}{config.spark.event_log_dir}"
+    return {"spark.eventLog.enabled": "true", "spark.eventLog.dir": directory}
 
 
 def _escape(value: str) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pio_tf.errors import ConfigError
-from pio_tf.pio.command import check_arguments, train_command
+from pio_tf.pio.command import check_arguments, settings_in_force, train_command
 from tests.pio.sizes import SIZING
 from tests.remote.builders import OUTPUTS, make_config
 
@@ -76,8 +76,8 @@ def test_a_setting_that_has_an_option_is_given_by_that_option_which_spark_prefer
 
 
 def test_only_the_form_with_a_space_is_written() -> None:
-    found = words("--executor-cores=2", "--files=/a=b", "--conf=spark.x=y=z")
-    assert found[-6:] == ["--executor-cores", "2", "--files", "/a=b", "--conf", "spark.x=y=z"]
+    found = words("--executor-cores=2", "--archives=/a=b", "--conf=spark.x=y=z")
+    assert found[-6:] == ["--executor-cores", "2", "--archives", "/a=b", "--conf", "spark.x=y=z"]
 
 
 @pytest.mark.parametrize(
@@ -88,7 +88,18 @@ def test_only_the_form_with_a_space_is_written() -> None:
         (["--name", ""], "is empty"),
         (["--deploy-mode", "cluster"], "--deploy-mode cluster cannot work"),
         (["--conf", "spark.submit.deployMode=cluster"], "--deploy-mode cluster cannot work"),
-        (["--master", "spark://10.0.0.1"], "has no port"),
+        (["--deploy-mode=cluster"], "--deploy-mode cluster cannot work"),
+        (["--master", "local"], "--master local cannot work"),
+        (["--master=local[8]"], r"--master local\[8\] cannot work"),
+        (["--master", "spark://elsewhere:7077"], "--master spark://elsewhere:7077 cannot work"),
+        (["--conf", "spark.master=local"], "--master local cannot work"),
+        (["-c", "spark.master=local"], "--master local cannot work"),
+        (["--conf=spark.master=local[*]"], "--master .* cannot work"),
+        (["--jars", "/a.jar"], "--jars /a.jar cannot work"),
+        (["--conf", "spark.jars=/a.jar"], "--jars /a.jar cannot work"),
+        (["--files=/a"], "--files /a cannot work"),
+        (["--class", "a.B"], "--class a.B cannot work"),
+        (["--properties-file", "/a.conf"], "--properties-file /a.conf cannot work"),
         (["--executor-cores"], "--executor-cores has no value"),
         (["--executor-cores", "--verbose"], "--executor-cores has no value"),
         (["--conf", "spark.x"], "has no value"),
@@ -111,6 +122,38 @@ def test_an_argument_that_would_not_arrive_or_cannot_work_is_refused_before_any_
 def test_the_arguments_of_the_configuration_are_refused_with_their_place() -> None:
     with pytest.raises(ConfigError, match=r"pio-tf\.hcl: train\.spark_arguments: --conf: .* has a blank"):
         check_arguments(make_config(train={"spark_arguments": ["--conf", "spark.x=a b"]}))
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("spark.master", "local[4]"), ("spark.submit.deployMode", "cluster"), ("spark.files", "/a"), ("spark.jars", "/b")],
+)
+def test_a_setting_of_the_configuration_that_would_go_elsewhere_or_be_lost_is_refused_with_its_place(
+    name: str, value: str
+) -> None:
+    config = make_config(spark={"conf": {name: value}})
+    for call in (lambda: check_arguments(config), lambda: train_command(config, OUTPUTS, SIZING)):
+        with pytest.raises(ConfigError, match=r"^pio-tf\.hcl: spark\.conf: --.* cannot work") as caught:
+            call()
+        assert caught.value.cause
+        assert caught.value.next_step
+
+
+def test_the_settings_in_force_are_the_files_with_the_arguments_over_them() -> None:
+    config = make_config(
+        spark={"conf": {"spark.a": "file", "spark.b": "file", "spark.executor.cores": "2"}},
+        train={"spark_arguments": ["--conf", "spark.b=train", "--executor-memory", "9g", "--verbose", "--name", "x"]},
+    )
+    assert settings_in_force(config, OUTPUTS, SIZING, extra=["--conf=spark.c=extra", "--executor-memory=8g"]) == {
+        "spark.master": "spark://10.0.0.11:7077",
+        "spark.driver.host": "10.0.0.10",
+        "spark.driver.memory": "20g",
+        "spark.executor.memory": "8g",
+        "spark.executor.cores": "2",
+        "spark.a": "file",
+        "spark.b": "train",
+        "spark.c": "extra",
+    }
 
 
 def test_client_mode_may_be_said() -> None:

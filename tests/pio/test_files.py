@@ -9,6 +9,7 @@ import pytest
 
 from pio_tf.errors import ConfigError
 from pio_tf.pio.files import render_files
+from pio_tf.pio.spark_defaults import ui_port
 from tests.pio.sizes import SIZING
 from tests.remote.builders import OUTPUTS, make_config
 
@@ -69,6 +70,25 @@ def test_spark_defaults_carry_the_cluster_and_the_sizes() -> None:
         "spark.executor.memory 22g",
         "spark.executor.cores 4",
     ]
+
+
+def test_the_event_log_goes_to_hdfs_where_it_is_asked_for() -> None:
+    config = make_config(spark={"event_log": True}, hdfs={"namenode": "nn.example.org", "port": 8020})
+    found = settings(content(config, "spark-defaults.conf"))
+    assert found["spark.eventLog.enabled"] == "true"
+    assert found["spark.eventLog.dir"] == "hdfs://nn.example.org:8020/spark-events"
+    spark = {"event_log": True, "event_log_dir": "/logs", "conf": {"spark.eventLog.compress": "true"}}
+    found = settings(content(make_config(spark=spark), "spark-defaults.conf"))
+    assert found["spark.eventLog.dir"] == "hdfs://nn:9000/logs"
+    assert found["spark.eventLog.compress"] == "true"
+
+
+@pytest.mark.parametrize(
+    ("settings", "port"),
+    [({}, 4040), ({"spark.ui.port": "4050"}, 4050), ({"spark.ui.port": "no"}, 4040), ({"spark.ui.enabled": "x"}, 4040)],
+)
+def test_the_page_of_sparks_driver_is_at_its_port_or_at_sparks_own(settings: dict[str, str], port: int) -> None:
+    assert ui_port(settings) == port
 
 
 def test_the_users_settings_win_and_stand_once() -> None:
