@@ -4,6 +4,7 @@ import pytest
 
 from pio_tf.config.hcl import read_hcl
 from pio_tf.config.problems import UnreadableHcl
+from pio_tf.config.secret import SecretReference
 
 
 def value_of(expression: str, **environ: str) -> object:
@@ -119,6 +120,56 @@ def test_env_takes_one_name_in_quotes(expression: str) -> None:
 
 def test_env_in_a_heredoc_takes_a_name_too() -> None:
     assert problem_of('<<E\n${env("A B")}\nE').startswith("env takes one name")
+
+
+@pytest.mark.parametrize(
+    ("expression", "reference", "written"),
+    [
+        ('ssm("/pio/password")', SecretReference("ssm", "/pio/password"), None),
+        ('(ssm("p:3"))', SecretReference("ssm", "p:3"), 'ssm("p:3")'),
+        ('secretsmanager("pio/db")', SecretReference("secretsmanager", "pio/db"), None),
+        ('secretsmanager( "pio/db", "pass\\"word" )', SecretReference("secretsmanager", "pio/db", 'pass"word'), ""),
+    ],
+)
+def test_a_reference_to_a_secret_stays_one(expression: str, reference: SecretReference, written: str | None) -> None:
+    assert value_of(expression) == reference
+    if written is None:
+        assert str(reference) == expression
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        "ssm()",
+        'ssm("a", "b")',
+        'ssm("")',
+        "ssm(7)",
+        'ssm(env("X"))',
+        'ssm("/${env("X")}")',
+        'secretsmanager("a", "b", "c")',
+        'secretsmanager("a", " ")',
+        "secretsmanager(x)",
+    ],
+)
+def test_a_reference_to_a_secret_takes_plain_text(expression: str) -> None:
+    message = problem_of(expression, X="x")
+    assert message.startswith(("ssm takes the name of a parameter in quotes", "secretsmanager takes a name or ARN"))
+
+
+@pytest.mark.parametrize("expression", ['"${ssm("/p")}"', '"pio:${secretsmanager("p")}"'])
+def test_a_secret_is_never_a_part_of_a_text(expression: str) -> None:
+    assert "is the whole value of a password, never a part of one" in problem_of(expression)
+
+
+def test_labelled_blocks_are_told_apart_by_their_labels() -> None:
+    text = 'box "A" {\n  x = 1\n}\nbox B {\n  x = 2\n}\nbox "A" {\n  x = 3\n}\nbox {\n}\n'
+    document = read_hcl(text, environ={}, labelled={"box": '"NAME"'})
+    assert document.data == {"box": {"A": {"x": 1}, "B": {"x": 2}}}
+    assert document.lines == {"box": 1, "box.A": 1, "box.A.x": 2, "box.B": 4, "box.B.x": 5}
+    assert [(problem.line, problem.name, problem.message) for problem in document.problems] == [
+        (7, "box.A", "this block is already in line 1; keep one of the two"),
+        (10, "box", 'needs one label: write box "NAME" { … }'),
+    ]
 
 
 def test_every_bad_item_of_a_list_is_reported() -> None:

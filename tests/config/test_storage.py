@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from pydantic import SecretStr
 
 from pio_tf.config.storage import ElasticsearchNode, JdbcSource, S3Source
+from pio_tf.errors import ConfigError
 from tests.config.samples import BLOCKS, load_text, mistakes, text_with
 
 if TYPE_CHECKING:
@@ -348,3 +350,56 @@ def test_what_could_not_be_read_is_not_taken_for_the_default(tmp_path: Path) -> 
     rest = "".join(BLOCKS[name] for name in BLOCKS if name != "hdfs")
     (line,) = mistakes(tmp_path, text + rest)
     assert line.startswith("pio-tf.hcl:2: repository.modeldata.source: the environment variable STORE is not set")
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ('spark {\n  home = ssm("/p")\n}\n', "spark.home"),
+        ('spark {\n  workers = ssm("/p")\n}\n', "spark.workers"),
+        ('spark {\n  conf = { "spark.x" = ssm("/p") }\n}\n', "spark.conf.spark.x"),
+        ('spark {\n  conf = ssm("/p")\n}\n', "spark.conf"),
+        ('train {\n  pio_arguments = [ssm("/p")]\n}\n', "train.pio_arguments[0]"),
+        ('train {\n  keep_up = ssm("/p")\n}\n', "train.keep_up"),
+        ('terraform {\n  directory = ssm("/p")\n}\n', "terraform.directory"),
+        ('terraform {\n  backend "s3" {\n    bucket = ssm("/p")\n  }\n}\n', "terraform.backend.bucket"),
+        ('repository "metadata" {\n  name = ssm("/p")\n}\n', "repository.metadata.name"),
+        ('source "X" {\n  type = "localfs"\n  path = ssm("/p")\n}\n', "source.X.path"),
+    ],
+)
+def test_only_a_password_may_be_a_reference_to_a_secret(tmp_path: Path, text: str, name: str) -> None:
+    line = next(number for number, words in enumerate(text.splitlines(), start=1) if "ssm" in words)
+    assert mistakes(tmp_path, text + text_with()) == [
+        f'pio-tf.hcl:{line}: {name}: only a password can be ssm("/p"); write the value itself'
+    ]
+
+
+def test_a_type_that_is_a_reference_is_no_type(tmp_path: Path) -> None:
+    (line,) = mistakes(tmp_path, 'source "X" {\n  type = ssm("/p")\n}\n' + text_with())
+    assert line.startswith("pio-tf.hcl:2: source.X.type: must be one of")
+
+
+@pytest.mark.parametrize("value", ['"hunter2"', 'env("PASSWORD")', '"${env("PASSWORD")}"'])
+def test_a_password_is_not_in_what_a_configuration_shows_of_itself(tmp_path: Path, value: str) -> None:
+    text = JDBC.replace('"x"', value)
+    config = load_text(tmp_path, text + text_with(), {"PASSWORD": "hunter2"})
+    block = config.sources[-1].block
+    assert isinstance(block, JdbcSource)
+    assert isinstance(block.password, SecretStr)
+    assert block.password.get_secret_value() == "hunter2"
+    assert "hunter2" not in repr(config) + str(config) + str(config.model_dump()) + config.model_dump_json()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'elasticsearch {\n  password = ["hunter2"]\n}\n',
+        'elasticsearch {\n  hosts = ["es"]\n  password = { service = "ssm", name = "hunter2" }\n}\n',
+        'elasticsearch {\n  hosts = ["es"]\n  password = "hunter2\\n"\n}\n',
+        'elasticsearch {\n  hosts = ["es"]\n  password = "hunter2"\n  passwort = "hunter2"\n}\n',
+    ],
+)
+def test_a_password_is_not_in_an_error(tmp_path: Path, text: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_text(tmp_path, text_with(elasticsearch=text))
+    assert "hunter2" not in str(caught.value) + repr(caught.value.details) + repr(caught.value.__cause__)
