@@ -21,6 +21,18 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 HOST = "127.0.0.2"
+_SIGNS_AND_SERVES = x509.KeyUsage(
+    digital_signature=True,
+    key_cert_sign=True,
+    content_commitment=False,
+    key_encipherment=False,
+    data_encipherment=False,
+    key_agreement=False,
+    crl_sign=False,
+    encipher_only=False,
+    decipher_only=False,
+)
+"""Python 3.13 insists on a certificate's saying so."""
 
 
 @dataclass(frozen=True)
@@ -117,6 +129,8 @@ def certificate(directory: Path, *names: str) -> tuple[ssl.SSLContext, ssl.SSLCo
         x509.CertificateBuilder(subject, subject, key.public_key(), 1, now - day, now + day)
         .add_extension(x509.SubjectAlternativeName([_name(name) for name in names]), critical=False)
         .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .add_extension(_SIGNS_AND_SERVES, critical=True)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
         .sign(key, hashes.SHA256())
     )
     pem = signed.public_bytes(serialization.Encoding.PEM)
@@ -127,7 +141,9 @@ def certificate(directory: Path, *names: str) -> tuple[ssl.SSLContext, ssl.SSLCo
     file.write_bytes(private + pem)
     server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     server.load_cert_chain(file)
-    return server, ssl.create_default_context(cadata=pem.decode())
+    client = ssl.create_default_context(cadata=pem.decode())
+    client.verify_flags |= ssl.VERIFY_X509_STRICT  # as Python 3.13 and later have it by default
+    return server, client
 
 
 def _name(name: str) -> x509.GeneralName:
