@@ -8,7 +8,6 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-import pytest
 import pytest_asyncio
 
 from pio_tf.config.sizing import Sizing
@@ -73,6 +72,8 @@ class World:
     elasticsearch_says: dict[str, tuple[int, Any]]
     settings: dict[str, str] = field(default_factory=lambda: dict(SETTINGS))
     blocks: dict[str, dict[str, Any]] = field(default_factory=dict)
+    left_out: tuple[str, ...] = ()
+    """Blocks that pio-tf.hcl does not have."""
     events: list[Event] = field(default_factory=list)
 
     @property
@@ -107,7 +108,7 @@ class World:
         }
         for name, block in self.blocks.items():
             blocks[name] = {**blocks.get(name, {}), **block}
-        return self.cluster.config(**blocks)
+        return self.cluster.config(**blocks).model_copy(update=dict.fromkeys(self.left_out))
 
     async def check(
         self, *, skip: Collection[str] = (), limits: Limits | None = None, now: Callable[[], float] | None = None
@@ -175,7 +176,7 @@ async def spark_master(says: Mapping[str, Any]) -> AsyncIterator[int]:
 
 
 @pytest_asyncio.fixture
-async def world(cluster: TestCluster, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[World]:
+async def world(cluster: TestCluster) -> AsyncIterator[World]:
     """A cluster on which every check passes."""
     await cluster.servers["master"].start()
     workers = [worker(ADDRESSES["worker-1"]), worker(ADDRESSES["worker-2"])]

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pio_tf.config.schema import Config
     from pio_tf.remote.ssh import Remote
 
-_ERROR = re.compile(r"\[error\]\s*(?:\[[^\]]*\]\s*)?(.*\S)", re.IGNORECASE)
+_ERROR = re.compile(r"\[error\]\s*(?:\[[^\]]*\]\s*)*(.*\S)", re.IGNORECASE)
 _NOT_COMPILED = re.compile(r"Return code of build command: .* is \d+|Exception during compilation")
 """PIO goes on after a compilation that failed, finds the jars of the one before it, and ends with status 0."""
 

@@ -1,0 +1,290 @@
+"""Checks of the services that a training needs: Elasticsearch, HDFS, ZooKeeper, a database, and Spark's cluster."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from pio_tf.training.preflight import Limits
+from pio_tf.training.preflight.jdbc import addresses
+from tests.remote.servers import free_port
+from tests.training.elasticsearch_server import listening
+from tests.training.preflight_world import SERVICES, World, accepting, worker, world
+
+__all__ = ["world"]
+
+FEW = ["engine", "built", "disk", "clock", "java", "spark-version", "pio", "pio-status"]
+"""Left out, where a test is about services."""
+
+
+def down() -> int:
+    return free_port((SERVICES,))
+
+
+# Elasticsearch
+
+
+async def test_elasticsearch_is_named_with_its_version_and_health(world: World) -> None:
+    result = (await world.check(skip=FEW))["elasticsearch"]
+    assert result.detail == "Elasticsearch 6.8.23, 1 of 1 nodes answer, cluster 'elasticsearch' is yellow"
+
+
+async def test_an_elasticsearch_that_is_down_is_named_with_where_its_address_is_from(world: World) -> None:
+    port = down()
+    world.blocks = {"elasticsearch": {"hosts": [f"{SERVICES}:{port}"]}}
+    result = (await world.check(skip=FEW))["elasticsearch"]
+    assert result.status == "failed"
+    assert result.detail == f"http://{SERVICES}:{port}: connection refused"
+    assert "pio-tf.hcl" in result.next_step
+
+
+async def test_one_node_of_several_that_is_down_is_a_warning(world: World) -> None:
+    port = down()
+    world.blocks = {"elasticsearch": {"hosts": [f"{SERVICES}:{port}", f"{SERVICES}:{world.elasticsearch.port}"]}}
+    result = (await world.check(skip=FEW))["elasticsearch"]
+    assert result.status == "warning"
+    assert result.detail == f"http://{SERVICES}:{port}: connection refused"
+
+
+@pytest.mark.parametrize("status", [401, 403])
+async def test_a_wrong_password_is_called_that_and_never_shown(world: World, status: int) -> None:
+    world.elasticsearch_says["/"] = (status, {"error": "security_exception"})
+    world.blocks = {"elasticsearch": {"user": "elastic", "password": "hunter2hunter2"}}
+    result = (await world.check(skip=FEW))["elasticsearch"]
+    assert result.status == "failed"
+    assert "refuses user and password" in result.detail
+    assert "user and password" in result.next_step
+    assert "hunter2" not in str(result)
+
+
+async def test_user_and_password_are_used(world: World) -> None:
+    says = world.elasticsearch_says
+    async with listening(lambda question: says[question.path.partition("?")[0]], login=("elastic", "hunter2")) as node:
+        world.elasticsearch = node
+        world.blocks = {"elasticsearch": {"user": "elastic", "password": "hunter2"}}
+        assert (await world.check(skip=FEW))["elasticsearch"].status == "ok"
+
+
+async def test_a_red_cluster_fails(world: World) -> None:
+    world.elasticsearch_says["/_cluster/health"] = (200, {"cluster_name": "elasticsearch", "status": "red"})
+    result = (await world.check(skip=FEW))["elasticsearch"]
+    assert result.status == "failed"
+    assert "is red" in result.detail
+    assert "_cat/indices?health=red" in result.next_step
+
+
+async def test_a_cluster_without_a_master_fails(world: World) -> None:
+    world.elasticsearch_says["/_cluster/health"] = (503, {"error": {"reason": "no master"}})
+    result = (await world.check(skip=FEW))["elasticsearch"]
+    assert result.status == "failed"
+    assert result.detail.endswith("does not tell the cluster's health: no master")
+
+
+async def test_health_that_the_user_may_not_see_is_a_warning(world: World) -> None:
+    world.elasticsearch_says["/_cluster/health"] = (403, {"error": "no"})
+    result = (await world.check(skip=FEW))["elasticsearch"]
+    assert result.status == "warning"
+    assert "may not see the cluster's health" in result.detail
+
+
+@pytest.mark.parametrize(("asked", "status"), [("elasticsearch", "ok"), ("prod", "warning"), ("search", "ok")])
+async def test_another_name_than_the_one_that_was_set_is_a_warning(world: World, asked: str, status: str) -> None:
+    world.elasticsearch_says["/"] = (200, {"cluster_name": "search", "version": {"number": "6.8.23"}})
+    world.blocks = {"elasticsearch": {"cluster_name": asked}}
+    result = (await world.check(skip=FEW))["elasticsearch"]
+    assert result.status == status
+    if status == "warning":
+        assert "'search', not 'prod'" in result.detail
+
+
+async def test_an_elasticsearch_that_predictionio_was_not_made_for_is_a_warning(world: World) -> None:
+    world.elasticsearch_says["/"] = (200, {"cluster_name": "elasticsearch", "version": {"number": "7.17.9"}})
+    result = (await world.check(skip=FEW))["elasticsearch"]
+    assert result.status == "warning"
+    assert result.detail == "it is Elasticsearch 7.17.9, and PredictionIO 0.14.0 was made for 5 and 6"
+
+
+async def test_what_is_no_elasticsearch_is_told(world: World) -> None:
+    world.elasticsearch_says["/"] = (200, {"hello": "world"})
+    result = (await world.check(skip=FEW))["elasticsearch"]
+    assert result.status == "failed"
+    assert "it is no Elasticsearch" in result.detail
+
+
+# HDFS and ZooKeeper
+
+
+async def test_a_name_node_that_is_down_is_named(world: World) -> None:
+    world.name_node = down()
+    result = (await world.check(skip=FEW))["hdfs"]
+    assert (result.status, result.detail) == (
+        "failed",
+        f"name node {SERVICES}:{world.name_node}: connection refused",
+    )
+
+
+async def test_directories_are_looked_for_where_there_is_a_client(world: World) -> None:
+    assert "the driver has no ~/hadoop/bin/hdfs" in (await world.check(skip=FEW))["hdfs"].detail
+    world.script("hadoop/bin/hdfs", '[ "$JAVA_HOME" ] && echo "$*" >>~/asked')
+    world.settings |= {"spark.eventLog.enabled": "true", "spark.eventLog.dir": f"{hdfs(world)}/spark-events"}
+    result = (await world.check(skip=FEW))["hdfs"]
+    assert result.status == "ok"
+    assert sorted((world.home / "asked").read_text().splitlines()) == [
+        f"dfs -test -d {hdfs(world)}/models",
+        f"dfs -test -d {hdfs(world)}/spark-events",
+    ]
+
+
+async def test_a_missing_directory_comes_with_the_command_that_makes_it(world: World) -> None:
+    world.script("hadoop/bin/hdfs", "echo 'WARN util.NativeCodeLoader: Unable to load' >&2; [[ $* != */spark-events ]]")
+    world.settings |= {"spark.eventLog.enabled": "true", "spark.eventLog.dir": f"{hdfs(world)}/spark-events"}
+    result = (await world.check(skip=FEW))["hdfs"]
+    assert (result.status, result.detail) == ("failed", f"{hdfs(world)}/spark-events is not there, or no directory")
+    assert result.next_step == f"on the driver: ~/hadoop/bin/hdfs dfs -mkdir -p {hdfs(world)}/spark-events"
+
+
+async def test_a_client_that_cannot_look_is_a_warning(world: World) -> None:
+    world.script("hadoop/bin/hdfs", "echo 'test: Call From driver failed: Server IPC version 9' >&2; exit 1")
+    result = (await world.check(skip=FEW))["hdfs"]
+    assert result.status == "warning"
+    assert "Server IPC version 9" in result.detail
+
+
+async def test_a_client_that_hangs_ends_in_time(world: World) -> None:
+    world.script("hadoop/bin/hdfs", "sleep 60")
+    result = (await world.check(skip=FEW, limits=Limits(hdfs=0.5)))["hdfs"]
+    assert (result.status, result.detail) == ("failed", "no answer within 0.5 s")
+
+
+@pytest.mark.parametrize(
+    ("up", "of", "status"), [(3, 3, "ok"), (2, 3, "warning"), (1, 3, "failed"), (0, 1, "failed"), (1, 2, "failed")]
+)
+async def test_zookeeper_needs_more_than_half_of_its_hosts(world: World, up: int, of: int, status: str) -> None:
+    hosts = [f"127.0.1.{n}" for n in range(1, of + 1)]
+    world.zookeeper = free_port(tuple(hosts))
+    world.blocks = {"hbase": {"zookeeper_quorum": hosts}}
+    servers = [await _listen(host, world.zookeeper) for host in hosts[:up]]
+    result = (await world.check(skip=FEW))["zookeeper"]
+    for server in servers:
+        server.close()
+        await server.wait_closed()
+    assert result.status == status
+    assert result.detail.count("connection refused") == of - up
+
+
+async def _listen(host: str, port: int) -> asyncio.Server:
+    return await asyncio.start_server(lambda _reader, writer: writer.close(), host, port)
+
+
+# A database
+
+
+async def test_a_database_and_its_jar_are_looked_for(world: World) -> None:
+    database = {"type": "jdbc", "user": "pio", "password": "hunter2", "driver_jar": "~/lib/postgresql.jar"}
+    async with accepting() as port:
+        world.blocks = {
+            "source": {"PGSQL": {**database, "url": f"jdbc:postgresql://{SERVICES}:{port}/pio"}},
+            "repository": {"modeldata": {"source": "PGSQL"}},
+        }
+        result = (await world.check(skip=FEW))["jdbc"]
+        assert (result.status, result.detail) == ("failed", "~/lib/postgresql.jar is not a file on the driver")
+        world.file("lib/postgresql.jar", "")
+        assert (await world.check(skip=FEW))["jdbc"].status == "ok"
+    result = (await world.check(skip=FEW))["jdbc"]
+    assert (result.status, result.detail) == ("failed", f"{SERVICES}:{port}: connection refused")
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("jdbc:postgresql://db-1:5433/pio?ssl=true", [("db-1", 5433)]),
+        ("jdbc:postgresql://db-1,db-2:5433/pio", [("db-1", 5432), ("db-2", 5433)]),
+        ("jdbc:mysql://db-1/pio", [("db-1", 3306)]),
+        ("jdbc:mysql:loadbalance://db-1,db-2/pio", [("db-1", 3306), ("db-2", 3306)]),
+        ("jdbc:postgresql:pio", [("localhost", 5432)]),
+    ],
+)
+def test_the_servers_of_a_jdbc_url(url: str, expected: list[tuple[str, int]]) -> None:
+    assert addresses(url) == expected
+
+
+async def test_what_no_repository_uses_is_skipped(world: World) -> None:
+    database = {"type": "jdbc", "user": "pio", "password": "x", "driver_jar": "~/p.jar", "url": "jdbc:mysql://h/p"}
+    world.blocks = {
+        "source": {"PGSQL": database},
+        "repository": {name: {"source": "PGSQL"} for name in ("metadata", "eventdata", "modeldata")},
+    }
+    world.left_out = ("elasticsearch", "hbase", "hdfs")
+    results = await world.check(skip=[*FEW, "jdbc"])
+    assert [results[name].status for name in ("elasticsearch", "hdfs", "zookeeper")] == ["skipped"] * 3
+
+
+# Spark's cluster
+
+
+async def test_workers_with_room_are_counted(world: World) -> None:
+    result = (await world.check(skip=["pio-status"]))["spark"]
+    assert result.detail == "2 workers ALIVE, each with room for an executor of 20480 MiB and 4 cores"
+
+
+async def test_a_worker_that_is_not_alive_is_named_with_what_spark_says(world: World) -> None:
+    world.workers[1]["state"] = "DEAD"
+    result = (await world.check(skip=["pio-status"]))["spark"]
+    assert (result.status, result.detail) == (
+        "failed",
+        "the master lacks 1 of its workers: worker-2 (127.0.0.4): DEAD",
+    )
+
+
+async def test_a_worker_that_is_there_twice_counts_by_the_one_that_is_alive(world: World) -> None:
+    world.workers.append(worker("127.0.0.4", state="DEAD"))
+    assert (await world.check(skip=["pio-status"]))["spark"].status == "ok"
+
+
+async def test_a_worker_without_memory_is_named_with_who_holds_it(world: World) -> None:
+    world.workers[0] |= {"memoryused": 20480}
+    world.apps.append({"name": "PredictionIO Training: yesterday", "state": "RUNNING"})
+    result = (await world.check(skip=["pio-status"]))["spark"]
+    assert result.status == "failed"
+    assert "worker-1 has 8520 of 29000 MiB and 4 of 4 cores free" in result.detail
+    assert "held by PredictionIO Training: yesterday" in result.detail
+    assert "worker-2" not in result.detail
+
+
+async def test_a_worker_without_cores_is_named(world: World) -> None:
+    world.workers[1] |= {"coresused": 1}
+    result = (await world.check(skip=["pio-status"]))["spark"]
+    assert "worker-2 has 29000 of 29000 MiB and 3 of 4 cores free" in result.detail
+
+
+async def test_workers_that_are_too_small_come_with_what_to_change(world: World) -> None:
+    world.settings["spark.executor.memory"] = "40g"
+    result = (await world.check(skip=["pio-status"]))["spark"]
+    assert result.status == "failed"
+    assert "held by" not in result.detail
+    assert "spark.executor_memory" in result.next_step
+
+
+async def test_the_memory_that_engine_json_asks_for_is_what_counts(world: World) -> None:
+    world.file(
+        "engine/engine.json",
+        '{"id": "x", "engineFactory": "y", "sparkConf": {"spark.executor.memory": "40g"}}',
+    )
+    assert "an executor of 40960 MiB" in (await world.check(skip=["pio-status"]))["spark"].detail
+
+
+async def test_a_master_that_is_down_comes_with_where_its_log_is(world: World) -> None:
+    world.spark = free_port(("127.0.0.2",))
+    result = (await world.check(skip=["pio-status"]))["spark"]
+    assert result.detail == f"the master does not answer at 127.0.0.2:{world.spark}: connection refused"
+    assert "journalctl -u pio-tf-spark" in result.next_step
+
+
+async def test_what_is_no_spark_master_is_told(world: World) -> None:
+    world.workers[0].pop("memory")
+    assert "is no Spark master" in (await world.check(skip=["pio-status"]))["spark"].detail
+
+
+def hdfs(world: World) -> str:
+    return f"hdfs://{SERVICES}:{world.name_node}"
