@@ -5,9 +5,8 @@
     from pio_tf import Cluster
 
     cluster = Cluster.load("pio-tf.hcl")
-    cluster.up()
-    result = cluster.train(["--total-executor-cores", "16"])
-    cluster.down()
+    run = cluster.train(["--total-executor-cores", "16"])
+    print(run.id, run.seconds, run.model)
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ from typing import TYPE_CHECKING
 
 from pio_tf.config.load import load_config
 from pio_tf.config.sizing import Sizing, size_cluster
-from pio_tf.errors import MachinesMayBeRunning, NotReady, PioTfError, RemoteError
+from pio_tf.errors import Locked, MachinesMayBeRunning, NotReady, PioTfError, RemoteError
 from pio_tf.events import Done, Reporter, Step, Warned, silent
 from pio_tf.infra.deployment import Deployment, Plan
 from pio_tf.infra.guard import refuse_doubles
@@ -35,7 +34,7 @@ from pio_tf.machines.power import start_machines, stop_machines
 from pio_tf.machines.references import check_references
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from mypy_boto3_ec2 import EC2Client
@@ -44,8 +43,12 @@ if TYPE_CHECKING:
     from pio_tf.infra.outputs import Outputs
     from pio_tf.machines.model import Machine
     from pio_tf.pio.files import RemoteFile
+    from pio_tf.pio.secrets import Secrets
     from pio_tf.remote.target import SshTarget
-    from pio_tf.training.run import TrainingResult
+    from pio_tf.training.preflight import CheckResult
+    from pio_tf.training.runs.record import RunRecord
+    from pio_tf.training.runs.upload import Upload
+    from pio_tf.training.trainer import Trainer
 
 
 _STATUS_PATIENCE = 5.0
@@ -108,9 +111,20 @@ class Cluster:
         return Deployment(self.config, reporter=self._report, environ=self._environ)
 
     @cached_property
+    def _aws(self) -> Aws:
+        with aws_errors():
+            return Aws(self.config)
+
+    @cached_property
     def _ec2(self) -> EC2Client:
         with aws_errors():
-            return Aws(self.config).client("ec2")
+            return self._aws.client("ec2")
+
+    @cached_property
+    def _secrets(self) -> Secrets:
+        from pio_tf.pio.secrets import resolve_secrets
+
+        return resolve_secrets(self.config, self._aws.client)
 
     # Terraform
 
@@ -167,9 +181,14 @@ class Cluster:
         return outputs
 
     def destroy(self) -> None:
-        """Remove the cluster for good. The one way to lose machines, disks and addresses."""
+        """Remove the cluster for good. The one way to lose machines, disks and addresses.
+
+        Raises:
+            Locked: a run is active.
+        """
         name = self.config.cluster.name
         found = self._machines(None)  # asks AWS first: without it, Terraform's own words would come late and be many
+        self._let_go(found, force=False, sure=False)
         self._report(Step(f"Removing {name}: {len(found)} machines, with their disks and addresses"))
         self._deployment.destroy()
         self._applied.unlink(missing_ok=True)
@@ -193,10 +212,10 @@ class Cluster:
             NotReady: not ready within ``cluster.start_timeout``; what is up stays up.
         """
         self._check_key()
-        sizing = self.sizing()
+        sizing, _ = self.sizing(), self._secrets  # all that may be wrong, before a machine is started
         try:
             machines, outputs = self._up()
-            asyncio.run(self._configure(machines, outputs, sizing))
+            asyncio.run(self._trainer(machines).configure(outputs, sizing))
         except KeyboardInterrupt:
             self._report(
                 Warned("interrupted: machines that were made or started go on running; `pio-tf down` stops them")
@@ -209,11 +228,27 @@ class Cluster:
             self._report(Warned(f"the driver is not configured yet: {error}\nthen:  pio-tf config push"))
         return machines
 
-    def down(self) -> tuple[Machine, ...]:
+    def down(self, *, force: bool = False) -> tuple[Machine, ...]:
         """Stop every machine and wait until AWS says that it is stopped. Safe to repeat.
 
+        Logs and records of runs that have ended are copied here first.
+
+        Args:
+            force: end a run that is active, and stop machines whose driver does not answer.
+
         Raises:
-            MachinesMayBeRunning: not all of them are stopped within ``cluster.stop_timeout``.
+            Locked: a run is active, or being prepared.
+            MachinesMayBeRunning: not all of them are stopped within ``cluster.stop_timeout``; or the driver runs but
+                does not answer, so that nobody knows whether a run is active.
+        """
+        return self._down(force=force)
+
+    def _down(self, *, force: bool = False, own: str = "", sure: bool = True) -> tuple[Machine, ...]:
+        """As :meth:`down`.
+
+        Args:
+            own: a run that is ended first, if it is active.
+            sure: whether a driver that does not answer may have a run.
         """
         outputs = self._outputs_if_any()
         machines = self._machines(outputs, strict=False)
@@ -227,6 +262,7 @@ class Cluster:
             return ()
         running = [machine for machine in machines if machine.state != "stopped"]
         if running:
+            self._let_go(running, force=force, own=own, sure=sure)
             self._report(Step(f"Stopping {len(running)} of {len(machines)} machines"))
             stopped = stop_machines(self._ec2, running, timeout=self.config.cluster.stop_timeout, reporter=self._report)
             now = {machine.instance_id: machine for machine in stopped}
@@ -276,44 +312,216 @@ class Cluster:
         return sizing
 
     def files(self) -> tuple[RemoteFile, ...]:
-        """The files for the driver: pio-env.sh, core-site.xml, hbase-site.xml, spark-defaults.conf."""
+        """The files for the driver, as they are, but for stars in place of passwords."""
         from pio_tf.pio.files import render_files
+        from pio_tf.pio.secrets import HiddenSecrets
 
-        return render_files(self.config, self.outputs(), self.sizing())
+        return render_files(self.config, self.outputs(), self.sizing(), HiddenSecrets())
 
     def push_config(self) -> None:
         """Write those files to the running driver, where they differ."""
-        outputs = self.outputs()
-        machines = self._machines(outputs)
-        self._check_driver_runs(machines)
-        asyncio.run(self._push(tuple(machines), outputs, self.sizing()))
+        trainer, outputs = self._running()
+        asyncio.run(trainer.push(outputs, self.sizing()))
 
-    def train(self, extra: Sequence[str] = (), *, keep_up: bool | None = None) -> TrainingResult:
-        """Start the machines, train, prove it, and stop them again whatever happens.
+    # Runs
+
+    def train(
+        self,
+        extra: Sequence[str] = (),
+        *,
+        keep_up: bool | None = None,
+        detach: bool = False,
+        build: bool = False,
+        skip_checks: Sequence[str] = (),
+        upload: str | None = None,
+    ) -> RunRecord:
+        """Start the machines, check, train, prove that there is a model, and stop the machines again whatever happens.
 
         Args:
             extra: more spark-submit arguments; they win over ours.
             keep_up: leave the machines running; default: ``train.keep_up``.
+            detach: return once the run has begun; it and the machines go on.
+            build: run `pio build` first.
+            skip_checks: checks to leave out, of :data:`pio_tf.training.preflight.CHECKS`.
+            upload: ``s3://bucket/prefix`` for log and record; default: ``train.upload``.
 
         Raises:
-            TrainingFailed: it ended without a model.
-            MachinesMayBeRunning: they could not be stopped.
+            Locked: another run is active, or being prepared; its machines are left alone.
+            NotReady: the cluster did not become ready, or a check failed; no run was started.
+            TrainingFailed: the run ended without a model.
+            MachinesMayBeRunning: they could not be stopped, or a run that nobody can see may go on.
         """
         from pio_tf.pio.command import check_arguments
-        from pio_tf.training.session import train
+        from pio_tf.training.preflight import check_names
+        from pio_tf.training.trainer import Order
 
         self._check_key()
-        sizing = self.sizing()
-        check_arguments(self.config, extra=extra)  # before a machine is started for nothing
+        check_names(skip_checks)
+        check_arguments(self.config, extra=extra)  # all of it before a machine is started for nothing
+        sizing, _ = self.sizing(), self._secrets
+        to = self._checked_upload(upload)
+        order = Order(extra, build, skip_checks, detach, stop_after=not self._keeps_up(keep_up))
         ready: list[tuple[tuple[Machine, ...], Outputs]] = []
+
+        def run(on_id: Callable[[str], None]) -> RunRecord:
+            machines, outputs = ready[0]
+            return asyncio.run(self._trainer(machines, upload=to).train(outputs, sizing, order, on_id))
+
+        return self._session(lambda: ready.append(self._up()), run, keep_up=keep_up)
+
+    def attach(self, run: str = "", *, keep_up: bool | None = None, upload: str | None = None) -> RunRecord:
+        """Follow a run, the latest if none is named, to its end; then stop the machines, as :meth:`train` does.
+
+        Raises what :meth:`train` does.
+        """
+        trainer, _ = self._running(upload=self._checked_upload(upload))
+        return self._session(lambda: None, lambda on_id: asyncio.run(trainer.attach(run, on_id)), keep_up=keep_up)
+
+    def runs(self) -> tuple[RunRecord, ...]:
+        """Every run that the driver, while it runs, or this computer knows of; oldest first. Changes nothing."""
+        from pio_tf.training.runs.archive import Archive
+        from pio_tf.training.trainer import merge
+
+        outputs = self._outputs_if_any()
+        machines = self._machines(outputs, strict=False) if outputs else []
+        awake = [machine for machine in machines if machine.state == "running"]
+        if any(machine.role == "driver" for machine in awake):
+            try:
+                return asyncio.run(self._trainer(awake).runs())
+            except PioTfError as error:
+                self._report(Warned(f"only what this computer knows: {_short(error)}"))
+        return merge(Archive.of(self.config), None)
+
+    def logs(self, run: str = "", on_line: Callable[[str], None] = lambda _line: None, *, follow: bool = False) -> None:
+        """Hand out the lines of a run's log, the latest run's if none is named.
+
+        Args:
+            follow: go on until it has ended.
+
+        Raises:
+            ConfigError: there is no such run.
+        """
+        from pio_tf.training.runs.archive import Archive, find_run
+        from pio_tf.training.runs.show import read_lines
+
+        machines = self._machines(self._outputs_if_any(), strict=False)
+        awake = [machine for machine in machines if machine.state == "running"]
+        if any(machine.role == "driver" for machine in awake):
+            asyncio.run(self._trainer(awake).log(run, on_line, follow=follow))
+        else:
+            archive = Archive.of(self.config)
+            read_lines(archive.log(find_run(run, [record.id for record in archive.records()])), on_line)
+
+    def cancel(self, run: str = "") -> RunRecord:
+        """End a run, the active one if none is named. The machines go on.
+
+        Raises:
+            ConfigError: there is no such run.
+        """
+        trainer, _ = self._running()
+        return asyncio.run(trainer.cancel(run))
+
+    def check(self, *, skip: Sequence[str] = ()) -> tuple[CheckResult, ...]:
+        """Everything that :meth:`train` checks before it starts a run, on machines that run. Changes nothing.
+
+        Args:
+            skip: names of checks to leave out.
+        """
+        from pio_tf.training.preflight import check_names
+
+        check_names(skip)
+        trainer, outputs = self._running()
+        return asyncio.run(trainer.check(outputs, self.sizing(), skip=skip))
+
+    def _session(
+        self, up: Callable[[], object], run: Callable[[Callable[[str], None]], RunRecord], *, keep_up: bool | None
+    ) -> RunRecord:
+        """A run between ``up`` and ``down``. ``run`` is given a function to tell the run's id to."""
+        from pio_tf.training.session import train
+
+        ids: list[str] = []
+        before = self._awake_driver() if self._is_applied() else None
+        out_of_sight = False
+
+        def watched() -> RunRecord:
+            nonlocal out_of_sight
+            try:
+                return run(ids.append)
+            except RemoteError as error:
+                out_of_sight = error.details.get("kind") == "out-of-sight"
+                raise
+
         return train(
-            up=lambda: ready.append(self._up()),
-            push=lambda: asyncio.run(self._configure(*ready[0], sizing)),
-            run=lambda: asyncio.run(self._run(*ready[0], sizing, extra)),
-            down=self.down,
-            keep_up=self.config.train.keep_up if keep_up is None else keep_up,
+            up=up,
+            run=watched,
+            # A run that this client has lost sight of goes on; any other that it started ends with it.
+            down=lambda: self._down(own=ids[-1] if ids and not out_of_sight else "", sure=bool(before or ids)),
+            keep_up=self._keeps_up(keep_up),
             reporter=self._report,
         )
+
+    def _keeps_up(self, keep_up: bool | None) -> bool:
+        return self.config.train.keep_up if keep_up is None else keep_up
+
+    def _awake_driver(self) -> bool:
+        """Whether the driver's power is on: a run of somebody else's may be active."""
+        return any(one.role == "driver" and one.state == "running" for one in self._machines(None))
+
+    def _trainer(self, machines: Sequence[Machine], *, upload: Upload | None = None) -> Trainer:
+        from pio_tf.training.trainer import Trainer
+
+        return Trainer(
+            self.config,
+            machines,
+            self._ec2,
+            self._secrets,
+            upload or self._upload_to(self.config.train.upload),
+            self._report,
+        )
+
+    def _upload_to(self, url: str | None) -> Upload | None:
+        from pio_tf.training.runs.upload import Upload
+
+        return Upload(self._aws.client("s3"), url) if url else None
+
+    def _checked_upload(self, url: str | None) -> Upload | None:
+        upload = self._upload_to(url or self.config.train.upload)
+        if upload:
+            upload.check()
+        return upload
+
+    def _running(self, *, upload: Upload | None = None) -> tuple[Trainer, Outputs]:
+        """What works on machines that run.
+
+        Raises:
+            NotReady: the driver does not run.
+        """
+        outputs = self.outputs()
+        machines = self._own(outputs)
+        self._check_driver_runs(machines)
+        awake = [machine for machine in machines if machine.state == "running"]
+        return self._trainer(awake, upload=upload), outputs
+
+    def _let_go(self, machines: Sequence[Machine], *, force: bool, own: str = "", sure: bool = True) -> None:
+        """Make sure that no run is cut off when these machines stop. Raises as :meth:`down` does."""
+        awake = [machine for machine in machines if machine.state == "running"]
+        if not any(machine.role == "driver" for machine in awake):
+            return
+        try:
+            asyncio.run(self._trainer(awake).let_go(force=force, own=own))
+        except Locked:
+            raise
+        except PioTfError as error:
+            if force or not sure:
+                self._report(Warned(f"the driver was not asked for runs: {_short(error)}"))
+                return
+            raise MachinesMayBeRunning(
+                "not stopped: the driver does not answer, and a run may be active on it",
+                cause=_short(error),
+                next_step="`pio-tf down --force` stops the machines whatever goes on there; or, "
+                + (error.next_step or "try again"),
+                details={"machines": [machine.instance_id for machine in awake], **error.details},
+            ) from error
 
     def _check_driver_runs(self, machines: Sequence[Machine]) -> None:
         driver = next((machine for machine in machines if machine.role == "driver"), None)
@@ -337,41 +545,6 @@ class Cluster:
             start_machines(self._ec2, asleep, timeout=self.config.cluster.start_timeout, reporter=self._report)
             machines = self._own(outputs)
         return tuple(machines), outputs
-
-    async def _configure(self, machines: tuple[Machine, ...], outputs: Outputs, sizing: Sizing) -> None:
-        """Wait until the machines answer and Spark has its workers; then write the driver's files."""
-        from pio_tf.remote.target import ssh_targets
-        from pio_tf.training.readiness import wait_until_ready
-
-        self._report(Step("Waiting for SSH and Spark"))
-        await wait_until_ready(self.config, ssh_targets(self.config, machines), reporter=self._report)
-        await self._push(machines, outputs, sizing)
-
-    async def _push(self, machines: tuple[Machine, ...], outputs: Outputs, sizing: Sizing) -> None:
-        from pio_tf.pio.files import render_files
-        from pio_tf.remote.ssh import connect_cluster
-        from pio_tf.remote.target import ssh_targets
-
-        files = render_files(self.config, outputs, sizing)
-        async with connect_cluster(self.config, ssh_targets(self.config, machines), reporter=self._report) as remote:
-            puts = await remote.put_files(remote.driver.name, files)
-        for put in puts:
-            if put.kept:
-                self._report(Warned(f"{put.name} had been changed on the driver: what was there is kept as {put.kept}"))
-        changed = [put.name for put in puts if put.changed]
-        self._report(Done(f"wrote {', '.join(changed)} on the driver" if changed else "the driver is configured"))
-
-    async def _run(
-        self, machines: tuple[Machine, ...], outputs: Outputs, sizing: Sizing, extra: Sequence[str]
-    ) -> TrainingResult:
-        from pio_tf.pio.command import train_command
-        from pio_tf.remote.ssh import connect_cluster
-        from pio_tf.remote.target import ssh_targets
-        from pio_tf.training.run import run_training
-
-        command = train_command(self.config, outputs, sizing, extra=extra)
-        async with connect_cluster(self.config, ssh_targets(self.config, machines), reporter=self._report) as remote:
-            return await run_training(remote, command, reporter=self._report)
 
     async def _alive_workers(self, machines: tuple[Machine, ...]) -> frozenset[str] | None:
         """Addresses of the workers that Spark's master counts as ALIVE; None where it cannot be asked."""

@@ -35,11 +35,14 @@ def _root(
 
 
 from pio_tf.cli import (  # noqa: E402 - the modules register their commands on `app`
+    access,
+    check,
     configure,
     power,
+    runs,
     sandbox,
     stack,
     train,
 )
 
-__all__ = ["app", "configure", "power", "sandbox", "stack", "train"]
+__all__ = ["access", "app", "check", "configure", "power", "runs", "sandbox", "stack", "train"]

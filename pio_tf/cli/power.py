@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
+import typer
+
 from pio_tf.cli.app import app
 from pio_tf.cli.options import ConfigOption, JsonOption
 
@@ -19,14 +23,21 @@ def up(json: JsonOption = False, config: ConfigOption = None) -> None:
 
 
 @app.command()
-def down(json: JsonOption = False, config: ConfigOption = None) -> None:
-    """Stop every machine, and prove it. Addresses, disks and software stay."""
+def down(
+    force: Annotated[
+        bool,
+        typer.Option("--force", help="End a run that is active, and stop machines whose driver does not answer."),
+    ] = False,
+    json: JsonOption = False,
+    config: ConfigOption = None,
+) -> None:
+    """Stop every machine, and prove it. Addresses, disks and software stay. Refused while a run is active."""
     from pio_tf.cli.output import Terminal
     from pio_tf.cli.tables import machine_rows
     from pio_tf.cluster import Cluster
 
     with Terminal(json=json) as terminal:
-        machines = Cluster.load(config, reporter=terminal.reporter).down()
+        machines = Cluster.load(config, reporter=terminal.reporter).down(force=force)
         terminal.result(machine_rows(machines))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import asdict
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from pio_tf.infra.outputs import Outputs
     from pio_tf.machines.model import Machine
     from pio_tf.sandbox.control import SandboxStatus
-    from pio_tf.training.run import TrainingResult
+    from pio_tf.training.runs.record import RunRecord
 
 _MACHINE_COLUMNS = ("ROLE", "NAME", "ID", "TYPE", "STATE", "PRIVATE IP", "PUBLIC IP", "SINCE")
 
@@ -65,13 +66,39 @@ def plan_rows(plan: Plan) -> Rows:
     )
 
 
-def training_rows(result: TrainingResult) -> Rows:
-    """``pio-tf train``."""
+def run_rows(record: RunRecord) -> Rows:
+    """One run: ``pio-tf train`` and ``pio-tf cancel``."""
+    proofs = [
+        (str(proof["name"]), {True: "yes", False: "no", None: "-"}[proof["held"]], str(proof["detail"]))  # type: ignore[index]
+        for proof in record.proofs
+    ]
+    took = f" after {_duration(record.seconds)}" if record.seconds is not None else ""
     return Rows(
-        columns=(),
-        rows=(),
-        data={"version": 1, **asdict(result)},
-        closing=f"trained in {_duration(result.seconds)}",
+        columns=("PROOF", "HOLDS", "FOUND") if proofs else (),
+        rows=tuple(proofs),
+        data=_run_data(record),
+        closing=f"run {record.id}: {record.state}{took}",
+    )
+
+
+def runs_rows(records: Sequence[RunRecord]) -> Rows:
+    """``pio-tf runs``."""
+    return Rows(
+        columns=("RUN", "STARTED", "DURATION", "STATE", "EXIT", "MACHINES", "MODEL"),
+        rows=tuple(
+            (
+                record.id,
+                _time(record.started),
+                "-" if record.seconds is None else _duration(record.seconds),
+                record.state,
+                "-" if record.exit_status is None else str(record.exit_status),
+                _machine_types(record.machines),
+                record.model or "-",
+            )
+            for record in records
+        ),
+        data={"version": 1, "runs": [_run_data(record) for record in records]},
+        closing="" if records else "no runs yet: pio-tf train",
     )
 
 
@@ -91,6 +118,24 @@ def _plan_closing(plan: Plan) -> str:
         return "no changes: what is there is what pio-tf.hcl asks for"
     counts = plan.counts
     return ", ".join(f"{number} to {word}" for word, number in counts.items() if number)
+
+
+def _run_data(record: RunRecord) -> dict[str, Any]:
+    known = asdict(record)
+    del known["traces"], known["before"]
+    return {"version": 1, **known, "seconds": record.seconds}
+
+
+def _time(seconds: float | None) -> str:
+    if seconds is None:
+        return "-"
+    return datetime.fromtimestamp(seconds, tz=timezone.utc).strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def _machine_types(machines: Sequence[str]) -> str:
+    """``driver r3.xlarge i-1``, ``worker-1 r3.xlarge i-2`` … -> ``2 r3.xlarge``."""
+    counts = Counter(machine.split(" ")[1] for machine in machines)
+    return ", ".join(f"{number} {kind}" for kind, number in counts.items()) or "-"
 
 
 def _machine_row(machine: Machine) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""``pio-tf train``: start, configure, train, stop."""
+"""``pio-tf train``: start, configure, check, train, prove, stop."""
 
 from __future__ import annotations
 
@@ -14,18 +14,56 @@ from pio_tf.cli.options import ConfigOption, JsonOption
 def train(
     spark_arguments: Annotated[
         Optional[list[str]],  # noqa: UP045 - evaluated by Typer on Python 3.10 too
-        typer.Argument(metavar="[-- SPARK-SUBMIT ARGUMENTS]", help="Passed on to spark-submit, after ours."),
+        typer.Argument(
+            metavar="[-- SPARK-SUBMIT ARGUMENTS]",
+            help="Passed on to spark-submit, after ours. With --attach: the run, by its id or the beginning of it.",
+        ),
+    ] = None,
+    detach: Annotated[bool, typer.Option("--detach", help="Return once the run has begun; it goes on.")] = False,
+    attach: Annotated[
+        bool, typer.Option("--attach", help="Follow a run that goes on, the latest unless one is named.")
+    ] = False,
+    build: Annotated[bool, typer.Option("--build", help="Run `pio build` first.")] = False,
+    skip_check: Annotated[
+        Optional[list[str]],  # noqa: UP045 - as above
+        typer.Option("--skip-check", metavar="NAME", help="Leave out one of the checks of `pio-tf check`."),
+    ] = None,
+    upload: Annotated[
+        Optional[str],  # noqa: UP045 - as above
+        typer.Option(
+            metavar="s3://BUCKET/PREFIX", help="Where log and record are copied to.", show_default="train.upload"
+        ),
     ] = None,
     keep_up: Annotated[bool, typer.Option("--keep-up", help="Leave the machines running afterwards.")] = False,
     json: JsonOption = False,
     config: ConfigOption = None,
 ) -> None:
-    """Start the machines, run `pio train` on the Spark cluster, and stop them again, whatever happens."""
-    from pio_tf.cli.output import Terminal
-    from pio_tf.cli.tables import training_rows
-    from pio_tf.cluster import Cluster
+    """Start the machines, run `pio train` on the Spark cluster, and stop them again, whatever happens.
 
+    The run goes on without its client: `pio-tf runs` finds it again, `pio-tf train --attach` follows it.
+    """
+    from pio_tf.cli.output import Terminal
+    from pio_tf.cli.tables import run_rows
+    from pio_tf.cluster import Cluster
+    from pio_tf.errors import ConfigError
+
+    words = spark_arguments or []
+    if attach and (len(words) > 1 or any(word.startswith("-") for word in words) or detach or build or skip_check):
+        raise ConfigError(
+            "--attach takes a run that has begun, and nothing else to begin it with",
+            next_step="pio-tf train --attach [RUN]",
+        )
     with Terminal(json=json) as terminal:
         cluster = Cluster.load(config, reporter=terminal.reporter)
-        result = cluster.train(spark_arguments or (), keep_up=keep_up or None)
-        terminal.result(training_rows(result))
+        if attach:
+            record = cluster.attach(words[0] if words else "", keep_up=keep_up or None, upload=upload)
+        else:
+            record = cluster.train(
+                words,
+                keep_up=keep_up or None,
+                detach=detach,
+                build=build,
+                skip_checks=skip_check or (),
+                upload=upload,
+            )
+        terminal.result(run_rows(record))

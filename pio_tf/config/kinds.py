@@ -166,6 +166,10 @@ JdbcUrl = Annotated[
 S3Path = Annotated[
     str, matching(r"[^/\s]([^\s]*[^/\s])?", 'the beginning of keys, like "models", no "/" around it', kind="path in S3")
 ]
+S3Url = Annotated[
+    str,
+    matching(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/\S*)?", 'an S3 address, like "s3://bucket/prefix"', kind="URL"),
+]
 SourceName = Annotated[
     str,
     matching(

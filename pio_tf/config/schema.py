@@ -31,6 +31,7 @@ from pio_tf.config.kinds import (
     Region,
     RemotePath,
     RoleArn,
+    S3Url,
     SettingName,
     Sha512,
     SourceName,
@@ -244,6 +245,9 @@ class TrainBlock(Block):
     pio_arguments: list[Words] = Field(default_factory=list, description="Arguments of `pio train` before the `--`.")
     spark_arguments: list[Words] = Field(default_factory=list, description="spark-submit arguments after the `--`.")
     keep_up: bool = Field(default=False, description="Whether machines go on running after a training.")
+    upload: S3Url | None = Field(
+        default=None, description="Where the log and the record of each run are copied to, besides this computer."
+    )
 
 
 class Backend(Block):

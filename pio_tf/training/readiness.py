@@ -7,6 +7,7 @@ web page. It is asked through the driver, which is the one that must reach the m
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -18,14 +19,17 @@ from pio_tf.remote.retry import Patience
 from pio_tf.remote.ssh import Remote, connect_cluster
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import AsyncIterator, Sequence
 
     from pio_tf.config.schema import Config
+    from pio_tf.remote.console_keys import ConsoleKeys
     from pio_tf.remote.target import SshTarget
 
 FIRST_POLL, LONGEST_POLL = 0.2, 3.0
 """Seconds between two questions to the master: short at first, half as long again each time. A worker that started
 before its master tries again after some 10 s, so that asking more often than every few seconds gains nothing."""
+CLOCKS_DIFFER = 60.0
+"""Seconds by which the clocks of driver and master may differ."""
 _AGAIN = frozenset({"unreachable", "connection-lost"})
 """Kinds of :class:`RemoteError` that a machine in the middle of its boot causes."""
 
@@ -73,12 +77,72 @@ async def spark_status(remote: Remote, *, master: str, port: int, timeout: float
     try:
         return SparkStatus(url=str(raw["url"]), workers=tuple(_worker(item) for item in raw["workers"]))
     except (KeyError, TypeError, ValueError) as error:
-        raise RemoteError(
-            f"what answers at http://{master}:{port}/json/ is not a Spark master",
-            cause=f"{type(error).__name__}: {error}",
-            next_step="check spark.master_ui_port, and what else listens there",
-            details={"kind": "http"},
-        ) from error
+        raise _no_master(master, port, error) from error
+
+
+async def active_applications(
+    remote: Remote, *, master: str, port: int, since: float, timeout: float = 5.0
+) -> tuple[str, ...]:
+    """Names of the applications that Spark's master has running, and that began after ``since`` (seconds since 1970,
+    by the master's clock, give or take a minute).
+
+    Raises what :func:`spark_status` does.
+    """
+    raw = await remote.http_get_json(master, port, "/json/", timeout=timeout)
+    try:
+        return tuple(
+            f"{app['name']} ({app['id']})"
+            for app in raw["activeapps"]
+            if app["starttime"] / 1000 > since - CLOCKS_DIFFER
+        )
+    except (KeyError, TypeError) as error:
+        raise _no_master(master, port, error) from error
+
+
+@contextlib.asynccontextmanager
+async def ready_cluster(
+    config: Config,
+    targets: Sequence[SshTarget],
+    *,
+    timeout: float | None = None,
+    reporter: Reporter = silent,
+    patience: Patience | None = None,
+    console_keys: ConsoleKeys | None = None,
+) -> AsyncIterator[tuple[Remote, SparkStatus]]:
+    """Wait until every target answers over SSH and Spark counts every worker among them ALIVE; stay connected.
+
+    Args:
+        targets: driver, master and workers.
+        timeout: seconds in all; default: ``cluster.start_timeout``.
+        patience: for one machine's SSH, within ``timeout``.
+        console_keys: as :func:`pio_tf.remote.ssh.connect_cluster` has it.
+
+    Raises:
+        NotReady: not within ``timeout``; it names what is missing, the last answer, and where the logs are.
+        RemoteError: waiting longer would not help: a refused key, a changed host key.
+    """
+    deadline = time.monotonic() + (config.cluster.start_timeout if timeout is None else timeout)
+    async with contextlib.AsyncExitStack() as connections:
+        while True:
+            asked = replace(patience or Patience(), timeout=max(0.1, deadline - time.monotonic()))
+            try:
+                remote = await connections.enter_async_context(
+                    connect_cluster(config, targets, reporter=reporter, patience=asked, console_keys=console_keys)
+                )
+                await remote.reach(target.name for target in targets)
+                status = await _wait_for_spark(remote, config, targets, deadline=deadline, reporter=reporter)
+                await _wait_for_client(remote, config, deadline=deadline, reporter=reporter)
+                break
+            except RemoteError as error:
+                # A machine that restarts in the middle of its first boot takes the connections with it.
+                again = error.details.get("kind") in _AGAIN
+                if not again:
+                    raise
+                if time.monotonic() + LONGEST_POLL >= deadline:
+                    raise _not_ready(error) from error
+                await connections.aclose()
+            await asyncio.sleep(FIRST_POLL)
+        yield remote, status
 
 
 async def wait_until_ready(
@@ -89,36 +153,9 @@ async def wait_until_ready(
     reporter: Reporter = silent,
     patience: Patience | None = None,
 ) -> SparkStatus:
-    """Wait until every target answers over SSH and Spark counts every worker among them ALIVE.
-
-    Args:
-        targets: driver, master and workers.
-        timeout: seconds in all; default: ``cluster.start_timeout``.
-        patience: for one machine's SSH, within ``timeout``.
-
-    Raises:
-        NotReady: not within ``timeout``; it names what is missing, the last answer, and where the logs are.
-        RemoteError: waiting longer would not help: a refused key, a changed host key.
-    """
-    deadline = time.monotonic() + (config.cluster.start_timeout if timeout is None else timeout)
-    while True:
-        left = deadline - time.monotonic()
-        asked = replace(patience or Patience(), timeout=max(0.1, left))
-        try:
-            async with connect_cluster(config, targets, reporter=reporter, patience=asked) as remote:
-                await remote.reach(target.name for target in targets)
-                status = await _wait_for_spark(remote, config, targets, deadline=deadline, reporter=reporter)
-                await _wait_for_client(remote, config, deadline=deadline, reporter=reporter)
-                return status
-        except RemoteError as error:
-            # A machine that restarts in the middle of its first boot takes the connections with it.
-            again = error.details.get("kind") in _AGAIN
-            if again and time.monotonic() + LONGEST_POLL < deadline:
-                await asyncio.sleep(FIRST_POLL)
-                continue
-            if again:
-                raise _not_ready(error) from error
-            raise
+    """As :func:`ready_cluster`, without staying connected."""
+    async with ready_cluster(config, targets, timeout=timeout, reporter=reporter, patience=patience) as (_, status):
+        return status
 
 
 async def _wait_for_spark(
@@ -172,6 +209,15 @@ async def _wait_for_client(remote: Remote, config: Config, *, deadline: float, r
         reporter(MachineProgress(driver, "waiting for Spark to be installed"))
         await asyncio.sleep(delay)
         delay = min(LONGEST_POLL, delay * 1.5)
+
+
+def _no_master(master: str, port: int, error: Exception) -> RemoteError:
+    return RemoteError(
+        f"what answers at http://{master}:{port}/json/ is not a Spark master",
+        cause=f"{type(error).__name__}: {error}",
+        next_step="check spark.master_ui_port, and what else listens there",
+        details={"kind": "http"},
+    )
 
 
 def _report_alive(status: SparkStatus, missing: dict[str, SshTarget], reporter: Reporter) -> None:

@@ -1,88 +1,222 @@
-"""One training on the driver: start it, follow it, judge it."""
+"""One training on the driver: prepare it, start it, see it to its end, judge it, keep what is known of it."""
 
 from __future__ import annotations
 
-import time
-from dataclasses import dataclass
+import asyncio
+import contextlib
+import dataclasses
 from typing import TYPE_CHECKING
 
+from pio_tf.errors import PioTfError, RemoteError, TrainingFailed
 from pio_tf.events import Done, OutputLine, Reporter, Step, Warned, silent
-from pio_tf.training.redact import Redactor
-from pio_tf.training.verdict import NO_RESOURCES, TrainingLog
+from pio_tf.training.proof import contradiction
+from pio_tf.training.runs.follow import follow_log
+from pio_tf.training.runs.on_driver import DriverRuns
+from pio_tf.training.verdict import TrainingLog
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+    from pathlib import Path
+    from typing import Any, TypeAlias
 
     from pio_tf.remote.ssh import Remote
+    from pio_tf.training.proof import Proof
+    from pio_tf.training.redact import Redactor
+    from pio_tf.training.runs.archive import Archive
+    from pio_tf.training.runs.lock import RunLock
+    from pio_tf.training.runs.on_driver import DriverRun
+    from pio_tf.training.runs.record import RunRecord, RunState
+    from pio_tf.training.runs.upload import Upload
+
+    Prove: TypeAlias = Callable[[RunRecord, bool], Awaitable[tuple[Proof, ...]]]
+    """Whether PIO said its success line -> what proves that there is a model. The services are asked for a run that
+    ended with 0 and said so."""
+    Watch: TypeAlias = Callable[[RunRecord], Coroutine[Any, Any, None]]
+    """Reports a run's progress until it is cancelled."""
 
 
-@dataclass(frozen=True)
-class TrainingResult:
-    """A training that ended with a model."""
+async def start_run(
+    remote: Remote, lock: RunLock, record: RunRecord, *, command: str, redactor: Redactor, archive: Archive
+) -> RunRecord:
+    """Start ``command`` (of :func:`pio_tf.pio.command.train_command`) on the driver, where it outlives this client.
 
-    exit_status: int
-    seconds: float
-    """From its start on the driver to its end."""
-    success_line_seen: bool
-    last_lines: tuple[str, ...]
-    """The end of its output, without secrets."""
-
-
-class AttachedRun:
-    """A training that lives and dies with our connection: the one place that starts the command.
-
-    When the caller is cancelled, the command on the driver is ended, too.
-    """
-
-    def __init__(self, remote: Remote, command: str) -> None:
-        self._remote = remote
-        self._command = command
-
-    async def follow(self, on_line: Callable[[str], None]) -> int:
-        """Start it and hand out its lines; its exit status.
-
-        Raises:
-            RemoteError: the connection was lost.
-        """
-        # A login shell: JAVA_HOME and PATH stand in the user's profile.
-        return await self._remote.stream(self._remote.driver.name, self._command, on_line, login=True)
-
-
-async def run_training(
-    remote: Remote,
-    command: str,
-    *,
-    reporter: Reporter = silent,
-    secrets: Iterable[str] = (),
-    clock: Callable[[], float] = time.monotonic,
-) -> TrainingResult:
-    """Run ``command`` (of :func:`pio_tf.pio.command.train_command`) on the driver and prove that there is a model.
-
-    Args:
-        secrets: values to hide in its output, besides those that are named like secrets.
+    Returns:
+        The record, with the time of the start by the driver's clock.
 
     Raises:
-        TrainingFailed: it ended without a model; the cause quotes the first error that it printed.
-        RemoteError: the connection was lost, so that nobody knows.
+        Locked: the run's directory is there already.
+        PioTfError: the driver could not start it.
+        RemoteError: the connection was lost; where the run had started, that is found out first.
     """
-    redactor, log = Redactor(secrets), TrainingLog()
-    reporter(Step(f"Training: {redactor.redact(command)}"))
+    runs = DriverRuns(remote)
+    await runs.prepare(record, command=command, redactor=redactor.in_perl())
+    archive.save(record)  # before it starts: what runs is known here, even if this client dies in this moment
+    try:
+        await lock.start(record.id)
+    except RemoteError:
+        if (await runs.one(record.id)).started is None:
+            raise
+    record = (await runs.one(record.id)).known()
+    archive.save(record)
+    return record
 
-    def on_line(line: str) -> None:
-        shown = redactor.redact(line)
-        if NO_RESOURCES in shown and not log.no_resources:
-            reporter(
-                Warned("Spark has no executor for this job yet: too little memory free, or the driver is shut off")
+
+class Finish:
+    """Sees runs to their end: their logs copied, their verdicts written down, here and on the driver.
+
+    Args:
+        archive: where the copies are kept.
+        prove: asks the services for what a run that said it succeeded has left there.
+        power_is_on: whether the driver's power is on, asked after a lost connection.
+        upload: where logs and records go to besides.
+    """
+
+    def __init__(
+        self,
+        remote: Remote,
+        *,
+        archive: Archive,
+        prove: Prove,
+        power_is_on: Callable[[], Awaitable[bool]],
+        upload: Upload | None = None,
+        reporter: Reporter = silent,
+    ) -> None:
+        self._remote = remote
+        self._runs = DriverRuns(remote)
+        self._archive = archive
+        self._prove = prove
+        self._power_is_on = power_is_on
+        self._upload = upload
+        self._report = reporter
+
+    async def follow(self, run: str, *, watch: Watch | None = None) -> RunRecord:
+        """Show a run's log to its end, and prove that there is a model.
+
+        Args:
+            watch: reports its progress meanwhile.
+
+        Raises:
+            TrainingFailed: it ended without a model, was cancelled, or nobody knows how it ended; its record is kept
+                all the same.
+            RemoteError: the driver was out of reach for too long: it may go on.
+        """
+        source = self._remote.driver.name
+        log = TrainingLog()
+
+        def on_line(line: str) -> None:
+            had = log.no_resources
+            log.add(line)
+            if log.no_resources and not had:
+                self._report(
+                    Warned("Spark has no executor for this job yet: too little memory free, or the driver is shut off")
+                )
+            self._report(OutputLine(line, source=source))
+
+        async with _meanwhile(watch((await self._runs.one(run)).known()) if watch else None):
+            facts = await self._copy(run, on_line)
+        record, failure = await self._conclude(facts, log)
+        if failure:
+            raise failure
+        self._report(Done(f"Trained in {record.seconds or 0:.0f} s"))
+        return record
+
+    async def collect(self, run: str) -> RunRecord:
+        """Copy an ended run's log and judge it, without showing it."""
+        log = TrainingLog()
+        record, _ = await self._conclude(await self._copy(run, log.add), log)
+        return record
+
+    async def copy(self, run: str, on_line: Callable[[str], None], *, once: bool) -> None:
+        """Show a run's log, all of it, and nothing else. ``once``: only what there is now."""
+        await self._copy(run, on_line, once=once)
+
+    async def cancel(self, run: str, *, who: str) -> RunRecord:
+        """End a run, and every process of it; then keep its log and record."""
+        self._report(Step(f"Ending run {run}"))
+        if await self._runs.cancel(run, who=who) == "killed":
+            self._report(Warned(f"run {run} had to be killed: it did not end when it was asked to"))
+        return await self.collect(run)
+
+    async def _copy(self, run: str, on_line: Callable[[str], None], *, once: bool = False) -> DriverRun:
+        return await follow_log(
+            self._runs,
+            run,
+            copy=self._archive.log(run),
+            on_line=on_line,
+            reporter=self._report,
+            runs_still=self._power_is_on,
+            once=once,
+        )
+
+    async def _conclude(self, facts: DriverRun, log: TrainingLog) -> tuple[RunRecord, TrainingFailed | None]:
+        record = facts.known()
+        failure = _failure(facts, log)
+        if facts.result is None:
+            proofs = await self._prove(record, log.success)
+            failure = failure or contradiction(proofs)
+            record = record.with_(
+                state=_state(facts, failure),
+                cause=_sentence(failure),
+                proofs=tuple(dataclasses.asdict(proof) for proof in proofs),
+                model=next((proof.model for proof in reversed(proofs) if proof.model), ""),
             )
-        log.add(shown)
-        reporter(OutputLine(shown, source=remote.driver.name))
+            with contextlib.suppress(RemoteError):  # it is kept here in any case
+                await self._runs.keep(record)
+        elif record.state != "succeeded" and failure is None:
+            failure = TrainingFailed(f"run {record.id} ended without a model", cause=record.cause)
+        directory = self._archive.save(record).parent
+        await self._send(record, directory)
+        for warning in log.warnings if failure is None else ():
+            self._report(Warned(warning))
+        if failure:
+            failure.details |= {"run": record.id, "seconds": record.seconds, "log": str(self._archive.log(record.id))}
+        return record, failure
 
-    started = clock()
-    exit_status = await AttachedRun(remote, command).follow(on_line)
-    seconds = clock() - started
-    failure = log.failure(exit_status)
-    if failure:
-        failure.details["seconds"] = round(seconds, 3)
-        raise failure
-    reporter(Done(f"Trained in {seconds:.0f} s"))
-    return TrainingResult(exit_status, seconds, log.success, tuple(log.last_lines))
+    async def _send(self, record: RunRecord, directory: Path) -> None:
+        if self._upload is None:
+            return
+        try:
+            self._report(Done(f"log and record are at {await asyncio.to_thread(self._upload.put, record, directory)}"))
+        except PioTfError as error:  # neither the model nor the machines' stop depends on it, and nothing is lost
+            self._report(Warned(f"not uploaded, but kept in {directory}: {error}"))
+
+
+@contextlib.asynccontextmanager
+async def _meanwhile(work: Coroutine[Any, Any, None] | None) -> AsyncIterator[None]:
+    task = asyncio.create_task(work) if work else None
+    try:
+        yield
+    finally:
+        if task:
+            task.cancel()
+            await asyncio.wait([task])
+
+
+def _failure(facts: DriverRun, log: TrainingLog) -> TrainingFailed | None:
+    if facts.cancelled_by:
+        return TrainingFailed(
+            f"run {facts.id} was cancelled by {facts.cancelled_by}", next_step="pio-tf train, when it is wanted again"
+        )
+    if facts.ending is None:
+        why = "the driver has restarted since" if facts.booted_since else "it was killed, or the driver restarted"
+        return log.failure(None, why=f"its process is gone without a word: {why}")
+    if not facts.ending.log_whole:
+        return TrainingFailed(
+            f"the log of run {facts.id} could not be written to its end: nobody can tell whether there is a model",
+            cause=f"{facts.ending.free_bytes // 2**20} MiB are free on the driver's disk",
+            next_step="make room on the driver (pio-tf ssh; its kept disk fills up), then train again",
+            details={"exit_status": facts.ending.exit_status},
+        )
+    return log.failure(facts.ending.exit_status)
+
+
+def _state(facts: DriverRun, failure: TrainingFailed | None) -> RunState:
+    if failure is None:
+        return "succeeded"
+    return "cancelled" if facts.cancelled_by else "lost" if facts.ending is None else "failed"
+
+
+def _sentence(failure: PioTfError | None) -> str:
+    if failure is None:
+        return ""
+    return f"{failure.what}: {failure.cause}" if failure.cause else failure.what

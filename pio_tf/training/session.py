@@ -1,4 +1,4 @@
-"""Start, configure, run, and stop whatever happens: a run must not leave machines behind that nobody knows of."""
+"""Start, run, and stop whatever happens: a run must not leave machines behind that nobody knows of."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pio_tf.events import Event, Reporter, Warned, silent
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from pio_tf.training.run import TrainingResult
+    from pio_tf.training.runs.record import RunRecord
 
 _HOW_TO_STOP = "run `pio-tf down` now, and look at `pio-tf status`: machines that run cost money"
 
@@ -19,17 +19,17 @@ _HOW_TO_STOP = "run `pio-tf down` now, and look at `pio-tf status`: machines tha
 def train(
     *,
     up: Callable[[], object],
-    push: Callable[[], object],
-    run: Callable[[], TrainingResult],
+    run: Callable[[], RunRecord],
     down: Callable[[], object],
     keep_up: bool = False,
     reporter: Reporter = silent,
-) -> TrainingResult:
-    """Call ``up``, ``push`` and ``run``; then ``down``, after a success, an error, Ctrl-C and SIGTERM alike.
+) -> RunRecord:
+    """Call ``up`` and ``run``; then ``down``, after a success, an error, Ctrl-C and SIGTERM alike.
 
     What can be wrong without a machine running (configuration, credentials) is checked by the caller before.
 
     Args:
+        run: returns the run's record; of one that goes on (detached), whose machines are left running.
         down: stops every machine and proves it. Safe to repeat: after a Ctrl-C while stopping it is called once more.
         keep_up: leave the machines running, which is said.
 
@@ -40,17 +40,24 @@ def train(
         MachinesMayBeRunning: ``down`` failed, or was interrupted twice. The error before it, if there was one, is named
             in its cause, and is its ``__cause__``.
         Locked: another client works on the cluster; its machines are left alone.
-        BaseException: what ``up``, ``push`` or ``run`` raised, once the machines are stopped.
+        BaseException: what ``up`` or ``run`` raised, once the machines are stopped.
     """
     try:
         up()
-        push()
         result = run()
     except Locked:
         raise
     except BaseException as error:
         _finish(down, keep_up=keep_up, reporter=reporter, first=error)
         raise
+    if result.state == "running":
+        reporter(
+            Warned(
+                f"run {result.id} goes on without this client, on machines that cost: `pio-tf train --attach "
+                f"{result.id}` follows it and then stops them; `pio-tf down` stops them once it has ended"
+            )
+        )
+        return result
     _finish(down, keep_up=keep_up, reporter=reporter, first=None)
     return result
 
@@ -63,6 +70,9 @@ def _finish(down: Callable[[], object], *, keep_up: bool, reporter: Reporter, fi
         if first is not None:
             _tell(reporter, Warned(f"{_named(first)}: stopping the machines"))
         _stop(down, first)
+    except Locked as error:
+        # Somebody else has begun another run since ours ended.
+        _tell(reporter, Warned(f"the machines go on running, for somebody else: {error.what}"))
     except (KeyboardInterrupt, Interrupted):
         _stop_once_more(down, reporter=reporter, first=first)
 
@@ -80,6 +90,10 @@ def _stop(down: Callable[[], object], first: BaseException | None) -> None:
         down()
     except Interrupted:
         raise
+    except Locked as error:
+        if first is None:
+            raise
+        raise _may_be_running(_said(error), first, error) from first
     except Exception as error:  # noqa: BLE001 - whatever it is, somebody may be paying for machines
         raise _may_be_running(_said(error), first, error) from (first or error)
 

@@ -15,14 +15,18 @@ import pytest
 
 from pio_tf.events import Event, OutputLine
 from pio_tf.remote.ssh import connect_cluster
-from pio_tf.training.run import TrainingResult, run_training
+from pio_tf.sandbox.processes import end_processes
+from pio_tf.training.runs.archive import Archive
 from pio_tf.training.session import train
 from tests.remote.builders import make_config
 from tests.remote.cluster_fixture import QUICK
 from tests.remote.servers import MachineServer, free_port
+from tests.training.driver_runs import make_finish, started
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from pio_tf.training.runs.record import RunRecord
 
 
 @contextmanager
@@ -41,10 +45,11 @@ def running(server: MachineServer) -> Iterator[None]:
         loop.close()
 
 
-def test_ctrl_c_ends_the_training_on_the_driver_and_then_stops_the_machines(tmp_path: Path) -> None:
+def test_ctrl_c_ends_the_run_on_the_driver_keeps_its_log_and_then_stops_the_machines(tmp_path: Path) -> None:
     key = asyncssh.generate_private_key("ssh-ed25519")
     key.write_private_key(tmp_path / "id_ed25519")
-    server = MachineServer(home=tmp_path / "driver", address="127.0.0.1", port=free_port(), key=key)
+    server = MachineServer(home=tmp_path / "homes" / "driver", address="127.0.0.1", port=free_port(), key=key)
+    config = make_config(tmp_path, ssh={"key": "id_ed25519", "port": server.port})
     calls: list[str] = []
 
     def reporter(event: Event) -> None:
@@ -52,18 +57,24 @@ def test_ctrl_c_ends_the_training_on_the_driver_and_then_stops_the_machines(tmp_
             calls.append(event.text)
             os.kill(os.getpid(), signal.SIGINT)
 
-    async def follow() -> TrainingResult:
-        config = make_config(tmp_path, ssh={"key": "id_ed25519", "port": server.port})
+    async def run() -> RunRecord:
         async with connect_cluster(config, [server.target("driver", "driver", "i-0")], patience=QUICK) as remote:
-            return await run_training(remote, "echo begun; sleep 300; true", reporter=reporter)
+            finish = make_finish(remote, tmp_path, reporter)
+            record = await started(remote, tmp_path, "echo $$; sleep 300; true")
+            try:
+                return await finish.follow(record.id)
+            except asyncio.CancelledError:
+                await finish.cancel(record.id, who="ann")
+                raise
+
+    def down() -> None:
+        (record,) = Archive(tmp_path / "runs").records()
+        calls.append(f"down after {record.state} {record.exit_status}")
 
     with running(server), pytest.raises(KeyboardInterrupt):
-        train(
-            up=lambda: calls.append("up"),
-            push=lambda: calls.append("push"),
-            run=lambda: asyncio.run(follow()),
-            down=lambda: calls.append(f"down after {server.signals}"),
-            reporter=reporter,
-        )
-    assert calls == ["up", "push", "begun", "down after ['TERM']"]
-    assert not Path(f"/proc/{server.processes[-1]}").exists()
+        train(up=lambda: calls.append("up"), run=lambda: asyncio.run(run()), down=down, reporter=reporter)
+    process = calls.pop(1)
+    assert calls == ["up", "down after cancelled 143"]
+    assert not Path(f"/proc/{process}").exists()
+    assert (tmp_path / "runs").glob("*/log").__next__().read_text() == f"{process}\n"
+    assert end_processes(tmp_path / "homes") == []

@@ -1,62 +1,74 @@
-"""A training over a real SSH connection: followed, judged, ended."""
+"""A run over a real SSH connection: followed, judged, kept."""
 
 from __future__ import annotations
 
 import asyncio
-from pathlib import Path
+import json
+from typing import TYPE_CHECKING
 
+import boto3
 import pytest
 
-from pio_tf.errors import RemoteError, TrainingFailed
-from pio_tf.events import Done, Event, OutputLine, Step, Warned
+from pio_tf.errors import TrainingFailed
+from pio_tf.events import Done, Event, OutputLine, Warned
 from pio_tf.remote.ssh import connect_cluster
-from pio_tf.training.run import TrainingResult, run_training
+from pio_tf.training.proof import ALIAS, Proof
+from pio_tf.training.runs.archive import Archive
+from pio_tf.training.runs.upload import Upload
 from tests.remote.cluster_fixture import QUICK, TestCluster
+from tests.training.driver_runs import SUCCESS, make_finish, started
 
-SUCCESS = "echo '[INFO] [CoreWorkflow$] Training completed successfully.'"
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from pio_tf.training.run import Finish
+    from pio_tf.training.runs.record import RunRecord
 
 
-async def trained(cluster: TestCluster, command: str, events: list[Event]) -> TrainingResult:
+async def trained(cluster: TestCluster, directory: Path, command: str, events: list[Event]) -> RunRecord:
     async with connect_cluster(cluster.config(), cluster.targets(), patience=QUICK) as remote:
-        return await run_training(remote, command, reporter=events.append, secrets=["hunter2"])
+        run = await started(remote, directory, command, secrets=("hunter2",))
+        return await make_finish(remote, directory, events.append).follow(run.id)
 
 
-async def failed(cluster: TestCluster, command: str) -> TrainingFailed:
+async def failed(cluster: TestCluster, directory: Path, command: str) -> TrainingFailed:
     with pytest.raises(TrainingFailed) as caught:
-        await trained(cluster, command, [])
+        await trained(cluster, directory, command, [])
     assert caught.value.next_step
     return caught.value
 
 
-async def test_a_success_is_exit_0_and_the_success_line(cluster: TestCluster) -> None:
+async def test_a_success_is_exit_0_and_the_success_line(cluster: TestCluster, tmp_path: Path) -> None:
     events: list[Event] = []
-    result = await trained(cluster, f"for n in $(seq 30); do echo line $n >&2; done; {SUCCESS}; echo bye", events)
-    assert (result.exit_status, result.success_line_seen) == (0, True)
-    assert len(result.last_lines) == 20
-    assert result.last_lines[-1] == "bye"
-    assert 0 < result.seconds < 10
+    record = await trained(
+        cluster, tmp_path, f"for n in $(seq 30); do echo line $n >&2; done; {SUCCESS}; echo bye", events
+    )
+    assert (record.state, record.exit_status, record.cause) == ("succeeded", 0, "")
+    assert record.seconds is not None
+    assert 0 < record.seconds < 10
+    assert [proof["held"] for proof in record.proofs] == [True, True, None, None]
     lines = [event for event in events if isinstance(event, OutputLine)]
     assert lines[0] == OutputLine("line 1", source="driver")
     assert len(lines) == 32
-    assert isinstance(events[0], Step)
     assert isinstance(events[-1], Done)
 
 
-async def test_the_users_profile_is_loaded_first(cluster: TestCluster) -> None:
+async def test_the_users_profile_is_loaded_first(cluster: TestCluster, tmp_path: Path) -> None:
     (cluster.driver.home / ".profile").write_text("export JAVA_HOME=/opt/java\n")
     events: list[Event] = []
-    await trained(cluster, f"echo java is $JAVA_HOME; {SUCCESS}", events)
+    await trained(cluster, tmp_path, f"echo java is $JAVA_HOME; {SUCCESS}", events)
     assert OutputLine("java is /opt/java", source="driver") in events
 
 
-async def test_secrets_are_hidden_in_what_is_shown_and_in_what_is_kept(cluster: TestCluster) -> None:
+async def test_secrets_are_hidden_in_what_is_shown_and_in_what_is_kept(cluster: TestCluster, tmp_path: Path) -> None:
     events: list[Event] = []
     command = f"echo 'Submission command: --env PIO_A_PASSWORD=pa55word,PIO_B=1'; echo at hunter2; {SUCCESS}"
-    result = await trained(cluster, command, events)
-    assert "Submission command: --env PIO_A_PASSWORD=***,PIO_B=1" in result.last_lines
-    assert "at ***" in result.last_lines
-    assert "pa55word" not in repr(events)
-    assert "hunter2" not in repr(events)
+    record = await trained(cluster, tmp_path, command, events)
+    log = Archive(tmp_path / "runs").log(record.id).read_text()
+    assert "Submission command: --env PIO_A_PASSWORD=***,PIO_B=1\nat ***\n" in log
+    for text in (repr(events), log):
+        assert "pa55word" not in text
+        assert "hunter2" not in text
 
 
 @pytest.mark.parametrize(
@@ -64,80 +76,120 @@ async def test_secrets_are_hidden_in_what_is_shown_and_in_what_is_kept(cluster: 
     [
         (
             "echo '[INFO] Training interrupted by org.apache.predictionio.workflow.StopAfterReadInterruption.'",
-            "it exited with 0",
+            "interrupted",
             "Training interrupted by org",
         ),
-        ("echo 'WorkflowConfig is empty. Quitting'", "it exited with 0", "WorkflowConfig is empty. Quitting"),
-        ("true", "it exited with 0", "it printed nothing"),
         ("echo '[ERROR] [Console$] No engine found. Aborting.'; exit 1", "exit status 1", "No engine found. Aborting."),
-        (
-            (
-                "echo 'Exception in thread \"main\" java.lang.IllegalStateException: no data'; echo '  at a.b(C)'; "
-                "echo 'Caused by: java.net.ConnectException: refused'; echo 'Caused by: deeper'; exit 1"
-            ),
-            "exit status 1",
-            "java.net.ConnectException: refused",
-        ),
-        (
-            "echo 'Exception in thread \"main\" java.lang.IllegalStateException: no data'; echo '  at a.b(C)'; exit 1",
-            "exit status 1",
-            "java.lang.IllegalStateException: no data",
-        ),
-        ("echo 'java.lang.OutOfMemoryError: Java heap space'; exit 52", "exit status 52", "a heap was too small"),
-        ("cd ~/nowhere && true", "exit status 1", "no engine at pio.engine_dir"),
-        ("~/pio/bin/pio train", "exit status 127", "no PredictionIO at pio.home"),
-        ("echo odd; exit 9", "exit status 9", "the last line was: odd"),
         ("kill -KILL $$", "exit status 137", "it printed nothing"),
-        (f"{SUCCESS}; exit 1", "said that training completed, but exited with 1", "the last line was"),
-        ("echo 'Training completed successfully. Not'; exit 0", "never said", "the last line was"),
+        (f"{SUCCESS}; exit 1", "exited with 1", ""),
     ],
 )
-async def test_every_other_end_is_a_failure_with_its_cause(
-    cluster: TestCluster, script: str, what: str, cause: str
+async def test_every_other_end_is_a_failure_with_its_cause_and_its_record_is_kept(
+    cluster: TestCluster, tmp_path: Path, script: str, what: str, cause: str
 ) -> None:
-    error = await failed(cluster, script)
-    assert what in error.what
+    error = await failed(cluster, tmp_path, script)
+    assert what in f"{error.what} {error.cause}"
     assert cause in error.cause
-    assert isinstance(error.details["exit_status"], int)
+    (record,) = Archive(tmp_path / "runs").records()
+    assert record.state == "failed"
+    assert record.cause.startswith(error.what)
+    assert error.details["run"] == record.id
+    kept = cluster.driver.home / ".pio-tf" / "runs" / record.id / "result"
+    assert json.loads(kept.read_text())["state"] == "failed"
 
 
-async def test_spark_without_resources_is_told_once_while_it_waits(cluster: TestCluster) -> None:
+async def test_spark_without_resources_is_told_once_while_it_waits(cluster: TestCluster, tmp_path: Path) -> None:
     events: list[Event] = []
     waiting = "echo 'WARN TaskSchedulerImpl: Initial job has not accepted any resources; check your cluster UI'"
-    await trained(cluster, f"{waiting}; {waiting}; {SUCCESS}", events)
+    await trained(cluster, tmp_path, f"{waiting}; {waiting}; {SUCCESS}", events)
     assert len([event for event in events if isinstance(event, Warned)]) == 1
-    error = await failed(cluster, f"{waiting}; exit 1")
-    assert "executor's memory" in error.next_step
 
 
-async def test_a_lost_connection_is_no_verdict(cluster: TestCluster) -> None:
-    def cut(event: Event) -> None:
-        if isinstance(event, OutputLine):
-            cluster.driver.cut()
-
+async def test_a_model_that_elasticsearch_does_not_have_is_a_failure(cluster: TestCluster, tmp_path: Path) -> None:
     async with connect_cluster(cluster.config(), cluster.targets(), patience=QUICK) as remote:
-        with pytest.raises(RemoteError, match="connection to driver was lost"):
-            await run_training(remote, "echo begun; sleep 60", reporter=cut)
+        run = await started(remote, tmp_path, SUCCESS)
+        finish = make_finish(remote, tmp_path, proofs=(Proof(ALIAS, False, "alias ur points to ur_1, as before"),))
+        with pytest.raises(TrainingFailed, match="does not bear it out") as caught:
+            await finish.follow(run.id)
+    assert "ur_1, as before" in caught.value.cause
 
 
-async def test_a_training_that_is_cancelled_ends_on_the_driver_with_its_children(cluster: TestCluster) -> None:
-    begun = asyncio.Event()
-
-    def reporter(event: Event) -> None:
-        if isinstance(event, OutputLine):
-            begun.set()
-
+async def test_a_run_that_somebody_has_judged_is_not_judged_again(cluster: TestCluster, tmp_path: Path) -> None:
     async with connect_cluster(cluster.config(), cluster.targets(), patience=QUICK) as remote:
-        command = "(echo $BASHPID > child; echo begun; sleep 300; true) & wait"
-        task = asyncio.ensure_future(run_training(remote, command, reporter=reporter))
-        await asyncio.wait_for(begun.wait(), 5)
-        task.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await task
-        child = int((cluster.driver.home / "child").read_text())
-        for _ in range(100):
-            if not Path(f"/proc/{child}").exists():
-                break
+        run = await started(remote, tmp_path, SUCCESS)
+        first = await make_finish(remote, tmp_path).follow(run.id)
+        doubtful = make_finish(remote, tmp_path / "another", proofs=(Proof(ALIAS, False, "the alias has moved since"),))
+        assert await doubtful.follow(run.id) == first
+        assert Archive(tmp_path / "another" / "runs").records() == (first,)
+
+
+async def test_a_log_that_could_not_be_written_is_no_proof_of_a_model(cluster: TestCluster, tmp_path: Path) -> None:
+    async with connect_cluster(cluster.config(), cluster.targets(), patience=QUICK) as remote:
+        run = await started(remote, tmp_path, SUCCESS)
+        directory = cluster.driver.home / ".pio-tf" / "runs" / run.id
+        while not (directory / "ended").exists():
             await asyncio.sleep(0.05)
-        else:
-            pytest.fail(f"process {child} still runs")
+        ended = (directory / "ended").read_text()
+        (directory / "ended").write_text(ended.replace("filter=0", "filter=28").replace("free=", "free=1048576 was="))
+        error = await error_of(make_finish(remote, tmp_path), run.id)
+    assert "could not be written to its end" in error.what
+    assert "1 MiB are free" in error.cause
+
+
+async def error_of(finish: Finish, run: str) -> TrainingFailed:
+    with pytest.raises(TrainingFailed) as caught:
+        await finish.follow(run)
+    return caught.value
+
+
+async def test_a_log_and_a_record_go_to_s3_as_well(
+    cluster: TestCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    s3 = boto3.client(
+        "s3",
+        endpoint_url=f"http://{host}:{port}",
+        region_name="us-east-1",
+        aws_access_key_id="test",
+        aws_secret_access_key="test",
+    )
+    try:
+        s3.create_bucket(Bucket="runs")
+        events: list[Event] = []
+        async with connect_cluster(cluster.config(), cluster.targets(), patience=QUICK) as remote:
+            run = await started(remote, tmp_path, SUCCESS)
+            upload = Upload(s3, "s3://runs/weekly/")
+            upload.check()
+            record = await make_finish(remote, tmp_path, events.append, upload=upload).follow(run.id)
+            key = f"weekly/ur/{record.id}"
+            assert b"Training completed" in s3.get_object(Bucket="runs", Key=f"{key}/log")["Body"].read()
+            assert json.loads(s3.get_object(Bucket="runs", Key=f"{key}/record.json")["Body"].read())["id"] == record.id
+            assert Done(f"log and record are at s3://runs/{key}/") in events
+
+            again = await started(remote, tmp_path, SUCCESS)
+            lost = Upload(s3, "s3://no-such-bucket")
+            assert (
+                await make_finish(remote, tmp_path, events.append, upload=lost).follow(again.id)
+            ).state == "succeeded"
+            assert [
+                event for event in events if isinstance(event, Warned) and "not uploaded, but kept" in event.message
+            ]
+    finally:
+        server.stop()
+
+
+async def test_a_followed_run_that_is_cancelled_by_another_client_says_who(
+    cluster: TestCluster, tmp_path: Path
+) -> None:
+    async with connect_cluster(cluster.config(), cluster.targets(), patience=QUICK) as remote:
+        run = await started(remote, tmp_path, "sleep 300")
+        finish = make_finish(remote, tmp_path)
+        following = asyncio.create_task(finish.follow(run.id))
+        await asyncio.sleep(0.3)
+        await make_finish(remote, tmp_path / "bob").cancel(run.id, who="bob on ci")
+        with pytest.raises(TrainingFailed, match="was cancelled by bob on ci"):
+            await following

@@ -11,35 +11,42 @@ import pytest
 
 from pio_tf.errors import Interrupted, Locked, MachinesMayBeRunning, RemoteError, TrainingFailed
 from pio_tf.events import Event, Warned
-from pio_tf.training.run import TrainingResult
+from pio_tf.training.runs.record import Client, RunRecord
 from pio_tf.training.session import train
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-RESULT = TrainingResult(exit_status=0, seconds=1.0, success_line_seen=True, last_lines=())
+RESULT = RunRecord(
+    id="20261123T180000Z-0000",
+    cluster="ur",
+    client=Client("ann", "laptop", 1, "2026-11-23T18:00:00Z"),
+    command="pio train",
+    engine_dir="/engine",
+    state="succeeded",
+)
 
 
 class Session:
-    """The four steps, each of which notes that it was called and does what it is told to."""
+    """The three steps, each of which notes that it was called and does what it is told to."""
 
     def __init__(self) -> None:
         self.calls: list[str] = []
         self.events: list[Event] = []
         self.does: dict[str, Callable[[], object]] = {}
+        self.result = RESULT
 
     def step(self, name: str) -> None:
         self.calls.append(name)
         self.does.get(name, lambda: None)()
 
-    def run(self) -> TrainingResult:
+    def run(self) -> RunRecord:
         self.step("run")
-        return RESULT
+        return self.result
 
-    def train(self, *, keep_up: bool = False, reporter: Callable[[Event], None] | None = None) -> TrainingResult:
+    def train(self, *, keep_up: bool = False, reporter: Callable[[Event], None] | None = None) -> RunRecord:
         return train(
             up=lambda: self.step("up"),
-            push=lambda: self.step("push"),
             run=self.run,
             down=lambda: self.step("down"),
             keep_up=keep_up,
@@ -65,10 +72,10 @@ def raising(*errors: BaseException) -> Callable[[], object]:
 def test_after_a_success_the_machines_are_stopped() -> None:
     session = Session()
     assert session.train() is RESULT
-    assert session.calls == ["up", "push", "run", "down"]
+    assert session.calls == ["up", "run", "down"]
 
 
-@pytest.mark.parametrize("step", ["up", "push", "run"])
+@pytest.mark.parametrize("step", ["up", "run"])
 @pytest.mark.parametrize(
     "error",
     [
@@ -102,7 +109,7 @@ def test_machines_that_are_to_stay_up_stay_up_and_it_is_said() -> None:
                 session.train(keep_up=True)
         else:
             assert session.train(keep_up=True) is RESULT
-        assert session.calls == ["up", "push", "run"]
+        assert session.calls == ["up", "run"]
         assert session.warnings == ["the machines go on running, as asked for (keep-up); `pio-tf down` stops them"]
 
 
@@ -112,6 +119,30 @@ def test_the_machines_of_another_client_are_left_alone() -> None:
     with pytest.raises(Locked):
         session.train()
     assert session.calls == ["up"]
+
+
+def test_the_machines_of_a_run_that_goes_on_stay_up_and_it_is_said() -> None:
+    session = Session()
+    session.result = RESULT.with_(state="running")
+    assert session.train() is session.result
+    assert session.calls == ["up", "run"]
+    assert "pio-tf train --attach 20261123T180000Z-0000" in session.warnings[-1]
+
+
+def test_machines_that_somebody_elses_run_is_on_by_now_stay_up() -> None:
+    session = Session()
+    session.does["down"] = raising(Locked("run R2 is active, started by bob"))
+    assert session.train() is RESULT
+    assert session.warnings[-1].endswith("for somebody else: run R2 is active, started by bob")
+
+
+def test_a_run_that_was_lost_from_sight_leaves_machines_that_may_be_running() -> None:
+    session = Session()
+    session.does["run"] = raising(RemoteError("out of sight"))
+    session.does["down"] = raising(Locked("run R1 is active, started by ann"))
+    with pytest.raises(MachinesMayBeRunning, match="may still be running") as caught:
+        session.train()
+    assert "R1 is active" in caught.value.cause
 
 
 def test_a_failure_to_stop_is_an_error_of_its_own_after_a_success() -> None:

@@ -135,18 +135,19 @@ run() { # ID: the runner itself
   rm -f pipe redact
 }
 
-follow() { # ID OFFSET: the log from there on, until the run has ended
+follow() { # ID OFFSET [once]: the log from there on, until the run has ended; or only what there is
   local offset=$2 size going=yes
   cd "$runs/$1" || return 76
-  while [[ -n $going ]]; do
+  [[ -z ${3-} ]] || going=
+  while :; do
     alive "$1" || going=
     size=$(stat -L -c %s log) || return 76
     if ((size > offset)); then
       tail -c "+$((offset + 1))" log | head -c "$((size - offset))" || return
       offset=$size
-    elif [[ -n $going ]]; then
-      sleep 0.2
     fi
+    [[ -n $going ]] || return 0
+    sleep 0.2
   done
 }
 

@@ -33,6 +33,7 @@ async def follow_log(
     reporter: Reporter,
     runs_still: Callable[[], Awaitable[bool]],
     patience: float = OUT_OF_SIGHT,
+    once: bool = False,
 ) -> DriverRun:
     """Copy a run's log here, from where the copy ends, and hand out its lines, all of them from the first.
 
@@ -40,9 +41,10 @@ async def follow_log(
         copy: file of the copy.
         runs_still: asked after a lost connection, whether the driver's power is on.
         patience: seconds without an answer until it gives up.
+        once: only what there is now, also of a run that goes on.
 
     Returns:
-        What the driver says of the run after its end.
+        What the driver says of the run then.
 
     Raises:
         RemoteError: no answer for so long, or the driver's power is off; nobody knows how the run ended.
@@ -68,7 +70,7 @@ async def follow_log(
         told = False
         while True:
             try:
-                await runs.follow(run, log.size, on_data)
+                await runs.follow(run, log.size, on_data, once=once)
                 facts = await runs.one(run)
                 break
             except RemoteError as error:

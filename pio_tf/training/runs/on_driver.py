@@ -171,14 +171,17 @@ class DriverRuns:
             )
         return found[0]
 
-    async def follow(self, run: str, offset: int, on_data: Callable[[bytes], None]) -> None:
+    async def follow(self, run: str, offset: int, on_data: Callable[[bytes], None], *, once: bool = False) -> None:
         """Hand out the bytes of a run's log from ``offset`` on, until the run has ended and all are handed out.
+
+        Args:
+            once: only what there is now.
 
         Raises:
             RemoteError: the connection was lost; what was handed out until then is part of the log.
         """
         connection = await self._remote.connection(self._driver)
-        call = f"follow {shlex.quote(run)} {offset}"
+        call = f"follow {shlex.quote(run)} {offset}" + (" once" if once else "")
         status = await process.stream_bytes(connection, self._driver, f"{program()}\n{call}", on_data)
         if status != 0:
             raise RemoteError(

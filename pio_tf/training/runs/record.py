@@ -9,7 +9,7 @@ import os
 import re
 import secrets
 import socket
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import Any, Literal, TypeAlias
 
@@ -66,6 +66,12 @@ class RunRecord:
     """What the run has made, where Elasticsearch told: the index behind the engine's alias, or the engine instance."""
     proofs: tuple[dict[str, object], ...] = ()
     """``{"name": …, "held": true | false | null, "detail": …}``: what proves, or disproves, that there is a model."""
+    ui_port: int = 0
+    """Where the Spark driver shows its page; 0: nobody knows."""
+    traces: dict[str, Any] = field(default_factory=dict)
+    """What a training of this engine leaves in Elasticsearch: a :class:`pio_tf.training.proof.Traces`."""
+    before: dict[str, Any] = field(default_factory=dict)
+    """How it was there before: a :class:`pio_tf.training.proof.Before`."""
     log_bytes: int = 0
 
     @property

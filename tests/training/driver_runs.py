@@ -1,0 +1,64 @@
+"""Runs for tests: of any command, on a driver that is an SSH server of the test's own."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pio_tf.events import Reporter, silent
+from pio_tf.training.proof import Before, Proof, Traces, prove
+from pio_tf.training.redact import Redactor
+from pio_tf.training.run import Finish, start_run
+from pio_tf.training.runs.archive import Archive
+from pio_tf.training.runs.lock import hold_lock
+from pio_tf.training.runs.record import Client, RunRecord, new_run_id
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from pio_tf.remote.ssh import Remote
+    from pio_tf.training.runs.upload import Upload
+
+ANN = Client("ann", "laptop", 17, "2026-11-23T18:00:00Z")
+SUCCESS = "echo '[INFO] [CoreWorkflow$] Training completed successfully.'"
+
+
+def make_finish(
+    remote: Remote,
+    directory: Path,
+    reporter: Reporter = silent,
+    *,
+    proofs: tuple[Proof, ...] = (),
+    upload: Upload | None = None,
+) -> Finish:
+    """What follows runs, keeps them under ``directory``, and has no Elasticsearch to ask: ``proofs`` is its answer."""
+
+    async def prove_it(record: RunRecord, success_line_seen: bool) -> tuple[Proof, ...]:
+        own = await prove(
+            None,
+            Traces("", ""),
+            Before(),
+            started=0,
+            exit_status=record.exit_status,
+            success_line_seen=success_line_seen,
+        )
+        return (*own, *proofs)
+
+    async def power_is_on() -> bool:
+        return True
+
+    archive = Archive(directory / "runs")
+    return Finish(remote, archive=archive, prove=prove_it, power_is_on=power_is_on, upload=upload, reporter=reporter)
+
+
+async def started(remote: Remote, directory: Path, command: str, *, secrets: tuple[str, ...] = ()) -> RunRecord:
+    """A run that has begun."""
+    record = RunRecord(id=new_run_id(), cluster="ur", client=ANN, command=command, engine_dir="/engine")
+    async with hold_lock(remote, ANN, doing="preparing", run=record.id) as lock:
+        return await start_run(
+            remote,
+            lock,
+            record,
+            command=command,
+            redactor=Redactor(secrets),
+            archive=Archive(directory / "runs"),
+        )
