@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pio_tf.errors import SandboxError
+from pio_tf.sandbox.pio.jars import write_jars
 from pio_tf.sandbox.processes import MARK
 from pio_tf.sandbox.sample import write_events
 
@@ -91,6 +92,7 @@ def lay_out(files: MachineFiles, *, role: Role, address: str) -> None:
         for directory in (files.home, files.temporary, files.work, files.spark / "conf"):
             directory.mkdir(parents=True, exist_ok=True)
         _lay_out_java(files, java)
+        _lay_out_profile(files)
         _lay_out_spark(files, spark, role=role, address=address)
         if role == "driver":
             _lay_out_pio(files.home)
@@ -122,6 +124,13 @@ def _lay_out_java(files: MachineFiles, java: Path) -> None:
     )
 
 
+def _lay_out_profile(files: MachineFiles) -> None:
+    """What a login shell reads last: /etc/profile, which is this computer's, has set PATH anew."""
+    profile = files.home / ".profile"
+    if not profile.exists():
+        _write(profile, f'export JAVA_HOME={shlex.quote(str(files.java))}\nexport PATH="$JAVA_HOME/bin:$PATH"\n')
+
+
 def _lay_out_spark(files: MachineFiles, spark: Path, *, role: Role, address: str) -> None:
     """A SPARK_HOME: pyspark's files, and a conf directory of the machine's own."""
     for part in _SPARK_PARTS:
@@ -144,17 +153,20 @@ def _lay_out_spark(files: MachineFiles, spark: Path, *, role: Role, address: str
 
 
 def _lay_out_pio(home: Path) -> None:
-    """The stand-in for PredictionIO, and a sample engine the first time."""
+    """The stand-in for PredictionIO, and a sample engine the first time, built."""
     pio, engine = home / "pio", home / "engine"
     (pio / "conf").mkdir(parents=True, exist_ok=True)
     _write(pio / "bin" / "pio", (_STAND_IN / "bin" / "pio").read_text(encoding="utf-8"), mode=0o755)
-    for name in ("train.py", "cooccurrence.py"):
-        _write(pio / "lib" / name, (_STAND_IN / name).read_text(encoding="utf-8"))
+    for path in _STAND_IN.glob("[!_]*.py"):
+        _write(pio / "lib" / path.name, path.read_text(encoding="utf-8"))
+    # PredictionIO brings its Java along; this is the Python of the sandbox, whatever the machine's PATH has.
+    _write(pio / "lib" / "python", f'#!/bin/sh\nexec {shlex.quote(sys.executable)} "$@"\n', mode=0o755)
     if not engine.exists():
         unfinished = home / ".engine.unfinished"
         shutil.rmtree(unfinished, ignore_errors=True)
         shutil.copytree(_STAND_IN / "engine", unfinished)
         write_events(unfinished / "events.jsonl")
+        write_jars(unfinished, name=engine.name)
         unfinished.rename(engine)
 
 

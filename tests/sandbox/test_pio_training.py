@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import shlex
+import shutil
 import subprocess
 import sys
+import time
 from collections import Counter
+from dataclasses import replace
+from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from pio_tf.sandbox.home import MachineFiles, lay_out
 from pio_tf.sandbox.processes import end_processes
+from pio_tf.sandbox.services import LocalServices
+from tests.sandbox.driver import NOBODY, ask, configure
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,7 +28,8 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.xdist_group("spark")
 
-ADDRESS = "127.77.127.10"
+ADDRESS = "127.77.20.10"
+FACTORY = "com.actionml.RecommendationEngine"
 EVENTS = [
     *(("purchase", user, item) for user in ("u1", "u2") for item in ("a", "b")),
     ("purchase", "u3", "c"),
@@ -36,10 +44,16 @@ EVENTS = [
 
 
 @pytest.fixture
-def driver(tmp_path: Path) -> Iterator[MachineFiles]:
+def services(tmp_path: Path) -> Iterator[LocalServices]:
+    with LocalServices(str(tmp_path)) as running:
+        yield running
+
+
+@pytest.fixture
+def driver(tmp_path: Path, services: LocalServices) -> Iterator[MachineFiles]:
     files = MachineFiles(tmp_path / "driver")
     lay_out(files, role="driver", address=ADDRESS)
-    (files.home / "pio" / "conf" / "pio-env.sh").write_text("SPARK_HOME=$HOME/spark\nPIO_FS_BASEDIR=$HOME/store\n")
+    configure(files.home, services.where)
     write_events(files, EVENTS)
     yield files
     assert end_processes(files.root) == []
@@ -56,9 +70,15 @@ def write_events(files: MachineFiles, events: list[tuple[str, str, str]]) -> Non
     (files.home / "engine" / "events.jsonl").write_text(text)
 
 
-def write_engine(files: MachineFiles, indicators: list[dict[str, Any]], **more: object) -> None:
-    engine = {"algorithms": [{"name": "ur", "params": {"indicators": indicators}}], **more}
-    (files.home / "engine" / "engine.json").write_text(json.dumps(engine))
+def engine_json(*, indicators: list[dict[str, Any]], **more: object) -> str:
+    params = {"indexName": "urindex", "typeName": "items", "indicators": indicators}
+    algorithms = [{"name": "ur", "params": params}]
+    return json.dumps({"id": "default", "engineFactory": FACTORY, "algorithms": algorithms, **more})
+
+
+def write_engine(files: MachineFiles, **more: object) -> None:
+    text = engine_json(indicators=[{"name": "purchase"}, {"name": "view", "maxCorrelatorsPerItem": 1}], **more)
+    (files.home / "engine" / "engine.json").write_text(text)
 
 
 def train(files: MachineFiles, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -68,10 +88,17 @@ def train(files: MachineFiles, *arguments: str) -> subprocess.CompletedProcess[s
         cwd=files.home / "engine",
         env=files.environment("ubuntu"),
         capture_output=True,
-        text=True,
+        encoding="utf-8",
+        errors="backslashreplace",
         check=False,
         timeout=120,
     )
+
+
+def instances(services: LocalServices) -> list[dict[str, Any]]:
+    """The engine instances in Elasticsearch, the newest first."""
+    found = ask(services.where, "/pio_meta_engine_instances/engine_instances/_search")
+    return sorted((hit["_source"] for hit in found["hits"]["hits"]), key=lambda one: one["startTime"], reverse=True)
 
 
 def entropy(*counts: int) -> float:
@@ -101,11 +128,11 @@ def reference(primary: str, indicator: str) -> dict[str, dict[str, float]]:
 
 
 def test_the_model_is_the_one_of_the_formula(driver: MachineFiles) -> None:
-    write_engine(driver, [{"name": "purchase"}, {"name": "view", "maxCorrelatorsPerItem": 1}])
+    write_engine(driver)
     result = train(driver)
     assert result.stdout.splitlines()[-1] == "[INFO] [CoreWorkflow$] Training completed successfully.", result.stderr
     assert (result.returncode, result.stderr) == (0, "")
-    (directory,) = (driver.home / "store" / "models").iterdir()
+    (directory,) = (driver.home / ".pio_store" / "models").iterdir()
     model = {item["id"]: item for item in map(json.loads, (directory / "model.jsonl").read_text().splitlines())}
     assert sorted(model) == ["a", "b", "c", "d"]
     # By hand: 2 of 4 users have both, the other 2 neither: 4 n ln 2 with n = 2.
@@ -122,12 +149,103 @@ def test_the_model_is_the_one_of_the_formula(driver: MachineFiles) -> None:
     assert metadata["correlators"]["purchase"] == sum(map(len, purchases.values()))
 
 
+def test_it_leaves_a_completed_instance_and_a_new_index_behind_the_alias(
+    driver: MachineFiles, services: LocalServices
+) -> None:
+    write_engine(driver, sparkConf={"spark.ui.enabled": "false"})
+    assert train(driver).returncode == 0
+    (first,) = instances(services)
+    assert first["status"] == "COMPLETED"
+    assert (first["engineId"], first["engineVariant"], first["engineFactory"]) == (FACTORY, "default", FACTORY)
+    assert first["engineVersion"] == hashlib.sha1(bytes(driver.home / "engine"), usedforsecurity=False).hexdigest()
+    assert datetime.fromisoformat(first["startTime"].replace("Z", "+00:00")) < datetime.now(timezone.utc)
+    assert first["startTime"] < first["endTime"]
+    assert first["env"]["PIO_STORAGE_SOURCES_ELASTICSEARCH_PASSWORD"] == "correct horse"
+    assert first["sparkConf"] == {"spark.ui.enabled": "false"}
+    assert json.loads(first["algorithmsParams"])[0]["ur"]["indexName"] == "urindex"
+    (index,) = ask(services.where, "/_alias/urindex")
+    assert index.startswith("urindex_")
+    item = ask(services.where, "/urindex/items/a")
+    assert (item["_index"], item["_source"]) == (index, {"id": "a", "purchase": ["b"], "view": ["e"]})
+
+    assert train(driver).returncode == 0
+    (another,) = ask(services.where, "/_alias/urindex")
+    assert another > index
+    assert "error" in ask(services.where, f"/{index}")
+    assert [one["status"] for one in instances(services)] == ["COMPLETED", "COMPLETED"]
+    assert len({one["id"] for one in instances(services)}) == 2
+
+
+def test_without_elasticsearch_it_ends_before_spark_starts(driver: MachineFiles, services: LocalServices) -> None:
+    configure(driver.home, replace(services.where, elasticsearch=NOBODY))
+    result = train(driver)
+    assert '\nException in thread "main" java.net.ConnectException: Connection refused\n\tat ' in result.stdout
+    assert "Starting Spark" not in result.stdout
+    assert result.returncode == 1
+
+
+def test_without_a_source_named_elasticsearch_there_is_no_place_for_the_model(
+    driver: MachineFiles, services: LocalServices
+) -> None:
+    text = (driver.home / "pio" / "conf" / "pio-env.sh").read_text()
+    renamed = text.replace("SOURCES_ELASTICSEARCH", "SOURCES_SEARCH").replace("SOURCE=ELASTICSEARCH", "SOURCE=SEARCH")
+    (driver.home / "pio" / "conf" / "pio-env.sh").write_text(renamed)
+    result = train(driver)
+    assert "java.lang.IllegalStateException: No Elasticsearch client configuration detected" in result.stdout
+    assert result.returncode == 1
+    assert [one["status"] for one in instances(services)] == ["INIT"]
+
+
+def test_an_exception_that_is_asked_for_has_a_cause_and_leaves_the_model_as_it_was(
+    driver: MachineFiles, services: LocalServices
+) -> None:
+    write_engine(driver, standIn={"fail": "exception"})
+    result = train(driver)
+    assert 'Exception in thread "main" org.apache.spark.SparkException: Job aborted' in result.stdout
+    assert "\nCaused by: java.lang.IllegalArgumentException: " in result.stdout
+    assert result.returncode == 1
+    assert [one["status"] for one in instances(services)] == ["INIT"]
+    assert ask(services.where, "/_alias/urindex")["status"] == 404
+
+
+def test_writes_that_fail_are_lines_in_the_log_of_a_success_as_in_predictionio(
+    driver: MachineFiles, services: LocalServices
+) -> None:
+    configure(driver.home, replace(services.where, namenode=NOBODY))
+    write_engine(driver, standIn={"fail": "metadata"})
+    result = train(driver)
+    assert "\n[ERROR] [HDFSModels] Call From " in result.stdout
+    assert "\n[ERROR] [ESEngineInstances] Failed to update pio_meta_engine_instances/engine_" in result.stdout
+    assert result.stdout.endswith("Training completed successfully.\n")
+    assert result.returncode == 0
+    assert [one["status"] for one in instances(services)] == ["INIT"]
+
+
+def test_it_pauses_and_makes_noise_as_asked(driver: MachineFiles) -> None:
+    write_engine(driver, standIn={"pauseSeconds": 1.5, "noiseMegabytes": 3, "binary": True})
+    began = time.monotonic()
+    result = train(driver, "--stop-after-prepare")
+    assert time.monotonic() - began > 1.5
+    assert len(result.stdout) > 3_000_000
+    assert "\\xff\\xfe" in result.stdout
+    assert "StopAfterPrepareInterruption" in result.stdout
+
+
+def test_an_engine_that_is_not_built_is_not_found(driver: MachineFiles) -> None:
+    shutil.rmtree(driver.home / "engine" / "target")
+    result = train(driver)
+    assert result.stdout.endswith(
+        "[ERROR] [CreateWorkflow$] Unable to obtain engine: com.actionml.RecommendationEngine. Aborting workflow.\n"
+    )
+    assert result.returncode == 1
+
+
 def test_a_training_that_is_told_to_stop_ends_well_without_a_model(driver: MachineFiles) -> None:
     result = train(driver, "--stop-after-read")
     assert "Training interrupted by org.apache.predictionio.workflow.StopAfterReadInterruption." in result.stdout
     assert "Training completed successfully." not in result.stdout
     assert result.returncode == 0
-    assert not (driver.home / "store").exists()
+    assert not (driver.home / ".pio_store").exists()
 
 
 @pytest.mark.parametrize(
@@ -135,15 +253,18 @@ def test_a_training_that_is_told_to_stop_ends_well_without_a_model(driver: Machi
     [
         ("{", "is not a valid engine variant (JSONDecodeError"),
         ('{"algorithms": []}', "is not a valid engine variant (IndexError"),
-        ('{"algorithms": [{"params": {"indicators": []}}]}', "names no indicator"),
+        ('{"algorithms": [{"params": {"indicators": []}}]}', "is not a valid engine variant (KeyError: 'id'"),
+        (engine_json(indicators=[]), "names no indicator"),
+        (engine_json(indicators=[{"name": "purchase"}], standIn={"fail": "often"}), "standIn.fail is not one that"),
     ],
 )
 def test_an_engine_that_is_not_one_ends_the_training_before_spark_starts(
     driver: MachineFiles, engine: str, said: str
 ) -> None:
     (driver.home / "engine" / "engine.json").write_text(engine)
+    options = ("--engine-id", "x", "--engine-version", "x", "--engine-variant", "engine.json", "--env", "")
     result = subprocess.run(
-        [sys.executable, driver.home / "pio" / "lib" / "train.py", "--engine-variant", "engine.json"],
+        (sys.executable, driver.home / "pio" / "lib" / "train.py", *options),
         cwd=driver.home / "engine",
         capture_output=True,
         text=True,

@@ -14,24 +14,15 @@ import asyncssh
 import pytest
 
 from pio_tf.sandbox.processes import find_processes
+from pio_tf.sandbox.services import LocalServices
 from pio_tf.sandbox.spark import SparkDaemon, worker_memory_mib
+from tests.sandbox.driver import configure
 from tests.sandbox.machines import SSH_PORT, free_network, is_free, log_in, make_machine
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 pytestmark = pytest.mark.xdist_group("spark")
-
-ENV = """\
-SPARK_HOME=$HOME/spark
-PIO_FS_BASEDIR=$HOME/.pio_store
-PIO_STORAGE_REPOSITORIES_METADATA_SOURCE=ELASTICSEARCH
-PIO_STORAGE_REPOSITORIES_EVENTDATA_SOURCE=HBASE
-PIO_STORAGE_REPOSITORIES_MODELDATA_SOURCE=HDFS
-PIO_STORAGE_SOURCES_ELASTICSEARCH_TYPE=elasticsearch
-PIO_STORAGE_SOURCES_HBASE_TYPE=hbase
-PIO_STORAGE_SOURCES_HDFS_TYPE=hdfs
-"""
 
 
 async def wait_for_workers(master: str, number: int, *, seconds: float = 60.0) -> list[dict[str, Any]]:
@@ -54,6 +45,23 @@ async def wait_for_workers(master: str, number: int, *, seconds: float = 60.0) -
     raise AssertionError(f"not {number} workers after {seconds} s")
 
 
+async def spark_page(driver: str) -> str:
+    """The applications that Spark's own page on the driver shows, once it is there."""
+
+    def ask() -> str:
+        try:
+            with urllib.request.urlopen(f"http://{driver}:4040/api/v1/applications", timeout=2) as response:
+                return str(response.read(), "utf-8")
+        except OSError:
+            return ""
+
+    for _ in range(600):
+        if "sparkUser" in (answer := await asyncio.to_thread(ask)):
+            return answer
+        await asyncio.sleep(0.1)
+    raise AssertionError("Spark's page was not to be seen while it trained")
+
+
 async def test_a_cluster_trains_and_comes_back_after_a_stop(tmp_path: Path) -> None:
     network = free_network()
     driver, master, *workers = (f"{network}.{host}" for host in range(10, 14))
@@ -66,6 +74,8 @@ async def test_a_cluster_trains_and_comes_back_after_a_stop(tmp_path: Path) -> N
         ),
         make_machine(tmp_path / "master", role="master", address=master, key=key),  # the last: workers wait for it
     ]
+    services = LocalServices(str(tmp_path))
+    services.start()
     try:
         for machine in machines:
             await machine.start()
@@ -77,11 +87,16 @@ async def test_a_cluster_trains_and_comes_back_after_a_stop(tmp_path: Path) -> N
 
         async with await log_in(driver, key) as client:
             host_key = client.get_server_host_key()
-            await client.run("cat > pio/conf/pio-env.sh", input=ENV, check=True)
+            configure(tmp_path / "driver" / "home", services.where)
             status = await client.run("pio/bin/pio status", check=True)
             assert str(status.stdout).endswith("Your system is all ready to go.\n")
             memory = "--driver-memory 600m --executor-memory 640m"
-            trained = await client.run(f"cd engine && ../pio/bin/pio train -- --master spark://{master}:7077 {memory}")
+            training = asyncio.create_task(
+                client.run(f"cd engine && ../pio/bin/pio train -- --master spark://{master}:7077 {memory}")
+            )
+            assert "PredictionIO Training: com.actionml.RecommendationEngine" in await spark_page(driver)
+            assert is_free("127.0.0.1", 4040)  # the page, too, is on the driver's own address only
+            trained = await training
             assert str(trained.stdout).endswith("Training completed successfully.\n"), trained.stderr
             assert (trained.exit_status, trained.stderr) == (0, "")
             metadata = json.loads(str((await client.run("cat .pio_store/models/*/metadata.json")).stdout))
@@ -103,6 +118,7 @@ async def test_a_cluster_trains_and_comes_back_after_a_stop(tmp_path: Path) -> N
             assert lines.strip() == "200"
     finally:
         await asyncio.gather(*(machine.remove() for machine in machines))
+        services.stop()
     assert not find_processes(tmp_path)
     assert list(tmp_path.iterdir()) == []
     assert all(is_free(address, port) for address in (driver, master, *workers) for port in (SSH_PORT, 7077, 8080))

@@ -1,7 +1,13 @@
 """The job that the stand-in's `pio train` submits: reads the engine's events, trains on the cluster, writes a model.
 
-It prints what PredictionIO prints. The driver reads the events and writes the model, because a real cluster's machines
-share no disk. Its standard output is what PredictionIO prints. Some of Spark's Java API has no public name in Python.
+It does what PredictionIO and the Universal Recommender do, in their order: an engine instance INIT in the metadata, the
+training, a hot swap of the model's index in Elasticsearch, and the engine instance COMPLETED. Its standard output is
+what they print. The driver reads the events and writes the model, because a real cluster's machines share no disk; the
+model is kept in a file, too, under PIO_FS_BASEDIR. Some of Spark's Java API has no public name in Python.
+
+The engine instance: :func:`describe_instance`. The model: :func:`storage.hot_swap`, an item a document, with the items
+that correlate for each indicator: ``{"id": "i001", "purchase": ["i021"], "view": ["i041", "i021"]}``. How engine.json
+asks for trainings that last, talk or fail: :mod:`behaviour`.
 """
 # ruff: noqa: SLF001, T201
 
@@ -18,9 +24,19 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, NoReturn
 
-from cooccurrence import correlators  # type: ignore[import-not-found]  # it stands beside this file
+from behaviour import FAILURES, LOST_UPDATE, behave  # type: ignore[import-not-found]  # these stand beside this file
+from cooccurrence import correlators  # type: ignore[import-not-found]
+from jars import find_jars  # type: ignore[import-not-found]
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F  # noqa: N812 - the name that Spark's own documentation uses
+from storage import (  # type: ignore[import-not-found]
+    EngineInstances,
+    JavaException,
+    NotConfigured,
+    find_repository,
+    hot_swap,
+    name_node_failure,
+)
 
 EVENTS_FILE = "events.jsonl"
 _SETTLED_SECONDS = 15.0
@@ -33,9 +49,9 @@ def say(source: str, message: str) -> None:
     print(f"[INFO] [{source}] {message}", flush=True)
 
 
-def abort(source: str, message: str) -> NoReturn:
+def abort(source: str, message: str, *, last: str = " Aborting.") -> NoReturn:
     """End as PredictionIO does when it gives up."""
-    print(f"[ERROR] [{source}] {message} Aborting.", flush=True)
+    print(f"[ERROR] [{source}] {message}{last}", flush=True)
     sys.exit(1)
 
 
@@ -43,18 +59,60 @@ def read_engine(variant: Path) -> dict[str, Any]:
     """engine.json; ends the program when it is not the description of an engine with indicators."""
     try:
         engine = json.loads(variant.read_text(encoding="utf-8"))
-        indicators = engine["algorithms"][0]["params"]["indicators"]
-        names = [indicator["name"] for indicator in indicators]
+        params = engine["algorithms"][0]["params"]
+        names = [indicator["name"] for indicator in params["indicators"]]
+        _ = engine["id"], engine["engineFactory"], params["indexName"], params["typeName"]
     except (ValueError, LookupError, TypeError) as error:
         abort("CreateWorkflow$", f"{variant} is not a valid engine variant ({type(error).__name__}: {error}).")
     if not names:
         abort("CreateWorkflow$", f"{variant} names no indicator.")
+    if engine.get("standIn", {}).get("fail") not in (None, *FAILURES):
+        abort("CreateWorkflow$", f"{variant}: standIn.fail is not one that the stand-in knows.")
     return dict(engine)
+
+
+def describe_instance(engine: dict[str, Any], options: argparse.Namespace) -> dict[str, Any]:
+    """The engine instance that PredictionIO 0.14 writes before a training; it gets an id with that.
+
+    ``env`` is every variable of pio-env.sh: passwords, too, stand in the metadata.
+    """
+    now = _now()
+    pairs = (pair.split("=") for pair in options.env.split(","))
+    data_source = engine.get("datasource", {})
+    algorithms = [{one.get("name", ""): one.get("params", {})} for one in engine["algorithms"]]
+    return {
+        "status": "INIT",
+        "startTime": now,
+        "endTime": now,  # until it has completed
+        "engineId": options.engine_id,
+        "engineVersion": options.engine_version,
+        "engineVariant": engine["id"],
+        "engineFactory": engine["engineFactory"],
+        "batch": options.batch,
+        "env": {pair[0]: pair[1] for pair in pairs if len(pair) == 2},
+        "sparkConf": {key: str(value) for key, value in engine.get("sparkConf", {}).items()},
+        "dataSourceParams": json.dumps({data_source.get("name", ""): data_source.get("params", {})}),
+        "preparatorParams": json.dumps({"": {}}),
+        "algorithmsParams": json.dumps(algorithms),
+        "servingParams": json.dumps({"": {}}),
+    }
+
+
+def _now() -> str:
+    return datetime.now(timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def print_exception(error: JavaException) -> None:
+    """As a Java program that ends with it."""
+    frames = "\tat org.apache.predictionio.workflow.CreateWorkflow$.main(CreateWorkflow.scala)\n"
+    sys.stderr.write(f'Exception in thread "main" {error.kind}: {error}\n{frames}')
+    if isinstance(error.__cause__, JavaException):
+        sys.stderr.write(f"Caused by: {error.__cause__.kind}: {error.__cause__}\n{frames}\t... 1 more\n")
 
 
 def start_spark(engine: dict[str, Any]) -> SparkSession:
     """The session, with the engine's own sparkConf on top, as in PredictionIO."""
-    builder = SparkSession.builder
+    builder = SparkSession.builder.appName(f"PredictionIO Training: {engine['engineFactory']}")
     for key, value in engine.get("sparkConf", {}).items():
         builder = builder.config(key, value)
     spark = builder.getOrCreate()
@@ -171,52 +229,121 @@ def describe_executors(spark: SparkSession) -> list[dict[str, Any]]:
     return sorted((one for one in described if one["tasks"]), key=lambda one: str(one["id"]))
 
 
-def main() -> None:
-    """Train as told by the command line."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--engine-variant", type=Path, required=True)
-    parser.add_argument("--stop-after", choices=("read", "prepare"))
-    options = parser.parse_args()
-    engine = read_engine(options.engine_variant)
-    indicators = engine["algorithms"][0]["params"]["indicators"]
-    source = options.engine_variant.absolute().parent / EVENTS_FILE
-    if not source.is_file():
-        abort("DataSource", f"{source}, which stands for the event store here, does not exist.")
+def run(engine: dict[str, Any], options: argparse.Namespace) -> None:
+    """One training.
+
+    Raises:
+        JavaException: Elasticsearch cannot be used, or engine.json asks for it.
+    """
+    repository = find_repository("METADATA", os.environ)
+    instances = EngineInstances(repository) if repository.source.type == "elasticsearch" else None
+    instance = describe_instance(engine, options)
+    if instances:
+        instance["id"] = instances.insert(instance)
     started = time.monotonic()
-    say("Engine", "Extracting datasource params...")
     say("WorkflowContext$", "Starting Spark (stand-in for PredictionIO)")
     spark = start_spark(engine)
+    try:
+        metadata = train_on(spark, engine, options)
+    finally:
+        spark.stop()
+    if metadata is None:
+        return
+    say("CoreWorkflow$", "Inserting persistent model")
+    failure = name_node_failure(os.environ)
+    if failure:
+        print(f"[ERROR] [HDFSModels] {failure}", flush=True)  # and no more: so does PredictionIO
+    metadata["duration_seconds"] = round(time.monotonic() - started, 3)
+    say("CoreWorkflow$", "Updating engine instance")
+    if instances:
+        complete(instances, instance, lost=engine.get("standIn", {}).get("fail") == LOST_UPDATE)
+    say("CoreWorkflow$", "Training completed successfully.")
+
+
+def complete(instances: EngineInstances, instance: dict[str, Any], *, lost: bool) -> None:
+    """Mark an instance COMPLETED. PredictionIO logs a failure of this, and goes on to say that all is well."""
+    error = JavaException("java.net.ConnectException", "Connection refused") if lost else None
+    if not lost:
+        try:
+            instances.update({**instance, "status": "COMPLETED", "endTime": _now()})
+        except JavaException as refused:
+            error = refused
+    if error:
+        path = instances.path(instance).removeprefix("/")
+        print(f"[ERROR] [ESEngineInstances] Failed to update {path}: {error.kind}: {error}", flush=True)
+
+
+def train_on(spark: SparkSession, engine: dict[str, Any], options: argparse.Namespace) -> dict[str, Any] | None:
+    """Train and store the model; what there is to say about it, or None where the training was to stop before."""
     say("Engine$", "EngineWorkflow.train")
     wait_for_executors(spark)
-    events = read_events(source)
+    behave(engine.get("standIn", {}))
+    events = read_events(options.engine_variant.parent / EVENTS_FILE)
     say("DataSource", f"{len(events)} events of {len({user for _, user, _ in events})} users")
-    if options.stop_after:
-        interruption = f"StopAfter{options.stop_after.capitalize()}Interruption"
+    if options.stop_after_read or options.stop_after_prepare:
+        interruption = f"StopAfter{'Read' if options.stop_after_read else 'Prepare'}Interruption"
         say("CoreWorkflow$", f"Training interrupted by org.apache.predictionio.workflow.{interruption}.")
-        spark.stop()
-        return
-    limits = {one["name"]: int(one.get("maxCorrelatorsPerItem", 50)) for one in indicators}
+        return None
+    params = engine["algorithms"][0]["params"]
+    limits = {one["name"]: int(one.get("maxCorrelatorsPerItem", 50)) for one in params["indicators"]}
     model = train(spark, events, limits)
     executors = describe_executors(spark)
+    counts = {name: sum(len(item.get(name, ())) for item in model) for name in limits}
+    say("Engine$", f"{len(model)} items, correlators {counts}")
+    say("Engine$", "executors: " + ", ".join(f"{one['host']} ({one['tasks']} tasks)" for one in executors))
+    say("URModel", "New data to index, performing a hot swap of the index.")
+    index = hot_swap(params["indexName"], params["typeName"], [as_document(item) for item in model], os.environ)
+    say("EsClient$", f"Created index {index}, and alias {params['indexName']} leads to it")
     metadata = {
         "trainer": "pio-tf sandbox stand-in for Apache PredictionIO",
-        "engine": str(options.engine_variant.absolute()),
+        "engine": str(options.engine_variant),
+        "index": index,
         "master": spark.sparkContext.master,
         "application": spark.sparkContext.applicationId,
         "indicators": list(limits),
         "items": len(model),
-        "correlators": {name: sum(len(item.get(name, ())) for item in model) for name in limits},
+        "correlators": counts,
         "executors": executors,
-        "duration_seconds": round(time.monotonic() - started, 3),
     }
-    say("Engine$", f"{metadata['items']} items, correlators {metadata['correlators']}")
-    say("Engine$", "executors: " + ", ".join(f"{one['host']} ({one['tasks']} tasks)" for one in executors))
-    say("CoreWorkflow$", "Inserting persistent model")
-    say("CoreWorkflow$", f"Model written to {write_model(model, metadata)}")
-    say("CoreWorkflow$", "Updating engine instance")
-    spark.stop()
-    say("CoreWorkflow$", "Training completed successfully.")
+    say("URModel", f"Model written to {write_model(model, metadata)}, too")
+    return metadata
+
+
+def as_document(item: dict[str, Any]) -> dict[str, Any]:
+    """An item as the Universal Recommender indexes it: for each indicator the items alone, strongest first."""
+    return {
+        name: value if name == "id" else [correlator["item"] for correlator in value] for name, value in item.items()
+    }
+
+
+def main() -> int:
+    """Train as told by the command line, which is that of PredictionIO's CreateWorkflow."""
+    parser = argparse.ArgumentParser(allow_abbrev=False)
+    for name in ("--engine-id", "--engine-version", "--engine-variant", "--env"):
+        parser.add_argument(name, required=True)
+    for name in ("--batch", "--json-extractor", "--verbosity"):
+        parser.add_argument(name, default="")
+    for name in ("--stop-after-read", "--stop-after-prepare", "--skip-sanity-check", "--verbose"):
+        parser.add_argument(name, action="store_true")
+    options = parser.parse_args()
+    options.engine_variant = Path(options.engine_variant.removeprefix("file:"))
+    engine = read_engine(options.engine_variant)
+    if not find_jars(Path.cwd()):
+        abort("CreateWorkflow$", f"Unable to obtain engine: {engine['engineFactory']}. Aborting workflow.", last="")
+    source = options.engine_variant.parent / EVENTS_FILE
+    if not source.is_file():
+        abort("DataSource", f"{source}, which stands for the event store here, does not exist.")
+    say("Engine", "Extracting datasource params...")
+    try:
+        run(engine, options)
+    except NotConfigured as error:
+        print(f"[ERROR] [Storage$] {error}", flush=True)
+        return 1
+    except JavaException as error:
+        print_exception(error)
+        return 1
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

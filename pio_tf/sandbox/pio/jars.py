@@ -1,0 +1,42 @@
+"""What `pio build` leaves in an engine's directory, and what `pio train` looks for there. Standard library only."""
+
+from __future__ import annotations
+
+import zipfile
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+TARGET = ("target", "scala-2.11")
+"""Where sbt puts jars for the Scala of PredictionIO 0.14.0."""
+_NOT_FOR_SPARK = ("-javadoc.jar", "-sources.jar")
+
+
+def write_jars(engine: Path, *, name: str) -> list[Path]:
+    """Those of ``sbt package assemblyPackageDependency``: the engine's, and that of its libraries. No class is in them.
+
+    Args:
+        engine: the engine's directory.
+        name: what sbt calls the project.
+    """
+    target = engine.joinpath(*TARGET)
+    target.mkdir(parents=True, exist_ok=True)
+    jars = [target / f"{name}_2.11-1.0.jar", target / f"{name}-assembly-1.0-deps.jar"]
+    for jar in jars:
+        unfinished = jar.with_suffix(".unfinished")
+        with zipfile.ZipFile(unfinished, "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr(
+                "META-INF/MANIFEST.MF", f"Manifest-Version: 1.0\r\nImplementation-Title: {jar.stem}\r\n\r\n"
+            )
+        unfinished.replace(jar)
+    return jars
+
+
+def find_jars(engine: Path) -> list[Path]:
+    """The jars that PredictionIO takes: those under target, or where there are none, those under lib."""
+    for directory in (engine.joinpath(*TARGET), engine / "lib"):
+        jars = [path for path in sorted(directory.rglob("*.jar")) if not path.name.lower().endswith(_NOT_FOR_SPARK)]
+        if jars:
+            return jars
+    return []

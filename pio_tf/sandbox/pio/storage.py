@@ -1,0 +1,270 @@
+"""The storages that pio-env.sh names, contacted as PredictionIO contacts them. Standard library only.
+
+Elasticsearch is really used. Of HBase there is the connection to ZooKeeper, which PredictionIO makes first, and of HDFS
+the one to the name node, which it makes no sooner than it writes a model: `pio status` does not notice a name node that
+is gone. Other types are taken as they are.
+"""
+
+from __future__ import annotations
+
+import base64
+import http.client
+import json
+import socket
+import time
+import xml.etree.ElementTree as ET
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+_TIMEOUT_SECONDS = 10.0
+_NAMES = {"METADATA": "Meta Data", "MODELDATA": "Model Data", "EVENTDATA": "Event Data"}
+_REACHED = 400
+
+
+class JavaException(Exception):
+    """What PredictionIO would throw: ``kind`` is the class."""
+
+    def __init__(self, kind: str, message: str) -> None:
+        super().__init__(message)
+        self.kind = kind
+
+
+class NotConfigured(Exception):
+    """pio-env.sh lacks something; the message ends with "Aborting."."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """``PIO_STORAGE_SOURCES_<name>_*``."""
+
+    name: str
+    type: str
+    settings: Mapping[str, str]
+
+    @property
+    def description(self) -> str:
+        """As `pio status` dumps it, password and all."""
+        configuration = ", ".join(f"{key} -> {value}" for key, value in self.settings.items())
+        return f"Source Name: {self.name}; Type: {self.type}; Configuration: {configuration}"
+
+
+@dataclass(frozen=True)
+class Repository:
+    """``PIO_STORAGE_REPOSITORIES_<id>_*``."""
+
+    id: str
+    name: str
+    source: Source
+
+    @property
+    def label(self) -> str:
+        """For people."""
+        return _NAMES[self.id]
+
+
+def find_source(name: str, environ: Mapping[str, str]) -> Source:
+    """A source.
+
+    Raises:
+        NotConfigured: there is none of this name.
+    """
+    prefix = f"PIO_STORAGE_SOURCES_{name}_"
+    settings = {key[len(prefix) :]: value for key, value in sorted(environ.items()) if key.startswith(prefix)}
+    if not settings.get("TYPE"):
+        raise NotConfigured(f"Undefined storage source {name}: {prefix}TYPE is not set. Aborting.")
+    return Source(name, settings["TYPE"], settings)
+
+
+def find_repository(identifier: str, environ: Mapping[str, str]) -> Repository:
+    """METADATA, MODELDATA or EVENTDATA.
+
+    Raises:
+        NotConfigured: it or its source is not described.
+    """
+    values = {}
+    for key in ("NAME", "SOURCE"):
+        variable = f"PIO_STORAGE_REPOSITORIES_{identifier}_{key}"
+        values[key] = environ.get(variable, "")
+        if not values[key]:
+            raise NotConfigured(f"{variable} is not set. Aborting.")
+    return Repository(identifier, values["NAME"], find_source(values["SOURCE"], environ))
+
+
+class Elasticsearch:
+    """Elasticsearch over REST: the first of its nodes that answers."""
+
+    def __init__(self, source: Source) -> None:
+        hosts = source.settings.get("HOSTS", "localhost").split(",")
+        ports = source.settings.get("PORTS", "9200").split(",")
+        schemes = source.settings.get("SCHEMES", "http").split(",")
+        self._nodes = list(zip(hosts, map(int, ports), schemes))  # noqa: B905 - as PredictionIO: the shortest list wins
+        self._headers = {"Content-Type": "application/json"}
+        if "USERNAME" in source.settings or "PASSWORD" in source.settings:
+            pair = f"{source.settings.get('USERNAME', '')}:{source.settings.get('PASSWORD', '')}"
+            self._headers["Authorization"] = "Basic " + base64.b64encode(pair.encode()).decode()
+
+    def ask(self, method: str, path: str, body: object = None, *, missing: bool = False) -> Any:  # noqa: ANN401 - JSON
+        """The JSON that it answers; with ``missing``, None where it answers 404.
+
+        Raises:
+            JavaException: no node answers, or one refuses.
+        """
+        data = body if isinstance(body, bytes) else json.dumps(body).encode() if body is not None else None
+        failure = JavaException("java.io.IOException", "no node is configured")
+        for host, port, scheme in self._nodes:
+            connect = http.client.HTTPSConnection if scheme == "https" else http.client.HTTPConnection
+            try:
+                with closing(connect(host, port, timeout=_TIMEOUT_SECONDS)) as connection:
+                    connection.request(method, path, body=data, headers=self._headers)
+                    response = connection.getresponse()
+                    text = response.read()
+            except (OSError, http.client.HTTPException) as error:
+                failure = java_exception(error)
+                continue
+            if response.status == http.HTTPStatus.NOT_FOUND and missing:
+                return None
+            if response.status >= _REACHED:
+                status = f"HTTP/1.1 {response.status} {response.reason}"
+                reason = f"{method} {scheme}://{host}:{port}{path}: {status}\n{text.decode(errors='replace')}"
+                raise JavaException("org.elasticsearch.client.ResponseException", reason)
+            return json.loads(text or b"true")
+        raise failure
+
+    def make_index(self, name: str, body: object = None) -> None:
+        """An index, unless there is one.
+
+        Raises:
+            JavaException: as :meth:`ask`.
+        """
+        if self.ask("HEAD", f"/{name}", missing=True) is None:
+            self.ask("PUT", f"/{name}", body or {})
+
+
+def java_exception(error: Exception) -> JavaException:
+    """A failed connection, as Java has it."""
+    if isinstance(error, ConnectionRefusedError):
+        return JavaException("java.net.ConnectException", "Connection refused")
+    if isinstance(error, TimeoutError):
+        return JavaException("java.net.SocketTimeoutException", "connect timed out")
+    if isinstance(error, socket.gaierror):
+        return JavaException("java.net.UnknownHostException", "Name or service not known")
+    return JavaException("java.io.IOException", str(error))
+
+
+def open_source(repository: Repository, environ: Mapping[str, str]) -> None:
+    """What PredictionIO does with a repository's source before it uses it.
+
+    Raises:
+        JavaException: it cannot be reached.
+    """
+    source = repository.source
+    if source.type == "elasticsearch":
+        service = Elasticsearch(source)
+        kinds = ("apps", "accesskeys", "channels", "engine_instances", "evaluation_instances", "sequences")
+        for kind in kinds if repository.id == "METADATA" else ():
+            service.make_index(f"{repository.name}_{kind}")
+        service.ask("HEAD", "/")
+    elif source.type == "hbase":
+        settings = _hadoop_settings(environ.get("HBASE_CONF_DIR", ""), "hbase-site.xml")
+        quorum = settings.get("hbase.zookeeper.quorum", "localhost")
+        port = int(settings.get("hbase.zookeeper.property.clientPort", "2181"))
+        if not any(_accepts(host.strip(), port) for host in quorum.split(",")):
+            raise JavaException("org.apache.hadoop.hbase.ZooKeeperConnectionException", quorum)
+
+
+def name_node_failure(environ: Mapping[str, str]) -> str:
+    """Why no model can be written to HDFS; empty where the name node of core-site.xml takes connections."""
+    settings = _hadoop_settings(environ.get("HADOOP_CONF_DIR", ""), "core-site.xml")
+    url = urlsplit(settings.get("fs.defaultFS", "file:///"))
+    if url.scheme != "hdfs" or _accepts(url.hostname or "localhost", url.port or 8020):
+        return ""
+    reason = "failed on connection exception: java.net.ConnectException: Connection refused"
+    return f"Call From {socket.gethostname()} to {url.netloc} {reason}"
+
+
+def _accepts(host: str, port: int) -> bool:
+    try:
+        with socket.create_connection((host, port), timeout=_TIMEOUT_SECONDS):
+            return True
+    except OSError:
+        return False
+
+
+def _hadoop_settings(directory: str, name: str) -> dict[str, str]:
+    """The properties of a Hadoop configuration file; none where there is no such file."""
+    path = Path(directory, name)
+    if not directory or not path.is_file():
+        return {}
+    properties = ET.parse(path).getroot().iter("property")  # noqa: S314 - the driver's own file
+    return {one.findtext("name", "").strip(): one.findtext("value", "").strip() for one in properties}
+
+
+class EngineInstances:
+    """The metadata of trainings, as PredictionIO 0.14 keeps it in Elasticsearch: index ``NAME_engine_instances``."""
+
+    TYPE = "engine_instances"
+
+    def __init__(self, repository: Repository) -> None:
+        self._service = Elasticsearch(repository.source)
+        self._index = f"{repository.name}_{self.TYPE}"
+
+    def insert(self, instance: Mapping[str, object]) -> str:
+        """Write a new instance; its id.
+
+        Raises:
+            JavaException: Elasticsearch does not answer, or refuses.
+        """
+        properties: dict[str, object] = {name: {"type": "date"} for name in ("startTime", "endTime")}
+        properties["status"] = {"type": "keyword"}
+        self._service.make_index(self._index, {"mappings": {self.TYPE: {"properties": properties}}})
+        # First an empty document, for its id: so does PredictionIO.
+        identifier = str(self._service.ask("POST", f"/{self._index}/{self.TYPE}?refresh=true", {})["_id"])
+        self.update({**instance, "id": identifier})
+        return identifier
+
+    def update(self, instance: Mapping[str, object]) -> None:
+        """Write an instance anew.
+
+        Raises:
+            JavaException: Elasticsearch does not answer, or refuses.
+        """
+        self._service.ask("PUT", f"{self.path(instance)}?refresh=true", instance)
+
+    def path(self, instance: Mapping[str, object]) -> str:
+        """Where it is."""
+        return f"/{self._index}/{self.TYPE}/{instance['id']}"
+
+
+def hot_swap(alias: str, kind: str, items: Sequence[Mapping[str, object]], environ: Mapping[str, str]) -> str:
+    """Put the model's items in a new index and let the alias lead there, as the Universal Recommender does. Its name.
+
+    Raises:
+        JavaException: Elasticsearch does not answer, or refuses, or no repository is in a source ELASTICSEARCH.
+    """
+    used = {find_repository(one, environ).source.name for one in _NAMES}
+    if "ELASTICSEARCH" not in used:
+        message = (
+            "No Elasticsearch client configuration detected, check your pio-env.sh forproper configuration settings"
+        )
+        raise JavaException("java.lang.IllegalStateException", message)
+    service = Elasticsearch(find_source("ELASTICSEARCH", environ))
+    new = f"{alias}_{time.time_ns() // 1_000_000}"
+    fields = sorted({name for item in items for name in item})
+    properties = {name: {"type": "keyword"} for name in [*fields, "last"]}
+    service.make_index(new, {"mappings": {kind: {"properties": properties}}})
+    service.ask("POST", f"/{new}/_refresh")
+    lines = [line for item in items for line in ({"index": {"_id": item["id"]}}, item)]
+    service.ask("POST", f"/{new}/{kind}/_bulk", b"".join(json.dumps(line).encode() + b"\n" for line in lines))
+    old = list(service.ask("GET", f"/_alias/{alias}", missing=True) or ())
+    actions = [{"add": {"index": new, "alias": alias}}, *({"remove_index": {"index": index}} for index in old[:1])]
+    service.ask("POST", "/_aliases", {"actions": actions})
+    for index in old:
+        if service.ask("HEAD", f"/{index}", missing=True) is not None:
+            service.ask("DELETE", f"/{index}")
+    return new
