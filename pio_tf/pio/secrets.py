@@ -117,11 +117,14 @@ def _read_parameters(wanted: Mapping[SecretReference, str], ssm: Any, region: st
     return found
 
 
-def _names(parameter: Mapping[str, str]) -> Iterator[str]:
-    """How a parameter may have been asked for: by name or ARN, with ``:version`` or ``:label`` (SSM's Selector)."""
+def _names(parameter: Mapping[str, Any]) -> Iterator[str]:
+    """How a parameter may have been asked for: by name or ARN, with ``:version`` or ``:label`` if it has a Selector."""
     for name in (parameter["Name"], parameter.get("ARN", "")):
-        yield name
-        yield name + parameter.get("Selector", "")
+        if parameter.get("Selector"):
+            yield name + parameter["Selector"]
+        else:
+            yield name
+            yield f"{name}:{parameter['Version']}"
 
 
 def _read_secrets(wanted: Mapping[SecretReference, str], manager: Any, region: str) -> dict[SecretReference, str]:  # noqa: ANN401
@@ -162,7 +165,8 @@ def _value_of_key(text: str, reference: SecretReference, place: str) -> str:
     value = values.get(reference.key)
     if not isinstance(value, str):
         raise ConfigError(
-            f"{place}: {reference}: the secret has no text under this key",
+            f"{place}: {reference}: there is no text under this key",
+            cause="a password is the text of one key of the JSON object",
             next_step=f"choose one of its keys: {', '.join(sorted(values))}",
         )
     return value

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
 
 import pytest
 
+from pio_tf.config.schema import Config
+from pio_tf.config.secret import SecretReference
 from pio_tf.errors import ConfigError
 from pio_tf.pio.files import render_files
+from pio_tf.pio.secrets import Secrets
 from pio_tf.pio.spark_defaults import ui_port
 from tests.pio.sizes import SIZING
 from tests.remote.builders import OUTPUTS, make_config
-
-if TYPE_CHECKING:
-    from pio_tf.config.schema import Config
 
 
 def content(config: Config, name: str) -> str:
@@ -41,6 +40,28 @@ def test_there_are_four_files_each_at_its_place_with_its_mode() -> None:
         ("spark-defaults.conf", "~/spark/conf/spark-defaults.conf", "0o600"),
     ]
     assert files == render_files(config, OUTPUTS, SIZING)
+
+
+def test_without_hdfs_and_hbase_their_files_are_not_written() -> None:
+    minimal = make_config()
+    kept = {name: getattr(minimal, name) for name in ("cluster", "aws", "network", "ssh", "pio")}
+    database = {
+        "type": "jdbc",
+        "url": "jdbc:mysql://db/pio",
+        "user": "pio",
+        "password": SecretReference("ssm", "/p"),
+        "driver_jar": "/my.jar",
+    }
+    repositories = {label: {"source": "MYSQL"} for label in ("metadata", "eventdata", "modeldata")}
+    config = Config.model_validate({**kept, "source": {"MYSQL": database}, "repository": repositories})
+    files = render_files(config, OUTPUTS, SIZING, Secrets({SecretReference("ssm", "/p"): "hunter2"}))
+    assert [(file.name, oct(file.mode)) for file in files] == [
+        ("pio-env.sh", "0o600"),
+        ("spark-defaults.conf", "0o600"),
+    ]
+    assert [file.name for file in files if "hunter2" in file.content] == ["pio-env.sh"]
+    with pytest.raises(ConfigError, match="has not been read"):
+        render_files(config, OUTPUTS, SIZING)
 
 
 def test_core_site_names_the_file_system() -> None:
