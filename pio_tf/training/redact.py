@@ -15,16 +15,21 @@ if TYPE_CHECKING:
 
 HIDDEN = "***"
 
-_WORDS = r"PASSWORD|PASSWD|SECRET|TOKEN|CREDENTIAL|ACCESS[_.-]?KEY|PRIVATE[_.-]?KEY"
+_WORDS = r"PASSWORD|PASSWD|AUTH[_.-]?PASS|SECRET|TOKEN|CREDENTIAL|ACCESS[_.-]?KEY|PRIVATE[_.-]?KEY"
 _SECRET_NAME = rf"[\w.-]*(?:{_WORDS})[\w.-]*"
 # A variable of pio-env.sh: the value goes on, blanks and commas included, until the next variable or option, since
 # `--env` joins them all with commas and quotes none.
 _VARIABLE = rf"\b(PIO_{_SECRET_NAME}=)(?:(?!,PIO_|,[A-Z]\w*=|\s--?[a-z]).)+"
 # Anything else named like a secret: spark.authenticate.secret=x, ?password=x&, "password": "x", PASSWORD -> x
 _ASSIGNED = rf"""((?<![\w.-]){_SECRET_NAME}["']?\s*(?:=|:(?!//)|->)\s*)("[^"]*"|'[^']*'|[^\s,;&)"']+)"""
-_IN_URL = r"(\w://[^\s:/@]+:)[^\s/@]+(?=@)"
-_WORTH_A_LOOK = rf"{_WORDS}|://"
+# As Scala prints a map, nothing quoted: PASSWORD -> a b,c, HOSTS -> es
+_IN_MAP = rf"((?<![\w.-]){_SECRET_NAME}\s*->\s*)(?:(?!,\s[\w.-]+\s*->|\)).)+"
+_HEADER = r"""(\bauthorization["']?\s*[:=]\s*["']?(?:basic|bearer)\s+)[^\s"',;]+"""
+_IN_URL = r"(\w://[^\s:/@]+:)(?!\d+/)[^\s@]+(?=@)"
+_WORTH_A_LOOK = rf"{_WORDS}|://|authorization"
 """A line without any of these holds no secret by name. Most lines do not, and the look is cheap."""
+
+_RULES = (_VARIABLE, _IN_MAP, _ASSIGNED, _HEADER, _IN_URL)
 
 _IN_PERL = r"""
 my ($look, @rules) = map {{ qr/$_/i }} (
@@ -53,7 +58,7 @@ class Redactor:
         self._values = "|".join(map(re.escape, values))
         self._find_value = re.compile(self._values) if values else None
         self._look = re.compile(_WORTH_A_LOOK, re.IGNORECASE)
-        self._rules = [re.compile(rule, re.IGNORECASE) for rule in (_VARIABLE, _ASSIGNED, _IN_URL)]
+        self._rules = [re.compile(rule, re.IGNORECASE) for rule in _RULES]
 
     def redact(self, line: str) -> str:
         """The line without its secrets."""

@@ -32,6 +32,10 @@ SECRETS = [
     ('{"password": "a b", "user": "c"}', '{"password": ***, "user": "c"}'),
     ("jdbc:postgresql://h/d?user=a&password=b&ssl=1", "jdbc:postgresql://h/d?user=a&password=***&ssl=1"),
     ("connecting to https://me:pa55@es:9200/x", "connecting to https://me:***@es:9200/x"),
+    ("--conf spark.es.net.http.auth.pass=hunter2 --x", "--conf spark.es.net.http.auth.pass=*** --x"),
+    ("Authorization: Basic ZWxhc3RpYzpodW50ZXIy", "Authorization: Basic ***"),
+    ("Map(TYPE -> es, PASSWORD -> a b,c, HOSTS -> es)", "Map(TYPE -> es, PASSWORD -> ***, HOSTS -> es)"),
+    ("at http://user:hun/ter2@es:9200/ now", "at http://user:***@es:9200/ now"),
     ("AWS_SECRET_ACCESS_KEY=abc/d+e= next", "AWS_SECRET_ACCESS_KEY=*** next"),
 ]
 NO_SECRETS = [
