@@ -170,6 +170,7 @@ train {
   # keep_up         = false # leave the machines running after a training
   # pio_arguments   = ["--verbose"] # pio train … --
   # spark_arguments = ["--conf", "spark.locality.wait=1s"] # pio train -- …
+  # upload          = "s3://example-logs/pio-tf" # the log and the record of each run, besides this computer
 }
 
 terraform {

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from pio_tf.pio.env_file import hadoop_conf_dir, hbase_conf_dir, render_pio_env
 from pio_tf.pio.hadoop import render_core_site, render_hbase_site
-from pio_tf.pio.secrets import Secrets
 from pio_tf.pio.sources import find_hbase, find_hdfs
 from pio_tf.pio.spark_defaults import render_spark_defaults
 from pio_tf.remote.files import RemoteFile
@@ -15,6 +14,7 @@ if TYPE_CHECKING:
     from pio_tf.config.schema import Config
     from pio_tf.config.sizing import Sizing
     from pio_tf.infra.outputs import Outputs
+    from pio_tf.pio.secrets import Secrets
 
 __all__ = ["RemoteFile", "render_files"]
 
@@ -22,21 +22,19 @@ _PRIVATE = 0o600
 """Mode of files that may hold secrets (passwords, ``spark.authenticate.secret``, keys of an object store)."""
 
 
-def render_files(
-    config: Config, outputs: Outputs, sizing: Sizing, secrets: Secrets | None = None
-) -> tuple[RemoteFile, ...]:
+def render_files(config: Config, outputs: Outputs, sizing: Sizing, secrets: Secrets) -> tuple[RemoteFile, ...]:
     """The files for the driver; the same input gives the same bytes.
 
     Args:
         config: the configuration.
         outputs: the cluster's machines.
         sizing: heaps and cores.
-        secrets: the values of its passwords. They may be left out where none is a reference.
+        secrets: the values of its passwords.
 
     Raises:
-        ConfigError: a value cannot be written in the file's format, or ``secrets`` lacks one.
+        ConfigError: a value cannot be written in the file's format.
     """
-    pio_env = render_pio_env(config, secrets or Secrets())
+    pio_env = render_pio_env(config, secrets)
     files = [RemoteFile("pio-env.sh", f"{config.pio.home}/conf/pio-env.sh", pio_env, _PRIVATE)]
     hdfs, hbase = find_hdfs(config), find_hbase(config)
     if hdfs is not None:

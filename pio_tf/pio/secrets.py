@@ -41,16 +41,8 @@ class Secrets:
         return tuple(dict.fromkeys([*self._plain, *self._found.values()]))
 
     def reveal(self, secret: SecretStr | SecretReference) -> str:
-        """The value of one.
-
-        Raises:
-            ConfigError: nobody has read this reference.
-        """
-        if isinstance(secret, SecretStr):
-            return secret.get_secret_value()
-        if secret not in self._found:
-            raise ConfigError(f"{secret} has not been read", next_step="call resolve_secrets() with this configuration")
-        return self._found[secret]
+        """The value of a password of the configuration that these were read for."""
+        return secret.get_secret_value() if isinstance(secret, SecretStr) else self._found[secret]
 
     def __repr__(self) -> str:
         return f"Secrets(<{len(self.values)} hidden>)"

@@ -189,8 +189,3 @@ def test_secrets_show_none_of_themselves() -> None:
     secrets = Secrets({reference: "hunter2"}, plain=("hunter3",))
     assert "hunter" not in repr(secrets) + str(secrets)
     assert HiddenSecrets().reveal(reference) == "********"
-
-
-def test_a_reference_that_nobody_has_read_is_an_error_and_not_an_empty_password() -> None:
-    with pytest.raises(ConfigError, match=r'ssm\("/p"\) has not been read'):
-        Secrets().reveal(SecretReference("ssm", "/p"))
