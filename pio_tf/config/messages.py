@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from pio_tf.config.hcl import Document
 
 _SECRET = re.compile(r"password|passwd|secret|token|access_?key|api_?key", re.IGNORECASE)
+_LOGIN_IN_URL = re.compile(r"//[^/\s]*@")
 _LONGEST_VALUE = 60
 _SOURCE_STEPS = 3
 """Of the location of a source block: ``("source", "PGSQL", "jdbc")``."""
@@ -155,7 +156,7 @@ def _count(number: int, thing: str) -> str:
 def _got(value: object, name: str, document: Document) -> str:
     if any(name == origin or origin.startswith(f"{name}.") for origin in document.from_environment):
         return " (the value comes from the environment, and is not shown)"
-    if _SECRET.search(name) or (isinstance(value, str) and _SECRET.search(value)):
+    if _SECRET.search(name) or (isinstance(value, str) and (_SECRET.search(value) or _LOGIN_IN_URL.search(value))):
         return " (the value is not shown)"
     return f", got {_show(value)}"
 

@@ -394,6 +394,7 @@ def test_a_password_is_not_in_what_a_configuration_shows_of_itself(tmp_path: Pat
     "text",
     [
         'elasticsearch {\n  password = ["hunter2"]\n}\n',
+        'elasticsearch {\n  hosts = ["https://pio:hunter2@es"]\n}\n',
         'elasticsearch {\n  hosts = ["es"]\n  password = { service = "ssm", name = "hunter2" }\n}\n',
         'elasticsearch {\n  hosts = ["es"]\n  password = "hunter2\\n"\n}\n',
         'elasticsearch {\n  hosts = ["es"]\n  password = "hunter2"\n  passwort = "hunter2"\n}\n',
