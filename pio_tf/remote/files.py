@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from pio_tf.remote.paths import shell_path
 
@@ -14,7 +14,7 @@ class RemoteFile:
 
     name: str
     path: str
-    content: str
+    content: str = field(repr=False)  # may hold passwords
     mode: int = 0o644
 
 

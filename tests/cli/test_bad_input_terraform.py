@@ -134,8 +134,13 @@ def test_up_without_the_private_key_refuses_before_it_makes_or_starts_anything(h
     assert aws.calls["ec2", "RunInstances"] == before
 
 
-def test_down_stops_the_half_that_there_is(half: Project) -> None:
-    half.run("down")
+def test_down_stops_what_it_cannot_ask_for_runs_only_by_force(half: Project) -> None:
+    before = half.states()
+    said = half.fails("down", exit_code=7)
+    assert "a run may be active on it" in said
+    assert "pio-tf down --force" in said
+    assert half.states() == before
+    assert "the driver was not asked for runs" in half.run("down", "--force").stderr
     assert half.states() == {"driver": "stopped", "master": "stopped"}
 
 
@@ -174,7 +179,7 @@ def test_without_terraform_status_and_down_still_work_on_what_was_created(half: 
     path.write_text(right.replace(str(TERRAFORM), "/opt/terraform/bin/terraform"))
     try:
         assert len(json.loads(half.run("status", "--json").stdout)["machines"]) == 3
-        done = half.run("down")
+        done = half.run("down", "--force")
     finally:
         path.write_text(right)
     assert "/opt/terraform/bin/terraform cannot be run" in done.stderr
