@@ -48,6 +48,8 @@ class LocalInstance:
     memory_mib: int
     vcpus: int
     tags: dict[str, str]
+    reboots: int
+    """How often it was rebooted, ever."""
     public_key: str | None
     """The public half of its key pair, in OpenSSH's one-line form; None without a key pair."""
 
@@ -65,8 +67,9 @@ class LocalAws:
     Args:
         port: port to listen on; 0: a free one.
         transition_seconds: how long an instance is pending, stopping and shutting-down.
-        on_change: called, in another thread and while requests wait, when an instance begins to change its state. It
-            must be quick, and not call :meth:`instances`.
+        on_change: called, in another thread and while requests wait, when an instance begins to change its state,
+            or is rebooted. It must be quick, and not call :meth:`instances`.
+        console: what an instance, by its id, has written to its console so far.
         clock: seconds, monotonic, that transitions are counted with.
     """
 
@@ -76,8 +79,10 @@ class LocalAws:
         port: int = 0,
         transition_seconds: float = 0.5,
         on_change: Callable[[], None] | None = None,
+        console: Callable[[str], str] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        self._console = console or (lambda _: "")
         self._port = port
         self._transition_seconds = transition_seconds
         self._clock = clock
@@ -126,7 +131,12 @@ class LocalAws:
             _forget_everything()
             stack.callback(_forget_everything)
             stack.enter_context(
-                corrected(transition_seconds=self._transition_seconds, clock=self._clock, on_change=self._on_change)
+                corrected(
+                    transition_seconds=self._transition_seconds,
+                    clock=self._clock,
+                    on_change=self._on_change,
+                    console=self._console,
+                )
             )
             self.calls.clear()
             self._dispatch = DomainDispatcherApplication(create_backend_app)
@@ -203,5 +213,6 @@ def _local_instance(instance: Any, *, region: str) -> LocalInstance:  # noqa: AN
         memory_mib=kind["MemoryInfo"]["SizeInMiB"],
         vcpus=kind["VCpuInfo"]["DefaultVCpus"],
         tags=dict(instance.ec2_backend.tags[instance.id]),
+        reboots=instance.reboots,
         public_key=instance.installed_key,
     )

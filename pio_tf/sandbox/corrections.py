@@ -13,9 +13,14 @@ from unittest.mock import patch
 
 from moto import settings
 from moto.core.responses import ActionResult
+from moto.core.utils import utcnow
+from moto.ec2.exceptions import EC2ClientError
 from moto.ec2.models import amis, elastic_ip_addresses, elastic_network_interfaces, instances
+from moto.ec2.models.instance_types import INSTANCE_TYPES
 from moto.ec2.responses.account_attributes import AccountAttributes
+from moto.ec2.responses.general import General
 from moto.ec2.responses.instances import InstanceResponse
+from moto.ec2.utils import Base64EncodedString
 
 from pio_tf.sandbox.ec2_models import Instance, NetworkInterface, incorrect_state
 
@@ -69,6 +74,8 @@ def _reboot_instances(backend: Any, instance_ids: Sequence[str]) -> list[Any]:  
     for instance in found:
         if instance.state != "running":
             raise incorrect_state(f"The instance '{instance.id}' is not in a state from which it can be rebooted.")
+    for instance in found:
+        instance.reboot()
     return found
 
 
@@ -117,6 +124,27 @@ def _modify_only_while_stopped(backend: Any, instance_id: str, key: str, value: 
     return _modify_instance_attribute(backend, instance_id, key, value)
 
 
+_NO_LATEST = (
+    "This instance type does not support retrieving the latest console logs. You can retrieve the latest console \
+logs only for Nitro-based instances."
+)
+
+
+def _console_output(console: Callable[[str], str]) -> Callable[[Any], ActionResult]:
+    """A handler that answers with what the machine has written; moto has the same for all."""
+
+    def handle(self: Any) -> ActionResult:  # noqa: ANN401 - moto's response class
+        instance = self.ec2_backend.get_instance(self._get_param("InstanceId"))
+        xen = INSTANCE_TYPES[instance.instance_type]["Hypervisor"] == "xen"
+        if xen and self._get_bool_param("Latest"):
+            raise EC2ClientError("UnsupportedOperation", _NO_LATEST)
+        answer = {"InstanceId": instance.id, "Timestamp": utcnow()}
+        text = console(instance.id)
+        return ActionResult({**answer, "Output": Base64EncodedString.from_raw_string(text)} if text else answer)
+
+    return handle
+
+
 def _changes(response: str, call: str) -> Callable[[Any], ActionResult]:
     """A handler that answers with the state before and the real one now; moto writes a constant for the latter."""
 
@@ -134,7 +162,11 @@ def _changes(response: str, call: str) -> Callable[[Any], ActionResult]:
 
 @contextmanager
 def corrected(
-    *, transition_seconds: float, clock: Callable[[], float], on_change: Callable[[], None]
+    *,
+    transition_seconds: float,
+    clock: Callable[[], float],
+    on_change: Callable[[], None],
+    console: Callable[[str], str],
 ) -> Iterator[None]:
     """moto as corrected, until the block ends.
 
@@ -142,6 +174,7 @@ def corrected(
         transition_seconds: how long an instance is pending, stopping and shutting-down.
         clock: seconds, monotonic, that these are counted with.
         on_change: called, in the thread of the request, when an instance begins to change its state. Must be quick.
+        console: what an instance, by its id, has written to its console so far.
     """
     backend = instances.InstanceBackend
     with ExitStack() as stack:
@@ -161,6 +194,7 @@ def corrected(
             (InstanceResponse, "stop_instances", _changes("StoppingInstances", "stop_instances")),
             (InstanceResponse, "terminate_instances", _changes("TerminatingInstances", "terminate_instances")),
             (InstanceResponse, "_dot_value_instance_attribute_handler", _modify_shutdown_behavior_too),
+            (General, "get_console_output", _console_output(console)),
             (AccountAttributes, "describe_account_attributes", _without_classic),
             # AWS refuses what does not exist; moto only when asked to.
             (settings, "ENABLE_AMI_VALIDATION", True),

@@ -137,7 +137,11 @@ class Documents:
         for index in self.find(name):
             document = index.documents.get((kind, identifier))
             if document is not None:
-                return {**_address(index, document), "found": True, "_source": document.source}
+                return {
+                    **_address(index, document),
+                    "found": True,
+                    "_source": _shown(document.source, body.get("_source")),
+                }
         return None
 
     def remove(self, name: str, kind: str, identifier: str) -> Json | None:
@@ -194,7 +198,7 @@ class Documents:
         for index, document in shown:
             hit = _address(index, document)
             del hit["_version"]
-            hit |= {"_score": None if order else 1.0, "_source": document.source}
+            hit |= {"_score": None if order else 1.0, "_source": _shown(document.source, body.get("_source"))}
             if order:
                 hit["sort"] = [_order(document, name) for name, _ in order]
             hits.append(hit)
@@ -294,6 +298,11 @@ def _values(document: Document, name: str) -> list[Any]:
     for part in name.split("."):
         value = value.get(part) if isinstance(value, dict) else None
     return [one for one in _as_list(value) if one is not None]
+
+
+def _shown(source: Json, asked: object) -> Json:
+    """The fields that a search asks for: all of them, or those that it names."""
+    return source if asked in (None, True) else {name: source[name] for name in _as_list(asked) if name in source}
 
 
 def _as_list(value: object) -> list[Any]:

@@ -76,6 +76,8 @@ class Instance(instances.Instance):  # type: ignore[misc]
         pair = self.ec2_backend.key_pairs.get(self.key_name)
         self.installed_key: str | None = pair.public_key.strip() if pair else None
         """Public key that was put into the machine at launch; it stays when the key pair is deleted, as on AWS."""
+        self.reboots = 0
+        """How often it was rebooted, ever."""
         self._never_ran_until = type(self).clock() + self.transition_seconds
         self._pass("pending", then="running")
 
@@ -154,7 +156,9 @@ class Instance(instances.Instance):  # type: ignore[misc]
         return before
 
     def reboot(self) -> None:
-        """A reboot does not show in the state."""
+        """A reboot does not show in the state, but its machine has to know of it."""
+        self.reboots += 1
+        type(self).on_change()
 
     def _user_initiated(self) -> None:
         # AWS writes GMT, moto UTC; the time in the parentheses is the only record of when a machine was stopped.

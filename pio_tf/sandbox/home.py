@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pio_tf.errors import SandboxError
+from pio_tf.sandbox.layout import CONSOLE
 from pio_tf.sandbox.pio.jars import write_jars
 from pio_tf.sandbox.processes import MARK
 from pio_tf.sandbox.sample import write_events
@@ -39,6 +40,11 @@ class MachineFiles:
     def host_key(self) -> Path:
         """The SSH server's private key."""
         return self.root / "ssh_host_ed25519_key"
+
+    @property
+    def console(self) -> Path:
+        """What it has written to its console."""
+        return self.root / CONSOLE
 
     @property
     def temporary(self) -> Path:

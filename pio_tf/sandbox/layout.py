@@ -17,6 +17,8 @@ SSH_PORT = 2222
 """Above 1024, so that it needs no root."""
 SSH_USER = "ubuntu"
 """The user of the Ubuntu images that the sandbox knows."""
+CONSOLE = "console.log"
+"""A machine's console, in its directory."""
 
 
 @dataclass(frozen=True)
@@ -107,6 +109,13 @@ class Layout:
     def machines(self) -> Path:
         """One directory an instance, named by its id: its disk."""
         return self.directory / "machines"
+
+    def console(self, instance_id: str) -> str:
+        """What a machine has written to its console so far."""
+        try:
+            return (self.machines / instance_id / CONSOLE).read_text(encoding="utf-8", errors="replace")
+        except FileNotFoundError:
+            return ""
 
     @property
     def log(self) -> Path:

@@ -13,10 +13,11 @@ import time
 from typing import TYPE_CHECKING
 
 from pio_tf.errors import SandboxError
+from pio_tf.sandbox.console import write_console
 from pio_tf.sandbox.home import MachineFiles, lay_out
 from pio_tf.sandbox.processes import ProcessId, end_processes, find_processes
 from pio_tf.sandbox.spark import MASTER_PORT, SparkDaemon, master_command, worker_command
-from pio_tf.sandbox.ssh_server import MachineSshServer
+from pio_tf.sandbox.ssh_server import MachineSshServer, read_host_key
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -112,6 +113,8 @@ class SandboxMachine:
     async def _boot(self) -> None:
         await asyncio.to_thread(end_processes, self._files.root)  # a crashed sandbox's
         await asyncio.to_thread(lay_out, self._files, role=self._role, address=self._address)
+        key = read_host_key(self._files.host_key)
+        await asyncio.to_thread(write_console, self._files, key, name=self._name)
         await self._ssh.start()
         if self._spark is not None:
             self._spark.start()

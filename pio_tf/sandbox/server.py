@@ -52,7 +52,7 @@ async def serve(*, layout: Layout, port: int, ssh_port: int, make_machine: Machi
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, ended.set)
     supervisor = Supervisor(directory=layout.machines, make_machine=make_machine, ssh_port=ssh_port, user=SSH_USER)
-    aws = LocalAws(port=port, on_change=lambda: _wake(loop, changed))
+    aws = LocalAws(port=port, on_change=lambda: _wake(loop, changed), console=layout.console)
     services = LocalServices(str(layout.directory))
     aws.start()
     try:

@@ -64,7 +64,7 @@ class MachineSshServer:
                 self._address,
                 self._port,
                 server_factory=lambda: _Server(self, keys),
-                server_host_keys=[_host_key(self._files.host_key)],
+                server_host_keys=[read_host_key(self._files.host_key)],
                 encoding=None,
                 line_editor=False,
                 agent_forwarding=False,
@@ -168,7 +168,7 @@ class _HomeSftp(asyncssh.SFTPServer):
         return path if path.startswith(b"/") else self._home + b"/" + path
 
 
-def _host_key(path: Path) -> asyncssh.SSHKey:
+def read_host_key(path: Path) -> asyncssh.SSHKey:
     """The machine's own key: made at its first boot, kept after that."""
     if path.exists():
         return asyncssh.read_private_key(path)

@@ -81,6 +81,8 @@ class Slot:
     plug: Plug
     machine: PoweredMachine
     instance: LocalInstance | None = None
+    reboots: int = 0
+    """The instance's, when the machine was last switched on."""
     power: Power = "off"
     error: str = ""
     failed_at: float | None = None
@@ -199,11 +201,19 @@ class Supervisor:
         if state == "running":
             # A worker that came before its master learns of it; nothing else of a running machine can change.
             settled = slot.power == "on" and slot.plug.master_address == plug.master_address
+            if settled and slot.reboots != slot.instance.reboots:
+                return self._reboot(slot, plug)
             return None if settled else self._start(slot, plug)
         return None if state == "pending" or slot.power == "off" else self._stop(slot)
 
+    async def _reboot(self, slot: Slot, plug: Plug) -> None:
+        await self._stop(slot)
+        await self._start(slot, plug)
+
     async def _start(self, slot: Slot, plug: Plug) -> None:
         with self._recorded(slot, "starting", "on"):
+            assert slot.instance is not None  # noqa: S101 - for the type checker
+            slot.reboots = slot.instance.reboots
             if slot.plug != plug:
                 await slot.machine.stop()
                 slot.plug, slot.machine = plug, self._build(plug)

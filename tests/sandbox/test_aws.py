@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from contextlib import closing
+from io import BytesIO
 from typing import TYPE_CHECKING
 
 import boto3
@@ -17,8 +19,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from mypy_boto3_ec2 import EC2Client
+    from mypy_boto3_ec2.literals import InstanceTypeType
     from mypy_boto3_ec2.type_defs import InstanceTypeDef
 
+SESSION = boto3.Session(region_name="us-east-1", aws_access_key_id="any", aws_secret_access_key="any")
 PUBLIC_KEY = b"ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJqfEOLcYX2cc7zN9CNPy4zXHy4E9gBHV3UEDuOOD4uE test"
 
 
@@ -42,8 +46,14 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def aws(clock: Clock) -> Iterator[LocalAws]:
-    with LocalAws(transition_seconds=1.0, clock=clock) as running:
+def console() -> dict[str, str]:
+    """What machines, by their id, have written."""
+    return {}
+
+
+@pytest.fixture
+def aws(clock: Clock, console: dict[str, str]) -> Iterator[LocalAws]:
+    with LocalAws(transition_seconds=1.0, clock=clock, console=lambda one: console.get(one, "")) as running:
         yield running
 
 
@@ -84,11 +94,18 @@ def network(ec2: EC2Client) -> Network:
     return Network(ec2)
 
 
-def launch(ec2: EC2Client, network: Network, *, address: str = "127.77.0.10", public: bool = False) -> str:
+def launch(
+    ec2: EC2Client,
+    network: Network,
+    *,
+    address: str = "127.77.0.10",
+    public: bool = False,
+    kind: InstanceTypeType = "t3.medium",
+) -> str:
     interface = {"DeviceIndex": 0, "SubnetId": network.subnet, "PrivateIpAddress": address, "Groups": [network.group]}
     reservation = ec2.run_instances(
         ImageId=network.image,
-        InstanceType="t3.medium",
+        InstanceType=kind,
         MinCount=1,
         MaxCount=1,
         NetworkInterfaces=[{**interface, "AssociatePublicIpAddress": public}],  # type: ignore[list-item]
@@ -230,6 +247,66 @@ def test_a_terminated_instance_can_be_neither_started_nor_stopped(
     for call in (ec2.start_instances, ec2.stop_instances):
         with pytest.raises(ClientError, match="IncorrectInstanceState"):
             call(InstanceIds=[instance_id])
+
+
+def test_the_console_is_what_the_machine_has_written(ec2: EC2Client, network: Network, console: dict[str, str]) -> None:
+    instance_id = launch(ec2, network)
+    assert "Output" not in ec2.get_console_output(InstanceId=instance_id)
+    console[instance_id] = "login: \N{SNOWMAN}"
+    for latest in (False, True):
+        assert ec2.get_console_output(InstanceId=instance_id, Latest=latest)["Output"] == "login: \N{SNOWMAN}"
+    with pytest.raises(ClientError, match=r"InvalidInstanceID\.NotFound"):
+        ec2.get_console_output(InstanceId="i-00000000000000000")
+
+
+def test_the_latest_console_is_shown_of_nitro_machines_only(
+    ec2: EC2Client, network: Network, console: dict[str, str]
+) -> None:
+    instance_id = launch(ec2, network, kind="r3.xlarge")
+    console[instance_id] = "login: "
+    with pytest.raises(ClientError, match="UnsupportedOperation"):
+        ec2.get_console_output(InstanceId=instance_id, Latest=True)
+    assert ec2.get_console_output(InstanceId=instance_id)["Output"] == "login: "
+
+
+def test_a_reboot_is_counted_and_leaves_the_state(
+    aws: LocalAws, ec2: EC2Client, network: Network, clock: Clock
+) -> None:
+    instance_id = launch_running(ec2, network, clock)
+    ec2.reboot_instances(InstanceIds=[instance_id])
+    assert state(ec2, instance_id) == "running"
+    assert [instance.reboots for instance in aws.instances()] == [1]
+    stop(ec2, instance_id, clock)
+    with pytest.raises(ClientError, match="IncorrectInstanceState"):
+        ec2.reboot_instances(InstanceIds=[instance_id])
+
+
+def test_s3_keeps_objects_at_the_same_address(aws: LocalAws) -> None:
+    with closing(SESSION.client("s3", endpoint_url=aws.url)) as s3:
+        s3.create_bucket(Bucket="models")
+        s3.put_object(Bucket="models", Key="run/model.bin", Body=b"\xff\0")
+        assert s3.get_object(Bucket="models", Key="run/model.bin")["Body"].read() == b"\xff\0"
+        s3.upload_fileobj(BytesIO(bytes(9_000_000)), "models", "large")  # in parts
+        found = s3.list_objects_v2(Bucket="models")["Contents"]
+        assert {entry["Key"]: entry["Size"] for entry in found} == {"large": 9_000_000, "run/model.bin": 2}
+        with pytest.raises(ClientError, match="NoSuchBucket"):
+            s3.get_object(Bucket="other", Key="x")
+
+
+def test_parameters_and_secrets_are_kept_at_the_same_address(aws: LocalAws) -> None:
+    with (
+        closing(SESSION.client("ssm", endpoint_url=aws.url)) as ssm,
+        closing(SESSION.client("secretsmanager", endpoint_url=aws.url)) as secrets,
+    ):
+        ssm.put_parameter(Name="/pio/elasticsearch", Value="correct horse", Type="SecureString")
+        parameter = ssm.get_parameter(Name="/pio/elasticsearch", WithDecryption=True)["Parameter"]
+        assert parameter["Value"] == "correct horse"
+        with pytest.raises(ClientError, match="ParameterNotFound"):
+            ssm.get_parameter(Name="/pio/other")
+        secrets.create_secret(Name="pio", SecretString='{"password": "battery"}')
+        assert secrets.get_secret_value(SecretId="pio")["SecretString"] == '{"password": "battery"}'
+        with pytest.raises(ClientError, match="ResourceNotFoundException"):
+            secrets.get_secret_value(SecretId="other")
 
 
 def test_reasons_say_when_it_was_stopped_and_go_at_the_start(ec2: EC2Client, network: Network, clock: Clock) -> None:

@@ -166,6 +166,35 @@ def test_machines_follow_the_instances_and_stop_leaves_nothing(directory: Path) 
     assert sandbox_status(directory).state == "stopped"
 
 
+def test_a_reboot_ends_what_runs_on_the_machine_and_keeps_its_disk(directory: Path) -> None:
+    port = free_port("127.77.21.10")
+    info = start(directory, ssh_port=port)
+    ec2 = Ec2.of(info, cidr="127.77.21.0/24")
+    with closing(ec2.client):
+        driver = ec2.launch("driver", "127.77.21.10")
+        child_file = directory / "machines" / driver / "child"
+        wait_for(lambda: child_file.exists() and child_file.read_text(encoding="ascii") != "")
+        child = ProcessId.of(int(child_file.read_text(encoding="ascii")))
+        assert child is not None
+        keep = directory / "machines" / driver / "home" / "keep"
+        keep.write_text("kept", encoding="utf-8")
+        ec2.client.reboot_instances(InstanceIds=[driver])
+        wait_for(lambda: not child.is_alive())
+        wait_for(lambda: child_file.read_text(encoding="ascii") != str(child.pid) and listens("127.77.21.10", port))
+        assert keep.read_text(encoding="utf-8") == "kept"
+        assert {machine.state for machine in sandbox_status(directory).machines} == {"running"}
+
+
+def test_the_console_of_an_instance_is_that_of_its_machine(directory: Path) -> None:
+    info = start(directory, ssh_port=free_port("127.77.22.10"))
+    ec2 = Ec2.of(info, cidr="127.77.22.0/24")
+    with closing(ec2.client):
+        driver = ec2.launch("driver", "127.77.22.10")
+        wait_for(lambda: (directory / "machines" / driver / "child").exists())
+        (directory / "machines" / driver / "console.log").write_text("login: ", encoding="ascii")
+        assert ec2.client.get_console_output(InstanceId=driver)["Output"] == "login: "
+
+
 def test_a_crashed_one_is_cleaned_up_by_the_next_start(directory: Path) -> None:
     port = free_port("127.77.202.10")
     first = start(directory, ssh_port=port)

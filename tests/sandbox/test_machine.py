@@ -13,6 +13,7 @@ import asyncssh
 import pytest
 
 from pio_tf.errors import SandboxError
+from pio_tf.machines.console import parse_host_keys
 from pio_tf.sandbox.processes import end_processes, find_processes
 from pio_tf.sandbox.spark import MASTER_PORT, wait_for_port
 from tests.sandbox.machines import SSH_PORT, free_network, is_free, log_in, make_machine
@@ -103,6 +104,28 @@ async def test_a_command_starts_in_a_clean_environment_at_home(
     assert f"HOME={home}" in lines
     assert not [line for line in lines if line.startswith(("AWS_", "TF_", "VIRTUAL_ENV", "PYTHON"))]
     assert 'openjdk version "21' in str(result.stdout)
+
+
+async def test_a_login_shell_finds_java(client: asyncssh.SSHClientConnection, tmp_path: Path) -> None:
+    result = await client.run("""bash -lc 'echo "$JAVA_HOME"; command -v java'""", check=True)
+    assert str(result.stdout).splitlines() == [f"{tmp_path}/driver/java", f"{tmp_path}/driver/java/bin/java"]
+
+
+async def test_the_console_shows_the_host_key_as_soon_as_ssh_answers(
+    machine: SandboxMachine, client: asyncssh.SSHClientConnection, tmp_path: Path
+) -> None:
+    key = client.get_server_host_key()
+    assert key is not None
+    public, path = key.export_public_key().decode().strip(), tmp_path / "driver" / "console.log"
+    console = path.read_text(encoding="utf-8")
+    assert parse_host_keys(console) == (public,)
+    assert f" {key.get_fingerprint()} " in console
+    await machine.stop()
+    await machine.start()
+    again = path.read_text(encoding="utf-8")
+    assert again.startswith(console)
+    # cloud-init writes keys at the first boot alone.
+    assert (again.count("Linux version"), again.count("BEGIN SSH HOST KEY KEYS")) == (2, 1)
 
 
 async def test_a_shell_reads_commands_from_its_input(client: asyncssh.SSHClientConnection) -> None:
@@ -197,7 +220,9 @@ async def test_stop_ends_everything_and_keeps_the_disk_and_the_host_key(
 async def test_remove_leaves_nothing(machine: SandboxMachine, address: str, tmp_path: Path) -> None:
     async with await log_in(address, KEY) as connection:
         await connection.create_process("sleep 321")
+        await connection.run("setsid nohup sleep 321 >/dev/null 2>&1 </dev/null &", check=True)
         await machine.remove()
+    assert not find_processes(tmp_path)
     await machine.remove()
     assert list(tmp_path.iterdir()) == []
     assert is_free(address, SSH_PORT)
@@ -206,6 +231,7 @@ async def test_remove_leaves_nothing(machine: SandboxMachine, address: str, tmp_
 async def test_a_taken_port_is_named_and_the_start_can_be_tried_again(tmp_path: Path, address: str) -> None:
     machine = make_machine(tmp_path / "driver", role="driver", address=address, key=KEY)
     with socket.socket() as taken:
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # closed connections of the test before linger
         taken.bind((address, SSH_PORT))
         taken.listen()
         with pytest.raises(SandboxError, match=rf"{address}:{SSH_PORT}") as caught:

@@ -129,6 +129,12 @@ def test_documents_are_found_by_query(client: Client, query: object, found: list
     assert client.found("/i", {"query": query}) == found
 
 
+def test_a_search_shows_the_fields_that_it_asks_for(client: Client) -> None:
+    client.ok("PUT", "/i/t/one", {"status": "INIT", "env": {"PASSWORD": "secret"}})
+    (hit,) = client.ok("POST", "/i/_search", {"_source": ["status", "startTime"]})["hits"]["hits"]
+    assert hit["_source"] == {"status": "INIT"}
+
+
 def test_a_hot_swap_moves_the_alias_and_removes_the_old_index_in_one_step(client: Client) -> None:
     for index in ("urindex_1", "urindex_2"):
         assert client.ask("HEAD", f"/{index}")[0] == 404

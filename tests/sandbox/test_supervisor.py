@@ -23,6 +23,7 @@ DRIVER = LocalInstance(
     memory_mib=4096,
     vcpus=2,
     tags={"pio-tf:cluster": "one", "pio-tf:role": "driver", "pio-tf:machine": "driver"},
+    reboots=0,
     public_key="ssh-ed25519 AAAA",
 )
 
@@ -86,6 +87,15 @@ async def test_power_follows_the_states_in_order() -> None:
         await follow(supervisor, replace(DRIVER, state=state))
     assert bench.done == ["start driver", "stop driver", "start driver", "stop driver", "remove driver"]
     assert supervisor.statuses() == ()
+
+
+async def test_a_reboot_switches_a_running_machine_off_and_on_once() -> None:
+    bench = Bench()
+    supervisor = bench.supervisor()
+    rebooted = replace(DRIVER, reboots=1)
+    for instance in (DRIVER, rebooted, rebooted, in_state("stopping", rebooted), in_state("running", rebooted)):
+        await follow(supervisor, instance)
+    assert bench.done == ["start driver", "stop driver", "start driver", "stop driver", "start driver"]
 
 
 async def test_a_machine_that_fails_is_shown_and_tried_again_and_harms_no_other() -> None:
