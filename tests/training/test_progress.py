@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import time
-from contextlib import asynccontextmanager, suppress
+from contextlib import ExitStack, asynccontextmanager, suppress
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
@@ -202,10 +203,21 @@ async def test_after_the_application_has_ended_nothing_is_claimed(cluster: TestC
             assert (told.executors, told.stage) == (None, "")
 
 
+def ports_in_a_row(count: int) -> int:
+    """The first of so many ports that nobody listens on. They are not those that the system gives to connections."""
+    for first in range(20000, 30000, count):
+        with ExitStack() as stack, suppress(OSError):
+            for port in range(first, first + count):
+                stack.enter_context(socket.create_server((DRIVER, port)))
+            return first
+    raise AssertionError("no free ports")
+
+
 async def test_another_program_that_has_taken_the_port_is_not_the_training(
     cluster: TestCluster, ours: Application
 ) -> None:
-    async with pages(DRIVER) as (other, ui_port), pages(MASTER) as (spark, master_port):
+    ui_port = ports_in_a_row(3)
+    async with pages(DRIVER, ui_port) as (other, _), pages(MASTER) as (spark, master_port):
         other.application = Application("local-1769853600000", jobs=[job(90)])
         spark.master = master(OURS, "app-20260131090000-0001")
         async with pages(DRIVER, ui_port + 1) as (ui, _), pages(DRIVER, ui_port + 2) as (older, _):
