@@ -1,0 +1,206 @@
+"""`pio-tf ssh`, `ui` and `host-keys` on a whole sandbox. The tests share one cluster, which runs."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import os
+import signal
+import subprocess
+from typing import TYPE_CHECKING, Any
+
+import asyncssh
+import pytest
+
+from pio_tf.remote.known_hosts import KnownHosts
+from pio_tf.sandbox.control import start_sandbox, stop_sandbox
+from pio_tf.sandbox.template import prepare_project
+from tests.integration.conftest import PIO_TF, Project
+from tests.remote.terminal import TerminalUser
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+pytestmark = [pytest.mark.sandbox, pytest.mark.xdist_group("sandbox")]
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
+    """A cluster that runs."""
+    directory = tmp_path_factory.mktemp("project")
+    sandbox = tmp_path_factory.mktemp("sandbox") / "sandbox"
+    info = start_sandbox(sandbox)
+    try:
+        prepare_project(directory, info, cluster="access", cidr="127.77.40.0/24")
+        clean = {key: value for key, value in os.environ.items() if not key.startswith(("AWS_", "PIO_TF", "TF_"))}
+        project = Project(directory, info, clean | {"PIO_TF_SANDBOX_DIR": str(sandbox)})
+        project.run("up")
+        yield project
+    finally:
+        stop_sandbox(sandbox)
+
+
+def at_a_terminal(project: Project, *arguments: str) -> TerminalUser:
+    return TerminalUser([PIO_TF, *arguments], cwd=project.directory, env={**project.environment, "TERM": "vt100"})
+
+
+def known_hosts(project: Project) -> KnownHosts:
+    return KnownHosts(project.directory / ".pio-tf" / "access" / "known_hosts")
+
+
+def pin_another_key(project: Project, name: str) -> None:
+    """As if the machine had changed its key since."""
+    other = asyncssh.generate_private_key("ssh-ed25519").convert_to_public()
+    known_hosts(project).replace(str(project.machines()[name]["instance_id"]), other, "first use")
+
+
+def get(url: str, path: str) -> bytes:
+    """What a browser gets."""
+    connection = http.client.HTTPConnection(url.removeprefix("http://"), timeout=10)
+    with contextlib.closing(connection):
+        connection.request("GET", path)
+        return connection.getresponse().read()
+
+
+@contextlib.contextmanager
+def spark_ui(project: Project, *arguments: str, **environment: str) -> Iterator[dict[str, Any]]:
+    """`pio-tf ui`; its pages by name. Ctrl-C ends it."""
+    with subprocess.Popen(
+        [PIO_TF, "ui", "--json", *arguments],
+        cwd=project.directory,
+        env=project.environment | environment,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout
+        text = ""
+        for line in process.stdout:
+            text += line
+            if line == "}\n":
+                break
+        try:
+            yield {page["name"]: page for page in json.loads(text)["pages"]}
+        finally:
+            process.send_signal(signal.SIGINT)
+            assert process.wait(timeout=20) == 130
+
+
+def test_ssh_runs_a_command_and_has_its_output_and_exit_code(project: Project) -> None:
+    done = project.run("ssh", "--", "pwd; echo oops >&2; exit 5", exit_code=5)
+    assert done.stdout == f"{project.home('driver')}\n"
+    assert done.stderr == "oops\n"
+
+
+def test_ssh_reaches_the_other_machines_by_name_and_by_id(project: Project) -> None:
+    assert project.run("ssh", "worker-2", "--", "pwd").stdout == f"{project.home('worker-2')}\n"
+    master = str(project.machines()["master"]["instance_id"])
+    assert project.run("ssh", master, "pwd").stdout == f"{project.home('master')}\n"
+
+
+def test_ssh_to_a_machine_that_is_not_there_names_those_that_are(project: Project) -> None:
+    done = project.run("ssh", "worker-9", exit_code=2)
+    assert "driver, master, worker-1, worker-2" in done.stderr
+
+
+def test_ssh_at_a_terminal_is_a_shell(project: Project) -> None:
+    with at_a_terminal(project, "ssh", "worker-1") as user:
+        user.type("echo I am at $(pwd | rev | cut -d/ -f1 | rev), with $(tty | cut -c1-8)\r")
+        user.sees("I am at home, with /dev/pts")
+        user.type("exit 3\r")
+        assert user.ends() == 3
+        assert user.settings() == user.before
+
+
+def test_ui_brings_sparks_pages_here(project: Project) -> None:
+    with spark_ui(project, "--worker", "2") as pages:
+        assert list(pages) == ["master", "application", "worker-2"]
+        assert pages["application"]["answers"] is False
+        assert len(json.loads(get(pages["master"]["url"], "/json/"))["workers"]) == 2
+        assert b"Spark Worker" in get(pages["worker-2"]["url"], "/")
+
+
+def test_ui_opens_the_page_that_answers_in_a_browser(project: Project) -> None:
+    opened = project.directory / "opened"
+    browser = project.directory / "browser"
+    browser.write_text(f'#!/bin/sh\necho "$1" > {opened}.new && mv {opened}.new {opened}\n')
+    browser.chmod(0o755)
+    with subprocess.Popen(
+        [PIO_TF, "ui"],
+        cwd=project.directory,
+        env=project.environment | {"BROWSER": f"{browser} %s"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout
+        assert process.stderr
+        shown = process.stdout.readline() + process.stdout.readline()
+        while "Ctrl-C ends it" not in process.stderr.readline():
+            assert process.poll() is None
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=20)
+    url = opened.read_text().strip()
+    assert url in shown.splitlines()[1]
+
+
+def test_host_keys_are_listed_with_the_fingerprints_that_the_machines_have(project: Project) -> None:
+    listed = {row["machine"]: row for row in json.loads(project.run("host-keys", "--json").stdout)["host_keys"]}
+    assert set(listed) == {"driver", "master", "worker-1", "worker-2"}
+    for name, row in listed.items():
+        key = asyncssh.read_private_key(project.home(name).parent / "ssh_host_ed25519_key")
+        assert (row["type"], row["fingerprint"]) == ("ssh-ed25519", key.get_fingerprint())
+        assert row["id"] == project.machines()[name]["instance_id"]
+        assert row["learned"] in ("first use", "console")
+    table = project.run("host-keys").stdout
+    assert listed["worker-2"]["fingerprint"] in table
+
+
+def test_a_machine_without_a_pinned_key_has_its_console_looked_at(project: Project) -> None:
+    known_hosts(project).path.unlink()
+    said = project.run("ssh", "master", "--", "true").stderr
+    assert "was not looked at" not in said
+    learned = {pin.learned for pin in known_hosts(project).pins()}
+    assert said.count("AWS shows no host keys on its console (yet)") == (2 if learned == {"first use"} else 0)
+    project.run("ssh", "worker-1", "--", "true")
+    project.run("ssh", "worker-2", "--", "true")
+
+
+def test_a_changed_key_is_refused_until_it_is_accepted(project: Project) -> None:
+    right = {pin.name: pin.fingerprint for pin in known_hosts(project).pins()}
+    worker = str(project.machines()["worker-1"]["instance_id"])
+    pin_another_key(project, "worker-1")
+    refused = project.run("ssh", "worker-1", "--", "true", exit_code=1)
+    assert "pio-tf host-keys accept worker-1" in refused.stderr
+    unasked = project.run("host-keys", "accept", "worker-1", exit_code=2)
+    assert right[worker] in unasked.stderr
+    assert "nobody can be asked" in unasked.stderr
+    other = project.run("host-keys", "accept", "worker-1", "--fingerprint", "SHA256:other", exit_code=2)
+    assert "it shows another key than SHA256:other" in other.stderr
+    project.run("ssh", "worker-1", "--", "true", exit_code=1)
+    project.run("host-keys", "accept", "worker-1", "--fingerprint", right[worker])
+    project.run("ssh", "worker-1", "--", "true")
+    assert {pin.name: pin.fingerprint for pin in known_hosts(project).pins()} == right
+
+
+def test_at_a_terminal_a_changed_key_is_asked_about_and_no_is_the_default(project: Project) -> None:
+    pin_another_key(project, "driver")
+    with at_a_terminal(project, "host-keys", "accept", "driver") as user:
+        said = user.sees("Accept it?")
+        assert said.count("SHA256:") == 2
+        user.type("\r")
+        assert user.ends() == 2
+    with at_a_terminal(project, "host-keys", "accept", "driver") as user:
+        user.sees("Accept it?")
+        user.type("y\r")
+        assert user.ends() == 0
+    assert project.run("ssh", "--", "echo fine").stdout == "fine\n"
+    again = project.run("host-keys", "accept", "driver", "--yes")
+    assert "shows the key that is pinned" in again.stderr
+
+
+def test_access_to_a_cluster_that_is_stopped_says_what_starts_it(project: Project) -> None:
+    project.run("down")
+    for command in (["ssh"], ["ui"], ["host-keys", "accept", "driver"]):
+        assert "pio-tf up" in project.run(*command, exit_code=5).stderr
+    assert project.run("host-keys").stdout.count("SHA256:") == 4
