@@ -40,10 +40,12 @@ class FirstTrust:
 
     Args:
         ask: None: nobody can be asked.
+        within: seconds for an answer.
     """
 
-    def __init__(self, ask: ConsoleKeys | None) -> None:
+    def __init__(self, ask: ConsoleKeys | None, *, within: float = ASKS_WITHIN) -> None:
         self._ask = ask
+        self._within = within
         self._answers: dict[str, tuple[tuple[asyncssh.SSHKey, ...], str]] = {}
 
     async def decide(self, instance_id: str, shown: asyncssh.SSHKey) -> Trust:
@@ -58,9 +60,9 @@ class FirstTrust:
         if self._ask is None:
             return (), "its console was not looked at"
         try:
-            lines = await asyncio.wait_for(asyncio.to_thread(self._ask, instance_id), timeout=ASKS_WITHIN)
+            lines = await asyncio.wait_for(asyncio.to_thread(self._ask, instance_id), timeout=self._within)
         except asyncio.TimeoutError:
-            return (), f"AWS did not show its console within {ASKS_WITHIN:g} s"
+            return (), f"AWS did not show its console within {self._within:g} s"
         except PioTfError as error:
             return (), f"AWS did not show its console: {error.what}"
         keys = tuple(key for line in lines if (key := _import(line)) is not None)

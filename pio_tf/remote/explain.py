@@ -130,7 +130,7 @@ def connection_lost(machine: str, doing: str, error: BaseException | None) -> Re
 
 
 def _host_key_refused(error: HostKeyRefused, endpoint: Endpoint, details: dict[str, object]) -> RemoteError:
-    shown = f"it shows {error.shown}" if error.shown else f"it has no key of that type ({reason(error)})"
+    shown = f"it shows {error.shown}" if error.shown else f"it shows none of those ({reason(error)})"
     expected = " or ".join(error.expected) or "one that the host's authority has signed"
     name = "bastion" if endpoint.machine == BASTION else endpoint.machine
     return RemoteError(

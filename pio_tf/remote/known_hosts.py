@@ -50,7 +50,7 @@ class KnownHosts:
         """All of them, in the order in which they were pinned.
 
         Raises:
-            RemoteError: a line holds no key.
+            RemoteError: a line holds no key, or the file cannot be read.
         """
         return tuple(self._pin(line) for line in self._lines())
 
@@ -58,7 +58,7 @@ class KnownHosts:
         """Those of one machine; none before its first use.
 
         Raises:
-            RemoteError: a line of that machine holds no key.
+            RemoteError: a line of that machine holds no key, or the file cannot be read.
         """
         return tuple(self._pin(line) for line in self._lines() if _name(line) == name)
 
@@ -67,7 +67,11 @@ class KnownHosts:
         return tuple(pin.key for pin in self.pins_of(name))
 
     def pin(self, name: str, key: asyncssh.SSHKey, learned: Learned) -> bool:
-        """Write a machine's key down, unless it is. False where another client has pinned another key meanwhile."""
+        """Write a machine's key down, unless it is. False where another client has pinned another key meanwhile.
+
+        Raises:
+            RemoteError: the file cannot be written.
+        """
         with self._locked():
             known = self.keys(name)
             if not known:
@@ -75,7 +79,11 @@ class KnownHosts:
             return not known or key in known
 
     def replace(self, name: str, key: asyncssh.SSHKey, learned: Learned) -> None:
-        """Write a machine's key down in place of what was pinned for it."""
+        """Write a machine's key down in place of what was pinned for it.
+
+        Raises:
+            RemoteError: the file cannot be written.
+        """
         with self._locked():
             others = [line for line in self._lines() if _name(line) != name]
             self._write([*others, _line(name, key, learned)])
@@ -99,6 +107,8 @@ class KnownHosts:
             text = self.path.read_text(encoding="utf-8", errors="replace")
         except FileNotFoundError:
             return []
+        except OSError as error:
+            raise self._unusable(error) from error
         return [line.strip() for line in text.splitlines() if line.strip() and not line.startswith("#")]
 
     def _write(self, lines: Sequence[str]) -> None:
@@ -115,10 +125,21 @@ class KnownHosts:
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:
         """One writer at a time. The lock is a file of its own, because the other one is replaced."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        with self.path.with_name(f"{self.path.name}.lock").open("a") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            yield
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            with self.path.with_name(f"{self.path.name}.lock").open("a") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX)
+                yield
+        except OSError as error:  # which a connection's own errors are, too: it must not look like one
+            raise self._unusable(error) from error
+
+    def _unusable(self, error: OSError) -> RemoteError:
+        return RemoteError(
+            f"cannot use {self.path}, where the machines' host keys are pinned",
+            cause=error.strerror or str(error),
+            next_step=f"see who may write there and whether the disk is full: ls -la {self.path.parent}; df -h",
+            details={"kind": "host-keys-file", "file": str(self.path)},
+        )
 
 
 def user_known_hosts(host: str, port: int) -> tuple[Sequence[asyncssh.SSHKey], ...]:

@@ -10,6 +10,7 @@ import pytest
 
 from pio_tf.errors import AwsError, ConfigError, RemoteError
 from pio_tf.events import Event, Warned
+from pio_tf.remote.console_keys import FirstTrust
 from pio_tf.remote.host_keys import HostKey, accept_host_key, look_at_host_key
 from pio_tf.remote.known_hosts import KnownHosts, Pin
 from pio_tf.remote.retry import Patience
@@ -124,6 +125,20 @@ async def test_without_a_console_the_first_use_is_trusted_and_told_with_the_fing
     assert await greet(cluster, console) == []
 
 
+async def test_an_aws_that_does_not_answer_does_not_keep_anybody_waiting() -> None:
+    answers = threading.Event()
+
+    def ask(_instance_id: str) -> tuple[str, ...]:
+        answers.wait(20)
+        return ()
+
+    shown = new_key()
+    trust = await FirstTrust(ask, within=0.1).decide("i-1", shown)
+    assert (trust.keys, trust.learned) == ((shown,), "first use")
+    assert trust.because == "AWS did not show its console within 0.1 s"
+    answers.set()
+
+
 async def test_a_machine_that_boots_is_asked_about_once(cluster: TestCluster) -> None:
     console = Consoles()
     cluster.driver.authorized = []
@@ -217,3 +232,16 @@ async def test_a_bastions_changed_key_is_accepted_by_its_own_name(cluster: TestC
 async def test_without_a_bastion_there_is_none_to_look_at(cluster: TestCluster) -> None:
     with pytest.raises(ConfigError, match="there is no bastion"):
         await look_at_host_key(cluster.config(), cluster.targets(), "bastion")
+
+
+async def test_a_file_that_cannot_be_written_is_told_at_once_as_that_and_not_as_a_connection(
+    cluster: TestCluster,
+) -> None:
+    cluster.known_hosts.mkdir(parents=True)
+    with pytest.raises(RemoteError, match="where the machines' host keys are pinned") as caught:
+        await greet(cluster)
+    assert caught.value.details["kind"] == "host-keys-file"
+    cluster.known_hosts.rmdir()
+    cluster.known_hosts.with_name("known_hosts.lock").mkdir()
+    with pytest.raises(RemoteError, match="where the machines' host keys are pinned"):
+        await greet(cluster)
