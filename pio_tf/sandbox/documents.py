@@ -137,11 +137,7 @@ class Documents:
         for index in self.find(name):
             document = index.documents.get((kind, identifier))
             if document is not None:
-                return {
-                    **_address(index, document),
-                    "found": True,
-                    "_source": _shown(document.source, body.get("_source")),
-                }
+                return {**_address(index, document), "found": True, "_source": document.source}
         return None
 
     def remove(self, name: str, kind: str, identifier: str) -> Json | None:
