@@ -65,6 +65,8 @@ class ClusterStatus:
     machines: tuple[Machine, ...]
     alive: frozenset[str] | None
     """Private addresses of the workers that Spark's master counts as ALIVE; None where it could not be asked."""
+    run: str = ""
+    """The run that is active, or being prepared; empty: none, or the driver could not be asked."""
 
     def spark_alive(self, machine: Machine) -> bool | None:
         """Whether Spark has this worker; None for other roles and where it is not known."""
@@ -154,7 +156,9 @@ class Cluster:
         there = self._machines(None)
         stopped = {machine.instance_id for machine in there if machine.state in ("stopped", "stopping")}
         try:
-            return self._create(self._plan(there))
+            plan = self._plan(there)
+            self._refuse_to_cut_off(plan, there)
+            return self._create(plan)
         finally:
             machines = self._machines(None)
             awake = [machine for machine in machines if machine.state in ("pending", "running")]
@@ -284,8 +288,8 @@ class Cluster:
         """The machines and their power, and which workers Spark has. Changes nothing."""
         outputs = self._outputs_if_any()
         machines = tuple(self._machines(outputs, strict=False))
-        alive = asyncio.run(self._alive_workers(machines)) if machines else None
-        return ClusterStatus(self.config.cluster.name, outputs is not None, machines, alive)
+        alive, run = asyncio.run(self._ask_driver(machines))
+        return ClusterStatus(self.config.cluster.name, outputs is not None, machines, alive, run)
 
     def targets(self) -> tuple[SshTarget, ...]:
         """The running machines, to connect to.
@@ -375,7 +379,13 @@ class Cluster:
         Raises what :meth:`train` does.
         """
         trainer, _ = self._running(upload=self._checked_upload(upload))
-        return self._session(lambda: None, lambda on_id: asyncio.run(trainer.attach(run, on_id)), keep_up=keep_up)
+        found = asyncio.run(trainer.find(run))  # before anything is stopped for a mistyped id
+
+        def follow(on_id: Callable[[str], None]) -> RunRecord:
+            on_id(found)
+            return asyncio.run(trainer.attach(found))
+
+        return self._session(lambda: None, follow, keep_up=keep_up)
 
     def runs(self) -> tuple[RunRecord, ...]:
         """Every run that the driver, while it runs, or this computer knows of; oldest first. Changes nothing."""
@@ -474,7 +484,7 @@ class Cluster:
             self.config,
             machines,
             self._ec2,
-            self._secrets,
+            lambda: self._secrets,
             upload or self._upload_to(self.config.train.upload),
             self._report,
         )
@@ -537,7 +547,10 @@ class Cluster:
     def _up(self) -> tuple[tuple[Machine, ...], Outputs]:
         outputs = self._deployment.outputs() if self._is_applied() else None
         if outputs is None:
-            outputs = self._create(self.plan())
+            there = self._machines(None)
+            plan = self._plan(there)
+            self._refuse_to_cut_off(plan, there)
+            outputs = self._create(plan)
         machines = self._own(outputs)
         asleep = [machine for machine in machines if machine.state != "running"]
         if asleep:
@@ -546,25 +559,28 @@ class Cluster:
             machines = self._own(outputs)
         return tuple(machines), outputs
 
-    async def _alive_workers(self, machines: tuple[Machine, ...]) -> frozenset[str] | None:
-        """Addresses of the workers that Spark's master counts as ALIVE; None where it cannot be asked."""
+    async def _ask_driver(self, machines: tuple[Machine, ...]) -> tuple[frozenset[str] | None, str]:
+        """Addresses of the workers that Spark has ALIVE, None where it cannot be asked; and the run that is active."""
         from pio_tf.remote.retry import Patience
         from pio_tf.remote.ssh import connect_cluster
         from pio_tf.remote.target import ssh_targets
         from pio_tf.training.readiness import spark_status
+        from pio_tf.training.runs.on_driver import DriverRuns
 
         awake = {machine.role: machine for machine in machines if machine.state == "running"}
         if "driver" not in awake or "master" not in awake:
-            return None
+            return None, ""
         patience = Patience(timeout=_STATUS_PATIENCE, denied=0.0, attempt=_STATUS_PATIENCE)
         try:
             targets = ssh_targets(self.config, (awake["driver"],))
             async with connect_cluster(self.config, targets, patience=patience) as remote:
+                holder = (await DriverRuns(remote).state()).holder
                 port = self.config.spark.master_ui_port
-                return (await spark_status(remote, master=awake["master"].private_ip, port=port)).alive_hosts
+                status = await spark_status(remote, master=awake["master"].private_ip, port=port)
+                return status.alive_hosts, holder.run if holder else ""
         except PioTfError as error:  # without a key too: what runs, and costs, is shown whatever happens
             self._report(Warned(f"Spark was not asked for its workers: {_short(error)}"))
-            return None
+            return None, ""
 
     def _plan(self, there: Sequence[Machine]) -> Plan:
         """Plan, given the machines that AWS has with the cluster's tag."""
@@ -582,6 +598,19 @@ class Cluster:
         self._applied.parent.mkdir(parents=True, exist_ok=True)
         self._applied.write_text(self._digest() + "\n")
         return outputs
+
+    def _refuse_to_cut_off(self, plan: Plan, machines: Sequence[Machine]) -> None:
+        """A change of a machine may stop it: not while a run is active."""
+        changed = [change.machine for change in plan.changes if change.machine and "update" in change.actions]
+        awake = [machine for machine in machines if machine.state == "running"]
+        if not changed or not any(machine.role == "driver" for machine in awake):
+            return
+        try:
+            asyncio.run(self._trainer(awake).refuse_active(f"changing {', '.join(changed)}"))
+        except Locked:
+            raise
+        except PioTfError as error:
+            self._report(Warned(f"the driver was not asked for runs: {_short(error)}"))
 
     def _outputs_if_any(self) -> Outputs | None:
         """Terraform's outputs, where they can be had: machines must stop even where Terraform or its state fails."""

@@ -42,8 +42,16 @@ def status_rows(status: ClusterStatus) -> Rows:
     return Rows(
         columns=(*_MACHINE_COLUMNS, "SPARK"),
         rows=tuple(rows),
-        data={"version": 1, "cluster": status.cluster, "created": status.created, "machines": data},
-        closing="" if rows else f"{status.cluster} has no machines: pio-tf up creates them",
+        data={
+            "version": 1,
+            "cluster": status.cluster,
+            "created": status.created,
+            "machines": data,
+            "run": status.run or None,
+        },
+        closing=(f"run {status.run} is active" if status.run else "")
+        if rows
+        else f"{status.cluster} has no machines: pio-tf up creates them",
     )
 
 

@@ -13,8 +13,9 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-MARK = "PIO_TF_SANDBOX_OWNER"
-"""Environment variable of the server and all that it starts: the sandbox's directory."""
+MARK = "SANDBOX_OF_PIO_TF"
+"""Environment variable of the server and all that it starts: the sandbox's directory. Not of PredictionIO's variables, which
+begin with PIO_ and go into its metadata."""
 
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 _libc = ctypes.CDLL(None, use_errno=True)

@@ -17,7 +17,6 @@ from pio_tf.machines.console import host_keys_from_console
 from pio_tf.pio.command import settings_in_force, train_command
 from pio_tf.pio.engine import read_engine, with_engine
 from pio_tf.pio.files import render_files
-from pio_tf.pio.secrets import Secrets
 from pio_tf.pio.sources import find_elasticsearch
 from pio_tf.pio.spark_defaults import ui_port
 from pio_tf.remote.paths import shell_path
@@ -33,7 +32,7 @@ from pio_tf.training.readiness import active_applications, ready_cluster
 from pio_tf.training.redact import Redactor
 from pio_tf.training.run import Finish, start_run
 from pio_tf.training.runs.archive import Archive, find_run
-from pio_tf.training.runs.lock import hold_lock
+from pio_tf.training.runs.lock import hold_lock, locked_by
 from pio_tf.training.runs.on_driver import DriverRuns
 from pio_tf.training.runs.record import ENDED, Client, RunRecord, new_run_id
 from pio_tf.training.runs.show import read_lines
@@ -49,6 +48,7 @@ if TYPE_CHECKING:
     from pio_tf.infra.outputs import Outputs
     from pio_tf.machines.model import Machine
     from pio_tf.pio.engine import Engine
+    from pio_tf.pio.secrets import Secrets
     from pio_tf.remote.ssh import Remote
     from pio_tf.remote.target import SshTarget
     from pio_tf.training.preflight import CheckResult
@@ -81,14 +81,14 @@ class Trainer:
     Args:
         machines: those that run; the driver among them.
         ec2: asked for host keys on the machines' consoles, and whether the driver's power is on.
-        secrets: the configuration's passwords.
+        secrets: gives the configuration's passwords, where they are needed: AWS may have to be asked for them.
         upload: where logs and records of ended runs go to, besides this computer.
     """
 
     config: Config
     machines: Sequence[Machine]
     ec2: EC2Client
-    secrets: Secrets = field(default_factory=Secrets)
+    secrets: Callable[[], Secrets]
     upload: Upload | None = None
     reporter: Reporter = silent
     client: Client = field(default_factory=Client.here)
@@ -119,7 +119,7 @@ class Trainer:
         async with self._ready() as remote, self._lock(remote, doing="preparing", run=run) as lock:
             await self._push(remote, outputs, sizing)
             if order.build:
-                await build_engine(self.config, remote, reporter=self.reporter, secrets=self.secrets.values)
+                await build_engine(self.config, remote, reporter=self.reporter, secrets=self.secrets().values)
             settings = settings_in_force(self.config, outputs, sizing, extra=order.extra)
             refuse_failed(await self._check(remote, outputs, sizing, settings, order.skip_checks))
             command = train_command(self.config, outputs, sizing, extra=order.extra)
@@ -130,7 +130,7 @@ class Trainer:
                 lock,
                 record,
                 command=command,
-                redactor=Redactor(self.secrets.values),
+                redactor=Redactor(self.secrets().values),
                 archive=self.archive,
             )
             self.reporter(Step(f"Run {run}: {record.command}"))
@@ -143,12 +143,33 @@ class Trainer:
                     with contextlib.suppress(RemoteError):  # the connection was lost: `down` takes the lock anew
                         await lock.hold_for_stopping()
 
-    async def attach(self, wanted: str, on_id: Callable[[str], None]) -> RunRecord:
+    async def find(self, wanted: str) -> str:
+        """The id of the run that is meant, the latest if none is named.
+
+        Raises:
+            ConfigError: the driver has no such run.
+        """
+        async with self._connected() as remote:
+            return find_run(wanted, await self._known(remote))
+
+    async def attach(self, run: str) -> RunRecord:
         """See a run that goes on, or has ended, to its end. Raises what :meth:`train` does of that."""
         async with self._connected() as remote:
-            run = find_run(wanted, await self._known(remote))
-            on_id(run)
             return await self._see(remote, run)
+
+    async def refuse_active(self, doing: str) -> None:
+        """Refuse to do something that would cut off a run.
+
+        Raises:
+            Locked: a run is active, or being prepared.
+            RemoteError: the driver cannot be asked.
+        """
+        async with self._connected() as remote:
+            holder = (await DriverRuns(remote).state()).holder
+        if holder is not None and holder.doing != "stopping":
+            error = locked_by(holder)
+            error.what = f"{doing} would cut off a run: {error.what}"
+            raise error
 
     async def runs(self) -> tuple[RunRecord, ...]:
         """The runs that the driver knows, and those that only this computer knows, oldest first."""
@@ -233,7 +254,7 @@ class Trainer:
         return hold_lock(remote, self.client, doing=doing, run=run)
 
     async def _push(self, remote: Remote, outputs: Outputs, sizing: Sizing) -> None:
-        put = await remote.put_files(remote.driver.name, render_files(self.config, outputs, sizing, self.secrets))
+        put = await remote.put_files(remote.driver.name, render_files(self.config, outputs, sizing, self.secrets()))
         for file in put:
             if file.kept:
                 self.reporter(
@@ -251,7 +272,7 @@ class Trainer:
             remote,
             outputs=outputs,
             sizing=sizing,
-            secrets=self.secrets,
+            secrets=self.secrets(),
             settings=settings,
             skip=skip,
             reporter=self.reporter,
@@ -265,7 +286,7 @@ class Trainer:
             id=run,
             cluster=self.config.cluster.name,
             client=self.client,
-            command=Redactor(self.secrets.values).redact(command),
+            command=Redactor(self.secrets().values).redact(command),
             engine_dir=self.config.pio.engine_dir,
             machines=tuple(f"{one.name} {one.instance_type} {one.instance_id}" for one in self.machines),
             pio_tf=pio_tf.__version__,
@@ -301,7 +322,11 @@ class Trainer:
         block = find_elasticsearch(self.config)
         if block is None:
             return None
-        password = self.secrets.reveal(block.password) if block.password else None
+        try:
+            password = self.secrets().reveal(block.password) if block.password else None
+        except PioTfError as error:
+            self.reporter(Warned(f"Elasticsearch is not asked, for want of its password: {error.what}"))
+            return None
         return Elasticsearch(remote, block.nodes, user=block.user, password=password)
 
     async def _see(self, remote: Remote, run: str) -> RunRecord:

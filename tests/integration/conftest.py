@@ -4,20 +4,27 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shutil
 import subprocess
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import boto3
 import pytest
 
-from pio_tf.sandbox.control import start_sandbox, stop_sandbox
+from pio_tf.sandbox.control import sandbox_status, start_sandbox, stop_sandbox
+from pio_tf.sandbox.processes import ProcessId, find_processes
 from pio_tf.sandbox.template import prepare_project
+from tests.integration.client import Client
 
 if TYPE_CHECKING:
-    import signal
     from collections.abc import Iterator
+
+    from mypy_boto3_ec2 import EC2Client
 
     from pio_tf.sandbox.layout import SandboxInfo
 
@@ -52,26 +59,24 @@ class Project:
         assert "Traceback" not in done.stderr
         return done
 
-    def interrupt(self, number: signal.Signals, *arguments: str, after: str) -> tuple[int, str]:
-        """Run ``pio-tf``, send it a signal once it has written ``after``; exit code and all that it wrote."""
-        with subprocess.Popen(
-            [PIO_TF, *arguments],
-            cwd=self.directory,
-            env=self.environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        ) as process:
-            assert process.stdout is not None
-            lines = []
-            for line in process.stdout:
-                lines.append(line)
-                if after in line:
-                    process.send_signal(number)
-                    break
-            lines += process.stdout.readlines()
-            return process.wait(timeout=120), "".join(lines)
+    def start(self, *arguments: str) -> Client:
+        """Run ``pio-tf`` in the background; ``with`` kills it at the latest."""
+        return Client([PIO_TF, *arguments], directory=self.directory, environment=self.environment)
+
+    def changed(self, pattern: str, replacement: str) -> Path:
+        """A copy of pio-tf.hcl beside it, with one thing changed."""
+        text, count = re.subn(pattern, replacement, self.config.read_text())
+        assert count == 1, f"{pattern} stands {count} times in {self.config}"
+        path = self.directory / "other.hcl"
+        path.write_text(text)
+        return path
+
+    def copy(self, directory: Path) -> Project:
+        """Another computer's directory of the same cluster, which knows nothing of runs."""
+        shutil.copytree(self.directory, directory, ignore=shutil.ignore_patterns("runs"), symlinks=True)
+        return replace(self, directory=directory)
+
+    # The machines
 
     def machines(self) -> dict[str, dict[str, Any]]:
         """``pio-tf status --json``, by name."""
@@ -80,18 +85,50 @@ class Project:
     def states(self) -> set[str]:
         return {machine["state"] for machine in self.machines().values()}
 
+    @cached_property
+    def ec2(self) -> EC2Client:
+        """The sandbox's EC2, for what somebody else does there, and for its own word."""
+        session = boto3.Session(aws_access_key_id="x", aws_secret_access_key="x", region_name=self.sandbox.region)
+        return session.client("ec2", endpoint_url=self.sandbox.url)
+
+    def powers(self) -> set[str]:
+        """The states of all instances, by EC2's own word."""
+        found = self.ec2.describe_instances()["Reservations"]
+        return {one["State"]["Name"] for reservation in found for one in reservation["Instances"]}
+
+    def instance(self, name: str) -> str:
+        """The id of a machine's instance."""
+        return next(one.instance_id for one in sandbox_status(self.sandbox.directory).machines if one.name == name)
+
+    def address(self, name: str) -> str:
+        """A machine's private address."""
+        return next(one.address for one in sandbox_status(self.sandbox.directory).machines if one.name == name)
+
     def home(self, name: str) -> Path:
         """The home directory of a machine, on its disk."""
-        return self.sandbox.directory.joinpath("machines", str(self.machines()[name]["instance_id"]), "home")
+        return self.sandbox.directory / "machines" / self.instance(name) / "home"
+
+    def processes(self, name: str, word: str) -> list[ProcessId]:
+        """The processes of a machine whose command lines have this word."""
+        found = find_processes(self.home(name).parent)
+        return [process for process in found if word.encode() in _command_line(process)]
+
+
+def _command_line(process: ProcessId) -> bytes:
+    try:
+        return Path(f"/proc/{process.pid}/cmdline").read_bytes()
+    except OSError:  # it has ended meanwhile
+        return b""
 
 
 @pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
+def project(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
+    """A project whose network is the module's ``CIDR``: clusters of two modules may be up at the same time."""
     directory = tmp_path_factory.mktemp("project")
     sandbox = tmp_path_factory.mktemp("sandbox") / "sandbox"
     info = start_sandbox(sandbox)
     try:
-        prepare_project(directory, info, cluster="trial", cidr="127.77.231.0/24")
+        prepare_project(directory, info, cluster="trial", cidr=request.module.CIDR)
         clean = {key: value for key, value in os.environ.items() if not key.startswith(("AWS_", "PIO_TF", "TF_"))}
         yield Project(directory, info, clean | {"PIO_TF_SANDBOX_DIR": str(sandbox)})
     finally:
