@@ -52,8 +52,9 @@ def read_hcl(text: str, *, environ: Mapping[str, str], labelled: Mapping[str, st
     Args:
         text: the HCL2 text.
         environ: where ``env("NAME")`` looks.
-        labelled: outermost blocks that may stand several times, told apart by one label, and an example of it in
-            quotes. ``source "A" { x = 1 }`` is read as ``{"source": {"A": {"x": 1}}}``, and ``source.A.x`` has a line.
+        labelled: blocks that may stand several times, by their dotted names, told apart by one label, and an example
+            of it in quotes. ``source "A" { x = 1 }`` is read as ``{"source": {"A": {"x": 1}}}``, and ``source.A.x``
+            has a line.
 
     Raises:
         UnreadableHcl: the text is not HCL. All lesser mistakes are in the document's problems.
@@ -81,7 +82,7 @@ def _read_body(body: BodyRule, prefix: str, data: dict[str, Value], document: Do
             document.problems.append(Problem(line, path, "must begin on a line of its own"))
         previous_end = _end_line(item)
         if isinstance(item, BlockRule) and path in document.labelled:
-            _read_labelled(item, path, document, evaluator)
+            _read_labelled(item, path, data, name, document, evaluator)
             continue
         if _stands_twice(item, path, document):
             continue
@@ -103,22 +104,24 @@ def _stands_twice(item: AttributeRule | BlockRule, path: str, document: Document
     return True
 
 
-def _read_labelled(block: BlockRule, name: str, document: Document, evaluator: Evaluator) -> None:
+def _read_labelled(
+    block: BlockRule, path: str, data: dict[str, Value], name: str, document: Document, evaluator: Evaluator
+) -> None:
     labels = [_head_name(label) for label in block.labels[1:]]
     if len(labels) != 1:
-        message = f"needs one label: write {name} {document.labelled[name]} {{ … }}"
-        document.problems.append(Problem(line_of(block), name, message))
-        document.unread.add(name)
+        message = f"needs one label: write {name} {document.labelled[path]} {{ … }}"
+        document.problems.append(Problem(line_of(block), path, message))
+        document.unread.add(path)
         return
-    if name not in document.blocks and _stands_twice(block, name, document):
+    if path not in document.blocks and _stands_twice(block, path, document):
         return  # as an option, which is reported elsewhere
-    document.blocks.add(name)
-    path = f"{name}.{labels[0]}"
-    if not _stands_twice(block, path, document):
-        document.blocks.add(path)
+    document.blocks.add(path)
+    own = f"{path}.{labels[0]}"
+    if not _stands_twice(block, own, document):
+        document.blocks.add(own)
         inner: dict[str, Value] = {}
-        document.data.setdefault(name, {})[labels[0]] = inner
-        _read_body(block.body, f"{path}.", inner, document, evaluator)
+        data.setdefault(name, {})[labels[0]] = inner
+        _read_body(block.body, f"{own}.", inner, document, evaluator)
 
 
 def _read_block(

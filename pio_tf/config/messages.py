@@ -27,6 +27,7 @@ _SOURCE_STEPS = 3
 """Of the location of a source block: ``("source", "PGSQL", "jdbc")``."""
 _STORAGE = ("elasticsearch", "hbase", "hdfs", "source", "repository")
 _BACKEND_ARGUMENTS = ("terraform", "backend", "arguments")
+_WAIVERS = ("guard", "waive")
 
 _WORDS: dict[str, str] = {
     "string_type": "must be text in quotes",
@@ -35,6 +36,8 @@ _WORDS: dict[str, str] = {
     "int_from_float": "must be a whole number",
     "int_parsing_size": "must be a whole number of a sensible size",
     "finite_number": "must be a finite number",
+    "float_type": "must be a number",
+    "float_parsing": "must be a number",
     "bool_type": "must be true or false",
     "bool_parsing": "must be true or false",
     "list_type": 'must be a list, like ["a", "b"]',
@@ -189,6 +192,7 @@ def _model_at(location: tuple[int | str, ...]) -> type[BaseModel] | None:
     if location[:1] == ("source",):
         return SOURCE_TYPES.get(str(location[2])) if len(location) == _SOURCE_STEPS else None
     model: type[BaseModel] | None = Config
-    for step in location:
+    steps = (*location[:2], *location[3:]) if location[:2] == _WAIVERS else location  # without the label
+    for step in steps:
         model = block_class(model, str(step)) if model is not None else None
     return model

@@ -13,7 +13,7 @@ from pydantic_core import PydanticUndefined
 from pio_tf.config.block import Block
 from pio_tf.config.kinds import describe_kind
 from pio_tf.config.reference_text import EXAMPLES, INTRODUCTION, KINDS, SOURCES
-from pio_tf.config.repositories import GUIDES
+from pio_tf.config.repositories import GUIDES, RepositoryBlock
 from pio_tf.config.schema import LABELLED, Backend, Config, block_class
 from pio_tf.config.storage import SOURCE_TYPES
 
@@ -54,7 +54,7 @@ def _section(path: str, model: type[Block], field: FieldInfo) -> Iterator[str]:
     if path in GUIDES.values():
         need = " The block may be left out where no repository uses it."
     yield f"{_first_line(model)}{need}"
-    if model is not Backend and path not in LABELLED:
+    if model not in (Backend, RepositoryBlock):  # the one takes what it is given, the other is its labels
         yield "\n".join(_table(model))
     if path in EXAMPLES:
         yield f"```hcl\n{EXAMPLES[path].strip()}\n```"

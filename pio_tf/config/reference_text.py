@@ -141,6 +141,19 @@ terraform {
   }
 }
 """,
+    "guard": """
+guard {
+  max_workers              = 8
+  instance_types           = ["r5.*", "m5.large"]
+  max_monthly_cost_usd     = 250
+  training_hours_per_month = 12
+  hourly_prices            = { "r5.xlarge" = 0.282 } # eu-west-1
+
+  waive "PTF009" {
+    reason = "the subnet gives every machine a public address; its network ACL lets nobody in"
+  }
+}
+""",
 }
 """By block. All together they are a whole configuration, which a test loads (with STATE_BUCKET set)."""
 
@@ -151,6 +164,7 @@ KINDS = """\
 | --- | --- |
 | text, name, id, host … | `"text"`. Escapes are `\\n`, `\\r`, `\\t`, `\\"`, `\\\\`, `\\uNNNN`; `$${` means `${` |
 | whole number, port | `7`; a port is 1 to 65535 |
+| number | `7` or `0.25` |
 | true or false | `true`, `false` |
 | duration | `"90s"`, `"15m"`, `"2h"`, or a whole number of seconds |
 | memory | a heap as Spark writes it, in MiB or GiB: `"2048m"`, `"20g"` |
@@ -161,7 +175,7 @@ KINDS = """\
 | secret | `"text"`, `env("NAME")`, `ssm("/name")`, `secretsmanager("name")` or `secretsmanager("name", "key")` |
 | list | `["a", "b"]` |
 | map | `{ key = "value", "a.key.with.dots" = 7 }` |
-| block | `name { … }`, at most once; `source "NAME" { … }` and `repository "metadata" { … }`, once for each label |
+| block | `name { … }`, at most once; with a label, like `source "NAME" { … }` or `waive "ID" { … }`, once a label |
 
 ## Heaps and cores
 

@@ -13,6 +13,7 @@ from typing import Literal, get_args
 from pydantic import BaseModel, Field, PrivateAttr, ValidationInfo, field_validator, model_validator
 
 from pio_tf.config.block import Block
+from pio_tf.config.guard import GuardBlock
 from pio_tf.config.kinds import (
     BackendType,
     BackendValue,
@@ -304,6 +305,7 @@ class Config(Block):
     )
     train: TrainBlock = Field(default_factory=TrainBlock, description="Block: training.")
     terraform: TerraformBlock = Field(default_factory=TerraformBlock, description="Block: Terraform.")
+    guard: GuardBlock = Field(default_factory=GuardBlock, description="Block: what plans may do.")
 
     @field_validator("repository", mode="after")
     @classmethod
@@ -349,11 +351,16 @@ class Config(Block):
 
     def where(self, dotted: str) -> str:
         """``pio-tf.hcl:12`` for ``network.subnet_id``; the block's line, else the file, where the value has no line."""
+        line = self.line(dotted)
+        return self._path.name if line is None else f"{self._path.name}:{line}"
+
+    def line(self, dotted: str) -> int | None:
+        """The line of a value, else of the nearest block around it, counted from 1; None where neither is there."""
         while dotted:
             if dotted in self._lines:
-                return f"{self._path.name}:{self._lines[dotted]}"
+                return self._lines[dotted]
             dotted = dotted.rpartition(".")[0]
-        return self._path.name
+        return None
 
     @property
     def machine_names(self) -> tuple[str, ...]:
@@ -379,8 +386,8 @@ class Config(Block):
         return self
 
 
-LABELLED = {"source": '"NAME"', "repository": '"metadata"'}
-"""Blocks of Config whose label is a name in pio-tf.hcl, and such a label."""
+LABELLED = {"source": '"NAME"', "repository": '"metadata"', "guard.waive": '"PTF006"'}
+"""Blocks whose label is a name in pio-tf.hcl, and such a label."""
 
 
 def block_class(model: type[BaseModel], name: str) -> type[Block] | None:

@@ -187,6 +187,18 @@ terraform {
   #   use_lockfile = true
   # }
 }
+
+# What plans may lead to; docs/guard.md lists the rules that hold anyway.
+guard {
+  # max_workers              = 8
+  # instance_types           = ["r3.*", "m5.large"] # by default any
+  # max_monthly_cost_usd     = 250 # estimated for so many hours of training:
+  # training_hours_per_month = 20
+  # hourly_prices            = { "r3.xlarge" = 0.371 } # USD; by default those of us-east-1
+  # waive "PTF009" {
+  #   reason = "why this rule is not to refuse a plan"
+  # }
+}
 """
 
 

@@ -1,4 +1,5 @@
-"""The guard: no plan that removes or replaces a machine, its disk, its address or its network is ever applied.
+"""The guard's first rules: no plan that removes or replaces a machine, its disk, its address or its network is ever
+applied. :mod:`pio_tf.infra.policy` has them beside the others.
 
 ``prevent_destroy`` in the modules says the same to plain Terraform. The guard says it so that a user can act on it, and
 holds where a module has been changed.
@@ -26,10 +27,12 @@ GUARDED = frozenset(
         "aws_security_group",
         "aws_subnet",
         "aws_vpc",
+        "aws_s3_bucket",
+        "aws_s3_bucket_versioning",
     }
 )
-"""Terraform's types of what must survive: machines, disks, addresses, and what holds the private addresses. (A key pair
-is not among them: it is read at a machine's first boot only.)"""
+"""Terraform's types of what must survive: machines, disks, addresses, what holds the private addresses, and buckets,
+which may hold a state. (A key pair is not among them: it is read at a machine's first boot only.)"""
 
 _STOPPING_ARGUMENTS = ("instance_type", "user_data", "user_data_base64", "ebs_optimized", "cpu_options")
 """Arguments that the AWS provider changes in place, but with the machine stopped and started again."""
