@@ -138,6 +138,8 @@ def _program(value: str, info: ValidationInfo) -> str:
 
 Duration = Annotated[int, BeforeValidator(_parse_duration), Field(gt=0), Kind("duration")]
 """Seconds; written as ``"90s"``, ``"15m"``, ``"2h"`` or a whole number of seconds."""
+Wait = Annotated[int, BeforeValidator(_parse_duration), Field(ge=0), Kind("duration")]
+"""The same, and 0 for none."""
 RemotePath = Annotated[str, AfterValidator(_check_remote_path), Kind("path on the machine")]
 LocalPath = Annotated[Path, BeforeValidator(_local_path), Kind("path on this computer")]
 Program = Annotated[str, AfterValidator(_program), Kind("name or path")]

@@ -133,11 +133,10 @@ train {
 """,
     "terraform": """
 terraform {
+  lock_timeout = "2m"
+
   backend "s3" {
-    bucket       = env("STATE_BUCKET")
-    key          = "pio-tf/ur-training.tfstate"
-    region       = "eu-west-1"
-    use_lockfile = true
+    bucket = env("STATE_BUCKET")
   }
 }
 """,

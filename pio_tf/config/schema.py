@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from pydantic import BaseModel, Field, PrivateAttr, ValidationInfo, field_validator, model_validator
 
@@ -42,6 +42,7 @@ from pio_tf.config.kinds import (
     UserName,
     Version,
     VpcId,
+    Wait,
     Words,
 )
 from pio_tf.config.problems import Mistakes
@@ -265,6 +266,17 @@ class Backend(Block):
                 raise ValueError(f"{name}: would be written into the stack's backend.tf; leave it to the environment")
         return self
 
+    @model_validator(mode="after")
+    def _an_object_in_a_bucket(self) -> Backend:
+        if self.type != "s3":
+            return self
+        if not self.arguments.get("bucket"):
+            raise ValueError("bucket: is required; `pio-tf init --backend` makes one")
+        key = self.arguments.get("key", "key")
+        if not isinstance(key, str) or not key or key.startswith("/") or key.endswith("/") or "//" in key:
+            raise ValueError('key: must be the name of an object, like "pio-tf/ur/terraform.tfstate"')
+        return self
+
 
 class TerraformBlock(Block):
     """Terraform itself."""
@@ -281,9 +293,25 @@ class TerraformBlock(Block):
     parallelism: int | None = Field(
         default=None, ge=1, description="Resources at once. Default: follows the number of machines."
     )
-    backend: Backend | None = Field(
-        default=None, description="Where the state is kept; its label is the kind of backend."
+    lock_timeout: Wait = Field(
+        default=10, description="How long to wait for a state that somebody else has locked. 0: not at all."
     )
+    backend: Backend | None = Field(
+        default=None,
+        description="Where the state is kept; its label is the kind of backend. For `s3` these are the defaults: "
+        "`key` is `pio-tf/<cluster>/terraform.tfstate`, `region` is `aws.region`, `use_lockfile` and `encrypt` are "
+        "true, and the credentials are those of the `aws` block.",
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _no_workspaces(cls, options: Any) -> Any:  # noqa: ANN401 - what the user wrote
+        if isinstance(options, dict) and "workspace" in options:
+            raise ValueError(
+                "workspace: Terraform's workspaces are not used: a cluster has one state, under a key of its own. "
+                "A second environment is a cluster with another name"
+            )
+        return options
 
 
 class Config(Block):

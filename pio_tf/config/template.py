@@ -179,12 +179,13 @@ terraform {
   # directory       = "stack" # by default .pio-tf/<cluster>/stack beside this file
   # cli_config_file = "~/.terraformrc"
 
-  # Where the state is kept: in the stack's directory, unless it is shared.
+  # lock_timeout    = "10s" # how long to wait for a state that somebody else has locked
+
+  # Where the state is kept: in the stack's directory, unless it is shared (docs/state.md). `pio-tf init --backend`
+  # makes such a bucket.
   # backend "s3" {
-  #   bucket       = "my-terraform-states"
-  #   key          = "pio-tf/terraform.tfstate"
-  #   region       = @region@
-  #   use_lockfile = true
+  #   bucket = "my-terraform-states"
+  #   region = @region@
   # }
 }
 

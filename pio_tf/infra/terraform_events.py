@@ -47,7 +47,7 @@ class EventReader:
             self._diagnostic(Diagnostic.from_json(event.get("diagnostic") or {}))
         elif kind in _STATUS:
             self._progress(kind, event.get("hook") or {})
-        elif kind == "log" and "state lock" in str(event.get("@message", "")):
+        elif kind in ("log", "state_lock_acquire") and "state lock" in str(event.get("@message", "")):
             self._reporter(Step(str(event["@message"])))
 
     def _diagnostic(self, diagnostic: Diagnostic) -> None:

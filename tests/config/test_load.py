@@ -201,6 +201,19 @@ CHECKS = [
         "4: terraform.backend.secret_key: would be written into the stack's backend.tf; leave it to the environment",
     ),
     (
+        'terraform {\n  backend "s3" {\n    region = "eu-west-1"\n  }\n}',
+        "2: terraform.backend.bucket: is required; `pio-tf init --backend` makes one",
+    ),
+    (
+        'terraform {\n  backend "s3" {\n    bucket = "b"\n    key    = "/state"\n  }\n}',
+        '4: terraform.backend.key: must be the name of an object, like "pio-tf/ur/terraform.tfstate"',
+    ),
+    (
+        'terraform {\n  workspace = "prod"\n}',
+        "2: terraform.workspace: Terraform's workspaces are not used: a cluster has one state, under a key of its own. "
+        "A second environment is a cluster with another name",
+    ),
+    (
         'terraform {\n  backend "S 3" {\n  }\n}',
         '2: terraform.backend: must be a backend of Terraform, like "s3", got "S 3"',
     ),
