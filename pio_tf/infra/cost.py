@@ -69,8 +69,9 @@ def _cost(config: Config, plan_json: Mapping[str, Any], side: Literal["before", 
 
 def _values(plan_json: Mapping[str, Any], kind: str, side: str) -> Iterator[_Values]:
     for change in plan_json.get("resource_changes") or ():
-        if change["type"] == kind and change.get("mode") == "managed" and change["change"].get(side):
-            yield change["change"][side]
+        values = change["change"].get(side)
+        if change["type"] == kind and change.get("mode") == "managed" and values is not None:
+            yield values
 
 
 def _disks(machines: list[_Values], volumes: list[_Values]) -> Iterator[tuple[str, int]]:

@@ -26,12 +26,12 @@ _ALL = ("-1", "all")
 
 @dataclass(frozen=True)
 class _Opening:
-    """Ports that some address ranges may reach."""
+    """Ports that an address range may reach."""
 
     protocol: str
     first: int
     last: int
-    ranges: tuple[str, ...]
+    range: str
 
     def has(self, port: int) -> bool:
         return self.protocol in (*_TCP, *_ALL) and self.first <= port <= self.last
@@ -52,16 +52,17 @@ def check_openings(config: Config, plan_json: Mapping[str, Any]) -> Iterator[Fou
     """Ports that are open to the world, in whichever of the provider's three ways."""
     ssh = {config.ssh.port, 22}
     for resource, opening in _openings(plan_json):
-        for wide in (one for one in opening.ranges if is_world(one)):
-            message = f"{resource.label} opens {opening} to {wide}"
-            place = _place(config, wide)
-            if any(opening.has(port) for port in ssh):
-                yield Found("PTF006", resource.address, message, place)
-            if not any(opening.is_only(port) for port in ssh):
-                yield Found("PTF007", resource.address, message, place)
-    for resource in planned(plan_json, *_RULES):
-        unknown = [name for name in (*_RANGES, "from_port", "to_port") if resource.is_unknown(name)]
-        if unknown and resource.values.get("type", "ingress") == "ingress":
+        if not is_world(opening.range):
+            continue
+        message = f"{resource.label} opens {opening} to {opening.range}"
+        place = _place(config, opening.range)
+        if any(opening.has(port) for port in ssh):
+            yield Found("PTF006", resource.address, message, place)
+        if not any(opening.is_only(port) for port in ssh):
+            yield Found("PTF007", resource.address, message, place)
+    for resource in planned(plan_json, *_GROUPS, *_RULES):
+        unknown = [name for name in _names(resource) if resource.is_unknown(name)]
+        if unknown and _lets_in(resource.values):
             message = f"{resource.label}: {', '.join(unknown)} cannot be told before the apply, so may be the world"
             yield Found("PTF007", resource.address, message, "network")
 
@@ -95,25 +96,45 @@ def is_world(text: str) -> bool:
 
 
 def _openings(plan_json: Mapping[str, Any]) -> Iterator[tuple[Planned, _Opening]]:
-    for resource in planned(plan_json, *_GROUPS):
-        for rule in resource.values.get("ingress") or ():
-            yield from _opening(resource, rule)
+    known = set()
+    for change in plan_json.get("resource_changes") or ():
+        for side in ("before", "after"):
+            if change["type"] in _RULES and change["change"].get(side):
+                known |= set(_of_rule(change["change"][side]))
     for resource in planned(plan_json, *_RULES):
-        if resource.values.get("type", "ingress") == "ingress":
-            yield from _opening(resource, resource.values)
+        for opening in _of_rule(resource.values):
+            yield resource, opening
+    for resource in planned(plan_json, *_GROUPS):
+        # Rules that are resources of their own show here too, as the group was read: even one that the plan removes.
+        # What is left has been written into the group, or was opened by hand.
+        for rule in resource.values.get("ingress") or ():
+            for opening in _of_rule({**rule, "type": "ingress"}):
+                if opening not in known:
+                    yield resource, opening
 
 
-def _opening(resource: Planned, rule: Mapping[str, Any]) -> Iterator[tuple[Planned, _Opening]]:
+def _of_rule(rule: Mapping[str, Any]) -> Iterator[_Opening]:
     protocol = str(rule.get("protocol") or rule.get("ip_protocol") or "-1").lower()
-    ranges = []
+    if protocol in _WITHOUT_PORTS or not _lets_in(rule):
+        return
+    every = protocol in _ALL or rule.get("from_port") is None or rule.get("to_port") is None
+    first, last = (0, 65535) if every else (int(rule["from_port"]), int(rule["to_port"]))
     for name in _RANGES:
         found = rule.get(name) or ()
-        ranges += [found] if isinstance(found, str) else [one for one in found if one]
-    if protocol in _WITHOUT_PORTS:
-        return
-    every = protocol in _ALL or rule.get("from_port") is None
-    first, last = (0, 65535) if every else (int(rule["from_port"]), int(rule["to_port"]))
-    yield resource, _Opening(protocol, first, last, tuple(ranges))
+        for one in (found,) if isinstance(found, str) else found:
+            if one:
+                yield _Opening(protocol, first, last, one)
+
+
+def _lets_in(rule: Mapping[str, Any]) -> bool:
+    return bool(rule.get("type", "ingress") == "ingress")
+
+
+def _names(resource: Planned) -> tuple[str, ...]:
+    """The arguments that say what is open. A new group's rules are unknown as a whole: it has none of its own."""
+    if resource.type in _GROUPS:
+        return () if resource.unknown.get("ingress") is True else ("ingress",)
+    return (*_RANGES, "from_port", "to_port")
 
 
 def _place(config: Config, text: str) -> str:

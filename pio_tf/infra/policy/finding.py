@@ -72,6 +72,12 @@ def refuse(findings: Sequence[Finding]) -> None:
     raise GuardRefused(
         what or f"the plan would {breaks}: refused, nothing was changed",
         cause="\n".join([*([error.cause] if error else []), *(f"{one.place}: {one.message}" for one in others)]),
-        next_step="; ".join([*([error.next_step] if error else []), *(rule.what_to_do for rule in rules)]),
+        next_step="; ".join(
+            [*([error.next_step] if error else []), *(rule.what_to_do for rule in rules), _waive(rules[0].id)]
+        ),
         details=details,
     )
+
+
+def _waive(rule_id: str) -> str:
+    return f'or, where it is meant to be so, say why in pio-tf.hcl: guard {{ waive "{rule_id}" {{ reason = "…" }} }}'

@@ -37,7 +37,7 @@ def planned(plan_json: Mapping[str, Any], *kinds: str) -> Iterator[Planned]:
     """The resources of these types that are there after the plan."""
     for change in plan_json.get("resource_changes") or ():
         values = change["change"].get("after")
-        if change.get("mode") == "managed" and change["type"] in kinds and values:
+        if change.get("mode") == "managed" and change["type"] in kinds and values is not None:
             unknown = change["change"].get("after_unknown") or {}
             yield Planned(change["address"], change["type"], machine_name(change), values, unknown)
 

@@ -76,7 +76,8 @@ RULES = (
         "SSH is not open to the world",
         "high",
         "every address on the internet is tried for weak keys and old servers within hours",
-        "name your own addresses in network.ssh_cidrs, or come through a bastion (ssh.bastion)",
+        "name your own addresses in network.ssh_cidrs, or come through a bastion (ssh.bastion); close in AWS what was "
+        "opened by hand",
     ),
     Rule(
         "PTF007",
@@ -84,7 +85,8 @@ RULES = (
         "No other port is open to the world",
         "critical",
         "Spark runs whatever anybody sends to it, and its pages have no password",
-        "leave the security groups as pio-tf writes them; `pio-tf ui` shows Spark's pages",
+        "leave the security groups as pio-tf writes them (`pio-tf ui` shows Spark's pages); close in AWS what was "
+        "opened by hand",
     ),
     Rule(
         "PTF008",
