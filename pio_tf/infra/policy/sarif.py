@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 import pio_tf
 from pio_tf.infra.policy.rules import RULES
@@ -52,7 +53,7 @@ def _rule(rule: Rule) -> dict[str, Any]:
 
 
 def _result(finding: Finding) -> dict[str, Any]:
-    artifact = {"artifactLocation": {"uri": finding.file}}
+    artifact = {"artifactLocation": {"uri": quote(finding.file)}}
     region = {"region": {"startLine": finding.line}} if finding.line is not None else {}
     location: dict[str, Any] = {"physicalLocation": {**artifact, **region}}
     if finding.address:
