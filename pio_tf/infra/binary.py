@@ -45,6 +45,11 @@ class TerraformBinary:
     """Arguments that come before Terraform's own: ``python -m pio_tf.infra.bundled``."""
 
     @property
+    def numbers(self) -> tuple[int, int, int]:
+        """Its version, to compare."""
+        return _numbers(self.version)
+
+    @property
     def command(self) -> tuple[str, ...]:
         """The beginning of every command line."""
         return (str(self.path), *self.arguments)

@@ -6,11 +6,15 @@ import os
 from collections import Counter
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 from pio_tf.errors import PioTfError, TerraformError
 from pio_tf.events import Done, Reporter, Step, Warned, silent
+from pio_tf.infra.backend.advice import advise
+from pio_tf.infra.backend.move import refuse_leaving, state_in_place
+from pio_tf.infra.backend.s3 import require_lockfile, s3_backend
+from pio_tf.infra.backend.workspace import refuse_workspace
 from pio_tf.infra.binary import TerraformBinary, find_terraform, locate_terraform
 from pio_tf.infra.diagnostics import DESTROY_PREVENTED
 from pio_tf.infra.environment import terraform_environ
@@ -77,7 +81,8 @@ class Deployment:
         config: the cluster.
         reporter: told of steps, resources and warnings.
         environ: environment, for PATH and what Terraform inherits; default: this process's.
-        lock_timeout: how long to wait for a state that somebody else has locked, seconds.
+        lock_timeout: how long to wait for a state that somebody else has locked, seconds; default:
+            ``terraform.lock_timeout``.
     """
 
     def __init__(
@@ -86,12 +91,12 @@ class Deployment:
         *,
         reporter: Reporter = silent,
         environ: Mapping[str, str] | None = None,
-        lock_timeout: float = 10.0,
+        lock_timeout: float | None = None,
     ) -> None:
         self._config = config
         self._reporter = reporter
         self._environ = os.environ if environ is None else environ
-        self._lock_timeout = lock_timeout
+        self._lock_timeout = config.terraform.lock_timeout if lock_timeout is None else lock_timeout
 
     @cached_property
     def terraform(self) -> Terraform:
@@ -100,15 +105,22 @@ class Deployment:
         Raises:
             TerraformError: there is none, or it is too old.
         """
-        return self._with(find_terraform(self._config, environ=self._environ))
+        binary = find_terraform(self._config, environ=self._environ)
+        backend = s3_backend(self._config)
+        if backend is not None:
+            require_lockfile(backend, binary)
+        return self._with(binary)
 
     def _with(self, binary: TerraformBinary) -> Terraform:
+        refuse_workspace(self._config.stack_dir, self._environ)
         return Terraform(
             binary,
             self._config.stack_dir,
             environ=terraform_environ(self._config, self._environ),
             reporter=self._reporter,
             lock_timeout=self._lock_timeout,
+            initialising=partial(state_in_place, self._config, reporter=self._reporter),
+            advise=partial(advise, backend=s3_backend(self._config)),
         )
 
     @property
@@ -176,6 +188,7 @@ class Deployment:
         """
         directory = self._config.stack_dir
         if self._config.terraform.backend is None:
+            refuse_leaving(self._config)
             if not (directory / "terraform.tfstate").is_file():
                 return None
             # Every command begins with this: reading a local state needs no version check and no init.

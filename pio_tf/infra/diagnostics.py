@@ -11,7 +11,7 @@ from pio_tf.errors import Locked, TerraformError
 from pio_tf.infra.advice import next_step
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
 
 @dataclass(frozen=True)
@@ -63,6 +63,7 @@ def failure(
     directory: str,
     unfinished: bool = False,
     now: datetime | None = None,
+    advise: Callable[[str], str | None] = next_step,
 ) -> TerraformError | Locked:
     """The error for a Terraform command that failed.
 
@@ -73,6 +74,7 @@ def failure(
         directory: of the stack, for advice.
         unfinished: whether it was changing things: some may be done, and the next apply goes on from there.
         now: for the age of a lock.
+        advise: the next step for an error's text, where it is a known one.
     """
     errors = [diagnostic for diagnostic in diagnostics if diagnostic.severity == "error"]
     for diagnostic in errors:
@@ -82,7 +84,7 @@ def failure(
                 return locked
     # An interruption is told beside whatever it interrupted: the other errors are the news.
     telling = [diagnostic for diagnostic in errors if diagnostic.summary != "execution halted"] or errors
-    steps = _next_steps(telling)
+    steps = _next_steps(telling, advise)
     if not steps:
         command = doing.partition(" ")[2] or "plan"
         by_hand = "plan" if command in ("apply", "destroy") else command
@@ -129,8 +131,8 @@ def _undecorated(text: str) -> str:
     return re.sub(r"^[╷│╵] ?", "", text, flags=re.MULTILINE)
 
 
-def _next_steps(errors: Sequence[Diagnostic]) -> list[str]:
-    steps = (next_step(diagnostic.text) for diagnostic in errors)
+def _next_steps(errors: Sequence[Diagnostic], advise: Callable[[str], str | None]) -> list[str]:
+    steps = (advise(diagnostic.text) for diagnostic in errors)
     return list(dict.fromkeys(step for step in steps if step is not None))
 
 

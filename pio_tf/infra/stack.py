@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from pio_tf.config.schema import AmiFilter
 from pio_tf.errors import ConfigError, PioTfError
+from pio_tf.infra.backend.s3 import s3_backend
 from pio_tf.infra.hcl import Expression, Value, attributes, quote
 from pio_tf.infra.stack_files import write_files
 
@@ -198,7 +199,9 @@ def _provider(config: Config) -> str:
 def _backend(config: Config) -> str:
     backend = config.terraform.backend
     assert backend is not None  # noqa: S101 - the caller has looked
-    inside = attributes(dict(sorted(backend.arguments.items())), indent=4)
+    s3 = s3_backend(config)
+    arguments = s3.arguments if s3 is not None else dict(sorted(backend.arguments.items()))
+    inside = attributes(arguments, indent=4)
     body = "{\n" + inside + "  }" if inside else "{}"
     return f"terraform {{\n  backend {quote(backend.type)} {body}\n}}\n"
 
@@ -219,6 +222,9 @@ def _readme(config: Config) -> str:
             "",
             f"with AWS_SHARED_CREDENTIALS_FILE set to the file that {config.path.name} names in aws.credentials_file.",
         ]
+    s3 = s3_backend(config)
+    if s3 is not None:
+        lines += ["", f"The state is kept at {s3.url}; terraform.backend in {config.path.name} says so."]
     if config.terraform.backend is None:
         lines += ["", "The state is kept here, in `terraform.tfstate`: do not lose it, and do not commit it."]
     return "\n".join([*lines, ""])

@@ -8,6 +8,7 @@ commands, reads the state file after each, answers any attribute with a command 
 from __future__ import annotations
 
 import json
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ from python_terraform import Terraform as PythonTerraform
 
 from pio_tf.errors import Locked, PioTfError, TerraformError
 from pio_tf.events import OutputLine, Step, silent
+from pio_tf.infra.advice import next_step
 from pio_tf.infra.diagnostics import Diagnostic, diagnostics_in_text, failure
 from pio_tf.infra.initialised import Initialised
 from pio_tf.infra.process import Ended, stream
@@ -23,6 +25,7 @@ from pio_tf.infra.terraform_events import EventReader
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from pio_tf.events import Reporter
@@ -42,6 +45,10 @@ class PlanResult:
     diagnostics: tuple[Diagnostic, ...] = ()
 
 
+def _as_it_is() -> AbstractContextManager[Mapping[str, object]]:
+    return nullcontext({})
+
+
 class Terraform(PythonTerraform):  # type: ignore[misc]
     """Terraform in one stack directory.
 
@@ -51,6 +58,8 @@ class Terraform(PythonTerraform):  # type: ignore[misc]
         environ: Terraform's whole environment (:func:`pio_tf.infra.environment.terraform_environ`).
         reporter: told of resources, warnings and output.
         lock_timeout: how long to wait for a state that somebody else has locked, seconds.
+        initialising: around `terraform init`: gives its options, and sees to the state.
+        advise: the next step for an error's text, where it is a known one.
     """
 
     def __init__(
@@ -61,6 +70,8 @@ class Terraform(PythonTerraform):  # type: ignore[misc]
         environ: Mapping[str, str],
         reporter: Reporter = silent,
         lock_timeout: float = 10.0,
+        initialising: Callable[[], AbstractContextManager[Mapping[str, object]]] = _as_it_is,
+        advise: Callable[[str], str | None] = next_step,
     ) -> None:
         super().__init__(working_dir=str(directory), terraform_bin_path=str(binary.path))
         self.binary = binary
@@ -68,6 +79,8 @@ class Terraform(PythonTerraform):  # type: ignore[misc]
         self._environ = dict(environ)
         self._reporter = reporter
         self._lock_timeout = f"{lock_timeout:g}s"
+        self._initialising = initialising
+        self._advise = advise
 
     def __getattr__(self, item: str) -> Any:  # noqa: ANN401 - python-terraform would run `terraform <item>`
         raise AttributeError(f"{type(self).__name__} has no attribute {item!r}")
@@ -103,15 +116,18 @@ class Terraform(PythonTerraform):  # type: ignore[misc]
 
         Raises:
             TerraformError: a provider could not be fetched, the backend has changed, …
+            PioTfError: what ``initialising`` raises.
         """
         initialised = Initialised(self.directory, binary=self.binary, environ=self._environ)
         if initialised.holds():
             return False
         self._reporter(Step("Initialising Terraform"))
-        code, output, errors = self.cmd("init", input=False, no_color=IsFlagged, lock_timeout=self._lock_timeout)
-        if code != 0:
-            self._report_output(output)
-            raise self._failure("terraform init", diagnostics_in_text(f"{output}\n{errors}"), code, errors)
+        with self._initialising() as more:
+            options = {"input": False, "no_color": IsFlagged, "lock_timeout": self._lock_timeout, **more}
+            code, output, errors = self.cmd("init", **options)
+            if code != 0:
+                self._report_output(output)
+                raise self._failure("terraform init", diagnostics_in_text(f"{output}\n{errors}"), code, errors)
         initialised.remember()
         return True
 
@@ -239,7 +255,14 @@ class Terraform(PythonTerraform):  # type: ignore[misc]
     ) -> TerraformError | Locked:
         if not any(item.severity == "error" for item in diagnostics) and plain.strip():
             diagnostics = [Diagnostic(severity="error", summary=" ".join(plain.split())[-2000:])]
-        return failure(doing, diagnostics, exit_code=code, directory=str(self.directory), unfinished=unfinished)
+        return failure(
+            doing,
+            diagnostics,
+            exit_code=code,
+            directory=str(self.directory),
+            unfinished=unfinished,
+            advise=self._advise,
+        )
 
     def _report_output(self, output: str) -> None:
         for line in output.splitlines()[-20:]:

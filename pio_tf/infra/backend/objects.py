@@ -1,0 +1,219 @@
+"""The objects of a bucket: read, written under conditions, and its refusals in the user's words."""
+
+from __future__ import annotations
+
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import timezone
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import ClientError
+
+from pio_tf.errors import AwsError
+from pio_tf.machines.aws import Aws, aws_errors
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+    from pathlib import Path
+    from typing import BinaryIO
+
+    from pio_tf.config.schema import Config
+    from pio_tf.infra.backend.s3 import S3Backend
+
+_CONFLICTS = 5
+"""How often a write is tried again that S3 did not decide, because another one was under way (409)."""
+_PERMISSIONS = {"HeadObject": "GetObject", "ListObjectsV2": "ListBucket", "HeadBucket": "ListBucket"}
+"""IAM's names of S3's operations, where they differ."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """An object as it was read."""
+
+    body: bytes
+    etag: str
+    age: float
+    """Seconds since it was written, by S3's clock."""
+
+
+@dataclass(frozen=True)
+class Objects:
+    """One bucket.
+
+    Args:
+        s3: botocore client.
+        bucket: its name.
+        encryption: arguments of PutObject.
+    """
+
+    s3: Any
+    bucket: str
+    encryption: Mapping[str, str] = field(default_factory=dict)
+
+    def read(self, key: str) -> Found | None:
+        """An object, whole; None where there is none.
+
+        Raises:
+            AwsError: it cannot be read.
+        """
+        try:
+            with self._doing("reading", key):
+                got = self.s3.get_object(Bucket=self.bucket, Key=key)
+                body = got["Body"].read()
+        except _Missing:
+            return None
+        now = parsedate_to_datetime(got["ResponseMetadata"]["HTTPHeaders"]["date"])
+        written = got["LastModified"].astimezone(timezone.utc)
+        return Found(body, got["ETag"], max(0.0, (now.astimezone(timezone.utc) - written).total_seconds()))
+
+    def download(self, key: str, file: BinaryIO) -> bool:
+        """Write an object into a file; False where there is none."""
+        try:
+            with self._doing("reading", key):
+                for part in self.s3.get_object(Bucket=self.bucket, Key=key)["Body"].iter_chunks(1 << 18):
+                    file.write(part)
+        except _Missing:
+            return False
+        return True
+
+    def write(self, key: str, body: bytes, *, kind: str = "application/json") -> None:
+        """Write an object, whatever is there."""
+        with self._doing("writing", key):
+            self.s3.put_object(Bucket=self.bucket, Key=key, Body=body, ContentType=kind, **self.encryption)
+
+    def upload(self, key: str, path: Path, *, kind: str) -> None:
+        """Write a file, up to S3's 5 GiB, whatever is there."""
+        with self._doing("writing", key), path.open("rb") as file:
+            self.s3.put_object(Bucket=self.bucket, Key=key, Body=file, ContentType=kind, **self.encryption)
+
+    def create(self, key: str, body: bytes) -> str | None:
+        """Write an object that must not be there; its ETag, or None where one is there."""
+        return self._conditionally(key, body, IfNoneMatch="*")
+
+    def replace(self, key: str, body: bytes, *, etag: str) -> str | None:
+        """Write over an object as it was read; its new ETag, or None where it has changed or gone meanwhile."""
+        return self._conditionally(key, body, IfMatch=etag)
+
+    def remove(self, key: str, *, etag: str) -> bool:
+        """Remove an object as it was read; False where it has changed or gone meanwhile."""
+        try:
+            with self._doing("removing", key):
+                self._decided(lambda: self.s3.delete_object(Bucket=self.bucket, Key=key, IfMatch=etag))
+        except (_Missing, _Unfulfilled):
+            return False
+        return True
+
+    def directories(self, prefix: str) -> list[str]:
+        """Names that stand between the prefix and the next slash, sorted."""
+        found: set[str] = set()
+        with self._doing("listing", prefix):
+            for page in self.s3.get_paginator("list_objects_v2").paginate(
+                Bucket=self.bucket, Prefix=prefix, Delimiter="/"
+            ):
+                found |= {item["Prefix"].removeprefix(prefix).rstrip("/") for item in page.get("CommonPrefixes", ())}
+        return sorted(found)
+
+    def _conditionally(self, key: str, body: bytes, **condition: str) -> str | None:
+        try:
+            with self._doing("writing", key):
+                done = self._decided(
+                    lambda: self.s3.put_object(
+                        Bucket=self.bucket,
+                        Key=key,
+                        Body=body,
+                        ContentType="application/json",
+                        **self.encryption,
+                        **condition,
+                    )
+                )
+        except (_Missing, _Unfulfilled):
+            return None
+        return str(done["ETag"])
+
+    def _decided(self, call: Callable[[], Any]) -> Any:  # noqa: ANN401 - botocore's answer
+        for attempt in range(1, _CONFLICTS):
+            try:
+                return call()
+            except ClientError as error:  # noqa: PERF203 - it goes round once or twice
+                if _status(error) != 409:
+                    raise
+                time.sleep(0.1 * attempt)
+        return call()
+
+    @contextmanager
+    def _doing(self, doing: str, key: str) -> Iterator[None]:
+        where = f"s3://{self.bucket}/{key}"
+        with aws_errors(f"{doing} {where}", service="s3"):
+            try:
+                yield
+            except ClientError as error:
+                status, code = _status(error), error.response.get("Error", {}).get("Code", "")
+                if code == "NoSuchBucket":
+                    raise missing_bucket(self.bucket) from error
+                if status == 404:
+                    raise _Missing from error
+                if status == 412:
+                    raise _Unfulfilled from error
+                if status == 403 and code in ("AccessDenied", "403", "Forbidden"):
+                    raise _denied(error, doing=doing, bucket=self.bucket, key=key) from error
+                if status == 501:
+                    raise AwsError(
+                        f"{doing} {where}: this S3 has no conditional writes",
+                        cause=f"{code}: it does not know If-None-Match or If-Match",
+                        next_step="keep the state in a bucket of AWS, or in an S3 that has them",
+                    ) from error
+                raise
+
+
+class _Missing(Exception):
+    """There is no such object."""
+
+
+class _Unfulfilled(Exception):
+    """The condition of a write does not hold."""
+
+
+def open_objects(config: Config, backend: S3Backend) -> Objects:
+    """The bucket of a state, with the credentials that Terraform has for it.
+
+    Raises:
+        AwsError: the profile, the AWS files or the credentials file are missing or broken.
+    """
+    aws = Aws(config.model_copy(update={"aws": backend.aws}))
+    return Objects(aws.client("s3"), backend.bucket, backend.encryption)
+
+
+def missing_bucket(bucket: str) -> AwsError:
+    """The error for a bucket that is not there."""
+    return AwsError(
+        f"the bucket {bucket} does not exist",
+        cause="pio-tf.hcl keeps the state there: terraform.backend.bucket",
+        next_step="`pio-tf init --backend` makes it; or correct its name",
+        details={"bucket": bucket, "code": "NoSuchBucket"},
+    )
+
+
+def arn(bucket: str, key: str = "", *, region: str = "") -> str:
+    """Of a bucket, or of an object in it."""
+    partition = "aws-cn" if region.startswith("cn-") else "aws-us-gov" if region.startswith("us-gov-") else "aws"
+    return f"arn:{partition}:s3:::{bucket}/{key}" if key else f"arn:{partition}:s3:::{bucket}"
+
+
+def _denied(error: ClientError, *, doing: str, bucket: str, key: str) -> AwsError:
+    action = _PERMISSIONS.get(error.operation_name, error.operation_name)
+    # S3 answers a read with "denied" also where there is no such object and the bucket may not be listed.
+    more = f", and s3:ListBucket on {arn(bucket)}" if action == "GetObject" else ""
+    resource = arn(bucket) if action == "ListBucket" else arn(bucket, key)
+    said = error.response.get("Error", {})
+    return AwsError(
+        f"{doing} s3://{bucket}/{key} is not allowed",
+        cause=f"{said.get('Code', '')}: {said.get('Message', '')}".strip(": "),
+        next_step=f"give the AWS user or role s3:{action} on {resource}{more}",
+        details={"permission": f"s3:{action}", "resource": resource, "code": str(said.get("Code", ""))},
+    )
+
+
+def _status(error: ClientError) -> int:
+    return int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
