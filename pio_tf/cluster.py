@@ -20,13 +20,14 @@ from typing import TYPE_CHECKING
 
 from pio_tf.config.load import load_config
 from pio_tf.config.sizing import Sizing, size_cluster
-from pio_tf.errors import Locked, MachinesMayBeRunning, NotReady, PioTfError, RemoteError
+from pio_tf.errors import GuardRefused, Locked, MachinesMayBeRunning, NotReady, PioTfError, RemoteError
 from pio_tf.events import Done, Reporter, Step, Warned, silent
-from pio_tf.infra.deployment import Deployment, Plan
+from pio_tf.infra.deployment import Deployment
 from pio_tf.infra.guard import refuse_doubles
 from pio_tf.infra.outputs import refuse_another_region
 from pio_tf.infra.stack import render_stack, write_stack
 from pio_tf.machines.aws import Aws, aws_errors
+from pio_tf.machines.identity import who_am_i
 from pio_tf.machines.instance_types import describe_instance_types
 from pio_tf.machines.inventory import find_machines, find_untagged
 from pio_tf.machines.model import CLUSTER_TAG
@@ -40,7 +41,9 @@ if TYPE_CHECKING:
     from mypy_boto3_ec2 import EC2Client
 
     from pio_tf.config.schema import Config
+    from pio_tf.infra.drift import Drift
     from pio_tf.infra.outputs import Outputs
+    from pio_tf.infra.plan import Plan
     from pio_tf.machines.model import Machine
     from pio_tf.pio.files import RemoteFile
     from pio_tf.pio.secrets import Secrets
@@ -137,26 +140,38 @@ class Cluster:
         terraform = self.config.terraform.model_copy(update={"directory": directory.absolute()})
         return write_stack(self.config.model_copy(update={"terraform": terraform}))
 
-    def plan(self) -> Plan:
+    def plan(self, out: Path | None = None) -> Plan:
         """What Terraform would create or change. Changes nothing.
+
+        Args:
+            out: keep the plan in this directory, for :meth:`apply`: with a manifest, ``plan.json`` and ``plan.md``. A
+                plan that the guard refuses leaves only these two.
 
         Raises:
             ConfigError: something that pio-tf.hcl refers to does not exist.
             GuardRefused: the plan would delete or replace a machine, a disk or an address, or make a machine that is
-                there already a second time.
+                there already a second time, or break another rule of the guard.
         """
-        return self._plan(self._machines(None))
+        return self._plan(self._machines(None), out=out)
 
-    def apply(self) -> Outputs:
+    def apply(self, artifact: Path | None = None) -> Outputs:
         """Create and change what pio-tf.hcl asks for; power stays as it was.
 
         A change of the instance type makes the AWS provider start a machine that was stopped
         (terraform-provider-aws #1998): such machines are stopped again.
+
+        Args:
+            artifact: a directory of :meth:`plan`: exactly that plan is applied, or none.
+
+        Raises:
+            GuardRefused: as for :meth:`plan`; or the kept plan was changed, or is for another cluster, account, region
+                or state than is here now: what differs.
+            Locked: a run is active that this would cut off.
         """
         there = self._machines(None)
         stopped = {machine.instance_id for machine in there if machine.state in ("stopped", "stopping")}
         try:
-            plan = self._plan(there)
+            plan = self._plan(there) if artifact is None else self._open_plan(artifact, there)
             self._refuse_to_cut_off(plan, there)
             return self._create(plan)
         finally:
@@ -168,6 +183,16 @@ class Cluster:
                 stop_machines(self._ec2, started, timeout=self.config.cluster.stop_timeout, reporter=self._report)
             if len(awake) > len(started):
                 self._report(Warned(f"{len(awake) - len(started)} machines run, and cost: `pio-tf down` stops them"))
+
+    def drift(self) -> tuple[Drift, ...]:
+        """What somebody has changed in AWS behind Terraform's back. Power is no drift. Changes nothing.
+
+        Raises:
+            NotReady: the cluster has not been created.
+        """
+        self.outputs()
+        self._report(Step("Looking for drift"))
+        return self._deployment.drift()
 
     def outputs(self) -> Outputs:
         """Terraform's outputs.
@@ -582,14 +607,43 @@ class Cluster:
             self._report(Warned(f"Spark was not asked for its workers: {_short(error)}"))
             return None, ""
 
-    def _plan(self, there: Sequence[Machine]) -> Plan:
-        """Plan, given the machines that AWS has with the cluster's tag."""
-        existing = {machine.name: machine.instance_id for machine in there}
-        check_references(self.config, self._ec2, existing=existing.keys())
+    def _plan(self, there: Sequence[Machine], *, out: Path | None = None) -> Plan:
+        """Plan, given the machines that AWS has with the cluster's tag; and keep it."""
+        from pio_tf.infra.artifact import prepare_directory
+        from pio_tf.infra.kept_plan import keep_plan
+
+        if out is not None:
+            prepare_directory(out)
+        check_references(self.config, self._ec2, existing={machine.name for machine in there})
         self._report(Step("Planning"))
-        plan = self._deployment.plan()
-        refuse_doubles(plan.new_machines, existing, directory=self.config.stack_dir)
+        plan = self._deployment.draft()
+        refused: GuardRefused | None = None
+        try:
+            self._judge(plan, there)
+        except GuardRefused as error:
+            refused = error
+        if out is not None:
+            who = who_am_i(self._aws.client)
+            keep_plan(
+                self._deployment, plan, out, account=who.account, who=who.arn, refused=str(refused) if refused else ""
+            )
+        if refused is not None:
+            raise refused
         return plan
+
+    def _open_plan(self, artifact: Path, there: Sequence[Machine]) -> Plan:
+        """A kept plan, judged by its file as if it were new."""
+        from pio_tf.infra.kept_plan import open_plan
+
+        self._report(Step(f"Checking the plan in {artifact}"))
+        plan = open_plan(self._deployment, artifact, account=who_am_i(self._aws.client).account)
+        self._judge(plan, there)
+        return plan
+
+    def _judge(self, plan: Plan, there: Sequence[Machine]) -> None:
+        self._deployment.judge(plan)
+        existing = {machine.name: machine.instance_id for machine in there}
+        refuse_doubles(plan.new_machines, existing, directory=self.config.stack_dir)
 
     def _create(self, plan: Plan) -> Outputs:
         if plan.has_changes:

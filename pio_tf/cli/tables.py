@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from pio_tf.cluster import ClusterStatus
-    from pio_tf.infra.deployment import Plan
     from pio_tf.infra.outputs import Outputs
+    from pio_tf.infra.plan import Plan
     from pio_tf.machines.model import Machine
     from pio_tf.sandbox.control import SandboxStatus
     from pio_tf.training.runs.record import RunRecord

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections import Counter
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
@@ -17,9 +15,13 @@ from pio_tf.infra.backend.s3 import require_lockfile, s3_backend
 from pio_tf.infra.backend.workspace import refuse_workspace
 from pio_tf.infra.binary import TerraformBinary, find_terraform, locate_terraform
 from pio_tf.infra.diagnostics import DESTROY_PREVENTED
+from pio_tf.infra.drift import Drift, find_drift
 from pio_tf.infra.environment import terraform_environ
-from pio_tf.infra.guard import Removal, find_removals, find_restarts, machine_name, refusal, refuse_removals
+from pio_tf.infra.guard import Removal, find_removals, find_restarts, refusal
 from pio_tf.infra.outputs import Outputs, refuse_another_region
+from pio_tf.infra.plan import Plan, changes_anything, find_changes
+from pio_tf.infra.policy import evaluate, refuse
+from pio_tf.infra.redaction import plain_secrets, redact_plan
 from pio_tf.infra.stack import write_stack
 from pio_tf.infra.terraform import PlanResult, Terraform
 
@@ -32,46 +34,6 @@ if TYPE_CHECKING:
 _TERRAFORM_DEFAULT_PARALLELISM = 10
 _OTHER_RESOURCES = 8  # network, security group and key pair, beside the machines
 _TAINTED = "replace_because_tainted"
-
-
-@dataclass(frozen=True)
-class Change:
-    """What a plan does to one resource."""
-
-    address: str
-    type: str
-    actions: tuple[str, ...]
-    """Terraform's words: ``("create",)``, ``("update",)``, ``("delete", "create")``."""
-    reasons: tuple[str, ...] = ()
-    """Arguments that change (in place), or that force a replacement."""
-    machine: str = ""
-    """The machine that it is, where it is one: ``worker-2``."""
-
-
-@dataclass(frozen=True)
-class Plan:
-    """A plan file, and what it would do."""
-
-    path: Path
-    changes: tuple[Change, ...]
-    has_changes: bool
-    """Whether there is anything to apply: resources, or outputs only."""
-    destroy: bool = False
-
-    @property
-    def counts(self) -> dict[str, int]:
-        """How many resources are to be created, updated, replaced and deleted."""
-        counted = Counter(_verb(change.actions) for change in self.changes)
-        return {verb: counted[verb] for verb in ("create", "update", "replace", "delete")}
-
-    @property
-    def new_machines(self) -> dict[str, str]:
-        """The machines that it would create, each with its address in Terraform."""
-        return {
-            change.machine: change.address
-            for change in self.changes
-            if change.machine and change.actions == ("create",)
-        }
 
 
 class Deployment:
@@ -93,7 +55,7 @@ class Deployment:
         environ: Mapping[str, str] | None = None,
         lock_timeout: float | None = None,
     ) -> None:
-        self._config = config
+        self.config = config
         self._reporter = reporter
         self._environ = os.environ if environ is None else environ
         self._lock_timeout = config.terraform.lock_timeout if lock_timeout is None else lock_timeout
@@ -105,30 +67,30 @@ class Deployment:
         Raises:
             TerraformError: there is none, or it is too old.
         """
-        binary = find_terraform(self._config, environ=self._environ)
-        backend = s3_backend(self._config)
+        binary = find_terraform(self.config, environ=self._environ)
+        backend = s3_backend(self.config)
         if backend is not None:
             require_lockfile(backend, binary)
         return self._with(binary)
 
     def _with(self, binary: TerraformBinary) -> Terraform:
-        refuse_workspace(self._config.stack_dir, self._environ)
+        refuse_workspace(self.config.stack_dir, self._environ)
         return Terraform(
             binary,
-            self._config.stack_dir,
-            environ=terraform_environ(self._config, self._environ),
+            self.config.stack_dir,
+            environ=terraform_environ(self.config, self._environ),
             reporter=self._reporter,
             lock_timeout=self._lock_timeout,
-            initialising=partial(state_in_place, self._config, reporter=self._reporter),
-            advise=partial(advise, backend=s3_backend(self._config)),
+            initialising=partial(state_in_place, self.config, reporter=self._reporter),
+            advise=partial(advise, backend=s3_backend(self.config)),
         )
 
     @property
     def parallelism(self) -> int:
         """Resources at once: as many as there are machines, so that they are all made at the same time."""
-        if self._config.terraform.parallelism is not None:
-            return self._config.terraform.parallelism
-        return max(_TERRAFORM_DEFAULT_PARALLELISM, len(self._config.machine_names) + _OTHER_RESOURCES)
+        if self.config.terraform.parallelism is not None:
+            return self.config.terraform.parallelism
+        return max(_TERRAFORM_DEFAULT_PARALLELISM, len(self.config.machine_names) + _OTHER_RESOURCES)
 
     def generate(self) -> Path:
         """Write the stack. Returns its directory.
@@ -136,7 +98,7 @@ class Deployment:
         Raises:
             ConfigError: see :func:`pio_tf.infra.stack.write_stack`.
         """
-        return write_stack(self._config)
+        return write_stack(self.config)
 
     def plan(self, *, destroy: bool = False) -> Plan:
         """Write the stack and plan it. Changes nothing in AWS.
@@ -150,15 +112,76 @@ class Deployment:
         """
         if destroy:
             with self._unprotected():
-                return self._plan(destroy=True)[0]
+                return self._plan(destroy=True)
+        plan = self.draft()
+        self.judge(plan)
+        return plan
+
+    def draft(self) -> Plan:
+        """Write the stack and plan it. Changes nothing in AWS; the guard has looked at it, but refused nothing yet.
+
+        Raises:
+            GuardRefused: Terraform would replace what must survive, and wrote no plan of it.
+            TerraformError, Locked, ConfigError: Terraform could not plan.
+        """
+        self.prepare()
+        return self._plan()
+
+    def judge(self, plan: Plan) -> None:
+        """Let a plan pass only if nothing is wrong with it; tell what is unusual.
+
+        Raises:
+            GuardRefused: it breaks a rule of the guard that is not waived.
+            TerraformError: Terraform would not apply it.
+        """
+        refuse(plan.findings)
+        if plan.error is not None:
+            raise plan.error
+        for finding in plan.findings:
+            self._reporter(Warned(f"{finding.rule.id} is waived: {finding.message} ({finding.waived})"))
+        for line in find_restarts(plan.json):
+            self._reporter(Warned(line))
+        self._warn_of_another_key(plan.json)
+
+    def prepare(self) -> None:
+        """Write the stack, initialised.
+
+        Raises:
+            ConfigError: the stack cannot be written; the cluster was created in another region.
+            TerraformError: it cannot be initialised.
+        """
         self.generate()
         self.terraform.init()
         self._refuse_another_region()
-        plan, raw = self._plan()
-        for line in find_restarts(raw):
-            self._reporter(Warned(line))
-        self._warn_of_another_key(raw)
-        return plan
+
+    def read_plan(self, path: Path) -> Plan:
+        """A plan file, by its own word. The stack must be prepared.
+
+        Raises:
+            TerraformError: it is no plan of this stack and Terraform version.
+        """
+        raw = self.terraform.show(path)
+        return Plan(
+            path=path,
+            changes=find_changes(raw),
+            has_changes=changes_anything(raw),
+            json=raw,
+            findings=evaluate(self.config, raw),
+        )
+
+    def drift(self) -> tuple[Drift, ...]:
+        """What somebody has changed in AWS since the last apply; power is no drift. Changes nothing.
+
+        Raises:
+            TerraformError, Locked, ConfigError: Terraform could not look.
+        """
+        self.prepare()
+        with self._passing_plan() as path:
+            result = self.terraform.plan(out=path, refresh_only=True, parallelism=self.parallelism)
+            if result.error is not None:
+                raise result.error
+            raw = self.terraform.show(path)
+        return find_drift(redact_plan(raw, secrets=plain_secrets(self.config)))
 
     def apply(self, plan: Plan) -> Outputs:
         """Apply a plan, if the guard lets it pass.
@@ -168,13 +191,13 @@ class Deployment:
             TerraformError: something failed. What was made is in the state; planning and applying again goes on.
             Locked: somebody else is working on this cluster.
         """
-        refuse_removals(self.terraform.show(plan.path))
+        refuse(evaluate(self.config, self.terraform.show(plan.path)))
         if plan.has_changes:
             self._apply(plan)
         outputs = Outputs.from_terraform(self.terraform.output())
         if outputs is None:
             raise TerraformError(
-                f"the stack in {self._config.stack_dir} has no machines after its apply",
+                f"the stack in {self.config.stack_dir} has no machines after its apply",
                 cause="its outputs are missing or incomplete",
                 next_step="run `pio-tf generate`, then `pio-tf apply`",
             )
@@ -186,13 +209,13 @@ class Deployment:
         Raises:
             TerraformError: the state cannot be read.
         """
-        directory = self._config.stack_dir
-        if self._config.terraform.backend is None:
-            refuse_leaving(self._config)
+        directory = self.config.stack_dir
+        if self.config.terraform.backend is None:
+            refuse_leaving(self.config)
             if not (directory / "terraform.tfstate").is_file():
                 return None
             # Every command begins with this: reading a local state needs no version check and no init.
-            quick = self._with(locate_terraform(self._config, environ=self._environ))
+            quick = self._with(locate_terraform(self.config, environ=self._environ))
             return Outputs.from_terraform(quick.output())
         self.generate()
         self.terraform.init()
@@ -206,21 +229,32 @@ class Deployment:
             Locked: somebody else is working on this cluster.
         """
         with self._unprotected():
-            plan, _raw = self._plan(destroy=True)
+            plan = self._plan(destroy=True)
             if plan.has_changes:
                 self._reporter(Step(f"Destroying {plan.counts['delete']} resources"))
                 self._apply(plan)
-        self._reporter(Done(f"Cluster {self._config.cluster.name} is destroyed"))
+        self._reporter(Done(f"Cluster {self.config.cluster.name} is destroyed"))
 
     @property
-    def _plan_path(self) -> Path:
-        return self._config.work_dir / "plan.tfplan"
+    def plan_path(self) -> Path:
+        """Where plan files are kept until they are applied."""
+        return self.config.work_dir / "plan.tfplan"
+
+    @contextmanager
+    def _passing_plan(self) -> Iterator[Path]:
+        """Where to write a plan file that is looked at and forgotten."""
+        path = self.plan_path.with_name("drift.tfplan")
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        try:
+            yield path
+        finally:
+            path.unlink(missing_ok=True)
 
     @contextmanager
     def _unprotected(self) -> Iterator[None]:
         """The stack without ``prevent_destroy``, initialised; protected again at the end, whatever happens."""
         try:
-            write_stack(self._config, protect=False)
+            write_stack(self.config, protect=False)
             self.terraform.init()
             self._refuse_another_region()
             yield
@@ -229,26 +263,30 @@ class Deployment:
 
     def _refuse_another_region(self) -> None:
         region = self.terraform.output().get("region") or {}
-        refuse_another_region(self._config, region.get("value"))
+        refuse_another_region(self.config, region.get("value"))
 
-    def _plan(self, *, destroy: bool = False) -> tuple[Plan, dict[str, Any]]:
-        """Plan; the guard has looked at the result unless it is to destroy."""
+    def _plan(self, *, destroy: bool = False) -> Plan:
         result, raw = self._run_plan(destroy=destroy)
         removals = () if destroy else find_removals(raw)
         if removals and all(removal.reason == _TAINTED for removal in removals):
             self._keep_tainted(removals)
             result, raw = self._run_plan(destroy=destroy)
             removals = find_removals(raw)
-        if removals:
-            raise refusal(removals)
-        if result.error is not None:
+        if result.error is not None and not removals:
             raise result.error
-        plan = Plan(path=self._plan_path, changes=_changes(raw), has_changes=result.changes, destroy=destroy)
-        return plan, raw
+        return Plan(
+            path=self.plan_path,
+            changes=find_changes(raw),
+            has_changes=result.changes or bool(removals),
+            destroy=destroy,
+            json=raw,
+            findings=() if destroy else evaluate(self.config, raw),
+            error=result.error,
+        )
 
     def _run_plan(self, *, destroy: bool) -> tuple[PlanResult, dict[str, Any]]:
         """Plan, and the plan as JSON. A plan that ``prevent_destroy`` has refused is there all the same."""
-        path = self._plan_path
+        path = self.plan_path
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         path.unlink(missing_ok=True)
         result = self.terraform.plan(out=path, destroy=destroy, parallelism=self.parallelism)
@@ -279,7 +317,7 @@ class Deployment:
 
     def _close_state_files(self) -> None:
         """Plain Terraform may have made them readable for all."""
-        for path in self._config.stack_dir.glob("terraform.tfstate*"):
+        for path in self.config.stack_dir.glob("terraform.tfstate*"):
             path.chmod(0o600)
 
     def _warn_of_another_key(self, raw: Mapping[str, Any]) -> None:
@@ -290,42 +328,10 @@ class Deployment:
             if change["type"] == "aws_key_pair" and wanted and before and not _same_key(before["public_key"], wanted):
                 self._reporter(
                     Warned(
-                        f"the cluster was made with another key than {self._config.ssh.key}.pub: its machines accept "
+                        f"the cluster was made with another key than {self.config.ssh.key}.pub: its machines accept "
                         "the old one until you add the new one to ~/.ssh/authorized_keys there"
                     )
                 )
-
-
-def _changes(raw: Mapping[str, Any]) -> tuple[Change, ...]:
-    return tuple(
-        Change(
-            address=change["address"],
-            type=change["type"],
-            actions=tuple(change["change"]["actions"]),
-            reasons=_reasons(change["change"]),
-            machine=machine_name(change),
-        )
-        for change in raw.get("resource_changes") or ()
-        if change.get("mode") == "managed" and change["change"]["actions"] != ["no-op"]
-    )
-
-
-def _reasons(change: Mapping[str, Any]) -> tuple[str, ...]:
-    before, after = change.get("before"), change.get("after")
-    if not before or not after:
-        return ()
-    unknown = change.get("after_unknown") or {}
-    return tuple(
-        name
-        for name in sorted({*before, *after})
-        if before.get(name) != after.get(name) and unknown.get(name) is not True
-    )
-
-
-def _verb(actions: tuple[str, ...]) -> str:
-    if "delete" in actions:
-        return "replace" if "create" in actions else "delete"
-    return actions[0]
 
 
 def _prevented(detail: str) -> Removal:

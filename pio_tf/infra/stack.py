@@ -6,6 +6,7 @@ providers.tf and backend.tf. Plain Terraform can apply it, without pio-tf.
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -60,6 +61,15 @@ def render_stack(config: Config, *, protect: bool = True) -> dict[str, str]:
                 text = _read(source)
                 files[f"modules/{module}/{source.name}"] = text if protect else text.replace(_PROTECTED, _UNPROTECTED)
     return files
+
+
+def stack_sums(config: Config) -> dict[str, str]:
+    """The stack's files, each with its SHA-256.
+
+    Raises:
+        ConfigError: as for :func:`render_stack`.
+    """
+    return {name: hashlib.sha256(text.encode()).hexdigest() for name, text in sorted(render_stack(config).items())}
 
 
 def write_stack(config: Config, *, protect: bool = True) -> Path:

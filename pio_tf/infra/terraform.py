@@ -131,12 +131,15 @@ class Terraform(PythonTerraform):  # type: ignore[misc]
         initialised.remember()
         return True
 
-    def plan(self, *, out: Path, destroy: bool = False, parallelism: int = 10) -> PlanResult:
+    def plan(
+        self, *, out: Path, destroy: bool = False, refresh_only: bool = False, parallelism: int = 10
+    ) -> PlanResult:
         """Plan into a file. An error does not raise: with ``prevent_destroy`` there is a plan file all the same.
 
         Args:
             out: the plan file.
             destroy: plan to destroy everything.
+            refresh_only: plan nothing but to write down what has changed in AWS.
             parallelism: resources at once.
         """
         options: dict[str, object] = {
@@ -149,6 +152,8 @@ class Terraform(PythonTerraform):  # type: ignore[misc]
         }
         if destroy:
             options["destroy"] = IsFlagged
+        if refresh_only:
+            options["refresh_only"] = IsFlagged
         reader, ended = self._stream("plan", options)
         return PlanResult(
             changes=ended.exit_code == 2,
@@ -188,6 +193,27 @@ class Terraform(PythonTerraform):  # type: ignore[misc]
             TerraformError: the state cannot be read.
         """
         return self._json("output")
+
+    def state_mark(self) -> tuple[str, int]:
+        """Lineage and serial of the state, wherever it is kept; empty and 0 where there is none yet.
+
+        Raises:
+            TerraformError: it cannot be read.
+        """
+        code, output, errors = self.cmd("state pull")
+        if code != 0:
+            raise self._failure("terraform state pull", diagnostics_in_text(f"{output}\n{errors}"), code, errors)
+        if not output.strip():
+            return "", 0
+        try:
+            state = json.loads(output)
+            return str(state["lineage"]), int(state["serial"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise TerraformError(
+                "`terraform state pull` did not answer with a state",
+                cause=str(error),
+                next_step=f"look at what it says: terraform -chdir={self.directory} state pull",
+            ) from error
 
     def untaint(self, address: str) -> None:
         """Tell Terraform that a resource is good, though its creation was not seen to its end.

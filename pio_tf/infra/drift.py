@@ -1,0 +1,110 @@
+"""Drift: what somebody has changed in AWS behind Terraform's back. Power is none: pio-tf switches it all the time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from pio_tf.infra.guard import machine_name
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+_GOES_WITH_POWER = frozenset({"instance_state", "public_ip", "public_dns", "associate_public_ip_address"})
+_SIDES = ("ingress", "egress")
+_SOURCES = ("cidr_blocks", "ipv6_cidr_blocks", "prefix_list_ids", "security_groups", "self")
+
+
+@dataclass(frozen=True)
+class Difference:
+    """An argument that is not as Terraform left it."""
+
+    name: str
+    before: Any
+    after: Any
+
+
+@dataclass(frozen=True)
+class Drift:
+    """A resource that is not as Terraform left it."""
+
+    address: str
+    type: str
+    machine: str
+    """The machine that it is, where it is one: ``worker-2``."""
+    change: Literal["changed", "gone"]
+    differences: tuple[Difference, ...] = ()
+
+
+def find_drift(plan_json: Mapping[str, Any]) -> tuple[Drift, ...]:
+    """What differs, from ``terraform show -json`` of a refresh-only plan.
+
+    Left out: what goes with power, and what Terraform learns only at its next look at what it has made itself
+    (a security group's rules, which are resources of their own; values that were null).
+
+    Args:
+        plan_json: without its secrets.
+    """
+    rules = frozenset(_rules_of_the_stack(plan_json))
+    found = []
+    for change in plan_json.get("resource_drift") or ():
+        if change.get("mode") != "managed":
+            continue
+        gone = "delete" in change["change"]["actions"]
+        differences = () if gone else tuple(_differences(change["type"], change["change"], rules))
+        if gone or differences:
+            found.append(
+                Drift(
+                    address=change["address"],
+                    type=change["type"],
+                    machine=machine_name(change),
+                    change="gone" if gone else "changed",
+                    differences=differences,
+                )
+            )
+    return tuple(found)
+
+
+def _differences(kind: str, change: Mapping[str, Any], rules: frozenset[_Rule]) -> Iterator[Difference]:
+    before, after = change.get("before") or {}, change.get("after") or {}
+    for name in sorted({*before, *after}):
+        old, new = before.get(name), after.get(name)
+        if old == new or old is None or not (old or new):
+            continue
+        if name in _GOES_WITH_POWER and kind == "aws_instance":
+            continue
+        if kind == "aws_security_group" and name in _SIDES and rules.issuperset(_rules(after["id"], name, new or ())):
+            continue  # a rule that is gone is told as the resource that it was
+        yield Difference(name, old, new)
+
+
+_Rule = tuple[str, str, str, int, int, str]
+"""Group, side, protocol, ports, and one source."""
+
+
+def _rules(group: str, side: str, rules: Sequence[Mapping[str, Any]]) -> Iterator[_Rule]:
+    """EC2 puts rules together that differ in their sources only: here, one for each source."""
+    for rule in rules:
+        for name in _SOURCES:
+            value = rule.get(name)
+            for source in [name] if value is True else value or ():
+                yield group, side, str(rule["protocol"]), int(rule["from_port"]), int(rule["to_port"]), str(source)
+
+
+def _rules_of_the_stack(plan_json: Mapping[str, Any]) -> Iterator[_Rule]:
+    for values in _resources((plan_json.get("prior_state") or {}).get("values", {}).get("root_module") or {}):
+        group = str(values["security_group_id"])
+        # The group itself as a source is read back as true in one place, and as its id in the other.
+        sources = {**values, "security_groups": [values.get("source_security_group_id") or ""]}
+        if values.get("self") or values.get("source_security_group_id") == group:
+            sources |= {"self": True, "security_groups": [group]}
+        yield from _rules(group, str(values["type"]), [sources])
+
+
+def _resources(module: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """Values of all security group rules below a module."""
+    for resource in module.get("resources") or ():
+        if resource["type"] == "aws_security_group_rule":
+            yield resource["values"]
+    for child in module.get("child_modules") or ():
+        yield from _resources(child)

@@ -1,0 +1,103 @@
+"""Secrets out of a plan's JSON: what Terraform and its provider call sensitive, what is named like a secret, and the
+passwords of pio-tf.hcl wherever they stand."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, SecretStr
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+HIDDEN = "(sensitive)"
+
+_NAMED_LIKE_A_SECRET = re.compile(
+    r"(.*[_.-])?(password|passwd|secret|token|secret_key|access_key|private_key)", re.IGNORECASE
+)
+_SHORTEST = 8  # characters: shorter ones stand in much that is no secret
+
+
+def redact_plan(plan_json: Mapping[str, Any], *, secrets: Iterable[str] = ()) -> dict[str, Any]:
+    """``terraform show -json`` of a plan, without its secrets. The same plan and secrets give the same result.
+
+    Args:
+        plan_json: https://developer.hashicorp.com/terraform/internals/json-format
+        secrets: values to hide wherever they stand; those of less than 8 characters are left to the names.
+    """
+    known = [secret for secret in sorted(secrets, key=len, reverse=True) if len(secret) >= _SHORTEST]
+    root = (plan_json.get("configuration") or {}).get("root_module") or {}
+    sensitive = {name for name, variable in (root.get("variables") or {}).items() if variable.get("sensitive")}
+    variables = {
+        name: {**variable, "value": _mask(variable.get("value"), name in sensitive)}
+        for name, variable in (plan_json.get("variables") or {}).items()
+    }
+    marked = _masked({**plan_json, **({"variables": variables} if variables else {})})
+    return _without(marked, known)  # type: ignore[no-any-return]
+
+
+def plain_secrets(config: BaseModel) -> tuple[str, ...]:
+    """The passwords that stand in a configuration itself, or came from the environment."""
+    return tuple(_secrets(config))
+
+
+def _masked(value: Any) -> Any:  # noqa: ANN401 - any JSON
+    """With the values hidden that something beside them calls sensitive."""
+    if isinstance(value, list):
+        return [_masked(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    result = {name: _masked(item) for name, item in value.items()}
+    for name, marks in (
+        ("before", "before_sensitive"),
+        ("after", "after_sensitive"),
+        ("values", "sensitive_values"),
+        ("value", "sensitive"),
+    ):
+        if name in result and marks in result:
+            result[name] = _mask(result[name], value[marks])
+    return result
+
+
+def _mask(value: Any, marks: Any) -> Any:  # noqa: ANN401 - any JSON
+    """Terraform marks a whole value with true, and parts of it in the same shape."""
+    if marks is True:
+        return None if value is None else HIDDEN
+    if isinstance(value, dict) and isinstance(marks, dict):
+        return {name: _mask(item, marks.get(name)) for name, item in value.items()}
+    if isinstance(value, list) and isinstance(marks, list):
+        return [_mask(item, marks[index] if index < len(marks) else None) for index, item in enumerate(value)]
+    return value
+
+
+def _without(value: Any, known: list[str], *, hide: bool = False) -> Any:  # noqa: ANN401 - any JSON
+    """Without what is named like a secret, and the known ones."""
+    if isinstance(value, dict):
+        return {
+            name: _without(item, known, hide=hide or bool(_NAMED_LIKE_A_SECRET.fullmatch(name)))
+            for name, item in value.items()
+        }
+    if isinstance(value, list):
+        return [_without(item, known, hide=hide) for item in value]
+    if not isinstance(value, str) or not value:
+        return value
+    if hide:
+        return HIDDEN
+    for secret in known:
+        value = value.replace(secret, HIDDEN)
+    return value
+
+
+def _secrets(value: object) -> Iterator[str]:
+    if isinstance(value, SecretStr):
+        yield value.get_secret_value()
+    elif isinstance(value, BaseModel):
+        for _name, item in value:
+            yield from _secrets(item)
+    elif isinstance(value, dict):
+        for item in value.values():
+            yield from _secrets(item)
+    elif isinstance(value, (list, tuple)):
+        for item in value:
+            yield from _secrets(item)

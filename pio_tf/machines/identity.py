@@ -1,0 +1,35 @@
+"""Whose credentials these are, by AWS's own word. Every identity may ask."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from pio_tf.machines.failures import aws_errors
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+@dataclass(frozen=True)
+class Identity:
+    """An AWS identity."""
+
+    account: str
+    """Twelve digits."""
+    arn: str
+    """A user's, or a role's with the name of its session."""
+
+
+def who_am_i(client: Callable[[str], Any]) -> Identity:
+    """The identity that AWS calls are made with.
+
+    Args:
+        client: makes a botocore client of a service.
+
+    Raises:
+        AwsError: AWS does not answer, or does not know the credentials.
+    """
+    with aws_errors():
+        answer = client("sts").get_caller_identity()
+    return Identity(account=str(answer["Account"]), arn=str(answer["Arn"]))
