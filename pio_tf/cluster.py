@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
+import time
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -55,6 +56,9 @@ if TYPE_CHECKING:
 
 
 _STATUS_PATIENCE = 5.0
+IDLE_FOR = 1800.0
+"""Seconds without a start and without a run after which `down_if_idle` takes machines for idle: a cluster that somebody
+has started by hand, or that comes up for a training, is not stopped under them."""
 """Seconds that `status` waits for the driver to answer: it shows what is, it does not wait for what will be."""
 
 
@@ -292,6 +296,35 @@ class Cluster:
         running = [machine for machine in machines if machine.state != "stopped"]
         if running:
             self._let_go(running, force=force, own=own, sure=sure)
+    def down_if_idle(self, *, idle_for: float = IDLE_FOR) -> tuple[Machine, ...]:
+        """As :meth:`down`, where nobody uses the machines; else nothing is stopped, and the reason is reported.
+
+        It does not wait for anything to end.
+
+        Args:
+            idle_for: seconds that must have passed since the last machine was started and since the last run ended.
+
+        Raises:
+            MachinesMayBeRunning: as :meth:`down` does.
+        """
+        from pio_tf.training.idle import find_runs, find_starts
+
+        machines = tuple(self._machines(None, strict=False))
+        awake = [machine for machine in machines if machine.state in ("pending", "running")]
+        busy = find_starts(awake, grace=idle_for, now=time.time())
+        if not busy and any(machine.role == "driver" for machine in awake):
+            try:
+                busy = find_runs(asyncio.run(self._trainer(awake).state()), grace=idle_for, now=time.time())
+            except PioTfError as error:
+                raise _unanswered(awake, error) from error
+        if not busy:
+            try:
+                return self._down()
+            except Locked as error:  # a run has begun this very moment
+                busy = error.what
+        self._report(Done(f"nothing was stopped: {busy}"))
+        return machines
+
             self._report(Step(f"Stopping {len(running)} of {len(machines)} machines"))
             stopped = stop_machines(self._ec2, running, timeout=self.config.cluster.stop_timeout, reporter=self._report)
             now = {machine.instance_id: machine for machine in stopped}
@@ -550,13 +583,7 @@ class Cluster:
             if force or not sure:
                 self._report(Warned(f"the driver was not asked for runs: {_short(error)}"))
                 return
-            raise MachinesMayBeRunning(
-                "not stopped: the driver does not answer, and a run may be active on it",
-                cause=_short(error),
-                next_step="`pio-tf down --force` stops the machines whatever goes on there; or, "
-                + (error.next_step or "try again"),
-                details={"machines": [machine.instance_id for machine in awake], **error.details},
-            ) from error
+            raise _unanswered(awake, error) from error
 
     def _check_driver_runs(self, machines: Sequence[Machine]) -> None:
         driver = next((machine for machine in machines if machine.role == "driver"), None)
@@ -716,3 +743,13 @@ def _short(error: PioTfError) -> str:
 
 def _names(machines: Sequence[Machine]) -> str:
     return ", ".join(f"{machine.name} ({machine.instance_id}, {machine.state})" for machine in machines)
+def _unanswered(awake: Sequence[Machine], error: PioTfError) -> MachinesMayBeRunning:
+    return MachinesMayBeRunning(
+        "not stopped: the driver does not answer, and a run may be active on it",
+        cause=_short(error),
+        next_step="`pio-tf down --force` stops the machines whatever goes on there; or, "
+        + (error.next_step or "try again"),
+        details={"machines": [machine.instance_id for machine in awake], **error.details},
+    )
+
+

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Optional
 
 import typer
 
@@ -28,16 +28,35 @@ def down(
         bool,
         typer.Option("--force", help="End a run that is active, and stop machines whose driver does not answer."),
     ] = False,
+    if_idle: Annotated[
+        bool, typer.Option("--if-idle", help="Only if no run is active; otherwise say so, and end with 0.")
+    ] = False,
+    idle_for: Annotated[
+        Optional[str],  # noqa: UP045 - evaluated by Typer on Python 3.10 too
+        typer.Option(
+            metavar="DURATION",
+            help="With --if-idle: only this long after the last start and the last run's end.",
+            show_default="30m",
+        ),
+    ] = None,
     json: JsonOption = False,
     config: ConfigOption = None,
 ) -> None:
     """Stop every machine, and prove it. Addresses, disks and software stay. Refused while a run is active."""
+    from pio_tf.cli.options import parse_wait
     from pio_tf.cli.output import Terminal
     from pio_tf.cli.tables import machine_rows
-    from pio_tf.cluster import Cluster
+    from pio_tf.cluster import IDLE_FOR, Cluster
+    from pio_tf.errors import ConfigError
 
+    if if_idle and force:
+        raise ConfigError("--if-idle and --force contradict each other", next_step="pio-tf down --if-idle")
+    if idle_for is not None and not if_idle:
+        raise ConfigError("--idle-for goes with --if-idle", next_step=f"pio-tf down --if-idle --idle-for {idle_for}")
+    seconds = IDLE_FOR if idle_for is None else parse_wait("--idle-for", idle_for)
     with Terminal(json=json) as terminal:
-        machines = Cluster.load(config, reporter=terminal.reporter).down(force=force)
+        cluster = Cluster.load(config, reporter=terminal.reporter)
+        machines = cluster.down_if_idle(idle_for=seconds) if if_idle else cluster.down(force=force)
         terminal.result(machine_rows(machines))
 
 

@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     from pio_tf.remote.target import SshTarget
     from pio_tf.training.preflight import CheckResult
     from pio_tf.training.runs.lock import RunLock
+    from pio_tf.training.runs.on_driver import DriverState
     from pio_tf.training.runs.upload import Upload
 
 QUICK = Patience(timeout=30.0)
@@ -170,6 +171,11 @@ class Trainer:
             error = locked_by(holder)
             error.what = f"{doing} would cut off a run: {error.what}"
             raise error
+
+    async def state(self) -> DriverState:
+        """The driver's runs, and who holds its lock."""
+        async with self._connected() as remote:
+            return await DriverRuns(remote).state()
 
     async def runs(self) -> tuple[RunRecord, ...]:
         """The runs that the driver knows, and those that only this computer knows, oldest first."""

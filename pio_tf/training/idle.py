@@ -1,0 +1,50 @@
+"""Whether anybody uses the machines: by facts that AWS and the driver give, never by guesses about load."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pio_tf.machines.model import Machine
+    from pio_tf.training.runs.on_driver import DriverState
+
+
+def find_starts(machines: Sequence[Machine], *, grace: float, now: float) -> str:
+    """Why machines that run are not to be stopped, going by when they were started; empty where nothing is against it.
+
+    Args:
+        grace: seconds after a start in which somebody may be about to use them. A client that starts the machines has
+            no lock before they are ready.
+        now: seconds since 1970.
+    """
+    starting = [machine.name for machine in machines if machine.state == "pending"]
+    if starting:
+        return f"{', '.join(starting)}: being started"
+    latest = max((machine.since.timestamp() for machine in machines if machine.since is not None), default=0.0)
+    if now - latest < grace:
+        return f"started {_minutes(now - latest)} ago, which is less than {_minutes(grace)}"
+    return ""
+
+
+def find_runs(state: DriverState, *, grace: float, now: float) -> str:
+    """The same, going by the driver's runs.
+
+    Args:
+        grace: seconds after the last run's end in which somebody may be looking at it.
+        now: seconds since 1970, by a clock like the driver's.
+    """
+    holder = state.holder
+    if holder is not None:
+        doing = {"running": "is active", "preparing": "is being prepared"}.get(holder.doing)
+        return f"run {holder.run} {doing}, {holder.who}" if doing else f"being stopped already by {holder.who}"
+    ended = [(run.ending.time, run.id) for run in state.runs if run.ending is not None]
+    if ended and now - max(ended)[0] < grace:
+        time, run = max(ended)
+        return f"run {run} ended {_minutes(now - time)} ago, which is less than {_minutes(grace)}"
+    return ""
+
+
+def _minutes(seconds: float) -> str:
+    return f"{max(0.0, seconds) / 60:.0f} min" if seconds >= 60 else f"{max(0.0, seconds):.0f} s"
