@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from pio_tf.infra.drift import Drift
     from pio_tf.infra.outputs import Outputs
     from pio_tf.infra.plan import Plan
+    from pio_tf.infra.policy import Judgement
     from pio_tf.machines.model import Machine
     from pio_tf.pio.files import RemoteFile
     from pio_tf.pio.secrets import Secrets
@@ -55,10 +56,10 @@ if TYPE_CHECKING:
     from pio_tf.training.trainer import Trainer
 
 
-_STATUS_PATIENCE = 5.0
 IDLE_FOR = 1800.0
 """Seconds without a start and without a run after which `down_if_idle` takes machines for idle: a cluster that somebody
 has started by hand, or that comes up for a training, is not stopped under them."""
+_STATUS_PATIENCE = 5.0
 """Seconds that `status` waits for the driver to answer: it shows what is, it does not wait for what will be."""
 
 
@@ -198,6 +199,25 @@ class Cluster:
         self._report(Step("Looking for drift"))
         return self._deployment.drift()
 
+    def guard(self, plan: Path | None = None) -> Judgement:
+        """What the guard makes of a plan, and what it costs. Changes nothing, and refuses nothing.
+
+        Args:
+            plan: a directory of :meth:`plan`, or a file of ``terraform show -json``; default: a new plan.
+
+        Raises:
+            ConfigError: it is no plan, or one of another cluster.
+        """
+        from pio_tf.infra.policy import judge, judge_file
+
+        if plan is not None:
+            return judge_file(self.config, plan)
+        check_references(self.config, self._ec2, existing={machine.name for machine in self._machines(None)})
+        self._report(Step("Planning"))
+        draft = self._deployment.draft()
+        draft.path.unlink(missing_ok=True)  # nobody is going to apply it, and it holds the state's secrets
+        return judge(self.config, draft.json)
+
     def outputs(self) -> Outputs:
         """Terraform's outputs.
 
@@ -276,26 +296,6 @@ class Cluster:
         """
         return self._down(force=force)
 
-    def _down(self, *, force: bool = False, own: str = "", sure: bool = True) -> tuple[Machine, ...]:
-        """As :meth:`down`.
-
-        Args:
-            own: a run that is ended first, if it is active.
-            sure: whether a driver that does not answer may have a run.
-        """
-        outputs = self._outputs_if_any()
-        machines = self._machines(outputs, strict=False)
-        untagged = (
-            find_untagged(self._ec2, cluster=self.config.cluster.name, outputs=outputs, found=machines)
-            if outputs
-            else []
-        )
-        if not machines and not untagged:
-            self._report(Done(f"{self.config.cluster.name} has no machines"))
-            return ()
-        running = [machine for machine in machines if machine.state != "stopped"]
-        if running:
-            self._let_go(running, force=force, own=own, sure=sure)
     def down_if_idle(self, *, idle_for: float = IDLE_FOR) -> tuple[Machine, ...]:
         """As :meth:`down`, where nobody uses the machines; else nothing is stopped, and the reason is reported.
 
@@ -325,6 +325,26 @@ class Cluster:
         self._report(Done(f"nothing was stopped: {busy}"))
         return machines
 
+    def _down(self, *, force: bool = False, own: str = "", sure: bool = True) -> tuple[Machine, ...]:
+        """As :meth:`down`.
+
+        Args:
+            own: a run that is ended first, if it is active.
+            sure: whether a driver that does not answer may have a run.
+        """
+        outputs = self._outputs_if_any()
+        machines = self._machines(outputs, strict=False)
+        untagged = (
+            find_untagged(self._ec2, cluster=self.config.cluster.name, outputs=outputs, found=machines)
+            if outputs
+            else []
+        )
+        if not machines and not untagged:
+            self._report(Done(f"{self.config.cluster.name} has no machines"))
+            return ()
+        running = [machine for machine in machines if machine.state != "stopped"]
+        if running:
+            self._let_go(running, force=force, own=own, sure=sure)
             self._report(Step(f"Stopping {len(running)} of {len(machines)} machines"))
             stopped = stop_machines(self._ec2, running, timeout=self.config.cluster.stop_timeout, reporter=self._report)
             now = {machine.instance_id: machine for machine in stopped}
@@ -741,8 +761,6 @@ def _short(error: PioTfError) -> str:
     return f"{error.what} ({error.cause})" if error.cause else error.what
 
 
-def _names(machines: Sequence[Machine]) -> str:
-    return ", ".join(f"{machine.name} ({machine.instance_id}, {machine.state})" for machine in machines)
 def _unanswered(awake: Sequence[Machine], error: PioTfError) -> MachinesMayBeRunning:
     return MachinesMayBeRunning(
         "not stopped: the driver does not answer, and a run may be active on it",
@@ -753,3 +771,5 @@ def _unanswered(awake: Sequence[Machine], error: PioTfError) -> MachinesMayBeRun
     )
 
 
+def _names(machines: Sequence[Machine]) -> str:
+    return ", ".join(f"{machine.name} ({machine.instance_id}, {machine.state})" for machine in machines)
