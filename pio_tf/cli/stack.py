@@ -1,4 +1,4 @@
-"""``pio-tf generate | plan | apply | output | destroy``: what Terraform does."""
+"""``pio-tf generate | plan | apply | drift | output | destroy``: what Terraform does."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Annotated, Optional
 import typer
 
 from pio_tf.cli.app import app
+from pio_tf.cli.detailed import CHANGES, DetailedCommand, usage_is_one
 from pio_tf.cli.options import ConfigOption, JsonOption
 
 
@@ -29,10 +30,18 @@ def generate(
         terminal.done(f"wrote {directory}")
 
 
-@app.command()
+@app.command(cls=DetailedCommand)
 def plan(
+    out: Annotated[
+        Optional[Path],  # noqa: UP045 - evaluated by Typer on Python 3.10 too
+        typer.Option("--out", metavar="DIR", help="Keep the plan there, for review and `pio-tf apply DIR`."),
+    ] = None,
     detailed_exitcode: Annotated[
-        bool, typer.Option("--detailed-exitcode", help="Exit with 2 when there is something to change, as Terraform.")
+        bool,
+        typer.Option(
+            "--detailed-exitcode",
+            help="Exit with 2 when there is something to change, as Terraform. Wrong usage is 1 then.",
+        ),
     ] = False,
     json: JsonOption = False,
     config: ConfigOption = None,
@@ -42,21 +51,44 @@ def plan(
     from pio_tf.cli.tables import plan_rows
     from pio_tf.cluster import Cluster
 
-    with Terminal(json=json) as terminal:
-        result = Cluster.load(config, reporter=terminal.reporter).plan()
-        terminal.result(plan_rows(result))
+    with usage_is_one(on=detailed_exitcode), Terminal(json=json) as terminal:
+        result = Cluster.load(config, reporter=terminal.reporter).plan(out)
+        terminal.result(plan_rows(result, out))
     if detailed_exitcode and result.has_changes:
-        raise typer.Exit(2)
+        raise typer.Exit(CHANGES)
 
 
 @app.command()
-def apply(config: ConfigOption = None) -> None:
-    """Create or change what pio-tf.hcl asks for. Never removes or replaces a machine."""
+def apply(
+    directory: Annotated[
+        Optional[Path],  # noqa: UP045 - evaluated by Typer on Python 3.10 too
+        typer.Argument(metavar="[DIR]", help="Apply the plan that `pio-tf plan --out` kept there, and no other."),
+    ] = None,
+    config: ConfigOption = None,
+) -> None:
+    """Create or change what pio-tf.hcl asks for. Never removes or replaces a machine, and never asks."""
     from pio_tf.cli.output import Terminal
     from pio_tf.cluster import Cluster
 
     with Terminal() as terminal:
-        Cluster.load(config, reporter=terminal.reporter).apply()
+        Cluster.load(config, reporter=terminal.reporter).apply(directory)
+
+
+@app.command(cls=DetailedCommand)
+def drift(json: JsonOption = False, config: ConfigOption = None) -> None:
+    """Show what was changed in AWS behind Terraform's back. Exits with 2 where anything was.
+
+    Machines that were started or stopped are no drift. Changes nothing, neither in AWS nor in the state.
+    """
+    from pio_tf.cli.output import Terminal
+    from pio_tf.cli.tables import drift_rows
+    from pio_tf.cluster import Cluster
+
+    with usage_is_one(), Terminal(json=json) as terminal:
+        found = Cluster.load(config, reporter=terminal.reporter).drift()
+        terminal.result(drift_rows(found))
+    if found:
+        raise typer.Exit(CHANGES)
 
 
 @app.command()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from dataclasses import asdict
 from datetime import datetime, timezone
@@ -11,14 +12,17 @@ from pio_tf.cli.output import Rows
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from pio_tf.cluster import ClusterStatus
+    from pio_tf.infra.drift import Drift
     from pio_tf.infra.outputs import Outputs
     from pio_tf.infra.plan import Plan
     from pio_tf.machines.model import Machine
     from pio_tf.sandbox.control import SandboxStatus
     from pio_tf.training.runs.record import RunRecord
 
+_LONGEST_VALUE = 80
 _MACHINE_COLUMNS = ("ROLE", "NAME", "ID", "TYPE", "STATE", "PRIVATE IP", "PUBLIC IP", "SINCE")
 
 
@@ -64,13 +68,38 @@ def output_rows(outputs: Outputs) -> Rows:
     )
 
 
-def plan_rows(plan: Plan) -> Rows:
-    """``pio-tf plan``: one row a change."""
+def plan_rows(plan: Plan, kept: Path | None = None) -> Rows:
+    """``pio-tf plan``: one row a change.
+
+    Args:
+        kept: the directory that it was written to.
+    """
     return Rows(
         columns=("ACTION", "RESOURCE", "BECAUSE"),
         rows=tuple(("+".join(c.actions), c.address, ", ".join(c.reasons)) for c in plan.changes),
-        data={"version": 1, "has_changes": plan.has_changes, "changes": [asdict(c) for c in plan.changes]},
-        closing=_plan_closing(plan),
+        data={
+            "version": 1,
+            "has_changes": plan.has_changes,
+            "changes": [asdict(c) for c in plan.changes],
+            "directory": str(kept) if kept else None,
+        },
+        closing=_plan_closing(plan) + (f"\nkept in {kept}; to apply it: pio-tf apply {kept}" if kept else ""),
+    )
+
+
+def drift_rows(found: Sequence[Drift]) -> Rows:
+    """``pio-tf drift``: one row for each argument that differs."""
+    rows = []
+    for one in found:
+        what = one.machine or one.address
+        rows += [(what, "changed", d.name, _brief(d.before), _brief(d.after)) for d in one.differences]
+        if one.change == "gone":
+            rows.append((what, "gone", "", "", ""))
+    return Rows(
+        columns=("WHAT", "IS", "ARGUMENT", "TERRAFORM LEFT", "AWS HAS"),
+        rows=tuple(rows),
+        data={"version": 1, "drift": bool(found), "resources": [asdict(one) for one in found]},
+        closing="" if found else "no drift: AWS has what Terraform left there",
     )
 
 
@@ -126,6 +155,11 @@ def _plan_closing(plan: Plan) -> str:
         return "no changes: what is there is what pio-tf.hcl asks for"
     counts = plan.counts
     return ", ".join(f"{number} to {word}" for word, number in counts.items() if number)
+
+
+def _brief(value: Any) -> str:  # noqa: ANN401 - any JSON
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= _LONGEST_VALUE else text[:_LONGEST_VALUE] + "…"
 
 
 def _run_data(record: RunRecord) -> dict[str, Any]:
