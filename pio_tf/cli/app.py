@@ -38,6 +38,7 @@ from pio_tf.cli import (  # noqa: E402 - the modules register their commands on 
     access,
     check,
     configure,
+    guard,
     power,
     runs,
     sandbox,
@@ -45,4 +46,4 @@ from pio_tf.cli import (  # noqa: E402 - the modules register their commands on 
     train,
 )
 
-__all__ = ["access", "app", "check", "configure", "power", "runs", "sandbox", "stack", "train"]
+__all__ = ["access", "app", "check", "configure", "guard", "power", "runs", "sandbox", "stack", "train"]

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-
-import pytest
+from typing import TYPE_CHECKING
 
 from pio_tf.config.load import parse_config
 from pio_tf.infra.policy import RULES, evaluate, to_sarif
 from tests.config.samples import text_with
 from tests.infra.plan_json import change, machine, plan, rule
 from tests.infra.sarif import SCHEMA, Run, Sarif
+
+if TYPE_CHECKING:
+    import pytest
 
 BLOCKS = {
     "network": 'network {\n  cidr = "10.20.0.0/24"\n  ssh_cidrs = ["0.0.0.0/0"]\n}\n',
