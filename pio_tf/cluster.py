@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from mypy_boto3_ec2 import EC2Client
 
     from pio_tf.config.schema import Config
+    from pio_tf.infra.artifact import Artifact
     from pio_tf.infra.drift import Drift
     from pio_tf.infra.outputs import Outputs
     from pio_tf.infra.plan import Plan
@@ -173,10 +174,13 @@ class Cluster:
                 or state than is here now: what differs.
             Locked: a run is active that this would cut off.
         """
+        from pio_tf.infra.artifact import read_artifact
+
+        kept = read_artifact(artifact) if artifact is not None else None
         there = self._machines(None)
         stopped = {machine.instance_id for machine in there if machine.state in ("stopped", "stopping")}
         try:
-            plan = self._plan(there) if artifact is None else self._open_plan(artifact, there)
+            plan = self._plan(there) if kept is None else self._open_plan(kept, there)
             self._refuse_to_cut_off(plan, there)
             return self._create(plan)
         finally:
@@ -678,11 +682,11 @@ class Cluster:
             raise refused
         return plan
 
-    def _open_plan(self, artifact: Path, there: Sequence[Machine]) -> Plan:
+    def _open_plan(self, artifact: Artifact, there: Sequence[Machine]) -> Plan:
         """A kept plan, judged by its file as if it were new."""
         from pio_tf.infra.kept_plan import open_plan
 
-        self._report(Step(f"Checking the plan in {artifact}"))
+        self._report(Step(f"Checking the plan in {artifact.directory}, made at {artifact.manifest.when}"))
         plan = open_plan(self._deployment, artifact, account=who_am_i(self._aws.client).account)
         self._judge(plan, there)
         return plan

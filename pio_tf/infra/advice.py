@@ -90,6 +90,10 @@ ADVICE = (
         "run it again (pio-tf does not do it by itself, so that no state is lost)",
     ),
     Advice(
+        ("Saved plan is stale",),
+        "something was applied after the plan was made: make a new plan, have it reviewed, and apply that",
+    ),
+    Advice(
         (
             "state snapshot was created by Terraform",
             "newer Terraform version",

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pio_tf import __version__
 from pio_tf.errors import ConfigError, GuardRefused
 from pio_tf.infra.manifest import VERSION, Manifest, Mismatch, is_whole
 
@@ -97,11 +98,8 @@ def write_artifact(
         _write(directory / MANIFEST, manifest(sums).to_json().encode(), mode=0o644)
 
 
-def read_artifact(directory: Path, *, pio_tf: str) -> Artifact:
+def read_artifact(directory: Path) -> Artifact:
     """Read a kept plan; it is whole, and as it was written.
-
-    Args:
-        pio_tf: our version, for a manifest that is too new.
 
     Raises:
         ConfigError: there is none, or it cannot be read.
@@ -114,7 +112,7 @@ def read_artifact(directory: Path, *, pio_tf: str) -> Artifact:
         writer = target.get("pio_tf", "unknown") if isinstance(target, dict) else "unknown"
         raise GuardRefused(
             f"the plan in {directory} was written by a newer pio-tf: refused, nothing was changed",
-            cause=f"{MANIFEST} has version {version}, by pio-tf {writer}; pio-tf {pio_tf} knows {VERSION} and older",
+            cause=f"{MANIFEST} has version {version}, by pio-tf {writer}; pio-tf {__version__} knows up to {VERSION}",
             next_step="use the same pio-tf for plan and apply",
             details={"version": version, "known": VERSION},
         )

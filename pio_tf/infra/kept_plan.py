@@ -14,7 +14,6 @@ from pio_tf.infra.artifact import (
     PLAN_JSON,
     Artifact,
     changed,
-    read_artifact,
     refuse_mismatches,
     write_artifact,
     write_private,
@@ -98,20 +97,18 @@ def keep_plan(
     )
 
 
-def open_plan(deployment: Deployment, directory: Path, *, account: str) -> Plan:
+def open_plan(deployment: Deployment, artifact: Artifact, *, account: str) -> Plan:
     """A kept plan, ready to be applied: it is for this cluster as it is now. The guard has not judged it yet.
 
     Args:
+        artifact: as :func:`pio_tf.infra.artifact.read_artifact` has read it.
         account: AWS's number of the account that the credentials here are for.
 
     Raises:
-        ConfigError: there is no plan, or it cannot be read.
-        GuardRefused: it was changed, or is for another cluster, account, region, state or version: what differs.
+        GuardRefused: it is for another cluster, account, region, state or version: what differs.
         TerraformError: Terraform cannot read it.
     """
-    config = deployment.config
-    artifact = read_artifact(directory, pio_tf=pio_tf.__version__)
-    manifest = artifact.manifest
+    config, directory, manifest = deployment.config, artifact.directory, artifact.manifest
     refuse_mismatches(directory, compare_targets(manifest.target, _target(deployment, account)))
     deployment.generate()
     refuse_mismatches(directory, _take_locks(config.stack_dir, artifact))
