@@ -20,8 +20,6 @@ The command line catches them once, at its edge (:mod:`pio_tf.cli.main`); nothin
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 
 class PioTfError(Exception):
     """An error that a user can act on.
@@ -33,7 +31,7 @@ class PioTfError(Exception):
         details: facts for programs (machine, state, address, exit code); shown by ``--json``.
     """
 
-    exit_code: ClassVar[int] = 1
+    exit_code: int = 1
 
     def __init__(
         self, what: str, *, cause: str = "", next_step: str = "", details: dict[str, object] | None = None
@@ -113,3 +111,4 @@ class Interrupted(PioTfError):
     def __init__(self, what: str, *, signal_number: int = 2, cause: str = "", next_step: str = "") -> None:
         super().__init__(what, cause=cause, next_step=next_step, details={"signal": signal_number})
         self.signal_number = signal_number
+        self.exit_code = 128 + signal_number

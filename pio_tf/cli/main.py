@@ -8,7 +8,8 @@ import sys
 from types import FrameType
 
 from pio_tf.cli.app import app
-from pio_tf.errors import PioTfError
+from pio_tf.cli.surroundings import in_ci, in_github
+from pio_tf.errors import ConfigError, Interrupted, PioTfError
 
 _received: list[int] = []
 _UNUSABLE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENOTDIR, errno.EISDIR)
@@ -22,17 +23,54 @@ def main() -> None:
     signal.signal(signal.SIGTERM, _terminate)
     if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as `nohup` has it
         signal.signal(signal.SIGHUP, _terminate)
+    code = _run()
+    _hand_on(code)
+    sys.exit(code)
+
+
+def _run() -> int:
+    """The exit code of the command."""
     try:
         app(prog_name="pio-tf", standalone_mode=True)
     except PioTfError as error:
         _say(error)
-        sys.exit(error.exit_code)
+        return error.exit_code
     except SystemExit as ended:
+        code = ended.code if isinstance(ended.code, int) else int(ended.code is not None)
         # Typer turns every KeyboardInterrupt into 130, Ctrl-C's code; other signals have their own.
-        sys.exit(128 + _received[-1] if ended.code == 130 and _received else ended.code)
+        number = _received[-1] if _received else signal.SIGINT
+        ours = _typers(ended, code, number)
+        if ours is not None and (_wants_json() or in_ci()):
+            _say(ours)
+        return 128 + number if code == 130 else code
     except Exception as error:  # noqa: BLE001 - the one place where a surprise becomes a report
         _say(_unusable_file(error) or _crash_report())
-        sys.exit(1)
+        return 1
+    return 0
+
+
+def _typers(ended: SystemExit, code: int, number: int) -> PioTfError | None:
+    """An end that Typer has reported to a person, or has not, as an error of ours: for programs and CI logs."""
+    before: BaseException | None = ended
+    while before is not None:
+        if isinstance(before, KeyboardInterrupt):
+            return Interrupted(
+                f"interrupted by {signal.Signals(number).name}",
+                signal_number=number,
+                next_step="`pio-tf status` tells which machines run",
+            )
+        if code == ConfigError.exit_code and hasattr(before, "format_message"):
+            return ConfigError(str(before.format_message()), next_step="`pio-tf --help` lists commands and options")
+        before = before.__cause__ or before.__context__
+    return None
+
+
+def _hand_on(code: int) -> None:
+    """The exit code, for the next steps of a job: a step that may fail is asked for it."""
+    if in_github():
+        from pio_tf.cli.github import append, output_entry
+
+        append("GITHUB_OUTPUT", output_entry("exit", code))
 
 
 def _terminate(number: int, _frame: FrameType | None) -> None:
@@ -45,8 +83,12 @@ def _terminate(number: int, _frame: FrameType | None) -> None:
 def _say(error: PioTfError) -> None:
     from pio_tf.cli.output import show_error
 
+    show_error(error, json=_wants_json())
+
+
+def _wants_json() -> bool:
     ours, _, _spark = " ".join(sys.argv[1:]).partition(" -- ")
-    show_error(error, json="--json" in ours.split())
+    return "--json" in ours.split()
 
 
 def _unusable_file(error: Exception) -> PioTfError | None:

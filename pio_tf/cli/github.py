@@ -1,0 +1,109 @@
+"""What the runner of GitHub Actions understands: commands in a step's output, and files that its steps append to.
+
+As the runner itself has it (actions/runner: ActionCommand.cs, ActionCommandManager.cs, ProcessInvoker.cs): a line is a
+command where ``::name …::`` begins it, after blanks, or where ``##[name …]`` stands anywhere in it; it reads standard
+error and standard output alike, and when both have lines, those of standard error first.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from pio_tf.errors import PioTfError
+
+_COMMAND = re.compile(r"##\[|(?:^|[\r\n])\W*::")
+"""More than the runner takes for a command, since its comparison overlooks characters that nobody sees; and .NET ends a
+line at a carriage return, too."""
+_PLACE = re.compile(r"(?<![^\s(])(?P<file>[^\s:()]+\.hcl):(?P<line>\d+)(?::\s*(?P<message>.*))?")
+
+
+@dataclass(frozen=True)
+class Place:
+    """A line of a pio-tf.hcl that an error names, and what it says of it."""
+
+    file: str
+    line: int
+    message: str
+
+
+def command(name: str, message: str = "", **properties: object) -> str:
+    """``::error file=pio-tf.hcl,line=3::message``; properties without a value are left out."""
+    given = ",".join(f"{key}={_escape_property(str(value))}" for key, value in properties.items() if value)
+    return f"::{name}{' ' + given if given else ''}::{_escape(message)}"
+
+
+def guard(text: str) -> str:
+    """The same lines; those that the runner would take for commands stand between two that keep it from it.
+
+    Only those: while commands are stopped, our own on the other stream would not be obeyed either.
+    """
+    if "::" not in text and "##[" not in text:
+        return text
+    return "\n".join(_guard_line(line) for line in text.split("\n"))
+
+
+def _guard_line(line: str) -> str:
+    if not _COMMAND.search(line):
+        return line
+    token = f"pio-tf-{secrets.token_hex(16)}"
+    return f"::stop-commands::{token}\n{line}\n::{token}::"
+
+
+def output_entry(name: str, value: object) -> str:
+    """A line for ``$GITHUB_OUTPUT``: ``name=value``, or several for a value of several lines."""
+    text = str(value).lower() if isinstance(value, bool) else "" if value is None else str(value)
+    if "\n" not in text and "\r" not in text:
+        return f"{name}={text}\n"
+    delimiter = f"pio-tf-{secrets.token_hex(16)}"
+    return f"{name}<<{delimiter}\n{text}\n{delimiter}\n"
+
+
+def append(variable: str, text: str, environ: Mapping[str, str] = os.environ) -> str:
+    """Append to the file that a variable names, if it does. Returns what is wrong with that file; empty: nothing."""
+    path = environ.get(variable)
+    if not path or not text:
+        return ""
+    try:
+        with Path(path).open("a", encoding="utf-8", errors="backslashreplace") as file:
+            file.write(text)
+    except OSError as error:
+        return f"${variable} cannot be written: {error}"
+    return ""
+
+
+def places(error: PioTfError, environ: Mapping[str, str] = os.environ) -> tuple[Place, ...]:
+    """The lines of configurations that an error names. Files are named as the workspace has them."""
+    path = str(error.details.get("file", ""))
+    return tuple(_places(f"{error.what}\n{error.cause}", Path(path), environ))
+
+
+def _places(text: str, named: Path, environ: Mapping[str, str]) -> Iterator[Place]:
+    for line in text.splitlines():
+        if match := _PLACE.search(line):
+            file = named if named.name == match["file"] else Path(match["file"])
+            yield Place(_in_workspace(file, environ), int(match["line"]), (match["message"] or line).strip())
+
+
+def _in_workspace(file: Path, environ: Mapping[str, str]) -> str:
+    """Relative to the workspace, where annotations are put beside the code."""
+    workspace = environ.get("GITHUB_WORKSPACE")
+    try:
+        return str(file.resolve().relative_to(Path(workspace).resolve())) if workspace else str(file)
+    except ValueError:  # it is elsewhere
+        return str(file)
+
+
+def _escape(text: str) -> str:
+    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+
+
+def _escape_property(text: str) -> str:
+    return _escape(text).replace(":", "%3A").replace(",", "%2C")
