@@ -1,5 +1,5 @@
 """The guard's first rules: no plan that removes or replaces a machine, its disk, its address or its network is ever
-applied. :mod:`pio_tf.infra.policy` has them beside the others.
+applied. :mod:`pio_tf.infra.policy` holds plans against them, and against the others.
 
 ``prevent_destroy`` in the modules says the same to plain Terraform. The guard says it so that a user can act on it, and
 holds where a module has been changed.
@@ -90,22 +90,8 @@ def find_removals(plan_json: Mapping[str, Any]) -> tuple[Removal, ...]:
     )
 
 
-def refuse_removals(plan_json: Mapping[str, Any]) -> None:
-    """Let a plan pass only if it removes and replaces nothing that is guarded.
-
-    Args:
-        plan_json: ``terraform show -json`` of the plan file.
-
-    Raises:
-        GuardRefused: it names each resource, the arguments that force it, and what to do.
-    """
-    removals = find_removals(plan_json)
-    if removals:
-        raise refusal(removals)
-
-
 def refusal(removals: Sequence[Removal]) -> GuardRefused:
-    """The error for these removals."""
+    """The error for these removals: it names each resource, the arguments that force it, and what to do."""
     return GuardRefused(
         f"the plan would {_count(removals)}: refused, nothing was changed",
         cause="\n".join(str(removal) for removal in removals),

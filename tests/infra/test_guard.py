@@ -1,13 +1,24 @@
-"""The guard, on the JSON of plans."""
+"""The guard's rules against removals, on the JSON of plans."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from pio_tf.config.load import parse_config
 from pio_tf.errors import GuardRefused
-from pio_tf.infra.guard import GUARDED, find_restarts, refuse_removals
+from pio_tf.infra.guard import GUARDED, find_restarts
+from pio_tf.infra.policy import evaluate, refuse
+from tests.config.samples import text_with
+
+CONFIG = parse_config(text_with(), path=Path("/project/pio-tf.hcl"), environ={})
+
+
+def refuse_removals(plan_json: dict[str, Any]) -> None:
+    """Refuse by the rules against removals alone: these plans say too little for the others."""
+    refuse([finding for finding in evaluate(CONFIG, plan_json) if finding.removal])
 
 
 def change(
