@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from pio_tf.machines.model import Machine
     from pio_tf.pio.files import RemoteFile
     from pio_tf.pio.secrets import Secrets
+    from pio_tf.remote.files import Put
     from pio_tf.remote.target import SshTarget
     from pio_tf.training.preflight import CheckResult
     from pio_tf.training.runs.record import RunRecord
@@ -404,10 +405,10 @@ class Cluster:
 
         return render_files(self.config, self.outputs(), self.sizing(), HiddenSecrets())
 
-    def push_config(self) -> None:
-        """Write those files to the running driver, where they differ."""
+    def push_config(self) -> tuple[Put, ...]:
+        """Write those files to the running driver, where they differ. Returns what became of each."""
         trainer, outputs = self._running()
-        asyncio.run(trainer.push(outputs, self.sizing()))
+        return asyncio.run(trainer.push(outputs, self.sizing()))
 
     # Runs
 
@@ -539,8 +540,10 @@ class Cluster:
             nonlocal out_of_sight
             try:
                 return run(ids.append)
-            except RemoteError as error:
-                out_of_sight = error.details.get("kind") == "out-of-sight"
+            except PioTfError as error:
+                out_of_sight = isinstance(error, RemoteError) and error.details.get("kind") == "out-of-sight"
+                if ids:
+                    error.details.setdefault("run", ids[-1])
                 raise
 
         return train(

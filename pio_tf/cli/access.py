@@ -13,6 +13,7 @@ from pio_tf.cli.options import ConfigOption, JsonOption
 
 if TYPE_CHECKING:
     from pio_tf.cli.output import Rows
+    from pio_tf.cli.schemas import AcceptResult
     from pio_tf.cluster import Cluster
     from pio_tf.remote.console_keys import ConsoleKeys
     from pio_tf.remote.host_keys import HostKey
@@ -86,6 +87,7 @@ def ui(
     import asyncio
 
     from pio_tf.cli.output import Terminal
+    from pio_tf.cli.surroundings import in_ci
     from pio_tf.cluster import Cluster
     from pio_tf.remote.ssh import connect_cluster
     from pio_tf.remote.tunnel import serve_pages, spark_pages
@@ -93,7 +95,7 @@ def ui(
     def show(pages: tuple[LocalPage, ...]) -> None:
         terminal.result(_page_rows(pages))
         sys.stdout.flush()  # who reads them from a pipe needs them now
-        if not (json or no_browser):
+        if not (json or no_browser or in_ci()):
             _open_browser(next((page for page in pages if page.page.name == "application"), pages[0]), pages[0])
         terminal.say("Ctrl-C ends it")
 
@@ -132,6 +134,7 @@ def accept(
         typer.Option("--fingerprint", metavar="SHA256:…", help="Accept this key, and no other, without asking."),
     ] = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Accept whichever key it shows, without asking.")] = False,
+    json: JsonOption = False,
     config: ConfigOption = None,
 ) -> None:
     """Pin the host key that a machine shows now, in place of the old one. Shows both, and asks."""
@@ -142,8 +145,7 @@ def accept(
     from pio_tf.remote.host_keys import accept_host_key, look_at_host_key
     from pio_tf.remote.target import find_target
 
-    terminal = Terminal()
-    with terminal:
+    with Terminal(json=json) as terminal:
         cluster = Cluster.load(config or ctx.obj, reporter=terminal.reporter)
         targets = cluster.targets()
         name = machine if machine == "bastion" else find_target(targets, machine).name
@@ -152,14 +154,17 @@ def accept(
                 cluster.config, targets, name, reporter=terminal.reporter, console_keys=_console_keys(cluster)
             )
         )
-    if key.is_pinned and fingerprint in (None, key.shown.fingerprint):
-        terminal.done(f"{name} shows the key that is pinned: {key.shown.fingerprint}")
-        return
-    for line in _key_lines(name, key):
-        terminal.say(line)
-    _confirm(name, key, fingerprint=fingerprint, yes=yes)
-    accept_host_key(cluster.config, key)
-    terminal.done(f"{name}: pinned {key.shown.fingerprint}")
+        terminal.pause()  # what is live has to be gone before a question comes
+        if key.is_pinned and fingerprint in (None, key.shown.fingerprint):
+            terminal.done(f"{name} shows the key that is pinned: {key.shown.fingerprint}")
+            terminal.result(_accept_rows(name, key, changed=False))
+            return
+        for line in _key_lines(name, key):
+            terminal.say(line)
+        _confirm(name, key, fingerprint=fingerprint, yes=yes)
+        accept_host_key(cluster.config, key)
+        terminal.done(f"{name}: pinned {key.shown.fingerprint}")
+        terminal.result(_accept_rows(name, key, changed=True))
 
 
 def _console_keys(cluster: Cluster) -> ConsoleKeys:
@@ -258,6 +263,13 @@ def _pin_rows(cluster: Cluster) -> Rows:
     )
 
 
+def _accept_rows(name: str, key: HostKey, *, changed: bool) -> Rows:
+    from pio_tf.cli.output import Rows
+
+    data: AcceptResult = {"version": 1, "machine": name, "fingerprint": key.shown.fingerprint, "changed": changed}
+    return Rows((), (), data)
+
+
 def _key_lines(name: str, key: HostKey) -> list[str]:
     old = [f"{name} had: {pin.fingerprint} ({pin.key.get_algorithm()}, {pin.learned})" for pin in key.pinned]
     console = {
@@ -271,14 +283,15 @@ def _key_lines(name: str, key: HostKey) -> list[str]:
 
 def _confirm(name: str, key: HostKey, *, fingerprint: str | None, yes: bool) -> None:
     """Raises ConfigError where the key is not accepted."""
+    from pio_tf.cli.surroundings import can_ask
     from pio_tf.errors import ConfigError
 
     if fingerprint is not None:
         accepted, cause = fingerprint == key.shown.fingerprint, f"it shows another key than {fingerprint}"
-    elif yes or sys.stdin.isatty():
+    elif yes or can_ask():
         accepted, cause = yes or typer.confirm("Accept it?", default=False, err=True), "it was not confirmed"
     else:
-        accepted, cause = False, "nobody can be asked: standard input is no terminal"
+        accepted, cause = False, "nobody can be asked: this is a CI job, or standard input is no terminal"
     if not accepted:
         raise ConfigError(
             f"the host key of {name} was not accepted",

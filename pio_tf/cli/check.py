@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
@@ -14,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from pio_tf.cli.output import Rows
+    from pio_tf.cli.schemas import CheckData, ChecksResult
     from pio_tf.training.preflight import CheckResult
 
 SkipCheckOption = Annotated[
@@ -40,8 +40,13 @@ def check_rows(results: Sequence[CheckResult]) -> Rows:
     """One row a check."""
     from pio_tf.cli.output import Rows
 
+    checks: list[CheckData] = [
+        {"name": one.name, "status": one.status, "detail": one.detail, "next_step": one.next_step} for one in results
+    ]
+    data: ChecksResult = {"version": 1, "checks": checks}
     return Rows(
         columns=("CHECK", "RESULT", "FOUND", "WHAT TO DO"),
         rows=tuple((one.name, one.status, one.detail, one.next_step or "-") for one in results),
-        data={"version": 1, "checks": [asdict(one) for one in results]},
+        data=data,
+        outputs={"failed": ",".join(one.name for one in results if one.status == "failed")},
     )

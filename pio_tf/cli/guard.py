@@ -120,6 +120,7 @@ def judgement_rows(config: Config, judgement: Judgement) -> Rows:
             },
         },
         closing="\n".join(_closing(config, judgement)),
+        outputs={"refused": bool(judgement.refused)},
     )
 
 

@@ -66,6 +66,10 @@ class Terminal:
     ) -> None:
         self._talk.end()
 
+    def pause(self) -> None:
+        """Take away what is live."""
+        self._talk.pause()
+
     def write(self, text: str) -> None:
         """Write a result as it is."""
         self._talk.pause()

@@ -29,14 +29,17 @@ def runs(json: JsonOption = False, config: ConfigOption = None) -> None:
 def logs(
     run: _Run = "",
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the run has ended.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Write each line as an object of JSON, on a line.")] = False,
     config: ConfigOption = None,
 ) -> None:
     """Show the log of a run. Ctrl-C ends the looking, not the run."""
     from pio_tf.cli.output import Terminal
+    from pio_tf.cli.tables import log_line
     from pio_tf.cluster import Cluster
 
-    with Terminal() as terminal:
-        Cluster.load(config, reporter=terminal.reporter).logs(run, terminal.write, follow=follow)
+    with Terminal(json=json) as terminal:
+        write = (lambda line: terminal.write_json(log_line(line))) if json else terminal.write
+        Cluster.load(config, reporter=terminal.reporter).logs(run, write, follow=follow)
 
 
 @app.command()

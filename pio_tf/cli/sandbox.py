@@ -12,15 +12,18 @@ app.add_typer(sandbox_app, name="sandbox")
 
 
 @sandbox_app.command("start")
-def start() -> None:
+def start(json: JsonOption = False) -> None:
     """Start the sandbox in the background."""
     from pio_tf.cli.output import Terminal
-    from pio_tf.sandbox.control import default_directory, start_sandbox
+    from pio_tf.cli.tables import sandbox_rows
+    from pio_tf.sandbox.control import default_directory, sandbox_status, start_sandbox
 
-    with Terminal() as terminal:
+    with Terminal(json=json) as terminal:
         info = start_sandbox(default_directory())
         terminal.done(f"the sandbox answers at {info.url} (process {info.pid})")
         terminal.say("next: pio-tf init --sandbox")
+        if json:
+            terminal.result(sandbox_rows(sandbox_status(default_directory())))
 
 
 @sandbox_app.command("status")
@@ -35,11 +38,13 @@ def status(json: JsonOption = False) -> None:
 
 
 @sandbox_app.command("stop")
-def stop() -> None:
+def stop(json: JsonOption = False) -> None:
     """Stop the sandbox: its machines, their disks and all of its AWS are gone."""
     from pio_tf.cli.output import Terminal
+    from pio_tf.cli.tables import sandbox_stop_rows
     from pio_tf.sandbox.control import default_directory, stop_sandbox
 
-    with Terminal() as terminal:
-        stop_sandbox(default_directory())
+    with Terminal(json=json) as terminal:
+        stopped = stop_sandbox(default_directory())
         terminal.done("the sandbox is stopped, and nothing of it is left")
+        terminal.result(sandbox_stop_rows(stopped=stopped))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated, Optional
 
@@ -19,15 +18,18 @@ def generate(
         Optional[Path],  # noqa: UP045 - evaluated by Typer on Python 3.10 too
         typer.Option("--out", help="Directory to write to.", show_default=".pio-tf/<cluster>/stack"),
     ] = None,
+    json: JsonOption = False,
     config: ConfigOption = None,
 ) -> None:
     """Write the Terraform stack, complete in itself."""
     from pio_tf.cli.output import Terminal
+    from pio_tf.cli.tables import generate_rows
     from pio_tf.cluster import Cluster
 
-    with Terminal() as terminal:
+    with Terminal(json=json) as terminal:
         directory = Cluster.load(config, reporter=terminal.reporter).generate(out)
         terminal.done(f"wrote {directory}")
+        terminal.result(generate_rows(directory))
 
 
 @app.command(cls=DetailedCommand)
@@ -64,14 +66,16 @@ def apply(
         Optional[Path],  # noqa: UP045 - evaluated by Typer on Python 3.10 too
         typer.Argument(metavar="[DIR]", help="Apply the plan that `pio-tf plan --out` kept there, and no other."),
     ] = None,
+    json: JsonOption = False,
     config: ConfigOption = None,
 ) -> None:
     """Create or change what pio-tf.hcl asks for. Never removes or replaces a machine, and never asks."""
     from pio_tf.cli.output import Terminal
+    from pio_tf.cli.tables import output_rows
     from pio_tf.cluster import Cluster
 
-    with Terminal() as terminal:
-        Cluster.load(config, reporter=terminal.reporter).apply(directory)
+    with Terminal(json=json) as terminal:
+        terminal.result(output_rows(Cluster.load(config, reporter=terminal.reporter).apply(directory)))
 
 
 @app.command(cls=DetailedCommand)
@@ -108,17 +112,20 @@ def destroy(
         Optional[str],  # noqa: UP045 - evaluated by Typer on Python 3.10 too
         typer.Option("--confirm", metavar="CLUSTER", help="The cluster's name, instead of typing it when asked."),
     ] = None,
+    json: JsonOption = False,
     config: ConfigOption = None,
 ) -> None:
     """Remove the cluster for good: machines, disks and addresses. Asks for the cluster's name."""
     from pio_tf.cli.output import Terminal
+    from pio_tf.cli.surroundings import can_ask
+    from pio_tf.cli.tables import destroy_rows
     from pio_tf.cluster import Cluster
     from pio_tf.errors import ConfigError
 
-    with Terminal() as terminal:
+    with Terminal(json=json) as terminal:
         cluster = Cluster.load(config, reporter=terminal.reporter)
         name = cluster.config.cluster.name
-        if confirm is None and sys.stdin.isatty():
+        if confirm is None and can_ask():
             confirm = typer.prompt(
                 f"This removes every machine, disk and address of {name}. Type its name to go on", err=True
             )
@@ -129,3 +136,4 @@ def destroy(
                 next_step=f"pio-tf destroy --confirm {name}",
             )
         cluster.destroy()
+        terminal.result(destroy_rows(name))

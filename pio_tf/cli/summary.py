@@ -15,9 +15,11 @@ _CHARACTERS = 50_000
 
 
 def result_summary(command: str, rows: Rows) -> str:
-    """Heading, table and closing line."""
+    """Heading, table and closing line; nothing of a command that has only done something."""
     if rows.markdown:
         return f"{rows.markdown.rstrip()}\n\n"
+    if not (rows.rows or rows.closing):
+        return ""
     parts = [f"### {escape(command)}"]
     if rows.rows:
         lines = [_row(rows.columns), _row(("---",) * len(rows.columns), raw=True)]

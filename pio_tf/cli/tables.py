@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from dataclasses import asdict
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 from pio_tf.cli.output import Rows
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
+    from pio_tf.cli import schemas
     from pio_tf.cluster import ClusterStatus
     from pio_tf.infra.drift import Drift
     from pio_tf.infra.outputs import Outputs
     from pio_tf.infra.plan import Plan
     from pio_tf.machines.model import Machine
+    from pio_tf.pio.files import RemoteFile
+    from pio_tf.remote.files import Put
     from pio_tf.sandbox.control import SandboxStatus
+    from pio_tf.sandbox.layout import SandboxInfo
     from pio_tf.training.runs.record import RunRecord
 
 _LONGEST_VALUE = 80
@@ -28,31 +31,35 @@ _MACHINE_COLUMNS = ("ROLE", "NAME", "ID", "TYPE", "STATE", "PRIVATE IP", "PUBLIC
 
 def machine_rows(machines: Sequence[Machine]) -> Rows:
     """The machines after ``up`` or ``down``."""
+    data: schemas.MachinesResult = {"version": 1, "machines": [_machine_data(machine) for machine in machines]}
     return Rows(
         columns=_MACHINE_COLUMNS,
         rows=tuple(_machine_row(machine) for machine in machines),
-        data={"version": 1, "machines": [_machine_data(machine) for machine in machines]},
+        data=data,
+        outputs={"state": _power(machines)},
     )
 
 
 def status_rows(status: ClusterStatus) -> Rows:
     """``pio-tf status``: the machines, and which workers Spark has."""
     rows = []
-    data = []
+    machines: list[schemas.StatusMachineData] = []
     for machine in status.machines:
         alive = status.spark_alive(machine)
         rows.append((*_machine_row(machine), {True: "alive", False: "no", None: "-"}[alive]))
-        data.append({**_machine_data(machine), "spark_alive": alive})
+        machines.append({**_machine_data(machine), "spark_alive": alive})
+    data: schemas.StatusResult = {
+        "version": 1,
+        "cluster": status.cluster,
+        "created": status.created,
+        "machines": machines,
+        "run": status.run or None,
+    }
     return Rows(
         columns=(*_MACHINE_COLUMNS, "SPARK"),
         rows=tuple(rows),
-        data={
-            "version": 1,
-            "cluster": status.cluster,
-            "created": status.created,
-            "machines": data,
-            "run": status.run or None,
-        },
+        data=data,
+        outputs={"state": _power(status.machines), "run": status.run},
         closing=(f"run {status.run} is active" if status.run else "")
         if rows
         else f"{status.cluster} has no machines: pio-tf up creates them",
@@ -60,11 +67,64 @@ def status_rows(status: ClusterStatus) -> Rows:
 
 
 def output_rows(outputs: Outputs) -> Rows:
-    """``pio-tf output``."""
+    """``pio-tf output`` and ``pio-tf apply``."""
+    data: schemas.OutputResult = {
+        "version": 1,
+        "cluster": outputs.cluster,
+        "region": outputs.region,
+        "machines": [
+            {
+                "name": m.name,
+                "role": m.role,
+                "instance_id": m.instance_id,
+                "private_ip": m.private_ip,
+                "eip": m.eip,
+            }
+            for m in outputs.machines
+        ],
+    }
     return Rows(
         columns=("ROLE", "NAME", "ID", "PRIVATE IP", "ELASTIC IP"),
         rows=tuple((m.role, m.name, m.instance_id, m.private_ip, m.eip or "-") for m in outputs.machines),
-        data={"version": 1, **asdict(outputs)},
+        data=data,
+    )
+
+
+def generate_rows(directory: Path) -> Rows:
+    """``pio-tf generate``, which has said the rest."""
+    data: schemas.GenerateResult = {"version": 1, "directory": str(directory)}
+    return Rows((), (), data)
+
+
+def destroy_rows(cluster: str) -> Rows:
+    """``pio-tf destroy``, which has said the rest."""
+    data: schemas.DestroyResult = {"version": 1, "cluster": cluster, "destroyed": True}
+    return Rows((), (), data)
+
+
+def init_rows(file: Path, cluster: str) -> Rows:
+    """``pio-tf init``, which has said the rest."""
+    data: schemas.InitResult = {"version": 1, "file": str(file), "cluster": cluster}
+    return Rows((), (), data)
+
+
+def file_rows(files: Sequence[RemoteFile]) -> Rows:
+    """``pio-tf config show``, for programs."""
+    shown: list[schemas.FileData] = [{"name": one.name, "path": one.path, "content": one.content} for one in files]
+    data: schemas.FilesResult = {"version": 1, "files": shown}
+    return Rows((), (), data)
+
+
+def put_rows(files: Sequence[Put]) -> Rows:
+    """``pio-tf config push``."""
+    put: list[schemas.PutData] = [
+        {"name": one.name, "path": one.path, "changed": one.changed, "kept": one.kept or None} for one in files
+    ]
+    data: schemas.PushResult = {"version": 1, "files": put}
+    return Rows(
+        columns=("FILE", "IS", "PATH"),
+        rows=tuple((one.name, "written" if one.changed else "as it was", one.path) for one in files),
+        data=data,
     )
 
 
@@ -74,15 +134,27 @@ def plan_rows(plan: Plan, kept: Path | None = None) -> Rows:
     Args:
         kept: the directory that it was written to.
     """
+    changes: list[schemas.ChangeData] = [
+        {
+            "address": c.address,
+            "type": c.type,
+            "actions": list(c.actions),
+            "reasons": list(c.reasons),
+            "machine": c.machine,
+        }
+        for c in plan.changes
+    ]
+    data: schemas.PlanResult = {
+        "version": 1,
+        "has_changes": plan.has_changes,
+        "changes": changes,
+        "directory": str(kept) if kept else None,
+    }
     return Rows(
         columns=("ACTION", "RESOURCE", "BECAUSE"),
         rows=tuple(("+".join(c.actions), c.address, ", ".join(c.reasons)) for c in plan.changes),
-        data={
-            "version": 1,
-            "has_changes": plan.has_changes,
-            "changes": [asdict(c) for c in plan.changes],
-            "directory": str(kept) if kept else None,
-        },
+        data=data,
+        outputs={"has-changes": plan.has_changes},
         closing=_plan_closing(plan) + (f"\nkept in {kept}; to apply it: pio-tf apply {kept}" if kept else ""),
     )
 
@@ -95,10 +167,22 @@ def drift_rows(found: Sequence[Drift]) -> Rows:
         rows += [(what, "changed", d.name, _brief(d.before), _brief(d.after)) for d in one.differences]
         if one.change == "gone":
             rows.append((what, "gone", "", "", ""))
+    resources: list[schemas.DriftData] = [
+        {
+            "address": one.address,
+            "type": one.type,
+            "machine": one.machine,
+            "change": one.change,
+            "differences": [{"name": d.name, "before": d.before, "after": d.after} for d in one.differences],
+        }
+        for one in found
+    ]
+    data: schemas.DriftResult = {"version": 1, "drift": bool(found), "resources": resources}
     return Rows(
         columns=("WHAT", "IS", "ARGUMENT", "TERRAFORM LEFT", "AWS HAS"),
         rows=tuple(rows),
-        data={"version": 1, "drift": bool(found), "resources": [asdict(one) for one in found]},
+        data=data,
+        outputs={"drift": bool(found)},
         closing="" if found else "no drift: AWS has what Terraform left there",
     )
 
@@ -115,11 +199,13 @@ def run_rows(record: RunRecord) -> Rows:
         rows=tuple(proofs),
         data=_run_data(record),
         closing=f"run {record.id}: {record.state}{took}",
+        outputs={"run": record.id, "state": record.state, "model": record.model},
     )
 
 
 def runs_rows(records: Sequence[RunRecord]) -> Rows:
     """``pio-tf runs``."""
+    data: schemas.RunsResult = {"version": 1, "runs": [_run_data(record) for record in records]}
     return Rows(
         columns=("RUN", "STARTED", "DURATION", "STATE", "EXIT", "MACHINES", "MODEL"),
         rows=tuple(
@@ -134,20 +220,72 @@ def runs_rows(records: Sequence[RunRecord]) -> Rows:
             )
             for record in records
         ),
-        data={"version": 1, "runs": [_run_data(record) for record in records]},
+        data=data,
         closing="" if records else "no runs yet: pio-tf train",
     )
+
+
+def log_line(line: str) -> schemas.LogLine:
+    """``pio-tf logs``, for programs."""
+    return {"version": 1, "line": line}
 
 
 def sandbox_rows(status: SandboxStatus) -> Rows:
     """``pio-tf sandbox status``."""
     info = status.info
+    machines: list[schemas.SandboxMachineData] = [
+        {
+            "cluster": m.cluster,
+            "name": m.name,
+            "role": m.role,
+            "instance_id": m.instance_id,
+            "state": m.state,
+            "address": m.address,
+            "power": m.power,
+            "error": m.error,
+        }
+        for m in status.machines
+    ]
+    data: schemas.SandboxResult = {
+        "version": 1,
+        "state": status.state,
+        "info": _sandbox_data(info) if info else None,
+        "machines": machines,
+    }
     return Rows(
         columns=("CLUSTER", "NAME", "ID", "STATE", "ADDRESS"),
         rows=tuple((m.cluster, m.name, m.instance_id, m.state, m.address) for m in status.machines),
-        data={"version": 1, **asdict(status)},
+        data=data,
         closing=f"running at {info.url}, process {info.pid}, files in {info.directory}" if info else "not running",
     )
+
+
+def sandbox_stop_rows(*, stopped: bool) -> Rows:
+    """``pio-tf sandbox stop``, which has said the rest."""
+    data: schemas.SandboxStopResult = {"version": 1, "stopped": stopped}
+    return Rows((), (), data)
+
+
+def _sandbox_data(info: SandboxInfo) -> schemas.SandboxData:
+    services = info.services
+    return {
+        "url": info.url,
+        "pid": info.pid,
+        "directory": str(info.directory),
+        "region": info.region,
+        "profile": info.profile,
+        "credentials_file": str(info.credentials_file),
+        "cli_config_file": str(info.cli_config_file),
+        "ssh_port": info.ssh_port,
+        "ssh_user": info.ssh_user,
+        "services": {
+            "host": services.host,
+            "elasticsearch": services.elasticsearch,
+            "zookeeper": services.zookeeper,
+            "namenode": services.namenode,
+        },
+        "log_file": str(info.log_file),
+    }
 
 
 def _plan_closing(plan: Plan) -> str:
@@ -162,10 +300,33 @@ def _brief(value: Any) -> str:  # noqa: ANN401 - any JSON
     return text if len(text) <= _LONGEST_VALUE else text[:_LONGEST_VALUE] + "…"
 
 
-def _run_data(record: RunRecord) -> dict[str, Any]:
-    known = asdict(record)
-    del known["traces"], known["before"]
-    return {"version": 1, **known, "seconds": record.seconds}
+def _run_data(record: RunRecord) -> schemas.RunResult:
+    client = record.client
+    return {
+        "version": 1,
+        "id": record.id,
+        "cluster": record.cluster,
+        "client": {"owner": client.owner, "host": client.host, "pid": client.pid, "since": client.since},
+        "command": record.command,
+        "engine_dir": record.engine_dir,
+        "machines": list(record.machines),
+        "pio_tf": record.pio_tf,
+        "state": record.state,
+        "started": record.started,
+        "ended": record.ended,
+        "seconds": record.seconds,
+        "exit_status": record.exit_status,
+        "cancelled_by": record.cancelled_by,
+        "cause": record.cause,
+        "model": record.model,
+        "proofs": [_proof_data(proof) for proof in record.proofs],
+        "ui_port": record.ui_port,
+        "log_bytes": record.log_bytes,
+    }
+
+
+def _proof_data(proof: Mapping[str, Any]) -> schemas.ProofData:
+    return {"name": proof["name"], "held": proof["held"], "detail": proof["detail"]}
 
 
 def _time(seconds: float | None) -> str:
@@ -193,8 +354,24 @@ def _machine_row(machine: Machine) -> tuple[str, ...]:
     )
 
 
-def _machine_data(machine: Machine) -> dict[str, Any]:
-    return {**asdict(machine), "since": machine.since.isoformat() if machine.since else None}
+def _machine_data(machine: Machine) -> schemas.MachineData:
+    return {
+        "name": machine.name,
+        "role": machine.role,
+        "instance_id": machine.instance_id,
+        "instance_type": machine.instance_type,
+        "state": machine.state,
+        "private_ip": machine.private_ip,
+        "public_ip": machine.public_ip,
+        "since": machine.since.isoformat() if machine.since else None,
+        "in_outputs": machine.in_outputs,
+    }
+
+
+def _power(machines: Sequence[Machine]) -> str:
+    """The state of all of them, in one word."""
+    states = {machine.state for machine in machines}
+    return "none" if not states else states.pop() if len(states) == 1 else "mixed"
 
 
 def _ago(since: datetime | None) -> str:

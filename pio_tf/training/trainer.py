@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from pio_tf.machines.model import Machine
     from pio_tf.pio.engine import Engine
     from pio_tf.pio.secrets import Secrets
+    from pio_tf.remote.files import Put
     from pio_tf.remote.ssh import Remote
     from pio_tf.remote.target import SshTarget
     from pio_tf.training.preflight import CheckResult
@@ -99,10 +100,10 @@ class Trainer:
         async with self._ready() as remote:
             await self._push(remote, outputs, sizing)
 
-    async def push(self, outputs: Outputs, sizing: Sizing) -> None:
-        """Write the driver's files, where they differ."""
+    async def push(self, outputs: Outputs, sizing: Sizing) -> tuple[Put, ...]:
+        """Write the driver's files, where they differ. Returns what became of each."""
         async with self._connected() as remote:
-            await self._push(remote, outputs, sizing)
+            return await self._push(remote, outputs, sizing)
 
     async def train(self, outputs: Outputs, sizing: Sizing, order: Order, on_id: Callable[[str], None]) -> RunRecord:
         """Wait until the cluster is ready, configure and check it, start a run, and see it to its end.
@@ -259,7 +260,7 @@ class Trainer:
     def _lock(self, remote: Remote, *, doing: str, run: str = "") -> AbstractAsyncContextManager[RunLock]:
         return hold_lock(remote, self.client, doing=doing, run=run)
 
-    async def _push(self, remote: Remote, outputs: Outputs, sizing: Sizing) -> None:
+    async def _push(self, remote: Remote, outputs: Outputs, sizing: Sizing) -> tuple[Put, ...]:
         put = await remote.put_files(remote.driver.name, render_files(self.config, outputs, sizing, self.secrets()))
         for file in put:
             if file.kept:
@@ -268,6 +269,7 @@ class Trainer:
                 )
         changed = [file.name for file in put if file.changed]
         self.reporter(Done(f"wrote {', '.join(changed)} on the driver" if changed else "the driver is configured"))
+        return put
 
     async def _check(
         self, remote: Remote, outputs: Outputs, sizing: Sizing, settings: Mapping[str, str], skip: Sequence[str]
