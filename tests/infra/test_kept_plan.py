@@ -155,8 +155,7 @@ def test_everything_that_differs_is_told_at_once(kept: Kept, copy: Path) -> None
 def test_another_version_of_terraform(kept: Kept, copy: Path) -> None:
     program = kept.site.directory / "terraform"
     program.write_text(
-        '#!/bin/sh\n[ "$1" = version ] && echo \'{"terraform_version": "1.16.2"}\' && exit\n'
-        + f'exec {TERRAFORM} "$@"\n'
+        f'#!/bin/sh\n[ "$1" = version ] && echo \'{{"terraform_version": "1.16.2"}}\' && exit\nexec {TERRAFORM} "$@"\n'
     )
     program.chmod(0o755)
     said = kept.refusal(copy, edited(kept.config(), str(TERRAFORM), "./terraform"))

@@ -1,0 +1,89 @@
+"""What counts as drift, on plans as Terraform writes them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pio_tf.infra.drift import Difference, find_drift
+
+GROUP = {"id": "sg-1", "ingress": [], "egress": []}
+
+
+def drifted(kind: str, before: dict[str, Any] | None, after: dict[str, Any] | None) -> dict[str, Any]:
+    actions = ["delete"] if after is None else ["update"]
+    return {
+        "address": f"module.x.{kind}.this",
+        "type": kind,
+        "mode": "managed",
+        "change": {"actions": actions, "before": before, "after": after},
+    }
+
+
+def refreshed(*resources: dict[str, Any], rules: tuple[dict[str, Any], ...] = ()) -> dict[str, Any]:
+    known = [{"type": "aws_security_group_rule", "values": {"security_group_id": "sg-1", **rule}} for rule in rules]
+    module = {"child_modules": [{"child_modules": [{"resources": known}]}]}
+    return {"resource_drift": list(resources), "prior_state": {"values": {"root_module": module}}}
+
+
+def rule(**more: Any) -> dict[str, Any]:  # noqa: ANN401 - any JSON
+    return {"protocol": "tcp", "from_port": 22, "to_port": 22, **more}
+
+
+def test_no_drift_is_none() -> None:
+    assert find_drift({}) == ()
+    assert find_drift(refreshed()) == ()
+
+
+def test_what_goes_with_power_is_no_drift() -> None:
+    running = {
+        "instance_state": "running",
+        "public_ip": "198.51.100.7",
+        "public_dns": "ec2",
+        "instance_type": "r5.large",
+    }
+    stopped = {"instance_state": "stopped", "public_ip": "", "public_dns": "", "instance_type": "r5.large"}
+    with_address = {**running, "associate_public_ip_address": True}
+    without = {**stopped, "associate_public_ip_address": False}
+    assert find_drift(refreshed(drifted("aws_instance", with_address, without))) == ()
+    assert find_drift(refreshed(drifted("aws_instance", without, with_address))) == ()
+
+
+def test_a_changed_argument_is_told_with_both_values_and_the_machine() -> None:
+    tags = {"pio-tf:machine": "worker-2"}
+    before = {"instance_state": "running", "instance_type": "r5.large", "tags": tags}
+    after = {"instance_state": "stopped", "instance_type": "r5.4xlarge", "tags": tags}
+    (found,) = find_drift(refreshed(drifted("aws_instance", before, after)))
+    assert (found.machine, found.change) == ("worker-2", "changed")
+    assert found.differences == (Difference("instance_type", "r5.large", "r5.4xlarge"),)
+
+
+def test_a_machine_that_is_gone_is_drift() -> None:
+    (found,) = find_drift(refreshed(drifted("aws_instance", {"tags": {"pio-tf:machine": "driver"}}, None)))
+    assert (found.machine, found.change, found.differences) == ("driver", "gone", ())
+
+
+def test_what_terraform_learns_later_is_no_drift() -> None:
+    before = {"a": None, "b": None, "c": "", "d": 1}
+    assert find_drift(refreshed(drifted("aws_eip", before, {"a": [], "b": "eu-west-1", "c": None, "d": 1}))) == ()
+
+
+def test_rules_of_the_stack_are_no_drift_of_their_group_however_aws_puts_them_together() -> None:
+    after = {
+        **GROUP,
+        "ingress": [rule(cidr_blocks=["192.0.2.0/24", "203.0.113.0/24"]), rule(from_port=0, to_port=0, self=True)],
+        "egress": [rule(protocol="-1", from_port=0, to_port=0, cidr_blocks=["0.0.0.0/0"])],
+    }
+    rules = (
+        rule(type="ingress", cidr_blocks=["192.0.2.0/24"]),
+        rule(type="ingress", cidr_blocks=["203.0.113.0/24"]),
+        rule(type="ingress", from_port=0, to_port=0, self=True, source_security_group_id="sg-1"),
+        rule(type="egress", protocol="-1", from_port=0, to_port=0, cidr_blocks=["0.0.0.0/0"]),
+    )
+    assert find_drift(refreshed(drifted("aws_security_group", GROUP, after), rules=rules)) == ()
+
+
+def test_a_rule_that_somebody_added_is_drift() -> None:
+    allowed = rule(type="ingress", cidr_blocks=["192.0.2.0/24"])
+    after = {**GROUP, "ingress": [rule(cidr_blocks=["192.0.2.0/24", "0.0.0.0/0"])]}
+    (found,) = find_drift(refreshed(drifted("aws_security_group", GROUP, after), rules=(allowed,)))
+    assert [one.name for one in found.differences] == ["ingress"]
