@@ -78,6 +78,8 @@ def failure(
     """
     errors = [diagnostic for diagnostic in diagnostics if diagnostic.severity == "error"]
     for diagnostic in errors:
+        if "releasing" in diagnostic.summary:
+            continue  # its own lock, which it has named there, and could not give back
         if "state lock" in diagnostic.summary or "state lock" in diagnostic.detail[:200]:
             locked = _locked(diagnostic, now or datetime.now(timezone.utc), directory)
             if locked is not None:

@@ -89,7 +89,7 @@ class LocalAws:
         self._on_change = on_change or (lambda: None)
         self._stack = ExitStack()
         self._server: BaseWSGIServer | None = None
-        self._ec2 = Lock()
+        self._ec2, self._s3 = Lock(), Lock()
         self.calls: Counter[tuple[str, str]] = Counter()
         """How often each (service, action) was called since the start: ``("ec2", "DescribeInstances")``. For services
         with REST paths the action is ``"POST /schedules/name"``."""
@@ -175,9 +175,11 @@ class LocalAws:
     def _application(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         service, action = _call(environ)
         self.calls[service, action] += 1
-        if service != "ec2":
+        lock = {"ec2": self._ec2, "s3": self._s3}.get(service)
+        if lock is None:
             return cast("Iterable[bytes]", self._dispatch(environ, start_response))
-        with self._ec2:  # Terraform calls from 50 threads; moto's models take no locks
+        # Terraform calls from 50 threads, and S3 decides conditional writes one by one; moto's models take no locks.
+        with lock:
             return cast("Iterable[bytes]", self._dispatch(environ, start_response))
 
 

@@ -210,8 +210,10 @@ CHECKS = [
     ),
     (
         'terraform {\n  workspace = "prod"\n}',
-        "2: terraform.workspace: Terraform's workspaces are not used: a cluster has one state, under a key of its own. "
-        "A second environment is a cluster with another name",
+        (
+            "2: terraform.workspace: Terraform's workspaces are not used: a cluster has one state, under a key of its "
+            "own. A second environment is a cluster with another name"
+        ),
     ),
     (
         'terraform {\n  backend "S 3" {\n  }\n}',

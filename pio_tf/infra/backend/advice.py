@@ -29,7 +29,11 @@ def _about_s3(text: str, backend: S3Backend) -> str | None:
         return None
     if "state lock" in text:
         lock = arn(backend.bucket, backend.lock_key, region=region)
-        return f"give the AWS user or role s3:GetObject, s3:PutObject and s3:DeleteObject on {lock}"
+        step = f"give the AWS user or role s3:GetObject, s3:PutObject and s3:DeleteObject on {lock}"
+        left = re.search(r"releasing.*?^\s*ID:\s*(\S+)", text, re.DOTALL | re.MULTILINE)
+        if left:
+            step += f"; the lock is still there: `terraform -chdir={{directory}} force-unlock {left[1]}`"
+        return step
     state = arn(backend.bucket, backend.key, region=region)
     bucket = arn(backend.bucket, region=region)
     return f"give the AWS user or role s3:ListBucket on {bucket}, s3:GetObject and s3:PutObject on {state}"

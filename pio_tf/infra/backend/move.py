@@ -7,15 +7,16 @@ from __future__ import annotations
 
 import json
 import os
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 from python_terraform import IsFlagged
 
-from pio_tf.errors import ConfigError, TerraformError
-from pio_tf.events import Done, Step
+from pio_tf.errors import ConfigError, Locked, TerraformError
+from pio_tf.events import Step
+from pio_tf.infra.backend.locks import hold_file, hold_object
 from pio_tf.infra.backend.objects import Objects, open_objects
 from pio_tf.infra.backend.s3 import s3_backend
 
@@ -39,7 +40,7 @@ class State:
     resources: int
 
     def __str__(self) -> str:
-        return f"serial {self.serial}, lineage {self.lineage}, {self.resources} resources"
+        return f"serial {self.serial} of lineage {self.lineage}, {self.resources} resources"
 
     def holds(self, other: State) -> bool:
         """Whether this is the same state, not older."""
@@ -79,7 +80,7 @@ def state_in_place(config: Config, *, reporter: Reporter) -> Iterator[dict[str, 
     Raises:
         ConfigError: two states would meet, or a shared one would become a private one; nothing was changed.
         AwsError: the bucket cannot be asked.
-        TerraformError: after the move, another state is there than was to be moved.
+        Locked: somebody else is at work on the state, here or there.
     """
     refuse_leaving(config)
     backend, recorded = s3_backend(config), recorded_backend(config.stack_dir)
@@ -149,48 +150,61 @@ def read_state(text: bytes | str, *, named: str) -> State | None:
 def _from_here(config: Config, backend: S3Backend, reporter: Reporter) -> Iterator[dict[str, object]]:
     """From the stack's directory into S3."""
     path = config.stack_dir / _LOCAL
-    here = read_state(path.read_bytes(), named=str(path)) if path.is_file() else None
-    if here is None:
+    if not path.is_file() or read_state(path.read_bytes(), named=str(path)) is None:
         yield {}
         return
-    objects = open_objects(config, backend)
-    there = _state_at(objects, backend.key)
-    _refuse_meeting(config, here, str(path), there, backend)
-    kept = _keep(path)
-    if there is not None:
+    with hold_file(path, directory=config.stack_dir) as content:
+        kept = _keep(path, content)
+        moved = _carry(content, str(path), config, backend)
+        path.unlink()  # or Terraform would want to move it, over the one that is there
+    if moved:
+        reporter(Step(f"Moving the state to {backend.url}; a copy stays here as {kept.name}"))
+    else:
         reporter(Step(f"The state is at {backend.url} already: the copy in the stack is put aside as {kept.name}"))
-        path.unlink()
-        yield {"reconfigure": IsFlagged}
-        return
-    reporter(Step(f"Moving the state to {backend.url}: {here}; a copy stays here as {kept.name}"))
-    yield _MOVE
-    _check_arrival(here, _state_at(objects, backend.key), backend, kept=str(kept))
-    reporter(Done(f"the state is at {backend.url}"))
+    yield {}
 
 
 @contextmanager
 def _from_s3(config: Config, recorded: Recorded, backend: S3Backend, reporter: Reporter) -> Iterator[dict[str, object]]:
     """From one object in S3 to another."""
+    key = str(recorded.arguments["key"])
     source = _open_recorded(config, recorded, backend)
-    before = _state_at(source, str(recorded.arguments["key"]))
+    with hold_object(source, f"{key}.tflock", path=recorded.url, directory=config.stack_dir):
+        found = source.read(key)
+        if found is not None and read_state(found.body, named=recorded.url) is not None:
+            moved = _carry(found.body, recorded.url, config, backend)
+            done = f"Moving the state to {backend.url}" if moved else f"The state is at {backend.url} already"
+            reporter(Step(f"{done}; the one at {recorded.url} is left as it is"))
+    yield {"reconfigure": IsFlagged}
+
+
+def _carry(content: bytes, place: str, config: Config, backend: S3Backend) -> bool:
+    """Write a state into S3, unless it is there already; whether it was written.
+
+    Not by `terraform init -migrate-state`: that writes over whatever is there, and gives the copy another lineage, so
+    that nobody could tell any more that both are the same state.
+    """
+    state = read_state(content, named=place)
+    assert state is not None  # noqa: S101 - the caller has looked
     objects = open_objects(config, backend)
-    there = _state_at(objects, backend.key)
-    if before is None:
-        yield {"reconfigure": IsFlagged}
-        return
-    _refuse_meeting(config, before, recorded.url, there, backend)
-    if there is not None:
-        reporter(Step(f"The state is at {backend.url} already; the one at {recorded.url} is left as it is"))
-        yield {"reconfigure": IsFlagged}
-        return
-    reporter(Step(f"Moving the state to {backend.url}: {before}; a copy stays at {recorded.url}"))
-    yield _MOVE
-    _check_arrival(before, _state_at(objects, backend.key), backend, kept=recorded.url)
-    reporter(Done(f"the state is at {backend.url}"))
-
-
-# Whoever has either state locked is at work on it: that is not waited for, since what was found may be old by then.
-_MOVE: dict[str, object] = {"migrate_state": IsFlagged, "force_copy": IsFlagged, "lock_timeout": "0s"}
+    lock = hold_object(objects, backend.lock_key, path=backend.url, directory=config.stack_dir)
+    with lock if backend.locks_by_object else nullcontext():
+        found = objects.read(backend.key)
+        there = read_state(found.body, named=backend.url) if found else None
+        if there is not None:
+            _refuse_meeting(config, state, place, there, backend)
+            return False
+        if found is None:
+            written = objects.create(backend.key, content)
+        else:  # an empty one: of a cluster that was destroyed
+            written = objects.replace(backend.key, content, etag=found.etag)
+    if written is None:
+        raise Locked(
+            f"somebody else has just written a state to {backend.url}",
+            cause="it was not there a moment ago",
+            next_step="nothing was changed here; try again, to see which state that is",
+        )
+    return True
 
 
 def _open_recorded(config: Config, recorded: Recorded, backend: S3Backend) -> Objects:
@@ -199,13 +213,8 @@ def _open_recorded(config: Config, recorded: Recorded, backend: S3Backend) -> Ob
     return open_objects(config, replace(backend, bucket=str(recorded.arguments["bucket"]), aws=aws))
 
 
-def _state_at(objects: Objects, key: str) -> State | None:
-    found = objects.read(key)
-    return read_state(found.body, named=f"s3://{objects.bucket}/{key}") if found else None
-
-
-def _refuse_meeting(config: Config, moved: State, place: str, there: State | None, backend: S3Backend) -> None:
-    if there is None or there.holds(moved):
+def _refuse_meeting(config: Config, moved: State, place: str, there: State, backend: S3Backend) -> None:
+    if there.holds(moved):
         return
     if there.lineage == moved.lineage:
         why = f"the one in S3 is older: {there}; the other one: {moved}"
@@ -221,21 +230,11 @@ def _refuse_meeting(config: Config, moved: State, place: str, there: State | Non
     )
 
 
-def _check_arrival(moved: State, there: State | None, backend: S3Backend, *, kept: str) -> None:
-    if there is not None and there.holds(moved):
-        return
-    raise TerraformError(
-        f"the state did not arrive at {backend.url}",
-        cause=f"moved was {moved}; there is {there or 'none'}",
-        next_step=f"nothing is lost: {kept} has it. Put it back with `terraform state push`",
-    )
-
-
-def _keep(path: Path) -> Path:
+def _keep(path: Path, content: bytes) -> Path:
     """A copy beside a state, which nobody else can read; git is told to ignore such names."""
     copy = path.with_name(f"{path.name}.before-s3-{datetime.now(timezone.utc):%Y%m%dT%H%M%SZ}")
     with os.fdopen(os.open(copy, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-        file.write(path.read_bytes())
+        file.write(content)
     return copy
 
 
