@@ -8,6 +8,7 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 from pio_tf.cli.output import Rows
+from pio_tf.infra.artifact import SUMMARY
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -102,9 +103,9 @@ def destroy_rows(cluster: str) -> Rows:
     return Rows((), (), data)
 
 
-def init_rows(file: Path, cluster: str) -> Rows:
+def init_rows(file: Path, cluster: str, bucket: str | None = None) -> Rows:
     """``pio-tf init``, which has said the rest."""
-    data: schemas.InitResult = {"version": 1, "file": str(file), "cluster": cluster}
+    data: schemas.InitResult = {"version": 1, "file": str(file), "cluster": cluster, "bucket": bucket}
     return Rows((), (), data)
 
 
@@ -156,6 +157,7 @@ def plan_rows(plan: Plan, kept: Path | None = None) -> Rows:
         data=data,
         outputs={"has-changes": plan.has_changes},
         closing=_plan_closing(plan) + (f"\nkept in {kept}; to apply it: pio-tf apply {kept}" if kept else ""),
+        markdown=(kept / SUMMARY).read_text(encoding="utf-8") if kept else "",
     )
 
 

@@ -1,0 +1,175 @@
+"""A plan that one job keeps and another applies, with the state in S3: from the first machine to drift.
+
+Its tests share one cluster, in the order in which they stand.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pio_tf.errors import ConfigError, GuardRefused, TerraformError
+from pio_tf.events import Step
+from pio_tf.infra.artifact import prepare_directory
+from pio_tf.infra.kept_plan import keep_plan
+from tests.infra.kept_plans import cluster, edited, fresh_checkout, manifest
+from tests.infra.s3 import make_bucket, with_backend
+from tests.infra.support import Site, ec2
+from tests.infra.support_deploy import Recorder, deployment, stop_all
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from pio_tf.config.schema import Config
+    from pio_tf.sandbox.aws import LocalAws
+
+pytestmark = pytest.mark.xdist_group("kept-plan-applied")
+
+
+class Team:
+    """A repository, and the checkouts of its jobs."""
+
+    def __init__(self, site: Site, jobs: Path) -> None:
+        self.site = site
+        self.jobs = jobs
+        self.bucket = make_bucket(site.url)
+        self.config = with_backend(site, self.bucket.name)
+        self.key = "pio-tf/team/terraform.tfstate"
+        self.plans = jobs / "plans"
+
+    def job(self, name: str, *edits: tuple[str, str]) -> Config:
+        """A fresh checkout, in which pio-tf.hcl may have been edited."""
+        config = fresh_checkout(self.config, self.jobs / name)
+        for old, new in edits:
+            config = edited(config, old, new)
+        return config
+
+    def states(self) -> set[str]:
+        return {instance["State"]["Name"] for instance in self.site.instances().values()}
+
+
+@pytest.fixture(scope="module")
+def team(tmp_path_factory: pytest.TempPathFactory, aws: LocalAws, mirror: Path) -> Team:
+    site = Site(directory=tmp_path_factory.mktemp("repository"), name="team", url=aws.url, mirror=mirror)
+    return Team(site, tmp_path_factory.mktemp("jobs"))
+
+
+def test_what_one_job_has_planned_another_applies(team: Team) -> None:
+    first = team.plans / "first"
+    planned = cluster(team.job("plan")).plan(first)
+    assert manifest(first).state.backend == "s3"
+    assert team.site.instances() == {}
+
+    outputs = cluster(team.job("apply")).apply(first)
+
+    assert [machine.name for machine in outputs.machines] == ["driver", "master", "worker-1"]
+    assert sorted(planned.new_machines) == sorted(team.site.instances()) == ["driver", "master", "worker-1"]
+    assert (first / "plan.tfplan").exists()
+
+
+def test_it_cannot_be_applied_twice(team: Team) -> None:
+    before = team.site.instances()
+    with pytest.raises(GuardRefused, match=r"lineage of the state: none in .* \(something was applied since\)"):
+        cluster(team.job("again")).apply(team.plans / "first")
+    assert team.site.instances() == before
+
+
+def test_a_plan_without_changes_is_kept_and_applying_it_changes_nothing(team: Team) -> None:
+    before = team.site.instances()
+    config = team.job("nothing")
+    kept = team.plans / "nothing"
+    assert cluster(config).plan(kept).has_changes is False
+    assert "no changes" in (kept / "plan.md").read_text().splitlines()[1]
+
+    recorder = Recorder()
+    cluster(config, recorder).apply(kept)
+
+    assert not any(isinstance(event, Step) and event.message.startswith("Applying") for event in recorder.events)
+    assert team.site.instances() == before
+
+
+def test_power_is_no_drift(team: Team) -> None:
+    config = team.job("drift")
+    assert cluster(config).drift() == ()
+    stop_all(team.site)
+    assert cluster(config).drift() == ()
+    assert not list(config.work_dir.glob("*.tfplan"))
+
+
+def test_a_port_that_somebody_opened_and_a_type_that_somebody_changed_are_drift(team: Team) -> None:
+    client = ec2(team.site.url)
+    driver = team.site.instances()["driver"]
+    group = driver["SecurityGroups"][0]["GroupId"]
+    opened = {"IpProtocol": "tcp", "FromPort": 8080, "ToPort": 8080, "IpRanges": [{"CidrIp": "0.0.0.0/0"}]}
+    client.authorize_security_group_ingress(GroupId=group, IpPermissions=[opened])  # type: ignore[list-item]
+    client.modify_instance_attribute(InstanceId=driver["InstanceId"], InstanceType={"Value": "m5.xlarge"})
+
+    found = {one.type: one for one in cluster(team.job("found")).drift()}
+
+    assert sorted(found) == ["aws_instance", "aws_security_group"]
+    assert found["aws_instance"].machine == "driver"
+    (difference,) = found["aws_instance"].differences
+    assert (difference.name, difference.before, difference.after) == ("instance_type", "m5.large", "m5.xlarge")
+    assert [one.name for one in found["aws_security_group"].differences] == ["ingress"]
+
+    client.revoke_security_group_ingress(GroupId=group, IpPermissions=[opened])  # type: ignore[list-item]
+    client.modify_instance_attribute(InstanceId=driver["InstanceId"], InstanceType={"Value": "m5.large"})
+    assert cluster(team.job("mended")).drift() == ()
+
+
+def test_applying_a_kept_plan_leaves_the_power_as_it_was(team: Team) -> None:
+    kept = team.plans / "bigger"
+    change = ("workers = 1", 'workers = 1\nmaster_instance_type = "m5.xlarge"')
+    cluster(team.job("bigger", change)).plan(kept)
+    assert '`instance_type`: `"m5.large"` → `"m5.xlarge"`' in (kept / "plan.md").read_text()
+    assert "so it is stopped and started" in (kept / "plan.md").read_text()
+
+    cluster(team.job("bigger-applied", change)).apply(kept)
+
+    assert team.site.instances()["master"]["InstanceType"] == "m5.xlarge"
+    assert team.states() == {"stopped"}
+
+
+REPLACING = ('cidr = "127.77.0.0/24"', 'cidr = "127.77.0.0/24"\nfirst_host = 90')
+
+
+def test_a_refused_plan_leaves_what_people_read_and_nothing_to_apply(team: Team) -> None:
+    kept = team.plans / "refused"
+    with pytest.raises(GuardRefused, match="the plan would replace 3 machines"):
+        cluster(team.job("refused", REPLACING)).plan(kept)
+
+    assert sorted(path.name for path in kept.iterdir()) == ["plan.json", "plan.md"]
+    text = (kept / "plan.md").read_text()
+    assert "### pio-tf plan for `team`: refused" in text
+    assert "(worker-1) would be replaced: private_ip cannot change on what exists" in text
+    with pytest.raises(ConfigError, match=r"the plan was refused, as plan\.md says"):
+        cluster(team.job("refused-applied", REPLACING)).apply(kept)
+
+
+def test_the_guard_reads_the_plan_file_itself_before_it_is_applied(team: Team) -> None:
+    """Whatever way a plan has got round the guard: here, by keeping it unjudged."""
+    before = team.site.instances()
+    kept = team.plans / "smuggled"
+    smuggler = deployment(team.job("smuggler", REPLACING))
+    prepare_directory(kept)
+    keep_plan(smuggler, smuggler.draft(), kept, account="123456789012", who="nobody")
+
+    with pytest.raises(GuardRefused, match="the plan would replace 3 machines: refused, nothing was changed"):
+        cluster(team.job("smuggled", REPLACING)).apply(kept)
+
+    assert team.site.instances() == before
+
+
+def test_a_plan_that_terraform_itself_finds_stale_is_told_so(team: Team) -> None:
+    """The state moves between our look at it and Terraform's."""
+    planned = deployment(team.job("late", ("workers = 1", "workers = 2")))
+    plan = planned.plan()
+    state = json.loads(team.bucket.read(team.key))
+    team.bucket.write(team.key, json.dumps({**state, "serial": state["serial"] + 1}))
+
+    with pytest.raises(TerraformError, match="Saved plan is stale") as caught:
+        planned.apply(plan)
+
+    assert "make a new plan" in caught.value.next_step
