@@ -361,11 +361,13 @@ class PushResult(TypedDict):
 
 
 class InitResult(TypedDict):
-    """The pio-tf.hcl that was written."""
+    """The pio-tf.hcl that was written; with ``--backend`` it may have been there before."""
 
     version: Version
     file: str
     cluster: str
+    bucket: str | None
+    """The bucket of the state; null without ``--backend``."""
 
 
 class ServicesData(TypedDict):

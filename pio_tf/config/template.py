@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING
 
 from pydantic import TypeAdapter, ValidationError
@@ -220,6 +221,12 @@ def render_template(*, cluster: str, region: str) -> str:
     for mark, value in values.items():
         text = text.replace(mark, _quote(value))
     return text
+
+
+def with_backend(text: str, block: str) -> str:
+    """A new pio-tf.hcl with a backend in its ``terraform`` block, in place of the example."""
+    text = re.sub(r'^  # backend "s3" \{\n(  #   .*\n)*  # \}\n', "", text, flags=re.MULTILINE)
+    return re.sub(r"^terraform \{\n", lambda found: f"{found[0]}{block}\n", text, count=1, flags=re.MULTILINE)
 
 
 def write_new(directory: Path, text: str) -> Path:
