@@ -194,6 +194,21 @@ class Cluster:
             if len(awake) > len(started):
                 self._report(Warned(f"{len(awake) - len(started)} machines run, and cost: `pio-tf down` stops them"))
 
+    def check_plan(self, artifact: Path) -> Plan:
+        """Whether :meth:`apply` would take a kept plan now. Changes nothing.
+
+        Raises:
+            ConfigError: it is no plan.
+            GuardRefused: it would not: why.
+        """
+        from pio_tf import __version__
+        from pio_tf.infra.artifact import read_artifact
+
+        kept = read_artifact(artifact, pio_tf=__version__)
+        plan = self._open_plan(kept, self._machines(None))
+        plan.path.unlink(missing_ok=True)  # it holds the state's secrets
+        return plan
+
     def drift(self) -> tuple[Drift, ...]:
         """What somebody has changed in AWS behind Terraform's back. Power is no drift. Changes nothing.
 
@@ -421,6 +436,7 @@ class Cluster:
         build: bool = False,
         skip_checks: Sequence[str] = (),
         upload: str | None = None,
+        apply: bool = True,
     ) -> RunRecord:
         """Start the machines, check, train, prove that there is a model, and stop the machines again whatever happens.
 
@@ -431,6 +447,7 @@ class Cluster:
             build: run `pio build` first.
             skip_checks: checks to leave out, of :data:`pio_tf.training.preflight.CHECKS`.
             upload: ``s3://bucket/prefix`` for log and record; default: ``train.upload``.
+            apply: first create and change what pio-tf.hcl asks for; False: train on what was applied, whatever it asks.
 
         Raises:
             Locked: another run is active, or being prepared; its machines are left alone.
@@ -454,7 +471,8 @@ class Cluster:
             machines, outputs = ready[0]
             return asyncio.run(self._trainer(machines, upload=to).train(outputs, sizing, order, on_id))
 
-        return self._session(lambda: ready.append(self._up()), run, keep_up=keep_up)
+        there = not apply or self._is_applied()
+        return self._session(lambda: ready.append(self._up(apply=apply)), run, keep_up=keep_up, there=there)
 
     def attach(self, run: str = "", *, keep_up: bool | None = None, upload: str | None = None) -> RunRecord:
         """Follow a run, the latest if none is named, to its end; then stop the machines, as :meth:`train` does.
@@ -468,7 +486,7 @@ class Cluster:
             on_id(found)
             return asyncio.run(trainer.attach(found))
 
-        return self._session(lambda: None, follow, keep_up=keep_up)
+        return self._session(lambda: None, follow, keep_up=keep_up, there=True)
 
     def runs(self) -> tuple[RunRecord, ...]:
         """Every run that the driver, while it runs, or this computer knows of; oldest first. Changes nothing."""
@@ -527,13 +545,23 @@ class Cluster:
         return asyncio.run(trainer.check(outputs, self.sizing(), skip=skip))
 
     def _session(
-        self, up: Callable[[], object], run: Callable[[Callable[[str], None]], RunRecord], *, keep_up: bool | None
+        self,
+        up: Callable[[], object],
+        run: Callable[[Callable[[str], None]], RunRecord],
+        *,
+        keep_up: bool | None,
+        there: bool,
     ) -> RunRecord:
-        """A run between ``up`` and ``down``. ``run`` is given a function to tell the run's id to."""
+        """A run between ``up`` and ``down``.
+
+        Args:
+            run: is given a function to tell the run's id to.
+            there: whether the machines are there already, as far as is known: then somebody else may use them.
+        """
         from pio_tf.training.session import train
 
         ids: list[str] = []
-        before = self._awake_driver() if self._is_applied() else None
+        before = self._awake_driver() if there else None
         out_of_sight = False
 
         def watched() -> RunRecord:
@@ -623,8 +651,8 @@ class Cluster:
 
         load_identity(self.config)
 
-    def _up(self) -> tuple[tuple[Machine, ...], Outputs]:
-        outputs = self._deployment.outputs() if self._is_applied() else None
+    def _up(self, *, apply: bool = True) -> tuple[tuple[Machine, ...], Outputs]:
+        outputs = self.outputs() if not apply else self._deployment.outputs() if self._is_applied() else None
         if outputs is None:
             there = self._machines(None)
             plan = self._plan(there)

@@ -34,6 +34,12 @@ def train(
             metavar="s3://BUCKET/PREFIX", help="Where log and record are copied to.", show_default="train.upload"
         ),
     ] = None,
+    no_apply: Annotated[
+        bool,
+        typer.Option(
+            "--no-apply", help="Train on the cluster as it was applied last: create and change nothing, as in CI."
+        ),
+    ] = False,
     keep_up: Annotated[bool, typer.Option("--keep-up", help="Leave the machines running afterwards.")] = False,
     json: JsonOption = False,
     config: ConfigOption = None,
@@ -48,7 +54,8 @@ def train(
     from pio_tf.errors import ConfigError
 
     words = spark_arguments or []
-    if attach and (len(words) > 1 or any(word.startswith("-") for word in words) or detach or build or skip_check):
+    to_begin_with = detach or build or skip_check or no_apply
+    if attach and (len(words) > 1 or any(word.startswith("-") for word in words) or to_begin_with):
         raise ConfigError(
             "--attach takes a run that has begun, and nothing else to begin it with",
             next_step="pio-tf train --attach [RUN]",
@@ -65,5 +72,6 @@ def train(
                 build=build,
                 skip_checks=skip_check or (),
                 upload=upload,
+                apply=not no_apply,
             )
         terminal.result(run_rows(record))
