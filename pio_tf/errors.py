@@ -8,7 +8,7 @@
     ├── TerraformError        1   Terraform is missing, too old, or failed
     ├── RemoteError           1   a machine could not be reached, or a command on it failed
     ├── SandboxError          1   the sandbox is not running, or could not start
-    ├── GuardRefused          3   the plan would remove or replace what must survive, or make it twice
+    ├── GuardRefused          3   the plan breaks a rule of the guard, or is not the one that was kept for here
     ├── Locked                4   somebody else is working on this cluster
     ├── NotReady              5   the cluster did not become ready in time, or a check before training failed
     ├── TrainingFailed        6   the training ended without a model
@@ -74,7 +74,8 @@ class SandboxError(PioTfError):
 
 
 class GuardRefused(PioTfError):
-    """The plan would delete or replace a machine, a disk or an address, or make a machine a second time."""
+    """The plan would delete or replace a machine, a disk or an address, make a machine a second time or break another
+    rule of the guard; or it is not the plan that was kept for here and now."""
 
     exit_code = 3
 

@@ -18,12 +18,24 @@ DOCS = Path(__file__).resolve().parent.parent / "docs"
 
 _OUTPUT = """\
 Results go to standard output; progress, warnings and errors to standard error. Nothing asks a question but
-`destroy`, and it only at a terminal. JSON results have a `version`, which is 1. With
-`--json` an error stands on standard output too, as `error` with `what`, `cause`, `next_step`, `exit_code` and
-`details`."""
+`destroy` and `host-keys accept`, and they only at a terminal and outside CI. What `--json` writes, and what a CI job
+gets, is in [json.md](json.md)."""
+_EXIT_NAMES = {
+    0: "success",
+    1: "error",
+    2: "usage; changes present",
+    3: "guard refused",
+    4: "locked",
+    5: "not ready; preflight failed",
+    6: "training failed",
+    7: "machines may be running",
+    129: "hung up",
+    130: "interrupted",
+    143: "terminated",
+}
 _ABOUT_EXIT_CODES = """\
-With `plan --detailed-exitcode`, 2 also means that there is something to change, as with Terraform. A script that must
-tell it from a wrong pio-tf.hcl reads `has_changes` of `plan --json`.
+Changes present: with `plan --detailed-exitcode` and with `drift`, 2 means that there is something to change, or drift,
+as with Terraform; there, wrong usage and a wrong pio-tf.hcl are 1. `ssh` ends with the code of the shell or command.
 
 The errors behind the codes are explained in [troubleshooting.md](troubleshooting.md)."""
 
@@ -47,9 +59,10 @@ def main() -> int:
 def render_pages() -> dict[str, str]:
     """File name -> text of every generated page."""
     from pio_tf.cli.app import app
+    from pio_tf.cli.json_reference import render_json
     from pio_tf.config.reference import render_configuration
 
-    return {"configuration.md": render_configuration(), "commands.md": render_commands(app)}
+    return {"configuration.md": render_configuration(), "commands.md": render_commands(app), "json.md": render_json()}
 
 
 def render_commands(app: Typer) -> str:
@@ -118,8 +131,9 @@ def _exit_codes() -> str:
     rows[129] = ["SIGHUP: the terminal was closed."]
     rows[130] = ["Ctrl-C."]
     rows[143] = ["SIGTERM."]
-    lines = [f"| {code} | {' '.join(meanings)} |" for code, meanings in sorted(rows.items())]
-    return "\n".join(["## Exit codes", "", "| code | meaning |", "| --- | --- |", *lines, "", _ABOUT_EXIT_CODES])
+    lines = [f"| {code} | {_EXIT_NAMES[code]} | {' '.join(meanings)} |" for code, meanings in sorted(rows.items())]
+    head = ["## Exit codes", "", "| code | name | meaning |", "| --- | --- | --- |"]
+    return "\n".join([*head, *lines, "", _ABOUT_EXIT_CODES])
 
 
 def _first_sentence(text: str) -> str:

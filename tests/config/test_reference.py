@@ -79,9 +79,10 @@ def test_commands_are_described_from_the_application(script: Script) -> None:
     assert "| `-f, --fast` | At &lt;once> \\| now. |" in page
     assert "[env var: BOX; default: a box] |" in page
     assert "Nobody" not in page
-    assert "| 2 | Wrong usage of a command. pio-tf.hcl or an option is wrong; nothing was started or changed. |" in page
-    assert "| 129 | SIGHUP: the terminal was closed. |" in page
-    assert "| 143 | SIGTERM. |" in page
+    usage = "Wrong usage of a command. pio-tf.hcl or an option is wrong; nothing was started or changed."
+    assert f"| 2 | usage; changes present | {usage} |" in page
+    assert "| 129 | hung up | SIGHUP: the terminal was closed. |" in page
+    assert "| 143 | terminated | SIGTERM. |" in page
 
 
 @pytest.mark.skipif(not (ROOT / "docs" / "commands.md").exists(), reason="`make docs` has not written it yet")
