@@ -1,4 +1,4 @@
-"""Where moto's EC2 departs from AWS in ways that pio-tf's users would notice, and what stands in its place.
+"""Where moto departs from AWS in ways that pio-tf's users would notice, and what stands in its place.
 
 moto's server keeps one state for the whole process, so the corrections are put in when a :class:`LocalAws` starts and
 taken out when it stops. Each names the behaviour of AWS that it restores. Instances and interfaces themselves are in
@@ -21,6 +21,8 @@ from moto.ec2.responses.account_attributes import AccountAttributes
 from moto.ec2.responses.general import General
 from moto.ec2.responses.instances import InstanceResponse
 from moto.ec2.utils import Base64EncodedString
+from moto.s3.models import s3_backends
+from moto.s3.responses import S3Response
 
 from pio_tf.sandbox.ec2_models import Instance, NetworkInterface, incorrect_state
 
@@ -160,6 +162,16 @@ def _changes(response: str, call: str) -> Callable[[Any], ActionResult]:
     return handle
 
 
+_head_bucket = S3Response.head_bucket
+
+
+def _head_an_own_bucket(self: Any) -> Any:  # noqa: ANN401 - moto's response
+    """AWS shows nobody a bucket of another account than the one that is expected to own it."""
+    expected = self.headers.get("x-amz-expected-bucket-owner")
+    _partition, owner = s3_backends.bucket_accounts.get(self.bucket_name, ("", expected))
+    return (403, {}, "") if expected and owner != expected else _head_bucket(self)
+
+
 @contextmanager
 def corrected(
     *,
@@ -196,6 +208,7 @@ def corrected(
             (InstanceResponse, "_dot_value_instance_attribute_handler", _modify_shutdown_behavior_too),
             (General, "get_console_output", _console_output(console)),
             (AccountAttributes, "describe_account_attributes", _without_classic),
+            (S3Response, "head_bucket", _head_an_own_bucket),
             # AWS refuses what does not exist; moto only when asked to.
             (settings, "ENABLE_AMI_VALIDATION", True),
             (settings, "ENABLE_KEYPAIR_VALIDATION", True),
