@@ -201,11 +201,9 @@ class Cluster:
             ConfigError: it is no plan.
             GuardRefused: it would not: why.
         """
-        from pio_tf import __version__
         from pio_tf.infra.artifact import read_artifact
 
-        kept = read_artifact(artifact, pio_tf=__version__)
-        plan = self._open_plan(kept, self._machines(None))
+        plan = self._open_plan(read_artifact(artifact), self._machines(None))
         plan.path.unlink(missing_ok=True)  # it holds the state's secrets
         return plan
 
