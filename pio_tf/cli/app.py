@@ -37,6 +37,7 @@ def _root(
 from pio_tf.cli import (  # noqa: E402 - the modules register their commands on `app`
     access,
     check,
+    ci,
     configure,
     guard,
     power,
@@ -46,4 +47,4 @@ from pio_tf.cli import (  # noqa: E402 - the modules register their commands on 
     train,
 )
 
-__all__ = ["access", "app", "check", "configure", "guard", "power", "runs", "sandbox", "stack", "train"]
+__all__ = ["access", "app", "check", "ci", "configure", "guard", "power", "runs", "sandbox", "stack", "train"]

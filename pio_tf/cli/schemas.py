@@ -424,6 +424,51 @@ class SandboxStopResult(TypedDict):
     stopped: Annotated[bool, "false: there was none"]
 
 
+class PipelineFileData(TypedDict):
+    """A file of a pipeline."""
+
+    path: Annotated[str, "from the repository's root"]
+    content: str
+
+
+class NeedData(TypedDict):
+    """Something that must be set up before a pipeline works."""
+
+    name: str
+    where: Annotated[str, "`repository variable`, `environment`, …"]
+    what: str
+
+
+class PipelineResult(TypedDict):
+    """A pipeline."""
+
+    version: Version
+    system: Literal["github", "gitlab", "jenkins", "cron"]
+    written: Annotated[bool, "false with `--stdout`"]
+    files: list[PipelineFileData]
+    needs: list[NeedData]
+
+
+class KeysResult(TypedDict):
+    """The keys of a job."""
+
+    version: Version
+    written: Annotated[list[str], "paths; what was there already with the same content is none of them"]
+
+
+class CommentResult(TypedDict):
+    """The comment on a pull request."""
+
+    version: Version
+    comment: Literal["made", "changed"]
+
+
+class ReviewedResult(PlanResult):
+    """The plan to apply for a merge."""
+
+    pull: Annotated[int | None, "number of the pull request that it was reviewed on; null: it is new"]
+
+
 RESULTS: dict[str, type] = {
     "init": InitResult,
     "generate": GenerateResult,
@@ -447,6 +492,13 @@ RESULTS: dict[str, type] = {
     "ui": PagesResult,
     "host-keys": HostKeysResult,
     "host-keys accept": AcceptResult,
+    "ci github": PipelineResult,
+    "ci gitlab": PipelineResult,
+    "ci jenkins": PipelineResult,
+    "ci cron": PipelineResult,
+    "ci keys": KeysResult,
+    "ci comment": CommentResult,
+    "ci reviewed": ReviewedResult,
     "sandbox start": SandboxResult,
     "sandbox status": SandboxResult,
     "sandbox stop": SandboxStopResult,
@@ -459,6 +511,10 @@ OUTPUTS: dict[str, dict[str, str]] = {
     "status": {"state": "`running`, `stopped`, …; `mixed`; `none`: no machines", "run": "the run that is active"},
     "up": {"state": "as for `status`"},
     "down": {"state": "as for `status`"},
+    "ci reviewed": {
+        "reviewed": "`true`: the plan of the pull request; `false`: a new one",
+        "has-changes": "`true` or `false`",
+    },
     "check": {"failed": "names of the checks that failed, with commas"},
     "train": {"run": "its id", "state": "the run's", "model": "index or engine instance; empty: not known"},
     "cancel": {"run": "its id", "state": "the run's", "model": "as for `train`"},

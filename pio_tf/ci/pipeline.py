@@ -1,0 +1,199 @@
+"""The files of a pipeline, rendered from templates that are package data."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path, PurePosixPath
+from string import Template
+from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
+
+import pio_tf
+from pio_tf.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pio_tf.config.schema import Config
+
+System: TypeAlias = Literal["github", "gitlab", "jenkins", "cron"]
+SYSTEMS: tuple[System, ...] = get_args(System)
+TERRAFORM = "1.15.5"
+"""What GitHub's jobs install: the version of the extra `pio-tf[terraform]`, so that plans fit everywhere."""
+SCHEDULE = "17 3 * * 0"
+"""Sundays, and not at the full hour, when schedules of all the world begin and GitHub delays or drops some."""
+
+_FILES: Mapping[System, Mapping[str, str]] = {
+    "github": {
+        "action.yml": ".github/actions/pio-tf/action.yml",
+        "pio-tf-plan.yml": ".github/workflows/pio-tf-plan.yml",
+        "pio-tf-apply.yml": ".github/workflows/pio-tf-apply.yml",
+        "pio-tf-train.yml": ".github/workflows/pio-tf-train.yml",
+        "pio-tf-reap.yml": ".github/workflows/pio-tf-reap.yml",
+    },
+    "gitlab": {"gitlab-ci.yml": ".gitlab-ci.yml"},
+    "jenkins": {name: name for name in ("Jenkinsfile", "Jenkinsfile.train", "Jenkinsfile.reap")},
+    "cron": {name: name for name in ("pio-tf-job", "pio-tf.crontab")},
+}
+"""Template -> where it is written, from the repository's root."""
+_ROLES = {"plan_role": "PIO_TF_PLAN_ROLE", "apply_role": "PIO_TF_APPLY_ROLE", "train_role": "PIO_TF_TRAIN_ROLE"}
+_ROLE_OF_SYSTEM = {"github": "${{ vars.%s }}", "gitlab": "$%s"}
+"""How the CI system's own variable is written."""
+
+_SCHEDULE = re.compile(r"[\dA-Za-z*,/-]+( [\dA-Za-z*,/-]+){4}")
+_PYTHON = re.compile(r"3\.1[0-3]")
+_BRANCH = re.compile(r"[\w./-]+")
+_PATH = re.compile(r"[\w./-]+")
+
+
+class _Template(Template):
+    """``%{name}``: the files themselves are full of ``$``."""
+
+    delimiter = "%"
+    idpattern = r"(?!)"  # never without braces
+    braceidpattern = r"[a-z_]+"
+
+
+@dataclass(frozen=True)
+class Choices:
+    """What the user may choose.
+
+    Args:
+        role: ARN of the one role of all jobs; empty: one for each kind of job, from the CI system's variables.
+        python: version of Python.
+        schedule: of the training, as cron has it.
+        branch: the one that is applied.
+    """
+
+    role: str = ""
+    python: str = "3.12"
+    schedule: str = SCHEDULE
+    branch: str = "main"
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """Files by their place below the repository's root."""
+
+    system: System
+    files: Mapping[str, str]
+    programs: frozenset[str] = frozenset()
+    """Those that are executable."""
+
+
+def render_pipeline(system: System, config: Config, *, root: Path, choices: Choices | None = None) -> Pipeline:
+    """The files for a CI system.
+
+    Args:
+        root: of the repository, where pio-tf.hcl is in or below.
+
+    Raises:
+        ConfigError: a choice cannot be used, or pio-tf.hcl is elsewhere.
+    """
+    choices = choices or Choices()
+    _check(system, choices)
+    place = _below(root, config.path)
+    values = {
+        "version": pio_tf.__version__,
+        "terraform": TERRAFORM,
+        "cluster": config.cluster.name,
+        "region": config.aws.region,
+        "config": str(place),
+        "python": choices.python,
+        "schedule": choices.schedule,
+        "branch": choices.branch,
+        "directory": shlex.quote(str(root.resolve())).replace("%", r"\%"),  # cron's end of a line
+        "logs": str(place.parent / ".pio-tf" / config.cluster.name / "cron"),
+    }
+    for name, variable in _ROLES.items():
+        values[name] = choices.role or _ROLE_OF_SYSTEM.get(system, "%s") % variable
+    directory = resources.files(__package__) / "templates" / system
+    files = {
+        path: _Template(directory.joinpath(name).read_text(encoding="utf-8")).substitute(values)
+        for name, path in _FILES[system].items()
+    }
+    return Pipeline(system, files, frozenset({"pio-tf-job"} & files.keys()))
+
+
+def write_pipeline(pipeline: Pipeline, root: Path, *, force: bool = False) -> tuple[Path, ...]:
+    """Write them, all or, where one is there already, none. Returns their paths.
+
+    Args:
+        force: overwrite what is there.
+
+    Raises:
+        ConfigError: a file is there already, or cannot be written.
+    """
+    paths = {root / name: text for name, text in pipeline.files.items()}
+    there = [str(path) for path in paths if os.path.lexists(path)]
+    if there and not force:
+        raise ConfigError(
+            f"{', '.join(there)}: there already; nothing was written",
+            next_step=f"`pio-tf ci {pipeline.system} --stdout` shows what would be written, `--force` overwrites",
+        )
+    for path, text in paths.items():
+        _write(path, text)
+        if path.name in pipeline.programs:
+            path.chmod(0o755)
+    return tuple(paths)
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(
+            f"cannot write {path}", cause=str(error.strerror), next_step="give another directory with --dir"
+        ) from error
+
+
+def _check(system: System, choices: Choices) -> None:
+    from pydantic import TypeAdapter, ValidationError
+
+    from pio_tf.config.kinds import RoleArn
+
+    for option, value, pattern, wanted in (
+        ("--schedule", choices.schedule, _SCHEDULE, 'five fields as cron has them, like "17 3 * * 0"'),
+        ("--python", choices.python, _PYTHON, "3.10 to 3.13"),
+        ("--branch", choices.branch, _BRANCH, "the name of a branch"),
+    ):
+        if not pattern.fullmatch(value):
+            raise ConfigError(f"{option} {value!r} cannot be used", next_step=f"give {wanted}")
+    if not choices.role:
+        return
+    if system not in _ROLE_OF_SYSTEM:
+        raise ConfigError(
+            f"--role is not for {system}",
+            cause="its jobs have the credentials of the machine that they run on",
+            next_step="name the role in pio-tf.hcl: aws { assume_role { role_arn = … } }",
+        )
+    try:
+        TypeAdapter(RoleArn).validate_python(choices.role)
+    except ValidationError:
+        raise ConfigError(
+            f"--role {choices.role!r} is no role",
+            next_step="give its ARN, like arn:aws:iam::123456789012:role/pio-tf",
+        ) from None
+
+
+def _below(root: Path, path: Path) -> PurePosixPath:
+    """A file's place below the repository's root, as the pipeline names it."""
+    try:
+        place = PurePosixPath(path.resolve().relative_to(root.resolve()))
+    except ValueError:
+        raise ConfigError(
+            f"{path} is not below {root.resolve()}",
+            cause="jobs find it in a checkout of the repository",
+            next_step="name the repository's root with --dir",
+        ) from None
+    if not _PATH.fullmatch(str(place)):
+        raise ConfigError(
+            f"{place} cannot be named in a pipeline",
+            cause="its name has other characters than letters, digits, . _ - and /",
+            next_step="rename it",
+        )
+    return place
