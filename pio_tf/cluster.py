@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 
 from pio_tf.config.load import load_config
 from pio_tf.config.sizing import Sizing, size_cluster
-from pio_tf.errors import GuardRefused, Locked, MachinesMayBeRunning, NotReady, PioTfError, RemoteError
+from pio_tf.errors import AwsError, GuardRefused, Locked, MachinesMayBeRunning, NotReady, PioTfError, RemoteError
 from pio_tf.events import Done, Reporter, Step, Warned, silent
 from pio_tf.infra.deployment import Deployment
 from pio_tf.infra.guard import refuse_doubles
@@ -53,6 +53,8 @@ if TYPE_CHECKING:
     from pio_tf.remote.files import Put
     from pio_tf.remote.target import SshTarget
     from pio_tf.training.preflight import CheckResult
+    from pio_tf.training.runs.bucket import RunBucket
+    from pio_tf.training.runs.claims import Claims, Facts
     from pio_tf.training.runs.record import RunRecord
     from pio_tf.training.runs.upload import Upload
     from pio_tf.training.trainer import Trainer
@@ -367,6 +369,8 @@ class Cluster:
             stopped = stop_machines(self._ec2, running, timeout=self.config.cluster.stop_timeout, reporter=self._report)
             now = {machine.instance_id: machine for machine in stopped}
             machines = [now.get(machine.instance_id, machine) for machine in machines]
+            if self._claims:
+                self._claims.tidy()
         self._report(Done(f"{len(machines)} machines are stopped"))
         awake = [machine for machine in untagged if machine.state != "stopped"]
         if awake:
@@ -469,8 +473,11 @@ class Cluster:
             machines, outputs = ready[0]
             return asyncio.run(self._trainer(machines, upload=to).train(outputs, sizing, order, on_id))
 
-        there = not apply or self._is_applied()
-        return self._session(lambda: ready.append(self._up(apply=apply)), run, keep_up=keep_up, there=there)
+        def session() -> RunRecord:
+            there = not apply or self._is_applied()
+            return self._session(lambda: ready.append(self._up(apply=apply)), run, keep_up=keep_up, there=there)
+
+        return self._claims.around(order.run, session) if self._claims else session()
 
     def attach(self, run: str = "", *, keep_up: bool | None = None, upload: str | None = None) -> RunRecord:
         """Follow a run, the latest if none is named, to its end; then stop the machines, as :meth:`train` does.
@@ -489,7 +496,7 @@ class Cluster:
     def runs(self) -> tuple[RunRecord, ...]:
         """Every run that the driver, while it runs, or this computer knows of; oldest first. Changes nothing."""
         from pio_tf.training.runs.archive import Archive
-        from pio_tf.training.trainer import merge
+        from pio_tf.training.trainer import merge, shared_records
 
         outputs = self._outputs_if_any()
         machines = self._machines(outputs, strict=False) if outputs else []
@@ -499,7 +506,7 @@ class Cluster:
                 return asyncio.run(self._trainer(awake).runs())
             except PioTfError as error:
                 self._report(Warned(f"only what this computer knows: {_short(error)}"))
-        return merge(Archive.of(self.config), None)
+        return merge(Archive.of(self.config), None, shared_records(self._shared, self._report))
 
     def logs(self, run: str = "", on_line: Callable[[str], None] = lambda _line: None, *, follow: bool = False) -> None:
         """Hand out the lines of a run's log, the latest run's if none is named.
@@ -511,7 +518,8 @@ class Cluster:
             ConfigError: there is no such run.
         """
         from pio_tf.training.runs.archive import Archive, find_run
-        from pio_tf.training.runs.show import read_lines
+        from pio_tf.training.runs.show import read_kept
+        from pio_tf.training.trainer import merge, shared_records
 
         machines = self._machines(self._outputs_if_any(), strict=False)
         awake = [machine for machine in machines if machine.state == "running"]
@@ -519,7 +527,8 @@ class Cluster:
             asyncio.run(self._trainer(awake).log(run, on_line, follow=follow))
         else:
             archive = Archive.of(self.config)
-            read_lines(archive.log(find_run(run, [record.id for record in archive.records()])), on_line)
+            known = merge(archive, None, shared_records(self._shared, self._report))
+            read_kept(find_run(run, [record.id for record in known]), archive, self._shared, on_line)
 
     def cancel(self, run: str = "") -> RunRecord:
         """End a run, the active one if none is named. The machines go on.
@@ -597,8 +606,43 @@ class Cluster:
             self._ec2,
             lambda: self._secrets,
             upload or self._upload_to(self.config.train.upload),
+            self._shared,
             self._report,
         )
+
+    @cached_property
+    def _shared(self) -> RunBucket | None:
+        """Where every client finds the runs, if the state is in S3."""
+        from pio_tf.infra.backend.objects import open_objects
+        from pio_tf.infra.backend.s3 import s3_backend
+        from pio_tf.training.runs.bucket import RunBucket
+
+        backend = s3_backend(self.config)
+        return RunBucket(open_objects(self.config, backend), backend.prefix) if backend is not None else None
+
+    @cached_property
+    def _claims(self) -> Claims | None:
+        """The run lock there."""
+        from pio_tf.training.runs.claims import BEFORE_THE_START, Claims
+
+        if self._shared is None:
+            return None
+        starts_within = self.config.cluster.start_timeout + BEFORE_THE_START
+        return Claims(self._shared, facts=self._driver_facts, starts_within=starts_within, reporter=self._report)
+
+    def _driver_facts(self) -> Facts:
+        from pio_tf.training.runs.claims import Facts
+
+        machines = self._machines(None)
+        awake = [machine for machine in machines if machine.state == "running"]
+        if any(machine.role == "driver" for machine in awake):
+            try:
+                state = asyncio.run(self._trainer(awake).state())
+            except PioTfError as error:
+                return Facts("on", silent=_short(error))
+            return Facts("on", state.holder, {run.id: run.state for run in state.runs})
+        changing = any(machine.state in ("pending", "stopping") for machine in machines)
+        return Facts("changing" if changing else "off")
 
     def _upload_to(self, url: str | None) -> Upload | None:
         from pio_tf.training.runs.upload import Upload
@@ -625,6 +669,11 @@ class Cluster:
 
     def _let_go(self, machines: Sequence[Machine], *, force: bool, own: str = "", sure: bool = True) -> None:
         """Make sure that no run is cut off when these machines stop. Raises as :meth:`down` does."""
+        if self._claims and not force:
+            try:
+                self._claims.refuse_starting()
+            except AwsError as error:  # machines must stop whatever is wrong with a bucket
+                self._report(Warned(f"it is not known whether somebody starts a run: {_short(error)}"))
         awake = [machine for machine in machines if machine.state == "running"]
         if not any(machine.role == "driver" for machine in awake):
             return

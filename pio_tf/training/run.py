@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from pio_tf.training.proof import Proof
     from pio_tf.training.redact import Redactor
     from pio_tf.training.runs.archive import Archive
+    from pio_tf.training.runs.bucket import RunBucket
     from pio_tf.training.runs.lock import RunLock
     from pio_tf.training.runs.on_driver import DriverRun
     from pio_tf.training.runs.record import RunRecord, RunState
@@ -69,6 +70,7 @@ class Finish:
         prove: asks the services for what a run that said it succeeded has left there.
         power_is_on: whether the driver's power is on, asked after a lost connection.
         upload: where logs and records go to besides.
+        shared: where every client finds them.
     """
 
     def __init__(
@@ -79,6 +81,7 @@ class Finish:
         prove: Prove,
         power_is_on: Callable[[], Awaitable[bool]],
         upload: Upload | None = None,
+        shared: RunBucket | None = None,
         reporter: Reporter = silent,
     ) -> None:
         self._remote = remote
@@ -86,7 +89,7 @@ class Finish:
         self._archive = archive
         self._prove = prove
         self._power_is_on = power_is_on
-        self._upload = upload
+        self._places = [place for place in (shared, upload) if place is not None]
         self._report = reporter
 
     async def follow(self, run: str, *, watch: Watch | None = None) -> RunRecord:
@@ -173,12 +176,11 @@ class Finish:
         return record, failure
 
     async def _send(self, record: RunRecord, directory: Path) -> None:
-        if self._upload is None:
-            return
-        try:
-            self._report(Done(f"log and record are at {await asyncio.to_thread(self._upload.put, record, directory)}"))
-        except PioTfError as error:  # neither the model nor the machines' stop depends on it, and nothing is lost
-            self._report(Warned(f"not uploaded, but kept in {directory}: {error}"))
+        for place in self._places:
+            try:
+                self._report(Done(f"log and record are at {await asyncio.to_thread(place.put, record, directory)}"))
+            except PioTfError as error:  # noqa: PERF203 - neither model nor stop depends on it, and nothing is lost
+                self._report(Warned(f"not uploaded, but kept in {directory}: {error}"))
 
 
 @contextlib.asynccontextmanager

@@ -35,7 +35,7 @@ from pio_tf.training.runs.archive import Archive, find_run
 from pio_tf.training.runs.lock import hold_lock, locked_by
 from pio_tf.training.runs.on_driver import DriverRuns
 from pio_tf.training.runs.record import ENDED, Client, RunRecord, new_run_id
-from pio_tf.training.runs.show import read_lines
+from pio_tf.training.runs.show import read_kept
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     from pio_tf.remote.ssh import Remote
     from pio_tf.remote.target import SshTarget
     from pio_tf.training.preflight import CheckResult
+    from pio_tf.training.runs.bucket import RunBucket
     from pio_tf.training.runs.lock import RunLock
     from pio_tf.training.runs.on_driver import DriverState
     from pio_tf.training.runs.upload import Upload
@@ -74,6 +75,8 @@ class Order:
     detach: bool = False
     stop_after: bool = True
     """Whether the machines are stopped once it has ended: nobody else may begin then."""
+    run: str = field(default_factory=new_run_id)
+    """Its id."""
 
 
 @dataclass
@@ -85,6 +88,7 @@ class Trainer:
         ec2: asked for host keys on the machines' consoles, and whether the driver's power is on.
         secrets: gives the configuration's passwords, where they are needed: AWS may have to be asked for them.
         upload: where logs and records of ended runs go to, besides this computer.
+        shared: where every client finds the runs, if the state is in S3.
     """
 
     config: Config
@@ -92,6 +96,7 @@ class Trainer:
     ec2: EC2Client
     secrets: Callable[[], Secrets]
     upload: Upload | None = None
+    shared: RunBucket | None = None
     reporter: Reporter = silent
     client: Client = field(default_factory=Client.here)
 
@@ -117,7 +122,7 @@ class Trainer:
             TrainingFailed: the run ended without a model.
             RemoteError: the driver was out of reach for too long (kind "out-of-sight"): the run may go on.
         """
-        run = new_run_id()
+        run = order.run
         async with self._ready() as remote, self._lock(remote, doing="preparing", run=run) as lock:
             await self._push(remote, outputs, sizing)
             if order.build:
@@ -136,6 +141,7 @@ class Trainer:
                 archive=self.archive,
             )
             self.reporter(Step(f"Run {run}: {record.command}"))
+            await self._tell(record)
             if order.detach:
                 return record
             try:
@@ -182,17 +188,18 @@ class Trainer:
         """The runs that the driver knows, and those that only this computer knows, oldest first."""
         async with self._connected(patience=Patience(timeout=5.0, denied=0.0, attempt=5.0)) as remote:
             theirs = {run.id: run.known() for run in (await DriverRuns(remote).state()).runs}
-        return merge(self.archive, theirs)
+        return merge(self.archive, theirs, await asyncio.to_thread(self._shared_records))
 
     async def log(self, wanted: str, on_line: Callable[[str], None], *, follow: bool) -> None:
         """Hand out the lines of a run's log, all of them; ``follow``: until it has ended."""
         async with self._connected() as remote:
             theirs = await self._known(remote)
-            run = find_run(wanted, [*theirs, *(record.id for record in self.archive.records())])
+            kept = merge(self.archive, None, await asyncio.to_thread(self._shared_records))
+            run = find_run(wanted, [*theirs, *(record.id for record in kept)])
             if run in theirs:
                 await self._finish(remote).copy(run, on_line, once=not follow)
             else:
-                read_lines(self.archive.log(run), on_line)
+                await asyncio.to_thread(read_kept, run, self.archive, self.shared, on_line)
 
     async def cancel(self, wanted: str) -> RunRecord:
         """End a run: its processes on the driver, and so its executors on the workers."""
@@ -415,8 +422,20 @@ class Trainer:
             prove=prove_it,
             power_is_on=self._power_is_on,
             upload=self.upload,
+            shared=self.shared,
             reporter=self.reporter,
         )
+
+    async def _tell(self, record: RunRecord) -> None:
+        """Let every client know of a run that has begun."""
+        if self.shared is not None:
+            try:
+                await asyncio.to_thread(self.shared.begin, record)
+            except PioTfError as error:  # the run goes on, and the driver knows of it
+                self.reporter(Warned(f"other clients see run {record.id} on the driver only: {error}"))
+
+    def _shared_records(self) -> tuple[RunRecord, ...]:
+        return shared_records(self.shared, self.reporter)
 
     async def _known(self, remote: Remote) -> tuple[str, ...]:
         return tuple(run.id for run in (await DriverRuns(remote).state()).runs)
@@ -443,15 +462,28 @@ class Trainer:
         return ssh_targets(self.config, self.machines)
 
 
-def merge(archive: Archive, theirs: dict[str, RunRecord] | None) -> tuple[RunRecord, ...]:
-    """The runs of the driver and this computer's, oldest first.
+def merge(
+    archive: Archive, theirs: dict[str, RunRecord] | None, shared: Sequence[RunRecord] = ()
+) -> tuple[RunRecord, ...]:
+    """The runs of the driver, of this computer and of all clients, oldest first.
 
     Args:
         theirs: the driver's, by id; None: it cannot be asked.
+        shared: those that are kept for all clients.
     """
     known = {record.id: record for record in archive.records()}
+    known.update((record.id, record) for record in shared if record.id not in known or record.state in ENDED)
     for record in known.values():
         if record.state not in ENDED:
             known[record.id] = record.with_(state="unknown" if theirs is None else "lost")
     known.update(theirs or {})
     return tuple(known[run] for run in sorted(known))
+
+
+def shared_records(shared: RunBucket | None, reporter: Reporter) -> tuple[RunRecord, ...]:
+    """The runs that are kept for all clients; none where they cannot be asked for, which is said."""
+    try:
+        return shared.records() if shared is not None else ()
+    except PioTfError as error:
+        reporter(Warned(f"without the runs of other clients: {error}"))
+        return ()
