@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pio_tf.remote.ssh import Remote
+    from pio_tf.training.runs.bucket import RunBucket
     from pio_tf.training.runs.upload import Upload
 
 ANN = Client("ann", "laptop", 17, "2026-11-23T18:00:00Z")
@@ -29,6 +30,7 @@ def make_finish(
     *,
     proofs: tuple[Proof, ...] = (),
     upload: Upload | None = None,
+    shared: RunBucket | None = None,
 ) -> Finish:
     """What follows runs, keeps them under ``directory``, and has no Elasticsearch to ask: ``proofs`` is its answer."""
 
@@ -47,7 +49,15 @@ def make_finish(
         return True
 
     archive = Archive(directory / "runs")
-    return Finish(remote, archive=archive, prove=prove_it, power_is_on=power_is_on, upload=upload, reporter=reporter)
+    return Finish(
+        remote,
+        archive=archive,
+        prove=prove_it,
+        power_is_on=power_is_on,
+        upload=upload,
+        shared=shared,
+        reporter=reporter,
+    )
 
 
 async def started(remote: Remote, directory: Path, command: str, *, secrets: tuple[str, ...] = ()) -> RunRecord:

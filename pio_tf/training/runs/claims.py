@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from pio_tf.training.runs.record import RunState
 
 BEFORE_THE_START = 900
-"""Seconds in which a client that has the lock plans, applies and checks, besides the time that machines have to start."""
+"""Seconds that a client with the lock has to plan, apply and check, besides the time that machines have to start."""
 _TRIES = 5
 """How often it is tried again where others take and release the lock just then."""
 
@@ -60,8 +60,8 @@ class Claim:
 
     @classmethod
     def here(cls, run: str, client: Client) -> Claim:
-        """This process's."""
-        return cls(client, run, _process(os.getpid()))
+        """Of a client on this computer."""
+        return cls(client, run, _process(client.pid))
 
     @property
     def has_died(self) -> bool:

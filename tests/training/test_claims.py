@@ -1,0 +1,346 @@
+"""The run lock in the bucket: one of many gets it; facts tell one that was left behind from one that is held."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections import Counter
+from typing import TYPE_CHECKING, Literal
+
+import pytest
+
+from pio_tf.errors import AwsError, Locked, MachinesMayBeRunning, TrainingFailed
+from pio_tf.events import Event, Warned
+from pio_tf.sandbox.aws import LocalAws
+from pio_tf.training.runs.claims import Claim, Claims, Facts, Held
+from pio_tf.training.runs.on_driver import Holder
+from pio_tf.training.runs.record import Client, RunRecord, new_run_id
+from tests.training.bucket_world import make_run_bucket
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from pio_tf.training.runs.bucket import RunBucket
+    from pio_tf.training.runs.record import RunState
+
+pytestmark = pytest.mark.xdist_group("claims")
+ANN = Client("ann", "laptop", 17, "2026-11-23T18:00:00Z")
+BOB = Client("bob", "ci", 18, "2026-11-23T18:00:01Z")
+OFF = Facts("off")
+RACES = 20
+
+
+@pytest.fixture(scope="module")
+def aws() -> Iterator[LocalAws]:
+    with LocalAws() as running:
+        yield running
+
+
+@pytest.fixture
+def bucket(aws: LocalAws) -> RunBucket:
+    return make_run_bucket(aws)[0]
+
+
+def unasked() -> Facts:
+    raise AssertionError("nobody else has the lock: no reason to ask for facts")
+
+
+def claims(
+    bucket: RunBucket,
+    client: Client = BOB,
+    facts: Facts | Callable[[], Facts] = unasked,
+    *,
+    starts_within: float = 600,
+    reporter: Callable[[Event], None] = lambda _event: None,
+) -> Claims:
+    ask = facts if callable(facts) else lambda: facts
+    return Claims(bucket, facts=ask, starts_within=starts_within, client=client, reporter=reporter)
+
+
+def record(run: str, state: RunState = "succeeded") -> RunRecord:
+    return RunRecord(id=run, cluster="ur", client=ANN, command="pio train", engine_dir="/engine", state=state)
+
+
+def left_by(bucket: RunBucket, client: Client = ANN, *, begun: bool = False, process: str = "elsewhere/1/2") -> str:
+    """A lock of a client of which nothing else is known; its run."""
+    run = new_run_id()
+    bucket.objects.write(bucket.lock_key, Claim(client, run, process).to_json().encode())
+    if begun:
+        bucket.begin(record(run, "running"))
+    return run
+
+
+def holder(bucket: RunBucket) -> Claim:
+    there = claims(bucket).look()
+    assert there is not None
+    return there.claim
+
+
+# One of many
+
+
+def test_a_free_lock_is_taken_names_its_holder_and_is_given_back(bucket: RunBucket) -> None:
+    mine = claims(bucket, ANN)
+    mine.take("20261123T182359Z-3f9c")
+    raw = json.loads(bucket.objects.read("pio-tf/ur/run.lock").body)  # type: ignore[union-attr]
+    assert {name: raw[name] for name in ("version", "owner", "host", "pid", "since", "run")} == {
+        "version": 1,
+        "owner": "ann",
+        "host": "laptop",
+        "pid": 17,
+        "since": "2026-11-23T18:00:00Z",
+        "run": "20261123T182359Z-3f9c",
+    }
+    mine.release()
+    assert mine.look() is None
+
+
+def test_of_clients_that_race_for_a_free_lock_exactly_one_wins_each_time(aws: LocalAws) -> None:
+    clients = make_run_bucket(aws, clients=3)
+    for _ in range(RACES):
+        assert race([claims(bucket, BOB, Facts("changing")) for bucket in clients]) == {"won": 1, "locked": 2}
+
+
+def test_of_clients_that_race_for_a_lock_that_was_left_behind_exactly_one_wins_each_time(aws: LocalAws) -> None:
+    clients = make_run_bucket(aws, clients=3)
+    for _ in range(RACES):
+        left = left_by(clients[0], begun=True)
+
+        def facts(left: str = left) -> Facts:
+            # The truth at that moment: a run that is known to have ended, and nothing of the one who takes over.
+            return Facts("on", runs={left: "failed"})
+
+        assert race([claims(bucket, BOB, facts) for bucket in clients]) == {"won": 1, "locked": 2}
+
+
+def race(rivals: list[Claims]) -> Counter[str]:
+    """All at once; whoever wins gives the lock back when all have been told."""
+    results: Counter[str] = Counter()
+    start, told = threading.Barrier(len(rivals)), threading.Barrier(len(rivals))
+
+    def run(rival: Claims) -> None:
+        start.wait()
+        try:
+            rival.take(new_run_id())
+            results["won"] += 1
+        except Locked:
+            results["locked"] += 1
+        told.wait(30)
+        rival.release()
+
+    threads = [threading.Thread(target=run, args=(rival,)) for rival in rivals]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return results
+
+
+def test_a_lock_that_goes_while_it_is_looked_at_is_taken(bucket: RunBucket) -> None:
+    theirs = claims(bucket, ANN)
+    theirs.take("R1")
+
+    def facts() -> Facts:
+        theirs.release()
+        return OFF
+
+    with pytest.raises(Locked):  # by what was seen then, it is held; the next try finds it free
+        claims(bucket, BOB, facts).take("R2")
+    claims(bucket, BOB, facts).take("R2")
+    assert holder(bucket).client == BOB
+
+
+def test_only_ones_own_lock_is_given_back(bucket: RunBucket) -> None:
+    mine = claims(bucket, ANN)
+    mine.take("R1")
+    left_by(bucket, BOB)  # somebody has taken it over since
+    mine.release()
+    assert holder(bucket).client == BOB
+
+
+# Held, or left behind
+
+
+def test_a_client_that_is_about_to_start_its_run_is_named_though_the_driver_is_off(bucket: RunBucket) -> None:
+    run = left_by(bucket, ANN)
+    with pytest.raises(Locked, match=rf"run {run} is being started.* by ann on laptop") as caught:
+        claims(bucket, BOB, OFF).take("R2")
+    assert caught.value.exit_code == 4
+    assert bucket.url("pio-tf/ur/run.lock") in caught.value.cause
+    assert "10 min" in caught.value.next_step
+    assert holder(bucket).client == ANN
+
+
+@pytest.mark.parametrize(
+    ("power", "state", "why"),
+    [("off", None, "the driver is off"), ("on", None, "has no run"), ("on", "failed", "has ended")],
+)
+def test_a_lock_whose_run_has_begun_and_goes_on_no_more_is_taken_over(
+    bucket: RunBucket, power: Literal["on", "off"], state: RunState | None, why: str
+) -> None:
+    run = left_by(bucket, ANN, begun=True)
+    events: list[Event] = []
+    claims(bucket, BOB, Facts(power, runs={run: state} if state else {}), reporter=events.append).take("R2")
+    assert holder(bucket).client == BOB
+    (event,) = events
+    assert isinstance(event, Warned)
+    assert str(ANN) in event.message
+    assert why in event.message
+
+
+def test_a_run_that_goes_on_keeps_the_lock_and_the_driver_says_by_whom(bucket: RunBucket) -> None:
+    run = left_by(bucket, ANN, begun=True)
+    facts = Facts("on", Holder("running", str(ANN), run), {run: "running"})
+    with pytest.raises(Locked, match=f"run {run} is active, started by ann") as caught:
+        claims(bucket, BOB, facts).take("R2")
+    assert f"pio-tf train --attach {run}" in caught.value.next_step
+
+
+@pytest.mark.parametrize("facts", [Facts("changing"), Facts("on", silent="no answer"), Facts("on", runs={})])
+def test_where_facts_are_wanting_the_lock_is_held(bucket: RunBucket, facts: Facts) -> None:
+    left_by(bucket, ANN, begun=facts != Facts("on", runs={}))
+    with pytest.raises(Locked) as caught:
+        claims(bucket, BOB, facts).take("R2")
+    assert (facts.silent in caught.value.cause) or not facts.silent
+    assert holder(bucket).client == ANN
+
+
+def test_a_client_that_never_came_to_start_its_run_loses_the_lock_after_its_time(bucket: RunBucket) -> None:
+    left_by(bucket, ANN)
+    events: list[Event] = []
+    claims(bucket, BOB, OFF, starts_within=-1, reporter=events.append).take("R2")
+    assert "no run has begun" in str(events)
+
+
+def test_a_client_on_this_computer_that_was_killed_is_seen_at_once(bucket: RunBucket) -> None:
+    program = (
+        "import sys; from pio_tf.training.runs.claims import Claim; from pio_tf.training.runs.record import Client; "
+        "print(Claim.here('R1', Client.here()).to_json(), flush=True); sys.stdin.read()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as client:
+        assert client.stdout is not None
+        text = client.stdout.readline()
+        bucket.objects.write(bucket.lock_key, text.encode())
+        with pytest.raises(Locked):
+            claims(bucket, BOB, OFF).take("R2")
+        client.kill()
+    assert Claim.from_json(text).has_died
+    claims(bucket, BOB, OFF).take("R2")
+    assert holder(bucket).client == BOB
+
+
+def test_a_process_elsewhere_is_never_taken_for_dead() -> None:
+    mine = Claim.here("R1", Client.here())
+    assert not mine.has_died
+    assert not Claim(mine.client, "R1", "").has_died
+    assert not Claim(mine.client, "R1", "another-boot/1/2").has_died
+    boot, namespace, _start = mine.process.split("/")
+    assert Claim(mine.client, "R1", f"{boot}/{namespace}/0").has_died  # its number is in use again
+    assert mine.client.pid == os.getpid()
+
+
+@pytest.mark.parametrize("text", ["", "{}", "[1]", "not json", '{"owner": 1}'])
+def test_what_is_no_lock_is_held_by_nobody_who_is_known_until_its_time_has_passed(bucket: RunBucket, text: str) -> None:
+    bucket.objects.write(bucket.lock_key, text.encode())
+    with pytest.raises(Locked, match=r"a run is being started.*somebody on an unknown computer"):
+        claims(bucket, BOB, OFF).take("R2")
+    claims(bucket, BOB, OFF, starts_within=-1).take("R2")
+
+
+# Around a run
+
+
+def test_the_lock_is_held_around_a_run_and_given_back_after_it(bucket: RunBucket) -> None:
+    seen: list[Held | None] = []
+    mine = claims(bucket, ANN)
+
+    def work() -> RunRecord:
+        seen.append(mine.look())
+        return record("R1")
+
+    assert mine.around("R1", work).state == "succeeded"
+    assert seen[0] is not None
+    assert seen[0].claim.client == ANN
+    assert mine.look() is None
+
+
+@pytest.mark.parametrize(
+    "error", [TrainingFailed("no model"), KeyboardInterrupt(), Locked("the driver's lock is held")]
+)
+def test_the_lock_is_given_back_whatever_happens(bucket: RunBucket, error: BaseException) -> None:
+    def work() -> RunRecord:
+        raise error
+
+    with pytest.raises(type(error)):
+        claims(bucket, ANN).around("R1", work)
+    assert claims(bucket).look() is None
+
+
+def test_a_run_that_goes_on_without_its_client_keeps_the_lock(bucket: RunBucket) -> None:
+    claims(bucket, ANN).around("R1", lambda: record("R1", "running"))
+    assert holder(bucket).run == "R1"
+
+
+def test_machines_that_may_be_running_keep_the_lock(bucket: RunBucket) -> None:
+    def work() -> RunRecord:
+        raise MachinesMayBeRunning("not stopped")
+
+    with pytest.raises(MachinesMayBeRunning):
+        claims(bucket, ANN).around("R1", work)
+    assert holder(bucket).run == "R1"
+
+
+def test_nothing_is_begun_while_somebody_else_has_the_lock(bucket: RunBucket) -> None:
+    left_by(bucket, ANN)
+
+    def work() -> RunRecord:
+        raise AssertionError("not to be called")
+
+    with pytest.raises(Locked):
+        claims(bucket, BOB, OFF).around("R2", work)
+    assert holder(bucket).client == ANN
+
+
+def test_machines_are_not_stopped_under_a_client_that_starts_its_run(bucket: RunBucket) -> None:
+    claims(bucket).refuse_starting()  # nobody
+    left_by(bucket, ANN)
+    with pytest.raises(Locked, match="ann on laptop"):
+        claims(bucket).refuse_starting()
+    claims(bucket, starts_within=-1).refuse_starting()
+    left_by(bucket, ANN, begun=True)
+    claims(bucket).refuse_starting()  # the driver is asked for it
+    mine = claims(bucket, ANN, Facts("off"))
+    mine.take("R3")
+    mine.refuse_starting()
+
+
+def test_after_a_stop_a_lock_that_was_left_behind_is_removed_and_no_other(bucket: RunBucket) -> None:
+    left_by(bucket, ANN, begun=True)
+    claims(bucket, BOB, OFF).tidy()
+    assert claims(bucket).look() is None
+    left_by(bucket, ANN)
+    claims(bucket, BOB, OFF).tidy()
+    assert holder(bucket).client == ANN
+
+
+def test_a_permission_that_is_missing_is_named_with_its_object(bucket: RunBucket) -> None:
+    place = f"arn:aws:s3:::{bucket.objects.bucket}/pio-tf/ur/run.lock"
+    statement = {"Effect": "Deny", "Principal": "*", "Action": "s3:PutObject", "Resource": place}
+    bucket.objects.s3.put_bucket_policy(
+        Bucket=bucket.objects.bucket, Policy=json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+    )
+    with pytest.raises(AwsError, match="is not allowed") as caught:
+        claims(bucket).take("R1")
+    assert caught.value.next_step == f"give the AWS user or role s3:PutObject on {place}"
+
+
+def test_a_bucket_that_is_gone_is_told_with_what_makes_it(bucket: RunBucket) -> None:
+    bucket.objects.s3.delete_bucket(Bucket=bucket.objects.bucket)
+    with pytest.raises(AwsError, match="does not exist") as caught:
+        claims(bucket).take("R1")
+    assert "pio-tf init --backend" in caught.value.next_step
