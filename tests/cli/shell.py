@@ -34,6 +34,12 @@ BLOCKS = {
 """A configuration without a mistake; ``terraform`` and the rest of ``aws`` come from the project."""
 
 
+def clean_environment() -> dict[str, str]:
+    """This process's, with nothing of its AWS, its Terraform or its CI."""
+    own = ("AWS_", "PIO_TF", "TF_", "GITHUB_", "GITLAB_")
+    return {key: value for key, value in os.environ.items() if key != "CI" and not key.startswith(own)}
+
+
 @dataclass
 class Project:
     """A directory with a pio-tf.hcl.
@@ -78,7 +84,7 @@ class Project:
 
     def run(self, *arguments: str, exit_code: int = 0, **environment: str) -> subprocess.CompletedProcess[str]:
         """Run ``pio-tf``; fail, showing what it said, unless it ends with ``exit_code``."""
-        clean = {key: value for key, value in os.environ.items() if not key.startswith(("AWS_", "PIO_TF", "TF_"))}
+        clean = clean_environment()
         home = self.directory / "home"
         home.mkdir(exist_ok=True)
         done = subprocess.run(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import pty
@@ -15,6 +16,7 @@ import pytest
 
 from pio_tf.cli.ci_output import command_name
 from tests.cli.runner import Log, read_log, read_outputs
+from tests.cli.shell import Project
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -163,33 +165,43 @@ def test_force_color_colours_and_no_color_takes_all_of_it_away(environ: dict[str
         assert not ANSI.search(step.stdout + step.stderr)
 
 
-def test_a_terminal_in_ci_gets_neither_a_live_display_nor_a_question(environ: dict[str, str], tmp_path: Path) -> None:
-    def at_a_terminal(*words: str, **more: str) -> tuple[int, str]:
-        master, slave = pty.openpty()
-        command = [sys.executable, "-c", PROGRAM, *words]
-        process = subprocess.Popen(
-            command, cwd=tmp_path, env=environ | {"TERM": "xterm"} | more, stdin=slave, stdout=slave, stderr=slave
-        )
-        os.close(slave)
-        shown = b""
-        while True:
-            try:
-                part = os.read(master, 65536)
-            except OSError:  # the other end is closed
-                break
-            if not part:
-                break
+def at_a_terminal(environ: dict[str, str], cwd: Path, *words: str) -> tuple[int, str]:
+    """Exit code, and what a terminal was shown that all three streams are."""
+    master, slave = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-c", PROGRAM, *words],
+        cwd=cwd,
+        env=environ | {"TERM": "xterm"},
+        stdin=slave,
+        stdout=slave,
+        stderr=slave,
+    )
+    os.close(slave)
+    shown = b""
+    with contextlib.suppress(OSError):  # the other end is closed
+        while part := os.read(master, 65536):
             shown += part
-        os.close(master)
-        return process.wait(), shown.decode()
+    os.close(master)
+    return process.wait(), shown.decode()
 
-    assert at_a_terminal("ask") == (7, "")
-    assert at_a_terminal("ask", CI="true") == (0, "")
-    code, shown = at_a_terminal("work", "well", CI="true")
+
+def test_a_terminal_in_ci_gets_neither_a_live_display_nor_a_question(environ: dict[str, str], tmp_path: Path) -> None:
+    ci = environ | {"CI": "true"}
+    assert at_a_terminal(environ, tmp_path, "ask") == (7, "")
+    assert at_a_terminal(ci, tmp_path, "ask") == (0, "")
+    code, shown = at_a_terminal(ci, tmp_path, "work", "well")
     assert code == 0
     assert not ANSI.search(shown)
-    code, shown = at_a_terminal("work", "well")
+    code, shown = at_a_terminal(environ, tmp_path, "work", "well")
     assert ANSI.search(shown)
+
+
+def test_destroy_does_not_wait_for_an_answer_in_ci(environ: dict[str, str], tmp_path: Path) -> None:
+    Project(tmp_path).write()
+    code, shown = at_a_terminal(environ | {"CI": "true"}, tmp_path, "destroy")
+    assert code == 2
+    assert "trial was not destroyed" in shown
+    assert "pio-tf destroy --confirm trial" in shown
 
 
 @pytest.mark.parametrize(("ending", "code"), [("well", 0), ("failure", 6), ("early", 2), ("signal", 143)])

@@ -1,0 +1,171 @@
+"""`--json`, and what GitHub's runner sees, of the commands that need machines: on a sandbox with one worker."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pio_tf.cli import schemas
+from pio_tf.sandbox.control import stop_sandbox
+from tests.cli.json_check import mistakes
+from tests.cli.runner import Log, read_log, read_outputs
+from tests.cli.shell import PIO_TF, Project, clean_environment
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+pytestmark = [pytest.mark.sandbox, pytest.mark.xdist_group("sandbox")]
+
+
+class Job:
+    """A step of GitHub Actions after another, in one workspace with a sandbox."""
+
+    def __init__(self, directory: Path) -> None:
+        self.sandbox = directory / "sandbox"
+        self.project = Project(directory / "work", environment={"PIO_TF_SANDBOX_DIR": str(self.sandbox)})
+        self.project.directory.mkdir()
+        self.output, self.summary = directory / "output", directory / "summary"
+        self.github = {
+            "CI": "true",
+            "GITHUB_ACTIONS": "true",
+            "GITHUB_OUTPUT": str(self.output),
+            "GITHUB_STEP_SUMMARY": str(self.summary),
+        }
+
+    def json(self, *words: str, exit_code: int = 0) -> Any:  # noqa: ANN401 - any JSON
+        """The result of a command."""
+        return json.loads(self.project.run(*words, "--json", exit_code=exit_code).stdout)
+
+    def step(self, *words: str, exit_code: int = 0) -> tuple[Log, dict[str, str]]:
+        """A command as a step: its log, for whose groups both streams are read as one, and its outputs."""
+        self.output.write_text("")
+        self.summary.write_text("")
+        done = subprocess.run(
+            [PIO_TF, *words],
+            cwd=self.project.directory,
+            env=clean_environment() | self.project.environment | self.github,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            check=False,
+            timeout=300,
+        )
+        shown = done.stdout.decode()
+        assert done.returncode == exit_code, shown
+        assert "\x1b" not in shown
+        return read_log(shown), read_outputs(self.output.read_text())
+
+    def engine(self, **asked: object) -> None:
+        """What the stand-in for PredictionIO is asked to do."""
+        (path,) = self.sandbox.glob("machines/*/home/engine/engine.json")
+        engine = json.loads(path.read_text())
+        path.write_text(json.dumps({**engine, "standIn": asked}))
+
+
+@pytest.fixture(scope="module")
+def job(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Job]:
+    job = Job(tmp_path_factory.mktemp("job"))
+    try:
+        started = job.json("sandbox", "start")
+        assert list(mistakes(started, schemas.SandboxResult)) == []
+        assert started["info"]["directory"] == str(job.sandbox)
+        made = job.json("init", "trial", "--sandbox")
+        assert list(mistakes(made, schemas.InitResult)) == []
+        config = Path(job.project.directory, "pio-tf.hcl")
+        text, networks = re.subn(r'cidr = ".*"', 'cidr = "127.77.94.0/24"', config.read_text())
+        text, workers = re.subn(r"workers( *)= 2", r"workers\1= 1", text)
+        assert (networks, workers) == (1, 1)
+        config.write_text(text)
+        yield job
+    finally:
+        stop_sandbox(job.sandbox)
+
+
+def test_up_and_what_a_training_needs(job: Job) -> None:
+    for words, schema in (
+        (("up",), schemas.MachinesResult),
+        (("sandbox", "status"), schemas.SandboxResult),
+        (("config", "push"), schemas.PushResult),
+        (("check",), schemas.ChecksResult),
+        (("host-keys",), schemas.HostKeysResult),
+        (("host-keys", "accept", "driver", "--yes"), schemas.AcceptResult),
+        (("status",), schemas.StatusResult),
+    ):
+        assert list(mistakes(job.json(*words), schema)) == [], words
+
+
+def test_the_pages_are_told_once_they_are_here(job: Job) -> None:
+    environment = clean_environment() | job.project.environment
+    with subprocess.Popen(
+        [PIO_TF, "ui", "--json"],
+        cwd=job.project.directory,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+    ) as process:
+        assert process.stdout is not None
+        lines: list[bytes] = []
+        while not lines or lines[-1] != b"}\n":
+            lines.append(process.stdout.readline())
+        process.send_signal(signal.SIGINT)
+    pages = json.loads(b"".join(lines))
+    assert list(mistakes(pages, schemas.PagesResult)) == []
+    assert pages["pages"][0]["answers"] is True
+
+
+def test_a_training_is_groups_of_a_log_and_hands_on_its_run(job: Job) -> None:
+    log, outputs = job.step("train", "--keep-up")
+    assert log.mistakes == []
+    assert not log.open_group
+    titles = [title for title, _ in log.groups]
+    assert any(title.startswith("Run 2") for title in titles)
+    lines = dict(log.groups)["Log of driver"]
+    assert any("Training completed successfully." in line for line in lines)
+    assert outputs["state"] == "succeeded"
+    assert outputs["exit"] == "0"
+    assert outputs["model"]
+    run = job.json("runs")["runs"][-1]
+    assert outputs["run"] == run["id"]
+    assert f"run {run['id']}: succeeded" in job.summary.read_text().replace("\\", "")
+
+
+def test_a_training_that_fails_is_annotated_and_hands_on_its_run(job: Job) -> None:
+    job.engine(fail="exception")
+    log, outputs = job.step("train", "--keep-up", exit_code=6)
+    assert log.mistakes == []
+    assert not log.open_group
+    (error,) = log.named("error")
+    assert "the stand-in" in error.data
+    assert outputs["exit"] == "6"
+    assert outputs["run"] == job.json("runs")["runs"][-1]["id"]
+    assert "failed (exit code 6)" in job.summary.read_text()
+
+
+def test_runs_and_their_ends(job: Job) -> None:
+    job.engine(pauseSeconds=60)
+    begun = job.json("train", "--detach", "--keep-up")
+    assert list(mistakes(begun, schemas.RunResult)) == []
+    assert begun["state"] == "running"
+    ended = job.json("cancel")
+    assert list(mistakes(ended, schemas.RunResult)) == []
+    assert (ended["id"], ended["state"]) == (begun["id"], "cancelled")
+    runs = job.json("runs")
+    assert list(mistakes(runs, schemas.RunsResult)) == []
+    assert [run["state"] for run in runs["runs"]] == ["succeeded", "failed", "cancelled"]
+    log = job.project.run("logs", runs["runs"][0]["id"], "--json").stdout.splitlines()
+    assert [found for line in log for found in mistakes(json.loads(line), schemas.LogLine)] == []
+    assert any("Training completed successfully." in json.loads(line)["line"] for line in log)
+
+
+def test_down_says_what_is_stopped(job: Job) -> None:
+    log, outputs = job.step("down")
+    assert [title for title, _ in log.groups][-1] == "Stopping 3 of 3 machines"
+    assert outputs == {"state": "stopped", "exit": "0"}
+    stopped = job.json("sandbox", "stop")
+    assert stopped == {"version": 1, "stopped": True}
