@@ -7,6 +7,7 @@ from typing import Annotated, Optional
 import typer
 
 from pio_tf.cli.app import app
+from pio_tf.cli.check import SkipCheckOption
 from pio_tf.cli.options import ConfigOption, JsonOption
 
 
@@ -24,10 +25,7 @@ def train(
         bool, typer.Option("--attach", help="Follow a run that goes on, the latest unless one is named.")
     ] = False,
     build: Annotated[bool, typer.Option("--build", help="Run `pio build` first.")] = False,
-    skip_check: Annotated[
-        Optional[list[str]],  # noqa: UP045 - as above
-        typer.Option("--skip-check", metavar="NAME", help="Leave out one of the checks of `pio-tf check`."),
-    ] = None,
+    skip_check: SkipCheckOption = None,
     upload: Annotated[
         Optional[str],  # noqa: UP045 - as above
         typer.Option(
