@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pio_tf.training.signs import CERTAIN, LIKELY, SERVICES
+from pio_tf.training.signs import CERTAIN, LIKELY, SERVICES, Finder, Sign
 from pio_tf.training.verdict import TrainingLog
 from tests.training.log_excerpts import LOGS, STAGE
 
@@ -262,3 +262,27 @@ def test_the_tables_are_sound() -> None:
         assert sign.meaning.format(service="HDFS")
         assert sign.next_step
     assert all(re.compile(pattern) for _, pattern in SERVICES)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "line"),
+    [
+        (r"plain words", "some plain words here"),
+        (r"first \(one\)|second\.one", "the first (one)"),
+        (r"first \(one\)|second\.one", "the second.one"),
+        (r"colou?r", "a color"),
+        (r"no (?:space|room)|(?:disk|file) full", "the disk full"),
+        (r"(?:a|b(?:c)d) full", "bcd full"),
+        (r"[Cc]onnection|[|]", "a Connection"),
+        (r"[Cc]onnection|[|]", "a | b"),
+        (r"^\[ERROR\] \[\w+\]|\bcd: ", "[ERROR] [Models]"),
+        (r"^\[ERROR\] \[\w+\]|\bcd: ", "bash: cd: no"),
+        (r"x*y|z{2}", "y"),
+        (r"x*y|z{2}", "zz"),
+        (r"\d+ tasks", "17 tasks"),
+    ],
+)
+def test_a_quick_look_misses_no_sign_whatever_its_pattern(pattern: str, line: str) -> None:
+    sign = Sign("it", pattern, "", "")
+    assert Finder((sign,)).find(line) is sign
+    assert Finder((sign,)).find("nothing of that") is None
