@@ -18,7 +18,7 @@ DOCS = Path(__file__).resolve().parent.parent / "docs"
 
 _OUTPUT = """\
 Results go to standard output; progress, warnings and errors to standard error. Nothing asks a question but
-`destroy`, and it only at a terminal. JSON results have a `version`, which is 1. With
+`destroy` and `host-keys accept`, and they only at a terminal. JSON results have a `version`, which is 1. With
 `--json` an error stands on standard output too, as `error` with `what`, `cause`, `next_step`, `exit_code` and
 `details`."""
 _ABOUT_EXIT_CODES = """\
@@ -79,8 +79,9 @@ def _overview(root: Command, name: str) -> Iterator[str]:
 def _leaves(command: Command, path: str) -> Iterator[tuple[str, Command]]:
     """Every command that is not a group and not hidden, with its whole name."""
     children = getattr(command, "commands", None)
-    if children is None:
+    if children is None or command.invoke_without_command:
         yield path, command
+    if children is None:
         return
     for name, child in children.items():
         if not child.hidden:
