@@ -259,6 +259,19 @@ async def test_a_running_run_holds_the_lock_without_its_client(cluster: TestClus
         assert (await DriverRuns(remote).state()).holder is None
 
 
+async def test_what_a_run_leaves_behind_does_not_hold_the_lock(cluster: TestCluster, tmp_path: Path) -> None:
+    async with connect_cluster(cluster.config(), cluster.targets(), patience=QUICK) as remote:
+        run = await started(remote, "setsid sleep 300 >/dev/null 2>&1 & echo $! >~/left; echo done")
+        await followed(remote, run, tmp_path / "log")
+        left = int((cluster.driver.home / "left").read_text())
+        try:
+            assert Path(f"/proc/{left}").exists()
+            async with hold_lock(remote, BOB, doing="preparing", run="R2"):
+                pass
+        finally:
+            os.kill(left, signal.SIGKILL)
+
+
 async def test_a_lock_goes_with_the_connection_of_its_holder(cluster: TestCluster) -> None:
     async with connect_cluster(cluster.config(), cluster.targets(), patience=QUICK) as remote:
         async with hold_lock(remote, ANN, doing="preparing", run="R1"):

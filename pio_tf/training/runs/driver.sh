@@ -107,11 +107,12 @@ run() { # ID: the runner itself
   command -v perl >/dev/null || { echo "perl is not there to hide secrets in the log" >&2; return 1; }
   # Room for the record of the end, taken while there is some; a file's rename needs none.
   printf '%255s\n' '' >ended.new && : >log && mkfifo pipe || return 1
-  perl redact <pipe >log 2>>problem &
+  perl redact <pipe >log 2>>problem 9>&- &
   filter=$!
   started=$(date +%s.%N)
   set -m # the command gets a process group of its own
-  bash -lc "$(<command)" </dev/null >pipe 2>&1 &
+  # The lock is this process's alone: what a command leaves behind must not hold it when the run has ended.
+  bash -lc "$(<command)" </dev/null >pipe 2>&1 9>&- &
   child=$!
   set +m
   if ! { echo "$$ $(ticks $$) $(boot) $started $child" >process.new && mv process.new process; }; then

@@ -1,7 +1,7 @@
 """One at a time: the lock on the driver, which every client can see.
 
 It is a lock of the driver's kernel (flock), held by a shell there for as long as this client talks to it, and by the
-run's own processes from the run's start to their end. So a stale one does not exist: nobody need judge by its age.
+process that runs the run from its start to its end. So a stale one does not exist: nobody need judge by its age.
 """
 
 from __future__ import annotations
