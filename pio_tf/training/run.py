@@ -11,7 +11,7 @@ from pio_tf.errors import PioTfError, RemoteError, TrainingFailed
 from pio_tf.events import Done, OutputLine, Reporter, Step, Warned, silent
 from pio_tf.training.proof import contradiction
 from pio_tf.training.runs.follow import follow_log
-from pio_tf.training.runs.on_driver import DriverRuns
+from pio_tf.training.runs.on_driver import TERM_SECONDS, DriverRuns
 from pio_tf.training.verdict import TrainingLog
 
 if TYPE_CHECKING:
@@ -130,10 +130,10 @@ class Finish:
         """Show a run's log, all of it, and nothing else. ``once``: only what there is now."""
         await self._copy(run, on_line, once=once)
 
-    async def cancel(self, run: str, *, who: str) -> RunRecord:
-        """End a run, and every process of it; then keep its log and record."""
+    async def cancel(self, run: str, *, who: str, patience: int = TERM_SECONDS) -> RunRecord:
+        """End a run, and every process of it, by force after ``patience`` seconds; then keep its log and record."""
         self._report(Step(f"Ending run {run}"))
-        if await self._runs.cancel(run, who=who) == "killed":
+        if await self._runs.cancel(run, who=who, patience=patience) == "killed":
             self._report(Warned(f"run {run} had to be killed: it did not end when it was asked to"))
         return await self.collect(run)
 

@@ -57,6 +57,10 @@ if TYPE_CHECKING:
 
 QUICK = Patience(timeout=30.0)
 """For machines that ought to be up: they may be in the middle of a boot, but are not waited for long."""
+INTERRUPTED_SECONDS = 3
+"""What an interrupted training has to end. GitHub's runner kills a cancelled job 10 s after its first signal
+(https://docs.github.com/en/actions/reference/workflows-and-actions/workflow-cancellation), and by then the machines
+must be stopping."""
 EXECUTORS_GONE_SECONDS = 30.0
 """How long a cancelled run's application may stay on Spark's master before that is worth a warning."""
 
@@ -335,7 +339,7 @@ class Trainer:
             return await finish.follow(run, watch=lambda record: self._watch(remote, record))
         except asyncio.CancelledError:  # Ctrl-C, SIGTERM
             self.reporter(Warned(f"interrupted: run {run} is ended, too"))
-            await self._cancel(remote, run)
+            await finish.cancel(run, who=str(self.client), patience=INTERRUPTED_SECONDS)
             raise
 
     async def _watch(self, remote: Remote, record: RunRecord) -> None:
