@@ -39,8 +39,12 @@ class Terminal:
     """
 
     def __init__(self, *, json: bool = False, out: TextIO | None = None, err: TextIO | None = None) -> None:
+        import logging
+
         from rich.console import Console
 
+        # asyncio warns of every packet that SSH still sends into a connection which breaks: we tell that ourselves.
+        logging.getLogger("asyncio").setLevel(logging.ERROR)
         self._out = out or sys.stdout
         if isinstance(self._out, io.TextIOWrapper):
             self._out.reconfigure(errors="backslashreplace")  # a training must not end for a letter of its log
