@@ -68,7 +68,7 @@ class Finish:
         archive: where the copies are kept.
         prove: asks the services for what a run that said it succeeded has left there.
         power_is_on: whether the driver's power is on, asked after a lost connection.
-        upload: where logs and records go to besides.
+        upload: where a run's log and record go to besides.
     """
 
     def __init__(
@@ -78,7 +78,7 @@ class Finish:
         archive: Archive,
         prove: Prove,
         power_is_on: Callable[[], Awaitable[bool]],
-        upload: Upload | None = None,
+        upload: Callable[[RunRecord], Upload | None] = lambda _record: None,
         reporter: Reporter = silent,
     ) -> None:
         self._remote = remote
@@ -173,10 +173,11 @@ class Finish:
         return record, failure
 
     async def _send(self, record: RunRecord, directory: Path) -> None:
-        if self._upload is None:
+        upload = self._upload(record)
+        if upload is None:
             return
         try:
-            self._report(Done(f"log and record are at {await asyncio.to_thread(self._upload.put, record, directory)}"))
+            self._report(Done(f"log and record are at {await asyncio.to_thread(upload.put, record, directory)}"))
         except PioTfError as error:  # neither the model nor the machines' stop depends on it, and nothing is lost
             self._report(Warned(f"not uploaded, but kept in {directory}: {error}"))
 
@@ -199,7 +200,12 @@ def _failure(facts: DriverRun, log: TrainingLog) -> TrainingFailed | None:
         )
     if facts.ending is None:
         why = "the driver has restarted since" if facts.booted_since else "it was killed, or the driver restarted"
-        return log.failure(None, why=f"its process is gone without a word: {why}")
+        failure = log.failure(None, why=f"its process is gone without a word: {why}")
+        if failure:
+            failure.next_step = (
+                "find out why (AWS's events for the machine, its console, dmesg there), then train again"
+            )
+        return failure
     if not facts.ending.log_whole:
         return TrainingFailed(
             f"the log of run {facts.id} could not be written to its end: nobody can tell whether there is a model",

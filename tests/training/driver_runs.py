@@ -47,7 +47,14 @@ def make_finish(
         return True
 
     archive = Archive(directory / "runs")
-    return Finish(remote, archive=archive, prove=prove_it, power_is_on=power_is_on, upload=upload, reporter=reporter)
+    return Finish(
+        remote,
+        archive=archive,
+        prove=prove_it,
+        power_is_on=power_is_on,
+        upload=lambda _record: upload,
+        reporter=reporter,
+    )
 
 
 async def started(remote: Remote, directory: Path, command: str, *, secrets: tuple[str, ...] = ()) -> RunRecord:

@@ -101,16 +101,16 @@ def locked_by(holder: Holder) -> Locked:
         "preparing": f"run {holder.run} is being prepared by {holder.who}",
     }.get(holder.doing, f"the machines are being stopped by {holder.who}")
     steps = {
+        "running": f"`pio-tf train --attach {holder.run}` follows it, `pio-tf cancel {holder.run}` ends it; `pio-tf "
+        "down --force` ends it and stops the machines",
+        "preparing": "wait until it has begun (`pio-tf runs`), then `pio-tf train --attach` follows it; `pio-tf down "
+        "--force` keeps it from beginning, and stops the machines",
         "stopping": "wait until they are stopped (`pio-tf status`), then try again",
     }
     return Locked(
         what,
         cause="one run at a time: the lock on the driver is held",
-        next_step=steps.get(
-            holder.doing,
-            f"pio-tf train --attach {holder.run} follows it, pio-tf cancel {holder.run} ends it; `pio-tf down --force` "
-            "ends it and stops the machines",
-        ),
+        next_step=steps.get(holder.doing, "try again"),
         details={"run": holder.run, "who": holder.who, "doing": holder.doing},
     )
 
