@@ -176,6 +176,17 @@ async def test_cancelling_ends_every_process_of_the_run(cluster: TestCluster) ->
     assert await gone(int((cluster.driver.home / "child").read_text()))
 
 
+async def test_cancelling_waits_for_a_process_that_outlives_the_commands_shell(cluster: TestCluster) -> None:
+    async with connect_cluster(cluster.config(), cluster.targets(), patience=QUICK) as remote:
+        run = await started(
+            remote, "bash -c 'trap \"\" TERM; touch ~/deaf; sleep 300' >~/its-own & echo $! >~/child; wait"
+        )
+        while not (cluster.driver.home / "deaf").is_file():
+            await asyncio.sleep(0.05)
+        assert await DriverRuns(remote).cancel(run, who=str(BOB), patience=1) == "killed"
+    assert await gone(int((cluster.driver.home / "child").read_text()))
+
+
 async def test_a_run_whose_runner_was_killed_is_lost(cluster: TestCluster, tmp_path: Path) -> None:
     async with connect_cluster(cluster.config(), cluster.targets(), patience=QUICK) as remote:
         run = await started(remote, "echo one; sleep 300")

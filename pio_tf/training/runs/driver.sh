@@ -152,6 +152,19 @@ follow() { # ID OFFSET [once]: the log from there on, until the run has ended; o
   done
 }
 
+left() { # ID GROUP: whether anything is left of a run: what runs it, or a process of its command
+  local stat
+  alive "$1" && return
+  kill -0 -- "-$2" 2>/dev/null || return
+  for stat in /proc/[0-9]*/stat; do # one that only waits to be reaped is no process any more
+    { read -r stat <"$stat"; } 2>/dev/null || continue
+    # shellcheck disable=SC2086 # fields
+    set -- "$1" "$2" ${stat##*) }
+    [[ $5 == "$2" && $3 != [ZX] ]] && return
+  done
+  return 1
+}
+
 cancel() { # ID SECONDS WHO: end the command and all its processes, by force after so many seconds
   local pid group n
   cd "$runs/$1" || return 76
@@ -160,12 +173,12 @@ cancel() { # ID SECONDS WHO: end the command and all its processes, by force aft
   read -r pid _ _ _ group <process
   kill -TERM -- "-$group"
   for ((n = 0; n < $2 * 10; n++)); do
-    alive "$1" || { echo "ended"; return; }
+    left "$1" "$group" || { echo "ended"; return; }
     sleep 0.1
   done
   kill -KILL -- "-$group"
   for ((n = 0; n < 100; n++)); do
-    alive "$1" || { echo "killed"; return; }
+    left "$1" "$group" || { echo "killed"; return; }
     sleep 0.1
   done
   kill -KILL "$pid"
