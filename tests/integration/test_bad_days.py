@@ -177,6 +177,7 @@ def test_a_run_whose_driver_restarts_is_lost_and_the_machines_are_stopped(projec
     assert "socket.send" not in said
     assert "its process is gone without a word" in said
     assert "the driver restarted" in said
+    assert "`last -x`" in said
     assert project.powers() == {"stopped"}
     record = records(project)[-1]
     assert (record["state"], record["exit_status"]) == ("lost", None)
@@ -194,6 +195,7 @@ def test_a_client_whose_driver_is_switched_off_ends_soon_and_stops_the_rest(proj
         said = client.ends(1)
         assert time.monotonic() - began < 30
     assert f"the driver cannot be asked about run {run}: its power is off" in said
+    assert f"`pio-tf logs {run}` shows how far it came" in said
     assert project.powers() == {"stopped"}
     assert listed(project)[run]["state"] == "unknown"
     project.run("up")

@@ -194,7 +194,8 @@ def test_a_followed_run_ends_with_its_interrupted_client_and_its_log_is_kept(
     assert project.powers() == {"stopped"}
     *_, record = records(project)
     assert f"interrupted: run {record['id']} is ended, too" in said
-    assert (record["state"], record["exit_status"]) == ("cancelled", 143)
+    assert record["state"] == "cancelled"
+    assert record["exit_status"] in (128 + signal.SIGTERM, 128 + signal.SIGKILL)
     assert TRAINING in project.run("logs").stdout
 
 

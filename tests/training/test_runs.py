@@ -362,7 +362,8 @@ async def test_a_driver_whose_power_is_off_is_not_waited_for(cluster: TestCluste
         await cluster.driver.stop()
         with pytest.raises(RemoteError, match="its power is off") as caught:
             await following
-    assert run in caught.value.next_step
+    assert "the run has ended with it" in caught.value.next_step
+    assert f"`pio-tf logs {run}`" in caught.value.next_step
 
 
 def test_a_run_is_meant_by_the_beginning_of_its_id_or_is_the_latest() -> None:

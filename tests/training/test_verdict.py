@@ -198,6 +198,7 @@ def test_what_spark_and_hbase_recovered_from_is_not_blamed() -> None:
 def test_a_run_that_nobody_saw_end_says_why_and_what_its_log_has() -> None:
     error = failed("[INFO] [Engine$] EngineWorkflow.train", exit_status=None)
     assert error.what == "pio train was cut off"
+    assert "last -x" in error.next_step
     log = read("[ERROR] [TaskSchedulerImpl] Lost executor 0 on 10.0.0.5: worker lost\njava.lang.OutOfMemoryError: x")
     cut = log.failure(None, why="the driver was restarted while it ran")
     assert cut is not None
