@@ -32,7 +32,7 @@ types: setup
 	$(BIN)/mypy
 
 bench: setup
-	$(BIN)/python scripts/bench.py
+	$(BIN)/python -m scripts.bench
 
 docs: setup
 	$(BIN)/python scripts/reference.py

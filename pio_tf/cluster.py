@@ -597,7 +597,7 @@ class Cluster:
         """Whether the driver's power is on: a run of somebody else's may be active."""
         return any(one.role == "driver" and one.state == "running" for one in self._machines(None))
 
-    def _trainer(self, machines: Sequence[Machine], *, upload: Upload | None = None) -> Trainer:
+    def _trainer(self, machines: Sequence[Machine], *, upload: str = "") -> Trainer:
         from pio_tf.training.trainer import Trainer
 
         return Trainer(
@@ -605,7 +605,8 @@ class Cluster:
             machines,
             self._ec2,
             lambda: self._secrets,
-            upload or self._upload_to(self.config.train.upload),
+            self._upload,
+            upload or self.config.train.upload or "",
             self._shared,
             self._report,
         )
@@ -644,18 +645,18 @@ class Cluster:
         changing = any(machine.state in ("pending", "stopping") for machine in machines)
         return Facts("changing" if changing else "off")
 
-    def _upload_to(self, url: str | None) -> Upload | None:
+    def _upload(self, url: str) -> Upload:
         from pio_tf.training.runs.upload import Upload
 
-        return Upload(self._aws.client("s3"), url) if url else None
+        return Upload(self._aws.client("s3"), url)
 
-    def _checked_upload(self, url: str | None) -> Upload | None:
-        upload = self._upload_to(url or self.config.train.upload)
-        if upload:
-            upload.check()
-        return upload
+    def _checked_upload(self, url: str | None) -> str:
+        wanted = url or self.config.train.upload or ""
+        if wanted:
+            self._upload(wanted).check()
+        return wanted
 
-    def _running(self, *, upload: Upload | None = None) -> tuple[Trainer, Outputs]:
+    def _running(self, *, upload: str = "") -> tuple[Trainer, Outputs]:
         """What works on machines that run.
 
         Raises:

@@ -1,4 +1,5 @@
-"""The main job on the sandbox, as a user would do it: create once, train, stop, start again with the same addresses.
+"""The main job on the sandbox, as a user would do it: create once, check, train, stop; start again with the same
+addresses, train without staying, find that run and follow it, stop.
 
 Run by ``make demo``. Every step is a real ``pio-tf`` command; the script only looks at what came of it, and ends with
 1 as soon as one thing is not so.
@@ -67,10 +68,17 @@ def run_the_main_job() -> None:
     check("PIO_STORAGE_REPOSITORIES_METADATA_SOURCE=" in shown, "pio-env.sh names the metadata source")
     check(shown.count("\n") > 10, "it is the whole file")
 
-    title("Train a model on the two workers, and stop everything")
+    title("Look at everything that a training needs")
+    checks = pio_tf("check")
+    check(" ok " in checks and " failed " not in checks, "nothing is in a training's way")
+
+    title("Train a model on the two workers, watch it, have it proven, and stop everything")
     on_driver("echo kept > written-before")
     log = pio_tf("train")
     check("Training completed successfully." in log, "PredictionIO said that the training completed")
+    first = runs()[-1]
+    check(first["state"] == "succeeded" and first["exit_status"] == 0, "the run succeeded")
+    check(all(proof["held"] for proof in first["proofs"]), f"{len(first['proofs'])} proofs say that there is a model")
     check(states() == {"stopped"}, "every machine is stopped")
 
     title("Start again: nothing is created, nothing has moved")
@@ -82,9 +90,25 @@ def run_the_main_job() -> None:
     check(on_driver("cat written-before") == "kept\n", "the file that was written to the driver before is still there")
     check(on_driver("ls .pio_store/models").strip() != "", "so is the model")
 
-    title("Stop it by hand; a plan finds nothing to change")
+    title("Begin another training, and leave")
+    pio_tf("train", "--detach")
+    check(states() == {"running"}, "the machines go on")
+
+    title("Later, from another terminal: find it, and follow it to its end")
+    pio_tf("runs")
+    second = runs()[-1]
+    check(second["state"] == "running", "the run goes on, too")
+    log = pio_tf("train", "--attach", "--keep-up", second["id"])
+    check("Training completed successfully." in log, "PredictionIO said that the training completed")
+    ended = runs()[-1]
+    check(ended["id"] == second["id"] and ended["state"] == "succeeded", "the run succeeded")
+    check(ended["model"] != first["model"], "its model is a new one")
+
+    title("Stop by hand; logs and records are kept here, and a plan finds nothing to change")
     pio_tf("down")
     check(states() == {"stopped"}, "every machine is stopped")
+    check(pio_tf("logs", second["id"], shown=3) in log, "the log is here, every line that was followed")
+    pio_tf("runs")
     pio_tf("plan", "--detailed-exitcode")
     pio_tf("status")
 
@@ -93,8 +117,12 @@ def run_the_main_job() -> None:
     check(not machines(), "there are no machines")
 
 
-def pio_tf(*arguments: str, cwd: Path = PROJECT) -> str:
-    """Run ``pio-tf``, showing and returning its standard output; a failure ends the demo."""
+def pio_tf(*arguments: str, cwd: Path = PROJECT, shown: int | None = None) -> str:
+    """Run ``pio-tf``, showing and returning its standard output; a failure ends the demo.
+
+    Args:
+        shown: only so many lines are shown.
+    """
     print(f"\n$ pio-tf {' '.join(arguments)}", flush=True)
     process = subprocess.Popen([PIO_TF, *arguments], cwd=cwd, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None  # noqa: S101 - for the type checker
@@ -102,7 +130,8 @@ def pio_tf(*arguments: str, cwd: Path = PROJECT) -> str:
     try:
         for line in process.stdout:
             lines.append(line)
-            print(line, end="", flush=True)
+            if shown is None or len(lines) <= shown:
+                print(line, end="", flush=True)
         code = process.wait()
     except BaseException:
         process.send_signal(signal.SIGINT)
@@ -110,13 +139,26 @@ def pio_tf(*arguments: str, cwd: Path = PROJECT) -> str:
         raise
     if code:
         fail(f"pio-tf {' '.join(arguments)} ended with exit code {code}")
+    if shown is not None and len(lines) > shown:
+        print(f"... and {len(lines) - shown} lines more")
     return "".join(lines)
 
 
+def ask(*arguments: str) -> dict[str, Any]:
+    """What a command answers with ``--json``."""
+    output = subprocess.run([PIO_TF, *arguments, "--json"], cwd=PROJECT, stdout=subprocess.PIPE, check=True).stdout
+    answer: dict[str, Any] = json.loads(output)
+    return answer
+
+
 def machines() -> dict[str, dict[str, Any]]:
-    """``pio-tf status --json``, by machine name."""
-    output = subprocess.run([PIO_TF, "status", "--json"], cwd=PROJECT, stdout=subprocess.PIPE, check=True).stdout
-    return {machine["name"]: machine for machine in json.loads(output)["machines"]}
+    """``pio-tf status``, by machine name."""
+    return {machine["name"]: machine for machine in ask("status")["machines"]}
+
+
+def runs() -> list[dict[str, Any]]:
+    """``pio-tf runs``, oldest first."""
+    return list(ask("runs")["runs"])
 
 
 def states() -> set[str]:

@@ -92,8 +92,9 @@ def _overview(root: Command, name: str) -> Iterator[str]:
 def _leaves(command: Command, path: str) -> Iterator[tuple[str, Command]]:
     """Every command that is not a group and not hidden, with its whole name."""
     children = getattr(command, "commands", None)
-    if children is None:
+    if children is None or command.invoke_without_command:
         yield path, command
+    if children is None:
         return
     for name, child in children.items():
         if not child.hidden:

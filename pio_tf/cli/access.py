@@ -42,7 +42,7 @@ def ssh(
     machine: Annotated[str, typer.Argument(help="driver, master, worker-2, …, or an instance id.")] = "driver",
     command: Annotated[
         Optional[list[str]],  # noqa: UP045 - evaluated by Typer on Python 3.10 too
-        typer.Argument(metavar="[-- COMMAND]", help="Run this there instead, in the user's shell, as ssh does."),
+        typer.Argument(metavar="-- COMMAND", help="Run this there instead, in the user's shell, as ssh does."),
     ] = None,
     config: ConfigOption = None,
 ) -> None:

@@ -51,6 +51,10 @@ class Terminal:
         err: TextIO | None = None,
         environ: Mapping[str, str] = os.environ,
     ) -> None:
+        import logging
+
+        # asyncio warns of every packet that SSH still sends into a connection which breaks: we tell that ourselves.
+        logging.getLogger("asyncio").setLevel(logging.ERROR)
         self._out = out or sys.stdout
         if isinstance(self._out, io.TextIOWrapper):
             self._out.reconfigure(errors="backslashreplace")  # a training must not end for a letter of its log

@@ -9,14 +9,12 @@ import typer
 from pio_tf.cli.app import app
 from pio_tf.cli.options import ConfigOption, JsonOption
 
-_Run = Annotated[
-    str, typer.Argument(metavar="[RUN]", help="Its id, or the beginning of it.", show_default="the latest")
-]
+_Run = Annotated[str, typer.Argument(metavar="RUN", help="Its id, or the beginning of it.", show_default="the latest")]
 
 
 @app.command()
 def runs(json: JsonOption = False, config: ConfigOption = None) -> None:
-    """List the runs: those that the driver knows, while it runs, and those that were copied to this computer."""
+    """List the runs: those that the driver knows, while it runs, and those that this computer knows."""
     from pio_tf.cli.output import Terminal
     from pio_tf.cli.tables import runs_rows
     from pio_tf.cluster import Cluster
@@ -45,7 +43,7 @@ def logs(
 @app.command()
 def cancel(
     run: Annotated[
-        str, typer.Argument(metavar="[RUN]", help="Its id, or the beginning of it.", show_default="the active one")
+        str, typer.Argument(metavar="RUN", help="Its id, or the beginning of it.", show_default="the active one")
     ] = "",
     json: JsonOption = False,
     config: ConfigOption = None,

@@ -7,6 +7,7 @@ from typing import Annotated, Optional
 import typer
 
 from pio_tf.cli.app import app
+from pio_tf.cli.check import SkipCheckOption
 from pio_tf.cli.options import ConfigOption, JsonOption
 
 
@@ -15,19 +16,21 @@ def train(
     spark_arguments: Annotated[
         Optional[list[str]],  # noqa: UP045 - evaluated by Typer on Python 3.10 too
         typer.Argument(
-            metavar="[-- SPARK-SUBMIT ARGUMENTS]",
+            metavar="-- SPARK-SUBMIT ARGUMENTS",
             help="Passed on to spark-submit, after ours. With --attach: the run, by its id or the beginning of it.",
         ),
     ] = None,
-    detach: Annotated[bool, typer.Option("--detach", help="Return once the run has begun; it goes on.")] = False,
-    attach: Annotated[
-        bool, typer.Option("--attach", help="Follow a run that goes on, the latest unless one is named.")
+    detach: Annotated[
+        bool, typer.Option("--detach", help="Return once the run has begun; it and the machines go on.")
     ] = False,
-    build: Annotated[bool, typer.Option("--build", help="Run `pio build` first.")] = False,
-    skip_check: Annotated[
-        Optional[list[str]],  # noqa: UP045 - as above
-        typer.Option("--skip-check", metavar="NAME", help="Leave out one of the checks of `pio-tf check`."),
-    ] = None,
+    attach: Annotated[
+        bool,
+        typer.Option(
+            "--attach", help="Follow a run, the latest unless one is named, to its end; then stop the machines."
+        ),
+    ] = False,
+    build: Annotated[bool, typer.Option("--build", help="Run `pio build` before the checks.")] = False,
+    skip_check: SkipCheckOption = None,
     upload: Annotated[
         Optional[str],  # noqa: UP045 - as above
         typer.Option(
@@ -44,9 +47,10 @@ def train(
     json: JsonOption = False,
     config: ConfigOption = None,
 ) -> None:
-    """Start the machines, run `pio train` on the Spark cluster, and stop them again, whatever happens.
+    """Start the machines, check, run `pio train` on the Spark cluster, prove that there is a model, stop the machines.
 
-    The run goes on without its client: `pio-tf runs` finds it again, `pio-tf train --attach` follows it.
+    Ctrl-C ends the run, and stops the machines. A run whose client is killed or loses its connection goes on: `pio-tf
+    runs` finds it again, `pio-tf train --attach` follows it.
     """
     from pio_tf.cli.output import Terminal
     from pio_tf.cli.tables import run_rows

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
 
 from botocore import exceptions as botocore
+from botocore.parsers import ResponseParserError
 
 from pio_tf.errors import AwsError
 
@@ -70,7 +71,7 @@ def aws_errors(doing: str = "", *, service: str = "ec2") -> Iterator[None]:
     """
     try:
         yield
-    except (botocore.BotoCoreError, botocore.ClientError) as error:
+    except (botocore.BotoCoreError, botocore.ClientError, ResponseParserError) as error:
         raise explain(error, doing=doing, service=service) from error
 
 
@@ -226,6 +227,12 @@ def _local_story(error: Exception) -> _Story:
         return _Story("the proxy can't be reached", said, "check HTTPS_PROXY and NO_PROXY")
     if isinstance(error, _NETWORK):
         return _unreachable(error)
+    if isinstance(error, ResponseParserError):
+        return _Story(
+            "what answered is not AWS",
+            said.partition("\n")[0][:200],
+            "check the proxy (HTTPS_PROXY), and `aws.endpoint_url` if it is set: a page for people came back",
+        )
     return _Story("the AWS call failed", f"{type(error).__name__}: {said}", "see the cause")
 
 

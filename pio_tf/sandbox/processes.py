@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 MARK = "SANDBOX_OF_PIO_TF"
-"""Environment variable of the server and all that it starts: the sandbox's directory. Not of PredictionIO's variables, which
-begin with PIO_ and go into its metadata."""
+"""Environment variable of the server and all that it starts: the sandbox's directory. Its name must not begin with
+PIO_: PredictionIO takes such for its own, and writes them into its metadata."""
 
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 _libc = ctypes.CDLL(None, use_errno=True)

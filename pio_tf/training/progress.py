@@ -114,6 +114,7 @@ class _Spark:
         self._ports = range(ui_port, ui_port + PORTS)
         self._master_at = master_ip, master_ui_port
         self._application: _Application | None = None
+        self._on_master: frozenset[str] = frozenset()
         self._counts = _Counts()
         self.answers = False
         """Whether it is worth asking again soon."""
@@ -126,11 +127,12 @@ class _Spark:
             self.answers, self._counts = True, counts
             return counts
         master = await self._ask_master()
-        application = await self._find(master)
+        before, self._on_master = self._on_master, master.applications if master else frozenset()
+        application = await self._find(self._on_master & before if master else None)
         if application is not None and (counts := await application.look()):
             self.answers, self._counts, self._application = True, counts, application
         elif master is not None:
-            self.answers = not master.applications
+            self.answers = not self._on_master & before
             if known is None or known.name not in master.applications:
                 self._application = None
                 self._counts = _Counts(executors=master.executors if master.applications else None)
@@ -150,16 +152,20 @@ class _Spark:
         names = [_application_name(item) for item in _objects(raw.get("activeapps"))]
         return _Master(frozenset(name for name in names if name), executors=len(busy))
 
-    async def _find(self, master: _Master | None) -> _Application | None:
-        """The newest of the applications that have their page on the driver and that the master has; any that has a
-        page there if the master does not answer. Other programs of a user's may be there, too."""
-        if master is not None and not master.applications:
+    async def _find(self, names: frozenset[str] | None) -> _Application | None:
+        """The newest of these applications that have their page on the driver; any that has a page there where the
+        master has not said which there are. Other programs of a user's may be there, too.
+
+        The names are those that the master had at the last look already: an application whose page is asked for while
+        Spark puts it up writes a stack trace into the training's log.
+        """
+        if names is not None and not names:
             return None
         found: dict[str, int] = {}
         for port in self._ports:
             for item in _objects(await _get_json(self._remote, self._driver_ip, port, _API)):
                 name = _application_name(item)
-                if name and (master is None or name in master.applications):
+                if name and (names is None or name in names):
                     found[name] = port
         if not found:
             return None

@@ -15,8 +15,13 @@ if TYPE_CHECKING:
 
 HIDDEN = "***"
 
-_WORDS = r"PASSWORD|PASSWD|AUTH[_.-]?PASS|SECRET|TOKEN|CREDENTIAL|ACCESS[_.-]?KEY|PRIVATE[_.-]?KEY"
-_SECRET_NAME = rf"[\w.-]*(?:{_WORDS})[\w.-]*"
+_PAIRS = (("auth", "pass"), ("access", "key"), ("private", "key"))
+_WORDS = (
+    *("password", "passwd", "secret", "token", "credential"),
+    *(f"{first}{joint}{second}" for first, second in _PAIRS for joint in ("", "_", ".", "-")),
+)
+"""What is in the name of a secret, in lower case."""
+_SECRET_NAME = rf"[\w.-]*(?:{'|'.join(map(re.escape, _WORDS))})[\w.-]*"
 # A variable of pio-env.sh: the value goes on, blanks and commas included, until the next variable or option, since
 # `--env` joins them all with commas and quotes none.
 _VARIABLE = rf"\b(PIO_{_SECRET_NAME}=)(?:(?!,PIO_|,[A-Z]\w*=|\s--?[a-z]).)+"
@@ -26,21 +31,59 @@ _ASSIGNED = rf"""((?<![\w.-]){_SECRET_NAME}["']?\s*(?:=|:(?!//)|->)\s*)("[^"]*"|
 _IN_MAP = rf"((?<![\w.-]){_SECRET_NAME}\s*->\s*)(?:(?!,\s[\w.-]+\s*->|\)).)+"
 _HEADER = r"""(\bauthorization["']?\s*[:=]\s*["']?(?:basic|bearer)\s+)[^\s"',;]+"""
 _IN_URL = r"(\w://[^\s:/@]+:)(?!\d+/)[^\s@]+(?=@)"
-_WORTH_A_LOOK = rf"{_WORDS}|://|authorization"
-"""A line without any of these holds no secret by name. Most lines do not, and the look is cheap."""
-
-_RULES = (_VARIABLE, _IN_MAP, _ASSIGNED, _HEADER, _IN_URL)
+_RULES = (
+    (_WORDS, (_VARIABLE, _IN_MAP, _ASSIGNED)),
+    (("authorization",), (_HEADER,)),
+    (("@",), (_IN_URL,)),
+)
+"""Patterns, and before them the words without any of which a line has nothing for them. Most lines have none, and a log
+is searched for fixed words ten times as fast as for patterns."""
 
 _IN_PERL = r"""
-my ($look, @rules) = map {{ qr/$_/i }} (
-{patterns}
+my @rules = (
+{rules}
 );
+my @words = map {{ @{{$_->[0]}} }} @rules;
 my ($values) = map {{ qr/$_/ }} ({values});
+binmode STDIN;
+binmode STDOUT;
 $| = 1;
-while (<STDIN>) {{
-    s/$values/{hidden}/g if defined $values;
-    if ($_ =~ $look) {{ for my $rule (@rules) {{ s/$rule/$1{hidden}/g }} }}
-    print or die "$!\n";
+my $begun = '';
+while (1) {{
+    my $count = sysread STDIN, my $data, 65536;
+    die "$!\n" unless defined $count;
+    last unless $count;
+    my $whole = 1 + rindex $data, "\n";
+    if ($whole) {{
+        hand_out($begun . substr $data, 0, $whole);
+        $begun = '';
+    }}
+    $begun .= substr $data, $whole;
+}}
+hand_out($begun);
+
+sub hand_out {{ # whole lines
+    my ($text) = @_;
+    $text =~ s/$values/{hidden}/g if defined $values;
+    $text = join '', map {{ redact($_) }} split /^/, $text if has(lc $text, @words);
+    print $text or die "$!\n";
+}}
+
+sub redact {{
+    my ($line) = @_;
+    my $lower = lc $line;
+    for my $rule (@rules) {{
+        my ($words, @patterns) = @$rule;
+        next unless has($lower, @$words);
+        $line =~ s/$_/$1{hidden}/g for @patterns;
+    }}
+    return $line;
+}}
+
+sub has {{
+    my $lower = shift;
+    for my $word (@_) {{ return 1 if index($lower, $word) >= 0 }}
+    return 0;
 }}
 """
 
@@ -57,23 +100,27 @@ class Redactor:
         values = sorted({secret for secret in secrets if len(secret) >= 4}, key=len, reverse=True)
         self._values = "|".join(map(re.escape, values))
         self._find_value = re.compile(self._values) if values else None
-        self._look = re.compile(_WORTH_A_LOOK, re.IGNORECASE)
-        self._rules = [re.compile(rule, re.IGNORECASE) for rule in _RULES]
+        self._rules = [(words, [re.compile(one, re.IGNORECASE) for one in patterns]) for words, patterns in _RULES]
 
     def redact(self, line: str) -> str:
         """The line without its secrets."""
         if self._find_value:
             line = self._find_value.sub(HIDDEN, line)
-        if self._look.search(line):
-            for rule in self._rules:
-                line = rule.sub(rf"\g<1>{HIDDEN}", line)
+        lower = line.lower()
+        for words, patterns in self._rules:
+            if any(word in lower for word in words):
+                for pattern in patterns:
+                    line = pattern.sub(rf"\g<1>{HIDDEN}", line)
         return line
 
     def in_perl(self) -> str:
         """The text of a Perl program that does the same to each line of its standard input, whatever bytes it has."""
-        patterns = ",\n".join(_quote(one) for one in (_WORTH_A_LOOK, *(rule.pattern for rule in self._rules)))
+        rules = ",\n".join(
+            f"[[{', '.join(map(_quote, words))}], map {{ qr/$_/i }} {', '.join(map(_quote, patterns))}]"
+            for words, patterns in _RULES
+        )
         values = _quote(self._values) if self._values else ""
-        return _IN_PERL.format(patterns=patterns, values=values, hidden=HIDDEN)
+        return _IN_PERL.format(rules=rules, values=values, hidden=HIDDEN)
 
 
 def _quote(text: str) -> str:

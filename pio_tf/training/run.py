@@ -11,7 +11,7 @@ from pio_tf.errors import PioTfError, RemoteError, TrainingFailed
 from pio_tf.events import Done, OutputLine, Reporter, Step, Warned, silent
 from pio_tf.training.proof import contradiction
 from pio_tf.training.runs.follow import follow_log
-from pio_tf.training.runs.on_driver import DriverRuns
+from pio_tf.training.runs.on_driver import TERM_SECONDS, DriverRuns
 from pio_tf.training.verdict import TrainingLog
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ class Finish:
         archive: where the copies are kept.
         prove: asks the services for what a run that said it succeeded has left there.
         power_is_on: whether the driver's power is on, asked after a lost connection.
-        upload: where logs and records go to besides.
+        upload: where a run's log and record go to besides.
         shared: where every client finds them.
     """
 
@@ -80,7 +80,7 @@ class Finish:
         archive: Archive,
         prove: Prove,
         power_is_on: Callable[[], Awaitable[bool]],
-        upload: Upload | None = None,
+        upload: Callable[[RunRecord], Upload | None] = lambda _record: None,
         shared: RunBucket | None = None,
         reporter: Reporter = silent,
     ) -> None:
@@ -89,7 +89,8 @@ class Finish:
         self._archive = archive
         self._prove = prove
         self._power_is_on = power_is_on
-        self._places = [place for place in (shared, upload) if place is not None]
+        self._upload = upload
+        self._shared = shared
         self._report = reporter
 
     async def follow(self, run: str, *, watch: Watch | None = None) -> RunRecord:
@@ -133,10 +134,10 @@ class Finish:
         """Show a run's log, all of it, and nothing else. ``once``: only what there is now."""
         await self._copy(run, on_line, once=once)
 
-    async def cancel(self, run: str, *, who: str) -> RunRecord:
-        """End a run, and every process of it; then keep its log and record."""
+    async def cancel(self, run: str, *, who: str, patience: int = TERM_SECONDS) -> RunRecord:
+        """End a run, and every process of it, by force after ``patience`` seconds; then keep its log and record."""
         self._report(Step(f"Ending run {run}"))
-        if await self._runs.cancel(run, who=who) == "killed":
+        if await self._runs.cancel(run, who=who, patience=patience) == "killed":
             self._report(Warned(f"run {run} had to be killed: it did not end when it was asked to"))
         return await self.collect(run)
 
@@ -176,10 +177,12 @@ class Finish:
         return record, failure
 
     async def _send(self, record: RunRecord, directory: Path) -> None:
-        for place in self._places:
+        for place in (self._shared, self._upload(record)):
+            if place is None:
+                continue
             try:
                 self._report(Done(f"log and record are at {await asyncio.to_thread(place.put, record, directory)}"))
-            except PioTfError as error:  # noqa: PERF203 - neither model nor stop depends on it, and nothing is lost
+            except PioTfError as error:  # neither the model nor the machines' stop depends on it, and nothing is lost
                 self._report(Warned(f"not uploaded, but kept in {directory}: {error}"))
 
 
@@ -201,7 +204,12 @@ def _failure(facts: DriverRun, log: TrainingLog) -> TrainingFailed | None:
         )
     if facts.ending is None:
         why = "the driver has restarted since" if facts.booted_since else "it was killed, or the driver restarted"
-        return log.failure(None, why=f"its process is gone without a word: {why}")
+        failure = log.failure(None, why=f"its process is gone without a word: {why}")
+        if failure:
+            failure.next_step = (
+                "find out why (AWS's events for the machine, its console, dmesg there), then train again"
+            )
+        return failure
     if not facts.ending.log_whole:
         return TrainingFailed(
             f"the log of run {facts.id} could not be written to its end: nobody can tell whether there is a model",

@@ -256,14 +256,26 @@ class Finder:
 
     def __init__(self, signs: tuple[Sign, ...]) -> None:
         self._signs = tuple((sign, re.compile(sign.pattern)) for sign in signs)
-        # A log has many lines, and almost none holds a sign: one look tells.
-        self._any = re.compile("|".join(sign.pattern for sign in signs))
+        # A log has many lines, and almost none holds a sign: fixed words are soon looked for.
+        self._beginnings = tuple({beginning for sign in signs for beginning in _beginnings(sign.pattern)})
 
     def find(self, line: str) -> Sign | None:
         """The first sign of the table that this line holds."""
-        if not self._any.search(line):
-            return None
-        return next(sign for sign, pattern in self._signs if pattern.search(line))
+        for beginning in self._beginnings:
+            if beginning in line:
+                return next((sign for sign, pattern in self._signs if pattern.search(line)), None)
+        return None
+
+
+_ALTERNATIVES = re.compile(r"\|(?![^()]*\))")
+_FIXED = re.compile(r"\^?(?:\\b)?((?:(?:[\w /:<>,-]|\\\W)(?![?*+{]))*)")
+
+
+def _beginnings(pattern: str) -> list[str]:
+    """The words that each alternative of a pattern begins with. Empty, and so in every line, where it begins otherwise
+    or is too involved for this."""
+    found = map(_FIXED.match, _ALTERNATIVES.split(pattern))
+    return [re.sub(r"\\(\W)", r"\1", one[1]) if one else "" for one in found]
 
 
 _SERVICES = tuple((name, re.compile(pattern, re.IGNORECASE)) for name, pattern in SERVICES)

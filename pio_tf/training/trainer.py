@@ -60,6 +60,10 @@ if TYPE_CHECKING:
 
 QUICK = Patience(timeout=30.0)
 """For machines that ought to be up: they may be in the middle of a boot, but are not waited for long."""
+INTERRUPTED_SECONDS = 3
+"""What an interrupted training has to end. GitHub's runner kills a cancelled job 10 s after its first signal
+(https://docs.github.com/en/actions/reference/workflows-and-actions/workflow-cancellation), and by then the machines
+must be stopping."""
 EXECUTORS_GONE_SECONDS = 30.0
 """How long a cancelled run's application may stay on Spark's master before that is worth a warning."""
 
@@ -87,7 +91,8 @@ class Trainer:
         machines: those that run; the driver among them.
         ec2: asked for host keys on the machines' consoles, and whether the driver's power is on.
         secrets: gives the configuration's passwords, where they are needed: AWS may have to be asked for them.
-        upload: where logs and records of ended runs go to, besides this computer.
+        upload_to: where logs and records of ended runs go to, besides this computer, and besides what each run says.
+        upload: S3 as it is needed, for an address.
         shared: where every client finds the runs, if the state is in S3.
     """
 
@@ -95,7 +100,8 @@ class Trainer:
     machines: Sequence[Machine]
     ec2: EC2Client
     secrets: Callable[[], Secrets]
-    upload: Upload | None = None
+    upload: Callable[[str], Upload]
+    upload_to: str = ""
     shared: RunBucket | None = None
     reporter: Reporter = silent
     client: Client = field(default_factory=Client.here)
@@ -230,19 +236,21 @@ class Trainer:
             RemoteError: the driver cannot be asked.
         """
         async with self._connected() as remote:
-            while True:
-                try:
-                    async with self._lock(remote, doing="stopping") as lock:
-                        await self._collect(remote)
-                        await lock.hold_for_stopping()
-                        return
-                except Locked as error:  # noqa: PERF203 - it goes round once or twice
-                    run, doing = str(error.details["run"]), error.details["doing"]
-                    if doing == "stopping":
-                        return
-                    if not force and run != own:
-                        raise
-                    await (self._cancel(remote, run) if doing == "running" else DriverRuns(remote).release())
+            try:
+                await self._hold_and_collect(remote)
+            except Locked as error:
+                run, doing = str(error.details["run"]), error.details["doing"]
+                if doing == "stopping":
+                    return
+                if not force and run != own:
+                    raise
+                await (self._cancel(remote, run) if doing == "running" else DriverRuns(remote).release())
+                await self._hold_and_collect(remote)
+
+    async def _hold_and_collect(self, remote: Remote) -> None:
+        async with self._lock(remote, doing="stopping") as lock:
+            await self._collect(remote)
+            await lock.hold_for_stopping()
 
     @property
     def archive(self) -> Archive:
@@ -305,6 +313,7 @@ class Trainer:
             engine_dir=self.config.pio.engine_dir,
             machines=tuple(f"{one.name} {one.instance_type} {one.instance_id}" for one in self.machines),
             pio_tf=pio_tf.__version__,
+            upload=self.upload_to,
             ui_port=ui_port(with_engine(settings, engine) if engine else settings),
             traces=dataclasses.asdict(traces),
             before=dataclasses.asdict(before),
@@ -350,7 +359,7 @@ class Trainer:
             return await finish.follow(run, watch=lambda record: self._watch(remote, record))
         except asyncio.CancelledError:  # Ctrl-C, SIGTERM
             self.reporter(Warned(f"interrupted: run {run} is ended, too"))
-            await self._cancel(remote, run)
+            await finish.cancel(run, who=str(self.client), patience=INTERRUPTED_SECONDS)
             raise
 
     async def _watch(self, remote: Remote, record: RunRecord) -> None:
@@ -421,7 +430,7 @@ class Trainer:
             archive=self.archive,
             prove=prove_it,
             power_is_on=self._power_is_on,
-            upload=self.upload,
+            upload=lambda record: self.upload(url) if (url := self.upload_to or record.upload) else None,
             shared=self.shared,
             reporter=self.reporter,
         )

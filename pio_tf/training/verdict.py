@@ -36,6 +36,10 @@ _ABORTING = re.compile(r"Aborting(?: workflow)?\.")
 _FROM_THE_FIRST_ERROR = (
     "read the output from its first ERROR on; `pio-tf train --keep-up` leaves the machines to look around"
 )
+_FROM_OUTSIDE = (
+    "it did not end by itself: `last -x` and dmesg on the driver (pio-tf ssh) tell who restarted it or killed the run; "
+    "then train again"
+)
 
 
 @dataclass
@@ -166,7 +170,7 @@ class TrainingLog:
         if self.no_resources:
             next_step = "no worker had the executor's memory free, or none can reach the driver: check the security "
             return Diagnosis("no-resources", quote or last, f"{next_step}group")
-        return Diagnosis("", quote or last, _FROM_THE_FIRST_ERROR)
+        return Diagnosis("", quote or last, _FROM_THE_FIRST_ERROR if exit_status is not None else _FROM_OUTSIDE)
 
     def _follow_errors(self, line: str) -> None:
         if logged := _LOGGED.match(line):

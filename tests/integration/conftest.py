@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -70,6 +71,16 @@ class Project:
         path = self.directory / "other.hcl"
         path.write_text(text)
         return path
+
+    @contextlib.contextmanager
+    def edited(self, pattern: str, replacement: str) -> Iterator[None]:
+        """pio-tf.hcl itself has one thing changed meanwhile: a file of another name would be another stack to plan."""
+        text = self.config.read_text()
+        self.changed(pattern, replacement).replace(self.config)
+        try:
+            yield
+        finally:
+            self.config.write_text(text)
 
     def copy(self, directory: Path) -> Project:
         """Another computer's directory of the same cluster, which knows nothing of runs."""

@@ -6,26 +6,24 @@ into the state that it needs.
 
 from __future__ import annotations
 
-import contextlib
 import re
 import signal
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import asyncssh
-import boto3
 import pytest
 
 from pio_tf import Cluster
 from pio_tf.events import Event, MachineProgress
 
 if TYPE_CHECKING:
-    from mypy_boto3_ec2 import EC2Client
     from mypy_boto3_ec2.type_defs import TagTypeDef
 
     from tests.integration.conftest import Project
 
 pytestmark = [pytest.mark.sandbox, pytest.mark.xdist_group("sandbox")]
+
+CIDR = "127.77.231.0/24"
 
 
 async def on_driver(project: Project, command: str) -> str:
@@ -38,12 +36,6 @@ async def on_driver(project: Project, command: str) -> str:
         known_hosts=None,
     ) as connection:
         return str((await connection.run(command, check=True)).stdout)
-
-
-def ec2(project: Project) -> EC2Client:
-    """The sandbox's EC2, for what somebody else does there."""
-    session = boto3.Session(aws_access_key_id="x", aws_secret_access_key="x", region_name=project.sandbox.region)
-    return session.client("ec2", endpoint_url=project.sandbox.url)
 
 
 def test_up_creates_the_cluster_and_waits_until_spark_has_every_worker(project: Project) -> None:
@@ -98,6 +90,9 @@ async def test_train_leaves_a_model_and_stopped_machines(project: Project) -> No
     await on_driver(project, "echo kept > written-before")
     done = project.run("train")
     assert "Training completed successfully." in done.stdout
+    for proof in ("exit status", "success line", "engine instance", "alias"):
+        assert re.search(rf"(?m)^{proof} +yes +\S", done.stdout), proof
+    assert re.search(r"(?m)^run \S+: succeeded after \d", done.stdout)
     assert project.states() == {"stopped"}
     assert [path for path in project.home("driver").glob(".pio_store/models/*/*") if path.stat().st_size]
 
@@ -120,10 +115,10 @@ async def test_up_again_finds_every_address_instance_and_file_as_it_was(project:
 def test_up_and_down_from_a_mixture_of_states(project: Project) -> None:
     machines = project.machines()
     # One is stopping, when `up` finds it; the others run.
-    ec2(project).stop_instances(InstanceIds=[machines["worker-1"]["instance_id"]])
+    project.ec2.stop_instances(InstanceIds=[machines["worker-1"]["instance_id"]])
     project.run("up")
     assert project.machines()["worker-1"]["spark_alive"] is True
-    ec2(project).stop_instances(InstanceIds=[machines["worker-2"]["instance_id"]])
+    project.ec2.stop_instances(InstanceIds=[machines["worker-2"]["instance_id"]])
     project.run("down")
     assert project.states() == {"stopped"}
     assert "are stopped" in project.run("down").stderr
@@ -131,8 +126,10 @@ def test_up_and_down_from_a_mixture_of_states(project: Project) -> None:
 
 def test_an_interrupted_up_says_what_goes_on_running(project: Project) -> None:
     project.run("down")
-    ended, said = project.interrupt(signal.SIGINT, "up", after="Waiting for SSH")
-    assert ended == 130, said
+    with project.start("up") as client:
+        client.says("Waiting for SSH")
+        client.send(signal.SIGINT)
+        said = client.ends(130)
     assert "`pio-tf down` stops them" in said
     assert project.states() == {"running"}
 
@@ -140,27 +137,6 @@ def test_an_interrupted_up_says_what_goes_on_running(project: Project) -> None:
 def test_keep_up_leaves_the_machines_running(project: Project) -> None:
     project.run("train", "--keep-up")
     assert project.states() == {"running"}
-
-
-async def test_a_training_that_fails_stops_the_machines_and_says_why(project: Project) -> None:
-    project.run("up")
-    await on_driver(project, "mv engine/engine.json engine/engine.json.away")
-    try:
-        done = project.run("train", exit_code=6)
-    finally:
-        project.run("up")
-        await on_driver(project, "mv engine/engine.json.away engine/engine.json")
-    assert "engine.json" in done.stdout + done.stderr
-    assert "next:" in done.stderr
-
-
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_an_interrupted_training_stops_the_machines(project: Project, number: signal.Signals, code: int) -> None:
-    ended, said = project.interrupt(number, "train", after="Submission command")
-    assert ended == code, said
-    assert project.states() == {"stopped"}
-    assert "Traceback" not in said
-    assert not _spark_submits(project), "the training goes on on the driver"
 
 
 def test_arguments_that_cannot_work_are_refused_before_a_machine_is_started(project: Project) -> None:
@@ -187,16 +163,16 @@ def test_a_machine_that_has_lost_its_tag_is_not_touched_but_named_loudly(project
     project.run("up")
     worker = project.machines()["worker-2"]["instance_id"]
     tag: list[TagTypeDef] = [{"Key": "pio-tf:cluster", "Value": "trial"}]
-    ec2(project).delete_tags(Resources=[worker], Tags=tag)
+    project.ec2.delete_tags(Resources=[worker], Tags=tag)
     try:
         done = project.run("down", exit_code=7)
         assert worker in done.stderr
         assert (
-            ec2(project).describe_instances(InstanceIds=[worker])["Reservations"][0]["Instances"][0]["State"]["Name"]
+            project.ec2.describe_instances(InstanceIds=[worker])["Reservations"][0]["Instances"][0]["State"]["Name"]
             == "running"
         )
     finally:
-        ec2(project).create_tags(Resources=[worker], Tags=tag)
+        project.ec2.create_tags(Resources=[worker], Tags=tag)
     project.run("down")
     assert project.states() == {"stopped"}
 
@@ -206,7 +182,7 @@ def test_a_wrong_ssh_key_is_named(project: Project) -> None:
     asyncssh.generate_private_key("ssh-ed25519").write_private_key(str(key))
     key.chmod(0o600)
     key.with_suffix(".pub").write_bytes(next((project.directory / ".pio-tf").rglob("*.pub")).read_bytes())
-    other = _changed(project, r"(?m)^(\s*key\s*=\s*).*$", rf'\1"{key}"')
+    other = project.changed(r"(?m)^(\s*key\s*=\s*).*$", rf'\1"{key}"')
     project.run("up")
     done = project.run("config", "push", "--config", str(other), exit_code=1)
     assert str(key) in done.stderr
@@ -214,7 +190,7 @@ def test_a_wrong_ssh_key_is_named(project: Project) -> None:
 
 
 def test_a_machine_that_does_not_answer_is_named_with_its_address(project: Project) -> None:
-    other = _changed(project, r"(?m)^(\s*port\s*=\s*)2222$", r"\g<1>2299")
+    other = project.changed(r"(?m)^(\s*port\s*=\s*)2222$", r"\g<1>2299")
     project.run("up")
     address = project.machines()["driver"]["private_ip"]
     done = project.run("status", "--config", str(other))
@@ -246,21 +222,3 @@ def test_without_the_sandbox_every_command_names_the_address_that_does_not_answe
     assert project.sandbox.url.removeprefix("http://") in done.stderr
     assert "next:" in done.stderr
     assert not project.sandbox.directory.exists()
-
-
-def _changed(project: Project, pattern: str, replacement: str) -> Path:
-    """A copy of pio-tf.hcl beside it, with one thing changed."""
-    text, count = re.subn(pattern, replacement, project.config.read_text())
-    assert count == 1, f"{pattern} stands {count} times in {project.config}"
-    path = project.directory / "other.hcl"
-    path.write_text(text)
-    return path
-
-
-def _spark_submits(project: Project) -> list[str]:
-    """Processes of a training of this sandbox."""
-    lines = []
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
-        with contextlib.suppress(OSError):  # it has ended meanwhile
-            lines.append(path.read_bytes().replace(b"\0", b" ").decode(errors="replace"))
-    return [line for line in lines if "SparkSubmit" in line and str(project.sandbox.directory) in line]

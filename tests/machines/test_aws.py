@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import socket
+import threading
 import time
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import TYPE_CHECKING
 
 import pytest
@@ -135,6 +137,27 @@ def test_an_endpoint_that_is_no_aws_is_an_error_of_ours(make_config: MakeConfig,
     assert caught.value.what.startswith("looking: AWS refused DescribeInstances")
     assert caught.value.details["code"] == "InvalidInstanceID.NotFound"
     assert caught.value.details["request_id"]
+
+
+def test_a_page_for_people_in_place_of_aws_is_no_bug_of_ours(make_config: MakeConfig) -> None:
+    class Page(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(b"<html><p>Please log in to the network</html>")
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Page) as server:
+        threading.Thread(target=server.serve_forever).start()
+        try:
+            client = Aws(make_config(aws={"endpoint_url": f"http://127.0.0.1:{server.server_port}"})).client("ec2")
+            with pytest.raises(AwsError, match="what answered is not AWS") as caught, aws_errors():
+                client.describe_vpcs()
+        finally:
+            server.shutdown()
+    assert "proxy" in caught.value.next_step
 
 
 def test_a_region_that_does_not_exist(make_config: MakeConfig) -> None:

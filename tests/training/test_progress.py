@@ -190,6 +190,19 @@ async def test_an_application_that_appears_late_is_found(cluster: TestCluster, o
                 await view.until(lambda event: event.jobs == 3)
 
 
+async def test_a_page_is_left_alone_while_spark_may_still_put_it_up(cluster: TestCluster, ours: Application) -> None:
+    async with pages(DRIVER) as (ui, ui_port), pages(MASTER) as (spark, master_port):
+        ui.application, spark.master = ours, master(idle=2)
+        async with watched(cluster, ui_port=ui_port, master_port=master_port, interval=0.5) as view:
+            await view.until(lambda _event: bool(spark.asked))
+            spark.master = master(OURS, busy=2)
+            await view.until(lambda event: event.executors == 2)
+            assert len(spark.asked) == 2
+            assert not ui.asked
+            await view.until(lambda event: event.jobs == 3)
+            assert len(spark.asked) == 3
+
+
 async def test_after_the_application_has_ended_nothing_is_claimed(cluster: TestCluster, ours: Application) -> None:
     async with pages(MASTER) as (spark, master_port), pages(DRIVER) as (ui, ui_port):
         ui.application, spark.master = ours, master(OURS, busy=2)

@@ -37,6 +37,9 @@ SECRETS = [
     ("Map(TYPE -> es, PASSWORD -> a b,c, HOSTS -> es)", "Map(TYPE -> es, PASSWORD -> ***, HOSTS -> es)"),
     ("at http://user:hun/ter2@es:9200/ now", "at http://user:***@es:9200/ now"),
     ("AWS_SECRET_ACCESS_KEY=abc/d+e= next", "AWS_SECRET_ACCESS_KEY=*** next"),
+    ("ES_PASSWD=x db.auth-pass=x AuthPass=x", "ES_PASSWD=*** db.auth-pass=*** AuthPass=***"),
+    ("api_token: x, aws.credentials: x", "api_token: ***, aws.credentials: ***"),
+    ("accessKey=x access_key=x my-private-key=x", "accessKey=*** access_key=*** my-private-key=***"),
 ]
 NO_SECRETS = [
     "[INFO] [CoreWorkflow$] Training completed successfully.",
@@ -62,6 +65,13 @@ def test_values_that_it_is_told_are_hidden_wherever_they_stand() -> None:
     assert redactor.redact("tried hunter2-long, then hunter2 on abc") == "tried ***, then *** on abc"
 
 
+@pytest.fixture
+def in_perl(tmp_path: Path) -> list[str]:
+    """The command that hides ``hunter2`` and what has the name of a secret in its input."""
+    (tmp_path / "program").write_text(Redactor(["hunter2"]).in_perl())
+    return ["perl", str(tmp_path / "program")]
+
+
 def test_the_drivers_perl_hides_the_same(tmp_path: Path) -> None:
     redactor = Redactor(["hunter2", "a.b$c'd@e/f\\g", "пароль"])
     given = [line for line, _ in SECRETS] + NO_SECRETS + ["x hunter2 y a.b$c'd@e/f\\g пароль z", ""]
@@ -76,3 +86,21 @@ def test_the_drivers_perl_hides_the_same(tmp_path: Path) -> None:
     assert [line.decode() for line in shown] == [redactor.redact(line) for line in given]
     assert last == b"end\xff ***"
     assert done.stderr == b""
+
+
+def test_the_drivers_perl_hides_what_its_reads_break_apart(in_perl: list[str]) -> None:
+    lines = [b"noise " * length + b"hunter2 PASSWORD=x" for length in (10, 10_917, 10_918, 10_919, 30_000, 10)] * 3
+    done = subprocess.run(in_perl, input=b"\n".join(lines), capture_output=True, check=True)
+    assert done.stdout == b"\n".join(line.replace(b"hunter2 PASSWORD=x", b"*** PASSWORD=***") for line in lines)
+
+
+def test_the_drivers_perl_hands_out_a_line_before_the_next_one_comes(in_perl: list[str]) -> None:
+    with subprocess.Popen(in_perl, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdin
+        assert process.stdout
+        for line, shown in ((b"hunter2\n", b"***\n"), (b"begun, and\nnot", b"begun, and\n")):
+            process.stdin.write(line)
+            process.stdin.flush()
+            assert process.stdout.readline() == shown
+        process.stdin.close()
+        assert process.stdout.read() == b"not"

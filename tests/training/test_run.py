@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-import boto3
 import pytest
+from botocore.session import Session
 
-from pio_tf.errors import TrainingFailed
+from pio_tf.errors import AwsError, ConfigError, TrainingFailed
 from pio_tf.events import Done, Event, OutputLine, Warned
 from pio_tf.remote.ssh import connect_cluster
 from pio_tf.training.proof import ALIAS, Proof
@@ -150,7 +150,7 @@ async def test_a_log_and_a_record_go_to_s3_as_well(
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()
-    s3 = boto3.client(
+    s3: Any = Session().create_client(  # as pio_tf.machines.aws makes them, without what boto3 adds
         "s3",
         endpoint_url=f"http://{host}:{port}",
         region_name="us-east-1",
@@ -172,6 +172,10 @@ async def test_a_log_and_a_record_go_to_s3_as_well(
 
             again = await started(remote, tmp_path, SUCCESS)
             lost = Upload(s3, "s3://no-such-bucket")
+            with pytest.raises(AwsError, match="the bucket of s3://no-such-bucket does not exist"):
+                lost.check()
+            with pytest.raises(ConfigError, match="'runs/weekly' is no S3 address"):
+                Upload(s3, "runs/weekly").check()
             assert (
                 await make_finish(remote, tmp_path, events.append, upload=lost).follow(again.id)
             ).state == "succeeded"

@@ -176,6 +176,17 @@ async def test_cancelling_ends_every_process_of_the_run(cluster: TestCluster) ->
     assert await gone(int((cluster.driver.home / "child").read_text()))
 
 
+async def test_cancelling_waits_for_a_process_that_outlives_the_commands_shell(cluster: TestCluster) -> None:
+    async with connect_cluster(cluster.config(), cluster.targets(), patience=QUICK) as remote:
+        run = await started(
+            remote, "bash -c 'trap \"\" TERM; touch ~/deaf; sleep 300' >~/its-own & echo $! >~/child; wait"
+        )
+        while not (cluster.driver.home / "deaf").is_file():
+            await asyncio.sleep(0.05)
+        assert await DriverRuns(remote).cancel(run, who=str(BOB), patience=1) == "killed"
+    assert await gone(int((cluster.driver.home / "child").read_text()))
+
+
 async def test_a_run_whose_runner_was_killed_is_lost(cluster: TestCluster, tmp_path: Path) -> None:
     async with connect_cluster(cluster.config(), cluster.targets(), patience=QUICK) as remote:
         run = await started(remote, "echo one; sleep 300")
@@ -259,6 +270,19 @@ async def test_a_running_run_holds_the_lock_without_its_client(cluster: TestClus
         assert (await DriverRuns(remote).state()).holder is None
 
 
+async def test_what_a_run_leaves_behind_does_not_hold_the_lock(cluster: TestCluster, tmp_path: Path) -> None:
+    async with connect_cluster(cluster.config(), cluster.targets(), patience=QUICK) as remote:
+        run = await started(remote, "setsid sleep 300 >/dev/null 2>&1 & echo $! >~/left; echo done")
+        await followed(remote, run, tmp_path / "log")
+        left = int((cluster.driver.home / "left").read_text())
+        try:
+            assert Path(f"/proc/{left}").exists()
+            async with hold_lock(remote, BOB, doing="preparing", run="R2"):
+                pass
+        finally:
+            os.kill(left, signal.SIGKILL)
+
+
 async def test_a_lock_goes_with_the_connection_of_its_holder(cluster: TestCluster) -> None:
     async with connect_cluster(cluster.config(), cluster.targets(), patience=QUICK) as remote:
         async with hold_lock(remote, ANN, doing="preparing", run="R1"):
@@ -338,7 +362,8 @@ async def test_a_driver_whose_power_is_off_is_not_waited_for(cluster: TestCluste
         await cluster.driver.stop()
         with pytest.raises(RemoteError, match="its power is off") as caught:
             await following
-    assert run in caught.value.next_step
+    assert "the run has ended with it" in caught.value.next_step
+    assert f"`pio-tf logs {run}`" in caught.value.next_step
 
 
 def test_a_run_is_meant_by_the_beginning_of_its_id_or_is_the_latest() -> None:

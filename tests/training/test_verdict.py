@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pio_tf.training.signs import CERTAIN, LIKELY, SERVICES
+from pio_tf.training.signs import CERTAIN, LIKELY, SERVICES, Finder, Sign
 from pio_tf.training.verdict import TrainingLog
 from tests.training.log_excerpts import LOGS, STAGE
 
@@ -198,6 +198,7 @@ def test_what_spark_and_hbase_recovered_from_is_not_blamed() -> None:
 def test_a_run_that_nobody_saw_end_says_why_and_what_its_log_has() -> None:
     error = failed("[INFO] [Engine$] EngineWorkflow.train", exit_status=None)
     assert error.what == "pio train was cut off"
+    assert "last -x" in error.next_step
     log = read("[ERROR] [TaskSchedulerImpl] Lost executor 0 on 10.0.0.5: worker lost\njava.lang.OutOfMemoryError: x")
     cut = log.failure(None, why="the driver was restarted while it ran")
     assert cut is not None
@@ -262,3 +263,27 @@ def test_the_tables_are_sound() -> None:
         assert sign.meaning.format(service="HDFS")
         assert sign.next_step
     assert all(re.compile(pattern) for _, pattern in SERVICES)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "line"),
+    [
+        (r"plain words", "some plain words here"),
+        (r"first \(one\)|second\.one", "the first (one)"),
+        (r"first \(one\)|second\.one", "the second.one"),
+        (r"colou?r", "a color"),
+        (r"no (?:space|room)|(?:disk|file) full", "the disk full"),
+        (r"(?:a|b(?:c)d) full", "bcd full"),
+        (r"[Cc]onnection|[|]", "a Connection"),
+        (r"[Cc]onnection|[|]", "a | b"),
+        (r"^\[ERROR\] \[\w+\]|\bcd: ", "[ERROR] [Models]"),
+        (r"^\[ERROR\] \[\w+\]|\bcd: ", "bash: cd: no"),
+        (r"x*y|z{2}", "y"),
+        (r"x*y|z{2}", "zz"),
+        (r"\d+ tasks", "17 tasks"),
+    ],
+)
+def test_a_quick_look_misses_no_sign_whatever_its_pattern(pattern: str, line: str) -> None:
+    sign = Sign("it", pattern, "", "")
+    assert Finder((sign,)).find(line) is sign
+    assert Finder((sign,)).find("nothing of that") is None

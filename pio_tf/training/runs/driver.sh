@@ -107,11 +107,12 @@ run() { # ID: the runner itself
   command -v perl >/dev/null || { echo "perl is not there to hide secrets in the log" >&2; return 1; }
   # Room for the record of the end, taken while there is some; a file's rename needs none.
   printf '%255s\n' '' >ended.new && : >log && mkfifo pipe || return 1
-  perl redact <pipe >log 2>>problem &
+  perl redact <pipe >log 2>>problem 9>&- &
   filter=$!
   started=$(date +%s.%N)
   set -m # the command gets a process group of its own
-  bash -lc "$(<command)" </dev/null >pipe 2>&1 &
+  # The lock is this process's alone: what a command leaves behind must not hold it when the run has ended.
+  bash -lc "$(<command)" </dev/null >pipe 2>&1 9>&- &
   child=$!
   set +m
   if ! { echo "$$ $(ticks $$) $(boot) $started $child" >process.new && mv process.new process; }; then
@@ -151,6 +152,19 @@ follow() { # ID OFFSET [once]: the log from there on, until the run has ended; o
   done
 }
 
+left() { # ID GROUP: whether anything is left of a run: what runs it, or a process of its command
+  local stat
+  alive "$1" && return
+  kill -0 -- "-$2" 2>/dev/null || return
+  for stat in /proc/[0-9]*/stat; do # one that only waits to be reaped is no process any more
+    { read -r stat <"$stat"; } 2>/dev/null || continue
+    # shellcheck disable=SC2086 # fields
+    set -- "$1" "$2" ${stat##*) }
+    [[ $5 == "$2" && $3 != [ZX] ]] && return
+  done
+  return 1
+}
+
 cancel() { # ID SECONDS WHO: end the command and all its processes, by force after so many seconds
   local pid group n
   cd "$runs/$1" || return 76
@@ -159,12 +173,12 @@ cancel() { # ID SECONDS WHO: end the command and all its processes, by force aft
   read -r pid _ _ _ group <process
   kill -TERM -- "-$group"
   for ((n = 0; n < $2 * 10; n++)); do
-    alive "$1" || { echo "ended"; return; }
+    left "$1" "$group" || { echo "ended"; return; }
     sleep 0.1
   done
   kill -KILL -- "-$group"
   for ((n = 0; n < 100; n++)); do
-    alive "$1" || { echo "killed"; return; }
+    left "$1" "$group" || { echo "killed"; return; }
     sleep 0.1
   done
   kill -KILL "$pid"

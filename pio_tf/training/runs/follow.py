@@ -80,9 +80,11 @@ async def follow_log(
                     reporter(Warned(f"the connection to the driver was lost ({error.cause}): connecting again"))
                     told = True
                 if not await runs_still():
-                    raise _out_of_sight(run, "its power is off", error) from error
+                    step = f"the run has ended with it; `pio-tf up`, then `pio-tf logs {run}` shows how far it came"
+                    raise _out_of_sight(run, "its power is off", step, error) from error
                 if time.monotonic() - heard > patience:
-                    raise _out_of_sight(run, f"nothing was heard of it for {patience:.0f} s", error) from error
+                    step = f"`pio-tf status` tells what runs; then `pio-tf train --attach {run}` follows it again"
+                    raise _out_of_sight(run, f"nothing was heard of it for {patience:.0f} s", step, error) from error
             await asyncio.sleep(delay)
             delay = min(LONGEST_DELAY, delay * 1.5)
     for line in splitter.end():
@@ -90,10 +92,10 @@ async def follow_log(
     return facts
 
 
-def _out_of_sight(run: str, why: str, error: RemoteError) -> RemoteError:
+def _out_of_sight(run: str, why: str, next_step: str, error: RemoteError) -> RemoteError:
     return RemoteError(
         f"the driver cannot be asked about run {run}: {why}",
         cause=error.cause or error.what,
-        next_step=f"`pio-tf status` tells what runs; then `pio-tf train --attach {run}` follows it again",
+        next_step=next_step,
         details={"run": run, "kind": "out-of-sight"},
     )

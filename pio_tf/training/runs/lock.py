@@ -1,7 +1,7 @@
 """One at a time: the lock on the driver, which every client can see.
 
 It is a lock of the driver's kernel (flock), held by a shell there for as long as this client talks to it, and by the
-run's own processes from the run's start to their end. So a stale one does not exist: nobody need judge by its age.
+process that runs the run from its start to its end. So a stale one does not exist: nobody need judge by its age.
 """
 
 from __future__ import annotations
@@ -101,16 +101,16 @@ def locked_by(holder: Holder) -> Locked:
         "preparing": f"run {holder.run} is being prepared by {holder.who}",
     }.get(holder.doing, f"the machines are being stopped by {holder.who}")
     steps = {
+        "running": f"`pio-tf train --attach {holder.run}` follows it, `pio-tf cancel {holder.run}` ends it; `pio-tf "
+        "down --force` ends it and stops the machines",
+        "preparing": "wait until it has begun (`pio-tf runs`), then `pio-tf train --attach` follows it; `pio-tf down "
+        "--force` keeps it from beginning, and stops the machines",
         "stopping": "wait until they are stopped (`pio-tf status`), then try again",
     }
     return Locked(
         what,
         cause="one run at a time: the lock on the driver is held",
-        next_step=steps.get(
-            holder.doing,
-            f"pio-tf train --attach {holder.run} follows it, pio-tf cancel {holder.run} ends it; `pio-tf down --force` "
-            "ends it and stops the machines",
-        ),
+        next_step=steps.get(holder.doing, "try again"),
         details={"run": holder.run, "who": holder.who, "doing": holder.doing},
     )
 

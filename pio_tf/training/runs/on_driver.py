@@ -190,10 +190,14 @@ class DriverRuns:
                 details={"run": run, "kind": "log"},
             )
 
-    async def cancel(self, run: str, *, who: str) -> str:
-        """End a run's command and every process of it; "gone" where it had ended, "ended" or "killed"."""
-        call = f"cancel {shlex.quote(run)} {TERM_SECONDS} {shlex.quote(who)}"
-        done = await self._remote.run(self._driver, f"{program()}\n{call}", timeout=TERM_SECONDS + 30)
+    async def cancel(self, run: str, *, who: str, patience: int = TERM_SECONDS) -> str:
+        """End a run's command and every process of it; "gone" where it had ended, "ended" or "killed".
+
+        Args:
+            patience: seconds between SIGTERM and SIGKILL.
+        """
+        call = f"cancel {shlex.quote(run)} {patience} {shlex.quote(who)}"
+        done = await self._remote.run(self._driver, f"{program()}\n{call}", timeout=patience + 30)
         if done.exit_status != 0:
             raise _unusable(done.stderr)
         return done.stdout.strip()

@@ -66,6 +66,8 @@ class RunRecord:
     """What the run has made, where Elasticsearch told: the index behind the engine's alias, or the engine instance."""
     proofs: tuple[dict[str, object], ...] = ()
     """``{"name": …, "held": true | false | null, "detail": …}``: what proves, or disproves, that there is a model."""
+    upload: str = ""
+    """``s3://bucket/prefix`` where log and record go to, besides; whoever sees it to its end uploads them."""
     ui_port: int = 0
     """Where the Spark driver shows its page; 0: nobody knows."""
     traces: dict[str, Any] = field(default_factory=dict)

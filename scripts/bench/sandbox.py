@@ -1,0 +1,102 @@
+"""A cluster of the sandbox that is up, and the ways to it: by ``pio-tf``, and by SSH alone."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+import asyncssh
+
+from pio_tf.sandbox.control import start_sandbox, stop_sandbox
+from pio_tf.sandbox.sample import make_events
+from pio_tf.sandbox.template import prepare_project
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+
+PIO_TF = Path(sys.executable).with_name("pio-tf")
+CIDR = "127.77.62.0/24"
+"""Not the sandbox's own default: a demo may run beside it."""
+EVENTS = 300
+"""To train on. What is measured is not the training."""
+
+
+@dataclass(frozen=True)
+class SandboxCluster:
+    """A driver, a master and two workers, which run."""
+
+    project: Path
+    home: Path
+    """The driver's home directory, on this computer's disk."""
+    address: str
+    port: int
+    user: str
+    environment: dict[str, str]
+
+    @property
+    def key(self) -> Path:
+        """Opens the driver."""
+        return self.project / ".pio-tf" / "sandbox_key"
+
+    def pio_tf(self, *arguments: str) -> str:
+        """What a command writes to its standard output."""
+        return pio_tf(*arguments, project=self.project, environment=self.environment)
+
+    def last_run(self) -> dict[str, Any]:
+        """Its record."""
+        path = max((self.project / ".pio-tf" / "bench" / "runs").glob("*/record.json"))
+        record: dict[str, Any] = json.loads(path.read_text())
+        return record
+
+    @asynccontextmanager
+    async def ssh(self) -> AsyncIterator[asyncssh.SSHClientConnection]:
+        """A connection to the driver, with as little as asyncssh can do."""
+        async with asyncssh.connect(
+            self.address, self.port, username=self.user, client_keys=[str(self.key)], known_hosts=None, config=None
+        ) as connection:
+            yield connection
+
+
+@contextmanager
+def ready_cluster() -> Iterator[SandboxCluster]:
+    """Made for the block, and gone with all its files after it."""
+    with TemporaryDirectory(prefix="pio-tf-bench-") as directory:
+        sandbox, project = Path(directory, "sandbox"), Path(directory, "project")
+        info = start_sandbox(sandbox)
+        try:
+            prepare_project(project, info, cluster="bench", cidr=CIDR)
+            clean = {
+                name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "PIO_TF", "TF_"))
+            }
+            environment = clean | {"PIO_TF_SANDBOX_DIR": str(sandbox)}
+            pio_tf("up", project=project, environment=environment)
+            status = json.loads(pio_tf("status", "--json", project=project, environment=environment))
+            driver = next(machine for machine in status["machines"] if machine["role"] == "driver")
+            home = sandbox / "machines" / driver["instance_id"] / "home"
+            lines = (json.dumps(event) for event in islice(make_events(), EVENTS))
+            (home / "engine" / "events.jsonl").write_text("\n".join(lines) + "\n")
+            yield SandboxCluster(project, home, driver["private_ip"], info.ssh_port, info.ssh_user, environment)
+        finally:
+            stop_sandbox(sandbox)
+
+
+def pio_tf(*arguments: str, project: Path, environment: dict[str, str]) -> str:
+    """What a command writes to its standard output.
+
+    Raises:
+        RuntimeError: it failed; with all that it has written.
+    """
+    done = subprocess.run(
+        [PIO_TF, *arguments], cwd=project, env=environment, capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        raise RuntimeError(f"pio-tf {' '.join(arguments)} ended with {done.returncode}\n{done.stdout}{done.stderr}")
+    return done.stdout

@@ -1,0 +1,82 @@
+"""`pio-tf` in the background: waited for by what it says, signalled, killed."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import signal
+    from collections.abc import Callable, Mapping, Sequence
+
+_PEAK = re.compile(r"^VmHWM:\s+(\d+) kB$", re.MULTILINE)
+
+
+class Client:
+    """Starts the command; ``with`` kills it at the latest. What it writes goes to files, which never fill up."""
+
+    def __init__(self, command: Sequence[str | Path], *, directory: Path, environment: Mapping[str, str]) -> None:
+        self._files = tempfile.TemporaryDirectory(prefix="pio-tf-client-")
+        self.out, self.err = Path(self._files.name, "out"), Path(self._files.name, "err")
+        with self.out.open("wb") as out, self.err.open("wb") as err:
+            self.process = subprocess.Popen(
+                command, cwd=directory, env=environment, stdin=subprocess.DEVNULL, stdout=out, stderr=err
+            )
+        self.peak_mib = 0.0
+        """The most memory that it had so far, MiB; looked at while it is waited for."""
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(self, *_details: object) -> None:
+        self.process.kill()
+        self.process.wait()
+        self._files.cleanup()
+
+    @property
+    def said(self) -> str:
+        """All that it has written so far: standard output, then the talk."""
+        return self.out.read_text(errors="replace") + self.err.read_text(errors="replace")
+
+    @property
+    def _last(self) -> str:
+        """The end of that, for the message of a test that fails."""
+        return f":\n{self.said[-4000:]}"
+
+    def says(self, text: str, *, within: float = 60.0) -> None:
+        """Wait until it has written this."""
+        assert wait_until(lambda: text in self.said or self.has_ended(), within=within), f"no {text!r}{self._last}"
+        assert text in self.said, f"it has ended without {text!r}{self._last}"
+
+    def ends(self, exit_code: int, *, within: float = 90.0) -> str:
+        """Wait for its end; fail unless it is this one. All that it has written."""
+        assert wait_until(self.has_ended, within=within), f"it does not end{self._last}"
+        assert self.process.returncode == exit_code, f"exit code {self.process.returncode}{self._last}"
+        assert "Traceback" not in self.err.read_text()
+        return self.said
+
+    def send(self, number: signal.Signals) -> None:
+        """Send it a signal."""
+        self.process.send_signal(number)
+
+    def has_ended(self) -> bool:
+        """Whether it has."""
+        if self.process.poll() is not None:
+            return True
+        found = _PEAK.search(Path(f"/proc/{self.process.pid}/status").read_text())
+        self.peak_mib = max(self.peak_mib, int(found[1]) / 1024 if found else 0.0)  # a zombie has none
+        return False
+
+
+def wait_until(condition: Callable[[], bool], *, within: float = 30.0) -> bool:
+    """Whether it comes true in so many seconds."""
+    deadline = time.monotonic() + within
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.05)
+    return True

@@ -1,0 +1,208 @@
+"""Durable runs on a whole sandbox: followed, detached, attached to, cancelled, found again, collected.
+
+The tests share one cluster, in whatever state of power the one before has left it.
+"""
+
+from __future__ import annotations
+
+import getpass
+import json
+import shutil
+import signal
+import socket
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.integration.client import wait_until
+from tests.integration.training import (
+    PASSWORD,
+    TRAINING,
+    USER,
+    applications,
+    behave,
+    bring_up,
+    kept_here,
+    kept_there,
+    listed,
+    records,
+    run_in,
+)
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.integration.conftest import Project
+
+pytestmark = [pytest.mark.sandbox, pytest.mark.xdist_group("sandbox")]
+
+CIDR = "127.77.61.0/25"
+LONG = 300
+"""Seconds: longer than any test waits."""
+
+
+@pytest.fixture(scope="module")
+def project(project: Project) -> Project:
+    """A cluster for trainings, which runs."""
+    return bring_up(project)
+
+
+def test_a_run_is_followed_to_its_end_and_what_proves_its_model_is_kept(project: Project) -> None:
+    done = project.run("train", "--keep-up")
+    (record,) = records(project)
+    run = record["id"]
+    *lines, head, exit_status, success_line, instance, alias, closing = done.stdout.splitlines()
+    assert lines[-1] == "[INFO] [CoreWorkflow$] Training completed successfully."
+    assert head.split() == ["PROOF", "HOLDS", "FOUND"]
+    assert [row.split("  ")[0] for row in (exit_status, success_line, instance, alias)] == [
+        proof["name"] for proof in record["proofs"]
+    ]
+    assert all(proof["held"] for proof in record["proofs"])
+    assert f"points to {record['model']}, which is new" in alias
+    assert closing.startswith(f"run {run}: succeeded after ")
+
+    assert sorted(path.name for path in kept_here(project, run).iterdir()) == ["log", "record.json"]
+    log = kept_here(project, run).joinpath("log")
+    assert log.read_text().splitlines() == lines
+    assert log.read_bytes() == kept_there(project, run).joinpath("log").read_bytes()
+    assert json.loads(kept_there(project, run).joinpath("result").read_text()) == record
+    assert (record["state"], record["exit_status"], record["cause"]) == ("succeeded", 0, "")
+    assert record["log_bytes"] == log.stat().st_size
+    assert record["client"]["owner"] == getpass.getuser()
+    assert [machine.split()[0] for machine in record["machines"]] == ["driver", "master", "worker-1"]
+    assert project.powers() == {"running"}
+
+
+def test_no_secret_is_shown_or_kept_but_in_pio_env_sh(project: Project) -> None:
+    (record,) = records(project)
+    log = kept_here(project, record["id"]).joinpath("log").read_text()
+    assert f"PIO_STORAGE_SOURCES_ELASTICSEARCH_USERNAME={USER}" in log
+    assert "PIO_STORAGE_SOURCES_ELASTICSEARCH_PASSWORD=***" in log
+    assert PASSWORD not in project.run("logs").stdout
+    with_it = [path for path in files(project.directory, project.home("driver")) if PASSWORD.encode() in contents(path)]
+    assert with_it == [project.home("driver") / "pio" / "conf" / "pio-env.sh"]
+    assert with_it[0].stat().st_mode & 0o077 == 0
+
+
+def test_a_detached_run_is_attached_to_twice_and_its_log_outlasts_the_machines(project: Project) -> None:
+    behave(project, pauseSeconds=3)
+    detached = project.run("train", "--detach")
+    run = run_in(detached.stdout)
+    assert f"`pio-tf train --attach {run}`" in detached.stderr
+    assert listed(project)[run]["state"] == "running"
+    assert "Submission command" in project.run("logs").stdout
+    first = project.run("train", "--attach", "--keep-up")
+    assert project.powers() == {"running"}
+    again = project.run("train", "--attach", run)
+    assert again.stdout == first.stdout
+    assert f"run {run}: succeeded" in first.stdout
+    assert project.powers() == {"stopped"}
+    log = project.run("logs", run).stdout
+    assert log.splitlines()[-1] == "[INFO] [CoreWorkflow$] Training completed successfully."
+    assert first.stdout.startswith(log)
+    assert listed(project)[run]["state"] == "succeeded"
+
+
+def test_a_cancelled_run_leaves_no_process_and_no_executor(project: Project) -> None:
+    behave(project, pauseSeconds=LONG)
+    project.run("train", "--detach")
+    with project.start("train", "--attach", "--keep-up") as follower:
+        follower.says(TRAINING)
+        assert wait_until(lambda: bool(project.processes("worker-1", "CoarseGrainedExecutorBackend")))
+        cancelled = json.loads(project.run("cancel", "--json").stdout)
+        said = follower.ends(6)
+    me = f"{getpass.getuser()} on {socket.gethostname()}"
+    assert cancelled["state"] == "cancelled"
+    assert cancelled["cancelled_by"].startswith(me)
+    assert f"run {cancelled['id']} was cancelled by {me}" in said
+    assert project.processes("driver", "pio") == []
+    assert applications(project) == []
+    assert wait_until(lambda: not project.processes("worker-1", "CoarseGrainedExecutorBackend"))
+    assert f"run {cancelled['id']} has ended already: cancelled" in project.run("cancel", cancelled["id"]).stderr
+    assert TRAINING in project.run("logs").stdout
+    assert project.powers() == {"running"}
+
+
+def test_a_run_goes_on_when_its_client_is_killed_and_whoever_attaches_stops_the_machines(project: Project) -> None:
+    behave(project, pauseSeconds=6)
+    with project.start("train") as client:
+        client.says(TRAINING)
+        client.send(signal.SIGKILL)
+        client.process.wait()
+        run = run_in(client.said)
+    assert project.powers() == {"running"}
+    assert listed(project)[run]["state"] == "running"
+    done = project.run("train", "--attach")
+    assert "Submission command" in done.stdout
+    assert f"run {run}: succeeded" in done.stdout
+    assert project.powers() == {"stopped"}
+
+
+def test_a_run_that_fails_is_exit_code_6_with_its_first_cause_and_the_machines_stopped(project: Project) -> None:
+    behave(project, fail="exception")
+    done = project.run("train", exit_code=6)
+    assert "java.lang.IllegalArgumentException: engine.json asks the stand-in to fail" in done.stderr
+    assert "next:" in done.stderr
+    assert project.powers() == {"stopped"}
+    *_, record = records(project)
+    assert (record["state"], record["exit_status"]) == ("failed", 1)
+    assert "asks the stand-in to fail" in record["cause"]
+    assert "Job aborted by the stand-in" in project.run("logs").stdout
+
+
+def test_nobody_trains_or_stops_the_machines_while_a_run_is_active_unless_by_force(project: Project) -> None:
+    behave(project, pauseSeconds=LONG)
+    run = run_in(project.run("train", "--detach").stdout)
+    me = f"{getpass.getuser()} on {socket.gethostname()}"
+    for refused in (["train"], ["down"], ["destroy", "--confirm", "trial"]):
+        said = project.run(*refused, exit_code=4).stderr
+        assert f"run {run} is active, started by {me}" in said
+        assert project.powers() == {"running"}
+    assert listed(project)[run]["state"] == "running"
+    project.run("down", "--force")
+    assert project.powers() == {"stopped"}
+    *_, record = records(project)
+    assert (record["id"], record["state"]) == (run, "cancelled")
+    assert "Submission command" in project.run("logs", run).stdout
+
+
+def test_down_takes_the_logs_and_records_of_ended_runs_along(project: Project, tmp_path: Path) -> None:
+    behave(project, fail="exception")
+    run = run_in(project.run("train", "--detach").stdout)
+    other = project.copy(tmp_path / "another")
+    assert wait_until(lambda: kept_there(project, run).joinpath("ended").exists())
+    shutil.rmtree(kept_here(project, run))
+    said = other.run("down").stderr
+    assert f"run {run} failed: its log and record are in {kept_here(other, run)}" in said
+    assert project.powers() == {"stopped"}
+    record = records(other)[-1]
+    assert (record["id"], record["state"]) == (run, "failed")
+    assert "asks the stand-in to fail" in record["cause"]
+    assert "asks the stand-in to fail" in other.run("logs", run).stdout
+    assert run not in listed(project)
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_followed_run_ends_with_its_interrupted_client_and_its_log_is_kept(
+    project: Project, number: signal.Signals, code: int
+) -> None:
+    behave(project, pauseSeconds=LONG)
+    with project.start("train") as client:
+        client.says(TRAINING)
+        client.send(number)
+        said = client.ends(code)
+    assert project.powers() == {"stopped"}
+    *_, record = records(project)
+    assert f"interrupted: run {record['id']} is ended, too" in said
+    assert record["state"] == "cancelled"
+    assert record["exit_status"] in (128 + signal.SIGTERM, 128 + signal.SIGKILL)
+    assert TRAINING in project.run("logs").stdout
+
+
+def files(*directories: Path) -> list[Path]:
+    found = (path for directory in directories for path in directory.rglob("*"))
+    return [path for path in found if path.is_file() and not path.is_symlink()]
+
+
+def contents(path: Path) -> bytes:
+    return path.read_bytes() if path.stat().st_size < 10_000_000 else b""

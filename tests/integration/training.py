@@ -1,0 +1,89 @@
+"""A cluster of one small worker, whose trainings last, talk or fail as a test asks; and what is kept of its runs."""
+
+from __future__ import annotations
+
+import json
+import re
+import urllib.request
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+from pio_tf.sandbox.sample import make_events
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.integration.conftest import Project
+
+USER, PASSWORD = "trainer", "correct horse battery"
+TRAINING = "[Engine$] EngineWorkflow.train"
+"""A run's line: Spark has begun, and waits for its executors."""
+_EVENTS = 300
+
+
+def bring_up(project: Project) -> Project:
+    """Create it: one worker, small heaps, few events, and an Elasticsearch with a password."""
+    text = project.config.read_text()
+    for old, new in (
+        ("workers       = 2", 'workers = 1\n  executor_memory = "512m"'),
+        ("allow_small_memory = true", 'allow_small_memory = true\n  memory = "512m"'),
+        ('home  = "~/elasticsearch"', f'home = "~/elasticsearch"\n  user = "{USER}"\n  password = env("ES_PASSWORD")'),
+    ):
+        assert text.count(old) == 1, old
+        text = text.replace(old, new)
+    project.config.write_text(text)
+    project.environment["ES_PASSWORD"] = PASSWORD
+    project.run("up")
+    lines = (json.dumps(event) for event in islice(make_events(), _EVENTS))
+    engine(project).joinpath("events.jsonl").write_text("\n".join(lines) + "\n")
+    return project
+
+
+def engine(project: Project) -> Path:
+    """The engine's directory on the driver."""
+    return project.home("driver") / "engine"
+
+
+def behave(project: Project, **how: float | bool | str) -> None:
+    """Let trainings behave so from now on: ``"standIn"`` in engine.json."""
+    path = engine(project) / "engine.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "standIn": how}))
+
+
+def records(project: Project) -> list[dict[str, Any]]:
+    """This computer's records, oldest first."""
+    paths = sorted((project.directory / ".pio-tf" / "trial" / "runs").glob("*/record.json"))
+    return [json.loads(path.read_text()) for path in paths]
+
+
+def kept_here(project: Project, run: str) -> Path:
+    """This computer's directory of a run."""
+    return project.directory / ".pio-tf" / "trial" / "runs" / run
+
+
+def kept_there(project: Project, run: str) -> Path:
+    """The driver's directory of a run."""
+    return project.home("driver") / ".pio-tf" / "runs" / run
+
+
+def listed(project: Project) -> dict[str, dict[str, Any]]:
+    """``pio-tf runs --json``, by id."""
+    return {run["id"]: run for run in json.loads(project.run("runs", "--json").stdout)["runs"]}
+
+
+def run_in(said: str) -> str:
+    """The id of the run that a client speaks of first."""
+    found = re.search(r"\b[Rr]un (\d{8}T\d{6}Z-[0-9a-f]{4})", said)
+    assert found, said
+    return found[1]
+
+
+def applications(project: Project) -> list[str]:
+    """The applications that Spark's master has running."""
+    return [app["id"] for app in fetch(f"http://{project.address('master')}:8080/json/")["activeapps"]]
+
+
+def fetch(url: str) -> Any:  # noqa: ANN401 - JSON
+    """What one of Spark's pages answers."""
+    with urllib.request.urlopen(url, timeout=10) as response:  # noqa: S310 - http, on loopback
+        return json.load(response)
