@@ -329,7 +329,7 @@ class Cluster:
         """
         from pio_tf.training.idle import find_runs, find_starts
 
-        machines = tuple(self._machines(None, strict=False))
+        machines = self._machines(None, strict=False)
         awake = [machine for machine in machines if machine.state in ("pending", "running")]
         busy = find_starts(awake, grace=idle_for, now=time.time())
         if not busy and any(machine.role == "driver" for machine in awake):
@@ -343,7 +343,7 @@ class Cluster:
             except Locked as error:  # a run has begun this very moment
                 busy = error.what
         self._report(Done(f"nothing was stopped: {busy}"))
-        return machines
+        return tuple(self._machines(self._outputs_if_any(), strict=False))
 
     def _down(self, *, force: bool = False, own: str = "", sure: bool = True) -> tuple[Machine, ...]:
         """As :meth:`down`.

@@ -1,7 +1,97 @@
-"""The local AWS of tests/cli serves these tests, too."""
+"""The local AWS of tests/cli serves these tests; and a repository with a pipeline, on a sandbox."""
 
 from __future__ import annotations
 
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pio_tf.ci.pipeline import SYSTEMS, render_pipeline
+from pio_tf.config.load import load_config
+from pio_tf.events import silent
+from pio_tf.infra.backend.bucket import prepare_bucket
+from pio_tf.sandbox.control import start_sandbox, stop_sandbox
+from pio_tf.sandbox.template import prepare_project
+from tests.ci.forge_server import ForgeServer
+from tests.ci.tools import make_path
 from tests.cli.conftest import aws, mirror, project
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pio_tf.sandbox.layout import SandboxInfo
+
 __all__ = ["aws", "mirror", "project"]
+
+NAME = "nightly"
+
+
+@dataclass(frozen=True)
+class Site:
+    """What a team has: a repository whose state is in a bucket, and a key that no commit holds.
+
+    Args:
+        files: of the repository, the pipelines of every system among them.
+        client: a directory of somebody who works by hand.
+        path: PATH of runners.
+    """
+
+    sandbox: SandboxInfo
+    files: dict[str, str]
+    key: str
+    client: Path
+    path: str
+    scratch: Path
+
+    def changed(self, pattern: str, replacement: str, *, name: str = "pio-tf.hcl") -> dict[str, str]:
+        """The files, with one thing changed."""
+        text, count = re.subn(pattern, replacement, self.files[name])
+        assert count == 1, f"{pattern} stands {count} times in {name}"
+        return {**self.files, name: text}
+
+
+@pytest.fixture(scope="module")
+def site(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """A sandbox for the file, whose network is the module's ``CIDR``."""
+    client = tmp_path_factory.mktemp("client")
+    sandbox = tmp_path_factory.mktemp("sandbox") / "sandbox"
+    scratch = tmp_path_factory.mktemp("ci")
+    info = start_sandbox(sandbox)
+    try:
+        path = prepare_project(client, info, cluster=NAME, cidr=request.module.CIDR)
+        text = re.sub(r"(?m)^(\s*workers\s*=\s*)2$", r"\g<1>1", path.read_text())
+        path.write_text(text)
+        bucket = prepare_bucket(load_config(path), None, reporter=silent).name
+        text = text.replace("terraform {", f'terraform {{\n  backend "s3" {{\n    bucket = "{bucket}"\n  }}\n')
+        path.write_text(text)
+        # A job's credentials come from its role, not from a file.
+        committed = re.sub(r"(?m)^\s*(profile|credentials_file)\s*=.*\n", "", text)
+        config = load_config(path)
+        files = {"pio-tf.hcl": committed}
+        for system in SYSTEMS:
+            files |= render_pipeline(system, config, root=client).files
+        key = (client / ".pio-tf" / "sandbox_key").read_text()
+        yield Site(info, files, key, client, make_path(scratch / "tools"), scratch)
+    finally:
+        stop_sandbox(sandbox)
+
+
+@pytest.fixture(scope="module")
+def forge() -> Iterator[ForgeServer]:
+    """GitHub, or GitLab."""
+    with ForgeServer() as server:
+        yield server
+
+
+@pytest.fixture(scope="module", autouse=True)
+def transcript() -> Iterator[list[str]]:
+    """What is put in here is written to the file that $PIO_TF_TRANSCRIPT names, for people to read."""
+    lines: list[str] = []
+    yield lines
+    if lines and os.environ.get("PIO_TF_TRANSCRIPT"):
+        with Path(os.environ["PIO_TF_TRANSCRIPT"]).open("a", encoding="utf-8") as file:
+            file.write("\n".join(lines))
