@@ -49,7 +49,8 @@ def credentials(aws: LocalAws) -> dict[str, str]:
 
 
 def test_a_new_configuration_gets_its_bucket(tmp_path: Path, aws: LocalAws) -> None:
-    done = Project(tmp_path).run("init", "trial", "--backend", "--json", **credentials(aws))
+    project = Project(tmp_path, environment=credentials(aws))
+    done = project.run("init", "trial", "--backend", "--json")
     assert json.loads(done.stdout) == {"version": 1, "file": "pio-tf.hcl", "cluster": "trial", "bucket": MINE}
     text = (tmp_path / "pio-tf.hcl").read_text()
     assert f'terraform {{\n  backend "s3" {{\n    bucket = "{MINE}"\n  }}\n' in text
