@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from mypy_boto3_ec2 import EC2Client
 
     from pio_tf.config.schema import Config
+    from pio_tf.iam import Policy
     from pio_tf.infra.artifact import Artifact
     from pio_tf.infra.drift import Drift
     from pio_tf.infra.outputs import Outputs
@@ -237,6 +238,20 @@ class Cluster:
         draft = self._deployment.draft()
         draft.path.unlink(missing_ok=True)  # nobody is going to apply it, and it holds the state's secrets
         return judge(self.config, draft.json)
+
+    def iam(self, role: str = "", *, account: str = "") -> tuple[Policy, ...]:
+        """The narrowest IAM policies for a pipeline's jobs. Asks AWS for nothing.
+
+        Args:
+            role: one of :data:`pio_tf.iam.ROLES`; empty: all that pio-tf.hcl has a use for.
+            account: twelve digits; default: that of ``aws.assume_role``, else any.
+
+        Raises:
+            ConfigError: there is no such role, or no such account.
+        """
+        from pio_tf.iam import policies
+
+        return policies(self.config, role, account=account)
 
     def outputs(self) -> Outputs:
         """Terraform's outputs.

@@ -40,6 +40,7 @@ from pio_tf.cli import (  # noqa: E402 - the modules register their commands on 
     ci,
     configure,
     guard,
+    iam,
     power,
     runs,
     sandbox,
@@ -47,4 +48,4 @@ from pio_tf.cli import (  # noqa: E402 - the modules register their commands on 
     train,
 )
 
-__all__ = ["access", "app", "check", "ci", "configure", "guard", "power", "runs", "sandbox", "stack", "train"]
+__all__ = ["access", "app", "check", "ci", "configure", "guard", "iam", "power", "runs", "sandbox", "stack", "train"]

@@ -469,12 +469,40 @@ class ReviewedResult(PlanResult):
     pull: Annotated[int | None, "number of the pull request that it was reviewed on; null: it is new"]
 
 
+class CallData(TypedDict):
+    """A call that a policy allows."""
+
+    action: Annotated[str, "as IAM names it"]
+    by: Annotated[list[Literal["terraform", "pio-tf"]], "who makes it"]
+    statement: Annotated[str, "its `Sid`"]
+    why: str
+
+
+class RoleData(TypedDict):
+    """The policy for a role."""
+
+    role: Literal["plan", "apply", "train", "schedule", "destroy", "assume"]
+    commands: Annotated[list[str], "what the role is for"]
+    account: Annotated[str, "twelve digits; `*`: not known"]
+    policy: Annotated[dict[str, Any], "the document, as IAM takes it"]
+    calls: list[CallData]
+    notes: Annotated[list[str], "what the document cannot say"]
+
+
+class IamResult(TypedDict):
+    """Policies for a pipeline's jobs."""
+
+    version: Version
+    roles: Annotated[list[RoleData], "the one of `--for`, or all"]
+
+
 RESULTS: dict[str, type] = {
     "init": InitResult,
     "generate": GenerateResult,
     "plan": PlanResult,
     "guard": GuardResult,
     "guard --list": RulesResult,
+    "iam": IamResult,
     "apply": OutputResult,
     "drift": DriftResult,
     "output": OutputResult,
