@@ -204,12 +204,7 @@ def _failure(facts: DriverRun, log: TrainingLog) -> TrainingFailed | None:
         )
     if facts.ending is None:
         why = "the driver has restarted since" if facts.booted_since else "it was killed, or the driver restarted"
-        failure = log.failure(None, why=f"its process is gone without a word: {why}")
-        if failure:
-            failure.next_step = (
-                "find out why (AWS's events for the machine, its console, dmesg there), then train again"
-            )
-        return failure
+        return log.failure(None, why=f"its process is gone without a word: {why}")
     if not facts.ending.log_whole:
         return TrainingFailed(
             f"the log of run {facts.id} could not be written to its end: nobody can tell whether there is a model",

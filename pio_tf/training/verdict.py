@@ -36,10 +36,7 @@ _ABORTING = re.compile(r"Aborting(?: workflow)?\.")
 _FROM_THE_FIRST_ERROR = (
     "read the output from its first ERROR on; `pio-tf train --keep-up` leaves the machines to look around"
 )
-_FROM_OUTSIDE = (
-    "it did not end by itself: `last -x` and dmesg on the driver (pio-tf ssh) tell who restarted it or killed the run; "
-    "then train again"
-)
+_FROM_OUTSIDE = "find out why (AWS's events for the machine, its console, `last -x` and dmesg there), then train again"
 
 
 @dataclass

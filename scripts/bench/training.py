@@ -26,6 +26,8 @@ WITHOUT_STATUS = "pio-tf train --skip-check pio-status"
 WITH_STATUS = "pio-tf train"
 SAID = ("Waiting for SSH and Spark", "Spark has ", ("the driver is configured", "wrote "), "pio-status: ")
 """How the lines begin with which the parts before a run's start end."""
+RUN = {BY_HAND: 1, WITHOUT_STATUS: 5, WITH_STATUS: 5}
+"""Which of the parts is the run itself."""
 PARTS = (
     "begin: Python, pio-tf.hcl, AWS, Terraform's outputs",
     "connect to four machines; Spark's workers",
@@ -42,34 +44,40 @@ def bench(cluster: SandboxCluster, *, runs: int) -> None:
     """Each way so many times."""
     cluster.pio_tf("train", "--keep-up")  # once unmeasured: caches; its record has the command line
     command = str(cluster.last_run()["command"])
-    parts: dict[str, list[list[float]]] = {WITHOUT_STATUS: [], WITH_STATUS: []}
-    times = alternate(
+    parts: dict[str, list[list[float]]] = {BY_HAND: [], WITHOUT_STATUS: [], WITH_STATUS: []}
+    alternate(
         {
-            BY_HAND: lambda: asyncio.run(by_hand(cluster, command)),
+            BY_HAND: lambda: parts[BY_HAND].append(asyncio.run(by_hand(cluster, command))),
             WITHOUT_STATUS: lambda: parts[WITHOUT_STATUS].append(train(cluster, "--skip-check", "pio-status")),
             WITH_STATUS: lambda: parts[WITH_STATUS].append(train(cluster)),
         },
         turns=runs,
     )
-    base = median(times[BY_HAND])
-    print(f"\n{'train on a ready cluster':<51}  median      more  slowest")
-    for name, seconds in times.items():
-        more = "" if name == BY_HAND else f"{median(seconds) - base:+.2f} s"
-        print(f"{name:<51} {median(seconds):>5.2f} s  {more:>8}  {max(seconds):>5.2f} s")
+    print(f"\n{'train on a ready cluster, medians':<51}   whole     more  around the run     more")
+    whole = {name: median(sum(run) for run in side) for name, side in parts.items()}
+    around = {name: median(sum(run) - run[RUN[name]] for run in side) for name, side in parts.items()}
+    for name in parts:
+        more = [f"{side[name] - side[BY_HAND]:+7.2f} s" if name != BY_HAND else " " * 9 for side in (whole, around)]
+        print(f"{name:<51} {whole[name]:>5.2f} s {more[0]}  {around[name]:>12.2f} s {more[1]}")
+    print("The run's own time, which varies more, is what the driver wrote down; by hand, what `date` said there.")
     print(f"\n{'where the time goes, medians':<51}  with pio-status  without")
     for number, part in enumerate(PARTS):
         with_status, without = (median(run[number] for run in parts[name]) for name in (WITH_STATUS, WITHOUT_STATUS))
-        print(f"{part:<51}  {with_status:>11.2f} s  {without:>5.2f} s", flush=True)
+        print(f"{part:<51}  {with_status:>13.2f} s  {without:>5.2f} s", flush=True)
 
 
-async def by_hand(cluster: SandboxCluster, command: str) -> None:
-    """The command line, in the login shell that a person would have.
+async def by_hand(cluster: SandboxCluster, command: str) -> list[float]:
+    """The command line, in the login shell that a person would have: seconds before it, of it, and after it.
 
     Raises:
         asyncssh.ProcessError: it failed.
     """
+    begin = time.time()
     async with cluster.ssh() as driver:
-        await driver.run('bash -lc "$(cat)"', input=command, check=True)
+        timed = 'command=$(cat); date +%s.%N; bash -lc "$command" </dev/null >&2; status=$?; date +%s.%N; exit $status'
+        done = await driver.run(timed, input=command, check=True)
+    started, ended = (float(line) for line in str(done.stdout).split())
+    return [started - begin, ended - started, time.time() - ended]
 
 
 def train(cluster: SandboxCluster, *options: str) -> list[float]:
