@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pio_tf.cli import schemas
 from pio_tf.config.load import load_config
 from pio_tf.errors import ConfigError
 from pio_tf.iam import ROLES, policies
+from tests.cli.json_check import mistakes
 from tests.cli.shell import Project
 
 if TYPE_CHECKING:
@@ -70,6 +72,13 @@ def test_each_call_is_listed_with_who_makes_it(project: Project) -> None:
     assert calls["ChangeMachines", "ec2:StopInstances"]["by"] == ["terraform", "pio-tf"]
     assert calls["LookUp", "ec2:DescribeImages"]["by"] == ["pio-tf"]
     assert {one["Sid"] for one in role["policy"]["Statement"]} == {one["statement"] for one in role["calls"]}
+
+
+@pytest.mark.parametrize("options", [[], ["--for", "train"]])
+def test_json_is_as_its_schema_says(project: Project, options: list[str]) -> None:
+    project.write()
+    result = json.loads(project.run("iam", *options, "--json").stdout)
+    assert list(mistakes(result, schemas.IamResult)) == []
 
 
 def test_an_unknown_role_is_wrong_usage_and_the_roles_are_listed(project: Project) -> None:
