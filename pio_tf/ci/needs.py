@@ -21,7 +21,7 @@ class Need:
     what: str
 
 
-_GITHUB_VARIABLE, _GITHUB_SECRET = "repository variable", "environment or repository secret"
+_GITHUB_VARIABLE, _GITHUB_SECRET = "repository variable", "repository secret"
 _GITLAB_VARIABLE = "CI/CD variable"
 
 

@@ -129,6 +129,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _serve(self) -> None:
         forge, parts = self.server_of, urlsplit(self.path)
+        path = re.sub(r"^/api/v[34]", "", parts.path)  # where GitHub Enterprise and GitLab have it
         size = int(self.headers.get("Content-Length") or 0)
         body = json.loads(self.rfile.read(size)) if size else {}
         forge.calls.append(f"{self.command} {parts.path}")
@@ -140,12 +141,12 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(401, b'{"message": "Bad credentials"}')
         elif self.command in forge.refuses:
             self._send(403, b'{"message": "Resource not accessible by integration"}')
-        elif match := re.fullmatch(rf"/repos/{REPOSITORY}/actions/artifacts/(\d+)/zip", parts.path):
+        elif match := re.fullmatch(rf"/repos/{REPOSITORY}/actions/artifacts/(\d+)/zip", path):
             self._send(302, b"", Location=f"{forge.url}/storage/{match[1]}")
         else:
             query = {name: values[0] for name, values in parse_qs(parts.query).items()}
             try:
-                self._send(200, json.dumps(forge.answer(self.command, parts.path, query, body)).encode())
+                self._send(200, json.dumps(forge.answer(self.command, path, query, body)).encode())
             except LookupError:
                 self._send(404, b'{"message": "Not Found"}')
 

@@ -225,7 +225,7 @@ class _JobRun:
             "needs": {},
             "inputs": {},
         }
-        functions = {
+        functions: dict[str, Callable[..., Any]] = {
             "success": lambda: fine,
             "failure": lambda: not fine,
             "always": lambda: True,

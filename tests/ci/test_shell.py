@@ -1,0 +1,122 @@
+"""Every shell script of the repository, and every one in a pipeline, through shellcheck."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+import yaml
+
+from pio_tf.ci.pipeline import render_pipeline
+from pio_tf.config.load import load_config
+from pio_tf.config.template import render_template
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from pio_tf.ci.pipeline import System
+
+pytestmark = pytest.mark.debian
+ROOT = Path(__file__).parents[2]
+CANNOT = 3
+"""Exit status of scripts/debian-packages where it may not install anything."""
+ON_PURPOSE: Mapping[str, tuple[str, ...]] = {
+    "pio_tf/training/runs/driver.sh": ("SC2238",),  # `command` is the name of a file there
+    "pio_tf/sandbox/pio/bin/pio": ("SC1091", "SC2068"),  # as PredictionIO's own: it splits its arguments once more
+}
+"""What is found in a file and is meant."""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _packages() -> None:
+    done = subprocess.run(
+        [ROOT / "scripts" / "debian-packages", "shellcheck"], stderr=subprocess.PIPE, text=True, check=False
+    )
+    if done.returncode == CANNOT and not os.environ.get("CI") and not shutil.which("shellcheck"):
+        pytest.skip(f"shellcheck is not there: {done.stderr.strip()}")
+    assert done.returncode == 0 or shutil.which("shellcheck"), done.stderr
+
+
+def problems(text: str, *, dialect: str = "bash", on_purpose: tuple[str, ...] = ()) -> str:
+    """What shellcheck finds in a script."""
+    done = subprocess.run(
+        [shutil.which("shellcheck") or "", f"--shell={dialect}", *(f"--exclude={code}" for code in on_purpose), "-"],
+        input=text,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode in (0, 1), done.stderr
+    return done.stdout
+
+
+def shell_files() -> Iterator[str]:
+    """Those of the repository: by their names, or by their first lines."""
+    for path in sorted(ROOT.rglob("*")):
+        name = str(path.relative_to(ROOT))
+        if name.startswith((".venv/", ".git/", "pio_tf/ci/templates/", "build/", "dist/")) or not path.is_file():
+            continue
+        with path.open("rb") as file:
+            first = file.readline(200)
+        if path.suffix == ".sh" or re.match(rb"#!\S*(/env )?\S*\bbash\b|#!/bin/sh\b", first):
+            yield name
+
+
+FILES = list(shell_files())
+
+
+def test_the_scripts_of_the_repository_are_found() -> None:
+    assert {"pio_tf/training/runs/driver.sh", "terraform/modules/bootstrap/bootstrap.sh", ".ci/run"} <= {*FILES}
+    assert ON_PURPOSE.keys() <= {*FILES}
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_script_of_the_repository_has_no_mistake(name: str) -> None:
+    assert problems((ROOT / name).read_text(), on_purpose=ON_PURPOSE.get(name, ())) == ""
+
+
+def pipeline(system: System, tmp_path: Path) -> Mapping[str, str]:
+    (tmp_path / "pio-tf.hcl").write_text(render_template(cluster="ur", region="eu-west-1"))
+    return render_pipeline(system, load_config(tmp_path / "pio-tf.hcl"), root=tmp_path).files
+
+
+def test_the_steps_for_github_have_no_mistake(tmp_path: Path) -> None:
+    scripts = []
+    for text in pipeline("github", tmp_path).values():
+        read = yaml.safe_load(text)
+        for job in read["jobs"].values() if "jobs" in read else [read["runs"]]:
+            scripts += [step["run"] for step in job["steps"] if "run" in step]
+    assert len(scripts) == 8
+    assert [problems(script) for script in scripts] == [""] * 8
+    assert not [script for script in scripts if "${{" in script], "an expression in a script is a way in"
+
+
+def test_the_jobs_for_gitlab_have_no_mistake(tmp_path: Path) -> None:
+    (text,) = pipeline("gitlab", tmp_path).values()
+    jobs = [job for job in yaml.safe_load(text).values() if isinstance(job, dict)]
+    scripts = [
+        "\n".join(job[part]) for job in jobs for part in ("before_script", "script", "after_script") if part in job
+    ]
+    assert len(scripts) == 6
+    assert [problems(script, dialect="sh") for script in scripts] == [""] * 6
+
+
+def test_the_steps_for_jenkins_have_no_mistake(tmp_path: Path) -> None:
+    texts = pipeline("jenkins", tmp_path).values()
+    scripts = [script for text in texts for script in re.findall(r"sh '''(.*?)'''", text, flags=re.DOTALL)]
+    assert len(scripts) == 5
+    assert all(script.startswith("#!/usr/bin/env bash\n") for script in scripts)
+    assert [problems(script) for script in scripts] == [""] * 5
+
+
+def test_the_script_for_cron_has_no_mistake(tmp_path: Path) -> None:
+    assert problems(pipeline("cron", tmp_path)["pio-tf-job"]) == ""
+
+
+def test_a_mistake_would_be_seen() -> None:
+    assert "SC2086" in problems("#!/bin/bash\nrm -r $1\n")

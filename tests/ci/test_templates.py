@@ -1,0 +1,231 @@
+"""The pipelines' files: what stands in them, and that nothing of anybody's is overwritten."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import yaml
+
+import pio_tf
+from pio_tf.ci.needs import find_needs
+from pio_tf.ci.pipeline import SYSTEMS, TERRAFORM, Choices, System, render_pipeline
+from pio_tf.config.load import load_config
+from pio_tf.config.template import render_template
+from pio_tf.errors import ConfigError
+from tests.ci.tools import BIN
+from tests.cli.shell import Project
+
+if TYPE_CHECKING:
+    from pio_tf.ci.pipeline import Pipeline
+    from pio_tf.config.schema import Config
+
+ROLE = "arn:aws:iam::123456789012:role/pio-tf"
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Config:
+    directory = tmp_path / "clusters" / "ur"
+    directory.mkdir(parents=True)
+    (directory / "pio-tf.hcl").write_text(render_template(cluster="ur", region="eu-west-1"))
+    return load_config(directory / "pio-tf.hcl")
+
+
+def rendered(system: System, config: Config, **choices: str) -> Pipeline:
+    return render_pipeline(system, config, root=config.path.parents[2], choices=Choices(**choices))
+
+
+def workflows(config: Config, **choices: str) -> dict[str, dict[Any, Any]]:
+    """GitHub's, read, by the last word of their names."""
+    files = rendered("github", config, **choices).files
+    found = {Path(name).stem: yaml.safe_load(text) for name, text in files.items() if "/workflows/" in name}
+    return {name.removeprefix("pio-tf-"): workflow for name, workflow in found.items()}
+
+
+SCHEMAS = [
+    ("github", "/workflows/", ["vendor.github-workflows"]),
+    ("github", "/actions/", ["vendor.github-actions"]),
+    ("gitlab", ".gitlab-ci.yml", ["vendor.gitlab-ci", "--data-transform", "gitlab-ci"]),
+]
+
+
+@pytest.mark.parametrize("choices", [{}, {"role": ROLE, "python": "3.13", "schedule": "0 4 1,15 * MON-FRI"}])
+@pytest.mark.parametrize(("system", "place", "schema"), SCHEMAS)
+def test_what_is_yaml_is_as_its_system_publishes_it(
+    config: Config, tmp_path: Path, system: System, place: str, schema: list[str], choices: dict[str, str]
+) -> None:
+    files = [(name, text) for name, text in rendered(system, config, **choices).files.items() if place in name]
+    assert files
+    paths = []
+    for name, text in files:
+        paths.append(tmp_path / Path(name).name)
+        paths[-1].write_text(text)
+    done = subprocess.run(
+        [BIN / "check-jsonschema", "--builtin-schema", *schema, *paths], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("system", SYSTEMS)
+def test_nothing_is_left_to_be_filled_in(config: Config, system: System) -> None:
+    pipeline = rendered(system, config)
+    assert pipeline.files
+    for name, text in pipeline.files.items():
+        assert "%{" not in text, name
+        assert f"of pio-tf {pio_tf.__version__}" in text, name
+
+
+@pytest.mark.parametrize("system", SYSTEMS)
+def test_the_place_of_the_configuration_and_its_cluster_are_named(config: Config, system: System) -> None:
+    text = "".join(rendered(system, config).files.values())
+    assert "clusters/ur/pio-tf.hcl" in text
+    if system in ("github", "gitlab"):
+        assert "pio-tf-apply-ur" in text or "resource_group: pio-tf-ur" in text
+        assert "eu-west-1" in text
+
+
+def test_actions_are_pinned_and_the_wrapper_of_terraform_is_off(config: Config) -> None:
+    text = "".join(rendered("github", config).files.values())
+    used = set(re.findall(r"uses: (\S+)", text)) - {"./.github/actions/pio-tf"}
+    assert len(used) == 6
+    assert all(re.fullmatch(r"[\w-]+/[\w-]+@v\d+", action) for action in used)
+    assert text.count("terraform_wrapper: false") == 1
+
+
+def test_github_installs_the_terraform_that_others_get_with_the_extra() -> None:
+    said = subprocess.run([BIN / "pio-tf-terraform", "version"], capture_output=True, text=True, check=True).stdout
+    assert f"Terraform v{TERRAFORM}" in said
+
+
+def test_every_workflow_has_a_group_of_its_own_and_no_more_permissions_than_it_needs(config: Config) -> None:
+    groups = []
+    for name, workflow in workflows(config).items():
+        assert workflow["permissions"] == {}, name
+        jobs = workflow["jobs"].values()
+        assert all(job["permissions"]["contents"] == "read" for job in jobs), name
+        assert all(job["permissions"]["id-token"] == "write" for job in jobs), name
+        assert all("timeout-minutes" in job for job in jobs), name
+        grouped = [one["concurrency"] for one in (workflow, *jobs) if "concurrency" in one]
+        assert [group["cancel-in-progress"] for group in grouped] == [False], name
+        groups += [group["group"].split("-${{")[0] for group in grouped]
+    assert sorted(groups) == ["pio-tf-apply-ur", "pio-tf-plan-ur", "pio-tf-reap-ur", "pio-tf-train-ur"]
+
+
+def test_credentials_of_a_training_outlast_its_job(config: Config) -> None:
+    job = workflows(config)["train"]["jobs"]["train"]
+    (seconds,) = [step["with"]["role-seconds"] for step in job["steps"] if "role-seconds" in step.get("with", {})]
+    assert int(seconds) > 60 * job["timeout-minutes"]
+
+
+def test_only_the_apply_is_in_an_environment_and_has_the_role_for_it(config: Config) -> None:
+    found = {
+        (name, job): (
+            "environment" in spec,
+            next(step["with"]["role"] for step in spec["steps"] if "role" in step.get("with", {})),
+        )
+        for name, workflow in workflows(config).items()
+        for job, spec in workflow["jobs"].items()
+    }
+    assert found == {
+        ("plan", "plan"): (False, "${{ vars.PIO_TF_PLAN_ROLE }}"),
+        ("apply", "plan"): (False, "${{ vars.PIO_TF_PLAN_ROLE }}"),
+        ("apply", "apply"): (True, "${{ vars.PIO_TF_APPLY_ROLE }}"),
+        ("train", "train"): (False, "${{ vars.PIO_TF_TRAIN_ROLE }}"),
+        ("reap", "reap"): (False, "${{ vars.PIO_TF_TRAIN_ROLE }}"),
+    }
+
+
+@pytest.mark.parametrize("system", ["github", "gitlab"])
+def test_one_role_for_all_jobs_stands_in_the_files(config: Config, system: System) -> None:
+    text = "".join(rendered(system, config, role=ROLE).files.values())
+    assert text.count(ROLE) == {"github": 5, "gitlab": 4}[system]
+    assert "_ROLE }}" not in text
+    assert "$PIO_TF_" not in text.replace("$PIO_TF_AWS_TOKEN", "").replace("$PIO_TF_JOB", "")
+    names = {need.name for need in find_needs(system, config, Choices(role=ROLE))}
+    assert ROLE in names
+    assert "PIO_TF_PLAN_ROLE" not in names
+
+
+@pytest.mark.parametrize("system", SYSTEMS)
+def test_what_the_files_ask_for_is_what_is_said_to_be_set_up(config: Config, system: System) -> None:
+    text = "".join(rendered(system, config).files.values())
+    said = {name for need in find_needs(system, config, Choices()) for name in re.findall(r"PIO_TF_\w+", need.name)}
+    if system == "github":
+        assert set(re.findall(r"(?:vars|secrets)\.(PIO_TF_\w+)", text)) == said
+    elif system == "gitlab":
+        asked = set(re.findall(r"\$(PIO_TF_\w+)", text)) - {"PIO_TF_AWS_TOKEN"}
+        # The others are read by pio-tf itself.
+        assert asked | {"PIO_TF_SSH_KEY", "PIO_TF_SSH_PUBLIC_KEY", "PIO_TF_KNOWN_HOSTS", "PIO_TF_GITLAB_TOKEN"} == said
+    elif system == "jenkins":
+        named = {need.name for need in find_needs(system, config, Choices())}
+        assert set(re.findall(r"credentials\('(\S+)'\)", text)) | set(re.findall(r"label '(\S+)'", text)) <= named
+
+
+def test_a_state_on_this_computer_is_said_to_be_no_use_to_a_job(config: Config) -> None:
+    assert find_needs("github", config, Choices())[0].name == "terraform.backend"
+    assert "terraform.backend" not in {need.name for need in find_needs("cron", config, Choices())}
+
+
+@pytest.mark.parametrize(
+    ("system", "choices", "said"),
+    [
+        ("github", {"schedule": "every day"}, "--schedule 'every day'"),
+        ("github", {"schedule": '0 0 * * *"\n'}, "--schedule"),
+        ("github", {"python": "3.9"}, "--python '3.9'"),
+        ("github", {"branch": "a b"}, "--branch 'a b'"),
+        ("gitlab", {"role": "pio-tf"}, "--role 'pio-tf' is no role"),
+        ("jenkins", {"role": ROLE}, "--role is not for jenkins"),
+    ],
+)
+def test_a_choice_that_cannot_be_used_is_named(
+    config: Config, system: System, choices: dict[str, str], said: str
+) -> None:
+    with pytest.raises(ConfigError, match=re.escape(said)) as caught:
+        rendered(system, config, **choices)
+    assert caught.value.next_step
+
+
+def test_a_configuration_outside_the_repository_is_named(config: Config, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="is not below"):
+        render_pipeline("github", config, root=tmp_path / "elsewhere")
+
+
+@pytest.mark.parametrize("system", SYSTEMS)
+def test_the_command_writes_the_files_and_never_over_others(tmp_path: Path, system: System) -> None:
+    project = Project(tmp_path, environment={"PIO_TF_CONFIG": ""})
+    project.run("init", "ur")
+    written = json.loads(project.run("ci", system, "--json").stdout)
+    assert written["written"] is True
+    texts = {file["path"]: (tmp_path / file["path"]).read_text() for file in written["files"]}
+    assert texts == {file["path"]: file["content"] for file in written["files"]}
+
+    (first, *others) = texts
+    (tmp_path / first).write_text("mine")
+    for name in others:
+        (tmp_path / name).unlink()
+    said = project.fails("ci", system, exit_code=2)
+    assert f"{first}: there already; nothing was written" in said
+    assert not [name for name in others if (tmp_path / name).exists()]
+    project.run("ci", system, "--force")
+    assert {name: (tmp_path / name).read_text() for name in texts} == texts
+
+
+def test_standard_output_has_the_file_alone_where_there_is_but_one(tmp_path: Path) -> None:
+    project = Project(tmp_path)
+    project.run("init", "ur")
+    assert yaml.safe_load(project.run("ci", "gitlab", "--stdout").stdout)["stages"] == ["plan", "apply", "train"]
+    shown = project.run("ci", "github", "--stdout").stdout
+    assert shown.count("==> .github/") == 5
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["home", "pio-tf.hcl"]
+
+
+def test_the_script_for_cron_can_be_executed(tmp_path: Path) -> None:
+    project = Project(tmp_path)
+    project.run("init", "ur")
+    project.run("ci", "cron", "--schedule", "5 2 * * 6")
+    assert (tmp_path / "pio-tf-job").stat().st_mode & 0o111 == 0o111
+    assert f"5 2 * * 6 {tmp_path}/pio-tf-job train\n" in (tmp_path / "pio-tf.crontab").read_text()
