@@ -87,7 +87,10 @@ def test_roles_profiles_and_backends_are_written_so_that_terraform_takes_them(si
     assert 'profile = "team"' in files["providers.tf"]
     assert 'external_id  = "$${x}"' in files["providers.tf"]
     assert 'backend "s3" {' in files["backend.tf"]
-    assert "use_lockfile = true" in files["backend.tf"]
+    assert "use_lockfile                = true" in files["backend.tf"]
+    assert "assume_role = {\n" in files["backend.tf"]
+    assert 'external_id  = "$${x}"' in files["backend.tf"]
+    assert 'profile                     = "team"' in files["backend.tf"]
     directory = site.directory / "out"
     directory.mkdir()
     for name in ("providers.tf", "backend.tf", "versions.tf"):
