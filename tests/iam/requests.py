@@ -1,0 +1,151 @@
+"""What IAM is asked for a call: actions, resources and condition keys, after AWS's service authorization reference."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from tests.iam.evaluate import Request, Resource
+from tests.iam.recorder import ACCOUNT, REGION
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.iam.recorder import Call
+
+_REGION = {"ec2:Region": REGION}
+_KINDS = {
+    "i": "instance",
+    "vol": "volume",
+    "vpc": "vpc",
+    "subnet": "subnet",
+    "sg": "security-group",
+    "igw": "internet-gateway",
+    "rtb": "route-table",
+    "eipalloc": "elastic-ip",
+    "key": "key-pair",
+}
+_TOUCHES = {
+    "AssociateAddress": ("AllocationId", "InstanceId"),
+    "AttachInternetGateway": ("InternetGatewayId", "VpcId"),
+    "AuthorizeSecurityGroupEgress": ("GroupId",),
+    "AuthorizeSecurityGroupIngress": ("GroupId",),
+    "CreateRoute": ("RouteTableId",),
+    "CreateSecurityGroup": ("VpcId",),
+    "CreateSubnet": ("VpcId",),
+    "CreateTags": ("ResourceId.1",),
+    "DeleteInternetGateway": ("InternetGatewayId",),
+    "DeleteRoute": ("RouteTableId",),
+    "DeleteSecurityGroup": ("GroupId",),
+    "DeleteSubnet": ("SubnetId",),
+    "DeleteTags": ("ResourceId.1",),
+    "DeleteVpc": ("VpcId",),
+    "DetachInternetGateway": ("InternetGatewayId", "VpcId"),
+    "GetConsoleOutput": ("InstanceId",),
+    "ModifyInstanceAttribute": ("InstanceId",),
+    "ModifySubnetAttribute": ("SubnetId",),
+    "ModifyVolume": ("VolumeId",),
+    "ModifyVpcAttribute": ("VpcId",),
+    "ReleaseAddress": ("AllocationId",),
+    "RevokeSecurityGroupEgress": ("GroupId",),
+    "RevokeSecurityGroupIngress": ("GroupId",),
+    "RunInstances": (
+        "NetworkInterface.1.SubnetId",
+        "NetworkInterface.1.SecurityGroupId.1",
+        "SubnetId",
+        "SecurityGroupId.1",
+    ),
+}
+"""Parameters that name what must be there already. Those of many machines are InstanceId.1, InstanceId.2, …"""
+_MANY = ("StartInstances", "StopInstances", "TerminateInstances")
+_MAKES = {
+    "AllocateAddress": "elastic-ip",
+    "CreateInternetGateway": "internet-gateway",
+    "CreateSecurityGroup": "security-group",
+    "CreateSubnet": "subnet",
+    "CreateVpc": "vpc",
+    "ImportKeyPair": "key-pair",
+    "RunInstances": "instance",
+}
+"""What a call makes, which gets the tags that it carries."""
+
+
+def requests(call: Call, *, image_owner: str) -> Iterator[Request]:
+    """All of it must be allowed.
+
+    Raises:
+        KeyError: a call that nobody has looked up yet.
+    """
+    if call.service == "ec2":
+        yield from _ec2(call, image_owner)
+    elif call.service == "s3":
+        yield _s3(call)
+    elif call.service == "ssm":
+        names = call.parameters["Names"]
+        arns = (f"arn:aws:ssm:{REGION}:{ACCOUNT}:parameter/{name.lstrip('/')}" for name in names)
+        yield Request(f"ssm:{call.operation}", tuple(Resource(arn) for arn in arns))
+    elif call.service == "secretsmanager":
+        arn = f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:{call.parameters['SecretId']}-a1B2c3"
+        yield Request(f"secretsmanager:{call.operation}", (Resource(arn),))
+    elif call.operation == "AssumeRole":
+        yield Request("sts:AssumeRole", (Resource(call.parameters["RoleArn"]),))
+    else:
+        assert (call.service, call.operation) == ("sts", "GetCallerIdentity"), call
+        yield Request("sts:GetCallerIdentity", (Resource("*"),))
+
+
+def _s3(call: Call) -> Request:
+    bucket, _, key = call.path.removeprefix("/").partition("/")
+    action = {"GET": "GetObject", "HEAD": "GetObject", "PUT": "PutObject", "DELETE": "DeleteObject"}
+    if not key:
+        assert call.operation == "HEAD" or "list-type" in call.query, call
+        return Request("s3:ListBucket", (Resource(f"arn:aws:s3:::{bucket}"),))
+    return Request(f"s3:{action[call.operation]}", (Resource(f"arn:aws:s3:::{bucket}/{key}"),))
+
+
+def _ec2(call: Call, image_owner: str) -> Iterator[Request]:
+    action, said = f"ec2:{call.operation}", call.parameters
+    if call.operation.startswith("Describe"):
+        yield Request(action, (Resource("*"),), _REGION)
+        return
+    named = [name for name in said if re.fullmatch(r"InstanceId\.\d+", name)] if call.operation in _MANY else []
+    there = [_there(call, said[name]) for name in (*_TOUCHES.get(call.operation, ()), *named) if name in said]
+    given = _given(call, "TagSpecification.1.Tag" if call.operation in _MAKES else "Tag")
+    if call.operation in _MAKES:
+        name = said.get("KeyName", "new-1") if call.operation == "ImportKeyPair" else "new-1"
+        new = _arn(_MAKES[call.operation], name)
+        kind = {"ec2:InstanceType": said["InstanceType"]} if call.operation == "RunInstances" else {}
+        there.append(Resource(new, {**given, **kind}))
+        if given:
+            yield Request("ec2:CreateTags", (Resource(new),), {**_REGION, **given, "ec2:CreateAction": call.operation})
+    if call.operation == "RunInstances":
+        image = Resource(f"arn:aws:ec2:{REGION}::image/{said['ImageId']}", {"ec2:Owner": image_owner})
+        there += [image, Resource(_arn("volume", "vol-1")), Resource(_arn("network-interface", "eni-1"))]
+        there.append(Resource(_arn("key-pair", said["KeyName"])))
+    if call.operation == "DeleteKeyPair":
+        there.append(Resource(_arn("key-pair", said["KeyName"])))
+    if call.operation in ("AssociateAddress", "DisassociateAddress"):
+        there.append(Resource(_arn("network-interface", "eni-1")))
+        there += [
+            _there(call, name) for name in call.tags if name.startswith("eipalloc-") and name not in said.values()
+        ]
+    if not there:
+        raise KeyError(call.operation)
+    yield Request(action, tuple(there), {**_REGION, **given} if call.operation.endswith("Tags") else _REGION)
+
+
+def _there(call: Call, name: str) -> Resource:
+    context = {f"ec2:ResourceTag/{key}": value for key, value in call.tags.get(name, {}).items()}
+    return Resource(_arn(_KINDS[name.partition("-")[0]], name), context)
+
+
+def _given(call: Call, prefix: str) -> dict[str, str]:
+    keys = [name for name in call.parameters if re.fullmatch(rf"{re.escape(prefix)}\.\d+\.Key", name)]
+    return {
+        f"aws:RequestTag/{call.parameters[name]}": call.parameters.get(name.removesuffix("Key") + "Value", "")
+        for name in keys
+    }
+
+
+def _arn(kind: str, name: str) -> str:
+    return f"arn:aws:ec2:{REGION}:{ACCOUNT}:{kind}/{name}"
