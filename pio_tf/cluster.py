@@ -685,9 +685,9 @@ class Cluster:
 
     def _let_go(self, machines: Sequence[Machine], *, force: bool, own: str = "", sure: bool = True) -> None:
         """Make sure that no run is cut off when these machines stop. Raises as :meth:`down` does."""
-        if self._claims and not force:
+        if self._claims:
             try:
-                self._claims.refuse_starting()
+                self._claims.before_stopping(force=force)
             except AwsError as error:  # machines must stop whatever is wrong with a bucket
                 self._report(Warned(f"it is not known whether somebody starts a run: {_short(error)}"))
         awake = [machine for machine in machines if machine.state == "running"]

@@ -43,10 +43,16 @@ class Claim:
     run: str
     process: str = ""
     """Tells the client's process from all others, on its computer: boot, namespace of process ids, start."""
+    stopping: bool = False
+    """Whether it has come to stop the machines: a job that is cancelled may be killed before they are stopped."""
 
     def to_json(self) -> str:
         """One line."""
-        return json.dumps({"version": 1, **dataclasses.asdict(self.client), "run": self.run, "process": self.process})
+        return json.dumps({"version": 1, **dataclasses.asdict(self.client), **self._rest})
+
+    @property
+    def _rest(self) -> dict[str, object]:
+        return {"run": self.run, "process": self.process, "stopping": self.stopping}
 
     @classmethod
     def from_json(cls, text: str) -> Claim:
@@ -54,7 +60,7 @@ class Claim:
         try:
             raw = json.loads(text)
             client = Client(str(raw["owner"]), str(raw["host"]), int(raw["pid"]), str(raw["since"]))
-            return cls(client, str(raw["run"]), str(raw.get("process", "")))
+            return cls(client, str(raw["run"]), str(raw.get("process", "")), raw.get("stopping") is True)
         except (ValueError, LookupError, TypeError, AttributeError):
             return cls(Client("somebody", "an unknown computer", 0, "an unknown time"), "")
 
@@ -173,15 +179,24 @@ class Claims:
         found = self._bucket.objects.read(self._bucket.lock_key)
         return Held(Claim.from_json(found.body.decode("utf-8", "replace")), found.etag, found.age) if found else None
 
-    def refuse_starting(self) -> None:
-        """Refuse to stop machines that another client is about to train on.
+    def before_stopping(self, *, force: bool = False) -> None:
+        """Say that this client stops the machines, if it has the lock; else see that nobody is about to train on them.
+
+        Args:
+            force: stop them whoever is.
 
         Raises:
             Locked: that client and its run. What has begun, the driver knows: it is not looked at here.
         """
-        there = self.look()
-        if there is not None and not self._is_own(there) and not self._why_not_starting(there):
-            raise self._locked(there)
+        if self._own is not None:
+            claim = dataclasses.replace(self._own.claim, stopping=True)
+            body = claim.to_json().encode()
+            etag = self._bucket.objects.replace(self._bucket.lock_key, body, etag=self._own.etag)
+            self._own = Held(claim, etag, 0.0) if etag else self._own
+        elif not force:
+            there = self.look()
+            if there is not None and not there.claim.stopping and not self._why_not_starting(there):
+                raise self._locked(there)
 
     def tidy(self) -> None:
         """Remove the lock where it was left behind: the machines have just been stopped. Raises nothing."""
@@ -218,6 +233,8 @@ class Claims:
             return f"run {run} has ended" if facts.runs[run] in ENDED else ""
         if self._bucket.has(run):
             return "the driver is off" if facts.power == "off" else f"the driver has no run {run} any more"
+        if there.claim.stopping and facts.power == "off":
+            return "it was stopping the machines, which are stopped"
         return self._why_not_starting(there)
 
     def _why_not_starting(self, there: Held) -> str:
