@@ -307,16 +307,38 @@ def test_nothing_is_begun_while_somebody_else_has_the_lock(bucket: RunBucket) ->
 
 
 def test_machines_are_not_stopped_under_a_client_that_starts_its_run(bucket: RunBucket) -> None:
-    claims(bucket).refuse_starting()  # nobody
+    claims(bucket).before_stopping()  # nobody
     left_by(bucket, ANN)
     with pytest.raises(Locked, match="ann on laptop"):
-        claims(bucket).refuse_starting()
-    claims(bucket, starts_within=-1).refuse_starting()
+        claims(bucket).before_stopping()
+    claims(bucket).before_stopping(force=True)
+    claims(bucket, starts_within=-1).before_stopping()
     left_by(bucket, ANN, begun=True)
-    claims(bucket).refuse_starting()  # the driver is asked for it
-    mine = claims(bucket, ANN, Facts("off"))
-    mine.take("R3")
-    mine.refuse_starting()
+    claims(bucket).before_stopping()  # the driver is asked for it
+
+
+def test_a_client_that_was_killed_while_it_stopped_the_machines_leaves_the_lock_until_they_are_stopped(
+    bucket: RunBucket,
+) -> None:
+    theirs = claims(bucket, ANN)
+    theirs.take(new_run_id())
+    theirs.before_stopping()
+    claims(bucket).before_stopping()  # somebody else may stop them, too
+    with pytest.raises(Locked):
+        claims(bucket, BOB, Facts("changing")).take("R2")
+    claims(bucket, BOB, OFF).take("R2")
+    assert holder(bucket).client == BOB
+    theirs.release()
+    assert holder(bucket).client == BOB
+
+
+def test_a_lock_is_given_back_after_the_machines_are_stopped_as_well(bucket: RunBucket) -> None:
+    mine = claims(bucket, ANN)
+    mine.take("R1")
+    mine.before_stopping()
+    assert holder(bucket).stopping
+    mine.release()
+    assert mine.look() is None
 
 
 def test_after_a_stop_a_lock_that_was_left_behind_is_removed_and_no_other(bucket: RunBucket) -> None:
