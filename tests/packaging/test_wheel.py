@@ -16,6 +16,7 @@ from pio_tf.sandbox.pio import __file__ as pio_package
 from tests.infra.support import Site
 
 ROOT = Path(__file__).parents[2]
+TEMPLATES = ROOT / "pio_tf" / "ci" / "templates"
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +30,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return next(out.glob("*.whl"))
 
 
-def test_the_wheel_carries_the_licence_the_modules_and_the_stand_in(wheel: Path) -> None:
+def test_the_wheel_carries_the_licence_the_modules_the_pipelines_and_the_stand_in(wheel: Path) -> None:
     names = set(zipfile.ZipFile(wheel).namelist())
     modules = {
         f"pio_tf/infra/modules/{path.relative_to(ROOT / 'terraform' / 'modules')}"
@@ -41,6 +42,11 @@ def test_the_wheel_carries_the_licence_the_modules_and_the_stand_in(wheel: Path)
         for path in Path(pio_package).parent.rglob("*")
         if path.is_file() and "__pycache__" not in path.parts
     }
+    templates = {
+        f"pio_tf/ci/templates/{path.relative_to(TEMPLATES)}" for path in TEMPLATES.rglob("*") if path.is_file()
+    }
+    assert len(templates) > 10
+    assert not templates - names
     assert not modules - names
     assert not stand_in - names
     assert "pio_tf/py.typed" in names
