@@ -193,7 +193,7 @@ def test_a_client_whose_driver_is_switched_off_ends_soon_and_stops_the_rest(proj
         project.ec2.stop_instances(InstanceIds=[project.instance("driver")])
         began = time.monotonic()
         said = client.ends(1)
-        assert time.monotonic() - began < 30
+        assert time.monotonic() - began < 60
     assert f"the driver cannot be asked about run {run}: its power is off" in said
     assert f"`pio-tf logs {run}` shows how far it came" in said
     assert project.powers() == {"stopped"}

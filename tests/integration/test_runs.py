@@ -84,25 +84,6 @@ def test_no_secret_is_shown_or_kept_but_in_pio_env_sh(project: Project) -> None:
     assert with_it[0].stat().st_mode & 0o077 == 0
 
 
-def test_a_detached_run_is_attached_to_twice_and_its_log_outlasts_the_machines(project: Project) -> None:
-    behave(project, pauseSeconds=3)
-    detached = project.run("train", "--detach")
-    run = run_in(detached.stdout)
-    assert f"`pio-tf train --attach {run}`" in detached.stderr
-    assert listed(project)[run]["state"] == "running"
-    assert "Submission command" in project.run("logs").stdout
-    first = project.run("train", "--attach", "--keep-up")
-    assert project.powers() == {"running"}
-    again = project.run("train", "--attach", run)
-    assert again.stdout == first.stdout
-    assert f"run {run}: succeeded" in first.stdout
-    assert project.powers() == {"stopped"}
-    log = project.run("logs", run).stdout
-    assert log.splitlines()[-1] == "[INFO] [CoreWorkflow$] Training completed successfully."
-    assert first.stdout.startswith(log)
-    assert listed(project)[run]["state"] == "succeeded"
-
-
 def test_a_cancelled_run_leaves_no_process_and_no_executor(project: Project) -> None:
     behave(project, pauseSeconds=LONG)
     project.run("train", "--detach")
@@ -123,7 +104,23 @@ def test_a_cancelled_run_leaves_no_process_and_no_executor(project: Project) -> 
     assert project.powers() == {"running"}
 
 
-def test_a_run_goes_on_when_its_client_is_killed_and_whoever_attaches_stops_the_machines(project: Project) -> None:
+def test_a_detached_run_is_attached_to_twice_while_it_goes_on_and_after_its_end(project: Project) -> None:
+    behave(project, pauseSeconds=3)
+    detached = project.run("train", "--detach")
+    run = run_in(detached.stdout)
+    assert f"`pio-tf train --attach {run}`" in detached.stderr
+    assert listed(project)[run]["state"] == "running"
+    assert "Submission command" in project.run("logs").stdout
+    first = project.run("train", "--attach", "--keep-up")
+    again = project.run("train", "--attach", run, "--keep-up")
+    assert f"run {run}: succeeded" in first.stdout
+    assert again.stdout == first.stdout
+    assert project.powers() == {"running"}
+
+
+def test_a_run_goes_on_when_its_client_is_killed_and_whoever_attaches_to_it_stops_the_machines(
+    project: Project,
+) -> None:
     behave(project, pauseSeconds=6)
     with project.start("train") as client:
         client.says(TRAINING)
@@ -133,9 +130,12 @@ def test_a_run_goes_on_when_its_client_is_killed_and_whoever_attaches_stops_the_
     assert project.powers() == {"running"}
     assert listed(project)[run]["state"] == "running"
     done = project.run("train", "--attach")
-    assert "Submission command" in done.stdout
     assert f"run {run}: succeeded" in done.stdout
     assert project.powers() == {"stopped"}
+    log = project.run("logs", run).stdout
+    assert "Submission command" in log
+    assert done.stdout.startswith(log)
+    assert listed(project)[run]["state"] == "succeeded"
 
 
 def test_a_run_that_fails_is_exit_code_6_with_its_first_cause_and_the_machines_stopped(project: Project) -> None:
