@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import gc
 import signal
 import sys
 from types import FrameType
@@ -13,6 +14,9 @@ from pio_tf.errors import PioTfError
 _received: list[int] = []
 _UNUSABLE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENOTDIR, errno.EISDIR)
 """What is wrong with this computer's disk or permissions is no bug of ours."""
+_OBJECTS_BETWEEN_COLLECTIONS = 100_000
+"""What a command reads first, modules and AWS's descriptions of its API, it keeps. To search it for garbage, every 700
+objects as Python does, is half of a short command's time."""
 
 
 def main() -> None:
@@ -22,6 +26,7 @@ def main() -> None:
     signal.signal(signal.SIGTERM, _terminate)
     if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as `nohup` has it
         signal.signal(signal.SIGHUP, _terminate)
+    gc.set_threshold(_OBJECTS_BETWEEN_COLLECTIONS)
     try:
         app(prog_name="pio-tf", standalone_mode=True)
     except PioTfError as error:
@@ -33,6 +38,8 @@ def main() -> None:
     except Exception as error:  # noqa: BLE001 - the one place where a surprise becomes a report
         _say(_unusable_file(error) or _crash_report())
         sys.exit(1)
+    finally:
+        gc.freeze()  # or Python would search all of it once more before it ends
 
 
 def _terminate(number: int, _frame: FrameType | None) -> None:
