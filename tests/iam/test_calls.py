@@ -105,7 +105,7 @@ def keep_runs(cluster: Cluster) -> None:
     for name, text in (("log", "a line\n"), ("record.json", record.to_json())):
         (directory / name).write_text(text)
     claims.take(RUN)
-    claims.refuse_starting()
+    claims.before_stopping()
     shared.begin(record)
     shared.put(record, directory)
     upload.put(record, directory)
