@@ -64,6 +64,11 @@ if TYPE_CHECKING:
 IDLE_FOR = 1800.0
 """Seconds without a start and without a run after which `down_if_idle` takes machines for idle: a cluster that somebody
 has started by hand, or that comes up for a training, is not stopped under them."""
+_INTERRUPTED_PATIENCE = 2.0
+"""Seconds that an interrupted training waits for the driver before the machines are stopped: a cancelled job is killed
+10 s after its first signal, and asked a second time after 7.5 s (GitHub's runner; others give it more)."""
+_LAST_PATIENCE = 0.75
+"""The same after a second signal."""
 _STATUS_PATIENCE = 5.0
 """Seconds that `status` waits for the driver to answer: it shows what is, it does not wait for what will be."""
 
@@ -360,14 +365,18 @@ class Cluster:
         self._report(Done(f"nothing was stopped: {busy}"))
         return tuple(self._machines(self._outputs_if_any(), strict=False))
 
-    def _down(self, *, force: bool = False, own: str = "", sure: bool = True) -> tuple[Machine, ...]:
+    def _down(
+        self, *, force: bool = False, own: str = "", sure: bool = True, within: float | None = None, again: bool = False
+    ) -> tuple[Machine, ...]:
         """As :meth:`down`.
 
         Args:
             own: a run that is ended first, if it is active.
             sure: whether a driver that does not answer may have a run.
+            within: seconds for the driver to answer; default: its usual patience.
+            again: it was interrupted before: Terraform is not asked, the machines' tags must do.
         """
-        outputs = self._outputs_if_any()
+        outputs = None if again else self._outputs_if_any()
         machines = self._machines(outputs, strict=False)
         untagged = (
             find_untagged(self._ec2, cluster=self.config.cluster.name, outputs=outputs, found=machines)
@@ -379,7 +388,7 @@ class Cluster:
             return ()
         running = [machine for machine in machines if machine.state != "stopped"]
         if running:
-            self._let_go(running, force=force, own=own, sure=sure)
+            self._let_go(running, force=force, own=own, sure=sure, within=within)
             self._report(Step(f"Stopping {len(running)} of {len(machines)} machines"))
             stopped = stop_machines(self._ec2, running, timeout=self.config.cluster.stop_timeout, reporter=self._report)
             now = {machine.instance_id: machine for machine in stopped}
@@ -490,7 +499,9 @@ class Cluster:
 
         def session() -> RunRecord:
             there = not apply or self._is_applied()
-            return self._session(lambda: ready.append(self._up(apply=apply)), run, keep_up=keep_up, there=there)
+            return self._session(
+                lambda: ready.append(self._up(apply=apply)), run, keep_up=keep_up, there=there, own=order.run
+            )
 
         return self._claims.around(order.run, session) if self._claims else session()
 
@@ -573,34 +584,60 @@ class Cluster:
         *,
         keep_up: bool | None,
         there: bool,
+        own: str = "",
     ) -> RunRecord:
         """A run between ``up`` and ``down``.
 
         Args:
             run: is given a function to tell the run's id to.
             there: whether the machines are there already, as far as is known: then somebody else may use them.
+            own: the id of a run that is to be begun.
         """
         from pio_tf.training.session import train
 
         ids: list[str] = []
         before = self._awake_driver() if there else None
         out_of_sight = False
+        interrupted = False
+        stops = 0
+
+        def started() -> None:
+            nonlocal interrupted
+            try:
+                up()
+            except KeyboardInterrupt:
+                interrupted = True
+                raise
 
         def watched() -> RunRecord:
-            nonlocal out_of_sight
+            nonlocal out_of_sight, interrupted
             try:
                 return run(ids.append)
+            except KeyboardInterrupt:
+                interrupted = True
+                raise
             except PioTfError as error:
                 out_of_sight = isinstance(error, RemoteError) and error.details.get("kind") == "out-of-sight"
                 if ids:
                     error.details.setdefault("run", ids[-1])
                 raise
 
+        def down() -> None:
+            nonlocal stops
+            stops += 1
+            self._down(
+                # A run that this client has lost sight of goes on; any other that it started ends with it.
+                own="" if out_of_sight else ids[-1] if ids else own,
+                # The run of an interrupted client is its own: the lock was, so that nobody else has one.
+                sure=bool(before or ids) and not (ids and interrupted),
+                within=_LAST_PATIENCE if stops > 1 else _INTERRUPTED_PATIENCE if interrupted else None,
+                again=stops > 1,
+            )
+
         return train(
-            up=up,
+            up=started,
             run=watched,
-            # A run that this client has lost sight of goes on; any other that it started ends with it.
-            down=lambda: self._down(own=ids[-1] if ids and not out_of_sight else "", sure=bool(before or ids)),
+            down=down,
             keep_up=self._keeps_up(keep_up),
             reporter=self._report,
         )
@@ -683,7 +720,15 @@ class Cluster:
         awake = [machine for machine in machines if machine.state == "running"]
         return self._trainer(awake, upload=upload), outputs
 
-    def _let_go(self, machines: Sequence[Machine], *, force: bool, own: str = "", sure: bool = True) -> None:
+    def _let_go(
+        self,
+        machines: Sequence[Machine],
+        *,
+        force: bool,
+        own: str = "",
+        sure: bool = True,
+        within: float | None = None,
+    ) -> None:
         """Make sure that no run is cut off when these machines stop. Raises as :meth:`down` does."""
         if self._claims:
             try:
@@ -694,7 +739,7 @@ class Cluster:
         if not any(machine.role == "driver" for machine in awake):
             return
         try:
-            asyncio.run(self._trainer(awake).let_go(force=force, own=own))
+            asyncio.run(self._trainer(awake).let_go(force=force, own=own, within=within))
         except Locked:
             raise
         except PioTfError as error:

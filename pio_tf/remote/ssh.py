@@ -69,6 +69,9 @@ async def connect_cluster(
     try:
         await remote.connection(remote.driver.name)
         yield remote
+    except asyncio.CancelledError:  # Ctrl-C, SIGTERM: the other end may be the reason, and is not waited for
+        remote.abort()
+        raise
     finally:
         await remote.close()
 
@@ -209,6 +212,11 @@ class Remote:
             connection.close()
             with contextlib.suppress(OSError, asyncssh.Error, asyncio.TimeoutError):
                 await asyncio.wait_for(connection.wait_closed(), timeout=5)
+
+    def abort(self) -> None:
+        """Cut every connection at once: nothing more is expected of the other ends."""
+        for connection, _link in self._open.values():
+            connection.abort()
 
     async def _reach(self, name: str) -> None:
         await self.connection(name)

@@ -19,6 +19,7 @@ from pio_tf.pio.engine import read_engine, with_engine
 from pio_tf.pio.files import render_files
 from pio_tf.pio.sources import find_elasticsearch
 from pio_tf.pio.spark_defaults import ui_port
+from pio_tf.remote.limit import at_most
 from pio_tf.remote.paths import shell_path
 from pio_tf.remote.retry import Patience
 from pio_tf.remote.ssh import connect_cluster
@@ -60,10 +61,12 @@ if TYPE_CHECKING:
 
 QUICK = Patience(timeout=30.0)
 """For machines that ought to be up: they may be in the middle of a boot, but are not waited for long."""
-INTERRUPTED_SECONDS = 3
-"""What an interrupted training has to end. GitHub's runner kills a cancelled job 10 s after its first signal
-(https://docs.github.com/en/actions/reference/workflows-and-actions/workflow-cancellation), and by then the machines
-must be stopping."""
+INTERRUPTED_SECONDS = 2
+"""What an interrupted training has to end before it is killed. GitHub's runner kills a cancelled job 10 s after its
+first signal (https://docs.github.com/en/actions/reference/workflows-and-actions/workflow-cancellation), and by then the
+machines must be stopping."""
+ANSWER_SECONDS = 2
+"""What it has besides, for the driver to answer and to hand over the rest of the log."""
 EXECUTORS_GONE_SECONDS = 30.0
 """How long a cancelled run's application may stay on Spark's master before that is worth a warning."""
 
@@ -130,13 +133,7 @@ class Trainer:
         """
         run = order.run
         async with self._ready() as remote, self._lock(remote, doing="preparing", run=run) as lock:
-            await self._push(remote, outputs, sizing)
-            if order.build:
-                await build_engine(self.config, remote, reporter=self.reporter, secrets=self.secrets().values)
-            settings = settings_in_force(self.config, outputs, sizing, extra=order.extra)
-            refuse_failed(await self._check(remote, outputs, sizing, settings, order.skip_checks))
-            command = train_command(self.config, outputs, sizing, extra=order.extra)
-            record = await self._record(remote, run, command, settings)
+            record, command = await at_most(None, self._prepare(remote, outputs, sizing, order), remote)
             on_id(run)
             record = await start_run(
                 remote,
@@ -156,6 +153,16 @@ class Trainer:
                 if order.stop_after:
                     with contextlib.suppress(RemoteError):  # the connection was lost: `down` takes the lock anew
                         await lock.hold_for_stopping()
+
+    async def _prepare(self, remote: Remote, outputs: Outputs, sizing: Sizing, order: Order) -> tuple[RunRecord, str]:
+        """Configure and check the driver. The run's record, and its command."""
+        await self._push(remote, outputs, sizing)
+        if order.build:
+            await build_engine(self.config, remote, reporter=self.reporter, secrets=self.secrets().values)
+        settings = settings_in_force(self.config, outputs, sizing, extra=order.extra)
+        refuse_failed(await self._check(remote, outputs, sizing, settings, order.skip_checks))
+        command = train_command(self.config, outputs, sizing, extra=order.extra)
+        return await self._record(remote, order.run, command, settings), command
 
     async def find(self, wanted: str) -> str:
         """The id of the run that is meant, the latest if none is named.
@@ -224,28 +231,40 @@ class Trainer:
         async with self._connected() as remote:
             return await self._check(remote, outputs, sizing, settings_in_force(self.config, outputs, sizing), skip)
 
-    async def let_go(self, *, force: bool = False, own: str = "") -> None:
+    async def let_go(self, *, force: bool = False, own: str = "", within: float | None = None) -> None:
         """Before the machines are stopped: make sure that no run is cut off, and none begins; copy logs and records.
 
         Args:
             force: cancel a run that is active.
             own: a run that is cancelled if it is still active, though ``force`` is not given.
+            within: seconds for all of it; default: as long as it takes.
 
         Raises:
             Locked: a run is active, or being prepared.
-            RemoteError: the driver cannot be asked.
+            RemoteError: the driver cannot be asked, or not ``within`` that time.
         """
-        async with self._connected() as remote:
+        patience = QUICK if within is None else Patience(timeout=within, denied=0.0, attempt=within)
+        async with self._connected(patience=patience) as remote:
+            await at_most(within, self._let_go(remote, force=force, own=own), remote)
+
+    async def _let_go(self, remote: Remote, *, force: bool, own: str) -> None:
+        try:
+            await self._hold_and_collect(remote)
+        except Locked as error:
+            run, doing = str(error.details["run"]), error.details["doing"]
+            if doing == "stopping":
+                return
+            if not force and run != own:
+                raise
+            if doing == "running":
+                await self._cancel(remote, run)
+            else:
+                await DriverRuns(remote).release()
             try:
                 await self._hold_and_collect(remote)
-            except Locked as error:
-                run, doing = str(error.details["run"]), error.details["doing"]
-                if doing == "stopping":
-                    return
-                if not force and run != own:
-                    raise
-                await (self._cancel(remote, run) if doing == "running" else DriverRuns(remote).release())
-                await self._hold_and_collect(remote)
+            except Locked as left:
+                if left.details["run"] != own:
+                    raise  # else it is ours, and a driver that hardly answers has not let go of it
 
     async def _hold_and_collect(self, remote: Remote) -> None:
         async with self._lock(remote, doing="stopping") as lock:
@@ -355,11 +374,21 @@ class Trainer:
 
     async def _see(self, remote: Remote, run: str) -> RunRecord:
         finish = self._finish(remote)
+        following = asyncio.ensure_future(finish.follow(run, watch=lambda record: self._watch(remote, record)))
+
+        async def end() -> None:
+            following.cancel()
+            await asyncio.wait([following])
+            await finish.cancel(run, who=str(self.client), patience=INTERRUPTED_SECONDS)
+
         try:
-            return await finish.follow(run, watch=lambda record: self._watch(remote, record))
+            return await asyncio.shield(following)
         except asyncio.CancelledError:  # Ctrl-C, SIGTERM
             self.reporter(Warned(f"interrupted: run {run} is ended, too"))
-            await finish.cancel(run, who=str(self.client), patience=INTERRUPTED_SECONDS)
+            try:
+                await at_most(INTERRUPTED_SECONDS + ANSWER_SECONDS, end(), remote)
+            except RemoteError:  # it ends with the driver's power, and its log stays there
+                self.reporter(Warned(f"run {run} is not seen to its end: it ends when the machines stop"))
             raise
 
     async def _watch(self, remote: Remote, record: RunRecord) -> None:

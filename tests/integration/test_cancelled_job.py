@@ -1,0 +1,178 @@
+"""A cancelled job, as the systems that run jobs cancel it: signals, and in the end SIGKILL to all of its processes.
+
+Whatever pio-tf does when the first signal comes, EC2 has been told to stop the machines before the job is killed, and
+the next command has nothing to clear away. The tests share one cluster, whose machines each leaves stopped.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pio_tf.sandbox.processes import find_processes
+from tests.integration.client import Client, wait_until
+from tests.integration.conftest import PIO_TF
+from tests.integration.training import TRAINING, behave, bring_up, kept_there, listed, run_in
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.integration.conftest import Project
+
+pytestmark = [pytest.mark.sandbox, pytest.mark.xdist_group("sandbox")]
+
+CIDR = "127.77.73.0/24"
+LONG = 300
+"""Seconds: longer than any test waits."""
+OFF = frozenset({"stopping", "stopped"})
+
+
+@dataclass(frozen=True)
+class System:
+    """What a system that runs jobs sends, and after how many seconds."""
+
+    signals: tuple[tuple[float, signal.Signals], ...]
+    killed_after: float
+
+
+GITHUB = System(((0.0, signal.SIGINT), (7.5, signal.SIGTERM)), killed_after=10.0)
+SOONEST_KILL = System(((0.0, signal.SIGTERM),), killed_after=10.0)
+"""GitLab's and Jenkins's SIGTERM, with no more time than GitHub gives."""
+
+
+@pytest.fixture(scope="module")
+def project(project: Project) -> Project:
+    """A cluster for trainings, which is stopped."""
+    bring_up(project)
+    behave(project, pauseSeconds=LONG)
+    project.run("down")
+    return project
+
+
+@pytest.mark.parametrize(
+    ("doing", "system", "code"),
+    [
+        ("Starting 3 of 3 machines", GITHUB, 130),
+        ("Waiting for SSH and Spark", SOONEST_KILL, 143),
+        ("Checking what the training needs", GITHUB, 130),
+    ],
+    ids=["starting", "waiting", "checking"],
+)
+def test_a_job_cancelled_before_its_run_leaves_machines_stopping_and_no_lock(
+    project: Project, doing: str, system: System, code: int
+) -> None:
+    with job(project) as client:
+        client.says(doing)
+        cancel(project, client, system)
+        assert client.process.returncode in ended_by(code, system)
+    assert listed(project) == {}
+    next_command_works(project)
+
+
+def test_a_job_cancelled_while_it_follows_a_run_leaves_its_log_on_the_driver(project: Project) -> None:
+    with job(project) as client:
+        client.says(TRAINING)
+        cancel(project, client, GITHUB)
+        assert client.process.returncode in ended_by(130, GITHUB)
+        run = run_in(client.said)
+    assert TRAINING in kept_there(project, run).joinpath("log").read_text()
+    next_command_works(project)
+    assert TRAINING in project.run("logs", run).stdout
+
+
+def test_a_driver_that_does_not_answer_any_more_does_not_hold_up_the_stop(project: Project) -> None:
+    with job(project) as client:
+        client.says(TRAINING)
+        with frozen(project, "driver"):
+            cancel(project, client, GITHUB)
+        run = run_in(client.said)
+    assert TRAINING in kept_there(project, run).joinpath("log").read_text()
+    next_command_works(project)
+
+
+def test_a_driver_that_stops_answering_amid_the_checks_does_not_hold_up_the_stop(project: Project) -> None:
+    with job(project) as client:
+        client.says("Checking what the training needs")
+        with frozen(project, "driver"):
+            cancel(project, client, GITHUB)
+    next_command_works(project)
+
+
+def test_a_job_cancelled_while_terraform_plans_leaves_the_state_unlocked(project: Project) -> None:
+    with project.edited("workers = 1", "workers = 2"), job(project) as client:
+        client.says("Planning")
+        time.sleep(0.5)  # Terraform has begun
+        cancel(project, client, GITHUB)
+        assert client.process.returncode in ended_by(130, GITHUB)
+    next_command_works(project)
+    project.run("plan")
+
+
+def job(project: Project) -> Client:
+    """A step of a job: a shell that has become pio-tf, so that signals to the step's process reach it."""
+    return Client(
+        ["bash", "-e", "-c", f"true; exec {PIO_TF} train"],
+        directory=project.directory,
+        environment=project.environment,
+    )
+
+
+def cancel(project: Project, client: Client, system: System) -> None:
+    """Cancel the job, to its end; the machines must be stopping, or stopped, before it would be killed."""
+    start = time.monotonic()
+    for after, number in system.signals:
+        if wait_until(client.has_ended, within=start + after - time.monotonic()):
+            break
+        client.send(number)
+    if not wait_until(client.has_ended, within=start + system.killed_after - time.monotonic()):
+        for pid in with_children(client.process.pid):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        client.process.wait()
+    assert project.powers() <= OFF, client.said[-4000:]
+
+
+def ended_by(code: int, system: System) -> set[int]:
+    """How it may end: a later signal may come while it ends, and end it, when all is done."""
+    return {code} | ({143, -signal.SIGTERM} if len(system.signals) > 1 else {-signal.SIGTERM})
+
+
+def next_command_works(project: Project) -> None:
+    """No lock is in its way, though nothing is forced."""
+    project.run("down")
+    assert project.powers() == {"stopped"}
+
+
+@contextlib.contextmanager
+def frozen(project: Project, name: str) -> Iterator[None]:
+    """Every process of a machine stands still meanwhile."""
+    processes = find_processes(project.home(name).parent)
+    assert processes
+    send(signal.SIGSTOP, [process.pid for process in processes])
+    try:
+        yield
+    finally:
+        send(signal.SIGCONT, [process.pid for process in processes])
+
+
+def send(number: signal.Signals, pids: list[int]) -> None:
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, number)
+
+
+def with_children(pid: int) -> list[int]:
+    """A process, and all that come from it."""
+    found = [pid]
+    for parent in found:
+        with contextlib.suppress(OSError):
+            for children in Path(f"/proc/{parent}/task").glob("*/children"):
+                found += map(int, children.read_text().split())
+    return found
