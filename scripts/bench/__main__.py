@@ -33,7 +33,7 @@ def main() -> None:
     parser.add_argument("--starts", type=int, default=15, help="of each process (default: 15)")
     parser.add_argument("--runs", type=int, default=5, help="of each operation on machines (default: 5)")
     parser.add_argument("--sizes", default="10,100,500", help="machines (default: 10,100,500)")
-    parser.add_argument("--trainings", type=int, default=5, help="of each way to train (default: 5)")
+    parser.add_argument("--trainings", type=int, default=4, help="of each way to train (default: 4)")
     parser.add_argument("--megabytes", type=int, default=200, help="of log (default: 200)")
     arguments = parser.parse_args()
     # An installed package is compiled once; a checkout would be at each start, where this is set.
