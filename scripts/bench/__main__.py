@@ -27,7 +27,7 @@ PARTS = ("processes", "power", "training", "log")
 def main() -> None:
     """Everything that is asked for, in turn."""
     parser = argparse.ArgumentParser(
-        prog="make bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="python -m scripts.bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--only", choices=PARTS, action="append", help="a part; may be given more than once")
     parser.add_argument("--starts", type=int, default=15, help="of each process (default: 15)")
