@@ -27,13 +27,13 @@ PARTS = ("processes", "power", "training", "log")
 def main() -> None:
     """Everything that is asked for, in turn."""
     parser = argparse.ArgumentParser(
-        prog="make bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="python -m scripts.bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--only", choices=PARTS, action="append", help="a part; may be given more than once")
     parser.add_argument("--starts", type=int, default=15, help="of each process (default: 15)")
     parser.add_argument("--runs", type=int, default=5, help="of each operation on machines (default: 5)")
     parser.add_argument("--sizes", default="10,100,500", help="machines (default: 10,100,500)")
-    parser.add_argument("--trainings", type=int, default=5, help="of each way to train (default: 5)")
+    parser.add_argument("--trainings", type=int, default=4, help="of each way to train (default: 4)")
     parser.add_argument("--megabytes", type=int, default=200, help="of log (default: 200)")
     arguments = parser.parse_args()
     # An installed package is compiled once; a checkout would be at each start, where this is set.
