@@ -43,7 +43,7 @@ def test_what_jobs_run_by_the_page_is_what_the_pipelines_run(project: Project) -
     text = "\n".join(
         file for system in SYSTEMS for file in render_pipeline(system, config, root=project.directory).files.values()
     )
-    run = set(re.findall(r"(?:run: |- |\(|bin/)(pio-tf [^\n)'\"]+)", text))
+    run = set(re.findall(r"(?:run: (?:exec )?|- |\(|bin/)(pio-tf [^\n)'\"]+)", text))
     rows = "\n".join(line for line in PAGE.splitlines() if line.startswith("|"))
     named = {span for span in code_spans(rows) if span.startswith("pio-tf ")} - set(TYPED)
     assert len(named) >= 4

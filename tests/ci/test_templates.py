@@ -115,6 +115,18 @@ def test_every_workflow_has_a_group_of_its_own_and_no_more_permissions_than_it_n
     assert sorted(groups) == ["pio-tf-apply-ur", "pio-tf-plan-ur", "pio-tf-reap-ur", "pio-tf-train-ur"]
 
 
+def test_what_holds_a_lock_or_machines_gets_the_signals_of_its_step(config: Config) -> None:
+    steps = [
+        step["run"]
+        for workflow in workflows(config).values()
+        for job in workflow["jobs"].values()
+        for step in job["steps"]
+        if "run" in step and step["run"] != "pio-tf ci comment plan"
+    ]
+    assert len(steps) == 5
+    assert all(step.startswith("exec pio-tf ") and "\n" not in step for step in steps)
+
+
 def test_credentials_of_a_training_outlast_its_job(config: Config) -> None:
     job = workflows(config)["train"]["jobs"]["train"]
     (seconds,) = [step["with"]["role-seconds"] for step in job["steps"] if "role-seconds" in step.get("with", {})]

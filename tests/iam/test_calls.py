@@ -104,6 +104,7 @@ def keep_runs(cluster: Cluster) -> None:
     )
     for name, text in (("log", "a line\n"), ("record.json", record.to_json())):
         (directory / name).write_text(text)
+    claims.before_stopping()
     claims.take(RUN)
     claims.before_stopping()
     shared.begin(record)
