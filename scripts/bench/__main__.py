@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 
 import boto3
@@ -36,6 +37,7 @@ def main() -> None:
     parser.add_argument("--trainings", type=int, default=4, help="of each way to train (default: 4)")
     parser.add_argument("--megabytes", type=int, default=200, help="of log (default: 200)")
     arguments = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # which stops the sandbox
     # An installed package is compiled once; a checkout would be at each start, where this is set.
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     print(f"Python {sys.version.split()[0]}, boto3 {boto3.__version__}, {os.cpu_count()} cores", flush=True)

@@ -27,7 +27,6 @@ from pio_tf.training.run import start_run
 from pio_tf.training.runs.archive import Archive
 from pio_tf.training.runs.lock import hold_lock
 from pio_tf.training.runs.record import Client, RunRecord, new_run_id
-from scripts.bench.sandbox import PIO_TF
 from scripts.bench.spark_log import SECRET, write_log
 from scripts.bench.timing import alternate
 
@@ -101,15 +100,11 @@ def follow(cluster: SandboxCluster, command: str) -> Followed:
     """
     record = asyncio.run(start(cluster, f"{command}; {SUCCESS}"))
     begin = time.perf_counter()
-    with Path(os.devnull).open("w") as out:
-        process = subprocess.Popen(
-            [PIO_TF, "train", "--attach", "--keep-up", record.id],
-            cwd=cluster.project,
-            env=cluster.environment,
-            stdout=out,
-            stderr=out,
-        )
-        peak = 0.0
+    peak = 0.0
+    with (
+        Path(os.devnull).open("w") as nowhere,
+        cluster.start("train", "--attach", "--keep-up", record.id, stdout=nowhere) as process,
+    ):
         while process.poll() is None:
             peak = max(peak, peak_mib(process.pid))
             time.sleep(0.02)

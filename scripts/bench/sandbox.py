@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from contextlib import asynccontextmanager, contextmanager
@@ -11,7 +12,7 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, TypeAlias
 
 import asyncssh
 
@@ -21,6 +22,9 @@ from pio_tf.sandbox.template import prepare_project
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
+    from contextlib import AbstractContextManager
+
+    Started: TypeAlias = AbstractContextManager[subprocess.Popen[str]]
 
 PIO_TF = Path(sys.executable).with_name("pio-tf")
 CIDR = "127.77.62.0/24"
@@ -49,6 +53,10 @@ class SandboxCluster:
     def pio_tf(self, *arguments: str) -> str:
         """What a command writes to its standard output."""
         return pio_tf(*arguments, project=self.project, environment=self.environment)
+
+    def start(self, *arguments: str, stdout: int | IO[str] = subprocess.PIPE) -> Started:
+        """A command, begun, with its standard error in its standard output."""
+        return started(*arguments, project=self.project, environment=self.environment, stdout=stdout)
 
     def last_run(self) -> dict[str, Any]:
         """Its record."""
@@ -94,9 +102,29 @@ def pio_tf(*arguments: str, project: Path, environment: dict[str, str]) -> str:
     Raises:
         RuntimeError: it failed; with all that it has written.
     """
-    done = subprocess.run(
-        [PIO_TF, *arguments], cwd=project, env=environment, capture_output=True, text=True, check=False
+    with started(*arguments, project=project, environment=environment, stderr=subprocess.PIPE) as process:
+        out, errors = process.communicate()
+    if process.returncode:
+        raise RuntimeError(f"pio-tf {' '.join(arguments)} ended with {process.returncode}\n{out}{errors}")
+    return out
+
+
+@contextmanager
+def started(
+    *arguments: str,
+    project: Path,
+    environment: dict[str, str],
+    stdout: int | IO[str] = subprocess.PIPE,
+    stderr: int | IO[str] = subprocess.STDOUT,
+) -> Iterator[subprocess.Popen[str]]:
+    """``pio-tf``, begun. Where the block is left before its end, it is interrupted, and ends what it has begun."""
+    process = subprocess.Popen(
+        [PIO_TF, *arguments], cwd=project, env=environment, stdout=stdout, stderr=stderr, text=True
     )
-    if done.returncode:
-        raise RuntimeError(f"pio-tf {' '.join(arguments)} ended with {done.returncode}\n{done.stdout}{done.stderr}")
-    return done.stdout
+    try:
+        yield process
+    except BaseException:
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=120)
+        raise
+    process.wait()

@@ -9,13 +9,11 @@ before the run, the run, and what came after it.
 from __future__ import annotations
 
 import asyncio
-import subprocess
 import time
 from itertools import pairwise
 from statistics import median
 from typing import TYPE_CHECKING
 
-from scripts.bench.sandbox import PIO_TF
 from scripts.bench.timing import alternate
 
 if TYPE_CHECKING:
@@ -88,23 +86,15 @@ def train(cluster: SandboxCluster, *options: str) -> list[float]:
     """
     marks = [time.time()]
     lines = []
-    process = subprocess.Popen(
-        [PIO_TF, "train", "--keep-up", *options],
-        cwd=cluster.project,
-        env=cluster.environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    assert process.stdout is not None  # noqa: S101 - for the type: it is a pipe
-    for line in process.stdout:
-        lines.append(line)
-        if len(marks) <= len(SAID) and line.startswith(SAID[len(marks) - 1]):
-            marks.append(time.time())
-        if line.startswith("Trained in "):
-            run = cluster.last_run()
-            marks += [run["started"], run["ended"], time.time()]
-    if process.wait() or len(marks) < len(PARTS):
+    with cluster.start("train", "--keep-up", *options) as process:
+        for line in process.stdout or ():
+            lines.append(line)
+            if len(marks) <= len(SAID) and line.startswith(SAID[len(marks) - 1]):
+                marks.append(time.time())
+            if line.startswith("Trained in "):
+                run = cluster.last_run()
+                marks += [run["started"], run["ended"], time.time()]
+    if process.returncode or len(marks) < len(PARTS):
         raise RuntimeError(f"pio-tf train failed, or says what it does in other words:\n{''.join(lines)}")
     marks.append(time.time())
     return [end - begin for begin, end in pairwise(marks)]
