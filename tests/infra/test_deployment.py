@@ -139,7 +139,7 @@ def test_another_private_address_is_refused_naming_machines_and_argument(cluster
     before = cluster.site.instances()
 
     with pytest.raises(GuardRefused) as caught:
-        deployment(cluster.config(network=cluster.network.replace("30", "60"))).plan()
+        deployment(cluster.config(network=cluster.network.replace("first_host = 30", "first_host = 60"))).plan()
 
     assert caught.value.what == "the plan would replace 3 machines: refused, nothing was changed"
     assert "module.driver.module.machine.aws_instance.this (driver) would be replaced: private_ip" in caught.value.cause
