@@ -1,4 +1,4 @@
-# make setup | demo | test | lint | types | bench | docs | clean
+# make setup | demo | test | test-machines | lint | types | bench | docs | clean
 SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
@@ -7,7 +7,7 @@ PYTEST_WORKERS ?= 2
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: setup demo test lint types bench docs format clean
+.PHONY: setup demo test test-machines lint types bench docs format clean
 
 setup: $(VENV)/.ready
 
@@ -22,6 +22,9 @@ demo: setup
 
 test: setup
 	$(BIN)/python -m pytest -n $(PYTEST_WORKERS) --dist loadfile
+
+test-machines: setup
+	PYTHON=$(BIN)/python scripts/test-machines
 
 lint: setup
 	$(BIN)/ruff check .
