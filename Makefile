@@ -39,7 +39,7 @@ bench: setup
 	$(BIN)/python -m scripts.bench
 
 docs: setup
-	$(BIN)/python scripts/reference.py
+	$(BIN)/python -m scripts.reference
 
 format: setup
 	$(BIN)/ruff check --fix .
