@@ -1,13 +1,14 @@
-# make setup | demo | test | test-machines | lint | types | bench | docs | clean
+# make setup | demo | test | test-machines | fuzz | lint | types | bench | docs | clean
 SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PYTEST_WORKERS ?= 2
+N ?= 2000
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: setup demo test test-machines lint types bench docs format clean
+.PHONY: setup demo test test-machines fuzz lint types bench docs format clean
 
 setup: $(VENV)/.ready
 
@@ -26,6 +27,9 @@ test: setup
 test-machines: setup
 	PYTHON=$(BIN)/python scripts/test-machines
 
+fuzz: setup
+	FUZZ_EXAMPLES=$(N) $(BIN)/python -m pytest -n $(PYTEST_WORKERS) --dist load tests/fuzz
+
 lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -38,7 +42,7 @@ bench: setup
 	$(BIN)/python -m scripts.bench
 
 docs: setup
-	$(BIN)/python scripts/reference.py
+	$(BIN)/python -m scripts.reference
 
 format: setup
 	$(BIN)/ruff check --fix .

@@ -1,5 +1,8 @@
 #!/usr/bin/env python3
-"""Writes the generated pages of docs/. With --check it writes nothing, and fails where a page is not up to date."""
+"""Writes the generated pages of docs/, and the tables in the Terraform modules' READMEs.
+
+With --check it writes nothing, and fails where one of them is not up to date.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ if TYPE_CHECKING:
     from typer import Typer
 
 Command: TypeAlias = Any  # a click command; which click depends on Typer's version
-DOCS = Path(__file__).resolve().parent.parent / "docs"
+REPOSITORY = Path(__file__).resolve().parent.parent
 
 _OUTPUT = """\
 Results go to standard output; progress, warnings and errors to standard error. Nothing asks a question but
@@ -45,7 +48,7 @@ def main() -> int:
     check = sys.argv[1:] == ["--check"]
     stale = []
     for name, text in render_pages().items():
-        page = DOCS / name
+        page = REPOSITORY / name
         if page.is_file() and page.read_text(encoding="utf-8") == text:
             continue
         stale.append(name)
@@ -57,12 +60,19 @@ def main() -> int:
 
 
 def render_pages() -> dict[str, str]:
-    """File name -> text of every generated page."""
+    """Path -> text of every generated page."""
     from pio_tf.cli.app import app
     from pio_tf.cli.json_reference import render_json
     from pio_tf.config.reference import render_configuration
+    from scripts.module_tables import render_readme
 
-    return {"configuration.md": render_configuration(), "commands.md": render_commands(app), "json.md": render_json()}
+    modules = sorted(path.parent for path in (REPOSITORY / "terraform" / "modules").glob("*/README.md"))
+    return {
+        "docs/configuration.md": render_configuration(),
+        "docs/commands.md": render_commands(app),
+        "docs/json.md": render_json(),
+        **{str((module / "README.md").relative_to(REPOSITORY)): render_readme(module) for module in modules},
+    }
 
 
 def render_commands(app: Typer) -> str:

@@ -2,6 +2,7 @@
 # rules beside it overwrite each other.
 
 resource "aws_security_group" "this" {
+  # checkov:skip=CKV2_AWS_5: It is attached, to the instances of the module machine, which the check does not follow.
   name        = var.name
   description = "Machines of a pio-tf cluster" # a change would replace the group: leave it as it is
   vpc_id      = var.vpc_id
@@ -24,6 +25,7 @@ resource "aws_security_group_rule" "within" {
 }
 
 resource "aws_security_group_rule" "egress" {
+  # checkov:skip=CKV_AWS_382: The addresses and ports of Elasticsearch, HBase, HDFS and the archives are the user's.
   security_group_id = aws_security_group.this.id
   type              = "egress"
   description       = "Elasticsearch, HBase, HDFS and package archives"

@@ -1,0 +1,17 @@
+"""One cluster, and everything that can be done to it: what the commands do, for Python programs.
+
+::
+
+    from pio_tf import Cluster
+
+    cluster = Cluster.load("pio-tf.hcl")
+    run = cluster.train(["--total-executor-cores", "16"])
+    print(run.id, run.seconds, run.model)
+"""
+
+from __future__ import annotations
+
+from pio_tf.cluster.power import IDLE_FOR, ClusterStatus
+from pio_tf.cluster.runs import Cluster
+
+__all__ = ["IDLE_FOR", "Cluster", "ClusterStatus"]

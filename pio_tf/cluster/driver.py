@@ -1,0 +1,204 @@
+"""What is asked of a cluster's driver, and whether its machines may stop: runs, locks, files, Spark's word."""
+
+from __future__ import annotations
+
+import asyncio
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from pio_tf.cluster.base import Basis, short
+from pio_tf.errors import AwsError, Locked, MachinesMayBeRunning, NotReady, PioTfError
+from pio_tf.events import Warned
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pio_tf.infra.outputs import Outputs
+    from pio_tf.machines.model import Machine
+    from pio_tf.pio.files import RemoteFile
+    from pio_tf.remote.files import Put
+    from pio_tf.remote.target import SshTarget
+    from pio_tf.training.runs.bucket import RunBucket
+    from pio_tf.training.runs.claims import Claims, Facts
+    from pio_tf.training.runs.upload import Upload
+    from pio_tf.training.trainer import Trainer
+
+
+_STATUS_PATIENCE = 5.0
+"""Seconds that `status` waits for the driver to answer: it shows what is, it does not wait for what will be."""
+
+
+class DriverWork(Basis):
+    """A cluster with its driver."""
+
+    def targets(self) -> tuple[SshTarget, ...]:
+        """The running machines, to connect to.
+
+        Raises:
+            NotReady: the driver, through which the others are reached, does not run.
+        """
+        from pio_tf.remote.target import ssh_targets
+
+        machines = self._machines(self.outputs())
+        self._check_driver_runs(machines)
+        return ssh_targets(self.config, [machine for machine in machines if machine.state == "running"])
+
+    def files(self) -> tuple[RemoteFile, ...]:
+        """The files for the driver, as they are, but for stars in place of passwords."""
+        from pio_tf.pio.files import render_files
+        from pio_tf.pio.secrets import HiddenSecrets
+
+        return render_files(self.config, self.outputs(), self.sizing(), HiddenSecrets())
+
+    def push_config(self) -> tuple[Put, ...]:
+        """Write those files to the running driver, where they differ. Returns what became of each."""
+        trainer, outputs = self._running()
+        return asyncio.run(trainer.push(outputs, self.sizing()))
+
+    def _awake_driver(self) -> bool:
+        """Whether the driver's power is on: a run of somebody else's may be active."""
+        return any(one.role == "driver" and one.state == "running" for one in self._machines(None))
+
+    def _trainer(self, machines: Sequence[Machine], *, upload: str = "") -> Trainer:
+        from pio_tf.training.trainer import Trainer
+
+        return (self._make_trainer or Trainer)(
+            self.config,
+            machines,
+            self._ec2,
+            lambda: self._secrets,
+            self._upload,
+            upload or self.config.train.upload or "",
+            self._shared,
+            self._report,
+        )
+
+    @cached_property
+    def _shared(self) -> RunBucket | None:
+        """Where every client finds the runs, if the state is in S3."""
+        from pio_tf.infra.backend.objects import open_objects
+        from pio_tf.infra.backend.s3 import s3_backend
+        from pio_tf.training.runs.bucket import RunBucket
+
+        backend = s3_backend(self.config)
+        return RunBucket(open_objects(self.config, backend), backend.prefix) if backend is not None else None
+
+    @cached_property
+    def _claims(self) -> Claims | None:
+        """The run lock there."""
+        from pio_tf.training.runs.claims import BEFORE_THE_START, Claims
+
+        if self._shared is None:
+            return None
+        starts_within = self.config.cluster.start_timeout + BEFORE_THE_START
+        return Claims(self._shared, facts=self._driver_facts, starts_within=starts_within, reporter=self._report)
+
+    def _driver_facts(self) -> Facts:
+        from pio_tf.training.runs.claims import Facts
+
+        machines = self._machines(None)
+        awake = [machine for machine in machines if machine.state == "running"]
+        if any(machine.role == "driver" for machine in awake):
+            try:
+                state = asyncio.run(self._trainer(awake).state())
+            except PioTfError as error:
+                return Facts("on", silent=short(error))
+            return Facts("on", state.holder, {run.id: run.state for run in state.runs})
+        changing = any(machine.state in ("pending", "stopping") for machine in machines)
+        return Facts("changing" if changing else "off")
+
+    def _upload(self, url: str) -> Upload:
+        from pio_tf.training.runs.upload import Upload
+
+        return Upload(self._aws.client("s3"), url)
+
+    def _checked_upload(self, url: str | None) -> str:
+        wanted = url or self.config.train.upload or ""
+        if wanted:
+            self._upload(wanted).check()
+        return wanted
+
+    def _running(self, *, upload: str = "") -> tuple[Trainer, Outputs]:
+        """What works on machines that run.
+
+        Raises:
+            NotReady: the driver does not run.
+        """
+        outputs = self.outputs()
+        machines = self._own(outputs)
+        self._check_driver_runs(machines)
+        awake = [machine for machine in machines if machine.state == "running"]
+        return self._trainer(awake, upload=upload), outputs
+
+    def _let_go(
+        self,
+        machines: Sequence[Machine],
+        *,
+        force: bool,
+        own: str = "",
+        sure: bool = True,
+        within: float | None = None,
+    ) -> None:
+        """Make sure that no run is cut off when these machines stop. Raises as :meth:`down` does."""
+        if self._claims:
+            try:
+                self._claims.before_stopping(force=force)
+            except AwsError as error:  # machines must stop whatever is wrong with a bucket
+                self._report(Warned(f"it is not known whether somebody starts a run: {short(error)}"))
+        awake = [machine for machine in machines if machine.state == "running"]
+        if not any(machine.role == "driver" for machine in awake):
+            return
+        try:
+            asyncio.run(self._trainer(awake).let_go(force=force, own=own, within=within))
+        except Locked:
+            raise
+        except PioTfError as error:
+            if force or not sure:
+                self._report(Warned(f"the driver was not asked for runs: {short(error)}"))
+                return
+            raise unanswered(awake, error) from error
+
+    def _check_driver_runs(self, machines: Sequence[Machine]) -> None:
+        driver = next((machine for machine in machines if machine.role == "driver"), None)
+        if driver is None or driver.state != "running":
+            raise NotReady(f"the driver is {driver.state if driver else 'gone'}", next_step="pio-tf up")
+
+    def _check_key(self) -> None:
+        """Before a machine is made or started that nobody could log in to."""
+        from pio_tf.remote.identity import load_identity
+
+        load_identity(self.config)
+
+    async def _ask_driver(self, machines: tuple[Machine, ...]) -> tuple[frozenset[str] | None, str]:
+        """Addresses of the workers that Spark has ALIVE, None where it cannot be asked; and the run that is active."""
+        from pio_tf.remote.retry import Patience
+        from pio_tf.remote.ssh import connect_cluster
+        from pio_tf.remote.target import ssh_targets
+        from pio_tf.training.readiness import spark_status
+        from pio_tf.training.runs.on_driver import DriverRuns
+
+        awake = {machine.role: machine for machine in machines if machine.state == "running"}
+        if "driver" not in awake or "master" not in awake:
+            return None, ""
+        patience = Patience(timeout=_STATUS_PATIENCE, denied=0.0, attempt=_STATUS_PATIENCE)
+        try:
+            targets = ssh_targets(self.config, (awake["driver"],))
+            async with connect_cluster(self.config, targets, patience=patience) as remote:
+                holder = (await DriverRuns(remote).state()).holder
+                port = self.config.spark.master_ui_port
+                status = await spark_status(remote, master=awake["master"].private_ip, port=port)
+                return status.alive_hosts, holder.run if holder else ""
+        except PioTfError as error:  # without a key too: what runs, and costs, is shown whatever happens
+            self._report(Warned(f"Spark was not asked for its workers: {short(error)}"))
+            return None, ""
+
+
+def unanswered(awake: Sequence[Machine], error: PioTfError) -> MachinesMayBeRunning:
+    """The driver runs and does not answer: nobody knows whether a run is active."""
+    return MachinesMayBeRunning(
+        "not stopped: the driver does not answer, and a run may be active on it",
+        cause=short(error),
+        next_step="`pio-tf down --force` stops the machines whatever goes on there; or, "
+        + (error.next_step or "try again"),
+        details={"machines": [machine.instance_id for machine in awake], **error.details},
+    )

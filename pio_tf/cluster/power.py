@@ -1,0 +1,196 @@
+"""A cluster's power: up, down, and how it stands."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pio_tf.cluster.base import names
+from pio_tf.cluster.driver import unanswered
+from pio_tf.cluster.stack import StackWork
+from pio_tf.errors import Locked, MachinesMayBeRunning, PioTfError, RemoteError
+from pio_tf.events import Done, Step, Warned
+from pio_tf.machines.inventory import find_untagged
+from pio_tf.machines.model import CLUSTER_TAG
+from pio_tf.machines.power import start_machines, stop_machines
+
+if TYPE_CHECKING:
+    from pio_tf.infra.outputs import Outputs
+    from pio_tf.machines.model import Machine
+
+
+IDLE_FOR = 1800.0
+
+
+@dataclass(frozen=True)
+class ClusterStatus:
+    """What ``status`` found."""
+
+    cluster: str
+    created: bool
+    """Whether Terraform has outputs: the cluster has been created."""
+    machines: tuple[Machine, ...]
+    alive: frozenset[str] | None
+    """Private addresses of the workers that Spark's master counts as ALIVE; None where it could not be asked."""
+    run: str = ""
+    """The run that is active, or being prepared; empty: none, or the driver could not be asked."""
+
+    def spark_alive(self, machine: Machine) -> bool | None:
+        """Whether Spark has this worker; None for other roles and where it is not known."""
+        if machine.role != "worker" or self.alive is None:
+            return None
+        return machine.private_ip in self.alive
+
+
+class PowerWork(StackWork):
+    """A cluster with its power."""
+
+    def up(self) -> tuple[Machine, ...]:
+        """Create what is missing, start what is stopped, wait until Spark has every worker, configure the driver.
+
+        Safe to repeat, from any mixture of states.
+
+        Raises:
+            NotReady: not ready within ``cluster.start_timeout``; what is up stays up.
+        """
+        self._check_key()
+        sizing, _ = self.sizing(), self._secrets  # all that may be wrong, before a machine is started
+        try:
+            machines, outputs = self._up()
+            asyncio.run(self._trainer(machines).configure(outputs, sizing))
+        except KeyboardInterrupt:
+            self._report(
+                Warned("interrupted: machines that were made or started go on running; `pio-tf down` stops them")
+            )
+            raise
+        except RemoteError as error:
+            if error.details.get("kind") != "write":
+                raise
+            # The cluster is up, as asked for: on a new driver PredictionIO is yet to be installed. `train` insists.
+            self._report(Warned(f"the driver is not configured yet: {error}\nthen:  pio-tf config push"))
+        return machines
+
+    def down(self, *, force: bool = False) -> tuple[Machine, ...]:
+        """Stop every machine and wait until AWS says that it is stopped. Safe to repeat.
+
+        Logs and records of runs that have ended are copied here first.
+
+        Args:
+            force: end a run that is active, and stop machines whose driver does not answer.
+
+        Raises:
+            Locked: a run is active, or being prepared.
+            MachinesMayBeRunning: not all of them are stopped within ``cluster.stop_timeout``; or the driver runs but
+                does not answer, so that nobody knows whether a run is active.
+        """
+        return self._down(force=force)
+
+    def down_if_idle(self, *, idle_for: float = IDLE_FOR) -> tuple[Machine, ...]:
+        """As :meth:`down`, where nobody uses the machines; else nothing is stopped, and the reason is reported.
+
+        It does not wait for anything to end.
+
+        Args:
+            idle_for: seconds that must have passed since the last machine was started and since the last run ended.
+
+        Raises:
+            MachinesMayBeRunning: as :meth:`down` does.
+        """
+        from pio_tf.training.idle import find_runs, find_starts
+
+        machines = self._machines(None, strict=False)
+        awake = [machine for machine in machines if machine.state in ("pending", "running")]
+        busy = find_starts(awake, grace=idle_for, now=time.time())
+        if not busy and any(machine.role == "driver" for machine in awake):
+            try:
+                busy = find_runs(asyncio.run(self._trainer(awake).state()), grace=idle_for, now=time.time())
+            except PioTfError as error:
+                raise unanswered(awake, error) from error
+        if not busy:
+            try:
+                return self._down()
+            except Locked as error:  # a run has begun this very moment
+                busy = error.what
+        self._report(Done(f"nothing was stopped: {busy}"))
+        return tuple(self._machines(self._outputs_if_any(), strict=False))
+
+    def _down(
+        self, *, force: bool = False, own: str = "", sure: bool = True, within: float | None = None, again: bool = False
+    ) -> tuple[Machine, ...]:
+        """As :meth:`down`.
+
+        Args:
+            own: a run that is ended first, if it is active.
+            sure: whether a driver that does not answer may have a run.
+            within: seconds for the driver to answer; default: its usual patience.
+            again: it was interrupted before: Terraform is not asked, the machines' tags must do.
+        """
+        outputs = None if again else self._outputs_if_any()
+        machines = self._machines(outputs, strict=False)
+        untagged = (
+            find_untagged(self._ec2, cluster=self.config.cluster.name, outputs=outputs, found=machines)
+            if outputs
+            else []
+        )
+        if not machines and not untagged:
+            self._report(Done(f"{self.config.cluster.name} has no machines"))
+            return ()
+        running = [machine for machine in machines if machine.state != "stopped"]
+        if running:
+            self._let_go(running, force=force, own=own, sure=sure, within=within)
+            self._report(Step(f"Stopping {len(running)} of {len(machines)} machines"))
+            stopped = stop_machines(
+                self._ec2,
+                running,
+                timeout=self.config.cluster.stop_timeout,
+                reporter=self._report,
+                clock=self._clock,
+                sleep=self._sleep,
+            )
+            now = {machine.instance_id: machine for machine in stopped}
+            machines = [now.get(machine.instance_id, machine) for machine in machines]
+            if self._claims:
+                self._claims.tidy()
+        self._report(Done(f"{len(machines)} machines are stopped"))
+        awake = [machine for machine in untagged if machine.state != "stopped"]
+        if awake:
+            raise MachinesMayBeRunning(
+                f"not stopped: {names(awake)}",
+                cause=f"they are in Terraform's outputs, but without the tag {CLUSTER_TAG}, and what does not carry "
+                "it is not touched",
+                next_step="`pio-tf apply` puts the tag back, then `pio-tf down`; or by hand: "
+                "aws ec2 stop-instances --instance-ids " + " ".join(machine.instance_id for machine in awake),
+                details={"machines": [machine.instance_id for machine in awake]},
+            )
+        return tuple(machines)
+
+    def status(self) -> ClusterStatus:
+        """The machines and their power, and which workers Spark has. Changes nothing."""
+        outputs = self._outputs_if_any()
+        machines = tuple(self._machines(outputs, strict=False))
+        alive, run = asyncio.run(self._ask_driver(machines))
+        return ClusterStatus(self.config.cluster.name, outputs is not None, machines, alive, run)
+
+    def _up(self, *, apply: bool = True) -> tuple[tuple[Machine, ...], Outputs]:
+        outputs = self.outputs() if not apply else self._deployment.outputs() if self._is_applied() else None
+        if outputs is None:
+            there = self._machines(None)
+            plan = self._plan(there)
+            self._refuse_to_cut_off(plan, there)
+            outputs = self._create(plan)
+        machines = self._own(outputs)
+        asleep = [machine for machine in machines if machine.state != "running"]
+        if asleep:
+            self._report(Step(f"Starting {len(asleep)} of {len(machines)} machines"))
+            start_machines(
+                self._ec2,
+                asleep,
+                timeout=self.config.cluster.start_timeout,
+                reporter=self._report,
+                clock=self._clock,
+                sleep=self._sleep,
+            )
+            machines = self._own(outputs)
+        return tuple(machines), outputs

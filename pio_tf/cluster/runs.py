@@ -1,0 +1,225 @@
+"""A cluster's runs: trainings, between a start and a stop; and with them all that can be done to a cluster."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from pio_tf.cluster.base import short
+from pio_tf.cluster.power import PowerWork
+from pio_tf.errors import PioTfError, RemoteError
+from pio_tf.events import Warned
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from pio_tf.infra.outputs import Outputs
+    from pio_tf.machines.model import Machine
+    from pio_tf.training.preflight import CheckResult
+    from pio_tf.training.runs.record import RunRecord
+
+
+_INTERRUPTED_PATIENCE = 2.0
+"""Seconds that an interrupted training waits for the driver before the machines are stopped: a cancelled job is killed
+10 s after its first signal, and asked a second time after 7.5 s (GitHub's runner; others give it more)."""
+_LAST_PATIENCE = 0.75
+"""The same after a second signal."""
+
+
+class Cluster(PowerWork):
+    """One driver, one Spark master and N workers.
+
+    Every method raises errors of :mod:`pio_tf.errors` only.
+    """
+
+    def train(
+        self,
+        extra: Sequence[str] = (),
+        *,
+        keep_up: bool | None = None,
+        detach: bool = False,
+        build: bool = False,
+        skip_checks: Sequence[str] = (),
+        upload: str | None = None,
+        apply: bool = True,
+    ) -> RunRecord:
+        """Start the machines, check, train, prove that there is a model, and stop the machines again whatever happens.
+
+        Args:
+            extra: more spark-submit arguments; they win over ours.
+            keep_up: leave the machines running; default: ``train.keep_up``.
+            detach: return once the run has begun; it and the machines go on.
+            build: run `pio build` first.
+            skip_checks: checks to leave out, of :data:`pio_tf.training.preflight.CHECKS`.
+            upload: ``s3://bucket/prefix`` for log and record; default: ``train.upload``.
+            apply: first create and change what pio-tf.hcl asks for; False: train on what was applied, whatever it asks.
+
+        Raises:
+            Locked: another run is active, or being prepared; its machines are left alone.
+            NotReady: the cluster did not become ready, or a check failed; no run was started.
+            TrainingFailed: the run ended without a model.
+            MachinesMayBeRunning: they could not be stopped, or a run that nobody can see may go on.
+        """
+        from pio_tf.pio.command import check_arguments
+        from pio_tf.training.preflight import check_names
+        from pio_tf.training.trainer import Order
+
+        self._check_key()
+        check_names(skip_checks)
+        check_arguments(self.config, extra=extra)  # all of it before a machine is started for nothing
+        sizing, _ = self.sizing(), self._secrets
+        to = self._checked_upload(upload)
+        order = Order(extra, build, skip_checks, detach, stop_after=not self._keeps_up(keep_up))
+        ready: list[tuple[tuple[Machine, ...], Outputs]] = []
+
+        def run(on_id: Callable[[str], None]) -> RunRecord:
+            machines, outputs = ready[0]
+            return asyncio.run(self._trainer(machines, upload=to).train(outputs, sizing, order, on_id))
+
+        def session() -> RunRecord:
+            there = not apply or self._is_applied()
+            return self._session(
+                lambda: ready.append(self._up(apply=apply)), run, keep_up=keep_up, there=there, own=order.run
+            )
+
+        return self._claims.around(order.run, session) if self._claims else session()
+
+    def attach(self, run: str = "", *, keep_up: bool | None = None, upload: str | None = None) -> RunRecord:
+        """Follow a run, the latest if none is named, to its end; then stop the machines, as :meth:`train` does.
+
+        Raises what :meth:`train` does.
+        """
+        trainer, _ = self._running(upload=self._checked_upload(upload))
+        found = asyncio.run(trainer.find(run))  # before anything is stopped for a mistyped id
+
+        def follow(on_id: Callable[[str], None]) -> RunRecord:
+            on_id(found)
+            return asyncio.run(trainer.attach(found))
+
+        return self._session(lambda: None, follow, keep_up=keep_up, there=True)
+
+    def runs(self) -> tuple[RunRecord, ...]:
+        """Every run that the driver, while it runs, or this computer knows of; oldest first. Changes nothing."""
+        from pio_tf.training.runs.archive import Archive
+        from pio_tf.training.trainer import merge, shared_records
+
+        outputs = self._outputs_if_any()
+        machines = self._machines(outputs, strict=False) if outputs else []
+        awake = [machine for machine in machines if machine.state == "running"]
+        if any(machine.role == "driver" for machine in awake):
+            try:
+                return asyncio.run(self._trainer(awake).runs())
+            except PioTfError as error:
+                self._report(Warned(f"only what this computer knows: {short(error)}"))
+        return merge(Archive.of(self.config), None, shared_records(self._shared, self._report))
+
+    def logs(self, run: str = "", on_line: Callable[[str], None] = lambda _line: None, *, follow: bool = False) -> None:
+        """Hand out the lines of a run's log, the latest run's if none is named.
+
+        Args:
+            follow: go on until it has ended.
+
+        Raises:
+            ConfigError: there is no such run.
+        """
+        from pio_tf.training.runs.archive import Archive, find_run
+        from pio_tf.training.runs.show import read_kept
+        from pio_tf.training.trainer import merge, shared_records
+
+        machines = self._machines(self._outputs_if_any(), strict=False)
+        awake = [machine for machine in machines if machine.state == "running"]
+        if any(machine.role == "driver" for machine in awake):
+            asyncio.run(self._trainer(awake).log(run, on_line, follow=follow))
+        else:
+            archive = Archive.of(self.config)
+            known = merge(archive, None, shared_records(self._shared, self._report))
+            read_kept(find_run(run, [record.id for record in known]), archive, self._shared, on_line)
+
+    def cancel(self, run: str = "") -> RunRecord:
+        """End a run, the active one if none is named. The machines go on.
+
+        Raises:
+            ConfigError: there is no such run.
+        """
+        trainer, _ = self._running()
+        return asyncio.run(trainer.cancel(run))
+
+    def check(self, *, skip: Sequence[str] = ()) -> tuple[CheckResult, ...]:
+        """Everything that :meth:`train` checks before it starts a run, on machines that run. Changes nothing.
+
+        Args:
+            skip: names of checks to leave out.
+        """
+        from pio_tf.training.preflight import check_names
+
+        check_names(skip)
+        trainer, outputs = self._running()
+        return asyncio.run(trainer.check(outputs, self.sizing(), skip=skip))
+
+    def _session(
+        self,
+        up: Callable[[], object],
+        run: Callable[[Callable[[str], None]], RunRecord],
+        *,
+        keep_up: bool | None,
+        there: bool,
+        own: str = "",
+    ) -> RunRecord:
+        """A run between ``up`` and ``down``.
+
+        Args:
+            run: is given a function to tell the run's id to.
+            there: whether the machines are there already, as far as is known: then somebody else may use them.
+            own: the id of a run that is to be begun.
+        """
+        from pio_tf.training.session import train
+
+        ids: list[str] = []
+        before = self._awake_driver() if there else None
+        out_of_sight = False
+        interrupted = False
+        stops = 0
+
+        def started() -> None:
+            nonlocal interrupted
+            try:
+                up()
+            except KeyboardInterrupt:
+                interrupted = True
+                raise
+
+        def watched() -> RunRecord:
+            nonlocal out_of_sight, interrupted
+            try:
+                return run(ids.append)
+            except KeyboardInterrupt:
+                interrupted = True
+                raise
+            except PioTfError as error:
+                out_of_sight = isinstance(error, RemoteError) and error.details.get("kind") == "out-of-sight"
+                if ids:
+                    error.details.setdefault("run", ids[-1])
+                raise
+
+        def down() -> None:
+            nonlocal stops
+            stops += 1
+            self._down(
+                # A run that this client has lost sight of goes on; any other that it started ends with it.
+                own="" if out_of_sight else ids[-1] if ids else own,
+                # The run of an interrupted client is its own: the lock was, so that nobody else has one.
+                sure=bool(before or ids) and not (ids and interrupted),
+                within=_LAST_PATIENCE if stops > 1 else _INTERRUPTED_PATIENCE if interrupted else None,
+                again=stops > 1,
+            )
+
+        return train(
+            up=started,
+            run=watched,
+            down=down,
+            keep_up=self._keeps_up(keep_up),
+            reporter=self._report,
+        )
+
+    def _keeps_up(self, keep_up: bool | None) -> bool:
+        return self.config.train.keep_up if keep_up is None else keep_up

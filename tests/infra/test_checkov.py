@@ -1,0 +1,128 @@
+"""checkov over generated stacks: nothing fails but what is waived beside it, with a reason.
+
+The waivers are checkov's own comments in the modules (``# checkov:skip=ID: reason``), so that they are in the stack for
+whoever runs checkov there.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pio_tf.infra.stack import find_modules, render_stack
+from tests.infra.support import Site
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+REPOSITORY = Path(__file__).parents[2]
+SKIP = re.compile(r"checkov:skip=(?P<check>\w+)(?:: *(?P<reason>.*))?")
+BLOCK = re.compile(r"^(?=(?:resource|data|module|locals|variable|output)\b)", re.MULTILINE)
+EVERYTHING = """\
+cidr       = "10.1.0.0/24"
+public_ips = true
+driver_eip = true
+ssh_cidrs  = ["192.0.2.0/24"]
+"""
+EXISTING = """\
+vpc_id    = "vpc-0aaa"
+subnet_id = "subnet-0bbb"
+"""
+
+
+@dataclass(frozen=True, order=True)
+class Finding:
+    """A check on a resource of a module."""
+
+    file: str
+    resource: str
+    check: str
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What checkov finds in each of the stacks."""
+
+    everything: set[Finding]
+    existing: set[Finding]
+    without_waivers: set[Finding]
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory: pytest.TempPathFactory) -> Findings:
+    """One run of checkov, which takes seconds to begin, over all stacks."""
+    directory = tmp_path_factory.mktemp("stacks")
+    site = Site(directory=directory, name="demo", url="http://127.0.0.1:1", mirror=directory)
+    everything = render_stack(site.write(network=EVERYTHING, spark="workers = 2"))
+    existing = render_stack(site.write(network=EXISTING, spark='workers = 2\nami = "ami-0aaa"'))
+    without = {name: SKIP.sub("", text) for name, text in everything.items()}
+    stacks = {"everything": everything, "existing": existing, "without_waivers": without}
+    for stack, files in stacks.items():
+        for name, text in files.items():
+            path = directory / "stacks" / stack / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+    failed = list(run_checkov(directory / "stacks"))
+    return Findings(**{name: {finding for stack, finding in failed if stack == name} for name in stacks})
+
+
+def run_checkov(directory: Path) -> Iterator[tuple[str, Finding]]:
+    """Every failed check, with the name of its stack."""
+    got = subprocess.run(
+        [REPOSITORY / "scripts" / "tools", sys.prefix, "checkov"], capture_output=True, text=True, check=False
+    )
+    assert got.returncode == 0, got.stderr
+    # Nothing is asked of its makers' servers: no platform, no guidelines, no look for a newer version.
+    environ = {"PATH": os.environ["PATH"], "HOME": str(directory), "CKV_SKIP_PACKAGE_UPDATE_CHECK": "true"}
+    options = ["--framework", "terraform", "--output", "json", "--compact", "--skip-download", "--soft-fail"]
+    done = subprocess.run(
+        [got.stdout.strip(), "--directory", directory, *options],
+        env=environ,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    report = json.loads(done.stdout)
+    assert report["summary"]["parsing_errors"] == 0
+    assert report["summary"]["passed"] > 50, "it has looked at the stacks' resources"
+    for check in report["results"]["failed_checks"]:
+        _, stack, file = check["file_path"].split("/", 2)
+        resource = re.sub(r"\[.*?\]", "", check["resource"])
+        yield stack, Finding(file, ".".join(resource.split(".")[-2:]), check["check_id"])
+
+
+def waivers() -> dict[Finding, str]:
+    """Every waiver of the modules, with its reason."""
+    found = {}
+    for path in find_modules().glob("*/*.tf"):
+        for block in BLOCK.split(path.read_text()):
+            name = ".".join(re.findall(r'"(.*?)"', block.partition("{")[0]))
+            for skip in SKIP.finditer(block):
+                found[Finding(f"modules/{path.parent.name}/{path.name}", name, skip["check"])] = skip["reason"] or ""
+    return found
+
+
+def test_no_check_fails_that_is_not_waived(found: Findings) -> None:
+    assert sorted(found.everything) == []
+
+
+def test_no_check_fails_in_an_existing_network_either(found: Findings) -> None:
+    assert sorted(found.existing) == []
+
+
+def test_every_waiver_is_of_a_check_that_would_fail(found: Findings) -> None:
+    assert sorted(waivers()) == sorted(found.without_waivers)
+
+
+def test_every_waiver_has_a_reason() -> None:
+    assert waivers()
+    assert [str(waiver) for waiver, reason in waivers().items() if len(reason.split()) < 5] == []
