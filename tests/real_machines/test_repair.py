@@ -36,7 +36,8 @@ PATIENCE = 180.0
 def wrong_spark(mirror: Mirror, archives: dict[str, Archive]) -> Archive:
     """An archive that is not what its name says, at Spark's place in another mirror."""
     files = spark_files("2.3.0")
-    return write_archive(mirror.directory / "wrong", archives["spark"].path, {"RELEASE": files["RELEASE"]})
+    few = {name: files[name] for name in ("RELEASE", "bin/spark-class")}
+    return write_archive(mirror.directory / "wrong", archives["spark"].path, few)
 
 
 @pytest.fixture(scope="module")

@@ -11,6 +11,7 @@ prepare() {
   local name
   rm -f "$STATE/failed.json" "$WORK/failed.json"
   say "preparing this machine as $ROLE"
+  show_host_keys # cloud-init does it when all this is over, and pio-tf wants to look on
   step platform check_platform
   step self install_myself
   step user make_user
@@ -28,7 +29,6 @@ prepare() {
   else
     step service install_service
   fi
-  show_host_keys
   touch "$DONE"
   write_ready
   say "this machine is ready as $ROLE"
