@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -17,7 +18,7 @@ from pio_tf.machines.instance_types import describe_instance_types
 from pio_tf.machines.inventory import find_machines
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from mypy_boto3_ec2 import EC2Client
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from pio_tf.infra.outputs import Outputs
     from pio_tf.machines.model import Machine
     from pio_tf.pio.secrets import Secrets
+    from pio_tf.training.trainer import Trainer
 
 
 class Basis:
@@ -36,14 +38,30 @@ class Basis:
         config: what pio-tf.hcl says.
         reporter: gets progress as events (:mod:`pio_tf.events`).
         environ: environment for Terraform; default: this process's.
+        aws: makes the clients; default: as the configuration says.
+        trainer: makes what works on the machines; default: :class:`~pio_tf.training.trainer.Trainer`, over SSH.
+        clock: seconds, monotonic, that waiting for AWS is counted with.
+        sleep: waits so many seconds meanwhile.
     """
 
     def __init__(
-        self, config: Config, *, reporter: Reporter = silent, environ: Mapping[str, str] | None = None
+        self,
+        config: Config,
+        *,
+        reporter: Reporter = silent,
+        environ: Mapping[str, str] | None = None,
+        aws: Aws | None = None,
+        trainer: Callable[..., Trainer] | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self.config = config
         self._report = reporter
         self._environ = dict(os.environ if environ is None else environ)
+        self._given_aws = aws
+        self._make_trainer = trainer
+        self._clock = clock
+        self._sleep = sleep
 
     @classmethod
     def load(
@@ -67,7 +85,7 @@ class Basis:
     @cached_property
     def _aws(self) -> Aws:
         with aws_errors():
-            return Aws(self.config)
+            return self._given_aws or Aws(self.config)
 
     @cached_property
     def _ec2(self) -> EC2Client:

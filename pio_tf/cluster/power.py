@@ -141,7 +141,14 @@ class PowerWork(StackWork):
         if running:
             self._let_go(running, force=force, own=own, sure=sure, within=within)
             self._report(Step(f"Stopping {len(running)} of {len(machines)} machines"))
-            stopped = stop_machines(self._ec2, running, timeout=self.config.cluster.stop_timeout, reporter=self._report)
+            stopped = stop_machines(
+                self._ec2,
+                running,
+                timeout=self.config.cluster.stop_timeout,
+                reporter=self._report,
+                clock=self._clock,
+                sleep=self._sleep,
+            )
             now = {machine.instance_id: machine for machine in stopped}
             machines = [now.get(machine.instance_id, machine) for machine in machines]
             if self._claims:
@@ -180,6 +187,13 @@ class PowerWork(StackWork):
         asleep = [machine for machine in machines if machine.state != "running"]
         if asleep:
             self._report(Step(f"Starting {len(asleep)} of {len(machines)} machines"))
-            start_machines(self._ec2, asleep, timeout=self.config.cluster.start_timeout, reporter=self._report)
+            start_machines(
+                self._ec2,
+                asleep,
+                timeout=self.config.cluster.start_timeout,
+                reporter=self._report,
+                clock=self._clock,
+                sleep=self._sleep,
+            )
             machines = self._own(outputs)
         return tuple(machines), outputs

@@ -82,7 +82,14 @@ class StackWork(DriverWork):
             started = [machine for machine in awake if machine.instance_id in stopped]
             if started:
                 self._report(Step(f"Stopping again what Terraform started: {', '.join(m.name for m in started)}"))
-                stop_machines(self._ec2, started, timeout=self.config.cluster.stop_timeout, reporter=self._report)
+                stop_machines(
+                    self._ec2,
+                    started,
+                    timeout=self.config.cluster.stop_timeout,
+                    reporter=self._report,
+                    clock=self._clock,
+                    sleep=self._sleep,
+                )
             if len(awake) > len(started):
                 self._report(Warned(f"{len(awake) - len(started)} machines run, and cost: `pio-tf down` stops them"))
 
