@@ -117,7 +117,7 @@ class Basis:
         """Heaps and cores of driver and executors. Reports what does not fit as warnings."""
         config = self.config
         with aws_errors():
-            specs = describe_instance_types(self._ec2, {config.driver.instance_type, config.spark.instance_type})
+            specs = describe_instance_types(self._ec2, config)
         sizing = size_cluster(config, specs)
         for warning in sizing.warnings:
             self._report(Warned(warning))

@@ -99,7 +99,7 @@ class FakeEc2:
     def machines(self) -> list[Machine]:
         self._pass_time()
         return [
-            Machine(i.name, i.role, i.instance_id, i.instance_type, i.state, i.private_ip, None, None)
+            Machine(i.name, i.role, i.instance_id, i.instance_type, i.state, i.private_ip, None, None, spot=i.spot)
             for i in self.instances.values()
             if i.cluster == "rec"
         ]
@@ -137,6 +137,12 @@ class FakeEc2:
             if instance.protected:
                 message = f"The instance '{instance.instance_id}' may not be stopped. Modify its 'disableApiStop'"
                 raise client_error("OperationNotPermitted", message, operation="StopInstances")
+            if instance.spot:
+                message = (
+                    f"You can't stop the Spot Instance '{instance.instance_id}' because it is associated with a "
+                    "one-time Spot Instance request."
+                )
+                raise client_error("UnsupportedOperation", message, operation="StopInstances")
         for instance in found:
             if instance.state in ("running", "pending"):
                 instance.state = "stopping"
