@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pyspark
-from pio_tf.config.versions import ROWS, archive_path
 
 import pio_tf.sandbox.pio
+from pio_tf.config.versions import ROWS, archive_path
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -87,8 +87,8 @@ def write_archive(directory: Path, path: str, files: Mapping[str, Path | bytes])
             entry.mode = 0o755 if name.startswith(("bin/", "sbin/")) or data.startswith(b"#!") else 0o644
             entry.size = len(data)
             archive.addfile(entry, io.BytesIO(data))
-    with target.open("rb") as stream:
-        digest = hashlib.sha512()
-        while block := stream.read(1 << 20):
+    digest = hashlib.sha512()
+    with target.open("rb") as written:
+        while block := written.read(1 << 20):
             digest.update(block)
     return Archive(path, digest.hexdigest())

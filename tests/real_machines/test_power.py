@@ -142,8 +142,7 @@ def returned(cluster: Cluster, left: dict[str, Left]) -> dict[str, dict[str, Any
     def again() -> dict[str, dict[str, Any]]:
         return {worker["host"]: worker for worker in cluster.registered() if worker["id"] not in before}
 
-    for worker in cluster.workers:
-        worker.wait_for("place at its master", lambda address=worker.address: address in again())
+    first.wait_for("two workers at the master", lambda: again().keys() == {first.address, second.address})
     return {worker.name: again()[worker.address] for worker in cluster.workers}
 
 
