@@ -1,4 +1,4 @@
-# make setup | demo | test | fuzz | faults | lint | types | bench | docs | clean
+# make setup | demo | test | test-machines | fuzz | faults | lint | types | bench | docs | clean
 SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
@@ -9,7 +9,7 @@ SEED ?= 0
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: setup demo test fuzz faults lint types bench docs format clean
+.PHONY: setup demo test test-machines fuzz faults lint types bench docs format clean
 
 setup: $(VENV)/.ready
 
@@ -24,6 +24,9 @@ demo: setup
 
 test: setup
 	$(BIN)/python -m pytest -n $(PYTEST_WORKERS) --dist loadfile
+
+test-machines: setup
+	PYTHON=$(BIN)/python scripts/test-machines
 
 faults: setup
 	$(BIN)/python -m scripts.faults --number $(N) --seed $(SEED) --processes $(PYTEST_WORKERS)
