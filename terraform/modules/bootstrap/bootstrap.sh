@@ -10,6 +10,7 @@ install_myself() {
 prepare() {
   rm -f "$STATE/failed.json" "$WORK/failed.json"
   say "preparing this machine as $ROLE"
+  show_host_keys # cloud-init does it when all this is over, and pio-tf wants to look on
   step platform check_platform
   step self install_myself
   step hosts write_hosts
@@ -20,7 +21,6 @@ prepare() {
   else
     step service install_service
   fi
-  show_host_keys
   touch "$DONE"
   write_ready
   say "this machine is ready as $ROLE"
