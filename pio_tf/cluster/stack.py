@@ -13,7 +13,6 @@ from pio_tf.events import Step, Warned
 from pio_tf.infra.guard import refuse_doubles
 from pio_tf.infra.stack import render_stack, write_stack
 from pio_tf.machines.identity import who_am_i
-from pio_tf.machines.power import stop_machines
 from pio_tf.machines.references import check_references
 
 if TYPE_CHECKING:
@@ -82,7 +81,7 @@ class StackWork(DriverWork):
             started = [machine for machine in awake if machine.instance_id in stopped]
             if started:
                 self._report(Step(f"Stopping again what Terraform started: {', '.join(m.name for m in started)}"))
-                stop_machines(self._ec2, started, timeout=self.config.cluster.stop_timeout, reporter=self._report)
+                self._stop(started)
             if len(awake) > len(started):
                 self._report(Warned(f"{len(awake) - len(started)} machines run, and cost: `pio-tf down` stops them"))
 

@@ -109,6 +109,7 @@ def machine_from(instance: InstanceTypeDef, *, output: MachineOutput | None = No
         public_ip=instance.get("PublicIpAddress") or None,
         since=_since(instance),
         in_outputs=output is not None,
+        zone=instance.get("Placement", {}).get("AvailabilityZone", ""),
     )
 
 

@@ -33,3 +33,5 @@ class Machine:
     """When it was last started, or stopped (UTC): launch time, or the time in EC2's state transition reason."""
     in_outputs: bool = True
     """False for a machine that carries the cluster's tags but is not in Terraform's outputs (a half-created stack)."""
+    zone: str = ""
+    """Availability zone."""

@@ -84,6 +84,8 @@ class Order:
     """Whether the machines are stopped once it has ended: nobody else may begin then."""
     run: str = field(default_factory=new_run_id)
     """Its id."""
+    absent: tuple[str, ...] = ()
+    """Names of workers that take no part: AWS had no capacity for them."""
 
 
 @dataclass
@@ -162,7 +164,7 @@ class Trainer:
         settings = settings_in_force(self.config, outputs, sizing, extra=order.extra)
         refuse_failed(await self._check(remote, outputs, sizing, settings, order.skip_checks))
         command = train_command(self.config, outputs, sizing, extra=order.extra)
-        return await self._record(remote, order.run, command, settings), command
+        return await self._record(remote, order, command, settings), command
 
     async def find(self, wanted: str) -> str:
         """The id of the run that is meant, the latest if none is named.
@@ -320,17 +322,18 @@ class Trainer:
             reporter=self.reporter,
         )
 
-    async def _record(self, remote: Remote, run: str, command: str, settings: Mapping[str, str]) -> RunRecord:
+    async def _record(self, remote: Remote, order: Order, command: str, settings: Mapping[str, str]) -> RunRecord:
         engine, version = await self._engine(remote)
         traces = self._traces(engine, version)
         before = await look_before(self._elasticsearch(remote), traces)
         return RunRecord(
-            id=run,
+            id=order.run,
             cluster=self.config.cluster.name,
             client=self.client,
             command=Redactor(self.secrets().values).redact(command),
             engine_dir=self.config.pio.engine_dir,
             machines=tuple(f"{one.name} {one.instance_type} {one.instance_id}" for one in self.machines),
+            absent=order.absent,
             pio_tf=pio_tf.__version__,
             upload=self.upload_to,
             ui_port=ui_port(with_engine(settings, engine) if engine else settings),

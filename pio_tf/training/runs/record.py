@@ -54,6 +54,8 @@ class RunRecord:
     engine_dir: str
     machines: tuple[str, ...] = ()
     """``driver r3.2xlarge i-0123``, one for each machine."""
+    absent: tuple[str, ...] = ()
+    """Names of workers that took no part: AWS had no capacity for them."""
     pio_tf: str = ""
     state: RunState = "running"
     started: float | None = None
@@ -100,7 +102,8 @@ class RunRecord:
             raw = json.loads(text)
             known = {item.name: raw[item.name] for item in dataclasses.fields(cls) if item.name in raw}
             known["client"] = Client(**known["client"])
-            known["machines"], known["proofs"] = tuple(known["machines"]), tuple(known["proofs"])
+            for name in {"machines", "absent", "proofs"} & known.keys():
+                known[name] = tuple(known[name])
             return cls(**known)
         except (ValueError, LookupError, TypeError, AttributeError) as error:
             raise ValueError(f"not the record of a run: {type(error).__name__}: {error}") from error
