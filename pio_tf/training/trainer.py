@@ -387,7 +387,9 @@ class Trainer:
         try:
             return await asyncio.shield(following)
         except asyncio.CancelledError:  # Ctrl-C, SIGTERM
-            self.reporter(Warned(f"interrupted: run {run} is ended, too"))
+            self.reporter(
+                Warned(f"interrupted: run {run} is ended, then the machines stop; Ctrl-C again stops them now")
+            )
             try:
                 await at_most(INTERRUPTED_SECONDS + ANSWER_SECONDS, end(), remote)
             except RemoteError:  # it ends with the driver's power, and its log stays there
