@@ -177,7 +177,7 @@ class PowerWork(StackWork):
         outputs = self.outputs() if not apply else self._deployment.outputs() if self._is_applied() else None
         if outputs is None:
             there = self._machines(None)
-            plan = self._plan(there)
+            plan = self._plan_whole(there)
             self._refuse_to_cut_off(plan, there)
             outputs = self._create(plan)
         machines = self._own(outputs)
