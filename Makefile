@@ -1,13 +1,14 @@
-# make setup | demo | test | lint | types | bench | docs | clean
+# make setup | demo | test | fuzz | lint | types | bench | docs | clean
 SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PYTEST_WORKERS ?= 2
+N ?= 2000
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: setup demo test lint types bench docs format clean
+.PHONY: setup demo test fuzz lint types bench docs format clean
 
 setup: $(VENV)/.ready
 
@@ -22,6 +23,9 @@ demo: setup
 
 test: setup
 	$(BIN)/python -m pytest -n $(PYTEST_WORKERS) --dist loadfile
+
+fuzz: setup
+	FUZZ_EXAMPLES=$(N) $(BIN)/python -m pytest -n $(PYTEST_WORKERS) --dist load tests/fuzz
 
 lint: setup
 	$(BIN)/ruff check .

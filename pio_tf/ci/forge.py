@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode, urlsplit
 
 from pio_tf.errors import ConfigError, PioTfError
+from pio_tf.json_text import parse_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -69,7 +70,7 @@ class Forge:
     ) -> Any:  # noqa: ANN401 - JSON
         answer = self._call(f"{method}", f"{path}?{urlencode(query)}" if query else path, body=body)
         try:
-            return json.loads(answer) if answer else None
+            return parse_json(answer) if answer else None
         except ValueError as error:
             raise ForgeError(
                 f"{method} {self.url}{path}: no JSON",
@@ -192,7 +193,7 @@ def _head(environ: Mapping[str, str]) -> str:
     from pathlib import Path
 
     try:
-        event = json.loads(Path(environ["GITHUB_EVENT_PATH"]).read_text(encoding="utf-8"))
+        event = parse_json(Path(environ["GITHUB_EVENT_PATH"]).read_text(encoding="utf-8"))
         return str(event["pull_request"]["head"]["sha"])
     except (OSError, ValueError, LookupError, TypeError):
         return environ.get("GITHUB_SHA", "")
@@ -221,6 +222,6 @@ def _no_change(cause: str) -> ConfigError:
 def _reason(error: urllib.error.HTTPError) -> str:
     """What the API itself says."""
     try:
-        return str(json.loads(error.read(10_000))["message"])
+        return str(parse_json(error.read(10_000))["message"])
     except (OSError, ValueError, LookupError, TypeError):
         return ""

@@ -40,6 +40,7 @@ class MachineData(TypedDict):
     private_ip: str
     public_ip: Annotated[str | None, "null: it has none now"]
     since: Annotated[str | None, "ISO 8601: when it was last started, or stopped"]
+    spot: Annotated[bool, "true: a Spot instance, which pio-tf did not make and does not start"]
     in_outputs: Annotated[bool, "false: it has the cluster's tags, but Terraform does not know it"]
 
 

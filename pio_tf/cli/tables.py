@@ -348,7 +348,7 @@ def _machine_types(machines: Sequence[str]) -> str:
 def _machine_row(machine: Machine) -> tuple[str, ...]:
     return (
         machine.role,
-        machine.name if machine.in_outputs else f"{machine.name} (not in the state)",
+        machine.name + (" (Spot)" if machine.spot else "") + ("" if machine.in_outputs else " (not in the state)"),
         machine.instance_id,
         machine.instance_type,
         machine.state,
@@ -368,6 +368,7 @@ def _machine_data(machine: Machine) -> schemas.MachineData:
         "private_ip": machine.private_ip,
         "public_ip": machine.public_ip,
         "since": machine.since.isoformat() if machine.since else None,
+        "spot": machine.spot,
         "in_outputs": machine.in_outputs,
     }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -18,7 +19,7 @@ from pio_tf.machines.inventory import find_machines
 from pio_tf.machines.power import stop_machines
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from mypy_boto3_ec2 import EC2Client
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from pio_tf.infra.outputs import Outputs
     from pio_tf.machines.model import Machine
     from pio_tf.pio.secrets import Secrets
+    from pio_tf.training.trainer import Trainer
 
 
 class Basis:
@@ -37,14 +39,30 @@ class Basis:
         config: what pio-tf.hcl says.
         reporter: gets progress as events (:mod:`pio_tf.events`).
         environ: environment for Terraform; default: this process's.
+        aws: makes the clients; default: as the configuration says.
+        trainer: makes what works on the machines; default: :class:`~pio_tf.training.trainer.Trainer`, over SSH.
+        clock: seconds, monotonic, that waiting for AWS is counted with.
+        sleep: waits so many seconds meanwhile.
     """
 
     def __init__(
-        self, config: Config, *, reporter: Reporter = silent, environ: Mapping[str, str] | None = None
+        self,
+        config: Config,
+        *,
+        reporter: Reporter = silent,
+        environ: Mapping[str, str] | None = None,
+        aws: Aws | None = None,
+        trainer: Callable[..., Trainer] | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self.config = config
         self._report = reporter
         self._environ = dict(os.environ if environ is None else environ)
+        self._given_aws = aws
+        self._make_trainer = trainer
+        self._clock = clock
+        self._sleep = sleep
 
     @classmethod
     def load(
@@ -68,7 +86,7 @@ class Basis:
     @cached_property
     def _aws(self) -> Aws:
         with aws_errors():
-            return Aws(self.config)
+            return self._given_aws or Aws(self.config)
 
     @cached_property
     def _ec2(self) -> EC2Client:
@@ -100,7 +118,7 @@ class Basis:
         """Heaps and cores of driver and executors. Reports what does not fit as warnings."""
         config = self.config
         with aws_errors():
-            specs = describe_instance_types(self._ec2, {config.driver.instance_type, config.spark.instance_type})
+            specs = describe_instance_types(self._ec2, config)
         sizing = size_cluster(config, specs)
         for warning in sizing.warnings:
             self._report(Warned(warning))
@@ -130,6 +148,8 @@ class Basis:
             timeout=cluster.stop_timeout,
             force_after=cluster.force_stop_after,
             reporter=self._report,
+            clock=self._clock,
+            sleep=self._sleep,
         )
 
     def _own(self, outputs: Outputs) -> list[Machine]:

@@ -62,7 +62,7 @@ class DriverWork(Basis):
     def _trainer(self, machines: Sequence[Machine], *, upload: str = "") -> Trainer:
         from pio_tf.training.trainer import Trainer
 
-        return Trainer(
+        return (self._make_trainer or Trainer)(
             self.config,
             machines,
             self._ec2,

@@ -14,7 +14,7 @@ from pio_tf.errors import Locked, MachinesMayBeRunning, NotReady, PioTfError, Re
 from pio_tf.events import Done, Step, Warned
 from pio_tf.machines.capacity import lacking
 from pio_tf.machines.failures import CAPACITY_ADVICE
-from pio_tf.machines.inventory import find_untagged
+from pio_tf.machines.inventory import IS_SPOT, LEAVE_SPOT, find_untagged
 from pio_tf.machines.model import CLUSTER_TAG
 from pio_tf.machines.power import start_machines
 
@@ -170,6 +170,9 @@ class PowerWork(StackWork):
         """The machines and their power, and which workers Spark has. Changes nothing."""
         outputs = self._outputs_if_any()
         machines = tuple(self._machines(outputs, strict=False))
+        for machine in machines:
+            if machine.spot:
+                self._report(Warned(f"{machine.name} ({machine.instance_id}) {IS_SPOT}; {LEAVE_SPOT}"))
         alive, run = asyncio.run(self._ask_driver(machines))
         return ClusterStatus(self.config.cluster.name, outputs is not None, machines, alive, run)
 
@@ -199,6 +202,8 @@ class PowerWork(StackWork):
                 capacity_wait=cluster.capacity_wait,
                 may_lack=max(0, workers - (spark.min_workers or workers)),
                 reporter=self._report,
+                clock=self._clock,
+                sleep=self._sleep,
             )
         except NotReady as error:
             if "lacking" not in error.details:

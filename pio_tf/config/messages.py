@@ -20,6 +20,12 @@ if TYPE_CHECKING:
 
     from pio_tf.config.hcl import Document
 
+_SPOT = re.compile(r"spot|market", re.IGNORECASE)
+NO_SPOT = (
+    "there are no Spot machines: one cannot be stopped and started again with its disk and address, and AWS may take "
+    "it away in the middle of a training. Leave this out: machines are on demand, and cost nothing but their disks "
+    "while they are stopped"
+)
 _SECRET = re.compile(r"password|passwd|secret|token|access_?key|api_?key", re.IGNORECASE)
 _LOGIN_IN_URL = re.compile(r"//[^/\s]*@")
 _LONGEST_VALUE = 60
@@ -99,6 +105,8 @@ def _translate_one(found: ErrorDetails, document: Document) -> Problem | None:
         what = "this block is required" if "." not in name else "is required, and this block does not have it"
         return Problem(line_for(name, document), name, what)
     if kind == "extra_forbidden":
+        if _SPOT.search(str(location[-1])) or (isinstance(found["input"], str) and found["input"].lower() == "spot"):
+            return Problem(line_for(name, document), name, NO_SPOT)
         model = _model_at(location[:-1])
         return Problem(
             line_for(name, document), name, unknown_name(str(location[-1]), model.model_fields if model else ())

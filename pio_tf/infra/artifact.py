@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from pio_tf import __version__
 from pio_tf.errors import ConfigError, GuardRefused
 from pio_tf.infra.manifest import VERSION, Manifest, Mismatch, is_whole
+from pio_tf.json_text import parse_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -127,7 +128,7 @@ def read_artifact(directory: Path) -> Artifact:
         if manifest.files.get(name) != _sum(content):
             raise changed(directory, name, f"its SHA-256 is {_sum(content)}, not {manifest.files.get(name)}")
     try:
-        plan_json = json.loads(contents[PLAN_JSON])
+        plan_json = parse_json(contents[PLAN_JSON])
     except ValueError as error:
         raise _unreadable(directory, PLAN_JSON, str(error)) from error
     return Artifact(directory, manifest, contents[PLAN], plan_json, contents[LOCKS].decode())
@@ -153,7 +154,7 @@ def refuse_mismatches(directory: Path, mismatches: Sequence[Mismatch]) -> None:
 
 def _read_manifest(directory: Path) -> dict[str, Any]:
     try:
-        data = json.loads(_read(directory, MANIFEST))
+        data = parse_json(_read(directory, MANIFEST))
     except ValueError as error:  # UnicodeDecodeError too
         raise _unreadable(directory, MANIFEST, str(error)) from error
     if not isinstance(data, dict):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shutil
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from pio_tf.errors import TerraformError
 from pio_tf.infra.environment import terraform_environ
+from pio_tf.json_text import parse_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -145,7 +145,7 @@ def _ask_version(command: Sequence[str], environ: dict[str, str], source: str) -
     except (OSError, subprocess.TimeoutExpired) as error:
         raise TerraformError(f"{line} cannot be run ({source})", cause=str(error), next_step=_INSTALL) from error
     try:
-        version = json.loads(result.stdout)["terraform_version"]
+        version = parse_json(result.stdout)["terraform_version"]
         _numbers(version)
     except (ValueError, KeyError, TypeError) as error:
         said = (result.stderr.strip() or result.stdout.strip() or "nothing").splitlines()

@@ -20,7 +20,7 @@ from pio_tf.infra.drift import Drift, find_drift
 from pio_tf.infra.environment import terraform_environ
 from pio_tf.infra.guard import Removal, find_removals, find_restarts, refusal
 from pio_tf.infra.outputs import Outputs, refuse_another_region
-from pio_tf.infra.plan import Plan, changes_anything, find_changes
+from pio_tf.infra.plan import Plan, changes_anything, find_changes, reading_plan
 from pio_tf.infra.policy import evaluate, refuse
 from pio_tf.infra.redaction import plain_secrets, redact_plan
 from pio_tf.infra.stack import write_stack
@@ -140,9 +140,17 @@ class Deployment:
             raise plan.error
         for finding in plan.findings:
             self._reporter(Warned(f"{finding.rule.id} is waived: {finding.message} ({finding.waived})"))
-        for line in find_restarts(plan.json):
+        with reading_plan():
+            restarts, other_key = find_restarts(plan.json), self._has_another_key(plan.json)
+        for line in restarts:
             self._reporter(Warned(line))
-        self._warn_of_another_key(plan.json)
+        if other_key:
+            self._reporter(
+                Warned(
+                    f"the cluster was made with another key than {self.config.ssh.key}.pub: its machines accept "
+                    "the old one until you add the new one to ~/.ssh/authorized_keys there"
+                )
+            )
 
     def prepare(self) -> None:
         """Write the stack, initialised.
@@ -168,13 +176,14 @@ class Deployment:
             TerraformError: it is no plan of this stack and Terraform version.
         """
         raw = self.terraform.show(path)
-        return Plan(
-            path=path,
-            changes=find_changes(raw),
-            has_changes=changes_anything(raw),
-            json=raw,
-            findings=evaluate(self.config, raw),
-        )
+        with reading_plan():
+            return Plan(
+                path=path,
+                changes=find_changes(raw),
+                has_changes=changes_anything(raw),
+                json=raw,
+                findings=evaluate(self.config, raw),
+            )
 
     def drift(self) -> tuple[Drift, ...]:
         """What somebody has changed in AWS since the last apply; power is no drift. Changes nothing.
@@ -188,7 +197,8 @@ class Deployment:
             if result.error is not None:
                 raise result.error
             raw = self.terraform.show(path)
-        return find_drift(redact_plan(raw, secrets=plain_secrets(self.config)))
+        with reading_plan():
+            return find_drift(redact_plan(raw, secrets=plain_secrets(self.config)))
 
     def apply(self, plan: Plan) -> Outputs:
         """Apply a plan, if the guard lets it pass.
@@ -198,7 +208,10 @@ class Deployment:
             TerraformError: something failed. What was made is in the state; planning and applying again goes on.
             Locked: somebody else is working on this cluster.
         """
-        refuse(evaluate(self.config, self.terraform.show(plan.path)))
+        raw = self.terraform.show(plan.path)
+        with reading_plan():
+            findings = evaluate(self.config, raw)
+        refuse(findings)
         if plan.has_changes:
             self._apply(plan)
         outputs = Outputs.from_terraform(self.terraform.output())
@@ -290,27 +303,28 @@ class Deployment:
             self.generate()
 
     def _refuse_another_region(self) -> None:
-        region = self.terraform.output().get("region") or {}
-        refuse_another_region(self.config, region.get("value"))
+        region = self.terraform.output().get("region")
+        refuse_another_region(self.config, region.get("value") if isinstance(region, dict) else None)
 
     def _plan(self, *, destroy: bool = False) -> Plan:
         result, raw = self._run_plan(destroy=destroy)
-        removals = () if destroy else find_removals(raw)
+        removals = () if destroy else _removals(raw)
         if removals and all(removal.reason == _TAINTED for removal in removals):
             self._keep_tainted(removals)
             result, raw = self._run_plan(destroy=destroy)
-            removals = find_removals(raw)
+            removals = _removals(raw)
         if result.error is not None and not removals:
             raise result.error
-        return Plan(
-            path=self.plan_path,
-            changes=find_changes(raw),
-            has_changes=result.changes or bool(removals),
-            destroy=destroy,
-            json=raw,
-            findings=() if destroy else evaluate(self.config, raw),
-            error=result.error,
-        )
+        with reading_plan():
+            return Plan(
+                path=self.plan_path,
+                changes=find_changes(raw),
+                has_changes=result.changes or bool(removals),
+                destroy=destroy,
+                json=raw,
+                findings=() if destroy else evaluate(self.config, raw),
+                error=result.error,
+            )
 
     def _run_plan(self, *, destroy: bool) -> tuple[PlanResult, dict[str, Any]]:
         """Plan, and the plan as JSON. A plan that ``prevent_destroy`` has refused is there all the same."""
@@ -382,18 +396,20 @@ class Deployment:
         for path in self.config.stack_dir.glob("terraform.tfstate*"):
             path.chmod(0o600)
 
-    def _warn_of_another_key(self, raw: Mapping[str, Any]) -> None:
-        """The cluster's key pair is never changed: say so where pio-tf.hcl has come to name another key."""
+    def _has_another_key(self, raw: Mapping[str, Any]) -> bool:
+        """Whether pio-tf.hcl has come to name another key: the cluster's key pair is never changed."""
         wanted = ((raw.get("variables") or {}).get("ssh") or {}).get("value", {}).get("public_key")
-        for change in raw.get("resource_changes") or ():
-            before = change["change"].get("before") or {}
-            if change["type"] == "aws_key_pair" and wanted and before and not _same_key(before["public_key"], wanted):
-                self._reporter(
-                    Warned(
-                        f"the cluster was made with another key than {self.config.ssh.key}.pub: its machines accept "
-                        "the old one until you add the new one to ~/.ssh/authorized_keys there"
-                    )
-                )
+        pairs = [
+            change["change"].get("before") or {}
+            for change in raw.get("resource_changes") or ()
+            if change["type"] == "aws_key_pair"
+        ]
+        return any(wanted and before and not _same_key(before["public_key"], wanted) for before in pairs)
+
+
+def _removals(raw: Mapping[str, Any]) -> tuple[Removal, ...]:
+    with reading_plan():
+        return find_removals(raw)
 
 
 def _prevented(detail: str) -> Removal:

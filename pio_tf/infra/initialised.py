@@ -7,6 +7,8 @@ import json
 import re
 from typing import TYPE_CHECKING
 
+from pio_tf.json_text import parse_json
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
@@ -38,7 +40,7 @@ class Initialised:
     def holds(self) -> bool:
         """Whether nothing that init looks at has changed since :meth:`remember`, and its result is still there."""
         try:
-            return json.loads(self._mark.read_text(encoding="utf-8")) == self._now() and self._providers_are_there()
+            return parse_json(self._mark.read_text(encoding="utf-8")) == self._now() and self._providers_are_there()
         except (OSError, ValueError):
             return False
 

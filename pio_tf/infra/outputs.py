@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 from pio_tf.errors import ConfigError, TerraformError
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Mapping
+    from collections.abc import Container, Mapping, Sequence
 
     from pio_tf.config.schema import Config
 
@@ -70,17 +70,18 @@ class Outputs:
             machines = tuple(
                 MachineOutput(
                     name=name,
-                    role=item["role"],
-                    instance_id=item["id"],
-                    private_ip=item["private_ip"],
-                    eip=item.get("eip") or None,
+                    role=_role(item["role"]),
+                    instance_id=_text(item["id"]),
+                    private_ip=_text(item["private_ip"]),
+                    eip=_text(item["eip"]) if item.get("eip") else None,
                 )
                 for name, item in sorted(raw["machines"]["value"].items(), key=_machine_order)
             )
+            _check_ids(machines)
             if {"driver", "master"} - {machine.role for machine in machines}:
                 return None
-            return cls(cluster=raw["cluster"]["value"], region=raw["region"]["value"], machines=machines)
-        except (KeyError, TypeError, AttributeError) as error:
+            return cls(cluster=_text(raw["cluster"]["value"]), region=_text(raw["region"]["value"]), machines=machines)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise TerraformError(
                 "the stack's outputs are not the ones that pio-tf writes",
                 cause=f"missing or malformed: {error}",
@@ -107,6 +108,23 @@ def refuse_another_region(config: Config, created_in: str | None) -> None:
             "own",
             details={"region": config.aws.region, "created_in": created_in},
         )
+
+
+def _check_ids(machines: Sequence[MachineOutput]) -> None:
+    if len({machine.instance_id for machine in machines}) < len(machines):
+        raise ValueError("two machines are one instance")
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str) or not value:
+        raise TypeError(f"{value!r} where a text should be")
+    return value
+
+
+def _role(value: object) -> Role:
+    if value == "driver" or value == "master" or value == "worker":
+        return value
+    raise ValueError(f"{value!r} is no role")
 
 
 def _machine_order(item: tuple[str, object]) -> tuple[int, int]:

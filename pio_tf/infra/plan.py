@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from pio_tf.errors import TerraformError
 from pio_tf.infra.guard import machine_name
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from pio_tf.errors import PioTfError
@@ -67,6 +69,23 @@ class Plan:
             for change in self.changes
             if change.machine and change.actions == ("create",)
         }
+
+
+@contextmanager
+def reading_plan() -> Iterator[None]:
+    """What is inside reads ``terraform show -json``.
+
+    Raises:
+        TerraformError: something in it is not as Terraform writes it: nobody knows what such a plan would do.
+    """
+    try:
+        yield
+    except (LookupError, TypeError, AttributeError, ValueError, OverflowError) as error:
+        raise TerraformError(
+            "the plan cannot be read, so nothing of it is applied",
+            cause=f"something in it is not as Terraform writes it: {error!r}",
+            next_step="check terraform.binary and its version: `terraform show -json` must have format version 1",
+        ) from error
 
 
 def find_changes(plan_json: Mapping[str, Any]) -> tuple[Change, ...]:

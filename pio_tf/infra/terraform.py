@@ -7,7 +7,6 @@ commands, reads the state file after each, answers any attribute with a command 
 
 from __future__ import annotations
 
-import json
 from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -22,6 +21,7 @@ from pio_tf.infra.diagnostics import Diagnostic, diagnostics_in_text, failure
 from pio_tf.infra.initialised import Initialised
 from pio_tf.infra.process import Ended, stream
 from pio_tf.infra.terraform_events import EventReader
+from pio_tf.json_text import parse_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -211,7 +211,7 @@ class Terraform(PythonTerraform):  # type: ignore[misc]
         if not output.strip():
             return {}
         try:
-            state: dict[str, Any] = json.loads(output)
+            state: dict[str, Any] = parse_json(output)
             _ = str(state["lineage"]), int(state["serial"])
         except (ValueError, KeyError, TypeError) as error:
             raise TerraformError(
@@ -275,7 +275,7 @@ class Terraform(PythonTerraform):  # type: ignore[misc]
         if code != 0:
             raise self._failure(f"terraform {command}", diagnostics_in_text(f"{output}\n{errors}"), code, errors)
         try:
-            value = json.loads(output)
+            value = parse_json(output)
         except ValueError as error:
             raise TerraformError(
                 f"`terraform {command} -json` did not answer with JSON",

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections import deque
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from pio_tf.events import ResourceProgress, Step, Warned
 from pio_tf.infra.diagnostics import Diagnostic
+from pio_tf.json_text import parse_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -37,18 +37,15 @@ class EventReader:
     def read(self, line: str) -> None:
         """One line of Terraform's output."""
         try:
-            event = json.loads(line)
-            kind = event["type"]
-        except (ValueError, KeyError, TypeError):
+            told = _told(parse_json(line))
+        except (ValueError, LookupError, TypeError, AttributeError, OverflowError):
             if line.strip():
                 self.other_lines.append(line)
             return
-        if kind == "diagnostic":
-            self._diagnostic(Diagnostic.from_json(event.get("diagnostic") or {}))
-        elif kind in _STATUS:
-            self._progress(kind, event.get("hook") or {})
-        elif kind in ("log", "state_lock_acquire") and "state lock" in str(event.get("@message", "")):
-            self._reporter(Step(str(event["@message"])))
+        if isinstance(told, Diagnostic):
+            self._diagnostic(told)
+        elif told is not None:
+            self._reporter(told)
 
     def _diagnostic(self, diagnostic: Diagnostic) -> None:
         if diagnostic in self.diagnostics:  # a plan file's warnings come again with its apply, one for each resource
@@ -57,12 +54,20 @@ class EventReader:
         if diagnostic.severity == "warning":
             self._reporter(Warned(str(diagnostic)))
 
-    def _progress(self, kind: str, hook: Mapping[str, Any]) -> None:
-        self._reporter(
-            ResourceProgress(
-                address=str((hook.get("resource") or {}).get("addr", "")),
-                action="refresh" if kind.startswith("refresh") else str(hook.get("action", "")),
-                status=_STATUS[kind],
-                elapsed_seconds=float(hook.get("elapsed_seconds") or 0),
-            )
+
+def _told(event: Mapping[str, Any]) -> Diagnostic | ResourceProgress | Step | None:
+    """What a line tells, None for what nobody needs to know. Raises, as Python does, for what is no event."""
+    kind = event["type"]
+    if kind == "diagnostic":
+        return Diagnostic.from_json(event.get("diagnostic") or {})
+    if kind in _STATUS:
+        hook = event.get("hook") or {}
+        return ResourceProgress(
+            address=str((hook.get("resource") or {}).get("addr", "")),
+            action="refresh" if kind.startswith("refresh") else str(hook.get("action", "")),
+            status=_STATUS[kind],
+            elapsed_seconds=float(hook.get("elapsed_seconds") or 0),
         )
+    if kind in ("log", "state_lock_acquire") and "state lock" in str(event.get("@message", "")):
+        return Step(str(event["@message"]))
+    return None

@@ -2,56 +2,116 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from difflib import SequenceMatcher
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from pio_tf.config.sizing import InstanceSpec
 from pio_tf.errors import ConfigError
 from pio_tf.machines.aws import aws_errors
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator, Mapping
 
     from mypy_boto3_ec2 import EC2Client
     from mypy_boto3_ec2.type_defs import InstanceTypeInfoTypeDef
 
-_PREFERRED: Final = ("x86_64", "arm64")
-"""Where a type runs several architectures (t2 runs i386 too), the one that Spark's machines use."""
+    from pio_tf.config.schema import Config
+
+ARCHITECTURE: Final = "x86_64"
+"""Of every machine. Where a type runs several (t2 runs i386 too), this one is meant."""
+_NEAR: Final = 6
+"""Types that are named in place of one that cannot be had."""
+_MEMORY_FAMILIES: Final = ("r", "m")
+"""First letters of the families that are made for memory, and for all purposes."""
 
 
-def describe_instance_types(ec2: EC2Client, names: Iterable[str]) -> dict[str, InstanceSpec]:
+class TypeProblem(NamedTuple):
+    """What is wrong with an instance type of pio-tf.hcl."""
+
+    name: str
+    message: str
+
+
+def configured_types(config: Config) -> dict[str, str]:
+    """Every instance type that pio-tf.hcl names, by the dotted name of the option."""
+    types = {"driver.instance_type": config.driver.instance_type, "spark.instance_type": config.spark.instance_type}
+    if config.spark.master_instance_type:
+        types["spark.master_instance_type"] = config.spark.master_instance_type
+    return types
+
+
+def describe_instance_types(ec2: EC2Client, config: Config) -> dict[str, InstanceSpec]:
     """Memory (MiB), vCPUs and architecture by name of the type, as DescribeInstanceTypes answers in this region.
 
     Raises:
-        ConfigError: EC2 does not know a type, or not in this region; the sizes that its family has are listed.
-        AwsError: the call failed.
+        ConfigError: EC2 does not know a type, or not in this region, or it is of another architecture; each with its
+            line in pio-tf.hcl, and types that can be had.
+        AwsError: a call failed.
     """
-    names = sorted(set(names))
-    found = find_instance_types(ec2, names)
-    missing = [name for name in names if name not in found]
-    if missing:
+    types = configured_types(config)
+    found = find_instance_types(ec2, types.values())
+    problems = list(type_problems(ec2, types, found))
+    if problems:
         raise ConfigError(
-            "\n".join(unknown_type(ec2, name) for name in missing),
+            "\n".join(f"{config.where(problem.name)}: {problem.name}: {problem.message}" for problem in problems),
             next_step="correct instance_type in pio-tf.hcl, or aws.region",
-            details={"unknown": missing, "region": ec2.meta.region_name},
+            details={"problems": [problem._asdict() for problem in problems], "region": ec2.meta.region_name},
         )
     return found
 
 
 def find_instance_types(ec2: EC2Client, names: Iterable[str]) -> dict[str, InstanceSpec]:
-    """As :func:`describe_instance_types`, leaving out the types that EC2 does not know in this region."""
+    """What EC2 says of these types in this region; it leaves out what it does not know."""
     # A filter, unlike InstanceTypes, does not fail for one unknown name.
     return {item["InstanceType"]: _spec(item) for item in _describe(ec2, sorted(set(names)))}
 
 
-def unknown_type(ec2: EC2Client, name: str) -> str:
+def type_problems(ec2: EC2Client, types: Mapping[str, str], found: Mapping[str, InstanceSpec]) -> Iterator[TypeProblem]:
+    """The types of pio-tf.hcl that cannot be had here, or cannot be used, with some that can in their place.
+
+    Args:
+        types: by dotted name, as of :func:`configured_types`.
+        found: what EC2 says of them, as of :func:`find_instance_types`.
+    """
+    for name, kind in types.items():
+        spec = found.get(kind)
+        if spec is None:
+            yield TypeProblem(name, _unknown_type(ec2, kind))
+        elif spec.architecture != ARCHITECTURE:
+            near = ", ".join(_near_types(ec2, kind)) or f"none of size {_size(kind)}"
+            yield TypeProblem(
+                name,
+                f"{kind} is {spec.architecture}, and machines must be {ARCHITECTURE}, for which PredictionIO's Spark "
+                f"and Hadoop bring their native libraries; {ec2.meta.region_name} has {near}",
+            )
+
+
+def _unknown_type(ec2: EC2Client, name: str) -> str:
     """``instance type r3.xlage does not exist in eu-west-1; r3 has r3.large, r3.xlarge …``."""
     family = name.partition(".")[0]
     known = sorted(_describe(ec2, [f"{family}.*"]), key=lambda item: (item["VCpuInfo"]["DefaultVCpus"], _memory(item)))
     region = ec2.meta.region_name
-    if not known:
-        return f"instance type {name} does not exist in {region}, which has no family {family}"
-    sizes = ", ".join(item["InstanceType"] for item in known)
-    return f"instance type {name} does not exist in {region}; {family} has {sizes}"
+    if known:
+        sizes = ", ".join(item["InstanceType"] for item in known)
+        return f"instance type {name} does not exist in {region}; {family} has {sizes}"
+    near = _near_types(ec2, name)
+    instead = f"; of this size it has {', '.join(near)}" if near else ""
+    return f"instance type {name} does not exist in {region}, which has no family {family}{instead}"
+
+
+def _near_types(ec2: EC2Client, name: str) -> list[str]:
+    """Types of the same size that can be used, most like it first: its own kind of family, else one with memory."""
+    size = _size(name)
+    for letters in (name[:1], *_MEMORY_FAMILIES):
+        known = [_spec(item) for item in _describe(ec2, [f"{letters}*.{size}"])]
+        usable = sorted(spec.name for spec in known if spec.architecture == ARCHITECTURE)
+        if usable:
+            return sorted(usable, key=lambda other: -SequenceMatcher(None, name, other).ratio())[:_NEAR]
+    return []
+
+
+def _size(name: str) -> str:
+    return name.partition(".")[2]
 
 
 def _describe(ec2: EC2Client, patterns: list[str]) -> list[InstanceTypeInfoTypeDef]:
@@ -72,5 +132,5 @@ def _spec(item: InstanceTypeInfoTypeDef) -> InstanceSpec:
         name=item["InstanceType"],
         memory_mib=_memory(item),
         vcpus=item["VCpuInfo"]["DefaultVCpus"],
-        architecture=next((name for name in _PREFERRED if name in architectures), architectures[0]),
+        architecture=ARCHITECTURE if ARCHITECTURE in architectures else architectures[0],
     )

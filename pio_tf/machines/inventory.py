@@ -26,6 +26,12 @@ _PAGE: Final = 1000
 _STOPPED_AT = re.compile(r"\((\d{4}-\d\d-\d\d \d\d:\d\d:\d\d) (?:GMT|UTC)\)")
 _ROLE_ORDER: Final[dict[Role, int]] = {"driver": 0, "master": 1, "worker": 2}
 
+IS_SPOT: Final = "is a Spot instance, which can't be stopped and started again"
+LEAVE_SPOT: Final = (
+    "pio-tf works with on-demand machines, and starts none beside a Spot instance: terminate that, or take the "
+    "cluster's tags off it; `pio-tf up` then creates what is missing"
+)
+
 
 class _Problem(NamedTuple):
     """Where EC2 is not as Terraform's outputs say."""
@@ -116,6 +122,7 @@ def machine_from(instance: InstanceTypeDef, *, output: MachineOutput | None = No
         private_ip=instance.get("PrivateIpAddress", ""),
         public_ip=instance.get("PublicIpAddress") or None,
         since=_since(instance),
+        spot=instance.get("InstanceLifecycle") == "spot",
         in_outputs=output is not None,
         zone=instance.get("Placement", {}).get("AvailabilityZone", ""),
     )
@@ -240,8 +247,8 @@ def _spot_or_leaving(instance: InstanceTypeDef, output: MachineOutput | None) ->
     label = f"{output.name if output else instance['InstanceId']} ({instance['InstanceId']})"
     if instance.get("InstanceLifecycle") == "spot":
         return _Problem(
-            f"{label} is a Spot instance, which can't be stopped and started again",
-            "pio-tf works with on-demand machines: remove it, and let `pio-tf up` create another",
+            f"{label} {IS_SPOT}",
+            LEAVE_SPOT,
         )
     if output is not None and instance["State"]["Name"] == "shutting-down":
         return _gone(label)

@@ -31,6 +31,8 @@ class Machine:
     public_ip: str | None
     since: datetime | None
     """When it was last started, or stopped (UTC): launch time, or the time in EC2's state transition reason."""
+    spot: bool = False
+    """Whether it is a Spot instance: not one of pio-tf's making, and not one that it starts."""
     in_outputs: bool = True
     """False for a machine that carries the cluster's tags but is not in Terraform's outputs (a half-created stack)."""
     zone: str = ""

@@ -110,6 +110,11 @@ def not_stopped(
         for failure in failures
         if "disableApiStop" in failure.reason
     ]
+    advice += [
+        f"{label(machine)} is a Spot instance: one of a one-time request can only be terminated, which removes its disk"
+        for machine in (failure.machine for failure in failures)
+        if machine.spot
+    ]
     advice.append(f"`pio-tf down` tries again; by hand: {stop_command(ec2, awake)}")
     return MachinesMayBeRunning(
         f"{len(awake)} of {len(machines)} machines are not stopped, and may cost money: "

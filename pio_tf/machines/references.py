@@ -12,7 +12,8 @@ from pio_tf.config.schema import AmiFilter
 from pio_tf.errors import ConfigError
 from pio_tf.machines.aws import aws_errors
 from pio_tf.machines.failures import error_code
-from pio_tf.machines.instance_types import find_instance_types, unknown_type
+from pio_tf.machines.images import image_problems, root_disk_gib
+from pio_tf.machines.instance_types import configured_types, find_instance_types, type_problems
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from mypy_boto3_ec2.type_defs import ImageTypeDef
 
     from pio_tf.config.schema import Config, MachineBlock
-    from pio_tf.config.sizing import InstanceSpec
 
 THREADS: Final = 4
 """Calls at once. The checks wait for AWS most of the time: some 0.1-0.3 s a call, a second for DescribeImages."""
@@ -73,12 +73,7 @@ class _References:
             "driver": "driver" not in existing,
             "spark": any(name not in existing for name in config.machine_names if name != "driver"),
         }
-        self._types = {
-            "driver.instance_type": config.driver.instance_type,
-            "spark.instance_type": config.spark.instance_type,
-        }
-        if config.spark.master_instance_type:
-            self._types["spark.master_instance_type"] = config.spark.master_instance_type
+        self._types = configured_types(config)
 
     def network(self) -> Iterable[_Problem]:
         """An existing subnet, or the zone of a new one; and whether that zone has the instance types."""
@@ -102,18 +97,16 @@ class _References:
             yield from self._offered_in(zone)
 
     def images_and_types(self) -> Iterable[_Problem]:
-        """The instance types, the images, and that they are of one architecture."""
+        """The instance types and the images, and that machines of a cluster can be made of them."""
         with ThreadPoolExecutor(THREADS) as pool:
             describing = pool.submit(find_instance_types, self._ec2, self._types.values())
             asked = {name: self._image_key(name) for name, create in self._to_create.items() if create}
             looking = {key: pool.submit(self._find_image, key) for key in dict.fromkeys(asked.values())}
             specs = describing.result()
             images = {name: looking[key].result() for name, key in asked.items()}
-        for name, kind in self._types.items():
-            if kind not in specs:
-                yield _Problem(name, unknown_type(self._ec2, kind))
+        yield from (_Problem(*problem) for problem in type_problems(self._ec2, self._types, specs))
         for name, image in images.items():
-            yield from self._image_fits(name, image, specs)
+            yield from self._image_fits(name, image)
 
     def key_pair(self) -> Iterable[_Problem]:
         """The key pair, where pio-tf.hcl names one."""
@@ -195,7 +188,7 @@ class _References:
                 )["Images"]
         return max(images, key=lambda image: image.get("CreationDate", ""), default=None)
 
-    def _image_fits(self, name: str, image: ImageTypeDef | None, specs: dict[str, InstanceSpec]) -> Iterable[_Problem]:
+    def _image_fits(self, name: str, image: ImageTypeDef | None) -> Iterable[_Problem]:
         block = self._blocks[name]
         where = f"{name}.ami" if block.ami else f"{name}.ami_filter"
         if image is None:
@@ -205,30 +198,8 @@ class _References:
             else:
                 yield _Problem(where, f"no image of owner {key.owner} in {self._region} is named {key.name}")
             return
-        label = image["ImageId"]
-        if image.get("RootDeviceType", "ebs") != "ebs":
-            yield _Problem(where, f"{label} has no EBS root disk, so its machines could not be stopped")
-        for type_name, kind in self._types.items():
-            spec = specs.get(kind)
-            if (
-                type_name.startswith(name)
-                and spec
-                and image.get("Architecture", spec.architecture) != spec.architecture
-            ):
-                message = f"{label} is for {image['Architecture']}, but {type_name} {kind} is {spec.architecture}"
-                yield _Problem(where, message)
-        smallest = _root_disk_gib(image)
+        yield from (_Problem(where, problem) for problem in image_problems(image))
+        smallest = root_disk_gib(image)
         if smallest > block.root_volume_gib:
-            message = f"{block.root_volume_gib} GiB is less than the {smallest} GiB of {label}"
+            message = f"{block.root_volume_gib} GiB is less than the {smallest} GiB of {image['ImageId']}"
             yield _Problem(f"{name}.root_volume_gib", message)
-
-
-def _root_disk_gib(image: ImageTypeDef) -> int:
-    """Size of the image's root snapshot, which no root disk may be smaller than; 0 where it does not say."""
-    root = image.get("RootDeviceName")
-    sizes = [
-        mapping.get("Ebs", {}).get("VolumeSize", 0)
-        for mapping in image.get("BlockDeviceMappings", [])
-        if mapping.get("DeviceName") == root
-    ]
-    return max(sizes, default=0)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from pio_tf.errors import ConfigError
+from pio_tf.json_text import parse_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -87,13 +88,15 @@ def read_engine(text: str, *, where: str = "engine.json") -> Engine:
         ConfigError: it is not JSON, or lacks what `pio train` insists on.
     """
     try:
-        document = json.loads(text)
+        document = parse_json(text)
     except json.JSONDecodeError as error:
         raise ConfigError(
             f"{where}:{error.lineno}: is not JSON: {error.msg} (column {error.colno})",
             next_step=f"correct {where} on the driver; JSON has no comments, and no comma after the last item",
             details={"line": error.lineno, "column": error.colno},
         ) from error
+    except ValueError as error:
+        raise _wrong(where, f"cannot be read: {error}", "is this the engine's engine.json?") from error
     if not isinstance(document, dict):
         raise _wrong(where, "must be an object in { }", "is this the engine's engine.json?")
     for name, example in (("engineFactory", "com.actionml.RecommendationEngine"), ("id", "default")):

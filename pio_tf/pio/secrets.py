@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +10,7 @@ from pydantic import SecretStr
 
 from pio_tf.config.secret import SecretReference
 from pio_tf.errors import ConfigError
+from pio_tf.json_text import parse_json
 from pio_tf.machines.failures import aws_errors, error_code
 
 if TYPE_CHECKING:
@@ -145,7 +145,7 @@ def _read_secrets(wanted: Mapping[SecretReference, str], manager: Any, region: s
 
 def _value_of_key(text: str, reference: SecretReference, place: str) -> str:
     try:
-        values = json.loads(text)
+        values = parse_json(text)
     except ValueError:
         values = None
     if not isinstance(values, dict):

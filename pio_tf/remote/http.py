@@ -6,7 +6,6 @@ A few lines instead of a library: one request, no redirects, no keep-alive. HTTP
 from __future__ import annotations
 
 import asyncio
-import json
 import ssl
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import asyncssh
 
 from pio_tf.errors import RemoteError
+from pio_tf.json_text import parse_json
 from pio_tf.remote.explain import reason
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ class Answer:
             RemoteError: it is no JSON.
         """
         try:
-            return json.loads(self.body)
+            return parse_json(self.body)
         except ValueError as error:
             raise no_answer(self.url, f"the answer is not JSON ({error})") from error
 

@@ -8,6 +8,7 @@ import ssl
 from typing import TYPE_CHECKING, Any, Protocol
 
 from pio_tf.errors import RemoteError
+from pio_tf.json_text import parse_json
 from pio_tf.remote import http
 
 if TYPE_CHECKING:
@@ -145,7 +146,7 @@ def _refused(answer: http.Answer) -> RemoteError:
 def _said(answer: http.Answer) -> str:
     """Elasticsearch's own reason, shortened; empty where the answer is a proxy's."""
     try:
-        error = json.loads(answer.body)["error"]
+        error = parse_json(answer.body)["error"]
         return str(error["reason"] if isinstance(error, dict) else error)[:300]
     except (ValueError, LookupError, TypeError):
         return ""

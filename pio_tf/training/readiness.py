@@ -76,7 +76,7 @@ async def spark_status(remote: Remote, *, master: str, port: int, timeout: float
     raw = await remote.http_get_json(master, port, "/json/", timeout=timeout)
     try:
         return SparkStatus(url=str(raw["url"]), workers=tuple(_worker(item) for item in raw["workers"]))
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise _no_master(master, port, error) from error
 
 
@@ -95,7 +95,7 @@ async def active_applications(
             for app in raw["activeapps"]
             if app["starttime"] / 1000 > since - CLOCKS_DIFFER
         )
-    except (KeyError, TypeError) as error:
+    except (KeyError, TypeError, OverflowError) as error:
         raise _no_master(master, port, error) from error
 
 

@@ -127,3 +127,43 @@ def test_a_working_directory_that_cannot_be_made_is_no_bug(project: Project, mir
     assert f"{project.directory / '.pio-tf'}" in said
     assert "Not a directory" in said
     assert "ls -ld" in said
+
+
+def test_a_spot_request_is_refused_with_its_line_and_the_reason(project: Project) -> None:
+    project.write(spark='instance_type = "m5.large"\nspot_price = "0.10"')
+    said = project.fails("plan", exit_code=2)
+    assert f"{project.line('spot_price')}: spark.spot_price: there are no Spot machines: one cannot be stopped" in said
+
+
+def test_a_machine_for_another_architecture_is_refused_before_anything_is_made(project: Project) -> None:
+    project.write(spark='instance_type = "m6g.large"\nworkers = 1')
+    for command in ("plan", "up"):
+        said = project.fails(command, exit_code=2)
+        assert f"{project.line('m6g.large')}: spark.instance_type: m6g.large is arm64, and machines must be x86" in said
+        assert "us-east-1 has m6" in said
+    assert project.states() == {}
+
+
+def test_a_spot_machine_is_shown_and_no_machine_is_started_beside_it(project: Project, aws: LocalAws) -> None:
+    tags = {"pio-tf:cluster": project.name, "pio-tf:machine": "worker-1", "pio-tf:role": "worker"}
+    (made,) = ec2(aws.url).run_instances(
+        ImageId="ami-0a1b2c3d4e5f60718",
+        InstanceType="m5.large",
+        MinCount=1,
+        MaxCount=1,
+        InstanceMarketOptions={"MarketType": "spot"},
+        TagSpecifications=[
+            {"ResourceType": "instance", "Tags": [{"Key": key, "Value": value} for key, value in tags.items()]}
+        ],
+    )["Instances"]
+    shown = project.run("status")
+    assert "worker-1 (Spot)" in shown.stdout
+    assert f"worker-1 ({made['InstanceId']}) is a Spot instance, which can't be stopped and started" in " ".join(
+        shown.stderr.split()
+    )
+    assert json.loads(project.run("status", "--json").stdout)["machines"][0]["spot"] is True
+    said = project.fails("up", exit_code=1)
+    assert f"({made['InstanceId']}) is a Spot instance, which can't be stopped and started again" in said
+    assert "on-demand machines" in said
+    assert set(project.states()) == {"worker-1"}
+    ec2(aws.url).terminate_instances(InstanceIds=[made["InstanceId"]])

@@ -335,6 +335,27 @@ def test_an_unknown_block_inside_a_block_is_refused(tmp_path: Path) -> None:
     assert line.startswith("pio-tf.hcl:2: spark.zzz: unknown name. Known here: ami, ami_filter, conf,")
 
 
+@pytest.mark.parametrize(
+    ("lines", "name"),
+    [
+        ("spot = true", "driver.spot"),
+        ('spot_price = "0.10"', "driver.spot_price"),
+        ('instance_market_options {\n    market_type = "spot"\n  }', "driver.instance_market_options"),
+        ('market_type = "spot"', "driver.market_type"),
+        ('purchase = "spot"', "driver.purchase"),
+    ],
+)
+def test_a_spot_request_is_refused_with_the_reason(tmp_path: Path, lines: str, name: str) -> None:
+    (line,) = mistakes(tmp_path, f"driver {{\n  {lines}\n}}\n" + text_with())
+    assert line.startswith(f"pio-tf.hcl:2: {name}: there are no Spot machines: one cannot be stopped and started again")
+    assert "on demand" in line
+
+
+def test_a_block_for_spot_machines_is_refused_with_the_reason(tmp_path: Path) -> None:
+    (line,) = mistakes(tmp_path, "spot {\n  max_price = 1\n}\n" + text_with())
+    assert line.startswith("pio-tf.hcl:1: spot: there are no Spot machines")
+
+
 def test_a_missing_option_gets_the_line_of_its_block(tmp_path: Path) -> None:
     text = text_with(pio='\npio {\n  version = "0.14.0"\n}\n')
     assert mistakes(tmp_path, text) == ["pio-tf.hcl:2: pio.engine_dir: is required, and this block does not have it"]

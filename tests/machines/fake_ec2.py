@@ -106,7 +106,16 @@ class FakeEc2:
         self._pass_time()
         return [
             Machine(
-                i.name, i.role, i.instance_id, i.instance_type, i.state, i.private_ip, None, None, zone="eu-west-1b"
+                i.name,
+                i.role,
+                i.instance_id,
+                i.instance_type,
+                i.state,
+                i.private_ip,
+                None,
+                None,
+                spot=i.spot,
+                zone="eu-west-1b",
             )
             for i in self.instances.values()
             if i.cluster == "rec"
@@ -145,6 +154,12 @@ class FakeEc2:
             if instance.protected:
                 message = f"The instance '{instance.instance_id}' may not be stopped. Modify its 'disableApiStop'"
                 raise client_error("OperationNotPermitted", message, operation="StopInstances")
+            if instance.spot:
+                message = (
+                    f"You can't stop the Spot Instance '{instance.instance_id}' because it is associated with a "
+                    "one-time Spot Instance request."
+                )
+                raise client_error("UnsupportedOperation", message, operation="StopInstances")
         for instance in found:
             if Force and instance.state == "stopping" and not instance.hopeless:
                 instance.then = (self.now + self.seconds, "stopped")

@@ -189,9 +189,15 @@ def test_another_private_address_than_in_the_outputs_is_an_error_that_names_both
 def test_a_spot_machine_is_refused() -> None:
     ec2 = FakeEc2(cluster_of(1))
     ec2.instances["i-0002"].spot = True
-    with pytest.raises(AwsError, match=r"worker-1 \(i-0002\) is a Spot instance, which can't be stopped"):
+    with pytest.raises(AwsError, match=r"worker-1 \(i-0002\) is a Spot instance, which can't be stopped") as caught:
         find_machines(ec2.client, cluster="rec", outputs=outputs_of(ec2))
-    assert len(find_machines(ec2.client, cluster="rec", outputs=outputs_of(ec2), strict=False)) == 3
+    assert "on-demand" in caught.value.next_step
+    shown = find_machines(ec2.client, cluster="rec", outputs=outputs_of(ec2), strict=False)
+    assert [(machine.name, machine.spot) for machine in shown] == [
+        ("driver", False),
+        ("master", False),
+        ("worker-1", True),
+    ]
 
 
 def test_outputs_of_another_region_are_told_apart_before_anything_is_called() -> None:

@@ -233,6 +233,20 @@ def test_a_protected_machine_does_not_keep_the_others_running() -> None:
     assert ec2.counts["stop"] == 2  # the error names the machine, so nothing is bisected
 
 
+def test_a_spot_machine_that_cannot_be_stopped_is_told_and_keeps_no_other_running() -> None:
+    ec2 = FakeEc2(cluster_of(2, "running"))
+    ec2.instances["i-0003"].spot = True
+    with pytest.raises(MachinesMayBeRunning) as caught:
+        stop(ec2)
+    states = ec2.states()
+    assert states.pop("worker-2") == "running"
+    assert set(states.values()) == {"stopped"}
+    assert "You can't stop the Spot Instance 'i-0003'" in caught.value.cause
+    assert "worker-2 (i-0003) is a Spot instance: one of a one-time request can only be terminated" in (
+        caught.value.next_step
+    )
+
+
 def test_a_machine_of_a_fresh_cluster_is_stopped_as_soon_as_it_has_run() -> None:
     ec2 = FakeEc2(cluster_of(1, "running"))
     driver = ec2.instances["i-0000"]

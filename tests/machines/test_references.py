@@ -9,6 +9,7 @@ import pytest
 
 from pio_tf.config.load import load_config
 from pio_tf.errors import ConfigError
+from pio_tf.machines.instance_types import find_instance_types
 from pio_tf.machines.references import check_references
 from tests.machines.clusters import UBUNTU
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from mypy_boto3_ec2 import EC2Client
+    from mypy_boto3_ec2.type_defs import FilterTypeDef
 
     from pio_tf.config.schema import Config
     from pio_tf.sandbox.aws import LocalAws
@@ -168,11 +170,54 @@ def test_the_image_of_machines_that_exist_already_may_be_gone(ec2: EC2Client, wr
     assert "driver" not in caught.value.what
 
 
-def test_an_image_of_another_architecture_than_the_instance_type(ec2: EC2Client, write: Write) -> None:
+def test_an_instance_type_of_another_architecture_is_refused_naming_some_that_can_be_had(
+    ec2: EC2Client, write: Write
+) -> None:
     config = write(network='cidr = "10.1.0.0/24"', driver=f'instance_type = "r6g.xlarge"\n  ami = "{UBUNTU}"')
-    assert problems(config, ec2) == [
-        f"pio-tf.hcl:8: driver.ami: {UBUNTU} is for x86_64, but driver.instance_type r6g.xlarge is arm64",
-    ]
+    (problem,) = problems(config, ec2)
+    why, _, instead = problem.partition("; eu-west-1 has ")
+    assert why == (
+        "pio-tf.hcl:7: driver.instance_type: r6g.xlarge is arm64, and machines must be x86_64, for which "
+        "PredictionIO's Spark and Hadoop bring their native libraries"
+    )
+    assert "r6i.xlarge" in instead.split(", ")
+    named = find_instance_types(ec2, instead.split(", "))
+    assert {spec.architecture for spec in named.values()} == {"x86_64"}
+    assert len(named) == len(instead.split(", "))
+
+
+def test_an_instance_type_is_checked_also_for_machines_that_exist(ec2: EC2Client, write: Write) -> None:
+    config = write(network='cidr = "10.1.0.0/24"', spark='instance_type = "r6g.xlarge"')
+    with pytest.raises(ConfigError, match=r"pio-tf\.hcl:10: spark\.instance_type: r6g\.xlarge is arm64"):
+        check_references(config, ec2, existing=config.machine_names)
+
+
+@pytest.mark.parametrize(
+    ("name", "system"),
+    [
+        ("Windows_Server-2016-English-Full-Base-*", "Windows"),
+        ("ubuntu/images/hvm-ssd/ubuntu-xenial-16.04-*", "Ubuntu 16.04"),
+        ("amzn2-ami-hvm-*", "Amazon Linux 2"),
+        ("amzn-ami-hvm-*", "Amazon Linux"),
+    ],
+)
+def test_an_image_of_another_system_is_refused_naming_those_that_are_prepared(
+    ec2: EC2Client, write: Write, name: str, system: str
+) -> None:
+    image = ec2.describe_images(Filters=[{"Name": "name", "Values": [name]}])["Images"][0]
+    lines = f'ami_filter {{\n    owner = "{image["OwnerId"]}"\n    name = "{name}"\n  }}\n  root_volume_gib = 100'
+    (problem,) = problems(write(network='cidr = "10.1.0.0/24"', driver=lines), ec2)
+    assert problem == (
+        f"pio-tf.hcl:7: driver.ami_filter: {image['ImageId']} is an image of {system}, which pio-tf does not prepare; "
+        "it does Ubuntu 18.04, 20.04, 22.04 and 24.04, and Debian 11 and 12"
+    )
+
+
+def test_an_image_for_another_architecture_is_refused(ec2: EC2Client, write: Write) -> None:
+    filters: list[FilterTypeDef] = [{"Name": "architecture", "Values": ["arm64"]}]
+    image = ec2.describe_images(Filters=filters)["Images"][0]["ImageId"]
+    found = problems(write(network='cidr = "10.1.0.0/24"', spark=f'ami = "{image}"'), ec2)
+    assert f"pio-tf.hcl:10: spark.ami: {image} is for arm64, and machines must be x86_64" in found
 
 
 def test_a_root_disk_smaller_than_the_image(ec2: EC2Client, write: Write) -> None:
@@ -191,8 +236,8 @@ def test_a_root_disk_smaller_than_the_image(ec2: EC2Client, write: Write) -> Non
 def test_an_image_without_an_ebs_root_disk(ec2: EC2Client, write: Write) -> None:
     image = ec2.register_image(Name="old", Architecture="x86_64")["ImageId"]
     config = write(network='cidr = "10.1.0.0/24"', driver=f'ami = "{image}"')
-    line = f"pio-tf.hcl:7: driver.ami: {image} has no EBS root disk, so its machines could not be stopped"
-    assert problems(config, ec2) == [line]
+    what = "has its root disk in the instance store, not in EBS, so its machines could not be stopped"
+    assert problems(config, ec2) == [f"pio-tf.hcl:7: driver.ami: {image} {what}"]
 
 
 def test_a_key_pair_that_does_not_exist(ec2: EC2Client, write: Write) -> None:
@@ -207,6 +252,17 @@ def test_an_instance_type_that_does_not_exist_names_its_line(ec2: EC2Client, exi
     assert problem.startswith(
         "pio-tf.hcl:11: spark.instance_type: instance type r3.xlage does not exist in eu-west-1; r3"
     )
+
+
+def test_a_type_whose_family_the_region_lacks_names_near_ones_of_that_region(ec2: EC2Client, write: Write) -> None:
+    config = write(network='cidr = "10.1.0.0/24"', spark='instance_type = "r4x.2xlarge"')
+    (problem,) = problems(config, ec2)
+    what = "instance type r4x.2xlarge does not exist in eu-west-1, which has no family r4x; of this size it has "
+    assert problem.startswith(f"pio-tf.hcl:10: spark.instance_type: {what}")
+    near = problem.removeprefix(f"pio-tf.hcl:10: spark.instance_type: {what}").split(", ")
+    assert near[0] == "r4.2xlarge"
+    assert 3 <= len(near) <= 8
+    assert {spec.name for spec in find_instance_types(ec2, near).values()} == set(near)
 
 
 def test_a_type_that_the_zone_does_not_have(ec2: EC2Client, write: Write) -> None:

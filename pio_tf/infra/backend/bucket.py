@@ -17,6 +17,7 @@ from pio_tf.events import Done, Step, Warned
 from pio_tf.infra.backend.objects import arn
 from pio_tf.infra.backend.s3 import s3_backend
 from pio_tf.infra.hcl import attributes
+from pio_tf.json_text import parse_json
 from pio_tf.machines.aws import Aws, aws_errors
 
 if TYPE_CHECKING:
@@ -222,7 +223,7 @@ def _is_closed(s3: Any, bucket: str) -> bool:  # noqa: ANN401
 
 def _policy(s3: Any, bucket: str) -> dict[str, Any]:  # noqa: ANN401
     found = _ask(s3.get_bucket_policy, bucket, "NoSuchBucketPolicy").get("Policy")
-    policy: dict[str, Any] = json.loads(found) if found else {"Version": "2012-10-17", "Statement": []}
+    policy: dict[str, Any] = parse_json(found) if found else {"Version": "2012-10-17", "Statement": []}
     if isinstance(policy["Statement"], dict):
         policy["Statement"] = [policy["Statement"]]
     return policy

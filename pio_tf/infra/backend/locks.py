@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from pio_tf import __version__
 from pio_tf.errors import Locked
 from pio_tf.infra.diagnostics import Diagnostic, failure
+from pio_tf.json_text import parse_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -82,7 +83,7 @@ def locked(description: str, *, directory: Path) -> Locked:
         directory: the stack, for advice.
     """
     try:
-        fields = dict(json.loads(description))
+        fields = dict(parse_json(description))
     except (ValueError, TypeError):
         fields = {}
     fields["Created"] = str(fields.get("Created", "")).replace("T", " ")

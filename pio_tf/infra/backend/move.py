@@ -5,7 +5,6 @@ A state is never written over by another one, and nothing is moved that is not a
 
 from __future__ import annotations
 
-import json
 import os
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
@@ -19,6 +18,7 @@ from pio_tf.events import Step
 from pio_tf.infra.backend.locks import hold_file, hold_object
 from pio_tf.infra.backend.objects import Objects, open_objects
 from pio_tf.infra.backend.s3 import s3_backend
+from pio_tf.json_text import parse_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -118,7 +118,7 @@ def refuse_leaving(config: Config) -> None:
 def recorded_backend(directory: Path) -> Recorded | None:
     """The backend that a stack was initialised with; None: none, so that its state is in the directory."""
     try:
-        raw = json.loads((directory / ".terraform" / _LOCAL).read_text(encoding="utf-8"))["backend"]
+        raw = parse_json((directory / ".terraform" / _LOCAL).read_text(encoding="utf-8"))["backend"]
         found = Recorded(str(raw["type"]), dict(raw["config"] or {}))
     except (OSError, ValueError, LookupError, TypeError):
         return None
@@ -134,7 +134,7 @@ def read_state(text: bytes | str, *, named: str) -> State | None:
     if not text.strip():
         return None
     try:
-        raw = json.loads(text)
+        raw = parse_json(text)
         state = State(str(raw["lineage"]), int(raw["serial"]), len(raw.get("resources") or ()))
         outputs = bool(raw.get("outputs"))
     except (ValueError, LookupError, TypeError, AttributeError) as error:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pio_tf.errors import ConfigError
 from pio_tf.infra.cost import Cost, plan_cost
 from pio_tf.infra.policy.evaluate import evaluate
+from pio_tf.json_text import parse_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -55,13 +55,13 @@ def judge_file(config: Config, path: Path) -> Judgement:
     _refuse_another(config, plan_json, file)
     try:
         return judge(config, plan_json)
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+    except (AttributeError, LookupError, TypeError, ValueError, OverflowError) as error:
         raise _no_plan(file, f"something in it is not as Terraform writes it: {error!r}") from error
 
 
 def _read(file: Path) -> dict[str, Any]:
     try:
-        document = json.loads(file.read_bytes())
+        document = parse_json(file.read_bytes())
     except OSError as error:
         raise ConfigError(
             f"cannot read {file}",

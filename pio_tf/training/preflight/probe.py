@@ -145,14 +145,21 @@ def read_answers(done: Completed) -> DriverFacts:
             answers[name].append(values)
     if "end" not in answers:
         said = done.stderr.strip().splitlines()
-        raise RemoteError(
-            "the driver did not answer all questions",
-            cause=said[-1] if said else f"exit status {done.exit_status}",
-            next_step="log in and look at the profile of its user (~/.profile, ~/.bash_profile): it must not end the "
-            "shell",
-            details={"kind": "command"},
-        )
-    return _facts(answers)
+        raise _unanswered(said[-1] if said else f"exit status {done.exit_status}")
+    try:
+        return _facts(answers)
+    except (ValueError, LookupError) as error:
+        raise _unanswered(f"an answer is not as it should be: {error!r}") from error
+
+
+def _unanswered(cause: str) -> RemoteError:
+    return RemoteError(
+        "the driver did not answer all questions",
+        cause=cause,
+        next_step="log in and look at the profile of its user (~/.profile, ~/.bash_profile): it must not end the "
+        "shell, and print no lines that begin as ours",
+        details={"kind": "command"},
+    )
 
 
 def variant_path(config: Config) -> str:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pio_tf.errors import Locked, MachinesMayBeRunning, PioTfError
 from pio_tf.events import Reporter, Warned, silent
+from pio_tf.json_text import parse_json
 from pio_tf.training.runs.lock import locked_by
 from pio_tf.training.runs.record import ENDED, Client, RunRecord
 
@@ -58,10 +59,10 @@ class Claim:
     def from_json(cls, text: str) -> Claim:
         """What :meth:`to_json` wrote; anything else is the claim of nobody that is known."""
         try:
-            raw = json.loads(text)
+            raw = parse_json(text)
             client = Client(str(raw["owner"]), str(raw["host"]), int(raw["pid"]), str(raw["since"]))
             return cls(client, str(raw["run"]), str(raw.get("process", "")), raw.get("stopping") is True)
-        except (ValueError, LookupError, TypeError, AttributeError):
+        except (ValueError, LookupError, TypeError, AttributeError, OverflowError):
             return cls(Client("somebody", "an unknown computer", 0, "an unknown time"), "")
 
     @classmethod

@@ -12,6 +12,7 @@ from importlib import resources
 from typing import TYPE_CHECKING
 
 from pio_tf.errors import Locked, PioTfError, RemoteError
+from pio_tf.json_text import parse_json
 from pio_tf.remote import process
 from pio_tf.training.runs.record import RunRecord, is_run_id
 
@@ -100,7 +101,7 @@ class Holder:
     def from_json(cls, text: str) -> Holder:
         """What :meth:`to_json` wrote; anything else holds the lock as nobody."""
         try:
-            raw = json.loads(text)
+            raw = parse_json(text)
             return cls(str(raw["doing"]), str(raw["who"]), str(raw["run"]))
         except (ValueError, LookupError, TypeError):
             return cls("running", "somebody")

@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import Any, Literal, TypeAlias
 
+from pio_tf.json_text import parse_json
+
 RunState: TypeAlias = Literal["running", "succeeded", "failed", "cancelled", "lost", "unknown"]
 """``lost``: its process is gone without a word (the driver restarted, or it was killed). ``unknown``: it was running
 when this client last heard of it, and the driver cannot be asked now."""
@@ -99,13 +101,13 @@ class RunRecord:
             ValueError: it is something else.
         """
         try:
-            raw = json.loads(text)
+            raw = parse_json(text)
             known = {item.name: raw[item.name] for item in dataclasses.fields(cls) if item.name in raw}
             known["client"] = Client(**known["client"])
             for name in {"machines", "absent", "proofs"} & known.keys():
                 known[name] = tuple(known[name])
             return cls(**known)
-        except (ValueError, LookupError, TypeError, AttributeError) as error:
+        except (ValueError, LookupError, TypeError, AttributeError, OverflowError) as error:
             raise ValueError(f"not the record of a run: {type(error).__name__}: {error}") from error
 
 

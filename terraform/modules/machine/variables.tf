@@ -34,7 +34,7 @@ variable "private_ip" {
   default     = null
 
   validation {
-    condition     = var.private_ip == null || can(cidrhost("${var.private_ip}/32", 0))
+    condition     = var.private_ip == null || can(cidrnetmask("${var.private_ip}/32"))
     error_message = "The private_ip must be an IPv4 address."
   }
 }

@@ -17,6 +17,11 @@ resource "aws_vpc" "this" {
 
   lifecycle {
     prevent_destroy = true
+
+    precondition {
+      condition     = var.vpc_id == null && var.subnet_id == null
+      error_message = "The cidr ${coalesce(var.cidr, "-")} is for a new network, vpc_id and subnet_id are for an existing one. Give one or the other."
+    }
   }
 }
 
@@ -56,6 +61,16 @@ data "aws_subnet" "existing" {
   id = var.subnet_id
 
   lifecycle {
+    precondition {
+      condition     = var.vpc_id != null && var.subnet_id != null
+      error_message = "An existing network needs both vpc_id and subnet_id; for a new one, give cidr."
+    }
+
+    precondition {
+      condition     = !var.public_ips && var.availability_zone == null
+      error_message = "The public_ips and the availability_zone are those of the existing subnet. Leave them out, or give cidr for a new one."
+    }
+
     postcondition {
       condition     = self.vpc_id == var.vpc_id
       error_message = "Subnet ${self.id} is in ${self.vpc_id}, not in ${coalesce(var.vpc_id, "the VPC that was given")}. Give the subnet's own VPC as vpc_id, or a subnet of that VPC."

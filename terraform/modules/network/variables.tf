@@ -9,8 +9,8 @@ variable "cidr" {
   default     = null
 
   validation {
-    condition     = var.cidr == null || can(cidrhost(var.cidr, 0))
-    error_message = "The cidr must be an IPv4 range such as 10.0.0.0/24."
+    condition     = var.cidr == null || try(cidrnetmask(var.cidr) != "" && cidrsubnet(var.cidr, 0, 0) == var.cidr, false)
+    error_message = "The cidr must be an IPv4 range such as 10.0.0.0/24, which begins with its first address."
   }
 
   validation {

@@ -20,8 +20,8 @@ variable "ssh_cidrs" {
   nullable    = false
 
   validation {
-    condition     = alltrue([for cidr in var.ssh_cidrs : can(cidrhost(cidr, 0))])
-    error_message = "Each of ssh_cidrs must be an IPv4 range such as 192.0.2.0/24."
+    condition     = alltrue([for cidr in var.ssh_cidrs : try(cidrnetmask(cidr) != "" && cidrsubnet(cidr, 0, 0) == cidr, false)])
+    error_message = "Each of ssh_cidrs must be an IPv4 range such as 192.0.2.0/24, which begins with its first address."
   }
 }
 

@@ -21,6 +21,17 @@ run "a_driver_has_no_elastic_ip_by_itself" {
   }
 }
 
+run "a_driver_is_the_machine_of_that_name_and_has_the_address_that_is_fixed" {
+  variables {
+    private_ip = "127.77.0.10"
+  }
+
+  assert {
+    condition     = output.machine.private_ip == "127.77.0.10" && output.machine.id == module.machine.id
+    error_message = "its address and its id"
+  }
+}
+
 run "a_driver_can_have_an_elastic_ip" {
   variables {
     eip = true

@@ -48,6 +48,116 @@ run "a_machine_is_protected_encrypted_and_found_by_its_tags" {
   }
 }
 
+run "a_machine_is_made_where_and_of_what_it_is_told" {
+  command = plan
+
+  assert {
+    condition     = aws_instance.this.instance_type == "r5.xlarge" && aws_instance.this.ami == "ami-0aaa"
+    error_message = "the type and the image"
+  }
+
+  assert {
+    condition     = aws_instance.this.subnet_id == "subnet-0aaa" && aws_instance.this.key_name == "key"
+    error_message = "the subnet and the key pair"
+  }
+
+  assert {
+    condition     = aws_instance.this.vpc_security_group_ids == toset(["sg-0aaa"])
+    error_message = "the security groups"
+  }
+
+  assert {
+    condition     = one(aws_instance.this.root_block_device).volume_size == 50
+    error_message = "the size of the disk"
+  }
+
+  assert {
+    condition     = one(aws_instance.this.root_block_device).delete_on_termination
+    error_message = "a disk that outlives its machine is paid for, and belongs to nobody"
+  }
+}
+
+run "a_driver_is_tagged_as_one" {
+  command = plan
+
+  variables {
+    name = "driver"
+    role = "driver"
+  }
+
+  assert {
+    condition     = aws_instance.this.tags["pio-tf:role"] == "driver" && aws_instance.this.tags["Name"] == "test-driver"
+    error_message = "its role and its name"
+  }
+}
+
+run "a_machine_has_a_name_of_its_cluster" {
+  command = plan
+
+  variables {
+    name = "worker-01"
+  }
+
+  expect_failures = [var.name]
+}
+
+run "a_master_has_no_number" {
+  command = plan
+
+  variables {
+    name = "master-1"
+    role = "master"
+  }
+
+  expect_failures = [var.name]
+}
+
+run "an_address_of_ipv6_is_refused" {
+  command = plan
+
+  variables {
+    private_ip = "2001:db8::1"
+  }
+
+  expect_failures = [var.private_ip]
+}
+
+run "the_smallest_disk_is_taken" {
+  command = plan
+
+  variables {
+    root_volume_gib = 8
+  }
+
+  assert {
+    condition     = one(aws_instance.this.root_block_device).volume_size == 8
+    error_message = "8 GiB"
+  }
+}
+
+run "the_largest_disk_is_taken" {
+  command = plan
+
+  variables {
+    root_volume_gib = 16384
+  }
+
+  assert {
+    condition     = one(aws_instance.this.root_block_device).volume_size == 16384
+    error_message = "16 TiB, which is what gp3 has"
+  }
+}
+
+run "a_larger_disk_is_refused" {
+  command = plan
+
+  variables {
+    root_volume_gib = 16385
+  }
+
+  expect_failures = [var.root_volume_gib]
+}
+
 run "an_address_can_be_fixed" {
   command = plan
 

@@ -17,6 +17,48 @@ run "nobody_may_open_ssh_unless_named" {
     condition     = aws_security_group_rule.within.self && aws_security_group_rule.within.cidr_blocks == null
     error_message = "the one ingress rule is for the group itself"
   }
+
+  assert {
+    condition     = aws_security_group_rule.within.type == "ingress" && aws_security_group_rule.within.protocol == "-1"
+    error_message = "for all of it: executors, drivers and block managers choose their ports"
+  }
+}
+
+run "machines_may_connect_to_anything" {
+  command = plan
+
+  assert {
+    condition     = aws_security_group_rule.egress.type == "egress" && aws_security_group_rule.egress.protocol == "-1"
+    error_message = "outwards, every port"
+  }
+
+  assert {
+    condition     = aws_security_group_rule.egress.cidr_blocks == tolist(["0.0.0.0/0"])
+    error_message = "of every address"
+  }
+}
+
+run "the_group_is_named_and_tagged_and_its_description_never_changes" {
+  command = plan
+
+  variables {
+    tags = { team = "recommendations", Name = "another" }
+  }
+
+  assert {
+    condition     = aws_security_group.this.name == "test" && aws_security_group.this.vpc_id == "vpc-0aaa"
+    error_message = "its name and its VPC"
+  }
+
+  assert {
+    condition     = aws_security_group.this.tags == tomap({ Name = "test", team = "recommendations" })
+    error_message = "the module's name, which nothing overrides, and the user's tags"
+  }
+
+  assert {
+    condition     = aws_security_group.this.description == "Machines of a pio-tf cluster"
+    error_message = "another description would replace the group of every cluster that there is"
+  }
 }
 
 run "named_ranges_may_open_ssh_on_its_port_only" {
@@ -36,14 +78,87 @@ run "named_ranges_may_open_ssh_on_its_port_only" {
     condition     = alltrue([for rule in aws_security_group_rule.ssh : rule.from_port == 2222 && rule.to_port == 2222])
     error_message = "the SSH port only"
   }
+
+  assert {
+    condition     = alltrue([for rule in aws_security_group_rule.ssh : rule.type == "ingress" && rule.protocol == "tcp"])
+    error_message = "inwards, over TCP"
+  }
+
+  assert {
+    condition     = alltrue([for cidr, rule in aws_security_group_rule.ssh : rule.cidr_blocks == tolist([cidr])])
+    error_message = "each for its own range"
+  }
+}
+
+run "a_range_that_is_named_twice_is_one_rule" {
+  command = plan
+
+  variables {
+    ssh_cidrs = ["192.0.2.0/24", "192.0.2.0/24"]
+  }
+
+  assert {
+    condition     = length(aws_security_group_rule.ssh) == 1
+    error_message = "AWS refuses the same rule a second time"
+  }
 }
 
 run "what_is_no_range_is_refused" {
   command = plan
 
   variables {
-    ssh_cidrs = ["everybody"]
+    ssh_cidrs = ["192.0.2.0/24", "everybody"]
   }
 
   expect_failures = [var.ssh_cidrs]
+}
+
+run "a_range_of_ipv6_is_refused" {
+  command = plan
+
+  variables {
+    ssh_cidrs = ["2001:db8::/32"]
+  }
+
+  expect_failures = [var.ssh_cidrs]
+}
+
+run "a_range_that_begins_in_its_middle_is_refused" {
+  command = plan
+
+  variables {
+    ssh_cidrs = ["192.0.2.7/24"]
+  }
+
+  expect_failures = [var.ssh_cidrs]
+}
+
+run "a_name_that_aws_keeps_for_itself_is_refused" {
+  command = plan
+
+  variables {
+    name = "sg-test"
+  }
+
+  expect_failures = [var.name]
+}
+
+run "port_0_is_refused" {
+  command = plan
+
+  variables {
+    ssh_port = 0
+  }
+
+  expect_failures = [var.ssh_port]
+}
+
+run "a_port_that_does_not_exist_is_refused" {
+  command = plan
+
+  variables {
+    ssh_port = 65536
+  }
+
+  expect_failures = [var.ssh_port]
 }

@@ -1,0 +1,66 @@
+"""A driver that answers every connection through it with the same bytes."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, cast
+
+from pio_tf.remote import http
+from pio_tf.remote.process import Completed
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    import asyncssh
+
+    from pio_tf.remote.ssh import Remote
+
+
+class Channel:
+    """What asyncssh gives for one connection through the driver: both ends of it."""
+
+    def __init__(self, answer: bytes) -> None:
+        self._answer = answer
+
+    def write(self, data: bytes) -> None:
+        """Takes the question."""
+
+    async def read(self, _size: int) -> bytes:
+        """All of the answer, then its end."""
+        data, self._answer = self._answer, b""
+        return data
+
+    def close(self) -> None:
+        """Has nothing to do."""
+
+
+class AnsweringDriver:
+    """In place of :class:`pio_tf.remote.ssh.Remote`: every address behind the driver, and every command on it,
+    answers with these bytes."""
+
+    def __init__(self, answer: bytes) -> None:
+        self.driver = SimpleNamespace(name="driver")
+        self._answer = answer
+
+    async def open_connection(self, *_address: object, **_options: object) -> tuple[Channel, Channel]:
+        """As asyncssh's connection has it."""
+        channel = Channel(self._answer)
+        return channel, channel
+
+    async def connection(self, _machine: str) -> AnsweringDriver:
+        """As Remote has it: itself."""
+        return self
+
+    async def run(self, _machine: str, _command: str, **_options: object) -> Completed:
+        """As Remote has it."""
+        return Completed(0, self._answer.decode("utf-8", "replace"), "")
+
+    async def http_get_json(self, host: str, port: int, path: str, *, timeout: float = 10.0) -> Any:  # noqa: ANN401
+        """As Remote has it, with the real HTTP over the channel."""
+        connection = cast("asyncssh.SSHClientConnection", self)
+        return await http.get_json(connection, host=host, port=port, path=path, timeout=timeout)
+
+    @property
+    def remote(self) -> Remote:
+        """Itself, as what it stands for."""
+        return cast("Remote", self)

@@ -1,0 +1,51 @@
+"""A program that stands where Terraform does and prints what it was given, byte by byte."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pio_tf.config.load import parse_config
+from tests.config.samples import BLOCKS
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from pio_tf.config.schema import Config
+
+_PROGRAM = """\
+#!/bin/sh
+case "$1" in
+version) echo '{"terraform_version": "1.9.0"}' ;;
+init) mkdir -p .terraform; : >.terraform.lock.hcl ;;
+plan)
+    for option; do case "$option" in -out=*) : >"${option#-out=}" ;; esac; done
+    cat "HERE/plan"
+    exit "$(cat HERE/status)" ;;
+apply) cat "HERE/plan" ;;
+show) cat "HERE/show" ;;
+output) cat "HERE/output" ;;
+*) exit 3 ;;
+esac
+"""
+
+
+class TerraformStandIn:
+    """What it prints, and a configuration that names it."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        program = directory / "terraform"
+        program.write_text(_PROGRAM.replace("HERE", str(directory)))
+        program.chmod(0o755)
+        (directory / "id_ed25519.pub").write_text("ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIK0wmN x\n")
+        text = "".join(BLOCKS.values()) + f'terraform {{\n  binary = "{program}"\n}}\n'
+        self.config: Config = parse_config(text, path=directory / "pio-tf.hcl", environ={})
+        self.prints()
+
+    def prints(self, *, plan: bytes = b"", show: bytes = b"{}", output: bytes = b"{}", status: int = 2) -> None:
+        """What its commands print from now on; ``status``: how `plan` ends."""
+        for name, data in {"plan": plan, "show": show, "output": output, "status": b"%d" % status}.items():
+            (self._directory / name).write_bytes(data)
+        stack = self.config.stack_dir
+        stack.mkdir(parents=True, exist_ok=True)
+        (stack / "terraform.tfstate").write_bytes(b"{}")
