@@ -10,7 +10,7 @@ import signal
 import sys
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import IO, TYPE_CHECKING, Any, TextIO
 
 from pio_tf.cli.readers import is_gone, let_go
 from pio_tf.cli.surroundings import in_ci, make_console
@@ -66,6 +66,7 @@ class Terminal:
         self._err = err or sys.stderr
         self._talk = _talk(self._out, self._err, environ)
         self._is_heard = True
+        self._unread: list[IO[str]] = []
 
     def __enter__(self) -> Terminal:
         return self
@@ -120,22 +121,25 @@ class Terminal:
             Interrupted: nobody reads it.
             OSError: it can't be written for another reason, a full disk for one.
         """
+        is_log = isinstance(event, OutputLine) and event.source != "terraform"
+        failure: OSError | None = None
         try:
             self._show(event)
         except OSError as error:
-            let_go(self._out, self._err)
-            is_log = isinstance(event, OutputLine) and event.source != "terraform"
-            if not (is_log and self._is_heard):
-                return
-            self._is_heard = False
-            if not is_gone(error):
-                raise
-            raise Interrupted(
-                "nobody reads the training's log any more",
-                signal_number=signal.SIGPIPE,
-                cause="what read it has closed its end, as `| head` does",
-                next_step="to go on without a reader: `pio-tf train --detach`, or send the log to a file",
-            ) from error
+            failure = error
+            self._unread += let_go(self._out, self._err)
+        unread = (self._err if self._json else self._out) in self._unread or (failure is not None and is_gone(failure))
+        if not (is_log and self._is_heard and (unread or failure)):
+            return
+        self._is_heard = False
+        if failure is not None and not unread:
+            raise failure
+        raise Interrupted(
+            "nobody reads the training's log any more",
+            signal_number=signal.SIGPIPE,
+            cause="what read it has closed its end, as `| head` does",
+            next_step="to go on without a reader: `pio-tf train --detach`, or send the log to a file",
+        ) from failure
 
     def _show(self, event: Event) -> None:
         if isinstance(event, OutputLine):

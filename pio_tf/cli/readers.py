@@ -16,14 +16,21 @@ def is_gone(error: OSError) -> bool:
     return error.errno in _GONE
 
 
-def let_go(*streams: IO[str]) -> None:
-    """What is written to those of the streams that nobody reads goes nowhere from now on, and is no error."""
+def let_go(*streams: IO[str]) -> list[IO[str]]:
+    """What is written to those of the streams that nobody reads goes nowhere from now on, and is no error.
+
+    Returns:
+        These streams.
+    """
+    unread = []
     for stream in streams:
         with contextlib.suppress(OSError, ValueError):  # no file descriptor behind it
-            descriptor = stream.fileno()
             poll = select.poll()
-            poll.register(descriptor, 0)  # errors and hang-ups are reported always
+            poll.register(stream.fileno(), 0)  # errors and hang-ups are reported always
             if poll.poll(0):
-                nowhere = os.open(os.devnull, os.O_WRONLY)
-                os.dup2(nowhere, descriptor)
-                os.close(nowhere)
+                unread.append(stream)
+    for stream in unread:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream.fileno())
+        os.close(nowhere)
+    return unread

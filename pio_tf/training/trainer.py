@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pio_tf
 from pio_tf.config.storage import ElasticsearchBlock
-from pio_tf.errors import Locked, PioTfError, RemoteError
+from pio_tf.errors import Interrupted, Locked, NotReady, PioTfError, RemoteError
 from pio_tf.events import Done, Reporter, Step, Warned, silent
 from pio_tf.machines.aws import aws_errors
 from pio_tf.machines.console import host_keys_from_console
@@ -24,6 +24,7 @@ from pio_tf.remote.paths import shell_path
 from pio_tf.remote.retry import Patience
 from pio_tf.remote.ssh import connect_cluster
 from pio_tf.remote.target import ssh_targets
+from pio_tf.training.diagnosis import diagnose
 from pio_tf.training.elasticsearch import Elasticsearch
 from pio_tf.training.preflight import build_engine, refuse_failed, run_checks
 from pio_tf.training.preflight.probe import variant_path
@@ -288,9 +289,13 @@ class Trainer:
     @contextlib.asynccontextmanager
     async def _ready(self) -> AsyncIterator[Remote]:
         self.reporter(Step("Waiting for SSH and Spark"))
-        async with ready_cluster(
-            self.config, self._targets, reporter=self.reporter, console_keys=self._console_keys
-        ) as (remote, _):
+        async with contextlib.AsyncExitStack() as stack:
+            waiting = ready_cluster(self.config, self._targets, reporter=self.reporter, console_keys=self._console_keys)
+            try:
+                remote, _ = await stack.enter_async_context(waiting)
+            except (NotReady, RemoteError) as error:
+                await asyncio.to_thread(diagnose, error, self.ec2, self.machines)
+                raise
             yield remote
 
     def _lock(self, remote: Remote, *, doing: str, run: str = "") -> AbstractAsyncContextManager[RunLock]:
@@ -386,7 +391,7 @@ class Trainer:
 
         try:
             return await asyncio.shield(following)
-        except asyncio.CancelledError:  # Ctrl-C, SIGTERM
+        except (asyncio.CancelledError, Interrupted, OSError):  # Ctrl-C, SIGTERM; a log that is not read, or kept
             self.reporter(
                 Warned(f"interrupted: run {run} is ended, then the machines stop; Ctrl-C again stops them now")
             )

@@ -139,6 +139,17 @@ def test_what_nobody_reads_does_not_end_a_stop(tmp_path: Path, ci: str) -> None:
     assert (tmp_path / "went-on").exists()
 
 
+def test_a_log_that_is_not_read_since_the_talk_before_it_ends_the_training_too() -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(os.dup(writer), "w") as out, os.fdopen(writer, "w") as err:
+        terminal = Terminal(out=out, err=err, environ={})
+        terminal.reporter(Step("Starting"))
+        with pytest.raises(Interrupted):
+            terminal.reporter(OutputLine("INFO a line", source="driver"))
+        terminal.reporter(OutputLine("INFO its last line", source="driver"))
+
+
 def test_a_log_that_nobody_reads_ends_the_training_once() -> None:
     class Unread(io.StringIO):
         def flush(self) -> None:
