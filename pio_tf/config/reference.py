@@ -113,7 +113,7 @@ def _default(field: FieldInfo, kind: str) -> str:
     if field.is_required():
         return "**required**"
     value = field.get_default(call_default_factory=True, validated_data={})
-    if value is None or value is PydanticUndefined:
+    if value is None or value is PydanticUndefined or kind == "block":
         return ""
     if kind == "duration":
         size, unit = next((size, unit) for size, unit in _SECONDS_PER_UNIT if value % size == 0)

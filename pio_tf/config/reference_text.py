@@ -126,6 +126,15 @@ repository "metadata" {
   name = "pio_meta_staging" # in the source ELASTICSEARCH, as the guide has it
 }
 """,
+    "software": """
+software {
+  mirrors = ["s3://recommendations/pio-tf", "https://archive.apache.org/dist"]
+
+  elasticsearch {
+    version = "6.8.23"
+  }
+}
+""",
     "train": """
 train {
   spark_arguments = ["--conf", "spark.locality.wait=1s"]

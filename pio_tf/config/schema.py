@@ -47,6 +47,7 @@ from pio_tf.config.kinds import (
 )
 from pio_tf.config.problems import Mistakes
 from pio_tf.config.repositories import GUIDES, RepositoryBlock, Source, check_sources, collect_sources, find_missing
+from pio_tf.config.software import SoftwareBlock, check_versions
 from pio_tf.config.storage import AnySource, ElasticsearchBlock, HbaseBlock, HdfsBlock
 
 MINIMUM_DRIVER_MEMORY_MIB = 16 * 1024
@@ -199,14 +200,18 @@ class SparkBlock(MachineBlock):
         default=None, description="Instance type of the master, which needs little. Default: `instance_type`."
     )
     home: RemotePath = Field(default="/usr/local/spark", description="SPARK_HOME on every machine.")
-    version: Version = Field(
-        default="2.4.8", description="Spark version that a new machine installs, unless `home` is there already."
+    version: Version | None = Field(
+        default=None,
+        description="Spark version that a new machine installs, unless `home` is there already. Default: 2.4.8 with "
+        "PredictionIO 0.14.0, 2.3.4 with 0.13.0, 2.1.1 with 0.12.1.",
     )
     download_url: DownloadUrl | None = Field(
         default=None,
-        description="Where a new machine fetches Spark from (a .tgz). Default: the Apache archive.",
+        description="Where a new machine fetches Spark from (a .tgz). Default: `software.mirrors`.",
     )
-    download_sha512: Sha512 | None = Field(default=None, description="SHA-512 of that file. Checked when given.")
+    download_sha512: Sha512 | None = Field(
+        default=None, description="SHA-512 of Spark's archive. Required with `download_url`."
+    )
     master_port: Port = Field(default=7077, description="Port of the master.")
     master_ui_port: Port = Field(default=8080, description="Port of the master's web page and JSON status.")
     executor_memory: Memory | None = Field(
@@ -229,6 +234,14 @@ class SparkBlock(MachineBlock):
     def _no_more_than_there_are(self) -> SparkBlock:
         if self.min_workers is not None and self.min_workers > self.workers:
             raise ValueError(f"min_workers: must be at most workers ({self.workers}), got {self.min_workers}")
+        return self
+
+    @model_validator(mode="after")
+    def _never_unchecked(self) -> SparkBlock:
+        if self.download_url is not None and self.download_sha512 is None:
+            raise ValueError(
+                "download_sha512: is required with download_url: nothing is installed unchecked (sha512sum FILE tells)"
+            )
         return self
 
 
@@ -353,6 +366,9 @@ class Config(Block):
     repository: RepositoryBlock = Field(
         default_factory=RepositoryBlock, validate_default=True, description="Blocks: the repositories, by label."
     )
+    software: SoftwareBlock = Field(
+        default_factory=SoftwareBlock, validate_default=True, description="Block: what machines install."
+    )
     train: TrainBlock = Field(default_factory=TrainBlock, description="Block: training.")
     terraform: TerraformBlock = Field(default_factory=TerraformBlock, description="Block: Terraform.")
     guard: GuardBlock = Field(default_factory=GuardBlock, description="Block: what plans may do.")
@@ -375,6 +391,14 @@ class Config(Block):
         if mistakes:
             raise Mistakes(mistakes.items())
         return repository
+
+    @field_validator("software", mode="after")
+    @classmethod
+    def _versions_go_together(cls, software: SoftwareBlock, info: ValidationInfo) -> SoftwareBlock:
+        mistakes = check_versions(software, pio=info.data.get("pio"), spark=info.data.get("spark"))
+        if mistakes:
+            raise Mistakes(mistakes.items())
+        return software
 
     _path: Path = PrivateAttr(default=Path("pio-tf.hcl"))
     _lines: dict[str, int] = PrivateAttr(default_factory=dict)

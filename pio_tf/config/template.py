@@ -95,8 +95,8 @@ spark {
   # The Spark that new machines install. PredictionIO 0.14.0 goes with Spark 2.1 to 2.4.
   # version         = "2.4.8"
   # home            = "/usr/local/spark"
-  # download_url    = "https://archive.apache.org/dist/spark/spark-2.4.8/spark-2.4.8-bin-hadoop2.7.tgz"
-  # download_sha512 = env("SPARK_SHA512")
+  # download_url    = "https://example.org/spark-2.4.8.tgz" # a build of your own; by default software.mirrors has it
+  # download_sha512 = env("SPARK_SHA512") # goes with it
   # master_port     = 7077
   # master_ui_port  = 8080
 
@@ -169,6 +169,41 @@ hdfs {
 #   password   = ssm("/pio/database/password")
 #   driver_jar = "/usr/local/pio/lib/postgresql-42.2.18.jar"
 # }
+
+# What new machines install, checked by SHA-512. By default all of it from Apache's archive.
+software {
+  # user    = "aml" # whom Spark runs as
+  # mirrors = ["s3://bucket/pio-tf", "https://mirror.example.org/apache"] # tried in turn
+
+  # Java 8 as a tarball: where the image has none, and its distribution no package of it (Debian).
+  # java {
+  #   url     = "https://example.org/OpenJDK8U-jre_x64_linux.tar.gz"
+  #   sha512  = env("JAVA_SHA512")
+  #   version = "8u402"
+  #   home    = "/usr/local/java"
+  # }
+
+  # Other versions than those that go with pio.version, or other archives.
+  # hadoop {
+  #   version = "2.7.7"
+  #   url     = "https://example.org/hadoop-2.7.7.tar.gz"
+  #   sha512  = env("HADOOP_SHA512")
+  # }
+  # hbase {
+  #   version = "1.2.6"
+  #   url     = "https://example.org/hbase-1.2.6.tar.gz"
+  #   sha512  = env("HBASE_SHA512")
+  # }
+  # elasticsearch {
+  #   version = "6.8.23" # of the Elasticsearch that runs
+  # }
+
+  # PredictionIO before 0.14.0, which Apache has no binaries of: what make-distribution.sh makes.
+  # pio {
+  #   url    = "s3://bucket/PredictionIO-0.12.1.tar.gz"
+  #   sha512 = env("PIO_SHA512")
+  # }
+}
 
 train {
   # keep_up         = false # leave the machines running after a training

@@ -29,7 +29,7 @@ def attributes(values: Mapping[str, Value], *, indent: int = 0) -> str:
 
 
 def render(value: Value, *, indent: int = 0) -> str:
-    """A value as an HCL expression; a mapping goes over several lines, indented from ``indent`` spaces.
+    """A value as an HCL expression; a mapping, or a list of them, takes several lines, indented from ``indent`` spaces.
 
     Raises:
         TypeError: HCL has nothing like it.
@@ -48,6 +48,9 @@ def render(value: Value, *, indent: int = 0) -> str:
         if not value:
             return "{}"
         return "{\n" + attributes(value, indent=indent + 2) + " " * indent + "}"
+    if isinstance(value, Sequence) and any(isinstance(item, Mapping) for item in value):
+        pad = " " * (indent + 2)
+        return "[\n" + "".join(f"{pad}{render(item, indent=indent + 2)},\n" for item in value) + " " * indent + "]"
     if isinstance(value, Sequence):
         return "[" + ", ".join(render(item, indent=indent) for item in value) + "]"
     raise TypeError(f"no HCL for {type(value).__name__}")

@@ -10,6 +10,7 @@ import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pio_tf.config.components import components, find_elasticsearch
 from pio_tf.config.schema import AmiFilter
 from pio_tf.errors import ConfigError, PioTfError
 from pio_tf.infra.backend.s3 import s3_backend
@@ -101,13 +102,6 @@ def find_modules() -> Path:
     )
 
 
-def spark_download_url(version: str) -> str:
-    """Where Apache keeps that version of Spark, built for a Hadoop client: the name says which (2.7, 3.2, later 3)."""
-    major, minor, _patch = (int(part) for part in version.split("."))
-    hadoop = "hadoop2.7" if major < 3 else "hadoop3.2" if (major, minor) < (3, 3) else "hadoop3"
-    return f"https://archive.apache.org/dist/spark/spark-{version}/spark-{version}-bin-{hadoop}.tgz"
-
-
 def _variables(config: Config) -> dict[str, Value]:
     network, spark = config.network, config.spark
     return {
@@ -135,13 +129,22 @@ def _variables(config: Config) -> dict[str, Value]:
             "workers": spark.workers,
             **_machine(spark),
             **_given(master_instance_type=spark.master_instance_type),
-            "home": spark.home,
-            "version": spark.version,
-            "download_url": spark.download_url or spark_download_url(spark.version),
-            **_given(download_sha512=spark.download_sha512),
             "master_port": spark.master_port,
             "master_ui_port": spark.master_ui_port,
         },
+        "software": _software(config),
+    }
+
+
+def _software(config: Config) -> dict[str, Value]:
+    search = find_elasticsearch(config)
+    return {
+        "user": config.software.user,
+        **_given(elasticsearch_name=search.cluster_name if search is not None else None),
+        "components": [
+            {"name": one.name, "version": one.version, "home": one.home, "sha512": one.sha512, "urls": list(one.urls)}
+            for one in components(config)
+        ],
     }
 
 

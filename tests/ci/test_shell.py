@@ -13,13 +13,16 @@ import pytest
 import yaml
 
 from pio_tf.ci.pipeline import render_pipeline
+from pio_tf.config.components import Component
 from pio_tf.config.load import load_config
 from pio_tf.config.template import render_template
+from pio_tf.infra.bootstrap import Settings, render_script
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from pio_tf.ci.pipeline import System
+    from pio_tf.infra.outputs import Role
 
 pytestmark = pytest.mark.debian
 ROOT = Path(__file__).parents[2]
@@ -27,6 +30,7 @@ CANNOT = 3
 """Exit status of scripts/debian-packages where it may not install anything."""
 ON_PURPOSE: Mapping[str, tuple[str, ...]] = {
     "pio_tf/training/runs/driver.sh": ("SC2238",),  # `command` is the name of a file there
+    "terraform/modules/bootstrap/common.sh": ("SC2034",),  # the other parts use them
     "pio_tf/sandbox/pio/bin/pio": ("SC1091", "SC2068"),  # as PredictionIO's own: it splits its arguments once more
 }
 """What is found in a file and is meant."""
@@ -82,6 +86,13 @@ def test_the_scripts_of_the_repository_are_found() -> None:
 @pytest.mark.parametrize("name", FILES)
 def test_a_script_of_the_repository_has_no_mistake(name: str) -> None:
     assert problems((ROOT / name).read_text(), on_purpose=ON_PURPOSE.get(name, ())) == ""
+
+
+@pytest.mark.parametrize("role", ["driver", "master", "worker"])
+def test_the_script_of_a_machine_has_no_mistake_as_a_whole(role: Role) -> None:
+    spark = Component("spark", "2.4.8", "/usr/local/spark", "spark.tgz", "0" * 128, ("https://example.org/spark.tgz",))
+    settings = Settings(role, "ubuntu", "aml", "eu-west-1", (spark,), {"driver": "10.0.0.10"}, "10.0.0.11")
+    assert problems(render_script(settings)) == ""
 
 
 def pipeline(system: System, tmp_path: Path) -> Mapping[str, str]:

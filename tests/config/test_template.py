@@ -19,10 +19,13 @@ if TYPE_CHECKING:
 
 TEMPLATE = render_template(cluster="trainer", region="eu-west-1")
 LINES = TEMPLATE.splitlines(keepends=True)
-ENVIRON = {"SPARK_SHA512": "0" * 128, "ELASTICSEARCH_PASSWORD": "x"}
+ENVIRON = {
+    "ELASTICSEARCH_PASSWORD": "x",
+    **{f"{name}_SHA512": "0" * 128 for name in ("SPARK", "JAVA", "HADOOP", "HBASE", "PIO")},
+}
 
 _OPTION = re.compile(r"((?:  )?# )([a-z_0-9]+ *= .*|[a-z_]+( \"\w+\")? \{)")
-_CREDENTIALS = re.compile(r'  # (user|password) += ("pio"|env)')
+_PAIRS = [re.compile(r'  # (user|password) += ("pio"|env)'), re.compile(r"  # download_(url|sha512) +=")]
 
 
 def commented_out() -> Iterator[tuple[int, int]]:
@@ -39,8 +42,10 @@ def commented_out() -> Iterator[tuple[int, int]]:
 
 
 def uncomment(first: int, last: int) -> str:
-    if _CREDENTIALS.match(LINES[first]):  # the one is nothing without the other
-        first, last = (n for n, line in enumerate(LINES) if _CREDENTIALS.match(line))
+    for pair in _PAIRS:
+        if pair.match(LINES[first]):  # the one is nothing without the other
+            first, last = (n for n, line in enumerate(LINES) if pair.match(line))
+            break
     lines = [line.replace("# ", "", 1) if first <= n <= last else line for n, line in enumerate(LINES)]
     if re.search(r"cidr |zone|public_ips", lines[first]) and "ssh" not in lines[first]:  # the other kind of network
         lines = [line for line in lines if not re.match(r"  (vpc_id|subnet_id) ", line)]

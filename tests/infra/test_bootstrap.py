@@ -1,176 +1,284 @@
-"""The script of a machine's first boot, run for real: on copies of /etc, /usr/local, /opt and /var/lib that are thrown
-away (a mount namespace with overlays), with a web server for Spark. Only systemd and apt are stood in for."""
+"""What the script makes of a machine at its first boot and later, and what it says where it cannot."""
 
 from __future__ import annotations
 
-import hashlib
-import os
-import shlex
+import json
 import subprocess
-import tarfile
-import threading
-from dataclasses import dataclass
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
-from io import BytesIO
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from pio_tf.infra.stack import find_modules
+from pio_tf.config.components import Component
+from pio_tf.machines.console import parse_host_keys
+from tests.infra.first_boot import UNSHARE, Machine, Mirror, serve
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-UNSHARE = ["/usr/bin/unshare", "--mount", "--propagation", "private"]
-if os.geteuid() != 0:
-    UNSHARE = ["/usr/bin/unshare", "--map-root-user", *UNSHARE[1:]]
 
 pytestmark = pytest.mark.skipif(
     subprocess.run([*UNSHARE, "/bin/true"], capture_output=True, check=False).returncode != 0,
     reason="needs mount namespaces: Linux, as root or with user namespaces",
 )
 
-_NAMESPACE = """\
-set -eu
-mount -t tmpfs none {scratch}
-for directory in /etc /usr/local /opt /var/lib; do
-  mkdir -p {scratch}/upper$directory {scratch}/work$directory
-  mount -t overlay none $directory \\
-    -o lowerdir=$directory,upperdir={scratch}/upper$directory,workdir={scratch}/work$directory
-done
-mkdir -p /usr/local/bin /etc/systemd/system
-# Whatever the host has at this place is not the machine's.
-rm -rf /opt/spark /usr/local/spark /var/lib/pio-tf
-cp {bin}/* /usr/local/bin/
-export PATH=/usr/local/bin:/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/bin
-"""
 
-_SYSTEMCTL = """\
-#!/bin/bash
-echo "systemctl $*" >> {log}
-"""
-
-
-class QuietHandler(SimpleHTTPRequestHandler):
-    def log_message(self, *_arguments: object) -> None:
-        pass
-
-
-@dataclass(frozen=True)
-class Boot:
-    """Runs the script as cloud-init would, on a machine that is gone afterwards."""
-
-    directory: Path
-    url: str
-    sha512: str
-
-    def run(
-        self, role: str, *, then: str, sha512: str | None = None, before: str = ""
-    ) -> subprocess.CompletedProcess[str]:
-        """Boot twice, as a first and a later boot; then run ``then`` on the machine and return its output."""
-        settings = {
-            "ROLE": role,
-            "SSH_USER": "root",
-            "SPARK_HOME": "/usr/local/spark",
-            "SPARK_VERSION": "2.4.8",
-            "SPARK_URL": f"{self.url}/spark.tgz",
-            "SPARK_SHA512": sha512 or self.sha512,
-            "MASTER_HOST": "127.77.0.11" if role == "worker" else "-",
-            "MASTER_PORT": "7077",
-            "MASTER_UI_PORT": "8080",
-        }
-        script = self.directory / "user-data"
-        script.write_text(
-            "#!/bin/bash\n"
-            + "".join(f"{name}={shlex.quote(value)}\n" for name, value in settings.items())
-            + (find_modules() / "bootstrap" / "bootstrap.sh").read_text()
-        )
-        script.chmod(0o755)
-        scratch = self.directory / "scratch"
-        scratch.mkdir(exist_ok=True)
-        program = _NAMESPACE.format(scratch=scratch, bin=self.directory / "bin") + before
-        # What systemd would do with the unit that the script has installed: run it.
-        boots = f"{script}\n/usr/local/sbin/pio-tf-bootstrap\n{script}\n/usr/local/sbin/pio-tf-bootstrap\n"
-        return subprocess.run(
-            [*UNSHARE, "/bin/bash", "-c", program + boots + then],
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=60,
-        )
+@pytest.fixture
+def mirror(tmp_path: Path) -> Iterator[Mirror]:
+    with serve(tmp_path / "www") as url:
+        yield Mirror(tmp_path / "www", url)
 
 
 @pytest.fixture
-def boot(tmp_path: Path) -> Iterator[Boot]:
-    archive = tmp_path / "www" / "spark.tgz"
-    archive.parent.mkdir()
-    with tarfile.open(archive, "w:gz") as tar:
-        for name, text, mode in (("bin/spark-class", "#!/bin/bash\n", 0o755), ("conf/log4j.template", "", 0o644)):
-            member = tarfile.TarInfo(f"spark-2.4.8-bin-hadoop2.7/{name}")
-            member.size, member.mode = len(text), mode
-            tar.addfile(member, BytesIO(text.encode()))
-    (tmp_path / "bin").mkdir()
-    stand_ins = {"systemctl": _SYSTEMCTL.format(log=tmp_path / "systemctl.log"), "java": "#!/bin/bash\n"}
-    for name, text in stand_ins.items():
-        (tmp_path / "bin" / name).write_text(text)
-        (tmp_path / "bin" / name).chmod(0o755)
-    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(QuietHandler, directory=str(archive.parent)))
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
-        digest = hashlib.sha512(archive.read_bytes()).hexdigest()
-        yield Boot(tmp_path, f"http://127.0.0.1:{server.server_address[1]}", digest)
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+def machine(tmp_path: Path, mirror: Mirror) -> Machine:
+    return Machine(tmp_path, mirror)
 
 
-def test_a_worker_gets_spark_and_a_unit_that_joins_the_master(boot: Boot) -> None:
-    done = boot.run("worker", then="cat /etc/systemd/system/pio-tf-spark.service; readlink /usr/local/spark")
-    assert done.returncode == 0, done.stderr
-    assert "org.apache.spark.deploy.worker.Worker --host" in done.stdout
-    assert "spark://127.77.0.11:7077" in done.stdout
-    assert "spark.worker.cleanup.enabled=true" in done.stdout
-    assert done.stdout.endswith("/opt/spark/2.4.8\n")
-    assert "enable pio-tf-spark.service" in (boot.directory / "systemctl.log").read_text()
+def test_a_worker_gets_spark_and_a_unit_that_comes_back(machine: Machine) -> None:
+    said = machine.boot("worker", then="cat /etc/systemd/system/pio-tf-spark.service; readlink /usr/local/spark")
+    assert "User=aml" in said
+    assert "Restart=on-failure" in said
+    assert said.endswith("/opt/spark/2.4.8\n")
+    assert "enable pio-tf-spark.service" in machine.systemctl
 
 
-def test_the_master_listens_where_the_stack_says(boot: Boot) -> None:
-    done = boot.run("master", then="cat /etc/systemd/system/pio-tf-spark.service")
-    assert done.returncode == 0, done.stderr
-    assert "org.apache.spark.deploy.master.Master --host" in done.stdout
-    assert "--port 7077 --webui-port 8080" in done.stdout
+def test_the_driver_gets_the_clients_and_predictionio_and_no_service(machine: Machine, mirror: Mirror) -> None:
+    wanted = [mirror.component(*one) for one in (("spark", "2.4.8"), ("hadoop", "2.7.7"), ("hbase", "1.2.6"))]
+    search = Component("elasticsearch", "5.6.9", "/usr/local/elasticsearch", path="", sha512="-", urls=())
+    said = machine.boot(
+        "driver",
+        components=(*wanted, search, mirror.component("pio", "0.14.0")),
+        then="readlink /usr/local/{spark,hadoop,hbase,elasticsearch,pio}; ls /etc/systemd/system; "
+        "cat /usr/local/elasticsearch/config/*; cat /var/lib/pio-tf/ready.json",
+    )
+    for target in ("spark/2.4.8", "hadoop/2.7.7", "hbase/1.2.6", "elasticsearch/5.6.9", "pio/0.14.0"):
+        assert f"/opt/{target}\n" in said
+    assert "pio-tf-spark" not in said
+    assert 'cluster.name: "searches"' in said
+    ready = json.loads(said.splitlines()[-1])
+    assert ready["role"] == "driver"
+    assert ready["versions"]["pio"] == "0.14.0"
+    assert ready["versions"]["java"] == "1.8.0_402"
 
 
-def test_the_driver_runs_no_service_and_its_user_may_write_the_configuration_of_spark(boot: Boot) -> None:
-    done = boot.run("driver", then="ls /etc/systemd/system; stat -c %U:%a /usr/local/spark/conf")
-    assert done.returncode == 0, done.stderr
-    assert "pio-tf-bootstrap.service" in done.stdout
-    assert "pio-tf-spark" not in done.stdout
-    assert done.stdout.endswith("root:755\n")
+def test_whoever_pio_tf_logs_in_as_may_write_the_configuration_of_clients(machine: Machine, mirror: Mirror) -> None:
+    said = machine.boot(
+        "driver",
+        before="useradd --create-home ubuntu\n",
+        components=tuple(
+            mirror.component(*one) for one in (("spark", "2.4.8"), ("hadoop", "2.7.7"), ("pio", "0.14.0"))
+        ),
+        ssh_user="ubuntu",
+        then="stat -c %U /usr/local/spark/conf /usr/local/hadoop/etc/hadoop /usr/local/pio/conf /usr/local/spark/bin",
+    )
+    assert said.split() == ["ubuntu", "ubuntu", "ubuntu", "root"]
 
 
-def test_an_archive_that_is_not_the_expected_one_is_not_installed(boot: Boot) -> None:
-    done = boot.run("driver", sha512="0" * 128, then="ls /usr/local/spark")
-    assert done.returncode != 0
-    assert "SHA-512" in done.stdout + done.stderr
+def test_the_machines_of_the_cluster_have_names(machine: Machine) -> None:
+    said = machine.boot(
+        "driver",
+        then="printf '127.77.0.10 driver\\n127.77.0.12 spark-worker-1\\n' | /usr/local/sbin/pio-tf-bootstrap hosts; "
+        "/usr/local/sbin/pio-tf-bootstrap run; cat /etc/hosts",
+    )
+    hosts = [line.split() for line in said.splitlines() if line.startswith("127.77")]
+    assert hosts == [["127.77.0.10", "driver"], ["127.77.0.12", "spark-worker-1"], ["127.77.0.11", "spark-master"]]
+    assert "localhost" in said, "what was there stays"
 
 
-def test_a_spark_that_the_image_brings_is_left_alone(boot: Boot) -> None:
-    done = boot.run(
+def test_every_step_is_a_line_in_the_log_and_on_the_console(machine: Machine) -> None:
+    log = machine.boot("master", then="cat /var/log/pio-tf.log")
+    steps = [line.split("step ")[1].split(":")[0] for line in log.splitlines() if " step " in line]
+    assert steps[:2] == ["platform", "self"]
+    assert {"user", "limits", "hosts", "downloads", "java", "spark", "scratch", "service"} <= set(steps)
+    assert set(log.splitlines()) <= set(machine.console.splitlines())
+
+
+def test_the_host_keys_are_on_the_console_as_cloud_init_writes_them(machine: Machine) -> None:
+    key = "/etc/ssh/ssh_host_ed25519_key"
+    public = machine.boot(
+        "driver",
+        before=f"mkdir -p /etc/ssh\nrm -f {key}*\nssh-keygen -qt ed25519 -N '' -f {key}\n",
+        then=f"cat {key}.pub",
+    )
+    assert parse_host_keys(machine.console) == (" ".join(public.split()[:2]),)
+
+
+def test_an_archive_that_is_not_the_expected_one_is_not_installed(machine: Machine, mirror: Mirror) -> None:
+    spark = replace(mirror.component("spark", "2.4.8"), sha512="0" * 128)
+    failed = json.loads(machine.fail("driver", components=(spark,)))
+    assert failed["step"] == "downloads"
+    assert f"{spark.urls[0]}: does not have the SHA-512 0000" in failed["reason"]
+    assert "step downloads failed: spark-2.4.8: " in machine.console
+
+
+def test_one_mirror_that_is_down_and_one_with_a_wrong_file_do_no_harm(machine: Machine, mirror: Mirror) -> None:
+    spark = mirror.component("spark", "2.4.8")
+    (mirror.directory / "wrong.tgz").write_text("an error page")
+    urls = ("http://127.0.0.1:9/spark.tgz", f"{mirror.url}/wrong.tgz", f"{mirror.url}/missing.tgz", *spark.urls)
+    assert machine.boot("driver", components=(replace(spark, urls=urls),), then="cat /usr/local/spark/bin/*")
+
+
+def test_every_mirror_that_is_down_is_named_with_its_reason(machine: Machine, mirror: Mirror) -> None:
+    spark = mirror.component("spark", "2.4.8")
+    urls = ("http://127.0.0.1:9/spark.tgz", f"{mirror.url}/missing.tgz")
+    reason = json.loads(machine.fail("driver", components=(replace(spark, urls=urls),)))["reason"]
+    assert "http://127.0.0.1:9/spark.tgz: curl: (7)" in reason
+    assert "missing.tgz: curl: (22)" in reason
+    assert "404" in reason
+
+
+@pytest.mark.parametrize("broken", [False, True], ids=["the right half", "a wrong half"])
+def test_a_download_goes_on_where_it_ended(machine: Machine, mirror: Mirror, broken: bool) -> None:
+    spark = mirror.component("spark", "2.4.8")
+    half = (mirror.directory / spark.path).read_bytes()[:100]
+    part = machine.directory / "half"
+    part.write_bytes(b"\0" * 100 if broken else half)
+    then = "cat /usr/local/spark/bin/spark-class"
+    before = f"mkdir -p /var/lib/pio-tf/downloads\ncp {part} /var/lib/pio-tf/downloads/spark-2.4.8.part\n"
+    assert "spark 2.4.8" in machine.boot("driver", components=(spark,), before=before, then=then)
+
+
+def test_a_checksum_that_nobody_has_is_told_and_nothing_is_installed(machine: Machine, mirror: Mirror) -> None:
+    spark = replace(mirror.component("spark", "2.4.8"), sha512="https://127.0.0.1:9/spark.tgz.sha512")
+    reason = json.loads(machine.fail("driver", components=(spark,)))["reason"]
+    assert "no SHA-512 is known for it, and Apache's cannot be had" in reason
+
+
+def test_another_spark_than_the_version_says_is_not_installed(machine: Machine, mirror: Mirror) -> None:
+    files = {"bin/spark-class": "", "RELEASE": "Spark 3.5.1 built for Hadoop 3\n"}
+    failed = json.loads(machine.fail("worker", components=(mirror.component("spark", "2.4.8", files=files),)))
+    assert failed["step"] == "spark"
+    assert 'is "Spark 3.5.1 built for Hadoop 3", not Spark 2.4.8' in failed["reason"]
+
+
+def test_something_else_than_the_component_is_not_installed(machine: Machine, mirror: Mirror) -> None:
+    spark = mirror.component("spark", "2.4.8", files={"README": "hello"})
+    assert "holds no spark (no bin/spark-class)" in machine.fail("worker", components=(spark,))
+
+
+@pytest.mark.parametrize(
+    ("release", "named"),
+    [("ID=fedora\nVERSION_ID=40\n", "fedora 40"), ('ID=ubuntu\nVERSION_ID="16.04"\n', "ubuntu 16.04")],
+)
+def test_another_system_is_refused(machine: Machine, release: str, named: str) -> None:
+    failed = json.loads(machine.fail("driver", before=f"rm /etc/os-release\nprintf '{release}' > /etc/os-release\n"))
+    assert failed["step"] == "platform"
+    assert failed["reason"].startswith(f"this is {named} on x86_64; it must be Ubuntu 18.04 to 24.04")
+
+
+def test_a_user_who_cannot_be_logged_in_as_is_named(machine: Machine) -> None:
+    assert "no user admin, whom pio-tf logs in as: set ssh.user" in machine.fail("driver", ssh_user="admin")
+
+
+def test_without_java_and_without_a_package_it_is_said_what_to_give(machine: Machine) -> None:
+    hide = "rm /usr/local/bin/java\nif [ -e /usr/bin/java ]; then mount --bind /dev/null /usr/bin/java; fi\n"
+    failed = json.loads(machine.fail("worker", before=hide))
+    assert failed["step"] == "java"
+    assert "has no package openjdk-8-jre-headless" in failed["reason"]
+    assert "give software.java a url and sha512" in failed["reason"]
+
+
+def test_java_can_come_as_a_tarball_and_goes_before_the_images(machine: Machine, mirror: Mirror) -> None:
+    files = {"bin/java": "#!/bin/bash\necho 'openjdk version \"1.8.0_999\"' >&2\n"}
+    java = mirror.component("java", "8u999", files=files)
+    said = machine.boot(
+        "worker",
+        components=(java, mirror.component("spark", "2.4.8")),
+        before="rm /usr/local/bin/java\n",
+        then="java -version 2>&1; cat /etc/profile.d/pio-tf.sh",
+    )
+    assert "1.8.0_999" in said
+    assert 'JAVA_HOME="/usr/local/java"' in said
+
+
+def test_what_an_image_brings_is_left_alone(machine: Machine) -> None:
+    said = machine.boot(
         "driver",
         before="mkdir -p /usr/local/spark/bin\necho own > /usr/local/spark/bin/spark-class\n"
         "chmod +x /usr/local/spark/bin/spark-class\n",
-        then="cat /usr/local/spark/bin/spark-class; ls /opt/spark",
+        then="cat /usr/local/spark/bin/spark-class; ls /opt",
     )
-    assert "own\n" in done.stdout
-    assert "2.4.8" not in done.stdout.partition("own\n")[2]
+    assert said == "own\n"
 
 
-def test_the_host_is_left_as_it_was(boot: Boot) -> None:
-    boot.run("worker", then="true")
+def test_what_is_in_the_way_is_named(machine: Machine) -> None:
+    failed = machine.fail("driver", before="mkdir -p /usr/local/spark/precious\n")
+    assert "/usr/local/spark exists, but holds no spark (no bin/spark-class)" in failed
+
+
+def test_a_new_version_is_put_beside_the_old_and_can_be_taken_back(machine: Machine, mirror: Mirror) -> None:
+    newer = machine.script(machine.settings("worker", components=(mirror.component("spark", "2.4.9"),)), "newer")
+    link = "cat /usr/local/spark/bin/spark-class | tail -n 1"
+    said = machine.boot(
+        "worker", then=f"{newer} >&2; {link}; pio-tf-bootstrap rollback spark >&2; {link}; ls /opt/spark"
+    )
+    assert said.splitlines() == ["echo spark 2.4.9", "echo spark 2.4.8", "2.4.8", "2.4.9"]
+
+
+def test_there_is_no_way_back_from_the_first_version(machine: Machine) -> None:
+    script = machine.script(machine.settings("worker"))
+    done = machine.run(f"{script} >&2\npio-tf-bootstrap rollback spark")
+    assert done.returncode == 1
+    assert "there is no version of spark before this one" in done.stdout
+
+
+def test_an_archive_that_has_changed_under_its_version_is_installed_again(machine: Machine, mirror: Mirror) -> None:
+    first = machine.settings(
+        "driver", components=(mirror.component("spark", "2.4.8"), mirror.component("pio", "0.14.0"))
+    )
+    script = machine.script(first)
+    rebuilt = mirror.component("pio", "0.14.0", files={"bin/pio": "rebuilt"}, at="rebuilt.tgz")
+    other = machine.script(replace(first, components=(first.components[0], rebuilt)), "other")
+    done = machine.run(f"{script} >&2; {other} >&2; cat /usr/local/pio/bin/pio")
+    assert done.stdout == "rebuilt", done.stderr
+
+
+def test_a_machine_that_is_as_wanted_is_not_touched(machine: Machine, mirror: Mirror) -> None:
+    said = machine.boot(
+        "worker",
+        then="touch /etc/spark-is-active; rm -r $PIO_TF_CONSOLE; pio-tf-bootstrap run; cat /var/log/pio-tf.log",
+    )
+    last = said.rpartition("preparing this machine")[2]
+    assert "step downloads: 0 downloaded" in last
+    assert "step service: pio-tf-spark runs, unchanged" in last
+    assert machine.systemctl.count("restart --no-block pio-tf-spark.service") == 2, "the two boots before it was active"
+
+
+def test_a_failure_is_forgotten_once_it_is_repaired(machine: Machine, mirror: Mirror) -> None:
+    spark = mirror.component("spark", "2.4.8")
+    bad = machine.script(machine.settings("worker", components=(replace(spark, sha512="0" * 128),)), "bad")
+    good = machine.script(machine.settings("worker", components=(spark,)), "good")
+    done = machine.run(f"{bad} || true; test -e /var/lib/pio-tf/failed.json; {good}; ls /var/lib/pio-tf")
+    assert done.returncode == 0, done.stderr
+    assert "failed.json" not in done.stdout
+    assert "ready.json" in done.stdout
+
+
+@pytest.mark.parametrize("unit", ["hbase-regionserver.service", "elasticsearch.service", "spark-worker.service"])
+def test_a_driver_that_would_start_a_service_is_refused(machine: Machine, unit: str) -> None:
+    failed = json.loads(machine.fail("driver", before=f"echo '{unit} enabled' > /etc/enabled-units\n"))
+    assert failed["step"] == "no-service"
+    assert unit in failed["reason"]
+
+
+def test_a_driver_that_runs_a_server_is_refused(machine: Machine) -> None:
+    server = "(exec -a org.apache.hadoop.hdfs.server.namenode.NameNode /bin/sleep 60) &\n"
+    assert json.loads(machine.fail("driver", before=server))["step"] == "no-service"
+
+
+def test_a_boot_is_never_failed(machine: Machine) -> None:
+    said = machine.boot(
+        "worker",
+        then="echo /dev/not-there > /etc/pio-tf/instance-store; pio-tf-bootstrap boot; "
+        "rm -rf /etc/hosts; mkdir -p /etc/hosts/in-the-way; pio-tf-bootstrap boot; echo $?; "
+        "ls -d /var/lib/pio-tf/scratch/*",
+    )
+    assert "boot: no instance store: /var/lib/pio-tf/scratch is on the root disk" in said
+    assert "at boot, write_hosts failed" in said
+    assert said.splitlines()[-3:] == ["0", "/var/lib/pio-tf/scratch/local", "/var/lib/pio-tf/scratch/work"]
+
+
+def test_the_host_is_left_as_it_was(machine: Machine) -> None:
+    machine.boot("worker")
     assert not Path("/etc/systemd/system/pio-tf-spark.service").exists()
     assert not Path("/usr/local/sbin/pio-tf-bootstrap").exists()

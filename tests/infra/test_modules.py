@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import re
 import shutil
 import subprocess
+from base64 import b64decode
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
+from pio_tf.config.components import Component
+from pio_tf.infra.bootstrap import Settings, render_script
 from pio_tf.infra.stack import MODULES, find_modules
 from tests.infra.support import terraform
+
+if TYPE_CHECKING:
+    from pio_tf.infra.outputs import Role
 
 BASH = shutil.which("bash") or "/bin/bash"
 ROOT = Path(__file__).parents[2] / "pio_tf" / "infra" / "root"
@@ -99,29 +108,54 @@ def bootstrap(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return directory
 
 
+@pytest.mark.xdist_group("terraform")
 @pytest.mark.parametrize("role", ["driver", "master", "worker"])
-def test_the_script_for_the_first_boot_is_bash_and_knows_its_settings(role: str, bootstrap: Path) -> None:
+def test_the_script_for_the_first_boot_is_bash_and_the_one_that_provision_runs(role: Role, bootstrap: Path) -> None:
     home = '/opt/o\'brien "$HOME" `id` \\ ${x}'
+    component = Component("spark", "2.4.8", home, "x.tgz", "0" * 128, ("http://one/x.tgz", "s3://two/x.tgz"))
+    pio = replace(component, name="pio", version="0.14.0")
+    settings = Settings(
+        role=role,
+        ssh_user="ubuntu",
+        service_user="aml",
+        region="eu-west-1",
+        components=(component, pio),
+        hosts={"spark-master": "127.77.0.11", "driver": "127.77.0.10"},
+        master_host="127.77.0.11" if role == "worker" else "-",
+        elasticsearch_name="it's",
+    )
     variables = {
         "role": role,
         "ssh_user": "ubuntu",
-        "spark_home": home,
-        "spark_version": "2.4.8",
-        "spark_download_url": "https://example.org/spark.tgz",
-        "master_host": "127.77.0.11",
+        "region": "eu-west-1",
+        "software": {
+            "user": "aml",
+            "elasticsearch_name": "it's",
+            "components": [
+                {"name": one.name, "version": one.version, "home": home, "sha512": one.sha512, "urls": one.urls}
+                for one in (component, pio)
+            ],
+        },
+        "hosts": settings.hosts,
+        "master_host": "127.77.0.11" if role == "worker" else None,
     }
     (bootstrap / "terraform.tfvars.json").write_text(json.dumps(variables))
     applied = terraform("apply", "-auto-approve", "-no-color", cwd=bootstrap)
     assert applied.returncode == 0, applied.stderr
-    script = terraform("output", "-raw", "user_data", cwd=bootstrap).stdout
+    packed = b64decode(terraform("output", "-raw", "user_data_base64", cwd=bootstrap).stdout)
+    script = gzip.decompress(packed).decode()
 
+    assert script == render_script(settings)
+    assert len(packed) < 14_000, "AWS takes 16384 bytes; leave room for addresses"
     checked = subprocess.run([BASH, "-n"], input=script, capture_output=True, text=True, check=False)
     assert checked.stderr == ""
     head = script.partition("\nset -euo pipefail")[0]
     said = subprocess.run(
-        [BASH, "-c", head + '\nprintf "%s\\n" "$ROLE" "$MASTER_HOST" "$SPARK_HOME"'],
+        [BASH, "-c", head + '\nprintf "%s\\n" "$ROLE" "$MASTER_HOST" "$ELASTICSEARCH_NAME" "$COMPONENTS"'],
         capture_output=True,
         text=True,
         check=True,
     )
-    assert said.stdout.splitlines() == [role, "127.77.0.11", home]
+    first = ["spark", "2.4.8", home, "0" * 128, "http://one/x.tgz s3://two/x.tgz"]
+    assert said.stdout.splitlines()[:4] == [role, settings.master_host, "it's", "\t".join(first)]
+    assert len(said.stdout.splitlines()) == (5 if role == "driver" else 4)

@@ -8,7 +8,7 @@ import pytest
 
 from pio_tf.config.load import load_config
 from pio_tf.errors import ConfigError
-from pio_tf.infra.stack import render_stack, spark_download_url, write_stack
+from pio_tf.infra.stack import render_stack, write_stack
 from pio_tf.infra.stack_files import MANIFEST
 from tests.infra.support import PUBLIC_KEY, Site, terraform
 
@@ -31,9 +31,10 @@ workers              = 12
 master_instance_type = "m5.large"
 ami                  = "ami-0abc"
 home                 = "~/spark"
-version              = "3.5.1"
+version              = "2.4.7"
 download_url         = "s3://bucket/spark.tgz"
-"""
+download_sha512      = "%s"
+""" % ("0" * 128)
 
 
 @pytest.fixture
@@ -194,16 +195,3 @@ def test_without_an_image_canonicals_newest_is_looked_for(site: Site) -> None:
 def test_the_workers_know_their_master_beforehand_where_addresses_are_fixed(site: Site) -> None:
     assert "cidrhost" in render_stack(site.write())["addresses.tf"]
     assert "master_private_ip" in render_stack(site.write(network=EXISTING))["addresses.tf"]
-
-
-@pytest.mark.parametrize(
-    ("version", "ending"),
-    [
-        ("2.1.1", "spark-2.1.1/spark-2.1.1-bin-hadoop2.7.tgz"),
-        ("2.4.8", "spark-2.4.8/spark-2.4.8-bin-hadoop2.7.tgz"),
-        ("3.2.4", "spark-3.2.4/spark-3.2.4-bin-hadoop3.2.tgz"),
-        ("3.5.1", "spark-3.5.1/spark-3.5.1-bin-hadoop3.tgz"),
-    ],
-)
-def test_spark_comes_from_apaches_archive(version: str, ending: str) -> None:
-    assert spark_download_url(version) == f"https://archive.apache.org/dist/spark/{ending}"

@@ -2,5 +2,6 @@
 
 locals {
   private_ips = {}
+  hosts       = {} # pio-tf adds the machines' names once they have addresses
   master_host = module.spark_cluster.master_private_ip
 }

@@ -5,5 +5,8 @@ locals {
   private_ips = {
     for index, name in local.machines : name => cidrhost(module.network.cidr, var.network.first_host + index)
   }
+  hosts = {
+    for name, address in local.private_ips : (name == "driver" ? name : "spark-${name}") => address
+  }
   master_host = local.private_ips["master"]
 }

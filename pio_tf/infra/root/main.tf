@@ -79,7 +79,9 @@ module "driver" {
   key_name           = local.key_name
   ssh_user           = var.ssh.user
   eip                = var.network.driver_eip
-  spark              = var.spark
+  region             = var.region
+  software           = var.software
+  hosts              = local.hosts
   tags               = var.tags
 }
 
@@ -99,5 +101,8 @@ module "spark_cluster" {
   ssh_user             = var.ssh.user
   master_host          = local.master_host
   spark                = var.spark
+  region               = var.region
+  software             = var.software
+  hosts                = local.hosts
   tags                 = var.tags
 }

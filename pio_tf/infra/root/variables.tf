@@ -56,11 +56,22 @@ variable "spark" {
     root_volume_gib      = number
     ami                  = optional(string)
     ami_filter           = optional(object({ owner = string, name = string }))
-    home                 = string
-    version              = string
-    download_url         = string
-    download_sha512      = optional(string)
     master_port          = number
     master_ui_port       = number
+  })
+}
+
+variable "software" {
+  description = "What is installed, as the module bootstrap has it."
+  type = object({
+    user               = string
+    elasticsearch_name = optional(string)
+    components = list(object({
+      name    = string
+      version = string
+      home    = string
+      sha512  = string
+      urls    = list(string)
+    }))
   })
 }

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from pio_tf.config.versions import JAVA, ROWS
 from pio_tf.errors import RemoteError
 from pio_tf.remote.paths import shell_path
 from pio_tf.training.preflight.model import Finding, failed, ok, together, warning
@@ -14,23 +14,6 @@ from pio_tf.training.preflight.model import Finding, failed, ok, together, warni
 if TYPE_CHECKING:
     from pio_tf.training.preflight.model import Preflight
 
-
-@dataclass(frozen=True)
-class Supported:
-    """What a version of PredictionIO was made for: Spark from and to (major, minor), and Elasticsearch's majors."""
-
-    spark: tuple[tuple[int, int], tuple[int, int]]
-    elasticsearch: tuple[int, ...]
-
-
-SUPPORTED = {
-    "0.12.1": Supported(spark=((2, 1), (2, 1)), elasticsearch=(5,)),
-    "0.13.0": Supported(spark=((2, 1), (2, 3)), elasticsearch=(5,)),
-    "0.14.0": Supported(spark=((2, 1), (2, 4)), elasticsearch=(5, 6)),
-}
-"""From PredictionIO's release notes and the versions that its build.sbt and .travis.yml of each release name."""
-JAVA = 8
-"""Java for all of them."""
 
 _JAVA_VERSION = re.compile(r'version "(?:1\.)?(\d+)[^"]*"')
 _SPARK_VERSION = re.compile(r"Spark ((\d+)\.(\d+)\S*)")
@@ -64,7 +47,7 @@ async def check_spark_version(preflight: Preflight) -> Finding:
             f"PredictionIO {config.pio.version} needs {_range(config.pio.version)}: look yourself with "
             "spark-submit --version",
         )
-    first, last = SUPPORTED[config.pio.version].spark
+    first, last = ROWS[config.pio.version].spark
     at = (int(version[2]), int(version[3]))
     driver = (
         ok(f"Spark {version[1]}")
@@ -120,8 +103,7 @@ def _about_java(preflight: Preflight, path: str, says: str, *, of: str, spark_ma
 
 
 def _range(pio: str) -> str:
-    (major, minor), last = SUPPORTED[pio].spark
-    return f"{major}.{minor}" if (major, minor) == last else f"{major}.{minor} to {last[0]}.{last[1]}"
+    return ROWS[pio].lines("spark")
 
 
 def _not_executable(kind: str) -> str:

@@ -1,173 +1,97 @@
-# Prepares a machine of a pio-tf cluster on Ubuntu or Debian: Java, Spark, and a systemd unit for master or worker.
-# The settings stand above. May be run any number of times.
-#
+# What is done when.
+
 # cloud-init runs user data at the very first boot only, and a machine can be stopped before it is through. So the script
-# installs itself as a unit first, which does the work at this boot, and at every later one until it is done.
-set -euo pipefail
-
-SELF=/usr/local/sbin/pio-tf-bootstrap
-DONE=/var/lib/pio-tf/bootstrapped
-
-log() { echo "pio-tf: $*"; }
-
+# installs itself as a unit first, which goes on at every later boot until it is done.
 install_myself() {
-  install -D -m 0755 "$0" "$SELF"
-  cat >/etc/systemd/system/pio-tf-bootstrap.service <<UNIT
-[Unit]
-Description=Prepare this machine for pio-tf (once)
-Wants=network-online.target
-After=network-online.target
-ConditionPathExists=!$DONE
-StartLimitIntervalSec=0
-
-[Service]
-Type=oneshot
-ExecStart=$SELF
-Restart=on-failure
-RestartSec=20
-
-[Install]
-WantedBy=multi-user.target
-UNIT
-  systemctl daemon-reload
-  systemctl enable pio-tf-bootstrap.service
-  systemctl start --no-block pio-tf-bootstrap.service
-  log "follow with: journalctl -fu pio-tf-bootstrap"
+  [ "$0" = "$SELF" ] || install -D -m 0755 "$0" "$SELF"
+  install_units
 }
 
-# An image of the user's own may bring its Java; Spark 2 and PredictionIO need 8.
-install_java() {
-  if command -v java >/dev/null; then
-    log "using $(command -v java)"
-    return
+prepare() {
+  local name
+  rm -f "$STATE/failed.json" "$WORK/failed.json"
+  say "preparing this machine as $ROLE"
+  step platform check_platform
+  step self install_myself
+  step user make_user
+  step limits set_limits
+  step hosts write_hosts
+  step downloads download_all
+  step java install_java
+  for name in spark hadoop hbase elasticsearch pio; do
+    [ -z "$(component "$name")" ] || step "$name" install_component "$name"
+  done
+  step mdadm install_mdadm
+  step scratch mount_scratch
+  if [ "$ROLE" = driver ]; then
+    step no-service check_no_service
+  else
+    step service install_service
   fi
-  apt_install openjdk-8-jre-headless
+  show_host_keys
+  touch "$DONE"
+  write_ready
+  say "this machine is ready as $ROLE"
 }
 
-apt_install() {
-  export DEBIAN_FRONTEND=noninteractive
-  # A stop in the middle of an installation leaves packages half configured; unattended-upgrades may hold the lock.
-  dpkg --configure -a
-  apt-get -o DPkg::Lock::Timeout=600 -o Acquire::Retries=5 update
-  apt-get -o DPkg::Lock::Timeout=600 -o Acquire::Retries=5 install -y --no-install-recommends "$@"
-}
-
-# To /opt/spark/VERSION, with a link at SPARK_HOME. Whatever is at SPARK_HOME already is left alone.
-install_spark() {
-  if [ -x "$SPARK_HOME/bin/spark-class" ]; then
-    log "using Spark in $SPARK_HOME"
-    return
-  fi
-  if [ -e "$SPARK_HOME" ] && [ ! -L "$SPARK_HOME" ]; then
-    log "$SPARK_HOME exists, but holds no Spark (no bin/spark-class): remove it, or give another spark.home" >&2
-    return 1
-  fi
-  local target="/opt/spark/$SPARK_VERSION" work
-  if [ ! -x "$target/bin/spark-class" ]; then
-    rm -rf /opt/spark/.unpack
-    mkdir -p /opt/spark/.unpack
-    work=/opt/spark/.unpack
-    fetch "$SPARK_URL" "$work/spark.tgz"
-    if [ "$SPARK_SHA512" != - ]; then
-      echo "$SPARK_SHA512  $work/spark.tgz" | sha512sum --check --status || {
-        log "$SPARK_URL does not have the SHA-512 $SPARK_SHA512" >&2
-        return 1
-      }
+# Never holds up a boot, and never fails one: what does not work is said.
+at_boot() {
+  local part status
+  for part in mount_scratch write_hosts show_host_keys; do
+    rm -f "$WORK/note" "$WORK/reason"
+    set +e # as in step
+    (
+      set -e
+      "$part"
+    ) 2>"$WORK/stderr"
+    status=$?
+    set -e
+    cat "$WORK/stderr" >&2
+    if [ "$status" -ne 0 ]; then
+      say "at boot, $part failed: $(why)"
+    elif [ "$part" = mount_scratch ]; then
+      say "boot: $(cat "$WORK/note")"
     fi
-    mkdir "$work/spark"
-    tar -xzf "$work/spark.tgz" -C "$work/spark" --strip-components=1 --no-same-owner
-    [ -x "$work/spark/bin/spark-class" ] || {
-      log "$SPARK_URL holds no Spark (no bin/spark-class)" >&2
-      return 1
-    }
-    # pio-tf logs in as this user, and writes spark-defaults.conf on the driver.
-    chown -R "$SSH_USER:" "$work/spark/conf"
-    rm -rf "$target"
-    mv "$work/spark" "$target"
-    rm -rf "$work"
+  done
+  give_scratch || true # on the root disk, where the instance store has failed
+  if [ -e "$DONE" ]; then
+    write_ready
   fi
-  mkdir -p "$(dirname "$SPARK_HOME")"
-  ln -sfn "$target" "$SPARK_HOME"
-  log "installed Spark $SPARK_VERSION in $SPARK_HOME"
 }
 
-fetch() {
-  local url=$1 file=$2
-  case $url in
-  s3://*)
-    command -v aws >/dev/null || apt_install awscli
-    aws s3 cp --only-show-errors "$url" "$file"
-    ;;
-  *)
-    command -v curl >/dev/null || apt_install curl ca-certificates
-    curl --fail --silent --show-error --location --retry 5 --retry-delay 10 --retry-connrefused --output "$file" "$url"
-    ;;
-  esac
-}
-
-# This machine's private address, which it keeps for ever.
-private_ip() {
-  ip -4 -o route get 169.254.169.254 2>/dev/null | sed -n 's/.* src \([0-9.]*\).*/\1/p' | grep . ||
-    hostname -I | tr ' ' '\n' | grep -m 1 '^[0-9.]*$'
-}
-
-# Daemons by spark-class in the foreground: the scripts in sbin want SSH between the machines.
-install_service() {
-  local address java_home spark_home arguments
-  address=$(private_ip)
-  spark_home=$(readlink -f "$SPARK_HOME") # a link in somebody's home cannot be followed by the user spark
-  java_home=$(dirname "$(dirname "$(readlink -f "$(command -v java)")")")
-  case $ROLE in
-  master) arguments="master.Master --host $address --port $MASTER_PORT --webui-port $MASTER_UI_PORT" ;;
-  worker) arguments="worker.Worker --host $address spark://$MASTER_HOST:$MASTER_PORT" ;;
-  esac
-  id spark >/dev/null 2>&1 || useradd --system --home-dir /var/lib/pio-tf/spark --shell /usr/sbin/nologin spark
-  install -d -o spark -g spark /var/lib/pio-tf/spark /var/lib/pio-tf/spark/work
-  # Worker memory stays Spark's default: the machine's total less 1 GiB. The disk outlives every run: clean it up.
-  cat >/etc/systemd/system/pio-tf-spark.service <<UNIT
-[Unit]
-Description=Spark $ROLE of a pio-tf cluster
-Wants=network-online.target
-After=network-online.target
-StartLimitIntervalSec=0
-
-[Service]
-User=spark
-Environment="JAVA_HOME=$java_home"
-Environment="SPARK_HOME=$spark_home"
-Environment="SPARK_WORKER_DIR=/var/lib/pio-tf/spark/work"
-Environment="SPARK_WORKER_OPTS=-Dspark.worker.cleanup.enabled=true"
-WorkingDirectory=/var/lib/pio-tf/spark
-ExecStart="$spark_home/bin/spark-class" org.apache.spark.deploy.$arguments
-Restart=always
-RestartSec=5
-SuccessExitStatus=143
-LimitNOFILE=65536
-
-[Install]
-WantedBy=multi-user.target
-UNIT
-  systemctl daemon-reload
-  systemctl enable pio-tf-spark.service
-  systemctl restart --no-block pio-tf-spark.service
+write_ready() {
+  local name home version versions=()
+  while read -r name home; do
+    version=$(readlink "$(expand "$home")" || true)
+    [ -z "$version" ] || versions+=("$name" "${version##*/}")
+  done < <(cut -f 1,3 <<<"$COMPONENTS")
+  version=$("$(java_home)/bin/java" -version 2>&1 | sed -n 's/.*version "\(.*\)".*/\1/p' | head -n 1 || true)
+  versions+=(java "${version:-unknown}")
+  put "$STATE/ready.json" <<READY
+{"role": "$ROLE", "when": "$(date -u +%FT%TZ)", "boot_id": "$(boot_id)", "versions": $(json "${versions[@]}")}
+READY
 }
 
 main() {
-  if [ "$0" != "$SELF" ]; then
-    install_myself
-    return
-  fi
-  case $SPARK_HOME in
-  \~/*) SPARK_HOME="$(getent passwd "$SSH_USER" | cut -d: -f6)/${SPARK_HOME#\~/}" ;;
+  mkdir -p "$STATE" "$WORK"
+  case ${1:-} in
+  spark) run_spark ;;
+  boot) at_boot ;;
+  *)
+    exec 9>"$WORK/lock"
+    flock 9
+    case ${1:-} in
+    '' | run) prepare ;;
+    hosts) step hosts write_hosts "$(cat)" ;;
+    rollback)
+      step "rollback $2" roll_back "$2"
+      [ "$ROLE" = driver ] || step service install_service
+      write_ready
+      ;;
+    *) echo "usage: $0 [run|boot|spark|hosts|rollback NAME]" >&2; exit 2 ;;
+    esac
+    ;;
   esac
-  install_java
-  install_spark
-  # The driver runs `pio train`, and no service at all.
-  if [ "$ROLE" != driver ]; then
-    install_service
-  fi
-  install -D /dev/null "$DONE"
-  log "this machine is ready as $ROLE"
 }
 
-main
+main "$@"

@@ -1,14 +1,13 @@
-# The machine that runs `pio train`: Java and the Spark client, no service.
+# The machine that runs `pio train`: Java, the clients of Spark, Hadoop and HBase, PredictionIO, and no service.
 
 module "bootstrap" {
   source = "../bootstrap"
 
-  role                  = "driver"
-  ssh_user              = var.ssh_user
-  spark_home            = var.spark.home
-  spark_version         = var.spark.version
-  spark_download_url    = var.spark.download_url
-  spark_download_sha512 = var.spark.download_sha512
+  role     = "driver"
+  ssh_user = var.ssh_user
+  region   = var.region
+  software = var.software
+  hosts    = var.hosts
 }
 
 module "machine" {
@@ -24,7 +23,7 @@ module "machine" {
   ami                = var.ami
   root_volume_gib    = var.root_volume_gib
   key_name           = var.key_name
-  user_data          = module.bootstrap.user_data
+  user_data_base64   = module.bootstrap.user_data_base64
   tags               = var.tags
 }
 

@@ -62,12 +62,29 @@ variable "eip" {
   nullable    = false
 }
 
-variable "spark" {
-  description = "Spark: its home, version, and where it is fetched from. The driver only gets the client."
+variable "region" {
+  description = "AWS region."
+  type        = string
+}
+
+variable "software" {
+  description = "What is installed, as the module bootstrap has it."
   type = object({
-    home            = string
-    version         = string
-    download_url    = string
-    download_sha512 = optional(string)
+    user               = string
+    elasticsearch_name = optional(string)
+    components = list(object({
+      name    = string
+      version = string
+      home    = string
+      sha512  = string
+      urls    = list(string)
+    }))
   })
+}
+
+variable "hosts" {
+  description = "Private addresses of the cluster's machines by name, for /etc/hosts, as far as they are known beforehand."
+  type        = map(string)
+  default     = {}
+  nullable    = false
 }

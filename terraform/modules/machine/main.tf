@@ -22,7 +22,7 @@ resource "aws_instance" "this" {
   subnet_id                            = var.subnet_id
   private_ip                           = var.private_ip
   vpc_security_group_ids               = var.security_group_ids
-  user_data                            = var.user_data
+  user_data_base64                     = var.user_data_base64
   instance_initiated_shutdown_behavior = "stop"
   tags                                 = local.tags
 

@@ -71,13 +71,13 @@ variable "key_name" {
   type        = string
 }
 
-variable "user_data" {
-  description = "Script for the first boot. Only used when the machine is created."
+variable "user_data_base64" {
+  description = "Script for the first boot, gzipped, in base64. Only used when the machine is created."
   type        = string
 
   validation {
-    condition     = length(var.user_data) <= 16384
-    error_message = "The user_data is longer than the 16384 bytes that AWS takes."
+    condition     = floor(length(var.user_data_base64) / 4) * 3 <= 16386
+    error_message = "The user_data_base64 stands for more than the 16384 bytes that AWS takes."
   }
 }
 

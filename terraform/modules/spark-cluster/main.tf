@@ -3,14 +3,13 @@
 module "master_bootstrap" {
   source = "../bootstrap"
 
-  role                  = "master"
-  ssh_user              = var.ssh_user
-  spark_home            = var.spark.home
-  spark_version         = var.spark.version
-  spark_download_url    = var.spark.download_url
-  spark_download_sha512 = var.spark.download_sha512
-  master_port           = var.spark.master_port
-  master_ui_port        = var.spark.master_ui_port
+  role           = "master"
+  ssh_user       = var.ssh_user
+  region         = var.region
+  software       = var.software
+  hosts          = var.hosts
+  master_port    = var.spark.master_port
+  master_ui_port = var.spark.master_ui_port
 }
 
 module "master" {
@@ -26,21 +25,20 @@ module "master" {
   ami                = var.ami
   root_volume_gib    = var.root_volume_gib
   key_name           = var.key_name
-  user_data          = module.master_bootstrap.user_data
+  user_data_base64   = module.master_bootstrap.user_data_base64
   tags               = var.tags
 }
 
 module "worker_bootstrap" {
   source = "../bootstrap"
 
-  role                  = "worker"
-  ssh_user              = var.ssh_user
-  spark_home            = var.spark.home
-  spark_version         = var.spark.version
-  spark_download_url    = var.spark.download_url
-  spark_download_sha512 = var.spark.download_sha512
-  master_host           = var.master_host
-  master_port           = var.spark.master_port
+  role        = "worker"
+  ssh_user    = var.ssh_user
+  region      = var.region
+  software    = var.software
+  hosts       = merge(var.hosts, { spark-master = var.master_host })
+  master_host = var.master_host
+  master_port = var.spark.master_port
 }
 
 module "worker" {
@@ -57,6 +55,6 @@ module "worker" {
   ami                = var.ami
   root_volume_gib    = var.root_volume_gib
   key_name           = var.key_name
-  user_data          = module.worker_bootstrap.user_data
+  user_data_base64   = module.worker_bootstrap.user_data_base64
   tags               = var.tags
 }

@@ -78,13 +78,38 @@ variable "master_host" {
 }
 
 variable "spark" {
-  description = "Spark: its home, version, where it is fetched from, and the master's ports."
+  description = "Spark: the master's ports."
   type = object({
-    home            = string
-    version         = string
-    download_url    = string
-    download_sha512 = optional(string)
-    master_port     = optional(number, 7077)
-    master_ui_port  = optional(number, 8080)
+    master_port    = optional(number, 7077)
+    master_ui_port = optional(number, 8080)
   })
+  default  = {}
+  nullable = false
+}
+
+variable "region" {
+  description = "AWS region."
+  type        = string
+}
+
+variable "software" {
+  description = "What is installed, as the module bootstrap has it."
+  type = object({
+    user               = string
+    elasticsearch_name = optional(string)
+    components = list(object({
+      name    = string
+      version = string
+      home    = string
+      sha512  = string
+      urls    = list(string)
+    }))
+  })
+}
+
+variable "hosts" {
+  description = "Private addresses of the cluster's machines by name, for /etc/hosts, as far as they are known beforehand."
+  type        = map(string)
+  default     = {}
+  nullable    = false
 }

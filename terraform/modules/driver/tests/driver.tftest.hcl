@@ -7,10 +7,12 @@ variables {
   instance_type      = "r5.xlarge"
   ami                = "ami-0aaa"
   key_name           = "key"
-  spark = {
-    home         = "/usr/local/spark"
-    version      = "2.4.8"
-    download_url = "https://example.org/spark.tgz"
+  region             = "us-east-1"
+  software = {
+    user = "aml"
+    components = [
+      { name = "spark", version = "2.4.8", home = "/usr/local/spark", sha512 = "00000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000", urls = ["https://example.org/spark.tgz"] },
+    ]
   }
 }
 

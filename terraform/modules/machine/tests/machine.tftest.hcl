@@ -9,7 +9,7 @@ variables {
   instance_type      = "r5.xlarge"
   ami                = "ami-0aaa"
   key_name           = "key"
-  user_data          = "#!/bin/bash\n"
+  user_data_base64   = "IyEvYmluL2Jhc2gK"
   tags               = { team = "recommendations", "pio-tf:cluster" = "another" }
 }
 
@@ -175,12 +175,12 @@ run "wrong_values_are_refused" {
   command = plan
 
   variables {
-    name            = "worker-0"
-    role            = "boss"
-    private_ip      = "127.77.0.300"
-    root_volume_gib = 4
-    user_data       = join("", [for _ in range(600) : "thirty-two bytes, or a bit more ."])
+    name             = "worker-0"
+    role             = "boss"
+    private_ip       = "127.77.0.300"
+    root_volume_gib  = 4
+    user_data_base64 = join("", [for _ in range(700) : "thirty-two bytes, or a bit more ."])
   }
 
-  expect_failures = [var.name, var.role, var.private_ip, var.root_volume_gib, var.user_data]
+  expect_failures = [var.name, var.role, var.private_ip, var.root_volume_gib, var.user_data_base64]
 }

@@ -9,10 +9,12 @@ variables {
   key_name           = "key"
   workers            = ["worker-1", "worker-2"]
   master_host        = "127.77.0.11"
-  spark = {
-    home         = "/usr/local/spark"
-    version      = "2.4.8"
-    download_url = "https://example.org/spark.tgz"
+  region             = "us-east-1"
+  software = {
+    user = "aml"
+    components = [
+      { name = "spark", version = "2.4.8", home = "/usr/local/spark", sha512 = "00000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000", urls = ["https://example.org/spark.tgz"] },
+    ]
   }
 }
 
@@ -31,7 +33,7 @@ run "machines_are_made_by_name" {
   }
 
   assert {
-    condition     = strcontains(module.worker_bootstrap.user_data, "MASTER_HOST='127.77.0.11'")
+    condition     = strcontains(module.worker_bootstrap.script, "MASTER_HOST='127.77.0.11'")
     error_message = "workers know their master"
   }
 }
