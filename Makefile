@@ -1,4 +1,4 @@
-# make setup | demo | test | fuzz | lint | types | bench | docs | clean
+# make setup | demo | test | test-machines | fuzz | lint | types | bench | docs | clean
 SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
@@ -8,7 +8,7 @@ N ?= 2000
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: setup demo test fuzz lint types bench docs format clean
+.PHONY: setup demo test test-machines fuzz lint types bench docs format clean
 
 setup: $(VENV)/.ready
 
@@ -23,6 +23,9 @@ demo: setup
 
 test: setup
 	$(BIN)/python -m pytest -n $(PYTEST_WORKERS) --dist loadfile
+
+test-machines: setup
+	PYTHON=$(BIN)/python scripts/test-machines
 
 fuzz: setup
 	FUZZ_EXAMPLES=$(N) $(BIN)/python -m pytest -n $(PYTEST_WORKERS) --dist load tests/fuzz

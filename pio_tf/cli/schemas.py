@@ -87,7 +87,7 @@ class OutputResult(TypedDict):
 
 
 class GenerateResult(TypedDict):
-    """The stack that was written."""
+    """The stack, or the Packer template, that was written."""
 
     version: Version
     directory: str

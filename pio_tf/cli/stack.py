@@ -16,18 +16,25 @@ from pio_tf.cli.options import ConfigOption, JsonOption
 def generate(
     out: Annotated[
         Optional[Path],  # noqa: UP045 - evaluated by Typer on Python 3.10 too
-        typer.Option("--out", help="Directory to write to.", show_default=".pio-tf/<cluster>/stack"),
+        typer.Option("--out", help="Directory to write to.", show_default=".pio-tf/<cluster>/stack, or …/image"),
     ] = None,
+    image: Annotated[
+        bool,
+        typer.Option(
+            "--image", help="Write a Packer template instead, which bakes an image with all that machines install."
+        ),
+    ] = False,
     json: JsonOption = False,
     config: ConfigOption = None,
 ) -> None:
-    """Write the Terraform stack, complete in itself."""
+    """Write the Terraform stack, complete in itself; or what bakes an image for its machines."""
     from pio_tf.cli.output import Terminal
     from pio_tf.cli.tables import generate_rows
     from pio_tf.cluster import Cluster
 
     with Terminal(json=json) as terminal:
-        directory = Cluster.load(config, reporter=terminal.reporter).generate(out)
+        cluster = Cluster.load(config, reporter=terminal.reporter)
+        directory = cluster.generate_image(out) if image else cluster.generate(out)
         terminal.done(f"wrote {directory}")
         terminal.result(generate_rows(directory))
 

@@ -39,6 +39,19 @@ class StackWork(DriverWork):
         terraform = self.config.terraform.model_copy(update={"directory": directory.absolute()})
         return write_stack(self.config.model_copy(update={"terraform": terraform}))
 
+    def generate_image(self, directory: Path | None = None) -> Path:
+        """Write a Packer template that bakes an image with all that the machines install. Returns its directory.
+
+        Args:
+            directory: default: ``image`` beside the stack.
+
+        Raises:
+            ConfigError: the directory holds files of somebody else, or cannot be written.
+        """
+        from pio_tf.infra.image import write_image
+
+        return write_image(self.config, directory or self.config.work_dir / "image")
+
     def plan(self, out: Path | None = None) -> Plan:
         """What Terraform would create or change. Changes nothing.
 

@@ -17,13 +17,22 @@ MANIFEST = ".pio-tf-files"
 _MANIFEST_HEADER = "# Files that pio-tf writes, and removes when it no longer needs them.\n"
 
 
-def write_files(directory: Path, files: Mapping[str, str], *, named: str) -> None:
+def write_files(
+    directory: Path,
+    files: Mapping[str, str],
+    *,
+    named: str,
+    what: str = "the stack",
+    instead: str = "another terraform.directory",
+) -> None:
     """Make the generated files in ``directory`` exactly ``files`` (relative path to text). Each is written at once.
 
     Args:
         directory: made if it is not there.
         files: relative paths with forward slashes, and their text.
         named: what says that it is this directory, for an error.
+        what: what the files are.
+        instead: what to choose where this directory will not do.
 
     Raises:
         ConfigError: a file is in the way that pio-tf did not write, or the directory cannot be written.
@@ -34,8 +43,8 @@ def write_files(directory: Path, files: Mapping[str, str], *, named: str) -> Non
         if foreign:
             raise ConfigError(
                 f"{named}: {directory} holds files that pio-tf did not write: {', '.join(foreign)}",
-                cause="the stack has files of these names, and would overwrite them",
-                next_step="choose another terraform.directory, or move those files away",
+                cause=f"{what} has files of these names, and would overwrite them",
+                next_step=f"choose {instead}, or move those files away",
             )
         directory.mkdir(parents=True, exist_ok=True)
         # First all names, old and new: whatever is written before an interruption is known as ours.
@@ -47,9 +56,9 @@ def write_files(directory: Path, files: Mapping[str, str], *, named: str) -> Non
         _write(directory / MANIFEST, _manifest(files))
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(
-            f"{named}: cannot write the stack into {directory}",
+            f"{named}: cannot write {what} into {directory}",
             cause=str(error),
-            next_step="make the directory writable, or choose another one with terraform.directory",
+            next_step=f"make the directory writable, or choose {instead}",
         ) from error
 
 

@@ -31,6 +31,7 @@ WITHOUT = {"ssh"}
 """Its output is that of a shell."""
 LIFE = (
     ("generate",),
+    ("generate", "--image"),
     ("plan", "--out", "kept"),
     ("guard", "kept"),
     ("guard", "--list"),

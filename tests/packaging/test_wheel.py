@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from pio_tf.infra.image import render_image
 from pio_tf.infra.stack import render_stack
 from pio_tf.sandbox.pio import __file__ as pio_package
 from tests.infra.support import Site
@@ -54,7 +55,7 @@ def test_the_wheel_carries_the_licence_the_modules_the_pipelines_and_the_stand_i
     assert not [name for name in names if name.startswith(("tests/", "scripts/"))]
 
 
-def test_the_installed_wheel_writes_the_same_stack_as_the_repository(wheel: Path, tmp_path: Path) -> None:
+def test_the_installed_wheel_writes_the_same_stack_and_image_as_the_repository(wheel: Path, tmp_path: Path) -> None:
     site = tmp_path / "site"
     subprocess.run(
         [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index", "--target", site, wheel],
@@ -68,9 +69,11 @@ def test_the_installed_wheel_writes_the_same_stack_as_the_repository(wheel: Path
     code = (
         "import sys, json, pio_tf\n"
         "from pio_tf.config.load import load_config\n"
+        "from pio_tf.infra.image import render_image\n"
         "from pio_tf.infra.stack import render_stack\n"
         f"assert pio_tf.__file__.startswith({str(site)!r}), pio_tf.__file__\n"
-        f"print(json.dumps(render_stack(load_config({str(config.path)!r}))))\n"
+        f"config = load_config({str(config.path)!r})\n"
+        "print(json.dumps([render_stack(config), render_image(config)]))\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", code],
@@ -80,4 +83,4 @@ def test_the_installed_wheel_writes_the_same_stack_as_the_repository(wheel: Path
         text=True,
         check=True,
     )
-    assert json.loads(done.stdout) == render_stack(config)
+    assert json.loads(done.stdout) == [render_stack(config), render_image(config)]

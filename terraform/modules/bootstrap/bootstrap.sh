@@ -8,30 +8,57 @@ install_myself() {
 }
 
 prepare() {
-  local name
   rm -f "$STATE/failed.json" "$WORK/failed.json"
   say "preparing this machine as $ROLE"
+  show_host_keys # cloud-init does it when all this is over, and pio-tf wants to look on
   step platform check_platform
   step self install_myself
-  step user make_user
-  step limits set_limits
   step hosts write_hosts
-  step downloads download_all
-  step java install_java
-  for name in spark hadoop hbase elasticsearch pio; do
-    [ -z "$(component "$name")" ] || step "$name" install_component "$name"
-  done
-  step mdadm install_mdadm
+  install_software
   step scratch mount_scratch
   if [ "$ROLE" = driver ]; then
     step no-service check_no_service
   else
     step service install_service
   fi
-  show_host_keys
   touch "$DONE"
   write_ready
   say "this machine is ready as $ROLE"
+}
+
+# What machines of this role have in common, and an image may have before there is a machine.
+install_software() {
+  local name
+  step user make_user
+  step limits set_limits
+  step downloads download_all
+  step java install_java
+  for name in spark hadoop hbase elasticsearch pio; do
+    [ -z "$(component "$name")" ] || step "$name" install_component "$name"
+  done
+  step mdadm install_mdadm
+}
+
+# For an image that is baked on this machine: the software, and nothing else. What a machine made of it is, its own user
+# data says: no unit, name, log or state of this one may be there before.
+prepare_image() {
+  say "preparing an image"
+  step platform check_platform
+  install_software
+  step no-service check_no_service
+  step forget forget_machine
+  say "this image is ready"
+  rm -f "$LOG"
+}
+
+forget_machine() {
+  local unit
+  for unit in pio-tf-bootstrap pio-tf-boot pio-tf-spark; do
+    [ ! -e "$UNITS/$unit.service" ] || systemctl disable --now "$unit.service"
+    rm -f "$UNITS/$unit.service"
+  done
+  rm -rf "$SELF" "$CONFIG/hosts" "$DONE" "$STATE/ready.json" "$STATE/failed.json" "$STATE/service" "$STATE/downloads"
+  sed -i '/^# pio-tf: begin$/,/^# pio-tf: end$/d' /etc/hosts
 }
 
 # Never holds up a boot, and never fails one: what does not work is said.
@@ -82,13 +109,14 @@ main() {
     flock 9
     case ${1:-} in
     '' | run) prepare ;;
+    image) prepare_image ;;
     hosts) step hosts write_hosts "$(cat)" ;;
     rollback)
       step "rollback $2" roll_back "$2"
       [ "$ROLE" = driver ] || step service install_service
       write_ready
       ;;
-    *) echo "usage: $0 [run|boot|spark|hosts|rollback NAME]" >&2; exit 2 ;;
+    *) echo "usage: $0 [run|image|boot|spark|hosts|rollback NAME]" >&2; exit 2 ;;
     esac
     ;;
   esac

@@ -56,17 +56,25 @@ step() {
 
 # The reason of the step that has just failed: what it gave, else the last thing that was said.
 why() {
-  local reason left
+  local reason
   reason=$(cat "$WORK/reason" 2>/dev/null || grep -v '^[[:space:]]*$' "$WORK/stderr" | tail -n 1)
-  left=$(df -Pm / | awk 'NR == 2 { print $4 }')
-  if [ "${left:-0}" -lt 64 ]; then
-    reason="${reason:-it ended}; the disk is full: / has $left MiB left"
+  if disk_is_full; then
+    reason="${reason:-it ended}; the disk is full: / has $(disk_left) MiB left"
   fi
   echo "${reason:-it ended without a word}"
 }
 
+# MiB.
+disk_left() { df -Pm / | awk 'NR == 2 { print $4 }'; }
+
+disk_is_full() { [ "$(disk_left)" -lt 64 ]; }
+
 give_up() {
-  rm -rf /opt/*/.unpack # may be what has filled the disk
+  # May be what has filled the disk; on a full one cloud-init, the log and a login suffer.
+  if disk_is_full; then
+    rm -rf "$STATE/downloads"
+  fi
+  rm -rf /opt/*/.unpack
   json step "$1" reason "$2" role "$ROLE" when "$(date -u +%FT%TZ)" boot_id "$(boot_id)" >"$WORK/failed.json"
   { put "$STATE/failed.json" <"$WORK/failed.json"; } 2>/dev/null || true
   say "step $1 failed: $2"

@@ -49,7 +49,8 @@ download_all() {
 # download NAME SHA512 URL...: to $STATE/downloads/NAME. Every address in turn, three times; a part is gone on with.
 # A wrong file is never kept. Says why nothing came of it.
 download() {
-  local name=$1 sha512=$2 file=$STATE/downloads/$1 round url said reasons=() wrong=' '
+  local name=$1 sha512=$2 file=$STATE/downloads/$1 round url said wrong=' '
+  local -A reasons=()
   shift 2
   if [[ $sha512 == http* ]] && ! sha512=$(published "$sha512"); then
     echo "$name: $sha512"
@@ -62,14 +63,19 @@ download() {
       if said=$(download_from "$url" "$file" "$sha512" 2>&1); then
         mv -f "$file.part" "$file"
         echo "$sha512" >"$file.sha512"
+        echo "$url" >"$file.from"
         return
       fi
-      reasons+=("$url: $said")
+      reasons[$url]=$said
       [[ $said != *SHA-512* ]] || wrong+="$url "
     done
   done
   # The last word of each address.
-  echo "$name: $(printf '%s\n' "${reasons[@]}" | tail -n "$#" | paste -sd ';')"
+  said=
+  for url in "$@"; do
+    said+="${said:+; }$url: ${reasons[$url]}"
+  done
+  echo "$name: $said"
   return 1
 }
 
@@ -151,13 +157,13 @@ install_component() {
     rm -rf "$unpack"
     mkdir -p "$unpack"
     tar -xf "$archive" -C "$unpack" --strip-components=1 --no-same-owner
-    [ -e "$unpack/$(marker "$name")" ] || fail "what was fetched holds no $name (no $(marker "$name")): ${urls%% *}"
+    [ -e "$unpack/$(marker "$name")" ] || fail "$(cat "$archive.from") holds no $name (no $(marker "$name"))"
     check_version "$name" "$version" "$unpack"
     cp "$archive.sha512" "$unpack/.sha512"
     give_configuration "$name" "$unpack"
     rm -rf "$target"
     mv "$unpack" "$target"
-    rm -f "$archive" "$archive.sha512"
+    rm -f "$archive" "$archive.sha512" "$archive.from"
   fi
   switch "$name" "$target" "$home"
   note "$version in $home"

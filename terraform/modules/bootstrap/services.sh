@@ -80,6 +80,15 @@ UNIT
 
 spark_home() { expand "$(component spark | cut -f 3)"; }
 
+# Machines that start together are ready at different times, and a worker that finds no master tries again only after 5 to
+# 15 s (INITIAL_REGISTRATION_RETRY_INTERVAL_SECONDS in Spark's Worker). It goes by itself from there, if it comes to that.
+wait_for_master() {
+  local until=$((SECONDS + 60))
+  until timeout 1 bash -c "</dev/tcp/$MASTER_HOST/$MASTER_PORT" 2>/dev/null || [ "$SECONDS" -ge "$until" ]; do
+    sleep 0.2
+  done
+}
+
 # The daemon itself. What the machine has, it has at this start: another instance type needs no other file.
 run_spark() {
   local address home memory
@@ -96,6 +105,7 @@ run_spark() {
   # All but 1 GiB, as Spark itself has it: pio-tf's executors are sized for that. The disk outlives every run: clean up.
   memory=$(awk '/^MemTotal:/ { print int($2 / 1024) - 1024 }' /proc/meminfo)
   export SPARK_WORKER_OPTS=-Dspark.worker.cleanup.enabled=true
+  wait_for_master
   exec "$SPARK_HOME/bin/spark-class" org.apache.spark.deploy.worker.Worker --host "$address" --work-dir "$SCRATCH/work" \
     --memory "$((memory > 512 ? memory : 512))m" --cores "$(nproc)" "spark://$MASTER_HOST:$MASTER_PORT"
 }

@@ -43,6 +43,65 @@ run "a_worker_gets_what_spark_needs" {
   }
 }
 
+run "a_master_gets_what_spark_needs_and_its_own_ports" {
+  variables {
+    role           = "master"
+    master_port    = 7177
+    master_ui_port = 8181
+  }
+
+  assert {
+    condition     = strcontains(output.script, "\nROLE='master'\n") && !strcontains(output.script, "https://example.org/pio.tgz")
+    error_message = "the role, and no PredictionIO"
+  }
+
+  assert {
+    condition     = strcontains(output.script, "\nMASTER_PORT='7177'\n") && strcontains(output.script, "\nMASTER_UI_PORT='8181'\n")
+    error_message = "the ports"
+  }
+}
+
+run "every_setting_stands_alone_in_front_of_the_script_and_none_is_left_out" {
+  variables {
+    region = "eu-west-1"
+    hosts  = { spark-master = "10.0.0.11", driver = "10.0.0.10" }
+  }
+
+  assert {
+    condition = [for line in split("\n", split("set -euo pipefail", output.script)[0]) : regex("^[A-Z_]+", line) if can(regex("^[A-Z_]+='", line))] == [
+      "COMPONENTS", "ELASTICSEARCH_NAME", "HOSTS", "MASTER_HOST", "MASTER_PORT", "MASTER_UI_PORT", "REGION", "ROLE", "SERVICE_USER", "SSH_USER",
+    ]
+    error_message = "by name: the same configuration gives the same bytes"
+  }
+
+  assert {
+    condition     = strcontains(output.script, "\nROLE='driver'\n") && strcontains(output.script, "\nREGION='eu-west-1'\n")
+    error_message = "the role and the region"
+  }
+
+  assert {
+    condition     = strcontains(output.script, "\nSSH_USER='ubuntu'\n") && strcontains(output.script, "\nSERVICE_USER='aml'\n")
+    error_message = "both users"
+  }
+
+  assert {
+    condition     = strcontains(output.script, "\nHOSTS='10.0.0.10 driver\n10.0.0.11 spark-master'\n")
+    error_message = "names and addresses, by name"
+  }
+
+  assert {
+    condition     = strcontains(output.script, "\nMASTER_HOST='-'\n")
+    error_message = "no driver needs its master at the first boot"
+  }
+}
+
+run "what_cloud_init_gets_is_packed_and_smaller" {
+  assert {
+    condition     = startswith(output.user_data_base64, "H4sI") && length(output.user_data_base64) < length(output.script)
+    error_message = "gzip, in base64"
+  }
+}
+
 run "a_worker_without_a_master_is_refused" {
   command = plan
 

@@ -1,0 +1,85 @@
+"""A cluster of machines: all at once."""
+
+from __future__ import annotations
+
+import json
+import urllib.request
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from tests.real_machines.machine import PATIENCE
+
+if TYPE_CHECKING:
+    from tests.real_machines.machine import Machine
+
+
+@dataclass(frozen=True)
+class Start:
+    """How long a start of all machines took, in seconds since the power came on."""
+
+    login: float
+    """All can be logged in to."""
+    workers: float
+    """All workers are ALIVE for their master."""
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """Machines by their names: driver, master, worker-1 …"""
+
+    machines: dict[str, Machine]
+
+    def __getitem__(self, name: str) -> Machine:
+        return self.machines[name]
+
+    @property
+    def workers(self) -> tuple[Machine, ...]:
+        """In order."""
+        return tuple(machine for name, machine in sorted(self.machines.items()) if name.startswith("worker"))
+
+    def power_on(self) -> None:
+        """Those that are off, all at once."""
+        for machine in self.machines.values():
+            if not machine.is_on:
+                machine.power_on()
+
+    def power_off(self) -> None:
+        """Those that are on, all at once. Returns when they are off."""
+        running = [machine for machine in self.machines.values() if machine.is_on]
+        for machine in running:
+            machine.begin_to_stop()
+        for machine in running:
+            machine.wait_until_off()
+
+    def wait_until_ready(self) -> Start:
+        """Waits for logins, and for the workers at their master."""
+        login = max(machine.wait_for_login() for machine in self.machines.values())
+        return Start(login=login, workers=self.wait_for_workers())
+
+    def wait_for_workers(self, *, timeout: float = PATIENCE) -> float:
+        """Waits until the master has every worker ALIVE. Returns the seconds since its power came on."""
+        expected = {machine.address for machine in self.workers}
+        return self["master"].wait_for("workers", lambda: self.alive() == expected, timeout=timeout)
+
+    def alive(self) -> set[str]:
+        """Addresses of the workers that are ALIVE for their master."""
+        return {worker["host"] for worker in self.registered()}
+
+    def registered(self) -> list[dict[str, Any]]:
+        """The workers that are ALIVE for their master, as it describes them; none where it does not answer. Each has an
+        ``id`` of its own at every start; for a minute, a worker that ended without a word may be there twice."""
+        try:
+            workers = self.master_status()["workers"]
+        except OSError:
+            return []
+        return [worker for worker in workers if worker["state"] == "ALIVE"]
+
+    def master_status(self) -> dict[str, Any]:
+        """What Spark's master says of itself.
+
+        Raises:
+            OSError: it does not answer.
+        """
+        with urllib.request.urlopen(f"http://{self['master'].address}:8080/json/", timeout=5) as answer:
+            status: dict[str, Any] = json.load(answer)
+        return status

@@ -1,0 +1,137 @@
+"""A world for the session, and one cluster that most tests look at."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from ipaddress import IPv4Network
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pio_tf.sandbox.aws import LocalAws
+from tests.infra.conftest import mirror as provider_mirror
+from tests.infra.support import Site
+from tests.real_machines.cluster import Cluster
+from tests.real_machines.disks import Disk
+from tests.real_machines.figures import Figures
+from tests.real_machines.machine import Hardware
+from tests.real_machines.mirror import Mirror
+from tests.real_machines.software import fill_mirror
+from tests.real_machines.stack import apply, write_config
+from tests.real_machines.world import World
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.real_machines.machine import Launch, Machine
+    from tests.real_machines.software import Archive
+
+__all__ = ["provider_mirror"]
+
+NETWORK = IPv4Network("10.77.0.0/24")
+R3_MIB = 4096
+"""Memory of the worker that is an r3 at first."""
+KEPT = b"somebody's data"
+FIGURES = pytest.StashKey["Figures"]()
+
+
+@dataclass(frozen=True)
+class Disks:
+    """Disks of the workers."""
+
+    xen: Disk
+    nvme: Disk
+    volume: Disk
+
+
+@pytest.fixture(scope="session")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """In what scripts/test-machines has prepared."""
+    image, cgroup = (os.environ.get(name) for name in ("PIO_TF_MACHINE_IMAGE", "PIO_TF_MACHINE_CGROUP"))
+    if image is None or cgroup is None:
+        pytest.fail("machines boot in a world of their own only: make test-machines")
+    world = World(tmp_path_factory.mktemp("world"), image=Path(image), network=NETWORK, cgroup=cgroup)
+    yield world
+    world.close()
+
+
+@pytest.fixture(scope="session")
+def mirror(world: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mirror]:
+    """One that has everything, in :attr:`Mirror.archives`."""
+    with Mirror(tmp_path_factory.mktemp("mirror"), address=str(world.gateway)) as mirror:
+        yield mirror
+
+
+@pytest.fixture(scope="session")
+def archives(mirror: Mirror) -> dict[str, Archive]:
+    """What the mirror has, by the components' names."""
+    return fill_mirror(mirror.directory)
+
+
+@pytest.fixture(scope="session")
+def consoles() -> dict[str, Machine]:
+    """Instance id -> the machine behind it, whose console GetConsoleOutput shows."""
+    return {}
+
+
+@pytest.fixture(scope="session")
+def site(
+    consoles: dict[str, Machine], provider_mirror: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Site]:
+    """A directory for a pio-tf.hcl, and an AWS."""
+    with LocalAws(transition_seconds=0.1, console=lambda instance_id: consoles[instance_id].console()) as aws:
+        yield Site(tmp_path_factory.mktemp("site"), name="real", url=aws.url, mirror=provider_mirror)
+
+
+@pytest.fixture(scope="session")
+def launches(site: Site, world: World, mirror: Mirror, archives: dict[str, Archive]) -> dict[str, Launch]:
+    """What Terraform has launched the cluster's machines with. The first mirror that they are to try is down."""
+    mirrors = (f"http://{world.gateway}:1", mirror.url)
+    key = world.key.with_suffix(".pub")
+    return apply(site, write_config(site, network=NETWORK, mirrors=mirrors, archives=archives, public_key=key))
+
+
+@pytest.fixture(scope="session")
+def disks(world: World) -> Disks:
+    """A volume, which keeps what is on it, beside the instance store."""
+    volume = Disk(world.directory, kind="volume")
+    volume.write(KEPT)
+    return Disks(xen=Disk(world.directory), nvme=Disk(world.directory), volume=volume)
+
+
+@pytest.fixture(scope="session")
+def cluster(
+    world: World, launches: dict[str, Launch], consoles: dict[str, Machine], disks: Disks, figures: Figures
+) -> Cluster:
+    """Driver, master and two workers, after their first boot. worker-1 is an r3 with instance store as Xen has it,
+    worker-2 an r5d with one of NVMe, beside a volume of somebody's; the others have none."""
+    hardware = {
+        "worker-1": Hardware(memory_mib=R3_MIB, disks={"xvdb": disks.xen}),
+        "worker-2": Hardware(disks={"nvme1n1": disks.nvme, "nvme2n1": disks.volume}),
+    }
+    cluster = Cluster({name: world.launch(launch, hardware.get(name)) for name, launch in launches.items()})
+    consoles |= {machine.launch.instance_id: machine for machine in cluster.machines.values()}
+    cluster.power_on()
+    figures.add("first boot of 4 machines", cluster.wait_until_ready())
+    return cluster
+
+
+@pytest.fixture(scope="session")
+def figures(request: pytest.FixtureRequest) -> Figures:
+    """What is shown at the end of the run."""
+    return request.config.stash[FIGURES]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Nothing is measured yet."""
+    config.stash[FIGURES] = Figures()
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """How long machines took."""
+    lines = config.stash[FIGURES].lines()
+    if lines:
+        terminalreporter.section("how long it took, from power-on")
+        terminalreporter.write_line("\n".join(lines))

@@ -1,0 +1,26 @@
+"""Times that a run has measured, for its end."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tests.real_machines.cluster import Start
+
+
+class Figures:
+    """Lines of a table, in the order in which they were measured."""
+
+    def __init__(self) -> None:
+        self._starts: list[tuple[str, Start]] = []
+
+    def add(self, what: str, start: Start) -> None:
+        """A start of a whole cluster."""
+        self._starts.append((what, start))
+
+    def lines(self) -> list[str]:
+        """For people."""
+        return [
+            f"{what}: logins {start.login:.1f} s, all workers ALIVE {start.workers:.1f} s"
+            for what, start in self._starts
+        ]

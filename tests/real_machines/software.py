@@ -1,0 +1,94 @@
+"""What a mirror has: the real Spark, out of pyspark, and the layout of what else a machine installs."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import io
+import tarfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pyspark
+
+import pio_tf.sandbox.pio
+from pio_tf.config.versions import ROWS, archive_path
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+PIO = "0.14.0"
+VERSIONS: Mapping[str, str] = {"pio": PIO, **ROWS[PIO].defaults}
+"""What pio-tf.hcl asks for. Spark's is not what is in its archive: the Spark that goes with PredictionIO needs Java 8,
+which Debian 12 has not. pyspark's runs on its Java 17, and does not differ in what machines have to do with it."""
+_PYSPARK = Path(pyspark.__file__).parent
+_UNUSED = ("breeze", "datanucleus-", "derby", "hive-", "kubernetes-", "mesos-", "rocksdbjni", "spark-mllib_", "spire_")
+"""Jars that no standalone cluster loads, nearly half of all bytes: four machines have four copies in memory."""
+_STAND_IN = Path(pio_tf.sandbox.pio.__file__).parent
+
+
+@dataclass(frozen=True)
+class Archive:
+    """One file of a mirror: its path below the base address."""
+
+    path: str
+    sha512: str
+
+
+def fill_mirror(directory: Path) -> dict[str, Archive]:
+    """All that a driver fetches, by the components' names."""
+    contents: dict[str, dict[str, Path | bytes]] = {
+        "spark": spark_files(VERSIONS["spark"]),
+        "hadoop": {
+            "bin/hadoop": _program("hadoop"),
+            "etc/hadoop/core-site.xml": b"<configuration/>\n",
+        },
+        "hbase": {
+            "bin/hbase": _program("hbase"),
+            "conf/hbase-site.xml": b"<configuration/>\n",
+        },
+        "pio": _pio_files(),
+    }
+    return {
+        name: write_archive(directory, archive_path(name, VERSIONS[name]), files) for name, files in contents.items()
+    }
+
+
+def spark_files(version: str) -> dict[str, Path | bytes]:
+    """Spark's directory, which says that it is this version."""
+    files: dict[str, Path | bytes] = {"RELEASE": f"Spark {version} built for Hadoop 2.7.3\n".encode()}
+    for part in ("bin", "sbin", "jars", "python"):
+        for file in sorted((_PYSPARK / part).rglob("*")):
+            if file.is_file() and not file.name.startswith(_UNUSED) and file.suffix not in (".cmd", ".pyc"):
+                files[str(file.relative_to(_PYSPARK))] = file
+    return {**files, "conf/spark-defaults.conf.template": b""}
+
+
+def _pio_files() -> dict[str, Path | bytes]:
+    """The sandbox's stand-in for PredictionIO."""
+    scripts = {f"lib/{file.name}": file for file in _STAND_IN.glob("[!_]*.py")}
+    return {"bin/pio": _STAND_IN / "bin" / "pio", "lib/python": b'#!/bin/sh\nexec python3 "$@"\n', **scripts}
+
+
+def _program(name: str) -> bytes:
+    return f'#!/bin/sh\necho "{name} $*"\n'.encode()
+
+
+def write_archive(directory: Path, path: str, files: Mapping[str, Path | bytes]) -> Archive:
+    """A .tgz with one directory, hardly compressed: that would take longer than all else."""
+    target = directory / path
+    target.parent.mkdir(parents=True, exist_ok=True)
+    top = target.name.removesuffix(".tgz").removesuffix(".tar.gz")
+    with gzip.open(target, "wb", compresslevel=0) as stream, tarfile.open(fileobj=stream, mode="w") as archive:
+        for name, source in files.items():
+            data = source if isinstance(source, bytes) else source.read_bytes()
+            entry = tarfile.TarInfo(f"{top}/{name}")
+            entry.mode = 0o755 if name.startswith(("bin/", "sbin/")) or data.startswith(b"#!") else 0o644
+            entry.size = len(data)
+            archive.addfile(entry, io.BytesIO(data))
+    digest = hashlib.sha512()
+    with target.open("rb") as written:
+        while block := written.read(1 << 20):
+            digest.update(block)
+    return Archive(path, digest.hexdigest())

@@ -1,0 +1,62 @@
+"""What Terraform makes of a pio-tf.hcl in EC2, as far as a machine knows: its address and its user data."""
+
+from __future__ import annotations
+
+import base64
+from ipaddress import IPv4Address
+from typing import TYPE_CHECKING
+
+from tests.infra.support import ec2
+from tests.infra.support_deploy import deployment
+from tests.real_machines.machine import Launch
+from tests.real_machines.software import PIO, VERSIONS
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from ipaddress import IPv4Network
+    from pathlib import Path
+
+    from pio_tf.config.schema import Config
+    from tests.infra.support import Site
+    from tests.real_machines.software import Archive
+
+
+def write_config(
+    site: Site,
+    *,
+    network: IPv4Network,
+    mirrors: Sequence[str],
+    archives: Mapping[str, Archive],
+    public_key: Path,
+    workers: int = 2,
+) -> Config:
+    """A pio-tf.hcl for a cluster that installs everything from these mirrors."""
+    sums = {name: archive.sha512 for name, archive in archives.items()}
+    software = "\n".join(
+        f'  {name} {{\n    sha512 = "{sums[name]}"\n  }}' for name in ("hadoop", "hbase", "pio") if name in sums
+    )
+    config = site.write(
+        network=f'cidr = "{network}"',
+        spark=f'workers = {workers}\nversion = "{VERSIONS["spark"]}"\ndownload_sha512 = "{sums["spark"]}"',
+        more=f"software {{\n  mirrors = {str(list(mirrors)).replace(chr(39), chr(34))}\n{software}\n}}\n",
+    )
+    (site.directory / "id.pub").write_text(public_key.read_text())
+    assert config.pio.version == PIO
+    return config
+
+
+def apply(site: Site, config: Config) -> dict[str, Launch]:
+    """Applies the configuration's stack. Returns what each machine was launched with, by its name."""
+    cluster = deployment(config)
+    cluster.apply(cluster.plan())
+    return {name: _launch(site, name, instance) for name, instance in site.instances().items()}
+
+
+def _launch(site: Site, name: str, instance: Mapping[str, str]) -> Launch:
+    attribute = ec2(site.url).describe_instance_attribute(InstanceId=instance["InstanceId"], Attribute="userData")
+    return Launch(
+        name=name,
+        instance_id=instance["InstanceId"],
+        address=IPv4Address(instance["PrivateIpAddress"]),
+        user_data=base64.b64decode(attribute["UserData"]["Value"]),
+    )
