@@ -1,14 +1,15 @@
-# make setup | demo | test | test-machines | fuzz | lint | types | bench | docs | clean
+# make setup | demo | test | test-machines | fuzz | faults | lint | types | bench | docs | clean
 SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PYTEST_WORKERS ?= 2
 N ?= 2000
+SEED ?= 0
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: setup demo test test-machines fuzz lint types bench docs format clean
+.PHONY: setup demo test test-machines fuzz faults lint types bench docs format clean
 
 setup: $(VENV)/.ready
 
@@ -26,6 +27,9 @@ test: setup
 
 test-machines: setup
 	PYTHON=$(BIN)/python scripts/test-machines
+
+faults: setup
+	$(BIN)/python -m scripts.faults --number $(N) --seed $(SEED) --processes $(PYTEST_WORKERS)
 
 fuzz: setup
 	FUZZ_EXAMPLES=$(N) $(BIN)/python -m pytest -n $(PYTEST_WORKERS) --dist load tests/fuzz

@@ -7,10 +7,10 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pio_tf.cluster.base import names
+from pio_tf.cluster.base import names, short
 from pio_tf.cluster.driver import unanswered
 from pio_tf.cluster.stack import StackWork
-from pio_tf.errors import Locked, MachinesMayBeRunning, PioTfError, RemoteError
+from pio_tf.errors import AwsError, Locked, MachinesMayBeRunning, PioTfError, RemoteError
 from pio_tf.events import Done, Step, Warned
 from pio_tf.machines.inventory import IS_SPOT, LEAVE_SPOT, find_untagged
 from pio_tf.machines.model import CLUSTER_TAG
@@ -128,12 +128,17 @@ class PowerWork(StackWork):
             again: it was interrupted before: Terraform is not asked, the machines' tags must do.
         """
         outputs = None if again else self._outputs_if_any()
-        machines = self._machines(outputs, strict=False)
-        untagged = (
-            find_untagged(self._ec2, cluster=self.config.cluster.name, outputs=outputs, found=machines)
-            if outputs
-            else []
-        )
+        try:
+            machines = self._machines(outputs, strict=False)
+            untagged = (
+                find_untagged(self._ec2, cluster=self.config.cluster.name, outputs=outputs, found=machines)
+                if outputs
+                else []
+            )
+        except AwsError as error:
+            if outputs is None:
+                raise
+            raise _unknown(outputs, error) from error
         if not machines and not untagged:
             self._report(Done(f"{self.config.cluster.name} has no machines"))
             return ()
@@ -197,3 +202,13 @@ class PowerWork(StackWork):
             )
             machines = self._own(outputs)
         return tuple(machines), outputs
+
+
+def _unknown(outputs: Outputs, error: AwsError) -> MachinesMayBeRunning:
+    """AWS can't be asked which machines run, of a cluster that there is."""
+    return MachinesMayBeRunning(
+        f"not stopped: nobody knows which of {outputs.cluster}'s {len(outputs.machines)} machines run",
+        cause=short(error),
+        next_step="; ".join(filter(None, [error.next_step, "then `pio-tf down`"])),
+        details={"machines": [machine.instance_id for machine in outputs.machines], **error.details},
+    )

@@ -13,6 +13,7 @@ from pio_tf.infra.backend.advice import advise
 from pio_tf.infra.backend.move import refuse_leaving, state_in_place
 from pio_tf.infra.backend.s3 import require_lockfile, s3_backend
 from pio_tf.infra.backend.workspace import refuse_workspace
+from pio_tf.infra.belonging import refuse_strangers
 from pio_tf.infra.binary import TerraformBinary, find_terraform, locate_terraform
 from pio_tf.infra.diagnostics import DESTROY_PREVENTED
 from pio_tf.infra.drift import Drift, find_drift
@@ -134,6 +135,7 @@ class Deployment:
             GuardRefused: it breaks a rule of the guard that is not waived.
             TerraformError: Terraform would not apply it.
         """
+        self._refuse_strangers(plan.json)
         refuse(plan.findings)
         if plan.error is not None:
             raise plan.error
@@ -202,6 +204,7 @@ class Deployment:
             Locked: somebody else is working on this cluster.
         """
         raw = self.terraform.show(plan.path)
+        self._refuse_strangers(raw)
         with reading_plan():
             findings = evaluate(self.config, raw)
         refuse(findings)
@@ -238,11 +241,13 @@ class Deployment:
         """Remove everything of the cluster. The only way round the guard; after an interruption, run it again.
 
         Raises:
+            GuardRefused: the state names something that is not this cluster's: nothing was removed.
             TerraformError: something could not be removed.
             Locked: somebody else is working on this cluster.
         """
         with self._unprotected():
             plan = self._plan(destroy=True)
+            self._refuse_strangers(plan.json)
             if plan.has_changes:
                 self._reporter(Step(f"Destroying {plan.counts['delete']} resources"))
                 self._apply(plan)
@@ -273,6 +278,10 @@ class Deployment:
             yield
         finally:
             self.generate()
+
+    def _refuse_strangers(self, raw: Mapping[str, Any]) -> None:
+        with reading_plan():
+            refuse_strangers(raw, cluster=self.config.cluster.name)
 
     def _refuse_another_region(self) -> None:
         region = self.terraform.output().get("region")

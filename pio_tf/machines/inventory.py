@@ -71,6 +71,7 @@ def find_machines(ec2: EC2Client, *, cluster: str, outputs: Outputs | None, stri
     machines = [machine_from(item, output=known.get(item["InstanceId"])) for item in found]
     if strict:
         problems += [problem for machine in machines if (problem := _moved(machine, known.get(machine.instance_id)))]
+        problems += [problem for item in found if (problem := _another(item, known.get(item["InstanceId"])))]
     if problems:
         raise AwsError(
             "\n".join(problem.what for problem in problems),
@@ -244,6 +245,17 @@ def _spot_or_leaving(instance: InstanceTypeDef, output: MachineOutput | None) ->
     if output is not None and instance["State"]["Name"] == "shutting-down":
         return _gone(label)
     return None
+
+
+def _another(instance: InstanceTypeDef, output: MachineOutput | None) -> _Problem | None:
+    """One of the cluster's machines in the place of another one: the outputs were edited, or the tags."""
+    tagged = next((tag["Value"] for tag in instance.get("Tags", []) if tag["Key"] == MACHINE_TAG), "")
+    if output is None or tagged in ("", output.name):
+        return None
+    return _Problem(
+        f"{output.name} of Terraform's outputs is {instance['InstanceId']}, which is tagged as {tagged}",
+        "bring the right state back; if somebody has changed the tag, `pio-tf apply` puts it back",
+    )
 
 
 def _moved(machine: Machine, output: MachineOutput | None) -> _Problem | None:

@@ -97,7 +97,9 @@ def half(tmp_path_factory: pytest.TempPathFactory, aws: LocalAws, mirror: Path) 
     """A cluster whose worker AWS will not make: another machine has its address."""
     client = ec2(aws.url)
     vpc = client.create_vpc(CidrBlock="127.77.8.0/24")["Vpc"]["VpcId"]
-    subnet = client.create_subnet(VpcId=vpc, CidrBlock="127.77.8.0/24")["Subnet"]["SubnetId"]
+    subnet = client.create_subnet(VpcId=vpc, CidrBlock="127.77.8.0/24", AvailabilityZone="us-east-1a")["Subnet"][
+        "SubnetId"
+    ]
     image = client.describe_images(Owners=["099720109477"])["Images"][0]["ImageId"]
     client.run_instances(
         ImageId=image, InstanceType="m5.large", MinCount=1, MaxCount=1, SubnetId=subnet, PrivateIpAddress="127.77.8.22"

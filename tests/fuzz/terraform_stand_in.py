@@ -8,6 +8,7 @@ from pio_tf.config.load import parse_config
 from tests.config.samples import BLOCKS
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from pio_tf.config.schema import Config
@@ -32,13 +33,14 @@ esac
 class TerraformStandIn:
     """What it prints, and a configuration that names it."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, blocks: Mapping[str, str] = BLOCKS) -> None:
         self._directory = directory
         program = directory / "terraform"
         program.write_text(_PROGRAM.replace("HERE", str(directory)))
         program.chmod(0o755)
         (directory / "id_ed25519.pub").write_text("ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIK0wmN x\n")
-        text = "".join(BLOCKS.values()) + f'terraform {{\n  binary = "{program}"\n}}\n'
+        text = "".join(blocks.values()) + f'terraform {{\n  binary = "{program}"\n}}\n'
+        (directory / "pio-tf.hcl").write_text(text)
         self.config: Config = parse_config(text, path=directory / "pio-tf.hcl", environ={})
         self.prints()
 

@@ -248,7 +248,7 @@ def _run(group: dict[str, str], boot: str) -> DriverRun | None:
         started = float(process_facts[3]) if process_facts else None
     except (ValueError, LookupError):
         return None
-    if not is_run_id(group["run"]) or group["run"] != record.id:
+    if not is_run_id(group["run"]) or group["run"] != record.id or (result and result.id != record.id):
         return None
     return DriverRun(
         id=record.id,

@@ -5,13 +5,14 @@ from __future__ import annotations
 import dataclasses
 import getpass
 import json
+import math
 import os
 import re
 import secrets
 import socket
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, get_args
 
 from pio_tf.json_text import parse_json
 
@@ -103,9 +104,42 @@ class RunRecord:
             known = {item.name: raw[item.name] for item in dataclasses.fields(cls) if item.name in raw}
             known["client"] = Client(**known["client"])
             known["machines"], known["proofs"] = tuple(known["machines"]), tuple(known["proofs"])
-            return cls(**known)
+            record = cls(**known)
+            _check_kinds(record)
         except (ValueError, LookupError, TypeError, AttributeError, OverflowError) as error:
             raise ValueError(f"not the record of a run: {type(error).__name__}: {error}") from error
+        return record
+
+
+_TEXTS = ("id", "cluster", "command", "engine_dir", "pio_tf", "cancelled_by", "cause", "model", "upload")
+
+
+def _check_kinds(record: RunRecord) -> None:
+    """Raises TypeError where something in a record is of another kind than it should be."""
+    client, times = record.client, (record.started, record.ended)
+    wrong = [name for name in _TEXTS if not isinstance(getattr(record, name), str)]
+    wrong += [name for name in ("owner", "host", "since") if not isinstance(getattr(client, name), str)]
+    wrong += [
+        name for name, kind in (("traces", dict), ("before", dict)) if not isinstance(getattr(record, name), kind)
+    ]
+    wrong += ["started or ended" for time in times if time is not None and not _is_finite(time)]
+    whole = (
+        client.pid,
+        record.ui_port,
+        record.log_bytes,
+        *(() if record.exit_status is None else (record.exit_status,)),
+    )
+    wrong += ["a number" for number in whole if not isinstance(number, int)]
+    wrong += ["machines" for machine in record.machines if not isinstance(machine, str)]
+    wrong += ["proofs" for proof in record.proofs if not isinstance(proof, dict)]
+    if record.state not in get_args(RunState):
+        wrong.append("state")
+    if wrong:
+        raise TypeError(f"not of the right kind: {', '.join(wrong)}")
+
+
+def _is_finite(value: object) -> bool:
+    return isinstance(value, (int, float)) and math.isfinite(value)
 
 
 def new_run_id() -> str:

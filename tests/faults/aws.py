@@ -1,0 +1,205 @@
+"""The sandbox's AWS, called without a network in between, through something that injects faults from a seed.
+
+What a fault does is what botocore would see of the real one: an answer of AWS's with its code and status, or the
+exception that its HTTP session raises. botocore's own retries are at work; what they wait is this world's time.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, cast
+from urllib.parse import parse_qs, urlsplit
+
+from botocore.awsrequest import AWSResponse
+from botocore.exceptions import ConnectionClosedError, EndpointConnectionError, ReadTimeoutError
+from botocore.retries import standard
+
+from pio_tf.machines.aws import ATTEMPTS, Aws
+from pio_tf.sandbox.aws import LocalAws
+from tests.faults.faults import ENDS, PASSING, Fault
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from botocore.awsrequest import AWSPreparedRequest
+    from botocore.client import BaseClient
+    from typing_extensions import Self
+
+    from pio_tf.config.schema import Config
+    from tests.faults.client import Client
+
+READS = re.compile(r"(Describe|Get|List|Head)\w*$")
+_ANSWERS = {
+    "throttled": ("RequestLimitExceeded", "Request limit exceeded.", 503),
+    "error-500": ("InternalError", "An internal error has occurred", 500),
+    "unavailable": ("Unavailable", "The service is unavailable. Please try again shortly.", 503),
+    "expired": ("RequestExpired", "Request has expired.", 400),
+    "no-capacity": (
+        "InsufficientInstanceCapacity",
+        "We currently do not have sufficient r3.xlarge capacity in the Availability Zone you requested.",
+        500,
+    ),
+}
+
+
+class Died(BaseException):
+    """The client's process is gone: whatever it would do after this has no effect."""
+
+
+class CalledAws(LocalAws):
+    """The local AWS, called as a function."""
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def call(self, request: AWSPreparedRequest) -> tuple[int, dict[str, str], bytes]:
+        """The answer to a request: status, headers, body."""
+        url = urlsplit(request.url)
+        body = body_of(request)
+        environ: dict[str, Any] = {
+            "REQUEST_METHOD": request.method,
+            "SCRIPT_NAME": "",
+            "PATH_INFO": url.path or "/",
+            "QUERY_STRING": url.query,
+            "SERVER_NAME": url.hostname or "",
+            "SERVER_PORT": str(url.port or 80),
+            "SERVER_PROTOCOL": "HTTP/1.1",
+            "wsgi.version": (1, 0),
+            "wsgi.url_scheme": "http",
+            "wsgi.input": io.BytesIO(body),
+            "wsgi.errors": io.StringIO(),
+            "wsgi.multithread": False,
+            "wsgi.multiprocess": False,
+            "wsgi.run_once": False,
+            "CONTENT_LENGTH": str(len(body)),
+        }
+        for name, value in request.headers.items():
+            text = value.decode() if isinstance(value, bytes) else str(value)  # type: ignore[unreachable]
+            key = name.upper().replace("-", "_")
+            environ[key if key in ("CONTENT_TYPE", "CONTENT_LENGTH") else f"HTTP_{key}"] = text
+        environ["HTTP_HOST"] = url.netloc
+        told: list[Any] = []
+
+        def start_response(
+            status: str, headers: list[tuple[str, str]], _error: object = None
+        ) -> Callable[[bytes], None]:
+            told[:] = [int(status.split()[0]), dict(headers)]
+            return lambda _data: None
+
+        content = b"".join(self._application(environ, start_response))
+        return told[0], told[1], content
+
+
+class FaultyAws(Aws):
+    """What every client of a process calls AWS with: to read EC2's API model takes botocore as long as a scenario.
+
+    Args:
+        current: whose call it is.
+    """
+
+    def __init__(self, config: Config, current: Callable[[], Client]) -> None:
+        super().__init__(config)
+        self._current = current
+
+    def client(self, service: str) -> Any:  # noqa: ANN401 - as botocore has it
+        """A botocore client whose calls go to the local AWS, and are waited for in this world's time."""
+        known = service in self._clients
+        made = super().client(service)
+        if not known:
+            self._lead_here(made)
+        return made
+
+    def _lead_here(self, made: BaseClient) -> None:
+        events: Any = made.meta.events  # its stubs know no handler that answers
+        name = made.meta.service_model.service_id.hyphenize()
+        events.unregister(f"needs-retry.{name}", unique_id=f"retry-config-{name}")
+        events.register_first("before-send", lambda **event: self._current().send(**event))
+        events.register(f"needs-retry.{name}", lambda **event: self._current().retries(made).wait(**event))
+        events.register(f"after-call.{name}", lambda **event: self._current().retries(made).release(**event))
+
+
+class Retries:
+    """botocore's own standard retries of one client, decided by its own code; only its waiting is ours."""
+
+    def __init__(self, made: BaseClient, sleep: Callable[[float], None]) -> None:
+        self._sleep = sleep
+        self._handlers: dict[str, Callable[..., Any]] = {}
+        meta = SimpleNamespace(service_model=made.meta.service_model, events=SimpleNamespace(register=self._register))
+        standard.register_retry_handler(cast("BaseClient", SimpleNamespace(meta=meta)), ATTEMPTS)
+
+    def _register(self, event: str, handler: Callable[..., Any], **_id: object) -> None:
+        self._handlers[event.partition(".")[0]] = handler
+
+    def wait(self, **event: Any) -> int | None:  # noqa: ANN401 - botocore's event
+        """Its event ``needs-retry``."""
+        delay = self._handlers["needs-retry"](**event)
+        if delay is None or delay is False:
+            return None
+        self._sleep(delay)
+        return 0
+
+    def release(self, **event: Any) -> None:  # noqa: ANN401 - botocore's event
+        """Its event ``after-call``."""
+        self._handlers["after-call"](**event)
+
+
+def body_of(request: AWSPreparedRequest) -> bytes:
+    """What a request says; calls of EC2 and its neighbours are short."""
+    body: Any = request.body or b""
+    return body.encode() if isinstance(body, str) else bytes(body)
+
+
+def action_of(request: AWSPreparedRequest) -> tuple[str, dict[str, list[str]]]:
+    """The action of a call and its arguments, where it is one of AWS's query protocol; else method and path."""
+    text = body_of(request).decode("utf-8", "replace")
+    if "Action=" in text:
+        arguments = parse_qs(text)
+        return arguments["Action"][0], arguments
+    return f"{request.method} {urlsplit(request.url).path}", {"body": [text]}
+
+
+def happen(fault: Fault, url: str) -> AWSResponse:
+    """What a client sees of a fault: an answer, or an exception as botocore's HTTP session raises it.
+
+    Raises:
+        Exception: such an exception; KeyboardInterrupt, Died.
+    """
+    if fault.kind in _ANSWERS:
+        code, message, status = _ANSWERS[fault.kind]
+        return answer(url, status, {"Content-Type": "text/xml"}, error_body(code, message))
+    if fault.kind == "time-out":
+        raise ReadTimeoutError(endpoint_url=url)
+    if fault.kind == "reset":
+        raise ConnectionClosedError(endpoint_url=url)
+    if fault.kind == "no-route":
+        raise EndpointConnectionError(endpoint_url=url, error="no route to host")
+    if fault.kind == "interrupted":
+        raise KeyboardInterrupt
+    raise Died
+
+
+def error_body(code: str, message: str) -> bytes:
+    """As EC2 writes an error."""
+    return (
+        f"<Response><Errors><Error><Code>{code}</Code><Message>{message}</Message></Error></Errors>"
+        "<RequestID>injected</RequestID></Response>"
+    ).encode()
+
+
+class _Raw(io.BytesIO):
+    def stream(self, *_arguments: object, **_options: object) -> Any:  # noqa: ANN401 - as urllib3 has it
+        data = self.read()
+        while data:
+            yield data
+            data = self.read()
+
+
+def answer(url: str, status: int, headers: dict[str, str], body: bytes) -> AWSResponse:
+    """An answer as botocore takes it."""
+    return AWSResponse(url, status, cast("Any", headers), cast("Any", _Raw(body)))
+
+
+KINDS = (*PASSING, *ENDS)

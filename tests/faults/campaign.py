@@ -1,0 +1,132 @@
+"""Many scenarios, in several processes, and a table of what came of them."""
+
+from __future__ import annotations
+
+import atexit
+import tempfile
+from collections import Counter
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, field
+from multiprocessing import get_context
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tests.faults.aws import CalledAws
+from tests.faults.scenario import KILLED, Result, Stage, play, workers_of
+from tests.faults.time import Clock
+from tests.faults.world import World
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+
+@dataclass
+class Summary:
+    """What came of a campaign."""
+
+    scenarios: int = 0
+    commands: int = 0
+    clients_at_once: int = 0
+    faults: Counter[str] = field(default_factory=Counter)
+    ends: Counter[int] = field(default_factory=Counter)
+    past_deadline: int = 0
+    broken: list[Result] = field(default_factory=list)
+
+    def add(self, result: Result) -> None:
+        """One more scenario."""
+        self.scenarios += 1
+        self.commands += len(result.outcomes)
+        self.clients_at_once += any(not outcome.alone for outcome in result.outcomes)
+        self.faults.update(result.faults)
+        self.ends.update(outcome.code for outcome in result.outcomes)
+        self.past_deadline += result.past_deadline
+        if result.violations:
+            self.broken.append(result)
+
+    def table(self) -> str:
+        """For people."""
+        rows = [("scenarios", self.scenarios), ("  with two clients at once", self.clients_at_once)]
+        rows += [("commands", self.commands)]
+        rows += [(f"  {_end_name(code)}", count) for code, count in sorted(self.ends.items())]
+        rows += [("faults", sum(self.faults.values()))]
+        rows += [(f"  {kind}", count) for kind, count in sorted(self.faults.items())]
+        rows += [("machines past the deadline", self.past_deadline), ("violated invariants", len(self.broken))]
+        width = max(len(name) for name, _ in rows)
+        return "\n".join(f"{name:<{width}}  {count:>7}" for name, count in rows)
+
+    def failures(self) -> str:
+        """Every scenario in which something did not hold, and how to play it again."""
+        return "\n\n".join(describe(result) for result in self.broken)
+
+
+def describe(result: Result) -> str:
+    """A scenario in which something did not hold."""
+    lines = [f"seed {result.seed} ({result.workers} workers): make faults SEED={result.seed} N=1"]
+    lines += [f"  {one.client}: `{one.command}` {_end_name(one.code)}" for one in result.outcomes]
+    return "\n".join([*lines, *(f"  ! {violation}" for violation in result.violations)])
+
+
+def _end_name(code: int) -> str:
+    return "killed" if code == KILLED else f"exit code {code}"
+
+
+class Stages:
+    """The worlds of a process: an AWS, and in it a cluster of each size, made when it is first played on."""
+
+    def __init__(self) -> None:
+        self._clock = Clock()
+        self._aws = CalledAws(transition_seconds=1.0, clock=self._clock)
+        self._directory = tempfile.TemporaryDirectory(prefix="pio-tf-faults-")
+        self._made: dict[int, Stage] = {}
+        self._number = 0
+
+    def __enter__(self) -> Stages:
+        self._aws.start()
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self._aws.stop()
+        self._directory.cleanup()
+
+    def of(self, workers: int) -> Stage:
+        """The world of a cluster of that size."""
+        if workers not in self._made:
+            self._number += 1
+            directory = Path(self._directory.name) / str(self._number)
+            self._made[workers] = Stage(World(self._aws, self._clock, workers=workers, directory=directory))
+        return self._made[workers]
+
+    def play(self, seed: int) -> Result:
+        """Play a scenario. Its world is kept for the next one, unless something of it was lost."""
+        stage = self.of(workers_of(seed))
+        try:
+            return play(seed, stage)
+        finally:
+            if stage.world.belongings() != stage.world.began_with:
+                del self._made[workers_of(seed)]
+
+
+_stages: Stages | None = None
+
+
+def _begin() -> None:
+    global _stages
+    _stages = Stages().__enter__()
+    atexit.register(_stages.__exit__)
+
+
+def _play(seed: int) -> Result:
+    assert _stages is not None
+    return _stages.play(seed)
+
+
+def run_campaign(
+    seeds: Iterable[int], *, processes: int, on_result: Callable[[Result], None] = lambda _result: None
+) -> Summary:
+    """Play these scenarios; ``on_result`` hears of each as it ends."""
+    summary = Summary()
+    with ProcessPoolExecutor(processes, mp_context=get_context("spawn"), initializer=_begin) as pool:
+        for result in pool.map(_play, seeds, chunksize=5):
+            summary.add(result)
+            on_result(result)
+    return summary

@@ -1,0 +1,92 @@
+"""One client's process: its calls, its steps, its trouble, its end."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from tests.faults.aws import KINDS, READS, Died, Retries, action_of, answer, error_body, happen
+from tests.faults.faults import REMOTE, Fault, Trouble
+
+if TYPE_CHECKING:
+    from botocore.awsrequest import AWSPreparedRequest, AWSResponse
+    from botocore.client import BaseClient
+
+    from tests.faults.time import Turns
+    from tests.faults.world import World
+
+
+class Client:
+    """Everything that a client does to others goes through here.
+
+    Args:
+        turns: lets other clients act between its steps.
+    """
+
+    def __init__(self, name: str, world: World, trouble: Trouble, turns: Turns | None = None) -> None:
+        self.name = name
+        self.world = world
+        self.trouble = trouble
+        self.dead = False
+        self._turns = turns
+        self._retries: dict[int, Retries] = {}
+
+    def retries(self, made: BaseClient) -> Retries:
+        """Its own, for a client of botocore's that it shares with others."""
+        return self._retries.setdefault(id(made), Retries(made, self.sleep))
+
+    def sleep(self, seconds: float) -> None:
+        """Waits in the world's time."""
+        self._alive()
+        self.world.clock.pass_by(seconds)
+        self._step()
+
+    def remote_fault(self) -> Fault | None:
+        """A dealing with the driver begins: what goes wrong with it, of what it has to see to itself."""
+        self._alive()
+        self._step()
+        fault = self.trouble.next(self.world.clock(), kinds=(*REMOTE, "interrupted", "killed"))
+        if fault is not None and fault.kind in ("interrupted", "killed"):
+            self._end(fault)
+        return fault
+
+    def send(self, request: AWSPreparedRequest, **_event: Any) -> AWSResponse:  # noqa: ANN401 - botocore's event
+        """A call of AWS: botocore's event ``before-send``."""
+        self._alive()
+        self._step()
+        fault = self.trouble.next(self.world.clock(), kinds=KINDS)
+        if fault is not None and not fault.after_effect:
+            self._end(fault)
+            return happen(fault, request.url)
+        action, arguments = action_of(request)
+        status, headers, body = self._effect(request, action, arguments)
+        if fault is not None:
+            self._end(fault)
+            return happen(fault, request.url)
+        return answer(request.url, status, headers, body)
+
+    def _effect(
+        self, request: AWSPreparedRequest, action: str, arguments: dict[str, list[str]]
+    ) -> tuple[int, dict[str, str], bytes]:
+        refused = self.world.weather_refuses(action, arguments)
+        if refused is not None:
+            return 500, {"Content-Type": "text/xml"}, error_body(*refused)
+        if READS.match(action):
+            return self.world.read(request, action, arguments)
+        return self.world.change(request, action, arguments, by=self.name)
+
+    def _alive(self) -> None:
+        if self.dead:
+            raise Died
+
+    def _end(self, fault: Fault) -> None:
+        if fault.kind == "killed":
+            self.dead = True
+            self.world.driver.lost(self)
+            raise Died
+        if fault.kind == "interrupted":
+            raise KeyboardInterrupt
+
+    def _step(self) -> None:
+        if self._turns is not None:
+            self._turns.step(self.name)
+            self._alive()

@@ -1,0 +1,207 @@
+"""The driver as clients meet it, without SSH: its lock, its runs, its power.
+
+What stands here in place of :class:`pio_tf.training.trainer.Trainer` keeps that class's promises: who holds the lock,
+what ends with a client and what with the machine. The real one is tested over real SSH in tests/training and
+tests/integration.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from pio_tf.errors import NotReady, RemoteError, TrainingFailed
+from pio_tf.training.runs.lock import locked_by
+from pio_tf.training.runs.on_driver import DriverState, Holder
+from pio_tf.training.runs.record import Client as Owner
+from pio_tf.training.runs.record import RunRecord
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from pio_tf.config.schema import Config
+    from pio_tf.machines.model import Machine
+    from pio_tf.training.trainer import Order
+    from tests.faults.client import Client
+    from tests.faults.world import World
+
+PATIENCE = 30.0
+"""Seconds that a client waits for a driver that does not answer."""
+LASTS = 1800.0
+"""Seconds of a training."""
+
+
+@dataclass
+class Run:
+    """A training on the driver."""
+
+    id: str
+    ends_at: float
+    state: str = "running"
+
+
+@dataclass(frozen=True)
+class Held:
+    """Who holds the lock."""
+
+    doing: str
+    run: str
+    by: Client | None
+    """None: the driver itself, or a run."""
+
+
+class Driver:
+    """The far side: it knows only what its disk and its processes know."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self.runs: dict[str, Run] = {}
+        self.held: Held | None = None
+
+    def power_off(self) -> None:
+        """Its processes end, and its lock with them."""
+        self.held = None
+        for run in self.runs.values():
+            if run.state == "running":
+                run.state = "lost"
+
+    def lost(self, client: Client) -> None:
+        """The connection of a client that is gone."""
+        if self.held is not None and self.held.by is client:
+            self.held = None
+
+    def pass_time(self) -> None:
+        """A run that has come to its end lets go of the lock."""
+        for run in self.runs.values():
+            if run.state == "running" and self._world.clock() >= run.ends_at:
+                self.end(run, "succeeded")
+
+    def end(self, run: Run, state: str) -> None:
+        """A run ends."""
+        run.state = state
+        if self.held is not None and self.held.doing == "running" and self.held.run == run.id:
+            self.held = None
+
+
+class TrainerStandIn:
+    """The near side: in place of a Trainer."""
+
+    def __init__(self, client: Client, config: Config, machines: Sequence[Machine], *_others: object) -> None:
+        self._client = client
+        self._config = config
+        self._machines = machines
+        self._world = client.world
+        self._driver = client.world.driver
+
+    async def configure(self, *_arguments: object) -> None:
+        """Waits for machines and Spark."""
+        self._wait_until_ready()
+
+    async def train(self, _outputs: object, _sizing: object, order: Order, on_id: Callable[[str], None]) -> RunRecord:
+        """A run, from its lock to its end."""
+        self._wait_until_ready()
+        driver = self._driver
+        self._refuse_held()
+        driver.held = Held("preparing", order.run, self._client)
+        try:
+            self._deal()
+            on_id(order.run)
+            driver.runs[order.run] = Run(order.run, self._world.clock() + LASTS)
+            driver.held = Held("running", order.run, None)
+            if order.detach:
+                return self._record(order.run, "running")
+            try:
+                return self._follow(order.run)
+            finally:
+                if order.stop_after and not self._client.dead and self._reachable():
+                    driver.held = Held("stopping", order.run, None)
+        except BaseException:
+            if driver.held is not None and driver.held.by is self._client:
+                driver.held = None
+            raise
+
+    async def let_go(self, *, force: bool = False, own: str = "", within: float | None = None) -> None:
+        """Before machines are stopped."""
+        self._deal(patience=PATIENCE if within is None else within)
+        driver = self._driver
+        if driver.held is not None and driver.held.doing == "stopping":
+            return
+        if driver.held is not None and not force and driver.held.run != own:
+            self._refuse_held()
+        if driver.held is not None and driver.held.run in driver.runs:
+            driver.end(driver.runs[driver.held.run], "cancelled")
+        driver.held = Held("stopping", "", None)
+
+    async def state(self) -> DriverState:
+        """Who holds the lock."""
+        self._deal()
+        held = self._driver.held
+        return DriverState((), Holder(held.doing, "somebody", held.run) if held else None)
+
+    def _follow(self, name: str) -> RunRecord:
+        run = self._driver.runs[name]
+        while run.state == "running":
+            try:
+                fault = self._client.remote_fault()
+                self._client.sleep(LASTS / 4)
+            except KeyboardInterrupt:
+                self._driver.end(run, "cancelled")
+                raise
+            self._driver.pass_time()
+            if fault is not None and fault.kind == "out-of-sight":
+                raise RemoteError(
+                    "the driver is out of sight",
+                    cause="no answer",
+                    next_step="pio-tf attach",
+                    details={"kind": "out-of-sight"},
+                )
+            if fault is not None and fault.kind == "training-failed" and run.state == "running":
+                self._driver.end(run, "failed")
+        if run.state != "succeeded":
+            raise TrainingFailed(f"pio train ended: {run.state}", cause="x", next_step="y", details={"run": name})
+        return self._record(name, "succeeded")
+
+    def _wait_until_ready(self) -> None:
+        fault = self._client.remote_fault()
+        limit = float(self._config.cluster.start_timeout)
+        states = self._world.states()
+        asleep = [machine.name for machine in self._machines if states[machine.name] != "running"]
+        if asleep or (fault is not None and fault.kind == "ssh-unreachable"):
+            self._client.sleep(limit)
+            raise NotReady(
+                f"cannot reach {', '.join(asleep) or 'driver'} over SSH", cause="timed out", next_step="look at it"
+            )
+        self._client.sleep(20.0)
+        self._refuse_lost(fault)
+
+    def _deal(self, *, patience: float = PATIENCE) -> None:
+        """One dealing with the driver, over a connection of its own."""
+        self._driver.pass_time()
+        fault = self._client.remote_fault()
+        if not self._reachable() or (fault is not None and fault.kind == "ssh-unreachable"):
+            self._client.sleep(patience)
+            raise RemoteError(
+                "cannot reach driver over SSH", cause="timed out", next_step="look", details={"kind": "unreachable"}
+            )
+        self._refuse_lost(fault)
+
+    def _refuse_lost(self, fault: Any) -> None:  # noqa: ANN401
+        if fault is not None and fault.kind == "ssh-lost":
+            raise RemoteError(
+                "the SSH connection to driver was lost",
+                cause="reset",
+                next_step="again",
+                details={"kind": "connection-lost"},
+            )
+
+    def _refuse_held(self) -> None:
+        self._driver.pass_time()
+        held = self._driver.held
+        if held is not None:
+            raise locked_by(Holder(held.doing, held.by.name if held.by else "a run", held.run))
+
+    def _reachable(self) -> bool:
+        return self._world.states()["driver"] == "running"
+
+    def _record(self, run: str, state: Any) -> RunRecord:  # noqa: ANN401 - a RunState
+        return RunRecord(run, self._config.cluster.name, Owner.here(), "pio train", "/engine", state=state)

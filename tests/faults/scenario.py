@@ -1,0 +1,243 @@
+"""One scenario: clients that use a cluster while things go wrong, and what must hold afterwards."""
+
+from __future__ import annotations
+
+import random
+import threading
+import traceback
+from collections import Counter, deque
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING, cast
+
+from pio_tf import Cluster
+from pio_tf.errors import Locked, MachinesMayBeRunning, PioTfError
+from pio_tf.events import Warned
+from tests.faults.aws import Died, FaultyAws
+from tests.faults.client import Client
+from tests.faults.driver import TrainerStandIn
+from tests.faults.faults import Trouble, draw_trouble, draw_weather
+from tests.faults.time import Turns
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pio_tf.events import Event
+    from pio_tf.training.trainer import Trainer
+    from tests.faults.world import World
+
+COMMANDS = ("up", "train", "train", "train --keep-up", "train --detach", "down", "down --force")
+POWERS = ("stopped", "stopped", "stopped", "running", "running", "pending", "stopping")
+KILLED = -9
+
+
+@dataclass
+class Outcome:
+    """How one command ended."""
+
+    command: str
+    client: str
+    code: int
+    """pio-tf's exit code; :data:`KILLED`."""
+    error: PioTfError | None = None
+    crash: str = ""
+    warnings: list[str] = field(default_factory=list)
+    powers: dict[str, str] = field(default_factory=dict)
+    """As AWS had them right after its end."""
+    alone: bool = True
+
+
+@dataclass
+class Result:
+    """What came of a scenario."""
+
+    seed: int
+    workers: int
+    outcomes: list[Outcome] = field(default_factory=list)
+    faults: Counter[str] = field(default_factory=Counter)
+    violations: list[str] = field(default_factory=list)
+    past_deadline: int = 0
+
+
+_of_this_thread = threading.local()
+_last: deque[Client] = deque(maxlen=1)
+
+
+def current_client() -> Client:
+    """Whose thread this is; a thread of a client's own pool is the last one's."""
+    client: Client = getattr(_of_this_thread, "client", None) or _last[-1]
+    return client
+
+
+class Stage:
+    """A world and what clients share in it: one for many scenarios."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.aws = FaultyAws(world.config, current_client)
+        cluster = Cluster(world.config, environ={"PATH": "/usr/bin:/bin"})
+        cluster._applied.parent.mkdir(parents=True, exist_ok=True)
+        cluster._applied.write_text(cluster._digest() + "\n")
+
+    def command(self, command: str, client: Client) -> Outcome:
+        """Run one command as the command line does: its exit code, and what it says."""
+        outcome = Outcome(command, client.name, 0)
+
+        def listen(event: Event) -> None:
+            if isinstance(event, Warned):
+                outcome.warnings.append(event.message)
+
+        _of_this_thread.client = client
+        _last.append(client)
+        cluster = Cluster(
+            self.world.config,
+            reporter=listen,
+            environ={"PATH": "/usr/bin:/bin"},
+            aws=self.aws,
+            trainer=cast("Callable[..., Trainer]", partial(TrainerStandIn, client)),
+            clock=self.world.clock,
+            sleep=client.sleep,
+        )
+        try:
+            _CALLS[command](cluster)
+        except PioTfError as error:
+            outcome.code, outcome.error = error.exit_code, error
+        except KeyboardInterrupt:
+            outcome.code = 130
+        except Died:
+            outcome.code = KILLED
+        except BaseException:  # noqa: BLE001 - this is what must not be
+            outcome.code, outcome.crash = 1, traceback.format_exc()
+        if client.dead:  # whatever else came of it, nobody was there to see it
+            outcome.code, outcome.error, outcome.crash = KILLED, None, ""
+        self.world.driver.lost(client)
+        outcome.powers = self.world.states()
+        return outcome
+
+
+_CALLS: dict[str, Callable[[Cluster], object]] = {
+    "up": lambda cluster: cluster.up(),
+    "train": lambda cluster: cluster.train(),
+    "train --keep-up": lambda cluster: cluster.train(keep_up=True),
+    "train --detach": lambda cluster: cluster.train(detach=True),
+    "down": lambda cluster: cluster.down(),
+    "down --force": lambda cluster: cluster.down(force=True),
+}
+
+
+def workers_of(seed: int) -> int:
+    """How large the cluster of a scenario is."""
+    return random.Random(seed).choice((1, 1, 2, 3, 4, 8))  # noqa: S311 - no secret
+
+
+def play(seed: int, stage: Stage) -> Result:
+    """Play the scenario of a seed. The same seed does the same again."""
+    rng = random.Random(f"scenario {seed}")  # noqa: S311 - no secret
+    random.seed(seed)  # botocore draws what it waits between two tries
+    world = stage.world
+    result = Result(seed, workers_of(seed))
+    world.begin(draw_weather(rng, world.machines), _draw_powers(rng, world.machines))
+    troubles: list[Trouble] = []
+    for number in range(rng.choice((1, 2, 2, 3, 4))):
+        pair = rng.random() < 0.2
+        plans = [(rng.choice(COMMANDS), draw_trouble(rng)) for _ in range(1 + pair)]
+        troubles += [trouble for _, trouble in plans]
+        result.outcomes += _at_once(stage, number, plans, rng) if pair else [_alone(stage, number, *plans[0])]
+        world.clock.pass_by(rng.choice((0.0, 1.0, 60.0, 3600.0)))
+    for trouble in troubles:
+        result.faults.update(trouble.happened)
+    _note_weather(result, world)
+    result.violations = [*check_outcomes(result, world), *check_after(stage, result)]
+    return result
+
+
+def _draw_powers(rng: random.Random, machines: tuple[str, ...]) -> dict[str, str]:
+    if rng.random() < 0.5:
+        return dict.fromkeys(machines, "stopped")
+    return {name: rng.choice(POWERS) for name in machines}
+
+
+def _alone(stage: Stage, number: int, command: str, trouble: Trouble) -> Outcome:
+    return stage.command(command, Client(f"client {number + 1}", stage.world, trouble))
+
+
+def _at_once(stage: Stage, number: int, plans: list[tuple[str, Trouble]], rng: random.Random) -> list[Outcome]:
+    turns = Turns(rng)
+    outcomes: list[Outcome] = []
+    works: dict[str, Callable[[], None]] = {}
+    for letter, (command, trouble) in zip("ab", plans, strict=True):
+        client = Client(f"client {number + 1}{letter}", stage.world, trouble, turns)
+
+        def work(command: str = command, client: Client = client) -> None:
+            outcome = stage.command(command, client)
+            outcome.alone = False
+            outcomes.append(outcome)
+
+        works[client.name] = work
+    turns.run(works)
+    return outcomes
+
+
+def _note_weather(result: Result, world: World) -> None:
+    weather = world.weather
+    assert weather is not None
+    for name, there in (
+        ("no capacity", weather.no_capacity),
+        ("start falls back", weather.falls_back),
+        ("stuck stopping", weather.stuck),
+        ("delayed visibility", weather.lag_seconds),
+        ("slow state changes", weather.transition_seconds >= 30),
+    ):
+        result.faults[name] += bool(there)
+
+
+def check_outcomes(result: Result, world: World) -> list[str]:
+    """Whether each command's end says what is."""
+    found = [f"{world.wrong!r}"] if world.wrong else []
+    for outcome in result.outcomes:
+        label = f"{outcome.client}: `{outcome.command}` ended with {outcome.code}"
+        awake = sorted(name for name, state in outcome.powers.items() if state != "stopped")
+        if outcome.crash:
+            found.append(f"{label}: no error of ours:\n{outcome.crash}")
+        if outcome.error is not None and not (outcome.error.cause or outcome.error.next_step):
+            found.append(f"{label}: neither cause nor next step: {outcome.error}")
+        if not outcome.alone or not awake:
+            continue
+        if outcome.command.startswith("down") and outcome.code not in (7, 130, KILLED, Locked.exit_code):
+            found.append(f"{label}, but {', '.join(awake)} are not stopped: {outcome.error}")
+        left = world.started.get(outcome.client, set()) & set(awake)
+        if outcome.command == "train" and outcome.code not in (7, KILLED, Locked.exit_code) and left:
+            said = [line for line in outcome.warnings if "go on running" in line]
+            if not said:
+                found.append(f"{label}, but {', '.join(awake)} are not stopped: {outcome.error}; {outcome.warnings}")
+        if outcome.code == MachinesMayBeRunning.exit_code and outcome.error is not None:
+            ids = str(outcome.error) + str(outcome.error.details)
+            untold = [name for name in awake if name not in ids and world.ids[name] not in ids]
+            if untold and "before" not in outcome.error.details and "looking" not in ids:
+                found.append(f"{label} and does not name {', '.join(untold)}: {outcome.error}")
+    return found
+
+
+def check_after(stage: Stage, result: Result) -> list[str]:
+    """Whether everything is as it was and can be used again."""
+    world, found = stage.world, []
+    world.driver.pass_time()
+    held = world.driver.held
+    if held is not None and held.doing == "preparing":
+        found.append(f"the lock is held for {held.run} by a client that has ended")
+    if held is not None and held.doing == "running" and world.driver.runs[held.run].state != "running":
+        found.append(f"the lock is held by the run {held.run}, which has ended")
+    world.clear_up()
+    for command, wanted in (("down --force", {"stopped"}), ("up", {"running"}), ("down", {"stopped"})):
+        world.clock.pass_by(60.0)
+        outcome = stage.command(command, Client(f"afterwards ({command})", world, Trouble()))
+        if outcome.code != 0 or set(outcome.powers.values()) != wanted:
+            said = outcome.crash or str(outcome.error)
+            found.append(f"afterwards, `{command}` ended with {outcome.code} and {outcome.powers}: {said}")
+    if world.belongings() != world.began_with:
+        found.append(f"machines, disks or addresses are not what they were: {world.belongings()}")
+    if world.other_states() != {"running"}:
+        found.append(f"others' machines were switched: {world.other_states()}")
+    if world.wrong:
+        found.append(f"calls that nobody may make: {world.wrong}")
+    return found

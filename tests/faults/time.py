@@ -1,0 +1,71 @@
+"""Time that passes only when somebody waits; and turns, for two clients that act at once."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import random
+    from collections.abc import Callable, Mapping
+
+
+class Clock:
+    """Seconds since the campaign's beginning: monotonic time of every client, and of AWS."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        """The time."""
+        return self.now
+
+    def pass_by(self, seconds: float) -> None:
+        """Let time pass at once."""
+        self.now += max(0.0, seconds)
+
+
+class Turns:
+    """Lets one of several clients act at a time. Who is next, at each of their steps, is drawn: the same seed gives the
+    same order."""
+
+    def __init__(self, rng: random.Random) -> None:
+        self._rng = rng
+        self._condition = threading.Condition()
+        self._waiting: list[str] = []
+        self._turn = ""
+
+    def run(self, clients: Mapping[str, Callable[[], None]]) -> None:
+        """Run all of them to their ends."""
+        self._waiting = list(clients)
+        self._turn = self._rng.choice(self._waiting)
+        threads = [threading.Thread(target=self._one, args=(name, work)) for name, work in clients.items()]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+    def step(self, name: str) -> None:
+        """Somebody has come to a point at which others may act."""
+        with self._condition:
+            if len(self._waiting) < 2:
+                return
+            self._turn = self._rng.choice(self._waiting)
+            self._condition.notify_all()
+            self._wait(name)
+
+    def _one(self, name: str, work: Callable[[], None]) -> None:
+        with self._condition:
+            self._wait(name)
+        try:
+            work()
+        finally:
+            with self._condition:
+                self._waiting.remove(name)
+                if self._waiting:
+                    self._turn = self._rng.choice(self._waiting)
+                self._condition.notify_all()
+
+    def _wait(self, name: str) -> None:
+        while self._turn != name:
+            self._condition.wait()

@@ -1,0 +1,271 @@
+"""A region with one cluster that was created before, others' machines beside it, and weather."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import asyncssh
+from moto.ec2.models import ec2_backends
+
+from pio_tf.machines.aws import Aws
+from pio_tf.machines.model import CLUSTER_TAG, MACHINE_TAG, ROLE_TAG
+from pio_tf.sandbox.ec2_models import PassingState
+from tests.config.samples import BLOCKS
+from tests.faults.aws import CalledAws, answer
+from tests.faults.driver import Driver
+from tests.fuzz.terraform_stand_in import TerraformStandIn
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from botocore.awsrequest import AWSPreparedRequest, AWSResponse
+
+    from tests.faults.faults import Weather
+    from tests.faults.time import Clock
+
+ACCOUNT, REGION = "123456789012", "eu-west-1"
+HARMLESS: Final = frozenset({"StartInstances", "StopInstances"})
+"""What a client may change in EC2 once a cluster is there."""
+
+
+@dataclass(frozen=True)
+class Belongings:
+    """What must survive everything."""
+
+    machines: frozenset[str]
+    addresses: frozenset[tuple[str, str]]
+    volumes: frozenset[str]
+    elastic: frozenset[tuple[str, str]]
+
+
+class World:
+    """AWS as it really is, for the campaign; clients see it through their faults.
+
+    Args:
+        workers: of the cluster.
+        directory: for its pio-tf.hcl and the Terraform that knows its outputs.
+    """
+
+    def __init__(self, aws: CalledAws, clock: Clock, *, workers: int, directory: Path) -> None:
+        self.aws = aws
+        self.clock = clock
+        self.name = f"c{workers}"
+        self.machines = ("driver", "master", *(f"worker-{number}" for number in range(1, workers + 1)))
+        self.weather: Weather | None = None
+        self.calls: Counter[str] = Counter()
+        self.wrong: list[str] = []
+        """Calls that no client may make."""
+        self.started: dict[str, set[str]] = {}
+        """The machines that each client has started."""
+        directory.mkdir()
+        (directory / "credentials").write_text("[default]\naws_access_key_id = x\naws_secret_access_key = x\n")
+        self.terraform = TerraformStandIn(directory, self._blocks())
+        key = asyncssh.generate_private_key("ssh-ed25519")
+        key.write_private_key(directory / "id_ed25519")
+        key.write_public_key(directory / "id_ed25519.pub")
+        self.config = self.terraform.config
+        self._trusted = Aws(self.config)
+        ec2 = self._trusted.client("ec2")
+        events: Any = ec2.meta.events  # its stubs know no handler that answers
+        events.register_first("before-send", self._without_faults)
+        self._ec2 = ec2
+        self._instances: dict[str, Any] = {}
+        self.ids: dict[str, str] = {}
+        self.others: dict[str, str] = {}
+        self.outputs: dict[str, dict[str, str]] = {}
+        """What Terraform says of each machine."""
+        self._create()
+        self.began_with = self.belongings()
+        self.driver = Driver(self)
+        self._seen: dict[str, tuple[int, dict[str, str], bytes]] = {}
+        self._written: dict[str, tuple[int, dict[str, str], bytes]] = {}
+        self._stale_until = 0.0
+
+    # The campaign's side
+
+    def begin(self, weather: Weather, powers: dict[str, str]) -> None:
+        """Begin a scenario with these states."""
+        self.clock.now = 1000.0
+        self.weather = weather
+        self.calls.clear()
+        self.wrong.clear()
+        self.started.clear()
+        self.driver = Driver(self)
+        self._seen.clear()
+        self._stale_until = 0.0
+        for name, state in powers.items():
+            self._set(self.ids[name], state)
+        for instance_id in self.others.values():
+            self._set(instance_id, "running")
+
+    def know(self, machines: Mapping[str, object] | None = None) -> None:
+        """Let Terraform's outputs say this of the machines; default: the truth."""
+        values = {"cluster": self.name, "region": REGION, "machines": machines or self.outputs}
+        self.terraform.prints(output=json.dumps({name: {"value": value} for name, value in values.items()}).encode())
+
+    def clear_up(self) -> None:
+        """Fair weather again: what a later client finds."""
+        assert self.weather is not None
+        self.weather = type(self.weather)(1.0, 0.0, {}, frozenset(), {})
+        for instance_id in self.ids.values():
+            instance = self._instance(instance_id)
+            if instance.state == "stopping":
+                instance._state = PassingState("stopping", then="stopped", seconds=1.0, clock=self.clock)
+
+    def states(self) -> dict[str, str]:
+        """The cluster's machines as they are now."""
+        return {name: self._instance(instance_id).state for name, instance_id in self.ids.items()}
+
+    def other_states(self) -> set[str]:
+        """Those of everybody else's machines."""
+        return {self._instance(instance_id).state for instance_id in self.others.values()}
+
+    def belongings(self) -> Belongings:
+        """What there is now, by EC2's own word."""
+        ours = {*self.ids.values(), *self.others.values()}
+        pages = self._ec2.get_paginator("describe_instances").paginate(InstanceIds=sorted(ours))
+        found = [one for page in pages for group in page["Reservations"] for one in group["Instances"]]
+        alive = [one for one in found if one["State"]["Name"] not in ("terminated", "shutting-down")]
+        addresses = self._ec2.describe_addresses()["Addresses"]
+        return Belongings(
+            machines=frozenset(one["InstanceId"] for one in alive),
+            addresses=frozenset((one["InstanceId"], one["PrivateIpAddress"]) for one in alive),
+            volumes=frozenset(disk["Ebs"]["VolumeId"] for one in alive for disk in one["BlockDeviceMappings"]),
+            elastic=frozenset(
+                (one["PublicIp"], one["InstanceId"]) for one in addresses if one.get("InstanceId") in ours
+            ),
+        )
+
+    # AWS's side, for clients
+
+    def weather_refuses(self, action: str, arguments: dict[str, list[str]]) -> tuple[str, str] | None:
+        """Code and message where AWS has no room for a machine."""
+        assert self.weather is not None
+        if action != "StartInstances":
+            return None
+        names = self._names(_ids(arguments))
+        lacking = [n for n in names if self.clock() < 1000.0 + self.weather.no_capacity.get(n, 0.0)]
+        if any(self.states()[name] == "stopped" for name in lacking):
+            return "InsufficientInstanceCapacity", "We currently do not have sufficient r3.xlarge capacity."
+        return None
+
+    def read(
+        self, request: AWSPreparedRequest, action: str, _arguments: dict[str, list[str]]
+    ) -> tuple[int, dict[str, str], bytes]:
+        """A question's answer, which may be an old one."""
+        key = f"{action} {request.body!r}"
+        if self.clock() < self._stale_until and key in self._seen and action == "DescribeInstances":
+            return self._seen[key]
+        # moto takes long to write an answer, and but for times of day it is the same for the same states.
+        now = f"{key} {self._facts()}"
+        if now not in self._written:
+            self._written[now] = self.aws.call(request)
+        self._seen[key] = self._written[now]
+        return self._written[now]
+
+    def change(
+        self, request: AWSPreparedRequest, action: str, arguments: dict[str, list[str]], *, by: str
+    ) -> tuple[int, dict[str, str], bytes]:
+        """A change; whatever is not a client's business is noted."""
+        assert self.weather is not None
+        ids = _ids(arguments)
+        strange = [instance_id for instance_id in ids if instance_id not in self.ids.values()]
+        if strange or action not in HARMLESS:
+            self.wrong.append(f"{by}: {action} of {', '.join(strange) or 'the cluster'}")
+        before = self.states()
+        done = self.aws.call(request)
+        if done[0] == 200:
+            self.calls[action] += 1
+            if action == "StartInstances":
+                self.started.setdefault(by, set()).update(n for n in self._names(ids) if before[n] == "stopped")
+            self._stale_until = self.clock() + self.weather.lag_seconds
+            self._follow_up(action, self._names(ids), before, forced="true" in arguments.get("Force", ()))
+        return done
+
+    def _follow_up(self, action: str, names: list[str], before: dict[str, str], *, forced: bool) -> None:
+        assert self.weather is not None
+        for name in names:
+            instance = self._instance(self.ids[name])
+            if action == "StopInstances":
+                if before[name] != "stopped" and name == "driver":
+                    self.driver.power_off()
+                seconds = 1.0 if forced else self.weather.stuck.get(name, 0.0)
+                if seconds and (forced or before[name] in ("running", "pending")) and instance.state == "stopping":
+                    instance._state = PassingState("stopping", then="stopped", seconds=seconds, clock=self.clock)
+            elif name in self.weather.falls_back and before[name] == "stopped":
+                seconds = self.weather.transition_seconds
+                instance._state = PassingState("pending", then="stopped", seconds=seconds, clock=self.clock)
+            else:
+                seconds = self.weather.transition_seconds
+                if before[name] == "stopped":
+                    instance._state = PassingState("pending", then="running", seconds=seconds, clock=self.clock)
+
+    # How it was made
+
+    def _blocks(self) -> dict[str, str]:
+        return BLOCKS | {
+            "cluster": f'cluster {{\n  name = "{self.name}"\n}}\n',
+            "aws": f'aws {{\n  region = "{REGION}"\n  endpoint_url = "{self.aws.url}"\n'
+            '  credentials_file = "credentials"\n}\n',
+            "spark": f"spark {{\n  workers = {len(self.machines) - 2}\n}}\n",
+        }
+
+    def _create(self) -> None:
+        client = self._ec2
+        vpc = client.create_vpc(CidrBlock="10.20.0.0/24")["Vpc"]["VpcId"]
+        subnet = client.create_subnet(VpcId=vpc, CidrBlock="10.20.0.0/24")["Subnet"]["SubnetId"]
+        image = client.describe_images(Owners=["099720109477"])["Images"][0]["ImageId"]
+
+        def run(number: int, tags: dict[str, str]) -> str:
+            made = client.run_instances(
+                ImageId=image,
+                InstanceType="r3.xlarge",
+                MinCount=1,
+                MaxCount=1,
+                SubnetId=subnet,
+                PrivateIpAddress=f"10.20.0.{number}",
+                TagSpecifications=[
+                    {"ResourceType": "instance", "Tags": [{"Key": key, "Value": tags[key]} for key in tags]}
+                ],
+            )
+            return made["Instances"][0]["InstanceId"]
+
+        for number, name in enumerate(self.machines, 10):
+            tags = {MACHINE_TAG: name, ROLE_TAG: name.partition("-")[0], "Name": f"{self.name}-{name}"}
+            self.ids[name] = run(number, {**tags, CLUSTER_TAG: self.name})
+            self.outputs[name] = {"role": tags[ROLE_TAG], "id": self.ids[name], "private_ip": f"10.20.0.{number}"}
+            if number < 13:
+                self.others[f"untagged {name}"] = run(number + 100, tags)
+                self.others[f"another's {name}"] = run(number + 120, {**tags, CLUSTER_TAG: f"{self.name}-b"})
+        address = client.allocate_address(Domain="vpc")["AllocationId"]
+        client.associate_address(AllocationId=address, InstanceId=self.ids["driver"])
+        self.know()
+
+    def _without_faults(self, request: AWSPreparedRequest, **_event: Any) -> AWSResponse:  # noqa: ANN401
+        return answer(request.url, *self.aws.call(request))
+
+    def _instance(self, instance_id: str) -> Any:  # noqa: ANN401 - moto's
+        if instance_id not in self._instances:
+            self._instances[instance_id] = ec2_backends[ACCOUNT][REGION].get_instance(instance_id)
+        return self._instances[instance_id]
+
+    def _set(self, instance_id: str, state: str) -> None:
+        instance = self._instance(instance_id)
+        then = {"pending": "running", "stopping": "stopped"}.get(state, state)
+        instance._state = PassingState(state, then=then, seconds=20.0, clock=self.clock)
+        instance._never_ran_until = 0.0
+
+    def _facts(self) -> list[str]:
+        instances = [self._instance(instance_id) for instance_id in (*self.ids.values(), *self.others.values())]
+        return [f"{one.state} {one.state_reason.code if one.state_reason else ''}" for one in instances]
+
+    def _names(self, ids: list[str]) -> list[str]:
+        return [name for name, instance_id in self.ids.items() if instance_id in ids]
+
+
+def _ids(arguments: dict[str, list[str]]) -> list[str]:
+    return [value for key, values in arguments.items() if key.startswith("InstanceId") for value in values]
