@@ -355,6 +355,20 @@ class PutData(TypedDict):
     kept: Annotated[str | None, "where a file of somebody else's was put aside"]
 
 
+class PreparedData(TypedDict):
+    """A machine that is as pio-tf.hcl asks for."""
+
+    name: str
+    versions: Annotated[dict[str, str], "what is in use there: `spark`, `java`, `hadoop`, `hbase`, `pio`, …"]
+
+
+class ProvisionResult(TypedDict):
+    """The machines that were provisioned."""
+
+    version: Version
+    machines: list[PreparedData]
+
+
 class PushResult(TypedDict):
     """The files on the driver."""
 
@@ -519,6 +533,7 @@ RESULTS: dict[str, type] = {
     "cancel": RunResult,
     "config show": FilesResult,
     "config push": PushResult,
+    "provision": ProvisionResult,
     "ui": PagesResult,
     "host-keys": HostKeysResult,
     "host-keys accept": AcceptResult,

@@ -12,6 +12,7 @@ import pio_tf
 from pio_tf.config.storage import ElasticsearchBlock
 from pio_tf.errors import Interrupted, Locked, NotReady, PioTfError, RemoteError
 from pio_tf.events import Done, Reporter, Step, Warned, silent
+from pio_tf.infra.bootstrap import host_name, render_script, settings_for
 from pio_tf.machines.aws import aws_errors
 from pio_tf.machines.console import host_keys_from_console
 from pio_tf.pio.command import settings_in_force, train_command
@@ -26,6 +27,7 @@ from pio_tf.remote.ssh import connect_cluster
 from pio_tf.remote.target import ssh_targets
 from pio_tf.training.diagnosis import diagnose
 from pio_tf.training.elasticsearch import Elasticsearch
+from pio_tf.training.first_boot import Prepared, complete_hosts, provision, roll_back
 from pio_tf.training.preflight import build_engine, refuse_failed, run_checks
 from pio_tf.training.preflight.probe import variant_path
 from pio_tf.training.progress import watch
@@ -115,7 +117,45 @@ class Trainer:
     async def configure(self, outputs: Outputs, sizing: Sizing) -> None:
         """Wait until the machines answer and Spark has its workers; then write the driver's files."""
         async with self._ready() as remote:
+            await self._name_machines(remote, outputs)
             await self._push(remote, outputs, sizing)
+
+    async def provision(
+        self, outputs: Outputs, machines: Sequence[str], *, component: str = ""
+    ) -> tuple[Prepared, ...]:
+        """Prepare machines as at their first boot, all at once; no run begins meanwhile.
+
+        Args:
+            machines: their names.
+            component: go back to the version of it that was in use before, instead.
+
+        Raises:
+            Locked: a run is active, or being prepared.
+            RemoteError: a machine could not be prepared; all are named, the others are.
+        """
+
+        async def one(name: str) -> Prepared:
+            if component:
+                return await roll_back(remote, name, component, reporter=self.reporter)
+            script = render_script(settings_for(self.config, outputs, name))
+            return await provision(remote, name, script, reporter=self.reporter)
+
+        async with self._connected() as remote, self._lock(remote, doing="provisioning"):
+            done = await asyncio.gather(*(one(name) for name in machines), return_exceptions=True)
+        failures = [result for result in done if isinstance(result, BaseException)]
+        for failure in failures:
+            if len(failures) == 1 or not isinstance(failure, RemoteError):
+                raise failure
+        if failures:
+            errors = [failure for failure in failures if isinstance(failure, RemoteError)]
+            raise RemoteError(
+                f"{len(errors)} machines could not be provisioned: "
+                + ", ".join(str(error.details.get("machine")) for error in errors),
+                cause="; ".join(f"{error.what}: {error.cause}" for error in errors),
+                next_step="once the reason is gone: pio-tf provision",
+                details={"machines": [error.details.get("machine") for error in errors], "kind": "provision"},
+            ) from errors[0]
+        return tuple(result for result in done if isinstance(result, Prepared))
 
     async def push(self, outputs: Outputs, sizing: Sizing) -> tuple[Put, ...]:
         """Write the driver's files, where they differ. Returns what became of each."""
@@ -159,6 +199,7 @@ class Trainer:
 
     async def _prepare(self, remote: Remote, outputs: Outputs, sizing: Sizing, order: Order) -> tuple[RunRecord, str]:
         """Configure and check the driver. The run's record, and its command."""
+        await self._name_machines(remote, outputs)
         await self._push(remote, outputs, sizing)
         if order.build:
             await build_engine(self.config, remote, reporter=self.reporter, secrets=self.secrets().values)
@@ -257,7 +298,7 @@ class Trainer:
             run, doing = str(error.details["run"]), error.details["doing"]
             if doing == "stopping":
                 return
-            if not force and run != own:
+            if not force and (doing == "provisioning" or run != own):
                 raise
             if doing == "running":
                 await self._cancel(remote, run)
@@ -300,6 +341,11 @@ class Trainer:
 
     def _lock(self, remote: Remote, *, doing: str, run: str = "") -> AbstractAsyncContextManager[RunLock]:
         return hold_lock(remote, self.client, doing=doing, run=run)
+
+    async def _name_machines(self, remote: Remote, outputs: Outputs) -> None:
+        """All machines know all by name: also those of which only this client knows the addresses."""
+        hosts = {host_name(one.name): one.private_ip for one in outputs.machines}
+        await complete_hosts(remote, [target.name for target in self._targets], hosts)
 
     async def _push(self, remote: Remote, outputs: Outputs, sizing: Sizing) -> tuple[Put, ...]:
         put = await remote.put_files(remote.driver.name, render_files(self.config, outputs, sizing, self.secrets()))
