@@ -42,10 +42,25 @@ from pio_tf.cli import (  # noqa: E402 - the modules register their commands on 
     guard,
     iam,
     power,
+    provision,
     runs,
     sandbox,
     stack,
     train,
 )
 
-__all__ = ["access", "app", "check", "ci", "configure", "guard", "iam", "power", "runs", "sandbox", "stack", "train"]
+__all__ = [
+    "access",
+    "app",
+    "check",
+    "ci",
+    "configure",
+    "guard",
+    "iam",
+    "power",
+    "provision",
+    "runs",
+    "sandbox",
+    "stack",
+    "train",
+]

@@ -242,6 +242,7 @@ class RunResult(TypedDict):
     command: Annotated[str, "without secrets"]
     engine_dir: str
     machines: Annotated[list[str], "name, type and id of each"]
+    absent: Annotated[list[str], "workers that took no part: AWS had no capacity for them"]
     pio_tf: Annotated[str, "the version of pio-tf that began it"]
     state: Literal["running", "succeeded", "failed", "cancelled", "lost", "unknown"]
     started: float | None
@@ -352,6 +353,20 @@ class PutData(TypedDict):
     path: str
     changed: Annotated[bool, "whether it was written; else it was right already"]
     kept: Annotated[str | None, "where a file of somebody else's was put aside"]
+
+
+class PreparedData(TypedDict):
+    """A machine that is as pio-tf.hcl asks for."""
+
+    name: str
+    versions: Annotated[dict[str, str], "what is in use there: `spark`, `java`, `hadoop`, `hbase`, `pio`, …"]
+
+
+class ProvisionResult(TypedDict):
+    """The machines that were provisioned."""
+
+    version: Version
+    machines: list[PreparedData]
 
 
 class PushResult(TypedDict):
@@ -518,6 +533,7 @@ RESULTS: dict[str, type] = {
     "cancel": RunResult,
     "config show": FilesResult,
     "config push": PushResult,
+    "provision": ProvisionResult,
     "ui": PagesResult,
     "host-keys": HostKeysResult,
     "host-keys accept": AcceptResult,

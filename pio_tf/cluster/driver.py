@@ -7,17 +7,26 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from pio_tf.cluster.base import Basis, short
-from pio_tf.errors import AwsError, Locked, MachinesMayBeRunning, NotReady, PioTfError
-from pio_tf.events import Warned
+from pio_tf.errors import (
+    AwsError,
+    ConfigError,
+    Locked,
+    MachinesMayBeRunning,
+    NotReady,
+    PioTfError,
+    RemoteError,
+)
+from pio_tf.events import Step, Warned
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from pio_tf.infra.outputs import Outputs
     from pio_tf.machines.model import Machine
     from pio_tf.pio.files import RemoteFile
     from pio_tf.remote.files import Put
     from pio_tf.remote.target import SshTarget
+    from pio_tf.training.first_boot import Prepared
     from pio_tf.training.runs.bucket import RunBucket
     from pio_tf.training.runs.claims import Claims, Facts
     from pio_tf.training.runs.upload import Upload
@@ -54,6 +63,54 @@ class DriverWork(Basis):
         """Write those files to the running driver, where they differ. Returns what became of each."""
         trainer, outputs = self._running()
         return asyncio.run(trainer.push(outputs, self.sizing()))
+
+    def provision(self, machine: str = "", *, rollback: str = "") -> tuple[Prepared, ...]:
+        """Prepare running machines as at their first boot: what is missing is installed, a new version beside the old.
+
+        Then the driver's files are written, as :meth:`push_config` does.
+
+        Args:
+            machine: its name; empty: all that run.
+            rollback: go back to the version of this component that was in use before, instead: ``spark``, ``pio``, ….
+
+        Raises:
+            ConfigError: there is no such machine, or it has no such component.
+            NotReady: the driver, or the machine, does not run.
+            Locked: a run is active, or being prepared.
+            RemoteError: a step failed: which, and why.
+        """
+        trainer, outputs = self._running()
+        wanted = self._choose(outputs, {one.name for one in trainer.machines}, machine, rollback)
+        self._report(Step(f"Rolling {rollback} back" if rollback else f"Provisioning {len(wanted)} machines"))
+        done = asyncio.run(trainer.provision(outputs, wanted, component=rollback))
+        if any(one.machine == outputs.driver.name for one in done):
+            try:
+                asyncio.run(trainer.push(outputs, self.sizing()))
+            except RemoteError as error:
+                if error.details.get("kind") != "write":
+                    raise
+                self._report(Warned(f"the driver is not configured yet: {error}\nthen:  pio-tf config push"))
+        return done
+
+    def _choose(self, outputs: Outputs, awake: Collection[str], machine: str, component: str) -> list[str]:
+        """The machines to provision."""
+        from pio_tf.config.components import components
+        from pio_tf.infra.bootstrap import FOR_SPARK
+
+        names = [one.name for one in outputs.machines]
+        if machine and machine not in names:
+            raise ConfigError(f"there is no machine {machine!r}", next_step=f"choose one of {', '.join(names)}")
+        known = [one.name for one in components(self.config)]
+        if component and component not in known:
+            raise ConfigError(f"there is no component {component!r}", next_step=f"choose one of {', '.join(known)}")
+        if component and component not in FOR_SPARK:
+            if machine and machine != outputs.driver.name:
+                step = f"pio-tf provision driver --rollback {component}"
+                raise ConfigError(f"only the driver has {component}, not {machine}", next_step=step)
+            return [outputs.driver.name]
+        if machine and machine not in awake:
+            raise NotReady(f"{machine} does not run", next_step="pio-tf up")
+        return [machine] if machine else [name for name in names if name in awake]
 
     def _awake_driver(self) -> bool:
         """Whether the driver's power is on: a run of somebody else's may be active."""
@@ -127,8 +184,14 @@ class DriverWork(Basis):
         outputs = self.outputs()
         machines = self._own(outputs)
         self._check_driver_runs(machines)
+        awake, fewer = self._at_work(machines, outputs)
+        enough = len(fewer.workers) >= (self.config.spark.min_workers or len(outputs.workers))
+        return self._trainer(awake, upload=upload), fewer if enough else outputs
+
+    def _at_work(self, machines: Sequence[Machine], outputs: Outputs) -> tuple[list[Machine], Outputs]:
+        """The machines that run, and the outputs without the workers that do not."""
         awake = [machine for machine in machines if machine.state == "running"]
-        return self._trainer(awake, upload=upload), outputs
+        return awake, outputs.only({machine.name for machine in awake})
 
     def _let_go(
         self,

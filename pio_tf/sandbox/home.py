@@ -24,6 +24,13 @@ _SPARK_PARTS = ("bin", "jars", "python", "sbin")
 _DAEMON_OPTIONS = "-XX:+UseSerialGC -XX:TieredStopAtLevel=1"
 """For JVMs that live for a job of seconds or only wait: the quickest start and the fewest threads."""
 
+_NO_ROOT = """\
+#!/bin/sh
+echo "sudo: a machine of the sandbox shares this computer: nobody is root on it" >&2
+exit 1
+"""
+"""As root, what a user tries on a machine of the sandbox would be done to the computer that it runs on."""
+
 
 @dataclass(frozen=True)
 class MachineFiles:
@@ -67,6 +74,11 @@ class MachineFiles:
         return self.root / "java"
 
     @property
+    def programs(self) -> Path:
+        """What goes before the computer's own programs."""
+        return self.root / "bin"
+
+    @property
     def spark(self) -> Path:
         """SPARK_HOME."""
         return self.home / "spark"
@@ -79,7 +91,7 @@ class MachineFiles:
             "LOGNAME": user,
             "SHELL": "/bin/bash",
             "LANG": "C.UTF-8",
-            "PATH": f"{self.java}/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+            "PATH": f"{self.programs}:{self.java}/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
             "TMPDIR": str(self.temporary),
             MARK: str(self.root),
         }
@@ -99,6 +111,7 @@ def lay_out(files: MachineFiles, *, role: Role, address: str) -> None:
             directory.mkdir(parents=True, exist_ok=True)
         _lay_out_java(files, java)
         _lay_out_profile(files)
+        _write(files.programs / "sudo", _NO_ROOT, mode=0o755)
         _lay_out_spark(files, spark, role=role, address=address)
         if role == "driver":
             _lay_out_pio(files.home)
@@ -134,7 +147,11 @@ def _lay_out_profile(files: MachineFiles) -> None:
     """What a login shell reads last: /etc/profile, which is this computer's, has set PATH anew."""
     profile = files.home / ".profile"
     if not profile.exists():
-        _write(profile, f'export JAVA_HOME={shlex.quote(str(files.java))}\nexport PATH="$JAVA_HOME/bin:$PATH"\n')
+        _write(
+            profile,
+            f'export JAVA_HOME={shlex.quote(str(files.java))}\nexport PATH="$JAVA_HOME/bin:$PATH"\n'
+            f'export PATH={shlex.quote(str(files.programs))}:"$PATH"\n',
+        )
 
 
 def _lay_out_spark(files: MachineFiles, spark: Path, *, role: Role, address: str) -> None:

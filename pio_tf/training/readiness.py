@@ -17,6 +17,7 @@ from pio_tf.events import Done, MachineProgress, Reporter, silent
 from pio_tf.remote.paths import shell_path
 from pio_tf.remote.retry import Patience
 from pio_tf.remote.ssh import Remote, connect_cluster
+from pio_tf.training.first_boot import STATE, refuse_failed
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -108,6 +109,7 @@ async def ready_cluster(
     reporter: Reporter = silent,
     patience: Patience | None = None,
     console_keys: ConsoleKeys | None = None,
+    boot_state: str = STATE,
 ) -> AsyncIterator[tuple[Remote, SparkStatus]]:
     """Wait until every target answers over SSH and Spark counts every worker among them ALIVE; stay connected.
 
@@ -116,9 +118,11 @@ async def ready_cluster(
         timeout: seconds in all; default: ``cluster.start_timeout``.
         patience: for one machine's SSH, within ``timeout``.
         console_keys: as :func:`pio_tf.remote.ssh.connect_cluster` has it.
+        boot_state: where a machine says that it could not prepare itself.
 
     Raises:
-        NotReady: not within ``timeout``; it names what is missing, the last answer, and where the logs are.
+        NotReady: not within ``timeout``; it names what is missing, the last answer, and where the logs are. At once
+            where a machine could not prepare itself.
         RemoteError: waiting longer would not help: a refused key, a changed host key.
     """
     deadline = time.monotonic() + (config.cluster.start_timeout if timeout is None else timeout)
@@ -130,8 +134,9 @@ async def ready_cluster(
                     connect_cluster(config, targets, reporter=reporter, patience=asked, console_keys=console_keys)
                 )
                 await remote.reach(target.name for target in targets)
-                status = await _wait_for_spark(remote, config, targets, deadline=deadline, reporter=reporter)
-                await _wait_for_client(remote, config, deadline=deadline, reporter=reporter)
+                boot = _Boot(remote, boot_state)
+                status = await _wait_for_spark(remote, config, targets, boot, deadline=deadline, reporter=reporter)
+                await _wait_for_client(remote, config, boot, deadline=deadline, reporter=reporter)
                 break
             except RemoteError as error:
                 # A machine that restarts in the middle of its first boot takes the connections with it.
@@ -152,14 +157,31 @@ async def wait_until_ready(
     timeout: float | None = None,
     reporter: Reporter = silent,
     patience: Patience | None = None,
+    boot_state: str = STATE,
 ) -> SparkStatus:
     """As :func:`ready_cluster`, without staying connected."""
-    async with ready_cluster(config, targets, timeout=timeout, reporter=reporter, patience=patience) as (_, status):
+    async with ready_cluster(
+        config, targets, timeout=timeout, reporter=reporter, patience=patience, boot_state=boot_state
+    ) as (_, status):
         return status
 
 
+class _Boot:
+    """Asks machines that are waited for whether they have given up; now and then, not at every poll."""
+
+    def __init__(self, remote: Remote, state: str) -> None:
+        self._remote = remote
+        self._state = state
+        self._next = time.monotonic()
+
+    async def refuse_failed(self, machines: Sequence[str]) -> None:
+        if time.monotonic() >= self._next:
+            self._next = time.monotonic() + LONGEST_POLL
+            await refuse_failed(self._remote, machines, state=self._state)
+
+
 async def _wait_for_spark(
-    remote: Remote, config: Config, targets: Sequence[SshTarget], *, deadline: float, reporter: Reporter
+    remote: Remote, config: Config, targets: Sequence[SshTarget], boot: _Boot, *, deadline: float, reporter: Reporter
 ) -> SparkStatus:
     master = next(target for target in targets if target.role == "master")
     workers = {target.private_ip: target for target in targets if target.role == "worker"}
@@ -187,23 +209,27 @@ async def _wait_for_spark(
             if not missing:
                 reporter(Done(_summary(status, workers)))
                 return status
+        # The master first: without it, workers cannot be seen.
+        unheard = [] if last_error is None else [master.name]
+        await boot.refuse_failed([*unheard, *(target.name for target in missing.values())])
         if time.monotonic() + delay > deadline:
             raise _spark_not_ready(config, master, missing, status, last_error)
         await asyncio.sleep(delay)
         delay = min(LONGEST_POLL, delay * 1.5)
 
 
-async def _wait_for_client(remote: Remote, config: Config, *, deadline: float, reporter: Reporter) -> None:
+async def _wait_for_client(remote: Remote, config: Config, boot: _Boot, *, deadline: float, reporter: Reporter) -> None:
     """Until the driver has Spark's client: at its first boot it may be installing it still, while the master runs."""
     driver, delay = remote.driver.name, FIRST_POLL
     submit = f"{config.spark.home}/bin/spark-submit"
     while (await remote.run(driver, f"test -x {shell_path(submit)}")).exit_status != 0:
+        await boot.refuse_failed([driver])
         if time.monotonic() + delay > deadline:
             raise NotReady(
                 f"the driver has no Spark: {submit} is not there",
                 cause="its first boot has not installed it yet, or could not",
-                next_step=f"look at its log: `journalctl -u pio-tf-bootstrap` on {driver}; where Spark is "
-                "somewhere else there, set spark.home",
+                next_step=f"look at its log: /var/log/pio-tf.log on {driver}; where Spark is somewhere else there, set "
+                "spark.home",
                 details={"machine": driver, "path": submit},
             )
         reporter(MachineProgress(driver, "waiting for Spark to be installed"))

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 
 import pio_tf
 from pio_tf.config.storage import ElasticsearchBlock
-from pio_tf.errors import Locked, PioTfError, RemoteError
+from pio_tf.errors import Interrupted, Locked, NotReady, PioTfError, RemoteError
 from pio_tf.events import Done, Reporter, Step, Warned, silent
+from pio_tf.infra.bootstrap import host_name, render_script, settings_for
 from pio_tf.machines.aws import aws_errors
 from pio_tf.machines.console import host_keys_from_console
 from pio_tf.pio.command import settings_in_force, train_command
@@ -24,7 +25,9 @@ from pio_tf.remote.paths import shell_path
 from pio_tf.remote.retry import Patience
 from pio_tf.remote.ssh import connect_cluster
 from pio_tf.remote.target import ssh_targets
+from pio_tf.training.diagnosis import diagnose
 from pio_tf.training.elasticsearch import Elasticsearch
+from pio_tf.training.first_boot import Prepared, complete_hosts, provision, roll_back
 from pio_tf.training.preflight import build_engine, refuse_failed, run_checks
 from pio_tf.training.preflight.probe import variant_path
 from pio_tf.training.progress import watch
@@ -84,6 +87,8 @@ class Order:
     """Whether the machines are stopped once it has ended: nobody else may begin then."""
     run: str = field(default_factory=new_run_id)
     """Its id."""
+    absent: tuple[str, ...] = ()
+    """Names of workers that take no part: AWS had no capacity for them."""
 
 
 @dataclass
@@ -112,7 +117,45 @@ class Trainer:
     async def configure(self, outputs: Outputs, sizing: Sizing) -> None:
         """Wait until the machines answer and Spark has its workers; then write the driver's files."""
         async with self._ready() as remote:
+            await self._name_machines(remote, outputs)
             await self._push(remote, outputs, sizing)
+
+    async def provision(
+        self, outputs: Outputs, machines: Sequence[str], *, component: str = ""
+    ) -> tuple[Prepared, ...]:
+        """Prepare machines as at their first boot, all at once; no run begins meanwhile.
+
+        Args:
+            machines: their names.
+            component: go back to the version of it that was in use before, instead.
+
+        Raises:
+            Locked: a run is active, or being prepared.
+            RemoteError: a machine could not be prepared; all are named, the others are.
+        """
+
+        async def one(name: str) -> Prepared:
+            if component:
+                return await roll_back(remote, name, component, reporter=self.reporter)
+            script = render_script(settings_for(self.config, outputs, name))
+            return await provision(remote, name, script, reporter=self.reporter)
+
+        async with self._connected() as remote, self._lock(remote, doing="provisioning"):
+            done = await asyncio.gather(*(one(name) for name in machines), return_exceptions=True)
+        failures = [result for result in done if isinstance(result, BaseException)]
+        for failure in failures:
+            if len(failures) == 1 or not isinstance(failure, RemoteError):
+                raise failure
+        if failures:
+            errors = [failure for failure in failures if isinstance(failure, RemoteError)]
+            raise RemoteError(
+                f"{len(errors)} machines could not be provisioned: "
+                + ", ".join(str(error.details.get("machine")) for error in errors),
+                cause="; ".join(f"{error.what}: {error.cause}" for error in errors),
+                next_step="once the reason is gone: pio-tf provision",
+                details={"machines": [error.details.get("machine") for error in errors], "kind": "provision"},
+            ) from errors[0]
+        return tuple(result for result in done if isinstance(result, Prepared))
 
     async def push(self, outputs: Outputs, sizing: Sizing) -> tuple[Put, ...]:
         """Write the driver's files, where they differ. Returns what became of each."""
@@ -156,13 +199,14 @@ class Trainer:
 
     async def _prepare(self, remote: Remote, outputs: Outputs, sizing: Sizing, order: Order) -> tuple[RunRecord, str]:
         """Configure and check the driver. The run's record, and its command."""
+        await self._name_machines(remote, outputs)
         await self._push(remote, outputs, sizing)
         if order.build:
             await build_engine(self.config, remote, reporter=self.reporter, secrets=self.secrets().values)
         settings = settings_in_force(self.config, outputs, sizing, extra=order.extra)
         refuse_failed(await self._check(remote, outputs, sizing, settings, order.skip_checks))
         command = train_command(self.config, outputs, sizing, extra=order.extra)
-        return await self._record(remote, order.run, command, settings), command
+        return await self._record(remote, order, command, settings), command
 
     async def find(self, wanted: str) -> str:
         """The id of the run that is meant, the latest if none is named.
@@ -254,7 +298,7 @@ class Trainer:
             run, doing = str(error.details["run"]), error.details["doing"]
             if doing == "stopping":
                 return
-            if not force and run != own:
+            if not force and (doing == "provisioning" or run != own):
                 raise
             if doing == "running":
                 await self._cancel(remote, run)
@@ -286,13 +330,22 @@ class Trainer:
     @contextlib.asynccontextmanager
     async def _ready(self) -> AsyncIterator[Remote]:
         self.reporter(Step("Waiting for SSH and Spark"))
-        async with ready_cluster(
-            self.config, self._targets, reporter=self.reporter, console_keys=self._console_keys
-        ) as (remote, _):
+        async with contextlib.AsyncExitStack() as stack:
+            waiting = ready_cluster(self.config, self._targets, reporter=self.reporter, console_keys=self._console_keys)
+            try:
+                remote, _ = await stack.enter_async_context(waiting)
+            except (NotReady, RemoteError) as error:
+                await asyncio.to_thread(diagnose, error, self.ec2, self.machines)
+                raise
             yield remote
 
     def _lock(self, remote: Remote, *, doing: str, run: str = "") -> AbstractAsyncContextManager[RunLock]:
         return hold_lock(remote, self.client, doing=doing, run=run)
+
+    async def _name_machines(self, remote: Remote, outputs: Outputs) -> None:
+        """All machines know all by name: also those of which only this client knows the addresses."""
+        hosts = {host_name(one.name): one.private_ip for one in outputs.machines}
+        await complete_hosts(remote, [target.name for target in self._targets], hosts)
 
     async def _push(self, remote: Remote, outputs: Outputs, sizing: Sizing) -> tuple[Put, ...]:
         put = await remote.put_files(remote.driver.name, render_files(self.config, outputs, sizing, self.secrets()))
@@ -320,17 +373,18 @@ class Trainer:
             reporter=self.reporter,
         )
 
-    async def _record(self, remote: Remote, run: str, command: str, settings: Mapping[str, str]) -> RunRecord:
+    async def _record(self, remote: Remote, order: Order, command: str, settings: Mapping[str, str]) -> RunRecord:
         engine, version = await self._engine(remote)
         traces = self._traces(engine, version)
         before = await look_before(self._elasticsearch(remote), traces)
         return RunRecord(
-            id=run,
+            id=order.run,
             cluster=self.config.cluster.name,
             client=self.client,
             command=Redactor(self.secrets().values).redact(command),
             engine_dir=self.config.pio.engine_dir,
             machines=tuple(f"{one.name} {one.instance_type} {one.instance_id}" for one in self.machines),
+            absent=order.absent,
             pio_tf=pio_tf.__version__,
             upload=self.upload_to,
             ui_port=ui_port(with_engine(settings, engine) if engine else settings),
@@ -383,8 +437,10 @@ class Trainer:
 
         try:
             return await asyncio.shield(following)
-        except asyncio.CancelledError:  # Ctrl-C, SIGTERM
-            self.reporter(Warned(f"interrupted: run {run} is ended, too"))
+        except (asyncio.CancelledError, Interrupted, OSError):  # Ctrl-C, SIGTERM; a log that is not read, or kept
+            self.reporter(
+                Warned(f"interrupted: run {run} is ended, then the machines stop; Ctrl-C again stops them now")
+            )
             try:
                 await at_most(INTERRUPTED_SECONDS + ANSWER_SECONDS, end(), remote)
             except RemoteError:  # it ends with the driver's power, and its log stays there

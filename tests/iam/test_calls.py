@@ -15,6 +15,7 @@ import pytest
 from pio_tf.cluster import Cluster
 from pio_tf.errors import ConfigError
 from pio_tf.iam import policies
+from pio_tf.machines.health import examine
 from pio_tf.machines.power import stop_machines
 from pio_tf.sandbox.provider import install_mirror
 from pio_tf.training.runs.record import Client, RunRecord
@@ -160,6 +161,7 @@ def own(tmp_path_factory: pytest.TempPathFactory, aws: RecordingAws, mirror: Pat
     with world.role("train", "schedule"):
         cluster.sizing()
         machines, _ = cluster._up(apply=False)
+        examine(cluster._ec2, machines, suspects=())
         read_consoles(cluster)
         keep_runs(cluster)
         stop_machines(cluster._ec2, machines, timeout=60)

@@ -38,7 +38,8 @@ def write_config(
     )
     site.write(
         network=f'cidr = "{network}"',
-        spark=f'workers = {workers}\nexecutor_memory = "1g"\nversion = "{VERSIONS["spark"]}"\ndownload_sha512 = "{sums["spark"]}"',
+        spark=f'workers = {workers}\nexecutor_memory = "1g"\n'
+        f'version = "{VERSIONS["spark"]}"\ndownload_sha512 = "{sums["spark"]}"',
         more=f"software {{\n  mirrors = {str(list(mirrors)).replace(chr(39), chr(34))}\n{software}\n}}\n",
     )
     (site.directory / "id.pub").write_text(public_key.read_text())

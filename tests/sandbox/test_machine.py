@@ -106,6 +106,15 @@ async def test_a_command_starts_in_a_clean_environment_at_home(
     assert 'openjdk version "21' in str(result.stdout)
 
 
+@pytest.mark.parametrize("shell", ["{}", "bash -lc '{}'"], ids=["a command", "a login shell"])
+async def test_nobody_is_root_on_the_computer_that_a_machine_shares(
+    client: asyncssh.SSHClientConnection, shell: str
+) -> None:
+    result = await client.run(shell.format("sudo -n true"))
+    assert result.exit_status == 1
+    assert "nobody is root" in str(result.stderr)
+
+
 async def test_a_login_shell_finds_java(client: asyncssh.SSHClientConnection, tmp_path: Path) -> None:
     result = await client.run("""bash -lc 'echo "$JAVA_HOME"; command -v java'""", check=True)
     assert str(result.stdout).splitlines() == [f"{tmp_path}/driver/java", f"{tmp_path}/driver/java/bin/java"]

@@ -156,7 +156,7 @@ async def test_a_driver_without_spark_is_named_with_where_its_log_is(cluster: Te
         with pytest.raises(NotReady) as caught:
             await ready(cluster, port, timeout=1, events=[], client=False)
     assert caught.value.what == "the driver has no Spark: ~/spark/bin/spark-submit is not there"
-    assert "journalctl -u pio-tf-bootstrap" in caught.value.next_step
+    assert "/var/log/pio-tf.log on driver" in caught.value.next_step
 
 
 async def test_workers_of_another_cluster_do_not_count(cluster: TestCluster) -> None:

@@ -99,12 +99,14 @@ def locked_by(holder: Holder) -> Locked:
     what = {
         "running": f"run {holder.run} is active, started by {holder.who}",
         "preparing": f"run {holder.run} is being prepared by {holder.who}",
+        "provisioning": f"the machines are being provisioned by {holder.who}",
     }.get(holder.doing, f"the machines are being stopped by {holder.who}")
     steps = {
         "running": f"`pio-tf train --attach {holder.run}` follows it, `pio-tf cancel {holder.run}` ends it; `pio-tf "
         "down --force` ends it and stops the machines",
         "preparing": "wait until it has begun (`pio-tf runs`), then `pio-tf train --attach` follows it; `pio-tf down "
         "--force` keeps it from beginning, and stops the machines",
+        "provisioning": "wait until that is through, then try again; `pio-tf down --force` does not wait",
         "stopping": "wait until they are stopped (`pio-tf status`), then try again",
     }
     return Locked(
