@@ -196,6 +196,15 @@ class DeadlineWork(DriverWork):
         except PioTfError as error:
             self._report(Warned(f"the deadline is not removed; it will find the machines stopped: {short(error)}"))
 
+    def _is_armed(self) -> bool:
+        """Whether a deadline is armed, as far as AWS tells: then machines may have been started."""
+        if not self._has_role:
+            return False
+        try:
+            return self._schedule.find() is not None
+        except PioTfError:
+            return False
+
     def _deadline_if_known(self, machines: Sequence[Machine]) -> datetime | None:
         """For `status`: of machines that are on, where AWS tells."""
         if not self._has_role or not any(machine.state in _AWAKE for machine in machines):

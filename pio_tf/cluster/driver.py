@@ -225,7 +225,7 @@ class DriverWork(Basis):
             if force or not sure:
                 self._report(Warned(f"the driver was not asked for runs: {short(error)}"))
                 return
-            raise unanswered(awake, error) from error
+            raise unanswered(machines, error) from error
 
     def _check_driver_runs(self, machines: Sequence[Machine]) -> None:
         driver = next((machine for machine in machines if machine.role == "driver"), None)

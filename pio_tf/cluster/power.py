@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NoReturn
 
 from pio_tf.cluster.base import names, short
@@ -54,6 +54,9 @@ class ClusterStatus:
 
 class PowerWork(StackWork):
     """A cluster with its power."""
+
+    _has_started = False
+    """Whether this client has told AWS to start machines."""
 
     def up(self, *, lasting: float | None = None, deadline: bool = True) -> tuple[Machine, ...]:
         """Create what is missing, start what is stopped, wait until Spark has every worker, configure the driver.
@@ -162,10 +165,11 @@ class PowerWork(StackWork):
             self._disarm()
             return ()
         running = [machine for machine in machines if machine.state != "stopped"]
-        if running:
+        doubted = self._doubted(machines)
+        if running or doubted:
             self._let_go(running, force=force, own=own, sure=sure, within=within)
-            self._report(Step(f"Stopping {len(running)} of {len(machines)} machines"))
-            stopped = self._stop(running)
+            self._report(Step(f"Stopping {len(running) + len(doubted)} of {len(machines)} machines"))
+            stopped = self._stop([*running, *doubted])
             now = {machine.instance_id: machine for machine in stopped}
             machines = [now.get(machine.instance_id, machine) for machine in machines]
             if self._claims:
@@ -184,6 +188,14 @@ class PowerWork(StackWork):
                 details={"machines": [machine.instance_id for machine in awake]},
             )
         return tuple(machines)
+
+    def _doubted(self, machines: Sequence[Machine]) -> list[Machine]:
+        """Machines that AWS shows as stopped and that somebody may just have started: DescribeInstances may lag by
+        seconds. They are told to stop all the same, which does nothing to those that have."""
+        asleep = [machine for machine in machines if machine.state == "stopped"]
+        if not asleep or not (self._has_started or self._is_armed()):
+            return []
+        return [replace(machine, state="pending") for machine in asleep]
 
     def status(self) -> ClusterStatus:
         """The machines and their power, and which workers Spark has. Changes nothing."""
@@ -235,6 +247,7 @@ class PowerWork(StackWork):
     def _start(self, asleep: Sequence[Machine], *, workers: int) -> None:
         """Start these machines, of a cluster with so many workers; all or, for want of capacity, none of them."""
         cluster, spark = self.config.cluster, self.config.spark
+        self._has_started = True
         try:
             started = start_machines(
                 self._ec2,

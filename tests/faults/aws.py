@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from pio_tf.config.schema import Config
     from tests.faults.client import Client
 
-READS = re.compile(r"(Describe|Get|List|Head)\w*$")
+READS = re.compile(r"(Describe|Get|List|Head)\w*$|GET /")
 _ANSWERS = {
     "throttled": ("RequestLimitExceeded", "Request limit exceeded.", 503),
     "error-500": ("InternalError", "An internal error has occurred", 500),
@@ -50,7 +50,15 @@ class Died(BaseException):
 
 
 class CalledAws(LocalAws):
-    """The local AWS, called as a function."""
+    """The local AWS, called as a function. Its schedules fire when they are told to: time is not the computer's."""
+
+    def fire_schedules(self) -> int:
+        """Called once a second by this computer's time, which counts for nothing here."""
+        return 0
+
+    def fire(self) -> int:
+        """Carry out the schedules whose time has come. How many there were."""
+        return super().fire_schedules()
 
     def __enter__(self) -> Self:
         self.start()
@@ -169,11 +177,7 @@ def happen(fault: Fault, url: str) -> AWSResponse:
         Exception: such an exception; KeyboardInterrupt, Died.
     """
     if fault.kind in _ANSWERS:
-        code, message, status = _ANSWERS[fault.kind]
-        if "/schedules/" in url:  # Scheduler speaks JSON
-            headers = {"Content-Type": "application/json", "x-amzn-ErrorType": code}
-            return answer(url, status, headers, json.dumps({"Message": message}).encode())
-        return answer(url, status, {"Content-Type": "text/xml"}, error_body(code, message))
+        return refused(url, *_ANSWERS[fault.kind])
     if fault.kind == "time-out":
         raise ReadTimeoutError(endpoint_url=url)
     if fault.kind == "reset":
@@ -185,12 +189,16 @@ def happen(fault: Fault, url: str) -> AWSResponse:
     raise Died
 
 
-def error_body(code: str, message: str) -> bytes:
-    """As EC2 writes an error."""
-    return (
+def refused(url: str, code: str, message: str, status: int) -> AWSResponse:
+    """As EC2 writes an error, and as EventBridge Scheduler does."""
+    if "/schedules/" in url:
+        body = json.dumps({"Code": code, "Message": message})
+        return answer(url, status, {"Content-Type": "application/json", "x-amzn-ErrorType": code}, body.encode())
+    body = (
         f"<Response><Errors><Error><Code>{code}</Code><Message>{message}</Message></Error></Errors>"
         "<RequestID>injected</RequestID></Response>"
-    ).encode()
+    )
+    return answer(url, status, {"Content-Type": "text/xml"}, body.encode())
 
 
 class _Raw(io.BytesIO):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from tests.faults.aws import KINDS, READS, Died, Retries, action_of, answer, error_body, happen
+from tests.faults.aws import KINDS, READS, Died, Retries, action_of, answer, happen, refused
 from tests.faults.faults import REMOTE, Fault, Trouble
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ class Client:
     def sleep(self, seconds: float) -> None:
         """Waits in the world's time."""
         self._alive()
-        self.world.clock.pass_by(seconds)
+        self.world.pass_by(seconds)
         self._step()
 
     def remote_fault(self) -> Fault | None:
@@ -58,21 +58,19 @@ class Client:
             self._end(fault)
             return happen(fault, request.url)
         action, arguments = action_of(request)
-        status, headers, body = self._effect(request, action, arguments)
+        done = self._effect(request, action, arguments)
         if fault is not None:
             self._end(fault)
             return happen(fault, request.url)
-        return answer(request.url, status, headers, body)
+        return done
 
-    def _effect(
-        self, request: AWSPreparedRequest, action: str, arguments: dict[str, list[str]]
-    ) -> tuple[int, dict[str, str], bytes]:
-        refused = self.world.weather_refuses(action, arguments)
-        if refused is not None:
-            return 500, {"Content-Type": "text/xml"}, error_body(*refused)
+    def _effect(self, request: AWSPreparedRequest, action: str, arguments: dict[str, list[str]]) -> AWSResponse:
+        no = self.world.weather_refuses(action, arguments)
+        if no is not None:
+            return refused(request.url, *no, 500)
         if READS.match(action):
-            return self.world.read(request, action, arguments)
-        return self.world.change(request, action, arguments, by=self.name)
+            return answer(request.url, *self.world.read(request, action, by=self.name))
+        return answer(request.url, *self.world.change(request, action, arguments, by=self.name))
 
     def _alive(self) -> None:
         if self.dead:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from pio_tf.config.schema import Config
     from pio_tf.machines.model import Machine
+    from pio_tf.training.deadline import DeadlineWatch
     from pio_tf.training.trainer import Order
     from tests.faults.client import Client
     from tests.faults.world import World
@@ -87,13 +88,19 @@ class TrainerStandIn:
     """The near side: in place of a Trainer."""
 
     def __init__(
-        self, client: Client, config: Config, machines: Sequence[Machine], *_others: object, **_more: object
+        self,
+        client: Client,
+        config: Config,
+        machines: Sequence[Machine],
+        *_others: object,
+        deadline: DeadlineWatch | None = None,
     ) -> None:
         self._client = client
         self._config = config
         self._machines = machines
         self._world = client.world
         self._driver = client.world.driver
+        self._deadline = deadline
 
     async def configure(self, *_arguments: object) -> None:
         """Waits for machines and Spark."""
@@ -113,7 +120,7 @@ class TrainerStandIn:
             if order.detach:
                 return self._record(order.run, "running")
             try:
-                return self._follow(order.run)
+                return await self._follow(order.run)
             finally:
                 if order.stop_after and not self._client.dead and self._reachable():
                     driver.held = Held("stopping", order.run, None)
@@ -140,12 +147,14 @@ class TrainerStandIn:
         held = self._driver.held
         return DriverState((), Holder(held.doing, "somebody", held.run) if held else None)
 
-    def _follow(self, name: str) -> RunRecord:
+    async def _follow(self, name: str) -> RunRecord:
         run = self._driver.runs[name]
         while run.state == "running":
             try:
                 fault = self._client.remote_fault()
                 self._client.sleep(LASTS / 4)
+                if self._deadline is not None:
+                    await self._deadline.look()
             except KeyboardInterrupt:
                 self._driver.end(run, "cancelled")
                 raise

@@ -10,7 +10,7 @@ import pytest
 
 from tests.faults.faults import Weather
 from tests.faults.killed import KillingAws, run_until_killed
-from tests.faults.scenario import KILLED, Result, Stage, check_after
+from tests.faults.scenario import KILLED, Result, Stage, check_after, check_deadline
 from tests.faults.time import Clock
 from tests.faults.world import World
 
@@ -23,11 +23,14 @@ FAIR = Weather(1.0, 0.0, {}, frozenset(), {})
 @pytest.fixture(scope="module")
 def stage() -> Iterator[tuple[Stage, KillingAws]]:
     clock = Clock()
-    with KillingAws(transition_seconds=1.0, clock=clock) as aws, tempfile.TemporaryDirectory() as directory:
+    with (
+        KillingAws(transition_seconds=1.0, clock=clock, now=clock.moment) as aws,
+        tempfile.TemporaryDirectory() as directory,
+    ):
         yield Stage(World(aws, clock, workers=2, directory=Path(directory, "c2"))), aws
 
 
-@pytest.mark.parametrize(("call", "after_effect"), [(1, False), (3, False), (3, True), (4, True)])
+@pytest.mark.parametrize(("call", "after_effect"), [(2, False), (4, True), (6, False), (6, True)])
 def test_a_client_that_is_killed_at_any_call_leaves_a_cluster_that_goes_on(
     stage: tuple[Stage, KillingAws], call: int, after_effect: bool
 ) -> None:
@@ -35,4 +38,7 @@ def test_a_client_that_is_killed_at_any_call_leaves_a_cluster_that_goes_on(
     played, aws = stage
     played.world.begin(FAIR, dict.fromkeys(played.world.machines, "stopped"))
     assert run_until_killed(played.world, aws, "up", call=call, after_effect=after_effect) == KILLED
+    result = Result(0, 2)
+    assert check_deadline(result, played.world) == []
+    assert set(played.world.states().values()) == {"stopped"}
     assert check_after(played, Result(0, 2)) == []

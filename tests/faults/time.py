@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 
-_BEGINNING = datetime(2999, 1, 1, tzinfo=timezone.utc)
+_MIDNIGHT = datetime(2026, 1, 31, tzinfo=timezone.utc)
 
 
 class Clock:
@@ -20,13 +20,13 @@ class Clock:
     def __init__(self) -> None:
         self.now = 1000.0
 
+    def moment(self) -> datetime:
+        """The time of day."""
+        return _MIDNIGHT + timedelta(seconds=self.now)
+
     def __call__(self) -> float:
         """The time."""
         return self.now
-
-    def day(self) -> datetime:
-        """The time of day."""
-        return _BEGINNING + timedelta(seconds=self.now)
 
     def pass_by(self, seconds: float) -> None:
         """Let time pass at once."""

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import asyncssh
 from moto.ec2.models import ec2_backends
@@ -18,20 +19,18 @@ from tests.config.samples import BLOCKS
 from tests.faults.aws import CalledAws, answer
 from tests.faults.driver import Driver
 from tests.fuzz.terraform_stand_in import TerraformStandIn
-from tests.machines.roles import make_role
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
     from botocore.awsrequest import AWSPreparedRequest, AWSResponse
+    from mypy_boto3_ec2 import EC2Client
 
     from tests.faults.faults import Weather
     from tests.faults.time import Clock
 
 ACCOUNT, REGION = "123456789012", "eu-west-1"
-HARMLESS: Final = frozenset({"StartInstances", "StopInstances"})
-"""What a client may change in EC2 once a cluster is there."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +55,7 @@ class World:
         self.aws = aws
         self.clock = clock
         self.name = f"c{workers}"
+        self._harmless = re.compile(rf"StartInstances|StopInstances|(POST|PUT|DELETE) /schedules/pio-tf-{self.name}")
         self.machines = ("driver", "master", *(f"worker-{number}" for number in range(1, workers + 1)))
         self.weather: Weather | None = None
         self.calls: Counter[str] = Counter()
@@ -63,6 +63,8 @@ class World:
         """Calls that no client may make."""
         self.started: dict[str, set[str]] = {}
         """The machines that each client has started."""
+        self.misled: set[str] = set()
+        """The clients that DescribeInstances has shown old states."""
         directory.mkdir()
         (directory / "credentials").write_text("[default]\naws_access_key_id = x\naws_secret_access_key = x\n")
         self.terraform = TerraformStandIn(directory, self._blocks())
@@ -70,17 +72,14 @@ class World:
         key.write_private_key(directory / "id_ed25519")
         key.write_public_key(directory / "id_ed25519.pub")
         self.config = self.terraform.config
-        self._trusted = Aws(self.config)
-        ec2 = self._trusted.client("ec2")
-        events: Any = ec2.meta.events  # its stubs know no handler that answers
-        events.register_first("before-send", self._without_faults)
-        self._ec2 = ec2
+        self._aws = Aws(self.config)
+        self._ec2: EC2Client = self._trusted("ec2")
+        self._role = self._make_role(self._trusted("iam"))
         self._instances: dict[str, Any] = {}
         self.ids: dict[str, str] = {}
         self.others: dict[str, str] = {}
         self.outputs: dict[str, dict[str, str]] = {}
         """What Terraform says of each machine."""
-        self._role = ""
         self._create()
         self.began_with = self.belongings()
         self.driver = Driver(self)
@@ -95,12 +94,14 @@ class World:
         self.clock.now = 1000.0
         self.weather = weather
         self.calls.clear()
-        scheduler_backends[ACCOUNT][REGION].schedule_groups["default"].schedules.clear()
         self.wrong.clear()
         self.started.clear()
+        self.misled.clear()
         self.driver = Driver(self)
         self._seen.clear()
         self._stale_until = 0.0
+        for group in scheduler_backends[ACCOUNT][REGION].schedule_groups.values():
+            group.schedules.clear()
         for name, state in powers.items():
             self._set(self.ids[name], state)
         for instance_id in self.others.values():
@@ -108,13 +109,16 @@ class World:
 
     def know(self, machines: Mapping[str, object] | None = None) -> None:
         """Let Terraform's outputs say this of the machines; default: the truth."""
-        values = {
-            "cluster": self.name,
-            "region": REGION,
-            "machines": machines or self.outputs,
-            "deadline_role_arn": self._role,
-        }
+        values = {"cluster": self.name, "region": REGION, "machines": machines or self.outputs}
+        values["deadline_role_arn"] = self._role
         self.terraform.prints(output=json.dumps({name: {"value": value} for name, value in values.items()}).encode())
+
+    def pass_by(self, seconds: float) -> None:
+        """Time passes for everybody, and deadlines come."""
+        self.clock.pass_by(seconds)
+        before = self.states()["driver"]
+        if self.aws.fire() and before in ("pending", "running") and self.states()["driver"] not in (before, "running"):
+            self.driver.power_off()
 
     def clear_up(self) -> None:
         """Fair weather again: what a later client finds."""
@@ -162,12 +166,13 @@ class World:
             return "InsufficientInstanceCapacity", "We currently do not have sufficient r3.xlarge capacity."
         return None
 
-    def read(
-        self, request: AWSPreparedRequest, action: str, _arguments: dict[str, list[str]]
-    ) -> tuple[int, dict[str, str], bytes]:
+    def read(self, request: AWSPreparedRequest, action: str, *, by: str) -> tuple[int, dict[str, str], bytes]:
         """A question's answer, which may be an old one."""
+        if not action.startswith("Describe"):
+            return self.aws.call(request)
         key = f"{action} {request.body!r}"
         if self.clock() < self._stale_until and key in self._seen and action == "DescribeInstances":
+            self.misled.add(by)
             return self._seen[key]
         # moto takes long to write an answer, and but for times of day it is the same for the same states.
         now = f"{key} {self._facts()}"
@@ -183,8 +188,7 @@ class World:
         assert self.weather is not None
         ids = _ids(arguments)
         strange = [instance_id for instance_id in ids if instance_id not in self.ids.values()]
-        deadline = action.endswith(f" /schedules/pio-tf-{self.name}")
-        if strange or not (deadline or action in HARMLESS):
+        if strange or not self._harmless.fullmatch(action):
             self.wrong.append(f"{by}: {action} of {', '.join(strange) or 'the cluster'}")
         before = self.states()
         done = self.aws.call(request)
@@ -198,7 +202,7 @@ class World:
 
     def _follow_up(self, action: str, names: list[str], before: dict[str, str], *, forced: bool) -> None:
         assert self.weather is not None
-        for name in names:
+        for name in names if action in ("StartInstances", "StopInstances") else ():
             instance = self._instance(self.ids[name])
             if action == "StopInstances":
                 if before[name] != "stopped" and name == "driver":
@@ -253,8 +257,25 @@ class World:
                 self.others[f"another's {name}"] = run(number + 120, {**tags, CLUSTER_TAG: f"{self.name}-b"})
         address = client.allocate_address(Domain="vpc")["AllocationId"]
         client.associate_address(AllocationId=address, InstanceId=self.ids["driver"])
-        self._role = make_role(self.aws.url, REGION, cluster=self.name)
         self.know()
+
+    def _make_role(self, iam: Any) -> str:  # noqa: ANN401 - a client of botocore's
+        """The role of the deadline, as terraform/modules/failsafe makes it."""
+        name = f"pio-tf-{self.name}-{REGION}"
+        of_this_account = {"StringEquals": {"aws:SourceAccount": ACCOUNT}}
+        ours = {"StringEquals": {"ec2:ResourceTag/pio-tf:cluster": self.name}}
+        trust = {"Action": "sts:AssumeRole", "Principal": {"Service": "scheduler.amazonaws.com"}}
+        stop = {"Action": "ec2:StopInstances", "Resource": f"arn:aws:ec2:{REGION}:{ACCOUNT}:instance/*"}
+        made = iam.create_role(RoleName=name, AssumeRolePolicyDocument=_allow({**trust, "Condition": of_this_account}))
+        document = _allow({**stop, "Condition": ours})
+        iam.put_role_policy(RoleName=name, PolicyName="stop-machines", PolicyDocument=document)
+        return str(made["Role"]["Arn"])
+
+    def _trusted(self, service: str) -> Any:  # noqa: ANN401 - a client of botocore's
+        made = self._aws.client(service)
+        events: Any = made.meta.events  # its stubs know no handler that answers
+        events.register_first("before-send", self._without_faults)
+        return made
 
     def _without_faults(self, request: AWSPreparedRequest, **_event: Any) -> AWSResponse:  # noqa: ANN401
         return answer(request.url, *self.aws.call(request))
@@ -279,4 +300,12 @@ class World:
 
 
 def _ids(arguments: dict[str, list[str]]) -> list[str]:
+    """The instances that a call is about: EC2's, or the ones that a schedule is to stop."""
+    if arguments.get("body", [""])[0]:
+        target = json.loads(arguments["body"][0]).get("Target", {})
+        return list(json.loads(target.get("Input", "{}")).get("InstanceIds", []))
     return [value for key, values in arguments.items() if key.startswith("InstanceId") for value in values]
+
+
+def _allow(statement: dict[str, Any]) -> str:
+    return json.dumps({"Version": "2012-10-17", "Statement": [{"Effect": "Allow", **statement}]})
