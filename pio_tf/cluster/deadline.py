@@ -191,10 +191,21 @@ class DeadlineWork(DriverWork):
         if not self._has_role:
             return
         try:
+            was = self._schedule.find()
             if self._schedule.remove():
                 self._report(Step("The deadline is removed"))
+            if was is not None:
+                self._put_back(was)
         except PioTfError as error:
             self._report(Warned(f"the deadline is not removed; it will find the machines stopped: {short(error)}"))
+
+    def _put_back(self, was: Deadline) -> None:
+        """A deadline that has just been removed, and that somebody counts on who has started machines meanwhile. Who
+        starts them later than this looks misses it, and arms it: see :meth:`_look_after_deadline`."""
+        awake = [machine for machine in self._machines(None, strict=False) if machine.state in ("pending", "running")]
+        if awake and was.at > self._now():
+            self._report(Warned("somebody has started machines meanwhile: their deadline is armed again"))
+            self._schedule.arm(was.ids, was.at, role_arn=was.role_arn)
 
     def _is_armed(self) -> bool:
         """Whether a deadline is armed, as far as AWS tells: then machines may have been started."""

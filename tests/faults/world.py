@@ -65,6 +65,8 @@ class World:
         """The machines that each client has started."""
         self.misled: set[str] = set()
         """The clients that DescribeInstances has shown old states."""
+        self.removed_misled = False
+        """Whether one of them has removed the deadline."""
         directory.mkdir()
         (directory / "credentials").write_text("[default]\naws_access_key_id = x\naws_secret_access_key = x\n")
         self.terraform = TerraformStandIn(directory, self._blocks())
@@ -97,6 +99,7 @@ class World:
         self.wrong.clear()
         self.started.clear()
         self.misled.clear()
+        self.removed_misled = False
         self.driver = Driver(self)
         self._seen.clear()
         self._stale_until = 0.0
@@ -188,6 +191,7 @@ class World:
         assert self.weather is not None
         ids = _ids(arguments)
         strange = [instance_id for instance_id in ids if instance_id not in self.ids.values()]
+        self.removed_misled |= action.startswith("DELETE /schedules") and by in self.misled
         if strange or not self._harmless.fullmatch(action):
             self.wrong.append(f"{by}: {action} of {', '.join(strange) or 'the cluster'}")
         before = self.states()

@@ -115,6 +115,9 @@ OURS = {"id": "sg-1", "tags": {"pio-tf:cluster": "ours"}}
         ({"id": "x", "tags": {"pio-tf:cluster": "theirs"}}, False),
         ({"id": "x", "tags": None, "tags_all": {"pio-tf:cluster": "ours"}}, True),
         ({"id": "x", "tags": {}}, False),
+        ({"id": "alarm", "dimensions": {"InstanceId": "i-2"}, "tags": {"pio-tf:cluster": "theirs"}}, False),
+        ({"id": "role:policy", "role": "sg-1"}, True),
+        ({"id": "role:policy", "role": "admin"}, False),
     ],
 )
 def test_what_a_destruction_removes_has_our_tag_or_hangs_on_what_has_it(before: dict[str, Any], is_ours: bool) -> None:
