@@ -17,9 +17,12 @@ from pio_tf.machines.failures import CAPACITY_ADVICE
 from pio_tf.machines.inventory import IS_SPOT, LEAVE_SPOT, find_untagged
 from pio_tf.machines.model import CLUSTER_TAG
 from pio_tf.machines.power import start_machines
+from pio_tf.machines.power_errors import stop_ids_command
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from mypy_boto3_ec2 import EC2Client
 
     from pio_tf.infra.outputs import Outputs
     from pio_tf.machines.model import Machine
@@ -145,7 +148,7 @@ class PowerWork(StackWork):
         except AwsError as error:
             if outputs is None:
                 raise
-            raise _unknown(outputs, error) from error
+            raise _unknown(self._ec2, outputs, error) from error
         if not machines and not untagged:
             self._report(Done(f"{self.config.cluster.name} has no machines"))
             return ()
@@ -158,6 +161,7 @@ class PowerWork(StackWork):
             machines = [now.get(machine.instance_id, machine) for machine in machines]
             if self._claims:
                 self._claims.tidy()
+        self._power_note.end()
         self._report(Done(f"{len(machines)} machines are stopped"))
         awake = [machine for machine in untagged if machine.state != "stopped"]
         if awake:
@@ -185,15 +189,21 @@ class PowerWork(StackWork):
         outputs = self.outputs() if not apply else self._deployment.outputs() if self._is_applied() else None
         if outputs is None:
             there = self._machines(None)
-            plan = self._plan_whole(there)
-            self._refuse_to_cut_off(plan, there)
-            outputs = self._create(plan)
+            before = self._power_note.begin(there)
+            try:
+                plan = self._plan_whole(there)
+                self._refuse_to_cut_off(plan, there)
+                outputs = self._create(plan)
+            except PioTfError as error:
+                self._restore_power(before, failed=error)
+                raise
         machines = self._own(outputs)
         asleep = [machine for machine in machines if machine.state != "running"]
         if asleep:
             self._report(Step(f"Starting {len(asleep)} of {len(machines)} machines"))
             self._start(asleep, workers=len(outputs.workers))
             machines = self._own(outputs)
+        self._power_note.end()  # they are wanted now
         return tuple(machines), outputs
 
     def _start(self, asleep: Sequence[Machine], *, workers: int) -> None:
@@ -243,11 +253,12 @@ class PowerWork(StackWork):
         ) from error
 
 
-def _unknown(outputs: Outputs, error: AwsError) -> MachinesMayBeRunning:
+def _unknown(ec2: EC2Client, outputs: Outputs, error: AwsError) -> MachinesMayBeRunning:
     """AWS can't be asked which machines run, of a cluster that there is."""
+    ids = [machine.instance_id for machine in outputs.machines]
     return MachinesMayBeRunning(
-        f"not stopped: nobody knows which of {outputs.cluster}'s {len(outputs.machines)} machines run",
+        f"not stopped: nobody knows which of {outputs.cluster}'s {len(ids)} machines run",
         cause=short(error),
-        next_step="; ".join(filter(None, [error.next_step, "then `pio-tf down`"])),
-        details={"machines": [machine.instance_id for machine in outputs.machines], **error.details},
+        next_step="; ".join(filter(None, [error.next_step, f"then `pio-tf down`, or {stop_ids_command(ec2, ids)}"])),
+        details={"machines": ids, **error.details},
     )
