@@ -182,6 +182,12 @@ class PowerWork(StackWork):
         for machine in machines:
             if machine.spot:
                 self._report(Warned(f"{machine.name} ({machine.instance_id}) {IS_SPOT}; {LEAVE_SPOT}"))
+        left = self._power_note.left()
+        started = left.started(machines, and_new=True) if left else []
+        if started:
+            self._report(
+                Warned(f"an apply that was cut off has left running: {names(started)}; `pio-tf down` stops them")
+            )
         alive, run = asyncio.run(self._ask_driver(machines))
         return ClusterStatus(self.config.cluster.name, outputs is not None, machines, alive, run)
 
