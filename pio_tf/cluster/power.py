@@ -203,6 +203,7 @@ class PowerWork(StackWork):
             except PioTfError as error:
                 self._restore_power(before, failed=error)
                 raise
+            self._power_note.end()
         machines = self._own(outputs)
         asleep = [machine for machine in machines if machine.state != "running"]
         if asleep:
