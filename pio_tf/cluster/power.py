@@ -21,6 +21,7 @@ from pio_tf.machines.power_errors import stop_ids_command
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from datetime import datetime
 
     from mypy_boto3_ec2 import EC2Client
 
@@ -43,6 +44,8 @@ class ClusterStatus:
     """Private addresses of the workers that Spark's master counts as ALIVE; None where it could not be asked."""
     run: str = ""
     """The run that is active, or being prepared; empty: none, or the driver could not be asked."""
+    deadline: datetime | None = None
+    """When AWS stops the machines, UTC; None: there is none, nothing runs, or AWS could not be asked."""
 
     def spark_alive(self, machine: Machine) -> bool | None:
         """Whether Spark has this worker; None for other roles and where it is not known."""
@@ -54,18 +57,25 @@ class ClusterStatus:
 class PowerWork(StackWork):
     """A cluster with its power."""
 
-    def up(self) -> tuple[Machine, ...]:
+    def up(self, *, lasting: float | None = None, deadline: bool = True) -> tuple[Machine, ...]:
         """Create what is missing, start what is stopped, wait until Spark has every worker, configure the driver.
 
-        Safe to repeat, from any mixture of states.
+        Safe to repeat, from any mixture of states. No machine is started before AWS is set to stop it again.
+
+        Args:
+            lasting: seconds from now until AWS stops the machines; default: ``train.max_runtime``. A deadline that is
+                set already, and later, stands.
+            deadline: False starts them without one.
 
         Raises:
+            AwsError, ConfigError: the deadline cannot be set; nothing was started.
             NotReady: not ready within ``cluster.start_timeout``; what is up stays up. Or AWS has no capacity for all,
                 also after ``cluster.capacity_wait``, nor for ``spark.min_workers``: what was started is stopped again.
             MachinesMayBeRunning: AWS can't be asked any more, or not be told to stop them.
         """
         self._check_key()
         sizing, _ = self.sizing(), self._secrets  # all that may be wrong, before a machine is started
+        self._want_deadline(lasting, deadline=deadline)
         try:
             machines, outputs = self._up()
             awake, outputs = self._at_work(machines, outputs)
@@ -151,6 +161,7 @@ class PowerWork(StackWork):
             raise _unknown(self._ec2, outputs, error) from error
         if not machines and not untagged:
             self._report(Done(f"{self.config.cluster.name} has no machines"))
+            self._disarm()
             return ()
         running = [machine for machine in machines if machine.state != "stopped"]
         if running:
@@ -163,6 +174,8 @@ class PowerWork(StackWork):
                 self._claims.tidy()
         self._power_note.end()
         self._report(Done(f"{len(machines)} machines are stopped"))
+        if not again:
+            self._disarm()
         awake = [machine for machine in untagged if machine.state != "stopped"]
         if awake:
             raise MachinesMayBeRunning(
@@ -189,7 +202,8 @@ class PowerWork(StackWork):
                 Warned(f"an apply that was cut off has left running: {names(started)}; `pio-tf down` stops them")
             )
         alive, run = asyncio.run(self._ask_driver(machines))
-        return ClusterStatus(self.config.cluster.name, outputs is not None, machines, alive, run)
+        deadline = self._deadline_if_known(machines)
+        return ClusterStatus(self.config.cluster.name, outputs is not None, machines, alive, run, deadline)
 
     def _up(self, *, apply: bool = True) -> tuple[tuple[Machine, ...], Outputs]:
         outputs = self.outputs() if not apply else self._deployment.outputs() if self._is_applied() else None
@@ -199,16 +213,22 @@ class PowerWork(StackWork):
             try:
                 plan = self._plan_whole(there)
                 self._refuse_to_cut_off(plan, there)
-                outputs = self._create(plan)
-            except PioTfError as error:
+                outputs = self._create(plan, there)
+                found = self._machines(outputs)
+                self._arm(outputs, found)
+            except PioTfError as error:  # also where no deadline can be armed: what was made runs, and is stopped
                 self._restore_power(before, failed=error)
                 raise
             self._power_note.end()
-        machines = self._own(outputs)
+        else:
+            found = self._machines(outputs)
+            self._arm(outputs, found)
+        machines = self._ours(found)
         asleep = [machine for machine in machines if machine.state != "running"]
         if asleep:
             self._report(Step(f"Starting {len(asleep)} of {len(machines)} machines"))
             self._start(asleep, workers=len(outputs.workers))
+            self._check_still_armed()
             machines = self._own(outputs)
         self._power_note.end()  # they are wanted now
         return tuple(machines), outputs
