@@ -13,7 +13,7 @@
     ├── NotReady              5   the cluster did not become ready in time, or a check before training failed
     ├── TrainingFailed        6   the training ended without a model
     ├── MachinesMayBeRunning  7   machines could not be stopped, or it could not be proved that they are
-    └── Interrupted         130   Ctrl-C (130), SIGTERM (143) or a closed terminal (129)
+    └── Interrupted         130   Ctrl-C (130), SIGTERM (143), a closed terminal (129), a log that nobody reads (141)
 
 The command line catches them once, at its edge (:mod:`pio_tf.cli.main`); nothing else in the package prints or exits.
 """

@@ -34,6 +34,7 @@ _EXIT_NAMES = {
     7: "machines may be running",
     129: "hung up",
     130: "interrupted",
+    141: "not read any more",
     143: "terminated",
 }
 _ABOUT_EXIT_CODES = """\
@@ -141,6 +142,7 @@ def _exit_codes() -> str:
             rows.setdefault(kind.exit_code, []).append(_first_sentence(kind.__doc__ or ""))
     rows[129] = ["SIGHUP: the terminal was closed."]
     rows[130] = ["Ctrl-C."]
+    rows[141] = ["The reader of the training's log is gone, as after `pio-tf train` piped into `head`."]
     rows[143] = ["SIGTERM."]
     lines = [f"| {code} | {_EXIT_NAMES[code]} | {' '.join(meanings)} |" for code, meanings in sorted(rows.items())]
     head = ["## Exit codes", "", "| code | name | meaning |", "| --- | --- | --- |"]

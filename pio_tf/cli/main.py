@@ -9,6 +9,7 @@ import sys
 from types import FrameType
 
 from pio_tf.cli.app import app
+from pio_tf.cli.readers import let_go
 from pio_tf.cli.surroundings import in_ci, in_github
 from pio_tf.errors import ConfigError, Interrupted, PioTfError
 
@@ -30,6 +31,10 @@ def main() -> None:
     gc.set_threshold(_OBJECTS_BETWEEN_COLLECTIONS)
     code = _run()
     _hand_on(code)
+    try:
+        sys.stdout.flush()
+    except OSError:  # nobody reads it: Python would say so on its way out, and end with 120
+        let_go(sys.stdout, sys.stderr)
     gc.freeze()  # or Python would search all of it once more before it ends
     sys.exit(code)
 
@@ -89,7 +94,10 @@ def _terminate(number: int, _frame: FrameType | None) -> None:
 def _say(error: PioTfError) -> None:
     from pio_tf.cli.output import show_error
 
-    show_error(error, json=_wants_json())
+    try:
+        show_error(error, json=_wants_json())
+    except OSError:  # nobody reads it: the exit code has to do
+        let_go(sys.stdout, sys.stderr)
 
 
 def _wants_json() -> bool:

@@ -6,13 +6,16 @@ from __future__ import annotations
 import io
 import json as json_module
 import os
+import signal
 import sys
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import IO, TYPE_CHECKING, Any, TextIO
 
+from pio_tf.cli.readers import is_gone, let_go
 from pio_tf.cli.surroundings import in_ci, make_console
 from pio_tf.cli.talk import Talk
+from pio_tf.errors import Interrupted
 from pio_tf.events import Checked, Done, Event, OutputLine, Step, Warned
 
 if TYPE_CHECKING:
@@ -60,7 +63,10 @@ class Terminal:
             self._out.reconfigure(errors="backslashreplace")  # a training must not end for a letter of its log
         self._json = json
         self._environ = environ
-        self._talk = _talk(self._out, err or sys.stderr, environ)
+        self._err = err or sys.stderr
+        self._talk = _talk(self._out, self._err, environ)
+        self._is_heard = True
+        self._unread: list[IO[str]] = []
 
     def __enter__(self) -> Terminal:
         return self
@@ -106,7 +112,36 @@ class Terminal:
         self._talk.result(rows)
 
     def reporter(self, event: Event) -> None:
-        """Draw or write an event of the library."""
+        """Draw or write an event of the library.
+
+        What can't be written does not end the work, which may be the stop of machines that cost money; but a training
+        whose log nobody reads any more is ended, once.
+
+        Raises:
+            Interrupted: nobody reads it.
+            OSError: it can't be written for another reason, a full disk for one.
+        """
+        is_log = isinstance(event, OutputLine) and event.source != "terraform"
+        failure: OSError | None = None
+        try:
+            self._show(event)
+        except OSError as error:
+            failure = error
+            self._unread += let_go(self._out, self._err)
+        unread = (self._err if self._json else self._out) in self._unread or (failure is not None and is_gone(failure))
+        if not (is_log and self._is_heard and (unread or failure)):
+            return
+        self._is_heard = False
+        if failure is not None and not unread:
+            raise failure
+        raise Interrupted(
+            "nobody reads the training's log any more",
+            signal_number=signal.SIGPIPE,
+            cause="what read it has closed its end, as `| head` does",
+            next_step="to go on without a reader: `pio-tf train --detach`, or send the log to a file",
+        ) from failure
+
+    def _show(self, event: Event) -> None:
         if isinstance(event, OutputLine):
             # A remote command's line is part of the result, unless the result is JSON; Terraform's talk is not.
             self._talk.output_line(event, is_talk=self._json or event.source == "terraform")

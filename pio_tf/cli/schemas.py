@@ -242,6 +242,7 @@ class RunResult(TypedDict):
     command: Annotated[str, "without secrets"]
     engine_dir: str
     machines: Annotated[list[str], "name, type and id of each"]
+    absent: Annotated[list[str], "workers that took no part: AWS had no capacity for them"]
     pio_tf: Annotated[str, "the version of pio-tf that began it"]
     state: Literal["running", "succeeded", "failed", "cancelled", "lost", "unknown"]
     started: float | None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from typing import IO, TYPE_CHECKING
@@ -44,8 +45,14 @@ def make_console(file: IO[str], environ: Mapping[str, str] = os.environ) -> Cons
     never with NO_COLOR. Either counts when it is not empty, whatever it says."""
     from rich.console import Console
 
+    class Unquitting(Console):
+        """rich would end the program where nobody reads what it writes: amid a stop, machines would go on running."""
+
+        def on_broken_pipe(self) -> None:
+            raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
+
     plain = bool(environ.get("NO_COLOR")) or (in_ci(environ) and not environ.get("FORCE_COLOR"))
-    return Console(
+    return Unquitting(
         file=file,
         highlight=False,
         markup=False,

@@ -196,11 +196,12 @@ def run_rows(record: RunRecord) -> Rows:
         for proof in record.proofs
     ]
     took = f" after {_duration(record.seconds)}" if record.seconds is not None else ""
+    without = f", without {', '.join(record.absent)}: AWS had no capacity for more workers" if record.absent else ""
     return Rows(
         columns=("PROOF", "HOLDS", "FOUND") if proofs else (),
         rows=tuple(proofs),
         data=_run_data(record),
-        closing=f"run {record.id}: {record.state}{took}",
+        closing=f"run {record.id}: {record.state}{took}{without}",
         outputs={"run": record.id, "state": record.state, "model": record.model},
     )
 
@@ -312,6 +313,7 @@ def _run_data(record: RunRecord) -> schemas.RunResult:
         "command": record.command,
         "engine_dir": record.engine_dir,
         "machines": list(record.machines),
+        "absent": list(record.absent),
         "pio_tf": record.pio_tf,
         "state": record.state,
         "started": record.started,

@@ -16,6 +16,7 @@ from pio_tf.infra.outputs import refuse_another_region
 from pio_tf.machines.aws import Aws, aws_errors
 from pio_tf.machines.instance_types import describe_instance_types
 from pio_tf.machines.inventory import find_machines
+from pio_tf.machines.power import stop_machines
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -137,6 +138,19 @@ class Basis:
     def _machines(self, outputs: Outputs | None, *, strict: bool = True) -> list[Machine]:
         """The machines as EC2 shows them; without outputs, whatever carries the cluster's tag."""
         return find_machines(self._ec2, cluster=self.config.cluster.name, outputs=outputs, strict=strict)
+
+    def _stop(self, machines: Sequence[Machine]) -> list[Machine]:
+        """Stop these machines, and wait until they are. Raises as :func:`~pio_tf.machines.power.stop_machines` does."""
+        cluster = self.config.cluster
+        return stop_machines(
+            self._ec2,
+            machines,
+            timeout=cluster.stop_timeout,
+            force_after=cluster.force_stop_after,
+            reporter=self._report,
+            clock=self._clock,
+            sleep=self._sleep,
+        )
 
     def _own(self, outputs: Outputs) -> list[Machine]:
         """The machines of Terraform's outputs. Others with the cluster's tag are left alone, and named."""

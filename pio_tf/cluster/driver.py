@@ -185,8 +185,14 @@ class DriverWork(MirrorWork):
         outputs = self.outputs()
         machines = self._own(outputs)
         self._check_driver_runs(machines)
+        awake, fewer = self._at_work(machines, outputs)
+        enough = len(fewer.workers) >= (self.config.spark.min_workers or len(outputs.workers))
+        return self._trainer(awake, upload=upload), fewer if enough else outputs
+
+    def _at_work(self, machines: Sequence[Machine], outputs: Outputs) -> tuple[list[Machine], Outputs]:
+        """The machines that run, and the outputs without the workers that do not."""
         awake = [machine for machine in machines if machine.state == "running"]
-        return self._trainer(awake, upload=upload), outputs
+        return awake, outputs.only({machine.name for machine in awake})
 
     def _let_go(
         self,

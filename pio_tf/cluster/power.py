@@ -5,18 +5,22 @@ from __future__ import annotations
 import asyncio
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from pio_tf.cluster.base import names, short
 from pio_tf.cluster.driver import unanswered
 from pio_tf.cluster.stack import StackWork
-from pio_tf.errors import AwsError, Locked, MachinesMayBeRunning, PioTfError, RemoteError
+from pio_tf.errors import AwsError, Locked, MachinesMayBeRunning, NotReady, PioTfError, RemoteError
 from pio_tf.events import Done, Step, Warned
+from pio_tf.machines.capacity import lacking
+from pio_tf.machines.failures import CAPACITY_ADVICE
 from pio_tf.machines.inventory import IS_SPOT, LEAVE_SPOT, find_untagged
 from pio_tf.machines.model import CLUSTER_TAG
-from pio_tf.machines.power import start_machines, stop_machines
+from pio_tf.machines.power import start_machines
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from pio_tf.infra.outputs import Outputs
     from pio_tf.machines.model import Machine
 
@@ -53,13 +57,16 @@ class PowerWork(StackWork):
         Safe to repeat, from any mixture of states.
 
         Raises:
-            NotReady: not ready within ``cluster.start_timeout``; what is up stays up.
+            NotReady: not ready within ``cluster.start_timeout``; what is up stays up. Or AWS has no capacity for all,
+                also after ``cluster.capacity_wait``, nor for ``spark.min_workers``: what was started is stopped again.
+            MachinesMayBeRunning: AWS can't be asked any more, or not be told to stop them.
         """
         self._check_key()
         sizing, _ = self.sizing(), self._secrets  # all that may be wrong, before a machine is started
         try:
             machines, outputs = self._up()
-            asyncio.run(self._trainer(machines).configure(outputs, sizing))
+            awake, outputs = self._at_work(machines, outputs)
+            asyncio.run(self._trainer(awake).configure(outputs, sizing))
         except KeyboardInterrupt:
             self._report(
                 Warned("interrupted: machines that were made or started go on running; `pio-tf down` stops them")
@@ -146,14 +153,7 @@ class PowerWork(StackWork):
         if running:
             self._let_go(running, force=force, own=own, sure=sure, within=within)
             self._report(Step(f"Stopping {len(running)} of {len(machines)} machines"))
-            stopped = stop_machines(
-                self._ec2,
-                running,
-                timeout=self.config.cluster.stop_timeout,
-                reporter=self._report,
-                clock=self._clock,
-                sleep=self._sleep,
-            )
+            stopped = self._stop(running)
             now = {machine.instance_id: machine for machine in stopped}
             machines = [now.get(machine.instance_id, machine) for machine in machines]
             if self._claims:
@@ -185,23 +185,62 @@ class PowerWork(StackWork):
         outputs = self.outputs() if not apply else self._deployment.outputs() if self._is_applied() else None
         if outputs is None:
             there = self._machines(None)
-            plan = self._plan(there)
+            plan = self._plan_whole(there)
             self._refuse_to_cut_off(plan, there)
             outputs = self._create(plan)
         machines = self._own(outputs)
         asleep = [machine for machine in machines if machine.state != "running"]
         if asleep:
             self._report(Step(f"Starting {len(asleep)} of {len(machines)} machines"))
-            start_machines(
+            self._start(asleep, workers=len(outputs.workers))
+            machines = self._own(outputs)
+        return tuple(machines), outputs
+
+    def _start(self, asleep: Sequence[Machine], *, workers: int) -> None:
+        """Start these machines, of a cluster with so many workers; all or, for want of capacity, none of them."""
+        cluster, spark = self.config.cluster, self.config.spark
+        try:
+            started = start_machines(
                 self._ec2,
                 asleep,
-                timeout=self.config.cluster.start_timeout,
+                timeout=cluster.start_timeout,
+                capacity_wait=cluster.capacity_wait,
+                may_lack=max(0, workers - (spark.min_workers or workers)),
                 reporter=self._report,
                 clock=self._clock,
                 sleep=self._sleep,
             )
-            machines = self._own(outputs)
-        return tuple(machines), outputs
+        except NotReady as error:
+            if "lacking" not in error.details:
+                raise
+            self._take_back(asleep, error)
+        absent = [machine for machine in started if machine.state != "running"]
+        if absent:
+            self._report(
+                Warned(
+                    f"going on with {workers - len(absent)} of {workers} workers (spark.min_workers is "
+                    f"{spark.min_workers}): AWS has no capacity for {lacking(absent)}"
+                )
+            )
+
+    def _take_back(self, asleep: Sequence[Machine], error: NotReady) -> NoReturn:
+        """Stop what was started in vain, and say why it was in vain."""
+        ids = {machine.instance_id for machine in asleep}
+        awake = [one for one in self._machines(None, strict=False) if one.instance_id in ids and one.state != "stopped"]
+        if awake:
+            self._report(Step(f"Stopping the {len(awake)} machines that were started"))
+            try:
+                self._stop(awake)
+            except MachinesMayBeRunning as left:
+                left.cause = f"before that: {short(error)}\n       stopping: {left.cause}"
+                raise left from error
+        raise NotReady(
+            error.what,
+            cause=error.cause,
+            next_step=f"{CAPACITY_ADVICE}; `spark.min_workers` in {self.config.path.name} goes on with fewer workers. "
+            "What was started in vain is stopped again",
+            details=error.details,
+        ) from error
 
 
 def _unknown(outputs: Outputs, error: AwsError) -> MachinesMayBeRunning:

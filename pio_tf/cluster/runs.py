@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pio_tf.cluster.base import short
@@ -73,8 +74,11 @@ class Cluster(PowerWork):
         ready: list[tuple[tuple[Machine, ...], Outputs]] = []
 
         def run(on_id: Callable[[str], None]) -> RunRecord:
-            machines, outputs = ready[0]
-            return asyncio.run(self._trainer(machines, upload=to).train(outputs, sizing, order, on_id))
+            machines, whole = ready[0]
+            awake, outputs = self._at_work(machines, whole)
+            absent = tuple(one.name for one in whole.workers if one not in outputs.workers)
+            now = replace(order, absent=absent)
+            return asyncio.run(self._trainer(awake, upload=to).train(outputs, sizing, now, on_id))
 
         def session() -> RunRecord:
             there = not apply or self._is_applied()

@@ -13,7 +13,7 @@ from pio_tf.events import Step, Warned
 from pio_tf.infra.guard import refuse_doubles
 from pio_tf.infra.stack import render_stack, write_stack
 from pio_tf.machines.identity import who_am_i
-from pio_tf.machines.power import stop_machines
+from pio_tf.machines.inventory import security_groups
 from pio_tf.machines.references import check_references
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ class StackWork(DriverWork):
         there = self._machines(None)
         stopped = {machine.instance_id for machine in there if machine.state in ("stopped", "stopping")}
         try:
-            plan = self._plan(there) if kept is None else self._open_plan(kept, there)
+            plan = self._plan_whole(there) if kept is None else self._open_plan(kept, there)
             self._refuse_to_cut_off(plan, there)
             return self._create(plan)
         finally:
@@ -95,14 +95,7 @@ class StackWork(DriverWork):
             started = [machine for machine in awake if machine.instance_id in stopped]
             if started:
                 self._report(Step(f"Stopping again what Terraform started: {', '.join(m.name for m in started)}"))
-                stop_machines(
-                    self._ec2,
-                    started,
-                    timeout=self.config.cluster.stop_timeout,
-                    reporter=self._report,
-                    clock=self._clock,
-                    sleep=self._sleep,
-                )
+                self._stop(started)
             if len(awake) > len(started):
                 self._report(Warned(f"{len(awake) - len(started)} machines run, and cost: `pio-tf down` stops them"))
 
@@ -207,6 +200,20 @@ class StackWork(DriverWork):
             raise refused
         return plan
 
+    def _plan_whole(self, there: Sequence[Machine]) -> Plan:
+        """A plan to be applied at once. What an interrupted creation has made without its state is taken over first."""
+        try:
+            return self._plan(there)
+        except GuardRefused as error:
+            addresses = error.details.get("addresses")
+            if not isinstance(addresses, dict):
+                raise
+            groups = security_groups(self._ec2, list(addresses.values()))
+            made = {address: (one, groups.get(one, frozenset())) for address, one in addresses.items()}
+            if not self._deployment.adopt(made):
+                raise
+        return self._plan(there)
+
     def _open_plan(self, artifact: Artifact, there: Sequence[Machine]) -> Plan:
         """A kept plan, judged by its file as if it were new."""
         from pio_tf.infra.kept_plan import open_plan
@@ -224,6 +231,7 @@ class StackWork(DriverWork):
     def _create(self, plan: Plan) -> Outputs:
         if plan.has_changes:
             self._report(Step("Applying: " + ", ".join(f"{n} to {word}" for word, n in plan.counts.items() if n)))
+        self._applied.unlink(missing_ok=True)  # until it is whole: the next `up` plans, whatever becomes of this
         outputs = self._deployment.apply(plan)
         self._applied.parent.mkdir(parents=True, exist_ok=True)
         self._applied.write_text(self._digest() + "\n")

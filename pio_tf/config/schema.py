@@ -68,6 +68,16 @@ class ClusterBlock(Block):
         default=900, description="How long `up` waits for machines, SSH and Spark before it gives up."
     )
     stop_timeout: Duration = Field(default=900, description="How long `down` waits for every machine to be stopped.")
+    capacity_wait: Wait = Field(
+        default=300,
+        description="How long machines that AWS has no capacity for are asked for again, beside `start_timeout`. 0: "
+        "not at all.",
+    )
+    force_stop_after: Wait = Field(
+        default=480,
+        description="How long a machine may be `stopping` before it is stopped by force, which does not wait for its "
+        "operating system. 0: never.",
+    )
 
     @model_validator(mode="after")
     def _leave_our_tags(self) -> ClusterBlock:
@@ -180,6 +190,12 @@ class SparkBlock(MachineBlock):
     """The Spark standalone cluster: one master and its workers."""
 
     workers: int = Field(default=2, ge=1, le=500, description="Number of workers.")
+    min_workers: int | None = Field(
+        default=None,
+        ge=1,
+        description="How many workers are enough where AWS has no capacity for all of them. Default: all; what was "
+        "started is then stopped again.",
+    )
     master_instance_type: InstanceType | None = Field(
         default=None, description="Instance type of the master, which needs little. Default: `instance_type`."
     )
@@ -213,6 +229,12 @@ class SparkBlock(MachineBlock):
         description="Directory of these event logs, on the name node of the `hdfs` block. It must exist.",
     )
     conf: dict[SettingName, Text] = Field(default_factory=dict, description="More settings for spark-defaults.conf.")
+
+    @model_validator(mode="after")
+    def _no_more_than_there_are(self) -> SparkBlock:
+        if self.min_workers is not None and self.min_workers > self.workers:
+            raise ValueError(f"min_workers: must be at most workers ({self.workers}), got {self.min_workers}")
+        return self
 
     @model_validator(mode="after")
     def _never_unchecked(self) -> SparkBlock:

@@ -25,6 +25,8 @@ cluster {
   # tags          = { team = "recommendations" } # more tags
   # start_timeout = "15m" # how long `up` waits for machines, SSH and Spark
   # stop_timeout  = "15m" # how long `down` waits for every machine to be stopped
+  # capacity_wait = "5m"  # how long to ask again for machines that AWS has no capacity for
+  # force_stop_after = "8m" # how long a machine may be stopping before it is stopped by force
 }
 
 aws {
@@ -76,6 +78,7 @@ driver {
 
 spark {
   workers       = 2
+  # min_workers   = 1 # so many are enough where AWS has no capacity for all; default: all
   instance_type = "r3.xlarge" # of workers, and of the master unless it has its own:
   # master_instance_type = "m5.large"
   # root_volume_gib      = 50

@@ -70,7 +70,7 @@ def reads_of_removals(scope: Scope) -> Iterator[Grant]:
 
 def reads_of_machines(scope: Scope) -> Iterator[Grant]:
     """For training: machines by their tag, and what their types offer."""
-    ours = ["ec2:DescribeInstanceTypes", "ec2:DescribeInstances"]
+    ours = ["ec2:DescribeInstanceStatus", "ec2:DescribeInstanceTypes", "ec2:DescribeInstances"]
     yield _read(scope, "Look", "Which machines there are, and how large.", ours=ours)
 
 

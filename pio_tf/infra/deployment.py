@@ -13,6 +13,7 @@ from pio_tf.infra.backend.advice import advise
 from pio_tf.infra.backend.move import refuse_leaving, state_in_place
 from pio_tf.infra.backend.s3 import require_lockfile, s3_backend
 from pio_tf.infra.backend.workspace import refuse_workspace
+from pio_tf.infra.backups import ERRORED, StateBackups
 from pio_tf.infra.belonging import refuse_strangers
 from pio_tf.infra.binary import TerraformBinary, find_terraform, locate_terraform
 from pio_tf.infra.diagnostics import DESTROY_PREVENTED
@@ -161,7 +162,13 @@ class Deployment:
             TerraformError: it cannot be initialised.
         """
         self.generate()
+        self._initialise()
+
+    def _initialise(self) -> None:
+        """The stack that is written, with its providers and its state."""
+        self._check_state()
         self.terraform.init()
+        self._bring_back()
         self._refuse_another_region()
 
     def read_plan(self, path: Path) -> Plan:
@@ -219,6 +226,28 @@ class Deployment:
             )
         return outputs
 
+    def adopt(self, made: Mapping[str, tuple[str, frozenset[str]]]) -> bool:
+        """Take machines into the state that an interrupted creation has made, if its security group is theirs.
+
+        Args:
+            made: by their addresses in Terraform: instance ids, and ids of their security groups.
+
+        Returns:
+            Whether they are in the state now; False: not all of them are this state's.
+
+        Raises:
+            TerraformError, Locked: Terraform cannot take them.
+        """
+        groups = self.terraform.ids("aws_security_group")
+        if not all(theirs and theirs <= groups for _, theirs in made.values()):
+            return False
+        with self._backups.named(self._backups.keep()):
+            for address, (instance_id, _) in made.items():
+                self._reporter(Step(f"Taking over {instance_id}, whose creation was cut off, as {address}"))
+                self.terraform.adopt(address, instance_id)
+        self._close_state_files()
+        return True
+
     def outputs(self) -> Outputs | None:
         """The outputs of the last apply; None for a cluster that was never applied. Asks Terraform, not AWS.
 
@@ -273,8 +302,7 @@ class Deployment:
         """The stack without ``prevent_destroy``, initialised; protected again at the end, whatever happens."""
         try:
             write_stack(self.config, protect=False)
-            self.terraform.init()
-            self._refuse_another_region()
+            self._initialise()
             yield
         finally:
             self.generate()
@@ -333,10 +361,44 @@ class Deployment:
 
     def _apply(self, plan: Plan) -> None:
         try:
-            self.terraform.apply(plan.path, parallelism=self.parallelism)
+            with self._backups.named(self._backups.keep()):
+                self.terraform.apply(plan.path, parallelism=self.parallelism)
         finally:
             plan.path.unlink(missing_ok=True)  # it holds the state's secrets, and is stale now
             self._close_state_files()
+
+    @cached_property
+    def _backups(self) -> StateBackups:
+        return StateBackups(self.config)
+
+    def _check_state(self) -> None:
+        """Before Terraform reads a local state: one that was not written to its end is told with the last good one."""
+        state = self.config.stack_dir / "terraform.tfstate"
+        if self.config.terraform.backend is None and state.is_file():
+            self._backups.check(state.read_bytes())
+
+    def _bring_back(self) -> None:
+        """The state of an apply that could not write it, if there is one: it knows what that has made.
+
+        Raises:
+            TerraformError: it is older than the state that there is, or another cluster's.
+        """
+        left = self.config.stack_dir / ERRORED
+        if not left.is_file():
+            return
+        self._reporter(Step(f"Bringing back the state that Terraform could not write, from {left}"))
+        try:
+            self.terraform.push_state(left)
+        except TerraformError as error:
+            raise TerraformError(
+                f"the state in {left} could not be brought back",
+                cause=error.cause,
+                next_step="it is what Terraform had when it could not write its state. If the state there now is "
+                f"newer, remove the file; else terraform -chdir={self.config.stack_dir} state push -force {ERRORED}",
+                details={**error.details, "errored_state": str(left)},
+            ) from error
+        kept = self._backups.put_aside(left)
+        self._reporter(Done(f"the state is back; a copy is kept as {kept}"))
 
     def _close_state_files(self) -> None:
         """Plain Terraform may have made them readable for all."""

@@ -154,9 +154,13 @@ def refuse_doubles(created: Mapping[str, str], existing: Mapping[str, str], *, d
         + ", ".join(f"{name} ({id_})" for name, _, id_ in doubled)
         + f" with this cluster's tags, but Terraform's state of {directory} does not: the state was lost, or is "
         "another one, or a creation was cut off",
-        next_step=f"bring the state back; or take the machines over:\n{imports}\n       or, if nothing there is "
+        next_step="bring the state back; `pio-tf apply` takes machines over by itself where the state has their "
+        f"security group; by hand:\n{imports}\n       or, if nothing there is "
         f"needed: aws ec2 terminate-instances --instance-ids {' '.join(id_ for _, _, id_ in doubled)}",
-        details={"machines": {name: id_ for name, _, id_ in doubled}},
+        details={
+            "machines": {name: id_ for name, _, id_ in doubled},
+            "addresses": {address: id_ for _, address, id_ in doubled},
+        },
     )
 
 

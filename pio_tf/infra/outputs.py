@@ -3,13 +3,13 @@ so that a plan after a stop has no output changes."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from pio_tf.errors import ConfigError, TerraformError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Container, Mapping, Sequence
 
     from pio_tf.config.schema import Config
 
@@ -49,6 +49,11 @@ class Outputs:
     def workers(self) -> tuple[MachineOutput, ...]:
         """The Spark workers, by number."""
         return tuple(machine for machine in self.machines if machine.role == "worker")
+
+    def only(self, names: Container[str]) -> Outputs:
+        """The same without the workers that have none of these names: a cluster that goes on with fewer."""
+        kept = tuple(one for one in self.machines if one.role != "worker" or one.name in names)
+        return replace(self, machines=kept)
 
     @classmethod
     def from_terraform(cls, raw: Mapping[str, Any]) -> Outputs | None:

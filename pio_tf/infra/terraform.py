@@ -200,20 +200,26 @@ class Terraform(PythonTerraform):  # type: ignore[misc]
         Raises:
             TerraformError: it cannot be read.
         """
+        state = self._pulled()
+        return (str(state["lineage"]), int(state["serial"])) if state else ("", 0)
+
+    def _pulled(self) -> dict[str, Any]:
+        """The state, as it is kept; empty where there is none."""
         code, output, errors = self.cmd("state pull")
         if code != 0:
             raise self._failure("terraform state pull", diagnostics_in_text(f"{output}\n{errors}"), code, errors)
         if not output.strip():
-            return "", 0
+            return {}
         try:
-            state = parse_json(output)
-            return str(state["lineage"]), int(state["serial"])
+            state: dict[str, Any] = parse_json(output)
+            _ = str(state["lineage"]), int(state["serial"])
         except (ValueError, KeyError, TypeError) as error:
             raise TerraformError(
                 "`terraform state pull` did not answer with a state",
                 cause=str(error),
                 next_step=f"look at what it says: terraform -chdir={self.directory} state pull",
             ) from error
+        return state
 
     def untaint(self, address: str) -> None:
         """Tell Terraform that a resource is good, though its creation was not seen to its end.
@@ -225,6 +231,44 @@ class Terraform(PythonTerraform):  # type: ignore[misc]
         code, output, errors = self.cmd("untaint", address, lock_timeout=self._lock_timeout, no_color=IsFlagged)
         if code != 0:
             raise self._failure("terraform untaint", diagnostics_in_text(f"{output}\n{errors}"), code, errors)
+
+    def push_state(self, path: Path) -> None:
+        """Write a state to where the stack's is kept, if it is a newer one of the same lineage.
+
+        Raises:
+            TerraformError: it is not.
+            Locked: somebody else has the state locked.
+        """
+        code, output, errors = self.cmd("state push", str(path.absolute()), lock_timeout=self._lock_timeout)
+        if code != 0:
+            raise self._failure("terraform state push", diagnostics_in_text(f"{output}\n{errors}"), code, errors)
+
+    def adopt(self, address: str, instance_id: str) -> None:
+        """Take a resource that exists into the state (`terraform import`).
+
+        Raises:
+            TerraformError: there is no such thing, or the state has another one there.
+            Locked: somebody else has the state locked.
+        """
+        code, output, errors = self.cmd(
+            "import", address, instance_id, input=False, lock_timeout=self._lock_timeout, no_color=IsFlagged
+        )
+        if code != 0:
+            raise self._failure("terraform import", diagnostics_in_text(f"{output}\n{errors}"), code, errors)
+
+    def ids(self, kind: str) -> frozenset[str]:
+        """Ids of the resources of a type that the state has.
+
+        Raises:
+            TerraformError: it cannot be read.
+        """
+        state = self._pulled()
+        return frozenset(
+            str(instance.get("attributes", {}).get("id"))
+            for resource in state.get("resources", [])
+            if resource.get("type") == kind and resource.get("mode") == "managed"
+            for instance in resource.get("instances", [])
+        )
 
     def _json(self, command: str, *args: str) -> dict[str, Any]:
         code, output, errors = self.cmd(command, *args, json=IsFlagged, no_color=IsFlagged)

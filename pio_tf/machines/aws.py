@@ -6,24 +6,20 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from botocore.config import Config as ClientConfig
-from botocore.credentials import (
-    AssumeRoleCredentialFetcher,
-    CredentialProvider,
-    CredentialResolver,
-    DeferredRefreshableCredentials,
-)
-from botocore.exceptions import EndpointConnectionError, NoCredentialsError
+from botocore.credentials import CredentialResolver
+from botocore.exceptions import EndpointConnectionError
 from botocore.session import Session
 
 from pio_tf import __version__
 from pio_tf.errors import AwsError
-from pio_tf.machines.failures import aws_errors, explain
+from pio_tf.machines.credentials import RenewableCredentials, RenewableProvider, RoleProvider
+from pio_tf.machines.failures import NO_CAPACITY, aws_errors, explain
 
 if TYPE_CHECKING:
     from botocore.client import BaseClient
     from mypy_boto3_ec2 import EC2Client
 
-    from pio_tf.config.schema import AssumeRole, AwsBlock, Config
+    from pio_tf.config.schema import AwsBlock, Config
 
 __all__ = ["Aws", "aws_errors", "explain"]
 
@@ -31,8 +27,10 @@ CONNECT_TIMEOUT = 10
 """Seconds."""
 READ_TIMEOUT = 60
 """Seconds; describing hundreds of instances takes AWS some."""
-ATTEMPTS = 4
-"""Of one call, the first included. botocore's standard mode waits a random part of 1, 2, 4 s between them."""
+ATTEMPTS = 6
+"""Of one call, the first included. botocore's standard mode waits a random part of 1, 2, 4, 8, 16 s between them: some
+15 s in all, which outlasts what AWS's own clients call transient. It retries throttling, failures of AWS and lost
+connections, and nothing of ours does so beside it: a change of power only polls on."""
 
 
 class Aws:
@@ -76,9 +74,12 @@ class Aws:
 
 def _open_session(aws: AwsBlock) -> Session:
     session = _base_session(aws)
+    session.register_component(
+        "credential_provider", CredentialResolver([RenewableProvider(partial(_base_session, aws))])
+    )
     if aws.assume_role is None:
         return session
-    provider = _RoleProvider(aws.assume_role, source=session, create_client=partial(_create_client, session, aws))
+    provider = RoleProvider(aws.assume_role, source=session, create_client=partial(_create_client, session, aws))
     session = _base_session(aws)
     session.register_component("credential_provider", CredentialResolver([provider]))
     return session
@@ -112,6 +113,10 @@ def _create_client(session: Session, aws: AwsBlock, service: str, **credentials:
         ),
         **credentials,
     )
+    client.meta.events.register_first("needs-retry.ec2.StartInstances", _no_capacity_is_an_answer)  # type: ignore[arg-type]
+    own = session.get_credentials()
+    if isinstance(own, RenewableCredentials):
+        client.meta.events.register_first("needs-retry", own.retry_renewed)  # type: ignore[arg-type]
     if aws.endpoint_url is not None:
         client.meta.events.register_first("needs-retry", _refused_is_an_answer)
     return client
@@ -123,24 +128,8 @@ def _refused_is_an_answer(caught_exception: Exception | None = None, **_event: o
         raise caught_exception
 
 
-class _RoleProvider(CredentialProvider):
-    """Credentials of ``aws.assume_role``, fetched on first use and again before they expire."""
-
-    METHOD = "assume-role"
-    CANONICAL_NAME = None
-
-    def __init__(self, role: AssumeRole, *, source: Session, create_client: Any) -> None:  # noqa: ANN401
-        super().__init__()
-        self._role = role
-        self._source = source
-        self._create_client = create_client
-
-    def load(self) -> DeferredRefreshableCredentials:
-        source = self._source.get_credentials()
-        if source is None:
-            raise NoCredentialsError
-        extra = {"RoleSessionName": self._role.session_name}
-        if self._role.external_id is not None:
-            extra["ExternalId"] = self._role.external_id
-        fetcher = AssumeRoleCredentialFetcher(self._create_client, source, self._role.role_arn, extra_args=extra)
-        return DeferredRefreshableCredentials(fetcher.fetch_credentials, self.METHOD)
+def _no_capacity_is_an_answer(response: Any = None, **_event: object) -> bool | None:  # noqa: ANN401 - botocore's
+    """InsufficientInstanceCapacity is an HTTP 500, which botocore would ask again for within seconds. Room comes back
+    in minutes, if at all: :class:`~pio_tf.machines.capacity.CapacityWait` asks again then, for all at once."""
+    code = response[1].get("Error", {}).get("Code") if response is not None else None
+    return False if code in NO_CAPACITY else None

@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, Final
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from pio_tf.machines.failures import EXPIRED, UNAUTHORISED, UNKNOWN_IDENTITY, error_code, error_message, is_passing
+from pio_tf.machines.failures import (
+    UNAUTHORISED,
+    UNKNOWN_IDENTITY,
+    error_code,
+    error_message,
+    is_expired,
+    is_passing,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -22,7 +29,7 @@ SAME_ERROR_LIMIT: Final = 4
 """How many single machines of one type may fail with one error before the rest of a failing batch is given up: with no
 capacity left, asking for each of 500 machines alone would cost 1000 calls, each with the SDK's own retries."""
 _ID = re.compile(r"\bi-[0-9a-f]+\b")
-_FOR_EVERYBODY = EXPIRED | UNAUTHORISED | UNKNOWN_IDENTITY
+_FOR_EVERYBODY = UNAUTHORISED | UNKNOWN_IDENTITY
 
 
 @dataclass
@@ -36,7 +43,8 @@ class Sent:
     failed: dict[str, ClientError] = field(default_factory=dict)
     """Ids that AWS refused."""
     passing: Exception | None = None
-    """Throttling, a failure of AWS or of the network: those in none of the above are to be sent again."""
+    """Throttling, a failure of AWS or of the network, credentials that have expired: those in none of the above are to
+    be sent again."""
 
 
 def send_batch(call: Callable[[Sequence[str]], Mapping[str, PowerState]], machines: Iterable[Machine]) -> Sent:
@@ -58,7 +66,7 @@ def send_batch(call: Callable[[Sequence[str]], Mapping[str, PowerState]], machin
         try:
             sent.states |= call([machine.instance_id for machine in batch])
         except (ClientError, BotoCoreError) as error:
-            if is_passing(error):
+            if is_passing(error) or is_expired(error):
                 sent.passing = error
                 return sent
             if not isinstance(error, ClientError) or error_code(error) in _FOR_EVERYBODY:

@@ -48,6 +48,20 @@ def _host_keys(ec2: EC2Client, instance_id: str) -> tuple[str, ...]:
     return keys or parse_host_keys(ec2.get_console_output(InstanceId=instance_id).get("Output", ""))
 
 
+def read_console(ec2: EC2Client, instance_id: str) -> str:
+    """What a machine has written to its console: as it is now of a Nitro machine, else the copy that AWS has.
+
+    Raises:
+        ClientError, BotoCoreError: AWS does not give it out, or does not answer.
+    """
+    try:
+        return ec2.get_console_output(InstanceId=instance_id, Latest=True).get("Output", "")
+    except ClientError as error:
+        if error.response["Error"]["Code"] != _NOT_NITRO:
+            raise
+    return ec2.get_console_output(InstanceId=instance_id).get("Output", "")
+
+
 def parse_host_keys(console: str) -> tuple[str, ...]:
     """The keys of the last whole block that cloud-init has written. A key that a serial line has cut short is left out;
     one that was cut where it cannot be seen here is for the reader to refuse."""

@@ -45,6 +45,12 @@ _NETWORK = (
     botocore.ConnectionError,  # refused, reset, timed out while connecting, TLS and proxy failures
     botocore.HTTPClientError,
 )
+_SIGN_ON = (
+    botocore.SSOError,
+    botocore.UnauthorizedSSOTokenError,
+    botocore.TokenRetrievalError,
+    botocore.SSOTokenLoadError,
+)
 _ACTION = re.compile(r"not authorized to perform:\s*([a-z0-9-]+:[A-Za-z0-9*]+)")
 _ENCODED = re.compile(r"\s*Encoded authorization failure message:\s*(\S+)")
 _SERVICES = {"AssumeRole": "sts", "GetCallerIdentity": "sts"}
@@ -118,6 +124,13 @@ def is_passing(error: Exception) -> bool:
     if isinstance(error, botocore.ClientError):
         return error_code(error) in THROTTLED | UNAVAILABLE
     return isinstance(error, _NETWORK)
+
+
+def is_expired(error: Exception) -> bool:
+    """Whether the credentials have expired: somebody may renew them while machines change."""
+    if isinstance(error, botocore.ClientError):
+        return error_code(error) in EXPIRED
+    return isinstance(error, _SIGN_ON)
 
 
 def _client_story(error: botocore.ClientError, *, service: str) -> _Story:
@@ -201,13 +214,7 @@ def _local_story(error: Exception) -> _Story:
             said,
             "see `aws configure list-profiles`; correct `aws.profile` or AWS_PROFILE",
         )
-    if isinstance(
-        error,
-        botocore.SSOError
-        | botocore.UnauthorizedSSOTokenError
-        | botocore.TokenRetrievalError
-        | botocore.SSOTokenLoadError,
-    ):
+    if isinstance(error, _SIGN_ON):
         return _Story("the AWS single sign-on session has ended", said, "run `aws sso login`")
     if isinstance(error, botocore.CredentialRetrievalError):
         return _Story(

@@ -101,6 +101,14 @@ def find_untagged(ec2: EC2Client, *, cluster: str, outputs: Outputs, found: Iter
     ]
 
 
+def security_groups(ec2: EC2Client, instance_ids: Sequence[str]) -> dict[str, frozenset[str]]:
+    """The ids of the security groups of each instance."""
+    with aws_errors("looking for the machines' security groups"):
+        pages = ec2.get_paginator("describe_instances").paginate(InstanceIds=list(instance_ids))
+        found = [item for page in pages for group in page["Reservations"] for item in group["Instances"]]
+    return {one["InstanceId"]: frozenset(group["GroupId"] for group in one["SecurityGroups"]) for one in found}
+
+
 def machine_from(instance: InstanceTypeDef, *, output: MachineOutput | None = None) -> Machine:
     """A machine from one instance of DescribeInstances. What its tags lack comes from Terraform's outputs."""
     tags = {tag["Key"]: tag["Value"] for tag in instance.get("Tags", [])}
@@ -117,6 +125,7 @@ def machine_from(instance: InstanceTypeDef, *, output: MachineOutput | None = No
         since=_since(instance),
         spot=instance.get("InstanceLifecycle") == "spot",
         in_outputs=output is not None,
+        zone=instance.get("Placement", {}).get("AvailabilityZone", ""),
     )
 
 

@@ -35,3 +35,5 @@ class Machine:
     """Whether it is a Spot instance: not one of pio-tf's making, and not one that it starts."""
     in_outputs: bool = True
     """False for a machine that carries the cluster's tags but is not in Terraform's outputs (a half-created stack)."""
+    zone: str = ""
+    """Availability zone."""

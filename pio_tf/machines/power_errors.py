@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 from pio_tf.errors import AwsError, MachinesMayBeRunning, NotReady, PioTfError
+from pio_tf.machines.capacity import lacking
 from pio_tf.machines.failures import CAPACITY_ADVICE, NO_CAPACITY, QUOTA, client_details, error_code, error_message
 
 if TYPE_CHECKING:
@@ -71,7 +72,8 @@ def not_started(
     late = [m for m in machines if m.state != "running" and m.instance_id not in failed]
     running = len(machines) - len(late) - len(failed)
     advice = []
-    if any(failure.code in NO_CAPACITY for failure in failures):
+    without_room = [failure.machine for failure in failures if failure.code in NO_CAPACITY]
+    if without_room:
         advice.append(CAPACITY_ADVICE)
     if any(failure.code in QUOTA for failure in failures):
         advice.append("ask AWS for a higher quota of instances, or use fewer machines")
@@ -80,9 +82,17 @@ def not_started(
     advice.append("`pio-tf up` tries again" + (f"; `pio-tf down` stops the {running} that run" if running else ""))
     return NotReady(
         f"{len(late) + len(failed)} of {len(machines)} machines are not running: {_list(_states(late, failures))}",
-        cause=_causes(late, failures, timeout=timeout),
+        cause="; ".join(
+            filter(
+                None,
+                [
+                    f"AWS has no capacity for {lacking(without_room)}" if without_room else "",
+                    _causes(late, failures, timeout=timeout),
+                ],
+            )
+        ),
         next_step="; ".join(advice),
-        details=_details(machines, failures),
+        details={**_details(machines, failures), **({"lacking": lacking(without_room)} if without_room else {})},
     )
 
 

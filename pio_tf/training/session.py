@@ -68,7 +68,8 @@ def _finish(down: Callable[[], object], *, keep_up: bool, reporter: Reporter, fi
         return
     try:
         if first is not None:
-            _tell(reporter, Warned(f"{_named(first)}: stopping the machines"))
+            again = "; another Ctrl-C stops them without waiting for their driver" if _is_interruption(first) else ""
+            _tell(reporter, Warned(f"{_named(first)}: stopping the machines{again}"))
         _stop(down, first)
     except Locked as error:
         # Somebody else has begun another run since ours ended.
@@ -126,6 +127,10 @@ def _named(error: BaseException) -> str:
     if isinstance(error, KeyboardInterrupt):
         return "interrupted"
     return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+
+
+def _is_interruption(error: BaseException) -> bool:
+    return isinstance(error, KeyboardInterrupt | Interrupted)
 
 
 def _said(error: BaseException) -> str:

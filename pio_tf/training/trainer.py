@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pio_tf
 from pio_tf.config.storage import ElasticsearchBlock
-from pio_tf.errors import Locked, PioTfError, RemoteError
+from pio_tf.errors import Interrupted, Locked, NotReady, PioTfError, RemoteError
 from pio_tf.events import Done, Reporter, Step, Warned, silent
 from pio_tf.infra.bootstrap import host_name, render_script, settings_for
 from pio_tf.machines.aws import aws_errors
@@ -25,6 +25,7 @@ from pio_tf.remote.paths import shell_path
 from pio_tf.remote.retry import Patience
 from pio_tf.remote.ssh import connect_cluster
 from pio_tf.remote.target import ssh_targets
+from pio_tf.training.diagnosis import diagnose
 from pio_tf.training.elasticsearch import Elasticsearch
 from pio_tf.training.first_boot import Prepared, complete_hosts, provision, roll_back
 from pio_tf.training.preflight import build_engine, refuse_failed, run_checks
@@ -86,6 +87,8 @@ class Order:
     """Whether the machines are stopped once it has ended: nobody else may begin then."""
     run: str = field(default_factory=new_run_id)
     """Its id."""
+    absent: tuple[str, ...] = ()
+    """Names of workers that take no part: AWS had no capacity for them."""
 
 
 @dataclass
@@ -203,7 +206,7 @@ class Trainer:
         settings = settings_in_force(self.config, outputs, sizing, extra=order.extra)
         refuse_failed(await self._check(remote, outputs, sizing, settings, order.skip_checks))
         command = train_command(self.config, outputs, sizing, extra=order.extra)
-        return await self._record(remote, order.run, command, settings), command
+        return await self._record(remote, order, command, settings), command
 
     async def find(self, wanted: str) -> str:
         """The id of the run that is meant, the latest if none is named.
@@ -327,9 +330,13 @@ class Trainer:
     @contextlib.asynccontextmanager
     async def _ready(self) -> AsyncIterator[Remote]:
         self.reporter(Step("Waiting for SSH and Spark"))
-        async with ready_cluster(
-            self.config, self._targets, reporter=self.reporter, console_keys=self._console_keys
-        ) as (remote, _):
+        async with contextlib.AsyncExitStack() as stack:
+            waiting = ready_cluster(self.config, self._targets, reporter=self.reporter, console_keys=self._console_keys)
+            try:
+                remote, _ = await stack.enter_async_context(waiting)
+            except (NotReady, RemoteError) as error:
+                await asyncio.to_thread(diagnose, error, self.ec2, self.machines)
+                raise
             yield remote
 
     def _lock(self, remote: Remote, *, doing: str, run: str = "") -> AbstractAsyncContextManager[RunLock]:
@@ -366,17 +373,18 @@ class Trainer:
             reporter=self.reporter,
         )
 
-    async def _record(self, remote: Remote, run: str, command: str, settings: Mapping[str, str]) -> RunRecord:
+    async def _record(self, remote: Remote, order: Order, command: str, settings: Mapping[str, str]) -> RunRecord:
         engine, version = await self._engine(remote)
         traces = self._traces(engine, version)
         before = await look_before(self._elasticsearch(remote), traces)
         return RunRecord(
-            id=run,
+            id=order.run,
             cluster=self.config.cluster.name,
             client=self.client,
             command=Redactor(self.secrets().values).redact(command),
             engine_dir=self.config.pio.engine_dir,
             machines=tuple(f"{one.name} {one.instance_type} {one.instance_id}" for one in self.machines),
+            absent=order.absent,
             pio_tf=pio_tf.__version__,
             upload=self.upload_to,
             ui_port=ui_port(with_engine(settings, engine) if engine else settings),
@@ -429,8 +437,10 @@ class Trainer:
 
         try:
             return await asyncio.shield(following)
-        except asyncio.CancelledError:  # Ctrl-C, SIGTERM
-            self.reporter(Warned(f"interrupted: run {run} is ended, too"))
+        except (asyncio.CancelledError, Interrupted, OSError):  # Ctrl-C, SIGTERM; a log that is not read, or kept
+            self.reporter(
+                Warned(f"interrupted: run {run} is ended, then the machines stop; Ctrl-C again stops them now")
+            )
             try:
                 await at_most(INTERRUPTED_SECONDS + ANSWER_SECONDS, end(), remote)
             except RemoteError:  # it ends with the driver's power, and its log stays there

@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
+import os
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
 
 from pio_tf.cli.output import Rows, Terminal, show_error
-from pio_tf.errors import NotReady
+from pio_tf.errors import Interrupted, NotReady
 from pio_tf.events import Done, MachineProgress, OutputLine, ResourceProgress, Step, Warned
+from tests.cli.shell import clean_environment
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 ROWS = Rows(
     columns=("NAME", "ADDRESS"),
@@ -102,3 +113,50 @@ def test_an_error_is_json_too_with_facts_for_programs() -> None:
         },
     }
     assert err.getvalue() == "error: worker-2 did not start\n"
+
+
+UNREAD = """
+from pathlib import Path
+from pio_tf.cli.output import Terminal
+from pio_tf.events import Done, Step, Warned
+
+with Terminal() as terminal:
+    for event in (Step("Stopping"), Warned("slowly"), Done("stopped")):
+        terminal.reporter(event)
+    Path("went-on").touch()
+"""
+
+
+@pytest.mark.parametrize("ci", ["", "GITHUB_ACTIONS", "GITLAB_CI"])
+def test_what_nobody_reads_does_not_end_a_stop(tmp_path: Path, ci: str) -> None:
+    environment = {**clean_environment(), **({ci: "true"} if ci else {})}
+    reader, writer = os.pipe()
+    os.close(reader)
+    command = [sys.executable, "-c", UNREAD]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, stdout=writer, stderr=writer, check=False)
+    os.close(writer)
+    assert done.returncode == 0
+    assert (tmp_path / "went-on").exists()
+
+
+def test_a_log_that_is_not_read_since_the_talk_before_it_ends_the_training_too() -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(os.dup(writer), "w") as out, os.fdopen(writer, "w") as err:
+        terminal = Terminal(out=out, err=err, environ={})
+        terminal.reporter(Step("Starting"))
+        with pytest.raises(Interrupted):
+            terminal.reporter(OutputLine("INFO a line", source="driver"))
+        terminal.reporter(OutputLine("INFO its last line", source="driver"))
+
+
+def test_a_log_that_nobody_reads_ends_the_training_once() -> None:
+    class Unread(io.StringIO):
+        def flush(self) -> None:
+            raise BrokenPipeError(errno.EPIPE, "Broken pipe")
+
+    terminal = Terminal(out=Unread(), err=io.StringIO(), environ={})
+    with pytest.raises(Interrupted) as caught:
+        terminal.reporter(OutputLine("INFO a line", source="driver"))
+    assert caught.value.exit_code == 141
+    terminal.reporter(OutputLine("INFO its last line", source="driver"))

@@ -16,6 +16,7 @@ from pio_tf.cluster import Cluster
 from pio_tf.config.components import Component
 from pio_tf.errors import ConfigError
 from pio_tf.iam import policies
+from pio_tf.machines.health import examine
 from pio_tf.machines.power import stop_machines
 from pio_tf.mirror.checksum import sha512_of
 from pio_tf.mirror.push import Pusher
@@ -176,6 +177,7 @@ def own(tmp_path_factory: pytest.TempPathFactory, aws: RecordingAws, mirror: Pat
     with world.role("train", "schedule"):
         cluster.sizing()
         machines, _ = cluster._up(apply=False)
+        examine(cluster._ec2, machines, suspects=())
         read_consoles(cluster)
         keep_runs(cluster)
         stop_machines(cluster._ec2, machines, timeout=60)

@@ -10,11 +10,13 @@ import json
 import shutil
 import signal
 import socket
+import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.integration.client import wait_until
+from tests.integration.conftest import PIO_TF
 from tests.integration.training import (
     PASSWORD,
     TRAINING,
@@ -182,7 +184,7 @@ def test_down_takes_the_logs_and_records_of_ended_runs_along(project: Project, t
     assert run not in listed(project)
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 def test_a_followed_run_ends_with_its_interrupted_client_and_its_log_is_kept(
     project: Project, number: signal.Signals, code: int
 ) -> None:
@@ -193,10 +195,39 @@ def test_a_followed_run_ends_with_its_interrupted_client_and_its_log_is_kept(
         said = client.ends(code)
     assert project.powers() == {"stopped"}
     *_, record = records(project)
-    assert f"interrupted: run {record['id']} is ended, too" in said
+    assert f"interrupted: run {record['id']} is ended, then the machines stop; Ctrl-C again stops them now" in said
     assert record["state"] == "cancelled"
     assert record["exit_status"] in (128 + signal.SIGTERM, 128 + signal.SIGKILL)
     assert TRAINING in project.run("logs").stdout
+
+
+def test_a_training_whose_log_nobody_reads_is_ended_and_its_machines_are_stopped(project: Project) -> None:
+    behave(project, noiseMegabytes=5, pauseSeconds=LONG)
+    ran = subprocess.run(
+        ["/bin/bash", "-c", f"{PIO_TF} train 2>&1 | head -1; echo ${{PIPESTATUS[0]}}"],
+        cwd=project.directory,
+        env=project.environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=180,
+    )
+    assert ran.stdout.splitlines()[-1] == "141"
+    assert "Traceback" not in ran.stderr
+    assert project.powers() == {"stopped"}
+    assert records(project)[-1]["state"] == "cancelled"
+
+
+def test_two_interruptions_in_a_row_stop_the_machines_at_once(project: Project) -> None:
+    behave(project, pauseSeconds=LONG)
+    with project.start("train") as client:
+        client.says(TRAINING)
+        client.send(signal.SIGINT)
+        client.says("Ctrl-C again stops them now")
+        client.send(signal.SIGINT)
+        said = client.ends(130)
+    assert "stopping the machines" in said
+    assert project.powers() == {"stopped"}
 
 
 def files(*directories: Path) -> list[Path]:

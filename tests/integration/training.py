@@ -21,11 +21,11 @@ TRAINING = "[Engine$] EngineWorkflow.train"
 _EVENTS = 300
 
 
-def bring_up(project: Project) -> Project:
-    """Create it: one worker, small heaps, few events, and an Elasticsearch with a password."""
+def bring_up(project: Project, *, workers: int = 1) -> Project:
+    """Create it: few workers, small heaps, few events, and an Elasticsearch with a password."""
     text = project.config.read_text()
     for old, new in (
-        ("workers       = 2", 'workers = 1\n  executor_memory = "512m"'),
+        ("workers       = 2", f'workers = {workers}\n  executor_memory = "512m"'),
         ("allow_small_memory = true", 'allow_small_memory = true\n  memory = "512m"'),
         ('home  = "~/elasticsearch"', f'home = "~/elasticsearch"\n  user = "{USER}"\n  password = env("ES_PASSWORD")'),
     ):

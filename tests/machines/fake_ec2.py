@@ -59,6 +59,10 @@ class FakeInstance:
     fails_after_start: str = ""
     protected: bool = False
     never_stops: bool = False
+    hopeless: bool = False
+    """Force does not stop it either."""
+    room_from: float = 0.0
+    """When AWS has capacity for it again, where it has not: see ``no_capacity``."""
     hidden_until: float = 0.0
     stale_until: float = 0.0
     reason: dict[str, str] = field(default_factory=dict)
@@ -76,7 +80,9 @@ class FakeEc2:
         self.ignores_filters = ignores_filters
         self.now = 0.0
         self.calls: list[tuple[str, tuple[str, ...]]] = []
-        self.faults: dict[str, deque[Exception]] = {"start": deque(), "stop": deque(), "describe": deque()}
+        self.faults: dict[str, deque[Exception]] = {
+            name: deque[Exception]() for name in ("start", "stop", "force", "describe")
+        }
         self.meta = SimpleNamespace(region_name="eu-west-1", endpoint_url="https://ec2.eu-west-1.amazonaws.com")
 
     # the test's side
@@ -99,7 +105,18 @@ class FakeEc2:
     def machines(self) -> list[Machine]:
         self._pass_time()
         return [
-            Machine(i.name, i.role, i.instance_id, i.instance_type, i.state, i.private_ip, None, None, spot=i.spot)
+            Machine(
+                i.name,
+                i.role,
+                i.instance_id,
+                i.instance_type,
+                i.state,
+                i.private_ip,
+                None,
+                None,
+                spot=i.spot,
+                zone="eu-west-1b",
+            )
             for i in self.instances.values()
             if i.cluster == "rec"
         ]
@@ -116,7 +133,7 @@ class FakeEc2:
             if instance.state == "stopping":
                 message = f"The instance '{instance.instance_id}' is not in a state from which it can be started."
                 raise client_error("IncorrectInstanceState", message)
-        if any(instance.no_capacity and instance.state == "stopped" for instance in found):
+        if any(i.state == "stopped" and (i.no_capacity or i.room_from > self.now) for i in found):
             raise client_error(
                 "InsufficientInstanceCapacity", "We currently do not have sufficient capacity", status=500
             )
@@ -126,8 +143,8 @@ class FakeEc2:
                 instance.then = (self.now + self.seconds, "stopped" if instance.fails_after_start else "running")
         return {"StartingInstances": [self._change(instance) for instance in found]}
 
-    def stop_instances(self, *, InstanceIds: Sequence[str]) -> dict[str, Any]:  # noqa: N803
-        found = self._begin("stop", InstanceIds)
+    def stop_instances(self, *, InstanceIds: Sequence[str], Force: bool = False) -> dict[str, Any]:  # noqa: N803
+        found = self._begin("force" if Force else "stop", InstanceIds)
         for instance in found:
             if instance.state == "pending" and instance.never_ran:
                 message = (
@@ -144,6 +161,8 @@ class FakeEc2:
                 )
                 raise client_error("UnsupportedOperation", message, operation="StopInstances")
         for instance in found:
+            if Force and instance.state == "stopping" and not instance.hopeless:
+                instance.then = (self.now + self.seconds, "stopped")
             if instance.state in ("running", "pending"):
                 instance.state = "stopping"
                 instance.then = None if instance.never_stops else (self.now + self.seconds, "stopped")
@@ -213,6 +232,7 @@ class FakeEc2:
             "State": {"Name": state, "Code": 0},
             "StateReason": instance.reason,
             "PrivateIpAddress": instance.private_ip,
+            "Placement": {"AvailabilityZone": "eu-west-1b"},
             "LaunchTime": LAUNCHED,
             "StateTransitionReason": "User initiated (2026-03-02 08:30:00 GMT)" if state == "stopped" else "",
             **({"InstanceLifecycle": "spot"} if instance.spot else {}),

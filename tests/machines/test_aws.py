@@ -243,6 +243,58 @@ def test_each_error_of_this_side_says_what_it_means_and_what_to_do(make: Callabl
     assert said.details["error"] == type(error).__name__
 
 
+class Answering:
+    """An AWS that answers every call the same, and counts them by the access key that signed them."""
+
+    def __init__(self, code: str, status: int, *, but: str = "") -> None:
+        self.keys: list[str] = []
+        keys = self.keys
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                self.rfile.read(int(self.headers["Content-Length"]))
+                key = self.headers["Authorization"].partition("Credential=")[2].partition("/")[0]
+                keys.append(key)
+                good = key == but
+                error = f"<Errors><Error><Code>{code}</Code><Message>no</Message></Error></Errors>"
+                self.send_response(200 if good else status)
+                self.end_headers()
+                self.wfile.write(f"<Response>{'' if good else error}</Response>".encode())
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        self._server = HTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self._server.server_port}"
+
+    def __enter__(self) -> Answering:
+        threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}).start()
+        return self
+
+    def __exit__(self, *_details: object) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+
+def test_a_lack_of_capacity_is_not_asked_for_again_within_seconds(make_config: MakeConfig) -> None:
+    with Answering("InsufficientInstanceCapacity", 500) as server:
+        client = Aws(make_config(aws={"endpoint_url": server.url})).client("ec2")
+        with pytest.raises(AwsError, match="no capacity"), aws_errors():
+            client.start_instances(InstanceIds=["i-0123"])
+    assert len(server.keys) == 1
+
+
+def test_access_keys_that_expire_are_read_again_from_their_file(make_config: MakeConfig, credentials: Path) -> None:
+    with Answering("RequestExpired", 400, but="AKIANEW") as server:
+        client = Aws(make_config(aws={"endpoint_url": server.url})).client("ec2")
+        with pytest.raises(AwsError, match="expired"), aws_errors():
+            client.describe_vpcs()
+        assert server.keys == ["AKIATEST"]
+        credentials.write_text("[default]\naws_access_key_id = AKIANEW\naws_secret_access_key = secret\n")
+        client.describe_vpcs()
+    assert server.keys == ["AKIATEST", "AKIATEST", "AKIANEW"]
+
+
 def test_aws_errors_is_a_decorator_too() -> None:
     @aws_errors("counting")
     def fail() -> None:

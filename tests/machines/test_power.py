@@ -17,16 +17,38 @@ STATES: tuple[PowerState, ...] = ("pending", "running", "stopping", "stopped")
 _THEN: dict[str, PowerState] = {"pending": "running", "stopping": "stopped"}
 
 
-def start(ec2: FakeEc2, *, timeout: float = 300, events: list[Event] | None = None) -> list[Machine]:
-    report = events.append if events is not None else lambda _: None
+def start(
+    ec2: FakeEc2,
+    *,
+    timeout: float = 300,
+    capacity_wait: float = 0,
+    may_lack: int = 0,
+    events: list[Event] | None = None,
+) -> list[Machine]:
     return start_machines(
-        ec2.client, ec2.machines(), timeout=timeout, reporter=report, clock=ec2.clock, sleep=ec2.sleep
+        ec2.client,
+        ec2.machines(),
+        timeout=timeout,
+        capacity_wait=capacity_wait,
+        may_lack=may_lack,
+        reporter=events.append if events is not None else lambda _: None,
+        clock=ec2.clock,
+        sleep=ec2.sleep,
     )
 
 
-def stop(ec2: FakeEc2, *, timeout: float = 300, events: list[Event] | None = None) -> list[Machine]:
-    report = events.append if events is not None else lambda _: None
-    return stop_machines(ec2.client, ec2.machines(), timeout=timeout, reporter=report, clock=ec2.clock, sleep=ec2.sleep)
+def stop(
+    ec2: FakeEc2, *, timeout: float = 300, force_after: float = 0, events: list[Event] | None = None
+) -> list[Machine]:
+    return stop_machines(
+        ec2.client,
+        ec2.machines(),
+        timeout=timeout,
+        force_after=force_after,
+        reporter=events.append if events is not None else lambda _: None,
+        clock=ec2.clock,
+        sleep=ec2.sleep,
+    )
 
 
 def put(ec2: FakeEc2, states: tuple[PowerState, ...]) -> None:
@@ -329,3 +351,98 @@ def test_a_foreign_machine_is_in_no_call() -> None:
     start(ec2)
     stop(ec2)
     assert not {"i-00f1", "i-00f2"} & {i for _, ids in ec2.calls for i in ids}
+
+
+def test_a_machine_without_room_is_asked_for_again_while_the_others_run() -> None:
+    ec2, events = FakeEc2(cluster_of(2)), list[Event]()
+    ec2.instances["i-0003"].room_from = 70.0
+    result = start(ec2, timeout=60, capacity_wait=300, events=events)
+    assert {machine.state for machine in result} == {"running"}
+    assert 70 <= ec2.now < 150
+    asked = [ids for name, ids in ec2.calls if name == "start" and ids == ("i-0003",)]
+    assert len(asked) <= 6  # one to find out, then after 10, 20 and 40 s, one of which is a start
+    told = [event.message for event in events if isinstance(event, Warned)]
+    assert "AWS has no capacity for r3.xlarge in eu-west-1b (worker-2): asking again in a while" in told
+
+
+def test_room_that_does_not_come_back_within_the_budget_is_told_with_type_and_zone() -> None:
+    ec2 = FakeEc2(cluster_of(2))
+    for name in ("i-0002", "i-0003"):
+        ec2.instances[name].no_capacity = True
+    with pytest.raises(NotReady) as caught:
+        start(ec2, timeout=900, capacity_wait=120)
+    assert ec2.now == pytest.approx(120, abs=6)
+    assert caught.value.cause.startswith("AWS has no capacity for r3.xlarge in eu-west-1b (worker-1, worker-2)")
+    assert caught.value.details["lacking"] == "r3.xlarge in eu-west-1b (worker-1, worker-2)"
+    assert ec2.states() == {"driver": "running", "master": "running", "worker-1": "stopped", "worker-2": "stopped"}
+
+
+def test_a_machine_that_aws_stops_again_for_want_of_room_is_asked_for_again() -> None:
+    ec2 = FakeEc2(cluster_of(1))
+    worker = ec2.instances["i-0002"]
+    worker.fails_after_start = "Server.InsufficientInstanceCapacity"
+
+    def sleep(seconds: float) -> None:
+        ec2.sleep(seconds)
+        if ec2.now > 12:
+            worker.fails_after_start = ""
+
+    result = start_machines(ec2.client, ec2.machines(), timeout=60, capacity_wait=300, clock=ec2.clock, sleep=sleep)
+    assert {machine.state for machine in result} == {"running"}
+
+
+def test_workers_that_may_be_lacking_do_not_fail_the_start_but_the_driver_and_master_do() -> None:
+    ec2 = FakeEc2(cluster_of(3))
+    ec2.instances["i-0004"].no_capacity = True
+    result = start(ec2, may_lack=1)
+    assert [machine.name for machine in result if machine.state == "stopped"] == ["worker-3"]
+    for name in ("i-0000", "i-0001"):
+        ec2 = FakeEc2(cluster_of(3))
+        ec2.instances[name].no_capacity = True
+        with pytest.raises(NotReady):
+            start(ec2, may_lack=3)
+
+
+def test_a_stop_that_takes_too_long_is_forced_and_said() -> None:
+    ec2, events = FakeEc2(cluster_of(2, "running")), list[Event]()
+    ec2.instances["i-0001"].never_stops = True
+    assert {machine.state for machine in stop(ec2, timeout=900, force_after=300, events=events)} == {"stopped"}
+    assert [ids for name, ids in ec2.calls if name == "force"] == [("i-0001",)]
+    assert 300 <= ec2.now < 315
+    told = [event.message for event in events if isinstance(event, Warned)]
+    assert any(message.startswith("master (i-0001) has been stopping for 300 s") for message in told)
+
+
+def test_a_machine_that_force_does_not_stop_either_is_an_error_with_its_name() -> None:
+    ec2 = FakeEc2(cluster_of(1, "running"))
+    ec2.instances["i-0001"].never_stops = ec2.instances["i-0001"].hopeless = True
+    with pytest.raises(MachinesMayBeRunning, match=r"master \(i-0001\) is stopping"):
+        stop(ec2, timeout=900, force_after=300)
+    assert ec2.counts["force"] == 2  # at 300 and at 600 s
+
+
+def test_a_force_that_is_not_allowed_is_told_and_the_stop_is_waited_for() -> None:
+    ec2, events = FakeEc2(cluster_of(1, "running"), seconds=400), list[Event]()
+    ec2.faults["force"].extend(
+        client_error("UnsupportedOperation", "not this one", operation="StopInstances") for _ in range(8)
+    )
+    assert {machine.state for machine in stop(ec2, timeout=900, force_after=300, events=events)} == {"stopped"}
+    assert any(isinstance(event, Warned) and "UnsupportedOperation" in event.message for event in events)
+
+
+def test_credentials_that_expire_while_machines_stop_may_be_renewed_meanwhile() -> None:
+    ec2, events = FakeEc2(cluster_of(1, "running")), list[Event]()
+    ec2.faults["describe"].extend(client_error("ExpiredToken", operation="DescribeInstances") for _ in range(8))
+    assert {machine.state for machine in stop(ec2, events=events)} == {"stopped"}
+    told = [event.message for event in events if isinstance(event, Warned)]
+    assert any("expired" in message and "aws sso login" in message for message in told)
+
+
+def test_credentials_that_stay_expired_during_a_start_say_that_machines_may_be_running() -> None:
+    ec2 = FakeEc2(cluster_of(1))
+    ec2.faults["describe"].extend(client_error("RequestExpired", operation="DescribeInstances") for _ in range(1000))
+    with pytest.raises(MachinesMayBeRunning) as caught:
+        start(ec2, timeout=900)
+    assert "driver (i-0000) is pending" in caught.value.what
+    assert "expired" in caught.value.cause
+    assert "aws ec2 stop-instances --region eu-west-1 --instance-ids i-0000 i-0001 i-0002" in caught.value.next_step

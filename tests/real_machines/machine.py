@@ -168,6 +168,12 @@ class Machine:
         run("mount", "-o", f"remount,size={mib}m", self._disk)
         self.root_mib = mib
 
+    def begin_as(self, image: Machine) -> None:
+        """As of CreateImage and RunInstances: its root disk begins as that of another machine, which is off."""
+        assert not image.is_on, f"{image.name} is on"
+        assert not self.powered_on, f"{self.name} has begun already"
+        run("cp", "--archive", image._disk / "upper", self._disk)
+
     def forget(self) -> None:
         """Its disk goes. It must be off."""
         assert not self.is_on, f"{self.name} is on"

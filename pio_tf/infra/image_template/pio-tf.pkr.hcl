@@ -156,10 +156,11 @@ build {
     execute_command = "sudo -n bash '{{ .Path }}' image"
   }
 
-  # A machine made of the image begins as a new one: its own host keys, its own id, its own user data.
+  # A machine made of the image begins as a new one: its own host keys, its own id, its own user data. An id that D-Bus
+  # still has would become the new machine's, too.
   provisioner "shell" {
     inline = [
-      "sudo rm -f /etc/ssh/ssh_host_*",
+      "sudo rm -f /etc/ssh/ssh_host_* /var/lib/dbus/machine-id",
       "sudo truncate --size 0 /etc/machine-id",
       "sudo cloud-init clean --logs",
     ]

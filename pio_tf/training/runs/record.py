@@ -57,6 +57,8 @@ class RunRecord:
     engine_dir: str
     machines: tuple[str, ...] = ()
     """``driver r3.2xlarge i-0123``, one for each machine."""
+    absent: tuple[str, ...] = ()
+    """Names of workers that took no part: AWS had no capacity for them."""
     pio_tf: str = ""
     state: RunState = "running"
     started: float | None = None
@@ -103,7 +105,8 @@ class RunRecord:
             raw = parse_json(text)
             known = {item.name: raw[item.name] for item in dataclasses.fields(cls) if item.name in raw}
             known["client"] = Client(**known["client"])
-            known["machines"], known["proofs"] = tuple(known["machines"]), tuple(known["proofs"])
+            for name in {"machines", "absent", "proofs"} & known.keys():
+                known[name] = tuple(known[name])
             record = cls(**known)
             _check_kinds(record)
         except (ValueError, LookupError, TypeError, AttributeError, OverflowError) as error:
@@ -130,7 +133,7 @@ def _check_kinds(record: RunRecord) -> None:
         *(() if record.exit_status is None else (record.exit_status,)),
     )
     wrong += ["a number" for number in whole if not isinstance(number, int)]
-    wrong += ["machines" for machine in record.machines if not isinstance(machine, str)]
+    wrong += ["machines" for machine in (*record.machines, *record.absent) if not isinstance(machine, str)]
     wrong += ["proofs" for proof in record.proofs if not isinstance(proof, dict)]
     if record.state not in get_args(RunState):
         wrong.append("state")

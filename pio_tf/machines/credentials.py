@@ -1,0 +1,103 @@
+"""Where credentials come from, beside botocore's own places: a role of pio-tf.hcl, files that are renewed meanwhile."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from botocore.credentials import (
+    AssumeRoleCredentialFetcher,
+    CredentialProvider,
+    Credentials,
+    DeferredRefreshableCredentials,
+    ReadOnlyCredentials,
+)
+from botocore.exceptions import NoCredentialsError
+
+from pio_tf.machines.failures import EXPIRED
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from botocore.session import Session
+
+    from pio_tf.config.schema import AssumeRole
+
+
+class RenewableCredentials(Credentials):
+    """Credentials that are looked for anew when AWS says that they have expired.
+
+    botocore refreshes those of roles and of single sign-on by itself; access keys of a session that stand in a file it
+    reads once, though whoever has written them there may write new ones while a training runs.
+
+    Args:
+        found: the credentials now.
+        look: looks for them again.
+    """
+
+    def __init__(self, found: Credentials, look: Callable[[], Credentials | None]) -> None:
+        super().__init__("", "", method=found.method)  # what signs asks for frozen ones
+        self._found = found
+        self._look = look
+
+    def get_frozen_credentials(self) -> ReadOnlyCredentials:
+        """The keys to sign with, refreshed if they have to be."""
+        return self._found.get_frozen_credentials()
+
+    def renew(self) -> bool:
+        """Look for them again. Whether there are others now."""
+        found = self._look()
+        if found is None or found.get_frozen_credentials() == self.get_frozen_credentials():
+            return False
+        self._found = found
+        return True
+
+    def retry_renewed(self, response: Any = None, **_event: object) -> int | None:  # noqa: ANN401 - botocore's
+        """Answers botocore's event ``needs-retry``: at once, with other credentials, where those have expired."""
+        code = response[1].get("Error", {}).get("Code") if response is not None else None
+        return 0 if code in EXPIRED and self.renew() else None
+
+
+class RenewableProvider(CredentialProvider):
+    """What a session finds by itself, made renewable.
+
+    Args:
+        open_session: a new session of the same settings: each reads the files anew.
+    """
+
+    METHOD = "renewable"
+    CANONICAL_NAME = None
+
+    def __init__(self, open_session: Callable[[], Session]) -> None:
+        super().__init__()
+        self._open_session = open_session
+
+    def load(self) -> Credentials | None:
+        """The credentials; None where there are none."""
+        found = self._look()
+        return None if found is None else RenewableCredentials(found, self._look)
+
+    def _look(self) -> Credentials | None:
+        return self._open_session().get_credentials()
+
+
+class RoleProvider(CredentialProvider):
+    """Credentials of ``aws.assume_role``, fetched on first use and again before they expire."""
+
+    METHOD = "assume-role"
+    CANONICAL_NAME = None
+
+    def __init__(self, role: AssumeRole, *, source: Session, create_client: Any) -> None:  # noqa: ANN401
+        super().__init__()
+        self._role = role
+        self._source = source
+        self._create_client = create_client
+
+    def load(self) -> DeferredRefreshableCredentials:
+        source = self._source.get_credentials()
+        if source is None:
+            raise NoCredentialsError
+        extra = {"RoleSessionName": self._role.session_name}
+        if self._role.external_id is not None:
+            extra["ExternalId"] = self._role.external_id
+        fetcher = AssumeRoleCredentialFetcher(self._create_client, source, self._role.role_arn, extra_args=extra)
+        return DeferredRefreshableCredentials(fetcher.fetch_credentials, self.METHOD)

@@ -1,0 +1,218 @@
+"""An apply that ends in the middle, by SIGKILL or without its state: what is there is kept, and the next one goes on.
+
+The tests share one cluster, in the order of what happens to it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pio_tf.cluster import Cluster
+from pio_tf.errors import GuardRefused, TerraformError
+from pio_tf.events import Event, Step
+from pio_tf.infra.backups import ERRORED, KEPT, StateBackups
+from tests.infra.support import Site, ec2
+from tests.infra.support_deploy import ENVIRON, deployment, existing_network
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pio_tf.config.schema import Config
+    from pio_tf.sandbox.aws import LocalAws
+
+pytestmark = pytest.mark.xdist_group("interrupted")
+
+APPLY = textwrap.dedent(
+    """
+    import os
+    from pio_tf import Cluster
+    Cluster.load("pio-tf.hcl", environ={"PATH": os.environ["PATH"]}).apply()
+    """
+)
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory, aws: LocalAws, mirror: Path) -> Site:
+    return Site(directory=tmp_path_factory.mktemp("place"), name="cut", url=aws.url, mirror=mirror)
+
+
+@pytest.fixture(scope="module")
+def config(place: Site) -> Config:
+    network = existing_network(place.url, "127.77.35.0/24") + "first_host = 20"
+    return place.write(network=network, spark="workers = 1")
+
+
+def test_a_creation_that_was_killed_with_its_terraform_is_taken_over_and_finished(place: Site, config: Config) -> None:
+    killed_amid(place, lambda: len(place.instances()) == 3, kill_terraform=True)
+    made = ids(place)
+    state = (config.stack_dir / "terraform.tfstate").read_text()
+    assert not any(one in state for one in made.values())
+    with pytest.raises(GuardRefused, match="a second time"):
+        Cluster(config, environ=ENVIRON).plan()
+
+    told: list[Event] = []
+    Cluster(config, environ=ENVIRON, reporter=told.append).apply()
+
+    assert ids(place) == made
+    taken = {
+        one for event in told if isinstance(event, Step) for one in re.findall(r"Taking over (i-\w+)", event.message)
+    }
+    assert taken == set(made.values())
+    assert deployment(config).plan().changes == ()
+
+
+def test_a_machine_of_another_security_group_is_not_taken_over(place: Site, config: Config) -> None:
+    bigger = write(place, config, "workers = 2")
+    client = ec2(place.url)
+    subnet = client.describe_instances(InstanceIds=[ids(place)["driver"]])["Reservations"][0]["Instances"][0][
+        "SubnetId"
+    ]
+    tags = {"pio-tf:cluster": "cut", "pio-tf:machine": "worker-2", "pio-tf:role": "worker"}
+    stranger = client.run_instances(
+        ImageId="ami-0a1b2c3d4e5f60718",
+        InstanceType="m5.large",
+        MinCount=1,
+        MaxCount=1,
+        SubnetId=subnet,
+        TagSpecifications=[
+            {"ResourceType": "instance", "Tags": [{"Key": key, "Value": value} for key, value in tags.items()]}
+        ],
+    )["Instances"][0]["InstanceId"]
+    with pytest.raises(GuardRefused, match="the plan would make worker-2 a second time"):
+        Cluster(bigger, environ=ENVIRON).apply()
+    client.terminate_instances(InstanceIds=[stranger])
+    wait_for(lambda: "worker-2" not in place.instances())
+
+
+def test_a_client_that_was_killed_leaves_terraform_to_its_end_and_the_next_apply_waits_for_it(
+    place: Site, config: Config
+) -> None:
+    before = ids(place)
+    bigger = write(place, config, "workers = 2", more_terraform='lock_timeout = "120s"')
+    killed_amid(place, lambda: "worker-2" in place.instances(), kill_terraform=False)
+    Cluster(bigger, environ=ENVIRON).apply()
+    after = ids(place)
+    assert {name: after[name] for name in before} == before
+    assert sorted(after) == ["driver", "master", "worker-1", "worker-2"]
+    assert deployment(bigger).plan().changes == ()
+
+
+def test_a_state_that_terraform_could_not_write_is_brought_back(place: Site, config: Config) -> None:
+    bigger = write(place, config, "workers = 2")
+    state = bigger.stack_dir / "terraform.tfstate"
+    newer, older = state.read_text(), newest(bigger).read_text()
+    assert json.loads(newer)["serial"] > json.loads(older)["serial"]
+    (bigger.stack_dir / ERRORED).write_text(newer)
+    state.write_text(older)
+
+    assert deployment(bigger).plan().changes == ()
+
+    assert json.loads(state.read_text())["resources"] == json.loads(newer)["resources"]
+    assert not (bigger.stack_dir / ERRORED).exists()
+    assert len(list(StateBackups(bigger).directory.glob("*.errored"))) == 1
+
+
+def test_a_state_that_is_older_than_the_one_there_is_not_brought_back_but_named(place: Site, config: Config) -> None:
+    bigger = write(place, config, "workers = 2")
+    errored = bigger.stack_dir / ERRORED
+    errored.write_text(newest(bigger).read_text())
+    try:
+        with pytest.raises(TerraformError, match="could not be brought back") as caught:
+            deployment(bigger).plan()
+    finally:
+        errored.unlink()
+    assert str(caught.value.details["errored_state"]) == str(errored)
+    assert "state push -force" in caught.value.next_step
+
+
+def test_a_state_that_was_cut_off_is_told_with_the_last_good_one(place: Site, config: Config) -> None:
+    bigger = write(place, config, "workers = 2")
+    StateBackups(bigger).keep()
+    state = bigger.stack_dir / "terraform.tfstate"
+    state.write_text(state.read_text()[:1000])
+    with pytest.raises(TerraformError, match="is not a Terraform state") as caught:
+        deployment(bigger).plan()
+    command = re.search(r"cp (\S+) (\S+);", caught.value.next_step)
+    assert command is not None
+    shutil.copy(command[1], command[2])
+    assert deployment(bigger).plan().changes == ()
+
+
+def test_backups_are_for_this_user_only_and_the_last_ones_are_kept(tmp_path: Path, place: Site) -> None:
+    site = Site(directory=tmp_path, name="kept", url=place.url, mirror=place.mirror)
+    config = site.write()
+    config.stack_dir.mkdir(parents=True)
+    backups = StateBackups(config)
+    assert backups.keep() is None
+    for serial in range(KEPT + 5):
+        state = {"version": 4, "lineage": "a", "serial": serial, "resources": [{}]}
+        (config.stack_dir / "terraform.tfstate").write_text(json.dumps(state))
+        assert backups.keep() == backups.keep()  # the same is not kept twice
+    found = sorted(backups.directory.iterdir())
+    assert [json.loads(path.read_text())["serial"] for path in found] == list(range(5, KEPT + 5))
+    assert {path.stat().st_mode & 0o777 for path in found} == {0o600}
+    assert backups.directory.stat().st_mode & 0o077 == 0
+
+
+def killed_amid(place: Site, condition: Callable[[], bool], *, kill_terraform: bool) -> None:
+    """Apply, and kill the client, with its Terraform or without, as soon as something is so."""
+    client = subprocess.Popen([sys.executable, "-c", APPLY], cwd=place.directory)
+    try:
+        wait_for(condition)
+        everything = with_children(client.pid)
+        assert len(everything) > 1
+    finally:
+        client.kill()
+        client.wait()
+    for pid in everything[1:] if kill_terraform else ():
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+
+
+def with_children(pid: int) -> list[int]:
+    found = [pid]
+    for parent in found:
+        with contextlib.suppress(OSError):
+            for children in Path(f"/proc/{parent}/task").glob("*/children"):
+                found += map(int, children.read_text().split())
+    return found
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 120
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def ids(place: Site) -> dict[str, str]:
+    return {name: str(instance["InstanceId"]) for name, instance in place.instances().items()}
+
+
+def newest(config: Config) -> Path:
+    found = StateBackups(config).newest()
+    assert found is not None
+    return found
+
+
+def write(place: Site, config: Config, spark: str, *, more_terraform: str = "") -> Config:
+    network = f'vpc_id = "{config.network.vpc_id}"\nsubnet_id = "{config.network.subnet_id}"\nfirst_host = 20'
+    changed = place.write(network=network, spark=spark)
+    if more_terraform:
+        path = place.directory / "pio-tf.hcl"
+        path.write_text(path.read_text().replace("terraform {\n", f"terraform {{\n  {more_terraform}\n"))
+        return Cluster.load(path, environ=ENVIRON).config
+    return changed

@@ -1,0 +1,59 @@
+"""A zone without room for a worker, on a whole sandbox: nothing is left running, or the training goes on without it."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.integration.full_zone import FullZone
+from tests.integration.training import bring_up, records
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.integration.conftest import Project
+
+pytestmark = [pytest.mark.sandbox, pytest.mark.xdist_group("sandbox")]
+
+CIDR = "127.77.75.0/24"
+
+
+@pytest.fixture(scope="module")
+def zone(project: Project) -> Iterator[FullZone]:
+    """A stopped cluster of two workers, for the second of which there is no room."""
+    with FullZone(project.sandbox.url) as full:
+        text = project.config.read_text()
+        assert text.count(project.sandbox.url) == 1
+        text = text.replace(project.sandbox.url, full.url)
+        project.config.write_text(text.replace('name = "trial"', 'name = "trial"\n  capacity_wait = "1s"'))
+        bring_up(project, workers=2)
+        project.run("down")
+        full.without_room.add(project.instance("worker-2"))
+        yield full
+
+
+@pytest.mark.usefixtures("zone")
+def test_what_was_started_is_stopped_again_and_type_and_zone_are_named(project: Project) -> None:
+    done = project.run("up", "--json", exit_code=5)
+    assert project.powers() == {"stopped"}
+    error = json.loads(done.stdout)["error"]
+    kind = project.ec2.describe_instances(InstanceIds=[project.instance("worker-2")])["Reservations"][0]["Instances"][0]
+    lacking = f"{kind['InstanceType']} in {kind['Placement']['AvailabilityZone']} (worker-2)"
+    assert error["details"]["lacking"] == lacking
+    assert f"AWS has no capacity for {lacking}" in error["cause"]
+    assert "spark.min_workers" in error["next_step"]
+    assert "Stopping the 3 machines that were started" in done.stderr
+
+
+@pytest.mark.usefixtures("zone")
+def test_a_training_goes_on_with_as_many_workers_as_are_enough_and_says_so(project: Project) -> None:
+    with project.edited("workers = 2", "workers = 2\n  min_workers = 1"):
+        done = project.run("train")
+    assert "going on with 1 of 2 workers" in done.stderr
+    assert "without worker-2: AWS had no capacity for more workers" in done.stdout
+    assert project.powers() == {"stopped"}
+    record = records(project)[-1]
+    assert (record["state"], record["absent"]) == ("succeeded", ["worker-2"])
+    assert [machine.split()[0] for machine in record["machines"]] == ["driver", "master", "worker-1"]
