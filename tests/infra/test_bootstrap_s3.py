@@ -32,7 +32,7 @@ def test_an_address_is_signed_as_botocore_signs_it(program: str, key: str) -> No
     session = botocore.session.Session()
     session.set_credentials(KEYS["AccessKeyId"], KEYS["SecretAccessKey"], KEYS["Token"])
     config = Config(signature_version="s3v4", s3={"addressing_style": "path"})
-    client = session.create_client("s3", region_name=REGION, config=config)
+    client: Any = session.create_client("s3", region_name=REGION, config=config)
     theirs = urlsplit(client.generate_presigned_url("get_object", Params={"Bucket": "b", "Key": key}))
     query = parse_qs(theirs.query)
     now = datetime.strptime(query["X-Amz-Date"][0], "%Y%m%dT%H%M%SZ").replace(tzinfo=timezone.utc)
