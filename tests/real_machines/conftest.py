@@ -13,6 +13,8 @@ import pytest
 from pio_tf.sandbox.aws import LocalAws
 from tests.infra.conftest import mirror as provider_mirror
 from tests.infra.support import Site
+from tests.real_machines.board import PowerBoard
+from tests.real_machines.client import Client
 from tests.real_machines.cluster import Cluster
 from tests.real_machines.disks import Disk
 from tests.real_machines.figures import Figures
@@ -25,13 +27,13 @@ from tests.real_machines.world import World
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.real_machines.machine import Launch, Machine
+    from tests.real_machines.machine import Launch
     from tests.real_machines.software import Archive
 
 __all__ = ["provider_mirror"]
 
 NETWORK = IPv4Network("10.77.0.0/24")
-R3_MIB = 4096
+R3_MIB = 8192
 """Memory of the worker that is an r3 at first."""
 KEPT = b"somebody's data"
 FIGURES = pytest.StashKey["Figures"]()
@@ -71,17 +73,16 @@ def archives(mirror: Mirror) -> dict[str, Archive]:
 
 
 @pytest.fixture(scope="session")
-def consoles() -> dict[str, Machine]:
-    """Instance id -> the machine behind it, whose console GetConsoleOutput shows."""
-    return {}
+def board() -> PowerBoard:
+    """Who follows EC2's instances."""
+    return PowerBoard()
 
 
 @pytest.fixture(scope="session")
-def site(
-    consoles: dict[str, Machine], provider_mirror: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Site]:
+def site(board: PowerBoard, provider_mirror: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """A directory for a pio-tf.hcl, and an AWS."""
-    with LocalAws(transition_seconds=0.1, console=lambda instance_id: consoles[instance_id].console()) as aws:
+    with LocalAws(transition_seconds=1.0, on_change=board.instance_changed, console=board.console) as aws:
+        board.watch(aws)
         yield Site(tmp_path_factory.mktemp("site"), name="real", url=aws.url, mirror=provider_mirror)
 
 
@@ -102,9 +103,7 @@ def disks(world: World) -> Disks:
 
 
 @pytest.fixture(scope="session")
-def cluster(
-    world: World, launches: dict[str, Launch], consoles: dict[str, Machine], disks: Disks, figures: Figures
-) -> Cluster:
+def cluster(world: World, launches: dict[str, Launch], board: PowerBoard, disks: Disks, figures: Figures) -> Cluster:
     """Driver, master and two workers, after their first boot. worker-1 is an r3 with instance store as Xen has it,
     worker-2 an r5d with one of NVMe, beside a volume of somebody's; the others have none."""
     hardware = {
@@ -112,10 +111,17 @@ def cluster(
         "worker-2": Hardware(disks={"nvme1n1": disks.nvme, "nvme2n1": disks.volume}),
     }
     cluster = Cluster({name: world.launch(launch, hardware.get(name)) for name, launch in launches.items()})
-    consoles |= {machine.launch.instance_id: machine for machine in cluster.machines.values()}
+    for machine in cluster.machines.values():
+        board.connect(machine)
     cluster.power_on()
     figures.add("first boot of 4 machines", cluster.wait_until_ready())
     return cluster
+
+
+@pytest.fixture(scope="session")
+def client(cluster: Cluster, site: Site, board: PowerBoard, world: World) -> Client:
+    """Somebody with the cluster's pio-tf.hcl."""
+    return Client(site, board, key=world.key)
 
 
 @pytest.fixture(scope="session")

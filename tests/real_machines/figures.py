@@ -12,15 +12,16 @@ class Figures:
     """Lines of a table, in the order in which they were measured."""
 
     def __init__(self) -> None:
-        self._starts: list[tuple[str, Start]] = []
+        self._lines: list[str] = []
 
     def add(self, what: str, start: Start) -> None:
         """A start of a whole cluster."""
-        self._starts.append((what, start))
+        self._lines.append(f"{what}: logins {start.login:.1f} s, all workers ALIVE {start.workers:.1f} s")
+
+    def add_command(self, command: str, seconds: float) -> None:
+        """A command of pio-tf, from its start to its end."""
+        self._lines.append(f"{command}: {seconds:.1f} s")
 
     def lines(self) -> list[str]:
         """For people."""
-        return [
-            f"{what}: logins {start.login:.1f} s, all workers ALIVE {start.workers:.1f} s"
-            for what, start in self._starts
-        ]
+        return list(self._lines)

@@ -324,3 +324,11 @@ class Machine:
             timeout=timeout,
             check=False,
         )
+
+
+def wait_until(happens: Callable[[], object], *, timeout: float = PATIENCE) -> None:
+    """Waits for something that no one machine is to be blamed for."""
+    deadline = time.monotonic() + timeout
+    while not happens():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)

@@ -6,6 +6,7 @@ import base64
 from ipaddress import IPv4Address
 from typing import TYPE_CHECKING
 
+from pio_tf.config.load import load_config
 from tests.infra.support import ec2
 from tests.infra.support_deploy import deployment
 from tests.real_machines.machine import Launch
@@ -35,12 +36,16 @@ def write_config(
     software = "\n".join(
         f'  {name} {{\n    sha512 = "{sums[name]}"\n  }}' for name in ("hadoop", "hbase", "pio") if name in sums
     )
-    config = site.write(
+    site.write(
         network=f'cidr = "{network}"',
-        spark=f'workers = {workers}\nversion = "{VERSIONS["spark"]}"\ndownload_sha512 = "{sums["spark"]}"',
+        spark=f'workers = {workers}\nexecutor_memory = "1g"\n'
+        f'version = "{VERSIONS["spark"]}"\ndownload_sha512 = "{sums["spark"]}"',
         more=f"software {{\n  mirrors = {str(list(mirrors)).replace(chr(39), chr(34))}\n{software}\n}}\n",
     )
     (site.directory / "id.pub").write_text(public_key.read_text())
+    path = site.directory / "pio-tf.hcl"
+    path.write_text(path.read_text().replace("driver {\n", 'driver {\n  allow_small_memory = true\n  memory = "1g"\n'))
+    config = load_config(path, environ={})
     assert config.pio.version == PIO
     return config
 

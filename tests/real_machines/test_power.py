@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tests.real_machines.conftest import KEPT, R3_MIB
-from tests.real_machines.machine import CARD, Hardware
+from tests.real_machines.machine import CARD, Hardware, wait_until
 
 if TYPE_CHECKING:
+    from tests.real_machines.client import Client
     from tests.real_machines.cluster import Cluster
     from tests.real_machines.conftest import Disks
     from tests.real_machines.figures import Figures
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.machines
 
 SCRATCH = "/var/lib/pio-tf/scratch"
-R6I_MIB = 6144
+R6I_MIB = 16384
 """Memory of the worker that was an r3."""
 
 
@@ -69,17 +71,24 @@ def scratch(machine: Machine) -> str:
 
 
 @pytest.fixture(scope="module")
-def left(cluster: Cluster, disks: Disks, figures: Figures) -> dict[str, Left]:
-    """All machines were stopped and started. The second worker's NVMe disks have changed their names, as they may."""
+def left(cluster: Cluster, client: Client, disks: Disks, figures: Figures) -> dict[str, Left]:
+    """All machines were stopped and started by pio-tf. The NVMe disks of the second worker have changed names, as they
+    may."""
     notes = {}
     for name, machine in cluster.machines.items():
         machine.run('mkdir engine && echo \'{"id": "default"}\' >engine/engine.json')
         machine.sudo(f"touch {SCRATCH}/work/from-before")
         notes[name] = Left(kept(machine), boot_id(machine), scratch(machine))
-    cluster.power_off()
+    client.run("down")
+    assert not any(machine.is_on for machine in cluster.machines.values())
     cluster["worker-2"].change_hardware(Hardware(disks={"nvme1n1": disks.volume, "nvme2n1": disks.nvme}))
-    cluster.power_on()
-    figures.add("later boot of 4 machines", cluster.wait_until_ready())
+    with ThreadPoolExecutor() as executor:
+        up = executor.submit(client.run, "up")
+        wait_until(lambda: up.done() or all(machine.is_on for machine in cluster.machines.values()))
+        if not up.done():
+            figures.add("later boot of 4 machines", cluster.wait_until_ready())
+        took, _ = up.result()
+    figures.add_command("pio-tf up", took)
     return notes
 
 

@@ -1,0 +1,75 @@
+"""The power of machines, as EC2's instances have it."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pio_tf.sandbox.aws import LocalAws
+    from tests.real_machines.machine import Machine
+
+
+class PowerBoard:
+    """Switches a machine when the state of its instance changes, and only then: what a test does to a machine by itself
+    stays, as what happens to a host does in EC2."""
+
+    def __init__(self) -> None:
+        self._machines: dict[str, Machine] = {}
+        self._on: dict[str, bool] = {}
+        self._changed = threading.Event()
+        self._lock = threading.Lock()
+        self._error: Exception | None = None
+        self._aws: LocalAws | None = None
+
+    def connect(self, machine: Machine) -> None:
+        """Its instance runs."""
+        self._machines[machine.launch.instance_id] = machine
+        self._on[machine.launch.instance_id] = True
+
+    def console(self, instance_id: str) -> str:
+        """For GetConsoleOutput."""
+        return self._machines[instance_id].console()
+
+    def instance_changed(self) -> None:
+        """For :class:`LocalAws`, which waits for it."""
+        self._changed.set()
+
+    def watch(self, aws: LocalAws) -> None:
+        """From now on, until the process ends."""
+        self._aws = aws
+        threading.Thread(target=self._switch, daemon=True, name="power").start()
+
+    def settle(self) -> None:
+        """Waits until every machine is as its instance was seen last.
+
+        Raises:
+            AssertionError: one could not be switched.
+        """
+        with self._lock:
+            if self._error is not None:
+                raise self._error
+
+    def _switch(self) -> None:
+        while True:
+            self._changed.wait()
+            with self._lock:
+                self._changed.clear()
+                try:
+                    self._follow()
+                except Exception as error:  # noqa: BLE001 - a test is told
+                    self._error = error
+
+    def _follow(self) -> None:
+        assert self._aws is not None
+        states = {one.instance_id: one.state in ("pending", "running") for one in self._aws.instances()}
+        changed = [name for name, on in self._on.items() if states[name] != on]
+        ending = [self._machines[name] for name in changed if not states[name]]
+        for machine in ending:
+            machine.begin_to_stop()
+        for machine in ending:
+            machine.wait_until_off()
+        for name in changed:
+            self._on[name] = states[name]
+            if states[name]:
+                self._machines[name].power_on()

@@ -1,0 +1,54 @@
+"""`pio-tf`, as somebody at the machines' network runs it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tests.infra.support import Site
+    from tests.real_machines.board import PowerBoard
+
+PIO_TF = Path(sys.executable).with_name("pio-tf")
+
+
+class Client:
+    """Runs commands in a site's directory.
+
+    Args:
+        key: private key for the machines; it becomes the site's.
+    """
+
+    def __init__(self, site: Site, board: PowerBoard, *, key: Path) -> None:
+        self._site = site
+        self._board = board
+        shutil.copy(key, site.directory / "id")
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "PIO_TF", "TF_"))}
+        self._environment = {**kept, "HOME": str(site.directory)}
+
+    def run(self, *arguments: str, timeout: float = 300.0) -> tuple[float, str]:
+        """Runs ``pio-tf`` to its good end. Returns the seconds that it took, and all that it said.
+
+        Raises:
+            AssertionError: its exit code is not 0.
+        """
+        started = time.monotonic()
+        done = subprocess.run(
+            [PIO_TF, *arguments],
+            cwd=self._site.directory,
+            env=self._environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+        )
+        assert done.returncode == 0, f"pio-tf {' '.join(arguments)}: {done.returncode}\n{done.stdout}{done.stderr}"
+        took = time.monotonic() - started
+        self._board.settle()
+        return took, done.stdout + done.stderr
