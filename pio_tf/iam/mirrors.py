@@ -19,7 +19,7 @@ def fills_mirrors(scope: Scope) -> Iterator[Grant]:
         return
     yield Grant(
         sid="FindMirror",
-        why="Without it, S3 says of an archive that is not there yet that it is forbidden.",
+        why="Whether the bucket is there. Without it, S3 says of an archive that is not there that it is forbidden.",
         resources=tuple(dict.fromkeys(scope.bucket(bucket) for bucket, _, _ in places)),
         pio_tf=("s3:ListBucket",),
     )

@@ -56,6 +56,8 @@ class Pusher:
         if not _URL.fullmatch(self.url):
             raise ConfigError(f"{self.url!r} is no S3 address", next_step="give one like s3://bucket/prefix")
         wanted = [(one, _checked(directory, one)) for one in components if one.path]
+        with aws_errors(f"{self.url}: looking at the bucket", service="s3"):
+            self.s3.head_bucket(Bucket=self.url.removeprefix("s3://").partition("/")[0])
         self.reporter(Step(f"Pushing {len(wanted)} archives to {self.url}"))
         with ThreadPoolExecutor(max_workers=AT_ONCE) as pool:
             return tuple(pool.map(lambda one: self._one(directory, *one), wanted))
