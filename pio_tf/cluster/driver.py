@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from pio_tf.pio.files import RemoteFile
     from pio_tf.remote.files import Put
     from pio_tf.remote.target import SshTarget
+    from pio_tf.training.deadline import DeadlineWatch
     from pio_tf.training.first_boot import Prepared
     from pio_tf.training.runs.bucket import RunBucket
     from pio_tf.training.runs.claims import Claims, Facts
@@ -129,7 +130,12 @@ class DriverWork(MirrorWork):
             upload or self.config.train.upload or "",
             self._shared,
             self._report,
+            deadline=self._deadline_watch(),
         )
+
+    def _deadline_watch(self) -> DeadlineWatch | None:
+        """For who follows a run; see :class:`pio_tf.cluster.deadline.DeadlineWork`."""
+        return None
 
     @cached_property
     def _shared(self) -> RunBucket | None:

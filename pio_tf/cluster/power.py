@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NoReturn
@@ -19,7 +20,8 @@ from pio_tf.machines.model import CLUSTER_TAG
 from pio_tf.machines.power import start_machines
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
+    from datetime import datetime
 
     from pio_tf.infra.outputs import Outputs
     from pio_tf.machines.model import Machine
@@ -40,6 +42,8 @@ class ClusterStatus:
     """Private addresses of the workers that Spark's master counts as ALIVE; None where it could not be asked."""
     run: str = ""
     """The run that is active, or being prepared; empty: none, or the driver could not be asked."""
+    deadline: datetime | None = None
+    """When AWS stops the machines, UTC; None: there is none, nothing runs, or AWS could not be asked."""
 
     def spark_alive(self, machine: Machine) -> bool | None:
         """Whether Spark has this worker; None for other roles and where it is not known."""
@@ -51,18 +55,25 @@ class ClusterStatus:
 class PowerWork(StackWork):
     """A cluster with its power."""
 
-    def up(self) -> tuple[Machine, ...]:
+    def up(self, *, lasting: float | None = None, deadline: bool = True) -> tuple[Machine, ...]:
         """Create what is missing, start what is stopped, wait until Spark has every worker, configure the driver.
 
-        Safe to repeat, from any mixture of states.
+        Safe to repeat, from any mixture of states. No machine is started before AWS is set to stop it again.
+
+        Args:
+            lasting: seconds from now until AWS stops the machines; default: ``train.max_runtime``. A deadline that is
+                set already, and later, stands.
+            deadline: False starts them without one.
 
         Raises:
+            AwsError, ConfigError: the deadline cannot be set; nothing was started.
             NotReady: not ready within ``cluster.start_timeout``; what is up stays up. Or AWS has no capacity for all,
                 also after ``cluster.capacity_wait``, nor for ``spark.min_workers``: what was started is stopped again.
             MachinesMayBeRunning: AWS can't be asked any more, or not be told to stop them.
         """
         self._check_key()
         sizing, _ = self.sizing(), self._secrets  # all that may be wrong, before a machine is started
+        self._want_deadline(lasting, deadline=deadline)
         try:
             machines, outputs = self._up()
             awake, outputs = self._at_work(machines, outputs)
@@ -148,6 +159,7 @@ class PowerWork(StackWork):
             raise _unknown(outputs, error) from error
         if not machines and not untagged:
             self._report(Done(f"{self.config.cluster.name} has no machines"))
+            self._disarm()
             return ()
         running = [machine for machine in machines if machine.state != "stopped"]
         if running:
@@ -159,6 +171,8 @@ class PowerWork(StackWork):
             if self._claims:
                 self._claims.tidy()
         self._report(Done(f"{len(machines)} machines are stopped"))
+        if not again:
+            self._disarm()
         awake = [machine for machine in untagged if machine.state != "stopped"]
         if awake:
             raise MachinesMayBeRunning(
@@ -179,7 +193,22 @@ class PowerWork(StackWork):
             if machine.spot:
                 self._report(Warned(f"{machine.name} ({machine.instance_id}) {IS_SPOT}; {LEAVE_SPOT}"))
         alive, run = asyncio.run(self._ask_driver(machines))
-        return ClusterStatus(self.config.cluster.name, outputs is not None, machines, alive, run)
+        deadline = self._deadline_if_known(machines)
+        return ClusterStatus(self.config.cluster.name, outputs is not None, machines, alive, run, deadline)
+
+    @contextlib.contextmanager
+    def _nothing_runs_on_unarmed(self, there: Sequence[Machine]) -> Iterator[None]:
+        """What Terraform has made or started runs: where no deadline can be armed for it, it is stopped again."""
+        awake = {machine.instance_id for machine in there if machine.state in ("pending", "running")}
+        try:
+            yield
+        except PioTfError as error:
+            if "schedule" not in error.details:
+                raise
+            running = [one for one in self._machines(None) if one.state != "stopped" and one.instance_id not in awake]
+            self._report(Step(f"Without a deadline: stopping what was made, {len(running)} machines"))
+            self._stop(running)
+            raise
 
     def _up(self, *, apply: bool = True) -> tuple[tuple[Machine, ...], Outputs]:
         outputs = self.outputs() if not apply else self._deployment.outputs() if self._is_applied() else None
@@ -187,12 +216,19 @@ class PowerWork(StackWork):
             there = self._machines(None)
             plan = self._plan_whole(there)
             self._refuse_to_cut_off(plan, there)
-            outputs = self._create(plan)
-        machines = self._own(outputs)
+            with self._nothing_runs_on_unarmed(there):
+                outputs = self._create(plan, there)
+                found = self._machines(outputs)
+                self._arm(outputs, found)
+        else:
+            found = self._machines(outputs)
+            self._arm(outputs, found)
+        machines = self._ours(found)
         asleep = [machine for machine in machines if machine.state != "running"]
         if asleep:
             self._report(Step(f"Starting {len(asleep)} of {len(machines)} machines"))
             self._start(asleep, workers=len(outputs.workers))
+            self._check_still_armed()
             machines = self._own(outputs)
         return tuple(machines), outputs
 

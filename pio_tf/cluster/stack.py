@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 from typing import TYPE_CHECKING
 
 from pio_tf.cluster.base import names, short
-from pio_tf.cluster.driver import DriverWork
+from pio_tf.cluster.deadline import DeadlineWork
 from pio_tf.errors import GuardRefused, Locked, MachinesMayBeRunning, PioTfError
 from pio_tf.events import Step, Warned
 from pio_tf.infra.guard import refuse_doubles
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from pio_tf.machines.model import Machine
 
 
-class StackWork(DriverWork):
+class StackWork(DeadlineWork):
     """A cluster with what Terraform does for it."""
 
     def generate(self, directory: Path | None = None) -> Path:
@@ -88,7 +89,8 @@ class StackWork(DriverWork):
         try:
             plan = self._plan_whole(there) if kept is None else self._open_plan(kept, there)
             self._refuse_to_cut_off(plan, there)
-            return self._create(plan)
+            self._want_deadline_of_new(plan)
+            return self._create(plan, there)
         finally:
             machines = self._machines(None)
             awake = [machine for machine in machines if machine.state in ("pending", "running")]
@@ -168,6 +170,8 @@ class StackWork(DriverWork):
         self._deployment.destroy()
         self._applied.unlink(missing_ok=True)
         left = self._machines(None)
+        if not left:
+            self._disarm()
         if left:
             raise MachinesMayBeRunning(
                 f"{len(left)} machines of {name} are still there: {names(left)}",
@@ -228,11 +232,23 @@ class StackWork(DriverWork):
         existing = {machine.name: machine.instance_id for machine in there}
         refuse_doubles(plan.new_machines, existing, directory=self.config.stack_dir)
 
-    def _create(self, plan: Plan) -> Outputs:
+    def _want_deadline_of_new(self, plan: Plan) -> None:
+        """`apply` is not about power, but what it makes runs: it gets a deadline where that is possible."""
+        if not plan.new_machines or not self._has_role:
+            return
+        try:
+            self._schedule.find()
+        except PioTfError as error:
+            self._report(Warned(f"new machines run without a deadline: {short(error)}"))
+        else:
+            self._want_deadline(None, deadline=True)
+
+    def _create(self, plan: Plan, there: Sequence[Machine]) -> Outputs:
         if plan.has_changes:
             self._report(Step("Applying: " + ", ".join(f"{n} to {word}" for word, n in plan.counts.items() if n)))
         self._applied.unlink(missing_ok=True)  # until it is whole: the next `up` plans, whatever becomes of this
-        outputs = self._deployment.apply(plan)
+        with self._armed_as_made(there) if plan.new_machines else contextlib.nullcontext():
+            outputs = self._deployment.apply(plan)
         self._applied.parent.mkdir(parents=True, exist_ok=True)
         self._applied.write_text(self._digest() + "\n")
         return outputs

@@ -7,6 +7,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pio_tf.errors import ConfigError
+from pio_tf.iam.failsafe import (
+    makes_failsafe,
+    reads_failsafe,
+    removes_deadlines,
+    removes_failsafe,
+    sets_deadlines,
+)
 from pio_tf.iam.identity import assumes_roles, knows_itself
 from pio_tf.iam.machines import (
     makes_key_pair,
@@ -48,17 +55,25 @@ class Role:
     parts: tuple[Callable[[Scope], Iterator[Grant]], ...]
 
 
-_STACK = (reads_of_stack, reads_state, locks_state)
-_PLAN = (*_STACK, reads_of_references, knows_itself)
+_STACK = (reads_of_stack, reads_failsafe, reads_state, locks_state, knows_itself)
+_PLAN = (*_STACK, reads_of_references)
 _RUNS = (keeps_runs, uploads_runs)
-_TRAIN = (reads_of_machines, reads_state, switches_power, *_RUNS, reads_secrets)
-_MAKE = (makes_network, makes_security_group, makes_key_pair, makes_machines, makes_address, tags)
-_REMOVE = (removes_machines, removes_address, removes_security_group, removes_key_pair, removes_network)
+_TRAIN = (reads_of_machines, reads_state, sets_deadlines, removes_deadlines, switches_power, *_RUNS, reads_secrets)
+_MAKE = (makes_network, makes_security_group, makes_key_pair, makes_machines, makes_address, makes_failsafe, tags)
+_REMOVE = (
+    removes_machines,
+    removes_failsafe,
+    removes_deadlines,
+    removes_address,
+    removes_security_group,
+    removes_key_pair,
+    removes_network,
+)
 
 ROLES: tuple[Role, ...] = (
     Role("plan", ("plan", "guard", "drift", "output"), _PLAN),
-    Role("apply", ("apply",), (*_PLAN, writes_state, reads_of_changes, reads_consoles, *_MAKE)),
-    Role("train", ("train --no-apply", "attach", "down", "status", "runs", "logs"), _TRAIN),
+    Role("apply", ("apply",), (*_PLAN, writes_state, reads_of_changes, reads_consoles, sets_deadlines, *_MAKE)),
+    Role("train", ("train --no-apply", "attach", "down", "extend", "status", "runs", "logs"), _TRAIN),
     # `down --if-idle` calls nothing that `train` does not.
     Role("schedule", ("train --no-apply", "down --if-idle"), _TRAIN),
     Role(

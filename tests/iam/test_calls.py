@@ -41,6 +41,7 @@ UNSEEN = {
     "ec2:DescribeSecurityGroupRules": "the provider since version 4, for every rule: its id",
     "ec2:DescribeTags": "the provider since version 4, for every machine: whether a launch template made it",
     "ec2:DescribeAddressesAttribute": "the provider since version 5, for every address: its name in DNS",
+    "iam:CreateServiceLinkedRole": "CloudWatch, for an account's first alarm that stops a machine",
     "s3:AbortMultipartUpload": "a log of more than 8 MiB whose upload fails",
 }
 """Actions that are allowed though nothing here makes them, each with who does."""
@@ -171,12 +172,17 @@ def own(tmp_path_factory: pytest.TempPathFactory, aws: RecordingAws, mirror: Pat
             world.cluster(**{**first, "network": network.format(n=1, zone="z")}).apply()
         cluster = world.cluster(**second)
         cluster.apply()
+        for ids in (["i-1"], ["i-1", "i-2"]):  # as machines are made: how many at a time, nobody knows
+            cluster._schedule.arm(ids, cluster._now(), role_arn=str(cluster.outputs().deadline_role_arn))
     with world.role("plan"):
         cluster.plan()
         cluster.drift()
     with world.role("train", "schedule"):
         cluster.sizing()
-        machines, _ = cluster._up(apply=False)
+        cluster._want_deadline(None, deadline=True)
+        cluster._disarm()
+        for _ in ("armed", "armed again"):
+            machines, _ = cluster._up(apply=False)
         examine(cluster._ec2, machines, suspects=())
         read_consoles(cluster)
         keep_runs(cluster)
