@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,7 +23,7 @@ FAIR = Weather(1.0, 0.0, {}, frozenset(), {})
 
 @pytest.fixture(scope="module")
 def stage() -> Iterator[tuple[Stage, KillingAws]]:
-    clock = Clock()
+    clock = Clock(datetime.now(timezone.utc))  # a real process counts its deadline from now
     with (
         KillingAws(transition_seconds=1.0, clock=clock, now=clock.moment) as aws,
         tempfile.TemporaryDirectory() as directory,
@@ -34,7 +35,8 @@ def stage() -> Iterator[tuple[Stage, KillingAws]]:
 def test_a_client_that_is_killed_at_any_call_leaves_a_cluster_that_goes_on(
     stage: tuple[Stage, KillingAws], call: int, after_effect: bool
 ) -> None:
-    """Up: instance types, machines, StartInstances, a look at them."""
+    """Up: instance types, machines, three calls for the deadline, StartInstances. What has started stops at the
+    deadline."""
     played, aws = stage
     played.world.begin(FAIR, dict.fromkeys(played.world.machines, "stopped"))
     assert run_until_killed(played.world, aws, "up", call=call, after_effect=after_effect) == KILLED

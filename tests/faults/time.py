@@ -15,14 +15,19 @@ _MIDNIGHT = datetime(2026, 1, 31, tzinfo=timezone.utc)
 
 
 class Clock:
-    """Seconds since the campaign's beginning: monotonic time of every client, and of AWS."""
+    """Seconds since the campaign's beginning: monotonic time of every client, and of AWS.
 
-    def __init__(self) -> None:
+    Args:
+        began: when that was, by the clock on the wall.
+    """
+
+    def __init__(self, began: datetime = _MIDNIGHT) -> None:
         self.now = 1000.0
+        self._began = began
 
     def moment(self) -> datetime:
         """The time of day."""
-        return _MIDNIGHT + timedelta(seconds=self.now)
+        return self._began + timedelta(seconds=self.now)
 
     def __call__(self) -> float:
         """The time."""
