@@ -39,6 +39,8 @@ class ResourceProgress:
     action: str  # Terraform's word: refresh, create, read, update, replace, delete
     status: Literal["started", "running", "done", "failed"]
     elapsed_seconds: float = 0.0
+    id: str = ""
+    """AWS's id of it, once Terraform has made it."""
 
 
 @dataclass(frozen=True)

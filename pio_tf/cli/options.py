@@ -12,6 +12,41 @@ ConfigOption = Annotated[
     typer.Option("--config", "-c", envvar="PIO_TF_CONFIG", help="Configuration file.", show_default="pio-tf.hcl"),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Write the result as JSON on standard output.")]
+ForOption = Annotated[
+    Optional[str],  # noqa: UP045 - as above
+    typer.Option(
+        "--for",
+        metavar="DURATION",
+        help="How long the machines may run, from now: then AWS stops them.",
+        show_default="train.max_runtime",
+    ),
+]
+NoDeadlineOption = Annotated[
+    bool,
+    typer.Option("--no-deadline", help="Start the machines though nothing in AWS stops them at a set time."),
+]
+
+
+def parse_runtime(option: str, value: str | None, *, no_deadline: bool = False) -> int | None:
+    """Seconds that machines may run; None where it is not given.
+
+    Raises:
+        ConfigError: it is no duration, too short or too long; or there is to be no deadline at all.
+    """
+    from pio_tf.config.failsafe import LONGEST_RUN
+    from pio_tf.errors import ConfigError
+
+    if value is None:
+        return None
+    if no_deadline:
+        raise ConfigError(f"{option} and --no-deadline contradict each other", next_step="leave one of them out")
+    seconds = parse_wait(option, value)
+    if not 60 <= seconds <= LONGEST_RUN:
+        raise ConfigError(
+            f"{option} {value!r} is not between a minute and {LONGEST_RUN // 3600} hours",
+            next_step="write it like 90m or 2h; `pio-tf extend` gives more time later",
+        )
+    return seconds
 
 
 def parse_wait(option: str, value: str) -> int:

@@ -7,19 +7,48 @@ from typing import Annotated, Optional
 import typer
 
 from pio_tf.cli.app import app
-from pio_tf.cli.options import ConfigOption, JsonOption
+from pio_tf.cli.options import ConfigOption, ForOption, JsonOption, NoDeadlineOption
 
 
 @app.command()
-def up(json: JsonOption = False, config: ConfigOption = None) -> None:
-    """Start the machines and wait until Spark has every worker. Creates what is missing."""
+def up(
+    for_: ForOption = None,
+    no_deadline: NoDeadlineOption = False,
+    json: JsonOption = False,
+    config: ConfigOption = None,
+) -> None:
+    """Start the machines and wait until Spark has every worker. Creates what is missing.
+
+    AWS stops the machines at their deadline, whatever happens to this computer. It is set before any machine starts.
+    """
+    from pio_tf.cli.options import parse_runtime
     from pio_tf.cli.output import Terminal
     from pio_tf.cli.tables import machine_rows
     from pio_tf.cluster import Cluster
 
+    lasting = parse_runtime("--for", for_, no_deadline=no_deadline)
     with Terminal(json=json) as terminal:
-        machines = Cluster.load(config, reporter=terminal.reporter).up()
-        terminal.result(machine_rows(machines))
+        cluster = Cluster.load(config, reporter=terminal.reporter)
+        machines = cluster.up(lasting=lasting, deadline=not no_deadline)
+        terminal.result(machine_rows(machines, deadline=cluster.armed))
+
+
+@app.command()
+def extend(
+    duration: Annotated[str, typer.Argument(metavar="DURATION", help="From now, like 90m or 2h.")],
+    json: JsonOption = False,
+    config: ConfigOption = None,
+) -> None:
+    """Let machines that run go on until so much later from now: sets their deadline. It is never shortened."""
+    from pio_tf.cli.options import parse_runtime
+    from pio_tf.cli.output import Terminal
+    from pio_tf.cli.tables import extended_rows
+    from pio_tf.cluster import Cluster
+
+    seconds = parse_runtime("DURATION", duration)
+    assert seconds is not None  # noqa: S101 - it is not optional
+    with Terminal(json=json) as terminal:
+        terminal.result(extended_rows(Cluster.load(config, reporter=terminal.reporter).extend(seconds)))
 
 
 @app.command()

@@ -37,6 +37,8 @@ def plain_line(event: ResourceProgress | MachineProgress) -> str:
 def training_line(event: TrainingProgress) -> str:
     """One line for a log: ``training 0:12:34, 3 of 5 jobs done, 2 of 4 stages, 45 of 200 tasks (map at A.scala:1)``."""
     parts = [f"training {_clock(event.elapsed_seconds)}"]
+    if event.deadline:
+        parts.append(f"until {event.deadline:%H:%M} UTC at the latest")
     if event.jobs is not None:
         parts.append(f"{event.jobs_done or 0} of {event.jobs} jobs done")
     if event.stages is not None:

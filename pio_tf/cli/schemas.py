@@ -49,6 +49,15 @@ class MachinesResult(TypedDict):
 
     version: Version
     machines: Machines
+    deadline: Annotated[str | None, "ISO 8601: when AWS stops them; null: no deadline was set"]
+
+
+class ExtendResult(TypedDict):
+    """The deadline of machines that run."""
+
+    version: Version
+    before: Annotated[str | None, "ISO 8601: what it was; null: there was none"]
+    deadline: Annotated[str, "ISO 8601: what it is"]
 
 
 class StatusMachineData(MachineData):
@@ -65,6 +74,7 @@ class StatusResult(TypedDict):
     created: Annotated[bool, "whether Terraform has outputs"]
     machines: list[StatusMachineData]
     run: Annotated[str | None, "the run that is active"]
+    deadline: Annotated[str | None, "ISO 8601: when AWS stops the machines; null: none, or nothing runs"]
 
 
 class OutputMachineData(TypedDict):
@@ -255,6 +265,9 @@ class RunResult(TypedDict):
     proofs: list[ProofData]
     ui_port: Annotated[int, "of Spark's page on the driver; 0: not known"]
     log_bytes: int
+    deadline: Annotated[
+        str | None, "ISO 8601: when AWS was to stop the machines, when the run began; null: no deadline"
+    ]
 
 
 class RunsResult(TypedDict):
@@ -353,6 +366,40 @@ class PutData(TypedDict):
     path: str
     changed: Annotated[bool, "whether it was written; else it was right already"]
     kept: Annotated[str | None, "where a file of somebody else's was put aside"]
+
+
+class FetchedData(TypedDict):
+    """An archive in the mirror's directory."""
+
+    name: str
+    version: str
+    path: str
+    sha512: str
+    fetched: Annotated[bool, "false: it was there already"]
+    pin: Annotated[str | None, "the option of pio-tf.hcl that pins it; null: it is pinned"]
+
+
+class FetchResult(TypedDict):
+    """The mirror's directory."""
+
+    version: Version
+    files: list[FetchedData]
+
+
+class PushedData(TypedDict):
+    """An archive in the bucket."""
+
+    name: str
+    version: str
+    url: str
+    pushed: Annotated[bool, "false: it was there already"]
+
+
+class MirrorPushResult(TypedDict):
+    """The mirror's bucket."""
+
+    version: Version
+    files: list[PushedData]
 
 
 class PreparedData(TypedDict):
@@ -525,6 +572,7 @@ RESULTS: dict[str, type] = {
     "destroy": DestroyResult,
     "up": MachinesResult,
     "down": MachinesResult,
+    "extend": ExtendResult,
     "status": StatusResult,
     "check": ChecksResult,
     "train": RunResult,
@@ -534,6 +582,8 @@ RESULTS: dict[str, type] = {
     "config show": FilesResult,
     "config push": PushResult,
     "provision": ProvisionResult,
+    "mirror fetch": FetchResult,
+    "mirror push": MirrorPushResult,
     "ui": PagesResult,
     "host-keys": HostKeysResult,
     "host-keys accept": AcceptResult,
@@ -553,8 +603,13 @@ OUTPUTS: dict[str, dict[str, str]] = {
     "plan": {"has-changes": "`true` or `false`"},
     "guard": {"refused": "`true` or `false`"},
     "drift": {"drift": "`true` or `false`"},
-    "status": {"state": "`running`, `stopped`, …; `mixed`; `none`: no machines", "run": "the run that is active"},
-    "up": {"state": "as for `status`"},
+    "status": {
+        "state": "`running`, `stopped`, …; `mixed`; `none`: no machines",
+        "run": "the run that is active",
+        "deadline": "when AWS stops the machines",
+    },
+    "up": {"state": "as for `status`", "deadline": "as for `status`"},
+    "extend": {"deadline": "as for `status`"},
     "down": {"state": "as for `status`"},
     "ci reviewed": {
         "reviewed": "`true`: the plan of the pull request; `false`: a new one",

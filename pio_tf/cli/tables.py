@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pio_tf.cli import schemas
-    from pio_tf.cluster import ClusterStatus
+    from pio_tf.cluster import ClusterStatus, Extended
     from pio_tf.infra.drift import Drift
     from pio_tf.infra.outputs import Outputs
     from pio_tf.infra.plan import Plan
@@ -30,14 +30,32 @@ _LONGEST_VALUE = 80
 _MACHINE_COLUMNS = ("ROLE", "NAME", "ID", "TYPE", "STATE", "PRIVATE IP", "PUBLIC IP", "SINCE")
 
 
-def machine_rows(machines: Sequence[Machine]) -> Rows:
+def machine_rows(machines: Sequence[Machine], *, deadline: datetime | None = None) -> Rows:
     """The machines after ``up`` or ``down``."""
-    data: schemas.MachinesResult = {"version": 1, "machines": [_machine_data(machine) for machine in machines]}
+    data: schemas.MachinesResult = {
+        "version": 1,
+        "machines": [_machine_data(machine) for machine in machines],
+        "deadline": _iso(deadline),
+    }
     return Rows(
         columns=_MACHINE_COLUMNS,
         rows=tuple(_machine_row(machine) for machine in machines),
         data=data,
-        outputs={"state": _power(machines)},
+        outputs={"state": _power(machines)} | ({"deadline": deadline.isoformat()} if deadline else {}),
+        closing=_until(deadline) if deadline else "",
+    )
+
+
+def extended_rows(extended: Extended) -> Rows:
+    """``pio-tf extend``."""
+    data: schemas.ExtendResult = {
+        "version": 1,
+        "before": _iso(extended.before),
+        "deadline": extended.deadline.isoformat(),
+    }
+    before = f" (before: {extended.before:%Y-%m-%d %H:%M} UTC)" if extended.before else " (there was no deadline)"
+    return Rows(
+        (), (), data, outputs={"deadline": extended.deadline.isoformat()}, closing=_until(extended.deadline) + before
     )
 
 
@@ -55,15 +73,26 @@ def status_rows(status: ClusterStatus) -> Rows:
         "created": status.created,
         "machines": machines,
         "run": status.run or None,
+        "deadline": _iso(status.deadline),
     }
+    if rows:
+        closing = "\n".join(
+            filter(
+                None,
+                (
+                    f"run {status.run} is active" if status.run else "",
+                    _until(status.deadline) if status.deadline else _no_deadline(status.machines),
+                ),
+            )
+        )
+    else:
+        closing = f"{status.cluster} has no machines: pio-tf up creates them"
     return Rows(
         columns=(*_MACHINE_COLUMNS, "SPARK"),
         rows=tuple(rows),
         data=data,
-        outputs={"state": _power(status.machines), "run": status.run},
-        closing=(f"run {status.run} is active" if status.run else "")
-        if rows
-        else f"{status.cluster} has no machines: pio-tf up creates them",
+        outputs={"state": _power(status.machines), "run": status.run, "deadline": _iso(status.deadline) or ""},
+        closing=closing,
     )
 
 
@@ -326,6 +355,7 @@ def _run_data(record: RunRecord) -> schemas.RunResult:
         "proofs": [_proof_data(proof) for proof in record.proofs],
         "ui_port": record.ui_port,
         "log_bytes": record.log_bytes,
+        "deadline": record.deadline or None,
     }
 
 
@@ -371,6 +401,22 @@ def _machine_data(machine: Machine) -> schemas.MachineData:
         "spot": machine.spot,
         "in_outputs": machine.in_outputs,
     }
+
+
+def _iso(moment: datetime | None) -> str | None:
+    return moment.isoformat() if moment else None
+
+
+def _until(deadline: datetime) -> str:
+    left = (deadline - datetime.now(tz=timezone.utc)).total_seconds()
+    return f"AWS stops the machines at {deadline:%Y-%m-%d %H:%M} UTC, " + (
+        f"in {_duration(left)}" if left > 0 else "which has passed"
+    )
+
+
+def _no_deadline(machines: Sequence[Machine]) -> str:
+    awake = any(machine.state in ("pending", "running") for machine in machines)
+    return "machines run without a deadline: `pio-tf extend 2h` sets one" if awake else ""
 
 
 def _power(machines: Sequence[Machine]) -> str:

@@ -8,7 +8,7 @@ import typer
 
 from pio_tf.cli.app import app
 from pio_tf.cli.check import SkipCheckOption
-from pio_tf.cli.options import ConfigOption, JsonOption
+from pio_tf.cli.options import ConfigOption, ForOption, JsonOption, NoDeadlineOption
 
 
 @app.command()
@@ -43,6 +43,8 @@ def train(
             "--no-apply", help="Train on the cluster as it was applied last: create and change nothing, as in CI."
         ),
     ] = False,
+    for_: ForOption = None,
+    no_deadline: NoDeadlineOption = False,
     keep_up: Annotated[bool, typer.Option("--keep-up", help="Leave the machines running afterwards.")] = False,
     json: JsonOption = False,
     config: ConfigOption = None,
@@ -52,18 +54,20 @@ def train(
     Ctrl-C ends the run, and stops the machines. A run whose client is killed or loses its connection goes on: `pio-tf
     runs` finds it again, `pio-tf train --attach` follows it.
     """
+    from pio_tf.cli.options import parse_runtime
     from pio_tf.cli.output import Terminal
     from pio_tf.cli.tables import run_rows
     from pio_tf.cluster import Cluster
     from pio_tf.errors import ConfigError
 
     words = spark_arguments or []
-    to_begin_with = detach or build or skip_check or no_apply
+    to_begin_with = detach or build or skip_check or no_apply or for_ or no_deadline
     if attach and (len(words) > 1 or any(word.startswith("-") for word in words) or to_begin_with):
         raise ConfigError(
             "--attach takes a run that has begun, and nothing else to begin it with",
             next_step="pio-tf train --attach [RUN]",
         )
+    lasting = parse_runtime("--for", for_, no_deadline=no_deadline)
     with Terminal(json=json) as terminal:
         cluster = Cluster.load(config, reporter=terminal.reporter)
         if attach:
@@ -77,5 +81,7 @@ def train(
                 skip_checks=skip_check or (),
                 upload=upload,
                 apply=not no_apply,
+                lasting=lasting,
+                deadline=not no_deadline,
             )
         terminal.result(run_rows(record))

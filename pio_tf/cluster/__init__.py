@@ -11,7 +11,8 @@
 
 from __future__ import annotations
 
+from pio_tf.cluster.deadline import Extended
 from pio_tf.cluster.power import IDLE_FOR, ClusterStatus
 from pio_tf.cluster.runs import Cluster
 
-__all__ = ["IDLE_FOR", "Cluster", "ClusterStatus"]
+__all__ = ["IDLE_FOR", "Cluster", "ClusterStatus", "Extended"]

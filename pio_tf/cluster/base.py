@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from datetime import datetime, timezone
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from pio_tf.config.schema import Config
+    from pio_tf.events import Event
     from pio_tf.infra.outputs import Outputs
     from pio_tf.machines.model import Machine
     from pio_tf.pio.secrets import Secrets
@@ -43,6 +45,7 @@ class Basis:
         trainer: makes what works on the machines; default: :class:`~pio_tf.training.trainer.Trainer`, over SSH.
         clock: seconds, monotonic, that waiting for AWS is counted with.
         sleep: waits so many seconds meanwhile.
+        now: the time of day that deadlines are counted with.
     """
 
     def __init__(
@@ -55,6 +58,7 @@ class Basis:
         trainer: Callable[..., Trainer] | None = None,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
+        now: Callable[[], datetime] = lambda: datetime.now(tz=timezone.utc),
     ) -> None:
         self.config = config
         self._report = reporter
@@ -63,6 +67,7 @@ class Basis:
         self._make_trainer = trainer
         self._clock = clock
         self._sleep = sleep
+        self._now = now
 
     @classmethod
     def load(
@@ -81,7 +86,11 @@ class Basis:
 
     @cached_property
     def _deployment(self) -> Deployment:
-        return Deployment(self.config, reporter=self._report, environ=self._environ)
+        return Deployment(self.config, reporter=self._heard, environ=self._environ)
+
+    def _heard(self, event: Event) -> None:
+        """What Terraform does."""
+        self._report(event)
 
     @cached_property
     def _aws(self) -> Aws:
@@ -154,7 +163,10 @@ class Basis:
 
     def _own(self, outputs: Outputs) -> list[Machine]:
         """The machines of Terraform's outputs. Others with the cluster's tag are left alone, and named."""
-        machines = self._machines(outputs)
+        return self._ours(self._machines(outputs))
+
+    def _ours(self, machines: Sequence[Machine]) -> list[Machine]:
+        """Of all with the cluster's tag, those of Terraform's outputs. The others are named."""
         strays = [machine for machine in machines if not machine.in_outputs]
         if strays:
             self._report(

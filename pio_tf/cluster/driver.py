@@ -6,7 +6,8 @@ import asyncio
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from pio_tf.cluster.base import Basis, short
+from pio_tf.cluster.base import short
+from pio_tf.cluster.mirror import MirrorWork
 from pio_tf.errors import (
     AwsError,
     ConfigError,
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from pio_tf.pio.files import RemoteFile
     from pio_tf.remote.files import Put
     from pio_tf.remote.target import SshTarget
+    from pio_tf.training.deadline import DeadlineWatch
     from pio_tf.training.first_boot import Prepared
     from pio_tf.training.runs.bucket import RunBucket
     from pio_tf.training.runs.claims import Claims, Facts
@@ -37,7 +39,7 @@ _STATUS_PATIENCE = 5.0
 """Seconds that `status` waits for the driver to answer: it shows what is, it does not wait for what will be."""
 
 
-class DriverWork(Basis):
+class DriverWork(MirrorWork):
     """A cluster with its driver."""
 
     def targets(self) -> tuple[SshTarget, ...]:
@@ -128,7 +130,12 @@ class DriverWork(Basis):
             upload or self.config.train.upload or "",
             self._shared,
             self._report,
+            deadline=self._deadline_watch(),
         )
+
+    def _deadline_watch(self) -> DeadlineWatch | None:
+        """For who follows a run; see :class:`pio_tf.cluster.deadline.DeadlineWork`."""
+        return None
 
     @cached_property
     def _shared(self) -> RunBucket | None:

@@ -17,9 +17,13 @@ from pio_tf.machines.failures import CAPACITY_ADVICE
 from pio_tf.machines.inventory import IS_SPOT, LEAVE_SPOT, find_untagged
 from pio_tf.machines.model import CLUSTER_TAG
 from pio_tf.machines.power import start_machines
+from pio_tf.machines.power_errors import stop_ids_command
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from datetime import datetime
+
+    from mypy_boto3_ec2 import EC2Client
 
     from pio_tf.infra.outputs import Outputs
     from pio_tf.machines.model import Machine
@@ -40,6 +44,8 @@ class ClusterStatus:
     """Private addresses of the workers that Spark's master counts as ALIVE; None where it could not be asked."""
     run: str = ""
     """The run that is active, or being prepared; empty: none, or the driver could not be asked."""
+    deadline: datetime | None = None
+    """When AWS stops the machines, UTC; None: there is none, nothing runs, or AWS could not be asked."""
 
     def spark_alive(self, machine: Machine) -> bool | None:
         """Whether Spark has this worker; None for other roles and where it is not known."""
@@ -51,18 +57,25 @@ class ClusterStatus:
 class PowerWork(StackWork):
     """A cluster with its power."""
 
-    def up(self) -> tuple[Machine, ...]:
+    def up(self, *, lasting: float | None = None, deadline: bool = True) -> tuple[Machine, ...]:
         """Create what is missing, start what is stopped, wait until Spark has every worker, configure the driver.
 
-        Safe to repeat, from any mixture of states.
+        Safe to repeat, from any mixture of states. No machine is started before AWS is set to stop it again.
+
+        Args:
+            lasting: seconds from now until AWS stops the machines; default: ``train.max_runtime``. A deadline that is
+                set already, and later, stands.
+            deadline: False starts them without one.
 
         Raises:
+            AwsError, ConfigError: the deadline cannot be set; nothing was started.
             NotReady: not ready within ``cluster.start_timeout``; what is up stays up. Or AWS has no capacity for all,
                 also after ``cluster.capacity_wait``, nor for ``spark.min_workers``: what was started is stopped again.
             MachinesMayBeRunning: AWS can't be asked any more, or not be told to stop them.
         """
         self._check_key()
         sizing, _ = self.sizing(), self._secrets  # all that may be wrong, before a machine is started
+        self._want_deadline(lasting, deadline=deadline)
         try:
             machines, outputs = self._up()
             awake, outputs = self._at_work(machines, outputs)
@@ -145,9 +158,10 @@ class PowerWork(StackWork):
         except AwsError as error:
             if outputs is None:
                 raise
-            raise _unknown(outputs, error) from error
+            raise _unknown(self._ec2, outputs, error) from error
         if not machines and not untagged:
             self._report(Done(f"{self.config.cluster.name} has no machines"))
+            self._disarm()
             return ()
         running = [machine for machine in machines if machine.state != "stopped"]
         if running:
@@ -158,7 +172,10 @@ class PowerWork(StackWork):
             machines = [now.get(machine.instance_id, machine) for machine in machines]
             if self._claims:
                 self._claims.tidy()
+        self._power_note.end()
         self._report(Done(f"{len(machines)} machines are stopped"))
+        if not again:
+            self._disarm()
         awake = [machine for machine in untagged if machine.state != "stopped"]
         if awake:
             raise MachinesMayBeRunning(
@@ -178,22 +195,42 @@ class PowerWork(StackWork):
         for machine in machines:
             if machine.spot:
                 self._report(Warned(f"{machine.name} ({machine.instance_id}) {IS_SPOT}; {LEAVE_SPOT}"))
+        left = self._power_note.left()
+        started = left.started(machines, and_new=True) if left else []
+        if started:
+            self._report(
+                Warned(f"an apply that was cut off has left running: {names(started)}; `pio-tf down` stops them")
+            )
         alive, run = asyncio.run(self._ask_driver(machines))
-        return ClusterStatus(self.config.cluster.name, outputs is not None, machines, alive, run)
+        deadline = self._deadline_if_known(machines)
+        return ClusterStatus(self.config.cluster.name, outputs is not None, machines, alive, run, deadline)
 
     def _up(self, *, apply: bool = True) -> tuple[tuple[Machine, ...], Outputs]:
         outputs = self.outputs() if not apply else self._deployment.outputs() if self._is_applied() else None
         if outputs is None:
             there = self._machines(None)
-            plan = self._plan_whole(there)
-            self._refuse_to_cut_off(plan, there)
-            outputs = self._create(plan)
-        machines = self._own(outputs)
+            before = self._power_note.begin(there)
+            try:
+                plan = self._plan_whole(there)
+                self._refuse_to_cut_off(plan, there)
+                outputs = self._create(plan, there)
+                found = self._machines(outputs)
+                self._arm(outputs, found)
+            except PioTfError as error:  # also where no deadline can be armed: what was made runs, and is stopped
+                self._restore_power(before, failed=error)
+                raise
+            self._power_note.end()
+        else:
+            found = self._machines(outputs)
+            self._arm(outputs, found)
+        machines = self._ours(found)
         asleep = [machine for machine in machines if machine.state != "running"]
         if asleep:
             self._report(Step(f"Starting {len(asleep)} of {len(machines)} machines"))
             self._start(asleep, workers=len(outputs.workers))
+            self._check_still_armed()
             machines = self._own(outputs)
+        self._power_note.end()  # they are wanted now
         return tuple(machines), outputs
 
     def _start(self, asleep: Sequence[Machine], *, workers: int) -> None:
@@ -243,11 +280,12 @@ class PowerWork(StackWork):
         ) from error
 
 
-def _unknown(outputs: Outputs, error: AwsError) -> MachinesMayBeRunning:
+def _unknown(ec2: EC2Client, outputs: Outputs, error: AwsError) -> MachinesMayBeRunning:
     """AWS can't be asked which machines run, of a cluster that there is."""
+    ids = [machine.instance_id for machine in outputs.machines]
     return MachinesMayBeRunning(
-        f"not stopped: nobody knows which of {outputs.cluster}'s {len(outputs.machines)} machines run",
+        f"not stopped: nobody knows which of {outputs.cluster}'s {len(ids)} machines run",
         cause=short(error),
-        next_step="; ".join(filter(None, [error.next_step, "then `pio-tf down`"])),
-        details={"machines": [machine.instance_id for machine in outputs.machines], **error.details},
+        next_step="; ".join(filter(None, [error.next_step, f"then `pio-tf down`, or {stop_ids_command(ec2, ids)}"])),
+        details={"machines": ids, **error.details},
     )

@@ -43,6 +43,8 @@ class Cluster(PowerWork):
         skip_checks: Sequence[str] = (),
         upload: str | None = None,
         apply: bool = True,
+        lasting: float | None = None,
+        deadline: bool = True,
     ) -> RunRecord:
         """Start the machines, check, train, prove that there is a model, and stop the machines again whatever happens.
 
@@ -54,8 +56,11 @@ class Cluster(PowerWork):
             skip_checks: checks to leave out, of :data:`pio_tf.training.preflight.CHECKS`.
             upload: ``s3://bucket/prefix`` for log and record; default: ``train.upload``.
             apply: first create and change what pio-tf.hcl asks for; False: train on what was applied, whatever it asks.
+            lasting: seconds until AWS stops the machines; default: ``train.max_runtime``.
+            deadline: False starts the machines without a deadline.
 
         Raises:
+            AwsError, ConfigError: the deadline cannot be set; nothing was started.
             Locked: another run is active, or being prepared; its machines are left alone.
             NotReady: the cluster did not become ready, or a check failed; no run was started.
             TrainingFailed: the run ended without a model.
@@ -70,6 +75,7 @@ class Cluster(PowerWork):
         check_arguments(self.config, extra=extra)  # all of it before a machine is started for nothing
         sizing, _ = self.sizing(), self._secrets
         to = self._checked_upload(upload)
+        self._want_deadline(lasting, deadline=deadline)
         order = Order(extra, build, skip_checks, detach, stop_after=not self._keeps_up(keep_up))
         ready: list[tuple[tuple[Machine, ...], Outputs]] = []
 
@@ -217,13 +223,14 @@ class Cluster(PowerWork):
                 again=stops > 1,
             )
 
-        return train(
-            up=started,
-            run=watched,
-            down=down,
-            keep_up=self._keeps_up(keep_up),
-            reporter=self._report,
-        )
+        stays = self._keeps_up(keep_up)
+        try:
+            record = train(up=started, run=watched, down=down, keep_up=stays, reporter=self._report)
+            stays = stays or record.state == "running"
+            return record
+        finally:
+            if stays:
+                self._say_until()
 
     def _keeps_up(self, keep_up: bool | None) -> bool:
         return self.config.train.keep_up if keep_up is None else keep_up

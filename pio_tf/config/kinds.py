@@ -200,6 +200,14 @@ RoleArn = Annotated[
     str,
     matching(r"arn:aws[a-z-]*:iam::\d{12}:role/\S+", "a role's ARN, like arn:aws:iam::123456789012:role/x", kind="ARN"),
 ]
+PolicyArn = Annotated[
+    str,
+    matching(
+        r"arn:aws[a-z-]*:iam::(\d{12}|aws):policy/\S+",
+        "a policy's ARN, like arn:aws:iam::123456789012:policy/x",
+        kind="ARN",
+    ),
+]
 Region = Annotated[str, matching(r"[a-z]{2}(-[a-z]+)+-\d", 'an AWS region, like "eu-west-1"', kind="region")]
 Url = Annotated[str, matching(r"https?://[^/\s]+/?", 'an address like "http://127.0.0.1:5000"', kind="URL")]
 VpcId = Annotated[str, matching(r"vpc-[0-9a-f]+", 'a VPC id, like "vpc-0a1b2c3d"', kind="id")]

@@ -149,6 +149,12 @@ terraform {
   }
 }
 """,
+    "failsafe": """
+failsafe {
+  idle_after           = "6h"
+  permissions_boundary = "arn:aws:iam::123456789012:policy/boundary"
+}
+""",
     "guard": """
 guard {
   max_workers              = 8

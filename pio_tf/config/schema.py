@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, Field, PrivateAttr, ValidationInfo, field_validator, model_validator
 
 from pio_tf.config.block import Block
+from pio_tf.config.failsafe import LONGEST_RUN, FailsafeBlock
 from pio_tf.config.guard import GuardBlock
 from pio_tf.config.kinds import (
     BackendType,
@@ -282,6 +283,11 @@ class TrainBlock(Block):
     pio_arguments: list[Words] = Field(default_factory=list, description="Arguments of `pio train` before the `--`.")
     spark_arguments: list[Words] = Field(default_factory=list, description="spark-submit arguments after the `--`.")
     keep_up: bool = Field(default=False, description="Whether machines go on running after a training.")
+    max_runtime: Annotated[Duration, Field(ge=60, le=LONGEST_RUN)] = Field(
+        default=8 * 3600,
+        description="How long machines may run after `train` or `up` has started them: then AWS stops them, whatever "
+        "happened to the client. At most 144h. `up --for 2h` and `pio-tf extend 2h` set another time.",
+    )
     upload: S3Url | None = Field(
         default=None, description="Where the log and the record of each run are copied to, besides this computer."
     )
@@ -371,6 +377,7 @@ class Config(Block):
     )
     train: TrainBlock = Field(default_factory=TrainBlock, description="Block: training.")
     terraform: TerraformBlock = Field(default_factory=TerraformBlock, description="Block: Terraform.")
+    failsafe: FailsafeBlock = Field(default_factory=FailsafeBlock, description="Block: what stops the machines.")
     guard: GuardBlock = Field(default_factory=GuardBlock, description="Block: what plans may do.")
 
     @field_validator("repository", mode="after")

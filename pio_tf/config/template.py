@@ -173,7 +173,7 @@ hdfs {
 # What new machines install, checked by SHA-512. By default all of it from Apache's archive.
 software {
   # user    = "aml" # whom Spark runs as
-  # mirrors = ["s3://bucket/pio-tf", "https://mirror.example.org/apache"] # tried in turn
+  # mirrors = ["s3://bucket/pio-tf", "https://mirror.example.org/apache"] # tried in turn; `pio-tf mirror` fills one
 
   # Java 8 as a tarball: where the image has none, and its distribution no package of it (Debian).
   # java {
@@ -207,6 +207,7 @@ software {
 
 train {
   # keep_up         = false # leave the machines running after a training
+  # max_runtime     = "8h" # from their start; then AWS stops the machines, whatever happens here
   # pio_arguments   = ["--verbose"] # pio train … --
   # spark_arguments = ["--conf", "spark.locality.wait=1s"] # pio train -- …
   # upload          = "s3://example-logs/pio-tf" # the log and the record of each run, besides this computer
@@ -226,6 +227,16 @@ terraform {
   #   bucket = "my-terraform-states"
   #   region = @region@
   # }
+}
+
+# What stops the machines when nobody does; docs/failsafe.md tells all about it. train.max_runtime is their deadline.
+failsafe {
+  # idle_after           = "4h" # then an alarm stops a driver or worker that does nothing
+  # idle_alarms          = true
+  # role                 = true # the role that AWS stops them with at their deadline
+  # role_path            = "/pio-tf/"
+  # permissions_boundary = "arn:aws:iam::123456789012:policy/boundary"
+  # role_arn             = "arn:aws:iam::123456789012:role/stopper" # instead, where IAM may not be touched
 }
 
 # What plans may lead to; docs/guard.md lists the rules that hold anyway.

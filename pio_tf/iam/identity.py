@@ -16,7 +16,7 @@ def knows_itself(_scope: Scope) -> Iterator[Grant]:
     """Which account this is: a kept plan says so. AWS lets everybody ask, unless something denies it."""
     yield Grant(
         sid="WhoAmI",
-        why="A kept plan names its account and who made it.",
+        why="The role for deadlines trusts this account; a kept plan names it, and who made it.",
         resources=("*",),
         terraform=("sts:GetCallerIdentity",),
         pio_tf=("sts:GetCallerIdentity",),

@@ -7,6 +7,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pio_tf.errors import ConfigError
+from pio_tf.iam.failsafe import (
+    makes_failsafe,
+    reads_failsafe,
+    removes_deadlines,
+    removes_failsafe,
+    sets_deadlines,
+)
 from pio_tf.iam.identity import assumes_roles, knows_itself
 from pio_tf.iam.machines import (
     makes_key_pair,
@@ -16,6 +23,7 @@ from pio_tf.iam.machines import (
     removes_machines,
     switches_power,
 )
+from pio_tf.iam.mirrors import fills_mirrors
 from pio_tf.iam.network import (
     makes_address,
     makes_network,
@@ -47,17 +55,25 @@ class Role:
     parts: tuple[Callable[[Scope], Iterator[Grant]], ...]
 
 
-_STACK = (reads_of_stack, reads_state, locks_state)
-_PLAN = (*_STACK, reads_of_references, knows_itself)
+_STACK = (reads_of_stack, reads_failsafe, reads_state, locks_state, knows_itself)
+_PLAN = (*_STACK, reads_of_references)
 _RUNS = (keeps_runs, uploads_runs)
-_TRAIN = (reads_of_machines, reads_state, switches_power, *_RUNS, reads_secrets)
-_MAKE = (makes_network, makes_security_group, makes_key_pair, makes_machines, makes_address, tags)
-_REMOVE = (removes_machines, removes_address, removes_security_group, removes_key_pair, removes_network)
+_TRAIN = (reads_of_machines, reads_state, sets_deadlines, removes_deadlines, switches_power, *_RUNS, reads_secrets)
+_MAKE = (makes_network, makes_security_group, makes_key_pair, makes_machines, makes_address, makes_failsafe, tags)
+_REMOVE = (
+    removes_machines,
+    removes_failsafe,
+    removes_deadlines,
+    removes_address,
+    removes_security_group,
+    removes_key_pair,
+    removes_network,
+)
 
 ROLES: tuple[Role, ...] = (
     Role("plan", ("plan", "guard", "drift", "output"), _PLAN),
-    Role("apply", ("apply",), (*_PLAN, writes_state, reads_of_changes, reads_consoles, *_MAKE)),
-    Role("train", ("train --no-apply", "attach", "down", "status", "runs", "logs"), _TRAIN),
+    Role("apply", ("apply",), (*_PLAN, writes_state, reads_of_changes, reads_consoles, sets_deadlines, *_MAKE)),
+    Role("train", ("train --no-apply", "attach", "down", "extend", "status", "runs", "logs"), _TRAIN),
     # `down --if-idle` calls nothing that `train` does not.
     Role("schedule", ("train --no-apply", "down --if-idle"), _TRAIN),
     Role(
@@ -65,6 +81,7 @@ ROLES: tuple[Role, ...] = (
         ("destroy",),
         (*_STACK, writes_state, reads_of_removals, reads_consoles, *_RUNS, reads_secrets, *_REMOVE),
     ),
+    Role("mirror", ("mirror push",), (fills_mirrors,)),
     Role("assume", ("whatever is done as aws.assume_role",), (assumes_roles,)),
 )
 """The commands are as narrow as the policies: `up`, which creates and starts, needs apply and train together."""
@@ -107,6 +124,11 @@ def policies(config: Config, role: str = "", *, account: str = "") -> tuple[Poli
             f"there is no role {role!r}", next_step=f"give one of {', '.join(one.name for one in ROLES)} with --for"
         )
     made = [Policy(one, scope, tuple(grant for part in one.parts for grant in part(scope))) for one in found]
+    if role == "mirror" and not made[0].grants:
+        raise ConfigError(
+            f"{config.path.name} names no mirror in S3",
+            next_step='give software.mirrors one, like "s3://bucket/prefix"',
+        )
     if not any(one.grants for one in made):
         raise ConfigError(
             f"{config.path.name} names no role to assume",

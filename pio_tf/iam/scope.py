@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from pio_tf.infra.backend.s3 import S3Backend, s3_backend
+from pio_tf.machines.arns import partition_of
 from pio_tf.machines.model import CLUSTER_TAG
 
 if TYPE_CHECKING:
@@ -44,9 +45,7 @@ class Scope:
     @property
     def partition(self) -> str:
         """``aws``, or that of China or of GovCloud."""
-        return (
-            "aws-cn" if self.region.startswith("cn-") else "aws-us-gov" if self.region.startswith("us-gov-") else "aws"
-        )
+        return partition_of(self.region)
 
     @property
     def domain(self) -> str:

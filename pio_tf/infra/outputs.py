@@ -34,6 +34,8 @@ class Outputs:
     cluster: str
     region: str
     machines: tuple[MachineOutput, ...]
+    deadline_role_arn: str | None = None
+    """The role that EventBridge Scheduler stops the machines with; None: there is none, or the stack is older."""
 
     @property
     def driver(self) -> MachineOutput:
@@ -80,7 +82,13 @@ class Outputs:
             _check_ids(machines)
             if {"driver", "master"} - {machine.role for machine in machines}:
                 return None
-            return cls(cluster=_text(raw["cluster"]["value"]), region=_text(raw["region"]["value"]), machines=machines)
+            role = raw.get("deadline_role_arn")  # Terraform leaves out an output that is null
+            return cls(
+                cluster=_text(raw["cluster"]["value"]),
+                region=_text(raw["region"]["value"]),
+                machines=machines,
+                deadline_role_arn=None if role is None or role["value"] is None else _text(role["value"]),
+            )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise TerraformError(
                 "the stack's outputs are not the ones that pio-tf writes",

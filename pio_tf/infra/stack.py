@@ -22,7 +22,10 @@ if TYPE_CHECKING:
 
 _HERE = Path(__file__).parent
 _ROOT = _HERE / "root"
-MODULES = ("bootstrap", "driver", "machine", "network", "security", "spark-cluster")
+MODULES = ("bootstrap", "driver", "failsafe", "machine", "network", "security", "spark-cluster")
+_DAY = 86400
+_SERVICES = ("cloudwatch", "ec2", "iam", "sts")
+"""What the stack calls."""
 _PROTECTED = "prevent_destroy = true"
 _UNPROTECTED = "prevent_destroy = false"
 _HEADER = "# Written by pio-tf from {source}: change that file, not this one.\n\n"
@@ -132,6 +135,7 @@ def _variables(config: Config) -> dict[str, Value]:
             "master_port": spark.master_port,
             "master_ui_port": spark.master_ui_port,
         },
+        "failsafe": _failsafe(config),
         "software": _software(config),
     }
 
@@ -146,6 +150,25 @@ def _software(config: Config) -> dict[str, Value]:
             for one in components(config)
         ],
     }
+
+
+def _failsafe(config: Config) -> dict[str, Value]:
+    block = config.failsafe
+    return _given(
+        make_role=block.role and block.role_arn is None,
+        role_arn=block.role_arn,
+        role_path=block.role_path,
+        permissions_boundary=block.permissions_boundary,
+        idle_after=block.idle_after if block.idle_alarms else None,
+        master_idle_after=_master_idle_after(config) if block.idle_alarms else None,
+    )
+
+
+def _master_idle_after(config: Config) -> int:
+    """Seconds, whole hours. To EC2's metrics a Spark master is idle while others train: its alarm must take longer than
+    any run may last, and an hour more for its start."""
+    longest_run = -(-config.train.max_runtime // 3600) * 3600
+    return max(_DAY, longest_run + 3600)
 
 
 def _machine(block: MachineBlock) -> dict[str, Value]:
@@ -205,7 +228,7 @@ def _provider(config: Config) -> str:
             "skip_requesting_account_id": True,
         }
         blocks.append(attributes(skip, indent=2))
-        blocks.append("  endpoints {\n" + attributes({"ec2": url, "sts": url}, indent=4) + "  }\n")
+        blocks.append("  endpoints {\n" + attributes(dict.fromkeys(_SERVICES, url), indent=4) + "  }\n")
     return 'provider "aws" {\n' + "\n".join(blocks) + "}\n"
 
 

@@ -67,6 +67,7 @@ def _told(event: Mapping[str, Any]) -> Diagnostic | ResourceProgress | Step | No
             action="refresh" if kind.startswith("refresh") else str(hook.get("action", "")),
             status=_STATUS[kind],
             elapsed_seconds=float(hook.get("elapsed_seconds") or 0),
+            id=str(hook.get("id_value") or "") if kind == "apply_complete" else "",
         )
     if kind in ("log", "state_lock_acquire") and "state lock" in str(event.get("@message", "")):
         return Step(str(event["@message"]))

@@ -11,7 +11,8 @@ import time
 from collections import Counter
 from contextlib import ExitStack
 from dataclasses import dataclass
-from threading import Lock, Thread
+from datetime import datetime, timezone
+from threading import Event, Lock, Thread
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import parse_qs
 
@@ -24,6 +25,7 @@ from werkzeug.serving import BaseWSGIServer, make_server
 
 from pio_tf.errors import SandboxError
 from pio_tf.sandbox.corrections import corrected
+from pio_tf.sandbox.schedules import fire_due
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -34,6 +36,8 @@ if TYPE_CHECKING:
 HOST = "127.0.0.1"
 _SERVICE = re.compile(r"Credential=[^/]+/\d{8}/[^/]+/([^/]+)/")
 _started = Lock()
+_TICK_SECONDS = 1.0
+"""Between two looks for schedules whose time has come."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +75,7 @@ class LocalAws:
             or is rebooted. It must be quick, and not call :meth:`instances`.
         console: what an instance, by its id, has written to its console so far.
         clock: seconds, monotonic, that transitions are counted with.
+        now: the time of day, UTC, by which schedules fire.
     """
 
     def __init__(
@@ -81,11 +86,13 @@ class LocalAws:
         on_change: Callable[[], None] | None = None,
         console: Callable[[str], str] | None = None,
         clock: Callable[[], float] = time.monotonic,
+        now: Callable[[], datetime] = lambda: datetime.now(tz=timezone.utc),
     ) -> None:
         self._console = console or (lambda _: "")
         self._port = port
         self._transition_seconds = transition_seconds
         self._clock = clock
+        self._now = now
         self._on_change = on_change or (lambda: None)
         self._stack = ExitStack()
         self._server: BaseWSGIServer | None = None
@@ -144,6 +151,11 @@ class LocalAws:
             thread.start()
             stack.callback(thread.join)
             stack.callback(server.shutdown)
+            ended = Event()
+            ticking = Thread(target=self._fire, args=(ended,), daemon=True, name="local-aws-schedules")
+            ticking.start()
+            stack.callback(ticking.join)
+            stack.callback(ended.set)
             self._server = server
             self._stack = stack.pop_all()
 
@@ -171,6 +183,15 @@ class LocalAws:
                 for reservation in list(backend.reservations.values())
                 for instance in reservation.instances
             ]
+
+    def fire_schedules(self) -> int:
+        """Carry out the schedules whose time has come, as happens every second. How many there were."""
+        with self._ec2:
+            return fire_due(self._now())
+
+    def _fire(self, ended: Event) -> None:
+        while not ended.wait(_TICK_SECONDS):
+            self.fire_schedules()
 
     def _application(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         service, action = _call(environ)

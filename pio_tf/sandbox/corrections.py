@@ -23,8 +23,10 @@ from moto.ec2.responses.instances import InstanceResponse
 from moto.ec2.utils import Base64EncodedString
 from moto.s3.models import s3_backends
 from moto.s3.responses import S3Response
+from moto.scheduler.models import EventBridgeSchedulerBackend
 
 from pio_tf.sandbox.ec2_models import Instance, NetworkInterface, incorrect_state
+from pio_tf.sandbox.schedules import create_schedule, update_schedule
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -209,6 +211,8 @@ def corrected(
             (General, "get_console_output", _console_output(console)),
             (AccountAttributes, "describe_account_attributes", _without_classic),
             (S3Response, "head_bucket", _head_an_own_bucket),
+            (EventBridgeSchedulerBackend, "create_schedule", create_schedule),
+            (EventBridgeSchedulerBackend, "update_schedule", update_schedule),
             # AWS refuses what does not exist; moto only when asked to.
             (settings, "ENABLE_AMI_VALIDATION", True),
             (settings, "ENABLE_KEYPAIR_VALIDATION", True),

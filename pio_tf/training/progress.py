@@ -59,7 +59,7 @@ async def watch(
     ui_port: int,
     master_ip: str,
     master_ui_port: int,
-    deadline: datetime | None,
+    deadline: Callable[[], datetime | None],
     reporter: Reporter,
     interval: float = 2.0,
     heartbeat: float = 30.0,
@@ -74,7 +74,7 @@ async def watch(
         run: the run's name, for the events.
         started: when the training began, as ``clock`` tells the time (seconds since 1970).
         ui_port: where Spark's driver shows its page first (``spark.ui.port``), at ``driver_ip``.
-        deadline: passed on in the events.
+        deadline: looked at for each event, and passed on in it.
         interval: seconds between two looks while Spark answers; more where its answers take long.
     """
     loop = asyncio.get_running_loop()
@@ -83,7 +83,7 @@ async def watch(
     pause = interval
 
     def tell() -> float:
-        reporter(TrainingProgress(run, max(0.0, clock() - started), deadline, **asdict(counts)))
+        reporter(TrainingProgress(run, max(0.0, clock() - started), deadline(), **asdict(counts)))
         return loop.time() + heartbeat
 
     tell_again = tell()

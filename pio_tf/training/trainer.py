@@ -56,6 +56,7 @@ if TYPE_CHECKING:
     from pio_tf.remote.files import Put
     from pio_tf.remote.ssh import Remote
     from pio_tf.remote.target import SshTarget
+    from pio_tf.training.deadline import DeadlineWatch
     from pio_tf.training.preflight import CheckResult
     from pio_tf.training.runs.bucket import RunBucket
     from pio_tf.training.runs.lock import RunLock
@@ -102,6 +103,7 @@ class Trainer:
         upload_to: where logs and records of ended runs go to, besides this computer, and besides what each run says.
         upload: S3 as it is needed, for an address.
         shared: where every client finds the runs, if the state is in S3.
+        deadline: when AWS stops the machines; None: nobody is to look.
     """
 
     config: Config
@@ -112,6 +114,7 @@ class Trainer:
     upload_to: str = ""
     shared: RunBucket | None = None
     reporter: Reporter = silent
+    deadline: DeadlineWatch | None = None
     client: Client = field(default_factory=Client.here)
 
     async def configure(self, outputs: Outputs, sizing: Sizing) -> None:
@@ -390,6 +393,7 @@ class Trainer:
             ui_port=ui_port(with_engine(settings, engine) if engine else settings),
             traces=dataclasses.asdict(traces),
             before=dataclasses.asdict(before),
+            deadline=self.deadline.at.isoformat() if self.deadline and self.deadline.at else "",
         )
 
     def _traces(self, engine: Engine | None, version: str) -> Traces:
@@ -448,6 +452,10 @@ class Trainer:
             raise
 
     async def _watch(self, remote: Remote, record: RunRecord) -> None:
+        spark = self._watch_spark(remote, record)
+        await (asyncio.gather(spark, self.deadline.watch()) if self.deadline else spark)
+
+    async def _watch_spark(self, remote: Remote, record: RunRecord) -> None:
         by_role = {machine.role: machine.private_ip for machine in self.machines}
         if record.started is None or record.state in ENDED or not record.ui_port:
             return
@@ -459,7 +467,7 @@ class Trainer:
             ui_port=record.ui_port,
             master_ip=by_role["master"],
             master_ui_port=self.config.spark.master_ui_port,
-            deadline=None,
+            deadline=lambda: self.deadline.at if self.deadline else None,
             reporter=self.reporter,
         )
 

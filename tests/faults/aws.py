@@ -7,6 +7,7 @@ exception that its HTTP session raises. botocore's own retries are at work; what
 from __future__ import annotations
 
 import io
+import json
 import re
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
@@ -169,6 +170,9 @@ def happen(fault: Fault, url: str) -> AWSResponse:
     """
     if fault.kind in _ANSWERS:
         code, message, status = _ANSWERS[fault.kind]
+        if "/schedules/" in url:  # Scheduler speaks JSON
+            headers = {"Content-Type": "application/json", "x-amzn-ErrorType": code}
+            return answer(url, status, headers, json.dumps({"Message": message}).encode())
         return answer(url, status, {"Content-Type": "text/xml"}, error_body(code, message))
     if fault.kind == "time-out":
         raise ReadTimeoutError(endpoint_url=url)

@@ -75,7 +75,7 @@ class Stages:
 
     def __init__(self) -> None:
         self._clock = Clock()
-        self._aws = CalledAws(transition_seconds=1.0, clock=self._clock)
+        self._aws = CalledAws(transition_seconds=1.0, clock=self._clock, now=self._clock.day)
         self._directory = tempfile.TemporaryDirectory(prefix="pio-tf-faults-")
         self._made: dict[int, Stage] = {}
         self._number = 0

@@ -86,7 +86,9 @@ class Driver:
 class TrainerStandIn:
     """The near side: in place of a Trainer."""
 
-    def __init__(self, client: Client, config: Config, machines: Sequence[Machine], *_others: object) -> None:
+    def __init__(
+        self, client: Client, config: Config, machines: Sequence[Machine], *_others: object, **_more: object
+    ) -> None:
         self._client = client
         self._config = config
         self._machines = machines

@@ -97,6 +97,7 @@ class Stage:
             trainer=cast("Callable[..., Trainer]", partial(TrainerStandIn, client)),
             clock=self.world.clock,
             sleep=client.sleep,
+            now=self.world.clock.day,
         )
         try:
             _CALLS[command](cluster)

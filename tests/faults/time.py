@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import threading
+from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import random
     from collections.abc import Callable, Mapping
+
+
+_BEGINNING = datetime(2999, 1, 1, tzinfo=timezone.utc)
 
 
 class Clock:
@@ -19,6 +23,10 @@ class Clock:
     def __call__(self) -> float:
         """The time."""
         return self.now
+
+    def day(self) -> datetime:
+        """The time of day."""
+        return _BEGINNING + timedelta(seconds=self.now)
 
     def pass_by(self, seconds: float) -> None:
         """Let time pass at once."""

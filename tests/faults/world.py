@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import asyncssh
 from moto.ec2.models import ec2_backends
+from moto.scheduler.models import scheduler_backends
 
 from pio_tf.machines.aws import Aws
 from pio_tf.machines.model import CLUSTER_TAG, MACHINE_TAG, ROLE_TAG
@@ -17,6 +18,7 @@ from tests.config.samples import BLOCKS
 from tests.faults.aws import CalledAws, answer
 from tests.faults.driver import Driver
 from tests.fuzz.terraform_stand_in import TerraformStandIn
+from tests.machines.roles import make_role
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -78,6 +80,7 @@ class World:
         self.others: dict[str, str] = {}
         self.outputs: dict[str, dict[str, str]] = {}
         """What Terraform says of each machine."""
+        self._role = ""
         self._create()
         self.began_with = self.belongings()
         self.driver = Driver(self)
@@ -92,6 +95,7 @@ class World:
         self.clock.now = 1000.0
         self.weather = weather
         self.calls.clear()
+        scheduler_backends[ACCOUNT][REGION].schedule_groups["default"].schedules.clear()
         self.wrong.clear()
         self.started.clear()
         self.driver = Driver(self)
@@ -104,7 +108,12 @@ class World:
 
     def know(self, machines: Mapping[str, object] | None = None) -> None:
         """Let Terraform's outputs say this of the machines; default: the truth."""
-        values = {"cluster": self.name, "region": REGION, "machines": machines or self.outputs}
+        values = {
+            "cluster": self.name,
+            "region": REGION,
+            "machines": machines or self.outputs,
+            "deadline_role_arn": self._role,
+        }
         self.terraform.prints(output=json.dumps({name: {"value": value} for name, value in values.items()}).encode())
 
     def clear_up(self) -> None:
@@ -174,7 +183,8 @@ class World:
         assert self.weather is not None
         ids = _ids(arguments)
         strange = [instance_id for instance_id in ids if instance_id not in self.ids.values()]
-        if strange or action not in HARMLESS:
+        deadline = action.endswith(f" /schedules/pio-tf-{self.name}")
+        if strange or not (deadline or action in HARMLESS):
             self.wrong.append(f"{by}: {action} of {', '.join(strange) or 'the cluster'}")
         before = self.states()
         done = self.aws.call(request)
@@ -243,6 +253,7 @@ class World:
                 self.others[f"another's {name}"] = run(number + 120, {**tags, CLUSTER_TAG: f"{self.name}-b"})
         address = client.allocate_address(Domain="vpc")["AllocationId"]
         client.associate_address(AllocationId=address, InstanceId=self.ids["driver"])
+        self._role = make_role(self.aws.url, REGION, cluster=self.name)
         self.know()
 
     def _without_faults(self, request: AWSPreparedRequest, **_event: Any) -> AWSResponse:  # noqa: ANN401

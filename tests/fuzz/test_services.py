@@ -86,7 +86,7 @@ def test_whatever_sparks_pages_say_a_training_is_followed(data: bytes) -> None:
             ui_port=4040,
             master_ip="10.0.0.2",
             master_ui_port=8080,
-            deadline=None,
+            deadline=lambda: None,
             reporter=lambda event: told.append(event) if isinstance(event, TrainingProgress) else None,
             interval=0.0,
             heartbeat=0.0,

@@ -30,7 +30,7 @@ class Call:
 
     service: str
     operation: str
-    """``RunInstances``; of S3, its method."""
+    """``RunInstances``; of S3 and Scheduler, the method."""
     path: str
     query: dict[str, str]
     parameters: dict[str, Any]
@@ -79,8 +79,10 @@ def _read(environ: dict[str, Any], body: bytes) -> Call:
     parameters: dict[str, Any] = {}
     if target:
         parameters = json.loads(body)
-    elif service in ("ec2", "sts"):
+    elif service in ("ec2", "iam", "monitoring", "sts"):
         parameters = dict(parse_qsl(body.decode()))
+    elif service == "scheduler" and body:
+        parameters = json.loads(body)
     return Call(
         service=service,
         operation=target or parameters.get("Action") or environ["REQUEST_METHOD"],

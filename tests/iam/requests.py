@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tests.iam.evaluate import Request, Resource
 from tests.iam.recorder import ACCOUNT, REGION
@@ -80,6 +80,13 @@ def requests(call: Call, *, image_owner: str) -> Iterator[Request]:
         yield from _ec2(call, image_owner)
     elif call.service == "s3":
         yield _s3(call)
+    elif call.service == "scheduler":
+        yield from _scheduler(call)
+    elif call.service == "iam":
+        role = Resource(f"arn:aws:iam::{ACCOUNT}:role/pio-tf/{call.parameters['RoleName']}")
+        yield Request(f"iam:{call.operation}", (role,))
+    elif call.service == "monitoring":
+        yield Request(f"cloudwatch:{call.operation}", (Resource(_alarm(call.parameters)),))
     elif call.service == "ssm":
         names = call.parameters["Names"]
         arns = (f"arn:aws:ssm:{REGION}:{ACCOUNT}:parameter/{name.lstrip('/')}" for name in names)
@@ -92,6 +99,24 @@ def requests(call: Call, *, image_owner: str) -> Iterator[Request]:
     else:
         assert (call.service, call.operation) == ("sts", "GetCallerIdentity"), call
         yield Request("sts:GetCallerIdentity", (Resource("*"),))
+
+
+_SCHEDULES = {"POST": "Create", "PUT": "Update", "GET": "Get", "DELETE": "Delete"}
+
+
+def _scheduler(call: Call) -> Iterator[Request]:
+    name = call.path.removeprefix("/schedules/")
+    group = call.query.get("groupName") or call.parameters["GroupName"]
+    arn = f"arn:aws:scheduler:{REGION}:{ACCOUNT}:schedule/{group}/{name}"
+    yield Request(f"scheduler:{_SCHEDULES[call.operation]}Schedule", (Resource(arn),))
+    if "Target" in call.parameters:
+        role = Resource(call.parameters["Target"]["RoleArn"])
+        yield Request("iam:PassRole", (role,), {"iam:PassedToService": "scheduler.amazonaws.com"})
+
+
+def _alarm(said: dict[str, Any]) -> str:
+    name = said.get("AlarmName") or said.get("AlarmNames.member.1")
+    return f"arn:aws:cloudwatch:{REGION}:{ACCOUNT}:alarm:{name}" if name else str(said["ResourceARN"])
 
 
 def _s3(call: Call) -> Request:

@@ -72,7 +72,7 @@ async def watched(
                 ui_port=ui_port,
                 master_ip=MASTER,
                 master_ui_port=master_port,
-                deadline=DEADLINE,
+                deadline=lambda: DEADLINE,
                 reporter=keep,
                 interval=interval,
                 heartbeat=heartbeat,

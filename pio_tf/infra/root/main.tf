@@ -3,6 +3,15 @@ locals {
   machines = concat(["driver", "master"], [for number in range(1, var.spark.workers + 1) : "worker-${number}"])
   tags     = merge(var.tags, { "pio-tf:cluster" = var.cluster })
   key_name = var.ssh.key_pair != null ? var.ssh.key_pair : aws_key_pair.this[0].key_name
+
+  idle_alarm = var.failsafe.idle_after == null ? null : {
+    seconds = var.failsafe.idle_after
+    action  = module.failsafe.stop_action
+  }
+  master_idle_alarm = var.failsafe.idle_after == null ? null : {
+    seconds = var.failsafe.master_idle_after
+    action  = module.failsafe.stop_action
+  }
 }
 
 module "network" {
@@ -66,6 +75,18 @@ data "aws_ami" "spark" {
   }
 }
 
+module "failsafe" {
+  source = "./modules/failsafe"
+
+  cluster              = var.cluster
+  region               = var.region
+  make_role            = var.failsafe.make_role
+  role_arn             = var.failsafe.role_arn
+  role_path            = var.failsafe.role_path
+  permissions_boundary = var.failsafe.permissions_boundary
+  tags                 = merge(local.tags, { Name = "pio-tf-${var.cluster}" })
+}
+
 module "driver" {
   source = "./modules/driver"
 
@@ -82,6 +103,7 @@ module "driver" {
   region             = var.region
   software           = var.software
   hosts              = local.hosts
+  idle_alarm         = local.idle_alarm
   tags               = var.tags
 }
 
@@ -104,5 +126,7 @@ module "spark_cluster" {
   region               = var.region
   software             = var.software
   hosts                = local.hosts
+  idle_alarm           = local.idle_alarm
+  master_idle_alarm    = local.master_idle_alarm
   tags                 = var.tags
 }

@@ -19,3 +19,8 @@ output "security_group_id" {
   description = "Security group of the machines: let it into those of Elasticsearch, HBase and HDFS."
   value       = module.security.id
 }
+
+output "deadline_role_arn" {
+  description = "The role that EventBridge Scheduler stops the machines with when a deadline has come; null: there is none."
+  value       = module.failsafe.role_arn
+}

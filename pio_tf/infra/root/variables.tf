@@ -61,6 +61,18 @@ variable "spark" {
   })
 }
 
+variable "failsafe" {
+  description = "What stops the machines without a client: the role for deadlines, and after how many seconds an idle machine is stopped (null: never)."
+  type = object({
+    make_role            = bool
+    role_arn             = optional(string)
+    role_path            = string
+    permissions_boundary = optional(string)
+    idle_after           = optional(number)
+    master_idle_after    = optional(number)
+  })
+}
+
 variable "software" {
   description = "What is installed, as the module bootstrap has it."
   type = object({

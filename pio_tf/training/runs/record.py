@@ -80,6 +80,8 @@ class RunRecord:
     before: dict[str, Any] = field(default_factory=dict)
     """How it was there before: a :class:`pio_tf.training.proof.Before`."""
     log_bytes: int = 0
+    deadline: str = ""
+    """ISO 8601, UTC: when AWS was to stop the machines, as it was when the run began; empty: no deadline."""
 
     @property
     def seconds(self) -> float | None:

@@ -24,6 +24,7 @@ module "machine" {
   root_volume_gib    = var.root_volume_gib
   key_name           = var.key_name
   user_data_base64   = module.bootstrap.user_data_base64
+  idle_alarm         = var.idle_alarm
   tags               = var.tags
 }
 

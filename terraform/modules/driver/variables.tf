@@ -37,6 +37,12 @@ variable "ssh_user" {
   nullable    = false
 }
 
+variable "idle_alarm" {
+  description = "Stops the driver when it has been idle for so many seconds, with an alarm's action. Null: no alarm."
+  type        = object({ seconds = number, action = string })
+  default     = null
+}
+
 variable "tags" {
   description = "More tags."
   type        = map(string)

@@ -81,6 +81,17 @@ variable "user_data_base64" {
   }
 }
 
+variable "idle_alarm" {
+  description = "Stops the machine when its processors have been idle for so many seconds, an hour to a week, with an alarm's action. Null: no alarm."
+  type        = object({ seconds = number, action = string })
+  default     = null
+
+  validation {
+    condition     = var.idle_alarm == null || try(var.idle_alarm.seconds >= 3600 && var.idle_alarm.seconds <= 604800, false)
+    error_message = "The idle_alarm's seconds must be between 3600 (an hour) and 604800 (a week)."
+  }
+}
+
 variable "tags" {
   description = "More tags of the machine and its disk."
   type        = map(string)

@@ -26,6 +26,7 @@ module "master" {
   root_volume_gib    = var.root_volume_gib
   key_name           = var.key_name
   user_data_base64   = module.master_bootstrap.user_data_base64
+  idle_alarm         = var.master_idle_alarm
   tags               = var.tags
 }
 
@@ -56,5 +57,6 @@ module "worker" {
   root_volume_gib    = var.root_volume_gib
   key_name           = var.key_name
   user_data_base64   = module.worker_bootstrap.user_data_base64
+  idle_alarm         = var.idle_alarm
   tags               = var.tags
 }

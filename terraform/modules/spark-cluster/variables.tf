@@ -37,6 +37,18 @@ variable "ssh_user" {
   nullable    = false
 }
 
+variable "idle_alarm" {
+  description = "Stops a worker when it has been idle for so many seconds, with an alarm's action. Null: no alarm."
+  type        = object({ seconds = number, action = string })
+  default     = null
+}
+
+variable "master_idle_alarm" {
+  description = "The same for the master, which is idle to EC2's metrics even while others train: longer than any training."
+  type        = object({ seconds = number, action = string })
+  default     = null
+}
+
 variable "tags" {
   description = "More tags."
   type        = map(string)

@@ -1,0 +1,264 @@
+"""A cluster's deadline: armed in AWS before a machine starts, moved, and removed once all machines are stopped."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from pio_tf.cluster.base import short
+from pio_tf.cluster.driver import DriverWork
+from pio_tf.errors import ConfigError, NotReady, PioTfError
+from pio_tf.events import Done, ResourceProgress, Step, Warned
+from pio_tf.machines.arming import Arming
+from pio_tf.machines.arns import deadline_role_arn
+from pio_tf.machines.deadline import Deadline, DeadlineSchedule, whole_minute
+from pio_tf.machines.identity import who_am_i
+from pio_tf.training.deadline import DeadlineWatch
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from pio_tf.events import Event
+    from pio_tf.infra.outputs import Outputs
+    from pio_tf.machines.model import Machine
+
+_MACHINE = re.compile(r"\.aws_instance\.")
+_AWAKE = ("pending", "running", "stopping")
+
+
+@dataclass(frozen=True)
+class Extended:
+    """What ``extend`` did."""
+
+    before: datetime | None
+    """The deadline that it was; None: there was none."""
+    deadline: datetime
+
+
+class DeadlineWork(DriverWork):
+    """A cluster with its deadline."""
+
+    _wanted: datetime | None = None
+    """What `up` or `train` asks for; None: no deadline."""
+    _armed: Deadline | None = None
+    """What is armed, as far as this client knows."""
+    _arming: Arming | None = None
+    """Arms the deadline of machines that Terraform is making."""
+
+    @property
+    def armed(self) -> datetime | None:
+        """The deadline that this object has armed, or met; None: none."""
+        return self._armed.at if self._armed else None
+
+    def deadline(self) -> datetime | None:
+        """When AWS stops the machines, in UTC; None: there is no deadline. Changes nothing.
+
+        Raises:
+            AwsError: AWS can't be asked.
+        """
+        found = self._schedule.find()
+        return found.at if found else None
+
+    def extend(self, seconds: float) -> Extended:
+        """Let the machines run for so many seconds from now.
+
+        Raises:
+            NotReady: no machine runs.
+            ConfigError: the deadline is later already: it is never shortened.
+            AwsError: it could not be armed; the old one stands.
+        """
+        outputs = self.outputs()
+        machines = self._machines(outputs)
+        if not any(machine.state in ("pending", "running") for machine in machines):
+            raise NotReady(
+                "no machine runs: there is no deadline to extend",
+                next_step="`pio-tf up --for` starts the machines for a time",
+            )
+        found = self._schedule.find()
+        before = found.at if found else None
+        wanted = whole_minute(self._now() + timedelta(seconds=seconds))
+        if before is not None and before > wanted:
+            raise ConfigError(
+                f"the deadline is {self._said(before)} already, later than {self._said(wanted)}",
+                cause="somebody may count on it: a deadline is never shortened",
+                next_step="`pio-tf down` stops the machines now",
+                details={"deadline": before.isoformat(), "asked": wanted.isoformat()},
+            )
+        return Extended(before, self._arm_for(machines, wanted, role_arn=self._role(outputs)).at)
+
+    def _want_deadline(self, seconds: float | None, *, deadline: bool) -> None:
+        """What this command's machines are to have. Counted from the moment that they are started."""
+        self._wanted = None
+        if deadline:
+            lasting = self.config.train.max_runtime if seconds is None else seconds
+            self._wanted = self._now() + timedelta(seconds=lasting)
+
+    def _arm(self, outputs: Outputs, machines: Sequence[Machine]) -> None:
+        """Before any machine starts: let AWS stop them all at their deadline, and prove that it will.
+
+        Args:
+            machines: all that carry the cluster's tag, those that Terraform does not know too.
+
+        Raises:
+            ConfigError: there is no role to do it with.
+            AwsError: it is not armed. Nothing has been started.
+        """
+        if self._wanted is None:
+            self._say_there_is_none()
+            return
+        armed = self._arm_for(machines, self._wanted, role_arn=self._role(outputs))
+        if armed.at > whole_minute(self._wanted):
+            self._report(Warned("the deadline was later than asked for already, and is never shortened"))
+        self._report(Done(f"AWS stops the machines at {self._said(armed.at)}, whatever happens to this client"))
+
+    def _arm_for(self, machines: Sequence[Machine], at: datetime, *, role_arn: str) -> Deadline:
+        self._armed = self._schedule.arm((machine.instance_id for machine in machines), at, role_arn=role_arn)
+        return self._armed
+
+    def _look_after_deadline(self) -> datetime | None:
+        """What is armed now. What this client has armed, and somebody has removed or shortened since, is armed again:
+        a `down` of another client, which had stopped the machines before they were started here, may end after that.
+
+        Raises:
+            AwsError: AWS can't be asked, or refuses.
+        """
+        found, mine = self._schedule.find(), self._armed
+        lost = mine is not None and self._now() < mine.at and (found is None or found.at < mine.at)
+        if mine is None or not lost:
+            self._armed = found or mine
+            return found.at if found else None
+        self._report(Warned("somebody has removed or shortened the deadline meanwhile: it is armed again"))
+        self._armed = self._schedule.arm(mine.ids, mine.at, role_arn=mine.role_arn)
+        return self._armed.at
+
+    def _check_still_armed(self) -> None:
+        """After a start."""
+        if self._armed is not None:
+            try:
+                self._look_after_deadline()
+            except PioTfError as error:  # it was armed and read back before the start
+                self._report(Warned(f"the deadline was not looked at once more: {short(error)}"))
+
+    def _deadline_watch(self) -> DeadlineWatch | None:
+        if not self._has_role:
+            return None
+        return DeadlineWatch(self._look_after_deadline, at=self.armed, reporter=self._report, now=self._now)
+
+    @contextlib.contextmanager
+    def _armed_as_made(self, there: Sequence[Machine]) -> Iterator[None]:
+        """While Terraform makes machines: each is in the deadline as soon as its creation is reported.
+
+        Args:
+            there: the machines that there are already.
+
+        Raises:
+            AwsError: the deadline cannot be armed. Nothing has been made yet, if AWS said so before.
+        """
+        if self._wanted is None:
+            yield
+            return
+        self._schedule.find()  # whether it may be asked for at all, before anything is made
+        role_arn = deadline_role_arn(self.config, account=who_am_i(self._aws.client).account)
+        if role_arn is None:
+            raise self._no_role()
+        self._arming = Arming(
+            self._schedule,
+            self._wanted,
+            ids=[machine.instance_id for machine in there],
+            role_arn=role_arn,
+            report=self._report,
+        )
+        try:
+            with self._arming:
+                yield
+        finally:
+            self._arming = None
+
+    def _heard(self, event: Event) -> None:
+        if self._arming is not None and isinstance(event, ResourceProgress):
+            made = event.action == "create" and event.status == "done" and event.id
+            if made and _MACHINE.search(f".{event.address}"):
+                self._arming.add(event.id)
+        self._report(event)
+
+    def _disarm(self) -> None:
+        """Once all machines are proved stopped. What is left behind does no harm but stop what another start forgets
+        to arm for, and no start does."""
+        if not self._has_role:
+            return
+        try:
+            if self._schedule.remove():
+                self._report(Step("The deadline is removed"))
+        except PioTfError as error:
+            self._report(Warned(f"the deadline is not removed; it will find the machines stopped: {short(error)}"))
+
+    def _deadline_if_known(self, machines: Sequence[Machine]) -> datetime | None:
+        """For `status`: of machines that are on, where AWS tells."""
+        if not self._has_role or not any(machine.state in _AWAKE for machine in machines):
+            return None
+        try:
+            return self.deadline()
+        except PioTfError as error:
+            self._report(Warned(f"the deadline is not known: {short(error)}"))
+            return None
+
+    def _say_until(self) -> None:
+        """Of machines that are left running: until when."""
+        if self._armed is not None:
+            self._report(Warned(f"AWS stops them at {self._said(self._armed.at)}; `pio-tf extend` sets another time"))
+        else:
+            self._report(Warned("no deadline is known: they run until somebody stops them, or an idle alarm does"))
+
+    def _say_there_is_none(self) -> None:
+        with contextlib.suppress(PioTfError):  # who has no permission for deadlines has none to hear of
+            found = self._schedule.find()
+            if found is not None:
+                self._armed = found
+                self._report(
+                    Warned(f"AWS stops the machines at {self._said(found.at)} all the same: somebody has set that")
+                )
+                return
+        self._report(Warned("without a deadline: the machines run until somebody stops them, or an idle alarm does"))
+
+    def _role(self, outputs: Outputs) -> str:
+        if outputs.deadline_role_arn is not None:
+            return outputs.deadline_role_arn
+        raise self._no_role()
+
+    def _no_role(self) -> ConfigError:
+        if not self._has_role:
+            return ConfigError(
+                f"{self.config.where('failsafe.role')}: there is no role to stop the machines with at a deadline",
+                cause="failsafe.role is false, and failsafe.role_arn names none",
+                next_step="name one in failsafe.role_arn; `--no-deadline` starts the machines without a deadline",
+            )
+        return ConfigError(
+            "there is no role to stop the machines with at a deadline",
+            cause="the cluster was applied last by a pio-tf that had no deadlines, or without the role",
+            next_step="`pio-tf apply` makes it; `--no-deadline` starts the machines without a deadline",
+        )
+
+    def _said(self, moment: datetime) -> str:
+        return describe(moment, self._now())
+
+    @property
+    def _has_role(self) -> bool:
+        return self.config.failsafe.role or self.config.failsafe.role_arn is not None
+
+    @cached_property
+    def _schedule(self) -> DeadlineSchedule:
+        return DeadlineSchedule(
+            self._aws.client("scheduler"), cluster=self.config.cluster.name, clock=self._clock, sleep=self._sleep
+        )
+
+
+def describe(moment: datetime, now: datetime) -> str:
+    """``18:30 UTC (in 1 h 59 min)``, with the day where it is not today."""
+    left = max(0, int((moment - now).total_seconds()))
+    day = "" if moment.date() == now.date() else f"{moment:%Y-%m-%d} "
+    hours, minutes = divmod(left // 60, 60)
+    return f"{day}{moment:%H:%M} UTC (in {f'{hours} h ' if hours else ''}{minutes} min)"

@@ -1,0 +1,30 @@
+"""Names of things in AWS that can be told without asking it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pio_tf.config.schema import Config
+
+
+def partition_of(region: str) -> str:
+    """``aws``, or that of China or of GovCloud: the second part of every ARN there."""
+    return "aws-cn" if region.startswith("cn-") else "aws-us-gov" if region.startswith("us-gov-") else "aws"
+
+
+def deadline_role_arn(config: Config, *, account: str) -> str | None:
+    """The role that EventBridge Scheduler stops the machines with, as pio-tf.hcl has it; None: it has none.
+
+    terraform/modules/failsafe gives it its name. Terraform's outputs have it too, but not before all machines are made.
+
+    Args:
+        account: twelve digits, or ``*``.
+    """
+    block = config.failsafe
+    if block.role_arn is not None:
+        return block.role_arn
+    if not block.role:
+        return None
+    name = f"pio-tf-{config.cluster.name}-{config.aws.region}"
+    return f"arn:{partition_of(config.aws.region)}:iam::{account}:role{block.role_path}{name}"

@@ -1,0 +1,240 @@
+"""The deadline: a one-time schedule of EventBridge Scheduler that stops a cluster's machines, whatever became of us.
+
+It is one schedule a cluster, and one StopInstances call for all machines: an instance id takes 24 bytes of a target's
+input, which may be 256 KiB, and StopInstances takes 1000 ids, twice as many as a cluster can have.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
+from typing import TYPE_CHECKING, Any, Final
+
+from botocore.exceptions import ClientError
+
+from pio_tf.errors import AwsError
+from pio_tf.machines.arns import partition_of
+from pio_tf.machines.failures import UNAUTHORISED, aws_errors, error_code, error_message
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from botocore.client import BaseClient
+
+EVENT_AGE: Final = 3600
+"""Seconds for which Scheduler tries again. No longer: a stop that comes late would hit the machines' next start."""
+ATTEMPTS: Final = 185
+"""Scheduler's maximum."""
+NEW_ROLE_PATIENCE: Final = 60.0
+"""Seconds until a role that has just been made is known everywhere: IAM is eventually consistent."""
+_PAUSE: Final = 2.0
+_READ_BACKS: Final = 5
+_OTHERWISE: Final = {"ConflictException": False, "ResourceNotFoundException": True}
+"""Whether to create it after all, by what AWS says."""
+_MINUTE: Final = timedelta(minutes=1)
+_GROUP: Final = "default"
+_NO_ROLE: Final = "assume the role"
+"""Scheduler's words where a role is not there, or is not for it."""
+
+
+@dataclass(frozen=True)
+class Deadline:
+    """When AWS stops a cluster's machines."""
+
+    at: datetime
+    """UTC, a whole minute."""
+    ids: frozenset[str]
+    """The instances that are stopped then."""
+    role_arn: str = ""
+    """The role that they are stopped with."""
+
+
+def whole_minute(moment: datetime) -> datetime:
+    """In UTC, and rounded up: Scheduler is precise to the minute, and nobody is to get less than was asked for."""
+    moment = moment.astimezone(timezone.utc)
+    whole = moment.replace(second=0, microsecond=0)
+    return whole if whole == moment else whole + _MINUTE
+
+
+class DeadlineSchedule:
+    """The schedule of one cluster.
+
+    Args:
+        scheduler: a botocore client of EventBridge Scheduler, in the machines' region.
+        cluster: its name.
+    """
+
+    def __init__(
+        self,
+        scheduler: BaseClient,
+        *,
+        cluster: str,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._scheduler: Any = scheduler
+        self._cluster = cluster
+        self._clock = clock
+        self._sleep = sleep
+        self.name = f"pio-tf-{cluster}"
+
+    def find(self) -> Deadline | None:
+        """The deadline that is armed now.
+
+        Raises:
+            AwsError: AWS can't be asked.
+        """
+        with self._told("looking for the deadline"):
+            found = self._get()
+        return None if found is None else _read(found)
+
+    def arm(self, ids: Iterable[str], at: datetime, *, role_arn: str) -> Deadline:
+        """Let AWS stop these instances then; prove it by reading the schedule back. Safe to repeat.
+
+        Args:
+            at: rounded up to the minute. A deadline that is armed already, and later, stands: somebody counts on it.
+
+        Returns:
+            What is armed now, for these instances.
+
+        Raises:
+            AwsError: it was not armed: a permission is missing, the role can't be used, or what was read back is
+                something else.
+        """
+        with self._told("arming the deadline"):
+            there = self._get()
+            before = _read(there) if there is not None else None
+            moment = whole_minute(at) if before is None else max(whole_minute(at), before.at)
+            wanted = Deadline(moment, frozenset(ids), role_arn)
+            request = self._request(wanted)
+            self._put(request, create=there is None)
+            for left in reversed(range(_READ_BACKS)):
+                found = self._get()
+                differ = _differences(request, found)
+                if not differ:
+                    return wanted
+                if left:  # eventually consistent, as all of AWS
+                    self._sleep(_PAUSE)
+        raise AwsError(
+            f"the deadline of {self._cluster} is not armed as it was asked for",
+            cause="read back from AWS, it differs in " + ", ".join(differ),
+            next_step="try again; if somebody else changes the schedule "
+            f"{self.name}, find out who. `--no-deadline` starts the machines without one",
+            details={"schedule": self.name, "differ": differ},
+        )
+
+    def remove(self) -> bool:
+        """Remove it. Whether there was one.
+
+        Raises:
+            AwsError: AWS can't be asked, or refuses.
+        """
+        with self._told("removing the deadline"):
+            try:
+                self._scheduler.delete_schedule(Name=self.name, GroupName=_GROUP)
+            except ClientError as error:
+                if error_code(error) != "ResourceNotFoundException":
+                    raise
+                return False
+        return True
+
+    def _get(self) -> dict[str, Any] | None:
+        try:
+            return dict(self._scheduler.get_schedule(Name=self.name, GroupName=_GROUP))
+        except ClientError as error:
+            if error_code(error) != "ResourceNotFoundException":
+                raise
+            return None
+
+    def _put(self, request: dict[str, Any], *, create: bool) -> None:
+        """Create or update, whichever it takes: another client, or the schedule's own end, may come in between."""
+        give_up = self._clock() + NEW_ROLE_PATIENCE
+        while (error := self._try_to_put(request, create=create)) is not None:
+            code = error_code(error)
+            new_role = code == "ValidationException" and _NO_ROLE in error_message(error)
+            if self._clock() >= give_up or not (new_role or code in _OTHERWISE):
+                raise error
+            create = _OTHERWISE.get(code, create)
+            self._sleep(_PAUSE)
+
+    def _try_to_put(self, request: dict[str, Any], *, create: bool) -> ClientError | None:
+        call = self._scheduler.create_schedule if create else self._scheduler.update_schedule
+        try:
+            call(**request)  # botocore adds a ClientToken, the same when it tries again: a request counts once
+        except ClientError as error:
+            return error
+        return None
+
+    def _request(self, wanted: Deadline) -> dict[str, Any]:
+        partition = partition_of(self._scheduler.meta.region_name)
+        return {
+            "Name": self.name,
+            "GroupName": _GROUP,
+            "Description": f"Stops the machines of pio-tf's cluster {self._cluster}",
+            "ScheduleExpression": f"at({wanted.at:%Y-%m-%dT%H:%M:%S})",
+            "ScheduleExpressionTimezone": "UTC",
+            "FlexibleTimeWindow": {"Mode": "OFF"},
+            "State": "ENABLED",
+            "ActionAfterCompletion": "DELETE",
+            "Target": {
+                "Arn": f"arn:{partition}:scheduler:::aws-sdk:ec2:stopInstances",
+                "RoleArn": wanted.role_arn,
+                "Input": json.dumps({"InstanceIds": sorted(wanted.ids)}),
+                "RetryPolicy": {"MaximumEventAgeInSeconds": EVENT_AGE, "MaximumRetryAttempts": ATTEMPTS},
+            },
+        }
+
+    @contextmanager
+    def _told(self, doing: str) -> Iterator[None]:
+        """As :func:`aws_errors`, with what a missing permission means here."""
+        try:
+            with aws_errors(doing, service="scheduler"):
+                yield
+        except AwsError as error:
+            error.details["schedule"] = self.name
+            if error.details.get("code") in UNAUTHORISED:
+                error.next_step += (
+                    " (`pio-tf iam --for train` shows all that is needed); or start with `--no-deadline`: then nothing "
+                    "but the idle alarms stops the machines without a client"
+                )
+            elif _NO_ROLE in str(error.details.get("message")):
+                error.next_step = (
+                    "`pio-tf plan` shows whether the role is as Terraform made it, `pio-tf apply` puts it right; "
+                    "`--no-deadline` starts without a deadline"
+                )
+            raise
+
+
+def _read(found: dict[str, Any]) -> Deadline | None:
+    """None: somebody has switched it off, or made something else of it, which stops nothing at a known time."""
+    try:
+        at = datetime.strptime(f"{found['ScheduleExpression']}Z", "at(%Y-%m-%dT%H:%M:%S)%z")
+        ids = frozenset(json.loads(found["Target"]["Input"])["InstanceIds"])
+    except (KeyError, TypeError, ValueError):
+        return None
+    known = found.get("State") == "ENABLED" and found.get("ScheduleExpressionTimezone") == "UTC"
+    return Deadline(at, ids, found["Target"].get("RoleArn", "")) if known else None
+
+
+def _differences(wanted: dict[str, Any], found: dict[str, Any] | None) -> list[str]:
+    """What a schedule is not as it was asked for."""
+    if found is None:
+        return ["everything: there is no such schedule"]
+    flat, other = ({**one, **one.get("Target", {})} for one in (wanted, found))
+    return [
+        name
+        for name, value in flat.items()
+        if name != "Target" and _comparable(name, other.get(name)) != _comparable(name, value)
+    ]
+
+
+def _comparable(name: str, value: Any) -> Any:  # noqa: ANN401 - JSON
+    if name != "Input":
+        return value
+    try:
+        return json.loads(value)
+    except (TypeError, ValueError):
+        return value

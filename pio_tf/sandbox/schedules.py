@@ -1,0 +1,104 @@
+"""EventBridge Scheduler's other half: schedules whose time has come are carried out. moto only keeps them.
+
+Of what a schedule can do, this knows what pio-tf uses: ``at(…)`` in UTC, the target ``ec2:stopInstances``, the removal
+after completion. Others are left alone. A call that AWS would refuse for want of permission is
+refused: see :mod:`pio_tf.sandbox.permits`. Nothing is tried again: the sandbox's EC2 has no passing failures.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from moto.ec2.exceptions import EC2ClientError
+from moto.ec2.models import ec2_backends
+from moto.scheduler.exceptions import ValidationException
+from moto.scheduler.models import EventBridgeSchedulerBackend, scheduler_backends
+
+from pio_tf.sandbox.permits import may_assume, may_stop
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+logger = logging.getLogger("pio_tf.sandbox")
+
+_STOP = ":scheduler:::aws-sdk:ec2:stopInstances"
+
+
+def fire_due(now: datetime) -> int:
+    """Carry out every schedule whose time has come. How many there were.
+
+    No request of EC2's may be under way meanwhile.
+    """
+    fired = 0
+    for account, region, group, schedule in list(_schedules()):
+        at = _moment(schedule)
+        if at is None or at > now or schedule.state != "ENABLED":
+            continue
+        fired += 1
+        if schedule.action_after_completion == "DELETE":
+            group.schedules.pop(schedule.name, None)
+        else:
+            schedule.state = "DISABLED"  # a one-time schedule fires once
+        _stop_instances(account, region, schedule)
+    return fired
+
+
+def _schedules() -> Iterator[tuple[str, str, Any, Any]]:
+    for account, regions in list(scheduler_backends.items()):
+        for region, backend in list(regions.items()):
+            for group in list(backend.schedule_groups.values()):
+                for schedule in list(group.schedules.values()):
+                    yield account, region, group, schedule
+
+
+def _moment(schedule: Any) -> datetime | None:  # noqa: ANN401 - moto's
+    """None: it is none of those that this knows."""
+    if not str(schedule.target.get("Arn", "")).endswith(_STOP) or schedule.schedule_expression_timezone != "UTC":
+        return None
+    try:
+        at = datetime.strptime(f"{schedule.schedule_expression}Z", "at(%Y-%m-%dT%H:%M:%S)%z")
+    except ValueError:
+        return None
+    return at
+
+
+def _stop_instances(account: str, region: str, schedule: Any) -> None:  # noqa: ANN401 - moto's
+    backend = ec2_backends[account][region]
+    ids = json.loads(schedule.target["Input"])["InstanceIds"]
+    role = schedule.target["RoleArn"]
+    for instance_id in ids:
+        tags = dict(backend.tags.get(instance_id, {}))
+        if not may_stop(role, instance_id, tags=tags, account=account, region=region):
+            logger.warning("schedule %s: %s may not stop %s: nothing is stopped", schedule.name, role, instance_id)
+            return
+    try:
+        backend.stop_instances(ids)
+    except EC2ClientError as error:  # one instance that can't be stopped fails the whole call, as on AWS
+        logger.warning("schedule %s: %s", schedule.name, error)
+    else:
+        logger.info("schedule %s has stopped %s", schedule.name, ", ".join(ids))
+
+
+_create, _update = EventBridgeSchedulerBackend.create_schedule, EventBridgeSchedulerBackend.update_schedule
+
+
+def create_schedule(backend: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - as moto's
+    """moto's, with the check of the role that AWS makes."""
+    _check_role(backend, kwargs["target"])
+    return _create(backend, *args, **kwargs)
+
+
+def update_schedule(backend: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - as moto's
+    """The same of an update."""
+    _check_role(backend, kwargs["target"])
+    return _update(backend, *args, **kwargs)
+
+
+def _check_role(backend: Any, target: dict[str, Any]) -> None:  # noqa: ANN401 - moto's
+    if not may_assume(target["RoleArn"], account=backend.account_id, region=backend.region_name):
+        raise ValidationException(
+            message="The execution role you provide must allow AWS EventBridge Scheduler to assume the role."
+        )

@@ -1,0 +1,102 @@
+mock_provider "aws" {
+  mock_data "aws_partition" {
+    defaults = { partition = "aws-cn" }
+  }
+  mock_data "aws_caller_identity" {
+    defaults = { account_id = "123456789012" }
+  }
+}
+
+variables {
+  cluster = "test"
+  region  = "cn-north-1"
+}
+
+run "the_role_may_stop_this_cluster_s_machines_and_nothing_else" {
+  command = plan
+
+  assert {
+    condition = jsondecode(aws_iam_role_policy.deadline[0].policy).Statement == [{
+      Sid       = "StopMachines"
+      Effect    = "Allow"
+      Action    = "ec2:StopInstances"
+      Resource  = "arn:aws-cn:ec2:cn-north-1:123456789012:instance/*"
+      Condition = { StringEquals = { "ec2:ResourceTag/pio-tf:cluster" = "test" } }
+    }]
+    error_message = "one action, on what carries the cluster's tag"
+  }
+}
+
+run "only_scheduler_takes_it_on_and_only_for_this_account" {
+  command = plan
+
+  assert {
+    condition = jsondecode(aws_iam_role.deadline[0].assume_role_policy).Statement == [{
+      Effect    = "Allow"
+      Action    = "sts:AssumeRole"
+      Principal = { Service = "scheduler.amazonaws.com" }
+      Condition = { StringEquals = { "aws:SourceAccount" = "123456789012" } }
+    }]
+    error_message = "one principal, one account"
+  }
+
+  assert {
+    condition     = aws_iam_role.deadline[0].name == "pio-tf-test-cn-north-1" && aws_iam_role.deadline[0].path == "/pio-tf/"
+    error_message = "unique in the account, under a path of its own"
+  }
+}
+
+run "an_existing_role_is_used_and_none_is_made" {
+  command = plan
+
+  variables {
+    role_arn = "arn:aws:iam::123456789012:role/stopper"
+  }
+
+  assert {
+    condition     = output.role_arn == "arn:aws:iam::123456789012:role/stopper" && length(aws_iam_role.deadline) == 0 && length(aws_iam_role_policy.deadline) == 0
+    error_message = "that role"
+  }
+}
+
+run "without_a_role_there_is_none" {
+  command = plan
+
+  variables {
+    make_role = false
+  }
+
+  assert {
+    condition     = output.role_arn == null && length(aws_iam_role.deadline) == 0
+    error_message = "no role"
+  }
+}
+
+run "the_stop_action_is_the_region_s" {
+  command = plan
+
+  assert {
+    condition     = output.stop_action == "arn:aws-cn:automate:cn-north-1:ec2:stop"
+    error_message = "CloudWatch's EC2 action"
+  }
+}
+
+run "what_is_no_role_is_refused" {
+  command = plan
+
+  variables {
+    role_arn = "stopper"
+  }
+
+  expect_failures = [var.role_arn]
+}
+
+run "a_path_has_slashes_around_it" {
+  command = plan
+
+  variables {
+    role_path = "pio-tf"
+  }
+
+  expect_failures = [var.role_path]
+}

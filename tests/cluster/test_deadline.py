@@ -1,0 +1,259 @@
+"""The deadline in a cluster's life: what AWS is asked for, in which order, by whom; and who is refused."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
+from typing import TYPE_CHECKING, Any
+
+import boto3
+import pytest
+
+from pio_tf.cluster import Cluster
+from pio_tf.errors import AwsError, ConfigError, NotReady
+from pio_tf.machines.deadline import whole_minute
+from pio_tf.sandbox.provider import install_mirror
+from pio_tf.training.trainer import Trainer
+from tests.cli.shell import TERRAFORM, Project
+from tests.iam.recorder import REGION, Call, RecordingAws
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+    from pathlib import Path
+
+    from pio_tf.events import Event
+
+HOUR = timedelta(hours=1)
+
+
+class Aws(RecordingAws):
+    """Refuses some calls of Scheduler's for want of permission: ``POST``, ``GET``, …"""
+
+    refused: frozenset[str] = frozenset()
+
+    def __enter__(self) -> Aws:
+        self.start()
+        return self
+
+    def _application(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        if environ["PATH_INFO"].startswith("/schedules/") and environ["REQUEST_METHOD"] in self.refused:
+            start_response("403 Forbidden", [("x-amzn-ErrorType", "AccessDeniedException")])
+            return [b'{"Message": ""}']
+        return super()._application(environ, start_response)
+
+
+class NoMachines(Trainer):
+    """Finds every machine ready: none is behind these instances."""
+
+    async def configure(self, *_given: object) -> None:
+        """They are as they are."""
+
+    async def let_go(self, **_given: object) -> None:
+        """No run is active."""
+
+
+@dataclass
+class World:
+    """A cluster of three machines, and the time of day."""
+
+    aws: Aws
+    project: Project
+    now: datetime
+    more: str = ""
+
+    def cluster(self, *, said: list[Event] | None = None, **blocks: str) -> Cluster:
+        """A client of it."""
+        path = self.project.write(**blocks)
+        environ = {"PATH": str(TERRAFORM.parent), "HOME": str(self.project.directory)}
+        config = Cluster.load(path, environ=environ).config
+        reporter = (lambda _event: None) if said is None else said.append
+        return Cluster(config, reporter=reporter, environ=environ, trainer=NoMachines, now=lambda: self.now)
+
+    @property
+    def deadline(self) -> datetime | None:
+        """By AWS's own word."""
+        return self.cluster().deadline()
+
+    @property
+    def armed_ids(self) -> set[str]:
+        """The machines that it is for, by AWS's own word."""
+        client = boto3.client(
+            "scheduler", endpoint_url=self.aws.url, region_name=REGION, aws_access_key_id="x", aws_secret_access_key="x"
+        )
+        return set(
+            json.loads(client.get_schedule(Name=f"pio-tf-{self.project.name}")["Target"]["Input"])["InstanceIds"]
+        )
+
+    @property
+    def ids(self) -> set[str]:
+        return {instance_id for instance_id, _ in self.project.instances().values()}
+
+
+@pytest.fixture(scope="module")
+def aws() -> Iterator[Aws]:
+    with Aws(transition_seconds=0.1) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def mirror(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return install_mirror(tmp_path_factory.mktemp("mirror"))
+
+
+@pytest.fixture(scope="module")
+def created(aws: Aws, mirror: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[World, list[Call]]:
+    """A new cluster, and the calls that have made it."""
+    project = Project(tmp_path_factory.mktemp("late"), name="late", url=aws.url, mirror=mirror)
+    world = World(aws, project, datetime.now(tz=timezone.utc))
+    with aws.recording() as calls:
+        world.cluster().up()
+    return world, calls
+
+
+@pytest.fixture
+def world(created: tuple[World, list[Call]]) -> Iterator[World]:
+    """The same cluster, stopped, and without a deadline."""
+    made, _ = created
+    made.aws.refused = frozenset()
+    made.cluster().down()
+    yield made
+    made.aws.refused = frozenset()
+
+
+def schedules(calls: list[Call]) -> list[str]:
+    return [call.operation for call in calls if call.service == "scheduler"]
+
+
+def place(calls: list[Call], operation: str) -> int:
+    return next(at for at, call in enumerate(calls) if call.operation == operation)
+
+
+def test_new_machines_are_armed_as_they_are_made_before_terraform_has_ended(created: tuple[World, list[Call]]) -> None:
+    world, calls = created
+    assert world.deadline == whole_minute(world.now + 8 * HOUR)
+    first = place(calls, "POST")
+    assert calls[first].service == "scheduler"
+    assert place(calls, "RunInstances") < first
+    assert any(call.by == "terraform" for call in calls[first:]), "Terraform goes on to make the alarms"
+    assert world.armed_ids == world.ids
+
+
+def test_no_machine_is_started_before_all_of_them_are_armed_and_that_is_read_back(world: World) -> None:
+    with world.aws.recording() as calls:
+        world.cluster().up(lasting=7200)
+    start = place(calls, "StartInstances")
+    before = [call for call in calls[:start] if call.service == "scheduler"]
+    started = {call.parameters[name] for call in calls for name in call.parameters if name.startswith("InstanceId.")}
+    (armed,) = [call for call in before if call.operation == "POST"]
+    assert set(json.loads(armed.parameters["Target"]["Input"])["InstanceIds"]) >= started == world.ids
+    assert [call.operation for call in before] == ["GET", "POST", "GET"], "looked for, armed, read back"
+    assert world.deadline == whole_minute(world.now + 2 * HOUR)
+
+
+@pytest.mark.parametrize(("refused", "permission"), [("POST", "CreateSchedule"), ("GET", "GetSchedule")])
+def test_without_the_permission_nothing_is_started_unless_without_a_deadline(
+    world: World, refused: str, permission: str
+) -> None:
+    world.aws.refused = frozenset({refused})
+    with world.aws.recording() as calls, pytest.raises(AwsError) as error:
+        world.cluster().up()
+    assert f"scheduler:{permission}" in error.value.what
+    assert "--no-deadline" in error.value.next_step
+    assert "StartInstances" not in [call.operation for call in calls]
+    assert set(world.project.states().values()) == {"stopped"}
+    with world.aws.recording() as calls:
+        world.cluster().up(deadline=False)
+    assert set(world.project.states().values()) == {"running"}
+    assert set(schedules(calls)) <= {"GET"}
+
+
+def test_the_schedule_is_removed_after_the_machines_are_proved_stopped_and_only_then(world: World) -> None:
+    world.cluster().up()
+    with world.aws.recording() as calls:
+        world.cluster().down()
+    last = max(at for at, call in enumerate(calls) if call.operation == "DescribeInstances")
+    assert place(calls, "StopInstances") < last < place(calls, "DELETE")
+    assert world.deadline is None
+
+
+def test_a_later_deadline_stands_whoever_comes(world: World) -> None:
+    world.cluster().up(lasting=5 * 3600)
+    said: list[Event] = []
+    world.cluster(said=said).up(lasting=3600)
+    assert world.deadline == whole_minute(world.now + 5 * HOUR)
+    assert any("never shortened" in str(event) for event in said)
+
+
+def test_extending_says_the_old_deadline_and_the_new_one(world: World) -> None:
+    world.cluster().up(lasting=3600)
+    extended = world.cluster().extend(3 * 3600)
+    assert extended.before == whole_minute(world.now + HOUR)
+    assert extended.deadline == world.deadline == whole_minute(world.now + 3 * HOUR)
+    assert world.armed_ids == world.ids
+
+
+def test_extending_never_shortens(world: World) -> None:
+    world.cluster().up(lasting=3 * 3600)
+    with pytest.raises(ConfigError, match="later than"):
+        world.cluster().extend(3600)
+    assert world.deadline == whole_minute(world.now + 3 * HOUR)
+
+
+def test_machines_that_run_without_a_deadline_get_one_by_extending(world: World) -> None:
+    world.cluster().up(deadline=False)
+    assert world.cluster().extend(3600).before is None
+    assert world.armed_ids == world.ids
+
+
+def test_nothing_is_extended_where_nothing_runs(world: World) -> None:
+    with pytest.raises(NotReady, match="no machine runs"):
+        world.cluster().extend(3600)
+    assert world.deadline is None
+
+
+def test_status_shows_the_deadline_of_machines_that_run(world: World) -> None:
+    assert world.cluster().status().deadline is None
+    world.cluster().up(lasting=3600)
+    assert world.deadline == whole_minute(world.now + HOUR)
+
+
+def test_what_another_client_removes_or_shortens_is_armed_again_by_who_follows(world: World) -> None:
+    mine = world.cluster()
+    mine.up(lasting=3600)
+    scheduled = mine._schedule
+    scheduled.remove()
+    assert mine._look_after_deadline() == world.deadline == whole_minute(world.now + HOUR)
+    world.cluster().extend(2 * 3600)
+    assert mine._look_after_deadline() == whole_minute(world.now + 2 * HOUR), "an extension is taken over"
+    assert world.armed_ids == world.ids
+
+
+def test_a_cluster_that_was_applied_without_the_role_says_what_to_do(world: World) -> None:
+    outputs = world.cluster().outputs()
+    assert outputs.deadline_role_arn == f"arn:aws:iam::123456789012:role/pio-tf/pio-tf-late-{REGION}"
+    state = world.project.directory / ".pio-tf" / "late" / "stack" / "terraform.tfstate"
+    text = state.read_text()
+    older = json.loads(text)
+    del older["outputs"]["deadline_role_arn"]
+    state.write_text(json.dumps(older))
+    try:
+        with world.aws.recording() as calls, pytest.raises(ConfigError, match="no role") as refused:
+            world.cluster().up()
+        assert "pio-tf apply" in refused.value.next_step
+        assert "StartInstances" not in [call.operation for call in calls]
+    finally:
+        state.write_text(text)
+
+
+def test_machines_that_were_made_but_cannot_be_armed_are_stopped(aws: Aws, mirror: Path, tmp_path: Path) -> None:
+    network = 'cidr = "127.77.9.0/24"'
+    world = World(aws, Project(tmp_path, name="refused", url=aws.url, mirror=mirror), datetime.now(tz=timezone.utc))
+    aws.refused = frozenset({"POST"})
+    try:
+        with pytest.raises(AwsError, match="scheduler:CreateSchedule"):
+            world.cluster(network=network).up()
+        assert set(world.project.states().values()) == {"stopped"}
+        assert len(world.project.states()) == 3
+    finally:
+        aws.refused = frozenset()

@@ -1,0 +1,228 @@
+"""The deadline's schedule, on the local AWS; and what AWS may answer that the local one never does."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime, timedelta, timezone
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import pytest
+from botocore.stub import Stubber
+
+from pio_tf.errors import AwsError
+from pio_tf.machines.aws import Aws
+from pio_tf.machines.deadline import DeadlineSchedule, whole_minute
+from tests.machines.conftest import REGION
+from tests.machines.roles import make_role
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pio_tf.sandbox.aws import LocalAws
+    from tests.machines.conftest import MakeConfig
+
+Client: TypeAlias = Any
+"""Of botocore."""
+Stubbed: TypeAlias = tuple[Client, Stubber]
+Json: TypeAlias = Any
+NOON = datetime(2999, 1, 1, 12, 0, tzinfo=timezone.utc)
+HOUR = timedelta(hours=1)
+ROLE = "arn:aws:iam::123456789012:role/pio-tf/pio-tf-x-eu-west-1"
+NO_ROLE = "The execution role you provide must allow AWS EventBridge Scheduler to assume the role."
+
+
+class Time:
+    """Seconds that pass while somebody sleeps."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+
+@pytest.fixture
+def scheduler(local_config: MakeConfig) -> Client:
+    return Aws(local_config()).client("scheduler")
+
+
+def schedule(scheduler: Client, cluster: str, *, time: Time | None = None) -> DeadlineSchedule:
+    time = time or Time()
+    return DeadlineSchedule(scheduler, cluster=cluster, clock=lambda: time.now, sleep=time.sleep)
+
+
+@pytest.fixture
+def stubbed(make_config: MakeConfig) -> Iterator[Stubbed]:
+    client = Aws(make_config()).client("scheduler")
+    with Stubber(client) as stub:
+        yield client, stub
+
+
+def kept(**changes: Json) -> dict[str, Any]:
+    """What GetSchedule answers of a deadline at noon for one machine."""
+    target = {
+        "Arn": "arn:aws:scheduler:::aws-sdk:ec2:stopInstances",
+        "RoleArn": ROLE,
+        "Input": json.dumps({"InstanceIds": ["i-1"]}),
+        "RetryPolicy": {"MaximumEventAgeInSeconds": 3600, "MaximumRetryAttempts": 185},
+        **changes.pop("Target", {}),
+    }
+    return {
+        "Name": "pio-tf-x",
+        "GroupName": "default",
+        "Description": "Stops the machines of pio-tf's cluster x",
+        "ScheduleExpression": "at(2999-01-01T12:00:00)",
+        "ScheduleExpressionTimezone": "UTC",
+        "FlexibleTimeWindow": {"Mode": "OFF"},
+        "State": "ENABLED",
+        "ActionAfterCompletion": "DELETE",
+        "Target": target,
+        **changes,
+    }
+
+
+def test_it_is_one_schedule_that_stops_these_machines_once_and_then_removes_itself(
+    scheduler: Client, local_aws: LocalAws
+) -> None:
+    role = make_role(local_aws.url, REGION, cluster="once")
+    armed = schedule(scheduler, "once").arm(["i-2", "i-1"], NOON, role_arn=role)
+    assert (armed.at, set(armed.ids)) == (NOON, {"i-1", "i-2"})
+    found = scheduler.get_schedule(Name="pio-tf-once")
+    assert found["ScheduleExpression"] == "at(2999-01-01T12:00:00)"
+    assert (found["State"], found["ScheduleExpressionTimezone"]) == ("ENABLED", "UTC")
+    assert found["FlexibleTimeWindow"] == {"Mode": "OFF"}
+    assert found["ActionAfterCompletion"] == "DELETE"
+    assert found["Target"]["Arn"] == "arn:aws:scheduler:::aws-sdk:ec2:stopInstances"
+    assert json.loads(found["Target"]["Input"]) == {"InstanceIds": ["i-1", "i-2"]}
+    assert found["Target"]["RoleArn"] == role
+
+
+def test_a_later_deadline_stands_and_an_earlier_one_is_moved(scheduler: Client, local_aws: LocalAws) -> None:
+    role = make_role(local_aws.url, REGION, cluster="moved")
+    one = schedule(scheduler, "moved")
+    one.arm(["i-1"], NOON, role_arn=role)
+    assert one.arm(["i-1", "i-2"], NOON - HOUR, role_arn=role).at == NOON
+    found = one.find()
+    assert found is not None
+    assert (found.at, set(found.ids)) == (NOON, {"i-1", "i-2"}), "the machines are the new ones all the same"
+    assert one.arm(["i-1"], NOON + HOUR, role_arn=role).at == NOON + HOUR
+    assert schedule(scheduler, "moved").find() == one.arm(["i-1"], NOON, role_arn=role)
+
+
+def test_it_is_removed_once_and_its_absence_is_no_error(scheduler: Client, local_aws: LocalAws) -> None:
+    one = schedule(scheduler, "removed")
+    one.arm(["i-1"], NOON, role_arn=make_role(local_aws.url, REGION, cluster="removed"))
+    assert one.remove()
+    assert one.find() is None
+    assert not one.remove()
+
+
+def test_a_deadline_is_a_whole_minute_and_never_earlier_than_asked_for() -> None:
+    berlin = timezone(timedelta(hours=2))
+    assert whole_minute(datetime(2026, 1, 1, 14, 30, 0, 1, tzinfo=berlin)) == datetime(
+        2026, 1, 1, 12, 31, tzinfo=timezone.utc
+    )
+    assert whole_minute(NOON) == NOON
+
+
+def test_a_role_that_was_just_made_is_waited_for_a_minute_and_no_longer(scheduler: Client, local_aws: LocalAws) -> None:
+    time = Time()
+    with pytest.raises(AwsError) as refused:
+        schedule(scheduler, "nobody", time=time).arm(["i-1"], NOON, role_arn=ROLE)
+    assert NO_ROLE in refused.value.cause
+    assert "pio-tf apply" in refused.value.next_step
+    assert 60 <= time.now < 70
+    made: list[str] = []
+
+    class MakesIt(Time):
+        def sleep(self, seconds: float) -> None:
+            super().sleep(seconds)
+            if not made and self.now > 10:
+                made.append(make_role(local_aws.url, REGION, cluster="late"))
+
+    role = ROLE.replace("-x-", "-late-")
+    assert schedule(scheduler, "late", time=MakesIt()).arm(["i-1"], NOON, role_arn=role).at == NOON
+    assert made == [role]
+
+
+@pytest.mark.parametrize(
+    ("code", "operation", "message", "permission"),
+    [
+        ("AccessDeniedException", "create_schedule", "", "scheduler:CreateSchedule"),
+        (
+            "AccessDeniedException",
+            "create_schedule",
+            "User: u is not authorized to perform: iam:PassRole on resource: r",
+            "iam:PassRole",
+        ),
+        ("AccessDeniedException", "get_schedule", "", "scheduler:GetSchedule"),
+    ],
+)
+def test_a_missing_permission_is_named_with_the_way_round_it(
+    stubbed: Stubbed, code: str, operation: str, message: str, permission: str
+) -> None:
+    client, stub = stubbed
+    if operation != "get_schedule":
+        stub.add_client_error("get_schedule", "ResourceNotFoundException")
+    stub.add_client_error(operation, code, message)
+    with pytest.raises(AwsError) as refused:
+        schedule(client, "x").arm(["i-1"], NOON, role_arn=ROLE)
+    assert f"add {permission} to the policy" in refused.value.next_step
+    assert "--no-deadline" in refused.value.next_step
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"State": "DISABLED"}, "State"),
+        ({"ScheduleExpression": "at(2999-01-01T13:00:00)"}, "ScheduleExpression"),
+        ({"Target": {"Input": '{"InstanceIds": []}'}}, "Input"),
+        ({"Target": {"RoleArn": "arn:aws:iam::123456789012:role/x"}}, "RoleArn"),
+        ({"Target": {"Arn": "arn:aws:scheduler:::aws-sdk:ec2:startInstances"}}, "Arn"),
+    ],
+)
+def test_what_reads_back_as_something_else_is_not_armed(stubbed: Stubbed, changes: dict[str, Any], named: str) -> None:
+    client, stub = stubbed
+    stub.add_client_error("get_schedule", "ResourceNotFoundException")
+    stub.add_response("create_schedule", {"ScheduleArn": "arn"})
+    for _ in range(5):
+        stub.add_response("get_schedule", kept(**changes))
+    with pytest.raises(AwsError, match="not armed") as refused:
+        schedule(client, "x").arm(["i-1"], NOON, role_arn=ROLE)
+    assert refused.value.details["differ"] == [named]
+
+
+def test_what_reads_back_late_is_armed(stubbed: Stubbed) -> None:
+    client, stub = stubbed
+    stub.add_client_error("get_schedule", "ResourceNotFoundException")
+    stub.add_response("create_schedule", {"ScheduleArn": "arn"})
+    stub.add_client_error("get_schedule", "ResourceNotFoundException")
+    stub.add_response("get_schedule", kept())
+    assert schedule(client, "x").arm(["i-1"], NOON, role_arn=ROLE).at == NOON
+
+
+def test_another_client_that_comes_in_between_makes_an_update_of_it(stubbed: Stubbed) -> None:
+    client, stub = stubbed
+    stub.add_client_error("get_schedule", "ResourceNotFoundException")
+    stub.add_client_error("create_schedule", "ConflictException")
+    stub.add_response("update_schedule", {"ScheduleArn": "arn"})
+    stub.add_response("get_schedule", kept())
+    assert schedule(client, "x").arm(["i-1"], NOON, role_arn=ROLE).at == NOON
+    stub.assert_no_pending_responses()
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"State": "DISABLED"},
+        {"ScheduleExpression": "rate(1 day)"},
+        {"Target": {"Input": "{}"}},
+        {"Target": {"Input": "x"}},
+    ],
+)
+def test_a_schedule_that_somebody_has_made_something_else_of_is_no_deadline(
+    stubbed: Stubbed, changes: dict[str, Any]
+) -> None:
+    client, stub = stubbed
+    stub.add_response("get_schedule", kept(**changes))
+    assert schedule(client, "x").find() is None
