@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from pio_tf.events import Event
     from pio_tf.infra.outputs import Outputs
+    from pio_tf.infra.plan import Plan
     from pio_tf.machines.model import Machine
 
 _MACHINE = re.compile(r"\.aws_instance\.")
@@ -114,6 +115,15 @@ class DeadlineWork(DriverWork):
         if armed.at > whole_minute(self._wanted):
             self._report(Warned("the deadline was later than asked for already, and is never shortened"))
         self._report(Done(f"AWS stops the machines at {self._said(armed.at)}, whatever happens to this client"))
+
+    def _arm_before_changes(self, plan: Plan, there: Sequence[Machine]) -> None:
+        """The AWS provider stops and starts a machine whose type changes (terraform-provider-aws #1998): a start, too.
+        Where the role is yet to be made, it is armed after the apply."""
+        if self._wanted is None or not any(one.machine and "update" in one.actions for one in plan.changes):
+            return
+        outputs = self._deployment.outputs()
+        if outputs is not None and outputs.deadline_role_arn is not None:
+            self._arm(outputs, there)
 
     def _arm_for(self, machines: Sequence[Machine], at: datetime, *, role_arn: str) -> Deadline:
         self._armed = self._schedule.arm((machine.instance_id for machine in machines), at, role_arn=role_arn)

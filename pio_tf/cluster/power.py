@@ -217,6 +217,7 @@ class PowerWork(StackWork):
             plan = self._plan_whole(there)
             self._refuse_to_cut_off(plan, there)
             with self._nothing_runs_on_unarmed(there):
+                self._arm_before_changes(plan, there)
                 outputs = self._create(plan, there)
                 found = self._machines(outputs)
                 self._arm(outputs, found)
