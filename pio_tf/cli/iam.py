@@ -23,7 +23,7 @@ def iam(
         typer.Option(
             "--for",
             metavar="ROLE",
-            help="plan, apply, train, schedule, destroy or assume.",
+            help="plan, apply, train, schedule, destroy, mirror or assume.",
             show_default="a table of them",
         ),
     ] = "",

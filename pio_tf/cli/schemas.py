@@ -368,6 +368,40 @@ class PutData(TypedDict):
     kept: Annotated[str | None, "where a file of somebody else's was put aside"]
 
 
+class FetchedData(TypedDict):
+    """An archive in the mirror's directory."""
+
+    name: str
+    version: str
+    path: str
+    sha512: str
+    fetched: Annotated[bool, "false: it was there already"]
+    pin: Annotated[str | None, "the option of pio-tf.hcl that pins it; null: it is pinned"]
+
+
+class FetchResult(TypedDict):
+    """The mirror's directory."""
+
+    version: Version
+    files: list[FetchedData]
+
+
+class PushedData(TypedDict):
+    """An archive in the bucket."""
+
+    name: str
+    version: str
+    url: str
+    pushed: Annotated[bool, "false: it was there already"]
+
+
+class MirrorPushResult(TypedDict):
+    """The mirror's bucket."""
+
+    version: Version
+    files: list[PushedData]
+
+
 class PreparedData(TypedDict):
     """A machine that is as pio-tf.hcl asks for."""
 
@@ -548,6 +582,8 @@ RESULTS: dict[str, type] = {
     "config show": FilesResult,
     "config push": PushResult,
     "provision": ProvisionResult,
+    "mirror fetch": FetchResult,
+    "mirror push": MirrorPushResult,
     "ui": PagesResult,
     "host-keys": HostKeysResult,
     "host-keys accept": AcceptResult,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from pio_tf.cluster.base import short
 from pio_tf.cluster.driver import DriverWork
 from pio_tf.errors import ConfigError, NotReady, PioTfError
-from pio_tf.events import Done, ResourceProgress, Step, Warned
+from pio_tf.events import Done, ResourceProgress, Warned
 from pio_tf.machines.arming import Arming
 from pio_tf.machines.arns import deadline_role_arn
 from pio_tf.machines.deadline import Deadline, DeadlineSchedule, whole_minute
@@ -202,7 +202,7 @@ class DeadlineWork(DriverWork):
             return
         try:
             if self._schedule.remove():
-                self._report(Step("The deadline is removed"))
+                self._report(Done("the deadline is removed"))
         except PioTfError as error:
             self._report(Warned(f"the deadline is not removed; it will find the machines stopped: {short(error)}"))
 

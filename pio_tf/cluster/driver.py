@@ -6,7 +6,8 @@ import asyncio
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from pio_tf.cluster.base import Basis, short
+from pio_tf.cluster.base import short
+from pio_tf.cluster.mirror import MirrorWork
 from pio_tf.errors import (
     AwsError,
     ConfigError,
@@ -38,7 +39,7 @@ _STATUS_PATIENCE = 5.0
 """Seconds that `status` waits for the driver to answer: it shows what is, it does not wait for what will be."""
 
 
-class DriverWork(Basis):
+class DriverWork(MirrorWork):
     """A cluster with its driver."""
 
     def targets(self) -> tuple[SshTarget, ...]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NoReturn
@@ -18,10 +17,13 @@ from pio_tf.machines.failures import CAPACITY_ADVICE
 from pio_tf.machines.inventory import IS_SPOT, LEAVE_SPOT, find_untagged
 from pio_tf.machines.model import CLUSTER_TAG
 from pio_tf.machines.power import start_machines
+from pio_tf.machines.power_errors import stop_ids_command
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
     from datetime import datetime
+
+    from mypy_boto3_ec2 import EC2Client
 
     from pio_tf.infra.outputs import Outputs
     from pio_tf.machines.model import Machine
@@ -156,7 +158,7 @@ class PowerWork(StackWork):
         except AwsError as error:
             if outputs is None:
                 raise
-            raise _unknown(outputs, error) from error
+            raise _unknown(self._ec2, outputs, error) from error
         if not machines and not untagged:
             self._report(Done(f"{self.config.cluster.name} has no machines"))
             self._disarm()
@@ -170,6 +172,7 @@ class PowerWork(StackWork):
             machines = [now.get(machine.instance_id, machine) for machine in machines]
             if self._claims:
                 self._claims.tidy()
+        self._power_note.end()
         self._report(Done(f"{len(machines)} machines are stopped"))
         if not again:
             self._disarm()
@@ -192,35 +195,32 @@ class PowerWork(StackWork):
         for machine in machines:
             if machine.spot:
                 self._report(Warned(f"{machine.name} ({machine.instance_id}) {IS_SPOT}; {LEAVE_SPOT}"))
+        left = self._power_note.left()
+        started = left.started(machines, and_new=True) if left else []
+        if started:
+            self._report(
+                Warned(f"an apply that was cut off has left running: {names(started)}; `pio-tf down` stops them")
+            )
         alive, run = asyncio.run(self._ask_driver(machines))
         deadline = self._deadline_if_known(machines)
         return ClusterStatus(self.config.cluster.name, outputs is not None, machines, alive, run, deadline)
-
-    @contextlib.contextmanager
-    def _nothing_runs_on_unarmed(self, there: Sequence[Machine]) -> Iterator[None]:
-        """What Terraform has made or started runs: where no deadline can be armed for it, it is stopped again."""
-        awake = {machine.instance_id for machine in there if machine.state in ("pending", "running")}
-        try:
-            yield
-        except PioTfError as error:
-            if "schedule" not in error.details:
-                raise
-            running = [one for one in self._machines(None) if one.state != "stopped" and one.instance_id not in awake]
-            self._report(Step(f"Without a deadline: stopping what was made, {len(running)} machines"))
-            self._stop(running)
-            raise
 
     def _up(self, *, apply: bool = True) -> tuple[tuple[Machine, ...], Outputs]:
         outputs = self.outputs() if not apply else self._deployment.outputs() if self._is_applied() else None
         if outputs is None:
             there = self._machines(None)
-            plan = self._plan_whole(there)
-            self._refuse_to_cut_off(plan, there)
-            with self._nothing_runs_on_unarmed(there):
+            before = self._power_note.begin(there)
+            try:
+                plan = self._plan_whole(there)
+                self._refuse_to_cut_off(plan, there)
                 self._arm_before_changes(plan, there)
                 outputs = self._create(plan, there)
                 found = self._machines(outputs)
                 self._arm(outputs, found)
+            except PioTfError as error:  # also where no deadline can be armed: what was made runs, and is stopped
+                self._restore_power(before, failed=error)
+                raise
+            self._power_note.end()
         else:
             found = self._machines(outputs)
             self._arm(outputs, found)
@@ -231,6 +231,7 @@ class PowerWork(StackWork):
             self._start(asleep, workers=len(outputs.workers))
             self._check_still_armed()
             machines = self._own(outputs)
+        self._power_note.end()  # they are wanted now
         return tuple(machines), outputs
 
     def _start(self, asleep: Sequence[Machine], *, workers: int) -> None:
@@ -280,11 +281,12 @@ class PowerWork(StackWork):
         ) from error
 
 
-def _unknown(outputs: Outputs, error: AwsError) -> MachinesMayBeRunning:
+def _unknown(ec2: EC2Client, outputs: Outputs, error: AwsError) -> MachinesMayBeRunning:
     """AWS can't be asked which machines run, of a cluster that there is."""
+    ids = [machine.instance_id for machine in outputs.machines]
     return MachinesMayBeRunning(
-        f"not stopped: nobody knows which of {outputs.cluster}'s {len(outputs.machines)} machines run",
+        f"not stopped: nobody knows which of {outputs.cluster}'s {len(ids)} machines run",
         cause=short(error),
-        next_step="; ".join(filter(None, [error.next_step, "then `pio-tf down`"])),
-        details={"machines": [machine.instance_id for machine in outputs.machines], **error.details},
+        next_step="; ".join(filter(None, [error.next_step, f"then `pio-tf down`, or {stop_ids_command(ec2, ids)}"])),
+        details={"machines": ids, **error.details},
     )

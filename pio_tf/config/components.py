@@ -26,6 +26,8 @@ class Component:
     """128 digits; else the address where Apache publishes it."""
     urls: tuple[str, ...]
     """In the order in which they are tried."""
+    url: str = ""
+    """The one that pio-tf.hcl gives for it; empty: Apache's archive has it."""
 
     @property
     def pinned(self) -> bool:
@@ -85,4 +87,4 @@ def _component(config: Config, name: str, version: str, home: str, url: str | No
         # A mirror of the user's own has what `pio-tf mirror` has put there; Apache's archive has not.
         urls = (*(f"{mirror}/{path}" for mirror in mirrors if mirror != APACHE), url)
     checksum = sha512 or (PINS.get(path) if url is None else None) or f"{APACHE}/{path}.sha512"
-    return Component(name, version, home, path, checksum, urls)
+    return Component(name, version, home, path, checksum, urls, url or "")

@@ -141,7 +141,7 @@ def _about_a_block(found: ErrorDetails, name: str, document: Document) -> Proble
         return None  # one of the values could not be read, which is reported already
     message = _raised(found)
     about, colon, rest = message.partition(": ")
-    if colon and re.fullmatch(r"[a-z_.]+", about):
+    if colon and re.fullmatch(r"[a-z0-9_.]+", about):
         return Problem(line_for(prefix + about, document), prefix + about, rest)
     mentioned = [word for word in re.findall(r"[a-z_]+", message) if prefix + word in document.lines]
     return Problem(line_for(prefix + mentioned[0] if mentioned else name, document), name, message)

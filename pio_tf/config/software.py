@@ -84,7 +84,7 @@ class SoftwareBlock(Block):
         default_factory=lambda: [APACHE],
         min_length=1,
         description="Base addresses, tried in turn, that have the files as Apache's archive has them: http, https or "
-        "s3.",
+        "s3. `pio-tf mirror` fills one.",
     )
     java: JavaBlock | None = Field(default=None, description="Block: Java, as a tarball.")
     hadoop: HadoopBlock = Field(default_factory=HadoopBlock, description="Block: Hadoop's client.")

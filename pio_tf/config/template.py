@@ -173,7 +173,7 @@ hdfs {
 # What new machines install, checked by SHA-512. By default all of it from Apache's archive.
 software {
   # user    = "aml" # whom Spark runs as
-  # mirrors = ["s3://bucket/pio-tf", "https://mirror.example.org/apache"] # tried in turn
+  # mirrors = ["s3://bucket/pio-tf", "https://mirror.example.org/apache"] # tried in turn; `pio-tf mirror` fills one
 
   # Java 8 as a tarball: where the image has none, and its distribution no package of it (Debian).
   # java {

@@ -23,6 +23,7 @@ from pio_tf.iam.machines import (
     removes_machines,
     switches_power,
 )
+from pio_tf.iam.mirrors import fills_mirrors
 from pio_tf.iam.network import (
     makes_address,
     makes_network,
@@ -80,6 +81,7 @@ ROLES: tuple[Role, ...] = (
         ("destroy",),
         (*_STACK, writes_state, reads_of_removals, reads_consoles, *_RUNS, reads_secrets, *_REMOVE),
     ),
+    Role("mirror", ("mirror push",), (fills_mirrors,)),
     Role("assume", ("whatever is done as aws.assume_role",), (assumes_roles,)),
 )
 """The commands are as narrow as the policies: `up`, which creates and starts, needs apply and train together."""
@@ -122,6 +124,11 @@ def policies(config: Config, role: str = "", *, account: str = "") -> tuple[Poli
             f"there is no role {role!r}", next_step=f"give one of {', '.join(one.name for one in ROLES)} with --for"
         )
     made = [Policy(one, scope, tuple(grant for part in one.parts for grant in part(scope))) for one in found]
+    if role == "mirror" and not made[0].grants:
+        raise ConfigError(
+            f"{config.path.name} names no mirror in S3",
+            next_step='give software.mirrors one, like "s3://bucket/prefix"',
+        )
     if not any(one.grants for one in made):
         raise ConfigError(
             f"{config.path.name} names no role to assume",

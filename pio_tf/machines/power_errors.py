@@ -139,8 +139,12 @@ def may_be_running(ec2: EC2Client, machines: Sequence[Machine], *, cause: PioTfE
 def stop_command(ec2: EC2Client, machines: Sequence[Machine]) -> str:
     """What to type to stop machines without pio-tf; forced where one is stuck in ``stopping``."""
     force = "--force " if any(machine.state == "stopping" for machine in machines) else ""
-    ids = " ".join(machine.instance_id for machine in machines)
-    return f"aws ec2 stop-instances {force}{_place(ec2)} --instance-ids {ids}"
+    return stop_ids_command(ec2, [machine.instance_id for machine in machines], options=force)
+
+
+def stop_ids_command(ec2: EC2Client, ids: Iterable[str], *, options: str = "") -> str:
+    """The same for machines of which no more is known."""
+    return f"aws ec2 stop-instances {options}{_place(ec2)} --instance-ids {' '.join(ids)}"
 
 
 def _place(ec2: EC2Client) -> str:

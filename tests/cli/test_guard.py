@@ -57,7 +57,7 @@ def test_a_real_plan_that_opens_ssh_is_refused_by_guard_plan_and_apply_alike(pla
     assert result["cost"]["after"] == {
         "running_hourly_usd": 0.288,
         "stopped_monthly_usd": 12.3,
-        "monthly_usd": 17.76,
+        "monthly_usd": 18.06,
         "unknown": [],
     }
     sarif = Sarif.model_validate_json((planned.directory / "guard.sarif").read_text())

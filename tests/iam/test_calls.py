@@ -13,10 +13,13 @@ import boto3
 import pytest
 
 from pio_tf.cluster import Cluster
+from pio_tf.config.components import Component
 from pio_tf.errors import ConfigError
 from pio_tf.iam import policies
 from pio_tf.machines.health import examine
 from pio_tf.machines.power import stop_machines
+from pio_tf.mirror.checksum import sha512_of
+from pio_tf.mirror.push import Pusher
 from pio_tf.sandbox.provider import install_mirror
 from pio_tf.training.runs.record import Client, RunRecord
 from tests.cli.shell import TERRAFORM, Project, ec2
@@ -118,6 +121,18 @@ def keep_runs(cluster: Cluster) -> None:
     assert cluster._secrets.values == ("of-elasticsearch",)
 
 
+def fill_mirror(cluster: Cluster) -> None:
+    """One archive; twice, as the second time it is there."""
+    directory = cluster.config.work_dir / "mirror"
+    path = directory / "spark" / "spark.tgz"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("an archive")
+    spark = Component("spark", "2.4.8", "/usr/local/spark", "spark/spark.tgz", sha512_of(path), ())
+    for status in ("pushed", "there"):
+        (pushed,) = Pusher(cluster._aws.client("s3"), "s3://mirror/pio-tf").push(directory, [spark])
+        assert pushed.status == status
+
+
 def read_consoles(cluster: Cluster) -> None:
     machines = cluster._machines(None)
     cluster._trainer(machines)._console_keys(machines[0].instance_id)
@@ -128,7 +143,7 @@ def own(tmp_path_factory: pytest.TempPathFactory, aws: RecordingAws, mirror: Pat
     """The life of a cluster with all that pio-tf.hcl can ask for in a network of its own; its state is in S3."""
     backend = f'binary = "{TERRAFORM}"\ncli_config_file = "{mirror}"\nbackend "s3" {{\n  bucket = "states"\n}}'
     world = World(aws, Project(tmp_path_factory.mktemp("own"), name="own", url=aws.url, mirror=mirror), backend)
-    for bucket in ("states", "uploads"):
+    for bucket in ("states", "uploads", "mirror"):
         world.client("s3").create_bucket(Bucket=bucket)
     world.client("ssm").put_parameter(Name="/pio/es", Value="of-elasticsearch", Type="SecureString")
     network = 'cidr = "127.77.72.0/24"\npublic_ips = true\ndriver_eip = true\nssh_cidrs = ["10.{n}.0.0/16"]\n'
@@ -136,6 +151,7 @@ def own(tmp_path_factory: pytest.TempPathFactory, aws: RecordingAws, mirror: Pat
     more = {
         "elasticsearch": 'hosts = ["es"]\nuser = "pio"\npassword = ssm("/pio/es")',
         "train": 'upload = "s3://uploads/pio"',
+        "software": 'mirrors = ["s3://mirror/pio-tf"]',
     }
     first = {**more, "network": network.format(n=1, zone="a"), "cluster": 'name = "{name}"\ntags = { team = "a" }'}
     with world.role("plan"), pytest.raises(ConfigError, match="us-east-1z"):
@@ -175,6 +191,8 @@ def own(tmp_path_factory: pytest.TempPathFactory, aws: RecordingAws, mirror: Pat
     with world.role("schedule"):
         cluster.down_if_idle(idle_for=0)
     cluster = world.cluster(**second)
+    with world.role("mirror"):
+        fill_mirror(cluster)
     with world.role("destroy"):
         read_consoles(cluster)
         keep_runs(cluster)
@@ -235,7 +253,7 @@ def policy_makers(grants: tuple[Grant, ...], action: str) -> set[str]:
     return {maker for grant in grants for maker in grant.makers.get(action, ())}
 
 
-@pytest.mark.parametrize("role", ["plan", "apply", "train", "schedule", "destroy"])
+@pytest.mark.parametrize("role", ["plan", "apply", "train", "schedule", "destroy", "mirror"])
 def test_every_call_is_allowed_and_everything_that_is_allowed_is_called(own: World, role: str) -> None:
     found = check(own, role)
     (policy,) = policies(Cluster.load(own.project.directory / "pio-tf.hcl", environ={}).config, role, account=ACCOUNT)
@@ -290,6 +308,8 @@ def test_machines_of_another_cluster_are_out_of_reach(own: World) -> None:
     elsewhere.write_text(text)
     config = Cluster.load(elsewhere, environ={}).config
     for role, calls in own.calls.items():
+        if role == "mirror":
+            continue  # it is of the account: clusters share it
         document = policies(config, role, account=ACCOUNT)[0].document
         asked = [one for call in calls for one in requests(call, image_owner=UBUNTU)]
         allowed = {one.action for one in asked if used(document, one) is not None}

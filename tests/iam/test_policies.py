@@ -85,7 +85,7 @@ def test_an_unknown_role_is_wrong_usage_and_the_roles_are_listed(project: Projec
     project.write()
     said = project.fails("iam", "--for", "admin", exit_code=2)
     assert "there is no role 'admin'" in said
-    assert "plan, apply, train, schedule, destroy, assume" in said
+    assert "plan, apply, train, schedule, destroy, mirror, assume" in said
 
 
 def test_without_an_account_arns_have_a_star_and_the_user_is_told(project: Project) -> None:

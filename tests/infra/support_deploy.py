@@ -36,7 +36,9 @@ def existing_network(url: str, cidr: str, *, subnet: str | None = None) -> str:
     """Make a VPC with a subnet, as a user has; the lines for pio-tf.hcl's network block."""
     client = ec2(url)
     vpc = client.create_vpc(CidrBlock=cidr)["Vpc"]["VpcId"]
-    made = client.create_subnet(VpcId=vpc, CidrBlock=subnet or cidr)["Subnet"]["SubnetId"]
+    # Not moto's choice, which is any zone, also one without the machines' type.
+    zone = f"{client.meta.region_name}a"
+    made = client.create_subnet(VpcId=vpc, CidrBlock=subnet or cidr, AvailabilityZone=zone)["Subnet"]["SubnetId"]
     return f'vpc_id = "{vpc}"\nsubnet_id = "{made}"\n'
 
 

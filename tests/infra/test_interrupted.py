@@ -21,11 +21,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pio_tf.cluster import Cluster
-from pio_tf.errors import GuardRefused, TerraformError
-from pio_tf.events import Event, Step
+from pio_tf.errors import GuardRefused, MachinesMayBeRunning, TerraformError
+from pio_tf.events import Event, Step, Warned
 from pio_tf.infra.backups import ERRORED, KEPT, StateBackups
 from tests.infra.support import Site, ec2
-from tests.infra.support_deploy import ENVIRON, deployment, existing_network
+from tests.infra.support_deploy import ENVIRON, deployment, existing_network, stop_all
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -151,6 +151,64 @@ def test_a_state_that_was_cut_off_is_told_with_the_last_good_one(place: Site, co
     assert deployment(bigger).plan().changes == ()
 
 
+def test_an_apply_that_fails_half_way_leaves_nothing_running_that_did_not_run_before(
+    place: Site, config: Config
+) -> None:
+    stop_all(place)
+    client = ec2(place.url)
+    taken = client.run_instances(
+        ImageId="ami-0a1b2c3d4e5f60718",
+        MinCount=1,
+        MaxCount=1,
+        SubnetId=str(config.network.subnet_id),
+        PrivateIpAddress="127.77.35.25",
+    )["Instances"][0]["InstanceId"]
+    wanted = write(place, config, 'workers = 4\nmaster_instance_type = "m5.xlarge"')
+    told: list[Event] = []
+    with pytest.raises(TerraformError, match="terraform apply failed") as caught:
+        Cluster(wanted, environ=ENVIRON, reporter=told.append).apply()
+    assert "127.77.35.25 is in use" in caught.value.cause
+    assert "state-backups" in caught.value.next_step
+    assert {name: one["State"]["Name"] for name, one in place.instances().items()} == dict.fromkeys(
+        ("driver", "master", "worker-1", "worker-2", "worker-3"), "stopped"
+    )
+    assert place.instances()["master"]["InstanceType"] == "m5.xlarge"
+    steps = [event.message for event in told if isinstance(event, Step)]
+    assert "Stopping again what Terraform started: master, worker-3" in steps
+    client.terminate_instances(InstanceIds=[taken])
+
+
+def test_what_an_apply_that_was_killed_has_started_is_told_by_status_and_stopped_by_the_next(
+    place: Site, config: Config
+) -> None:
+    wanted = write(place, config, 'workers = 3\nmaster_instance_type = "m5.2xlarge"')
+    killed_amid(place, lambda: power(place, "master") != "stopped", kill_terraform=True)
+    wait_for(lambda: power(place, "master") == "running")
+    told: list[Event] = []
+    cluster = Cluster(wanted, environ=ENVIRON, reporter=told.append)
+    cluster.status()
+    warned = [event.message for event in told if isinstance(event, Warned)]
+    assert any(message.startswith("an apply that was cut off has left running: master (i-") for message in warned)
+
+    cluster.apply()
+
+    assert {power(place, name) for name in place.instances()} == {"stopped"}
+    told.clear()
+    cluster.status()
+    assert not [event for event in told if isinstance(event, Warned)]
+
+
+def test_a_stop_without_an_answer_of_aws_lists_the_machines_and_the_command_by_hand(
+    place: Site, config: Config
+) -> None:
+    there = write(place, config, "workers = 3")
+    deaf = there.model_copy(update={"aws": there.aws.model_copy(update={"endpoint_url": "http://127.0.0.1:1"})})
+    with pytest.raises(MachinesMayBeRunning) as caught:
+        Cluster(deaf, environ=ENVIRON).down()
+    command = caught.value.next_step.partition("aws ec2 stop-instances ")[2]
+    assert set(re.findall(r"i-[0-9a-f]+", command)) == set(ids(place).values())
+
+
 def test_backups_are_for_this_user_only_and_the_last_ones_are_kept(tmp_path: Path, place: Site) -> None:
     site = Site(directory=tmp_path, name="kept", url=place.url, mirror=place.mirror)
     config = site.write()
@@ -171,7 +229,8 @@ def killed_amid(place: Site, condition: Callable[[], bool], *, kill_terraform: b
     """Apply, and kill the client, with its Terraform or without, as soon as something is so."""
     client = subprocess.Popen([sys.executable, "-c", APPLY], cwd=place.directory)
     try:
-        wait_for(condition)
+        wait_for(lambda: condition() or client.poll() is not None)
+        assert client.poll() is None
         everything = with_children(client.pid)
         assert len(everything) > 1
     finally:
@@ -200,6 +259,10 @@ def wait_for(condition: Callable[[], bool]) -> None:
 
 def ids(place: Site) -> dict[str, str]:
     return {name: str(instance["InstanceId"]) for name, instance in place.instances().items()}
+
+
+def power(place: Site, name: str) -> str:
+    return str(place.instances()[name]["State"]["Name"])
 
 
 def newest(config: Config) -> Path:

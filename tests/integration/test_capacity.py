@@ -50,7 +50,10 @@ def test_what_was_started_is_stopped_again_and_type_and_zone_are_named(project: 
 @pytest.mark.usefixtures("zone")
 def test_a_training_goes_on_with_as_many_workers_as_are_enough_and_says_so(project: Project) -> None:
     with project.edited("workers = 2", "workers = 2\n  min_workers = 1"):
-        done = project.run("train")
+        done = project.run("train", "--keep-up")
+        checks = {one["name"]: one for one in json.loads(project.run("check", "--json").stdout)["checks"]}
+    assert "1 workers ALIVE" in checks["spark"]["detail"]
+    project.run("down")
     assert "going on with 1 of 2 workers" in done.stderr
     assert "without worker-2: AWS had no capacity for more workers" in done.stdout
     assert project.powers() == {"stopped"}

@@ -126,7 +126,7 @@ def test_an_endpoint_where_nothing_listens_is_named_at_once(make_config: MakeCon
     begin = time.monotonic()
     with pytest.raises(AwsError, match=f"{url}/ can't be reached") as caught, aws_errors():
         client.describe_vpcs()
-    assert time.monotonic() - begin < 0.5  # four attempts would wait some seconds between them
+    assert time.monotonic() - begin < 0.5  # six attempts would wait some seconds between them
     assert "`aws.endpoint_url`" in caught.value.next_step
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 from pathlib import Path
@@ -139,6 +140,33 @@ async def test_no_line_is_lost_or_repeated_when_the_connection_is_cut_again_and_
     assert facts.state == "failed", "it never said that training completed"
     assert len(cluster.driver.connections) > 3
     assert len([event for event in events if isinstance(event, Warned)]) == 1
+
+
+async def test_a_reader_that_is_killed_on_the_driver_is_followed_by_another(
+    cluster: TestCluster, tmp_path: Path
+) -> None:
+    killed: list[int] = []
+
+    async def kill(run: str) -> None:
+        while len(killed) < 3:
+            await asyncio.sleep(0.3)
+            for entry in Path("/proc").glob("[0-9]*/cmdline"):
+                with contextlib.suppress(OSError):
+                    if f"\nfollow {run} ".encode() in entry.read_bytes():
+                        os.kill(int(entry.parent.name), signal.SIGTERM)
+                        killed.append(int(entry.parent.name))
+
+    async with connect_cluster(cluster.config(), cluster.targets(), patience=QUICK) as remote:
+        run = await started(remote, "for n in $(seq 300); do printf 'line %s ' $n; sleep 0.01; echo end; done")
+        killing = asyncio.create_task(kill(run))
+        try:
+            lines, _, events = await followed(remote, run, tmp_path / "log")
+        finally:
+            killing.cancel()
+    assert killed
+    assert lines == [f"line {n} end" for n in range(1, 301)]
+    warning = "the log was lost from sight (what reads it there was ended by signal 15): connecting to the driver again"
+    assert Warned(warning) in events
 
 
 async def test_a_second_look_reads_on_from_the_copy(cluster: TestCluster, tmp_path: Path) -> None:

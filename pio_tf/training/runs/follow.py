@@ -1,4 +1,4 @@
-"""Following a run: its log to the end, through lost connections, without losing or repeating a line."""
+"""Following a run: its log to the end, through lost connections and killed readers, no line lost or repeated."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ FIRST_DELAY, LONGEST_DELAY = 0.2, 5.0
 """Seconds before the connection is made again: short at first, half as long again each time."""
 OUT_OF_SIGHT = 600.0
 """Seconds without any answer from the driver after which a client gives up. The run does not."""
-_PASSING = frozenset({"connection-lost", "unreachable", "timeout"})
+_PASSING = frozenset({"connection-lost", "unreachable", "timeout", "reader-killed"})
 
 
 async def follow_log(
@@ -77,7 +77,7 @@ async def follow_log(
                 if error.details.get("kind") not in _PASSING:
                     raise
                 if not told:
-                    reporter(Warned(f"the connection to the driver was lost ({error.cause}): connecting again"))
+                    reporter(Warned(f"the log was lost from sight ({error.cause}): connecting to the driver again"))
                     told = True
                 if not await runs_still():
                     step = f"the run has ended with it; `pio-tf up`, then `pio-tf logs {run}` shows how far it came"

@@ -26,6 +26,8 @@ KEPT_ON_DRIVER = 30
 """Runs that have ended and whose directories stay on the driver: its disk is kept for years."""
 TERM_SECONDS = 20
 """What a cancelled command has, between SIGTERM and SIGKILL, to end."""
+_SIGNALLED = 128
+"""An exit status above it: 128 and the number of the signal that has ended a command."""
 _EXISTS = 17
 
 
@@ -179,11 +181,19 @@ class DriverRuns:
             once: only what there is now.
 
         Raises:
-            RemoteError: the connection was lost; what was handed out until then is part of the log.
+            RemoteError: the connection was lost, or what reads the log there was killed; what was handed out until then
+                is part of the log.
         """
         connection = await self._remote.connection(self._driver)
         call = f"follow {shlex.quote(run)} {offset}" + (" once" if once else "")
         status = await process.stream_bytes(connection, self._driver, f"{program()}\n{call}", on_data)
+        if status > _SIGNALLED:  # a driver that is short of memory kills small processes, too
+            raise RemoteError(
+                f"the log of {run} is not read on the driver any more",
+                cause=f"what reads it there was ended by signal {status - _SIGNALLED}",
+                next_step=f"pio-tf logs -f {run}",
+                details={"run": run, "kind": "reader-killed"},
+            )
         if status != 0:
             raise RemoteError(
                 f"the log of {run} cannot be read on the driver (exit status {status})",

@@ -116,22 +116,39 @@ get() {
   return "$status"
 }
 
-# The SHA-512 that Apache has published, from its own address and not from a mirror's: "HASH  FILE", or as gpg writes it.
+# The SHA-512 that Apache has published, from its own address and not from a mirror's. Over the years it was beside the
+# archive under three names, and written in three ways: read_sha512 knows them.
 published() {
+  local suffix text missing=
+  for suffix in .sha512 .mds .sha; do
+    set -- "${1%.sha512}"
+    if [[ $1 != https://* ]]; then
+      missing="$1 is not https"
+      break
+    fi
+    if ! text=$(curl --fail --silent --show-error --location --proto =https --connect-timeout 20 --retry 3 \
+      "$1$suffix" 2>&1); then
+      missing+="${missing:+; }$1$suffix: $text"
+    elif read_sha512 <<<"$text"; then
+      return
+    else
+      missing+="${missing:+; }$1$suffix holds none"
+    fi
+  done
+  echo "no SHA-512 is known for it, and Apache's cannot be had ($missing): give one in pio-tf.hcl"
+  return 1
+}
+
+# "HASH  FILE", "FILE: GROUPS OF DIGITS" over several lines, or that for every algorithm, as "FILE: SHA512 = …".
+read_sha512() {
   local text
-  [[ $1 == https://* ]] || { echo "no SHA-512 is known for it: give one in pio-tf.hcl"; return 1; }
-  if ! text=$(curl --fail --silent --show-error --location --connect-timeout 20 --retry 3 "$1" 2>&1); then
-    echo "no SHA-512 is known for it, and Apache's cannot be had: $text ($1); give one in pio-tf.hcl"
+  text=$(tr -s '[:space:]' ' ' | tr '[:upper:]' '[:lower:]')
+  if [[ $text =~ sha512[^=]*=\ *([0-9a-f ]+) || $text =~ ^\ *([0-9a-f]{128})(\ |$) || $text =~ :\ ([0-9a-f ]+)$ ]]; then
+    text=${BASH_REMATCH[1]// /}
+    [[ $text =~ ^[0-9a-f]{128} ]] && echo "${BASH_REMATCH[0]}"
+  else
     return 1
   fi
-  text=$(tr -d '\n' <<<"$text" | tr 'A-F' 'a-f')
-  if [[ $text == *[:=]* ]]; then
-    text=${text#*[:=]}
-    text=${text// /}
-  fi
-  text=${text%% *}
-  [[ $text =~ ^[0-9a-f]{128}$ ]] || { echo "$1 holds no SHA-512"; return 1; }
-  echo "$text"
 }
 
 # install_component NAME: unpack it beside other versions, and switch the link.

@@ -158,6 +158,63 @@ run "a_larger_disk_is_refused" {
   expect_failures = [var.root_volume_gib]
 }
 
+run "no_alarm_is_made_unless_asked_for" {
+  command = plan
+
+  assert {
+    condition     = length(aws_cloudwatch_metric_alarm.idle) == 0
+    error_message = "none was asked for"
+  }
+}
+
+run "an_idle_machine_is_stopped_and_one_that_is_off_is_no_alarm" {
+  command = plan
+
+  variables {
+    idle_alarm = { seconds = 10800, action = "arn:aws:automate:eu-west-1:ec2:stop" }
+  }
+
+  assert {
+    condition     = aws_cloudwatch_metric_alarm.idle[0].alarm_actions == toset(["arn:aws:automate:eu-west-1:ec2:stop"])
+    error_message = "it stops the machine"
+  }
+
+  assert {
+    condition     = aws_cloudwatch_metric_alarm.idle[0].treat_missing_data == "notBreaching"
+    error_message = "a machine that is off sends no data"
+  }
+
+  assert {
+    condition     = aws_cloudwatch_metric_alarm.idle[0].period * aws_cloudwatch_metric_alarm.idle[0].evaluation_periods >= 10800
+    error_message = "not before that time"
+  }
+
+  assert {
+    condition     = aws_cloudwatch_metric_alarm.idle[0].datapoints_to_alarm == aws_cloudwatch_metric_alarm.idle[0].evaluation_periods
+    error_message = "idle all the time, not now and then"
+  }
+}
+
+run "an_alarm_within_the_hour_is_refused" {
+  command = plan
+
+  variables {
+    idle_alarm = { seconds = 3599, action = "arn:aws:automate:eu-west-1:ec2:stop" }
+  }
+
+  expect_failures = [var.idle_alarm]
+}
+
+run "an_alarm_after_more_than_a_week_is_refused" {
+  command = plan
+
+  variables {
+    idle_alarm = { seconds = 604801, action = "arn:aws:automate:eu-west-1:ec2:stop" }
+  }
+
+  expect_failures = [var.idle_alarm]
+}
+
 run "an_address_can_be_fixed" {
   command = plan
 
@@ -229,23 +286,4 @@ run "more_than_a_day_is_counted_in_hours" {
     condition     = aws_cloudwatch_metric_alarm.idle[0].period == 3600 && aws_cloudwatch_metric_alarm.idle[0].evaluation_periods == 26
     error_message = "CloudWatch looks back a day in shorter periods"
   }
-}
-
-run "without_an_alarm_there_is_none" {
-  command = plan
-
-  assert {
-    condition     = length(aws_cloudwatch_metric_alarm.idle) == 0
-    error_message = "no alarm"
-  }
-}
-
-run "an_alarm_after_less_than_an_hour_is_refused" {
-  command = plan
-
-  variables {
-    idle_alarm = { seconds = 1800, action = "arn:aws:automate:eu-west-1:ec2:stop" }
-  }
-
-  expect_failures = [var.idle_alarm]
 }

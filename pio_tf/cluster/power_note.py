@@ -1,0 +1,73 @@
+"""Which machines ran before an apply, in a file for as long as it lasts: who is killed can't put the power back."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from pathlib import Path
+
+    from pio_tf.machines.model import Machine
+
+_AWAKE = ("pending", "running")
+
+
+@dataclass(frozen=True)
+class PowerBefore:
+    """The machines that there were, and those that ran, by id."""
+
+    known: frozenset[str]
+    awake: frozenset[str]
+    of_another: bool = False
+    """Whether it was noted by an earlier apply, which was cut off."""
+
+    def started(self, machines: Iterable[Machine], *, and_new: bool) -> list[Machine]:
+        """Those that run now and did not before.
+
+        Args:
+            and_new: those, too, that were not there before.
+        """
+        return [
+            machine
+            for machine in machines
+            if machine.state in _AWAKE
+            and machine.instance_id not in self.awake
+            and (and_new or machine.instance_id in self.known)
+        ]
+
+
+class PowerNote:
+    """The file: ``.pio-tf/<cluster>/power-before-apply.json``."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def begin(self, machines: Sequence[Machine]) -> PowerBefore:
+        """Note the power as it is; where an earlier apply was cut off, it stays as that one has noted it."""
+        left = self.left()
+        if left is not None:
+            return left
+        before = PowerBefore(
+            known=frozenset(machine.instance_id for machine in machines),
+            awake=frozenset(machine.instance_id for machine in machines if machine.state in _AWAKE),
+        )
+        self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        unfinished = self._path.with_suffix(".unfinished")
+        unfinished.write_text(json.dumps({"known": sorted(before.known), "awake": sorted(before.awake)}) + "\n")
+        unfinished.replace(self._path)
+        return before
+
+    def left(self) -> PowerBefore | None:
+        """What an apply has noted that was cut off; None: there is none."""
+        try:
+            raw = json.loads(self._path.read_text())
+            return PowerBefore(frozenset(map(str, raw["known"])), frozenset(map(str, raw["awake"])), of_another=True)
+        except (OSError, ValueError, LookupError, TypeError):
+            return None
+
+    def end(self) -> None:
+        """The power is as it should be."""
+        self._path.unlink(missing_ok=True)

@@ -1,0 +1,128 @@
+"""Provisioning a cluster's machines: all at once, under the run lock, each failure named. On real SSH servers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pio_tf.errors import Locked, RemoteError
+from pio_tf.machines.model import Machine
+from pio_tf.remote.ssh import connect_cluster
+from pio_tf.training.runs.lock import hold_lock
+from pio_tf.training.runs.record import Client
+from pio_tf.training.trainer import Trainer
+from tests.remote.cluster_fixture import ADDRESSES, QUICK, TestCluster
+from tests.training.preflight_world import OUTPUTS
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+BOB = Client("bob", "laptop", 17, "2026-11-23T18:00:00Z")
+SUDO = """\
+#!/bin/bash
+shift
+case $* in
+true) exit 0 ;;
+*rollback*) echo "pio-tf: step rollback: $*" ;;
+bash*) cp "$2" ~/script; echo "pio-tf: step spark: 2.4.8" ;;
+esac
+test ! -e ~/broken || { echo "no space left"; exit 1; }
+"""
+"""Root's part: what it is asked to run is kept, and not run."""
+
+
+@pytest.fixture
+def sudo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = tmp_path / "programs" / "sudo"
+    program.parent.mkdir()
+    program.write_text(SUDO)
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(program.parent), prepend=":")
+
+
+def trainer(cluster: TestCluster) -> Trainer:
+    machines = [
+        Machine(
+            name=one.name,
+            role=one.role,
+            instance_id=one.instance_id,
+            instance_type="r5.xlarge",
+            state="running",
+            private_ip=one.private_ip,
+            public_ip=None,
+            since=None,
+            in_outputs=True,
+        )
+        for one in OUTPUTS.machines
+    ]
+    config = cluster.config(hbase={"hosts": ["hbase"]}, hdfs={"namenode": "hdfs"}, elasticsearch={"hosts": ["es"]})
+    nobody: Any = None
+    return Trainer(config, machines, nobody, nobody, nobody, client=BOB)
+
+
+async def start_all(cluster: TestCluster) -> list[str]:
+    for name in ("master", "worker-1", "worker-2"):
+        await cluster.servers[name].start()
+    # Their host keys are known from here on: AWS is not asked for a console.
+    async with connect_cluster(cluster.config(), cluster.targets(*ADDRESSES), patience=QUICK) as remote:
+        await remote.reach(ADDRESSES)
+    return [one.name for one in OUTPUTS.machines]
+
+
+@pytest.mark.usefixtures("sudo")
+async def test_every_machine_gets_the_script_of_its_role(cluster: TestCluster) -> None:
+    done = await trainer(cluster).provision(OUTPUTS, await start_all(cluster))
+    assert [one.machine for one in done] == ["driver", "master", "worker-1", "worker-2"]
+    scripts = {name: (cluster.servers[name].home / "script").read_text() for name in ADDRESSES}
+    assert "\nROLE='driver'\n" in scripts["driver"]
+    assert "hadoop\t2.7.7" in scripts["driver"]
+    assert "hadoop\t" not in scripts["worker-1"].partition("\nset -euo pipefail")[0]
+    assert f"\nMASTER_HOST='{ADDRESSES['master']}'\n" in scripts["worker-1"]
+    assert f"{ADDRESSES['worker-2']} spark-worker-2" in scripts["master"]
+
+
+@pytest.mark.usefixtures("sudo")
+async def test_a_machine_that_fails_is_named_and_the_others_are_done(cluster: TestCluster) -> None:
+    names = await start_all(cluster)
+    (cluster.servers["worker-1"].home / "broken").touch()
+    with pytest.raises(RemoteError, match="worker-1: the script ended with 1") as caught:
+        await trainer(cluster).provision(OUTPUTS, names)
+    assert "no space left" in caught.value.cause
+    assert (cluster.servers["worker-2"].home / "script").exists()
+
+
+@pytest.mark.usefixtures("sudo")
+async def test_all_machines_that_fail_are_named(cluster: TestCluster) -> None:
+    names = await start_all(cluster)
+    for name in ("worker-1", "worker-2"):
+        (cluster.servers[name].home / "broken").touch()
+    with pytest.raises(RemoteError, match="2 machines could not be provisioned: worker-1, worker-2"):
+        await trainer(cluster).provision(OUTPUTS, names)
+
+
+@pytest.mark.usefixtures("sudo")
+async def test_a_rollback_runs_no_other_script(cluster: TestCluster) -> None:
+    await start_all(cluster)
+    await trainer(cluster).provision(OUTPUTS, ["driver"], component="spark")
+    assert not (cluster.driver.home / "script").exists()
+
+
+@pytest.mark.usefixtures("sudo")
+async def test_while_a_run_is_active_nothing_is_provisioned(cluster: TestCluster) -> None:
+    async with (
+        connect_cluster(cluster.config(), cluster.targets(), patience=QUICK) as remote,
+        hold_lock(remote, BOB, doing="preparing", run="20261123T020000Z-3f9c"),
+    ):
+        with pytest.raises(Locked, match="run 20261123T020000Z-3f9c is being prepared by bob"):
+            await trainer(cluster).provision(OUTPUTS, ["driver"])
+    assert not (cluster.driver.home / "script").exists()
+
+
+async def test_while_machines_are_provisioned_they_are_not_stopped(cluster: TestCluster) -> None:
+    async with (
+        connect_cluster(cluster.config(), cluster.targets(), patience=QUICK) as remote,
+        hold_lock(remote, BOB, doing="provisioning"),
+    ):
+        with pytest.raises(Locked, match="the machines are being provisioned by bob"):
+            await trainer(cluster).let_go()
