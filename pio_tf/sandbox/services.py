@@ -20,6 +20,7 @@ from pio_tf.sandbox.elasticsearch import NAME, LocalElasticsearch
 from pio_tf.sandbox.layout import Services
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from types import TracebackType
 
 _NETWORK = "127.77.255"
@@ -39,10 +40,11 @@ class LocalServices:
     Args:
         owner: tells this sandbox from others on this computer; its address follows from it.
         ports: the usual ports of Elasticsearch, ZooKeeper and a name node.
+        host: another address to listen on, for machines that loopback does not reach.
     """
 
-    def __init__(self, owner: str = "", *, ports: tuple[int, int, int] = USUAL_PORTS) -> None:
-        self._owner = owner
+    def __init__(self, owner: str = "", *, ports: tuple[int, int, int] = USUAL_PORTS, host: str = "") -> None:
+        self._hosts = [host] if host else _addresses(owner)
         self._ports = ports
         self.elasticsearch = LocalElasticsearch()
         self._stack = ExitStack()
@@ -66,7 +68,7 @@ class LocalServices:
             SandboxError: no address is left.
         """
         with ExitStack() as stack:
-            listeners = [stack.enter_context(listener) for listener in _listen(self._owner, self._ports)]
+            listeners = [stack.enter_context(listener) for listener in _listen(self._hosts, self._ports)]
             host, elasticsearch = listeners[0].getsockname()
             rest = make_server(
                 host,
@@ -103,26 +105,30 @@ class LocalServices:
         self.stop()
 
 
-def _listen(owner: str, usual: tuple[int, int, int]) -> list[socket.socket]:
+def _addresses(owner: str) -> list[str]:
+    """All that sandboxes' services may have, the owner's own first."""
+    return [f"{_NETWORK}.{1 + (zlib.crc32(owner.encode()) + attempt) % _ADDRESSES}" for attempt in range(_ADDRESSES)]
+
+
+def _listen(hosts: Sequence[str], usual: tuple[int, int, int]) -> list[socket.socket]:
     """A listener for each port, all on one address; on free ports where the usual ones are taken everywhere, as by a
     server that listens on every address of this computer."""
     for ports in (usual, (0, 0, 0)):
-        for attempt in range(_ADDRESSES):
-            number = 1 + (zlib.crc32(owner.encode()) + attempt) % _ADDRESSES
+        for host in hosts:
             with ExitStack() as stack:
                 listeners = []
                 try:
                     for port in ports:
                         listeners.append(stack.enter_context(socket.socket()))
                         listeners[-1].setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # soon after another one
-                        listeners[-1].bind((f"{_NETWORK}.{number}", port))
+                        listeners[-1].bind((host, port))
                         listeners[-1].listen()
                 except OSError:
                     continue
                 stack.pop_all()
                 return listeners
     raise SandboxError(
-        f"the sandbox's services cannot listen on any address of {_NETWORK}.0/24",
+        f"the sandbox's services cannot listen on any address from {hosts[0]} on",
         cause="each of them is taken, or this computer forbids it",
         next_step="see what listens there with `ss -ltn`, and stop it",
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import subprocess
@@ -11,6 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from tests.infra.support import Site
     from tests.real_machines.board import PowerBoard
 
@@ -31,11 +34,21 @@ class Client:
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "PIO_TF", "TF_"))}
         self._environment = {**kept, "HOME": str(site.directory)}
 
-    def run(self, *arguments: str, timeout: float = 300.0) -> tuple[float, str]:
-        """Runs ``pio-tf`` to its good end. Returns the seconds that it took, and all that it said.
+    @contextlib.contextmanager
+    def edited(self, old: str, new: str) -> Iterator[None]:
+        """pio-tf.hcl says something else meanwhile."""
+        path = self._site.directory / "pio-tf.hcl"
+        text = path.read_text()
+        assert text.count(old) == 1, f"{old} stands {text.count(old)} times in pio-tf.hcl"
+        path.write_text(text.replace(old, new))
+        yield
+        path.write_text(text)
+
+    def run(self, *arguments: str, exit_code: int = 0, timeout: float = 300.0) -> tuple[float, str]:
+        """Runs ``pio-tf`` to its end. Returns the seconds that it took, and all that it said.
 
         Raises:
-            AssertionError: its exit code is not 0.
+            AssertionError: its exit code is another one.
         """
         started = time.monotonic()
         done = subprocess.run(
@@ -48,7 +61,8 @@ class Client:
             timeout=timeout,
             check=False,
         )
-        assert done.returncode == 0, f"pio-tf {' '.join(arguments)}: {done.returncode}\n{done.stdout}{done.stderr}"
+        said = done.stdout + done.stderr
+        assert done.returncode == exit_code, f"pio-tf {' '.join(arguments)}: {done.returncode}\n{said}"
         took = time.monotonic() - started
         self._board.settle()
-        return took, done.stdout + done.stderr
+        return took, said

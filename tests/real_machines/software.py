@@ -5,8 +5,11 @@ from __future__ import annotations
 import gzip
 import hashlib
 import io
+import json
+import shutil
 import tarfile
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +17,8 @@ import pyspark
 
 import pio_tf.sandbox.pio
 from pio_tf.config.versions import ROWS, archive_path
+from pio_tf.sandbox.pio.jars import write_jars
+from pio_tf.sandbox.sample import make_events
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,6 +30,12 @@ which Debian 12 has not. pyspark's runs on its Java 17, and does not differ in w
 _PYSPARK = Path(pyspark.__file__).parent
 _UNUSED = ("breeze", "datanucleus-", "derby", "hive-", "kubernetes-", "mesos-", "rocksdbjni", "spark-mllib_", "spire_")
 """Jars that no standalone cluster loads, nearly half of all bytes: four machines have four copies in memory."""
+HADOOP: Mapping[str, bytes] = {
+    "bin/hadoop": b'#!/bin/sh\necho "hadoop $*"\n',
+    "etc/hadoop/core-site.xml": b"<configuration/>\n",
+}
+"""The layout of a client."""
+_EVENTS = 300
 _STAND_IN = Path(pio_tf.sandbox.pio.__file__).parent
 
 
@@ -38,16 +49,10 @@ class Archive:
 
 def fill_mirror(directory: Path) -> dict[str, Archive]:
     """All that a driver fetches, by the components' names."""
-    contents: dict[str, dict[str, Path | bytes]] = {
+    contents: dict[str, Mapping[str, Path | bytes]] = {
         "spark": spark_files(VERSIONS["spark"]),
-        "hadoop": {
-            "bin/hadoop": _program("hadoop"),
-            "etc/hadoop/core-site.xml": b"<configuration/>\n",
-        },
-        "hbase": {
-            "bin/hbase": _program("hbase"),
-            "conf/hbase-site.xml": b"<configuration/>\n",
-        },
+        "hadoop": HADOOP,
+        "hbase": {"bin/hbase": b'#!/bin/sh\necho "hbase $*"\n', "conf/hbase-site.xml": b"<configuration/>\n"},
         "pio": _pio_files(),
     }
     return {
@@ -71,8 +76,14 @@ def _pio_files() -> dict[str, Path | bytes]:
     return {"bin/pio": _STAND_IN / "bin" / "pio", "lib/python": b'#!/bin/sh\nexec python3 "$@"\n', **scripts}
 
 
-def _program(name: str) -> bytes:
-    return f'#!/bin/sh\necho "{name} $*"\n'.encode()
+def engine_files(scratch: Path) -> dict[str, Path | bytes]:
+    """The sandbox's sample engine, built, with its first events."""
+    engine = scratch / "engine"
+    shutil.copytree(_STAND_IN / "engine", engine)
+    lines = (json.dumps(event) for event in islice(make_events(), _EVENTS))
+    (engine / "events.jsonl").write_text("\n".join(lines) + "\n")
+    write_jars(engine, name="engine")
+    return {str(file.relative_to(engine)): file for file in engine.rglob("*") if file.is_file()}
 
 
 def write_archive(directory: Path, path: str, files: Mapping[str, Path | bytes]) -> Archive:
