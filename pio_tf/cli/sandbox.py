@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import typer
 
 from pio_tf.cli.app import app
@@ -12,14 +14,20 @@ app.add_typer(sandbox_app, name="sandbox")
 
 
 @sandbox_app.command("start")
-def start(json: JsonOption = False) -> None:
+def start(
+    alarm_speed: Annotated[
+        float,
+        typer.Option(min=1.0, help="How many seconds of CloudWatch's pass in one: idle alarms in minutes, not hours."),
+    ] = 1.0,
+    json: JsonOption = False,
+) -> None:
     """Start the sandbox in the background."""
     from pio_tf.cli.output import Terminal
     from pio_tf.cli.tables import sandbox_rows
     from pio_tf.sandbox.control import default_directory, sandbox_status, start_sandbox
 
     with Terminal(json=json) as terminal:
-        info = start_sandbox(default_directory())
+        info = start_sandbox(default_directory(), alarm_speed=alarm_speed)
         terminal.done(f"the sandbox answers at {info.url} (process {info.pid})")
         terminal.say("next: pio-tf init --sandbox")
         if json:

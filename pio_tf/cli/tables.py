@@ -41,7 +41,7 @@ def machine_rows(machines: Sequence[Machine], *, deadline: datetime | None = Non
         columns=_MACHINE_COLUMNS,
         rows=tuple(_machine_row(machine) for machine in machines),
         data=data,
-        outputs={"state": _power(machines)} | ({"deadline": deadline.isoformat()} if deadline else {}),
+        outputs={"state": _power(machines), "deadline": _iso(deadline) or ""},
         closing=_until(deadline) if deadline else "",
     )
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from pio_tf.cluster.base import short
 from pio_tf.cluster.driver import DriverWork
 from pio_tf.errors import ConfigError, NotReady, PioTfError
-from pio_tf.events import Done, ResourceProgress, Step, Warned
+from pio_tf.events import Done, ResourceProgress, Warned
 from pio_tf.machines.arming import Arming
 from pio_tf.machines.arns import deadline_role_arn
 from pio_tf.machines.deadline import Deadline, DeadlineSchedule, whole_minute
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from pio_tf.events import Event
     from pio_tf.infra.outputs import Outputs
+    from pio_tf.infra.plan import Plan
     from pio_tf.machines.model import Machine
 
 _MACHINE = re.compile(r"\.aws_instance\.")
@@ -115,6 +116,15 @@ class DeadlineWork(DriverWork):
             self._report(Warned("the deadline was later than asked for already, and is never shortened"))
         self._report(Done(f"AWS stops the machines at {self._said(armed.at)}, whatever happens to this client"))
 
+    def _arm_before_changes(self, plan: Plan, there: Sequence[Machine]) -> None:
+        """The AWS provider stops and starts a machine whose type changes (terraform-provider-aws #1998): a start, too.
+        Where the role is yet to be made, it is armed after the apply."""
+        if self._wanted is None or not any(one.machine and "update" in one.actions for one in plan.changes):
+            return
+        outputs = self._deployment.outputs()
+        if outputs is not None and outputs.deadline_role_arn is not None:
+            self._arm(outputs, there)
+
     def _arm_for(self, machines: Sequence[Machine], at: datetime, *, role_arn: str) -> Deadline:
         self._armed = self._schedule.arm((machine.instance_id for machine in machines), at, role_arn=role_arn)
         return self._armed
@@ -193,7 +203,7 @@ class DeadlineWork(DriverWork):
         try:
             was = self._schedule.find()
             if self._schedule.remove():
-                self._report(Step("The deadline is removed"))
+                self._report(Done("the deadline is removed"))
             if was is not None:
                 self._put_back(was)
         except PioTfError as error:

@@ -225,6 +225,7 @@ class PowerWork(StackWork):
             try:
                 plan = self._plan_whole(there)
                 self._refuse_to_cut_off(plan, there)
+                self._arm_before_changes(plan, there)
                 outputs = self._create(plan, there)
                 found = self._machines(outputs)
                 self._arm(outputs, found)

@@ -5,7 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from pio_tf.infra.prices import ADDRESS_HOURLY_USD, AS_OF, GIB_MONTH_USD, HOURLY_USD, HOURS_PER_MONTH, REGION
+from pio_tf.infra.prices import (
+    ADDRESS_HOURLY_USD,
+    ALARM_MONTH_USD,
+    AS_OF,
+    GIB_MONTH_USD,
+    HOURLY_USD,
+    HOURS_PER_MONTH,
+    REGION,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -22,7 +30,7 @@ class Cost:
     running_hourly_usd: float | None
     """What an hour in which all machines run adds: the machines, and the public addresses that they have meanwhile."""
     stopped_monthly_usd: float | None
-    """What a month costs in which nothing runs: disks and Elastic IPs. It is paid while machines run too."""
+    """What a month costs in which nothing runs: disks, Elastic IPs, alarms. It is paid while machines run too."""
     unknown: tuple[str, ...]
     """What has no price: ``instance type x9.large``."""
 
@@ -64,6 +72,7 @@ def _cost(config: Config, plan_json: Mapping[str, Any], side: Literal["before", 
         running = sum(prices[kind] for kind in kinds) + meanwhile * ADDRESS_HOURLY_USD
     if not unpriced_disks:
         stopped = sum(GIB_MONTH_USD[kind] * size for kind, size in disks) + eips * ADDRESS_HOURLY_USD * HOURS_PER_MONTH
+        stopped += ALARM_MONTH_USD * sum(1 for _ in _values(plan_json, "aws_cloudwatch_metric_alarm", side))
     return Cost(running, stopped, tuple(sorted(unpriced_machines | unpriced_disks)))
 
 

@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
 _GOES_WITH_POWER = frozenset({"instance_state", "public_ip", "public_dns", "associate_public_ip_address"})
+_POLICY = "stop-machines"
+"""Of the role that terraform/modules/failsafe makes."""
 _SIDES = ("ingress", "egress")
 _SOURCES = ("cidr_blocks", "ipv6_cidr_blocks", "prefix_list_ids", "security_groups", "self")
 
@@ -40,7 +42,7 @@ def find_drift(plan_json: Mapping[str, Any]) -> tuple[Drift, ...]:
     """What differs, from ``terraform show -json`` of a refresh-only plan.
 
     Left out: what goes with power, and what Terraform learns only at its next look at what it has made itself
-    (a security group's rules, which are resources of their own; values that were null).
+    (a security group's rules and a role's policy, which are resources of their own; values that were null).
 
     Args:
         plan_json: without its secrets.
@@ -75,6 +77,8 @@ def _differences(kind: str, change: Mapping[str, Any], rules: frozenset[_Rule]) 
             continue
         if kind == "aws_security_group" and name in _SIDES and rules.issuperset(_rules(after["id"], name, new or ())):
             continue  # a rule that is gone is told as the resource that it was
+        if kind == "aws_iam_role" and name == "inline_policy" and {one.get("name") for one in new or ()} == {_POLICY}:
+            continue  # a resource of its own, which tells its changes itself; any other beside it is drift
         yield Difference(name, old, new)
 
 

@@ -77,5 +77,9 @@ GIB_MONTH_USD = {"gp2": 0.10, "gp3": 0.08, "sc1": 0.015, "st1": 0.045}
 ADDRESS_HOURLY_USD = 0.005
 """A public IPv4 address, since February 2024: an Elastic IP always, another one while its machine runs."""
 
+ALARM_MONTH_USD = 0.10
+"""A CloudWatch alarm on one metric, whether its machine runs or not. An account's first ten are free: nobody knows here
+which they are."""
+
 HOURS_PER_MONTH = 730
 """As AWS's own estimates count."""

@@ -7,7 +7,7 @@ from threading import Thread
 from typing import TYPE_CHECKING
 
 from pio_tf.errors import PioTfError
-from pio_tf.events import Step, Warned
+from pio_tf.events import Done, Warned
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -91,4 +91,4 @@ class Arming:
             return
         if not self._armed:
             self._armed = True
-            self._report(Step("The deadline of the machines that are being made is armed"))
+            self._report(Done("the deadline of the machines that are being made is armed"))

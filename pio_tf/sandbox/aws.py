@@ -24,11 +24,12 @@ from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoReque
 from werkzeug.serving import BaseWSGIServer, make_server
 
 from pio_tf.errors import SandboxError
+from pio_tf.sandbox.alarms import Alarms
 from pio_tf.sandbox.corrections import corrected
 from pio_tf.sandbox.schedules import fire_due
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
     from types import TracebackType
 
     from pio_tf.machines.model import PowerState
@@ -93,6 +94,7 @@ class LocalAws:
         self._transition_seconds = transition_seconds
         self._clock = clock
         self._now = now
+        self._alarms = Alarms()
         self._on_change = on_change or (lambda: None)
         self._stack = ExitStack()
         self._server: BaseWSGIServer | None = None
@@ -146,6 +148,7 @@ class LocalAws:
                 )
             )
             self.calls.clear()
+            self._alarms = Alarms()
             self._dispatch = DomainDispatcherApplication(create_backend_app)
             thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True, name="local-aws")
             thread.start()
@@ -188,6 +191,11 @@ class LocalAws:
         """Carry out the schedules whose time has come, as happens every second. How many there were."""
         with self._ec2:
             return fire_due(self._now())
+
+    def observe_cpu(self, percents: Mapping[str, float]) -> None:
+        """A period of CloudWatch's has passed, in which these instances, by id, were so busy."""
+        with self._ec2:
+            self._alarms.observe(percents)
 
     def _fire(self, ended: Event) -> None:
         while not ended.wait(_TICK_SECONDS):

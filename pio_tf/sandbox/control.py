@@ -65,6 +65,7 @@ def start_sandbox(
     port: int = 0,
     ssh_port: int = SSH_PORT,
     machine: str | None = None,
+    alarm_speed: float = 1.0,
     install_mirror: Callable[[Path], Path] | None = None,
 ) -> SandboxInfo:
     """Start the sandbox in the background, and wait until it answers. One that runs already is returned as it is.
@@ -77,6 +78,7 @@ def start_sandbox(
         port: port of its AWS API; 0: a free one.
         ssh_port: port of every machine's SSH server.
         machine: what stands behind an instance, as ``module:class``. Default: machines with SSH and Spark.
+        alarm_speed: how many seconds of CloudWatch's pass in one, for its idle alarms.
         install_mirror: lays out the Terraform provider in a directory and returns the CLI configuration file that names
             it. Default: :func:`pio_tf.sandbox.provider.install_mirror`.
 
@@ -100,6 +102,7 @@ def start_sandbox(
                 port=port,
                 ssh_port=ssh_port,
                 machine=machine,
+                alarm_speed=alarm_speed,
                 install_mirror=install_mirror or _default_mirror,
             )
         except BaseException:
@@ -201,12 +204,13 @@ def _start(
     port: int,
     ssh_port: int,
     machine: str | None,
+    alarm_speed: float,
     install_mirror: Callable[[Path], Path],
 ) -> SandboxInfo:
     write_credentials(layout.credentials)
     cli_config_file = install_mirror(layout.mirror)
     command = [sys.executable, "-m", "pio_tf.sandbox.server", "--dir", str(layout.directory)]
-    command += ["--port", str(port), "--ssh-port", str(ssh_port)]
+    command += ["--port", str(port), "--ssh-port", str(ssh_port), "--alarm-speed", str(alarm_speed)]
     command += ["--machine", machine] if machine else []
     with layout.log.open("ab") as log:
         process = subprocess.Popen(

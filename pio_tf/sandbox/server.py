@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TextIO, cast
 
 from pio_tf.errors import PioTfError, SandboxError
+from pio_tf.sandbox.alarms import PERIOD, CpuMeter
 from pio_tf.sandbox.aws import LocalAws
 from pio_tf.sandbox.layout import (
     SSH_PORT,
@@ -41,8 +42,13 @@ _POLL_SECONDS = 0.2
 """EC2's states pass with time alone, so they are looked at this often; a call that changes one is noticed at once."""
 
 
-async def serve(*, layout: Layout, port: int, ssh_port: int, make_machine: MachineFactory) -> None:
+async def serve(
+    *, layout: Layout, port: int, ssh_port: int, make_machine: MachineFactory, alarm_speed: float = 1.0
+) -> None:
     """Run the sandbox until SIGTERM or SIGINT.
+
+    Args:
+        alarm_speed: how many seconds of CloudWatch's pass in one.
 
     Raises:
         SandboxError: the port is taken, or no address is left for the services.
@@ -62,6 +68,7 @@ async def serve(*, layout: Layout, port: int, ssh_port: int, make_machine: Machi
         write_server(layout, ServerRecord(process=process, url=aws.url, services=services.where))
         logger.info("AWS at %s, services at %s, machines in %s", aws.url, services.where, layout.machines)
         ending = asyncio.create_task(ended.wait())
+        measuring = asyncio.create_task(_measure(aws, layout, every=PERIOD / alarm_speed))
         written: tuple[MachineStatus, ...] | None = None
         # Somebody who removes the directory removes the sandbox: no process is to live on without it.
         while not ending.done() and layout.server.exists():
@@ -76,12 +83,22 @@ async def serve(*, layout: Layout, port: int, ssh_port: int, make_machine: Machi
             await asyncio.wait({ending, waking}, timeout=_POLL_SECONDS, return_when=asyncio.FIRST_COMPLETED)
             waking.cancel()
         ending.cancel()
+        measuring.cancel()
+        await asyncio.wait([measuring])
     finally:
         logger.info("stopping")
         await supervisor.close()
         await asyncio.to_thread(services.stop)
         await asyncio.to_thread(aws.stop)
         layout.server.unlink(missing_ok=True)
+
+
+async def _measure(aws: LocalAws, layout: Layout, *, every: float) -> None:
+    """How busy the machines are, for the alarms."""
+    meter = CpuMeter(layout.machines)
+    while True:
+        await asyncio.sleep(every)
+        await asyncio.to_thread(lambda: aws.observe_cpu(meter.percents(aws.instances())))
 
 
 def _wake(loop: asyncio.AbstractEventLoop, event: asyncio.Event) -> None:
@@ -118,6 +135,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--dir", type=Path, required=True, help="the sandbox's directory")
     parser.add_argument("--port", type=int, default=0, help="port of the AWS API; 0: a free one")
     parser.add_argument("--ssh-port", type=int, default=SSH_PORT, help="port of every machine's SSH server")
+    parser.add_argument("--alarm-speed", type=float, default=1.0, help="seconds of CloudWatch's that pass in one")
     parser.add_argument("--machine", default=DEFAULT_MACHINE, help="what stands behind an instance, as module:class")
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
@@ -133,6 +151,7 @@ def main(arguments: list[str] | None = None) -> int:
                     port=options.port,
                     ssh_port=options.ssh_port,
                     make_machine=load_machine(options.machine),
+                    alarm_speed=options.alarm_speed,
                 )
             )
     except PioTfError as error:

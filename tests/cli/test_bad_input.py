@@ -137,3 +137,18 @@ def test_a_sandbox_that_is_not_running(project: Project) -> None:
     said = project.fails("init", "--sandbox", exit_code=1, PIO_TF_SANDBOX_DIR=str(project.directory / "sandbox"))
     assert "pio-tf sandbox start" in said
     assert not (project.directory / "pio-tf.hcl").exists()
+
+
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        ("up --for 2h --no-deadline", "--for and --no-deadline contradict each other"),
+        ("train --for 10s", "--for '10s' is not between a minute and 144 hours"),
+        ("up --for soon", "--for 'soon' is not a duration"),
+        ("extend 200h", "DURATION '200h' is not between a minute and 144 hours"),
+        ("train --attach --for 2h", "--attach takes a run that has begun"),
+    ],
+)
+def test_a_time_that_machines_cannot_run_for(project: Project, command: str, message: str) -> None:
+    project.write()
+    assert message in project.fails(*command.split(), exit_code=2)

@@ -40,8 +40,8 @@ def test_the_plan_of_a_new_cluster_passes_and_says_what_it_costs(planned: Projec
     assert done.stdout.splitlines() == [
         "the plan passes the guard",
         "an hour of running machines costs 0.29 USD, before 0.00 USD",
-        "a month of stopped machines costs 12.00 USD, before 0.00 USD",
-        "a month with 20 hours of training costs 17.76 USD, before 0.00 USD",
+        "a month of stopped machines costs 12.30 USD, before 0.00 USD",
+        "a month with 20 hours of training costs 18.06 USD, before 0.00 USD",
         "(estimate with on-demand prices of us-east-1 (2026-11); guard.hourly_prices overrides them)",
     ]
     assert not (planned.directory / ".pio-tf" / "guarded" / "plan.tfplan").exists()
@@ -56,8 +56,8 @@ def test_a_real_plan_that_opens_ssh_is_refused_by_guard_plan_and_apply_alike(pla
     assert [(one["rule"], f"{one['file']}:{one['line']}") for one in result["findings"]] == [("PTF006", place)]
     assert result["cost"]["after"] == {
         "running_hourly_usd": 0.288,
-        "stopped_monthly_usd": 12.0,
-        "monthly_usd": 17.76,
+        "stopped_monthly_usd": 12.3,
+        "monthly_usd": 18.06,
         "unknown": [],
     }
     sarif = Sarif.model_validate_json((planned.directory / "guard.sarif").read_text())

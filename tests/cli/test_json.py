@@ -4,6 +4,7 @@ test_json_sandbox.py."""
 from __future__ import annotations
 
 import json
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict
 
@@ -199,13 +200,14 @@ def test_a_mistake_against_a_schema_is_found(value: object, found: list[str]) ->
 def test_what_is_handed_on_is_what_the_page_says() -> None:
     from pio_tf.cli import tables
     from pio_tf.cli.check import check_rows
-    from pio_tf.cluster import ClusterStatus
+    from pio_tf.cluster import ClusterStatus, Extended
 
     run = RunRecord("20261123T030000Z-3f9c", "trial", Client("ci", "runner", 7, ""), "pio train", "/opt/engine")
     made: dict[str, Rows] = {
         "status": tables.status_rows(ClusterStatus("trial", False, (), None)),
         "up": tables.machine_rows(()),
         "down": tables.machine_rows(()),
+        "extend": tables.extended_rows(Extended(None, datetime.now(tz=timezone.utc))),
         "train": tables.run_rows(run),
         "cancel": tables.run_rows(run),
         "check": check_rows(()),

@@ -248,6 +248,17 @@ def test_a_cluster_that_was_applied_without_the_role_says_what_to_do(world: Worl
         state.write_text(text)
 
 
+def test_a_change_for_which_terraform_starts_machines_is_armed_before_it(world: World) -> None:
+    larger = 'instance_type = "m5.xlarge"\nallow_small_memory = true'
+    with world.aws.recording() as calls:
+        world.cluster(driver=larger).up(lasting=3600)
+    start = place(calls, "StartInstances")
+    assert calls[start].by == "terraform"
+    assert "POST" in schedules(calls[:start])
+    assert world.deadline == whole_minute(world.now + HOUR)
+    world.cluster().up()  # as it was, for the others
+
+
 def test_machines_that_were_made_but_cannot_be_armed_are_stopped(aws: Aws, mirror: Path, tmp_path: Path) -> None:
     network = 'cidr = "127.77.9.0/24"'
     world = World(aws, Project(tmp_path, name="refused", url=aws.url, mirror=mirror), datetime.now(tz=timezone.utc))

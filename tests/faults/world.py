@@ -85,7 +85,8 @@ class World:
         self._create()
         self.began_with = self.belongings()
         self.driver = Driver(self)
-        self._seen: dict[str, tuple[int, dict[str, str], bytes]] = {}
+        self._before: list[str] = []
+        """What DescribeInstances goes on showing until then."""
         self._written: dict[str, tuple[int, dict[str, str], bytes]] = {}
         self._stale_until = 0.0
 
@@ -101,7 +102,6 @@ class World:
         self.misled.clear()
         self.removed_misled = False
         self.driver = Driver(self)
-        self._seen.clear()
         self._stale_until = 0.0
         for group in scheduler_backends[ACCOUNT][REGION].schedule_groups.values():
             group.schedules.clear()
@@ -174,14 +174,14 @@ class World:
         if not action.startswith("Describe"):
             return self.aws.call(request)
         key = f"{action} {request.body!r}"
-        if self.clock() < self._stale_until and key in self._seen and action == "DescribeInstances":
+        old = self._written.get(f"{key} {self._before}")
+        if self.clock() < self._stale_until and old is not None and action == "DescribeInstances":
             self.misled.add(by)
-            return self._seen[key]
+            return old
         # moto takes long to write an answer, and but for times of day it is the same for the same states.
         now = f"{key} {self._facts()}"
         if now not in self._written:
             self._written[now] = self.aws.call(request)
-        self._seen[key] = self._written[now]
         return self._written[now]
 
     def change(
@@ -194,13 +194,13 @@ class World:
         self.removed_misled |= action.startswith("DELETE /schedules") and by in self.misled
         if strange or not self._harmless.fullmatch(action):
             self.wrong.append(f"{by}: {action} of {', '.join(strange) or 'the cluster'}")
-        before = self.states()
+        before, facts = self.states(), self._facts()
         done = self.aws.call(request)
         if done[0] == 200:
             self.calls[action] += 1
             if action == "StartInstances":
                 self.started.setdefault(by, set()).update(n for n in self._names(ids) if before[n] == "stopped")
-            self._stale_until = self.clock() + self.weather.lag_seconds
+            self._stale_until, self._before = self.clock() + self.weather.lag_seconds, facts
             self._follow_up(action, self._names(ids), before, forced="true" in arguments.get("Force", ()))
         return done
 

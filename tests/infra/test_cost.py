@@ -48,6 +48,11 @@ def test_an_elastic_ip_costs_every_hour_of_the_month() -> None:
     assert cost.stopped_monthly_usd == pytest.approx(4.0 + 3.65)
 
 
+def test_an_idle_alarm_costs_every_month() -> None:
+    alarms = [change("aws_cloudwatch_metric_alarm", after={}) for _ in range(3)]
+    assert after(*created(machine("driver")), *alarms).stopped_monthly_usd == pytest.approx(4.0 + 0.3)
+
+
 def test_public_addresses_of_the_subnet_cost_while_machines_run_and_not_where_an_elastic_ip_is() -> None:
     subnet = change("aws_subnet", after={"map_public_ip_on_launch": True})
     three = created(machine("driver"), machine("master"), machine("worker-1"))

@@ -87,3 +87,13 @@ def test_a_rule_that_somebody_added_is_drift() -> None:
     after = {**GROUP, "ingress": [rule(cidr_blocks=["192.0.2.0/24", "0.0.0.0/0"])]}
     (found,) = find_drift(refreshed(drifted("aws_security_group", GROUP, after), rules=(allowed,)))
     assert [one.name for one in found.differences] == ["ingress"]
+
+
+def test_a_role_s_own_policy_is_no_drift_of_the_role_and_any_other_is() -> None:
+    without, ours = [{"name": "", "policy": ""}], [{"name": "stop-machines", "policy": "{}"}]
+    more = [*ours, {"name": "more", "policy": "{}"}]
+    assert find_drift(refreshed(drifted("aws_iam_role", {"inline_policy": without}, {"inline_policy": ours}))) == ()
+    (wider,) = find_drift(refreshed(drifted("aws_iam_role", {"inline_policy": ours}, {"inline_policy": more})))
+    assert wider.differences == (Difference("inline_policy", ours, more),)
+    (gone,) = find_drift(refreshed(drifted("aws_iam_role", {"inline_policy": ours}, {"inline_policy": without})))
+    assert gone.differences == (Difference("inline_policy", ours, without),)

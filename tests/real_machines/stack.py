@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from tests.infra.support import Site
     from tests.real_machines.software import Archive
 
+SHORT_LIVED = ", ".join(f'"spark.{one}.extraJavaOptions" = "-XX:TieredStopAtLevel=1"' for one in ("driver", "executor"))
+"""For JVMs that live for seconds: on two cores, compiling well takes longer than the work."""
+
 
 def write_config(
     site: Site,
@@ -38,7 +41,7 @@ def write_config(
     )
     site.write(
         network=f'cidr = "{network}"',
-        spark=f'workers = {workers}\nexecutor_memory = "1g"\n'
+        spark=f'workers = {workers}\nexecutor_memory = "1g"\nconf = {{ {SHORT_LIVED} }}\n'
         f'version = "{VERSIONS["spark"]}"\ndownload_sha512 = "{sums["spark"]}"',
         more=f"software {{\n  mirrors = {str(list(mirrors)).replace(chr(39), chr(34))}\n{software}\n}}\n",
     )

@@ -124,7 +124,9 @@ def test_a_job_from_the_driver_runs_on_both_workers(cluster: Cluster) -> None:
     driver.write("job.py", JOB)
     said = driver.run(
         f"/usr/local/spark/bin/spark-submit --master spark://{master.address}:7077 --driver-memory 512m "
-        f"--executor-memory 512m --conf spark.driver.host={driver.address} job.py",
+        f"--executor-memory 512m --conf spark.driver.host={driver.address} "
+        "--conf spark.executor.extraJavaOptions=-XX:TieredStopAtLevel=1 --driver-java-options -XX:TieredStopAtLevel=1 "
+        "job.py",
         timeout=180,
     )
     hosts = next(line for line in said.splitlines() if line.startswith("HOSTS")).split()[1:]

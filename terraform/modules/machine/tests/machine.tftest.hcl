@@ -241,3 +241,49 @@ run "wrong_values_are_refused" {
 
   expect_failures = [var.name, var.role, var.private_ip, var.root_volume_gib, var.user_data_base64]
 }
+
+run "an_idle_machine_is_stopped_after_hours_and_no_data_is_no_idleness" {
+  command = plan
+
+  variables {
+    idle_alarm = { seconds = 14400, action = "arn:aws:automate:eu-west-1:ec2:stop" }
+  }
+
+  assert {
+    condition     = aws_cloudwatch_metric_alarm.idle[0].alarm_actions == toset(["arn:aws:automate:eu-west-1:ec2:stop"])
+    error_message = "it stops the machine"
+  }
+
+  assert {
+    condition     = aws_cloudwatch_metric_alarm.idle[0].period == 300 && aws_cloudwatch_metric_alarm.idle[0].evaluation_periods == 48 && aws_cloudwatch_metric_alarm.idle[0].datapoints_to_alarm == 48
+    error_message = "every five minutes of four hours"
+  }
+
+  assert {
+    condition     = aws_cloudwatch_metric_alarm.idle[0].treat_missing_data == "notBreaching"
+    error_message = "a stopped machine sends no data"
+  }
+
+  assert {
+    condition     = aws_cloudwatch_metric_alarm.idle[0].metric_name == "CPUUtilization" && aws_cloudwatch_metric_alarm.idle[0].comparison_operator == "LessThanThreshold" && aws_cloudwatch_metric_alarm.idle[0].threshold == 1
+    error_message = "less than one percent"
+  }
+
+  assert {
+    condition     = aws_cloudwatch_metric_alarm.idle[0].alarm_name == "pio-tf/test/worker-1/idle"
+    error_message = "found by cluster and machine"
+  }
+}
+
+run "more_than_a_day_is_counted_in_hours" {
+  command = plan
+
+  variables {
+    idle_alarm = { seconds = 93600, action = "arn:aws:automate:eu-west-1:ec2:stop" }
+  }
+
+  assert {
+    condition     = aws_cloudwatch_metric_alarm.idle[0].period == 3600 && aws_cloudwatch_metric_alarm.idle[0].evaluation_periods == 26
+    error_message = "CloudWatch looks back a day in shorter periods"
+  }
+}

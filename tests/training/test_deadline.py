@@ -1,0 +1,75 @@
+"""What a client that follows a run hears of the deadline."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import datetime, timedelta, timezone
+
+from pio_tf.errors import AwsError
+from pio_tf.events import Event, Warned
+from pio_tf.training.deadline import DeadlineWatch
+
+NOON = datetime(2026, 1, 1, 12, 0, tzinfo=timezone.utc)
+
+
+class Follower:
+    """Looks at given minutes before noon; ``found`` is what AWS answers."""
+
+    def __init__(self, at: datetime | None = NOON) -> None:
+        self.events: list[Event] = []
+        self.found: datetime | Exception | None = at
+        self.now = NOON
+        self.watch = DeadlineWatch(self._find, at=at, reporter=self.events.append, now=lambda: self.now)
+
+    def _find(self) -> datetime | None:
+        if isinstance(self.found, Exception):
+            raise self.found
+        return self.found
+
+    def look(self, minutes_before: float) -> list[str]:
+        """The warnings of one look."""
+        self.events.clear()
+        self.now = NOON - timedelta(minutes=minutes_before)
+        asyncio.run(self.watch.look())
+        return [event.message for event in self.events if isinstance(event, Warned)]
+
+
+def test_it_warns_once_at_30_10_and_5_minutes_and_says_how_to_extend() -> None:
+    follower = Follower()
+    said = {minutes: follower.look(minutes) for minutes in (120, 31, 30, 29, 11, 10, 9, 5, 4, 1)}
+    assert [minutes for minutes, warnings in said.items() if warnings] == [30, 10, 5]
+    (warning,) = said[10]
+    assert "in 10 min, at 12:00 UTC" in warning
+    assert "pio-tf extend" in warning
+
+
+def test_a_client_that_comes_late_hears_of_the_nearest_only() -> None:
+    follower = Follower()
+    assert len(follower.look(7)) == 1
+    assert follower.look(6) == []
+
+
+def test_an_extension_is_told_and_warned_of_anew() -> None:
+    follower = Follower()
+    follower.look(10)
+    follower.found = NOON + timedelta(hours=1)
+    assert follower.look(9) == ["the deadline is 13:00 UTC now: it was changed"]
+    assert follower.watch.at == NOON + timedelta(hours=1)
+    assert len(follower.look(-55)) == 1
+
+
+def test_a_deadline_that_is_gone_is_told_once() -> None:
+    follower = Follower()
+    follower.found = None
+    assert follower.look(60) == ["the deadline is gone"]
+    assert follower.look(59) == []
+
+
+def test_where_aws_does_not_answer_the_deadline_that_is_known_counts() -> None:
+    follower = Follower()
+    follower.found = AwsError("no answer")
+    assert len(follower.look(5)) == 1
+
+
+def test_without_a_deadline_there_is_nothing_to_say() -> None:
+    assert Follower(at=None).look(5) == []
