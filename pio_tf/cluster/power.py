@@ -221,7 +221,7 @@ class PowerWork(StackWork):
         outputs = self.outputs() if not apply else self._deployment.outputs() if self._is_applied() else None
         if outputs is None:
             there = self._machines(None)
-            before = self._power_note.begin(there)
+            before = self._power_note.before(there)
             try:
                 plan = self._plan_whole(there)
                 self._refuse_to_cut_off(plan, there)

@@ -6,6 +6,8 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from pio_tf.errors import ConfigError
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path
@@ -45,20 +47,33 @@ class PowerNote:
     def __init__(self, path: Path) -> None:
         self._path = path
 
-    def begin(self, machines: Sequence[Machine]) -> PowerBefore:
-        """Note the power as it is; where an earlier apply was cut off, it stays as that one has noted it."""
-        left = self.left()
-        if left is not None:
-            return left
-        before = PowerBefore(
+    def before(self, machines: Sequence[Machine]) -> PowerBefore:
+        """The power as it is; where an earlier apply was cut off, as that one has noted it."""
+        return self.left() or PowerBefore(
             known=frozenset(machine.instance_id for machine in machines),
             awake=frozenset(machine.instance_id for machine in machines if machine.state in _AWAKE),
         )
-        self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+
+    def keep(self, before: PowerBefore) -> None:
+        """Note it, before Terraform changes anything.
+
+        Raises:
+            ConfigError: there is no place for the file.
+        """
+        if before.of_another:
+            return
         unfinished = self._path.with_suffix(".unfinished")
-        unfinished.write_text(json.dumps({"known": sorted(before.known), "awake": sorted(before.awake)}) + "\n")
-        unfinished.replace(self._path)
-        return before
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            unfinished.write_text(json.dumps({"known": sorted(before.known), "awake": sorted(before.awake)}) + "\n")
+            unfinished.replace(self._path)
+        except OSError as error:
+            raise ConfigError(
+                f"cannot write {self._path}, where the machines' power is noted before a change",
+                cause=str(error.strerror),
+                next_step="see what is in the way, who may write there and whether the disk is full: "
+                f"ls -ld {self._path.parent}; df -h",
+            ) from error
 
     def left(self) -> PowerBefore | None:
         """What an apply has noted that was cut off; None: there is none."""

@@ -91,7 +91,7 @@ class StackWork(DeadlineWork):
 
         kept = read_artifact(artifact) if artifact is not None else None
         there = self._machines(None)
-        before = self._power_note.begin(there)
+        before = self._power_note.before(there)
         try:
             plan = self._plan_whole(there) if kept is None else self._open_plan(kept, there)
             self._refuse_to_cut_off(plan, there)
@@ -107,6 +107,8 @@ class StackWork(DeadlineWork):
         """Stop what an apply has started: what was stopped, and where it has failed, what it has made, too."""
         if isinstance(failed, Locked) and "id" in failed.details:
             return  # another Terraform is at work, whose machines change still
+        if failed is not None and not self._has_begun and not before.of_another:
+            return  # nothing was changed: what has been started meanwhile is somebody else's
         try:
             machines = self._machines(None)
         except AwsError as error:
@@ -298,6 +300,7 @@ class StackWork(DeadlineWork):
     def _create(self, plan: Plan, there: Sequence[Machine]) -> Outputs:
         if plan.has_changes:
             self._report(Step("Applying: " + ", ".join(f"{n} to {word}" for word, n in plan.counts.items() if n)))
+        self._power_note.keep(self._power_note.before(there))
         self._has_begun = True
         self._applied.unlink(missing_ok=True)  # until it is whole: the next `up` plans, whatever becomes of this
         with self._armed_as_made(there) if plan.new_machines else contextlib.nullcontext():

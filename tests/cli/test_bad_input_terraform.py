@@ -117,10 +117,14 @@ def test_a_creation_that_stops_half_way_says_what_was_refused_and_what_is_kept(h
     assert "Address 127.77.8.22 is in use" in error
     assert "choose another network.first_host" in error
     assert "what was made so far is in the state" in error
-    assert half.states() == {"driver": "running", "master": "running"}
+    assert "Stopping again what Terraform started: driver, master" in said
+    assert half.states() == {"driver": "stopped", "master": "stopped"}
 
 
 def test_status_shows_the_half_that_there_is_even_without_the_ssh_key(half: Project) -> None:
+    client, ids = ec2(half.url or ""), [instance_id for instance_id, _ in half.instances().values()]
+    client.start_instances(InstanceIds=ids)  # by somebody, elsewhere
+    client.get_waiter("instance_running").wait(InstanceIds=ids, WaiterConfig={"Delay": 1})
     done = half.run("status", "--json")
     machines = json.loads(done.stdout)["machines"]
     assert [machine["name"] for machine in machines] == ["driver", "master"]

@@ -96,7 +96,7 @@ def test_plan_json_is_terraform_s_without_secrets(kept: Kept) -> None:
 def test_the_summary_can_be_found_and_says_what_is_made(kept: Kept) -> None:
     text = (kept.original / "plan.md").read_text()
     assert text.startswith("<!-- pio-tf plan demo -->\n### pio-tf plan for `demo`: changes\n")
-    assert "**9 to create, nothing is removed or replaced.**" in text
+    assert "**14 to create, nothing is removed or replaced.**" in text
     assert '| `module.spark_cluster.module.worker["worker-1"].aws_instance.this` (worker-1) | `m5.large`,' in text
     assert "| Guard | passed |" in text
     assert "| AWS account | `123456789012` |" in text
