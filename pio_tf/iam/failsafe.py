@@ -43,7 +43,7 @@ def removes_deadlines(scope: Scope) -> Iterator[Grant]:
             sid="RemoveDeadline",
             why="The deadline of machines that are stopped, or gone.",
             resources=(_schedule(scope),),
-            pio_tf=("scheduler:DeleteSchedule",),
+            pio_tf=("scheduler:DeleteSchedule", "scheduler:GetSchedule"),
         )
 
 

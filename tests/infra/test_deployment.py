@@ -249,7 +249,8 @@ def test_a_new_worker_touches_nothing_else_and_none_is_taken_away(cluster: Appli
 
     plan = scaled.plan()
     assert [(change.address, change.actions) for change in plan.changes] == [
-        ('module.spark_cluster.module.worker["worker-2"].aws_instance.this', ("create",))
+        ('module.spark_cluster.module.worker["worker-2"].aws_cloudwatch_metric_alarm.idle[0]', ("create",)),
+        ('module.spark_cluster.module.worker["worker-2"].aws_instance.this', ("create",)),
     ]
     outputs = scaled.apply(plan)
 
