@@ -81,9 +81,9 @@ def test_a_pull_request_gets_its_plan_as_a_comment_and_as_an_artefact(
     assert run.jobs["plan"].role.endswith("role/plan")
     (comment,) = forge.comments[1]
     assert comment["body"].startswith("<!-- pio-tf plan nightly -->\n")
-    assert "9 to create" in comment["body"]
+    assert "14 to create" in comment["body"]
     assert f"Of commit {head} [by this job](https://github.test/org/recommender/actions/runs/1000)" in comment["body"]
-    assert "9 to create" in run.jobs["plan"].summary
+    assert "14 to create" in run.jobs["plan"].summary
     assert [one["name"] for one in forge.artifacts] == [f"pio-tf-plan-nightly-{head}"]
     assert states(site) == {}
 

@@ -147,14 +147,14 @@ def runner(site: Site, forge: ForgeServer, transcript: list[str]) -> Runner:
 def test_gitlab_shows_the_plan_on_the_merge_request(runner: Runner, forge: ForgeServer) -> None:
     runner.gitlab("pio-tf-plan", "merge_request_event", CI_MERGE_REQUEST_IID="4")
     (note,) = forge.comments[4]
-    assert "9 to create" in note["body"]
+    assert "14 to create" in note["body"]
     assert "[by this job](https://gitlab.test/job/1)" in note["body"]
 
 
 def test_gitlab_applies_the_plan_that_somebody_has_looked_at(runner: Runner) -> None:
     _said, directory = runner.gitlab("pio-tf-plan-merged", "push")
     said, _ = runner.gitlab("pio-tf-apply", "push", plan=directory / "plan")
-    assert "Applying: 9 to create" in said
+    assert "Applying: 14 to create" in said
     assert runner.states() == {"running"}
 
 
@@ -177,7 +177,7 @@ def test_jenkins_applies_the_plan_of_its_build(runner: Runner, site: Site) -> No
     site.files.update(changed)
     _said, directory = runner.jenkins("Jenkinsfile", "Plan")
     said, _ = runner.jenkins("Jenkinsfile", "Apply", plan=directory / "plan")
-    assert "Applying: 7 to update" in said
+    assert "Applying: 11 to update" in said
 
 
 def test_jenkins_reaps_nothing_that_was_just_started(runner: Runner) -> None:
