@@ -166,6 +166,6 @@ def test_runs_and_their_ends(job: Job) -> None:
 def test_down_says_what_is_stopped(job: Job) -> None:
     log, outputs = job.step("down")
     assert [title for title, _ in log.groups][-1] == "Stopping 3 of 3 machines"
-    assert outputs == {"state": "stopped", "exit": "0"}
+    assert outputs == {"state": "stopped", "exit": "0", "deadline": ""}
     stopped = job.json("sandbox", "stop")
     assert stopped == {"version": 1, "stopped": True}

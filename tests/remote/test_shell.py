@@ -251,7 +251,10 @@ def test_keys_reach_the_shell_as_they_are_and_ctrl_c_reaches_its_program(machine
         assert "slept-2" not in user.sees("machine> ")
         user.type("echo still-$((2 + 2))\r")
         user.sees("still-4")
-        user.type("true\r\x04")
+        user.sees("machine> ")
+        user.type("true\r")
+        user.sees("machine> ")  # between two prompts, Ctrl-D would be the terminal's, and not the shell's
+        user.type("\x04")
         assert user.ends() == 0
         assert user.settings() == user.before
 
