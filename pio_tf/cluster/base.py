@@ -48,6 +48,9 @@ class Basis:
         now: the time of day that deadlines are counted with.
     """
 
+    _seen: tuple[Machine, ...] = ()
+    """The machines as EC2 showed them last, for errors."""
+
     def __init__(
         self,
         config: Config,
@@ -146,7 +149,9 @@ class Basis:
 
     def _machines(self, outputs: Outputs | None, *, strict: bool = True) -> list[Machine]:
         """The machines as EC2 shows them; without outputs, whatever carries the cluster's tag."""
-        return find_machines(self._ec2, cluster=self.config.cluster.name, outputs=outputs, strict=strict)
+        found = find_machines(self._ec2, cluster=self.config.cluster.name, outputs=outputs, strict=strict)
+        self._seen = tuple(found)
+        return found
 
     def _stop(self, machines: Sequence[Machine]) -> list[Machine]:
         """Stop these machines, and wait until they are. Raises as :func:`~pio_tf.machines.power.stop_machines` does."""

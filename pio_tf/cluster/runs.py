@@ -6,10 +6,11 @@ import asyncio
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from pio_tf.cluster.base import short
+from pio_tf.cluster.base import names, short
 from pio_tf.cluster.power import PowerWork
-from pio_tf.errors import PioTfError, RemoteError
+from pio_tf.errors import MachinesMayBeRunning, PioTfError, RemoteError
 from pio_tf.events import Warned
+from pio_tf.machines.power_errors import stop_command
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -226,11 +227,23 @@ class Cluster(PowerWork):
         stays = self._keeps_up(keep_up)
         try:
             record = train(up=started, run=watched, down=down, keep_up=stays, reporter=self._report)
+        except MachinesMayBeRunning as error:
+            self._name_machines(error)
+            raise
+        else:
             stays = stays or record.state == "running"
             return record
         finally:
             if stays:
                 self._say_until()
+
+    def _name_machines(self, error: MachinesMayBeRunning) -> None:
+        """Say which machines may be running, with their ids, where the error does not."""
+        seen = [machine for machine in self._seen if machine.state != "terminated"]
+        if seen and "machines" not in error.details:
+            error.cause += f"\n       the machines, as they were seen last: {names(seen)}"
+            error.next_step += f"; by hand: {stop_command(self._ec2, seen)}"
+            error.details["machines"] = [machine.instance_id for machine in seen]
 
     def _keeps_up(self, keep_up: bool | None) -> bool:
         return self.config.train.keep_up if keep_up is None else keep_up

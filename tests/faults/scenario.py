@@ -217,7 +217,7 @@ def check_outcomes(result: Result, world: World) -> list[str]:
         if outcome.code == MachinesMayBeRunning.exit_code and outcome.error and outcome.command in _STOPPING:
             ids = str(outcome.error) + str(outcome.error.details)
             untold = [name for name in awake if name not in ids and world.ids[name] not in ids]
-            if untold and "interrupted twice" not in ids and "nobody knows" not in ids and "looking" not in ids:
+            if untold and "nobody knows" not in ids and "looking" not in ids:
                 found.append(f"{label} and does not name {', '.join(untold)}: {outcome.error}")
     return found
 
