@@ -194,7 +194,7 @@ class Trainer:
             if order.detach:
                 return record
             try:
-                return await self._see(remote, run)
+                return await self._see(remote, run, stop_after=order.stop_after)
             finally:
                 if order.stop_after:
                     with contextlib.suppress(RemoteError):  # the connection was lost: `down` takes the lock anew
@@ -220,10 +220,14 @@ class Trainer:
         async with self._connected() as remote:
             return find_run(wanted, await self._known(remote))
 
-    async def attach(self, run: str) -> RunRecord:
-        """See a run that goes on, or has ended, to its end. Raises what :meth:`train` does of that."""
+    async def attach(self, run: str, *, stop_after: bool = True) -> RunRecord:
+        """See a run that goes on, or has ended, to its end. Raises what :meth:`train` does of that.
+
+        Args:
+            stop_after: whether the machines are stopped then, for what is said.
+        """
         async with self._connected() as remote:
-            return await self._see(remote, run)
+            return await self._see(remote, run, stop_after=stop_after)
 
     async def refuse_active(self, doing: str) -> None:
         """Refuse to do something that would cut off a run.
@@ -430,7 +434,7 @@ class Trainer:
             return None
         return Elasticsearch(remote, block.nodes, user=block.user, password=password)
 
-    async def _see(self, remote: Remote, run: str) -> RunRecord:
+    async def _see(self, remote: Remote, run: str, *, stop_after: bool) -> RunRecord:
         finish = self._finish(remote)
         following = asyncio.ensure_future(finish.follow(run, watch=lambda record: self._watch(remote, record)))
 
@@ -442,13 +446,13 @@ class Trainer:
         try:
             return await asyncio.shield(following)
         except (asyncio.CancelledError, Interrupted, OSError):  # Ctrl-C, SIGTERM; a log that is not read, or kept
-            self.reporter(
-                Warned(f"interrupted: run {run} is ended, then the machines stop; Ctrl-C again stops them now")
-            )
+            then = "then the machines stop; Ctrl-C again stops them now" if stop_after else "the machines go on running"
+            self.reporter(Warned(f"interrupted: run {run} is ended, {then}"))
             try:
                 await at_most(INTERRUPTED_SECONDS + ANSWER_SECONDS, end(), remote)
             except RemoteError:  # it ends with the driver's power, and its log stays there
-                self.reporter(Warned(f"run {run} is not seen to its end: it ends when the machines stop"))
+                until = "it ends when the machines stop" if stop_after else f"`pio-tf cancel {run}` ends it"
+                self.reporter(Warned(f"run {run} is not seen to its end: {until}"))
             raise
 
     async def _watch(self, remote: Remote, record: RunRecord) -> None:
