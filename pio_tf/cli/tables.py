@@ -14,7 +14,20 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from pio_tf.cli import schemas
+    from pio_tf.cli.schemas.machines import ExtendResult, MachineData, MachinesResult, StatusMachineData, StatusResult
+    from pio_tf.cli.schemas.runs import LogLine, ProofData, RunResult, RunsResult
+    from pio_tf.cli.schemas.sandbox import SandboxData, SandboxMachineData, SandboxResult, SandboxStopResult
+    from pio_tf.cli.schemas.software import FileData, FilesResult, PushResult, PutData
+    from pio_tf.cli.schemas.stack import (
+        ChangeData,
+        DestroyResult,
+        DriftData,
+        DriftResult,
+        GenerateResult,
+        InitResult,
+        OutputResult,
+        PlanResult,
+    )
     from pio_tf.cluster import ClusterStatus, Extended
     from pio_tf.infra.drift import Drift
     from pio_tf.infra.outputs import Outputs
@@ -32,7 +45,7 @@ _MACHINE_COLUMNS = ("ROLE", "NAME", "ID", "TYPE", "STATE", "PRIVATE IP", "PUBLIC
 
 def machine_rows(machines: Sequence[Machine], *, deadline: datetime | None = None) -> Rows:
     """The machines after ``up`` or ``down``."""
-    data: schemas.MachinesResult = {
+    data: MachinesResult = {
         "version": 1,
         "machines": [_machine_data(machine) for machine in machines],
         "deadline": _iso(deadline),
@@ -48,7 +61,7 @@ def machine_rows(machines: Sequence[Machine], *, deadline: datetime | None = Non
 
 def extended_rows(extended: Extended) -> Rows:
     """``pio-tf extend``."""
-    data: schemas.ExtendResult = {
+    data: ExtendResult = {
         "version": 1,
         "before": _iso(extended.before),
         "deadline": extended.deadline.isoformat(),
@@ -62,12 +75,12 @@ def extended_rows(extended: Extended) -> Rows:
 def status_rows(status: ClusterStatus) -> Rows:
     """``pio-tf status``: the machines, and which workers Spark has."""
     rows = []
-    machines: list[schemas.StatusMachineData] = []
+    machines: list[StatusMachineData] = []
     for machine in status.machines:
         alive = status.spark_alive(machine)
         rows.append((*_machine_row(machine), {True: "alive", False: "no", None: "-"}[alive]))
         machines.append({**_machine_data(machine), "spark_alive": alive})
-    data: schemas.StatusResult = {
+    data: StatusResult = {
         "version": 1,
         "cluster": status.cluster,
         "created": status.created,
@@ -98,7 +111,7 @@ def status_rows(status: ClusterStatus) -> Rows:
 
 def output_rows(outputs: Outputs) -> Rows:
     """``pio-tf output`` and ``pio-tf apply``."""
-    data: schemas.OutputResult = {
+    data: OutputResult = {
         "version": 1,
         "cluster": outputs.cluster,
         "region": outputs.region,
@@ -122,35 +135,35 @@ def output_rows(outputs: Outputs) -> Rows:
 
 def generate_rows(directory: Path) -> Rows:
     """``pio-tf generate``, which has said the rest."""
-    data: schemas.GenerateResult = {"version": 1, "directory": str(directory)}
+    data: GenerateResult = {"version": 1, "directory": str(directory)}
     return Rows((), (), data)
 
 
 def destroy_rows(cluster: str) -> Rows:
     """``pio-tf destroy``, which has said the rest."""
-    data: schemas.DestroyResult = {"version": 1, "cluster": cluster, "destroyed": True}
+    data: DestroyResult = {"version": 1, "cluster": cluster, "destroyed": True}
     return Rows((), (), data)
 
 
 def init_rows(file: Path, cluster: str, bucket: str | None = None) -> Rows:
     """``pio-tf init``, which has said the rest."""
-    data: schemas.InitResult = {"version": 1, "file": str(file), "cluster": cluster, "bucket": bucket}
+    data: InitResult = {"version": 1, "file": str(file), "cluster": cluster, "bucket": bucket}
     return Rows((), (), data)
 
 
 def file_rows(files: Sequence[RemoteFile]) -> Rows:
     """``pio-tf config show``, for programs."""
-    shown: list[schemas.FileData] = [{"name": one.name, "path": one.path, "content": one.content} for one in files]
-    data: schemas.FilesResult = {"version": 1, "files": shown}
+    shown: list[FileData] = [{"name": one.name, "path": one.path, "content": one.content} for one in files]
+    data: FilesResult = {"version": 1, "files": shown}
     return Rows((), (), data)
 
 
 def put_rows(files: Sequence[Put]) -> Rows:
     """``pio-tf config push``."""
-    put: list[schemas.PutData] = [
+    put: list[PutData] = [
         {"name": one.name, "path": one.path, "changed": one.changed, "kept": one.kept or None} for one in files
     ]
-    data: schemas.PushResult = {"version": 1, "files": put}
+    data: PushResult = {"version": 1, "files": put}
     return Rows(
         columns=("FILE", "IS", "PATH"),
         rows=tuple((one.name, "written" if one.changed else "as it was", one.path) for one in files),
@@ -164,7 +177,7 @@ def plan_rows(plan: Plan, kept: Path | None = None) -> Rows:
     Args:
         kept: the directory that it was written to.
     """
-    changes: list[schemas.ChangeData] = [
+    changes: list[ChangeData] = [
         {
             "address": c.address,
             "type": c.type,
@@ -174,7 +187,7 @@ def plan_rows(plan: Plan, kept: Path | None = None) -> Rows:
         }
         for c in plan.changes
     ]
-    data: schemas.PlanResult = {
+    data: PlanResult = {
         "version": 1,
         "has_changes": plan.has_changes,
         "changes": changes,
@@ -198,7 +211,7 @@ def drift_rows(found: Sequence[Drift]) -> Rows:
         rows += [(what, "changed", d.name, _brief(d.before), _brief(d.after)) for d in one.differences]
         if one.change == "gone":
             rows.append((what, "gone", "", "", ""))
-    resources: list[schemas.DriftData] = [
+    resources: list[DriftData] = [
         {
             "address": one.address,
             "type": one.type,
@@ -208,7 +221,7 @@ def drift_rows(found: Sequence[Drift]) -> Rows:
         }
         for one in found
     ]
-    data: schemas.DriftResult = {"version": 1, "drift": bool(found), "resources": resources}
+    data: DriftResult = {"version": 1, "drift": bool(found), "resources": resources}
     return Rows(
         columns=("WHAT", "IS", "ARGUMENT", "TERRAFORM LEFT", "AWS HAS"),
         rows=tuple(rows),
@@ -237,7 +250,7 @@ def run_rows(record: RunRecord) -> Rows:
 
 def runs_rows(records: Sequence[RunRecord]) -> Rows:
     """``pio-tf runs``."""
-    data: schemas.RunsResult = {"version": 1, "runs": [_run_data(record) for record in records]}
+    data: RunsResult = {"version": 1, "runs": [_run_data(record) for record in records]}
     return Rows(
         columns=("RUN", "STARTED", "DURATION", "STATE", "EXIT", "MACHINES", "MODEL"),
         rows=tuple(
@@ -257,7 +270,7 @@ def runs_rows(records: Sequence[RunRecord]) -> Rows:
     )
 
 
-def log_line(line: str) -> schemas.LogLine:
+def log_line(line: str) -> LogLine:
     """``pio-tf logs``, for programs."""
     return {"version": 1, "line": line}
 
@@ -265,7 +278,7 @@ def log_line(line: str) -> schemas.LogLine:
 def sandbox_rows(status: SandboxStatus) -> Rows:
     """``pio-tf sandbox status``."""
     info = status.info
-    machines: list[schemas.SandboxMachineData] = [
+    machines: list[SandboxMachineData] = [
         {
             "cluster": m.cluster,
             "name": m.name,
@@ -278,7 +291,7 @@ def sandbox_rows(status: SandboxStatus) -> Rows:
         }
         for m in status.machines
     ]
-    data: schemas.SandboxResult = {
+    data: SandboxResult = {
         "version": 1,
         "state": status.state,
         "info": _sandbox_data(info) if info else None,
@@ -294,11 +307,11 @@ def sandbox_rows(status: SandboxStatus) -> Rows:
 
 def sandbox_stop_rows(*, stopped: bool) -> Rows:
     """``pio-tf sandbox stop``, which has said the rest."""
-    data: schemas.SandboxStopResult = {"version": 1, "stopped": stopped}
+    data: SandboxStopResult = {"version": 1, "stopped": stopped}
     return Rows((), (), data)
 
 
-def _sandbox_data(info: SandboxInfo) -> schemas.SandboxData:
+def _sandbox_data(info: SandboxInfo) -> SandboxData:
     services = info.services
     return {
         "url": info.url,
@@ -332,7 +345,7 @@ def _brief(value: Any) -> str:  # noqa: ANN401 - any JSON
     return text if len(text) <= _LONGEST_VALUE else text[:_LONGEST_VALUE] + "…"
 
 
-def _run_data(record: RunRecord) -> schemas.RunResult:
+def _run_data(record: RunRecord) -> RunResult:
     client = record.client
     return {
         "version": 1,
@@ -359,7 +372,7 @@ def _run_data(record: RunRecord) -> schemas.RunResult:
     }
 
 
-def _proof_data(proof: Mapping[str, Any]) -> schemas.ProofData:
+def _proof_data(proof: Mapping[str, Any]) -> ProofData:
     return {"name": proof["name"], "held": proof["held"], "detail": proof["detail"]}
 
 
@@ -388,7 +401,7 @@ def _machine_row(machine: Machine) -> tuple[str, ...]:
     )
 
 
-def _machine_data(machine: Machine) -> schemas.MachineData:
+def _machine_data(machine: Machine) -> MachineData:
     return {
         "name": machine.name,
         "role": machine.role,
