@@ -18,7 +18,7 @@ from pio_tf.cli.schemas.outputs import OUTPUTS
 from pio_tf.cli.schemas.results import RESULTS
 from pio_tf.cli.schemas.runs import LogLine, RunsResult
 from pio_tf.cli.schemas.stack import InitResult
-from pio_tf.cli.tables import log_line, runs_rows
+from pio_tf.cli.tables.runs import log_line, runs_rows
 from pio_tf.training.runs.archive import Archive
 from pio_tf.training.runs.record import Client, RunRecord
 from tests.cli.json_check import mistakes
@@ -202,20 +202,22 @@ def test_a_mistake_against_a_schema_is_found(value: object, found: list[str]) ->
 
 
 def test_what_is_handed_on_is_what_the_page_says() -> None:
-    from pio_tf.cli import tables
     from pio_tf.cli.check import check_rows
+    from pio_tf.cli.tables.machines import extended_rows, machine_rows, status_rows
+    from pio_tf.cli.tables.runs import run_rows
+    from pio_tf.cli.tables.stack import drift_rows
     from pio_tf.cluster import ClusterStatus, Extended
 
     run = RunRecord("20261123T030000Z-3f9c", "trial", Client("ci", "runner", 7, ""), "pio train", "/opt/engine")
     made: dict[str, Rows] = {
-        "status": tables.status_rows(ClusterStatus("trial", False, (), None)),
-        "up": tables.machine_rows(()),
-        "down": tables.machine_rows(()),
-        "extend": tables.extended_rows(Extended(None, datetime.now(tz=timezone.utc))),
-        "train": tables.run_rows(run),
-        "cancel": tables.run_rows(run),
+        "status": status_rows(ClusterStatus("trial", False, (), None)),
+        "up": machine_rows(()),
+        "down": machine_rows(()),
+        "extend": extended_rows(Extended(None, datetime.now(tz=timezone.utc))),
+        "train": run_rows(run),
+        "cancel": run_rows(run),
         "check": check_rows(()),
-        "drift": tables.drift_rows(()),
+        "drift": drift_rows(()),
     }
     for command, rows in made.items():
         assert set(rows.outputs) == set(OUTPUTS[command])
