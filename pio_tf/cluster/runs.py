@@ -112,7 +112,7 @@ class Cluster(PowerWork):
     def runs(self) -> tuple[RunRecord, ...]:
         """Every run that the driver, while it runs, or this computer knows of; oldest first. Changes nothing."""
         from pio_tf.training.runs.archive import Archive
-        from pio_tf.training.trainer import merge, shared_records
+        from pio_tf.training.runs.known import merge, shared_records
 
         outputs = self._outputs_if_any()
         machines = self._machines(outputs, strict=False) if outputs else []
@@ -134,8 +134,8 @@ class Cluster(PowerWork):
             ConfigError: there is no such run.
         """
         from pio_tf.training.runs.archive import Archive, find_run
+        from pio_tf.training.runs.known import merge, shared_records
         from pio_tf.training.runs.show import read_kept
-        from pio_tf.training.trainer import merge, shared_records
 
         machines = self._machines(self._outputs_if_any(), strict=False)
         awake = [machine for machine in machines if machine.state == "running"]
