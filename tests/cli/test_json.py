@@ -22,7 +22,8 @@ from pio_tf.cli.tables.runs import log_line, runs_rows
 from pio_tf.training.runs.archive import Archive
 from pio_tf.training.runs.record import Client, RunRecord
 from tests.cli.json_check import mistakes
-from tests.cli.shell import Project
+from tests.cli.shell import Project, ec2
+from tests.infra.support_deploy import existing_network
 
 if TYPE_CHECKING:
     import subprocess
@@ -85,8 +86,13 @@ def life(
     directory = tmp_path_factory.mktemp("project")
     environment = {"PIO_TF_SANDBOX_DIR": str(directory / "sandbox")}
     project = Project(directory, url=aws.url, mirror=mirror, environment=environment)
-    project.write(network='cidr = "127.77.92.0/24"')
-    return {words: project.run(*words, "--json") for words in LIFE}
+    project.write(network=existing_network(aws.url, "127.77.92.0/24") + "first_host = 10")
+    answers: dict[tuple[str, ...], subprocess.CompletedProcess[str]] = {}
+    for words in LIFE:
+        if words[0] == "down":  # a driver that runs would be asked for runs, and no machine is behind this one
+            ec2(aws.url).stop_instances(InstanceIds=[project.instances()["driver"][0]])
+        answers[words] = project.run(*words, "--json")
+    return answers
 
 
 @pytest.mark.parametrize("words", LIFE, ids=" ".join)
