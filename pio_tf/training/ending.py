@@ -33,7 +33,7 @@ EXECUTORS_GONE_SECONDS = 30.0
 class Ending(Preparing):
     """Runs that come to their end."""
 
-    async def _see(self, remote: Remote, run: str) -> RunRecord:
+    async def _see(self, remote: Remote, run: str, *, stop_after: bool) -> RunRecord:
         finish = self._finish(remote)
         following = asyncio.ensure_future(finish.follow(run, watch=lambda record: self._watch(remote, record)))
 
@@ -45,13 +45,13 @@ class Ending(Preparing):
         try:
             return await asyncio.shield(following)
         except (asyncio.CancelledError, Interrupted, OSError):  # Ctrl-C, SIGTERM; a log that is not read, or kept
-            self.reporter(
-                Warned(f"interrupted: run {run} is ended, then the machines stop; Ctrl-C again stops them now")
-            )
+            then = "then the machines stop; Ctrl-C again stops them now" if stop_after else "the machines go on running"
+            self.reporter(Warned(f"interrupted: run {run} is ended, {then}"))
             try:
                 await at_most(INTERRUPTED_SECONDS + ANSWER_SECONDS, end(), remote)
             except RemoteError:  # it ends with the driver's power, and its log stays there
-                self.reporter(Warned(f"run {run} is not seen to its end: it ends when the machines stop"))
+                until = "it ends when the machines stop" if stop_after else f"`pio-tf cancel {run}` ends it"
+                self.reporter(Warned(f"run {run} is not seen to its end: {until}"))
             raise
 
     async def _watch(self, remote: Remote, record: RunRecord) -> None:

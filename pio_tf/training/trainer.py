@@ -82,7 +82,7 @@ class Trainer(Ending):
             if order.detach:
                 return record
             try:
-                return await self._see(remote, run)
+                return await self._see(remote, run, stop_after=order.stop_after)
             finally:
                 if order.stop_after:
                     with contextlib.suppress(RemoteError):  # the connection was lost: `down` takes the lock anew
@@ -108,10 +108,14 @@ class Trainer(Ending):
         async with self._connected() as remote:
             return find_run(wanted, await self._known(remote))
 
-    async def attach(self, run: str) -> RunRecord:
-        """See a run that goes on, or has ended, to its end. Raises what :meth:`train` does of that."""
+    async def attach(self, run: str, *, stop_after: bool = True) -> RunRecord:
+        """See a run that goes on, or has ended, to its end. Raises what :meth:`train` does of that.
+
+        Args:
+            stop_after: whether the machines are stopped then, for what is said.
+        """
         async with self._connected() as remote:
-            return await self._see(remote, run)
+            return await self._see(remote, run, stop_after=stop_after)
 
     async def refuse_active(self, doing: str) -> None:
         """Refuse to do something that would cut off a run.
