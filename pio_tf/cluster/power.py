@@ -7,17 +7,15 @@ import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NoReturn
 
-from pio_tf.cluster.base import names, short
+from pio_tf.cluster.base import names, short, staying
 from pio_tf.cluster.power_note import AWAKE
 from pio_tf.cluster.stack import StackWork
-from pio_tf.cluster.unproved import interrupted, unanswered, unknown
+from pio_tf.cluster.unproved import interrupted, not_ours, unanswered, unknown
 from pio_tf.errors import AwsError, Locked, MachinesMayBeRunning, NotReady, PioTfError, RemoteError
 from pio_tf.events import Done, Step, Warned
-from pio_tf.machines.by_hand import ByHand
 from pio_tf.machines.capacity import lacking
 from pio_tf.machines.failures import CAPACITY_ADVICE
 from pio_tf.machines.inventory import IS_SPOT, LEAVE_SPOT, find_untagged
-from pio_tf.machines.model import CLUSTER_TAG
 from pio_tf.machines.power import start_machines
 
 if TYPE_CHECKING:
@@ -187,14 +185,7 @@ class PowerWork(StackWork):
             self._disarm()
         awake = [machine for machine in untagged if machine.state != "stopped"]
         if awake:
-            raise MachinesMayBeRunning(
-                f"not stopped: {names(awake)}",
-                cause=f"they are in Terraform's outputs, but without the tag {CLUSTER_TAG}, and what does not carry "
-                "it is not touched",
-                next_step="`pio-tf apply` puts the tag back, then `pio-tf down`; or by hand: "
-                + ByHand.of(self.config).stop_machines(awake),
-                details={"machines": [machine.instance_id for machine in awake]},
-            )
+            raise not_ours(self.config, awake)
         return tuple(machines)
 
     def _unknown(self, outputs: Outputs | None, error: AwsError) -> PioTfError:
@@ -260,17 +251,17 @@ class PowerWork(StackWork):
             try:
                 plan = self._plan_whole(there)
                 self._refuse_to_cut_off(plan, there)
-                self._arm_before_changes(plan, there)
+                self._arm_before_changes(plan, staying(there))
                 outputs = self._create(plan, one_apply)
                 found = self._machines(outputs)
-                self._arm(outputs, found)
+                self._arm(outputs, staying(found))
             except PioTfError as error:  # also where no deadline can be armed: what was made runs, and is stopped
                 self._restore_power(one_apply, failed=error)
                 raise
             self._power_note.end()
         else:
             found = self._machines(outputs)
-            self._arm(outputs, found)
+            self._arm(outputs, staying(found))
         machines = self._ours(found)
         asleep = [machine for machine in machines if machine.state != "running"]
         if asleep:

@@ -7,7 +7,7 @@ import contextlib
 import hashlib
 from typing import TYPE_CHECKING
 
-from pio_tf.cluster.base import names, short
+from pio_tf.cluster.base import names, short, staying
 from pio_tf.cluster.restore import RestoreWork
 from pio_tf.cluster.unproved import not_destroyed
 from pio_tf.errors import ConfigError, GuardRefused, Locked, MachinesMayBeRunning, PioTfError
@@ -258,7 +258,7 @@ class StackWork(RestoreWork):
             self._report(Step("Applying: " + ", ".join(f"{n} to {word}" for word, n in plan.counts.items() if n)))
         one_apply.begin()
         self._applied.unlink(missing_ok=True)  # until it is whole: the next `up` plans, whatever becomes of this
-        with self._armed_as_made(one_apply.there) if plan.new_machines else contextlib.nullcontext():
+        with self._armed_as_made(staying(one_apply.there)) if plan.new_machines else contextlib.nullcontext():
             outputs = self._deployment.apply(plan)
         self._applied.parent.mkdir(parents=True, exist_ok=True)
         self._applied.write_text(self._digest() + "\n")

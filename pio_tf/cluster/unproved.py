@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from pio_tf.cluster.base import names, short
 from pio_tf.errors import MachinesMayBeRunning, PioTfError
 from pio_tf.machines.by_hand import ByHand
+from pio_tf.machines.inventory import RIGHT_STATE
+from pio_tf.machines.model import CLUSTER_TAG
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -39,6 +41,30 @@ def unknown(config: Config, ids: Sequence[str], error: PioTfError) -> MachinesMa
         cause=short(error),
         next_step="; ".join(filter(None, [error.next_step, f"then `pio-tf down`, or {command}"])),
         details={"machines": list(ids), **error.details},
+    )
+
+
+def not_ours(config: Config, machines: Sequence[Machine]) -> MachinesMayBeRunning:
+    """Terraform's outputs name machines that run, and that do not carry this cluster's tag: none of them was touched.
+
+    What is another cluster's is not for this one to stop by hand either.
+    """
+    lost = [machine for machine in machines if not machine.cluster]
+    theirs = [machine for machine in machines if machine.cluster]
+    causes, advice = [], []
+    if lost:
+        causes.append(f"without the tag {CLUSTER_TAG} {'is' if len(lost) == 1 else 'are'} {names(lost)}")
+        by_hand = ByHand.of(config).stop_machines(lost)
+        advice.append(f"`pio-tf apply` puts the tag back, then `pio-tf down`; or by hand: {by_hand}")
+    causes += [f"{names([machine])} is tagged for {machine.cluster}" for machine in theirs]
+    if theirs:
+        advice.append(RIGHT_STATE)
+    return MachinesMayBeRunning(
+        f"not stopped: {names(machines)}",
+        cause=f"Terraform's outputs name them, but only what carries {config.cluster.name}'s tag is touched: "
+        + "; ".join(causes),
+        next_step="; ".join(advice),
+        details={"machines": [machine.instance_id for machine in machines]},
     )
 
 

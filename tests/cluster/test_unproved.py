@@ -11,14 +11,18 @@ import pytest
 from pio_tf.cluster import Cluster
 from pio_tf.errors import MachinesMayBeRunning, NotReady, PioTfError
 from pio_tf.events import Warned
+from pio_tf.machines.model import MACHINE_TAG
 from tests.faults.aws import FaultyAws
 from tests.faults.campaign import Stages
 from tests.faults.client import Client
 from tests.faults.driver import TrainerStandIn
 from tests.faults.faults import Fault, Trouble, Weather
+from tests.machines.clusters import run_machine
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from mypy_boto3_ec2 import EC2Client
 
     from pio_tf.events import Event
     from pio_tf.training.trainer import Trainer
@@ -176,3 +180,51 @@ def test_machines_that_stay_up_are_told_with_the_time_at_which_aws_stops_them(pl
     said, until = player.told[-2:]
     assert "go on running, as asked for" in said
     assert "AWS stops them at" in until
+
+
+def test_another_clusters_machine_in_the_outputs_is_named_and_nobody_is_told_to_stop_it(player: Player) -> None:
+    player.begin("running")
+    theirs = player.world.others["another's master"]
+    player.world.know({**player.world.outputs, "worker-1": {**player.world.outputs["worker-1"], "id": theirs}})
+    ended = player.play(Cluster.down)
+    player.world.know()
+    assert isinstance(ended, MachinesMayBeRunning)
+    assert f"({theirs}, running) is tagged for c2-b" in ended.cause
+    assert theirs not in ended.next_step
+    assert "bring the right state back" in ended.next_step
+    assert not player.awake
+
+
+def test_a_machine_that_has_lost_its_tag_is_named_with_the_command_that_stops_it(player: Player) -> None:
+    player.begin("running")
+    lost = player.world.others["untagged master"]
+    player.world.know({**player.world.outputs, "worker-1": {**player.world.outputs["worker-1"], "id": lost}})
+    ended = player.play(Cluster.down)
+    player.world.know()
+    assert isinstance(ended, MachinesMayBeRunning)
+    assert f"without the tag pio-tf:cluster is worker-1 ({lost}, running)" in ended.cause
+    assert f"aws ec2 stop-instances --region eu-west-1 --endpoint-url {player.world.aws.url}" in ended.next_step
+    assert f"--instance-ids {lost}" in ended.next_step
+
+
+def test_a_leftover_on_its_way_out_is_not_armed_where_it_would_fail_the_stop_of_all(player: Player) -> None:
+    player.begin("stopped")
+    armed: list[str] = []
+
+    def up(cluster: Cluster) -> None:
+        cluster.up()
+        found = cluster._schedule.find()
+        assert found is not None
+        armed.extend(found.ids)
+
+    ec2 = player.world._ec2
+    leftover = run_machine(ec2, cluster=player.world.name, tags={MACHINE_TAG: "worker-9"})["InstanceId"]
+    ec2.terminate_instances(InstanceIds=[leftover])
+    assert state_of(ec2, leftover) == "shutting-down"
+    assert player.play(up) is None
+    assert set(armed) == set(player.world.ids.values())
+
+
+def state_of(ec2: EC2Client, instance_id: str) -> str:
+    found = ec2.describe_instances(InstanceIds=[instance_id])["Reservations"][0]["Instances"][0]
+    return found["State"]["Name"]
