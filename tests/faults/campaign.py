@@ -12,12 +12,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tests.faults.aws import CalledAws
+from tests.faults.killed import KilledStage
 from tests.faults.scenario import KILLED, Result, Stage, play, workers_of
 from tests.faults.time import Clock
 from tests.faults.world import World
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+
+PROCESSES = 25
+"""Every so many-th seed is played with a real process, which is killed."""
 
 
 @dataclass
@@ -78,13 +82,16 @@ class Stages:
         self._aws = CalledAws(transition_seconds=1.0, clock=self._clock, now=self._clock.moment)
         self._directory = tempfile.TemporaryDirectory(prefix="pio-tf-faults-")
         self._made: dict[int, Stage] = {}
+        self._killed = KilledStage()
         self._number = 0
 
     def __enter__(self) -> Stages:
         self._aws.start()
+        self._killed.__enter__()
         return self
 
     def __exit__(self, *_error: object) -> None:
+        self._killed.__exit__()
         self._aws.stop()
         self._directory.cleanup()
 
@@ -98,6 +105,8 @@ class Stages:
 
     def play(self, seed: int) -> Result:
         """Play a scenario. Its world is kept for the next one, unless something of it was lost."""
+        if seed % PROCESSES == PROCESSES - 1:
+            return self._killed.play(seed)
         stage = self.of(workers_of(seed))
         try:
             return play(seed, stage)

@@ -3,20 +3,31 @@
 from __future__ import annotations
 
 import os
+import random
 import subprocess
 import sys
+import tempfile
 import threading
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tests.faults.aws import CalledAws
+from tests.faults.faults import Weather
+from tests.faults.scenario import KILLED, Outcome, Result, Stage, check_after, check_deadline
+from tests.faults.time import Clock
+from tests.faults.world import World
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from tests.faults.world import World
-
 PIO_TF = Path(sys.executable).with_name("pio-tf")
+COMMANDS = ("up", "up --for 2h", "down", "down --force")
+CALLS = 9
+"""Of AWS, with which a client has begun to wait for machines. It is killed before it would call the driver: there is
+nothing behind these machines."""
+WORKERS = 2
+FAIR = Weather(1.0, 0.0, {}, frozenset(), {})
 LONGEST = 120.0
 """Seconds, on a busy computer, after which a client is killed that has not come to the call."""
 
@@ -45,6 +56,48 @@ class KillingAws(CalledAws):
         if kill is not None:
             kill()
         return done
+
+
+class KilledStage:
+    """A cluster whose clients are processes, and time that passes only when they are dead."""
+
+    def __enter__(self) -> KilledStage:
+        self._directory = tempfile.TemporaryDirectory(prefix="pio-tf-killed-")
+        clock = Clock(datetime.now(timezone.utc))  # a real process counts its deadline from now
+        self._aws = KillingAws(transition_seconds=1.0, clock=clock, now=clock.moment)
+        self._aws.start()
+        directory = Path(self._directory.name, f"c{WORKERS}")
+        self._stage = Stage(World(self._aws, clock, workers=WORKERS, directory=directory))
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self._aws.stop()
+        self._directory.cleanup()
+
+    def play(self, seed: int) -> Result:
+        """Kill a client at a call of its that is drawn."""
+        rng = random.Random(f"killed {seed}")  # noqa: S311 - no secret
+        world = self._stage.world
+        powers = {name: rng.choice(("stopped", "running")) for name in world.machines}
+        return self.play_one(
+            rng.choice(COMMANDS),
+            powers | {"driver": "stopped"},
+            call=rng.randint(1, CALLS),
+            after_effect=rng.random() < 0.5,
+            seed=seed,
+        )
+
+    def play_one(self, command: str, powers: dict[str, str], *, call: int, after_effect: bool, seed: int = 0) -> Result:
+        """Kill a client of machines with these powers at that call, before or after its effect."""
+        world, result = self._stage.world, Result(seed, WORKERS)
+        world.begin(FAIR, powers)
+        code = run_until_killed(world, self._aws, command, call=call, after_effect=after_effect)
+        now = world.states()
+        world.started["a process"] = {name for name, state in now.items() if powers[name] == "stopped" != state}
+        result.outcomes.append(Outcome(command, "a process", code, powers=now))
+        result.faults["SIGKILL of a process"] += code == KILLED
+        result.violations = [*check_deadline(result, world), *check_after(self._stage, result)]
+        return result
 
 
 def run_until_killed(world: World, aws: KillingAws, command: str, *, call: int, after_effect: bool) -> int:
