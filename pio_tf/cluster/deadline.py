@@ -93,7 +93,7 @@ class DeadlineWork(DriverWork):
 
     def _want_deadline(self, seconds: float | None, *, deadline: bool) -> None:
         """What this command's machines are to have. Counted from the moment that they are started."""
-        self._wanted = None
+        self._wanted = self._armed = None
         if deadline:
             lasting = self.config.train.max_runtime if seconds is None else seconds
             self._wanted = self._now() + timedelta(seconds=lasting)

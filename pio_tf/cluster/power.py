@@ -57,8 +57,8 @@ class ClusterStatus:
 class PowerWork(StackWork):
     """A cluster with its power."""
 
-    _has_started = False
-    """Whether this client has told AWS to start machines."""
+    _started: frozenset[str] = frozenset()
+    """Ids of the machines that this client has told AWS to start, and has not seen stopped since."""
 
     def up(self, *, lasting: float | None = None, deadline: bool = True) -> tuple[Machine, ...]:
         """Create what is missing, start what is stopped, wait until Spark has every worker, configure the driver.
@@ -196,9 +196,15 @@ class PowerWork(StackWork):
         """Machines that AWS shows as stopped and that somebody may just have started: DescribeInstances may lag by
         seconds. They are told to stop all the same, which does nothing to those that have."""
         asleep = [machine for machine in machines if machine.state == "stopped"]
-        if not asleep or not (self._has_started or self._is_armed()):
+        mine = any(machine.instance_id in self._started for machine in asleep)
+        if not asleep or not (mine or self._is_armed()):
             return []
         return [replace(machine, state="pending") for machine in asleep]
+
+    def _stop(self, machines: Sequence[Machine]) -> list[Machine]:
+        stopped = super()._stop(machines)
+        self._started -= {machine.instance_id for machine in stopped}
+        return stopped
 
     def status(self) -> ClusterStatus:
         """The machines and their power, and which workers Spark has. Changes nothing."""
@@ -221,16 +227,16 @@ class PowerWork(StackWork):
         outputs = self.outputs() if not apply else self._deployment.outputs() if self._is_applied() else None
         if outputs is None:
             there = self._machines(None)
-            before = self._power_note.before(there)
+            one_apply = self._one_apply(there)
             try:
                 plan = self._plan_whole(there)
                 self._refuse_to_cut_off(plan, there)
                 self._arm_before_changes(plan, there)
-                outputs = self._create(plan, there)
+                outputs = self._create(plan, one_apply)
                 found = self._machines(outputs)
                 self._arm(outputs, found)
             except PioTfError as error:  # also where no deadline can be armed: what was made runs, and is stopped
-                self._restore_power(before, failed=error)
+                self._restore_power(one_apply, failed=error)
                 raise
             self._power_note.end()
         else:
@@ -249,7 +255,7 @@ class PowerWork(StackWork):
     def _start(self, asleep: Sequence[Machine], *, workers: int) -> None:
         """Start these machines, of a cluster with so many workers; all or, for want of capacity, none of them."""
         cluster, spark = self.config.cluster, self.config.spark
-        self._has_started = True
+        self._started |= {machine.instance_id for machine in asleep}
         try:
             started = start_machines(
                 self._ec2,

@@ -8,9 +8,8 @@ import hashlib
 from typing import TYPE_CHECKING
 
 from pio_tf.cluster.base import names, short
-from pio_tf.cluster.deadline import DeadlineWork
-from pio_tf.cluster.power_note import PowerNote
-from pio_tf.errors import AwsError, GuardRefused, Locked, MachinesMayBeRunning, PioTfError
+from pio_tf.cluster.restore import RestoreWork
+from pio_tf.errors import GuardRefused, Locked, MachinesMayBeRunning, PioTfError
 from pio_tf.events import Step, Warned
 from pio_tf.infra.guard import refuse_doubles
 from pio_tf.infra.stack import render_stack, write_stack
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from pio_tf.cluster.power_note import PowerBefore
+    from pio_tf.cluster.restore import OneApply
     from pio_tf.iam import Policy
     from pio_tf.infra.artifact import Artifact
     from pio_tf.infra.drift import Drift
@@ -32,11 +31,8 @@ if TYPE_CHECKING:
     from pio_tf.machines.model import Machine
 
 
-class StackWork(DeadlineWork):
+class StackWork(RestoreWork):
     """A cluster with what Terraform does for it."""
-
-    _has_begun = False
-    """Whether Terraform was told to change something."""
 
     def generate(self, directory: Path | None = None) -> Path:
         """Write the stack; default: where pio-tf itself uses it. Returns its directory."""
@@ -91,69 +87,17 @@ class StackWork(DeadlineWork):
 
         kept = read_artifact(artifact) if artifact is not None else None
         there = self._machines(None)
-        before = self._power_note.before(there)
+        one_apply = self._one_apply(there)
         try:
             plan = self._plan_whole(there) if kept is None else self._open_plan(kept, there)
             self._refuse_to_cut_off(plan, there)
             self._want_deadline_of_new(plan)
-            outputs = self._create(plan, there)
+            outputs = self._create(plan, one_apply)
         except BaseException as error:
-            self._restore_power(before, failed=error)
+            self._restore_power(one_apply, failed=error)
             raise
-        self._restore_power(before)
+        self._restore_power(one_apply)
         return outputs
-
-    def _restore_power(self, before: PowerBefore, *, failed: BaseException | None = None) -> None:
-        """Stop what an apply has started: what was stopped, and where it has failed, what it has made, too."""
-        if isinstance(failed, Locked) and "id" in failed.details:
-            return  # another Terraform is at work, whose machines change still
-        if failed is not None and not self._has_begun and not before.of_another:
-            return  # nothing was changed: what has been started meanwhile is somebody else's
-        try:
-            machines = self._machines(None)
-        except AwsError as error:
-            if failed is None or not self._has_begun:
-                raise
-            raise MachinesMayBeRunning(
-                "the apply has ended amid its work, and nobody knows which machines it has left running",
-                cause=f"before that: {failed if not isinstance(failed, PioTfError) else short(failed)}\n"
-                f"       looking: {short(error)}",
-                next_step="; ".join(filter(None, [error.next_step, "then `pio-tf down`"])),
-                details=error.details,
-            ) from failed
-        started = before.started(machines, and_new=failed is not None)
-        if started and before.of_another and not self._is_free(machines):
-            self._power_note.end()  # somebody else has come to need them
-            started = []
-        if started:
-            names_of = ", ".join(machine.name for machine in started)
-            self._report(Step(f"Stopping again what Terraform started: {names_of}"))
-            try:
-                self._stop(started)
-            except MachinesMayBeRunning as left:
-                if isinstance(failed, PioTfError):
-                    left.cause = f"before that: {short(failed)}\n       stopping: {left.cause}"
-                raise left from failed
-        self._power_note.end()
-        running = sum(machine.state in ("pending", "running") for machine in machines) - len(started)
-        if running:
-            self._report(Warned(f"{running} machines run, and cost: `pio-tf down` stops them"))
-
-    def _is_free(self, machines: Sequence[Machine]) -> bool:
-        """Whether no run is active, as far as the driver says."""
-        awake = [machine for machine in machines if machine.state == "running"]
-        if not any(machine.role == "driver" for machine in awake):
-            return True
-        try:
-            asyncio.run(self._trainer(awake).refuse_active("stopping what an apply has started"))
-        except PioTfError as error:
-            self._report(Warned(f"what an apply that was cut off has started is left running: {short(error)}"))
-            return False
-        return True
-
-    @property
-    def _power_note(self) -> PowerNote:
-        return PowerNote(self.config.work_dir / "power-before-apply.json")
 
     def check_plan(self, artifact: Path) -> Plan:
         """Whether :meth:`apply` would take a kept plan now. Changes nothing.
@@ -288,6 +232,7 @@ class StackWork(DeadlineWork):
 
     def _want_deadline_of_new(self, plan: Plan) -> None:
         """`apply` is not about power, but what it makes runs: it gets a deadline where that is possible."""
+        self._want_deadline(None, deadline=False)  # not what an earlier `up` of this object has asked for
         if not plan.new_machines or not self._has_role:
             return
         try:
@@ -297,13 +242,12 @@ class StackWork(DeadlineWork):
         else:
             self._want_deadline(None, deadline=True)
 
-    def _create(self, plan: Plan, there: Sequence[Machine]) -> Outputs:
+    def _create(self, plan: Plan, one_apply: OneApply) -> Outputs:
         if plan.has_changes:
             self._report(Step("Applying: " + ", ".join(f"{n} to {word}" for word, n in plan.counts.items() if n)))
-        self._power_note.keep(self._power_note.before(there))
-        self._has_begun = True
+        one_apply.begin()
         self._applied.unlink(missing_ok=True)  # until it is whole: the next `up` plans, whatever becomes of this
-        with self._armed_as_made(there) if plan.new_machines else contextlib.nullcontext():
+        with self._armed_as_made(one_apply.there) if plan.new_machines else contextlib.nullcontext():
             outputs = self._deployment.apply(plan)
         self._applied.parent.mkdir(parents=True, exist_ok=True)
         self._applied.write_text(self._digest() + "\n")

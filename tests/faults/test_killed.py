@@ -6,19 +6,21 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.faults.killed import KilledStage
+from tests.faults.campaign import Stages
 from tests.faults.scenario import KILLED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from tests.faults.killed import KilledStage
 
 ALL_STOPPED = dict.fromkeys(("driver", "master", "worker-1", "worker-2"), "stopped")
 
 
 @pytest.fixture(scope="module")
 def stage() -> Iterator[KilledStage]:
-    with KilledStage() as stage:
-        yield stage
+    with Stages() as stages:
+        yield stages.killed
 
 
 @pytest.mark.parametrize(("call", "after_effect", "started"), [(2, False, False), (6, False, False), (6, True, True)])

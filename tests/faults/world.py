@@ -48,13 +48,13 @@ class World:
 
     Args:
         workers: of the cluster.
-        directory: for its pio-tf.hcl and the Terraform that knows its outputs.
+        directory: for its pio-tf.hcl and the Terraform that knows its outputs; its name is the cluster's.
     """
 
     def __init__(self, aws: CalledAws, clock: Clock, *, workers: int, directory: Path) -> None:
         self.aws = aws
         self.clock = clock
-        self.name = f"c{workers}"
+        self.name = directory.name
         self._harmless = re.compile(rf"StartInstances|StopInstances|(POST|PUT|DELETE) /schedules/pio-tf-{self.name}")
         self.machines = ("driver", "master", *(f"worker-{number}" for number in range(1, workers + 1)))
         self.weather: Weather | None = None

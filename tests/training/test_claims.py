@@ -317,6 +317,19 @@ def test_machines_are_not_stopped_under_a_client_that_starts_its_run(bucket: Run
     claims(bucket).before_stopping()  # the driver is asked for it
 
 
+def test_who_has_lost_the_lock_of_an_earlier_run_does_not_stop_the_machines_under_its_new_holder(
+    bucket: RunBucket,
+) -> None:
+    mine, run = claims(bucket, ANN), new_run_id()
+    mine.around(run, lambda: record(run, "running"))
+    bucket.begin(record(run, "running"))
+    claims(bucket, BOB, OFF).take(new_run_id())
+    with pytest.raises(Locked, match="bob on ci"):
+        mine.before_stopping()
+    mine.release()
+    assert holder(bucket).client == BOB
+
+
 def test_a_client_that_was_killed_while_it_stopped_the_machines_leaves_the_lock_until_they_are_stopped(
     bucket: RunBucket,
 ) -> None:

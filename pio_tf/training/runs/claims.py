@@ -193,8 +193,8 @@ class Claims:
             claim = dataclasses.replace(self._own.claim, stopping=True)
             body = claim.to_json().encode()
             etag = self._bucket.objects.replace(self._bucket.lock_key, body, etag=self._own.etag)
-            self._own = Held(claim, etag, 0.0) if etag else self._own
-        elif not force:
+            self._own = Held(claim, etag, 0.0) if etag else None  # None: somebody has taken it over since
+        if self._own is None and not force:
             there = self.look()
             if there is not None and not there.claim.stopping and not self._why_not_starting(there):
                 raise self._locked(there)

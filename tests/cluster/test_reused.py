@@ -1,0 +1,135 @@
+"""One object for a cluster's whole life: what one command knew, the next does not take for its own.
+
+The tests share one cluster and one object, in the order of what happens to them.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pio_tf.cluster import Cluster
+from pio_tf.errors import AwsError, GuardRefused
+from pio_tf.events import Event, Step, Warned
+from pio_tf.sandbox.provider import install_mirror
+from pio_tf.training.trainer import Trainer
+from tests.cli.shell import TERRAFORM, Project, ec2
+from tests.iam.recorder import RecordingAws
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+    from pathlib import Path
+    from typing import Any
+
+
+class NoDriver(Trainer):
+    """Finds every machine ready, and no run: none is behind these instances."""
+
+    async def configure(self, *_given: object) -> None:
+        """They are as they are."""
+
+    async def let_go(self, **_given: object) -> None:
+        """No run is active."""
+
+
+class Aws(RecordingAws):
+    """Gives, at times, no permission for deadlines."""
+
+    without_scheduler = False
+
+    def __enter__(self) -> Aws:
+        self.start()
+        return self
+
+    def _application(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        if self.without_scheduler and environ["PATH_INFO"].startswith("/schedules/"):
+            start_response("403 Forbidden", [("x-amzn-ErrorType", "AccessDeniedException")])
+            return [b'{"Message": ""}']
+        return super()._application(environ, start_response)
+
+
+class Life:
+    """A cluster of three machines, and the one object for it."""
+
+    def __init__(self, aws: Aws, project: Project) -> None:
+        self.aws = aws
+        self.project = project
+        self.told: list[Event] = []
+        self.on_step: Callable[[str], None] = lambda _step: None
+        environ = {"PATH": str(TERRAFORM.parent), "HOME": str(project.directory)}
+        config = Cluster.load(project.write(), environ=environ).config
+        self.cluster = Cluster(config, reporter=self._hear, environ=environ, trainer=NoDriver)
+
+    def _hear(self, event: Event) -> None:
+        self.told.append(event)
+        if isinstance(event, Step):
+            self.on_step(event.message)
+
+    def start_by_hand(self) -> None:
+        """Somebody else starts all the machines."""
+        ids = [instance_id for instance_id, _ in self.project.instances().values()]
+        ec2(self.aws.url).start_instances(InstanceIds=ids)
+
+    @property
+    def awake(self) -> set[str]:
+        """Names of the machines that are on."""
+        return {name for name, state in self.project.states().items() if state in ("pending", "running")}
+
+
+@pytest.fixture(scope="module")
+def life(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Life]:
+    mirror = install_mirror(tmp_path_factory.mktemp("mirror"))
+    with Aws(transition_seconds=0.1) as aws:
+        yield Life(aws, Project(tmp_path_factory.mktemp("life"), name="life", url=aws.url, mirror=mirror))
+
+
+def test_an_apply_that_is_refused_stops_nothing_of_others_though_one_before_it_had_begun(
+    life: Life, tmp_path: Path
+) -> None:
+    life.cluster.plan(tmp_path / "plan")
+    life.cluster.apply(tmp_path / "plan")
+    life.cluster.down()
+    life.on_step = lambda step: life.start_by_hand() if step.startswith("Checking the plan in") else None
+    with pytest.raises(GuardRefused):
+        life.cluster.apply(tmp_path / "plan")  # once more
+    life.on_step = lambda _step: None
+    assert life.awake == {"driver", "master", "worker-1"}
+
+
+def test_machines_that_were_started_and_are_stopped_are_not_stopped_once_more(life: Life) -> None:
+    life.cluster.down()
+    life.cluster.up(deadline=False)
+    life.cluster.down()
+    with life.aws.recording() as calls:
+        assert {machine.state for machine in life.cluster.down()} == {"stopped"}
+    assert "StopInstances" not in [call.operation for call in calls]
+
+
+def test_a_start_without_a_deadline_does_not_arm_that_of_the_up_before_it(life: Life) -> None:
+    life.cluster.up(lasting=3600)
+    life.cluster.down()
+    life.cluster.up(deadline=False)
+    assert life.cluster.deadline() is None
+    assert life.cluster.armed is None
+    life.cluster.down()
+
+
+def test_an_apply_without_permission_for_deadlines_does_not_ask_for_that_of_the_up_before_it(life: Life) -> None:
+    life.cluster.up(lasting=3600)
+    life.cluster.down()
+    gone, _ = life.project.instances()["worker-1"]
+    client = ec2(life.aws.url)
+    client.terminate_instances(InstanceIds=[gone])
+    client.get_waiter("instance_terminated").wait(InstanceIds=[gone], WaiterConfig={"Delay": 1})
+    life.told.clear()
+    life.aws.without_scheduler = True
+    try:
+        life.cluster.apply()
+    except AwsError as error:  # for pytest to show its cause
+        pytest.fail(str(error))
+    finally:
+        life.aws.without_scheduler = False
+    assert life.awake == {"worker-1"}
+    said = [event.message for event in life.told if isinstance(event, Warned)]
+    assert any(message.startswith("new machines run without a deadline") for message in said)
