@@ -13,7 +13,7 @@ from pio_tf.cli.options import ConfigOption, JsonOption
 
 if TYPE_CHECKING:
     from pio_tf.cli.output import Rows
-    from pio_tf.cli.schemas import AcceptResult
+    from pio_tf.cli.schemas.access import AcceptResult
     from pio_tf.cluster import Cluster
     from pio_tf.remote.console_keys import ConsoleKeys
     from pio_tf.remote.host_keys import HostKey

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from pio_tf.cli.output import Rows
-    from pio_tf.cli.schemas import CheckData, ChecksResult
+    from pio_tf.cli.schemas.runs import CheckData, ChecksResult
     from pio_tf.training.preflight import CheckResult
 
 SkipCheckOption = Annotated[

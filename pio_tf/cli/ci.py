@@ -143,7 +143,7 @@ def reviewed(directory: _Kept, json: JsonOption = False, config: ConfigOption = 
 
     from pio_tf.ci.reviewed import take_reviewed_plan
     from pio_tf.cli.output import Terminal
-    from pio_tf.cli.tables import plan_rows
+    from pio_tf.cli.tables.stack import plan_rows
     from pio_tf.cluster import Cluster
 
     with Terminal(json=json) as terminal:

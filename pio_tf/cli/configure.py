@@ -50,7 +50,7 @@ def init(
 ) -> None:
     """Write a commented pio-tf.hcl that works."""
     from pio_tf.cli.output import Terminal
-    from pio_tf.cli.tables import init_rows
+    from pio_tf.cli.tables.stack import init_rows
 
     with Terminal(json=json) as terminal:
         if not backend and not bucket:
@@ -111,7 +111,7 @@ def show(
 ) -> None:
     """Show the files that pio-tf writes to the driver."""
     from pio_tf.cli.output import Terminal
-    from pio_tf.cli.tables import file_rows
+    from pio_tf.cli.tables.files import file_rows
     from pio_tf.cluster import Cluster
     from pio_tf.errors import ConfigError
 
@@ -133,7 +133,7 @@ def show(
 def push(json: JsonOption = False, config: ConfigOption = None) -> None:
     """Write those files to the running driver."""
     from pio_tf.cli.output import Terminal
-    from pio_tf.cli.tables import put_rows
+    from pio_tf.cli.tables.files import put_rows
     from pio_tf.cluster import Cluster
 
     with Terminal(json=json) as terminal:

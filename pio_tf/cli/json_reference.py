@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, get_args, get_origin, get_type_hints, is_typeddict
 
-from pio_tf.cli import schemas
+from pio_tf.cli.schemas.common import ErrorResult
+from pio_tf.cli.schemas.outputs import OUTPUTS
+from pio_tf.cli.schemas.results import RESULTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -13,7 +15,7 @@ Form: TypeAlias = Any
 """A type, as annotations have it."""
 
 _INTRODUCTION = """\
-<!-- Written by `make docs` from pio_tf/cli/schemas.py. Change that, not this. -->
+<!-- Written by `make docs` from pio_tf/cli/schemas. Change that, not this. -->
 
 # Output for programs
 
@@ -62,11 +64,9 @@ In GitLab CI, steps and log are collapsible sections. In GitHub Actions,
 def render_json() -> str:
     """The page."""
     commands = ["| command | result |", "| --- | --- |"]
-    commands += [f"| `{name}` | {_form(result)} |" for name, result in schemas.RESULTS.items()]
+    commands += [f"| `{name}` | {_form(result)} |" for name, result in RESULTS.items()]
     outputs = [
-        f"| `{command}` | `{name}` | {value} |"
-        for command, names in schemas.OUTPUTS.items()
-        for name, value in names.items()
+        f"| `{command}` | `{name}` | {value} |" for command, names in OUTPUTS.items() for name, value in names.items()
     ]
     parts = [_INTRODUCTION, "\n".join(commands), *map(_section, _all_objects()), _CI.format(outputs="\n".join(outputs))]
     return "\n\n".join(parts) + "\n"
@@ -108,7 +108,7 @@ def _all_objects() -> Iterator[type]:
             for inner in get_args(form):
                 yield from walk(inner)
 
-    for result in [schemas.ErrorResult, *schemas.RESULTS.values()]:
+    for result in [ErrorResult, *RESULTS.values()]:
         yield from walk(result)
 
 

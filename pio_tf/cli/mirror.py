@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from pio_tf.cli.output import Rows
-    from pio_tf.cli.schemas import FetchResult, MirrorPushResult
+    from pio_tf.cli.schemas.software import FetchResult, MirrorPushResult
     from pio_tf.mirror.fetch import Fetched
     from pio_tf.mirror.push import Pushed
 

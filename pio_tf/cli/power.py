@@ -23,7 +23,7 @@ def up(
     """
     from pio_tf.cli.options import parse_runtime
     from pio_tf.cli.output import Terminal
-    from pio_tf.cli.tables import machine_rows
+    from pio_tf.cli.tables.machines import machine_rows
     from pio_tf.cluster import Cluster
 
     lasting = parse_runtime("--for", for_, no_deadline=no_deadline)
@@ -42,7 +42,7 @@ def extend(
     """Let machines that run go on until so much later from now: sets their deadline. It is never shortened."""
     from pio_tf.cli.options import parse_runtime
     from pio_tf.cli.output import Terminal
-    from pio_tf.cli.tables import extended_rows
+    from pio_tf.cli.tables.machines import extended_rows
     from pio_tf.cluster import Cluster
 
     seconds = parse_runtime("DURATION", duration)
@@ -74,7 +74,7 @@ def down(
     """Stop every machine, and prove it. Addresses, disks and software stay. Refused while a run is active."""
     from pio_tf.cli.options import parse_wait
     from pio_tf.cli.output import Terminal
-    from pio_tf.cli.tables import machine_rows
+    from pio_tf.cli.tables.machines import machine_rows
     from pio_tf.cluster import IDLE_FOR, Cluster
     from pio_tf.errors import ConfigError
 
@@ -93,7 +93,7 @@ def down(
 def status(json: JsonOption = False, config: ConfigOption = None) -> None:
     """Show the machines: state, addresses, since when, and whether Spark has the worker."""
     from pio_tf.cli.output import Terminal
-    from pio_tf.cli.tables import status_rows
+    from pio_tf.cli.tables.machines import status_rows
     from pio_tf.cluster import Cluster
 
     with Terminal(json=json) as terminal:

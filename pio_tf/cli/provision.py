@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from pio_tf.cli.output import Rows
-    from pio_tf.cli.schemas import ProvisionResult
+    from pio_tf.cli.schemas.software import ProvisionResult
     from pio_tf.training.first_boot import Prepared
 
 

@@ -16,7 +16,7 @@ _Run = Annotated[str, typer.Argument(metavar="RUN", help="Its id, or the beginni
 def runs(json: JsonOption = False, config: ConfigOption = None) -> None:
     """List the runs: those that the driver knows, while it runs, and those that this computer knows."""
     from pio_tf.cli.output import Terminal
-    from pio_tf.cli.tables import runs_rows
+    from pio_tf.cli.tables.runs import runs_rows
     from pio_tf.cluster import Cluster
 
     with Terminal(json=json) as terminal:
@@ -32,7 +32,7 @@ def logs(
 ) -> None:
     """Show the log of a run. Ctrl-C ends the looking, not the run."""
     from pio_tf.cli.output import Terminal
-    from pio_tf.cli.tables import log_line
+    from pio_tf.cli.tables.runs import log_line
     from pio_tf.cluster import Cluster
 
     with Terminal(json=json) as terminal:
@@ -50,7 +50,7 @@ def cancel(
 ) -> None:
     """End a run: its processes on the driver and its executors. The machines go on."""
     from pio_tf.cli.output import Terminal
-    from pio_tf.cli.tables import run_rows
+    from pio_tf.cli.tables.runs import run_rows
     from pio_tf.cluster import Cluster
 
     with Terminal(json=json) as terminal:

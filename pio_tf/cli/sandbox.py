@@ -23,7 +23,7 @@ def start(
 ) -> None:
     """Start the sandbox in the background."""
     from pio_tf.cli.output import Terminal
-    from pio_tf.cli.tables import sandbox_rows
+    from pio_tf.cli.tables.sandbox import sandbox_rows
     from pio_tf.sandbox.control import default_directory, sandbox_status, start_sandbox
 
     with Terminal(json=json) as terminal:
@@ -38,7 +38,7 @@ def start(
 def status(json: JsonOption = False) -> None:
     """Show whether the sandbox runs, and the machines behind it."""
     from pio_tf.cli.output import Terminal
-    from pio_tf.cli.tables import sandbox_rows
+    from pio_tf.cli.tables.sandbox import sandbox_rows
     from pio_tf.sandbox.control import default_directory, sandbox_status
 
     with Terminal(json=json) as terminal:
@@ -49,7 +49,7 @@ def status(json: JsonOption = False) -> None:
 def stop(json: JsonOption = False) -> None:
     """Stop the sandbox: its machines, their disks and all of its AWS are gone."""
     from pio_tf.cli.output import Terminal
-    from pio_tf.cli.tables import sandbox_stop_rows
+    from pio_tf.cli.tables.sandbox import sandbox_stop_rows
     from pio_tf.sandbox.control import default_directory, stop_sandbox
 
     with Terminal(json=json) as terminal:

@@ -29,7 +29,7 @@ def generate(
 ) -> None:
     """Write the Terraform stack, complete in itself; or what bakes an image for its machines."""
     from pio_tf.cli.output import Terminal
-    from pio_tf.cli.tables import generate_rows
+    from pio_tf.cli.tables.stack import generate_rows
     from pio_tf.cluster import Cluster
 
     with Terminal(json=json) as terminal:
@@ -57,7 +57,7 @@ def plan(
 ) -> None:
     """Show what Terraform would create or change. Changes nothing."""
     from pio_tf.cli.output import Terminal
-    from pio_tf.cli.tables import plan_rows
+    from pio_tf.cli.tables.stack import plan_rows
     from pio_tf.cluster import Cluster
 
     with usage_is_one(on=detailed_exitcode), Terminal(json=json) as terminal:
@@ -78,7 +78,7 @@ def apply(
 ) -> None:
     """Create or change what pio-tf.hcl asks for. Never removes or replaces a machine, and never asks."""
     from pio_tf.cli.output import Terminal
-    from pio_tf.cli.tables import output_rows
+    from pio_tf.cli.tables.stack import output_rows
     from pio_tf.cluster import Cluster
 
     with Terminal(json=json) as terminal:
@@ -92,7 +92,7 @@ def drift(json: JsonOption = False, config: ConfigOption = None) -> None:
     Machines that were started or stopped are no drift. Changes nothing, neither in AWS nor in the state.
     """
     from pio_tf.cli.output import Terminal
-    from pio_tf.cli.tables import drift_rows
+    from pio_tf.cli.tables.stack import drift_rows
     from pio_tf.cluster import Cluster
 
     with usage_is_one(), Terminal(json=json) as terminal:
@@ -106,7 +106,7 @@ def drift(json: JsonOption = False, config: ConfigOption = None) -> None:
 def output(json: JsonOption = False, config: ConfigOption = None) -> None:
     """Show Terraform's outputs: machines, ids and addresses."""
     from pio_tf.cli.output import Terminal
-    from pio_tf.cli.tables import output_rows
+    from pio_tf.cli.tables.stack import output_rows
     from pio_tf.cluster import Cluster
 
     with Terminal(json=json) as terminal:
@@ -125,7 +125,7 @@ def destroy(
     """Remove the cluster for good: machines, disks and addresses. Asks for the cluster's name."""
     from pio_tf.cli.output import Terminal
     from pio_tf.cli.surroundings import can_ask
-    from pio_tf.cli.tables import destroy_rows
+    from pio_tf.cli.tables.stack import destroy_rows
     from pio_tf.cluster import Cluster
     from pio_tf.errors import ConfigError
 

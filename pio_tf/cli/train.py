@@ -56,7 +56,7 @@ def train(
     """
     from pio_tf.cli.options import parse_runtime
     from pio_tf.cli.output import Terminal
-    from pio_tf.cli.tables import run_rows
+    from pio_tf.cli.tables.runs import run_rows
     from pio_tf.cluster import Cluster
     from pio_tf.errors import ConfigError
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from datetime import datetime, timezone
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from pio_tf.config.load import load_config
 from pio_tf.config.sizing import Sizing, size_cluster
-from pio_tf.errors import NotReady, PioTfError
+from pio_tf.errors import AwsError, NotReady, PioTfError
 from pio_tf.events import Reporter, Warned, silent
 from pio_tf.infra.deployment import Deployment
 from pio_tf.infra.outputs import refuse_another_region
@@ -18,6 +19,7 @@ from pio_tf.machines.aws import Aws, aws_errors
 from pio_tf.machines.instance_types import describe_instance_types
 from pio_tf.machines.inventory import find_machines
 from pio_tf.machines.power import stop_machines
+from pio_tf.machines.power_change import GONE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -156,7 +158,7 @@ class Basis:
     def _stop(self, machines: Sequence[Machine]) -> list[Machine]:
         """Stop these machines, and wait until they are. Raises as :func:`~pio_tf.machines.power.stop_machines` does."""
         cluster = self.config.cluster
-        return stop_machines(
+        stopped = stop_machines(
             self._ec2,
             machines,
             timeout=cluster.stop_timeout,
@@ -165,6 +167,15 @@ class Basis:
             clock=self._clock,
             sleep=self._sleep,
         )
+        now = {machine.instance_id: machine for machine in stopped}
+        self._seen = tuple(now.get(machine.instance_id, machine) for machine in self._seen)
+        return stopped
+
+    def _still_awake(self) -> list[Machine]:
+        """After Ctrl-C, or an error: which machines are not off, by AWS's word now, or else by its last one."""
+        with contextlib.suppress(AwsError, KeyboardInterrupt):
+            self._machines(None, strict=False)
+        return [machine for machine in self._seen if machine.state not in ("stopped", *GONE)]
 
     def _own(self, outputs: Outputs) -> list[Machine]:
         """The machines of Terraform's outputs. Others with the cluster's tag are left alone, and named."""
@@ -181,6 +192,11 @@ class Basis:
                 )
             )
         return [machine for machine in machines if machine.in_outputs]
+
+
+def staying(machines: Sequence[Machine]) -> list[Machine]:
+    """Without those that are on their way out: one of them would fail a deadline's whole StopInstances call."""
+    return [machine for machine in machines if machine.state not in GONE]
 
 
 def short(error: PioTfError) -> str:

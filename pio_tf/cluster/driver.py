@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 from pio_tf.cluster.base import short
 from pio_tf.cluster.mirror import MirrorWork
+from pio_tf.cluster.unproved import unanswered
 from pio_tf.errors import (
     AwsError,
     ConfigError,
     Locked,
-    MachinesMayBeRunning,
     NotReady,
     PioTfError,
     RemoteError,
@@ -116,7 +116,7 @@ class DriverWork(MirrorWork):
 
     def _awake_driver(self) -> bool:
         """Whether the driver's power is on: a run of somebody else's may be active."""
-        return any(one.role == "driver" and one.state == "running" for one in self._machines(None))
+        return any(one.role == "driver" and one.state == "running" for one in self._machines(None, strict=False))
 
     def _trainer(self, machines: Sequence[Machine], *, upload: str = "") -> Trainer:
         from pio_tf.training.trainer import Trainer
@@ -182,14 +182,17 @@ class DriverWork(MirrorWork):
             self._upload(wanted).check()
         return wanted
 
-    def _running(self, *, upload: str = "") -> tuple[Trainer, Outputs]:
+    def _running(self, *, upload: str = "", strict: bool = True) -> tuple[Trainer, Outputs]:
         """What works on machines that run.
+
+        Args:
+            strict: False does with those that there are, for a run that has begun.
 
         Raises:
             NotReady: the driver does not run.
         """
         outputs = self.outputs()
-        machines = self._own(outputs)
+        machines = self._ours(self._machines(outputs, strict=strict))
         self._check_driver_runs(machines)
         awake, fewer = self._at_work(machines, outputs)
         enough = len(fewer.workers) >= (self.config.spark.min_workers or len(outputs.workers))
@@ -226,7 +229,7 @@ class DriverWork(MirrorWork):
             if force or not sure:
                 self._report(Warned(f"the driver was not asked for runs: {short(error)}"))
                 return
-            raise unanswered(machines, error) from error
+            raise unanswered(self.config, machines, error) from error
 
     def _check_driver_runs(self, machines: Sequence[Machine]) -> None:
         driver = next((machine for machine in machines if machine.role == "driver"), None)
@@ -261,14 +264,3 @@ class DriverWork(MirrorWork):
         except PioTfError as error:  # without a key too: what runs, and costs, is shown whatever happens
             self._report(Warned(f"Spark was not asked for its workers: {short(error)}"))
             return None, ""
-
-
-def unanswered(awake: Sequence[Machine], error: PioTfError) -> MachinesMayBeRunning:
-    """The driver runs and does not answer: nobody knows whether a run is active."""
-    return MachinesMayBeRunning(
-        "not stopped: the driver does not answer, and a run may be active on it",
-        cause=short(error),
-        next_step="`pio-tf down --force` stops the machines whatever goes on there; or, "
-        + (error.next_step or "try again"),
-        details={"machines": [machine.instance_id for machine in awake], **error.details},
-    )

@@ -7,23 +7,20 @@ import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NoReturn
 
-from pio_tf.cluster.base import names, short
-from pio_tf.cluster.driver import unanswered
+from pio_tf.cluster.base import names, short, staying
+from pio_tf.cluster.power_note import AWAKE
 from pio_tf.cluster.stack import StackWork
+from pio_tf.cluster.unproved import interrupted, not_ours, unanswered, unknown
 from pio_tf.errors import AwsError, Locked, MachinesMayBeRunning, NotReady, PioTfError, RemoteError
 from pio_tf.events import Done, Step, Warned
 from pio_tf.machines.capacity import lacking
 from pio_tf.machines.failures import CAPACITY_ADVICE
 from pio_tf.machines.inventory import IS_SPOT, LEAVE_SPOT, find_untagged
-from pio_tf.machines.model import CLUSTER_TAG
 from pio_tf.machines.power import start_machines
-from pio_tf.machines.power_errors import stop_ids_command
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
-
-    from mypy_boto3_ec2 import EC2Client
 
     from pio_tf.infra.outputs import Outputs
     from pio_tf.machines.model import Machine
@@ -84,9 +81,7 @@ class PowerWork(StackWork):
             awake, outputs = self._at_work(machines, outputs)
             asyncio.run(self._trainer(awake).configure(outputs, sizing))
         except KeyboardInterrupt:
-            self._report(
-                Warned("interrupted: machines that were made or started go on running; `pio-tf down` stops them")
-            )
+            self._say_left_on()
             raise
         except RemoteError as error:
             if error.details.get("kind") != "write":
@@ -106,9 +101,16 @@ class PowerWork(StackWork):
         Raises:
             Locked: a run is active, or being prepared.
             MachinesMayBeRunning: not all of them are stopped within ``cluster.stop_timeout``; or the driver runs but
-                does not answer, so that nobody knows whether a run is active.
+                does not answer, so that nobody knows whether a run is active; or it was interrupted before that was
+                proved.
         """
-        return self._down(force=force)
+        try:
+            return self._down(force=force)
+        except KeyboardInterrupt as error:
+            awake = self._still_awake()
+            if not awake:
+                raise
+            raise interrupted(self.config, awake) from error
 
     def down_if_idle(self, *, idle_for: float = IDLE_FOR) -> tuple[Machine, ...]:
         """As :meth:`down`, where nobody uses the machines; else nothing is stopped, and the reason is reported.
@@ -123,17 +125,20 @@ class PowerWork(StackWork):
         """
         from pio_tf.training.idle import find_runs, find_starts
 
-        machines = self._machines(None, strict=False)
-        awake = [machine for machine in machines if machine.state in ("pending", "running")]
+        try:
+            machines = self._machines(None, strict=False)
+        except AwsError as error:
+            raise self._unknown(self._outputs_if_any(), error) from error
+        awake = [machine for machine in machines if machine.state in AWAKE]
         busy = find_starts(awake, grace=idle_for, now=time.time())
         if not busy and any(machine.role == "driver" for machine in awake):
             try:
                 busy = find_runs(asyncio.run(self._trainer(awake).state()), grace=idle_for, now=time.time())
             except PioTfError as error:
-                raise unanswered(awake, error) from error
+                raise unanswered(self.config, awake, error) from error
         if not busy:
             try:
-                return self._down()
+                return self.down()
             except Locked as error:  # a run has begun this very moment
                 busy = error.what
         self._report(Done(f"nothing was stopped: {busy}"))
@@ -159,9 +164,7 @@ class PowerWork(StackWork):
                 else []
             )
         except AwsError as error:
-            if outputs is None:
-                raise
-            raise _unknown(self._ec2, outputs, error) from error
+            raise self._unknown(outputs, error) from error
         if not machines and not untagged:
             self._report(Done(f"{self.config.cluster.name} has no machines"))
             self._disarm()
@@ -182,15 +185,13 @@ class PowerWork(StackWork):
             self._let_go_of_deadline()
         awake = [machine for machine in untagged if machine.state != "stopped"]
         if awake:
-            raise MachinesMayBeRunning(
-                f"not stopped: {names(awake)}",
-                cause=f"they are in Terraform's outputs, but without the tag {CLUSTER_TAG}, and what does not carry "
-                "it is not touched",
-                next_step="`pio-tf apply` puts the tag back, then `pio-tf down`; or by hand: "
-                "aws ec2 stop-instances --instance-ids " + " ".join(machine.instance_id for machine in awake),
-                details={"machines": [machine.instance_id for machine in awake]},
-            )
+            raise not_ours(self.config, awake)
         return tuple(machines)
+
+    def _unknown(self, outputs: Outputs | None, error: AwsError) -> PioTfError:
+        """AWS can't be asked which machines run. Where pio-tf has never made any, that is all there is to say."""
+        ids = [machine.instance_id for machine in (outputs.machines if outputs else self._seen)]
+        return unknown(self.config, ids, error) if ids or self.config.stack_dir.exists() else error
 
     def _doubted(self, machines: Sequence[Machine]) -> list[Machine]:
         """Machines that AWS shows as stopped and that somebody may just have started: DescribeInstances may lag by
@@ -200,6 +201,25 @@ class PowerWork(StackWork):
         if not asleep or not (mine or self._is_armed()):
             return []
         return [replace(machine, state="pending") for machine in asleep]
+
+    def _say_left_on(self) -> None:
+        """Of an `up` that was interrupted: what goes on running, and until when."""
+        awake = [machine for machine in self._still_awake() if machine.state in AWAKE]
+        if not awake and not self._started:
+            return
+        which = names(awake) or "machines that were started"
+        self._report(Warned(f"interrupted: {which} go on running; `pio-tf down` stops them"))
+        if self._armed is not None:
+            self._say_until()
+
+    def _any_runs(self) -> bool:
+        """Whether a machine runs, as far as AWS tells; where it cannot be asked, one may."""
+        if self._started or any(machine.state in AWAKE for machine in self._seen):
+            return True
+        try:
+            return any(machine.state in AWAKE for machine in self._machines(None, strict=False))
+        except AwsError:
+            return True
 
     def _stop(self, machines: Sequence[Machine]) -> list[Machine]:
         stopped = super()._stop(machines)
@@ -231,17 +251,17 @@ class PowerWork(StackWork):
             try:
                 plan = self._plan_whole(there)
                 self._refuse_to_cut_off(plan, there)
-                self._arm_before_changes(plan, there)
+                self._arm_before_changes(plan, staying(there))
                 outputs = self._create(plan, one_apply)
                 found = self._machines(outputs)
-                self._arm(outputs, found)
+                self._arm(outputs, staying(found))
             except PioTfError as error:  # also where no deadline can be armed: what was made runs, and is stopped
                 self._restore_power(one_apply, failed=error)
                 raise
             self._power_note.end()
         else:
             found = self._machines(outputs)
-            self._arm(outputs, found)
+            self._arm(outputs, staying(found))
         machines = self._ours(found)
         asleep = [machine for machine in machines if machine.state != "running"]
         if asleep:
@@ -291,6 +311,7 @@ class PowerWork(StackWork):
             except MachinesMayBeRunning as left:
                 left.cause = f"before that: {short(error)}\n       stopping: {left.cause}"
                 raise left from error
+        self._started -= ids
         raise NotReady(
             error.what,
             cause=error.cause,
@@ -298,14 +319,3 @@ class PowerWork(StackWork):
             "What was started in vain is stopped again",
             details=error.details,
         ) from error
-
-
-def _unknown(ec2: EC2Client, outputs: Outputs, error: AwsError) -> MachinesMayBeRunning:
-    """AWS can't be asked which machines run, of a cluster that there is."""
-    ids = [machine.instance_id for machine in outputs.machines]
-    return MachinesMayBeRunning(
-        f"not stopped: nobody knows which of {outputs.cluster}'s {len(ids)} machines run",
-        cause=short(error),
-        next_step="; ".join(filter(None, [error.next_step, f"then `pio-tf down`, or {stop_ids_command(ec2, ids)}"])),
-        details={"machines": ids, **error.details},
-    )

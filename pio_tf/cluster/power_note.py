@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from pio_tf.machines.model import Machine
 
-_AWAKE = ("pending", "running")
+AWAKE = ("pending", "running")
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class PowerBefore:
         return [
             machine
             for machine in machines
-            if machine.state in _AWAKE
+            if machine.state in AWAKE
             and machine.instance_id not in self.awake
             and (and_new or machine.instance_id in self.known)
         ]
@@ -51,7 +51,7 @@ class PowerNote:
         """The power as it is; where an earlier apply was cut off, as that one has noted it."""
         return self.left() or PowerBefore(
             known=frozenset(machine.instance_id for machine in machines),
-            awake=frozenset(machine.instance_id for machine in machines if machine.state in _AWAKE),
+            awake=frozenset(machine.instance_id for machine in machines if machine.state in AWAKE),
         )
 
     def keep(self, before: PowerBefore) -> None:

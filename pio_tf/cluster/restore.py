@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from pio_tf.cluster.base import short
 from pio_tf.cluster.deadline import DeadlineWork
 from pio_tf.cluster.power_note import PowerNote
+from pio_tf.cluster.unproved import interrupted
 from pio_tf.errors import AwsError, Locked, MachinesMayBeRunning, PioTfError
 from pio_tf.events import Step, Warned
 
@@ -54,6 +55,16 @@ class RestoreWork(DeadlineWork):
         """
         return OneApply(self._power_note, there)
 
+    def _restore(self, one_apply: OneApply, *, failed: BaseException | None = None) -> None:
+        """As :meth:`_restore_power`; where that is interrupted, what it had to stop is told."""
+        try:
+            self._restore_power(one_apply, failed=failed)
+        except KeyboardInterrupt as error:
+            left = one_apply.before.started(self._still_awake(), and_new=failed is not None)
+            if not left:
+                raise
+            raise interrupted(self.config, left) from error
+
     def _restore_power(self, one_apply: OneApply, *, failed: BaseException | None = None) -> None:
         """Stop what an apply has started: what was stopped, and where it has failed, what it has made, too."""
         if isinstance(failed, Locked) and "id" in failed.details:
@@ -88,7 +99,8 @@ class RestoreWork(DeadlineWork):
         self._power_note.end()
         running = sum(machine.state in ("pending", "running") for machine in machines) - len(started)
         if running:
-            self._report(Warned(f"{running} machines run, and cost: `pio-tf down` stops them"))
+            said = "1 machine runs" if running == 1 else f"{running} machines run"
+            self._report(Warned(f"{said}, and cost: `pio-tf down` stops them"))
 
     def _is_free(self, machines: Sequence[Machine]) -> bool:
         """Whether no run is active, as far as the driver says."""

@@ -10,7 +10,7 @@ from pio_tf.cluster.base import names, short
 from pio_tf.cluster.power import PowerWork
 from pio_tf.errors import MachinesMayBeRunning, PioTfError, RemoteError
 from pio_tf.events import Warned
-from pio_tf.machines.power_errors import stop_command
+from pio_tf.machines.by_hand import ByHand
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -100,19 +100,19 @@ class Cluster(PowerWork):
 
         Raises what :meth:`train` does.
         """
-        trainer, _ = self._running(upload=self._checked_upload(upload))
+        trainer, _ = self._running(upload=self._checked_upload(upload), strict=False)
         found = asyncio.run(trainer.find(run))  # before anything is stopped for a mistyped id
 
         def follow(on_id: Callable[[str], None]) -> RunRecord:
             on_id(found)
-            return asyncio.run(trainer.attach(found))
+            return asyncio.run(trainer.attach(found, stop_after=not self._keeps_up(keep_up)))
 
         return self._session(lambda: None, follow, keep_up=keep_up, there=True)
 
     def runs(self) -> tuple[RunRecord, ...]:
         """Every run that the driver, while it runs, or this computer knows of; oldest first. Changes nothing."""
         from pio_tf.training.runs.archive import Archive
-        from pio_tf.training.trainer import merge, shared_records
+        from pio_tf.training.runs.known import merge, shared_records
 
         outputs = self._outputs_if_any()
         machines = self._machines(outputs, strict=False) if outputs else []
@@ -134,8 +134,8 @@ class Cluster(PowerWork):
             ConfigError: there is no such run.
         """
         from pio_tf.training.runs.archive import Archive, find_run
+        from pio_tf.training.runs.known import merge, shared_records
         from pio_tf.training.runs.show import read_kept
-        from pio_tf.training.trainer import merge, shared_records
 
         machines = self._machines(self._outputs_if_any(), strict=False)
         awake = [machine for machine in machines if machine.state == "running"]
@@ -152,7 +152,7 @@ class Cluster(PowerWork):
         Raises:
             ConfigError: there is no such run.
         """
-        trainer, _ = self._running()
+        trainer, _ = self._running(strict=False)
         return asyncio.run(trainer.cancel(run))
 
     def check(self, *, skip: Sequence[str] = ()) -> tuple[CheckResult, ...]:
@@ -226,7 +226,9 @@ class Cluster(PowerWork):
 
         stays = self._keeps_up(keep_up)
         try:
-            record = train(up=started, run=watched, down=down, keep_up=stays, reporter=self._report)
+            record = train(
+                up=started, run=watched, down=down, keep_up=stays, runs=self._any_runs, reporter=self._report
+            )
         except MachinesMayBeRunning as error:
             self._name_machines(error)
             raise
@@ -234,7 +236,7 @@ class Cluster(PowerWork):
             stays = stays or record.state == "running"
             return record
         finally:
-            if stays:
+            if stays and self._any_runs():
                 self._say_until()
 
     def _name_machines(self, error: MachinesMayBeRunning) -> None:
@@ -242,7 +244,7 @@ class Cluster(PowerWork):
         seen = [machine for machine in self._seen if machine.state != "terminated"]
         if seen and "machines" not in error.details:
             error.cause += f"\n       the machines, as they were seen last: {names(seen)}"
-            error.next_step += f"; by hand: {stop_command(self._ec2, seen)}"
+            error.next_step += f"; by hand: {ByHand.of(self.config).stop_machines(seen)}"
             error.details["machines"] = [machine.instance_id for machine in seen]
 
     def _keeps_up(self, keep_up: bool | None) -> bool:

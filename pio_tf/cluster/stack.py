@@ -7,12 +7,14 @@ import contextlib
 import hashlib
 from typing import TYPE_CHECKING
 
-from pio_tf.cluster.base import names, short
+from pio_tf.cluster.base import names, short, staying
 from pio_tf.cluster.restore import RestoreWork
-from pio_tf.errors import GuardRefused, Locked, MachinesMayBeRunning, PioTfError
+from pio_tf.cluster.unproved import not_destroyed
+from pio_tf.errors import ConfigError, GuardRefused, Locked, MachinesMayBeRunning, PioTfError
 from pio_tf.events import Step, Warned
 from pio_tf.infra.guard import refuse_doubles
 from pio_tf.infra.stack import render_stack, write_stack
+from pio_tf.machines.by_hand import ByHand
 from pio_tf.machines.identity import who_am_i
 from pio_tf.machines.inventory import security_groups
 from pio_tf.machines.references import check_references
@@ -94,9 +96,9 @@ class StackWork(RestoreWork):
             self._want_deadline_of_new(plan)
             outputs = self._create(plan, one_apply)
         except BaseException as error:
-            self._restore_power(one_apply, failed=error)
+            self._restore(one_apply, failed=error)
             raise
-        self._restore_power(one_apply)
+        self._restore(one_apply)
         return outputs
 
     def check_plan(self, artifact: Path) -> Plan:
@@ -165,7 +167,15 @@ class StackWork(RestoreWork):
         found = self._machines(None)  # asks AWS first: without it, Terraform's own words would come late and be many
         self._let_go(found, force=False, sure=False)
         self._report(Step(f"Removing {name}: {len(found)} machines, with their disks and addresses"))
-        self._deployment.destroy()
+        try:
+            self._deployment.destroy()
+        except (GuardRefused, Locked, ConfigError):
+            raise  # nothing was removed
+        except (PioTfError, KeyboardInterrupt) as error:
+            awake = self._still_awake()
+            if not awake:
+                raise
+            raise not_destroyed(self.config, awake, error if isinstance(error, PioTfError) else None) from error
         self._applied.unlink(missing_ok=True)
         left = self._machines(None)
         if not left:
@@ -174,8 +184,9 @@ class StackWork(RestoreWork):
             raise MachinesMayBeRunning(
                 f"{len(left)} machines of {name} are still there: {names(left)}",
                 cause="they carry the cluster's tags but were not in Terraform's state",
-                next_step="remove them by hand: aws ec2 terminate-instances --instance-ids "
-                + " ".join(machine.instance_id for machine in left),
+                next_step="remove them by hand: "
+                + ByHand.of(self.config).terminate(machine.instance_id for machine in left),
+                details={"machines": [machine.instance_id for machine in left]},
             )
 
     def _plan(self, there: Sequence[Machine], *, out: Path | None = None) -> Plan:
@@ -247,7 +258,7 @@ class StackWork(RestoreWork):
             self._report(Step("Applying: " + ", ".join(f"{n} to {word}" for word, n in plan.counts.items() if n)))
         one_apply.begin()
         self._applied.unlink(missing_ok=True)  # until it is whole: the next `up` plans, whatever becomes of this
-        with self._armed_as_made(one_apply.there) if plan.new_machines else contextlib.nullcontext():
+        with self._armed_as_made(staying(one_apply.there)) if plan.new_machines else contextlib.nullcontext():
             outputs = self._deployment.apply(plan)
         self._applied.parent.mkdir(parents=True, exist_ok=True)
         self._applied.write_text(self._digest() + "\n")

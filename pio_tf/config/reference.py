@@ -14,8 +14,9 @@ from pio_tf.config.block import Block
 from pio_tf.config.kinds import describe_kind
 from pio_tf.config.reference_text import EXAMPLES, INTRODUCTION, KINDS, SOURCES
 from pio_tf.config.repositories import GUIDES, RepositoryBlock
-from pio_tf.config.schema import LABELLED, Backend, Config, block_class
+from pio_tf.config.schema import LABELLED, Config, block_class
 from pio_tf.config.storage import SOURCE_TYPES
+from pio_tf.config.terraform import Backend
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 INTRODUCTION = """\
-<!-- Written by `make docs` from pio_tf/config/schema.py. Change that, not this. -->
+<!-- Written by `make docs` from the models in pio_tf/config. Change them, not this. -->
 
 # Configuration
 

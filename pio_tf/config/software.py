@@ -107,7 +107,7 @@ class SoftwareBlock(Block):
         return user
 
 
-def check_versions(software: SoftwareBlock, *, pio: Any, spark: Any) -> dict[str, str]:  # noqa: ANN401 - blocks of schema.py
+def check_versions(software: SoftwareBlock, *, pio: Any, spark: Any) -> dict[str, str]:  # noqa: ANN401 - blocks that are read
     """Versions that do not go together: message by dotted name. Both blocks are None where they could not be read."""
     from pio_tf.config.versions import ROWS
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pio_tf.config.components import components, find_elasticsearch
-from pio_tf.config.schema import AmiFilter
+from pio_tf.config.machines import AmiFilter
 from pio_tf.infra.bootstrap import Settings, render_script
 from pio_tf.infra.hcl import attributes
 from pio_tf.infra.stack_files import write_files

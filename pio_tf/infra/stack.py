@@ -11,14 +11,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pio_tf.config.components import components, find_elasticsearch
-from pio_tf.config.schema import AmiFilter
+from pio_tf.config.machines import AmiFilter
 from pio_tf.errors import ConfigError, PioTfError
 from pio_tf.infra.backend.s3 import s3_backend
 from pio_tf.infra.hcl import Expression, Value, attributes, quote
 from pio_tf.infra.stack_files import write_files
 
 if TYPE_CHECKING:
-    from pio_tf.config.schema import Config, MachineBlock
+    from pio_tf.config.machines import MachineBlock
+    from pio_tf.config.schema import Config
 
 _HERE = Path(__file__).parent
 _ROOT = _HERE / "root"

@@ -85,10 +85,10 @@ class Arming:
 
     def _arm(self) -> None:
         try:
-            self._schedule.arm(self._ids, self._at, role_arn=self._role_arn)
+            armed = self._schedule.arm(self._ids, self._at, role_arn=self._role_arn)
         except PioTfError as error:
             self._error = error
             return
         if not self._armed:
             self._armed = True
-            self._report(Done("the deadline of the machines that are being made is armed"))
+            self._report(Done(f"AWS stops the machines that are being made at {armed.at:%Y-%m-%d %H:%M} UTC"))

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from botocore.client import BaseClient
     from mypy_boto3_ec2 import EC2Client
 
-    from pio_tf.config.schema import AwsBlock, Config
+    from pio_tf.config.aws import AwsBlock
+    from pio_tf.config.schema import Config
 
 __all__ = ["Aws", "aws_errors", "explain"]
 

@@ -126,6 +126,11 @@ def is_passing(error: Exception) -> bool:
     return isinstance(error, _NETWORK)
 
 
+def is_without_answer(error: Exception) -> bool:
+    """Whether nobody knows if the call has taken effect: the network, or AWS itself, failed on the way."""
+    return is_passing(error) and not (isinstance(error, botocore.ClientError) and error_code(error) in THROTTLED)
+
+
 def is_expired(error: Exception) -> bool:
     """Whether the credentials have expired: somebody may renew them while machines change."""
     if isinstance(error, botocore.ClientError):

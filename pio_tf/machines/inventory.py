@@ -27,6 +27,7 @@ _STOPPED_AT = re.compile(r"\((\d{4}-\d\d-\d\d \d\d:\d\d:\d\d) (?:GMT|UTC)\)")
 _ROLE_ORDER: Final[dict[Role, int]] = {"driver": 0, "master": 1, "worker": 2}
 
 IS_SPOT: Final = "is a Spot instance, which can't be stopped and started again"
+RIGHT_STATE: Final = "Terraform's outputs name a machine of another cluster: bring the right state back"
 LEAVE_SPOT: Final = (
     "pio-tf works with on-demand machines, and starts none beside a Spot instance: terminate that, or take the "
     "cluster's tags off it; `pio-tf up` then creates what is missing"
@@ -86,7 +87,8 @@ def find_machines(ec2: EC2Client, *, cluster: str, outputs: Outputs | None, stri
 
 
 def find_untagged(ec2: EC2Client, *, cluster: str, outputs: Outputs, found: Iterable[Machine]) -> list[Machine]:
-    """Machines of the outputs that still exist but have lost the cluster's tag: not ours to switch, but to speak of.
+    """Machines of the outputs that still exist but have lost the cluster's tag, or are another cluster's: not ours to
+    switch, but to speak of.
 
     Args:
         found: what :func:`find_machines` has found. Where that is all of them, AWS is not asked.
@@ -126,6 +128,7 @@ def machine_from(instance: InstanceTypeDef, *, output: MachineOutput | None = No
         spot=instance.get("InstanceLifecycle") == "spot",
         in_outputs=output is not None,
         zone=instance.get("Placement", {}).get("AvailabilityZone", ""),
+        cluster=tags.get(CLUSTER_TAG, ""),
     )
 
 
@@ -156,6 +159,13 @@ def _by_tag(cluster: str) -> list[FilterTypeDef]:
 
 def _has_tag(instance: InstanceTypeDef, cluster: str) -> bool:
     return any(tag["Key"] == CLUSTER_TAG and tag["Value"] == cluster for tag in instance.get("Tags", []))
+
+
+def _owner(instance: InstanceTypeDef, *, but: str) -> str:
+    """Another cluster that an instance is tagged for; empty: none."""
+    return next(
+        (tag["Value"] for tag in instance.get("Tags", []) if tag["Key"] == CLUSTER_TAG and tag["Value"] != but), ""
+    )
 
 
 def _ids(instances: Iterable[InstanceTypeDef]) -> set[str]:
@@ -215,6 +225,10 @@ def _explain_missing(
             )
         elif instance["State"]["Name"] in ("terminated", "shutting-down"):
             problems.append(_gone(label))
+        elif owner := _owner(instance, but=cluster):
+            problems.append(
+                _Problem(f"{label} is tagged for {owner}, not for {cluster}, so pio-tf does not touch it", RIGHT_STATE)
+            )
         elif not _has_tag(instance, cluster):
             problems.append(
                 _Problem(

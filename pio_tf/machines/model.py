@@ -37,3 +37,5 @@ class Machine:
     """False for a machine that carries the cluster's tags but is not in Terraform's outputs (a half-created stack)."""
     zone: str = ""
     """Availability zone."""
+    cluster: str = ""
+    """The cluster that it is tagged for; empty: none."""

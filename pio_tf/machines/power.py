@@ -48,7 +48,7 @@ def start_machines(
 
     Raises:
         AwsError: AWS can't be called; or a machine is terminated, and then nothing has been started.
-        MachinesMayBeRunning: AWS can't be called any more, and some have been started.
+        MachinesMayBeRunning: AWS can't be called any more, and some have been started, or may have been.
         NotReady: some are not running: no capacity (``details["lacking"]``), refused, or not in time. The others are.
     """
     machines = list(machines)
@@ -67,9 +67,9 @@ def start_machines(
     try:
         change.run()
     except AwsError as error:
-        if all(machine.state == "stopped" for machine in change.machines):
+        if all(machine.state == "stopped" for machine in change.may_run):
             raise
-        raise power_errors.may_be_running(ec2, change.machines, cause=error) from error
+        raise power_errors.may_be_running(ec2, change.may_run, cause=error) from error
     failures = change.failed.values()
     spared = [one for one in failures if one.code in NO_CAPACITY and one.machine.role == "worker"]
     if change.open or len(spared) < len(failures) or len(spared) > may_lack:

@@ -19,6 +19,7 @@ from pio_tf.machines.failures import (
     explain,
     is_expired,
     is_passing,
+    is_without_answer,
 )
 from pio_tf.machines.inventory import machine_from
 from pio_tf.machines.power_errors import Failure, failure_from, label
@@ -107,12 +108,24 @@ class PowerChange:
         self._held_up = False
         self.open = {machine.instance_id for machine in machines if machine.state not in direction.done}
         """Ids of those that are not yet as wanted, and have not failed."""
+        self._in_doubt: set[str] = set()
+        """Ids that a call was for of which nobody knows whether it took effect: its answer never came."""
         self.failed: dict[str, Failure] = {}
 
     @property
     def machines(self) -> list[Machine]:
         """The machines as last seen, in the order given."""
         return list(self._now.values())
+
+    @property
+    def may_run(self) -> list[Machine]:
+        """The same; of which a start was not answered, as if it had been accepted."""
+        return [
+            replace(machine, state="pending")
+            if self._way is START and machine.instance_id in self._in_doubt and machine.state == "stopped"
+            else machine
+            for machine in self.machines
+        ]
 
     def run(self) -> None:
         """Ask and poll until nothing is open, or the time is over.
@@ -165,6 +178,9 @@ class PowerChange:
         self._note(sent)
         self._refused([failure_from(self._now[instance_id], error) for instance_id, error in sent.failed.items()])
         if sent.passing is not None:
+            if is_without_answer(sent.passing):
+                settled = {*sent.states, *sent.not_now, *sent.failed}
+                self._in_doubt |= {machine.instance_id for machine in due} - settled
             self._outage(sent.passing)
         else:
             self._outage_since = None
@@ -199,6 +215,7 @@ class PowerChange:
             self._deadline = max(self._deadline, now + self._timeout)
         for instance_id, state in sent.states.items():
             self._asked[instance_id] = _Asked(now, self._now[instance_id].state, accepted=True)
+            self._in_doubt.discard(instance_id)
             self._see(replace(self._now[instance_id], state=state))
 
     def _poll(self) -> None:

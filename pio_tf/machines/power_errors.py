@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
-from urllib.parse import urlsplit
 
 from pio_tf.errors import AwsError, MachinesMayBeRunning, NotReady, PioTfError
+from pio_tf.machines.by_hand import ByHand
 from pio_tf.machines.capacity import lacking
 from pio_tf.machines.failures import CAPACITY_ADVICE, NO_CAPACITY, QUOTA, client_details, error_code, error_message
 
@@ -78,7 +77,7 @@ def not_started(
     if any(failure.code in QUOTA for failure in failures):
         advice.append("ask AWS for a higher quota of instances, or use fewer machines")
     if stuck := [machine for machine in late if machine.state == "stopping"]:
-        advice.append(f"a machine that stays in stopping can be forced: {stop_command(ec2, stuck)}")
+        advice.append(f"a machine that stays in stopping can be forced: {ByHand.of_client(ec2).stop_machines(stuck)}")
     advice.append("`pio-tf up` tries again" + (f"; `pio-tf down` stops the {running} that run" if running else ""))
     return NotReady(
         f"{len(late) + len(failed)} of {len(machines)} machines are not running: {_list(_states(late, failures))}",
@@ -103,10 +102,11 @@ def not_stopped(
     failures = list(failures)
     failed = {failure.machine.instance_id for failure in failures}
     awake = [m for m in machines if m.state not in ("stopped", "shutting-down", "terminated")]
+    by_hand = ByHand.of_client(ec2)
     late = [m for m in awake if m.instance_id not in failed]
     advice = [
-        f"AWS protects {label(failure.machine)} from being stopped; lift that with: aws ec2 modify-instance-attribute "
-        f"{_place(ec2)} --instance-id {failure.machine.instance_id} --no-disable-api-stop"
+        f"AWS protects {label(failure.machine)} from being stopped; lift that with: "
+        + by_hand.unprotect(failure.machine.instance_id)
         for failure in failures
         if "disableApiStop" in failure.reason
     ]
@@ -115,7 +115,7 @@ def not_stopped(
         for machine in (failure.machine for failure in failures)
         if machine.spot
     ]
-    advice.append(f"`pio-tf down` tries again; by hand: {stop_command(ec2, awake)}")
+    advice.append(f"`pio-tf down` tries again; by hand: {by_hand.stop_machines(awake)}")
     return MachinesMayBeRunning(
         f"{len(awake)} of {len(machines)} machines are not stopped, and may cost money: "
         f"{_list(_states(late, failures))}",
@@ -131,26 +131,11 @@ def may_be_running(ec2: EC2Client, machines: Sequence[Machine], *, cause: PioTfE
     return MachinesMayBeRunning(
         f"{len(awake)} of {len(machines)} machines may be running, and cost money: {_list(_states(awake, []))}",
         cause=f"{cause.what}: {cause.cause}" if cause.cause else cause.what,
-        next_step="; ".join(filter(None, [cause.next_step, f"then `pio-tf down`, or {stop_command(ec2, awake)}"])),
+        next_step="; ".join(
+            filter(None, [cause.next_step, f"then `pio-tf down`, or {ByHand.of_client(ec2).stop_machines(awake)}"])
+        ),
         details={**_details(machines, []), "error": cause.details},
     )
-
-
-def stop_command(ec2: EC2Client, machines: Sequence[Machine]) -> str:
-    """What to type to stop machines without pio-tf; forced where one is stuck in ``stopping``."""
-    force = "--force " if any(machine.state == "stopping" for machine in machines) else ""
-    return stop_ids_command(ec2, [machine.instance_id for machine in machines], options=force)
-
-
-def stop_ids_command(ec2: EC2Client, ids: Iterable[str], *, options: str = "") -> str:
-    """The same for machines of which no more is known."""
-    return f"aws ec2 stop-instances {options}{_place(ec2)} --instance-ids {' '.join(ids)}"
-
-
-def _place(ec2: EC2Client) -> str:
-    url = ec2.meta.endpoint_url
-    own = (urlsplit(url).hostname or "").endswith((".amazonaws.com", ".amazonaws.com.cn", ".api.aws"))
-    return f"--region {ec2.meta.region_name}" + ("" if own else f" --endpoint-url {shlex.quote(url)}")
 
 
 def _states(late: Iterable[Machine], failures: Iterable[Failure]) -> list[str]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from botocore.exceptions import ClientError
 
-from pio_tf.config.schema import AmiFilter
+from pio_tf.config.machines import AmiFilter
 from pio_tf.errors import ConfigError
 from pio_tf.machines.aws import aws_errors
 from pio_tf.machines.failures import error_code
@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from mypy_boto3_ec2 import EC2Client
     from mypy_boto3_ec2.type_defs import ImageTypeDef
 
-    from pio_tf.config.schema import Config, MachineBlock
+    from pio_tf.config.machines import MachineBlock
+    from pio_tf.config.schema import Config
 
 THREADS: Final = 4
 """Calls at once. The checks wait for AWS most of the time: some 0.1-0.3 s a call, a second for DescribeImages."""

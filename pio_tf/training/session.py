@@ -22,6 +22,7 @@ def train(
     run: Callable[[], RunRecord],
     down: Callable[[], object],
     keep_up: bool = False,
+    runs: Callable[[], bool] = lambda: True,
     reporter: Reporter = silent,
 ) -> RunRecord:
     """Call ``up`` and ``run``; then ``down``, after a success, an error, Ctrl-C and SIGTERM alike.
@@ -32,6 +33,7 @@ def train(
         run: returns the run's record; of one that goes on (detached), whose machines are left running.
         down: stops every machine and proves it. Safe to repeat: after a Ctrl-C while stopping it is called once more.
         keep_up: leave the machines running, which is said.
+        runs: whether any does: an error may have come before the start.
 
     Returns:
         What ``run`` returned.
@@ -48,7 +50,7 @@ def train(
     except Locked:
         raise
     except BaseException as error:
-        _finish(down, keep_up=keep_up, reporter=reporter, first=error)
+        _finish(down, keep_up=keep_up, runs=runs, reporter=reporter, first=error)
         raise
     if result.state == "running":
         reporter(
@@ -58,13 +60,21 @@ def train(
             )
         )
         return result
-    _finish(down, keep_up=keep_up, reporter=reporter, first=None)
+    _finish(down, keep_up=keep_up, runs=runs, reporter=reporter, first=None)
     return result
 
 
-def _finish(down: Callable[[], object], *, keep_up: bool, reporter: Reporter, first: BaseException | None) -> None:
+def _finish(
+    down: Callable[[], object],
+    *,
+    keep_up: bool,
+    runs: Callable[[], bool],
+    reporter: Reporter,
+    first: BaseException | None,
+) -> None:
     if keep_up:
-        reporter(Warned("the machines go on running, as asked for (keep-up); `pio-tf down` stops them"))
+        if runs():
+            reporter(Warned("the machines go on running, as asked for (keep-up); `pio-tf down` stops them"))
         return
     try:
         if first is not None:

@@ -15,7 +15,9 @@ from tests.cli.shell import ec2
 from tests.machines.clusters import make_cluster
 
 if TYPE_CHECKING:
-    from pio_tf.infra.outputs import Role
+    from mypy_boto3_ec2 import EC2Client
+
+    from pio_tf.infra.outputs import Outputs, Role
     from pio_tf.machines.model import PowerState
     from pio_tf.sandbox.aws import LocalAws
     from tests.cli.shell import Project
@@ -71,6 +73,11 @@ def test_a_run_that_has_just_ended_may_be_looked_at_still() -> None:
     assert runs() == "", "a run without an end, of a driver that was restarted"
 
 
+def wait_until_they_run(client: EC2Client, made: Outputs) -> None:
+    ids = [one.instance_id for one in made.machines]
+    client.get_waiter("instance_running").wait(InstanceIds=ids, WaiterConfig={"Delay": 1})
+
+
 def test_a_cluster_that_was_just_started_is_left_alone(project: Project, aws: LocalAws) -> None:
     project.name = "young"
     project.write()
@@ -88,7 +95,7 @@ def test_a_driver_that_cannot_be_asked_is_not_stopped_and_the_exit_code_says_so(
     project.write(ssh='key = "id"\nport = 1')
     client = ec2(aws.url)
     made = make_cluster(client, "silent", workers=1)
-    client.get_waiter("instance_running").wait(InstanceIds=[one.instance_id for one in made.machines])
+    wait_until_they_run(client, made)
     said = project.fails("down", "--if-idle", "--idle-for", "0", exit_code=7)
     assert "the driver does not answer" in said
     assert set(project.states().values()) == {"running"}
@@ -99,7 +106,7 @@ def test_machines_without_a_driver_that_runs_are_stopped(project: Project, aws: 
     project.write()
     client = ec2(aws.url)
     made = make_cluster(client, "headless", workers=1)
-    client.get_waiter("instance_running").wait(InstanceIds=[one.instance_id for one in made.machines])
+    wait_until_they_run(client, made)
     client.stop_instances(InstanceIds=[made.driver.instance_id])
     project.run("down", "--if-idle", "--idle-for", "0")
     assert set(project.states().values()) == {"stopped"}

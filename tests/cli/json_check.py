@@ -1,4 +1,4 @@
-"""Whether a value is what a schema of pio_tf/cli/schemas.py says."""
+"""Whether a value is what a schema of pio_tf/cli/schemas says."""
 
 from __future__ import annotations
 

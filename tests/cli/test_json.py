@@ -11,14 +11,19 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict
 import pytest
 import typer
 
-from pio_tf.cli import schemas
 from pio_tf.cli.app import app
 from pio_tf.cli.json_reference import fields, render_json
-from pio_tf.cli.tables import log_line, runs_rows
+from pio_tf.cli.schemas.common import ErrorResult
+from pio_tf.cli.schemas.outputs import OUTPUTS
+from pio_tf.cli.schemas.results import RESULTS
+from pio_tf.cli.schemas.runs import LogLine, RunsResult
+from pio_tf.cli.schemas.stack import InitResult
+from pio_tf.cli.tables.runs import log_line, runs_rows
 from pio_tf.training.runs.archive import Archive
 from pio_tf.training.runs.record import Client, RunRecord
 from tests.cli.json_check import mistakes
-from tests.cli.shell import Project
+from tests.cli.shell import Project, ec2
+from tests.infra.support_deploy import existing_network
 
 if TYPE_CHECKING:
     import subprocess
@@ -69,8 +74,8 @@ def commands() -> Iterator[tuple[str, Command]]:
 def schema_of(words: tuple[str, ...]) -> type:
     """The schema for a command line: that of the longest name that begins it, options of its own before others."""
     line = " ".join(words)
-    name = max((name for name in schemas.RESULTS if f"{line} ".startswith(f"{name} ")), key=len)
-    return schemas.RESULTS[name]
+    name = max((name for name in RESULTS if f"{line} ".startswith(f"{name} ")), key=len)
+    return RESULTS[name]
 
 
 @pytest.fixture(scope="module")
@@ -81,8 +86,13 @@ def life(
     directory = tmp_path_factory.mktemp("project")
     environment = {"PIO_TF_SANDBOX_DIR": str(directory / "sandbox")}
     project = Project(directory, url=aws.url, mirror=mirror, environment=environment)
-    project.write(network='cidr = "127.77.92.0/24"')
-    return {words: project.run(*words, "--json") for words in LIFE}
+    project.write(network=existing_network(aws.url, "127.77.92.0/24") + "first_host = 10")
+    answers: dict[tuple[str, ...], subprocess.CompletedProcess[str]] = {}
+    for words in LIFE:
+        if words[0] == "down":  # a driver that runs would be asked for runs, and no machine is behind this one
+            ec2(aws.url).stop_instances(InstanceIds=[project.instances()["driver"][0]])
+        answers[words] = project.run(*words, "--json")
+    return answers
 
 
 @pytest.mark.parametrize("words", LIFE, ids=" ".join)
@@ -108,7 +118,7 @@ def test_results_say_what_there_is(life: dict[tuple[str, ...], subprocess.Comple
 
 def test_init_says_what_it_has_written(tmp_path: Path) -> None:
     result = json.loads(Project(tmp_path).run("init", "night", "--json").stdout)
-    assert list(mistakes(result, schemas.InitResult)) == []
+    assert list(mistakes(result, InitResult)) == []
     assert Path(result["file"]).name == "pio-tf.hcl"
     assert result["cluster"] == "night"
 
@@ -139,7 +149,7 @@ def archived(project: Project) -> RunRecord:
 
 def test_runs_of_this_computer(project: Project, archived: RunRecord) -> None:
     result = json.loads(project.run("runs", "--json").stdout)
-    assert list(mistakes(result, schemas.RunsResult)) == []
+    assert list(mistakes(result, RunsResult)) == []
     assert [(run["id"], run["state"], run["seconds"]) for run in result["runs"]] == [(archived.id, "failed", 1.5)]
     assert result == runs_rows((archived,)).data
 
@@ -147,28 +157,28 @@ def test_runs_of_this_computer(project: Project, archived: RunRecord) -> None:
 def test_a_log_is_an_object_on_each_line(project: Project, archived: RunRecord) -> None:
     lines = project.run("logs", "--json").stdout.splitlines()
     assert [json.loads(line) for line in lines] == [log_line("[INFO] one"), log_line('[INFO] "two" ü')]
-    assert [list(mistakes(json.loads(line), schemas.LogLine)) for line in lines] == [[], []]
+    assert [list(mistakes(json.loads(line), LogLine)) for line in lines] == [[], []]
 
 
 @pytest.mark.parametrize("words", ["plan", "logs", "config show", "destroy", "host-keys accept driver", "up --fast"])
 def test_an_error_is_one_line_of_json_for_every_command(tmp_path: Path, words: str) -> None:
     done = Project(tmp_path).run(*words.split(), "--json", exit_code=2)
     (line,) = done.stdout.splitlines()
-    assert list(mistakes(json.loads(line), schemas.ErrorResult)) == []
+    assert list(mistakes(json.loads(line), ErrorResult)) == []
     assert json.loads(line)["error"]["exit_code"] == 2
 
 
 @pytest.mark.parametrize(("name", "command"), [item for item in commands() if item[0] not in WITHOUT])
 def test_every_command_has_json_and_a_schema(name: str, command: Command) -> None:
     assert any("--json" in parameter.opts for parameter in command.params)
-    assert name in schemas.RESULTS
+    assert name in RESULTS
 
 
 def test_every_schema_is_of_a_command_and_has_its_version_first() -> None:
-    assert {" ".join(word for word in name.split() if not word.startswith("-")) for name in schemas.RESULTS} == {
+    assert {" ".join(word for word in name.split() if not word.startswith("-")) for name in RESULTS} == {
         name for name, _command in commands()
     } - WITHOUT
-    assert {next(iter(fields(result))) for result in schemas.RESULTS.values()} == {"version"}
+    assert {next(iter(fields(result))) for result in RESULTS.values()} == {"version"}
 
 
 def test_the_page_is_what_make_docs_writes() -> None:
@@ -198,20 +208,22 @@ def test_a_mistake_against_a_schema_is_found(value: object, found: list[str]) ->
 
 
 def test_what_is_handed_on_is_what_the_page_says() -> None:
-    from pio_tf.cli import tables
     from pio_tf.cli.check import check_rows
+    from pio_tf.cli.tables.machines import extended_rows, machine_rows, status_rows
+    from pio_tf.cli.tables.runs import run_rows
+    from pio_tf.cli.tables.stack import drift_rows
     from pio_tf.cluster import ClusterStatus, Extended
 
     run = RunRecord("20261123T030000Z-3f9c", "trial", Client("ci", "runner", 7, ""), "pio train", "/opt/engine")
     made: dict[str, Rows] = {
-        "status": tables.status_rows(ClusterStatus("trial", False, (), None)),
-        "up": tables.machine_rows(()),
-        "down": tables.machine_rows(()),
-        "extend": tables.extended_rows(Extended(None, datetime.now(tz=timezone.utc))),
-        "train": tables.run_rows(run),
-        "cancel": tables.run_rows(run),
+        "status": status_rows(ClusterStatus("trial", False, (), None)),
+        "up": machine_rows(()),
+        "down": machine_rows(()),
+        "extend": extended_rows(Extended(None, datetime.now(tz=timezone.utc))),
+        "train": run_rows(run),
+        "cancel": run_rows(run),
         "check": check_rows(()),
-        "drift": tables.drift_rows(()),
+        "drift": drift_rows(()),
     }
     for command, rows in made.items():
-        assert set(rows.outputs) == set(schemas.OUTPUTS[command])
+        assert set(rows.outputs) == set(OUTPUTS[command])

@@ -11,7 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pio_tf.cli import schemas
+from pio_tf.cli.schemas.access import AcceptResult, HostKeysResult, PagesResult
+from pio_tf.cli.schemas.machines import MachinesResult, StatusResult
+from pio_tf.cli.schemas.runs import ChecksResult, LogLine, RunResult, RunsResult
+from pio_tf.cli.schemas.sandbox import SandboxResult
+from pio_tf.cli.schemas.software import PushResult
+from pio_tf.cli.schemas.stack import InitResult
 from pio_tf.sandbox.control import stop_sandbox
 from tests.cli.json_check import mistakes
 from tests.cli.runner import Log, read_log, read_outputs
@@ -73,10 +78,10 @@ def job(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Job]:
     job = Job(tmp_path_factory.mktemp("job"))
     try:
         started = job.json("sandbox", "start")
-        assert list(mistakes(started, schemas.SandboxResult)) == []
+        assert list(mistakes(started, SandboxResult)) == []
         assert started["info"]["directory"] == str(job.sandbox)
         made = job.json("init", "trial", "--sandbox")
-        assert list(mistakes(made, schemas.InitResult)) == []
+        assert list(mistakes(made, InitResult)) == []
         config = Path(job.project.directory, "pio-tf.hcl")
         text, networks = re.subn(r'cidr = ".*"', 'cidr = "127.77.94.0/24"', config.read_text())
         text, workers = re.subn(r"workers( *)= 2", r"workers\1= 1", text)
@@ -89,13 +94,13 @@ def job(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Job]:
 
 def test_up_and_what_a_training_needs(job: Job) -> None:
     for words, schema in (
-        (("up",), schemas.MachinesResult),
-        (("sandbox", "status"), schemas.SandboxResult),
-        (("config", "push"), schemas.PushResult),
-        (("check",), schemas.ChecksResult),
-        (("host-keys",), schemas.HostKeysResult),
-        (("host-keys", "accept", "driver", "--yes"), schemas.AcceptResult),
-        (("status",), schemas.StatusResult),
+        (("up",), MachinesResult),
+        (("sandbox", "status"), SandboxResult),
+        (("config", "push"), PushResult),
+        (("check",), ChecksResult),
+        (("host-keys",), HostKeysResult),
+        (("host-keys", "accept", "driver", "--yes"), AcceptResult),
+        (("status",), StatusResult),
     ):
         assert list(mistakes(job.json(*words), schema)) == [], words
 
@@ -115,7 +120,7 @@ def test_the_pages_are_told_once_they_are_here(job: Job) -> None:
             lines.append(process.stdout.readline())
         process.send_signal(signal.SIGINT)
     pages = json.loads(b"".join(lines))
-    assert list(mistakes(pages, schemas.PagesResult)) == []
+    assert list(mistakes(pages, PagesResult)) == []
     assert pages["pages"][0]["answers"] is True
 
 
@@ -150,16 +155,16 @@ def test_a_training_that_fails_is_annotated_and_hands_on_its_run(job: Job) -> No
 def test_runs_and_their_ends(job: Job) -> None:
     job.engine(pauseSeconds=60)
     begun = job.json("train", "--detach", "--keep-up")
-    assert list(mistakes(begun, schemas.RunResult)) == []
+    assert list(mistakes(begun, RunResult)) == []
     assert begun["state"] == "running"
     ended = job.json("cancel")
-    assert list(mistakes(ended, schemas.RunResult)) == []
+    assert list(mistakes(ended, RunResult)) == []
     assert (ended["id"], ended["state"]) == (begun["id"], "cancelled")
     runs = job.json("runs")
-    assert list(mistakes(runs, schemas.RunsResult)) == []
+    assert list(mistakes(runs, RunsResult)) == []
     assert [run["state"] for run in runs["runs"]] == ["succeeded", "failed", "cancelled"]
     log = job.project.run("logs", runs["runs"][0]["id"], "--json").stdout.splitlines()
-    assert [found for line in log for found in mistakes(json.loads(line), schemas.LogLine)] == []
+    assert [found for line in log for found in mistakes(json.loads(line), LogLine)] == []
     assert any("Training completed successfully." in json.loads(line)["line"] for line in log)
 
 

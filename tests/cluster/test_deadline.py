@@ -19,6 +19,7 @@ from pio_tf.sandbox.schedules import fire_due
 from pio_tf.training.trainer import Trainer
 from tests.cli.shell import TERRAFORM, Project, ec2
 from tests.iam.recorder import REGION, Call, RecordingAws
+from tests.infra.support_deploy import existing_network
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -64,11 +65,11 @@ class World:
     aws: Aws
     project: Project
     now: datetime
-    more: str = ""
+    network: str
 
     def cluster(self, *, said: list[Event] | None = None, **blocks: str) -> Cluster:
         """A client of it."""
-        path = self.project.write(**blocks)
+        path = self.project.write(network=self.network, **blocks)
         environ = {"PATH": str(TERRAFORM.parent), "HOME": str(self.project.directory)}
         config = Cluster.load(path, environ=environ).config
         reporter = (lambda _event: None) if said is None else said.append
@@ -112,11 +113,16 @@ def mirror(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return install_mirror(tmp_path_factory.mktemp("mirror"))
 
 
+def network_for(aws: Aws, cidr: str) -> str:
+    """A network that is there already: the provider needs ten seconds to make one."""
+    return existing_network(aws.url, cidr) + "first_host = 10"
+
+
 @pytest.fixture(scope="module")
 def created(aws: Aws, mirror: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[World, list[Call]]:
     """A new cluster, and the calls that have made it."""
     project = Project(tmp_path_factory.mktemp("late"), name="late", url=aws.url, mirror=mirror)
-    world = World(aws, project, datetime.now(tz=timezone.utc))
+    world = World(aws, project, datetime.now(tz=timezone.utc), network_for(aws, "127.77.0.0/24"))
     with aws.recording() as calls:
         world.cluster().up()
     return world, calls
@@ -306,16 +312,15 @@ def test_a_change_for_which_terraform_starts_machines_is_armed_before_it(world: 
     assert calls[start].by == "terraform"
     assert "PUT" in schedules(calls[:start])
     assert world.deadline == whole_minute(world.now + HOUR)
-    world.cluster().up()  # as it was, for the others
 
 
 def test_machines_that_were_made_but_cannot_be_armed_are_stopped(aws: Aws, mirror: Path, tmp_path: Path) -> None:
-    network = 'cidr = "127.77.9.0/24"'
-    world = World(aws, Project(tmp_path, name="refused", url=aws.url, mirror=mirror), datetime.now(tz=timezone.utc))
+    project = Project(tmp_path, name="refused", url=aws.url, mirror=mirror)
+    world = World(aws, project, datetime.now(tz=timezone.utc), network_for(aws, "127.77.9.0/24"))
     aws.refused = frozenset({"POST"})
     try:
         with pytest.raises(AwsError, match="scheduler:CreateSchedule"):
-            world.cluster(network=network).up()
+            world.cluster().up()
         assert set(world.project.states().values()) == {"stopped"}
         assert len(world.project.states()) == 3
     finally:

@@ -24,6 +24,7 @@ from pio_tf.cluster import Cluster
 from pio_tf.errors import GuardRefused, MachinesMayBeRunning, TerraformError
 from pio_tf.events import Event, Step, Warned
 from pio_tf.infra.backups import ERRORED, KEPT, StateBackups
+from pio_tf.training.trainer import Trainer
 from tests.infra.support import Site, ec2
 from tests.infra.support_deploy import ENVIRON, deployment, existing_network, stop_all
 
@@ -34,6 +35,14 @@ if TYPE_CHECKING:
     from pio_tf.sandbox.aws import LocalAws
 
 pytestmark = pytest.mark.xdist_group("interrupted")
+
+
+class Idle(Trainer):
+    """A driver without a run: none is behind these instances."""
+
+    async def let_go(self, **_given: object) -> None:
+        """Nothing is cut off."""
+
 
 APPLY = textwrap.dedent(
     """
@@ -207,6 +216,45 @@ def test_a_stop_without_an_answer_of_aws_lists_the_machines_and_the_command_by_h
         Cluster(deaf, environ=ENVIRON).down()
     command = caught.value.next_step.partition("aws ec2 stop-instances ")[2]
     assert set(re.findall(r"i-[0-9a-f]+", command)) == set(ids(place).values())
+
+
+def test_an_apply_that_is_interrupted_again_as_it_stops_what_it_has_made_names_that(
+    place: Site, config: Config
+) -> None:
+    wanted = write(place, config, 'workers = 3\nmaster_instance_type = "m5.xlarge"')
+
+    def interrupting(event: Event) -> None:
+        if isinstance(event, Step) and event.message.startswith("Stopping again what Terraform started"):
+            raise KeyboardInterrupt
+
+    with pytest.raises(MachinesMayBeRunning) as caught:
+        Cluster(wanted, environ=ENVIRON, reporter=interrupting).apply()
+    assert power(place, "master") == "running"
+    assert f"machines that are not proved to be stopped, and may cost money: master ({ids(place)['master']}" in str(
+        caught.value
+    )
+    assert f"--instance-ids {ids(place)['master']}" in caught.value.next_step
+    Cluster(wanted, environ=ENVIRON).apply()
+    assert power(place, "master") == "stopped"
+
+
+def test_a_destruction_that_fails_names_the_machines_that_run_on(place: Site, config: Config) -> None:
+    there = write(place, config, 'workers = 3\nmaster_instance_type = "m5.xlarge"')
+    client, driver = ec2(place.url), ids(place)["driver"]
+    client.start_instances(InstanceIds=[driver])
+    wait_for(lambda: power(place, "driver") == "running")
+    client.modify_instance_attribute(InstanceId=driver, DisableApiTermination={"Value": True})
+    awake = Cluster(there, environ=ENVIRON, trainer=Idle)
+    with pytest.raises(MachinesMayBeRunning, match="machines of cut still run") as caught:
+        awake.destroy()
+    assert f"driver ({driver}, running)" in caught.value.what
+    assert "terraform apply failed" in caught.value.cause
+    assert "their deadline's role" in caught.value.cause
+    assert "`pio-tf down` stops" in caught.value.next_step
+    assert f"--instance-ids {driver}" in caught.value.next_step
+    client.modify_instance_attribute(InstanceId=driver, DisableApiTermination={"Value": False})
+    awake.destroy()
+    assert place.instances() == {}
 
 
 def test_backups_are_for_this_user_only_and_the_last_ones_are_kept(tmp_path: Path, place: Site) -> None:

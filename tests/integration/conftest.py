@@ -134,10 +134,13 @@ def _command_line(process: ProcessId) -> bytes:
 
 @pytest.fixture(scope="module")
 def project(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
-    """A project whose network is the module's ``CIDR``: clusters of two modules may be up at the same time."""
+    """A project whose network is the module's ``CIDR``: clusters of two modules may be up at the same time.
+
+    ``ALARM_SPEED`` of a module is that of its idle alarms.
+    """
     directory = tmp_path_factory.mktemp("project")
     sandbox = tmp_path_factory.mktemp("sandbox") / "sandbox"
-    info = start_sandbox(sandbox)
+    info = start_sandbox(sandbox, alarm_speed=getattr(request.module, "ALARM_SPEED", 1.0))
     try:
         prepare_project(directory, info, cluster="trial", cidr=request.module.CIDR)
         clean = {key: value for key, value in os.environ.items() if not key.startswith(("AWS_", "PIO_TF", "TF_"))}

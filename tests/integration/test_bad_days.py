@@ -136,7 +136,7 @@ def test_no_line_is_lost_or_repeated_on_a_line_that_is_cut_every_two_seconds(pro
 
 
 def test_a_worker_that_dies_is_replaced_by_spark_and_the_run_goes_on_with_a_warning(project: Project) -> None:
-    behave(project, pauseSeconds=4)
+    behave(project, pauseSeconds=10)
     with project.start("train", "--keep-up") as client:
         client.says(TRAINING)
         assert wait_until(lambda: executors(project) == 1)

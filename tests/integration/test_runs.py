@@ -230,6 +230,26 @@ def test_two_interruptions_in_a_row_stop_the_machines_at_once(project: Project) 
     assert project.powers() == {"stopped"}
 
 
+def test_an_interrupted_run_whose_machines_stay_up_is_not_said_to_stop_them(project: Project) -> None:
+    behave(project, pauseSeconds=LONG)
+    with project.start("train", "--keep-up") as client:
+        client.says(TRAINING)
+        client.send(signal.SIGINT)
+        said = client.ends(130)
+    assert f"interrupted: run {run_in(said)} is ended, the machines go on running" in said
+    assert "AWS stops them at" in said
+    assert project.powers() == {"running"}
+
+
+def test_what_is_left_of_a_cluster_is_followed_and_stopped_though_a_worker_was_terminated(project: Project) -> None:
+    run = run_in(project.run("train", "--detach").stdout)
+    project.ec2.terminate_instances(InstanceIds=[project.instance("worker-1")])
+    project.run("cancel")
+    assert listed(project)[run]["state"] == "cancelled"
+    assert f"run {run} was cancelled by" in project.run("train", "--attach", exit_code=6).stderr
+    assert project.powers() == {"stopped", "terminated"}
+
+
 def files(*directories: Path) -> list[Path]:
     found = (path for directory in directories for path in directory.rglob("*"))
     return [path for path in found if path.is_file() and not path.is_symlink()]

@@ -169,6 +169,19 @@ def test_machines_gone_or_without_the_tag_are_named_all_at_once_with_the_reason(
     assert master not in {m.instance_id for m in left}
 
 
+def test_a_machine_of_another_cluster_is_named_with_it_and_apply_is_not_said_to_mend_that(ec2: EC2Client) -> None:
+    outputs = make_cluster(ec2, "mixed", workers=1)
+    theirs = run_machine(ec2, cluster="theirs", tags={MACHINE_TAG: "worker-1", ROLE_TAG: "worker"})
+    ec2.terminate_instances(InstanceIds=[outputs.workers[0].instance_id])
+    strange = replace(outputs.workers[0], instance_id=theirs["InstanceId"], private_ip=theirs["PrivateIpAddress"])
+    outputs = replace(outputs, machines=(*outputs.machines[:2], strange))
+    with pytest.raises(AwsError) as caught:
+        find_machines(ec2, cluster="mixed", outputs=outputs)
+    assert f"worker-1 ({theirs['InstanceId']}) is tagged for theirs, not for mixed" in caught.value.what
+    assert "bring the right state back" in caught.value.next_step
+    assert "apply" not in caught.value.next_step
+
+
 def test_a_machine_that_appears_late_is_no_error() -> None:
     ec2 = FakeEc2(cluster_of(2, "running"))
     ec2.instances["i-0003"].not_indexed = True

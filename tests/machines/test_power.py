@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 
 import pytest
-from botocore.exceptions import EndpointConnectionError
+from botocore.exceptions import EndpointConnectionError, ReadTimeoutError
 
 from pio_tf.errors import AwsError, MachinesMayBeRunning, NotReady
 from pio_tf.events import Event, MachineProgress, Warned
@@ -446,3 +446,23 @@ def test_credentials_that_stay_expired_during_a_start_say_that_machines_may_be_r
     assert "driver (i-0000) is pending" in caught.value.what
     assert "expired" in caught.value.cause
     assert "aws ec2 stop-instances --region eu-west-1 --instance-ids i-0000 i-0001 i-0002" in caught.value.next_step
+
+
+def test_a_start_whose_answer_never_came_may_have_started_machines() -> None:
+    ec2 = FakeEc2(cluster_of(1))
+    timed_out = ReadTimeoutError(endpoint_url="https://ec2.eu-west-1.amazonaws.com")
+    ec2.faults["start"].extend([timed_out] * 100)
+    ec2.faults["describe"].extend([timed_out] * 100)
+    with pytest.raises(MachinesMayBeRunning) as caught:
+        start(ec2)
+    for instance_id in ec2.instances:
+        assert instance_id in caught.value.what
+        assert instance_id in caught.value.next_step
+
+
+def test_a_start_that_was_throttled_to_the_end_has_started_nothing() -> None:
+    ec2 = FakeEc2(cluster_of(1))
+    for calls in (ec2.faults["start"], ec2.faults["describe"]):
+        calls.extend([client_error("RequestLimitExceeded")] * 100)
+    with pytest.raises(AwsError, match="limits the rate"):
+        start(ec2)

@@ -120,6 +120,15 @@ async def test_a_login_shell_finds_java(client: asyncssh.SSHClientConnection, tm
     assert str(result.stdout).splitlines() == [f"{tmp_path}/driver/java", f"{tmp_path}/driver/java/bin/java"]
 
 
+@pytest.mark.parametrize(("asked", "used"), [("", "UseSerialGC"), ("-XX:+UseG1GC", "UseG1GC")])
+async def test_java_starts_with_the_collector_that_is_asked_for_or_with_the_quickest(
+    client: asyncssh.SSHClientConnection, asked: str, used: str
+) -> None:
+    result = await client.run(f"java {asked} -XX:+PrintFlagsFinal -version", check=True)
+    on = {line.split()[1] for line in str(result.stdout).splitlines() if line.split()[2:4] == ["=", "true"]}
+    assert on & {"UseSerialGC", "UseG1GC"} == {used}
+
+
 async def test_the_console_shows_the_host_key_as_soon_as_ssh_answers(
     machine: SandboxMachine, client: asyncssh.SSHClientConnection, tmp_path: Path
 ) -> None:

@@ -11,9 +11,9 @@ from pio_tf.events import Done, Event, Warned
 from pio_tf.remote.ssh import connect_cluster
 from pio_tf.sandbox.aws import LocalAws
 from pio_tf.training.runs.archive import Archive
+from pio_tf.training.runs.known import merge, shared_records
 from pio_tf.training.runs.record import Client, RunRecord, new_run_id
 from pio_tf.training.runs.show import read_kept
-from pio_tf.training.trainer import merge, shared_records
 from tests.remote.cluster_fixture import QUICK, TestCluster
 from tests.training.bucket_world import make_objects, make_run_bucket
 from tests.training.driver_runs import SUCCESS, make_finish, started

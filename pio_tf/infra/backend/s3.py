@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pio_tf.config.schema import AssumeRole
+from pio_tf.config.aws import AssumeRole
 from pio_tf.errors import TerraformError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from pio_tf.config.schema import AwsBlock, Config
+    from pio_tf.config.aws import AwsBlock
+    from pio_tf.config.schema import Config
     from pio_tf.infra.binary import TerraformBinary
     from pio_tf.infra.hcl import Value
 

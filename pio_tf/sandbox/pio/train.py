@@ -117,8 +117,9 @@ def start_spark(engine: dict[str, Any]) -> SparkSession:
         builder = builder.config(key, value)
     spark = builder.getOrCreate()
     spark.sparkContext.setLogLevel("WARN")
-    # A sample is small: adaptive execution would put all of a stage into one task, on one executor.
-    spark.conf.set("spark.sql.adaptive.coalescePartitions.enabled", "false")
+    # A sample is small: adaptive execution would put all of a stage into one task, on one executor; and it plans
+    # every stage anew, which takes longer than the stage.
+    spark.conf.set("spark.sql.adaptive.enabled", "false")
     if "spark.sql.shuffle.partitions" not in dict(spark.sparkContext.getConf().getAll()):
         spark.conf.set("spark.sql.shuffle.partitions", str(partitions(spark)))
     return spark

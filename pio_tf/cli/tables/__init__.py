@@ -1,0 +1,1 @@
+"""Results of the library -> rows for people and data for programs, by what they are of."""

@@ -1,0 +1,75 @@
+"""What to type where pio-tf cannot do it: commands of the AWS CLI, for this region and endpoint."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from pio_tf.machines.model import CLUSTER_TAG
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from mypy_boto3_ec2 import EC2Client
+    from typing_extensions import Self
+
+    from pio_tf.config.schema import Config
+    from pio_tf.machines.model import Machine
+
+_AWS = (".amazonaws.com", ".amazonaws.com.cn", ".api.aws")
+
+
+@dataclass(frozen=True)
+class ByHand:
+    """Commands for one region.
+
+    Args:
+        endpoint_url: where AWS answers, if not where it always does.
+    """
+
+    region: str
+    endpoint_url: str | None = None
+
+    @classmethod
+    def of(cls, config: Config) -> Self:
+        """As pio-tf.hcl says: also where no client can be made."""
+        return cls(config.aws.region, config.aws.endpoint_url)
+
+    @classmethod
+    def of_client(cls, ec2: EC2Client) -> Self:
+        """Where this client calls."""
+        url = ec2.meta.endpoint_url
+        return cls(ec2.meta.region_name, None if (urlsplit(url).hostname or "").endswith(_AWS) else url)
+
+    def stop(self, ids: Iterable[str], *, force: bool = False) -> str:
+        """Stop these instances; by force, which does not wait for their operating systems."""
+        return f"aws ec2 stop-instances {'--force ' if force else ''}{self._place} --instance-ids {' '.join(ids)}"
+
+    def stop_machines(self, machines: Sequence[Machine]) -> str:
+        """The same; forced where one is stuck in ``stopping``."""
+        force = any(machine.state == "stopping" for machine in machines)
+        return self.stop([machine.instance_id for machine in machines], force=force)
+
+    def stop_cluster(self, cluster: str) -> str:
+        """Stop whatever of a cluster runs, where no ids are known."""
+        found = (
+            f"aws ec2 describe-instances {self._place} --filters Name=tag:{CLUSTER_TAG},Values={cluster} "
+            "Name=instance-state-name,Values=pending,running --query 'Reservations[].Instances[].InstanceId' "
+            "--output text"
+        )
+        return self.stop([f"$({found})"])
+
+    def terminate(self, ids: Iterable[str]) -> str:
+        """Remove these instances."""
+        return f"aws ec2 terminate-instances {self._place} --instance-ids {' '.join(ids)}"
+
+    def unprotect(self, instance_id: str) -> str:
+        """Let an instance be stopped again (``disableApiStop``)."""
+        return f"aws ec2 modify-instance-attribute {self._place} --instance-id {instance_id} --no-disable-api-stop"
+
+    @property
+    def _place(self) -> str:
+        own = f" --endpoint-url {shlex.quote(self.endpoint_url)}" if self.endpoint_url else ""
+        return f"--region {self.region}{own}"

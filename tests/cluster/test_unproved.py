@@ -1,0 +1,230 @@
+"""Machines that nobody can prove to be off: the exit code says so, and the error names them, and how to stop them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING, cast
+
+import pytest
+
+from pio_tf.cluster import Cluster
+from pio_tf.errors import MachinesMayBeRunning, NotReady, PioTfError
+from pio_tf.events import Warned
+from pio_tf.machines.model import MACHINE_TAG
+from tests.faults.aws import FaultyAws
+from tests.faults.campaign import Stages
+from tests.faults.client import Client
+from tests.faults.driver import TrainerStandIn
+from tests.faults.faults import Fault, Trouble, Weather
+from tests.machines.clusters import run_machine
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from mypy_boto3_ec2 import EC2Client
+
+    from pio_tf.events import Event
+    from pio_tf.training.trainer import Trainer
+    from tests.faults.world import World
+
+FAIR = Weather(1.0, 0.0, {}, frozenset(), {})
+EXPIRED = Fault("expired", 1)
+
+
+@dataclass
+class Player:
+    """Commands on a cluster of four machines."""
+
+    world: World
+    client: Client = field(init=False)
+    told: list[str] = field(default_factory=list)
+    """Warnings of the last command."""
+
+    def __post_init__(self) -> None:
+        self.aws = FaultyAws(self.world.config, lambda: self.client)
+
+    def begin(self, state: str, weather: Weather = FAIR) -> None:
+        """All machines are in this state."""
+        self.world.begin(weather, dict.fromkeys(self.world.machines, state))
+        self.world.know()
+
+    def play(self, command: Callable[[Cluster], object], *faults: Fault) -> BaseException | None:
+        """Run it; how it failed."""
+        self.client = Client("client", self.world, Trouble(faults))
+        self.told = []
+        cluster = Cluster(
+            self.world.config,
+            reporter=self._listen,
+            environ={"PATH": "/usr/bin:/bin"},
+            aws=self.aws,
+            trainer=cast("Callable[..., Trainer]", partial(TrainerStandIn, self.client)),
+            clock=self.world.clock,
+            sleep=self.client.sleep,
+            now=self.world.clock.moment,
+        )
+        try:
+            command(cluster)
+        except (PioTfError, KeyboardInterrupt) as error:
+            return error
+        return None
+
+    def _listen(self, event: Event) -> None:
+        if isinstance(event, Warned):
+            self.told.append(event.message)
+
+    @property
+    def awake(self) -> set[str]:
+        """Ids of the machines that are not stopped, by AWS's own word."""
+        return {self.world.ids[name] for name, state in self.world.states().items() if state != "stopped"}
+
+
+@pytest.fixture(scope="module")
+def player() -> Iterator[Player]:
+    with Stages() as stages:
+        yield Player(stages.of(2).world)
+
+
+@pytest.mark.parametrize("at", range(1, 12))
+@pytest.mark.parametrize("after_effect", [False, True])
+def test_a_down_that_is_interrupted_at_any_call_names_what_it_has_not_proved_to_be_off(
+    player: Player, at: int, after_effect: bool
+) -> None:
+    player.begin("running", Weather(5.0, 0.0, {}, frozenset(), {}))
+    ended = player.play(Cluster.down, Fault("interrupted", at, after_effect=after_effect))
+    if isinstance(ended, MachinesMayBeRunning):
+        assert player.awake
+        assert all(instance_id in ended.what for instance_id in player.awake)
+        command = ended.next_step.partition("aws ec2 stop-instances --region eu-west-1")[2]
+        assert all(instance_id in command for instance_id in player.awake)
+        assert "--force" not in command, "they have not been stopping for long"
+    else:
+        assert not player.awake
+
+
+@pytest.mark.parametrize("command", [Cluster.down, Cluster.down_if_idle, lambda c: c.down_if_idle(idle_for=0)])
+def test_who_stops_machines_and_cannot_ask_aws_for_them_ends_with_7_and_names_them(
+    player: Player, command: Callable[[Cluster], object]
+) -> None:
+    player.begin("running")
+    ended = player.play(command, EXPIRED)
+    assert isinstance(ended, MachinesMayBeRunning)
+    assert "nobody knows which of c2's 4 machines run" in ended.what
+    assert all(instance_id in ended.next_step for instance_id in player.awake)
+    assert "expired" in ended.cause
+
+
+@pytest.mark.parametrize("command", [Cluster.down, Cluster.down_if_idle])
+def test_without_terraforms_outputs_the_command_by_hand_goes_by_the_tag(
+    player: Player, command: Callable[[Cluster], object]
+) -> None:
+    """As with a state in S3, which credentials that have expired do not read either."""
+    player.begin("running")
+    player.world.terraform.prints(output=b"no JSON")
+    ended = player.play(command, EXPIRED)
+    player.world.know()
+    assert isinstance(ended, MachinesMayBeRunning)
+    assert "nobody knows which of c2's machines run" in ended.what
+    assert "Name=tag:pio-tf:cluster,Values=c2" in ended.next_step
+
+
+def test_a_driver_that_does_not_answer_is_no_reason_not_to_name_the_machines(player: Player) -> None:
+    player.begin("running")
+    ended = player.play(Cluster.down, Fault("ssh-unreachable", 1))
+    assert isinstance(ended, MachinesMayBeRunning)
+    assert len(player.awake) == 4
+    assert all(instance_id in ended.cause for instance_id in player.awake)
+    assert "aws ec2 stop-instances" in ended.next_step
+    assert "pio-tf down --force" in ended.next_step
+
+
+def test_an_up_that_is_interrupted_says_what_runs_on_and_until_when(player: Player) -> None:
+    player.begin("stopped")
+    ended = player.play(Cluster.up, Fault("interrupted", 10))
+    assert isinstance(ended, KeyboardInterrupt)
+    assert len(player.awake) == 4
+    said, until = player.told[-2:]
+    assert all(instance_id in said for instance_id in player.awake)
+    assert "`pio-tf down` stops them" in said
+    assert "AWS stops them at" in until
+
+
+def test_an_up_that_is_interrupted_before_it_starts_anything_does_not_say_that_something_runs(player: Player) -> None:
+    player.begin("stopped")
+    assert isinstance(player.play(Cluster.up, Fault("interrupted", 2)), KeyboardInterrupt)
+    assert player.told == []
+
+
+def test_machines_that_were_not_started_do_not_go_on_running_with_keep_up(player: Player) -> None:
+    player.begin("stopped")
+    machines = dict(player.world.outputs)
+    machines["worker-1"] = {**machines["worker-1"], "id": "i-0123456789abcdef0"}
+    player.world.know(machines)
+    ended = player.play(lambda cluster: cluster.train(keep_up=True))
+    assert isinstance(ended, PioTfError)
+    assert player.told == []
+
+
+def test_machines_that_were_stopped_again_do_not_go_on_running_with_keep_up(player: Player) -> None:
+    player.begin("stopped", Weather(1.0, 0.0, {"worker-1": 5000.0}, frozenset(), {}))
+    ended = player.play(lambda cluster: cluster.train(keep_up=True))
+    assert isinstance(ended, NotReady)
+    assert not player.awake
+    assert not [line for line in player.told if "go on running" in line or "AWS stops them" in line]
+
+
+def test_machines_that_stay_up_are_told_with_the_time_at_which_aws_stops_them(player: Player) -> None:
+    player.begin("stopped")
+    assert player.play(lambda cluster: cluster.train(keep_up=True)) is None
+    assert len(player.awake) == 4
+    said, until = player.told[-2:]
+    assert "go on running, as asked for" in said
+    assert "AWS stops them at" in until
+
+
+def test_another_clusters_machine_in_the_outputs_is_named_and_nobody_is_told_to_stop_it(player: Player) -> None:
+    player.begin("running")
+    theirs = player.world.others["another's master"]
+    player.world.know({**player.world.outputs, "worker-1": {**player.world.outputs["worker-1"], "id": theirs}})
+    ended = player.play(Cluster.down)
+    player.world.know()
+    assert isinstance(ended, MachinesMayBeRunning)
+    assert f"({theirs}, running) is tagged for c2-b" in ended.cause
+    assert theirs not in ended.next_step
+    assert "bring the right state back" in ended.next_step
+    assert not player.awake
+
+
+def test_a_machine_that_has_lost_its_tag_is_named_with_the_command_that_stops_it(player: Player) -> None:
+    player.begin("running")
+    lost = player.world.others["untagged master"]
+    player.world.know({**player.world.outputs, "worker-1": {**player.world.outputs["worker-1"], "id": lost}})
+    ended = player.play(Cluster.down)
+    player.world.know()
+    assert isinstance(ended, MachinesMayBeRunning)
+    assert f"without the tag pio-tf:cluster is worker-1 ({lost}, running)" in ended.cause
+    assert f"aws ec2 stop-instances --region eu-west-1 --endpoint-url {player.world.aws.url}" in ended.next_step
+    assert f"--instance-ids {lost}" in ended.next_step
+
+
+def test_a_leftover_on_its_way_out_is_not_armed_where_it_would_fail_the_stop_of_all(player: Player) -> None:
+    player.begin("stopped")
+    armed: list[str] = []
+
+    def up(cluster: Cluster) -> None:
+        cluster.up()
+        found = cluster._schedule.find()
+        assert found is not None
+        armed.extend(found.ids)
+
+    ec2 = player.world._ec2
+    leftover = run_machine(ec2, cluster=player.world.name, tags={MACHINE_TAG: "worker-9"})["InstanceId"]
+    ec2.terminate_instances(InstanceIds=[leftover])
+    assert state_of(ec2, leftover) == "shutting-down"
+    assert player.play(up) is None
+    assert set(armed) == set(player.world.ids.values())
+
+
+def state_of(ec2: EC2Client, instance_id: str) -> str:
+    found = ec2.describe_instances(InstanceIds=[instance_id])["Reservations"][0]["Instances"][0]
+    return found["State"]["Name"]
