@@ -1,4 +1,4 @@
-"""A cluster's deadline: armed in AWS before a machine starts, moved, and removed once all machines are stopped."""
+"""A cluster's deadline: armed in AWS before a machine starts, moved, and let go of once all are stopped."""
 
 from __future__ import annotations
 
@@ -82,18 +82,18 @@ class DeadlineWork(DriverWork):
         found = self._schedule.find()
         before = found.at if found else None
         wanted = whole_minute(self._now() + timedelta(seconds=seconds))
-        if before is not None and before > wanted:
+        if found is not None and found.at > wanted and not found.released:
             raise ConfigError(
-                f"the deadline is {self._said(before)} already, later than {self._said(wanted)}",
+                f"the deadline is {self._said(found.at)} already, later than {self._said(wanted)}",
                 cause="somebody may count on it: a deadline is never shortened",
                 next_step="`pio-tf down` stops the machines now",
-                details={"deadline": before.isoformat(), "asked": wanted.isoformat()},
+                details={"deadline": found.at.isoformat(), "asked": wanted.isoformat()},
             )
         return Extended(before, self._arm_for(machines, wanted, role_arn=self._role(outputs)).at)
 
     def _want_deadline(self, seconds: float | None, *, deadline: bool) -> None:
         """What this command's machines are to have. Counted from the moment that they are started."""
-        self._wanted = None
+        self._wanted = self._armed = None
         if deadline:
             lasting = self.config.train.max_runtime if seconds is None else seconds
             self._wanted = self._now() + timedelta(seconds=lasting)
@@ -195,36 +195,39 @@ class DeadlineWork(DriverWork):
                 self._arming.add(event.id)
         self._report(event)
 
-    def _disarm(self) -> None:
-        """Once all machines are proved stopped. What is left behind does no harm but stop what another start forgets
-        to arm for, and no start does."""
+    def _let_go_of_deadline(self) -> None:
+        """Once all machines are proved stopped. AWS looks once more, after a start that is under way now must have
+        ended: what another client has started by then, and has died before it looked after its deadline, is stopped."""
         if not self._has_role:
             return
         try:
-            was = self._schedule.find()
+            left = self._schedule.release(self._now() + timedelta(seconds=self.config.cluster.start_timeout))
+        except PioTfError as error:
+            self._report(Warned(f"the deadline stays; it will find the machines stopped: {short(error)}"))
+            return
+        if left is not None:
+            self._report(Done(f"the deadline ends at {self._said(left.at)}, and finds the machines stopped"))
+
+    def _disarm(self) -> None:
+        """Once there are no machines."""
+        if not self._has_role:
+            return
+        try:
             if self._schedule.remove():
                 self._report(Done("the deadline is removed"))
-            if was is not None:
-                self._put_back(was)
         except PioTfError as error:
-            self._report(Warned(f"the deadline is not removed; it will find the machines stopped: {short(error)}"))
-
-    def _put_back(self, was: Deadline) -> None:
-        """A deadline that has just been removed, and that somebody counts on who has started machines meanwhile. Who
-        starts them later than this looks misses it, and arms it: see :meth:`_look_after_deadline`."""
-        awake = [machine for machine in self._machines(None, strict=False) if machine.state in ("pending", "running")]
-        if awake and was.at > self._now():
-            self._report(Warned("somebody has started machines meanwhile: their deadline is armed again"))
-            self._schedule.arm(was.ids, was.at, role_arn=was.role_arn)
+            self._report(Warned(f"the deadline is not removed; it will find no machines: {short(error)}"))
 
     def _is_armed(self) -> bool:
-        """Whether a deadline is armed, as far as AWS tells: then machines may have been started."""
+        """Whether a deadline is armed that somebody counts on, as far as AWS tells: then machines may have been
+        started."""
         if not self._has_role:
             return False
         try:
-            return self._schedule.find() is not None
+            found = self._schedule.find()
         except PioTfError:
             return False
+        return found is not None and not found.released
 
     def _deadline_if_known(self, machines: Sequence[Machine]) -> datetime | None:
         """For `status`: of machines that are on, where AWS tells."""
@@ -246,7 +249,9 @@ class DeadlineWork(DriverWork):
     def _say_there_is_none(self) -> None:
         with contextlib.suppress(PioTfError):  # who has no permission for deadlines has none to hear of
             found = self._schedule.find()
-            if found is not None:
+            if found is not None and found.released:
+                self._schedule.remove()
+            elif found is not None:
                 self._armed = found
                 self._report(
                     Warned(f"AWS stops the machines at {self._said(found.at)} all the same: somebody has set that")
@@ -282,7 +287,12 @@ class DeadlineWork(DriverWork):
     @cached_property
     def _schedule(self) -> DeadlineSchedule:
         return DeadlineSchedule(
-            self._aws.client("scheduler"), cluster=self.config.cluster.name, clock=self._clock, sleep=self._sleep
+            self._aws.client("scheduler"),
+            cluster=self.config.cluster.name,
+            reporter=self._report,
+            now=self._now,
+            clock=self._clock,
+            sleep=self._sleep,
         )
 
 

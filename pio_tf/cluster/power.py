@@ -158,7 +158,7 @@ class PowerWork(StackWork):
         self._power_note.end()
         self._report(Done(f"{len(machines)} machines are stopped"))
         if not again:
-            self._disarm()
+            self._let_go_of_deadline()
         awake = [machine for machine in untagged if machine.state != "stopped"]
         if awake:
             raise not_ours(self.config, awake)

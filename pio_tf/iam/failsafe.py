@@ -37,13 +37,13 @@ def sets_deadlines(scope: Scope) -> Iterator[Grant]:
 
 
 def removes_deadlines(scope: Scope) -> Iterator[Grant]:
-    """Once everything is stopped, or gone."""
+    """Of a start that wants none, or once the machines are gone."""
     if deadline_role_arn(scope.config, account=scope.account) is not None:
         yield Grant(
             sid="RemoveDeadline",
-            why="The deadline of machines that are stopped, or gone.",
+            why="A deadline that nobody counts on, of machines that start without one or are gone.",
             resources=(_schedule(scope),),
-            pio_tf=("scheduler:DeleteSchedule", "scheduler:GetSchedule"),
+            pio_tf=("scheduler:DeleteSchedule",),
         )
 
 

@@ -9,13 +9,14 @@ from __future__ import annotations
 import json
 import time
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any, Final
 
 from botocore.exceptions import ClientError
 
 from pio_tf.errors import AwsError
+from pio_tf.events import Step
 from pio_tf.machines.arns import partition_of
 from pio_tf.machines.failures import UNAUTHORISED, aws_errors, error_code, error_message
 
@@ -24,8 +25,14 @@ if TYPE_CHECKING:
 
     from botocore.client import BaseClient
 
+    from pio_tf.events import Reporter
+
 EVENT_AGE: Final = 3600
 """Seconds for which Scheduler tries again. No longer: a stop that comes late would hit the machines' next start."""
+RELEASED_EVENT_AGE: Final = 60
+"""The same of a deadline that was let go: Scheduler's minimum, for there is nothing to stop, most likely."""
+DUE: Final = timedelta(seconds=90)
+"""For how long after its time a schedule may still be about to stop the machines: Scheduler is up to a minute late."""
 ATTEMPTS: Final = 185
 """Scheduler's maximum."""
 NEW_ROLE_PATIENCE: Final = 60.0
@@ -36,6 +43,9 @@ _OTHERWISE: Final = {"ConflictException": False, "ResourceNotFoundException": Tr
 """Whether to create it after all, by what AWS says."""
 _MINUTE: Final = timedelta(minutes=1)
 _GROUP: Final = "default"
+_ARMED: Final = "Stops the machines of pio-tf's cluster"
+_RELEASED: Final = "Looks once more whether all machines are stopped of pio-tf's cluster"
+"""A schedule's description, before the cluster's name."""
 _NO_ROLE: Final = "assume the role"
 """Scheduler's words where a role is not there, or is not for it."""
 
@@ -50,6 +60,8 @@ class Deadline:
     """The instances that are stopped then."""
     role_arn: str = ""
     """The role that they are stopped with."""
+    released: bool = False
+    """Whether nobody counts on it any more: see :meth:`DeadlineSchedule.release`."""
 
 
 def whole_minute(moment: datetime) -> datetime:
@@ -65,6 +77,8 @@ class DeadlineSchedule:
     Args:
         scheduler: a botocore client of EventBridge Scheduler, in the machines' region.
         cluster: its name.
+        reporter: told what is waited for.
+        now: the time of day.
     """
 
     def __init__(
@@ -72,11 +86,15 @@ class DeadlineSchedule:
         scheduler: BaseClient,
         *,
         cluster: str,
+        reporter: Reporter = lambda _event: None,
+        now: Callable[[], datetime] = lambda: datetime.now(tz=timezone.utc),
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._scheduler: Any = scheduler
         self._cluster = cluster
+        self._report = reporter
+        self._now = now
         self._clock = clock
         self._sleep = sleep
         self.name = f"pio-tf-{cluster}"
@@ -88,14 +106,14 @@ class DeadlineSchedule:
             AwsError: AWS can't be asked.
         """
         with self._told("looking for the deadline"):
-            found = self._get()
-        return None if found is None else _read(found)
+            return _read(self._get())
 
     def arm(self, ids: Iterable[str], at: datetime, *, role_arn: str) -> Deadline:
         """Let AWS stop these instances then; prove it by reading the schedule back. Safe to repeat.
 
         Args:
-            at: rounded up to the minute. A deadline that is armed already, and later, stands: somebody counts on it.
+            at: rounded up to the minute. A deadline that is armed already, and later, stands: somebody counts on it,
+                unless it was released. One that is due this very minute is waited for: it would stop what starts now.
 
         Returns:
             What is armed now, for these instances.
@@ -105,9 +123,10 @@ class DeadlineSchedule:
                 something else.
         """
         with self._told("arming the deadline"):
-            there = self._get()
-            before = _read(there) if there is not None else None
-            moment = whole_minute(at) if before is None else max(whole_minute(at), before.at)
+            there = self._get_once_not_due()
+            before = _read(there)
+            counts = before is not None and not before.released
+            moment = max(whole_minute(at), before.at) if before and counts else whole_minute(at)
             wanted = Deadline(moment, frozenset(ids), role_arn)
             request = self._request(wanted)
             self._put(request, create=there is None)
@@ -126,8 +145,35 @@ class DeadlineSchedule:
             details={"schedule": self.name, "differ": differ},
         )
 
+    def release(self, at: datetime) -> Deadline | None:
+        """Let go of it, once all machines are proved stopped: it ends then, unless it ends before, and removes itself.
+
+        It is not removed at once. Another client may have armed it and read it back, and be about to start machines;
+        if that client dies, nothing but this stops them. Scheduler knows no removal on a condition that would tell.
+
+        Args:
+            at: rounded up to the minute; later than a start that is under way now can take.
+
+        Returns:
+            What is armed now; None: nothing is, nor was.
+
+        Raises:
+            AwsError: AWS can't be asked, or refuses: it stands as it was.
+        """
+        with self._told("letting go of the deadline"):
+            before = _read(self._get())
+            if before is None or (before.released and before.at <= whole_minute(at)):
+                return before
+            wanted = replace(before, at=min(before.at, whole_minute(at)), released=True)
+            error = self._try_to_put(self._request(wanted), create=False)
+            if error is None:
+                return wanted
+            if error_code(error) != "ResourceNotFoundException":
+                raise error
+        return None
+
     def remove(self) -> bool:
-        """Remove it. Whether there was one.
+        """Remove it, of a cluster without machines. Whether there was one.
 
         Raises:
             AwsError: AWS can't be asked, or refuses.
@@ -148,6 +194,17 @@ class DeadlineSchedule:
             if error_code(error) != "ResourceNotFoundException":
                 raise
             return None
+
+    def _get_once_not_due(self) -> dict[str, Any] | None:
+        """What is there; but for one whose time has just come: AWS removes that once it has done its work."""
+        found, said = self._get(), False
+        while (one := _read(found)) is not None and one.at <= self._now() < one.at + DUE:
+            if not said:
+                said = True
+                self._report(Step(f"Waiting until the deadline of {one.at:%H:%M} UTC has passed"))
+            self._sleep(_PAUSE)
+            found = self._get()
+        return found
 
     def _put(self, request: dict[str, Any], *, create: bool) -> None:
         """Create or update, whichever it takes: another client, or the schedule's own end, may come in between."""
@@ -173,7 +230,7 @@ class DeadlineSchedule:
         return {
             "Name": self.name,
             "GroupName": _GROUP,
-            "Description": f"Stops the machines of pio-tf's cluster {self._cluster}",
+            "Description": f"{_RELEASED if wanted.released else _ARMED} {self._cluster}",
             "ScheduleExpression": f"at({wanted.at:%Y-%m-%dT%H:%M:%S})",
             "ScheduleExpressionTimezone": "UTC",
             "FlexibleTimeWindow": {"Mode": "OFF"},
@@ -183,7 +240,10 @@ class DeadlineSchedule:
                 "Arn": f"arn:{partition}:scheduler:::aws-sdk:ec2:stopInstances",
                 "RoleArn": wanted.role_arn,
                 "Input": json.dumps({"InstanceIds": sorted(wanted.ids)}),
-                "RetryPolicy": {"MaximumEventAgeInSeconds": EVENT_AGE, "MaximumRetryAttempts": ATTEMPTS},
+                "RetryPolicy": {
+                    "MaximumEventAgeInSeconds": RELEASED_EVENT_AGE if wanted.released else EVENT_AGE,
+                    "MaximumRetryAttempts": ATTEMPTS,
+                },
             },
         }
 
@@ -208,15 +268,19 @@ class DeadlineSchedule:
             raise
 
 
-def _read(found: dict[str, Any]) -> Deadline | None:
-    """None: somebody has switched it off, or made something else of it, which stops nothing at a known time."""
+def _read(found: dict[str, Any] | None) -> Deadline | None:
+    """None: there is none; or somebody has switched it off, or made something else of it, which stops nothing at a
+    known time."""
+    if found is None:
+        return None
     try:
         at = datetime.strptime(f"{found['ScheduleExpression']}Z", "at(%Y-%m-%dT%H:%M:%S)%z")
         ids = frozenset(json.loads(found["Target"]["Input"])["InstanceIds"])
     except (KeyError, TypeError, ValueError):
         return None
     known = found.get("State") == "ENABLED" and found.get("ScheduleExpressionTimezone") == "UTC"
-    return Deadline(at, ids, found["Target"].get("RoleArn", "")) if known else None
+    released = str(found.get("Description", "")).startswith(_RELEASED)
+    return Deadline(at, ids, found["Target"].get("RoleArn", ""), released) if known else None
 
 
 def _differences(wanted: dict[str, Any], found: dict[str, Any] | None) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
@@ -14,8 +15,9 @@ from pio_tf.cluster import Cluster
 from pio_tf.errors import AwsError, ConfigError, NotReady
 from pio_tf.machines.deadline import whole_minute
 from pio_tf.sandbox.provider import install_mirror
+from pio_tf.sandbox.schedules import fire_due
 from pio_tf.training.trainer import Trainer
-from tests.cli.shell import TERRAFORM, Project
+from tests.cli.shell import TERRAFORM, Project, ec2
 from tests.iam.recorder import REGION, Call, RecordingAws
 from tests.infra.support_deploy import existing_network
 
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
     from pio_tf.events import Event
 
 HOUR = timedelta(hours=1)
+QUARTER = timedelta(minutes=15)
+"""For so long at most a start may be under way: `cluster.start_timeout`."""
 
 
 class Aws(RecordingAws):
@@ -90,6 +94,13 @@ class World:
     def ids(self) -> set[str]:
         return {instance_id for instance_id, _ in self.project.instances().values()}
 
+    def wait_for(self, state: str) -> bool:
+        """Until all machines are in this state, for some seconds."""
+        give_up = time.monotonic() + 30
+        while (states := set(self.project.states().values())) != {state} and time.monotonic() < give_up:
+            time.sleep(0.05)
+        return states == {state}
+
 
 @pytest.fixture(scope="module")
 def aws() -> Iterator[Aws]:
@@ -119,7 +130,7 @@ def created(aws: Aws, mirror: Path, tmp_path_factory: pytest.TempPathFactory) ->
 
 @pytest.fixture
 def world(created: tuple[World, list[Call]]) -> Iterator[World]:
-    """The same cluster, stopped, and without a deadline."""
+    """The same cluster, stopped, and its deadline let go."""
     made, _ = created
     made.aws.refused = frozenset()
     made.cluster().down()
@@ -151,9 +162,9 @@ def test_no_machine_is_started_before_all_of_them_are_armed_and_that_is_read_bac
     start = place(calls, "StartInstances")
     before = [call for call in calls[:start] if call.service == "scheduler"]
     started = {call.parameters[name] for call in calls for name in call.parameters if name.startswith("InstanceId.")}
-    (armed,) = [call for call in before if call.operation == "POST"]
+    (armed,) = [call for call in before if call.operation == "PUT"]
     assert set(json.loads(armed.parameters["Target"]["Input"])["InstanceIds"]) >= started == world.ids
-    assert [call.operation for call in before] == ["GET", "POST", "GET"], "looked for, armed, read back"
+    assert [call.operation for call in before] == ["GET", "PUT", "GET"], "looked for, armed, read back"
     assert world.deadline == whole_minute(world.now + 2 * HOUR)
 
 
@@ -161,6 +172,7 @@ def test_no_machine_is_started_before_all_of_them_are_armed_and_that_is_read_bac
 def test_without_the_permission_nothing_is_started_unless_without_a_deadline(
     world: World, refused: str, permission: str
 ) -> None:
+    world.cluster()._schedule.remove()
     world.aws.refused = frozenset({refused})
     with world.aws.recording() as calls, pytest.raises(AwsError) as error:
         world.cluster().up()
@@ -174,15 +186,53 @@ def test_without_the_permission_nothing_is_started_unless_without_a_deadline(
     assert set(schedules(calls)) <= {"GET"}
 
 
-def test_the_schedule_is_removed_after_the_machines_are_proved_stopped_and_only_then(world: World) -> None:
+def test_the_deadline_is_let_go_after_the_machines_are_proved_stopped_and_only_then(world: World) -> None:
     world.cluster().up()
     with world.aws.recording() as calls:
         world.cluster().down()
     looks = [at for at, call in enumerate(calls) if call.operation == "DescribeInstances"]
-    removed = place(calls, "DELETE")
-    assert place(calls, "StopInstances") < max(at for at in looks if at < removed)
-    assert looks[-1] > removed, "another client may have started machines meanwhile, and counts on it"
+    let_go = place(calls, "PUT")
+    assert place(calls, "StopInstances") < max(looks) < let_go
+    assert "DELETE" not in schedules(calls)
+    assert world.deadline == whole_minute(world.now + QUARTER)
+    assert world.armed_ids == world.ids
+    assert world.cluster().status().deadline is None, "nothing runs"
+
+
+def test_what_a_client_that_dies_has_started_amid_another_ones_down_is_stopped_soon(world: World) -> None:
+    """It has armed and read back, and dies before it can see that its deadline was let go."""
+    dies = world.cluster()
+    outputs = dies.outputs()
+    machines = dies._machines(outputs)
+    dies._want_deadline(None, deadline=True)
+    dies._arm(outputs, machines)
+    world.cluster().down()
+    ec2(world.aws.url, region=REGION).start_instances(InstanceIds=sorted(world.ids))
+    assert world.wait_for("running")
+    fire_due(world.now + QUARTER + timedelta(minutes=1))
+    assert world.wait_for("stopped")
+    assert world.deadline is None, "it has removed itself"
+
+
+def test_a_start_after_a_down_counts_its_own_time(world: World) -> None:
+    world.cluster().up(lasting=300)
+    assert world.deadline == whole_minute(world.now + timedelta(minutes=5))
+
+
+def test_a_start_without_a_deadline_removes_one_that_was_let_go(world: World) -> None:
+    said: list[Event] = []
+    with world.aws.recording() as calls:
+        world.cluster(said=said).up(deadline=False)
+    assert schedules(calls) == ["GET", "DELETE"]
     assert world.deadline is None
+    assert any("without a deadline" in str(event) for event in said)
+
+
+def test_a_second_down_tells_no_machine_to_stop(world: World) -> None:
+    with world.aws.recording() as calls:
+        world.cluster().down()
+    assert "StopInstances" not in [call.operation for call in calls]
+    assert schedules(calls).count("PUT") == 0, "it is let go already"
 
 
 def test_a_later_deadline_stands_whoever_comes(world: World) -> None:
@@ -217,7 +267,7 @@ def test_machines_that_run_without_a_deadline_get_one_by_extending(world: World)
 def test_nothing_is_extended_where_nothing_runs(world: World) -> None:
     with pytest.raises(NotReady, match="no machine runs"):
         world.cluster().extend(3600)
-    assert world.deadline is None
+    assert world.deadline == whole_minute(world.now + QUARTER), "as `down` has left it"
 
 
 def test_status_shows_the_deadline_of_machines_that_run(world: World) -> None:
@@ -260,7 +310,7 @@ def test_a_change_for_which_terraform_starts_machines_is_armed_before_it(world: 
         world.cluster(driver=larger).up(lasting=3600)
     start = place(calls, "StartInstances")
     assert calls[start].by == "terraform"
-    assert "POST" in schedules(calls[:start])
+    assert "PUT" in schedules(calls[:start])
     assert world.deadline == whole_minute(world.now + HOUR)
 
 

@@ -106,6 +106,15 @@ def test_machines_that_were_started_and_are_stopped_are_not_stopped_once_more(li
     assert "StopInstances" not in [call.operation for call in calls]
 
 
+def test_a_start_without_a_deadline_does_not_arm_that_of_the_up_before_it(life: Life) -> None:
+    life.cluster.up(lasting=3600)
+    life.cluster.down()
+    life.cluster.up(deadline=False)
+    assert life.cluster.deadline() is None
+    assert life.cluster.armed is None
+    life.cluster.down()
+
+
 def test_an_apply_without_permission_for_deadlines_does_not_ask_for_that_of_the_up_before_it(life: Life) -> None:
     life.cluster.up(lasting=3600)
     life.cluster.down()

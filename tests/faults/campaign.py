@@ -11,13 +11,16 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tests.faults.aws import CalledAws
+from tests.faults.killed import KilledStage, KillingAws
 from tests.faults.scenario import KILLED, Result, Stage, play, workers_of
 from tests.faults.time import Clock
 from tests.faults.world import World
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+
+PROCESSES = 25
+"""Every so many-th seed is played with a real process, which is killed."""
 
 
 @dataclass
@@ -75,9 +78,10 @@ class Stages:
 
     def __init__(self) -> None:
         self._clock = Clock()
-        self._aws = CalledAws(transition_seconds=1.0, clock=self._clock, now=self._clock.moment)
+        self._aws = KillingAws(transition_seconds=1.0, clock=self._clock, now=self._clock.moment)
         self._directory = tempfile.TemporaryDirectory(prefix="pio-tf-faults-")
         self._made: dict[int, Stage] = {}
+        self._killed: KilledStage | None = None
         self._number = 0
 
     def __enter__(self) -> Stages:
@@ -92,12 +96,21 @@ class Stages:
         """The world of a cluster of that size."""
         if workers not in self._made:
             self._number += 1
-            directory = Path(self._directory.name) / str(self._number)
+            directory = Path(self._directory.name) / f"c{self._number}"
             self._made[workers] = Stage(World(self._aws, self._clock, workers=workers, directory=directory))
         return self._made[workers]
 
+    @property
+    def killed(self) -> KilledStage:
+        """The world of clients that are processes, and are killed."""
+        if self._killed is None:
+            self._killed = KilledStage(self._aws, self._clock, Path(self._directory.name) / "killed")
+        return self._killed
+
     def play(self, seed: int) -> Result:
         """Play a scenario. Its world is kept for the next one, unless something of it was lost."""
+        if seed % PROCESSES == PROCESSES - 1:
+            return self.killed.play(seed)
         stage = self.of(workers_of(seed))
         try:
             return play(seed, stage)

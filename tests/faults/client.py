@@ -69,7 +69,7 @@ class Client:
         if no is not None:
             return refused(request.url, *no, 500)
         if READS.match(action):
-            return answer(request.url, *self.world.read(request, action, by=self.name))
+            return answer(request.url, *self.world.read(request, action))
         return answer(request.url, *self.world.change(request, action, arguments, by=self.name))
 
     def _alive(self) -> None:

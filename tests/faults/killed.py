@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import subprocess
 import sys
 import threading
@@ -10,13 +11,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tests.faults.aws import CalledAws
+from tests.faults.faults import Weather
+from tests.faults.scenario import KILLED, Outcome, Result, Stage, check_after, check_deadline
+from tests.faults.world import World
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from tests.faults.world import World
+    from tests.faults.time import Clock
 
 PIO_TF = Path(sys.executable).with_name("pio-tf")
+COMMANDS = ("up", "up --for 2h", "down", "down --force")
+CALLS = 9
+"""Of AWS, with which a client has begun to wait for machines. It is killed before it would call the driver: there is
+nothing behind these machines."""
+WORKERS = 2
+FAIR = Weather(1.0, 0.0, {}, frozenset(), {})
 LONGEST = 120.0
 """Seconds, on a busy computer, after which a client is killed that has not come to the call."""
 
@@ -34,6 +44,10 @@ class KillingAws(CalledAws):
         """Kill at that call from now on, counted from 1: before it has its effect, or after."""
         self._left, self._kill, self._after_effect = call, kill, after_effect
 
+    def spare(self) -> None:
+        """Kill nobody any more."""
+        self._kill = None
+
     def _application(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         self._left -= 1
         kill = self._kill if self._left == 0 else None
@@ -45,6 +59,46 @@ class KillingAws(CalledAws):
         if kill is not None:
             kill()
         return done
+
+
+class KilledStage:
+    """A cluster whose clients are processes, and time that passes only when they are dead."""
+
+    def __init__(self, aws: KillingAws, clock: Clock, directory: Path) -> None:
+        self._aws = aws
+        self._clock = clock
+        self._stage = Stage(World(aws, clock, workers=WORKERS, directory=directory))
+
+    def play(self, seed: int) -> Result:
+        """Kill a client at a call of its that is drawn."""
+        rng = random.Random(f"killed {seed}")  # noqa: S311 - no secret
+        world = self._stage.world
+        powers = {name: rng.choice(("stopped", "running")) for name in world.machines}
+        return self.play_one(
+            rng.choice(COMMANDS),
+            powers | {"driver": "stopped"},
+            call=rng.randint(1, CALLS),
+            after_effect=rng.random() < 0.5,
+            seed=seed,
+        )
+
+    def play_one(self, command: str, powers: dict[str, str], *, call: int, after_effect: bool, seed: int = 0) -> Result:
+        """Kill a client of machines with these powers at that call, before or after its effect."""
+        world, result = self._stage.world, Result(seed, WORKERS)
+        world.begin(FAIR, powers)
+        with self._clock.on_the_wall():
+            self._play(command, result, call=call, after_effect=after_effect)
+        return result
+
+    def _play(self, command: str, result: Result, *, call: int, after_effect: bool) -> None:
+        world = self._stage.world
+        powers = world.states()
+        code = run_until_killed(world, self._aws, command, call=call, after_effect=after_effect)
+        now = world.states()
+        world.started["a process"] = {name for name, state in now.items() if powers[name] == "stopped" != state}
+        result.outcomes.append(Outcome(command, "a process", code, powers=now))
+        result.faults["SIGKILL of a process"] += code == KILLED
+        result.violations = [*check_deadline(result, world), *check_after(self._stage, result)]
 
 
 def run_until_killed(world: World, aws: KillingAws, command: str, *, call: int, after_effect: bool) -> int:
@@ -65,4 +119,5 @@ def run_until_killed(world: World, aws: KillingAws, command: str, *, call: int, 
         timer.start()
         code = process.wait()
         timer.cancel()
+        aws.spare()
     return code

@@ -205,9 +205,7 @@ def check_outcomes(result: Result, world: World) -> list[str]:
             found.append(f"{label}: neither cause nor next step: {outcome.error}")
         if not outcome.alone or not awake:
             continue
-        # AWS may tell old states for some seconds: who has just been told that all is off has no way to know better.
-        misled = outcome.client in world.misled
-        if outcome.command.startswith("down") and not misled and outcome.code not in (7, 130, KILLED, Locked.exit_code):
+        if outcome.command.startswith("down") and outcome.code not in (7, 130, KILLED, Locked.exit_code):
             found.append(f"{label}, but {', '.join(awake)} are not stopped: {outcome.error}")
         left = world.started.get(outcome.client, set()) & set(awake)
         if outcome.command == "train" and outcome.code not in (7, KILLED, Locked.exit_code) and left:
@@ -235,10 +233,7 @@ def check_deadline(result: Result, world: World) -> list[str]:
     world.pass_by(120.0)
     started = set().union(*world.started.values())
     late = sorted(name for name in started if world.states()[name] not in ("stopping", "stopped"))
-    if late and world.removed_misled and any(not outcome.alone for outcome in result.outcomes):
-        # AWS has told a client that all is off while another one was starting: the idle alarms are left.
-        result.faults["no deadline, for AWS told old states to one of two clients"] += 1
-    elif late:
+    if late:
         result.past_deadline += len(late)
         found.append(f"past the deadline, {', '.join(late)} run")
     return found

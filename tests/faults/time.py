@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import threading
+from contextlib import contextmanager
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import random
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
 
 _MIDNIGHT = datetime(2026, 1, 31, tzinfo=timezone.utc)
@@ -24,6 +25,16 @@ class Clock:
     def __init__(self, began: datetime = _MIDNIGHT) -> None:
         self.now = 1000.0
         self._began = began
+
+    @contextmanager
+    def on_the_wall(self) -> Iterator[None]:
+        """The time of day is the real one now, which clients in processes of their own count from."""
+        began = self._began
+        self._began = datetime.now(timezone.utc) - timedelta(seconds=self.now)
+        try:
+            yield
+        finally:
+            self._began = began
 
     def moment(self) -> datetime:
         """The time of day."""

@@ -48,13 +48,13 @@ class World:
 
     Args:
         workers: of the cluster.
-        directory: for its pio-tf.hcl and the Terraform that knows its outputs.
+        directory: for its pio-tf.hcl and the Terraform that knows its outputs; its name is the cluster's.
     """
 
     def __init__(self, aws: CalledAws, clock: Clock, *, workers: int, directory: Path) -> None:
         self.aws = aws
         self.clock = clock
-        self.name = f"c{workers}"
+        self.name = directory.name
         self._harmless = re.compile(rf"StartInstances|StopInstances|(POST|PUT|DELETE) /schedules/pio-tf-{self.name}")
         self.machines = ("driver", "master", *(f"worker-{number}" for number in range(1, workers + 1)))
         self.weather: Weather | None = None
@@ -63,10 +63,6 @@ class World:
         """Calls that no client may make."""
         self.started: dict[str, set[str]] = {}
         """The machines that each client has started."""
-        self.misled: set[str] = set()
-        """The clients that DescribeInstances has shown old states."""
-        self.removed_misled = False
-        """Whether one of them has removed the deadline."""
         directory.mkdir()
         (directory / "credentials").write_text("[default]\naws_access_key_id = x\naws_secret_access_key = x\n")
         self.terraform = TerraformStandIn(directory, self._blocks())
@@ -99,8 +95,6 @@ class World:
         self.calls.clear()
         self.wrong.clear()
         self.started.clear()
-        self.misled.clear()
-        self.removed_misled = False
         self.driver = Driver(self)
         self._stale_until = 0.0
         for group in scheduler_backends[ACCOUNT][REGION].schedule_groups.values():
@@ -169,14 +163,13 @@ class World:
             return "InsufficientInstanceCapacity", "We currently do not have sufficient r3.xlarge capacity."
         return None
 
-    def read(self, request: AWSPreparedRequest, action: str, *, by: str) -> tuple[int, dict[str, str], bytes]:
+    def read(self, request: AWSPreparedRequest, action: str) -> tuple[int, dict[str, str], bytes]:
         """A question's answer, which may be an old one."""
         if not action.startswith("Describe"):
             return self.aws.call(request)
         key = f"{action} {request.body!r}"
         old = self._written.get(f"{key} {self._before}")
         if self.clock() < self._stale_until and old is not None and action == "DescribeInstances":
-            self.misled.add(by)
             return old
         # moto takes long to write an answer, and but for times of day it is the same for the same states.
         now = f"{key} {self._facts()}"
@@ -191,7 +184,6 @@ class World:
         assert self.weather is not None
         ids = _ids(arguments)
         strange = [instance_id for instance_id in ids if instance_id not in self.ids.values()]
-        self.removed_misled |= action.startswith("DELETE /schedules") and by in self.misled
         if strange or not self._harmless.fullmatch(action):
             self.wrong.append(f"{by}: {action} of {', '.join(strange) or 'the cluster'}")
         before, facts = self.states(), self._facts()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -18,6 +19,7 @@ from tests.machines.roles import make_role
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from pio_tf.events import Event
     from pio_tf.sandbox.aws import LocalAws
     from tests.machines.conftest import MakeConfig
 
@@ -115,6 +117,86 @@ def test_it_is_removed_once_and_its_absence_is_no_error(scheduler: Client, local
     assert one.remove()
     assert one.find() is None
     assert not one.remove()
+
+
+def test_it_is_let_go_by_bringing_it_forward_and_removes_itself_then(scheduler: Client, local_aws: LocalAws) -> None:
+    one = schedule(scheduler, "released")
+    one.arm(["i-1"], NOON, role_arn=make_role(local_aws.url, REGION, cluster="released"))
+    left = one.release(NOON - HOUR - timedelta(seconds=30))
+    assert left is not None
+    assert left == one.find()
+    assert (left.at, left.ids, left.released) == (NOON - HOUR, frozenset({"i-1"}), True)
+    found = scheduler.get_schedule(Name="pio-tf-released")
+    assert (found["State"], found["ActionAfterCompletion"]) == ("ENABLED", "DELETE")
+    assert found["Target"]["RetryPolicy"]["MaximumEventAgeInSeconds"] == 60, "a late stop would hit the next start"
+
+
+def test_letting_go_never_postpones(scheduler: Client, local_aws: LocalAws) -> None:
+    one = schedule(scheduler, "soon")
+    armed = one.arm(["i-1"], NOON, role_arn=make_role(local_aws.url, REGION, cluster="soon"))
+    released = replace(armed, released=True)
+    assert one.release(NOON + HOUR) == released == one.find()
+    assert one.release(NOON + 2 * HOUR) == released == one.find()
+
+
+def test_what_was_let_go_counts_for_nobody_who_arms(scheduler: Client, local_aws: LocalAws) -> None:
+    role = make_role(local_aws.url, REGION, cluster="again")
+    one = schedule(scheduler, "again")
+    one.arm(["i-1"], NOON + HOUR, role_arn=role)
+    one.release(NOON)
+    assert one.arm(["i-1"], NOON - HOUR, role_arn=role) == one.find()
+    left = one.find()
+    assert left is not None
+    assert (left.at, left.released) == (NOON - HOUR, False)
+
+
+def test_there_may_be_nothing_to_let_go_or_nothing_any_more(stubbed: Stubbed) -> None:
+    client, stub = stubbed
+    stub.add_client_error("get_schedule", "ResourceNotFoundException")
+    assert schedule(client, "x").release(NOON) is None
+    stub.add_response("get_schedule", kept())
+    stub.add_client_error("update_schedule", "ResourceNotFoundException")
+    assert schedule(client, "x").release(NOON - HOUR) is None
+    stub.add_response("get_schedule", kept())
+    stub.add_client_error("update_schedule", "AccessDeniedException")
+    with pytest.raises(AwsError, match="scheduler:UpdateSchedule"):
+        schedule(client, "x").release(NOON - HOUR)
+    stub.assert_no_pending_responses()
+
+
+@pytest.mark.parametrize(("late", "waits"), [(-1, 0), (0, 90), (60, 30), (90, 0)])
+def test_a_deadline_whose_time_has_just_come_is_waited_for_before_another_one_is_armed(
+    scheduler: Client, local_aws: LocalAws, late: int, waits: int
+) -> None:
+    """What AWS is about to stop may not be started now. The local AWS carries out nothing in the year 2999."""
+    role = make_role(local_aws.url, REGION, cluster=f"due{late}")
+    time = Time()
+    said: list[Event] = []
+    one = DeadlineSchedule(
+        scheduler,
+        cluster=f"due{late}",
+        reporter=said.append,
+        now=lambda: NOON + timedelta(seconds=late + time.now),
+        clock=lambda: time.now,
+        sleep=time.sleep,
+    )
+    one.arm(["i-1"], NOON, role_arn=role)
+    assert one.arm(["i-1"], NOON + HOUR, role_arn=role).at == NOON + HOUR
+    assert time.now == waits
+    assert len(said) == (1 if waits else 0)
+
+
+def test_a_deadline_that_has_come_and_removed_itself_is_not_waited_for(stubbed: Stubbed) -> None:
+    client, stub = stubbed
+    time = Time()
+    stub.add_response("get_schedule", kept())
+    stub.add_client_error("get_schedule", "ResourceNotFoundException")
+    stub.add_response("create_schedule", {"ScheduleArn": "arn"})
+    stub.add_response("get_schedule", kept(ScheduleExpression="at(2999-01-01T13:00:00)"))
+    one = DeadlineSchedule(client, cluster="x", now=lambda: NOON, clock=lambda: time.now, sleep=time.sleep)
+    assert one.arm(["i-1"], NOON + HOUR, role_arn=ROLE).at == NOON + HOUR
+    assert time.now == 2
+    stub.assert_no_pending_responses()
 
 
 def test_a_deadline_is_a_whole_minute_and_never_earlier_than_asked_for() -> None:

@@ -13,7 +13,7 @@ OUTPUTS: dict[str, dict[str, str]] = {
     },
     "up": {"state": "as for `status`", "deadline": "as for `status`"},
     "extend": {"deadline": "as for `status`"},
-    "down": {"state": "as for `status`", "deadline": "empty: it is removed"},
+    "down": {"state": "as for `status`", "deadline": "empty: nobody counts on one any more"},
     "ci reviewed": {
         "reviewed": "`true`: the plan of the pull request; `false`: a new one",
         "has-changes": "`true` or `false`",
