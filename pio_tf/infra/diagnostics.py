@@ -51,6 +51,8 @@ class Diagnostic:
         return f"{where}: {said}" if where else said
 
 
+_HELD = "resource temporarily unavailable"
+"""What the kernel says of a file that another process has locked."""
 DESTROY_PREVENTED = "Instance cannot be destroyed"
 """Summary of Terraform's error for ``prevent_destroy``."""
 
@@ -144,7 +146,7 @@ def _locked(diagnostic: Diagnostic, now: datetime, directory: str) -> Locked | N
         re.findall(r"^\s*(ID|Path|Operation|Who|Version|Created|Info):[ \t]*(.*?)[ \t]*$", diagnostic.detail, re.M)
     )
     if "ID" not in fields:
-        return None
+        return _held_by_nobody_knows_whom() if _HELD in diagnostic.detail else None
     who, operation = fields.get("Who", "unknown"), fields.get("Operation", "").removeprefix("OperationType").lower()
     created = fields.get("Created", "")
     age = _age(created, now)
@@ -155,6 +157,16 @@ def _locked(diagnostic: Diagnostic, now: datetime, directory: str) -> Locked | N
         next_step="wait until it is done. If that run is dead for certain: "
         f"`terraform -chdir={directory} force-unlock {fields['ID']}`",
         details={"id": fields["ID"], "who": who, "operation": operation, "created": created},
+    )
+
+
+def _held_by_nobody_knows_whom() -> Locked:
+    """A local state is locked, but the file beside it that says by whom was removed."""
+    return Locked(
+        "somebody else is working on this cluster: Terraform's state is locked",
+        cause="a process of this computer holds the lock; by whom was in .terraform.tfstate.lock.info, which is gone",
+        next_step="wait until it is done: `ps aux | grep -i terraform` shows it. The lock ends with the process",
+        details={"id": ""},
     )
 
 

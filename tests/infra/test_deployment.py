@@ -6,6 +6,7 @@ Its tests share one applied cluster, and leave it as it was; the one that scales
 from __future__ import annotations
 
 import subprocess
+import sys
 import time
 from typing import TYPE_CHECKING
 
@@ -212,6 +213,28 @@ def test_a_machine_whose_creation_was_not_seen_to_its_end_is_kept(cluster: Appli
 
     assert any(isinstance(event, Warned) and address in event.message for event in recorder.events)
     assert cluster.site.instances() == before
+
+
+def test_a_lock_whose_holder_cannot_be_told_any_more_is_a_lock_all_the_same(cluster: Applied) -> None:
+    config = cluster.config()
+    state = deployment(config).generate() / "terraform.tfstate"
+    # As Terraform holds it; the file beside it, which says who, somebody has removed.
+    program = (
+        "import fcntl, sys; f = open(sys.argv[1], 'r+'); fcntl.lockf(f, fcntl.LOCK_EX); print(flush=True), input()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", program, state], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as holder:
+        assert holder.stdout is not None
+        holder.stdout.readline()
+        try:
+            with pytest.raises(Locked) as caught:
+                deployment(config).plan()
+        finally:
+            holder.communicate(b"\n", timeout=30)
+    assert "is locked" in caught.value.what
+    assert ".terraform.tfstate.lock.info" in caught.value.cause
+    assert "ps aux" in caught.value.next_step
 
 
 def test_a_lock_that_somebody_holds_is_told_with_its_holder(cluster: Applied) -> None:
