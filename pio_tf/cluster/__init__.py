@@ -12,7 +12,8 @@
 from __future__ import annotations
 
 from pio_tf.cluster.deadline import Extended
-from pio_tf.cluster.power import IDLE_FOR, ClusterStatus
+from pio_tf.cluster.power import IDLE_FOR
 from pio_tf.cluster.runs import Cluster
+from pio_tf.cluster.status import ClusterStatus
 
 __all__ = ["IDLE_FOR", "Cluster", "ClusterStatus", "Extended"]

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import time
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, NoReturn
 
 from pio_tf.cluster.base import names, short, staying
 from pio_tf.cluster.power_note import AWAKE
 from pio_tf.cluster.stack import StackWork
+from pio_tf.cluster.status import ClusterStatus
 from pio_tf.cluster.unproved import interrupted, not_ours, unanswered, unknown
 from pio_tf.errors import AwsError, Locked, MachinesMayBeRunning, NotReady, PioTfError, RemoteError
 from pio_tf.events import Done, Step, Warned
@@ -20,35 +21,12 @@ from pio_tf.machines.power import start_machines
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from datetime import datetime
 
     from pio_tf.infra.outputs import Outputs
     from pio_tf.machines.model import Machine
 
 
 IDLE_FOR = 1800.0
-
-
-@dataclass(frozen=True)
-class ClusterStatus:
-    """What ``status`` found."""
-
-    cluster: str
-    created: bool
-    """Whether Terraform has outputs: the cluster has been created."""
-    machines: tuple[Machine, ...]
-    alive: frozenset[str] | None
-    """Private addresses of the workers that Spark's master counts as ALIVE; None where it could not be asked."""
-    run: str = ""
-    """The run that is active, or being prepared; empty: none, or the driver could not be asked."""
-    deadline: datetime | None = None
-    """When AWS stops the machines, UTC; None: there is none, nothing runs, or AWS could not be asked."""
-
-    def spark_alive(self, machine: Machine) -> bool | None:
-        """Whether Spark has this worker; None for other roles and where it is not known."""
-        if machine.role != "worker" or self.alive is None:
-            return None
-        return machine.private_ip in self.alive
 
 
 class PowerWork(StackWork):
@@ -80,11 +58,9 @@ class PowerWork(StackWork):
             machines, outputs = self._up()
             awake, outputs = self._at_work(machines, outputs)
             asyncio.run(self._trainer(awake).configure(outputs, sizing))
-        except KeyboardInterrupt:
-            self._say_left_on()
-            raise
-        except RemoteError as error:
-            if error.details.get("kind") != "write":
+        except (KeyboardInterrupt, PioTfError) as error:
+            if not isinstance(error, RemoteError) or error.details.get("kind") != "write":
+                self._say_left_on(error)
                 raise
             # The cluster is up, as asked for: on a new driver PredictionIO is yet to be installed. `train` insists.
             self._report(Warned(f"the driver is not configured yet: {error}\nthen:  pio-tf config push"))
@@ -202,13 +178,18 @@ class PowerWork(StackWork):
             return []
         return [replace(machine, state="pending") for machine in asleep]
 
-    def _say_left_on(self) -> None:
-        """Of an `up` that was interrupted: what goes on running, and until when."""
+    def _say_left_on(self, error: BaseException) -> None:
+        """Of an `up` that was interrupted, or failed: what goes on running, and until when."""
+        if isinstance(error, MachinesMayBeRunning | Locked):
+            return  # it says so itself; or they run for somebody else
+        if isinstance(error, PioTfError) and not (self._started or any(one.state in AWAKE for one in self._seen)):
+            return  # AWS is not asked once more for nothing
         awake = [machine for machine in self._still_awake() if machine.state in AWAKE]
         if not awake and not self._started:
             return
-        which = names(awake) or "machines that were started"
-        self._report(Warned(f"interrupted: {which} go on running; `pio-tf down` stops them"))
+        interrupted = "" if isinstance(error, PioTfError) else "interrupted; "
+        which = names(awake) or "the machines that were started"
+        self._report(Warned(f"{interrupted}left running: {which}; `pio-tf down` stops them"))
         if self._armed is not None:
             self._say_until()
 

@@ -85,4 +85,5 @@ class PowerNote:
 
     def end(self) -> None:
         """The power is as it should be."""
-        self._path.unlink(missing_ok=True)
+        if self.left() is not None:  # or a directory that may not be written would be an error of every `down`
+            self._path.unlink(missing_ok=True)

@@ -145,8 +145,24 @@ def test_an_up_that_is_interrupted_says_what_runs_on_and_until_when(player: Play
     assert len(player.awake) == 4
     said, until = player.told[-2:]
     assert all(instance_id in said for instance_id in player.awake)
+    assert said.startswith("interrupted; left running: driver (")
     assert "`pio-tf down` stops them" in said
     assert "AWS stops them at" in until
+
+
+def test_an_up_that_does_not_become_ready_says_what_runs_on_and_until_when(player: Player) -> None:
+    player.begin("stopped")
+    assert isinstance(player.play(Cluster.up, Fault("ssh-unreachable", 8)), NotReady)
+    said, until = player.told[-2:]
+    assert len(player.awake) == 4
+    assert all(instance_id in said for instance_id in player.awake)
+    assert "AWS stops them at" in until
+
+
+def test_an_up_that_has_started_nothing_says_of_nothing_that_it_runs(player: Player) -> None:
+    player.begin("stopped", Weather(1.0, 0.0, {"worker-1": 5000.0}, frozenset(), {}))
+    assert isinstance(player.play(Cluster.up), NotReady)
+    assert not [line for line in player.told if "left running" in line]
 
 
 def test_an_up_that_is_interrupted_before_it_starts_anything_does_not_say_that_something_runs(player: Player) -> None:

@@ -1,0 +1,36 @@
+"""The note of the power before an apply: there while it is needed, and in nobody's way otherwise."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pio_tf.cluster.power_note import PowerBefore, PowerNote
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+BEFORE = PowerBefore(frozenset({"i-1", "i-2"}), frozenset({"i-1"}))
+
+
+def test_what_was_noted_is_left_until_its_end(tmp_path: Path) -> None:
+    note = PowerNote(tmp_path / "there" / "power.json")
+    assert note.left() is None
+    note.keep(BEFORE)
+    assert note.left() == PowerBefore(BEFORE.known, BEFORE.awake, of_another=True)
+    note.end()
+    assert note.left() is None
+    assert list((tmp_path / "there").iterdir()) == []
+
+
+def test_where_nothing_was_noted_its_end_needs_no_place_to_write(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    PowerNote(tmp_path / "file" / "power.json").end()
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "7", '{"known": 7, "awake": []}', '{"known": []}', "\ud800"])
+def test_a_note_that_is_none_is_as_if_there_were_none(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "power.json"
+    path.write_bytes(text.encode("utf-8", "surrogatepass"))
+    assert PowerNote(path).left() is None
