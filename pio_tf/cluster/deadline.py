@@ -198,6 +198,7 @@ class DeadlineWork(DriverWork):
     def _let_go_of_deadline(self) -> None:
         """Once all machines are proved stopped. AWS looks once more, after a start that is under way now must have
         ended: what another client has started by then, and has died before it looked after its deadline, is stopped."""
+        self._armed = None
         if not self._has_role:
             return
         try:
@@ -210,6 +211,7 @@ class DeadlineWork(DriverWork):
 
     def _disarm(self) -> None:
         """Once there are no machines."""
+        self._armed = None
         if not self._has_role:
             return
         try:
