@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from pio_tf.cluster.base import short
+from pio_tf.cluster.base import short, staying
 from pio_tf.cluster.driver import DriverWork
 from pio_tf.errors import ConfigError, NotReady, PioTfError
 from pio_tf.events import Done, ResourceProgress, Warned
@@ -17,6 +17,7 @@ from pio_tf.machines.arming import Arming
 from pio_tf.machines.arns import deadline_role_arn
 from pio_tf.machines.deadline import Deadline, DeadlineSchedule, whole_minute
 from pio_tf.machines.identity import who_am_i
+from pio_tf.machines.model import CLUSTER_TAG
 from pio_tf.training.deadline import DeadlineWatch
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ class DeadlineWork(DriverWork):
             AwsError: it could not be armed; the old one stands.
         """
         outputs = self.outputs()
-        machines = self._machines(outputs)
+        machines = staying(self._machines(outputs, strict=False))
         if not any(machine.state in ("pending", "running") for machine in machines):
             raise NotReady(
                 "no machine runs: there is no deadline to extend",
@@ -119,7 +120,7 @@ class DeadlineWork(DriverWork):
     def _arm_before_changes(self, plan: Plan, there: Sequence[Machine]) -> None:
         """The AWS provider stops and starts a machine whose type changes (terraform-provider-aws #1998): a start, too.
         Where the role is yet to be made, it is armed after the apply."""
-        if self._wanted is None or not any(one.machine and "update" in one.actions for one in plan.changes):
+        if self._wanted is None or not plan.changed_machines:
             return
         outputs = self._deployment.outputs()
         if outputs is not None and outputs.deadline_role_arn is not None:
@@ -145,6 +146,29 @@ class DeadlineWork(DriverWork):
         self._armed = self._schedule.arm(mine.ids, mine.at, role_arn=mine.role_arn)
         return self._armed.at
 
+    def _watch_deadline(self) -> datetime | None:
+        """Of a run that is followed. One machine that was terminated, or has lost its tag, would fail the deadline's
+        StopInstances call for all of them: it is left out.
+
+        Raises:
+            AwsError: as :meth:`_look_after_deadline`.
+        """
+        at, armed = self._look_after_deadline(), self._armed
+        if at is None or armed is None:
+            return at
+        there = {machine.instance_id for machine in staying(self._machines(None, strict=False))}
+        gone = armed.ids - there
+        if not gone or gone == armed.ids:
+            return at
+        self._armed = self._schedule.arm(armed.ids - gone, armed.at, role_arn=armed.role_arn)
+        self._report(
+            Warned(
+                f"the deadline leaves out {', '.join(sorted(gone))}: terminated, or without the tag {CLUSTER_TAG}; AWS "
+                "would stop none of the machines with it"
+            )
+        )
+        return self._armed.at
+
     def _check_still_armed(self) -> None:
         """After a start."""
         if self._armed is not None:
@@ -156,7 +180,7 @@ class DeadlineWork(DriverWork):
     def _deadline_watch(self) -> DeadlineWatch | None:
         if not self._has_role:
             return None
-        return DeadlineWatch(self._look_after_deadline, at=self.armed, reporter=self._report, now=self._now)
+        return DeadlineWatch(self._watch_deadline, at=self.armed, reporter=self._report, now=self._now)
 
     @contextlib.contextmanager
     def _armed_as_made(self, there: Sequence[Machine]) -> Iterator[None]:

@@ -101,6 +101,8 @@ class RestoreWork(DeadlineWork):
         if running:
             said = "1 machine runs" if running == 1 else f"{running} machines run"
             self._report(Warned(f"{said}, and cost: `pio-tf down` stops them"))
+        elif self._wanted is not None:
+            self._let_go_of_deadline()
 
     def _is_free(self, machines: Sequence[Machine]) -> bool:
         """Whether no run is active, as far as the driver says."""

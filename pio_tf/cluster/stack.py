@@ -93,7 +93,7 @@ class StackWork(RestoreWork):
         try:
             plan = self._plan_whole(there) if kept is None else self._open_plan(kept, there)
             self._refuse_to_cut_off(plan, there)
-            self._want_deadline_of_new(plan)
+            self._want_deadline_of(plan, there)
             outputs = self._create(plan, one_apply)
         except BaseException as error:
             self._restore(one_apply, failed=error)
@@ -241,17 +241,20 @@ class StackWork(RestoreWork):
         existing = {machine.name: machine.instance_id for machine in there}
         refuse_doubles(plan.new_machines, existing, directory=self.config.stack_dir)
 
-    def _want_deadline_of_new(self, plan: Plan) -> None:
-        """`apply` is not about power, but what it makes runs: it gets a deadline where that is possible."""
-        self._want_deadline(None, deadline=False)  # not what an earlier `up` of this object has asked for
-        if not plan.new_machines or not self._has_role:
+    def _want_deadline_of(self, plan: Plan, there: Sequence[Machine]) -> None:
+        """`apply` is not about power, but what it makes or changes may run, also when it is killed amid its work: that
+        gets a deadline where it is possible."""
+        new, changed = plan.new_machines, plan.changed_machines
+        self._want_deadline(None, deadline=bool(self._has_role and (new or changed)))
+        if self._wanted is None:
             return
         try:
             self._schedule.find()
+            self._arm_before_changes(plan, staying(there))
         except PioTfError as error:
-            self._report(Warned(f"new machines run without a deadline: {short(error)}"))
-        else:
-            self._want_deadline(None, deadline=True)
+            self._want_deadline(None, deadline=False)
+            which = "new machines run" if new else f"{', '.join(changed)}: whatever is started for the change runs"
+            self._report(Warned(f"{which} without a deadline: {short(error)}"))
 
     def _create(self, plan: Plan, one_apply: OneApply) -> Outputs:
         if plan.has_changes:
@@ -266,7 +269,7 @@ class StackWork(RestoreWork):
 
     def _refuse_to_cut_off(self, plan: Plan, machines: Sequence[Machine]) -> None:
         """A change of a machine may stop it: not while a run is active."""
-        changed = [change.machine for change in plan.changes if change.machine and "update" in change.actions]
+        changed = plan.changed_machines
         awake = [machine for machine in machines if machine.state == "running"]
         if not changed or not any(machine.role == "driver" for machine in awake):
             return

@@ -70,6 +70,11 @@ class Plan:
             if change.machine and change.actions == ("create",)
         }
 
+    @property
+    def changed_machines(self) -> list[str]:
+        """The machines that it would change, each of which may be stopped and started for it."""
+        return [change.machine for change in self.changes if change.machine and "update" in change.actions]
+
 
 @contextmanager
 def reading_plan() -> Iterator[None]:

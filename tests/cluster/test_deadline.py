@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ import pytest
 from pio_tf.cluster import Cluster
 from pio_tf.errors import AwsError, ConfigError, NotReady
 from pio_tf.machines.deadline import whole_minute
+from pio_tf.machines.model import CLUSTER_TAG
 from pio_tf.sandbox.provider import install_mirror
 from pio_tf.sandbox.schedules import fire_due
 from pio_tf.training.trainer import Trainer
@@ -24,6 +26,8 @@ from tests.infra.support_deploy import existing_network
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
+
+    from mypy_boto3_ec2.type_defs import TagTypeDef
 
     from pio_tf.events import Event
 
@@ -287,6 +291,27 @@ def test_what_another_client_removes_or_shortens_is_armed_again_by_who_follows(w
     assert world.armed_ids == world.ids
 
 
+def test_a_machine_that_has_lost_its_tag_does_not_keep_the_others_from_their_deadline(world: World) -> None:
+    said: list[Event] = []
+    mine = world.cluster(said=said)
+    mine.up(lasting=3600)
+    worker, _ = world.project.instances()["worker-1"]
+    everything = world.ids
+    tag: TagTypeDef = {"Key": CLUSTER_TAG, "Value": "late"}
+    client = ec2(world.aws.url, region=REGION)
+    client.delete_tags(Resources=[worker], Tags=[tag])
+    try:
+        watch = mine._deadline_watch()
+        assert watch is not None
+        for _ in ("left out", "as it is"):
+            asyncio.run(watch.look())
+        assert world.armed_ids == everything - {worker}
+        assert [worker in str(event) for event in said].count(True) == 1
+        assert mine.extend(7200).deadline == world.deadline == whole_minute(world.now + 2 * HOUR)
+    finally:
+        client.create_tags(Resources=[worker], Tags=[tag])
+
+
 def test_a_cluster_that_was_applied_without_the_role_says_what_to_do(world: World) -> None:
     outputs = world.cluster().outputs()
     assert outputs.deadline_role_arn == f"arn:aws:iam::123456789012:role/pio-tf/pio-tf-late-{REGION}"
@@ -307,7 +332,15 @@ def test_a_cluster_that_was_applied_without_the_role_says_what_to_do(world: Worl
 def test_a_change_for_which_terraform_starts_machines_is_armed_before_it(world: World) -> None:
     larger = 'instance_type = "m5.xlarge"\nallow_small_memory = true'
     with world.aws.recording() as calls:
-        world.cluster(driver=larger).up(lasting=3600)
+        world.cluster(driver=larger).apply()
+    start = place(calls, "StartInstances")
+    assert calls[start].by == "terraform"
+    assert "PUT" in schedules(calls[:start]), "who is killed amid an apply leaves no machine without a deadline"
+    assert "PUT" in schedules(calls[start:])
+    assert set(world.project.states().values()) == {"stopped"}
+    assert world.deadline == whole_minute(world.now + QUARTER), "let go"
+    with world.aws.recording() as calls:
+        world.cluster().up(lasting=3600)
     start = place(calls, "StartInstances")
     assert calls[start].by == "terraform"
     assert "PUT" in schedules(calls[:start])

@@ -96,7 +96,9 @@ class Stages:
         """The world of a cluster of that size."""
         if workers not in self._made:
             self._number += 1
-            directory = Path(self._directory.name) / f"c{self._number}"
+            directory = Path(self._directory.name) / f"c{workers}"
+            if directory.exists():  # something of it was lost, and it is made anew
+                directory = directory.with_name(f"c{workers}-{self._number}")
             self._made[workers] = Stage(World(self._aws, self._clock, workers=workers, directory=directory))
         return self._made[workers]
 

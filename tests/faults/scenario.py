@@ -205,7 +205,7 @@ def check_outcomes(result: Result, world: World) -> list[str]:
             found.append(f"{label}: neither cause nor next step: {outcome.error}")
         if not outcome.alone or not awake:
             continue
-        if outcome.command.startswith("down") and outcome.code not in (7, 130, KILLED, Locked.exit_code):
+        if outcome.command.startswith("down") and outcome.code not in (7, KILLED, Locked.exit_code):
             found.append(f"{label}, but {', '.join(awake)} are not stopped: {outcome.error}")
         left = world.started.get(outcome.client, set()) & set(awake)
         if outcome.command == "train" and outcome.code not in (7, KILLED, Locked.exit_code) and left:
