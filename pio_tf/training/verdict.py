@@ -31,7 +31,11 @@ _EXCEPTION = re.compile(r'(Exception in thread "[^"]*" )?((?:\w+\.)*[\w$]*(?:Exc
 # The second is Python's way to name Java's: a PySpark engine has it.
 _CAUSED_BY = re.compile(r"(?:\s*Caused by: |: )((?:\w+\.)+[\w$]+.*)")
 _FRAME = re.compile(r"\s+at [\w$.<>]+")
-_LOST_EXECUTOR = re.compile(r"Lost executor (\S+) on (\S+): (?!.*killed by driver)(.*)")
+# The second is all that is said where executor and worker end together, and Spark hears of the executor first: it has
+# removed it, without a word, when it learns why (TaskSchedulerImpl.executorLost).
+_LOST_EXECUTOR = re.compile(
+    r"Lost (?:executor (\S+) on (\S+)|an executor (\S+) \(already removed\)): (?!.*killed by driver)(.*)"
+)
 _ABORTING = re.compile(r"Aborting(?: workflow)?\.")
 _FROM_THE_FIRST_ERROR = (
     "read the output from its first ERROR on; `pio-tf train --keep-up` leaves the machines to look around"
@@ -98,9 +102,16 @@ class TrainingLog:
             self._signs[sign.name] = self._current.chain[-1] if self._current and in_a_stack else shown(line)
         # At its end an application loses all its executors, as it should.
         if not self.success and (lost := _LOST_EXECUTOR.search(line)):
-            self._lost += 1
-            if len(self._lost_executors) < _MOST:
-                self._lost_executors[f"{lost[1]} on {lost[2]}"] = shown(lost[3], 120)
+            self._note_lost(*lost.groups())
+
+    def _note_lost(self, executor: str | None, host: str | None, removed: str | None, why: str) -> None:
+        """An executor, by its id, with its host or without; ``removed``: it may have been told before."""
+        full = len(self._lost_executors) >= _MOST
+        if removed and (full or any(who.split()[0] == removed for who in self._lost_executors)):
+            return
+        self._lost += 1
+        if not full:
+            self._lost_executors[removed or f"{executor} on {host}"] = shown(why, 120)
 
     @property
     def warnings(self) -> tuple[str, ...]:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.sandbox, pytest.mark.xdist_group("sandbox")]
 
-CIDR = "127.77.144.0/25"
+CIDR = "127.77.76.0/25"
 BUCKET = "states-of-the-team"
 LONG = 300
 """Seconds: longer than any test waits."""

@@ -126,31 +126,31 @@ def wait_for(condition: Callable[[], bool], *, timeout: float = 10.0) -> float:
 
 
 def test_machines_follow_the_instances_and_stop_leaves_nothing(directory: Path) -> None:
-    port = free_port("127.77.201.10")
+    port = free_port("127.77.23.10")
     info = start(directory, ssh_port=port)
     assert start(directory, ssh_port=port) == info  # idempotent: it is the same one
     assert running_sandbox(directory) == info
     assert all(listens(info.services.host, number) for number in service_ports(info))
-    ec2 = Ec2.of(info, cidr="127.77.201.0/24")
+    ec2 = Ec2.of(info, cidr="127.77.23.0/24")
     with closing(ec2.client):
-        worker = ec2.launch("worker-1", "127.77.201.12")
-        wait_for(lambda: listens("127.77.201.12", port))
-        master = ec2.launch("master", "127.77.201.11")
+        worker = ec2.launch("worker-1", "127.77.23.12")
+        wait_for(lambda: listens("127.77.23.12", port))
+        master = ec2.launch("master", "127.77.23.11")
         facts = directory / "machines" / worker / "facts"
         # A worker that came before its master learns of it.
-        wait_for(lambda: facts.read_text(encoding="utf-8") == "worker worker-1 ubuntu 0 4096 2 127.77.201.11")
-        wait_for(lambda: listens("127.77.201.11", port))
+        wait_for(lambda: facts.read_text(encoding="utf-8") == "worker worker-1 ubuntu 0 4096 2 127.77.23.11")
+        wait_for(lambda: listens("127.77.23.11", port))
         keep = directory / "machines" / master / "home" / "keep"
         keep.write_text("kept", encoding="utf-8")
 
         ec2.client.stop_instances(InstanceIds=[master])
-        assert wait_for(lambda: not listens("127.77.201.11", port)) < 1.0
+        assert wait_for(lambda: not listens("127.77.23.11", port)) < 1.0
         wait_for(lambda: {m.state for m in sandbox_status(directory).machines} == {"running", "stopped"})
         ec2.client.start_instances(InstanceIds=[master])
-        assert wait_for(lambda: listens("127.77.201.11", port)) < 0.5 + 1.0  # pending for half a second, as told
+        assert wait_for(lambda: listens("127.77.23.11", port)) < 0.5 + 1.0  # pending for half a second, as told
         assert keep.read_text(encoding="utf-8") == "kept"
         machines = {m.name: m for m in sandbox_status(directory).machines}
-        assert (machines["master"].cluster, machines["master"].address) == ("test", "127.77.201.11")
+        assert (machines["master"].cluster, machines["master"].address) == ("test", "127.77.23.11")
 
         ec2.client.terminate_instances(InstanceIds=[master])
         wait_for(lambda: not (directory / "machines" / master).exists())
@@ -159,7 +159,7 @@ def test_machines_follow_the_instances_and_stop_leaves_nothing(directory: Path) 
     assert not directory.exists()
     assert find_processes(directory) == []
     assert not ProcessId.of(info.pid)
-    assert not listens("127.77.201.12", port)
+    assert not listens("127.77.23.12", port)
     assert not listens("127.0.0.1", int(info.url.rpartition(":")[2]))
     assert not any(listens(info.services.host, number) for number in service_ports(info))
     assert not stop_sandbox(directory)  # there was none
@@ -196,11 +196,11 @@ def test_the_console_of_an_instance_is_that_of_its_machine(directory: Path) -> N
 
 
 def test_a_crashed_one_is_cleaned_up_by_the_next_start(directory: Path) -> None:
-    port = free_port("127.77.202.10")
+    port = free_port("127.77.24.10")
     first = start(directory, ssh_port=port)
-    ec2 = Ec2.of(first, cidr="127.77.202.0/24")
+    ec2 = Ec2.of(first, cidr="127.77.24.0/24")
     with closing(ec2.client):
-        instance_id = ec2.launch("driver", "127.77.202.10")
+        instance_id = ec2.launch("driver", "127.77.24.10")
     child_file = directory / "machines" / instance_id / "child"
     wait_for(lambda: child_file.exists() and child_file.read_text(encoding="ascii") != "")
     child = ProcessId.of(int(child_file.read_text(encoding="ascii")))
@@ -233,11 +233,11 @@ def test_two_sandboxes_run_side_by_side_and_files_are_private(tmp_path: Path) ->
         assert started[0] == started[2]
         assert started[0].url != started[1].url
         assert started[0].services != started[1].services
-        first, second = Ec2.of(started[0], cidr="127.77.203.0/24"), Ec2.of(started[1], cidr="127.77.204.0/24")
+        first, second = Ec2.of(started[0], cidr="127.77.25.0/24"), Ec2.of(started[1], cidr="127.77.27.0/24")
         with closing(first.client), closing(second.client):
             cidrs = {vpc["CidrBlock"] for vpc in first.client.describe_vpcs()["Vpcs"]}
-            assert "127.77.203.0/24" in cidrs
-            assert "127.77.204.0/24" not in cidrs
+            assert "127.77.25.0/24" in cidrs
+            assert "127.77.27.0/24" not in cidrs
         assert stat.S_IMODE(one.stat().st_mode) == 0o700
         for path in (started[0].credentials_file, Layout(one).info, Layout(one).server):
             assert stat.S_IMODE(path.stat().st_mode) == 0o600

@@ -88,6 +88,19 @@ def test_executors_that_spark_replaced_are_a_warning_of_a_success() -> None:
     )
 
 
+def test_an_executor_of_which_spark_says_why_it_is_lost_when_it_has_removed_it_is_counted_once() -> None:
+    removed = "[ERROR] [TaskSchedulerImpl] Lost an executor 0 (already removed): worker lost: 10.0.0.5:37509 got"
+    (said,) = read(f"{removed} disassociated\n{SUCCESS}").warnings
+    assert said.endswith("(0: worker lost: 10.0.0.5:37509 got disassociated)")
+    (said,) = read(
+        f"[ERROR] [TaskSchedulerImpl] Lost executor 0 on 10.0.0.5: Command exited with code 137\n{removed}\n{SUCCESS}"
+    ).warnings
+    assert said.endswith("(0 on 10.0.0.5: Command exited with code 137)")
+    assert "an executor" in said
+    ended = "[ERROR] [TaskSchedulerImpl] Lost an executor 0 (already removed): Executor 0 killed by driver."
+    assert read(ended).warnings == ()
+
+
 def test_an_executor_that_was_replaced_is_not_blamed_for_another_failure() -> None:
     error = failed(
         """
