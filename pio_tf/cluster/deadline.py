@@ -112,7 +112,8 @@ class DeadlineWork(DriverWork):
         if self._wanted is None:
             self._say_there_is_none()
             return
-        armed = self._arm_for(machines, self._wanted, role_arn=self._role(outputs))
+        all_off = all(machine.state == "stopped" for machine in machines)
+        armed = self._arm_for(machines, self._wanted, role_arn=self._role(outputs), if_due_wait=all_off)
         if armed.at > whole_minute(self._wanted):
             self._report(Warned("the deadline was later than asked for already, and is never shortened"))
         self._report(Done(f"AWS stops the machines at {self._said(armed.at)}, whatever happens to this client"))
@@ -126,8 +127,11 @@ class DeadlineWork(DriverWork):
         if outputs is not None and outputs.deadline_role_arn is not None:
             self._arm(outputs, there)
 
-    def _arm_for(self, machines: Sequence[Machine], at: datetime, *, role_arn: str) -> Deadline:
-        self._armed = self._schedule.arm((machine.instance_id for machine in machines), at, role_arn=role_arn)
+    def _arm_for(
+        self, machines: Sequence[Machine], at: datetime, *, role_arn: str, if_due_wait: bool = False
+    ) -> Deadline:
+        ids = [machine.instance_id for machine in machines]
+        self._armed = self._schedule.arm(ids, at, role_arn=role_arn, if_due_wait=if_due_wait)
         return self._armed
 
     def _look_after_deadline(self) -> datetime | None:

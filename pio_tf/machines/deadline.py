@@ -108,12 +108,13 @@ class DeadlineSchedule:
         with self._told("looking for the deadline"):
             return _read(self._get())
 
-    def arm(self, ids: Iterable[str], at: datetime, *, role_arn: str) -> Deadline:
+    def arm(self, ids: Iterable[str], at: datetime, *, role_arn: str, if_due_wait: bool = False) -> Deadline:
         """Let AWS stop these instances then; prove it by reading the schedule back. Safe to repeat.
 
         Args:
             at: rounded up to the minute. A deadline that is armed already, and later, stands: somebody counts on it,
-                unless it was released. One that is due this very minute is waited for: it would stop what starts now.
+                unless it was released.
+            if_due_wait: until one that is due this very minute has passed: it would stop what is started now.
 
         Returns:
             What is armed now, for these instances.
@@ -123,7 +124,7 @@ class DeadlineSchedule:
                 something else.
         """
         with self._told("arming the deadline"):
-            there = self._get_once_not_due()
+            there = self._get_once_not_due() if if_due_wait else self._get()
             before = _read(there)
             counts = before is not None and not before.released
             moment = max(whole_minute(at), before.at) if before and counts else whole_minute(at)

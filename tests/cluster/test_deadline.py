@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from pio_tf.events import Event
 
 HOUR = timedelta(hours=1)
+ARMS = {"POST", "PUT"}
+"""How a deadline is created, and changed."""
 QUARTER = timedelta(minutes=15)
 """For so long at most a start may be under way: `cluster.start_timeout`."""
 
@@ -71,13 +73,17 @@ class World:
     now: datetime
     network: str
 
-    def cluster(self, *, said: list[Event] | None = None, **blocks: str) -> Cluster:
+    def cluster(
+        self, *, said: list[Event] | None = None, sleep: Callable[[float], None] = time.sleep, **blocks: str
+    ) -> Cluster:
         """A client of it."""
         path = self.project.write(network=self.network, **blocks)
         environ = {"PATH": str(TERRAFORM.parent), "HOME": str(self.project.directory)}
         config = Cluster.load(path, environ=environ).config
         reporter = (lambda _event: None) if said is None else said.append
-        return Cluster(config, reporter=reporter, environ=environ, trainer=NoMachines, now=lambda: self.now)
+        return Cluster(
+            config, reporter=reporter, environ=environ, trainer=NoMachines, now=lambda: self.now, sleep=sleep
+        )
 
     @property
     def deadline(self) -> datetime | None:
@@ -166,9 +172,9 @@ def test_no_machine_is_started_before_all_of_them_are_armed_and_that_is_read_bac
     start = place(calls, "StartInstances")
     before = [call for call in calls[:start] if call.service == "scheduler"]
     started = {call.parameters[name] for call in calls for name in call.parameters if name.startswith("InstanceId.")}
-    (armed,) = [call for call in before if call.operation == "PUT"]
+    (armed,) = [call for call in before if call.operation in ARMS]
     assert set(json.loads(armed.parameters["Target"]["Input"])["InstanceIds"]) >= started == world.ids
-    assert [call.operation for call in before] == ["GET", "PUT", "GET"], "looked for, armed, read back"
+    assert [call.operation for call in before] == ["GET", armed.operation, "GET"], "looked for, armed, read back"
     assert world.deadline == whole_minute(world.now + 2 * HOUR)
 
 
@@ -221,6 +227,26 @@ def test_what_a_client_that_dies_has_started_amid_another_ones_down_is_stopped_s
 def test_a_start_after_a_down_counts_its_own_time(world: World) -> None:
     world.cluster().up(lasting=300)
     assert world.deadline == whole_minute(world.now + timedelta(minutes=5))
+
+
+def test_a_start_waits_until_a_deadline_that_is_due_has_passed(world: World) -> None:
+    """The local AWS carries out nothing in the year 2999, so that it is waited for as long as AWS may take."""
+    really, world.now = world.now, datetime(2999, 1, 1, 12, tzinfo=timezone.utc)
+    noon = world.now
+    said: list[Event] = []
+
+    def sleep(seconds: float) -> None:
+        world.now += timedelta(seconds=seconds)
+
+    try:
+        cluster = world.cluster(said=said, sleep=sleep)
+        cluster._schedule.arm(world.ids, noon, role_arn=str(cluster.outputs().deadline_role_arn))
+        cluster.up(lasting=3600)
+        assert world.deadline == noon + HOUR
+        assert world.now >= noon + timedelta(seconds=90)
+        assert sum("Waiting until the deadline of 12:00 UTC" in str(event) for event in said) == 1
+    finally:
+        world.now = really
 
 
 def test_a_start_without_a_deadline_removes_one_that_was_let_go(world: World) -> None:
@@ -335,7 +361,7 @@ def test_a_change_for_which_terraform_starts_machines_is_armed_before_it(world: 
         world.cluster(driver=larger).apply()
     start = place(calls, "StartInstances")
     assert calls[start].by == "terraform"
-    assert "PUT" in schedules(calls[:start]), "who is killed amid an apply leaves no machine without a deadline"
+    assert ARMS & set(schedules(calls[:start])), "who is killed amid an apply leaves no machine without a deadline"
     assert "PUT" in schedules(calls[start:])
     assert set(world.project.states().values()) == {"stopped"}
     assert world.deadline == whole_minute(world.now + QUARTER), "let go"
@@ -343,7 +369,7 @@ def test_a_change_for_which_terraform_starts_machines_is_armed_before_it(world: 
         world.cluster().up(lasting=3600)
     start = place(calls, "StartInstances")
     assert calls[start].by == "terraform"
-    assert "PUT" in schedules(calls[:start])
+    assert ARMS & set(schedules(calls[:start]))
     assert world.deadline == whole_minute(world.now + HOUR)
 
 

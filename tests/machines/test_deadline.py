@@ -181,9 +181,20 @@ def test_a_deadline_whose_time_has_just_come_is_waited_for_before_another_one_is
         sleep=time.sleep,
     )
     one.arm(["i-1"], NOON, role_arn=role)
-    assert one.arm(["i-1"], NOON + HOUR, role_arn=role).at == NOON + HOUR
+    assert one.arm(["i-1"], NOON + HOUR, role_arn=role, if_due_wait=True).at == NOON + HOUR
     assert time.now == waits
     assert len(said) == (1 if waits else 0)
+
+
+def test_who_extends_a_deadline_of_machines_that_run_does_not_wait_until_they_are_stopped(
+    scheduler: Client, local_aws: LocalAws
+) -> None:
+    time = Time()
+    one = DeadlineSchedule(scheduler, cluster="last", now=lambda: NOON, clock=lambda: time.now, sleep=time.sleep)
+    role = make_role(local_aws.url, REGION, cluster="last")
+    one.arm(["i-1"], NOON, role_arn=role)
+    assert one.arm(["i-1"], NOON + HOUR, role_arn=role).at == NOON + HOUR
+    assert time.now == 0
 
 
 def test_a_deadline_that_has_come_and_removed_itself_is_not_waited_for(stubbed: Stubbed) -> None:
@@ -194,7 +205,7 @@ def test_a_deadline_that_has_come_and_removed_itself_is_not_waited_for(stubbed: 
     stub.add_response("create_schedule", {"ScheduleArn": "arn"})
     stub.add_response("get_schedule", kept(ScheduleExpression="at(2999-01-01T13:00:00)"))
     one = DeadlineSchedule(client, cluster="x", now=lambda: NOON, clock=lambda: time.now, sleep=time.sleep)
-    assert one.arm(["i-1"], NOON + HOUR, role_arn=ROLE).at == NOON + HOUR
+    assert one.arm(["i-1"], NOON + HOUR, role_arn=ROLE, if_due_wait=True).at == NOON + HOUR
     assert time.now == 2
     stub.assert_no_pending_responses()
 
