@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import time
 from datetime import datetime, timezone
@@ -171,10 +170,16 @@ class Basis:
         self._seen = tuple(now.get(machine.instance_id, machine) for machine in self._seen)
         return stopped
 
-    def _still_awake(self) -> list[Machine]:
-        """After Ctrl-C, or an error: which machines are not off, by AWS's word now, or else by its last one."""
-        with contextlib.suppress(AwsError, KeyboardInterrupt):
+    def _still_awake(self) -> list[Machine] | None:
+        """After Ctrl-C, or an error: which machines are not off, by AWS's word now, or else by its last one.
+
+        None: it has not said anything, so that nobody knows.
+        """
+        try:
             self._machines(None, strict=False)
+        except (AwsError, KeyboardInterrupt):
+            if not self._seen:
+                return None
         return [machine for machine in self._seen if machine.state not in ("stopped", *GONE)]
 
     def _own(self, outputs: Outputs) -> list[Machine]:

@@ -80,10 +80,13 @@ class PowerWork(StackWork):
                 does not answer, so that nobody knows whether a run is active; or it was interrupted before that was
                 proved.
         """
+        self._seen = ()  # what an earlier command has seen is no proof
         try:
             return self._down(force=force)
         except KeyboardInterrupt as error:
             awake = self._still_awake()
+            if awake is None and self.config.stack_dir.exists():
+                raise unknown(self.config, (), None) from error
             if not awake:
                 raise
             raise interrupted(self.config, awake) from error
@@ -184,7 +187,7 @@ class PowerWork(StackWork):
             return  # it says so itself; or they run for somebody else
         if isinstance(error, PioTfError) and not (self._started or any(one.state in AWAKE for one in self._seen)):
             return  # AWS is not asked once more for nothing
-        awake = [machine for machine in self._still_awake() if machine.state in AWAKE]
+        awake = [machine for machine in self._still_awake() or () if machine.state in AWAKE]
         if not awake and not self._started:
             return
         interrupted = "" if isinstance(error, PioTfError) else "interrupted; "

@@ -60,7 +60,7 @@ class RestoreWork(DeadlineWork):
         try:
             self._restore_power(one_apply, failed=failed)
         except KeyboardInterrupt as error:
-            left = one_apply.before.started(self._still_awake(), and_new=failed is not None)
+            left = one_apply.before.started(self._still_awake() or (), and_new=failed is not None)
             if not left:
                 raise
             raise interrupted(self.config, left) from error

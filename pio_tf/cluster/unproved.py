@@ -28,19 +28,20 @@ def unanswered(config: Config, awake: Sequence[Machine], error: PioTfError) -> M
     )
 
 
-def unknown(config: Config, ids: Sequence[str], error: PioTfError) -> MachinesMayBeRunning:
+def unknown(config: Config, ids: Sequence[str], error: PioTfError | None) -> MachinesMayBeRunning:
     """AWS can't be asked which machines run.
 
     Args:
         ids: those of the cluster, as far as they are known.
+        error: why; None: Ctrl-C.
     """
     name, by_hand = config.cluster.name, ByHand.of(config)
     command = by_hand.stop(ids) if ids else by_hand.stop_cluster(name)
     return MachinesMayBeRunning(
         f"not stopped: nobody knows which of {name}'s {f'{len(ids)} ' if ids else ''}machines run",
-        cause=short(error),
-        next_step="; ".join(filter(None, [error.next_step, f"then `pio-tf down`, or {command}"])),
-        details={"machines": list(ids), **error.details},
+        cause=short(error) if error else "interrupted before AWS has said it",
+        next_step=f"{error.next_step + '; then ' if error and error.next_step else ''}`pio-tf down`, or {command}",
+        details={"machines": list(ids), **(error.details if error else {})},
     )
 
 

@@ -102,6 +102,14 @@ def test_a_down_that_is_interrupted_at_any_call_names_what_it_has_not_proved_to_
         assert not player.awake
 
 
+def test_a_down_that_is_interrupted_twice_before_aws_has_said_anything_does_not_know_what_runs(player: Player) -> None:
+    player.begin("running")
+    ended = player.play(Cluster.down, Fault("interrupted", 1, times=2))
+    assert isinstance(ended, MachinesMayBeRunning)
+    assert "nobody knows which of c2's machines run" in ended.what
+    assert "Name=tag:pio-tf:cluster,Values=c2" in ended.next_step
+
+
 @pytest.mark.parametrize("command", [Cluster.down, Cluster.down_if_idle, lambda c: c.down_if_idle(idle_for=0)])
 def test_who_stops_machines_and_cannot_ask_aws_for_them_ends_with_7_and_names_them(
     player: Player, command: Callable[[Cluster], object]
