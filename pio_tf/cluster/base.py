@@ -18,7 +18,6 @@ from pio_tf.machines.aws import Aws, aws_errors
 from pio_tf.machines.instance_types import describe_instance_types
 from pio_tf.machines.inventory import find_machines
 from pio_tf.machines.power import stop_machines
-from pio_tf.machines.power_change import GONE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -180,7 +179,7 @@ class Basis:
         except (AwsError, KeyboardInterrupt):
             if not self._seen:
                 return None
-        return [machine for machine in self._seen if machine.state not in ("stopped", *GONE)]
+        return [machine for machine in self._seen if not machine.is_off]
 
     def _own(self, outputs: Outputs) -> list[Machine]:
         """The machines of Terraform's outputs. Others with the cluster's tag are left alone, and named."""
@@ -201,7 +200,7 @@ class Basis:
 
 def staying(machines: Sequence[Machine]) -> list[Machine]:
     """Without those that are on their way out: one of them would fail a deadline's whole StopInstances call."""
-    return [machine for machine in machines if machine.state not in GONE]
+    return [machine for machine in machines if not machine.is_going]
 
 
 def short(error: PioTfError) -> str:

@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from pio_tf.machines.model import Machine
 
 _MACHINE = re.compile(r"\.aws_instance\.")
-_AWAKE = ("pending", "running", "stopping")
 
 
 @dataclass(frozen=True)
@@ -75,7 +74,7 @@ class DeadlineWork(DriverWork):
         """
         outputs = self.outputs()
         machines = staying(self._machines(outputs, strict=False))
-        if not any(machine.state in ("pending", "running") for machine in machines):
+        if not any(machine.is_on for machine in machines):
             raise NotReady(
                 "no machine runs: there is no deadline to extend",
                 next_step="`pio-tf up --for` starts the machines for a time",
@@ -261,7 +260,7 @@ class DeadlineWork(DriverWork):
 
     def _deadline_if_known(self, machines: Sequence[Machine]) -> datetime | None:
         """For `status`: of machines that are on, where AWS tells."""
-        if not self._has_role or not any(machine.state in _AWAKE for machine in machines):
+        if not self._has_role or not any(not machine.is_off for machine in machines):
             return None
         try:
             return self.deadline()

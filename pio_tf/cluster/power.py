@@ -8,7 +8,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, NoReturn
 
 from pio_tf.cluster.base import names, short, staying
-from pio_tf.cluster.power_note import AWAKE
 from pio_tf.cluster.stack import StackWork
 from pio_tf.cluster.status import ClusterStatus
 from pio_tf.cluster.unproved import interrupted, not_ours, unanswered, unknown
@@ -108,7 +107,7 @@ class PowerWork(StackWork):
             machines = self._machines(None, strict=False)
         except AwsError as error:
             raise self._unknown(self._outputs_if_any(), error) from error
-        awake = [machine for machine in machines if machine.state in AWAKE]
+        awake = [machine for machine in machines if machine.is_on]
         busy = find_starts(awake, grace=idle_for, now=time.time())
         if not busy and any(machine.role == "driver" for machine in awake):
             try:
@@ -185,9 +184,9 @@ class PowerWork(StackWork):
         """Of an `up` that was interrupted, or failed: what goes on running, and until when."""
         if isinstance(error, MachinesMayBeRunning | Locked):
             return  # it says so itself; or they run for somebody else
-        if isinstance(error, PioTfError) and not (self._started or any(one.state in AWAKE for one in self._seen)):
+        if isinstance(error, PioTfError) and not (self._started or any(one.is_on for one in self._seen)):
             return  # AWS is not asked once more for nothing
-        awake = [machine for machine in self._still_awake() or () if machine.state in AWAKE]
+        awake = [machine for machine in self._still_awake() or () if machine.is_on]
         if not awake and not self._started:
             return
         interrupted = "" if isinstance(error, PioTfError) else "interrupted; "
@@ -198,10 +197,10 @@ class PowerWork(StackWork):
 
     def _any_runs(self) -> bool:
         """Whether a machine runs, as far as AWS tells; where it cannot be asked, one may."""
-        if self._started or any(machine.state in AWAKE for machine in self._seen):
+        if self._started or any(machine.is_on for machine in self._seen):
             return True
         try:
-            return any(machine.state in AWAKE for machine in self._machines(None, strict=False))
+            return any(machine.is_on for machine in self._machines(None, strict=False))
         except AwsError:
             return True
 

@@ -14,8 +14,6 @@ if TYPE_CHECKING:
 
     from pio_tf.machines.model import Machine
 
-AWAKE = ("pending", "running")
-
 
 @dataclass(frozen=True)
 class PowerBefore:
@@ -35,7 +33,7 @@ class PowerBefore:
         return [
             machine
             for machine in machines
-            if machine.state in AWAKE
+            if machine.is_on
             and machine.instance_id not in self.awake
             and (and_new or machine.instance_id in self.known)
         ]
@@ -51,7 +49,7 @@ class PowerNote:
         """The power as it is; where an earlier apply was cut off, as that one has noted it."""
         return self.left() or PowerBefore(
             known=frozenset(machine.instance_id for machine in machines),
-            awake=frozenset(machine.instance_id for machine in machines if machine.state in AWAKE),
+            awake=frozenset(machine.instance_id for machine in machines if machine.is_on),
         )
 
     def keep(self, before: PowerBefore) -> None:

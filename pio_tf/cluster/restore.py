@@ -97,7 +97,7 @@ class RestoreWork(DeadlineWork):
                     left.cause = f"before that: {short(failed)}\n       stopping: {left.cause}"
                 raise left from failed
         self._power_note.end()
-        running = sum(machine.state in ("pending", "running") for machine in machines) - len(started)
+        running = sum(machine.is_on for machine in machines) - len(started)
         if running:
             said = "1 machine runs" if running == 1 else f"{running} machines run"
             self._report(Warned(f"{said}, and cost: `pio-tf down` stops them"))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -11,6 +11,9 @@ if TYPE_CHECKING:
     from pio_tf.infra.outputs import Role
 
 PowerState: TypeAlias = Literal["pending", "running", "stopping", "stopped", "shutting-down", "terminated"]
+
+GONE: Final[tuple[PowerState, ...]] = ("shutting-down", "terminated")
+"""On their way out, or gone."""
 
 CLUSTER_TAG = "pio-tf:cluster"
 """Tag on everything of a cluster; its value is the cluster's name. What does not carry it is not touched."""
@@ -39,3 +42,18 @@ class Machine:
     """Availability zone."""
     cluster: str = ""
     """The cluster that it is tagged for; empty: none."""
+
+    @property
+    def is_on(self) -> bool:
+        """Whether it runs, or is about to."""
+        return self.state in ("pending", "running")
+
+    @property
+    def is_going(self) -> bool:
+        """Whether it is being removed for good, or has been."""
+        return self.state in GONE
+
+    @property
+    def is_off(self) -> bool:
+        """Whether nothing of it runs any more. One that is stopping does until it is stopped."""
+        return self.state == "stopped" or self.is_going

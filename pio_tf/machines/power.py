@@ -13,7 +13,7 @@ from pio_tf.errors import AwsError
 from pio_tf.events import Reporter, silent
 from pio_tf.machines import power_errors
 from pio_tf.machines.failures import NO_CAPACITY
-from pio_tf.machines.power_change import GONE, START, STOP, PowerChange
+from pio_tf.machines.power_change import START, STOP, PowerChange
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -52,7 +52,7 @@ def start_machines(
         NotReady: some are not running: no capacity (``details["lacking"]``), refused, or not in time. The others are.
     """
     machines = list(machines)
-    if gone := [machine for machine in machines if machine.state in GONE]:
+    if gone := [machine for machine in machines if machine.is_going]:
         raise power_errors.gone(gone, doing="started")
     change = PowerChange(
         ec2,
@@ -107,7 +107,7 @@ def stop_machines(
         change.run()
     except AwsError as error:
         raise power_errors.may_be_running(ec2, change.machines, cause=error) from error
-    awake = [machine for machine in change.machines if machine.state not in ("stopped", *GONE)]
+    awake = [machine for machine in change.machines if not machine.is_off]
     if awake:
         raise power_errors.not_stopped(ec2, change.machines, change.failed.values(), timeout=timeout)
     if lost := [failure.machine for failure in change.failed.values()]:

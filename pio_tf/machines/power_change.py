@@ -22,6 +22,7 @@ from pio_tf.machines.failures import (
     is_without_answer,
 )
 from pio_tf.machines.inventory import machine_from
+from pio_tf.machines.model import GONE
 from pio_tf.machines.power_errors import Failure, failure_from, label
 
 if TYPE_CHECKING:
@@ -43,9 +44,6 @@ LOST_AFTER: Final = 60.0
 OUTAGE_LIMIT: Final = 120.0
 """Seconds of throttling, of no network or of expired credentials, without one answer in between, after which waiting
 ends with that error."""
-
-GONE: Final = ("shutting-down", "terminated")
-"""On their way out, or gone."""
 
 
 @dataclass(frozen=True)
@@ -263,7 +261,7 @@ class PowerChange:
             self._seen_pending.add(instance_id)
         self._see(replace(before, state=seen.state, public_ip=seen.public_ip, since=seen.since))
         machine = self._now[instance_id]
-        if seen.state in GONE:
+        if seen.is_going:
             self._fail(Failure(machine, "it was terminated meanwhile, and not by pio-tf"))
         elif seen.state == self._way.wanted:
             if seen.private_ip != before.private_ip:

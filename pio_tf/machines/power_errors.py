@@ -101,7 +101,7 @@ def not_stopped(
     """Some machines are not stopped: AWS refused, or the time was over."""
     failures = list(failures)
     failed = {failure.machine.instance_id for failure in failures}
-    awake = [m for m in machines if m.state not in ("stopped", "shutting-down", "terminated")]
+    awake = [m for m in machines if not m.is_off]
     by_hand = ByHand.of_client(ec2)
     late = [m for m in awake if m.instance_id not in failed]
     advice = [
@@ -127,7 +127,7 @@ def not_stopped(
 
 def may_be_running(ec2: EC2Client, machines: Sequence[Machine], *, cause: PioTfError) -> MachinesMayBeRunning:
     """AWS can't be asked any more, and some machines were not stopped when it was last."""
-    awake = [m for m in machines if m.state not in ("stopped", "shutting-down", "terminated")]
+    awake = [m for m in machines if not m.is_off]
     return MachinesMayBeRunning(
         f"{len(awake)} of {len(machines)} machines may be running, and cost money: {_list(_states(awake, []))}",
         cause=f"{cause.what}: {cause.cause}" if cause.cause else cause.what,

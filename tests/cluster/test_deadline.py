@@ -7,25 +7,27 @@ import json
 import time
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import boto3
 import pytest
 
 from pio_tf.cluster import Cluster
 from pio_tf.errors import AwsError, ConfigError, NotReady
+from pio_tf.infra.plan import Change, Plan
 from pio_tf.machines.deadline import whole_minute
 from pio_tf.machines.model import CLUSTER_TAG
 from pio_tf.sandbox.provider import install_mirror
 from pio_tf.sandbox.schedules import fire_due
-from pio_tf.training.trainer import Trainer
 from tests.cli.shell import TERRAFORM, Project, ec2
-from tests.iam.recorder import REGION, Call, RecordingAws
+from tests.cluster.support import Aws, NoMachines
+from tests.iam.recorder import REGION, Call
 from tests.infra.support_deploy import existing_network
+from tests.integration.client import wait_until
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
-    from pathlib import Path
+    from collections.abc import Callable, Iterator
 
     from mypy_boto3_ec2.type_defs import TagTypeDef
 
@@ -36,32 +38,6 @@ ARMS = {"POST", "PUT"}
 """How a deadline is created, and changed."""
 QUARTER = timedelta(minutes=15)
 """For so long at most a start may be under way: `cluster.start_timeout`."""
-
-
-class Aws(RecordingAws):
-    """Refuses some calls of Scheduler's for want of permission: ``POST``, ``GET``, …"""
-
-    refused: frozenset[str] = frozenset()
-
-    def __enter__(self) -> Aws:
-        self.start()
-        return self
-
-    def _application(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-        if environ["PATH_INFO"].startswith("/schedules/") and environ["REQUEST_METHOD"] in self.refused:
-            start_response("403 Forbidden", [("x-amzn-ErrorType", "AccessDeniedException")])
-            return [b'{"Message": ""}']
-        return super()._application(environ, start_response)
-
-
-class NoMachines(Trainer):
-    """Finds every machine ready: none is behind these instances."""
-
-    async def configure(self, *_given: object) -> None:
-        """They are as they are."""
-
-    async def let_go(self, **_given: object) -> None:
-        """No run is active."""
 
 
 @dataclass
@@ -106,10 +82,7 @@ class World:
 
     def wait_for(self, state: str) -> bool:
         """Until all machines are in this state, for some seconds."""
-        give_up = time.monotonic() + 30
-        while (states := set(self.project.states().values())) != {state} and time.monotonic() < give_up:
-            time.sleep(0.05)
-        return states == {state}
+        return wait_until(lambda: set(self.project.states().values()) == {state})
 
 
 @pytest.fixture(scope="module")
@@ -371,6 +344,19 @@ def test_a_change_for_which_terraform_starts_machines_is_armed_before_it(world: 
     assert calls[start].by == "terraform"
     assert ARMS & set(schedules(calls[:start]))
     assert world.deadline == whole_minute(world.now + HOUR)
+
+
+def test_an_apply_without_permission_for_deadlines_says_so_of_what_it_changes_and_goes_on(world: World) -> None:
+    world.aws.refused = frozenset({"GET"})
+    said: list[Event] = []
+    cluster = world.cluster(said=said)
+    change = Change("module.x.aws_instance.this", "aws_instance", ("update",), machine="worker-1")
+    with world.aws.recording() as calls:
+        cluster._want_deadline_of(Plan(Path("plan"), (change,), has_changes=True), cluster._machines(None))
+    assert schedules(calls) == [], "what is refused is not done"
+    (warning,) = said
+    assert "worker-1: whatever is started for the change runs without a deadline" in str(warning)
+    assert "scheduler:GetSchedule" in str(warning)
 
 
 def test_machines_that_were_made_but_cannot_be_armed_are_stopped(aws: Aws, mirror: Path, tmp_path: Path) -> None:

@@ -13,40 +13,12 @@ from pio_tf.cluster import Cluster
 from pio_tf.errors import AwsError, GuardRefused
 from pio_tf.events import Event, Step, Warned
 from pio_tf.sandbox.provider import install_mirror
-from pio_tf.training.trainer import Trainer
 from tests.cli.shell import TERRAFORM, Project, ec2
-from tests.iam.recorder import RecordingAws
+from tests.cluster.support import Aws, NoMachines
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
-    from typing import Any
-
-
-class NoDriver(Trainer):
-    """Finds every machine ready, and no run: none is behind these instances."""
-
-    async def configure(self, *_given: object) -> None:
-        """They are as they are."""
-
-    async def let_go(self, **_given: object) -> None:
-        """No run is active."""
-
-
-class Aws(RecordingAws):
-    """Gives, at times, no permission for deadlines."""
-
-    without_scheduler = False
-
-    def __enter__(self) -> Aws:
-        self.start()
-        return self
-
-    def _application(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-        if self.without_scheduler and environ["PATH_INFO"].startswith("/schedules/"):
-            start_response("403 Forbidden", [("x-amzn-ErrorType", "AccessDeniedException")])
-            return [b'{"Message": ""}']
-        return super()._application(environ, start_response)
 
 
 class Life:
@@ -59,7 +31,7 @@ class Life:
         self.on_step: Callable[[str], None] = lambda _step: None
         environ = {"PATH": str(TERRAFORM.parent), "HOME": str(project.directory)}
         config = Cluster.load(project.write(), environ=environ).config
-        self.cluster = Cluster(config, reporter=self._hear, environ=environ, trainer=NoDriver)
+        self.cluster = Cluster(config, reporter=self._hear, environ=environ, trainer=NoMachines)
 
     def _hear(self, event: Event) -> None:
         self.told.append(event)
@@ -124,13 +96,13 @@ def test_an_apply_without_permission_for_deadlines_does_not_ask_for_that_of_the_
     client.terminate_instances(InstanceIds=[gone])
     client.get_waiter("instance_terminated").wait(InstanceIds=[gone], WaiterConfig={"Delay": 1})
     life.told.clear()
-    life.aws.without_scheduler = True
+    life.aws.refused = frozenset({"GET", "POST", "PUT", "DELETE"})
     try:
         life.cluster.apply()
     except AwsError as error:  # for pytest to show its cause
         pytest.fail(str(error))
     finally:
-        life.aws.without_scheduler = False
+        life.aws.refused = frozenset()
     assert life.awake == {"worker-1"}
     said = [event.message for event in life.told if isinstance(event, Warned)]
     assert any(message.startswith("new machines run without a deadline") for message in said)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from functools import partial
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -15,8 +14,8 @@ from pio_tf.machines.model import MACHINE_TAG
 from tests.faults.aws import FaultyAws
 from tests.faults.campaign import Stages
 from tests.faults.client import Client
-from tests.faults.driver import TrainerStandIn
-from tests.faults.faults import Fault, Trouble, Weather
+from tests.faults.faults import FAIR, Fault, Trouble, Weather
+from tests.faults.scenario import cluster_of
 from tests.machines.clusters import run_machine
 
 if TYPE_CHECKING:
@@ -25,10 +24,8 @@ if TYPE_CHECKING:
     from mypy_boto3_ec2 import EC2Client
 
     from pio_tf.events import Event
-    from pio_tf.training.trainer import Trainer
     from tests.faults.world import World
 
-FAIR = Weather(1.0, 0.0, {}, frozenset(), {})
 EXPIRED = Fault("expired", 1)
 
 
@@ -53,16 +50,7 @@ class Player:
         """Run it; how it failed."""
         self.client = Client("client", self.world, Trouble(faults))
         self.told = []
-        cluster = Cluster(
-            self.world.config,
-            reporter=self._listen,
-            environ={"PATH": "/usr/bin:/bin"},
-            aws=self.aws,
-            trainer=cast("Callable[..., Trainer]", partial(TrainerStandIn, self.client)),
-            clock=self.world.clock,
-            sleep=self.client.sleep,
-            now=self.world.clock.moment,
-        )
+        cluster = cluster_of(self.client, self.aws, self._listen)
         try:
             command(cluster)
         except (PioTfError, KeyboardInterrupt) as error:

@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
     from botocore.awsrequest import AWSPreparedRequest
     from botocore.client import BaseClient
-    from typing_extensions import Self
 
     from pio_tf.config.schema import Config
     from tests.faults.client import Client
@@ -59,10 +58,6 @@ class CalledAws(LocalAws):
     def fire(self) -> int:
         """Carry out the schedules whose time has come. How many there were."""
         return super().fire_schedules()
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
 
     def call(self, request: AWSPreparedRequest) -> tuple[int, dict[str, str], bytes]:
         """The answer to a request: status, headers, body."""

@@ -99,6 +99,9 @@ class Weather:
     """Machines that stay in ``stopping`` for so many seconds, unless forced."""
 
 
+FAIR: Final = Weather(1.0, 0.0, {}, frozenset(), {})
+
+
 def draw_weather(rng: random.Random, machines: tuple[str, ...]) -> Weather:
     """Fair, as often as not."""
 

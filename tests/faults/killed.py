@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tests.faults.aws import CalledAws
-from tests.faults.faults import Weather
+from tests.faults.faults import FAIR
 from tests.faults.scenario import KILLED, Outcome, Result, Stage, check_after, check_deadline
 from tests.faults.world import World
 
@@ -26,7 +26,6 @@ CALLS = 9
 """Of AWS, with which a client has begun to wait for machines. It is killed before it would call the driver: there is
 nothing behind these machines."""
 WORKERS = 2
-FAIR = Weather(1.0, 0.0, {}, frozenset(), {})
 LONGEST = 120.0
 """Seconds, on a busy computer, after which a client is killed that has not come to the call."""
 

@@ -22,7 +22,7 @@ from tests.faults.time import Turns
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from pio_tf.events import Event
+    from pio_tf.events import Event, Reporter
     from pio_tf.training.trainer import Trainer
     from tests.faults.world import World
 
@@ -70,6 +70,21 @@ def current_client() -> Client:
     return _acting.get(None) or _last[-1]
 
 
+def cluster_of(client: Client, aws: FaultyAws, reporter: Reporter) -> Cluster:
+    """The cluster as a client has it: its calls meet its faults, and time is the world's."""
+    world = client.world
+    return Cluster(
+        world.config,
+        reporter=reporter,
+        environ={"PATH": "/usr/bin:/bin"},
+        aws=aws,
+        trainer=cast("Callable[..., Trainer]", partial(TrainerStandIn, client)),
+        clock=world.clock,
+        sleep=client.sleep,
+        now=world.clock.moment,
+    )
+
+
 class Stage:
     """A world and what clients share in it: one for many scenarios."""
 
@@ -90,16 +105,7 @@ class Stage:
 
         _acting.set(client)
         _last.append(client)
-        cluster = Cluster(
-            self.world.config,
-            reporter=listen,
-            environ={"PATH": "/usr/bin:/bin"},
-            aws=self.aws,
-            trainer=cast("Callable[..., Trainer]", partial(TrainerStandIn, client)),
-            clock=self.world.clock,
-            sleep=client.sleep,
-            now=self.world.clock.moment,
-        )
+        cluster = cluster_of(client, self.aws, listen)
         try:
             _CALLS[command](cluster)
         except PioTfError as error:

@@ -9,14 +9,13 @@ import pytest
 
 from tests.faults.campaign import Stages
 from tests.faults.client import Client
-from tests.faults.faults import Trouble, Weather
+from tests.faults.faults import FAIR, Trouble
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tests.faults.scenario import Outcome, Stage
 
-FAIR = Weather(1.0, 0.0, {}, frozenset(), {})
 STRANGERS = ("another's", "untagged", "unknown", "swapped")
 
 

@@ -16,15 +16,11 @@ _MIDNIGHT = datetime(2026, 1, 31, tzinfo=timezone.utc)
 
 
 class Clock:
-    """Seconds since the campaign's beginning: monotonic time of every client, and of AWS.
+    """Seconds since the campaign's beginning: monotonic time of every client, and of AWS."""
 
-    Args:
-        began: when that was, by the clock on the wall.
-    """
-
-    def __init__(self, began: datetime = _MIDNIGHT) -> None:
+    def __init__(self) -> None:
         self.now = 1000.0
-        self._began = began
+        self._began = _MIDNIGHT
 
     @contextmanager
     def on_the_wall(self) -> Iterator[None]:

@@ -18,6 +18,7 @@ from pio_tf.sandbox.ec2_models import PassingState
 from tests.config.samples import BLOCKS
 from tests.faults.aws import CalledAws, answer
 from tests.faults.driver import Driver
+from tests.faults.faults import FAIR
 from tests.fuzz.terraform_stand_in import TerraformStandIn
 
 if TYPE_CHECKING:
@@ -119,8 +120,7 @@ class World:
 
     def clear_up(self) -> None:
         """Fair weather again: what a later client finds."""
-        assert self.weather is not None
-        self.weather = type(self.weather)(1.0, 0.0, {}, frozenset(), {})
+        self.weather = FAIR
         for instance_id in self.ids.values():
             instance = self._instance(instance_id)
             if instance.state == "stopping":

@@ -126,7 +126,7 @@ def _until(deadline: datetime) -> str:
 
 
 def _no_deadline(machines: Sequence[Machine]) -> str:
-    awake = any(machine.state in ("pending", "running") for machine in machines)
+    awake = any(machine.is_on for machine in machines)
     return "machines run without a deadline: `pio-tf extend 2h` sets one" if awake else ""
 
 
