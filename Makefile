@@ -37,6 +37,7 @@ fuzz: setup
 lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
 	$(BIN)/pio-tf-terraform fmt -check -recursive terraform
 
 types: setup

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-__version__ = "0.1.0"
+from pio_tf.version import __version__
 
 if TYPE_CHECKING:
     from pio_tf.cluster import Cluster as Cluster

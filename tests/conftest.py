@@ -28,7 +28,7 @@ LONG = (
     "infra/test_deployment_life.py",
     "infra/test_interrupted.py",
     "ci/test_github_workflow.py",
-    "infra/test_kept_plan_applied.py",
+    "infra/test_saved_plan_applied.py",
     "integration/test_shared_runs.py",
     "faults/test_campaign.py",
     "cli/test_json.py",

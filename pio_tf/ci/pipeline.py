@@ -11,8 +11,8 @@ from pathlib import Path, PurePosixPath
 from string import Template
 from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 
-import pio_tf
 from pio_tf.errors import ConfigError
+from pio_tf.version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -97,7 +97,7 @@ def render_pipeline(system: System, config: Config, *, root: Path, choices: Choi
     _check(system, choices)
     place = _below(root, config.path)
     values = {
-        "version": pio_tf.__version__,
+        "version": __version__,
         "terraform": TERRAFORM,
         "cluster": config.cluster.name,
         "region": config.aws.region,

@@ -171,7 +171,7 @@ def _console_keys(cluster: Cluster) -> ConsoleKeys:
     """Asks AWS only if it comes to that."""
 
     def ask(instance_id: str) -> tuple[str, ...]:
-        from pio_tf.machines.aws import Aws
+        from pio_tf.aws.session import Aws
         from pio_tf.machines.console import host_keys_from_console
 
         return host_keys_from_console(Aws(cluster.config).client("ec2"), (instance_id,))[instance_id]

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-import pio_tf
+from pio_tf.version import __version__
 
 # No rich mark-up in help: rich doubles the time that `--help` takes.
 app = typer.Typer(
@@ -21,7 +21,7 @@ app = typer.Typer(
 
 def _show_version(value: bool) -> None:
     if value:
-        typer.echo(f"pio-tf {pio_tf.__version__}")
+        typer.echo(f"pio-tf {__version__}")
         raise typer.Exit
 
 

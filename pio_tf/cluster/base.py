@@ -8,16 +8,16 @@ from datetime import datetime, timezone
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from pio_tf.aws.session import Aws, aws_errors
 from pio_tf.config.load import load_config
 from pio_tf.config.sizing import Sizing, size_cluster
 from pio_tf.errors import AwsError, NotReady, PioTfError
 from pio_tf.events import Reporter, Warned, silent
 from pio_tf.infra.deployment import Deployment
-from pio_tf.infra.outputs import refuse_another_region
-from pio_tf.machines.aws import Aws, aws_errors
 from pio_tf.machines.instance_types import describe_instance_types
 from pio_tf.machines.inventory import find_machines
 from pio_tf.machines.power import stop_machines
+from pio_tf.model import refuse_another_region
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -28,8 +28,7 @@ if TYPE_CHECKING:
 
     from pio_tf.config.schema import Config
     from pio_tf.events import Event
-    from pio_tf.infra.outputs import Outputs
-    from pio_tf.machines.model import Machine
+    from pio_tf.model import Machine, Outputs
     from pio_tf.pio.secrets import Secrets
     from pio_tf.training.trainer import Trainer
 

@@ -9,24 +9,23 @@ from datetime import datetime, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from pio_tf.aws.arns import deadline_role_arn
+from pio_tf.aws.identity import who_am_i
 from pio_tf.cluster.base import short, staying
 from pio_tf.cluster.driver import DriverWork
 from pio_tf.errors import ConfigError, NotReady, PioTfError
 from pio_tf.events import Done, ResourceProgress, Warned
-from pio_tf.machines.arming import Arming
-from pio_tf.machines.arns import deadline_role_arn
 from pio_tf.machines.deadline import Deadline, DeadlineSchedule, whole_minute
-from pio_tf.machines.identity import who_am_i
-from pio_tf.machines.model import CLUSTER_TAG
+from pio_tf.machines.deadline_updater import DeadlineUpdater
+from pio_tf.model import CLUSTER_TAG
 from pio_tf.training.deadline import DeadlineWatch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from pio_tf.events import Event
-    from pio_tf.infra.outputs import Outputs
     from pio_tf.infra.plan import Plan
-    from pio_tf.machines.model import Machine
+    from pio_tf.model import Machine, Outputs
 
 _MACHINE = re.compile(r"\.aws_instance\.")
 
@@ -47,7 +46,7 @@ class DeadlineWork(DriverWork):
     """What `up` or `train` asks for; None: no deadline."""
     _armed: Deadline | None = None
     """What is armed, as far as this client knows."""
-    _arming: Arming | None = None
+    _arming: DeadlineUpdater | None = None
     """Arms the deadline of machines that Terraform is making."""
 
     @property
@@ -202,7 +201,7 @@ class DeadlineWork(DriverWork):
         role_arn = deadline_role_arn(self.config, account=who_am_i(self._aws.client).account)
         if role_arn is None:
             raise self._no_role()
-        self._arming = Arming(
+        self._arming = DeadlineUpdater(
             self._schedule,
             self._wanted,
             ids=[machine.instance_id for machine in there],

@@ -22,8 +22,7 @@ from pio_tf.events import Step, Warned
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
-    from pio_tf.infra.outputs import Outputs
-    from pio_tf.machines.model import Machine
+    from pio_tf.model import Machine, Outputs
     from pio_tf.pio.files import RemoteFile
     from pio_tf.remote.files import Put
     from pio_tf.remote.target import SshTarget
@@ -140,8 +139,7 @@ class DriverWork(MirrorWork):
     @cached_property
     def _shared(self) -> RunBucket | None:
         """Where every client finds the runs, if the state is in S3."""
-        from pio_tf.infra.backend.objects import open_objects
-        from pio_tf.infra.backend.s3 import s3_backend
+        from pio_tf.infra.backend.s3 import open_objects, s3_backend
         from pio_tf.training.runs.bucket import RunBucket
 
         backend = s3_backend(self.config)

@@ -7,6 +7,7 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, NoReturn
 
+from pio_tf.aws.errors import CAPACITY_ADVICE
 from pio_tf.cluster.base import names, short, staying
 from pio_tf.cluster.stack import StackWork
 from pio_tf.cluster.status import ClusterStatus
@@ -14,15 +15,13 @@ from pio_tf.cluster.unproved import interrupted, not_ours, unanswered, unknown
 from pio_tf.errors import AwsError, Locked, MachinesMayBeRunning, NotReady, PioTfError, RemoteError
 from pio_tf.events import Done, Step, Warned
 from pio_tf.machines.capacity import lacking
-from pio_tf.machines.failures import CAPACITY_ADVICE
 from pio_tf.machines.inventory import IS_SPOT, LEAVE_SPOT, find_untagged
 from pio_tf.machines.power import start_machines
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from pio_tf.infra.outputs import Outputs
-    from pio_tf.machines.model import Machine
+    from pio_tf.model import Machine, Outputs
 
 
 IDLE_FOR = 1800.0

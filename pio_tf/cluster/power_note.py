@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path
 
-    from pio_tf.machines.model import Machine
+    from pio_tf.model import Machine
 
 
 @dataclass(frozen=True)

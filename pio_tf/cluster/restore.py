@@ -15,10 +15,10 @@ from pio_tf.events import Step, Warned
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from pio_tf.machines.model import Machine
+    from pio_tf.model import Machine
 
 
-class OneApply:
+class ApplyGuard:
     """One apply, from before its plan to its end. What is known of it goes with it, and not with the cluster's object,
     which may live through many.
 
@@ -47,15 +47,15 @@ class OneApply:
 class RestoreWork(DeadlineWork):
     """A cluster whose power an apply does not change."""
 
-    def _one_apply(self, there: Sequence[Machine]) -> OneApply:
+    def _one_apply(self, there: Sequence[Machine]) -> ApplyGuard:
         """An apply that is about to be planned.
 
         Args:
             there: the machines that AWS has with the cluster's tag.
         """
-        return OneApply(self._power_note, there)
+        return ApplyGuard(self._power_note, there)
 
-    def _restore(self, one_apply: OneApply, *, failed: BaseException | None = None) -> None:
+    def _restore(self, one_apply: ApplyGuard, *, failed: BaseException | None = None) -> None:
         """As :meth:`_restore_power`; where that is interrupted, what it had to stop is told."""
         try:
             self._restore_power(one_apply, failed=failed)
@@ -65,7 +65,7 @@ class RestoreWork(DeadlineWork):
                 raise
             raise interrupted(self.config, left) from error
 
-    def _restore_power(self, one_apply: OneApply, *, failed: BaseException | None = None) -> None:
+    def _restore_power(self, one_apply: ApplyGuard, *, failed: BaseException | None = None) -> None:
         """Stop what an apply has started: what was stopped, and where it has failed, what it has made, too."""
         if isinstance(failed, Locked) and "id" in failed.details:
             return  # another Terraform is at work, whose machines change still

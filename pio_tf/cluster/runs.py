@@ -6,17 +6,16 @@ import asyncio
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from pio_tf.aws.cli_hints import AwsCliHints
 from pio_tf.cluster.base import names, short
 from pio_tf.cluster.power import PowerWork
 from pio_tf.errors import MachinesMayBeRunning, PioTfError, RemoteError
 from pio_tf.events import Warned
-from pio_tf.machines.by_hand import ByHand
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from pio_tf.infra.outputs import Outputs
-    from pio_tf.machines.model import Machine
+    from pio_tf.model import Machine, Outputs
     from pio_tf.training.preflight import CheckResult
     from pio_tf.training.runs.record import RunRecord
 
@@ -244,7 +243,7 @@ class Cluster(PowerWork):
         seen = [machine for machine in self._seen if machine.state != "terminated"]
         if seen and "machines" not in error.details:
             error.cause += f"\n       the machines, as they were seen last: {names(seen)}"
-            error.next_step += f"; by hand: {ByHand.of(self.config).stop_machines(seen)}"
+            error.next_step += f"; by hand: {AwsCliHints.of(self.config).stop_machines(seen)}"
             error.details["machines"] = [machine.instance_id for machine in seen]
 
     def _keeps_up(self, keep_up: bool | None) -> bool:

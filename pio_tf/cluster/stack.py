@@ -7,6 +7,8 @@ import contextlib
 import hashlib
 from typing import TYPE_CHECKING
 
+from pio_tf.aws.cli_hints import AwsCliHints
+from pio_tf.aws.identity import who_am_i
 from pio_tf.cluster.base import names, short, staying
 from pio_tf.cluster.restore import RestoreWork
 from pio_tf.cluster.unproved import not_destroyed
@@ -14,8 +16,6 @@ from pio_tf.errors import ConfigError, GuardRefused, Locked, MachinesMayBeRunnin
 from pio_tf.events import Step, Warned
 from pio_tf.infra.guard import refuse_doubles
 from pio_tf.infra.stack import render_stack, write_stack
-from pio_tf.machines.by_hand import ByHand
-from pio_tf.machines.identity import who_am_i
 from pio_tf.machines.inventory import security_groups
 from pio_tf.machines.references import check_references
 
@@ -23,14 +23,13 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from pio_tf.cluster.restore import OneApply
+    from pio_tf.cluster.restore import ApplyGuard
     from pio_tf.iam import Policy
     from pio_tf.infra.artifact import Artifact
     from pio_tf.infra.drift import Drift
-    from pio_tf.infra.outputs import Outputs
     from pio_tf.infra.plan import Plan
     from pio_tf.infra.policy import Judgement
-    from pio_tf.machines.model import Machine
+    from pio_tf.model import Machine, Outputs
 
 
 class StackWork(RestoreWork):
@@ -185,14 +184,14 @@ class StackWork(RestoreWork):
                 f"{len(left)} machines of {name} are still there: {names(left)}",
                 cause="they carry the cluster's tags but were not in Terraform's state",
                 next_step="remove them by hand: "
-                + ByHand.of(self.config).terminate(machine.instance_id for machine in left),
+                + AwsCliHints.of(self.config).terminate(machine.instance_id for machine in left),
                 details={"machines": [machine.instance_id for machine in left]},
             )
 
     def _plan(self, there: Sequence[Machine], *, out: Path | None = None) -> Plan:
         """Plan, given the machines that AWS has with the cluster's tag; and keep it."""
         from pio_tf.infra.artifact import prepare_directory
-        from pio_tf.infra.kept_plan import keep_plan
+        from pio_tf.infra.saved_plan import keep_plan
 
         if out is not None:
             prepare_directory(out)
@@ -229,7 +228,7 @@ class StackWork(RestoreWork):
 
     def _open_plan(self, artifact: Artifact, there: Sequence[Machine]) -> Plan:
         """A kept plan, judged by its file as if it were new."""
-        from pio_tf.infra.kept_plan import open_plan
+        from pio_tf.infra.saved_plan import open_plan
 
         self._report(Step(f"Checking the plan in {artifact.directory}, made at {artifact.manifest.when}"))
         plan = open_plan(self._deployment, artifact, account=who_am_i(self._aws.client).account)
@@ -256,7 +255,7 @@ class StackWork(RestoreWork):
             which = "new machines run" if new else f"{', '.join(changed)}: whatever is started for the change runs"
             self._report(Warned(f"{which} without a deadline: {short(error)}"))
 
-    def _create(self, plan: Plan, one_apply: OneApply) -> Outputs:
+    def _create(self, plan: Plan, one_apply: ApplyGuard) -> Outputs:
         if plan.has_changes:
             self._report(Step("Applying: " + ", ".join(f"{n} to {word}" for word, n in plan.counts.items() if n)))
         one_apply.begin()

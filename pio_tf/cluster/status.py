@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from pio_tf.machines.model import Machine
+    from pio_tf.model import Machine
 
 
 @dataclass(frozen=True)

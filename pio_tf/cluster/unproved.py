@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pio_tf.aws.cli_hints import AwsCliHints
 from pio_tf.cluster.base import names, short
 from pio_tf.errors import MachinesMayBeRunning, PioTfError
-from pio_tf.machines.by_hand import ByHand
 from pio_tf.machines.inventory import RIGHT_STATE
-from pio_tf.machines.model import CLUSTER_TAG
+from pio_tf.model import CLUSTER_TAG
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from pio_tf.config.schema import Config
-    from pio_tf.machines.model import Machine
+    from pio_tf.model import Machine
 
 
 def unanswered(config: Config, awake: Sequence[Machine], error: PioTfError) -> MachinesMayBeRunning:
@@ -23,7 +23,7 @@ def unanswered(config: Config, awake: Sequence[Machine], error: PioTfError) -> M
         "not stopped: the driver does not answer, and a run may be active on it",
         cause=f"{short(error)}\n       not stopped are {names(awake)}",
         next_step="`pio-tf down --force` stops the machines whatever goes on there; or, "
-        f"{error.next_step or 'try again'}; by hand: {ByHand.of(config).stop_machines(awake)}",
+        f"{error.next_step or 'try again'}; by hand: {AwsCliHints.of(config).stop_machines(awake)}",
         details={"machines": [machine.instance_id for machine in awake], **error.details},
     )
 
@@ -35,7 +35,7 @@ def unknown(config: Config, ids: Sequence[str], error: PioTfError | None) -> Mac
         ids: those of the cluster, as far as they are known.
         error: why; None: Ctrl-C.
     """
-    name, by_hand = config.cluster.name, ByHand.of(config)
+    name, by_hand = config.cluster.name, AwsCliHints.of(config)
     command = by_hand.stop(ids) if ids else by_hand.stop_cluster(name)
     return MachinesMayBeRunning(
         f"not stopped: nobody knows which of {name}'s {f'{len(ids)} ' if ids else ''}machines run",
@@ -55,7 +55,7 @@ def not_ours(config: Config, machines: Sequence[Machine]) -> MachinesMayBeRunnin
     causes, advice = [], []
     if lost:
         causes.append(f"without the tag {CLUSTER_TAG} {'is' if len(lost) == 1 else 'are'} {names(lost)}")
-        by_hand = ByHand.of(config).stop_machines(lost)
+        by_hand = AwsCliHints.of(config).stop_machines(lost)
         advice.append(f"`pio-tf apply` puts the tag back, then `pio-tf down`; or by hand: {by_hand}")
     causes += [f"{names([machine])} is tagged for {machine.cluster}" for machine in theirs]
     if theirs:
@@ -79,7 +79,7 @@ def interrupted(config: Config, machines: Sequence[Machine]) -> MachinesMayBeRun
         f"machines that are not proved to be stopped, and may cost money: {names(machines)}",
         cause="interrupted before AWS said that they are",
         next_step="`pio-tf down` stops what runs, and proves it; by hand: "
-        + ByHand.of(config).stop([machine.instance_id for machine in machines]),
+        + AwsCliHints.of(config).stop([machine.instance_id for machine in machines]),
         details={"machines": [machine.instance_id for machine in machines]},
     )
 
@@ -90,7 +90,7 @@ def not_destroyed(config: Config, machines: Sequence[Machine], error: PioTfError
     Args:
         error: what has ended it; None: Ctrl-C.
     """
-    next_step = "`pio-tf destroy` goes on, `pio-tf down` stops them meanwhile; by hand: " + ByHand.of(
+    next_step = "`pio-tf destroy` goes on, `pio-tf down` stops them meanwhile; by hand: " + AwsCliHints.of(
         config
     ).stop_machines(machines)
     return MachinesMayBeRunning(

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pio_tf.aws.arns import deadline_role_arn
 from pio_tf.iam.grant import Grant
-from pio_tf.machines.arns import deadline_role_arn
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

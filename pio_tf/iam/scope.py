@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from pio_tf.aws.arns import partition_of
 from pio_tf.infra.backend.s3 import S3Backend, s3_backend
-from pio_tf.machines.arns import partition_of
-from pio_tf.machines.model import CLUSTER_TAG
+from pio_tf.model import CLUSTER_TAG
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

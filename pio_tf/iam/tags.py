@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pio_tf.iam.grant import Grant
-from pio_tf.machines.model import CLUSTER_TAG
+from pio_tf.model import CLUSTER_TAG
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

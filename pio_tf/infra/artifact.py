@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pio_tf import __version__
 from pio_tf.errors import ConfigError, GuardRefused
 from pio_tf.infra.manifest import VERSION, Manifest, Mismatch, is_whole
 from pio_tf.json_text import parse_json
+from pio_tf.version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence

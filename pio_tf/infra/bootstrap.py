@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from pio_tf.config.components import Component
     from pio_tf.config.schema import Config
-    from pio_tf.infra.outputs import Outputs, Role
+    from pio_tf.model import Outputs, Role
 
 PARTS = ("common", "machine", "install", "disks", "services", "bootstrap")
 """As in terraform/modules/bootstrap/main.tf."""

@@ -8,10 +8,10 @@ from pio_tf.errors import TerraformError
 from pio_tf.events import Done, Step
 from pio_tf.infra.backend.move import refuse_leaving
 from pio_tf.infra.binary import locate_terraform
-from pio_tf.infra.outputs import Outputs
 from pio_tf.infra.plan import Plan, reading_plan
 from pio_tf.infra.planning import Planning
 from pio_tf.infra.policy import evaluate, refuse
+from pio_tf.model import Outputs
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -17,10 +17,10 @@ from pio_tf.infra.backups import ERRORED, StateBackups
 from pio_tf.infra.belonging import refuse_strangers
 from pio_tf.infra.binary import TerraformBinary, find_terraform
 from pio_tf.infra.environment import terraform_environ
-from pio_tf.infra.outputs import refuse_another_region
 from pio_tf.infra.plan import reading_plan
 from pio_tf.infra.stack import write_stack
 from pio_tf.infra.terraform import Terraform
+from pio_tf.model import refuse_another_region
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from pio_tf.machines.failures import (
+from pio_tf.aws.errors import (
     UNAUTHORISED,
     UNKNOWN_IDENTITY,
     error_code,
@@ -21,7 +21,7 @@ from pio_tf.machines.failures import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from pio_tf.machines.model import Machine, PowerState
+    from pio_tf.model import Machine, PowerState
 
 MAX_BATCH: Final = 1000
 """Instances a call: EC2's limit, and the size of its token bucket for starts and stops."""

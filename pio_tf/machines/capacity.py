@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from pio_tf.machines.model import Machine
+    from pio_tf.model import Machine
 
 FIRST_PAUSE: Final = 10.0
 LONGEST_PAUSE: Final = 60.0

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError
 
-from pio_tf.machines.aws import aws_errors
+from pio_tf.aws.session import aws_errors
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from botocore.exceptions import ClientError
 
+from pio_tf.aws.arns import partition_of
+from pio_tf.aws.errors import UNAUTHORISED, aws_errors, error_code, error_message
 from pio_tf.errors import AwsError
 from pio_tf.events import Step
-from pio_tf.machines.arns import partition_of
-from pio_tf.machines.failures import UNAUTHORISED, aws_errors, error_code, error_message
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Final
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from pio_tf.machines.aws import aws_errors
+from pio_tf.aws.errors import explain
+from pio_tf.aws.session import aws_errors
 from pio_tf.machines.console import read_console
-from pio_tf.machines.failures import explain
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
     from mypy_boto3_ec2 import EC2Client
 
-    from pio_tf.machines.model import Machine
+    from pio_tf.model import Machine
 
 CONSOLE_LINES: Final = 12
 """Lines of a console's end that an error shows."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 from difflib import SequenceMatcher
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from pio_tf.aws.session import aws_errors
 from pio_tf.config.sizing import InstanceSpec
 from pio_tf.errors import ConfigError
-from pio_tf.machines.aws import aws_errors
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping

@@ -8,9 +8,9 @@ from dataclasses import replace
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from pio_tf.aws.session import aws_errors
 from pio_tf.errors import AwsError, ConfigError
-from pio_tf.machines.aws import aws_errors
-from pio_tf.machines.model import CLUSTER_TAG, MACHINE_TAG, ROLE_TAG, Machine
+from pio_tf.model import CLUSTER_TAG, MACHINE_TAG, ROLE_TAG, Machine
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from mypy_boto3_ec2 import EC2Client
     from mypy_boto3_ec2.type_defs import FilterTypeDef, InstanceTypeDef
 
-    from pio_tf.infra.outputs import MachineOutput, Outputs, Role
+    from pio_tf.model import MachineOutput, Outputs, Role
 
 _LIVE: Final = ("pending", "running", "stopping", "stopped", "shutting-down")
 _PAGE: Final = 1000

@@ -9,10 +9,10 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+from pio_tf.aws.errors import NO_CAPACITY
 from pio_tf.errors import AwsError
 from pio_tf.events import Reporter, silent
 from pio_tf.machines import power_errors
-from pio_tf.machines.failures import NO_CAPACITY
 from pio_tf.machines.power_change import START, STOP, PowerChange
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from mypy_boto3_ec2 import EC2Client
 
-    from pio_tf.machines.model import Machine
+    from pio_tf.model import Machine
 
 
 def start_machines(

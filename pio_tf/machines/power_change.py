@@ -7,11 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from pio_tf.events import MachineProgress, Reporter, Warned
-from pio_tf.machines import power_errors
-from pio_tf.machines.batch import MAX_BATCH, Sent, send_batch
-from pio_tf.machines.capacity import CapacityWait, lacking
-from pio_tf.machines.failures import (
+from pio_tf.aws.errors import (
     NO_CAPACITY,
     aws_errors,
     error_code,
@@ -21,9 +17,13 @@ from pio_tf.machines.failures import (
     is_passing,
     is_without_answer,
 )
+from pio_tf.events import MachineProgress, Reporter, Warned
+from pio_tf.machines import power_errors
+from pio_tf.machines.batch import MAX_BATCH, Sent, send_batch
+from pio_tf.machines.capacity import CapacityWait, lacking
 from pio_tf.machines.inventory import machine_from
-from pio_tf.machines.model import GONE
 from pio_tf.machines.power_errors import Failure, failure_from, label
+from pio_tf.model import GONE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from mypy_boto3_ec2 import EC2Client
     from mypy_boto3_ec2.type_defs import InstanceStateChangeTypeDef, InstanceTypeDef
 
-    from pio_tf.machines.model import Machine, PowerState
+    from pio_tf.model import Machine, PowerState
 
 FIRST_PAUSE: Final = 0.5
 LONGEST_PAUSE: Final = 5.0

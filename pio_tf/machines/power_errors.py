@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from pio_tf.aws.cli_hints import AwsCliHints
+from pio_tf.aws.errors import CAPACITY_ADVICE, NO_CAPACITY, QUOTA, client_details, error_code, error_message
 from pio_tf.errors import AwsError, MachinesMayBeRunning, NotReady, PioTfError
-from pio_tf.machines.by_hand import ByHand
 from pio_tf.machines.capacity import lacking
-from pio_tf.machines.failures import CAPACITY_ADVICE, NO_CAPACITY, QUOTA, client_details, error_code, error_message
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from mypy_boto3_ec2 import EC2Client
     from mypy_boto3_ec2.type_defs import InstanceTypeDef
 
-    from pio_tf.machines.model import Machine
+    from pio_tf.model import Machine
 
 _LISTED: Final = 20
 """Machines that are named in a sentence; ``details`` has all."""
@@ -77,7 +77,9 @@ def not_started(
     if any(failure.code in QUOTA for failure in failures):
         advice.append("ask AWS for a higher quota of instances, or use fewer machines")
     if stuck := [machine for machine in late if machine.state == "stopping"]:
-        advice.append(f"a machine that stays in stopping can be forced: {ByHand.of_client(ec2).stop_machines(stuck)}")
+        advice.append(
+            f"a machine that stays in stopping can be forced: {AwsCliHints.of_client(ec2).stop_machines(stuck)}"
+        )
     advice.append("`pio-tf up` tries again" + (f"; `pio-tf down` stops the {running} that run" if running else ""))
     return NotReady(
         f"{len(late) + len(failed)} of {len(machines)} machines are not running: {_list(_states(late, failures))}",
@@ -102,7 +104,7 @@ def not_stopped(
     failures = list(failures)
     failed = {failure.machine.instance_id for failure in failures}
     awake = [m for m in machines if not m.is_off]
-    by_hand = ByHand.of_client(ec2)
+    by_hand = AwsCliHints.of_client(ec2)
     late = [m for m in awake if m.instance_id not in failed]
     advice = [
         f"AWS protects {label(failure.machine)} from being stopped; lift that with: "
@@ -132,7 +134,7 @@ def may_be_running(ec2: EC2Client, machines: Sequence[Machine], *, cause: PioTfE
         f"{len(awake)} of {len(machines)} machines may be running, and cost money: {_list(_states(awake, []))}",
         cause=f"{cause.what}: {cause.cause}" if cause.cause else cause.what,
         next_step="; ".join(
-            filter(None, [cause.next_step, f"then `pio-tf down`, or {ByHand.of_client(ec2).stop_machines(awake)}"])
+            filter(None, [cause.next_step, f"then `pio-tf down`, or {AwsCliHints.of_client(ec2).stop_machines(awake)}"])
         ),
         details={**_details(machines, []), "error": cause.details},
     )

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from botocore.exceptions import ClientError
 
+from pio_tf.aws.errors import error_code
+from pio_tf.aws.session import aws_errors
 from pio_tf.config.machines import AmiFilter
 from pio_tf.errors import ConfigError
-from pio_tf.machines.aws import aws_errors
-from pio_tf.machines.failures import error_code
 from pio_tf.machines.images import image_problems, root_disk_gib
 from pio_tf.machines.instance_types import configured_types, find_instance_types, type_problems
 

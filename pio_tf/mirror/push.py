@@ -7,9 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from pio_tf.aws.errors import aws_errors
 from pio_tf.errors import AwsError, ConfigError
 from pio_tf.events import Done, Reporter, Step, silent
-from pio_tf.machines.failures import aws_errors
 from pio_tf.mirror.checksum import sha512_of
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from pio_tf.remote.files import RemoteFile
 if TYPE_CHECKING:
     from pio_tf.config.schema import Config
     from pio_tf.config.sizing import Sizing
-    from pio_tf.infra.outputs import Outputs
+    from pio_tf.model import Outputs
     from pio_tf.pio.secrets import Secrets
 
 __all__ = ["RemoteFile", "render_files"]

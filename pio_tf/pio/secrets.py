@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ClientError
 from pydantic import SecretStr
 
+from pio_tf.aws.errors import aws_errors, error_code
 from pio_tf.config.secret import SecretReference
 from pio_tf.errors import ConfigError
 from pio_tf.json_text import parse_json
-from pio_tf.machines.failures import aws_errors, error_code
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -61,7 +61,7 @@ def resolve_secrets(config: Config, client: Callable[[str], Any]) -> Secrets:
 
     Args:
         config: whose.
-        client: gives a boto3 client of ``"ssm"`` or ``"secretsmanager"``, as :meth:`pio_tf.machines.aws.Aws.client`
+        client: gives a boto3 client of ``"ssm"`` or ``"secretsmanager"``, as :meth:`pio_tf.aws.session.Aws.client`
             does. Asked only for a service that a reference names.
 
     Raises:

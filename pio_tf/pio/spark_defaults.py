@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from pio_tf.config.schema import Config
     from pio_tf.config.sizing import Sizing
-    from pio_tf.infra.outputs import Outputs
+    from pio_tf.model import Outputs
 
 UI_PORT = 4040
 """Spark's default for the web page of its driver."""

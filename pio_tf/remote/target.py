@@ -13,8 +13,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pio_tf.config.schema import Config
-    from pio_tf.infra.outputs import Role
-    from pio_tf.machines.model import Machine
+    from pio_tf.model import Machine, Role
     from pio_tf.remote.identity import Identity
 
 

@@ -17,7 +17,7 @@ from pio_tf.sandbox.processes import MARK
 from pio_tf.sandbox.sample import write_events
 
 if TYPE_CHECKING:
-    from pio_tf.infra.outputs import Role
+    from pio_tf.model import Role
 
 _STAND_IN = Path(__file__).parent / "pio"
 _SPARK_PARTS = ("bin", "jars", "python", "sbin")

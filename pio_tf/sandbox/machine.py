@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from pio_tf.infra.outputs import Role
+    from pio_tf.model import Role
 
 _GRACE_SECONDS = 2.0
 """How long processes have to end by themselves. EC2 gives minutes; a JVM needs much less than a second."""

@@ -10,8 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, get_args
 
 from pio_tf.errors import PioTfError
-from pio_tf.infra.outputs import Role
-from pio_tf.machines.model import CLUSTER_TAG, MACHINE_TAG, ROLE_TAG
+from pio_tf.model import CLUSTER_TAG, MACHINE_TAG, ROLE_TAG, Role
 from pio_tf.sandbox.layout import MachineStatus
 
 if TYPE_CHECKING:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from mypy_boto3_ec2 import EC2Client
 
     from pio_tf.config.schema import Config
-    from pio_tf.machines.model import Machine
+    from pio_tf.model import Machine
     from pio_tf.pio.secrets import Secrets
     from pio_tf.remote.ssh import Remote
     from pio_tf.remote.target import SshTarget

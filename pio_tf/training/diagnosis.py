@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from mypy_boto3_ec2 import EC2Client
 
-    from pio_tf.machines.model import Machine
+    from pio_tf.model import Machine
 
 
 def diagnose(error: PioTfError, ec2: EC2Client, machines: Sequence[Machine]) -> None:

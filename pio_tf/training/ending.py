@@ -5,15 +5,15 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+from pio_tf.aws.session import aws_errors
 from pio_tf.errors import Interrupted, PioTfError, RemoteError
 from pio_tf.events import Done, Warned
-from pio_tf.machines.aws import aws_errors
 from pio_tf.remote.limit import at_most
 from pio_tf.training.preparation import Preparing
 from pio_tf.training.progress import watch
 from pio_tf.training.proof import Before, Proof, Traces, prove
 from pio_tf.training.readiness import active_applications
-from pio_tf.training.run import Finish
+from pio_tf.training.run import RunFollower
 from pio_tf.training.runs.on_driver import DriverRuns
 from pio_tf.training.runs.record import ENDED, RunRecord
 
@@ -109,7 +109,7 @@ class Ending(Preparing):
             record = await finish.collect(run.id)
             self.reporter(Done(f"run {run.id} {record.state}: its log and record are in {self.archive.log(run.id)}"))
 
-    def _finish(self, remote: Remote) -> Finish:
+    def _finish(self, remote: Remote) -> RunFollower:
         async def prove_it(record: RunRecord, success_line_seen: bool) -> tuple[Proof, ...]:
             said_so = record.exit_status == 0 and success_line_seen
             return await prove(
@@ -121,7 +121,7 @@ class Ending(Preparing):
                 success_line_seen=success_line_seen,
             )
 
-        return Finish(
+        return RunFollower(
             remote,
             archive=self.archive,
             prove=prove_it,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from pio_tf.machines.model import Machine
+    from pio_tf.model import Machine
     from pio_tf.training.runs.on_driver import DriverState
 
 

@@ -7,7 +7,6 @@ import asyncio
 import dataclasses
 from typing import TYPE_CHECKING
 
-import pio_tf
 from pio_tf.config.storage import ElasticsearchBlock
 from pio_tf.errors import PioTfError, RemoteError
 from pio_tf.events import Done, Step, Warned
@@ -26,12 +25,13 @@ from pio_tf.training.preflight.probe import variant_path
 from pio_tf.training.proof import Traces, look_before
 from pio_tf.training.redact import Redactor
 from pio_tf.training.runs.record import RunRecord
+from pio_tf.version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from pio_tf.config.sizing import Sizing
-    from pio_tf.infra.outputs import Outputs
+    from pio_tf.model import Outputs
     from pio_tf.pio.engine import Engine
     from pio_tf.remote.files import Put
     from pio_tf.remote.ssh import Remote
@@ -140,7 +140,7 @@ class Preparing(Connecting):
             engine_dir=self.config.pio.engine_dir,
             machines=tuple(f"{one.name} {one.instance_type} {one.instance_id}" for one in self.machines),
             absent=absent,
-            pio_tf=pio_tf.__version__,
+            pio_tf=__version__,
             upload=self.upload_to,
             ui_port=ui_port(with_engine(settings, engine) if engine else settings),
             traces=dataclasses.asdict(traces),

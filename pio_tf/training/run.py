@@ -62,7 +62,7 @@ async def start_run(
     return record
 
 
-class Finish:
+class RunFollower:
     """Sees runs to their end: their logs copied, their verdicts written down, here and on the driver.
 
     Args:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from pio_tf.config.sizing import Sizing
-    from pio_tf.infra.outputs import Outputs
+    from pio_tf.model import Outputs
     from pio_tf.remote.ssh import Remote
     from pio_tf.training.runs.on_driver import DriverState
 

@@ -12,7 +12,7 @@ from collections import deque
 from dataclasses import dataclass, field
 
 from pio_tf.errors import TrainingFailed
-from pio_tf.training.signs import CERTAIN, LIKELY, Finder, Sign, services_in, shown, told
+from pio_tf.training.failure_patterns import CERTAIN, LIKELY, FailurePattern, Finder, services_in, shown, told
 
 LAST_LINES = 20
 """Lines that are kept for the result."""
@@ -208,7 +208,7 @@ class TrainingLog:
             return self._errors[0]
         return self._passing.chain[-1] if self._passing else self._aborting
 
-    def _likely_sign(self) -> tuple[Sign, str, set[str]] | None:
+    def _likely_sign(self) -> tuple[FailurePattern, str, set[str]] | None:
         """The sign, the line that has it, and the services which that error speaks of."""
         thrown = self._fatal or self._logged
         lines = list(thrown.chain) if thrown else []

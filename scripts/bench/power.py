@@ -16,13 +16,12 @@ from unittest.mock import patch
 
 import boto3
 
+from pio_tf.aws.session import Aws
 from pio_tf.config.load import load_config
-from pio_tf.infra.outputs import MachineOutput, Outputs
 from pio_tf.machines import references
-from pio_tf.machines.aws import Aws
 from pio_tf.machines.inventory import find_machines
-from pio_tf.machines.model import CLUSTER_TAG
 from pio_tf.machines.power import start_machines, stop_machines
+from pio_tf.model import CLUSTER_TAG, MachineOutput, Outputs
 from scripts.bench.local_aws import local_aws
 from scripts.bench.timing import milliseconds
 

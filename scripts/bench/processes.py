@@ -44,7 +44,7 @@ def bench_help(starts: int) -> None:
 
 def bench_client(config: Path, *, starts: int) -> None:
     """A client, in a new process."""
-    ours = "from pio_tf.config.load import load_config; from pio_tf.machines.aws import Aws"
+    ours = "from pio_tf.config.load import load_config; from pio_tf.aws.session import Aws"
     commands = {
         "boto3.client": [sys.executable, "-c", "import boto3; boto3.client('ec2', region_name='eu-west-1')"],
         "Aws(config).client": [

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pio_tf.machines.model import Machine
+from pio_tf.model import Machine
 from pio_tf.training.idle import find_runs, find_starts
 from pio_tf.training.runs.on_driver import DriverRun, DriverState, Ending, Holder
 from pio_tf.training.runs.record import Client, RunRecord
@@ -17,8 +17,7 @@ from tests.machines.clusters import make_cluster
 if TYPE_CHECKING:
     from mypy_boto3_ec2 import EC2Client
 
-    from pio_tf.infra.outputs import Outputs, Role
-    from pio_tf.machines.model import PowerState
+    from pio_tf.model import Outputs, PowerState, Role
     from pio_tf.sandbox.aws import LocalAws
     from tests.cli.shell import Project
 

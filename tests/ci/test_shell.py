@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from pio_tf.ci.pipeline import System
-    from pio_tf.infra.outputs import Role
+    from pio_tf.model import Role
 
 pytestmark = pytest.mark.debian
 ROOT = Path(__file__).parents[2]

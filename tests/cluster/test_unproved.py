@@ -10,7 +10,7 @@ import pytest
 from pio_tf.cluster import Cluster
 from pio_tf.errors import MachinesMayBeRunning, NotReady, PioTfError
 from pio_tf.events import Warned
-from pio_tf.machines.model import MACHINE_TAG
+from pio_tf.model import MACHINE_TAG
 from tests.faults.aws import FaultyAws
 from tests.faults.campaign import Stages
 from tests.faults.client import Client

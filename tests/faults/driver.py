@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from pio_tf.config.schema import Config
-    from pio_tf.machines.model import Machine
+    from pio_tf.model import Machine
     from pio_tf.training.deadline import DeadlineWatch
     from pio_tf.training.trainer import Order
     from tests.faults.client import Client

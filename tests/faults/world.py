@@ -12,8 +12,8 @@ import asyncssh
 from moto.ec2.models import ec2_backends
 from moto.scheduler.models import scheduler_backends
 
-from pio_tf.machines.aws import Aws
-from pio_tf.machines.model import CLUSTER_TAG, MACHINE_TAG, ROLE_TAG
+from pio_tf.aws.session import Aws
+from pio_tf.model import CLUSTER_TAG, MACHINE_TAG, ROLE_TAG
 from pio_tf.sandbox.ec2_models import PassingState
 from tests.config.samples import BLOCKS
 from tests.faults.aws import CalledAws, answer

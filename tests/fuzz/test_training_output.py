@@ -13,13 +13,13 @@ from pio_tf.errors import TrainingFailed
 from pio_tf.machines.console import parse_host_keys
 from pio_tf.pio.engine import read_engine, spark_conf_conflicts, with_engine
 from pio_tf.remote.process import Completed
+from pio_tf.training.failure_patterns import CERTAIN, LIKELY
 from pio_tf.training.preflight.probe import read_answers
 from pio_tf.training.redact import Redactor
 from pio_tf.training.runs.archive import Archive
 from pio_tf.training.runs.claims import Claim
 from pio_tf.training.runs.on_driver import Holder, read_list
 from pio_tf.training.runs.record import Client, RunRecord
-from pio_tf.training.signs import CERTAIN, LIKELY
 from pio_tf.training.verdict import TrainingLog
 from tests.fuzz.documents import mangled, texts
 from tests.fuzz.settings import answers, examples

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from pio_tf.infra.outputs import Role
+    from pio_tf.model import Role
 
 _OWN = ["--mount", "--propagation", "private", "--pid", "--fork", "--kill-child", "--mount-proc"]
 UNSHARE = ["/usr/bin/unshare", *_OWN]

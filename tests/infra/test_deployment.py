@@ -20,7 +20,7 @@ from tests.infra.support_deploy import ENVIRON, Recorder, deployment, existing_n
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from pio_tf.infra.outputs import Outputs
+    from pio_tf.model import Outputs
     from pio_tf.sandbox.aws import LocalAws
 
 pytestmark = pytest.mark.xdist_group("deployment")

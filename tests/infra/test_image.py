@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pio_tf.config.schema import Config
-    from pio_tf.infra.outputs import Role
+    from pio_tf.model import Role
 
 TEMPLATE, VARIABLES = "pio-tf.pkr.hcl", "pio-tf.auto.pkrvars.hcl"
 FULL_AWS = """\

@@ -20,7 +20,7 @@ from pio_tf.infra.stack import MODULES, find_modules
 from tests.infra.support import terraform
 
 if TYPE_CHECKING:
-    from pio_tf.infra.outputs import Role
+    from pio_tf.model import Role
 
 BASH = shutil.which("bash") or "/bin/bash"
 ROOT = Path(__file__).parents[2] / "pio_tf" / "infra" / "root"

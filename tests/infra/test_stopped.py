@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from pio_tf.config.schema import Config
     from pio_tf.infra.deployment import Deployment
-    from pio_tf.infra.outputs import Outputs
+    from pio_tf.model import Outputs
     from pio_tf.sandbox.aws import LocalAws
 
 pytestmark = pytest.mark.xdist_group("stopped")

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pio_tf.infra.outputs import MachineOutput, Outputs
-from pio_tf.machines.model import CLUSTER_TAG, MACHINE_TAG, ROLE_TAG
+from pio_tf.model import CLUSTER_TAG, MACHINE_TAG, ROLE_TAG, MachineOutput, Outputs
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2 import EC2Client
     from mypy_boto3_ec2.type_defs import InstanceTypeDef
 
-    from pio_tf.infra.outputs import Role
+    from pio_tf.model import Role
 
 UBUNTU = "ami-0a1b2c3d4e5f60718"
 

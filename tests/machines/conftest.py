@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
 
+from pio_tf.aws.session import Aws
 from pio_tf.config.schema import Config
-from pio_tf.machines.aws import Aws
 from pio_tf.sandbox.aws import LocalAws
 
 if TYPE_CHECKING:

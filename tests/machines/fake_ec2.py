@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING, Any, cast
 
 from botocore.exceptions import ClientError
 
-from pio_tf.machines.model import CLUSTER_TAG, MACHINE_TAG, ROLE_TAG, Machine, PowerState
+from pio_tf.model import CLUSTER_TAG, MACHINE_TAG, ROLE_TAG, Machine, PowerState
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from mypy_boto3_ec2 import EC2Client
 
-    from pio_tf.infra.outputs import Role
+    from pio_tf.model import Role
 
 LAUNCHED = datetime(2026, 3, 1, 12, 0, tzinfo=timezone.utc)
 

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 import pytest
 from botocore import exceptions as botocore
 
+from pio_tf.aws.errors import explain
+from pio_tf.aws.session import Aws, aws_errors
 from pio_tf.errors import AwsError
-from pio_tf.machines.aws import Aws, aws_errors
-from pio_tf.machines.failures import explain
 from tests.machines.fake_ec2 import client_error
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import pytest
 from botocore.stub import Stubber
 
+from pio_tf.aws.session import Aws
 from pio_tf.errors import AwsError
-from pio_tf.machines.aws import Aws
 from pio_tf.machines.deadline import DeadlineSchedule, whole_minute
 from tests.machines.conftest import REGION
 from tests.machines.roles import make_role

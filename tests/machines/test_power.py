@@ -9,8 +9,8 @@ from botocore.exceptions import EndpointConnectionError, ReadTimeoutError
 
 from pio_tf.errors import AwsError, MachinesMayBeRunning, NotReady
 from pio_tf.events import Event, MachineProgress, Warned
-from pio_tf.machines.model import Machine, PowerState
 from pio_tf.machines.power import start_machines, stop_machines
+from pio_tf.model import Machine, PowerState
 from tests.machines.fake_ec2 import LAUNCHED, FakeEc2, FakeInstance, client_error, cluster_of
 
 STATES: tuple[PowerState, ...] = ("pending", "running", "stopping", "stopped")

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from botocore.exceptions import ClientError
 
+from pio_tf.aws.session import Aws
 from pio_tf.config.load import load_config
 from pio_tf.config.secret import SecretReference
 from pio_tf.errors import AwsError, ConfigError
-from pio_tf.machines.aws import Aws
 from pio_tf.pio.secrets import HiddenSecrets, Secrets, resolve_secrets
 from pio_tf.sandbox.aws import LocalAws
 from tests.config.samples import BLOCKS

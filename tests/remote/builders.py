@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from pio_tf.config.schema import Config
-from pio_tf.infra.outputs import MachineOutput, Outputs
+from pio_tf.model import MachineOutput, Outputs
 
 OUTPUTS = Outputs(
     cluster="ur",

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Coroutine
     from pathlib import Path
 
-    from pio_tf.infra.outputs import Role
+    from pio_tf.model import Role
 
 
 def free_port(addresses: tuple[str, ...] = ("127.0.0.1",)) -> int:

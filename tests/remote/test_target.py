@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pio_tf.errors import RemoteError
-from pio_tf.machines.model import Machine
+from pio_tf.model import Machine
 from pio_tf.remote.target import SshTarget, ssh_target, ssh_targets
 from tests.remote.builders import make_config
 
 if TYPE_CHECKING:
-    from pio_tf.infra.outputs import Role
+    from pio_tf.model import Role
 
 
 def machine(role: Role, public_ip: str | None) -> Machine:

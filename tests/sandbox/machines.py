@@ -13,7 +13,7 @@ from pio_tf.sandbox.machine import SandboxMachine
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from pio_tf.infra.outputs import Role
+    from pio_tf.model import Role
 
 USER = "ubuntu"
 SSH_PORT = 2222

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from pio_tf.infra.outputs import Role
+    from pio_tf.model import Role
 
 
 class SmallMachine:

@@ -12,7 +12,7 @@ from pio_tf.sandbox.aws import LocalInstance
 from pio_tf.sandbox.supervisor import Supervisor
 
 if TYPE_CHECKING:
-    from pio_tf.machines.model import PowerState
+    from pio_tf.model import PowerState
 
 DRIVER = LocalInstance(
     instance_id="i-1",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import boto3
 from botocore.config import Config as ClientConfig
 
-from pio_tf.infra.backend.objects import Objects
+from pio_tf.aws.objects import Objects
 from pio_tf.training.runs.bucket import RunBucket
 
 if TYPE_CHECKING:

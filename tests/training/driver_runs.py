@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from pio_tf.events import Reporter, silent
 from pio_tf.training.proof import Before, Proof, Traces, prove
 from pio_tf.training.redact import Redactor
-from pio_tf.training.run import Finish, start_run
+from pio_tf.training.run import RunFollower, start_run
 from pio_tf.training.runs.archive import Archive
 from pio_tf.training.runs.lock import hold_lock
 from pio_tf.training.runs.record import Client, RunRecord, new_run_id
@@ -31,7 +31,7 @@ def make_finish(
     proofs: tuple[Proof, ...] = (),
     upload: Upload | None = None,
     shared: RunBucket | None = None,
-) -> Finish:
+) -> RunFollower:
     """What follows runs, keeps them under ``directory``, and has no Elasticsearch to ask: ``proofs`` is its answer."""
 
     async def prove_it(record: RunRecord, success_line_seen: bool) -> tuple[Proof, ...]:
@@ -49,7 +49,7 @@ def make_finish(
         return True
 
     archive = Archive(directory / "runs")
-    return Finish(
+    return RunFollower(
         remote,
         archive=archive,
         prove=prove_it,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest_asyncio
 
 from pio_tf.config.sizing import Sizing
-from pio_tf.infra.outputs import MachineOutput, Outputs
+from pio_tf.model import MachineOutput, Outputs
 from pio_tf.pio.secrets import resolve_secrets
 from pio_tf.remote.ssh import Remote, connect_cluster
 from pio_tf.training.preflight import CheckResult, Limits, run_checks

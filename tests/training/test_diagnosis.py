@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 
 from pio_tf.errors import PioTfError
-from pio_tf.machines.model import Machine
+from pio_tf.model import Machine
 from pio_tf.training.trainer import Trainer
 from tests.machines.test_health import Statuses
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pio_tf.errors import Locked, RemoteError
-from pio_tf.machines.model import Machine
+from pio_tf.model import Machine
 from pio_tf.remote.ssh import connect_cluster
 from pio_tf.training.runs.lock import hold_lock
 from pio_tf.training.runs.record import Client

@@ -21,7 +21,7 @@ from tests.training.driver_runs import SUCCESS, make_finish, started
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from pio_tf.training.run import Finish
+    from pio_tf.training.run import RunFollower
     from pio_tf.training.runs.record import RunRecord
 
 
@@ -136,7 +136,7 @@ async def test_a_log_that_could_not_be_written_is_no_proof_of_a_model(cluster: T
     assert "1 MiB are free" in error.cause
 
 
-async def error_of(finish: Finish, run: str) -> TrainingFailed:
+async def error_of(finish: RunFollower, run: str) -> TrainingFailed:
     with pytest.raises(TrainingFailed) as caught:
         await finish.follow(run)
     return caught.value
@@ -150,7 +150,7 @@ async def test_a_log_and_a_record_go_to_s3_as_well(
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()
-    s3: Any = Session().create_client(  # as pio_tf.machines.aws makes them, without what boto3 adds
+    s3: Any = Session().create_client(  # as pio_tf.aws.session makes them, without what boto3 adds
         "s3",
         endpoint_url=f"http://{host}:{port}",
         region_name="us-east-1",

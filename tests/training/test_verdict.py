@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pio_tf.training.signs import CERTAIN, LIKELY, SERVICES, Finder, Sign
+from pio_tf.training.failure_patterns import CERTAIN, LIKELY, SERVICES, FailurePattern, Finder
 from pio_tf.training.verdict import TrainingLog
 from tests.training.log_excerpts import LOGS, STAGE
 
@@ -297,6 +297,6 @@ def test_the_tables_are_sound() -> None:
     ],
 )
 def test_a_quick_look_misses_no_sign_whatever_its_pattern(pattern: str, line: str) -> None:
-    sign = Sign("it", pattern, "", "")
+    sign = FailurePattern("it", pattern, "", "")
     assert Finder((sign,)).find(line) is sign
     assert Finder((sign,)).find("nothing of that") is None

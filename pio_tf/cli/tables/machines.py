@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from pio_tf.cli.schemas.machines import ExtendResult, MachineData, MachinesResult, StatusMachineData, StatusResult
     from pio_tf.cluster import ClusterStatus, Extended
-    from pio_tf.machines.model import Machine
+    from pio_tf.model import Machine
 
 _MACHINE_COLUMNS = ("ROLE", "NAME", "ID", "TYPE", "STATE", "PRIVATE IP", "PUBLIC IP", "SINCE")
 

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
         PlanResult,
     )
     from pio_tf.infra.drift import Drift
-    from pio_tf.infra.outputs import Outputs
     from pio_tf.infra.plan import Plan
+    from pio_tf.model import Outputs
 
 _LONGEST_VALUE = 80
 

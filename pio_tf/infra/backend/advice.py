@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from pio_tf.aws.objects import arn
 from pio_tf.infra.advice import next_step
-from pio_tf.infra.backend.objects import arn
 
 if TYPE_CHECKING:
     from pio_tf.infra.backend.s3 import S3Backend

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
+from pio_tf.aws.objects import arn
+from pio_tf.aws.session import Aws, aws_errors
 from pio_tf.errors import ConfigError
 from pio_tf.events import Done, Step, Warned
-from pio_tf.infra.backend.objects import arn
 from pio_tf.infra.backend.s3 import s3_backend
 from pio_tf.infra.hcl import attributes
 from pio_tf.json_text import parse_json
-from pio_tf.machines.aws import Aws, aws_errors
 
 if TYPE_CHECKING:
     from collections.abc import Callable

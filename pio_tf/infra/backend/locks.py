@@ -14,16 +14,16 @@ from contextlib import contextmanager
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
-from pio_tf import __version__
 from pio_tf.errors import Locked
 from pio_tf.infra.diagnostics import Diagnostic, failure
 from pio_tf.json_text import parse_json
+from pio_tf.version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from pio_tf.infra.backend.objects import Objects
+    from pio_tf.aws.objects import Objects
 
 
 @contextmanager

@@ -16,14 +16,14 @@ from python_terraform import IsFlagged
 from pio_tf.errors import ConfigError, Locked, TerraformError
 from pio_tf.events import Step
 from pio_tf.infra.backend.locks import hold_file, hold_object
-from pio_tf.infra.backend.objects import Objects, open_objects
-from pio_tf.infra.backend.s3 import s3_backend
+from pio_tf.infra.backend.s3 import open_objects, s3_backend
 from pio_tf.json_text import parse_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
+    from pio_tf.aws.objects import Objects
     from pio_tf.config.schema import Config
     from pio_tf.events import Reporter
     from pio_tf.infra.backend.s3 import S3Backend

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pio_tf.aws.objects import Objects
+from pio_tf.aws.session import Aws
 from pio_tf.config.aws import AssumeRole
 from pio_tf.errors import TerraformError
 
@@ -169,3 +171,13 @@ def _role(named: Mapping[str, Value]) -> AssumeRole:
         session_name=str(named.get("session_name") or "pio-tf"),
         external_id=str(named["external_id"]) if named.get("external_id") else None,
     )
+
+
+def open_objects(config: Config, backend: S3Backend) -> Objects:
+    """Return the bucket of a state, with the credentials that Terraform has for it.
+
+    Raises:
+        AwsError: the profile, the AWS files or the credentials file are missing or broken.
+    """
+    aws = Aws(config.model_copy(update={"aws": backend.aws}))
+    return Objects(aws.client("s3"), backend.bucket, backend.encryption)

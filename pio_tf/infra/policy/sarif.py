@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-import pio_tf
 from pio_tf.infra.policy.rules import RULES
+from pio_tf.version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,7 +29,7 @@ def to_sarif(findings: Sequence[Finding]) -> dict[str, Any]:
                 "tool": {
                     "driver": {
                         "name": "pio-tf guard",
-                        "semanticVersion": pio_tf.__version__,
+                        "semanticVersion": __version__,
                         "rules": [_rule(rule) for rule in RULES],
                     }
                 },

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from pio_tf.config.schema import Config
     from pio_tf.config.sizing import Sizing
-    from pio_tf.infra.outputs import Outputs
+    from pio_tf.model import Outputs
     from pio_tf.pio.secrets import Secrets
     from pio_tf.remote.ssh import Remote
 

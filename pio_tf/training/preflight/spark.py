@@ -14,7 +14,7 @@ from pio_tf.training.preflight.tcp import http_refusal
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from pio_tf.infra.outputs import MachineOutput
+    from pio_tf.model import MachineOutput
     from pio_tf.training.preflight.model import Preflight
 
 _SIZE = re.compile(r"(\d+)\s*([kmgt]?)b?", re.IGNORECASE)

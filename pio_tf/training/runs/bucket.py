@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from pio_tf.training.runs.record import RunRecord, is_run_id
 
 if TYPE_CHECKING:
-    from pio_tf.infra.backend.objects import Objects
+    from pio_tf.aws.objects import Objects
 
 _AT_ONCE = 10
 

@@ -6,8 +6,8 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from pio_tf.aws.errors import aws_errors
 from pio_tf.errors import AwsError, ConfigError
-from pio_tf.machines.failures import aws_errors
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -13,9 +13,9 @@ import pytest
 from pio_tf.errors import ConfigError, GuardRefused, TerraformError
 from pio_tf.events import Step
 from pio_tf.infra.artifact import prepare_directory
-from pio_tf.infra.kept_plan import keep_plan
-from tests.infra.kept_plans import cluster, edited, fresh_checkout, manifest
+from pio_tf.infra.saved_plan import keep_plan
 from tests.infra.s3 import make_bucket, with_backend
+from tests.infra.saved_plans import cluster, edited, fresh_checkout, manifest
 from tests.infra.support import Site, ec2
 from tests.infra.support_deploy import Recorder, deployment, stop_all
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from pio_tf.machines.failures import aws_errors
+from pio_tf.aws.errors import aws_errors
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -8,7 +8,6 @@ from dataclasses import replace
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
-import pio_tf
 from pio_tf.infra.artifact import (
     PLAN,
     PLAN_JSON,
@@ -33,6 +32,7 @@ from pio_tf.infra.plan_summary import render_summary
 from pio_tf.infra.provider_locks import LOCK_FILE, locked_versions, read_locks
 from pio_tf.infra.redaction import plain_secrets, redact_plan
 from pio_tf.infra.stack import stack_sums
+from pio_tf.version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -142,7 +142,7 @@ def _refuse_another_content(artifact: Artifact, plan: Plan, config: Config) -> N
 def _target(deployment: Deployment, account: str) -> Target:
     config, binary = deployment.config, deployment.terraform.binary
     return Target(
-        pio_tf=pio_tf.__version__,
+        pio_tf=__version__,
         cluster=config.cluster.name,
         account=account,
         region=config.aws.region,

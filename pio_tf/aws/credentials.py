@@ -13,7 +13,7 @@ from botocore.credentials import (
 )
 from botocore.exceptions import NoCredentialsError
 
-from pio_tf.machines.failures import EXPIRED
+from pio_tf.aws.errors import EXPIRED
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from pio_tf.machines.model import CLUSTER_TAG
+from pio_tf.model import CLUSTER_TAG
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from pio_tf.config.schema import Config
-    from pio_tf.machines.model import Machine
+    from pio_tf.model import Machine
 
 _AWS = (".amazonaws.com", ".amazonaws.com.cn", ".api.aws")
 
 
 @dataclass(frozen=True)
-class ByHand:
+class AwsCliHints:
     """Commands for one region.
 
     Args:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pio_tf.machines.deadline import DeadlineSchedule
 
 
-class Arming:
+class DeadlineUpdater:
     """A thread that arms, so that who reads Terraform's events does not wait for it. What comes while it is busy is
     armed together: machines that are made at once take a few calls.
 

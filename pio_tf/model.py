@@ -1,19 +1,66 @@
-"""Terraform's outputs, typed. Only what never changes stands in them: no power state, no passing public address,
-so that a plan after a stop has no output changes."""
+"""The words that every part shares: a machine and its role, and Terraform's outputs."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 from pio_tf.errors import ConfigError, TerraformError
 
 if TYPE_CHECKING:
     from collections.abc import Container, Mapping, Sequence
+    from datetime import datetime
 
     from pio_tf.config.schema import Config
 
 Role: TypeAlias = Literal["driver", "master", "worker"]
+PowerState: TypeAlias = Literal["pending", "running", "stopping", "stopped", "shutting-down", "terminated"]
+
+GONE: Final[tuple[PowerState, ...]] = ("shutting-down", "terminated")
+"""On their way out, or gone."""
+
+CLUSTER_TAG = "pio-tf:cluster"
+"""Tag on everything of a cluster; its value is the cluster's name. What does not carry it is not touched."""
+ROLE_TAG = "pio-tf:role"
+MACHINE_TAG = "pio-tf:machine"
+
+
+@dataclass(frozen=True)
+class Machine:
+    """One EC2 instance of the cluster."""
+
+    name: str
+    role: Role
+    instance_id: str
+    instance_type: str
+    state: PowerState
+    private_ip: str
+    public_ip: str | None
+    since: datetime | None
+    """When it was last started, or stopped (UTC): launch time, or the time in EC2's state transition reason."""
+    spot: bool = False
+    """Whether it is a Spot instance: not one of pio-tf's making, and not one that it starts."""
+    in_outputs: bool = True
+    """False for a machine that carries the cluster's tags but is not in Terraform's outputs (a half-created stack)."""
+    zone: str = ""
+    """Availability zone."""
+    cluster: str = ""
+    """The cluster that it is tagged for; empty: none."""
+
+    @property
+    def is_on(self) -> bool:
+        """Whether it runs, or is about to."""
+        return self.state in ("pending", "running")
+
+    @property
+    def is_going(self) -> bool:
+        """Whether it is being removed for good, or has been."""
+        return self.state in GONE
+
+    @property
+    def is_off(self) -> bool:
+        """Whether nothing of it runs any more. One that is stopping does until it is stopped."""
+        return self.state == "stopped" or self.is_going
 
 
 @dataclass(frozen=True)
@@ -29,7 +76,10 @@ class MachineOutput:
 
 @dataclass(frozen=True)
 class Outputs:
-    """The stack's outputs: ``terraform output -json`` of a stack that has been applied."""
+    """The stack's outputs: ``terraform output -json`` of a stack that has been applied.
+
+    They hold only what never changes with power, so that a plan after a stop shows no output changes.
+    """
 
     cluster: str
     region: str

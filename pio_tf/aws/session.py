@@ -10,10 +10,10 @@ from botocore.credentials import CredentialResolver
 from botocore.exceptions import EndpointConnectionError
 from botocore.session import Session
 
-from pio_tf import __version__
+from pio_tf.aws.credentials import RenewableCredentials, RenewableProvider, RoleProvider
+from pio_tf.aws.errors import NO_CAPACITY, aws_errors, explain
 from pio_tf.errors import AwsError
-from pio_tf.machines.credentials import RenewableCredentials, RenewableProvider, RoleProvider
-from pio_tf.machines.failures import NO_CAPACITY, aws_errors, explain
+from pio_tf.version import __version__
 
 if TYPE_CHECKING:
     from botocore.client import BaseClient

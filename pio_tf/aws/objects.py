@@ -11,16 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
+from pio_tf.aws.arns import partition_of
+from pio_tf.aws.errors import aws_errors
 from pio_tf.errors import AwsError
-from pio_tf.machines.aws import Aws, aws_errors
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
     from typing import BinaryIO
-
-    from pio_tf.config.schema import Config
-    from pio_tf.infra.backend.s3 import S3Backend
 
 _CONFLICTS = 5
 """How often a write is tried again that S3 did not decide, because another one was under way (409)."""
@@ -175,16 +173,6 @@ class _Unfulfilled(Exception):
     """The condition of a write does not hold."""
 
 
-def open_objects(config: Config, backend: S3Backend) -> Objects:
-    """The bucket of a state, with the credentials that Terraform has for it.
-
-    Raises:
-        AwsError: the profile, the AWS files or the credentials file are missing or broken.
-    """
-    aws = Aws(config.model_copy(update={"aws": backend.aws}))
-    return Objects(aws.client("s3"), backend.bucket, backend.encryption)
-
-
 def missing_bucket(bucket: str) -> AwsError:
     """The error for a bucket that is not there."""
     return AwsError(
@@ -197,8 +185,8 @@ def missing_bucket(bucket: str) -> AwsError:
 
 def arn(bucket: str, key: str = "", *, region: str = "") -> str:
     """Of a bucket, or of an object in it."""
-    partition = "aws-cn" if region.startswith("cn-") else "aws-us-gov" if region.startswith("us-gov-") else "aws"
-    return f"arn:{partition}:s3:::{bucket}/{key}" if key else f"arn:{partition}:s3:::{bucket}"
+    root = f"arn:{partition_of(region)}:s3:::{bucket}"
+    return f"{root}/{key}" if key else root
 
 
 def _denied(error: ClientError, *, doing: str, bucket: str, key: str) -> AwsError:

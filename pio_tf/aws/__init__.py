@@ -1,0 +1,1 @@
+"""AWS for every other part: sessions, credentials, errors, ARNs, identity, S3 objects."""
