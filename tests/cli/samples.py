@@ -1,0 +1,328 @@
+"""One representative result of every command, handed to it by a stand-in for the library."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING
+
+import asyncssh
+
+from pio_tf.ci.needs import Need
+from pio_tf.ci.pipeline import Pipeline
+from pio_tf.ci.reviewed import ReviewedPlan
+from pio_tf.cluster import Cluster, ClusterStatus, Extended
+from pio_tf.config.components import Component
+from pio_tf.config.load import load_config
+from pio_tf.iam import Role as IamRole
+from pio_tf.iam.grant import Grant
+from pio_tf.infra.cost import Cost
+from pio_tf.infra.drift import Difference, Drift
+from pio_tf.infra.plan import Change, Plan
+from pio_tf.infra.policy import Finding, Judgement, Rule
+from pio_tf.mirror.fetch import Fetched
+from pio_tf.mirror.push import Pushed
+from pio_tf.model import Machine, MachineOutput, Outputs
+from pio_tf.remote.files import Put, RemoteFile
+from pio_tf.remote.host_keys import HostKey
+from pio_tf.remote.known_hosts import KnownHosts, Pin
+from pio_tf.remote.target import SshTarget, known_hosts_file
+from pio_tf.remote.tunnel import LocalPage, Page
+from pio_tf.sandbox.control import SandboxStatus
+from pio_tf.sandbox.layout import MachineStatus, SandboxInfo, Services
+from pio_tf.training.first_boot import Prepared
+from pio_tf.training.preflight import CheckResult
+from pio_tf.training.runs.record import Client, RunRecord
+from tests.config.samples import text_with
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+
+    import pytest
+
+LONG_AGO = datetime(2026, 11, 23, 3, 0, tzinfo=timezone.utc)
+OLD_KEY = asyncssh.import_public_key("ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f")
+NEW_KEY = asyncssh.import_public_key("ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAICEiIyQlJicoKSorLC0uLzAxMjM0NTY3ODk6Ozw9Pj9A")
+CONFIG = text_with(
+    cluster='cluster {\n  name = "trial"\n}\n', guard='guard {\n  waive "PTF006" {\n    reason = "a honeypot"\n  }\n}\n'
+)
+
+DRIVER = Machine("driver", "driver", "i-0d", "r5.large", "running", "10.20.0.10", "198.51.100.7", LONG_AGO)
+MASTER = Machine("master", "master", "i-0m", "m5.large", "stopped", "10.20.0.11", None, None)
+WORKER = Machine("worker-1", "worker", "i-01", "r5.large", "running", "10.20.0.12", None, LONG_AGO)
+STRAY = Machine(
+    "worker-2", "worker", "i-02", "r5.large", "pending", "10.20.0.13", None, LONG_AGO, spot=True, in_outputs=False
+)
+OUTPUTS = Outputs(
+    "trial",
+    "eu-west-1",
+    (
+        MachineOutput("driver", "driver", "i-0d", "10.20.0.10", "198.51.100.7"),
+        MachineOutput("master", "master", "i-0m", "10.20.0.11"),
+    ),
+)
+CHANGES = (
+    Change("module.driver.aws_instance.this", "aws_instance", ("create",), (), "driver"),
+    Change("aws_security_group.this", "aws_security_group", ("update",), ("description", "ingress")),
+    Change("aws_eip.this", "aws_eip", ("delete", "create"), ("domain",)),
+)
+DRIFTS = (
+    Drift(
+        "module.driver.aws_instance.this",
+        "aws_instance",
+        "driver",
+        "changed",
+        (Difference("instance_type", "r5.large", "m5.large"), Difference("tags", {"a": "b" * 90}, None)),
+    ),
+    Drift("aws_security_group.this", "aws_security_group", "", "gone"),
+)
+RUN = RunRecord(
+    id="20261123T030000Z-3f9c",
+    cluster="trial",
+    client=Client("ci", "runner", 7, "2026-11-23T03:00:00Z"),
+    command="pio train -- --master spark://10.20.0.11:7077",
+    engine_dir="/opt/engine",
+    machines=("driver r5.large i-0d", "worker-1 r5.large i-01"),
+    absent=("worker-2",),
+    pio_tf="0.1.0",
+    state="succeeded",
+    started=1795402800.0,
+    ended=1795410325.5,
+    exit_status=0,
+    model="ur_1795402800",
+    proofs=(
+        {"name": "exit", "held": True, "detail": "exited with 0"},
+        {"name": "index", "held": None, "detail": "Elasticsearch did not answer"},
+    ),
+    ui_port=4040,
+    log_bytes=123456,
+    deadline="2026-11-23T09:00:00+00:00",
+)
+FAILED_RUN = RunRecord(
+    id="20261122T030000Z-00ff",
+    cluster="trial",
+    client=Client("ann", "laptop", 17, "2026-11-22T03:00:00Z"),
+    command="pio train",
+    engine_dir="/opt/engine",
+    state="cancelled",
+    started=1795316400.25,
+    cancelled_by="ann on laptop",
+    cause="a lost executor",
+)
+RULES = (
+    Rule("PTF001", "machine-removed", "No machine is deleted", "critical", "its disk goes with it", "keep it"),
+    Rule("PTF006", "open-ssh", "SSH is not open to the world", "high", "anyone can knock", "name your networks"),
+)
+JUDGEMENT = Judgement(
+    (
+        Finding(RULES[0], "module.driver.aws_instance.this", "driver would be deleted", "pio-tf.hcl", None, ""),
+        Finding(RULES[1], "aws_security_group_rule.ssh", "0.0.0.0/0 may connect", "pio-tf.hcl", 3, "a honeypot"),
+    ),
+    Cost(0.0, 0.0, ()),
+    Cost(0.28812345, None, ("gp9 disk of 8 GiB",)),
+)
+CHECKS = (
+    CheckResult("disk", "ok", "30.1 GiB free on /"),
+    CheckResult("engine", "failed", "~/ur is not there", "put the engine there"),
+)
+COMPONENTS = (
+    Component("spark", "3.5.1", "/opt/spark", "spark/spark-3.5.1.tgz", "https://example.org/spark.sha512", ()),
+    Component("hadoop", "3.3.6", "/opt/hadoop", "hadoop/hadoop-3.3.6.tar.gz", "b" * 128, ()),
+)
+SANDBOX = SandboxStatus(
+    "running",
+    SandboxInfo(
+        "http://127.0.0.1:5000",
+        4242,
+        Path("/home/ann/sandbox"),
+        "us-east-1",
+        "sandbox",
+        Path("/home/ann/sandbox/credentials"),
+        Path("/home/ann/sandbox/terraform/terraform.rc"),
+        2222,
+        "ubuntu",
+        Services("127.3.0.2", 9200, 2181, 8020),
+        Path("/home/ann/sandbox/sandbox.log"),
+    ),
+    (MachineStatus("trial", "driver", "driver", "i-0d", "running", "127.3.0.10", "failed", "sshd did not start"),),
+)
+PAGES = (
+    LocalPage(Page("master", "10.20.0.11", 8080), 8080),
+    LocalPage(Page("application", "10.20.0.10", 4040), 4041, "connection refused"),
+)
+
+
+class SamplePolicy:
+    """A policy whose notes are not those of the library, which are prose."""
+
+    def __init__(self, role: IamRole, account: str, grants: tuple[Grant, ...]) -> None:
+        self.role, self.grants, self.notes = role, grants, ("AWS is not asked",)
+        self.scope = SimpleNamespace(account=account)
+        self.document = {"Version": "2012-10-17", "Statement": [grant.statement for grant in grants]}
+
+
+class FakeCluster:
+    """A cluster that answers every command at once."""
+
+    def __init__(self, directory: Path) -> None:
+        (directory / "pio-tf.hcl").write_text(CONFIG, encoding="utf-8")
+        self.config = load_config(directory / "pio-tf.hcl", environ={})
+        self.armed: datetime | None = None
+        known = KnownHosts(known_hosts_file(self.config))
+        known.path.parent.mkdir(parents=True)
+        known.pin("i-0d", OLD_KEY, "console")
+        known.pin("[bastion.example.org]:22", NEW_KEY, "first use")
+
+    def up(self, **_options: object) -> tuple[Machine, ...]:
+        self.armed = datetime(2126, 11, 23, 9, 0, tzinfo=timezone.utc)
+        return (DRIVER, MASTER, WORKER)
+
+    def down(self, *, force: bool = False) -> tuple[Machine, ...]:
+        return (MASTER,) if force else (DRIVER, MASTER)
+
+    def down_if_idle(self, **_options: object) -> tuple[Machine, ...]:
+        return ()
+
+    def extend(self, _seconds: float) -> Extended:
+        return Extended(LONG_AGO, LONG_AGO + timedelta(hours=2))
+
+    def status(self) -> ClusterStatus:
+        machines = (DRIVER, MASTER, WORKER, STRAY)
+        return ClusterStatus("trial", True, machines, frozenset({"10.20.0.12"}), "20261123T030000Z-3f9c", LONG_AGO)
+
+    def outputs(self) -> Outputs:
+        return OUTPUTS
+
+    def apply(self, _directory: Path | None = None) -> Outputs:
+        return OUTPUTS
+
+    def plan(self, out: Path | None = None) -> Plan:
+        if out is not None:
+            out.mkdir(exist_ok=True)
+            (out / "plan.md").write_text("# The plan\n", encoding="utf-8")
+        return Plan(Path("plan.tfplan"), CHANGES, has_changes=True)
+
+    def generate(self, out: Path | None) -> Path:
+        return out or Path(".pio-tf/trial/stack")
+
+    def drift(self) -> tuple[Drift, ...]:
+        return DRIFTS
+
+    def destroy(self) -> None:
+        pass
+
+    def guard(self, _plan: Path | None) -> Judgement:
+        return JUDGEMENT
+
+    def iam(self, role: str, *, account: str) -> tuple[SamplePolicy, ...]:
+        grants = (
+            Grant(
+                "ReadMachines", "to see machines", ("*",), ("ec2:DescribeInstances",), (), ("ec2:DescribeInstances",)
+            ),
+            Grant("Tag", "to tag", ("arn:aws:ec2:*:*:instance/*",), ("ec2:CreateTags",)),
+        )
+        roles = (IamRole("plan", ("plan", "guard"), ()), IamRole("mirror", ("mirror push",), ()))
+        return tuple(SamplePolicy(one, account or "*", grants) for one in roles if role in ("", one.name))
+
+    def check(self, *, skip: Sequence[str]) -> tuple[CheckResult, ...]:
+        return tuple(one for one in CHECKS if one.name not in skip)
+
+    def train(self, _words: Sequence[str], **_options: object) -> RunRecord:
+        return RUN
+
+    def attach(self, _run: str, **_options: object) -> RunRecord:
+        return FAILED_RUN
+
+    def runs(self) -> tuple[RunRecord, ...]:
+        return (FAILED_RUN, RUN)
+
+    def logs(self, _run: str, on_line: Callable[[str], None], *, follow: bool) -> None:
+        for line in ("[INFO] one", '[INFO] "two" ü', "##[group]three", *(["followed"] if follow else [])):
+            on_line(line)
+
+    def cancel(self, _run: str) -> RunRecord:
+        return FAILED_RUN
+
+    def files(self) -> tuple[RemoteFile, ...]:
+        return (
+            RemoteFile("pio-env.sh", "/opt/pio/conf/pio-env.sh", "A=1\n"),
+            RemoteFile("core-site.xml", "/opt/hadoop/core-site.xml", "<a/>"),
+        )
+
+    def push_config(self) -> tuple[Put, ...]:
+        return (
+            Put("pio-env.sh", "/opt/pio/conf/pio-env.sh", changed=True, kept="/opt/pio/conf/pio-env.sh.before"),
+            Put("core-site.xml", "/opt/hadoop/core-site.xml", changed=False),
+        )
+
+    def provision(self, _machine: str, **_options: object) -> tuple[Prepared, ...]:
+        return (Prepared("driver", {"spark": "3.5.1", "java": "11"}), Prepared("worker-1"))
+
+    def mirror_fetch(self, directory: Path, **_options: object) -> tuple[Fetched, ...]:
+        spark, hadoop = COMPONENTS
+        return (
+            Fetched(spark, directory / spark.path, "a" * 128, "fetched"),
+            Fetched(hadoop, directory / hadoop.path, "b" * 128, "there"),
+        )
+
+    def mirror_push(self, _directory: Path, url: str) -> tuple[Pushed, ...]:
+        spark, hadoop = COMPONENTS
+        return (Pushed(spark, f"{url}/{spark.path}", "pushed"), Pushed(hadoop, f"{url}/{hadoop.path}", "there"))
+
+    def targets(self) -> tuple[SshTarget, ...]:
+        return (
+            SshTarget("driver", "driver", "i-0d", "10.20.0.10", "198.51.100.7"),
+            SshTarget("master", "master", "i-0m", "10.20.0.11", "10.20.0.11"),
+        )
+
+
+def stand_in(monkeypatch: pytest.MonkeyPatch, directory: Path) -> None:
+    """Put samples in place of everything that commands ask of the library."""
+    cluster = FakeCluster(directory)
+    monkeypatch.setattr(Cluster, "load", lambda *_arguments, **_options: cluster)
+    monkeypatch.setattr("pio_tf.infra.policy.RULES", RULES)
+    monkeypatch.setattr("pio_tf.infra.cost.price_note", lambda _config: "an estimate")
+    pipeline = Pipeline("cron", {"pio-tf-job": "#!/bin/sh\n", "pio-tf.crontab": "17 3 * * 0 job\n"})
+    monkeypatch.setattr("pio_tf.ci.pipeline.render_pipeline", lambda *_arguments, **_options: pipeline)
+    needs = (Need("PIO_TF_SSH_KEY", "repository secret", "the private key"),)
+    monkeypatch.setattr("pio_tf.ci.needs.find_needs", lambda *_arguments: needs)
+    monkeypatch.setattr("pio_tf.ci.keys.write_keys", lambda *_arguments: [Path("keys/id"), Path("known_hosts")])
+    monkeypatch.setattr("pio_tf.ci.forge.find_change", lambda _environ: None)
+    monkeypatch.setattr("pio_tf.ci.comment.show_plan", lambda _change, _directory: "changed")
+    monkeypatch.setattr(
+        "pio_tf.ci.reviewed.take_reviewed_plan",
+        lambda _cluster, directory, *_rest: ReviewedPlan(cluster.plan(directory), 12),
+    )
+    monkeypatch.setattr("pio_tf.sandbox.control.start_sandbox", lambda _directory, **_options: SANDBOX.info)
+    monkeypatch.setattr("pio_tf.sandbox.control.sandbox_status", lambda _directory: SANDBOX)
+    monkeypatch.setattr("pio_tf.sandbox.control.stop_sandbox", lambda _directory: True)
+    monkeypatch.setattr("pio_tf.remote.ssh.connect_cluster", _connected)
+    monkeypatch.setattr("pio_tf.remote.tunnel.serve_pages", _served)
+    monkeypatch.setattr("pio_tf.remote.host_keys.look_at_host_key", _looked)
+    monkeypatch.setattr("pio_tf.remote.host_keys.accept_host_key", lambda _config, _key: None)
+
+
+@asynccontextmanager
+async def _connected(*_arguments: object, **_options: object) -> AsyncIterator[None]:
+    yield None
+
+
+async def _served(
+    _remote: object, _pages: object, on_open: Callable[[tuple[LocalPage, ...]], None], **_options: object
+) -> None:
+    on_open(PAGES)
+
+
+async def _looked(*_arguments: object, **_options: object) -> HostKey:
+    await asyncio.sleep(0)
+    return HostKey(Pin("i-0d", NEW_KEY, "accepted"), (Pin("i-0d", OLD_KEY, "console"),), on_console=None)
+
+
+def sections(text: str) -> Iterator[tuple[str, str]]:
+    """Command lines and what each printed, from a transcript: ``$ pio-tf …`` begins one."""
+    for part in text.split("$ ")[1:]:
+        line, _, shown = part.partition("\n")
+        yield line, shown
