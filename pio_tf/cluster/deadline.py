@@ -15,8 +15,7 @@ from pio_tf.cluster.base import short, staying
 from pio_tf.cluster.driver import DriverWork
 from pio_tf.errors import ConfigError, NotReady, PioTfError
 from pio_tf.events import Done, ResourceProgress, Warned
-from pio_tf.machines.deadline import Deadline, DeadlineSchedule, whole_minute
-from pio_tf.machines.deadline_updater import DeadlineUpdater
+from pio_tf.machines.deadline_schedule import DeadlineSchedule, DeadlineUpdater, ScheduledDeadline, whole_minute
 from pio_tf.model import CLUSTER_TAG
 from pio_tf.training.deadline import DeadlineWatch
 
@@ -44,7 +43,7 @@ class DeadlineWork(DriverWork):
 
     _wanted: datetime | None = None
     """What `up` or `train` asks for; None: no deadline."""
-    _armed: Deadline | None = None
+    _armed: ScheduledDeadline | None = None
     """What is armed, as far as this client knows."""
     _arming: DeadlineUpdater | None = None
     """Arms the deadline of machines that Terraform is making."""
@@ -127,7 +126,7 @@ class DeadlineWork(DriverWork):
 
     def _arm_for(
         self, machines: Sequence[Machine], at: datetime, *, role_arn: str, if_due_wait: bool = False
-    ) -> Deadline:
+    ) -> ScheduledDeadline:
         ids = [machine.instance_id for machine in machines]
         self._armed = self._schedule.arm(ids, at, role_arn=role_arn, if_due_wait=if_due_wait)
         return self._armed

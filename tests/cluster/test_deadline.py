@@ -16,7 +16,7 @@ import pytest
 from pio_tf.cluster import Cluster
 from pio_tf.errors import AwsError, ConfigError, NotReady
 from pio_tf.infra.plan import Change, Plan
-from pio_tf.machines.deadline import whole_minute
+from pio_tf.machines.deadline_schedule import whole_minute
 from pio_tf.model import CLUSTER_TAG
 from pio_tf.sandbox.provider import install_mirror
 from pio_tf.sandbox.schedules import fire_due

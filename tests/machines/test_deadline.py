@@ -12,7 +12,7 @@ from botocore.stub import Stubber
 
 from pio_tf.aws.session import Aws
 from pio_tf.errors import AwsError
-from pio_tf.machines.deadline import DeadlineSchedule, whole_minute
+from pio_tf.machines.deadline_schedule import DeadlineSchedule, whole_minute
 from tests.machines.conftest import REGION
 from tests.machines.roles import make_role
 

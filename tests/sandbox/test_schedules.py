@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pio_tf.machines.deadline import DeadlineSchedule
+from pio_tf.machines.deadline_schedule import DeadlineSchedule
 from pio_tf.sandbox.aws import LocalAws
 from tests.machines.clusters import run_machine
 from tests.machines.roles import client, make_role

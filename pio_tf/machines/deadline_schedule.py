@@ -11,19 +11,23 @@ import time
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
+from queue import SimpleQueue
+from threading import Thread
 from typing import TYPE_CHECKING, Any, Final
 
 from botocore.exceptions import ClientError
 
 from pio_tf.aws.arns import partition_of
 from pio_tf.aws.errors import UNAUTHORISED, aws_errors, error_code, error_message
-from pio_tf.errors import AwsError
-from pio_tf.events import Step
+from pio_tf.errors import AwsError, PioTfError
+from pio_tf.events import Done, Step, Warned
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
+    from types import TracebackType
 
     from botocore.client import BaseClient
+    from typing_extensions import Self
 
     from pio_tf.events import Reporter
 
@@ -51,7 +55,7 @@ _NO_ROLE: Final = "assume the role"
 
 
 @dataclass(frozen=True)
-class Deadline:
+class ScheduledDeadline:
     """When AWS stops a cluster's machines."""
 
     at: datetime
@@ -99,7 +103,7 @@ class DeadlineSchedule:
         self._sleep = sleep
         self.name = f"pio-tf-{cluster}"
 
-    def find(self) -> Deadline | None:
+    def find(self) -> ScheduledDeadline | None:
         """The deadline that is armed now.
 
         Raises:
@@ -108,7 +112,7 @@ class DeadlineSchedule:
         with self._told("looking for the deadline"):
             return _read(self._get())
 
-    def arm(self, ids: Iterable[str], at: datetime, *, role_arn: str, if_due_wait: bool = False) -> Deadline:
+    def arm(self, ids: Iterable[str], at: datetime, *, role_arn: str, if_due_wait: bool = False) -> ScheduledDeadline:
         """Let AWS stop these instances then; prove it by reading the schedule back. Safe to repeat.
 
         Args:
@@ -128,7 +132,7 @@ class DeadlineSchedule:
             before = _read(there)
             counts = before is not None and not before.released
             moment = max(whole_minute(at), before.at) if before and counts else whole_minute(at)
-            wanted = Deadline(moment, frozenset(ids), role_arn)
+            wanted = ScheduledDeadline(moment, frozenset(ids), role_arn)
             request = self._request(wanted)
             self._put(request, create=there is None)
             for left in reversed(range(_READ_BACKS)):
@@ -146,7 +150,7 @@ class DeadlineSchedule:
             details={"schedule": self.name, "differ": differ},
         )
 
-    def release(self, at: datetime) -> Deadline | None:
+    def release(self, at: datetime) -> ScheduledDeadline | None:
         """Let go of it, once all machines are proved stopped: it ends then, unless it ends before, and removes itself.
 
         It is not removed at once. Another client may have armed it and read it back, and be about to start machines;
@@ -226,7 +230,7 @@ class DeadlineSchedule:
             return error
         return None
 
-    def _request(self, wanted: Deadline) -> dict[str, Any]:
+    def _request(self, wanted: ScheduledDeadline) -> dict[str, Any]:
         partition = partition_of(self._scheduler.meta.region_name)
         return {
             "Name": self.name,
@@ -269,7 +273,81 @@ class DeadlineSchedule:
             raise
 
 
-def _read(found: dict[str, Any] | None) -> Deadline | None:
+class DeadlineUpdater:
+    """A thread that arms, so that who reads Terraform's events does not wait for it. What comes while it is busy is
+    armed together: machines that are made at once take a few calls.
+
+    Args:
+        at: the deadline.
+        ids: instances that there are already.
+        report: told when it is armed for the first time.
+    """
+
+    def __init__(
+        self, schedule: DeadlineSchedule, at: datetime, *, ids: Iterable[str], role_arn: str, report: Reporter
+    ) -> None:
+        self._schedule = schedule
+        self._at = at
+        self._role_arn = role_arn
+        self._report = report
+        self._ids = set(ids)
+        self._made: SimpleQueue[str | None] = SimpleQueue()
+        self._thread = Thread(target=self._work, name="arming", daemon=True)
+        self._armed = False
+        self._error: PioTfError | None = None
+
+    def add(self, instance_id: str) -> None:
+        """A machine was made."""
+        self._made.put(instance_id)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Waits until all are armed.
+
+        Raises:
+            AwsError: it could not be armed; not where something else has failed already: then that is told as a
+                warning.
+        """
+        self._made.put(None)
+        self._thread.join()
+        if self._error is None:
+            return
+        if error is None:
+            raise self._error
+        self._report(Warned(f"and the machines that were made have no deadline: {self._error}"))
+
+    def _work(self) -> None:
+        going_on = True
+        while going_on:
+            new, going_on = self._take()
+            if new and self._error is None:
+                self._ids |= new
+                self._arm()
+
+    def _take(self) -> tuple[set[str], bool]:
+        """What has come, once something has; and whether more may come."""
+        taken = [self._made.get()]
+        while not self._made.empty():  # nobody else takes from it
+            taken.append(self._made.get())
+        return {one for one in taken if one is not None}, None not in taken
+
+    def _arm(self) -> None:
+        try:
+            armed = self._schedule.arm(self._ids, self._at, role_arn=self._role_arn)
+        except PioTfError as error:
+            self._error = error
+            return
+        if not self._armed:
+            self._armed = True
+            self._report(Done(f"AWS stops the machines that are being made at {armed.at:%Y-%m-%d %H:%M} UTC"))
+
+
+def _read(found: dict[str, Any] | None) -> ScheduledDeadline | None:
     """None: there is none; or somebody has switched it off, or made something else of it, which stops nothing at a
     known time."""
     if found is None:
@@ -281,7 +359,7 @@ def _read(found: dict[str, Any] | None) -> Deadline | None:
         return None
     known = found.get("State") == "ENABLED" and found.get("ScheduleExpressionTimezone") == "UTC"
     released = str(found.get("Description", "")).startswith(_RELEASED)
-    return Deadline(at, ids, found["Target"].get("RoleArn", ""), released) if known else None
+    return ScheduledDeadline(at, ids, found["Target"].get("RoleArn", ""), released) if known else None
 
 
 def _differences(wanted: dict[str, Any], found: dict[str, Any] | None) -> list[str]:
