@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
+from pio_tf.atomic_write import atomic_writer
 from pio_tf.aws.arns import partition_of
 from pio_tf.aws.errors import aws_errors
 from pio_tf.errors import AwsError
@@ -18,7 +19,6 @@ from pio_tf.errors import AwsError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
-    from typing import BinaryIO
 
 _CONFLICTS = 5
 """How often a write is tried again that S3 did not decide, because another one was under way (409)."""
@@ -66,10 +66,10 @@ class Objects:
         written = got["LastModified"].astimezone(timezone.utc)
         return Found(body, got["ETag"], max(0.0, (now.astimezone(timezone.utc) - written).total_seconds()))
 
-    def download(self, key: str, file: BinaryIO) -> bool:
-        """Write an object into a file; False where there is none."""
+    def download(self, key: str, path: Path) -> bool:
+        """Write an object into a file of mode 0600, whole or not at all. Return whether there is such an object."""
         try:
-            with self._doing("reading", key):
+            with atomic_writer(path) as file, self._doing("reading", key):
                 for part in self.s3.get_object(Bucket=self.bucket, Key=key)["Body"].iter_chunks(1 << 18):
                     file.write(part)
         except _Missing:

@@ -6,6 +6,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from pio_tf.atomic_write import write_atomically
 from pio_tf.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -60,11 +61,10 @@ class PowerNote:
         """
         if before.of_another:
             return
-        unfinished = self._path.with_suffix(".unfinished")
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            unfinished.write_text(json.dumps({"known": sorted(before.known), "awake": sorted(before.awake)}) + "\n")
-            unfinished.replace(self._path)
+            note = {"known": sorted(before.known), "awake": sorted(before.awake)}
+            write_atomically(self._path, json.dumps(note) + "\n")
         except OSError as error:
             raise ConfigError(
                 f"cannot write {self._path}, where the machines' power is noted before a change",

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import tempfile
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pio_tf.atomic_write import write_atomically
 from pio_tf.errors import ConfigError, GuardRefused
 from pio_tf.infra.manifest import VERSION, Manifest, Mismatch, is_whole
 from pio_tf.json_text import parse_json
@@ -18,6 +16,7 @@ from pio_tf.version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
+    from pathlib import Path
 
 PLAN = "plan.tfplan"
 PLAN_JSON = "plan.json"
@@ -68,8 +67,8 @@ def prepare_directory(directory: Path) -> None:
 def write_summary(directory: Path, summary: str, plan_json: Mapping[str, Any]) -> None:
     """Write what people and programs read. Without the rest, it cannot be applied: so for a plan that was refused."""
     with _usable(directory):
-        _write(directory / SUMMARY, summary.encode(), mode=0o644)
-        _write(directory / PLAN_JSON, _json_bytes(plan_json), mode=0o644)
+        write_atomically(directory / SUMMARY, summary.encode(), mode=0o644)
+        write_atomically(directory / PLAN_JSON, _json_bytes(plan_json), mode=0o644)
 
 
 def write_artifact(
@@ -93,10 +92,10 @@ def write_artifact(
     """
     write_summary(directory, summary, plan_json)
     with _usable(directory):
-        _write(directory / PLAN, plan, mode=0o600)
-        _write(directory / LOCKS, locks.encode(), mode=0o644)
+        write_atomically(directory / PLAN, plan, mode=0o600)
+        write_atomically(directory / LOCKS, locks.encode(), mode=0o644)
         sums = {name: _sum((directory / name).read_bytes()) for name in sorted(set(_NAMES) - {MANIFEST})}
-        _write(directory / MANIFEST, manifest(sums).to_json().encode(), mode=0o644)
+        write_atomically(directory / MANIFEST, manifest(sums).to_json().encode(), mode=0o644)
 
 
 def read_artifact(directory: Path) -> Artifact:
@@ -210,20 +209,7 @@ def _sum(content: bytes) -> str:
 def write_private(path: Path, content: bytes) -> None:
     """Write a file that only this user can read, at once."""
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    _write(path, content, mode=0o600)
-
-
-def _write(path: Path, content: bytes, *, mode: int) -> None:
-    """At once, and never readable for more people than in the end."""
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(content)
-        Path(temporary).chmod(mode)
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    write_atomically(path, content)
 
 
 @contextmanager

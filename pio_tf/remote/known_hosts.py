@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import os
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias, cast
 
 import asyncssh
 
+from pio_tf.atomic_write import write_atomically
 from pio_tf.errors import RemoteError
 
 if TYPE_CHECKING:
@@ -112,15 +111,7 @@ class KnownHosts:
         return [line.strip() for line in text.splitlines() if line.strip() and not line.startswith("#")]
 
     def _write(self, lines: Sequence[str]) -> None:
-        """The whole file anew, beside the old one and then over it: a reader sees the one or the other."""
-        handle, name = tempfile.mkstemp(dir=self.path.parent, prefix=f".{self.path.name}.")
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                file.writelines(f"{line}\n" for line in lines)
-            Path(name).replace(self.path)
-        except BaseException:
-            Path(name).unlink(missing_ok=True)
-            raise
+        write_atomically(self.path, "".join(f"{line}\n" for line in lines))
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:

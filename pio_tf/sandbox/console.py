@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
+from pio_tf.atomic_write import write_atomically
+
 if TYPE_CHECKING:
     import asyncssh
 
@@ -19,9 +21,7 @@ def write_console(files: MachineFiles, key: asyncssh.SSHKey, *, name: str) -> No
     """What a boot writes. The host key's fingerprint and the key itself come with a machine's first boot only."""
     before = files.console.read_bytes() if files.console.exists() else b""
     new = "\n".join((*_boot(name), *(() if before else _host_key(key, name)), *_ready(name), ""))
-    unfinished = files.console.with_suffix(".unfinished")
-    unfinished.write_bytes((before + new.encode())[-_LARGEST:])
-    unfinished.replace(files.console)
+    write_atomically(files.console, (before + new.encode())[-_LARGEST:], mode=0o644)
 
 
 def _boot(name: str) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pio_tf.atomic_write import write_atomically
 from pio_tf.errors import SandboxError
 from pio_tf.sandbox.layout import CONSOLE
 from pio_tf.sandbox.pio.jars import write_jars
@@ -220,7 +221,4 @@ def _link(link: Path, target: Path) -> None:
 def _write(path: Path, text: str, *, mode: int = 0o644) -> None:
     """Write a file as a whole: another one of the same name is replaced, not changed under whoever runs it."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{path.name}.unfinished")
-    unfinished.write_text(text, encoding="utf-8")
-    unfinished.chmod(mode)
-    unfinished.replace(path)
+    write_atomically(path, text, mode=mode)

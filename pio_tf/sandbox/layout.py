@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from pio_tf.atomic_write import write_atomically
 from pio_tf.sandbox.processes import ProcessId
 
 PROFILE = "sandbox"
@@ -138,7 +137,7 @@ Record = TypeVar("Record", SandboxInfo, ServerRecord)
 
 def write_info(layout: Layout, info: SandboxInfo) -> None:
     """Write sandbox.json, 0600."""
-    _write(layout.info, json.dumps(asdict(info), indent=2, default=str))
+    write_atomically(layout.info, json.dumps(asdict(info), indent=2, default=str))
 
 
 def read_info(layout: Layout) -> SandboxInfo | None:
@@ -153,7 +152,7 @@ def read_info(layout: Layout) -> SandboxInfo | None:
 
 def write_server(layout: Layout, record: ServerRecord) -> None:
     """Write server.json, 0600."""
-    _write(layout.server, json.dumps(asdict(record)))
+    write_atomically(layout.server, json.dumps(asdict(record)))
 
 
 def read_server(layout: Layout) -> ServerRecord | None:
@@ -168,7 +167,7 @@ def read_server(layout: Layout) -> ServerRecord | None:
 
 def write_machines(layout: Layout, machines: tuple[MachineStatus, ...]) -> None:
     """Write machines.json, 0600."""
-    _write(layout.machines_file, json.dumps([asdict(machine) for machine in machines], indent=2))
+    write_atomically(layout.machines_file, json.dumps([asdict(machine) for machine in machines], indent=2))
 
 
 def read_machines(layout: Layout) -> tuple[MachineStatus, ...]:
@@ -185,11 +184,3 @@ def _read(path: Path) -> Any:  # noqa: ANN401 - JSON
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
-
-
-def _write(path: Path, text: str) -> None:
-    """Written beside and renamed, so that a reader never sees half of it; mkstemp makes it 0600."""
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
-    with os.fdopen(handle, "w", encoding="utf-8") as stream:
-        stream.write(text)
-    Path(temporary).replace(path)

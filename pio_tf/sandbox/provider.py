@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 import stat
 import tempfile
@@ -16,6 +15,7 @@ import zipfile
 from importlib import metadata
 from pathlib import Path
 
+from pio_tf.atomic_write import write_atomically
 from pio_tf.errors import SandboxError
 
 PROVIDER_VERSION = "3.39.0"
@@ -131,7 +131,4 @@ def _render_configuration(directory: Path) -> str:
 def _write_if_different(path: Path, text: str) -> None:
     if path.is_file() and path.read_text(encoding="utf-8") == text:
         return
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".terraformrc-")
-    with os.fdopen(handle, "w", encoding="utf-8") as stream:
-        stream.write(text)
-    os.replace(temporary, path)  # noqa: PTH105
+    write_atomically(path, text)

@@ -7,6 +7,8 @@ import random
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING
 
+from pio_tf.atomic_write import write_atomically
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
@@ -59,7 +61,4 @@ def _event(name: str, *, user: int, item: int, number: int) -> dict[str, object]
 
 def write_events(path: Path) -> None:
     """Write the sample as JSON lines; the file appears only when it is whole."""
-    unfinished = path.with_name(f".{path.name}.unfinished")
-    with unfinished.open("w", encoding="utf-8") as stream:
-        stream.writelines(json.dumps(event) + "\n" for event in make_events())
-    unfinished.replace(path)
+    write_atomically(path, "".join(json.dumps(event) + "\n" for event in make_events()), mode=0o644)

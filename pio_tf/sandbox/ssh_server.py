@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, cast
 
 import asyncssh
 
+from pio_tf.atomic_write import write_atomically
 from pio_tf.errors import SandboxError
 from pio_tf.sandbox.ssh_session import SshSession
 
@@ -173,8 +174,5 @@ def read_host_key(path: Path) -> asyncssh.SSHKey:
     if path.exists():
         return asyncssh.read_private_key(path)
     key = asyncssh.generate_private_key("ssh-ed25519")
-    unfinished = path.with_name(f".{path.name}.unfinished")
-    unfinished.touch(mode=0o600)
-    unfinished.write_bytes(key.export_private_key())
-    unfinished.replace(path)
+    write_atomically(path, key.export_private_key())
     return key

@@ -7,15 +7,15 @@ log may name what is nobody else's business, though secrets are hidden in it.
 from __future__ import annotations
 
 import os
-import tempfile
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pio_tf.atomic_write import write_atomically
 from pio_tf.errors import ConfigError
 from pio_tf.training.runs.record import RunRecord, is_run_id
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from pathlib import Path
 
     from pio_tf.config.schema import Config
 
@@ -39,10 +39,7 @@ class Archive:
         """Write a record, whole or not at all. Its path."""
         path = self.directory / record.id / "record.json"
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=".record-")  # which makes it 0600
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(record.to_json() + "\n")
-        Path(name).replace(path)
+        write_atomically(path, record.to_json() + "\n")
         return path
 
     def load(self, run: str) -> RunRecord | None:

@@ -7,16 +7,15 @@ ended run is written last: where it says so, the log is there. ``PREFIX/run.lock
 
 from __future__ import annotations
 
-import os
-import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pio_tf.training.runs.record import RunRecord, is_run_id
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from pio_tf.aws.objects import Objects
 
 _AT_ONCE = 10
@@ -72,17 +71,9 @@ class RunBucket:
             return tuple(record for record in pool.map(self.load, runs) if record is not None)
 
     def fetch_log(self, run: str, path: Path) -> bool:
-        """Copy a run's log to this computer, whole or not at all; False where there is none."""
+        """Copy a run's log to this computer, whole or not at all. Return whether there is one."""
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=".log-")  # which makes it 0600
-        try:
-            with os.fdopen(handle, "wb") as file:
-                found = self.objects.download(self._key(run, "log"), file)
-            if found:
-                Path(name).replace(path)
-        finally:
-            Path(name).unlink(missing_ok=True)
-        return found
+        return self.objects.download(self._key(run, "log"), path)
 
     def _key(self, run: str, name: str) -> str:
         return f"{self.prefix}runs/{run}/{name}"
