@@ -11,6 +11,7 @@ from pio_tf.config.problems import Mistakes, Problem
 from pio_tf.config.schema import Config, block_class
 from pio_tf.config.secret import SecretReference
 from pio_tf.config.storage import SOURCE_TYPES
+from pio_tf.secret_names import contains_secret_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -26,7 +27,6 @@ NO_SPOT = (
     "it away in the middle of a training. Leave this out: machines are on demand, and cost nothing but their disks "
     "while they are stopped"
 )
-_SECRET = re.compile(r"password|passwd|secret|token|access_?key|api_?key", re.IGNORECASE)
 _LOGIN_IN_URL = re.compile(r"//[^/\s]*@")
 _LONGEST_VALUE = 60
 _SOURCE_STEPS = 3
@@ -167,7 +167,8 @@ def _count(number: int, thing: str) -> str:
 def _got(value: object, name: str, document: Document) -> str:
     if any(name == origin or origin.startswith(f"{name}.") for origin in document.from_environment):
         return " (the value comes from the environment, and is not shown)"
-    if _SECRET.search(name) or (isinstance(value, str) and (_SECRET.search(value) or _LOGIN_IN_URL.search(value))):
+    shown = value if isinstance(value, str) else ""
+    if contains_secret_name(name) or contains_secret_name(shown) or _LOGIN_IN_URL.search(shown):
         return " (the value is not shown)"
     return f", got {_show(value)}"
 

@@ -9,8 +9,10 @@ from pydantic import Field, model_validator
 
 from pio_tf.config.block import Block
 from pio_tf.config.kinds import BackendType, BackendValue, LocalPath, Program, Wait
+from pio_tf.secret_names import is_secret_argument
 
-_CREDENTIAL = re.compile(r"(^|_)(password|secret|token|conn_str|customer_key|access_key|secret_key|secret_id)$")
+_BACKEND_SECRET = re.compile(r"(^|_)(conn_str|customer_key|secret_id)$")
+"""Secrets of Terraform's backends that have names of their own: pg, s3 and cos."""
 
 
 class Backend(Block):
@@ -23,7 +25,7 @@ class Backend(Block):
     @model_validator(mode="after")
     def _no_credentials(self) -> Backend:
         for name in self.arguments:
-            if _CREDENTIAL.search(name):
+            if is_secret_argument(name) or _BACKEND_SECRET.search(name):
                 raise ValueError(f"{name}: would be written into the stack's backend.tf; leave it to the environment")
         return self
 

@@ -3,19 +3,17 @@ passwords of pio-tf.hcl wherever they stand."""
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, SecretStr
+
+from pio_tf.secret_names import is_secret_argument
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
 HIDDEN = "(sensitive)"
 
-_NAMED_LIKE_A_SECRET = re.compile(
-    r"(.*[_.-])?(password|passwd|secret|token|secret_key|access_key|private_key)", re.IGNORECASE
-)
 _SHORTEST = 8  # characters: shorter ones stand in much that is no secret
 
 
@@ -74,10 +72,7 @@ def _mask(value: Any, marks: Any) -> Any:  # noqa: ANN401 - any JSON
 def _without(value: Any, known: list[str], *, hide: bool = False) -> Any:  # noqa: ANN401 - any JSON
     """Without what is named like a secret, and the known ones."""
     if isinstance(value, dict):
-        return {
-            name: _without(item, known, hide=hide or bool(_NAMED_LIKE_A_SECRET.fullmatch(name)))
-            for name, item in value.items()
-        }
+        return {name: _without(item, known, hide=hide or is_secret_argument(name)) for name, item in value.items()}
     if isinstance(value, list):
         return [_without(item, known, hide=hide) for item in value]
     if not isinstance(value, str) or not value:

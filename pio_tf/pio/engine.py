@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pio_tf.errors import ConfigError
 from pio_tf.json_text import parse_json
+from pio_tf.secret_names import contains_secret_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 HIDDEN = "***"
 
-_SECRET = re.compile("secret|passw|token|credential|access[._-]?key|private[._-]?key|auth[._-]?pass", re.IGNORECASE)
 _PIO_OWN = {"spark.executor.extraClassPath": "."}
 """PIO sets this one itself, beneath sparkConf and above everything that spark-submit is given (WorkflowParams)."""
 _WHERE_IT_TRAINS = {"spark.master": "", "spark.submit.deployMode": "client"}
@@ -153,7 +153,7 @@ def _conflicts(engine: Engine, settings: Mapping[str, str]) -> Iterator[Conflict
             next_step = (
                 "remove it from sparkConf in engine.json, where it comes too late: the driver's JVM runs by then"
             )
-        hide = _SECRET.search(name) is not None
+        hide = contains_secret_name(name)
         yield Conflict(
             name, HIDDEN if hide else settings[name], HIDDEN if hide else value, wins, fatal, next_step=next_step
         )

@@ -10,18 +10,14 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from pio_tf.secret_names import SECRET_WORDS
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
 HIDDEN = "***"
 
-_PAIRS = (("auth", "pass"), ("access", "key"), ("private", "key"))
-_WORDS = (
-    *("password", "passwd", "secret", "token", "credential"),
-    *(f"{first}{joint}{second}" for first, second in _PAIRS for joint in ("", "_", ".", "-")),
-)
-"""What is in the name of a secret, in lower case."""
-_SECRET_NAME = rf"[\w.-]*(?:{'|'.join(map(re.escape, _WORDS))})[\w.-]*"
+_SECRET_NAME = rf"[\w.-]*(?:{'|'.join(map(re.escape, SECRET_WORDS))})[\w.-]*"
 # A variable of pio-env.sh: the value goes on, blanks and commas included, until the next variable or option, since
 # `--env` joins them all with commas and quotes none.
 _VARIABLE = rf"\b(PIO_{_SECRET_NAME}=)(?:(?!,PIO_|,[A-Z]\w*=|\s--?[a-z]).)+"
@@ -32,7 +28,7 @@ _IN_MAP = rf"((?<![\w.-]){_SECRET_NAME}\s*->\s*)(?:(?!,\s[\w.-]+\s*->|\)).)+"
 _HEADER = r"""(\bauthorization["']?\s*[:=]\s*["']?(?:basic|bearer)\s+)[^\s"',;]+"""
 _IN_URL = r"(\w://[^\s:/@]+:)(?!\d+/)[^\s@]+(?=@)"
 _RULES = (
-    (_WORDS, (_VARIABLE, _IN_MAP, _ASSIGNED)),
+    (SECRET_WORDS, (_VARIABLE, _IN_MAP, _ASSIGNED)),
     (("authorization",), (_HEADER,)),
     (("@",), (_IN_URL,)),
 )
