@@ -7,6 +7,7 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
 from pio_tf.cli.live import LiveLines
+from pio_tf.durations import clock
 from pio_tf.events import MachineProgress, ResourceProgress, TrainingProgress
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ def plain_line(event: ResourceProgress | MachineProgress) -> str:
 
 def training_line(event: TrainingProgress) -> str:
     """One line for a log: ``training 0:12:34, 3 of 5 jobs done, 2 of 4 stages, 45 of 200 tasks (map at A.scala:1)``."""
-    parts = [f"training {_clock(event.elapsed_seconds)}"]
+    parts = [f"training {clock(event.elapsed_seconds)}"]
     if event.deadline:
         parts.append(f"until {event.deadline:%H:%M} UTC at the latest")
     if event.jobs is not None:
@@ -127,10 +128,10 @@ class LiveProgress:
         """Most important first: the end may be cut off."""
         from rich.text import Text
 
-        parts = [Text(f"training {_clock(elapsed)}", "bold cyan")]
+        parts = [Text(f"training {clock(elapsed)}", "bold cyan")]
         if event.deadline:
             left = (event.deadline - datetime.now(tz=timezone.utc)).total_seconds()
-            parts.append(Text(f"deadline in {_clock(left)}" if left > 0 else "deadline passed"))
+            parts.append(Text(f"deadline in {clock(left)}" if left > 0 else "deadline passed"))
         if event.jobs is not None:
             parts.append(Text(f"{event.jobs_done or 0}/{event.jobs} jobs"))
         parts += [Text(text) for text in _executors(event)]
@@ -149,10 +150,3 @@ def _executors(event: TrainingProgress) -> list[str]:
     if event.executors is None:
         return []
     return [f"{event.executors} executor{'' if event.executors == 1 else 's'}"]
-
-
-def _clock(seconds: float) -> str:
-    """``1:02:03``"""
-    minutes, rest = divmod(int(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}"

@@ -13,6 +13,7 @@ from pio_tf.aws.arns import deadline_role_arn
 from pio_tf.aws.identity import who_am_i
 from pio_tf.cluster.base import short, staying
 from pio_tf.cluster.driver import DriverWork
+from pio_tf.durations import duration
 from pio_tf.errors import ConfigError, NotReady, PioTfError
 from pio_tf.events import Done, ResourceProgress, Warned
 from pio_tf.machines.deadline_schedule import DeadlineSchedule, DeadlineUpdater, ScheduledDeadline, whole_minute
@@ -325,7 +326,5 @@ class DeadlineWork(DriverWork):
 
 def describe(moment: datetime, now: datetime) -> str:
     """``18:30 UTC (in 1 h 59 min)``, with the day where it is not today."""
-    left = max(0, int((moment - now).total_seconds()))
     day = "" if moment.date() == now.date() else f"{moment:%Y-%m-%d} "
-    hours, minutes = divmod(left // 60, 60)
-    return f"{day}{moment:%H:%M} UTC (in {f'{hours} h ' if hours else ''}{minutes} min)"
+    return f"{day}{moment:%H:%M} UTC (in {duration((moment - now).total_seconds())})"

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
+from pio_tf.durations import duration
 from pio_tf.errors import Locked, TerraformError
 from pio_tf.infra.advice import next_step
 
@@ -175,7 +176,4 @@ def _age(created: str, now: datetime) -> str:
     if not match:
         return ""
     then = datetime.fromisoformat(f"{match[1]}T{match[2]}+00:00")
-    seconds = max(0, int((now - then).total_seconds()))
-    if seconds < 120:
-        return f"{seconds} s"
-    return f"{seconds // 60} min" if seconds < 7200 else f"{seconds // 3600} h"
+    return duration((now - then).total_seconds())

@@ -6,6 +6,7 @@ import asyncio
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Final
 
+from pio_tf.durations import duration
 from pio_tf.errors import PioTfError
 from pio_tf.events import Warned
 
@@ -64,10 +65,9 @@ class DeadlineWatch:
         near = min((one for one in WARN_BEFORE if left <= one), default=None)
         if near is not None and near != self._warned:
             self._warned = near
-            minutes = max(0, round(left.total_seconds() / 60))
             self._report(
                 Warned(
-                    f"AWS stops the machines in {minutes} min, at {self.at:%H:%M} UTC, and the run ends with them: "
-                    "`pio-tf extend 1h` gives it an hour from now"
+                    f"AWS stops the machines in {duration(left.total_seconds())}, at {self.at:%H:%M} UTC, and the run "
+                    "ends with them: `pio-tf extend 1h` gives it an hour from now"
                 )
             )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pio_tf.durations import duration
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -24,7 +26,7 @@ def find_starts(machines: Sequence[Machine], *, grace: float, now: float) -> str
         return f"{', '.join(starting)}: being started"
     latest = max((machine.since.timestamp() for machine in machines if machine.since is not None), default=0.0)
     if now - latest < grace:
-        return f"started {_minutes(now - latest)} ago, which is less than {_minutes(grace)}"
+        return f"started {duration(now - latest)} ago, which is less than {duration(grace)}"
     return ""
 
 
@@ -42,9 +44,5 @@ def find_runs(state: DriverState, *, grace: float, now: float) -> str:
     ended = [(run.ending.time, run.id) for run in state.runs if run.ending is not None]
     if ended and now - max(ended)[0] < grace:
         time, run = max(ended)
-        return f"run {run} ended {_minutes(now - time)} ago, which is less than {_minutes(grace)}"
+        return f"run {run} ended {duration(now - time)} ago, which is less than {duration(grace)}"
     return ""
-
-
-def _minutes(seconds: float) -> str:
-    return f"{max(0.0, seconds) / 60:.0f} min" if seconds >= 60 else f"{max(0.0, seconds):.0f} s"

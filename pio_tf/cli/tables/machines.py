@@ -6,7 +6,7 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
 from pio_tf.cli.output import Rows
-from pio_tf.cli.tables.durations import duration
+from pio_tf.durations import duration
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from pio_tf.durations import duration
 from pio_tf.errors import Locked, MachinesMayBeRunning, PioTfError
 from pio_tf.events import Reporter, Warned, silent
 from pio_tf.json_text import parse_json
@@ -243,20 +244,20 @@ class Claims:
         if there.claim.has_died:
             return f"its process {there.claim.client.pid} on this computer has ended"
         if there.age > self._starts_within:
-            return f"it is {there.age / 60:.0f} min old, and no run has begun"
+            return f"it is {duration(there.age)} old, and no run has begun"
         return "its run has begun" if self._bucket.has(there.claim.run) else ""
 
     def _locked(self, there: Held, silent_because: str = "") -> Locked:
         claim = there.claim
         what = f"run {claim.run}" if claim.run else "a run"
-        cause = f"{self._bucket.url(self._bucket.lock_key)}, written {there.age:.0f} s ago"
+        cause = f"{self._bucket.url(self._bucket.lock_key)}, written {duration(there.age)} ago"
         if silent_because:
             cause += f"; the driver, which would know better, cannot be asked: {silent_because}"
         return Locked(
             f"{what} is being started, or its machines stopped, by {claim.client}",
             cause=cause,
             next_step="wait until it has ended: `pio-tf status`, `pio-tf runs`. If its client was killed, the lock is "
-            f"taken over by itself: once the machines are stopped, or {self._starts_within / 60:.0f} min after it was "
+            f"taken over by itself: once the machines are stopped, or {duration(self._starts_within)} after it was "
             "written, where no run has begun. `pio-tf down --force` stops the machines whatever goes on there",
             details={"run": claim.run, "who": str(claim.client), "doing": "starting", "age": there.age},
         )
