@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 from pio_tf.errors import ConfigError
-from pio_tf.infra.artifact import MARKER, SUMMARY
+from pio_tf.infra.saved_plan import MARKER, SUMMARY
 
 if TYPE_CHECKING:
     from pathlib import Path

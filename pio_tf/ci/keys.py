@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 from pio_tf.errors import ConfigError
-from pio_tf.infra.stack import public_key_file
+from pio_tf.infra.root_module import public_key_file
 from pio_tf.remote.target import known_hosts_file
 
 if TYPE_CHECKING:

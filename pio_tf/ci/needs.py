@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pio_tf.infra.stack import public_key_file
+from pio_tf.infra.root_module import public_key_file
 
 if TYPE_CHECKING:
     from pio_tf.ci.pipeline import Choices, System

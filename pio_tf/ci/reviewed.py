@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from pio_tf.ci.forge import ForgeError, github
 from pio_tf.errors import ConfigError, GuardRefused
 from pio_tf.events import Done, Reporter, Step, Warned
-from pio_tf.infra.artifact import prepare_directory
+from pio_tf.infra.saved_plan import prepare_directory
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

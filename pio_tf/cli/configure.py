@@ -80,7 +80,7 @@ def _write_with_backend(
     """Path of pio-tf.hcl, name of its cluster, name of the bucket."""
     from pio_tf.config.load import CONFIG_NAME, load_config
     from pio_tf.config.template import with_backend
-    from pio_tf.infra.backend.bucket import prepare_bucket
+    from pio_tf.infra.backend.state_bucket import prepare_bucket
 
     path = directory / CONFIG_NAME
     is_new = name is not None or sandbox or not path.exists()

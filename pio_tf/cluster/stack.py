@@ -15,7 +15,7 @@ from pio_tf.cluster.unproved import not_destroyed
 from pio_tf.errors import ConfigError, GuardRefused, Locked, MachinesMayBeRunning, PioTfError
 from pio_tf.events import Step, Warned
 from pio_tf.infra.guard import refuse_doubles
-from pio_tf.infra.stack import render_stack, write_stack
+from pio_tf.infra.root_module import render_stack, write_stack
 from pio_tf.machines.inventory import security_groups
 from pio_tf.machines.references import check_references
 
@@ -25,10 +25,10 @@ if TYPE_CHECKING:
 
     from pio_tf.cluster.restore import ApplyGuard
     from pio_tf.iam import Policy
-    from pio_tf.infra.artifact import Artifact
     from pio_tf.infra.drift import Drift
     from pio_tf.infra.plan import Plan
     from pio_tf.infra.policy import Judgement
+    from pio_tf.infra.saved_plan import SavedPlan
     from pio_tf.model import Machine, Outputs
 
 
@@ -84,13 +84,13 @@ class StackWork(RestoreWork):
                 or state than is here now: what differs.
             Locked: a run is active that this would cut off.
         """
-        from pio_tf.infra.artifact import read_artifact
+        from pio_tf.infra.saved_plan import read_saved_plan
 
-        kept = read_artifact(artifact) if artifact is not None else None
+        saved = read_saved_plan(artifact) if artifact is not None else None
         there = self._machines(None)
         one_apply = self._one_apply(there)
         try:
-            plan = self._plan_whole(there) if kept is None else self._open_plan(kept, there)
+            plan = self._plan_whole(there) if saved is None else self._open_plan(saved, there)
             self._refuse_to_cut_off(plan, there)
             self._want_deadline_of(plan, there)
             outputs = self._create(plan, one_apply)
@@ -107,9 +107,9 @@ class StackWork(RestoreWork):
             ConfigError: it is no plan.
             GuardRefused: it would not: why.
         """
-        from pio_tf.infra.artifact import read_artifact
+        from pio_tf.infra.saved_plan import read_saved_plan
 
-        plan = self._open_plan(read_artifact(artifact), self._machines(None))
+        plan = self._open_plan(read_saved_plan(artifact), self._machines(None))
         plan.path.unlink(missing_ok=True)  # it holds the state's secrets
         return plan
 
@@ -190,8 +190,8 @@ class StackWork(RestoreWork):
 
     def _plan(self, there: Sequence[Machine], *, out: Path | None = None) -> Plan:
         """Plan, given the machines that AWS has with the cluster's tag; and keep it."""
-        from pio_tf.infra.artifact import prepare_directory
-        from pio_tf.infra.saved_plan import keep_plan
+        from pio_tf.infra.plan_transfer import save_plan
+        from pio_tf.infra.saved_plan import prepare_directory
 
         if out is not None:
             prepare_directory(out)
@@ -205,7 +205,7 @@ class StackWork(RestoreWork):
             refused = error
         if out is not None:
             who = who_am_i(self._aws.client)
-            keep_plan(
+            save_plan(
                 self._deployment, plan, out, account=who.account, who=who.arn, refused=str(refused) if refused else ""
             )
         if refused is not None:
@@ -226,12 +226,12 @@ class StackWork(RestoreWork):
                 raise
         return self._plan(there)
 
-    def _open_plan(self, artifact: Artifact, there: Sequence[Machine]) -> Plan:
+    def _open_plan(self, saved: SavedPlan, there: Sequence[Machine]) -> Plan:
         """A kept plan, judged by its file as if it were new."""
-        from pio_tf.infra.saved_plan import open_plan
+        from pio_tf.infra.plan_transfer import open_saved_plan
 
-        self._report(Step(f"Checking the plan in {artifact.directory}, made at {artifact.manifest.when}"))
-        plan = open_plan(self._deployment, artifact, account=who_am_i(self._aws.client).account)
+        self._report(Step(f"Checking the plan in {saved.directory}, made at {saved.manifest.when}"))
+        plan = open_saved_plan(self._deployment, saved, account=who_am_i(self._aws.client).account)
         self._judge(plan, there)
         return plan
 

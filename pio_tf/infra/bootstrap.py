@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pio_tf.config.components import components, find_elasticsearch
-from pio_tf.infra.stack import find_modules
+from pio_tf.infra.root_module import find_modules
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

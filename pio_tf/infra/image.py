@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 from pio_tf.config.components import components, find_elasticsearch
 from pio_tf.config.machines import AmiFilter
 from pio_tf.infra.bootstrap import Settings, render_script
-from pio_tf.infra.hcl import attributes
-from pio_tf.infra.stack_files import write_files
+from pio_tf.infra.generated_files import write_files
+from pio_tf.infra.hcl_writer import attributes
 
 if TYPE_CHECKING:
     from pio_tf.config.schema import Config
-    from pio_tf.infra.hcl import Value
+    from pio_tf.infra.hcl_writer import Value
 
 _TEMPLATE = Path(__file__).parent / "image_template"
 _HEADER = "# Written by pio-tf from {source}: change that file, or give Packer -var NAME=VALUE.\n\n"

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Change:
+class ResourceChange:
     """What a plan does to one resource."""
 
     address: str
@@ -44,7 +44,7 @@ class Plan:
     """A plan file, and what it would do."""
 
     path: Path
-    changes: tuple[Change, ...]
+    changes: tuple[ResourceChange, ...]
     has_changes: bool
     """Whether there is anything to apply: resources, or outputs only."""
     destroy: bool = False
@@ -93,10 +93,10 @@ def reading_plan() -> Iterator[None]:
         ) from error
 
 
-def find_changes(plan_json: Mapping[str, Any]) -> tuple[Change, ...]:
+def find_changes(plan_json: Mapping[str, Any]) -> tuple[ResourceChange, ...]:
     """What a plan does to resources, from its ``terraform show -json``."""
     return tuple(
-        Change(
+        ResourceChange(
             address=change["address"],
             type=change["type"],
             actions=tuple(change["change"]["actions"]),

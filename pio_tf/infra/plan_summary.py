@@ -5,15 +5,15 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from pio_tf.infra.artifact import MARKER
 from pio_tf.infra.guard import find_restarts
 from pio_tf.infra.markdown import code, fence, folded, plain, table
+from pio_tf.infra.saved_plan import MARKER
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from pio_tf.infra.cost import Cost
-    from pio_tf.infra.plan import Change, Plan
+    from pio_tf.infra.plan import Plan, ResourceChange
     from pio_tf.infra.policy import Finding
 
 _MOST_ROWS = 60
@@ -116,7 +116,7 @@ def _waiver(finding: Finding) -> str:
     return f"- {rule.id} {rule.name}, {plain(finding.message)}. Reason: {plain(finding.waived)} ({code(finding.place)})"
 
 
-def _changes(changes: Sequence[Change], resources: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
+def _changes(changes: Sequence[ResourceChange], resources: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
     for verb, title in (("delete", "Deleted"), ("replace", "Replaced"), ("update", "Changed"), ("create", "Created")):
         group = [change for change in changes if change.verb == verb]
         if not group:
@@ -128,11 +128,11 @@ def _changes(changes: Sequence[Change], resources: Mapping[str, Mapping[str, Any
         yield "\n".join(lines)
 
 
-def _resource(change: Change) -> str:
+def _resource(change: ResourceChange) -> str:
     return code(change.address) + (f" ({plain(change.machine)})" if change.machine else "")
 
 
-def _why(change: Change, raw: Mapping[str, Any]) -> str:
+def _why(change: ResourceChange, raw: Mapping[str, Any]) -> str:
     if change.verb == "create":
         after = raw.get("after") or {}
         return ", ".join(
@@ -147,7 +147,7 @@ def _why(change: Change, raw: Mapping[str, Any]) -> str:
     )
 
 
-def _in_detail(changes: Sequence[Change], resources: Mapping[str, Mapping[str, Any]]) -> str:
+def _in_detail(changes: Sequence[ResourceChange], resources: Mapping[str, Mapping[str, Any]]) -> str:
     lines: list[str] = []
     size = 0
     for number, change in enumerate(changes):
@@ -160,7 +160,7 @@ def _in_detail(changes: Sequence[Change], resources: Mapping[str, Mapping[str, A
     return fence("\n".join(lines), "diff")
 
 
-def _arguments(change: Change, raw: Mapping[str, Any]) -> Iterator[str]:
+def _arguments(change: ResourceChange, raw: Mapping[str, Any]) -> Iterator[str]:
     yield f"{_SIGNS.get(change.verb, '~')} {change.address}" + (f" ({change.machine})" if change.machine else "")
     if change.verb == "create":
         for name, value in sorted((raw.get("after") or {}).items()):

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-    from pio_tf.infra.terraform import PlanResult
+    from pio_tf.infra.terraform import PlanRun
 
 _TAINTED = "replace_because_tainted"
 
@@ -145,7 +145,7 @@ class Planning(PreparedStack):
                 error=result.error,
             )
 
-    def _run_plan(self, *, destroy: bool) -> tuple[PlanResult, dict[str, Any]]:
+    def _run_plan(self, *, destroy: bool) -> tuple[PlanRun, dict[str, Any]]:
         """Plan, and the plan as JSON. A plan that ``prevent_destroy`` has refused is there all the same."""
         path = self.plan_path
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)

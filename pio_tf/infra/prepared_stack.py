@@ -14,11 +14,11 @@ from pio_tf.infra.backend.move import state_in_place
 from pio_tf.infra.backend.s3 import require_lockfile, s3_backend
 from pio_tf.infra.backend.workspace import refuse_workspace
 from pio_tf.infra.backups import ERRORED, StateBackups
-from pio_tf.infra.belonging import refuse_strangers
 from pio_tf.infra.binary import TerraformBinary, find_terraform
 from pio_tf.infra.environment import terraform_environ
+from pio_tf.infra.foreign_resources import refuse_foreign_resources
 from pio_tf.infra.plan import reading_plan
-from pio_tf.infra.stack import write_stack
+from pio_tf.infra.root_module import write_stack
 from pio_tf.infra.terraform import Terraform
 from pio_tf.model import refuse_another_region
 
@@ -92,7 +92,7 @@ class PreparedStack:
         """Write the stack. Returns its directory.
 
         Raises:
-            ConfigError: see :func:`pio_tf.infra.stack.write_stack`.
+            ConfigError: see :func:`pio_tf.infra.root_module.write_stack`.
         """
         return write_stack(self.config)
 
@@ -125,7 +125,7 @@ class PreparedStack:
 
     def _refuse_strangers(self, raw: Mapping[str, Any]) -> None:
         with reading_plan():
-            refuse_strangers(raw, cluster=self.config.cluster.name)
+            refuse_foreign_resources(raw, cluster=self.config.cluster.name)
 
     def _refuse_another_region(self) -> None:
         region = self.terraform.output().get("region")

@@ -1,200 +1,266 @@
-"""Keeps a plan for another job, and opens it there: only if cluster, account, state and versions are as planned."""
+"""A saved plan on disk: a directory that one job writes, reviewers read, and another job applies unchanged."""
 
 from __future__ import annotations
 
-import platform
-import uuid
-from dataclasses import replace
-from datetime import datetime, timezone
-from typing import TYPE_CHECKING
+import hashlib
+import json
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any
 
-from pio_tf.infra.artifact import (
-    PLAN,
-    PLAN_JSON,
-    Artifact,
-    changed,
-    refuse_mismatches,
-    write_artifact,
-    write_private,
-    write_summary,
-)
-from pio_tf.infra.cost import plan_cost, price_note
-from pio_tf.infra.manifest import (
-    Manifest,
-    Mismatch,
-    StateMark,
-    Target,
-    compare_providers,
-    compare_states,
-    compare_targets,
-)
-from pio_tf.infra.plan_summary import render_summary
-from pio_tf.infra.provider_locks import LOCK_FILE, locked_versions, read_locks
-from pio_tf.infra.redaction import plain_secrets, redact_plan
-from pio_tf.infra.stack import stack_sums
+from pydantic import TypeAdapter, ValidationError
+
+from pio_tf.atomic_write import write_atomically
+from pio_tf.errors import ConfigError, GuardRefused
+from pio_tf.json_text import parse_json
 from pio_tf.version import __version__
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-    from pio_tf.config.schema import Config
-    from pio_tf.infra.deployment import Deployment
-    from pio_tf.infra.plan import Plan
+PLAN = "plan.tfplan"
+PLAN_JSON = "plan.json"
+SUMMARY = "plan.md"
+LOCKS = "terraform.lock.hcl"
+"""Terraform's lock file, without the dot: CI systems tend to leave hidden files out of their uploads."""
+MANIFEST = "manifest.json"
+MARKER = "<!-- pio-tf plan"
+"""The beginning of every summary."""
+PLAN_AGAIN = "make a new plan (`pio-tf plan --out {directory}`), have it reviewed, and apply that"
 
-_STATE_ID = "pio-tf.tfstate.id"
-"""Beside a local state: tells it from another one in another directory before it is there. The stack's .gitignore
-leaves it out, as the state itself, so that a fresh checkout has neither."""
-
-
-def keep_plan(
-    deployment: Deployment, plan: Plan, directory: Path, *, account: str, who: str, refused: str = ""
-) -> None:
-    """Write a plan and all that goes with it.
-
-    Args:
-        directory: made by :func:`pio_tf.infra.artifact.prepare_directory`.
-        account: AWS's number of the account that it was made in.
-        who: the AWS identity that made it.
-        refused: why it must not be applied: then only what people and programs read is written.
-
-    Raises:
-        ConfigError: the directory cannot be written.
-        TerraformError: the state cannot be read.
-    """
-    config = deployment.config
-    plan_json = redact_plan(plan.json, secrets=plain_secrets(config))
-    locks = read_locks(config.stack_dir)
-    manifest = Manifest(
-        target=_target(deployment, account),
-        providers=locked_versions(locks),
-        state=_state_mark(deployment, make=not refused),
-        state_path=_state_path(config),
-        has_changes=plan.has_changes,
-        who=who,
-        when=datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"),
-        files={},
-    )
-    summary = render_summary(
-        plan,
-        plan_json,
-        cluster=config.cluster.name,
-        facts=_facts(manifest),
-        cost=plan_cost(config, plan.json),
-        cost_note=price_note(config),
-        refused=refused,
-    )
-    if refused:
-        write_summary(directory, summary, plan_json)
-        return
-    write_artifact(
-        directory,
-        plan=plan.path.read_bytes(),
-        plan_json=plan_json,
-        summary=summary,
-        locks=locks,
-        manifest=lambda files: replace(manifest, files=files),
-    )
+_NAMES = (MANIFEST, PLAN, PLAN_JSON, LOCKS, SUMMARY)
+"""In the order of removal. The summary is last: while it exists, the others are known to be pio-tf's."""
+_VERSION = 1
+"""Version of the manifest's format."""
+_SUM = "sha256"
 
 
-def open_plan(deployment: Deployment, artifact: Artifact, *, account: str) -> Plan:
-    """A kept plan, ready to be applied: it is for this cluster as it is now. The guard has not judged it yet.
+@dataclass(frozen=True)
+class PlanTarget:
+    """What a plan is made from, and what it is for.
 
     Args:
-        artifact: as :func:`pio_tf.infra.artifact.read_artifact` has read it.
-        account: AWS's number of the account that the credentials here are for.
+        pio_tf: pio-tf's version.
+        account: number of the AWS account.
+        terraform: product and version: ``terraform 1.15.5``.
+        stack: the stack's files, each with its SHA-256.
+    """
+
+    pio_tf: str
+    cluster: str
+    account: str
+    region: str
+    terraform: str
+    stack: dict[str, str]
+
+
+@dataclass(frozen=True)
+class StateVersion:
+    """The state that a plan starts from.
+
+    Args:
+        backend: ``local``, ``s3``, …
+        place: of a local state: the id in the file beside it. Empty for any other, which the stack's backend.tf names.
+        lineage: Terraform's id of the state; empty before the first apply.
+        serial: it grows with every change.
+    """
+
+    backend: str
+    place: str
+    lineage: str
+    serial: int
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """The content of manifest.json.
+
+    Args:
+        providers: Terraform's providers and their versions.
+        state_path: of a local state, for error messages: ``host:/path``; else empty.
+        who: AWS identity that planned.
+        when: UTC, as in 2026-01-31T03:00:00Z.
+        files: the other files, each with its SHA-256.
+    """
+
+    target: PlanTarget
+    providers: dict[str, str]
+    state: StateVersion
+    state_path: str
+    has_changes: bool
+    who: str
+    when: str
+    files: dict[str, str]
+
+    @property
+    def stack_digest(self) -> str:
+        """One digest of the whole stack."""
+        return digest(self.target.stack)
+
+    def to_json(self) -> str:
+        """Return the text of manifest.json: with the format's version, the stack's digest and a sum of everything."""
+        content = {"version": _VERSION, "stack_digest": self.stack_digest, **asdict(self)}
+        return json.dumps({**content, _SUM: digest(content)}, indent=2) + "\n"
+
+
+_MANIFEST = TypeAdapter(Manifest)
+
+
+@dataclass(frozen=True)
+class SavedPlan:
+    """A saved plan that is complete and unchanged.
+
+    Args:
+        plan: Terraform's plan file.
+        plan_json: without secrets.
+        locks: Terraform's lock file: versions and checksums of the providers.
+    """
+
+    directory: Path
+    manifest: Manifest
+    plan: bytes
+    plan_json: Mapping[str, Any]
+    locks: str
+
+
+def prepare_directory(directory: Path) -> None:
+    """Make the directory and remove an earlier plan from it, so that a failure leaves no old plan to apply.
 
     Raises:
-        GuardRefused: it is for another cluster, account, region, state or version: what differs.
-        TerraformError: Terraform cannot read it.
+        ConfigError: the directory cannot be written, or pio-tf did not write its files of these names.
     """
-    config, directory, manifest = deployment.config, artifact.directory, artifact.manifest
-    refuse_mismatches(directory, compare_targets(manifest.target, _target(deployment, account)))
-    deployment.generate()
-    refuse_mismatches(directory, _take_locks(config.stack_dir, artifact))
-    deployment.prepare()
-    state = _state_mark(deployment, make=False)
-    refuse_mismatches(directory, compare_states(manifest, state, path=_state_path(config)))
-    path = deployment.plan_path
+    with _writing(directory):
+        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        found = [name for name in _NAMES if (directory / name).exists()]
+        summary = directory / SUMMARY
+        if found and not (summary.is_file() and summary.read_bytes().startswith(MARKER.encode())):
+            raise ConfigError(
+                f"{directory} holds files that pio-tf did not write: {', '.join(found)}",
+                cause="a saved plan has files of these names, and would overwrite them",
+                next_step="choose another directory for --out",
+            )
+        for name in _NAMES:
+            (directory / name).unlink(missing_ok=True)
+
+
+def write_summary(directory: Path, summary: str, plan_json: Mapping[str, Any]) -> None:
+    """Write the files for people and programs. Without the others, as for a refused plan, nothing can be applied."""
+    with _writing(directory):
+        write_atomically(directory / SUMMARY, summary, mode=0o644)
+        text = json.dumps(plan_json, ensure_ascii=False, separators=(",", ":")) + "\n"
+        write_atomically(directory / PLAN_JSON, text, mode=0o644)
+
+
+def write_saved_plan(saved: SavedPlan, summary: str) -> None:
+    """Write all files; the manifest last, so that a part of a plan is none.
+
+    Args:
+        saved: its manifest gets the sums of the files.
+        summary: Markdown that begins with :data:`MARKER`.
+    """
+    directory = saved.directory
+    write_summary(directory, summary, saved.plan_json)
+    with _writing(directory):
+        write_atomically(directory / PLAN, saved.plan)
+        write_atomically(directory / LOCKS, saved.locks, mode=0o644)
+        sums = {name: _sha256((directory / name).read_bytes()) for name in sorted(set(_NAMES) - {MANIFEST})}
+        write_atomically(directory / MANIFEST, replace(saved.manifest, files=sums).to_json(), mode=0o644)
+
+
+def read_saved_plan(directory: Path) -> SavedPlan:
+    """Read a saved plan and check that it is complete and unchanged.
+
+    Raises:
+        ConfigError: there is none, or it cannot be read.
+        GuardRefused: it was changed after it was written, or a newer pio-tf wrote it.
+    """
+    manifest = _read_manifest(directory)
+    contents = {name: _read(directory, name) for name in _NAMES if name != MANIFEST}
+    for name, content in contents.items():
+        if manifest.files.get(name) != _sha256(content):
+            raise was_changed(directory, name, f"its SHA-256 is {_sha256(content)}, not {manifest.files.get(name)}")
     try:
-        write_private(path, artifact.plan)  # what was checked is what is applied, whatever happens to the other file
-        plan = deployment.read_plan(path)
-        _refuse_another_content(artifact, plan, config)
-    except BaseException:
-        path.unlink(missing_ok=True)
-        raise
-    return plan
+        plan_json = parse_json(contents[PLAN_JSON])
+    except ValueError as error:
+        raise _unreadable(directory, PLAN_JSON, str(error)) from error
+    return SavedPlan(directory, manifest, contents[PLAN], plan_json, contents[LOCKS].decode())
 
 
-def _refuse_another_content(artifact: Artifact, plan: Plan, config: Config) -> None:
-    """The plan file's own word, whatever manifest and plan.json say."""
-    variables = plan.json.get("variables") or {}
-    said = {name: str((variables.get(name) or {}).get("value")) for name in ("cluster", "region")}
-    wanted = {"cluster": config.cluster.name, "region": config.aws.region}
-    refuse_mismatches(
-        artifact.directory,
-        [Mismatch(f"{name} of {PLAN}", said[name], wanted[name]) for name in wanted if said[name] != wanted[name]],
-    )
-    if redact_plan(plan.json, secrets=plain_secrets(config)) != artifact.plan_json:
-        raise changed(artifact.directory, PLAN_JSON, f"it says something else than {PLAN}")
-
-
-def _target(deployment: Deployment, account: str) -> Target:
-    config, binary = deployment.config, deployment.terraform.binary
-    return Target(
-        pio_tf=__version__,
-        cluster=config.cluster.name,
-        account=account,
-        region=config.aws.region,
-        terraform=f"{binary.product} {binary.version}",
-        stack=stack_sums(config),
+def was_changed(directory: Path, name: str, cause: str) -> GuardRefused:
+    """Return the error for a file that is not as it was written."""
+    return GuardRefused(
+        f"{directory / name} was changed or damaged after the plan was made: refused, nothing was changed",
+        cause=cause,
+        next_step="copy the whole directory again, or " + PLAN_AGAIN.format(directory=directory),
+        details={"file": name},
     )
 
 
-def _state_mark(deployment: Deployment, *, make: bool) -> StateMark:
-    """The state that is here.
-
-    Args:
-        make: give a local state an id, if it has none.
-    """
-    backend = deployment.config.terraform.backend
-    kind = backend.type if backend else "local"
-    lineage, serial = deployment.terraform.state_mark()
-    place = ""
-    if kind == "local":
-        file = deployment.config.stack_dir / _STATE_ID
-        if make and not file.exists():
-            write_private(file, f"{uuid.uuid4()}\n".encode())
-        place = file.read_text(encoding="utf-8").strip() if file.is_file() else ""
-    return StateMark(backend=kind, place=place, lineage=lineage, serial=serial)
+def digest(content: Mapping[str, Any]) -> str:
+    """Return the SHA-256 of an object, whatever the order of its names."""
+    return _sha256(json.dumps(dict(content), sort_keys=True).encode())
 
 
-def _state_path(config: Config) -> str:
-    backend = config.terraform.backend
-    if backend and backend.type != "local":
-        return ""
-    return f"{platform.node()}:{config.stack_dir / 'terraform.tfstate'}"
+def _read_manifest(directory: Path) -> Manifest:
+    try:
+        data = parse_json(_read(directory, MANIFEST))
+    except ValueError as error:  # UnicodeDecodeError too
+        raise _unreadable(directory, MANIFEST, str(error)) from error
+    if not isinstance(data, dict):
+        raise _unreadable(directory, MANIFEST, "it is not an object")
+    version = data.get("version")
+    if not isinstance(version, int) or version > _VERSION:
+        target = data.get("target")
+        writer = target.get("pio_tf", "unknown") if isinstance(target, dict) else "unknown"
+        raise GuardRefused(
+            f"a newer pio-tf wrote the saved plan {directory}: refused, nothing was changed",
+            cause=f"{MANIFEST} has version {version}, by pio-tf {writer}; pio-tf {__version__} knows up to {_VERSION}",
+            next_step="use the same pio-tf for plan and apply",
+            details={"version": version, "known": _VERSION},
+        )
+    if data.get(_SUM) != digest({name: value for name, value in data.items() if name != _SUM}):
+        raise was_changed(directory, MANIFEST, "its own checksum does not match")
+    try:
+        return _MANIFEST.validate_python(data)
+    except ValidationError as error:
+        where = ".".join(map(str, error.errors()[0]["loc"]))
+        raise _unreadable(directory, MANIFEST, f"{where}: {error.errors()[0]['msg']}") from error
 
 
-def _take_locks(stack: Path, artifact: Artifact) -> tuple[Mismatch, ...]:
-    """Have Terraform take the same providers as for the plan, byte for byte: it compares the whole file."""
-    here = read_locks(stack)
-    differ = compare_providers(artifact.manifest.providers, locked_versions(here)) if here else ()
-    if not differ and here != artifact.locks:
-        (stack / LOCK_FILE).write_text(artifact.locks, encoding="utf-8")
-    return differ
+def _read(directory: Path, name: str) -> bytes:
+    try:
+        return (directory / name).read_bytes()
+    except OSError as error:
+        cause = f"{name}: {error.strerror}"
+        if name == MANIFEST and (directory / SUMMARY).is_file():
+            cause = f"there is no {MANIFEST}: the plan was refused, as {SUMMARY} says, or not all files were copied"
+        raise ConfigError(
+            f"{directory} holds no plan that can be applied",
+            cause=cause,
+            next_step=f"`pio-tf plan --out {directory}` writes one: {', '.join(sorted(_NAMES))}",
+        ) from error
 
 
-def _facts(manifest: Manifest) -> Mapping[str, str]:
-    target, state = manifest.target, manifest.state
-    return {
-        "AWS account": target.account,
-        "region": target.region,
-        "state": f"{state.backend}, serial {state.serial}" + (f", lineage {state.lineage}" if state.lineage else ""),
-        "stack": manifest.stack_digest[:12],
-        "Terraform": target.terraform,
-        **{f"provider {name.removeprefix('registry.terraform.io/')}": one for name, one in manifest.providers.items()},
-        "pio-tf": target.pio_tf,
-        "planned by": manifest.who,
-        "planned at": manifest.when,
-    }
+def _unreadable(directory: Path, name: str, cause: str) -> ConfigError:
+    return ConfigError(
+        f"{directory / name} cannot be read",
+        cause=cause,
+        next_step="copy the whole directory again, or " + PLAN_AGAIN.format(directory=directory),
+    )
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+@contextmanager
+def _writing(directory: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise ConfigError(
+            f"cannot write a plan into {directory}",
+            cause=str(error),
+            next_step="choose another directory for --out, or make this one writable",
+        ) from error

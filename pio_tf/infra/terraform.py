@@ -19,8 +19,8 @@ from pio_tf.events import OutputLine, Step, silent
 from pio_tf.infra.advice import next_step
 from pio_tf.infra.diagnostics import Diagnostic, diagnostics_in_text, failure
 from pio_tf.infra.initialised import Initialised
-from pio_tf.infra.process import Ended, stream
 from pio_tf.infra.terraform_events import EventReader
+from pio_tf.infra.terraform_process import Ended, stream
 from pio_tf.json_text import parse_json
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ _MEMORY_LIMIT = 256 * 1024 * 1024  # bytes of one command's JSON; a plan of 500 
 
 
 @dataclass(frozen=True)
-class PlanResult:
+class PlanRun:
     """How ``terraform plan`` ended."""
 
     changes: bool
@@ -131,9 +131,7 @@ class Terraform(PythonTerraform):  # type: ignore[misc]
         initialised.remember()
         return True
 
-    def plan(
-        self, *, out: Path, destroy: bool = False, refresh_only: bool = False, parallelism: int = 10
-    ) -> PlanResult:
+    def plan(self, *, out: Path, destroy: bool = False, refresh_only: bool = False, parallelism: int = 10) -> PlanRun:
         """Plan into a file. An error does not raise: with ``prevent_destroy`` there is a plan file all the same.
 
         Args:
@@ -155,7 +153,7 @@ class Terraform(PythonTerraform):  # type: ignore[misc]
         if refresh_only:
             options["refresh_only"] = IsFlagged
         reader, ended = self._stream("plan", options)
-        return PlanResult(
+        return PlanRun(
             changes=ended.exit_code == 2,
             error=None if ended.exit_code in (0, 2) else self._failure_of(reader, "terraform plan", ended),
             diagnostics=tuple(reader.diagnostics),

@@ -13,7 +13,7 @@ import pytest
 from pio_tf.ci.pipeline import SYSTEMS, render_pipeline
 from pio_tf.config.load import load_config
 from pio_tf.events import silent
-from pio_tf.infra.backend.bucket import prepare_bucket
+from pio_tf.infra.backend.state_bucket import prepare_bucket
 from pio_tf.sandbox.control import start_sandbox, stop_sandbox
 from pio_tf.sandbox.template import prepare_project
 from tests.ci.forge_server import ForgeServer

@@ -21,7 +21,7 @@ from pio_tf.iam import Role as IamRole
 from pio_tf.iam.grant import Grant
 from pio_tf.infra.cost import Cost
 from pio_tf.infra.drift import Difference, Drift
-from pio_tf.infra.plan import Change, Plan
+from pio_tf.infra.plan import Plan, ResourceChange
 from pio_tf.infra.policy import Finding, Judgement, Rule
 from pio_tf.mirror.fetch import Fetched
 from pio_tf.mirror.push import Pushed
@@ -65,9 +65,9 @@ OUTPUTS = Outputs(
     ),
 )
 CHANGES = (
-    Change("module.driver.aws_instance.this", "aws_instance", ("create",), (), "driver"),
-    Change("aws_security_group.this", "aws_security_group", ("update",), ("description", "ingress")),
-    Change("aws_eip.this", "aws_eip", ("delete", "create"), ("domain",)),
+    ResourceChange("module.driver.aws_instance.this", "aws_instance", ("create",), (), "driver"),
+    ResourceChange("aws_security_group.this", "aws_security_group", ("update",), ("description", "ingress")),
+    ResourceChange("aws_eip.this", "aws_eip", ("delete", "create"), ("domain",)),
 )
 DRIFTS = (
     Drift(

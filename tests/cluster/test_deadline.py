@@ -15,7 +15,7 @@ import pytest
 
 from pio_tf.cluster import Cluster
 from pio_tf.errors import AwsError, ConfigError, NotReady
-from pio_tf.infra.plan import Change, Plan
+from pio_tf.infra.plan import Plan, ResourceChange
 from pio_tf.machines.deadline_schedule import whole_minute
 from pio_tf.model import CLUSTER_TAG
 from pio_tf.sandbox.provider import install_mirror
@@ -350,7 +350,7 @@ def test_an_apply_without_permission_for_deadlines_says_so_of_what_it_changes_an
     world.aws.refused = frozenset({"GET"})
     said: list[Event] = []
     cluster = world.cluster(said=said)
-    change = Change("module.x.aws_instance.this", "aws_instance", ("update",), machine="worker-1")
+    change = ResourceChange("module.x.aws_instance.this", "aws_instance", ("update",), machine="worker-1")
     with world.aws.recording() as calls:
         cluster._want_deadline_of(Plan(Path("plan"), (change,), has_changes=True), cluster._machines(None))
     assert schedules(calls) == [], "what is refused is not done"

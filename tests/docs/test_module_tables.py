@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pio_tf.infra.stack import find_modules
+from pio_tf.infra.root_module import find_modules
 from scripts.module_tables import BEGIN, END, render_readme, render_tables
 
 if TYPE_CHECKING:

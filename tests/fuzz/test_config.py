@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from pio_tf import Cluster
 from pio_tf.config.load import load_config, parse_config
 from pio_tf.iam import policies
-from pio_tf.infra.stack import render_stack
+from pio_tf.infra.root_module import render_stack
 from tests.config.samples import BLOCKS
 from tests.fuzz.documents import mangled
 from tests.fuzz.hcl_texts import hcl_texts

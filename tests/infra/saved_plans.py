@@ -1,18 +1,18 @@
-"""Kept plans for tests: made once, copied, changed."""
+"""Saved plans for tests: made once, copied, changed."""
 
 from __future__ import annotations
 
 import hashlib
-import json
 import shutil
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import boto3
+from pydantic import TypeAdapter
 
 from pio_tf.cluster import Cluster
 from pio_tf.config.load import load_config
-from pio_tf.infra.manifest import Manifest
+from pio_tf.infra.saved_plan import Manifest
 from tests.infra.support_deploy import ENVIRON, Recorder
 
 if TYPE_CHECKING:
@@ -45,8 +45,8 @@ def fresh_checkout(config: Config, directory: Path) -> Config:
 
 
 def manifest(directory: Path) -> Manifest:
-    """The manifest of a kept plan."""
-    return Manifest.from_json(json.loads((directory / "manifest.json").read_text()))
+    """The manifest of a saved plan."""
+    return TypeAdapter(Manifest).validate_json((directory / "manifest.json").read_bytes())
 
 
 def rewrite(directory: Path, change: Callable[[Manifest], Manifest] = lambda one: one) -> None:

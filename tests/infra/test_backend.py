@@ -15,7 +15,7 @@ from pio_tf.events import Step
 from pio_tf.infra.backend.s3 import require_lockfile, s3_backend
 from pio_tf.infra.binary import TerraformBinary
 from pio_tf.infra.deployment import Deployment
-from pio_tf.infra.stack import render_stack
+from pio_tf.infra.root_module import render_stack
 from tests.infra.s3 import LOCK, Bucket, make_bucket, state, with_backend
 from tests.infra.support import Site
 from tests.infra.support_deploy import ENVIRON, Recorder, deployment

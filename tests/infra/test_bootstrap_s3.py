@@ -11,7 +11,7 @@ import botocore.session
 import pytest
 from botocore.config import Config
 
-from pio_tf.infra.stack import find_modules
+from pio_tf.infra.root_module import find_modules
 
 REGION = "eu-west-1"
 KEYS = {"AccessKeyId": "ASIAEXAMPLE", "SecretAccessKey": "secret/with+signs", "Token": "a/token+with=signs=="}

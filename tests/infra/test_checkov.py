@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pio_tf.infra.stack import find_modules, render_stack
+from pio_tf.infra.root_module import find_modules, render_stack
 from tests.infra.support import Site
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ import hcl2
 import pytest
 from hcl2.utils import SerializationOptions
 
-from pio_tf.infra.stack import MODULES, find_modules
+from pio_tf.infra.root_module import MODULES, find_modules
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -16,7 +16,7 @@ import pytest
 
 from pio_tf.config.components import Component
 from pio_tf.infra.bootstrap import Settings, render_script
-from pio_tf.infra.stack import MODULES, find_modules
+from pio_tf.infra.root_module import MODULES, find_modules
 from tests.infra.support import terraform
 
 if TYPE_CHECKING:

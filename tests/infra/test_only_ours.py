@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pio_tf.errors import GuardRefused
-from pio_tf.infra.belonging import find_strangers
+from pio_tf.infra.foreign_resources import find_foreign_resources
 from tests.infra.plan_json import change, plan
 from tests.infra.support import Site, ec2
 from tests.infra.support_deploy import deployment, existing_network
@@ -122,5 +122,5 @@ OURS = {"id": "sg-1", "tags": {"pio-tf:cluster": "ours"}}
 )
 def test_what_a_destruction_removes_has_our_tag_or_hangs_on_what_has_it(before: dict[str, Any], is_ours: bool) -> None:
     removed = plan(change("aws_security_group", "group", before=OURS), change("aws_thing", "thing", before=before))
-    found = [stranger.address for stranger in find_strangers(json.loads(json.dumps(removed)), cluster="ours")]
+    found = [stranger.address for stranger in find_foreign_resources(json.loads(json.dumps(removed)), cluster="ours")]
     assert found == ([] if is_ours else ["thing"])

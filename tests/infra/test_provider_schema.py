@@ -15,7 +15,7 @@ import hcl2
 import pytest
 
 from pio_tf.config.load import load_config
-from pio_tf.infra.stack import find_modules, render_stack
+from pio_tf.infra.root_module import find_modules, render_stack
 from tests.infra.provider_schema import ProviderSchema, Schema
 
 if TYPE_CHECKING:

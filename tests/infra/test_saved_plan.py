@@ -1,4 +1,4 @@
-"""What a kept plan holds, and every reason for which it is not applied. The plan is real; no machine is made."""
+"""What a saved plan holds, and every reason for which it is not applied. The plan is real; no machine is made."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def kept(tmp_path_factory: pytest.TempPathFactory, aws: LocalAws, mirror: Path) 
 
 @pytest.fixture
 def copy(kept: Kept, tmp_path: Path) -> Path:
-    """A copy of the kept plan, to be spoilt."""
+    """A copy of the saved plan, to be spoilt."""
     return shutil.copytree(kept.original, tmp_path / "copy")
 
 
@@ -230,7 +230,7 @@ def test_a_plan_json_that_was_edited_together_with_the_manifest(kept: Kept, copy
     file = copy / "plan.json"
     file.write_text(file.read_text().replace("m5.large", "t3.nano"))
     rewrite(copy)
-    assert "it says something else than plan.tfplan" in kept.refusal(copy)
+    assert "it differs from plan.tfplan" in kept.refusal(copy)
 
 
 def test_a_plan_file_of_another_cluster_under_a_manifest_of_this_one(kept: Kept, copy: Path) -> None:
@@ -248,7 +248,7 @@ def test_a_manifest_of_a_newer_pio_tf(kept: Kept, copy: Path) -> None:
     file = copy / "manifest.json"
     file.write_text(json.dumps({**json.loads(file.read_text()), "version": 2}))
     said = kept.refusal(copy)
-    assert "was written by a newer pio-tf" in said
+    assert "a newer pio-tf wrote the saved plan" in said
     assert "manifest.json has version 2" in said
     assert "use the same pio-tf for plan and apply" in said
 
@@ -272,7 +272,7 @@ def test_a_manifest_that_cannot_be_read(kept: Kept, copy: Path, content: bytes) 
     (copy / "manifest.json").write_bytes(content)
     with pytest.raises(ConfigError, match=r"manifest\.json cannot be read") as caught:
         cluster(kept.config()).apply(copy)
-    assert "copy the whole artefact again" in caught.value.next_step
+    assert "copy the whole directory again" in caught.value.next_step
 
 
 @pytest.mark.parametrize("missing", ["nothing", "plan.json"])

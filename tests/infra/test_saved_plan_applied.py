@@ -12,8 +12,8 @@ import pytest
 
 from pio_tf.errors import ConfigError, GuardRefused, TerraformError
 from pio_tf.events import Step
-from pio_tf.infra.artifact import prepare_directory
-from pio_tf.infra.saved_plan import keep_plan
+from pio_tf.infra.plan_transfer import save_plan
+from pio_tf.infra.saved_plan import prepare_directory
 from tests.infra.s3 import make_bucket, with_backend
 from tests.infra.saved_plans import cluster, edited, fresh_checkout, manifest
 from tests.infra.support import Site, ec2
@@ -154,7 +154,7 @@ def test_the_guard_reads_the_plan_file_itself_before_it_is_applied(team: Team) -
     kept = team.plans / "smuggled"
     smuggler = deployment(team.job("smuggler", REPLACING))
     prepare_directory(kept)
-    keep_plan(smuggler, smuggler.draft(), kept, account="123456789012", who="nobody")
+    save_plan(smuggler, smuggler.draft(), kept, account="123456789012", who="nobody")
 
     with pytest.raises(GuardRefused, match="the plan would replace 3 machines: refused, nothing was changed"):
         cluster(team.job("smuggled", REPLACING)).apply(kept)

@@ -8,8 +8,8 @@ import pytest
 
 from pio_tf.config.load import load_config
 from pio_tf.errors import ConfigError
-from pio_tf.infra.stack import render_stack, write_stack
-from pio_tf.infra.stack_files import MANIFEST
+from pio_tf.infra.generated_files import MANIFEST
+from pio_tf.infra.root_module import render_stack, write_stack
 from tests.infra.support import PUBLIC_KEY, Site, terraform
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from moto import mock_aws
 from pio_tf.config.load import load_config
 from pio_tf.errors import ConfigError
 from pio_tf.events import Done, Warned
-from pio_tf.infra.backend.bucket import PURPOSE, PURPOSE_TAG, SETTINGS, prepare_bucket
+from pio_tf.infra.backend.state_bucket import PURPOSE, PURPOSE_TAG, SETTINGS, prepare_bucket
 from tests.infra.s3 import client, with_backend
 from tests.infra.support_deploy import Recorder
 

@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from pio_tf.cli.output import Rows
-from pio_tf.infra.artifact import SUMMARY
+from pio_tf.infra.saved_plan import SUMMARY
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pio_tf.config.aws import AwsBlock
     from pio_tf.config.schema import Config
     from pio_tf.infra.binary import TerraformBinary
-    from pio_tf.infra.hcl import Value
+    from pio_tf.infra.hcl_writer import Value
 
 LOCKFILE_SINCE = (1, 10, 0)
 """Terraform and OpenTofu lock a state by an object beside it since 1.10, both of them."""

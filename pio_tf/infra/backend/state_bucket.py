@@ -17,7 +17,7 @@ from pio_tf.aws.session import Aws, aws_errors
 from pio_tf.errors import ConfigError
 from pio_tf.events import Done, Step, Warned
 from pio_tf.infra.backend.s3 import s3_backend
-from pio_tf.infra.hcl import attributes
+from pio_tf.infra.hcl_writer import attributes
 from pio_tf.json_text import parse_json
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from pio_tf.config.schema import Config
     from pio_tf.events import Reporter
-    from pio_tf.infra.hcl import Value
+    from pio_tf.infra.hcl_writer import Value
 
 PURPOSE_TAG, PURPOSE = "pio-tf:purpose", "terraform-state"
 """By which a bucket is known as one that pio-tf has made."""

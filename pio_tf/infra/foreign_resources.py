@@ -36,7 +36,7 @@ class Stranger:
         return f"{self.address} ({self.id}) {whose}"
 
 
-def refuse_strangers(plan_json: Mapping[str, Any], *, cluster: str) -> None:
+def refuse_foreign_resources(plan_json: Mapping[str, Any], *, cluster: str) -> None:
     """Let a plan pass only if all that it would change or remove is this cluster's.
 
     Args:
@@ -45,7 +45,7 @@ def refuse_strangers(plan_json: Mapping[str, Any], *, cluster: str) -> None:
     Raises:
         GuardRefused: something is another's, or nobody's.
     """
-    strangers = tuple(find_strangers(plan_json, cluster=cluster))
+    strangers = tuple(find_foreign_resources(plan_json, cluster=cluster))
     if not strangers:
         return
     untagged = [one.id for one in strangers if not one.owner]
@@ -63,7 +63,7 @@ def refuse_strangers(plan_json: Mapping[str, Any], *, cluster: str) -> None:
     )
 
 
-def find_strangers(plan_json: Mapping[str, Any], *, cluster: str) -> Iterator[Stranger]:
+def find_foreign_resources(plan_json: Mapping[str, Any], *, cluster: str) -> Iterator[Stranger]:
     """Everything in a plan that is there, would be changed or removed, and does not belong to the cluster."""
     resources = [one for one in plan_json.get("resource_changes") or () if one.get("mode") == "managed"]
     there = [one for one in resources if one["change"].get("before")]
