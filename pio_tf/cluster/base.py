@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from pio_tf.events import Event
     from pio_tf.model import Machine, Outputs
     from pio_tf.pio.secrets import Secrets
-    from pio_tf.training.trainer import Trainer
+    from pio_tf.training.driver_session import SessionOpener
 
 
 class Basis:
@@ -41,7 +41,7 @@ class Basis:
         reporter: gets progress as events (:mod:`pio_tf.events`).
         environ: environment for Terraform; default: this process's.
         aws: makes the clients; default: as the configuration says.
-        trainer: makes what works on the machines; default: :class:`~pio_tf.training.trainer.Trainer`, over SSH.
+        open_session: connects to the driver; default: :func:`~pio_tf.training.driver_session.open_session`, over SSH.
         clock: seconds, monotonic, that waiting for AWS is counted with.
         sleep: waits so many seconds meanwhile.
         now: the time of day that deadlines are counted with.
@@ -57,7 +57,7 @@ class Basis:
         reporter: Reporter = silent,
         environ: Mapping[str, str] | None = None,
         aws: Aws | None = None,
-        trainer: Callable[..., Trainer] | None = None,
+        open_session: SessionOpener | None = None,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
         now: Callable[[], datetime] = lambda: datetime.now(tz=timezone.utc),
@@ -66,7 +66,7 @@ class Basis:
         self._report = reporter
         self._environ = dict(os.environ if environ is None else environ)
         self._given_aws = aws
-        self._make_trainer = trainer
+        self._open_session = open_session
         self._clock = clock
         self._sleep = sleep
         self._now = now

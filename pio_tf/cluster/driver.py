@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from pio_tf.cluster.base import short
 from pio_tf.cluster.mirror import MirrorWork
@@ -20,20 +20,21 @@ from pio_tf.errors import (
 from pio_tf.events import Step, Warned
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Awaitable, Callable, Collection, Sequence
 
     from pio_tf.model import Machine, Outputs
     from pio_tf.pio.files import RemoteFile
     from pio_tf.remote.files import Put
+    from pio_tf.remote.retry import Patience
     from pio_tf.remote.target import SshTarget
     from pio_tf.training.deadline import DeadlineWatch
+    from pio_tf.training.driver_session import DriverSession
     from pio_tf.training.first_boot import Prepared
     from pio_tf.training.runs.bucket import RunBucket
     from pio_tf.training.runs.claims import Claims, Facts
     from pio_tf.training.runs.upload import Upload
-    from pio_tf.training.trainer import Trainer
 
-
+_T = TypeVar("_T")
 _STATUS_PATIENCE = 5.0
 """Seconds that `status` waits for the driver to answer: it shows what is, it does not wait for what will be."""
 
@@ -62,8 +63,9 @@ class DriverWork(MirrorWork):
 
     def push_config(self) -> tuple[Put, ...]:
         """Write those files to the running driver, where they differ. Returns what became of each."""
-        trainer, outputs = self._running()
-        return asyncio.run(trainer.push(outputs, self.sizing()))
+        machines, outputs = self._running()
+        sizing = self.sizing()
+        return self._ask(machines, lambda driver: driver.push(outputs, sizing))
 
     def provision(self, machine: str = "", *, rollback: str = "") -> tuple[Prepared, ...]:
         """Prepare running machines as at their first boot: what is missing is installed, a new version beside the old.
@@ -80,13 +82,14 @@ class DriverWork(MirrorWork):
             Locked: a run is active, or being prepared.
             RemoteError: a step failed: which, and why.
         """
-        trainer, outputs = self._running()
-        wanted = self._choose(outputs, {one.name for one in trainer.machines}, machine, rollback)
+        machines, outputs = self._running()
+        wanted = self._choose(outputs, {one.name for one in machines}, machine, rollback)
         self._report(Step(f"Rolling {rollback} back" if rollback else f"Provisioning {len(wanted)} machines"))
-        done = asyncio.run(trainer.provision(outputs, wanted, component=rollback))
+        done = self._ask(machines, lambda driver: driver.provision(outputs, wanted, component=rollback))
         if any(one.machine == outputs.driver.name for one in done):
+            sizing = self.sizing()
             try:
-                asyncio.run(trainer.push(outputs, self.sizing()))
+                self._ask(machines, lambda driver: driver.push(outputs, sizing))
             except RemoteError as error:
                 if error.details.get("kind") != "write":
                     raise
@@ -117,20 +120,42 @@ class DriverWork(MirrorWork):
         """Whether the driver's power is on: a run of somebody else's may be active."""
         return any(one.role == "driver" and one.state == "running" for one in self._machines(None, strict=False))
 
-    def _trainer(self, machines: Sequence[Machine], *, upload: str = "") -> Trainer:
-        from pio_tf.training.trainer import Trainer
+    def _ask(
+        self,
+        machines: Sequence[Machine],
+        work: Callable[[DriverSession], Awaitable[_T]],
+        *,
+        wait: bool = False,
+        patience: Patience | None = None,
+        upload: str = "",
+    ) -> _T:
+        """Do some work over one connection to the driver.
 
-        return (self._make_trainer or Trainer)(
+        Args:
+            machines: those that run.
+            wait: until all of them, and Spark, are ready.
+            patience: for a driver that should be up already.
+            upload: where logs and records go to; default: ``train.upload``.
+        """
+        from pio_tf.training.driver_session import QUICK, DriverSetup, open_session
+
+        setup = DriverSetup(
             self.config,
             machines,
             self._ec2,
-            lambda: self._secrets,
-            self._upload,
-            upload or self.config.train.upload or "",
-            self._shared,
-            self._report,
+            secrets=lambda: self._secrets,
+            upload=self._upload,
+            upload_to=upload or self.config.train.upload or "",
+            shared=self._shared,
+            reporter=self._report,
             deadline=self._deadline_watch(),
         )
+
+        async def connected() -> _T:
+            async with (self._open_session or open_session)(setup, wait=wait, patience=patience or QUICK) as session:
+                return await work(session)
+
+        return asyncio.run(connected())
 
     def _deadline_watch(self) -> DeadlineWatch | None:
         """For who follows a run; see :class:`pio_tf.cluster.deadline.DeadlineWork`."""
@@ -162,7 +187,7 @@ class DriverWork(MirrorWork):
         awake = [machine for machine in machines if machine.state == "running"]
         if any(machine.role == "driver" for machine in awake):
             try:
-                state = asyncio.run(self._trainer(awake).state())
+                state = self._ask(awake, lambda driver: driver.state())
             except PioTfError as error:
                 return Facts("on", silent=short(error))
             return Facts("on", state.holder, {run.id: run.state for run in state.runs})
@@ -180,8 +205,8 @@ class DriverWork(MirrorWork):
             self._upload(wanted).check()
         return wanted
 
-    def _running(self, *, upload: str = "", strict: bool = True) -> tuple[Trainer, Outputs]:
-        """What works on machines that run.
+    def _running(self, *, strict: bool = True) -> tuple[list[Machine], Outputs]:
+        """The machines that run, and the outputs without workers that do not.
 
         Args:
             strict: False does with those that there are, for a run that has begun.
@@ -194,7 +219,7 @@ class DriverWork(MirrorWork):
         self._check_driver_runs(machines)
         awake, fewer = self._at_work(machines, outputs)
         enough = len(fewer.workers) >= (self.config.spark.min_workers or len(outputs.workers))
-        return self._trainer(awake, upload=upload), fewer if enough else outputs
+        return awake, fewer if enough else outputs
 
     def _at_work(self, machines: Sequence[Machine], outputs: Outputs) -> tuple[list[Machine], Outputs]:
         """The machines that run, and the outputs without the workers that do not."""
@@ -219,8 +244,15 @@ class DriverWork(MirrorWork):
         awake = [machine for machine in machines if machine.state == "running"]
         if not any(machine.role == "driver" for machine in awake):
             return
+        from pio_tf.remote.retry import Patience
+
+        patience = None if within is None else Patience(timeout=within, denied=0.0, attempt=within)
         try:
-            asyncio.run(self._trainer(awake).let_go(force=force, own=own, within=within))
+            self._ask(
+                awake,
+                lambda driver: driver.prepare_stop(force=force, own_run=own, timeout=within),
+                patience=patience,
+            )
         except Locked:
             raise
         except PioTfError as error:

@@ -55,7 +55,8 @@ class PowerWork(StackWork):
         try:
             machines, outputs = self._up()
             awake, outputs = self._at_work(machines, outputs)
-            asyncio.run(self._trainer(awake).configure(outputs, sizing))
+            whole = outputs
+            self._ask(awake, lambda driver: driver.configure(whole, sizing), wait=True)
         except (KeyboardInterrupt, PioTfError) as error:
             if not isinstance(error, RemoteError) or error.details.get("kind") != "write":
                 self._say_left_on(error)
@@ -110,7 +111,7 @@ class PowerWork(StackWork):
         busy = find_starts(awake, grace=idle_for, now=time.time())
         if not busy and any(machine.role == "driver" for machine in awake):
             try:
-                busy = find_runs(asyncio.run(self._trainer(awake).state()), grace=idle_for, now=time.time())
+                busy = find_runs(self._ask(awake, lambda driver: driver.state()), grace=idle_for, now=time.time())
             except PioTfError as error:
                 raise unanswered(self.config, awake, error) from error
         if not busy:

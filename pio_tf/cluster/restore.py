@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING
 
 from pio_tf.cluster.base import short
@@ -110,7 +109,7 @@ class RestoreWork(DeadlineWork):
         if not any(machine.role == "driver" for machine in awake):
             return True
         try:
-            asyncio.run(self._trainer(awake).refuse_active("stopping what an apply has started"))
+            self._ask(awake, lambda driver: driver.refuse_active("stopping what an apply has started"))
         except PioTfError as error:
             self._report(Warned(f"what an apply that was cut off has started is left running: {short(error)}"))
             return False

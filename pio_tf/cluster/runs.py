@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -67,8 +66,8 @@ class Cluster(PowerWork):
             MachinesMayBeRunning: they could not be stopped, or a run that nobody can see may go on.
         """
         from pio_tf.pio.command import check_arguments
+        from pio_tf.training.driver_session import TrainingRequest
         from pio_tf.training.preflight import check_names
-        from pio_tf.training.trainer import Order
 
         self._check_key()
         check_names(skip_checks)
@@ -76,7 +75,7 @@ class Cluster(PowerWork):
         sizing, _ = self.sizing(), self._secrets
         to = self._checked_upload(upload)
         self._want_deadline(lasting, deadline=deadline)
-        order = Order(extra, build, skip_checks, detach, stop_after=not self._keeps_up(keep_up))
+        order = TrainingRequest(extra, build, skip_checks, detach, stop_after=not self._keeps_up(keep_up))
         ready: list[tuple[tuple[Machine, ...], Outputs]] = []
 
         def run(on_id: Callable[[str], None]) -> RunRecord:
@@ -84,7 +83,9 @@ class Cluster(PowerWork):
             awake, outputs = self._at_work(machines, whole)
             absent = tuple(one.name for one in whole.workers if one not in outputs.workers)
             now = replace(order, absent=absent)
-            return asyncio.run(self._trainer(awake, upload=to).train(outputs, sizing, now, on_id))
+            return self._ask(
+                awake, lambda driver: driver.train(outputs, sizing, now, lambda: on_id(now.run)), wait=True, upload=to
+            )
 
         def session() -> RunRecord:
             there = not apply or self._is_applied()
@@ -99,17 +100,21 @@ class Cluster(PowerWork):
 
         Raises what :meth:`train` does.
         """
-        trainer, _ = self._running(upload=self._checked_upload(upload), strict=False)
-        found = asyncio.run(trainer.find(run))  # before anything is stopped for a mistyped id
+        to = self._checked_upload(upload)
+        machines, _ = self._running(strict=False)
+        found = self._ask(machines, lambda driver: driver.find(run))  # before anything is stopped for a mistyped id
 
         def follow(on_id: Callable[[str], None]) -> RunRecord:
             on_id(found)
-            return asyncio.run(trainer.attach(found, stop_after=not self._keeps_up(keep_up)))
+            return self._ask(
+                machines, lambda driver: driver.follow(found, stop_after=not self._keeps_up(keep_up)), upload=to
+            )
 
         return self._session(lambda: None, follow, keep_up=keep_up, there=True)
 
     def runs(self) -> tuple[RunRecord, ...]:
         """Every run that the driver, while it runs, or this computer knows of; oldest first. Changes nothing."""
+        from pio_tf.remote.retry import Patience
         from pio_tf.training.runs.archive import Archive
         from pio_tf.training.runs.known import merge, shared_records
 
@@ -118,7 +123,7 @@ class Cluster(PowerWork):
         awake = [machine for machine in machines if machine.state == "running"]
         if any(machine.role == "driver" for machine in awake):
             try:
-                return asyncio.run(self._trainer(awake).runs())
+                return self._ask(awake, lambda driver: driver.runs(), patience=Patience(5.0, denied=0.0, attempt=5.0))
             except PioTfError as error:
                 self._report(Warned(f"only what this computer knows: {short(error)}"))
         return merge(Archive.of(self.config), None, shared_records(self._shared, self._report))
@@ -139,7 +144,7 @@ class Cluster(PowerWork):
         machines = self._machines(self._outputs_if_any(), strict=False)
         awake = [machine for machine in machines if machine.state == "running"]
         if any(machine.role == "driver" for machine in awake):
-            asyncio.run(self._trainer(awake).log(run, on_line, follow=follow))
+            self._ask(awake, lambda driver: driver.log(run, on_line, follow=follow))
         else:
             archive = Archive.of(self.config)
             known = merge(archive, None, shared_records(self._shared, self._report))
@@ -151,8 +156,8 @@ class Cluster(PowerWork):
         Raises:
             ConfigError: there is no such run.
         """
-        trainer, _ = self._running(strict=False)
-        return asyncio.run(trainer.cancel(run))
+        machines, _ = self._running(strict=False)
+        return self._ask(machines, lambda driver: driver.cancel(run))
 
     def check(self, *, skip: Sequence[str] = ()) -> tuple[CheckResult, ...]:
         """Everything that :meth:`train` checks before it starts a run, on machines that run. Changes nothing.
@@ -163,8 +168,9 @@ class Cluster(PowerWork):
         from pio_tf.training.preflight import check_names
 
         check_names(skip)
-        trainer, outputs = self._running()
-        return asyncio.run(trainer.check(outputs, self.sizing(), skip=skip))
+        machines, outputs = self._running()
+        sizing = self.sizing()
+        return self._ask(machines, lambda driver: driver.check(outputs, sizing, skip=skip))
 
     def _session(
         self,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import hashlib
 from typing import TYPE_CHECKING
@@ -273,7 +272,7 @@ class StackWork(RestoreWork):
         if not changed or not any(machine.role == "driver" for machine in awake):
             return
         try:
-            asyncio.run(self._trainer(awake).refuse_active(f"changing {', '.join(changed)}"))
+            self._ask(awake, lambda driver: driver.refuse_active(f"changing {', '.join(changed)}"))
         except Locked:
             raise
         except PioTfError as error:

@@ -1,4 +1,4 @@
-"""One training on the driver: prepare it, start it, see it to its end, judge it, keep what is known of it."""
+"""One run on the driver: started, followed to its end or ended, judged, and kept with its log."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ import contextlib
 import dataclasses
 from typing import TYPE_CHECKING
 
-from pio_tf.errors import PioTfError, RemoteError, TrainingFailed
+from pio_tf.errors import Interrupted, PioTfError, RemoteError, TrainingFailed
 from pio_tf.events import Done, OutputLine, Reporter, Step, Warned, silent
+from pio_tf.remote.limit import at_most
 from pio_tf.training.proof import contradiction
 from pio_tf.training.runs.follow import follow_log
 from pio_tf.training.runs.on_driver import TERM_SECONDS, DriverRuns
@@ -30,10 +31,16 @@ if TYPE_CHECKING:
     from pio_tf.training.runs.upload import Upload
 
     Prove: TypeAlias = Callable[[RunRecord, bool], Awaitable[tuple[Proof, ...]]]
-    """Whether PIO said its success line -> what proves that there is a model. The services are asked for a run that
-    ended with 0 and said so."""
+    """The record, and whether PIO said its success line -> the proofs that there is a model."""
     Watch: TypeAlias = Callable[[RunRecord], Coroutine[Any, Any, None]]
     """Reports a run's progress until it is cancelled."""
+
+INTERRUPTED_SECONDS = 2
+"""Seconds that an interrupted training has to end before it is killed. GitHub's runner kills a cancelled job 10 s after
+its first signal (https://docs.github.com/en/actions/reference/workflows-and-actions/workflow-cancellation), and by then
+the machines must be stopping."""
+ANSWER_SECONDS = 2
+"""Seconds more for the driver to answer and to hand over the rest of the log."""
 
 
 async def start_run(
@@ -45,9 +52,9 @@ async def start_run(
         The record, with the time of the start by the driver's clock.
 
     Raises:
-        Locked: the run's directory is there already.
+        Locked: the run's directory exists already.
         PioTfError: the driver could not start it.
-        RemoteError: the connection was lost; where the run had started, that is found out first.
+        RemoteError: the connection was lost, and the run had not started.
     """
     runs = DriverRuns(remote)
     await runs.prepare(record, command=command, redactor=redactor.in_perl())
@@ -63,13 +70,13 @@ async def start_run(
 
 
 class RunFollower:
-    """Sees runs to their end: their logs copied, their verdicts written down, here and on the driver.
+    """Follows runs to their end: copies their logs, and writes their verdicts here and on the driver.
 
     Args:
         archive: where the copies are kept.
-        prove: asks the services for what a run that said it succeeded has left there.
-        power_is_on: whether the driver's power is on, asked after a lost connection.
-        upload: where a run's log and record go to besides.
+        prove: returns the proofs that a run has left a model.
+        power_is_on: returns whether the driver's power is on; asked after a lost connection.
+        upload: returns where a run's log and record are uploaded, besides.
         shared: where every client finds them.
     """
 
@@ -94,15 +101,14 @@ class RunFollower:
         self._report = reporter
 
     async def follow(self, run: str, *, watch: Watch | None = None) -> RunRecord:
-        """Show a run's log to its end, and prove that there is a model.
+        """Show a run's log to its end, and judge whether there is a model.
 
         Args:
             watch: reports its progress meanwhile.
 
         Raises:
-            TrainingFailed: it ended without a model, was cancelled, or nobody knows how it ended; its record is kept
-                all the same.
-            RemoteError: the driver was out of reach for too long: it may go on.
+            TrainingFailed: the run ended without a model, was cancelled, or its end is unknown. Its record is kept.
+            RemoteError: the driver was unreachable for too long: the run may go on.
         """
         source = self._remote.driver.name
         log = TrainingLog()
@@ -123,6 +129,32 @@ class RunFollower:
             raise failure
         self._report(Done(f"Trained in {record.seconds or 0:.0f} s"))
         return record
+
+    async def follow_or_end(self, run: str, *, client: str, watch: Watch, stop_after: bool) -> RunRecord:
+        """Follow a run as :meth:`follow` does; end it if this client is interrupted.
+
+        Args:
+            client: names this client, if it has to end the run.
+            stop_after: whether the machines stop then. Only messages depend on it.
+        """
+        following = asyncio.ensure_future(self.follow(run, watch=watch))
+
+        async def end() -> None:
+            following.cancel()
+            await asyncio.wait([following])
+            await self.cancel(run, who=client, patience=INTERRUPTED_SECONDS)
+
+        try:
+            return await asyncio.shield(following)
+        except (asyncio.CancelledError, Interrupted, OSError):  # Ctrl-C, SIGTERM; a log that is not read, or kept
+            then = "then the machines stop; Ctrl-C again stops them now" if stop_after else "the machines go on running"
+            self._report(Warned(f"interrupted: run {run} is ended, {then}"))
+            try:
+                await at_most(INTERRUPTED_SECONDS + ANSWER_SECONDS, end(), self._remote)
+            except RemoteError:  # it ends with the driver's power, and its log stays there
+                until = "it ends when the machines stop" if stop_after else f"`pio-tf cancel {run}` ends it"
+                self._report(Warned(f"run {run} is not seen to its end: {until}"))
+            raise
 
     async def collect(self, run: str) -> RunRecord:
         """Copy an ended run's log and judge it, without showing it."""

@@ -1,14 +1,16 @@
-"""An AWS without permissions for deadlines, and a trainer without machines: what these tests share."""
+"""An AWS without permissions for deadlines, and a driver without a machine: what these tests share."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any, cast
 
-from pio_tf.training.trainer import Trainer
 from tests.iam.recorder import RecordingAws
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import AsyncIterator, Callable, Iterable
+
+    from pio_tf.training.driver_session import DriverSession
 
 
 class Aws(RecordingAws):
@@ -27,11 +29,17 @@ class Aws(RecordingAws):
         return super()._application(environ, start_response)
 
 
-class NoMachines(Trainer):
-    """Finds every machine ready, and no run: none is behind these instances."""
+class NoMachines:
+    """A driver that is ready, without a run: no machine is behind these instances."""
 
     async def configure(self, *_given: object) -> None:
         """They are as they are."""
 
-    async def let_go(self, **_given: object) -> None:
+    async def prepare_stop(self, **_given: object) -> None:
         """No run is active."""
+
+
+@asynccontextmanager
+async def no_machines(*_setup: object, **_how: object) -> AsyncIterator[DriverSession]:
+    """A session with such a driver."""
+    yield cast("DriverSession", NoMachines())

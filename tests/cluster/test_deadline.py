@@ -21,7 +21,7 @@ from pio_tf.model import CLUSTER_TAG
 from pio_tf.sandbox.provider import install_mirror
 from pio_tf.sandbox.schedules import fire_due
 from tests.cli.shell import TERRAFORM, Project, ec2
-from tests.cluster.support import Aws, NoMachines
+from tests.cluster.support import Aws, no_machines
 from tests.iam.recorder import REGION, Call
 from tests.infra.support_deploy import existing_network
 from tests.integration.client import wait_until
@@ -58,7 +58,7 @@ class World:
         config = Cluster.load(path, environ=environ).config
         reporter = (lambda _event: None) if said is None else said.append
         return Cluster(
-            config, reporter=reporter, environ=environ, trainer=NoMachines, now=lambda: self.now, sleep=sleep
+            config, reporter=reporter, environ=environ, open_session=no_machines, now=lambda: self.now, sleep=sleep
         )
 
     @property

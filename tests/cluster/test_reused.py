@@ -14,7 +14,7 @@ from pio_tf.errors import AwsError, GuardRefused
 from pio_tf.events import Event, Step, Warned
 from pio_tf.sandbox.provider import install_mirror
 from tests.cli.shell import TERRAFORM, Project, ec2
-from tests.cluster.support import Aws, NoMachines
+from tests.cluster.support import Aws, no_machines
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -31,7 +31,7 @@ class Life:
         self.on_step: Callable[[str], None] = lambda _step: None
         environ = {"PATH": str(TERRAFORM.parent), "HOME": str(project.directory)}
         config = Cluster.load(project.write(), environ=environ).config
-        self.cluster = Cluster(config, reporter=self._hear, environ=environ, trainer=NoMachines)
+        self.cluster = Cluster(config, reporter=self._hear, environ=environ, open_session=no_machines)
 
     def _hear(self, event: Event) -> None:
         self.told.append(event)

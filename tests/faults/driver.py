@@ -1,33 +1,31 @@
 """The driver as clients meet it, without SSH: its lock, its runs, its power.
 
-What stands here in place of :class:`pio_tf.training.trainer.Trainer` keeps that class's promises: who holds the lock,
+The stand-in for :class:`pio_tf.training.driver_session.DriverSession` keeps that class's promises: who holds the lock,
 what ends with a client and what with the machine. The real one is tested over real SSH in tests/training and
 tests/integration.
 """
 
 from __future__ import annotations
 
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pio_tf.errors import NotReady, RemoteError, TrainingFailed
+from pio_tf.training.driver_session import QUICK
 from pio_tf.training.runs.lock import locked_by
 from pio_tf.training.runs.on_driver import DriverState, Holder
 from pio_tf.training.runs.record import Client as Owner
 from pio_tf.training.runs.record import RunRecord
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import AsyncIterator, Callable
 
-    from pio_tf.config.schema import Config
-    from pio_tf.model import Machine
-    from pio_tf.training.deadline import DeadlineWatch
-    from pio_tf.training.trainer import Order
+    from pio_tf.remote.retry import Patience
+    from pio_tf.training.driver_session import DriverSetup, TrainingRequest
     from tests.faults.client import Client
     from tests.faults.world import World
 
-PATIENCE = 30.0
-"""Seconds that a client waits for a driver that does not answer."""
 LASTS = 1800.0
 """Seconds of a training."""
 
@@ -84,37 +82,43 @@ class Driver:
             self.held = None
 
 
-class TrainerStandIn:
-    """The near side: in place of a Trainer."""
+class SessionStandIn:
+    """The near side: in place of a session with the driver."""
 
-    def __init__(
-        self,
-        client: Client,
-        config: Config,
-        machines: Sequence[Machine],
-        *_others: object,
-        deadline: DeadlineWatch | None = None,
-    ) -> None:
+    def __init__(self, client: Client, setup: DriverSetup) -> None:
         self._client = client
-        self._config = config
-        self._machines = machines
+        self._config = setup.config
+        self._machines = setup.machines
         self._world = client.world
         self._driver = client.world.driver
-        self._deadline = deadline
+        self._deadline = setup.deadline
+
+    @classmethod
+    @asynccontextmanager
+    async def open(
+        cls, client: Client, setup: DriverSetup, *, wait: bool = False, patience: Patience
+    ) -> AsyncIterator[SessionStandIn]:
+        """A dealing with the driver, over a connection of its own."""
+        session = cls(client, setup)
+        if wait:
+            session._wait_until_ready()
+        else:
+            session._deal(patience.timeout)
+        yield session
 
     async def configure(self, *_arguments: object) -> None:
-        """Waits for machines and Spark."""
-        self._wait_until_ready()
+        """There is nothing to write."""
 
-    async def train(self, _outputs: object, _sizing: object, order: Order, on_id: Callable[[str], None]) -> RunRecord:
+    async def train(
+        self, _outputs: object, _sizing: object, order: TrainingRequest, on_start: Callable[[], None]
+    ) -> RunRecord:
         """A run, from its lock to its end."""
-        self._wait_until_ready()
         driver = self._driver
         self._refuse_held()
         driver.held = Held("preparing", order.run, self._client)
         try:
-            self._deal()
-            on_id(order.run)
+            self._deal(QUICK.timeout)
+            on_start()
             driver.runs[order.run] = Run(order.run, self._world.clock() + LASTS)
             driver.held = Held("running", order.run, None)
             if order.detach:
@@ -129,13 +133,12 @@ class TrainerStandIn:
                 driver.held = None
             raise
 
-    async def let_go(self, *, force: bool = False, own: str = "", within: float | None = None) -> None:
+    async def prepare_stop(self, *, force: bool = False, own_run: str = "", **_limit: object) -> None:
         """Before machines are stopped."""
-        self._deal(patience=PATIENCE if within is None else within)
         driver = self._driver
         if driver.held is not None and driver.held.doing == "stopping":
             return
-        if driver.held is not None and not force and driver.held.run != own:
+        if driver.held is not None and not force and driver.held.run != own_run:
             self._refuse_held()
         if driver.held is not None and driver.held.run in driver.runs:
             driver.end(driver.runs[driver.held.run], "cancelled")
@@ -143,7 +146,6 @@ class TrainerStandIn:
 
     async def state(self) -> DriverState:
         """Who holds the lock."""
-        self._deal()
         held = self._driver.held
         return DriverState((), Holder(held.doing, "somebody", held.run) if held else None)
 
@@ -185,8 +187,7 @@ class TrainerStandIn:
         self._client.sleep(20.0)
         self._refuse_lost(fault)
 
-    def _deal(self, *, patience: float = PATIENCE) -> None:
-        """One dealing with the driver, over a connection of its own."""
+    def _deal(self, patience: float) -> None:
         self._driver.pass_time()
         fault = self._client.remote_fault()
         if not self._reachable() or (fault is not None and fault.kind == "ssh-unreachable"):

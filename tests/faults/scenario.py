@@ -15,7 +15,7 @@ from pio_tf.errors import Locked, MachinesMayBeRunning, PioTfError
 from pio_tf.events import Warned
 from tests.faults.aws import Died, FaultyAws
 from tests.faults.client import Client
-from tests.faults.driver import TrainerStandIn
+from tests.faults.driver import SessionStandIn
 from tests.faults.faults import Trouble, draw_trouble, draw_weather
 from tests.faults.time import Turns
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pio_tf.events import Event, Reporter
-    from pio_tf.training.trainer import Trainer
+    from pio_tf.training.driver_session import SessionOpener
     from tests.faults.world import World
 
 COMMANDS = ("up", "train", "train", "train --keep-up", "train --detach", "down", "down --force")
@@ -78,7 +78,7 @@ def cluster_of(client: Client, aws: FaultyAws, reporter: Reporter) -> Cluster:
         reporter=reporter,
         environ={"PATH": "/usr/bin:/bin"},
         aws=aws,
-        trainer=cast("Callable[..., Trainer]", partial(TrainerStandIn, client)),
+        open_session=cast("SessionOpener", partial(SessionStandIn.open, client)),
         clock=world.clock,
         sleep=client.sleep,
         now=world.clock.moment,

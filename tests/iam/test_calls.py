@@ -16,6 +16,7 @@ from pio_tf.cluster import Cluster
 from pio_tf.config.components import Component
 from pio_tf.errors import ConfigError
 from pio_tf.iam import policies
+from pio_tf.machines.console import host_keys_from_console
 from pio_tf.machines.health import examine
 from pio_tf.machines.power import stop_machines
 from pio_tf.mirror.checksum import sha512_of
@@ -94,7 +95,7 @@ def aws() -> Iterator[RecordingAws]:
 
 
 def keep_runs(cluster: Cluster) -> None:
-    """What becomes of a run, as the trainer and the run lock have it; the driver's part of it is not here."""
+    """Keep a run as a session with the driver and the run lock do, but for the driver's part."""
     shared, claims, upload = cluster._shared, cluster._claims, cluster._upload(cluster._checked_upload(None))
     assert shared is not None
     assert claims is not None
@@ -134,8 +135,7 @@ def fill_mirror(cluster: Cluster) -> None:
 
 
 def read_consoles(cluster: Cluster) -> None:
-    machines = cluster._machines(None)
-    cluster._trainer(machines)._console_keys(machines[0].instance_id)
+    host_keys_from_console(cluster._ec2, [cluster._machines(None)[0].instance_id])
 
 
 @pytest.fixture(scope="module")

@@ -24,7 +24,7 @@ from pio_tf.cluster import Cluster
 from pio_tf.errors import GuardRefused, MachinesMayBeRunning, TerraformError
 from pio_tf.events import Event, Step, Warned
 from pio_tf.infra.backups import ERRORED, KEPT, StateBackups
-from pio_tf.training.trainer import Trainer
+from tests.cluster.support import no_machines
 from tests.infra.support import Site, ec2
 from tests.infra.support_deploy import ENVIRON, deployment, existing_network, stop_all
 
@@ -35,13 +35,6 @@ if TYPE_CHECKING:
     from pio_tf.sandbox.aws import LocalAws
 
 pytestmark = pytest.mark.xdist_group("interrupted")
-
-
-class Idle(Trainer):
-    """A driver without a run: none is behind these instances."""
-
-    async def let_go(self, **_given: object) -> None:
-        """Nothing is cut off."""
 
 
 APPLY = textwrap.dedent(
@@ -244,7 +237,7 @@ def test_a_destruction_that_fails_names_the_machines_that_run_on(place: Site, co
     client.start_instances(InstanceIds=[driver])
     wait_for(lambda: power(place, "driver") == "running")
     client.modify_instance_attribute(InstanceId=driver, DisableApiTermination={"Value": True})
-    awake = Cluster(there, environ=ENVIRON, trainer=Idle)
+    awake = Cluster(there, environ=ENVIRON, open_session=no_machines)
     with pytest.raises(MachinesMayBeRunning, match="machines of cut still run") as caught:
         awake.destroy()
     assert f"driver ({driver}, running)" in caught.value.what

@@ -8,7 +8,7 @@ import pytest
 
 from pio_tf.errors import PioTfError
 from pio_tf.model import Machine
-from pio_tf.training.trainer import Trainer
+from pio_tf.training.driver_session import DriverSetup, open_session
 from tests.machines.test_health import Statuses
 
 if TYPE_CHECKING:
@@ -24,9 +24,10 @@ async def test_a_machine_that_never_answers_ssh_is_told_with_its_status_and_its_
         for target in cluster.targets("driver", "master")
     ]
     unused: Any = None
-    trainer = Trainer(config, machines, ec2.client, unused, unused)
+    setup = DriverSetup(config, machines, ec2.client, unused, unused)
     with pytest.raises(PioTfError, match="master") as caught:
-        await trainer.configure(unused, unused)
+        async with open_session(setup, wait=True):
+            pass
     assert "master (i-master): its operating system does not answer" in caught.value.cause
     assert "You are in emergency mode." in caught.value.cause
     told = cast("list[dict[str, Any]]", caught.value.details["diagnosis"])

@@ -9,13 +9,14 @@ import pytest
 from pio_tf.errors import Locked, RemoteError
 from pio_tf.model import Machine
 from pio_tf.remote.ssh import connect_cluster
+from pio_tf.training.driver_session import DriverSession, DriverSetup, open_session
 from pio_tf.training.runs.lock import hold_lock
 from pio_tf.training.runs.record import Client
-from pio_tf.training.trainer import Trainer
 from tests.remote.cluster_fixture import ADDRESSES, QUICK, TestCluster
 from tests.training.preflight_world import OUTPUTS
 
 if TYPE_CHECKING:
+    from contextlib import AbstractAsyncContextManager
     from pathlib import Path
 
 BOB = Client("bob", "laptop", 17, "2026-11-23T18:00:00Z")
@@ -41,7 +42,7 @@ def sudo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(program.parent), prepend=":")
 
 
-def trainer(cluster: TestCluster) -> Trainer:
+def session(cluster: TestCluster) -> AbstractAsyncContextManager[DriverSession]:
     machines = [
         Machine(
             name=one.name,
@@ -58,7 +59,7 @@ def trainer(cluster: TestCluster) -> Trainer:
     ]
     config = cluster.config(hbase={"hosts": ["hbase"]}, hdfs={"namenode": "hdfs"}, elasticsearch={"hosts": ["es"]})
     nobody: Any = None
-    return Trainer(config, machines, nobody, nobody, nobody, client=BOB)
+    return open_session(DriverSetup(config, machines, nobody, nobody, nobody, client=BOB))
 
 
 async def start_all(cluster: TestCluster) -> list[str]:
@@ -72,7 +73,9 @@ async def start_all(cluster: TestCluster) -> list[str]:
 
 @pytest.mark.usefixtures("sudo")
 async def test_every_machine_gets_the_script_of_its_role(cluster: TestCluster) -> None:
-    done = await trainer(cluster).provision(OUTPUTS, await start_all(cluster))
+    names = await start_all(cluster)
+    async with session(cluster) as driver:
+        done = await driver.provision(OUTPUTS, names)
     assert [one.machine for one in done] == ["driver", "master", "worker-1", "worker-2"]
     scripts = {name: (cluster.servers[name].home / "script").read_text() for name in ADDRESSES}
     assert "\nROLE='driver'\n" in scripts["driver"]
@@ -87,7 +90,8 @@ async def test_a_machine_that_fails_is_named_and_the_others_are_done(cluster: Te
     names = await start_all(cluster)
     (cluster.servers["worker-1"].home / "broken").touch()
     with pytest.raises(RemoteError, match="worker-1: the script ended with 1") as caught:
-        await trainer(cluster).provision(OUTPUTS, names)
+        async with session(cluster) as driver:
+            await driver.provision(OUTPUTS, names)
     assert "no space left" in caught.value.cause
     assert (cluster.servers["worker-2"].home / "script").exists()
 
@@ -98,13 +102,15 @@ async def test_all_machines_that_fail_are_named(cluster: TestCluster) -> None:
     for name in ("worker-1", "worker-2"):
         (cluster.servers[name].home / "broken").touch()
     with pytest.raises(RemoteError, match="2 machines could not be provisioned: worker-1, worker-2"):
-        await trainer(cluster).provision(OUTPUTS, names)
+        async with session(cluster) as driver:
+            await driver.provision(OUTPUTS, names)
 
 
 @pytest.mark.usefixtures("sudo")
 async def test_a_rollback_runs_no_other_script(cluster: TestCluster) -> None:
     await start_all(cluster)
-    await trainer(cluster).provision(OUTPUTS, ["driver"], component="spark")
+    async with session(cluster) as driver:
+        await driver.provision(OUTPUTS, ["driver"], component="spark")
     assert not (cluster.driver.home / "script").exists()
 
 
@@ -112,17 +118,19 @@ async def test_a_rollback_runs_no_other_script(cluster: TestCluster) -> None:
 async def test_while_a_run_is_active_nothing_is_provisioned(cluster: TestCluster) -> None:
     async with (
         connect_cluster(cluster.config(), cluster.targets(), patience=QUICK) as remote,
+        session(cluster) as driver,
         hold_lock(remote, BOB, doing="preparing", run="20261123T020000Z-3f9c"),
     ):
         with pytest.raises(Locked, match="run 20261123T020000Z-3f9c is being prepared by bob"):
-            await trainer(cluster).provision(OUTPUTS, ["driver"])
+            await driver.provision(OUTPUTS, ["driver"])
     assert not (cluster.driver.home / "script").exists()
 
 
 async def test_while_machines_are_provisioned_they_are_not_stopped(cluster: TestCluster) -> None:
     async with (
         connect_cluster(cluster.config(), cluster.targets(), patience=QUICK) as remote,
+        session(cluster) as driver,
         hold_lock(remote, BOB, doing="provisioning"),
     ):
         with pytest.raises(Locked, match="the machines are being provisioned by bob"):
-            await trainer(cluster).let_go()
+            await driver.prepare_stop()

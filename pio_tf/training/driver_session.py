@@ -1,0 +1,500 @@
+"""One SSH connection to a cluster's driver: its lock, files and checks, its runs, and provisioning."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+from pio_tf.aws.session import aws_errors
+from pio_tf.errors import Locked, NotReady, PioTfError, RemoteError
+from pio_tf.events import Done, Reporter, Step, Warned, silent
+from pio_tf.infra.bootstrap import host_name, render_script, settings_for
+from pio_tf.machines.console import host_keys_from_console
+from pio_tf.pio.command import settings_in_force, train_command
+from pio_tf.pio.engine import with_engine
+from pio_tf.pio.files import render_files
+from pio_tf.pio.spark_defaults import ui_port
+from pio_tf.remote.limit import at_most
+from pio_tf.remote.retry import Patience
+from pio_tf.remote.ssh import connect_cluster
+from pio_tf.remote.target import ssh_targets
+from pio_tf.training.diagnosis import diagnose
+from pio_tf.training.evidence import Evidence
+from pio_tf.training.first_boot import Prepared, complete_hosts, provision, roll_back
+from pio_tf.training.preflight import build_engine, refuse_failed, run_checks
+from pio_tf.training.progress import watch
+from pio_tf.training.readiness import active_applications, ready_cluster
+from pio_tf.training.redact import Redactor
+from pio_tf.training.run import RunFollower, start_run
+from pio_tf.training.runs.archive import Archive, find_run
+from pio_tf.training.runs.known import merge, shared_records
+from pio_tf.training.runs.lock import hold_lock, locked_by
+from pio_tf.training.runs.on_driver import DriverRuns
+from pio_tf.training.runs.record import ENDED, Client, RunRecord, new_run_id
+from pio_tf.training.runs.show import read_kept
+from pio_tf.version import __version__
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+    from contextlib import AbstractAsyncContextManager
+
+    from mypy_boto3_ec2 import EC2Client
+
+    from pio_tf.config.schema import Config
+    from pio_tf.config.sizing import Sizing
+    from pio_tf.model import Machine, Outputs
+    from pio_tf.pio.secrets import Secrets
+    from pio_tf.remote.files import Put
+    from pio_tf.remote.ssh import Remote
+    from pio_tf.training.deadline import DeadlineWatch
+    from pio_tf.training.preflight import CheckResult
+    from pio_tf.training.runs.bucket import RunBucket
+    from pio_tf.training.runs.lock import RunLock
+    from pio_tf.training.runs.on_driver import DriverState
+    from pio_tf.training.runs.upload import Upload
+
+QUICK = Patience(timeout=30.0)
+"""For machines that should be up: they may be in the middle of a boot, but pio-tf does not wait for them for long."""
+EXECUTORS_GONE_SECONDS = 30.0
+"""How long a cancelled run's application may stay on Spark's master before that is worth a warning."""
+
+
+@dataclass(frozen=True)
+class TrainingRequest:
+    """What the user asks of one training, besides what pio-tf.hcl says."""
+
+    extra: Sequence[str] = ()
+    """More spark-submit arguments; they win over pio-tf's own."""
+    build: bool = False
+    skip_checks: Sequence[str] = ()
+    detach: bool = False
+    stop_after: bool = True
+    """Whether the machines stop once the run has ended: no other client may begin a run then."""
+    run: str = field(default_factory=new_run_id)
+    """The run's id."""
+    absent: tuple[str, ...] = ()
+    """Names of workers that take no part, because AWS had no capacity for them."""
+
+
+@dataclass(frozen=True)
+class DriverSetup:
+    """Everything that a session with the driver works with, besides its connection.
+
+    Args:
+        machines: the machines that run, the driver among them.
+        ec2: gives host keys from the machines' consoles, and the power state of the driver.
+        secrets: returns the configuration's passwords. It may have to ask AWS for them.
+        upload: returns the S3 uploader for an address.
+        upload_to: where logs and records of ended runs are uploaded, besides where each run says.
+        shared: where every client finds the runs, if the state is in S3.
+        deadline: follows the time at which AWS stops the machines; None: no deadline can be set.
+    """
+
+    config: Config
+    machines: Sequence[Machine]
+    ec2: EC2Client
+    secrets: Callable[[], Secrets]
+    upload: Callable[[str], Upload]
+    upload_to: str = ""
+    shared: RunBucket | None = None
+    reporter: Reporter = silent
+    deadline: DeadlineWatch | None = None
+    client: Client = field(default_factory=Client.here)
+
+
+@contextlib.asynccontextmanager
+async def open_session(
+    setup: DriverSetup, *, wait: bool = False, patience: Patience = QUICK
+) -> AsyncIterator[DriverSession]:
+    """Connect to the driver while the block runs.
+
+    Args:
+        wait: wait up to ``cluster.start_timeout`` until all machines answer and Spark has every worker.
+        patience: how long to wait for the driver otherwise.
+
+    Raises:
+        NotReady: the cluster did not become ready in time. The error says how the machines look from outside.
+        RemoteError: the driver can't be reached.
+    """
+
+    def console_keys(instance_id: str) -> tuple[str, ...]:
+        return host_keys_from_console(setup.ec2, [instance_id])[instance_id]
+
+    targets = ssh_targets(setup.config, setup.machines)
+    if not wait:
+        async with connect_cluster(
+            setup.config, targets, reporter=setup.reporter, patience=patience, console_keys=console_keys
+        ) as remote:
+            yield DriverSession(setup, remote)
+        return
+    setup.reporter(Step("Waiting for SSH and Spark"))
+    async with contextlib.AsyncExitStack() as stack:
+        waiting = ready_cluster(setup.config, targets, reporter=setup.reporter, console_keys=console_keys)
+        try:
+            remote, _ = await stack.enter_async_context(waiting)
+        except (NotReady, RemoteError) as error:
+            await asyncio.to_thread(diagnose, error, setup.ec2, setup.machines)
+            raise
+        yield DriverSession(setup, remote)
+
+
+class SessionOpener(Protocol):
+    """A function that connects to the driver, as :func:`open_session` does."""
+
+    def __call__(
+        self, setup: DriverSetup, *, wait: bool = False, patience: Patience = QUICK
+    ) -> AbstractAsyncContextManager[DriverSession]:
+        """Connect to the driver while the block runs."""
+
+
+class DriverSession:
+    """One SSH connection to the driver of a cluster, and through it to the other machines."""
+
+    def __init__(self, setup: DriverSetup, remote: Remote) -> None:
+        self._setup = setup
+        self._config = setup.config
+        self._report = setup.reporter
+        self._remote = remote
+        self._runs = DriverRuns(remote)
+        self._archive = Archive.of(setup.config)
+        self._evidence = Evidence(setup.config, remote, secrets=setup.secrets, reporter=setup.reporter)
+        self._follower = RunFollower(
+            remote,
+            archive=self._archive,
+            prove=self._evidence.after,
+            power_is_on=self._power_is_on,
+            upload=lambda record: setup.upload(url) if (url := setup.upload_to or record.upload) else None,
+            shared=setup.shared,
+            reporter=setup.reporter,
+        )
+
+    # Files, checks and provisioning
+
+    async def configure(self, outputs: Outputs, sizing: Sizing) -> tuple[Put, ...]:
+        """Give all machines the names of all, and write the driver's files where they differ."""
+        hosts = {host_name(one.name): one.private_ip for one in outputs.machines}
+        await complete_hosts(self._remote, [machine.name for machine in self._setup.machines], hosts)
+        return await self.push(outputs, sizing)
+
+    async def push(self, outputs: Outputs, sizing: Sizing) -> tuple[Put, ...]:
+        """Write the driver's files where they differ. Return what became of each."""
+        files = render_files(self._config, outputs, sizing, self._setup.secrets())
+        put = await self._remote.put_files(self._remote.driver.name, files)
+        for file in put:
+            if file.kept:
+                self._report(
+                    Warned(f"{file.name} on the driver was not pio-tf's: what was there is kept as {file.kept}")
+                )
+        changed = [file.name for file in put if file.changed]
+        self._report(Done(f"wrote {', '.join(changed)} on the driver" if changed else "the driver is configured"))
+        return put
+
+    async def check(
+        self,
+        outputs: Outputs,
+        sizing: Sizing,
+        *,
+        skip: Sequence[str] = (),
+        settings: Mapping[str, str] | None = None,
+    ) -> tuple[CheckResult, ...]:
+        """Check everything that a training needs. Change nothing.
+
+        Args:
+            settings: Spark's settings; default: those of a run without extra arguments.
+        """
+        self._report(Step("Checking what the training needs"))
+        return await run_checks(
+            self._config,
+            self._remote,
+            outputs=outputs,
+            sizing=sizing,
+            secrets=self._setup.secrets(),
+            settings=settings_in_force(self._config, outputs, sizing) if settings is None else settings,
+            skip=skip,
+            reporter=self._report,
+        )
+
+    async def provision(
+        self, outputs: Outputs, machines: Sequence[str], *, component: str = ""
+    ) -> tuple[Prepared, ...]:
+        """Prepare machines as at their first boot, all at once. No run begins meanwhile.
+
+        Args:
+            machines: their names.
+            component: go back to the version of it that was in use before, instead.
+
+        Raises:
+            Locked: a run is active, or being prepared.
+            RemoteError: some machines could not be prepared: the error names them. The others are.
+        """
+
+        async def one(name: str) -> Prepared:
+            if component:
+                return await roll_back(self._remote, name, component, reporter=self._report)
+            script = render_script(settings_for(self._config, outputs, name))
+            return await provision(self._remote, name, script, reporter=self._report)
+
+        async with self._lock("provisioning"):
+            done = await asyncio.gather(*(one(name) for name in machines), return_exceptions=True)
+        failures = [result for result in done if isinstance(result, BaseException)]
+        for failure in failures:
+            if len(failures) == 1 or not isinstance(failure, RemoteError):
+                raise failure
+        if failures:
+            errors = [failure for failure in failures if isinstance(failure, RemoteError)]
+            raise RemoteError(
+                f"{len(errors)} machines could not be provisioned: "
+                + ", ".join(str(error.details.get("machine")) for error in errors),
+                cause="; ".join(f"{error.what}: {error.cause}" for error in errors),
+                next_step="once the reason is gone: pio-tf provision",
+                details={"machines": [error.details.get("machine") for error in errors], "kind": "provision"},
+            ) from errors[0]
+        return tuple(result for result in done if isinstance(result, Prepared))
+
+    # Runs
+
+    async def train(
+        self, outputs: Outputs, sizing: Sizing, request: TrainingRequest, on_start: Callable[[], None]
+    ) -> RunRecord:
+        """Configure and check the cluster, start a run, and follow it to its end. The session must be one that waited.
+
+        Args:
+            on_start: called before the run starts: from then on, it may be active.
+
+        Raises:
+            Locked: another run is active, or being prepared; nothing was changed.
+            NotReady: a check failed; nothing was started.
+            TrainingFailed: the run ended without a model.
+            RemoteError: the driver was unreachable for too long (kind "out-of-sight"): the run may go on.
+        """
+        run = request.run
+        async with self._lock("preparing", run) as lock:
+            record, command = await at_most(None, self._prepare(outputs, sizing, request), self._remote)
+            on_start()
+            redactor = Redactor(self._setup.secrets().values)
+            record = await start_run(
+                self._remote, lock, record, command=command, redactor=redactor, archive=self._archive
+            )
+            self._report(Step(f"Run {run}: {record.command}"))
+            await self._share(record)
+            if request.detach:
+                return record
+            try:
+                return await self.follow(run, stop_after=request.stop_after)
+            finally:
+                if request.stop_after:
+                    with contextlib.suppress(RemoteError):  # the connection was lost: `down` takes the lock again
+                        await lock.hold_for_stopping()
+
+    async def follow(self, run: str, *, stop_after: bool = True) -> RunRecord:
+        """Follow a run to its end; end it if this client is interrupted. Raise what :meth:`train` does of that.
+
+        Args:
+            stop_after: whether the machines stop then. Only messages depend on it.
+        """
+        return await self._follower.follow_or_end(
+            run, client=str(self._setup.client), watch=self._watch, stop_after=stop_after
+        )
+
+    async def find(self, wanted: str) -> str:
+        """Return the id of a run on the driver, the latest if ``wanted`` is empty.
+
+        Raises:
+            ConfigError: the driver has no such run.
+        """
+        return find_run(wanted, [run.id for run in (await self.state()).runs])
+
+    async def state(self) -> DriverState:
+        """Return the driver's runs, and the holder of its lock."""
+        return await self._runs.state()
+
+    async def refuse_active(self, doing: str) -> None:
+        """Refuse to do something that would cut off a run.
+
+        Raises:
+            Locked: a run is active, or being prepared.
+            RemoteError: the driver can't be asked.
+        """
+        holder = (await self.state()).holder
+        if holder is not None and holder.doing != "stopping":
+            error = locked_by(holder)
+            error.what = f"{doing} would cut off a run: {error.what}"
+            raise error
+
+    async def runs(self) -> tuple[RunRecord, ...]:
+        """Return the runs that the driver, this computer or the shared bucket knows, oldest first."""
+        on_driver = {run.id: run.known() for run in (await self.state()).runs}
+        return merge(self._archive, on_driver, await asyncio.to_thread(self._shared_records))
+
+    async def log(self, wanted: str, on_line: Callable[[str], None], *, follow: bool) -> None:
+        """Hand out all lines of a run's log; ``follow``: until the run has ended."""
+        on_driver = [run.id for run in (await self.state()).runs]
+        kept = merge(self._archive, None, await asyncio.to_thread(self._shared_records))
+        run = find_run(wanted, [*on_driver, *(record.id for record in kept)])
+        if run in on_driver:
+            await self._follower.copy(run, on_line, once=not follow)
+        else:
+            await asyncio.to_thread(read_kept, run, self._archive, self._setup.shared, on_line)
+
+    async def cancel(self, wanted: str) -> RunRecord:
+        """End a run, the active one if ``wanted`` is empty: its processes on the driver, and so its executors."""
+        runs = (await self.state()).runs
+        active = [run.id for run in runs if run.state == "running"]
+        run = find_run(wanted or (active[-1] if active else ""), [one.id for one in runs])
+        if run not in active:
+            record = (await self._runs.one(run)).known()
+            self._report(Done(f"run {run} has ended already: {record.state}"))
+            return record
+        return await self._end(run)
+
+    async def prepare_stop(self, *, force: bool = False, own_run: str = "", timeout: float | None = None) -> None:
+        """Make sure that stopping the machines cuts off no run and that none begins; copy logs and records.
+
+        Args:
+            force: end a run that is active.
+            own_run: a run to end if it is still active, even without ``force``.
+            timeout: seconds for all of it; None: as long as it takes.
+
+        Raises:
+            Locked: a run is active, or being prepared.
+            RemoteError: the driver can't be asked, or not in time.
+        """
+        await at_most(timeout, self._prepare_stop(force=force, own_run=own_run), self._remote)
+
+    # How it is done
+
+    def _lock(self, doing: str, run: str = "") -> AbstractAsyncContextManager[RunLock]:
+        return hold_lock(self._remote, self._setup.client, doing=doing, run=run)
+
+    async def _prepare(self, outputs: Outputs, sizing: Sizing, request: TrainingRequest) -> tuple[RunRecord, str]:
+        """Configure and check the driver. Return the run's record, and its command."""
+        await self.configure(outputs, sizing)
+        if request.build:
+            await build_engine(self._config, self._remote, reporter=self._report, secrets=self._setup.secrets().values)
+        settings = settings_in_force(self._config, outputs, sizing, extra=request.extra)
+        refuse_failed(await self.check(outputs, sizing, settings=settings, skip=request.skip_checks))
+        command = train_command(self._config, outputs, sizing, extra=request.extra)
+        engine, traces, before = await self._evidence.before()
+        deadline = self._setup.deadline
+        record = RunRecord(
+            id=request.run,
+            cluster=self._config.cluster.name,
+            client=self._setup.client,
+            command=Redactor(self._setup.secrets().values).redact(command),
+            engine_dir=self._config.pio.engine_dir,
+            machines=tuple(f"{one.name} {one.instance_type} {one.instance_id}" for one in self._setup.machines),
+            absent=request.absent,
+            pio_tf=__version__,
+            upload=self._setup.upload_to,
+            ui_port=ui_port(with_engine(settings, engine) if engine else settings),
+            traces=dataclasses.asdict(traces),
+            before=dataclasses.asdict(before),
+            deadline=deadline.at.isoformat() if deadline and deadline.at else "",
+        )
+        return record, command
+
+    async def _share(self, record: RunRecord) -> None:
+        """Let every client know of a run that has begun."""
+        if self._setup.shared is not None:
+            try:
+                await asyncio.to_thread(self._setup.shared.begin, record)
+            except PioTfError as error:  # the run goes on, and the driver knows of it
+                self._report(Warned(f"other clients see run {record.id} on the driver only: {error}"))
+
+    def _shared_records(self) -> tuple[RunRecord, ...]:
+        return shared_records(self._setup.shared, self._report)
+
+    async def _watch(self, record: RunRecord) -> None:
+        spark, deadline = self._watch_spark(record), self._setup.deadline
+        await (asyncio.gather(spark, deadline.watch()) if deadline else spark)
+
+    async def _watch_spark(self, record: RunRecord) -> None:
+        if record.started is None or record.state in ENDED or not record.ui_port:
+            return
+        by_role = {machine.role: machine.private_ip for machine in self._setup.machines}
+        deadline = self._setup.deadline
+        await watch(
+            self._remote,
+            run=record.id,
+            started=record.started,
+            driver_ip=by_role["driver"],
+            ui_port=record.ui_port,
+            master_ip=by_role["master"],
+            master_ui_port=self._config.spark.master_ui_port,
+            deadline=lambda: deadline.at if deadline else None,
+            reporter=self._report,
+        )
+
+    async def _end(self, run: str) -> RunRecord:
+        """End a run, and report whether its executors are gone."""
+        record = await self._follower.cancel(run, who=str(self._setup.client))
+        left = await self._left_on_master(since=record.started or 0.0)
+        if left:
+            self._report(Warned(f"Spark's master still has {', '.join(left)}: look at its page, `pio-tf ui`"))
+        else:
+            self._report(Done(f"run {run} has ended, and its executors are gone"))
+        return record
+
+    async def _left_on_master(self, *, since: float) -> tuple[str, ...]:
+        """Return the applications of a run that Spark's master still has; none if the master can't be asked."""
+        master = next((machine.private_ip for machine in self._setup.machines if machine.role == "master"), "")
+        left: tuple[str, ...] = ()
+        for _ in range(int(EXECUTORS_GONE_SECONDS * 2)):
+            try:
+                left = await active_applications(
+                    self._remote, master=master, port=self._config.spark.master_ui_port, since=since
+                )
+            except RemoteError:
+                return ()
+            if not left:
+                return ()
+            await asyncio.sleep(0.5)
+        return left
+
+    async def _prepare_stop(self, *, force: bool, own_run: str) -> None:
+        try:
+            await self._hold_and_collect()
+        except Locked as error:
+            run, doing = str(error.details["run"]), error.details["doing"]
+            if doing == "stopping":
+                return
+            if not force and (doing == "provisioning" or run != own_run):
+                raise
+            if doing == "running":
+                await self._end(run)
+            else:
+                await self._runs.release()
+            try:
+                await self._hold_and_collect()
+            except Locked as left:
+                if left.details["run"] != own_run:
+                    raise  # else it is this client's own, and a driver that hardly answers has not released it
+
+    async def _hold_and_collect(self) -> None:
+        """Take the lock, copy what this computer does not have of ended runs, and let the driver hold the lock."""
+        async with self._lock("stopping") as lock:
+            for run in (await self.state()).runs:
+                kept = self._archive.load(run.id)
+                if run.state == "running" or (kept is not None and kept.state in ENDED):
+                    continue
+                record = await self._follower.collect(run.id)
+                where = self._archive.log(run.id)
+                self._report(Done(f"run {run.id} {record.state}: its log and record are in {where}"))
+            await lock.hold_for_stopping()
+
+    async def _power_is_on(self) -> bool:
+        """Return whether the driver runs. If AWS can't be asked, it may."""
+        driver = next(machine.instance_id for machine in self._setup.machines if machine.role == "driver")
+
+        def ask() -> str:
+            with aws_errors():
+                found = self._setup.ec2.describe_instances(InstanceIds=[driver])
+            return str(found["Reservations"][0]["Instances"][0]["State"]["Name"])
+
+        try:
+            return await asyncio.to_thread(ask) in ("pending", "running")
+        except (PioTfError, LookupError):
+            return True
