@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from botocore.session import Session
 
-    from pio_tf.config.aws import AssumeRole
+    from pio_tf.config.blocks import AssumeRole
 
 
 class RenewableCredentials(Credentials):

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from botocore.client import BaseClient
     from mypy_boto3_ec2 import EC2Client
 
-    from pio_tf.config.aws import AwsBlock
+    from pio_tf.config.blocks import AwsBlock
     from pio_tf.config.schema import Config
 
 __all__ = ["Aws", "aws_errors", "explain"]

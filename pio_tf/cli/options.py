@@ -33,7 +33,7 @@ def parse_runtime(option: str, value: str | None, *, no_deadline: bool = False) 
     Raises:
         ConfigError: it is no duration, too short or too long; or there is to be no deadline at all.
     """
-    from pio_tf.config.failsafe import LONGEST_RUN
+    from pio_tf.config.blocks import LONGEST_RUN
     from pio_tf.errors import ConfigError
 
     if value is None:

@@ -1,80 +1,216 @@
-"""What each machine installs: ``Config`` -> components, with versions, checksums and the addresses to try."""
+"""The software of each machine: which versions fit PredictionIO, their checksums, and the addresses to try."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
-from pio_tf.config.software import APACHE
-from pio_tf.config.storage import ElasticsearchBlock, HbaseBlock, HdfsBlock
-from pio_tf.config.versions import PINS, ROWS, archive_path
+from pio_tf.config.software import APACHE, SoftwareBlock
+from pio_tf.config.storage import ElasticsearchBlock, HbaseBlock, HdfsBlock, StorageBlock
 
 if TYPE_CHECKING:
+    from pio_tf.config.blocks import PioBlock, SparkBlock
     from pio_tf.config.schema import Config
+
+Line = tuple[int, int]
+"""Major and minor version: (2, 4) stands for all of 2.4.x."""
+JAVA = 8
+"""Every version of PredictionIO needs this Java."""
+_TITLES = {"spark": "Spark", "hadoop": "Hadoop", "hbase": "HBase", "elasticsearch": "Elasticsearch"}
+
+
+@dataclass(frozen=True)
+class Compatibility:
+    """The versions that fit one version of PredictionIO. A range has its first and its last line."""
+
+    spark: tuple[Line, Line]
+    hadoop: tuple[Line, Line]
+    hbase: tuple[Line, Line]
+    elasticsearch: tuple[tuple[Line, Line], ...]
+    defaults: dict[str, str]
+    """By component, the version that a machine gets if pio-tf.hcl names none."""
+    has_binaries: bool
+    """Whether Apache publishes a binary distribution. Before 0.14.0, you make one with `make-distribution.sh`."""
+
+    @property
+    def elasticsearch_majors(self) -> tuple[int, ...]:
+        """5, or 5 and 6."""
+        return tuple(first[0] for first, _ in self.elasticsearch)
+
+    def lines(self, component: str) -> str:
+        """Return the lines that fit, for messages: ``2.1 to 2.4``."""
+        return " or ".join(_range(*one) for one in self._ranges(component))
+
+    def takes(self, component: str, version: str) -> bool:
+        """Return whether a version of a component fits."""
+        return any(first <= line_of(version) <= last for first, last in self._ranges(component))
+
+    def _ranges(self, component: str) -> tuple[tuple[Line, Line], ...]:
+        return self.elasticsearch if component == "elasticsearch" else (getattr(self, component),)
+
+
+COMPATIBILITY = {
+    "0.12.1": Compatibility(
+        spark=((2, 1), (2, 1)),  # the Universal Recommender 0.7, which goes with it, takes no other
+        hadoop=((2, 6), (2, 7)),
+        hbase=((1, 2), (1, 2)),
+        elasticsearch=(((5, 0), (5, 6)),),
+        defaults={"spark": "2.1.1", "hadoop": "2.7.3", "hbase": "1.2.6", "elasticsearch": "5.5.2"},
+        has_binaries=False,
+    ),
+    "0.13.0": Compatibility(
+        spark=((2, 1), (2, 3)),
+        hadoop=((2, 6), (2, 7)),
+        hbase=((1, 2), (1, 2)),
+        elasticsearch=(((5, 0), (5, 6)),),
+        defaults={"spark": "2.3.4", "hadoop": "2.7.7", "hbase": "1.2.6", "elasticsearch": "5.5.2"},
+        has_binaries=False,
+    ),
+    "0.14.0": Compatibility(
+        spark=((2, 1), (2, 4)),
+        hadoop=((2, 6), (2, 7)),
+        hbase=((1, 2), (1, 2)),
+        elasticsearch=(((5, 0), (5, 6)), ((6, 4), (6, 8))),
+        defaults={"spark": "2.4.8", "hadoop": "2.7.7", "hbase": "1.2.6", "elasticsearch": "5.6.9"},
+        has_binaries=True,
+    ),
+}
+"""From PredictionIO's release notes, and the versions that build.sbt and .travis.yml of each release name."""
+
+PINS = {
+    # Apache's own .mds of Hadoop 2.7.7, quoted in several public repositories.
+    "hadoop/common/hadoop-2.7.7/hadoop-2.7.7.tar.gz": (
+        "17c8917211dd4c25f78bf60130a390f9e273b0149737094e45f4ae5c917b1174"
+        "b97eb90818c5df068e607835120126281bcc07514f38bd7fd3cb8e9d3db1bdde"
+    ),
+    # Builds of the Jupyter Docker stacks, whose argument spark_checksum it is.
+    "spark/spark-2.4.8/spark-2.4.8-bin-hadoop2.7.tgz": (
+        "752c4d4d8fe1d72f5ba01f40d22df35698585bd17ed4749f6065b0039ff40db7"
+        "ff8ea87dc0fb5b1ec03871e427a002581ec12f486392b92b88643d4243908e55"
+    ),
+    # The Jupyter Docker stacks' own Dockerfile of July 2019, and images after it.
+    "spark/spark-2.4.3/spark-2.4.3-bin-hadoop2.7.tgz": (
+        "e8b7f9e1dec868282cadcad81599038a22f48fb597d44af1b13fcc76b7dacd2a"
+        "1caf431f95e394e1227066087e3ce6c2137c4abaf60c60076b78f959074ff2ad"
+    ),
+    # The same of 2017.
+    "spark/spark-2.2.0/spark-2.2.0-bin-hadoop2.7.tgz": (
+        "7a186a2a007b2dfd880571f7214a7d329c972510a460a8bdbef9f7f2a8910193"
+        "43c020f74b496a61e5aa42bc9e9a79cc99defe5cb3bf8b6f49c07e01b259bc6b"
+    ),
+}
+"""SHA-512 by path below Apache's archive, only of published checksums. For any other file, a machine reads the checksum
+that Apache publishes beside it: over https and from Apache itself, whatever mirror the file comes from."""
 
 
 @dataclass(frozen=True)
 class Component:
-    """Something that is installed in /opt/NAME/VERSION, with a link at ``home``."""
+    """Software that a machine installs in /opt/NAME/VERSION, with a link at ``home``."""
 
     name: str
     version: str
     home: str
     path: str
-    """Below a mirror's base address; empty: nothing is fetched."""
+    """Path below a mirror's base address. Empty: there is nothing to fetch."""
     sha512: str
-    """128 digits; else the address where Apache publishes it."""
+    """128 digits, or the address where Apache publishes them."""
     urls: tuple[str, ...]
-    """In the order in which they are tried."""
+    """The addresses to try, in order."""
     url: str = ""
-    """The one that pio-tf.hcl gives for it; empty: Apache's archive has it."""
+    """The address that pio-tf.hcl gives. Empty: Apache's archive has the file."""
 
     @property
     def pinned(self) -> bool:
-        """Whether its checksum is known beforehand."""
+        """Whether the checksum is known beforehand."""
         return not self.sha512.startswith("https://")
 
 
 def components(config: Config) -> tuple[Component, ...]:
-    """All that the driver installs; the Spark machines install Java and Spark of it."""
-    software, defaults = config.software, ROWS[config.pio.version].defaults
-    spark = config.spark
+    """Return what the driver installs. The Spark machines install Java and Spark of it."""
+    software, defaults = config.software, COMPATIBILITY[config.pio.version].defaults
+    java, spark, pio = software.java, config.spark, software.pio
     found = []
-    if software.java is not None:
-        java = software.java
+    if java is not None:
         found.append(_component(config, "java", java.version, java.home, java.url, java.sha512))
     version = spark_version(config)
     found.append(_component(config, "spark", version, spark.home, spark.download_url, spark.download_sha512))
-    blocks = [source.block for source in config.sources]
-    hdfs = next((block for block in blocks if isinstance(block, HdfsBlock)), None)
+    hdfs, hbase, search = _find(config, HdfsBlock), _find(config, HbaseBlock), find_elasticsearch(config)
     if hdfs is not None:
-        one = software.hadoop
-        version = one.version or defaults["hadoop"]
-        found.append(_component(config, "hadoop", version, hdfs.hadoop_home, one.url, one.sha512))
-    hbase = next((block for block in blocks if isinstance(block, HbaseBlock)), None)
+        client = software.hadoop
+        version = client.version or defaults["hadoop"]
+        found.append(_component(config, "hadoop", version, hdfs.hadoop_home, client.url, client.sha512))
     if hbase is not None:
-        client = software.hbase
-        version = client.version or defaults["hbase"]
-        found.append(_component(config, "hbase", version, hbase.home, client.url, client.sha512))
-    search = find_elasticsearch(config)
+        version = software.hbase.version or defaults["hbase"]
+        found.append(_component(config, "hbase", version, hbase.home, software.hbase.url, software.hbase.sha512))
     if search is not None:
         version = software.elasticsearch.version or defaults["elasticsearch"]
         found.append(Component("elasticsearch", version, search.home, path="", sha512="-", urls=()))
-    pio = software.pio
-    if pio.url is not None or ROWS[config.pio.version].has_binaries:
+    if pio.url is not None or COMPATIBILITY[config.pio.version].has_binaries:
         found.append(_component(config, "pio", config.pio.version, config.pio.home, pio.url, pio.sha512))
     return tuple(found)
 
 
 def spark_version(config: Config) -> str:
-    """The Spark that machines install."""
-    return config.spark.version or ROWS[config.pio.version].defaults["spark"]
+    """Return the version of Spark that machines install."""
+    return config.spark.version or COMPATIBILITY[config.pio.version].defaults["spark"]
 
 
 def find_elasticsearch(config: Config) -> ElasticsearchBlock | None:
-    """The Elasticsearch over REST whose configuration the driver gets."""
-    blocks = [source.block for source in config.sources]
-    return next((block for block in blocks if isinstance(block, ElasticsearchBlock)), None)
+    """Return the Elasticsearch with REST whose configuration the driver gets."""
+    return _find(config, ElasticsearchBlock)
+
+
+def check_versions(software: SoftwareBlock, *, pio: PioBlock | None, spark: SparkBlock | None) -> dict[str, str]:
+    """Return messages by dotted name for versions that do not fit PredictionIO.
+
+    Args:
+        software: the block.
+        pio: its version decides; None: it has mistakes.
+        spark: None: it has mistakes.
+    """
+    if pio is None:
+        return {}
+    row = COMPATIBILITY[pio.version]
+    wanted = {
+        "spark.version": ("spark", spark.version if spark else None),
+        "software.hadoop.version": ("hadoop", software.hadoop.version),
+        "software.hbase.version": ("hbase", software.hbase.version),
+        "software.elasticsearch.version": ("elasticsearch", software.elasticsearch.version),
+    }
+    all_lines = ", ".join(f"{title} {row.lines(component)}" for component, title in _TITLES.items())
+    return {
+        name: f"PredictionIO {pio.version} needs {_TITLES[component]} {row.lines(component)}, got {version}; "
+        f"it fits {all_lines}, Java {JAVA}"
+        for name, (component, version) in wanted.items()
+        if version is not None and not row.takes(component, version)
+    }
+
+
+def line_of(version: str) -> Line:
+    """Return (2, 4) for ``2.4.8``."""
+    major, minor = version.split(".")[:2]
+    return int(major), int(minor)
+
+
+def archive_path(component: str, version: str) -> str:
+    """Return the path of a component below the base address of Apache's archive or of a mirror."""
+    if component == "spark":
+        line = line_of(version)
+        # Built for a client of this Hadoop.
+        hadoop = "hadoop2.7" if line < (3, 0) else "hadoop3.2" if line < (3, 3) else "hadoop3"
+        return f"spark/spark-{version}/spark-{version}-bin-{hadoop}.tgz"
+    if component == "hadoop":
+        return f"hadoop/common/hadoop-{version}/hadoop-{version}.tar.gz"
+    if component == "hbase":
+        return f"hbase/{version}/hbase-{version}-bin.tar.gz"
+    return f"predictionio/{version}/apache-predictionio-{version}-bin.tar.gz"
+
+
+_Storage = TypeVar("_Storage", bound=StorageBlock)
+
+
+def _find(config: Config, kind: type[_Storage]) -> _Storage | None:
+    return next((source.block for source in config.sources if isinstance(source.block, kind)), None)
 
 
 def _component(config: Config, name: str, version: str, home: str, url: str | None, sha512: str | None) -> Component:
@@ -84,7 +220,12 @@ def _component(config: Config, name: str, version: str, home: str, url: str | No
         urls = tuple(f"{mirror}/{path}" for mirror in mirrors)
     else:
         path = f"{name}/{version}/{url.rstrip('/').rpartition('/')[2]}"
-        # A mirror of the user's own has what `pio-tf mirror` has put there; Apache's archive has not.
+        # `pio-tf mirror` copies this file to the user's own mirrors. Apache's archive does not have it.
         urls = (*(f"{mirror}/{path}" for mirror in mirrors if mirror != APACHE), url)
     checksum = sha512 or (PINS.get(path) if url is None else None) or f"{APACHE}/{path}.sha512"
     return Component(name, version, home, path, checksum, urls, url or "")
+
+
+def _range(first: Line, last: Line) -> str:
+    one, other = ".".join(map(str, first)), ".".join(map(str, last))
+    return one if one == other else f"{one} to {other}"

@@ -13,8 +13,8 @@ from hcl2.rules.literal_rules import FloatLitRule, IdentifierRule, IntLitRule, L
 from hcl2.rules.strings import HeredocTemplateRule, HeredocTrimTemplateRule, InterpolationRule, StringRule
 from hcl2.utils import HEREDOC_PATTERN, HEREDOC_TRIM_PATTERN, process_escape_sequences
 
+from pio_tf.config.kinds import SecretReference
 from pio_tf.config.problems import Problem
-from pio_tf.config.secret import SecretReference
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -1,26 +1,27 @@
-"""The kinds of value that pio-tf.hcl has: how each is written, checked and described."""
+"""The kinds of value in pio-tf.hcl: how each is written, checked and described."""
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import dataclass
 from ipaddress import IPv4Network
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo
+from pydantic import AfterValidator, BeforeValidator, Field, InstanceOf, SecretStr, ValidationInfo
 
 
 @dataclass(frozen=True)
 class Kind:
-    """What the reference calls the type of a value."""
+    """The name of a value's type in docs/configuration.md."""
 
     name: str
 
 
 @dataclass(frozen=True)
 class Matching:
-    """A check: the whole text matches a pattern; otherwise the error says that it must be ``wanted``."""
+    """A validator that compares the whole text with a pattern. The error says that it must be ``wanted``."""
 
     pattern: str
     wanted: str
@@ -33,15 +34,35 @@ class Matching:
 
 
 def matching(pattern: str, wanted: str, *, kind: str) -> AfterValidator:
-    """A validator: the whole text matches ``pattern``, else an error says that it must be ``wanted``."""
+    """Return :class:`Matching` as pydantic takes it."""
     return AfterValidator(Matching(pattern, wanted, kind))
 
 
 def describe_kind(metadata: object) -> str | None:
-    """The name that one piece of an annotation's metadata gives to the type, if it gives any."""
+    """Return the name that one item of an annotation's metadata gives to the type, if any."""
     if isinstance(metadata, AfterValidator) and isinstance(metadata.func, Matching):
         return metadata.func.kind
     return metadata.name if isinstance(metadata, Kind) else None
+
+
+@dataclass(frozen=True)
+class SecretReference:
+    """A secret in AWS. pio-tf reads it only in :func:`pio_tf.pio.secrets.resolve_secrets`.
+
+    Args:
+        service: the AWS service that keeps the secret.
+        name: a parameter's name, or a secret's name or ARN.
+        key: if the secret's text is a JSON object, the key of the value in it. Empty: the whole text.
+    """
+
+    service: Literal["ssm", "secretsmanager"]
+    name: str
+    key: str = ""
+
+    def __str__(self) -> str:
+        """Return it as it is written: ``secretsmanager("name", "key")``."""
+        arguments = [self.name, self.key] if self.key else [self.name]
+        return f"{self.service}({', '.join(json.dumps(one, ensure_ascii=False) for one in arguments)})"
 
 
 _CIDR_WANTED = 'must be an IPv4 address range, like "10.20.0.0/24"'
@@ -69,21 +90,15 @@ def _check_remote_path(value: str) -> str:
     return value.rstrip("/") or "/"
 
 
-def _check_memory(value: str) -> str:
-    if not re.fullmatch(r"[1-9]\d{0,8}[mg]", value):
-        raise ValueError('must be a whole number of MiB or GiB, like "20g" or "2048m"')
-    return value
-
-
 def memory_mib(value: str) -> int:
-    """MiB of a :data:`Memory`: 20480 for ``20g``."""
+    """Return the MiB of a :data:`Memory`: 20480 for ``20g``."""
     return int(value[:-1]) * (1024 if value.endswith("g") else 1)
 
 
 def _parse_cidr(value: Any) -> Any:  # noqa: ANN401 - a validator takes what the user wrote
     if isinstance(value, IPv4Network):
         return value
-    if not isinstance(value, str):  # a number is an address for ipaddress, but hardly for a user
+    if not isinstance(value, str):  # ipaddress would take a number as an address
         raise ValueError(_CIDR_WANTED)  # noqa: TRY004 - pydantic collects ValueError
     try:
         network = IPv4Network(value, strict=False)
@@ -95,7 +110,7 @@ def _parse_cidr(value: Any) -> Any:  # noqa: ANN401 - a validator takes what the
 
 
 def _text(value: Any) -> Any:  # noqa: ANN401 - a validator takes what the user wrote
-    """HCL turns numbers and truth values into text where text is wanted."""
+    """Return a number or boolean as text, as HCL does where it needs text."""
     if isinstance(value, bool):
         return str(value).lower()
     return str(value) if isinstance(value, (int, float)) else value
@@ -113,14 +128,8 @@ def _not_empty(value: str) -> str:
     return _one_line(value)
 
 
-def _setting_name(value: str) -> str:
-    if not re.fullmatch(r"[^\s=:#]+", value):
-        raise ValueError('must be the name of a setting, like "spark.local.dir"')
-    return value
-
-
 def _local_path(value: Any, info: ValidationInfo) -> Any:  # noqa: ANN401 - a validator takes what the user wrote
-    """``~`` is the user's home; a relative path is meant from the directory of pio-tf.hcl (the context's)."""
+    """Expand ``~``, and resolve a relative path from the directory of pio-tf.hcl, which is in the context."""
     if not isinstance(value, str):
         return value
     _not_empty(value)
@@ -132,18 +141,32 @@ def _local_path(value: Any, info: ValidationInfo) -> Any:  # noqa: ANN401 - a va
 
 
 def _program(value: str, info: ValidationInfo) -> str:
-    """A bare name is looked up on PATH; anything with a slash is a path."""
+    """Keep a bare name, which PATH resolves. Anything with a slash is a path."""
     return str(_local_path(value, info)) if "/" in value or value.startswith("~") else value
+
+
+def _parse_secret(value: Any) -> Any:  # noqa: ANN401 - a validator takes what the user wrote
+    if isinstance(value, SecretReference):
+        return value
+    text = value.get_secret_value() if isinstance(value, SecretStr) else value
+    if not isinstance(text, str):
+        message = 'must be text in quotes, env("NAME"), ssm("/name") or secretsmanager("name")'
+        raise ValueError(message)  # noqa: TRY004 - pydantic collects ValueError
+    if not text:
+        raise ValueError("must not be empty")
+    return SecretStr(_one_line(text))
 
 
 Duration = Annotated[int, BeforeValidator(_parse_duration), Field(gt=0), Kind("duration")]
 """Seconds; written as ``"90s"``, ``"15m"``, ``"2h"`` or a whole number of seconds."""
 Wait = Annotated[int, BeforeValidator(_parse_duration), Field(ge=0), Kind("duration")]
-"""The same, and 0 for none."""
+"""A duration that may be 0."""
 RemotePath = Annotated[str, AfterValidator(_check_remote_path), Kind("path on the machine")]
 LocalPath = Annotated[Path, BeforeValidator(_local_path), Kind("path on this computer")]
 Program = Annotated[str, AfterValidator(_program), Kind("name or path")]
-Memory = Annotated[str, AfterValidator(_check_memory), Kind("memory")]
+Memory = Annotated[
+    str, matching(r"[1-9]\d{0,8}[mg]", 'a whole number of MiB or GiB, like "20g" or "2048m"', kind="memory")
+]
 """A heap as Spark and the JVM write it: ``20g``, ``2048m``."""
 Port = Annotated[int, Field(ge=1, le=65535), Kind("port")]
 Host = Annotated[
@@ -166,7 +189,7 @@ JdbcUrl = Annotated[
     ),
 ]
 S3Path = Annotated[
-    str, matching(r"[^/\s]([^\s]*[^/\s])?", 'the beginning of keys, like "models", no "/" around it', kind="path in S3")
+    str, matching(r"[^/\s]([^\s]*[^/\s])?", 'a prefix of keys, like "models", without "/" around it', kind="path in S3")
 ]
 S3Url = Annotated[
     str,
@@ -183,10 +206,12 @@ InstanceType = Annotated[
 ]
 Cidr = Annotated[IPv4Network, BeforeValidator(_parse_cidr), Kind("address range")]
 Text = Annotated[str, BeforeValidator(_text), AfterValidator(_one_line), Kind("text")]
-"""Text in a map: a number or a truth value is taken as its text."""
+"""Text in a map. Takes a number or boolean, too."""
 Words = Annotated[str, AfterValidator(_not_empty), Kind("text")]
-SettingName = Annotated[str, AfterValidator(_setting_name), Kind("text")]
+SettingName = Annotated[str, matching(r"[^\s=:#]+", 'the name of a setting, like "spark.local.dir"', kind="text")]
 BackendValue = Annotated[str | int | bool | list[str] | dict[str, str], Kind("any")]
+Secret: TypeAlias = Annotated[SecretStr | InstanceOf[SecretReference], BeforeValidator(_parse_secret), Kind("secret")]
+"""A password. Plain text, ``env("NAME")`` included, is a SecretStr, which no repr shows."""
 
 ClusterName = Annotated[
     str,

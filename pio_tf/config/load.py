@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ValidationError
 
+from pio_tf.config.blocks import Backend
 from pio_tf.config.hcl import Document, read_hcl
 from pio_tf.config.messages import line_for, translate
 from pio_tf.config.problems import Problem, UnreadableHcl, config_error
 from pio_tf.config.schema import LABELLED, Config, block_class
 from pio_tf.config.storage import SOURCE_TYPES
-from pio_tf.config.terraform import Backend
 from pio_tf.errors import ConfigError
 
 if TYPE_CHECKING:

@@ -7,9 +7,9 @@ import re
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
+from pio_tf.config.kinds import SecretReference
 from pio_tf.config.problems import Mistakes, Problem
 from pio_tf.config.schema import Config, block_class
-from pio_tf.config.secret import SecretReference
 from pio_tf.config.storage import SOURCE_TYPES
 from pio_tf.secret_names import contains_secret_name
 

@@ -10,13 +10,12 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_
 from annotated_types import Ge, Le
 from pydantic_core import PydanticUndefined
 
-from pio_tf.config.block import Block
+from pio_tf.config.blocks import Backend, Block
 from pio_tf.config.kinds import describe_kind
 from pio_tf.config.reference_text import EXAMPLES, INTRODUCTION, KINDS, SOURCES
 from pio_tf.config.repositories import GUIDES, RepositoryBlock
 from pio_tf.config.schema import LABELLED, Config, block_class
 from pio_tf.config.storage import SOURCE_TYPES
-from pio_tf.config.terraform import Backend
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

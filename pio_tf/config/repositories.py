@@ -1,6 +1,6 @@
-"""PredictionIO's three repositories, and the rules for the sources that keep them.
+"""PredictionIO's three repositories, and the rules for the sources that store them.
 
-The rules are those of PredictionIO's own code (``data/storage/Storage.scala``) and of the services behind it.
+The rules come from PredictionIO's own code (``data/storage/Storage.scala``) and of the services behind it.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from pio_tf.config.block import Block
+from pio_tf.config.blocks import Block
 from pio_tf.config.kinds import SourceName, Words
 from pio_tf.config.storage import (
     SOURCE_TYPES,
@@ -31,23 +31,23 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
 
 GUIDES = {"ELASTICSEARCH": "elasticsearch", "HDFS": "hdfs", "HBASE": "hbase"}
-"""The sources of the guide's layout, in its order, and the blocks that stand for them."""
+"""The sources of the guide's layout, in its order, and their blocks."""
 _WITHOUT_INSTANCE_ROLE = ("0.12.1", "0.13.0")
-_SOURCE = "Name of the source that keeps it."
+_SOURCE = "Name of the source that stores it."
 
 
 class Repository(Block):
-    """What PredictionIO keeps together."""
+    """One of PredictionIO's repositories."""
 
     source: SourceName
     name: Words
 
 
 class MetadataRepository(Repository):
-    """What PredictionIO itself has to know: apps, access keys, engine instances."""
+    """PredictionIO's own data: apps, access keys, engine instances."""
 
     source: SourceName = Field(default="ELASTICSEARCH", description=_SOURCE)
-    name: Words = Field(default="pio_meta", description="Index, or beginning of the tables' names, in that source.")
+    name: Words = Field(default="pio_meta", description="Index, or prefix of the table names, in that source.")
 
 
 class EventdataRepository(Repository):
@@ -55,33 +55,33 @@ class EventdataRepository(Repository):
 
     source: SourceName = Field(default="HBASE", description=_SOURCE)
     name: Words = Field(
-        default="pio_event", description="Namespace, index, or beginning of the tables' names, in that source."
+        default="pio_event", description="Namespace, index, or prefix of the table names, in that source."
     )
 
 
 class ModeldataRepository(Repository):
-    """The models, of engines that leave them to PredictionIO."""
+    """The models of engines that let PredictionIO store them."""
 
     source: SourceName = Field(default="HDFS", description=_SOURCE)
-    name: Words = Field(default="pio_model", description="Beginning of the files' or tables' names in that source.")
+    name: Words = Field(default="pio_model", description="Prefix of the file or table names in that source.")
 
 
 class RepositoryBlock(Block):
-    """Which source keeps what. What is left out is as the guide has it. All three must say the same as the
-    configuration of the prediction and event servers."""
+    """Which source stores which repository. The defaults are the guide's. All three must match the configuration of the
+    prediction and event servers."""
 
     metadata: MetadataRepository = Field(default_factory=MetadataRepository, description="Metadata.")
     eventdata: EventdataRepository = Field(default_factory=EventdataRepository, description="Events.")
     modeldata: ModeldataRepository = Field(default_factory=ModeldataRepository, description="Model data.")
 
     def all(self) -> dict[str, Repository]:
-        """The three, by label."""
+        """Return the three by label."""
         return {"metadata": self.metadata, "eventdata": self.eventdata, "modeldata": self.modeldata}
 
 
 @dataclass(frozen=True)
 class Source:
-    """A source: its name, the dotted path of its block in pio-tf.hcl (``source.PGSQL``, ``hdfs``), and the block."""
+    """A source: its name, its block, and the block's dotted path in pio-tf.hcl (``source.PGSQL``, ``hdfs``)."""
 
     name: str
     path: str
@@ -91,10 +91,10 @@ class Source:
 def collect_sources(
     guides: Mapping[str, StorageBlock | None], labelled: Mapping[str, StorageBlock]
 ) -> tuple[Source, ...]:
-    """All sources: those of the guide in its order, then the others in the file's.
+    """Return all sources: those of the guide in its order, then the others in the file's order.
 
     Args:
-        guides: the blocks ``elasticsearch``, ``hbase`` and ``hdfs`` by name; None: not there.
+        guides: the blocks ``elasticsearch``, ``hbase`` and ``hdfs`` by name; None: missing.
         labelled: the ``source`` blocks by label.
     """
     found = [Source(name, path, block) for name, path in GUIDES.items() if (block := guides.get(path)) is not None]
@@ -102,29 +102,29 @@ def collect_sources(
 
 
 def find_missing(names: Collection[str], repositories: RepositoryBlock) -> Iterator[tuple[str, str]]:
-    """Repositories whose source is not there, as (dotted name, message)."""
+    """Yield (dotted name, message) for each repository without a source."""
     for label, repository in repositories.all().items():
         wanted = repository.source
         if wanted in names:
             continue
         if wanted in GUIDES:
-            yield GUIDES[wanted], f'this block is required: repository "{label}" keeps its data in {wanted}'
+            yield GUIDES[wanted], f'this block is required: repository "{label}" stores its data in {wanted}'
             continue
         close = get_close_matches(wanted, names, n=1)
-        hint = f"did you mean {close[0]}?" if close else f'write it: source "{wanted}" {{ … }}'
+        hint = f"did you mean {close[0]}?" if close else f'add source "{wanted}" {{ … }}'
         yield f"repository.{label}.source", f"there is no source {wanted}; {hint}"
 
 
 def check_sources(
     sources: tuple[Source, ...], repositories: RepositoryBlock, *, version: str | None, event_log: bool
 ) -> Iterator[tuple[str, str]]:
-    """What PredictionIO, or the driver, could not work with, as (dotted name, message).
+    """Yield (dotted name, message) for each setting that PredictionIO or the driver cannot use.
 
     Args:
-        sources: all of them.
-        repositories: the three.
-        version: PredictionIO's; None: not known, because the file's is wrong.
-        event_log: whether Spark is to write its event log.
+        sources: all sources.
+        repositories: the three repositories.
+        version: PredictionIO's version; None: unknown, because pio-tf.hcl has a mistake there.
+        event_log: whether Spark writes its event log.
     """
     yield from _check_names(sources)
     yield from _check_repositories(sources, repositories)
@@ -137,16 +137,16 @@ def check_sources(
 def _check_names(sources: tuple[Source, ...]) -> Iterator[tuple[str, str]]:
     for name, count in Counter(source.name for source in sources).items():
         if count > 1:
-            yield f"source.{name}", f"the {GUIDES[name]} block is this source already; keep one of the two"
+            yield f"source.{name}", f"the {GUIDES[name]} block is already this source; keep one of the two"
     names = sorted({source.name for source in sources})
     for first, second in combinations(names, 2):
         if second.startswith(first):
             path = next(source.path for source in reversed(sources) if source.name in (first, second))
-            message = f"PredictionIO would take the settings of {second} for {first}'s too, as the name begins so"
+            message = f"PredictionIO would use the settings of {second} for {first}, too: its name starts the same"
             yield path, f"{message}; rename one"
     searches = [one for one in sources if isinstance(one.block, (ElasticsearchBlock, Elasticsearch1Source))]
     if searches and all(one.name != "ELASTICSEARCH" for one in searches):
-        yield searches[0].path, "the Universal Recommender finds Elasticsearch by this name alone: ELASTICSEARCH"
+        yield searches[0].path, "the Universal Recommender looks only for the name ELASTICSEARCH; rename this source"
 
 
 def _check_repositories(sources: tuple[Source, ...], repositories: RepositoryBlock) -> Iterator[tuple[str, str]]:
@@ -159,20 +159,20 @@ def _check_repositories(sources: tuple[Source, ...], repositories: RepositoryBlo
             able = ", ".join(name for name, kind in SOURCE_TYPES.items() if label in kind.holds)
             yield (
                 f"repository.{label}.source",
-                f"{repository.source} can keep {' and '.join(block.holds)} only; types that keep {label}: {able}",
+                f"{repository.source} can store only {' and '.join(block.holds)}; types that can store {label}: {able}",
             )
         elif not re.fullmatch(block.naming.pattern, repository.name, re.ASCII):
             yield f"repository.{label}.name", f"in {repository.source} it must be {block.naming.wanted}"
 
 
 def _check_one_of_a_kind(sources: tuple[Source, ...]) -> Iterator[tuple[str, str]]:
-    """The driver has one core-site.xml, one hbase-site.xml and one variable for each kind of jar and profile."""
+    """Report conflicts: the driver has one core-site.xml, hbase-site.xml, JDBC jar of a kind, and AWS profile."""
     seen: dict[str, tuple[object, Source]] = {}
     for source in sources:
         for what, value in _for_the_whole_driver(source.block):
             other, first = seen.setdefault(what, (value, source))
             if other != value:
-                yield source.path, f"the driver has one {what}, which {first.name} sets already; keep one of the two"
+                yield source.path, f"the driver has one {what}, which {first.name} already sets; keep one of the two"
 
 
 def _for_the_whole_driver(block: StorageBlock) -> Iterator[tuple[str, object]]:
@@ -193,9 +193,9 @@ def _check_hdfs(sources: tuple[Source, ...], *, event_log: bool) -> Iterator[tup
         return
     for source in sources:
         if isinstance(source.block, HbaseBlock):
-            yield "hdfs", f"this block is required: {source.name} is HBase, which keeps its files in HDFS"
+            yield "hdfs", f"this block is required: {source.name} is HBase, which stores its files in HDFS"
     if event_log:
-        yield "spark.event_log", "Spark writes its event log into HDFS; add the hdfs block, or take this line out"
+        yield "spark.event_log", "Spark writes its event log to HDFS; add the hdfs block, or remove this line"
 
 
 def _check_old_s3(sources: tuple[Source, ...], version: str | None) -> Iterator[tuple[str, str]]:
@@ -203,7 +203,7 @@ def _check_old_s3(sources: tuple[Source, ...], version: str | None) -> Iterator[
         if not isinstance(source.block, S3Source):
             continue
         if source.block.profile is None:
-            message = f"PredictionIO {version} takes no credentials from the instance's role"
-            yield f"{source.path}.profile", f"{message}; give a profile of ~/.aws/credentials on the driver"
+            message = f"is required: PredictionIO {version} does not support instance roles"
+            yield f"{source.path}.profile", f"{message}; name a profile of ~/.aws/credentials on the driver"
         if source.block.region is None:
-            yield f"{source.path}.region", f"PredictionIO {version} needs it"
+            yield f"{source.path}.region", f"is required with PredictionIO {version}"

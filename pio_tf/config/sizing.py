@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from pio_tf.config.blocks import MINIMUM_DRIVER_MEMORY_MIB
 from pio_tf.config.kinds import memory_mib
-from pio_tf.config.machines import MINIMUM_DRIVER_MEMORY_MIB
 from pio_tf.errors import ConfigError
 
 if TYPE_CHECKING:

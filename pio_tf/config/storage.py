@@ -1,7 +1,7 @@
-"""Where PredictionIO keeps its data: the services that exist already, which the cluster only connects to.
+"""The stores of PredictionIO's data: existing services, which the cluster only connects to.
 
-A block is what PredictionIO calls a source. ``elasticsearch``, ``hbase`` and ``hdfs`` are the sources of the guide's
-layout, named ELASTICSEARCH, HBASE and HDFS; ``source "NAME" { type = … }`` is any other.
+A block is what PredictionIO calls a source. The blocks ``elasticsearch``, ``hbase`` and ``hdfs`` are the sources of the
+guide's layout, named ELASTICSEARCH, HBASE and HDFS. ``source "NAME" { type = … }`` is any other source.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Annotated, ClassVar, Literal, TypeAlias, Union
 
 from pydantic import Field, model_validator
 
-from pio_tf.config.block import Block
+from pio_tf.config.blocks import Block
 from pio_tf.config.kinds import (
     ElasticsearchHost,
     HdfsPath,
@@ -22,10 +22,10 @@ from pio_tf.config.kinds import (
     Region,
     RemotePath,
     S3Path,
+    Secret,
     Url,
     Words,
 )
-from pio_tf.config.secret import Secret
 
 _NODE = re.compile(r"(?:(https?)://)?([^:/]+)(?::(\d+))?/?")
 _REST_PORT, _TRANSPORT_PORT = 9200, 9300
@@ -34,16 +34,16 @@ _LAST_PORT = 65535
 
 @dataclass(frozen=True)
 class Naming:
-    """What the name of a repository may be in a source: a pattern, and the same in words."""
+    """The rule for a repository's name in a source: a pattern, and the same in words."""
 
     pattern: str
     wanted: str
 
 
-_INDEX = Naming(r"[a-z0-9][a-z0-9_.-]{0,99}", "lower-case letters, digits, _ . and -, for names of indices begin so")
-_NAMESPACE = Naming(r"[A-Za-z0-9_]{1,100}", "letters, digits and _, for it names a namespace of HBase")
-_TABLE = Naming(r"[A-Za-z_]\w{0,39}", "at most 40 letters, digits and _, no digit first, for names of tables begin so")
-_FILE = Naming(r"[A-Za-z0-9_.-]{1,100}", "letters, digits, _ . and -, for names of files begin so")
+_INDEX = Naming(r"[a-z0-9][a-z0-9_.-]{0,99}", "lower-case letters, digits, _ . and -: index names start with it")
+_NAMESPACE = Naming(r"[A-Za-z0-9_]{1,100}", "letters, digits and _: it names an HBase namespace")
+_TABLE = Naming(r"[A-Za-z_]\w{0,39}", "at most 40 letters, digits and _, the first no digit: table names start with it")
+_FILE = Naming(r"[A-Za-z0-9_.-]{1,100}", "letters, digits, _ . and -: file names start with it")
 
 
 class StorageBlock(Block):
@@ -52,14 +52,14 @@ class StorageBlock(Block):
     pio_type: ClassVar[str]
     """PIO_STORAGE_SOURCES_NAME_TYPE."""
     holds: ClassVar[tuple[str, ...]]
-    """The repositories that PredictionIO can keep in it."""
+    """The repositories that PredictionIO can store in it."""
     naming: ClassVar[Naming]
-    """How it wants a repository's NAME."""
+    """The rule for a repository's NAME in it."""
 
 
 @dataclass(frozen=True)
 class ElasticsearchNode:
-    """Where one node of Elasticsearch answers REST calls."""
+    """The REST address of an Elasticsearch node."""
 
     host: str
     port: int
@@ -67,27 +67,27 @@ class ElasticsearchNode:
 
 
 class ElasticsearchBlock(StorageBlock):
-    """The Elasticsearch that exists already: metadata, and the model of the Universal Recommender."""
+    """Your Elasticsearch, for metadata and the model of the Universal Recommender."""
 
     pio_type: ClassVar[str] = "elasticsearch"
     holds: ClassVar[tuple[str, ...]] = ("metadata", "eventdata")
     naming: ClassVar[Naming] = _INDEX
 
     hosts: list[ElasticsearchHost] = Field(
-        min_length=1, description='Its nodes: `"host"`, `"host:port"` or `"https://host:port"`.'
+        min_length=1, description='Nodes: `"host"`, `"host:port"` or `"https://host:port"`.'
     )
     port: Port = Field(
-        default=_REST_PORT, description="REST port of the hosts that name none (PIO 0.12 and later speak REST)."
+        default=_REST_PORT, description="REST port of the hosts without one (PredictionIO 0.12 and later use REST)."
     )
-    scheme: Literal["http", "https"] = Field(default="http", description="http or https, for hosts that name none.")
-    user: Words | None = Field(default=None, description="User, where Elasticsearch asks for one (basic auth).")
+    scheme: Literal["http", "https"] = Field(default="http", description="http or https, for hosts without a scheme.")
+    user: Words | None = Field(default=None, description="User, if Elasticsearch requires one (basic auth).")
     password: Secret | None = Field(default=None, description="Password of that user.")
     cluster_name: Words = Field(default="elasticsearch", description="cluster.name of Elasticsearch.")
     home: RemotePath = Field(default="/usr/local/elasticsearch", description="Elasticsearch's directory on the driver.")
 
     @property
     def nodes(self) -> tuple[ElasticsearchNode, ...]:
-        """Every host with its own port and scheme, or else the block's."""
+        """Every host, with its own port and scheme or the block's."""
         return tuple(self._node(host) for host in self.hosts)
 
     def _node(self, text: str) -> ElasticsearchNode:
@@ -109,13 +109,13 @@ class ElasticsearchBlock(StorageBlock):
             if node.port == _TRANSPORT_PORT:
                 raise ValueError(
                     f"{'port' if self.port == _TRANSPORT_PORT else 'hosts'}: {_TRANSPORT_PORT} is the port of the "
-                    f"transport client; PredictionIO 0.12 and later speak REST, which answers on {_REST_PORT}"
+                    f"transport client; PredictionIO 0.12 and later use REST, on port {_REST_PORT}"
                 )
         return self
 
 
 class HbaseBlock(StorageBlock):
-    """The HBase that exists already: the events. It keeps its own files in HDFS, so the `hdfs` block goes with it."""
+    """Your HBase, for events. It stores its files in HDFS, so it requires the `hdfs` block."""
 
     pio_type: ClassVar[str] = "hbase"
     holds: ClassVar[tuple[str, ...]] = ("eventdata",)
@@ -123,14 +123,14 @@ class HbaseBlock(StorageBlock):
 
     hosts: list[Host] = Field(min_length=1, description="HBase masters, for pio-env.sh.")
     zookeeper_quorum: list[Host] = Field(
-        default_factory=list, description="ZooKeeper hosts. Default: `hosts`. hbase-site.xml carries it."
+        default_factory=list, description="ZooKeeper hosts, for hbase-site.xml. Default: `hosts`."
     )
     zookeeper_port: Port = Field(default=2181, description="Client port of ZooKeeper.")
     home: RemotePath = Field(default="/usr/local/hbase", description="HBase's directory on the driver.")
 
 
 class HdfsBlock(StorageBlock):
-    """The HDFS that exists already: model data, and what HBase and Spark's event log keep there."""
+    """Your HDFS, for model data, HBase's files and Spark's event log."""
 
     pio_type: ClassVar[str] = "hdfs"
     holds: ClassVar[tuple[str, ...]] = ("modeldata",)
@@ -143,24 +143,24 @@ class HdfsBlock(StorageBlock):
 
 
 class ElasticsearchSource(ElasticsearchBlock):
-    """Elasticsearch 5 and 6, over REST: metadata and events. The options are those of the `elasticsearch` block."""
+    """Elasticsearch 5 and 6, over REST: metadata and events. It has the options of the `elasticsearch` block."""
 
     type: Literal["elasticsearch"] = Field(description="This type.")
 
 
 class Elasticsearch1Source(StorageBlock):
-    """Elasticsearch 1.x, over its transport client: metadata. PredictionIO has to be compiled for it
-    (`-Delasticsearch.version=1.7.6`), and then knows this one only."""
+    """Elasticsearch 1.x, over its transport client: metadata. PredictionIO must be compiled for it
+    (`-Delasticsearch.version=1.7.6`), and then supports no other."""
 
     pio_type: ClassVar[str] = "elasticsearch"  # both live in the same Scala package; the build chooses one
     holds: ClassVar[tuple[str, ...]] = ("metadata",)
     naming: ClassVar[Naming] = _INDEX
 
     type: Literal["elasticsearch1"] = Field(description="This type.")
-    hosts: list[Host] = Field(min_length=1, description="Host names or addresses of its nodes.")
+    hosts: list[Host] = Field(min_length=1, description="Host names or addresses of the nodes.")
     port: Port = Field(default=_TRANSPORT_PORT, description="Port of the transport client.")
     cluster_name: Words = Field(
-        default="elasticsearch", description="cluster.name of Elasticsearch. The transport client refuses another's."
+        default="elasticsearch", description="cluster.name of Elasticsearch. The transport client refuses another name."
     )
     home: RemotePath = Field(default="/usr/local/elasticsearch", description="Elasticsearch's directory on the driver.")
 
@@ -172,20 +172,20 @@ class Elasticsearch1Source(StorageBlock):
 
 
 class HbaseSource(HbaseBlock):
-    """HBase: events. The options are those of the `hbase` block."""
+    """HBase: events. It has the options of the `hbase` block."""
 
     type: Literal["hbase"] = Field(description="This type.")
 
 
 class HdfsSource(HdfsBlock):
-    """HDFS: model data. The options are those of the `hdfs` block."""
+    """HDFS: model data. It has the options of the `hdfs` block."""
 
     type: Literal["hdfs"] = Field(description="This type.")
 
 
 class LocalfsSource(StorageBlock):
-    """A directory of the driver: model data. Nothing takes the models to the prediction server, so it is for engines
-    that keep their model elsewhere, as the Universal Recommender does in Elasticsearch."""
+    """A directory on the driver: model data. Nothing copies the models to the prediction server. Use it for engines
+    that store their model elsewhere, as the Universal Recommender does in Elasticsearch."""
 
     pio_type: ClassVar[str] = "localfs"
     holds: ClassVar[tuple[str, ...]] = ("modeldata",)
@@ -193,7 +193,7 @@ class LocalfsSource(StorageBlock):
 
     type: Literal["localfs"] = Field(description="This type.")
     path: RemotePath = Field(
-        default="~/.pio_store/models", description="The directory. The prediction server does not see it."
+        default="~/.pio_store/models", description="The directory. The prediction server cannot see it."
     )
 
 
@@ -209,20 +209,20 @@ class JdbcSource(StorageBlock):
     user: Words = Field(description="User of the database.")
     password: Secret = Field(description="Password of that user.")
     driver_jar: RemotePath = Field(
-        description="The database's JDBC driver on the driver machine: POSTGRES_JDBC_DRIVER or MYSQL_JDBC_DRIVER."
+        description="Jar of the JDBC driver on the driver machine: POSTGRES_JDBC_DRIVER or MYSQL_JDBC_DRIVER."
     )
-    connections: int = Field(default=8, ge=1, description="Connections that PredictionIO opens at most.")
-    partitions: int = Field(default=4, ge=1, description="Partitions that Spark reads the events in.")
+    connections: int = Field(default=8, ge=1, description="Highest number of connections that PredictionIO opens.")
+    partitions: int = Field(default=4, ge=1, description="Number of partitions in which Spark reads the events.")
 
     @property
     def driver_variable(self) -> str:
-        """The variable that names the driver's jar to PredictionIO."""
+        """The variable in pio-env.sh that names the JDBC driver's jar."""
         return "POSTGRES_JDBC_DRIVER" if self.url.startswith("jdbc:postgresql:") else "MYSQL_JDBC_DRIVER"
 
     @model_validator(mode="after")
     def _no_password_in_the_url(self) -> JdbcSource:
         if re.search(r"password=|//[^/?]*:[^/?]*@", self.url, re.IGNORECASE):
-            raise ValueError("url: holds a password; take it out, and write it as password = …")
+            raise ValueError("url: contains a password; remove it and set password = …")
         return self
 
 
@@ -235,15 +235,15 @@ class S3Source(StorageBlock):
 
     type: Literal["s3"] = Field(description="This type.")
     bucket: Words = Field(description="Bucket.")
-    base_path: S3Path | None = Field(default=None, description="What the keys of the models begin with.")
+    base_path: S3Path | None = Field(default=None, description="Prefix of the models' keys.")
     region: Region | None = Field(
         default=None, description="Region of the bucket. Required with PredictionIO 0.12.1 and 0.13.0."
     )
-    endpoint: Url | None = Field(default=None, description="Address of another S3. Needs `region`.")
+    endpoint: Url | None = Field(default=None, description="Address of another S3 API. Requires `region`.")
     profile: Words | None = Field(
         default=None,
         description="Profile of ~/.aws/credentials on the driver. Required with PredictionIO 0.12.1 and 0.13.0, which "
-        "know no instance role. It must be there already: nothing writes credentials to the driver.",
+        "do not support instance roles. It must exist already: pio-tf writes no credentials to the driver.",
     )
 
     @model_validator(mode="after")

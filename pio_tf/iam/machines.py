@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pio_tf.config.machines import AmiFilter
+from pio_tf.config.blocks import AmiFilter
 from pio_tf.iam.grant import Grant
 from pio_tf.iam.scope import ANY_ACCOUNT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from pio_tf.config.machines import MachineBlock
+    from pio_tf.config.blocks import MachineBlock
     from pio_tf.iam.scope import Conditions, Scope
 
 _RUN = ("ec2:RunInstances",)

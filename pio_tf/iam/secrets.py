@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from pio_tf.config.secret import SecretReference
+from pio_tf.config.kinds import SecretReference
 from pio_tf.iam.grant import Grant
 
 if TYPE_CHECKING:

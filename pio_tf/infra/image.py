@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pio_tf.config.blocks import AmiFilter
 from pio_tf.config.components import components, find_elasticsearch
-from pio_tf.config.machines import AmiFilter
 from pio_tf.infra.bootstrap import Settings, render_script
 from pio_tf.infra.generated_files import write_files
 from pio_tf.infra.hcl_writer import attributes

@@ -10,15 +10,15 @@ import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pio_tf.config.blocks import AmiFilter
 from pio_tf.config.components import components, find_elasticsearch
-from pio_tf.config.machines import AmiFilter
 from pio_tf.errors import ConfigError, PioTfError
 from pio_tf.infra.backend.s3 import s3_backend
 from pio_tf.infra.generated_files import write_files
 from pio_tf.infra.hcl_writer import Expression, Value, attributes, quote
 
 if TYPE_CHECKING:
-    from pio_tf.config.machines import MachineBlock
+    from pio_tf.config.blocks import MachineBlock
     from pio_tf.config.schema import Config
 
 _HERE = Path(__file__).parent

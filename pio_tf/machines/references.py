@@ -10,7 +10,7 @@ from botocore.exceptions import ClientError
 
 from pio_tf.aws.errors import error_code
 from pio_tf.aws.session import aws_errors
-from pio_tf.config.machines import AmiFilter
+from pio_tf.config.blocks import AmiFilter
 from pio_tf.errors import ConfigError
 from pio_tf.machines.images import image_problems, root_disk_gib
 from pio_tf.machines.instance_types import configured_types, find_instance_types, type_problems
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from mypy_boto3_ec2 import EC2Client
     from mypy_boto3_ec2.type_defs import ImageTypeDef
 
-    from pio_tf.config.machines import MachineBlock
+    from pio_tf.config.blocks import MachineBlock
     from pio_tf.config.schema import Config
 
 THREADS: Final = 4

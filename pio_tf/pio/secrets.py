@@ -9,7 +9,7 @@ from botocore.exceptions import ClientError
 from pydantic import SecretStr
 
 from pio_tf.aws.errors import aws_errors, error_code
-from pio_tf.config.secret import SecretReference
+from pio_tf.config.kinds import SecretReference
 from pio_tf.errors import ConfigError
 from pio_tf.json_text import parse_json
 

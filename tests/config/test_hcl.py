@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 
 from pio_tf.config.hcl import read_hcl
+from pio_tf.config.kinds import SecretReference
 from pio_tf.config.problems import UnreadableHcl
-from pio_tf.config.secret import SecretReference
 
 
 def value_of(expression: str, **environ: str) -> object:

@@ -138,9 +138,9 @@ def test_a_windows_file_loads(tmp_path: Path) -> None:
 
 def test_an_empty_file_lists_the_blocks_that_it_needs(tmp_path: Path) -> None:
     why = {
-        "elasticsearch": ': repository "metadata" keeps its data in ELASTICSEARCH',
-        "hbase": ': repository "eventdata" keeps its data in HBASE',
-        "hdfs": ': repository "modeldata" keeps its data in HDFS',
+        "elasticsearch": ': repository "metadata" stores its data in ELASTICSEARCH',
+        "hbase": ': repository "eventdata" stores its data in HBASE',
+        "hdfs": ': repository "modeldata" stores its data in HDFS',
     }
     assert mistakes(tmp_path, "") == [
         f"pio-tf.hcl: {name}: this block is required{why.get(name, '')}" for name in sorted(BLOCKS)
@@ -211,8 +211,8 @@ CHECKS = [
     (
         'terraform {\n  workspace = "prod"\n}',
         (
-            "2: terraform.workspace: Terraform's workspaces are not used: a cluster has one state, under a key of its "
-            "own. A second environment is a cluster with another name"
+            "2: terraform.workspace: pio-tf does not use Terraform's workspaces: a cluster has one state, under a "
+            "key of its own. For a second environment, use a cluster with another name"
         ),
     ),
     (

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pio_tf.config.components import Component, components
-from pio_tf.config.versions import PINS, ROWS, archive_path
+from pio_tf.config.components import COMPATIBILITY, PINS, Component, archive_path, components
 from pio_tf.errors import ConfigError
 from tests.config.samples import BLOCKS, load_text
 
@@ -40,9 +39,9 @@ def test_the_versions_follow_from_predictionios(tmp_path: Path, version: str, in
     assert {name: one.version for name, one in load(tmp_path, pio=pio(version)).items()} == installed
 
 
-@pytest.mark.parametrize("version", ROWS)
+@pytest.mark.parametrize("version", COMPATIBILITY)
 def test_a_row_takes_its_own_defaults(version: str) -> None:
-    assert all(ROWS[version].takes(name, default) for name, default in ROWS[version].defaults.items())
+    assert all(COMPATIBILITY[version].takes(name, default) for name, default in COMPATIBILITY[version].defaults.items())
 
 
 @pytest.mark.parametrize(
@@ -51,18 +50,22 @@ def test_a_row_takes_its_own_defaults(version: str) -> None:
         (
             "0.12.1",
             'spark {\n  version = "2.4.8"\n}',
-            "spark.version: PredictionIO 0.12.1 goes with Spark 2.1, ",
+            "spark.version: PredictionIO 0.12.1 needs Spark 2.1, ",
         ),
-        ("0.13.0", 'spark {\n  version = "2.4.0"\n}', "goes with Spark 2.1 to 2.3, and this is 2.4.0"),
-        ("0.14.0", 'spark {\n  version = "3.5.1"\n}', "goes with Spark 2.1 to 2.4, and this is 3.5.1"),
+        ("0.13.0", 'spark {\n  version = "2.4.0"\n}', "needs Spark 2.1 to 2.3, got 2.4.0"),
+        ("0.14.0", 'spark {\n  version = "3.5.1"\n}', "needs Spark 2.1 to 2.4, got 3.5.1"),
         ("0.14.0", 'software {\n  hadoop {\n    version = "3.3.6"\n  }\n}', "software.hadoop.version: "),
-        ("0.14.0", 'software {\n  hbase {\n    version = "2.5.0"\n  }\n}', "goes with HBase 1.2, and this is 2.5.0"),
+        ("0.14.0", 'software {\n  hbase {\n    version = "2.5.0"\n  }\n}', "needs HBase 1.2, got 2.5.0"),
         (
             "0.14.0",
             'software {\n  elasticsearch {\n    version = "7.17.0"\n  }\n}',
-            "goes with Elasticsearch 5.0 to 5.6 or 6.4 to 6.8, and this is 7.17.0",
+            "needs Elasticsearch 5.0 to 5.6 or 6.4 to 6.8, got 7.17.0",
         ),
-        ("0.13.0", 'software {\n  elasticsearch {\n    version = "6.8.23"\n  }\n}', "Elasticsearch 5.0 to 5.6, and"),
+        (
+            "0.13.0",
+            'software {\n  elasticsearch {\n    version = "6.8.23"\n  }\n}',
+            "needs Elasticsearch 5.0 to 5.6, got",
+        ),
     ],
 )
 def test_versions_that_do_not_go_together_are_refused_with_their_row(
@@ -72,7 +75,7 @@ def test_versions_that_do_not_go_together_are_refused_with_their_row(
         load(tmp_path, pio=pio(version), more=f"{block}\n")
     assert re.match(r"pio-tf\.hcl:\d+: ", caught.value.what)
     assert place in caught.value.what
-    assert "its row: Spark 2.1" in caught.value.what
+    assert "it fits Spark 2.1" in caught.value.what
 
 
 def test_archives_come_from_apache_and_are_pinned_where_the_checksum_is_known(tmp_path: Path) -> None:

@@ -96,15 +96,15 @@ GUIDE_CHECKS = [
     (
         'elasticsearch {\n  hosts = ["es"]\n  port = 9300\n}\n',
         (
-            "3: elasticsearch.port: 9300 is the port of the transport client; PredictionIO 0.12 and later speak REST, "
-            "which answers on 9200"
+            "3: elasticsearch.port: 9300 is the port of the transport client; PredictionIO 0.12 and later use REST, "
+            "on port 9200"
         ),
     ),
     (
         'elasticsearch {\n  hosts = ["es:9300"]\n}\n',
         (
-            "2: elasticsearch.hosts: 9300 is the port of the transport client; PredictionIO 0.12 and later speak REST, "
-            "which answers on 9200"
+            "2: elasticsearch.hosts: 9300 is the port of the transport client; PredictionIO 0.12 and later use REST, "
+            "on port 9200"
         ),
     ),
     ('elasticsearch {\n  hosts = ["es:99999"]\n}\n', "2: elasticsearch.hosts: es:99999: a port is at most 65535"),
@@ -135,34 +135,32 @@ LABELLED_CHECKS = [
     (
         'source "HDFS2" {\n  type = "localfs"\n}\n',
         (
-            "1: source.HDFS2: PredictionIO would take the settings of HDFS2 for HDFS's too, as the name begins "
-            "so; rename "
-            "one"
+            "1: source.HDFS2: PredictionIO would use the settings of HDFS2 for HDFS, too: its name starts the same; "
+            "rename one"
         ),
     ),
     (
         'source "HDFS" {\n  type     = "hdfs"\n  namenode = "nn"\n}\n',
-        "1: source.HDFS: the hdfs block is this source already; keep one of the two",
+        "1: source.HDFS: the hdfs block is already this source; keep one of the two",
     ),
     (
         'source "OTHER" {\n  type     = "hdfs"\n  namenode = "nn"\n}\n',
-        "1: source.OTHER: the driver has one core-site.xml, which HDFS sets already; keep one of the two",
+        "1: source.OTHER: the driver has one core-site.xml, which HDFS already sets; keep one of the two",
     ),
     (
         'source "OTHER" {\n  type  = "hbase"\n  hosts = ["h"]\n}\n',
-        "1: source.OTHER: the driver has one hbase-site.xml, which HBASE sets already; keep one of the two",
+        "1: source.OTHER: the driver has one hbase-site.xml, which HBASE already sets; keep one of the two",
     ),
     (
         'source "OLD" {\n  type  = "elasticsearch1"\n  hosts = ["h"]\n}\n',
         (
-            "1: source.OLD: the driver has one client of Elasticsearch (REST, or 1.x), which ELASTICSEARCH sets "
-            "already; "
-            "keep one of the two"
+            "1: source.OLD: the driver has one client of Elasticsearch (REST, or 1.x), which ELASTICSEARCH already "
+            "sets; keep one of the two"
         ),
     ),
     (
         MYSQL + MYSQL.replace("MYSQL", "OTHER").replace("my.jar", "other.jar"),
-        "8: source.OTHER: the driver has one MYSQL_JDBC_DRIVER, which MYSQL sets already; keep one of the two",
+        "8: source.OTHER: the driver has one MYSQL_JDBC_DRIVER, which MYSQL already sets; keep one of the two",
     ),
     ('source "X" {\n  path = "/m"\n}\n', f"1: source.X.type: is required: one of {TYPES}"),
     ('source "X" {\n  type = "mongo"\n}\n', f'2: source.X.type: must be one of {TYPES}, got "mongo"'),
@@ -187,11 +185,11 @@ LABELLED_CHECKS = [
     ),
     (
         JDBC.replace("db/pio", "db/pio?user=u&password=hunter2"),
-        "3: source.PGSQL.url: holds a password; take it out, and write it as password = …",
+        "3: source.PGSQL.url: contains a password; remove it and set password = …",
     ),
     (
         JDBC.replace("//db", "//u:hunter2@db"),
-        "3: source.PGSQL.url: holds a password; take it out, and write it as password = …",
+        "3: source.PGSQL.url: contains a password; remove it and set password = …",
     ),
     (
         JDBC.replace("jdbc:postgresql://db", "jdbc:oracle://db?password=hunter2"),
@@ -231,44 +229,42 @@ LABELLED_CHECKS = [
     ),
     (
         'repository "modeldata" {\n  source = "PGSQL"\n}\n',
-        '2: repository.modeldata.source: there is no source PGSQL; write it: source "PGSQL" { … }',
+        '2: repository.modeldata.source: there is no source PGSQL; add source "PGSQL" { … }',
     ),
     (
         'repository "metadata" {\n  source = "HBASE"\n}\n',
         (
-            "2: repository.metadata.source: HBASE can keep eventdata only; types that keep metadata: elasticsearch, "
-            "elasticsearch1, jdbc"
+            "2: repository.metadata.source: HBASE can store only eventdata; types that can store metadata: "
+            "elasticsearch, elasticsearch1, jdbc"
         ),
     ),
     (
         'repository "modeldata" {\n  source = "ELASTICSEARCH"\n}\n',
         (
-            "2: repository.modeldata.source: ELASTICSEARCH can keep metadata and eventdata only; types that keep "
+            "2: repository.modeldata.source: ELASTICSEARCH can store only metadata and eventdata; types that can store "
             "modeldata: hdfs, localfs, jdbc, s3"
         ),
     ),
     (
         'repository "metadata" {\n  name = "Meta"\n}\n',
         (
-            "2: repository.metadata.name: in ELASTICSEARCH it must be lower-case letters, digits, _ . and -, for "
-            "names of "
-            "indices begin so"
+            "2: repository.metadata.name: in ELASTICSEARCH it must be lower-case letters, digits, _ . and -: "
+            "index names start with it"
         ),
     ),
     (
         'repository "eventdata" {\n  name = "pio-event"\n}\n',
-        "2: repository.eventdata.name: in HBASE it must be letters, digits and _, for it names a namespace of HBase",
+        "2: repository.eventdata.name: in HBASE it must be letters, digits and _: it names an HBase namespace",
     ),
     (
         'repository "modeldata" {\n  name = "a/b"\n}\n',
-        "2: repository.modeldata.name: in HDFS it must be letters, digits, _ . and -, for names of files begin so",
+        "2: repository.modeldata.name: in HDFS it must be letters, digits, _ . and -: file names start with it",
     ),
     (
         'repository "modeldata" {\n  source = "PGSQL"\n  name   = "pio-model"\n}\n' + JDBC,
         (
-            "3: repository.modeldata.name: in PGSQL it must be at most 40 letters, digits and _, no digit first, "
-            "for names "
-            "of tables begin so"
+            "3: repository.modeldata.name: in PGSQL it must be at most 40 letters, digits and _, the first no "
+            "digit: table names start with it"
         ),
     ),
 ]
@@ -289,7 +285,7 @@ def test_elasticsearch_under_another_name_is_not_found_by_the_universal_recommen
         'source "ES" {\n  type  = "elasticsearch"\n  hosts = ["es"]\n}\nrepository "metadata" {\n  source = "ES"\n}\n'
     )
     assert mistakes(tmp_path, text + "".join(BLOCKS[name] for name in BLOCKS if name != "elasticsearch")) == [
-        "pio-tf.hcl:1: source.ES: the Universal Recommender finds Elasticsearch by this name alone: ELASTICSEARCH"
+        "pio-tf.hcl:1: source.ES: the Universal Recommender looks only for the name ELASTICSEARCH; rename this source"
     ]
 
 
@@ -306,11 +302,11 @@ def test_a_block_that_no_repository_uses_may_still_be_needed(tmp_path: Path) -> 
     jdbc_models = JDBC + 'repository "modeldata" {\n  source = "PGSQL"\n}\n'
     rest = "".join(BLOCKS[name] for name in BLOCKS if name != "hdfs")
     assert mistakes(tmp_path, jdbc_models + rest) == [
-        "pio-tf.hcl: hdfs: this block is required: HBASE is HBase, which keeps its files in HDFS"
+        "pio-tf.hcl: hdfs: this block is required: HBASE is HBase, which stores its files in HDFS"
     ]
     log = "spark {\n  event_log = true\n}\n"
     assert mistakes(tmp_path, log + without_guide(JDBC + ALL_IN_PGSQL)) == [
-        "pio-tf.hcl:2: spark.event_log: Spark writes its event log into HDFS; add the hdfs block, or take this line out"
+        "pio-tf.hcl:2: spark.event_log: Spark writes its event log to HDFS; add the hdfs block, or remove this line"
     ]
 
 
@@ -320,11 +316,10 @@ def test_an_old_predictionio_needs_a_profile_and_a_region_for_s3(tmp_path: Path,
     text = S3 + text_with(pio=pio)
     assert mistakes(tmp_path, text) == [
         (
-            f"pio-tf.hcl:1: source.S3.profile: PredictionIO {version} takes no credentials from the instance's "
-            "role; give "
-            "a profile of ~/.aws/credentials on the driver"
+            f"pio-tf.hcl:1: source.S3.profile: is required: PredictionIO {version} does not support instance roles; "
+            "name a profile of ~/.aws/credentials on the driver"
         ),
-        f"pio-tf.hcl:1: source.S3.region: PredictionIO {version} needs it",
+        f"pio-tf.hcl:1: source.S3.region: is required with PredictionIO {version}",
     ]
     full = S3.replace("}", '  profile = "models"\n  region = "eu-west-1"\n}')
     block = load_text(tmp_path, full + text_with(pio=pio)).sources[-1].block

@@ -94,7 +94,7 @@ def test_a_table_that_locks_is_left_to_lock_alone(dry: Site) -> None:
 
 
 def test_the_bucket_is_reached_with_the_clusters_credentials(dry: Site) -> None:
-    from pio_tf.config.aws import AssumeRole
+    from pio_tf.config.blocks import AssumeRole
 
     role = AssumeRole(role_arn="arn:aws:iam::123456789012:role/pio-tf", external_id="x")
     backend = backend_of(on_aws(with_backend(dry, "states"), profile="training", assume_role=role))

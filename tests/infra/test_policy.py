@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pio_tf.config.guard import UNWAIVABLE, WAIVABLE
+from pio_tf.config.blocks import UNWAIVABLE, WAIVABLE
 from pio_tf.config.load import parse_config
 from pio_tf.errors import ConfigError, GuardRefused
 from pio_tf.infra.guard import GUARDED

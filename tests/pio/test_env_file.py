@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from pio_tf.config.kinds import SecretReference
 from pio_tf.config.schema import Config
-from pio_tf.config.secret import SecretReference
 from pio_tf.pio.env_file import render_pio_env
 from pio_tf.pio.secrets import HiddenSecrets, Secrets
 from tests.remote.builders import make_config

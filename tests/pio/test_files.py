@@ -6,8 +6,8 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
+from pio_tf.config.kinds import SecretReference
 from pio_tf.config.schema import Config
-from pio_tf.config.secret import SecretReference
 from pio_tf.errors import ConfigError
 from pio_tf.pio.files import render_files
 from pio_tf.pio.secrets import Secrets

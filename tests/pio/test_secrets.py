@@ -9,8 +9,8 @@ import pytest
 from botocore.exceptions import ClientError
 
 from pio_tf.aws.session import Aws
+from pio_tf.config.kinds import SecretReference
 from pio_tf.config.load import load_config
-from pio_tf.config.secret import SecretReference
 from pio_tf.errors import AwsError, ConfigError
 from pio_tf.pio.secrets import HiddenSecrets, Secrets, resolve_secrets
 from pio_tf.sandbox.aws import LocalAws

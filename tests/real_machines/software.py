@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import pyspark
 
 import pio_tf.sandbox.pio
-from pio_tf.config.versions import ROWS, archive_path
+from pio_tf.config.components import COMPATIBILITY, archive_path
 from pio_tf.sandbox.pio.jars import write_jars
 from pio_tf.sandbox.sample import make_events
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 PIO = "0.14.0"
-VERSIONS: Mapping[str, str] = {"pio": PIO, **ROWS[PIO].defaults}
+VERSIONS: Mapping[str, str] = {"pio": PIO, **COMPATIBILITY[PIO].defaults}
 """What pio-tf.hcl asks for. Spark's is not what is in its archive: the Spark that goes with PredictionIO needs Java 8,
 which Debian 12 has not. pyspark's runs on its Java 17, and does not differ in what machines have to do with it."""
 _PYSPARK = Path(pyspark.__file__).parent

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pio_tf.config.versions import archive_path
+from pio_tf.config.components import archive_path
 from tests.real_machines.software import HADOOP, VERSIONS, write_archive
 
 if TYPE_CHECKING:

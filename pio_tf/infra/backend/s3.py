@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 
 from pio_tf.aws.objects import Objects
 from pio_tf.aws.session import Aws
-from pio_tf.config.aws import AssumeRole
+from pio_tf.config.blocks import AssumeRole
 from pio_tf.errors import TerraformError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from pio_tf.config.aws import AwsBlock
+    from pio_tf.config.blocks import AwsBlock
     from pio_tf.config.schema import Config
     from pio_tf.infra.binary import TerraformBinary
     from pio_tf.infra.hcl_writer import Value

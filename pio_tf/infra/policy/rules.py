@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from pio_tf.config.guard import WAIVABLE
+from pio_tf.config.blocks import WAIVABLE
 
 _ONLY_DESTROY = "put the old values back into pio-tf.hcl; only `pio-tf destroy` removes anything, and it removes all"
 

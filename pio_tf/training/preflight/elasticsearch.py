@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
+from pio_tf.config.components import COMPATIBILITY
 from pio_tf.config.storage import Elasticsearch1Source, ElasticsearchBlock
-from pio_tf.config.versions import ROWS
 from pio_tf.errors import RemoteError
 from pio_tf.training.elasticsearch import Elasticsearch
 from pio_tf.training.preflight.model import Finding, failed, ok, skipped, together, warning
@@ -106,7 +106,7 @@ def _about_name(block: ElasticsearchBlock, answers: Sequence[dict[str, Any]]) ->
 
 def _about_version(preflight: Preflight, answer: dict[str, Any]) -> list[Finding]:
     version, pio = _version(answer), preflight.config.pio.version
-    majors = ROWS[pio].elasticsearch_majors
+    majors = COMPATIBILITY[pio].elasticsearch_majors
     major = version.partition(".")[0]
     if not major.isdigit() or int(major) in majors:
         return []

@@ -6,7 +6,7 @@ import asyncio
 import re
 from typing import TYPE_CHECKING
 
-from pio_tf.config.versions import JAVA, ROWS
+from pio_tf.config.components import COMPATIBILITY, JAVA
 from pio_tf.errors import RemoteError
 from pio_tf.remote.paths import shell_path
 from pio_tf.training.preflight.model import Finding, failed, ok, together, warning
@@ -47,7 +47,7 @@ async def check_spark_version(preflight: Preflight) -> Finding:
             f"PredictionIO {config.pio.version} needs {_range(config.pio.version)}: look yourself with "
             "spark-submit --version",
         )
-    first, last = ROWS[config.pio.version].spark
+    first, last = COMPATIBILITY[config.pio.version].spark
     at = (int(version[2]), int(version[3]))
     driver = (
         ok(f"Spark {version[1]}")
@@ -103,7 +103,7 @@ def _about_java(preflight: Preflight, path: str, says: str, *, of: str, spark_ma
 
 
 def _range(pio: str) -> str:
-    return ROWS[pio].lines("spark")
+    return COMPATIBILITY[pio].lines("spark")
 
 
 def _not_executable(kind: str) -> str:

@@ -1,0 +1,452 @@
+"""The blocks of pio-tf.hcl, without those for storage (:mod:`pio_tf.config.storage`) and software
+(:mod:`pio_tf.config.software`). The descriptions of the fields make docs/configuration.md.
+
+A path on a *machine* is a string: absolute, or starting with ``~/`` for the SSH user's home directory. A path on *this*
+computer is a :class:`pathlib.Path`; a relative one starts at the directory of pio-tf.hcl.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from pio_tf.config.kinds import (
+    BackendType,
+    BackendValue,
+    Cidr,
+    ClusterName,
+    DownloadUrl,
+    Duration,
+    HdfsPath,
+    ImageId,
+    InstanceType,
+    JumpHost,
+    Kind,
+    LocalPath,
+    Memory,
+    PolicyArn,
+    Port,
+    Program,
+    Region,
+    RemotePath,
+    RoleArn,
+    S3Url,
+    SettingName,
+    Sha512,
+    SubnetId,
+    Text,
+    Url,
+    UserName,
+    Version,
+    VpcId,
+    Wait,
+    Words,
+    matching,
+)
+from pio_tf.secret_names import is_secret_argument
+
+MINIMUM_DRIVER_MEMORY_MIB = 16 * 1024
+"""The guide's minimum for a machine that runs the Spark driver of the Universal Recommender."""
+LONGEST_RUN = 6 * 86400
+"""Seconds. CloudWatch evaluates at most a week, and the master's idle alarm must take longer than any run."""
+
+
+class Block(BaseModel):
+    """A block of pio-tf.hcl. It refuses unknown names, and its values never change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ClusterBlock(Block):
+    """The cluster: its name, tags and time limits."""
+
+    name: ClusterName = Field(
+        description="Name of the cluster: at most 40 lower-case letters, digits and hyphens. It is the value of the "
+        "tag `pio-tf:cluster` on every resource."
+    )
+    tags: dict[str, Text] = Field(default_factory=dict, description="More tags for every resource.")
+    start_timeout: Duration = Field(default=900, description="How long `up` waits for machines, SSH and Spark.")
+    stop_timeout: Duration = Field(default=900, description="How long `down` waits until every machine has stopped.")
+    capacity_wait: Wait = Field(
+        default=300,
+        description="How long to retry when AWS has no capacity for a machine, in addition to `start_timeout`. "
+        "0: do not retry.",
+    )
+    force_stop_after: Wait = Field(
+        default=480,
+        description="How long a machine may stay `stopping` before pio-tf forces it to stop, which does not wait for "
+        "its operating system. 0: never force.",
+    )
+
+    @model_validator(mode="after")
+    def _leave_our_tags(self) -> ClusterBlock:
+        ours = sorted(key for key in self.tags if key.startswith(("pio-tf:", "aws:")) or key == "Name")
+        if ours:
+            raise ValueError(f"tags: {', '.join(ours)} is reserved; choose another key")
+        return self
+
+
+class AssumeRole(Block):
+    """The role to assume for every AWS call, including Terraform's."""
+
+    role_arn: RoleArn = Field(description="ARN of the role.")
+    session_name: Words = Field(default="pio-tf", description="Session name, as CloudTrail shows it.")
+    external_id: Words | None = Field(default=None, description="External id, if the role's trust policy requires one.")
+
+
+class AwsBlock(Block):
+    """The AWS region, and the credentials to use. Credentials come from the usual places, never from this file."""
+
+    region: Region = Field(description="AWS region.")
+    profile: Words | None = Field(default=None, description="Profile in the AWS configuration files.")
+    credentials_file: LocalPath | None = Field(
+        default=None, description="Credentials file to read instead of ~/.aws/credentials."
+    )
+    assume_role: AssumeRole | None = Field(default=None, description="A role to assume.")
+    endpoint_url: Url | None = Field(default=None, description="Address of another AWS API, such as the sandbox.")
+
+
+class NetworkBlock(Block):
+    """An existing subnet, or a new network. Give `vpc_id` and `subnet_id`, or `cidr`."""
+
+    vpc_id: VpcId | None = Field(default=None, description="Existing VPC.")
+    subnet_id: SubnetId | None = Field(default=None, description="Existing subnet of that VPC.")
+    cidr: Cidr | None = Field(
+        default=None, description="Address range of a new VPC with one subnet, /16 to /28 (an AWS limit)."
+    )
+    availability_zone: Words | None = Field(default=None, description="Availability zone of the new subnet.")
+    public_ips: bool = Field(
+        default=False,
+        description="Give machines in the new subnet a public IPv4 address while they run. Without a NAT gateway, they "
+        "need one to reach the internet. The address changes at every start; AWS bills it by the hour.",
+    )
+    ssh_cidrs: list[Cidr] = Field(
+        default_factory=list, description="Address ranges that may open SSH connections. Empty: none."
+    )
+    first_host: int | None = Field(
+        default=None,
+        ge=4,
+        description="Host number in the subnet of the first machine, for fixed private addresses: the driver, then "
+        "master, worker-1 … AWS reserves the first four. Default: 10 in a new network; in an existing subnet, AWS "
+        "chooses the addresses.",
+    )
+    driver_eip: bool = Field(default=False, description="Give the driver an Elastic IP, which it keeps.")
+
+    @model_validator(mode="after")
+    def _one_kind_of_network(self) -> NetworkBlock:
+        existing = self.vpc_id is not None or self.subnet_id is not None
+        if existing and self.cidr is not None:
+            raise ValueError("give vpc_id and subnet_id for an existing network, or cidr for a new one, not both")
+        if not existing and self.cidr is None:
+            raise ValueError("give vpc_id and subnet_id of an existing network, or cidr for a new one")
+        if existing and (self.vpc_id is None or self.subnet_id is None):
+            raise ValueError("vpc_id and subnet_id go together")
+        if existing and (self.public_ips or self.availability_zone):
+            raise ValueError("public_ips and availability_zone are for a new network (cidr)")
+        if self.cidr is not None and not 16 <= self.cidr.prefixlen <= 28:
+            raise ValueError(f"cidr: {self.cidr} must be between /16 and /28, as AWS allows")
+        return self
+
+
+class AmiFilter(Block):
+    """A search for the newest image with an owner and a name."""
+
+    owner: Words = Field(default="099720109477", description="Account id (default: Canonical) or alias of the owner.")
+    name: Words = Field(
+        default="ubuntu/images/hvm-ssd/ubuntu-jammy-22.04-amd64-server-*", description="Name, with * as a wildcard."
+    )
+
+
+class MachineBlock(Block):
+    """The options that driver and Spark machines share."""
+
+    instance_type: InstanceType = Field(default="r3.xlarge", description="EC2 instance type.")
+    root_volume_gib: int = Field(default=50, ge=8, le=16384, description="Size of the encrypted gp3 root disk, GiB.")
+    ami: ImageId | None = Field(default=None, description="Image id. Only used when a machine is created.")
+    ami_filter: AmiFilter | None = Field(
+        default=None, description="Search for the newest image. Cannot be combined with `ami`."
+    )
+
+    @model_validator(mode="after")
+    def _one_way_to_an_image(self) -> MachineBlock:
+        if self.ami is not None and self.ami_filter is not None:
+            raise ValueError("give ami or ami_filter, not both")
+        return self
+
+
+class DriverBlock(MachineBlock):
+    """The machine that runs `pio train`, and no service."""
+
+    memory: Memory | None = Field(
+        default=None, description='Heap of the Spark driver, such as "20g". Default: from the instance type.'
+    )
+    allow_small_memory: bool = Field(default=False, description="Accept a driver with less than 16 GiB of memory.")
+
+
+class SparkBlock(MachineBlock):
+    """The Spark standalone cluster: one master and its workers."""
+
+    workers: int = Field(default=2, ge=1, le=500, description="Number of workers.")
+    min_workers: int | None = Field(
+        default=None,
+        ge=1,
+        description="Number of workers that is enough if AWS lacks capacity for all. Default: all; otherwise pio-tf "
+        "stops the machines that did start.",
+    )
+    master_instance_type: InstanceType | None = Field(
+        default=None, description="Instance type of the master, which needs little. Default: `instance_type`."
+    )
+    home: RemotePath = Field(default="/usr/local/spark", description="SPARK_HOME on every machine.")
+    version: Version | None = Field(
+        default=None,
+        description="Spark version that a new machine installs, unless `home` exists already. Default: 2.4.8 with "
+        "PredictionIO 0.14.0, 2.3.4 with 0.13.0, 2.1.1 with 0.12.1.",
+    )
+    download_url: DownloadUrl | None = Field(
+        default=None, description="Spark archive (.tgz) that a new machine downloads. Default: from `software.mirrors`."
+    )
+    download_sha512: Sha512 | None = Field(
+        default=None, description="SHA-512 of the Spark archive. Required with `download_url`."
+    )
+    master_port: Port = Field(default=7077, description="Port of the master.")
+    master_ui_port: Port = Field(default=8080, description="Port of the master's web page and JSON status.")
+    executor_memory: Memory | None = Field(
+        default=None, description='Heap of an executor, such as "20g". Default: from the instance type.'
+    )
+    executor_cores: int | None = Field(
+        default=None, ge=1, description="Cores of an executor. Default: from the instance type."
+    )
+    event_log: bool = Field(
+        default=False, description="Write Spark's event log of each training to HDFS, for a Spark history server."
+    )
+    event_log_dir: HdfsPath = Field(
+        default="/spark-events",
+        description="Directory for event logs, on the name node of the `hdfs` block. It must exist.",
+    )
+    conf: dict[SettingName, Text] = Field(default_factory=dict, description="More settings for spark-defaults.conf.")
+
+    @model_validator(mode="after")
+    def _enough_workers(self) -> SparkBlock:
+        if self.min_workers is not None and self.min_workers > self.workers:
+            raise ValueError(f"min_workers: must be at most workers ({self.workers}), got {self.min_workers}")
+        return self
+
+    @model_validator(mode="after")
+    def _checksum_of_a_download(self) -> SparkBlock:
+        if self.download_url is not None and self.download_sha512 is None:
+            raise ValueError(
+                "download_sha512: is required with download_url, because machines install nothing unchecked: "
+                "run `sha512sum FILE`"
+            )
+        return self
+
+
+class SshBlock(Block):
+    """How pio-tf connects to the machines."""
+
+    user: UserName = Field(default="ubuntu", description="User on the machines.")
+    key: LocalPath = Field(description="Private key file. AWS installs its public half (the same name with .pub).")
+    key_pair: Words | None = Field(
+        default=None, description="Name of an existing EC2 key pair. Default: a new one, made from the public key."
+    )
+    port: Port = Field(default=22, description="SSH port.")
+    bastion: JumpHost | None = Field(default=None, description="Jump host, as user@host:port.")
+    address: Literal["auto", "private", "public"] = Field(
+        default="auto",
+        description="Address of the driver to connect to. auto: its public address if it has one and there is no "
+        "bastion, else the private one. pio-tf reaches the other machines through the driver.",
+    )
+
+
+class PioBlock(Block):
+    """PredictionIO on the driver."""
+
+    home: RemotePath = Field(default="/usr/local/pio", description="PIO_HOME on the driver.")
+    engine_dir: RemotePath = Field(
+        description="Engine directory on the driver. It must be the same path as on the prediction server, because "
+        "PredictionIO derives the engine's version from the path."
+    )
+    version: Literal["0.12.1", "0.13.0", "0.14.0"] = Field(default="0.14.0", description="PredictionIO version.")
+    fs_basedir: RemotePath = Field(default="~/.pio_store", description="PIO_FS_BASEDIR on the driver.")
+
+
+class TrainBlock(Block):
+    """Options of `pio-tf train`."""
+
+    pio_arguments: list[Words] = Field(default_factory=list, description="Arguments of `pio train` before the `--`.")
+    spark_arguments: list[Words] = Field(default_factory=list, description="spark-submit arguments after the `--`.")
+    keep_up: bool = Field(default=False, description="Keep the machines running after a training.")
+    max_runtime: Annotated[Duration, Field(ge=60, le=LONGEST_RUN)] = Field(
+        default=8 * 3600,
+        description="How long machines may run after `train` or `up` has started them. Then AWS stops them, even if "
+        "the client is gone. At most 144h. To set another time, use `up --for 2h` or `pio-tf extend 2h`.",
+    )
+    upload: S3Url | None = Field(
+        default=None, description="S3 address for a copy of each run's log and record, in addition to this computer."
+    )
+
+
+_BACKEND_SECRET = re.compile(r"(^|_)(conn_str|customer_key|secret_id)$")
+"""Secrets of Terraform's backends that have names of their own: pg, s3 and cos."""
+
+
+class Backend(Block):
+    """The place of Terraform's state: `backend "s3" { … }`, with the arguments of that backend. Credentials come from
+    the environment or a profile, because these arguments go into the stack's backend.tf, which you may commit."""
+
+    type: BackendType
+    arguments: dict[str, BackendValue] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _no_credentials(self) -> Backend:
+        for name in self.arguments:
+            if is_secret_argument(name) or _BACKEND_SECRET.search(name):
+                raise ValueError(f"{name}: would be written into the stack's backend.tf; leave it to the environment")
+        return self
+
+    @model_validator(mode="after")
+    def _an_object_in_a_bucket(self) -> Backend:
+        if self.type != "s3":
+            return self
+        if not self.arguments.get("bucket"):
+            raise ValueError("bucket: is required; `pio-tf init --backend` makes one")
+        key = self.arguments.get("key", "key")
+        if not isinstance(key, str) or not key or key.startswith("/") or key.endswith("/") or "//" in key:
+            raise ValueError('key: must be the name of an object, like "pio-tf/ur/terraform.tfstate"')
+        return self
+
+
+class TerraformBlock(Block):
+    """Options of Terraform."""
+
+    binary: Program | None = Field(
+        default=None,
+        description="Terraform or OpenTofu binary. Default: from PATH, else the one of the extra `pio-tf[terraform]`.",
+    )
+    directory: LocalPath | None = Field(
+        default=None, description="Directory of the stack. Default: `.pio-tf/<cluster>/stack` beside this file."
+    )
+    cli_config_file: LocalPath | None = Field(
+        default=None, description="Terraform CLI configuration file (provider mirrors, credentials)."
+    )
+    parallelism: int | None = Field(
+        default=None, ge=1, description="Resources to change at once. Default: from the number of machines."
+    )
+    lock_timeout: Wait = Field(
+        default=10, description="How long to wait while another client has locked the state. 0: do not wait."
+    )
+    backend: Backend | None = Field(
+        default=None,
+        description="Place of the state; the label is the type of backend. For `s3`, the defaults are: `key` is "
+        "`pio-tf/<cluster>/terraform.tfstate`, `region` is `aws.region`, `use_lockfile` and `encrypt` are true, and "
+        "the credentials are those of the `aws` block.",
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _no_workspaces(cls, options: Any) -> Any:  # noqa: ANN401 - what the user wrote
+        if isinstance(options, dict) and "workspace" in options:
+            raise ValueError(
+                "workspace: pio-tf does not use Terraform's workspaces: a cluster has one state, under a key of its "
+                "own. For a second environment, use a cluster with another name"
+            )
+        return options
+
+
+IdleAfter = Annotated[Duration, Field(ge=3600, le=86400)]
+"""CloudWatch evaluates at most a day in periods of five minutes."""
+RolePath = Annotated[str, matching(r"/([!-.0-~]+/)*", 'a path in IAM, like "/pio-tf/"', kind="path in IAM")]
+
+
+class FailsafeBlock(Block):
+    """How AWS stops the machines when no client does. See [failsafe.md](failsafe.md)."""
+
+    role: bool = Field(
+        default=True,
+        description="Let Terraform make the role with which EventBridge Scheduler stops the machines at their "
+        "deadline. Without it and `role_arn`, machines start only with `--no-deadline`.",
+    )
+    role_arn: RoleArn | None = Field(
+        default=None, description="ARN of an existing role to use instead, if Terraform may not change IAM."
+    )
+    role_path: RolePath = Field(default="/pio-tf/", description="Path of the role in IAM.")
+    permissions_boundary: PolicyArn | None = Field(
+        default=None, description="ARN of the role's permissions boundary, if the account requires one."
+    )
+    idle_alarms: bool = Field(
+        default=True, description="Give each machine a CloudWatch alarm that stops it when it is idle."
+    )
+    idle_after: IdleAfter = Field(
+        default=4 * 3600,
+        description="How long driver and workers must be idle before their alarms stop them, 1h to 24h. Choose more "
+        "than the longest stage of a training in which they only wait. The master, which is always idle, gets one day, "
+        "or more than `train.max_runtime` if that is longer.",
+    )
+
+    @model_validator(mode="after")
+    def _a_role_of_one_kind(self) -> FailsafeBlock:
+        if self.role_arn is not None and self.permissions_boundary is not None:
+            raise ValueError("permissions_boundary is for the role that Terraform makes; role_arn names another")
+        return self
+
+
+UNWAIVABLE = ("PTF001", "PTF002", "PTF003", "PTF004", "PTF005")
+"""Rules that always hold: no plan removes what must survive. Only `destroy` does."""
+WAIVABLE = ("PTF006", "PTF007", "PTF008", "PTF009", "PTF010", "PTF011", "PTF012")
+"""The other rules. :data:`pio_tf.infra.policy.RULES` describes each."""
+
+
+def _rule_id(value: str) -> str:
+    if value in UNWAIVABLE:
+        raise ValueError("cannot be waived: no plan removes what must survive; only `pio-tf destroy` does")
+    if value not in WAIVABLE:
+        raise ValueError(f"is not a rule that can be waived; these can: {', '.join(WAIVABLE)} (`pio-tf guard --list`)")
+    return value
+
+
+def _not_a_boolean(value: object) -> object:
+    if isinstance(value, bool):  # pydantic would take it as 1 or 0
+        raise ValueError("must be a number")  # noqa: TRY004 - pydantic collects ValueError
+    return value
+
+
+RuleId = Annotated[str, AfterValidator(_rule_id), Kind("rule")]
+Amount = Annotated[float, BeforeValidator(_not_a_boolean), Field(ge=0, allow_inf_nan=False), Kind("number")]
+InstanceTypes = Annotated[
+    str,
+    matching(
+        r"[a-z][a-z0-9-]*\.(\*|[a-z0-9-]+)",
+        'an EC2 instance type or all sizes of one, like "r5.xlarge" or "r5.*"',
+        kind="instance type",
+    ),
+]
+
+
+class Waiver(Block):
+    """A rule that does not refuse a plan. The guard still shows what breaks it, with the reason."""
+
+    reason: Words = Field(description="Why. The guard shows it wherever the rule would have refused.")
+
+
+class GuardBlock(Block):
+    """Limits for plans. The guard's rules also hold without this block: see [guard.md](guard.md)."""
+
+    max_workers: int | None = Field(default=None, ge=1, description="Highest number of workers. Default: no limit.")
+    instance_types: list[InstanceTypes] = Field(
+        default_factory=list,
+        description='Instance types that machines may have; `"r5.*"` means all sizes of r5. Empty: any.',
+    )
+    max_monthly_cost_usd: Amount | None = Field(
+        default=None, description="Highest estimated cost of the cluster in a month. Default: no limit."
+    )
+    training_hours_per_month: Amount = Field(
+        default=20, le=744, description="Hours that the machines run in a month, for that estimate."
+    )
+    hourly_prices: dict[InstanceType, Amount] = Field(
+        default_factory=dict,
+        description="On-demand prices of instance types, USD an hour. They override pio-tf's own, which are those of "
+        "us-east-1.",
+    )
+    waive: dict[RuleId, Waiver] = Field(default_factory=dict, description="Blocks: waived rules, by label.")
