@@ -1,20 +1,27 @@
-"""For all tests."""
+"""Fixtures and collection rules for all tests."""
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+from pio_tf.sandbox.provider import install_mirror
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 # A shell starts background jobs of a script with SIGINT ignored, and `nohup` ignores SIGHUP. Every child would inherit
 # that, and no test could interrupt anything.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
-# In a CI job pio-tf speaks as the job's log has it. What a person sees is tested everywhere; those tests that are about
-# CI say so themselves.
+# In a CI job pio-tf writes its log in the CI system's format. The tests expect a person at a terminal; tests of the CI
+# formats set these variables themselves.
 for name in ("CI", "GITHUB_ACTIONS", "GITLAB_CI", "NO_COLOR", "FORCE_COLOR"):
     os.environ.pop(name, None)
 
@@ -56,3 +63,27 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         raise pytest.UsageError(f"tests/conftest.py names files that are not there: {', '.join(gone)}")
     places = {TESTS / name: place for place, name in enumerate(LONG)}
     items.sort(key=lambda item: places.get(item.path, len(LONG)))
+
+
+@pytest.fixture(scope="session")
+def provider_mirror(pytestconfig: pytest.Config) -> Path:
+    """Return the Terraform CLI configuration file of a mirror with the AWS provider.
+
+    The mirror is unpacked once a clone (170 MB, a second of CPU) and shared by all processes.
+    """
+    directory = pytestconfig.cache.mkdir("provider-mirror")
+    with (directory / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        return install_mirror(directory)
+
+
+@pytest.fixture(scope="session")
+def mirror(provider_mirror: Path) -> Path:
+    """Return the Terraform CLI configuration file of a mirror with the AWS provider."""
+    return provider_mirror
+
+
+@pytest.fixture(scope="session")
+def share_mirror(provider_mirror: Path) -> Callable[[Path], Path]:
+    """Return what ``start_sandbox`` takes as ``install_mirror`` so that a sandbox uses the shared mirror."""
+    return lambda _directory: provider_mirror

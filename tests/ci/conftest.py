@@ -18,14 +18,14 @@ from pio_tf.sandbox.control import start_sandbox, stop_sandbox
 from pio_tf.sandbox.template import prepare_project
 from tests.ci.forge_server import ForgeServer
 from tests.ci.tools import make_path
-from tests.cli.conftest import aws, mirror, project
+from tests.cli.conftest import aws, project
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from pio_tf.sandbox.layout import SandboxInfo
 
-__all__ = ["aws", "mirror", "project"]
+__all__ = ["aws", "project"]
 
 NAME = "nightly"
 
@@ -55,12 +55,14 @@ class Site:
 
 
 @pytest.fixture(scope="module")
-def site(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+def site(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, share_mirror: Callable[[Path], Path]
+) -> Iterator[Site]:
     """A sandbox for the file, whose network is the module's ``CIDR``."""
     client = tmp_path_factory.mktemp("client")
     sandbox = tmp_path_factory.mktemp("sandbox") / "sandbox"
     scratch = tmp_path_factory.mktemp("ci")
-    info = start_sandbox(sandbox)
+    info = start_sandbox(sandbox, install_mirror=share_mirror)
     try:
         path = prepare_project(client, info, cluster=NAME, cidr=request.module.CIDR)
         text = re.sub(r"(?m)^(\s*workers\s*=\s*)2$", r"\g<1>1", path.read_text())

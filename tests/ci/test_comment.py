@@ -11,7 +11,7 @@ from pio_tf.ci.comment import show_plan
 from pio_tf.ci.forge import ForgeError, find_change
 from pio_tf.errors import ConfigError
 from tests.ci.forge_server import REPOSITORY, TOKEN, ForgeServer
-from tests.cli.shell import Project
+from tests.support.shell import Project
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

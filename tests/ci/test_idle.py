@@ -11,15 +11,15 @@ from pio_tf.model import Machine
 from pio_tf.training.idle import find_runs, find_starts
 from pio_tf.training.runs.on_driver import DriverRun, DriverState, Ending, Holder
 from pio_tf.training.runs.record import Client, RunRecord
-from tests.cli.shell import ec2
-from tests.machines.clusters import make_cluster
+from tests.support.instances import make_cluster
+from tests.support.shell import ec2
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2 import EC2Client
 
     from pio_tf.model import Outputs, PowerState, Role
     from pio_tf.sandbox.aws import LocalAws
-    from tests.cli.shell import Project
+    from tests.support.shell import Project
 
 NOW = datetime(2026, 11, 23, 3, 0, tzinfo=timezone.utc)
 RUN = "20261123T020000Z-3f9c"

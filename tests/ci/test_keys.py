@@ -11,7 +11,7 @@ from pio_tf.ci.keys import write_keys
 from pio_tf.config.load import load_config
 from pio_tf.errors import ConfigError
 from pio_tf.remote.identity import load_identity
-from tests.cli.shell import Project
+from tests.support.shell import Project
 
 if TYPE_CHECKING:
     from pathlib import Path

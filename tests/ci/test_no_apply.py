@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.cli.shell import Project
+    from tests.support.shell import Project
 
 
 def test_a_cluster_that_was_never_created_is_not_created_by_a_training(project: Project, mirror: Path) -> None:

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 from pio_tf.ci.needs import find_needs
 from pio_tf.ci.pipeline import SYSTEMS, Choices, render_pipeline
 from pio_tf.config.load import load_config
-from tests.docs.markdown import blocks, code_spans
+from tests.support.markdown import blocks, code_spans
 
 if TYPE_CHECKING:
-    from tests.cli.shell import Project
+    from tests.support.shell import Project
 
 PAGE = (Path(__file__).parents[2] / "docs" / "ci.md").read_text(encoding="utf-8")
 TYPED = [line.removeprefix("$ ") for block in blocks(PAGE) for line in block.splitlines() if line.startswith("$ ")]

@@ -18,7 +18,7 @@ from pio_tf.config.load import load_config
 from pio_tf.config.template import render_template
 from pio_tf.errors import ConfigError
 from tests.ci.tools import BIN
-from tests.cli.shell import Project
+from tests.support.shell import Project
 
 if TYPE_CHECKING:
     from pio_tf.ci.pipeline import Pipeline

@@ -36,7 +36,7 @@ from pio_tf.sandbox.layout import MachineStatus, SandboxInfo, Services
 from pio_tf.training.first_boot import Prepared
 from pio_tf.training.preflight import CheckResult
 from pio_tf.training.runs.record import Client, RunRecord
-from tests.config.samples import text_with
+from tests.support.config_samples import text_with
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator, Sequence

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.cli.shell import Project
+from tests.support.shell import Project
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -7,13 +7,13 @@ import re
 import socket
 from typing import TYPE_CHECKING
 
-from tests.cli.shell import ec2
+from tests.support.shell import ec2
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from pio_tf.sandbox.aws import LocalAws
-    from tests.cli.shell import Project
+    from tests.support.shell import Project
 
 
 def test_status_before_anything_was_created_says_what_creates_it(project: Project) -> None:

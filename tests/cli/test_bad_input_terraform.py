@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.cli.shell import TERRAFORM, Project, ec2
+from tests.support.shell import TERRAFORM, Project, ec2
 
 if TYPE_CHECKING:
     from pathlib import Path

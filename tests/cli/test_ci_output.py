@@ -16,7 +16,7 @@ import pytest
 
 from pio_tf.cli.ci_output import command_name
 from tests.cli.runner import Log, read_log, read_outputs
-from tests.cli.shell import Project
+from tests.support.shell import Project
 
 if TYPE_CHECKING:
     from pathlib import Path

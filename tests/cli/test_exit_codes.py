@@ -15,7 +15,7 @@ import pytest
 
 from pio_tf import errors
 from pio_tf.cli.app import app
-from tests.cli.shell import Project
+from tests.support.shell import Project
 
 if TYPE_CHECKING:
     from pio_tf.sandbox.aws import LocalAws

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.cli.shell import Project
-from tests.infra.plan_json import change, machine, plan, rule
-from tests.infra.sarif import Sarif
+from tests.support.plan_json import change, machine, plan, rule
+from tests.support.sarif import Sarif
+from tests.support.shell import Project
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -21,9 +21,9 @@ from pio_tf.cli.schemas.stack import InitResult
 from pio_tf.cli.tables.runs import log_line, runs_rows
 from pio_tf.training.runs.archive import Archive
 from pio_tf.training.runs.record import Client, RunRecord
-from tests.cli.json_check import mistakes
-from tests.cli.shell import Project, ec2
-from tests.infra.support_deploy import existing_network
+from tests.support.deployments import existing_network
+from tests.support.json_check import mistakes
+from tests.support.shell import Project, ec2
 
 if TYPE_CHECKING:
     import subprocess

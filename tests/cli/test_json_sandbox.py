@@ -18,9 +18,9 @@ from pio_tf.cli.schemas.sandbox import SandboxResult
 from pio_tf.cli.schemas.software import PushResult
 from pio_tf.cli.schemas.stack import InitResult
 from pio_tf.sandbox.control import stop_sandbox
-from tests.cli.json_check import mistakes
 from tests.cli.runner import Log, read_log, read_outputs
-from tests.cli.shell import PIO_TF, Project, clean_environment
+from tests.support.json_check import mistakes
+from tests.support.shell import PIO_TF, Project, clean_environment
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -15,7 +15,7 @@ import pytest
 from pio_tf.cli.output import Rows, Terminal, show_error
 from pio_tf.errors import Interrupted, NotReady
 from pio_tf.events import Done, MachineProgress, OutputLine, ResourceProgress, Step, Warned
-from tests.cli.shell import clean_environment
+from tests.support.shell import clean_environment
 
 if TYPE_CHECKING:
     from pathlib import Path

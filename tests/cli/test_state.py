@@ -11,8 +11,8 @@ import pytest
 from pio_tf.config.load import load_config
 from pio_tf.training.runs.archive import Archive
 from pio_tf.training.runs.record import Client, RunRecord
-from tests.cli.shell import TERRAFORM, Project
-from tests.infra.s3 import LOCK, Bucket, make_bucket, state
+from tests.support.shell import TERRAFORM, Project
+from tests.support.state_bucket import LOCK, Bucket, make_bucket, state
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, cast
 
-from tests.iam.recorder import RecordingAws
+from tests.support.recording_aws import RecordingAws
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable

@@ -18,13 +18,12 @@ from pio_tf.errors import AwsError, ConfigError, NotReady
 from pio_tf.infra.plan import Plan, ResourceChange
 from pio_tf.machines.deadline_schedule import whole_minute
 from pio_tf.model import CLUSTER_TAG
-from pio_tf.sandbox.provider import install_mirror
 from pio_tf.sandbox.schedules import fire_due
-from tests.cli.shell import TERRAFORM, Project, ec2
 from tests.cluster.support import Aws, no_machines
-from tests.iam.recorder import REGION, Call
-from tests.infra.support_deploy import existing_network
-from tests.integration.client import wait_until
+from tests.support.background import wait_until
+from tests.support.deployments import existing_network
+from tests.support.recording_aws import REGION, Call
+from tests.support.shell import TERRAFORM, Project, ec2
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -89,11 +88,6 @@ class World:
 def aws() -> Iterator[Aws]:
     with Aws(transition_seconds=0.1) as running:
         yield running
-
-
-@pytest.fixture(scope="module")
-def mirror(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return install_mirror(tmp_path_factory.mktemp("mirror"))
 
 
 def network_for(aws: Aws, cidr: str) -> str:

@@ -12,9 +12,8 @@ import pytest
 from pio_tf.cluster import Cluster
 from pio_tf.errors import AwsError, GuardRefused
 from pio_tf.events import Event, Step, Warned
-from pio_tf.sandbox.provider import install_mirror
-from tests.cli.shell import TERRAFORM, Project, ec2
 from tests.cluster.support import Aws, no_machines
+from tests.support.shell import TERRAFORM, Project, ec2
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -50,8 +49,7 @@ class Life:
 
 
 @pytest.fixture(scope="module")
-def life(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Life]:
-    mirror = install_mirror(tmp_path_factory.mktemp("mirror"))
+def life(tmp_path_factory: pytest.TempPathFactory, mirror: Path) -> Iterator[Life]:
     with Aws(transition_seconds=0.1) as aws:
         yield Life(aws, Project(tmp_path_factory.mktemp("life"), name="life", url=aws.url, mirror=mirror))
 

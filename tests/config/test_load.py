@@ -7,7 +7,7 @@ import pytest
 
 from pio_tf.config.load import load_config
 from pio_tf.errors import ConfigError
-from tests.config.samples import BLOCKS, load_text, mistakes, text_with
+from tests.support.config_samples import BLOCKS, load_text, mistakes, text_with
 
 
 def test_the_shortest_configuration_loads_with_the_documented_defaults(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import typer
 from pio_tf.config.reference import render_configuration
 from pio_tf.config.reference_text import EXAMPLES
 from pio_tf.config.schema import Config
-from tests.config.samples import BLOCKS, load_text
+from tests.support.config_samples import BLOCKS, load_text
 
 ROOT = Path(__file__).parents[2]
 

@@ -6,7 +6,7 @@ import pytest
 
 from pio_tf.config.sizing import InstanceSpec, heap_mib, size_cluster
 from pio_tf.errors import ConfigError
-from tests.config.samples import load_text, text_with
+from tests.support.config_samples import load_text, text_with
 
 if TYPE_CHECKING:
     from pathlib import Path

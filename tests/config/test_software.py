@@ -9,7 +9,7 @@ import pytest
 
 from pio_tf.config.components import COMPATIBILITY, PINS, Component, archive_path, components
 from pio_tf.errors import ConfigError
-from tests.config.samples import BLOCKS, load_text
+from tests.support.config_samples import BLOCKS, load_text
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -9,7 +9,7 @@ from pydantic import SecretStr
 
 from pio_tf.config.storage import ElasticsearchNode, JdbcSource, S3Source
 from pio_tf.errors import ConfigError
-from tests.config.samples import BLOCKS, load_text, mistakes, text_with
+from tests.support.config_samples import BLOCKS, load_text, mistakes, text_with
 
 if TYPE_CHECKING:
     from pathlib import Path

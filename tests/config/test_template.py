@@ -11,7 +11,7 @@ from pio_tf.config.load import load_config
 from pio_tf.config.schema import LABELLED, Config, block_class
 from pio_tf.config.template import render_template, write_new
 from pio_tf.errors import ConfigError
-from tests.config.samples import load_text
+from tests.support.config_samples import load_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -18,7 +18,7 @@ import typer
 from pio_tf import errors
 from pio_tf.cli.app import app
 from pio_tf.config.schema import Config, block_class
-from tests.docs.markdown import anchors, blocks, code_spans, links
+from tests.support.markdown import anchors, blocks, code_spans, links
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -15,11 +15,11 @@ from moto.scheduler.models import scheduler_backends
 from pio_tf.aws.session import Aws
 from pio_tf.model import CLUSTER_TAG, MACHINE_TAG, ROLE_TAG
 from pio_tf.sandbox.ec2_models import PassingState
-from tests.config.samples import BLOCKS
 from tests.faults.aws import CalledAws, answer
 from tests.faults.driver import Driver
 from tests.faults.faults import FAIR
-from tests.fuzz.terraform_stand_in import TerraformStandIn
+from tests.support.config_samples import BLOCKS
+from tests.support.terraform_stand_in import TerraformStandIn
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

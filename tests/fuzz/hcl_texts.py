@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from hypothesis import strategies as st
 
 from pio_tf.config.schema import LABELLED, Config, block_class
-from tests.config.samples import BLOCKS
+from tests.support.config_samples import BLOCKS
 
 if TYPE_CHECKING:
     from pydantic import BaseModel

@@ -13,10 +13,10 @@ from pio_tf import Cluster
 from pio_tf.config.load import load_config, parse_config
 from pio_tf.iam import policies
 from pio_tf.infra.root_module import render_stack
-from tests.config.samples import BLOCKS
 from tests.fuzz.documents import mangled
 from tests.fuzz.hcl_texts import hcl_texts
 from tests.fuzz.settings import answers, examples
+from tests.support.config_samples import BLOCKS
 
 if TYPE_CHECKING:
     from pio_tf.config.schema import Config

@@ -19,7 +19,7 @@ from pio_tf.training.readiness import active_applications, spark_status
 from tests.fuzz.channel import AnsweringDriver
 from tests.fuzz.documents import texts
 from tests.fuzz.settings import answers, examples
-from tests.training.spark_pages import Application, job, master, stage
+from tests.support.spark_pages import Application, job, master, stage
 
 RUN = "20260131T100000Z-0abc"
 INSTANCE = {

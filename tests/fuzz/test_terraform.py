@@ -19,8 +19,8 @@ from pio_tf.infra.terraform_events import EventReader
 from pio_tf.model import Outputs
 from tests.fuzz.documents import ANY, changed, texts
 from tests.fuzz.settings import answers, examples
-from tests.fuzz.terraform_stand_in import TerraformStandIn
-from tests.infra.plan_json import change, machine, plan, rule
+from tests.support.plan_json import change, machine, plan, rule
+from tests.support.terraform_stand_in import TerraformStandIn
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

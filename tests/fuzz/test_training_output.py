@@ -23,7 +23,7 @@ from pio_tf.training.runs.record import Client, RunRecord
 from pio_tf.training.verdict import TrainingLog
 from tests.fuzz.documents import mangled, texts
 from tests.fuzz.settings import answers, examples
-from tests.training.log_excerpts import LOGS
+from tests.support.pio_logs import LOGS
 
 RUN = "20260131T100000Z-0abc"
 RECORD = json.loads(

@@ -6,12 +6,12 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from tests.iam.evaluate import Request, Resource
-from tests.iam.recorder import ACCOUNT, REGION
+from tests.support.recording_aws import ACCOUNT, REGION
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.iam.recorder import Call
+    from tests.support.recording_aws import Call
 
 _REGION = {"ec2:Region": REGION}
 _KINDS = {

@@ -21,12 +21,11 @@ from pio_tf.machines.health import examine
 from pio_tf.machines.power import stop_machines
 from pio_tf.mirror.checksum import sha512_of
 from pio_tf.mirror.push import Pusher
-from pio_tf.sandbox.provider import install_mirror
 from pio_tf.training.runs.record import Client, RunRecord
-from tests.cli.shell import TERRAFORM, Project, ec2
 from tests.iam.evaluate import used
-from tests.iam.recorder import ACCOUNT, REGION, Call, RecordingAws
 from tests.iam.requests import requests
+from tests.support.recording_aws import ACCOUNT, REGION, Call, RecordingAws
+from tests.support.shell import TERRAFORM, Project, ec2
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -81,11 +80,6 @@ class World:
         ids = [one for name, (one, _) in self.project.instances().items() if name != but]
         client = ec2(self.aws.url)
         (client.start_instances if state == "running" else client.stop_instances)(InstanceIds=ids)
-
-
-@pytest.fixture(scope="module")
-def mirror(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return install_mirror(tmp_path_factory.mktemp("mirror"))
 
 
 @pytest.fixture(scope="module")

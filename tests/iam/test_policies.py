@@ -11,8 +11,8 @@ from pio_tf.cli.schemas.iam import IamResult
 from pio_tf.config.load import load_config
 from pio_tf.errors import ConfigError
 from pio_tf.iam import ROLES, policies
-from tests.cli.json_check import mistakes
-from tests.cli.shell import Project
+from tests.support.json_check import mistakes
+from tests.support.shell import Project
 
 if TYPE_CHECKING:
     from pathlib import Path

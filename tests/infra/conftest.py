@@ -7,18 +7,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pio_tf.sandbox.aws import LocalAws
-from pio_tf.sandbox.provider import install_mirror
-from tests.infra.support import Site
+from tests.support.site import Site
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
-
-
-@pytest.fixture(scope="session")
-def mirror(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A CLI configuration file that names a mirror with the AWS provider."""
-    return install_mirror(tmp_path_factory.mktemp("mirror"))
 
 
 @pytest.fixture(scope="module")

@@ -13,14 +13,14 @@ from pydantic import TypeAdapter
 from pio_tf.cluster import Cluster
 from pio_tf.config.load import load_config
 from pio_tf.infra.saved_plan import Manifest
-from tests.infra.support_deploy import ENVIRON, Recorder
+from tests.support.deployments import ENVIRON, Recorder
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
     from pio_tf.config.schema import Config
-    from tests.infra.support import Site
+    from tests.support.site import Site
 
 
 def cluster(config: Config, reporter: Recorder | None = None) -> Cluster:

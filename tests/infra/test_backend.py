@@ -16,9 +16,9 @@ from pio_tf.infra.backend.s3 import require_lockfile, s3_backend
 from pio_tf.infra.binary import TerraformBinary
 from pio_tf.infra.deployment import Deployment
 from pio_tf.infra.root_module import render_stack
-from tests.infra.s3 import LOCK, Bucket, make_bucket, state, with_backend
-from tests.infra.support import Site
-from tests.infra.support_deploy import ENVIRON, Recorder, deployment
+from tests.support.deployments import ENVIRON, Recorder, deployment
+from tests.support.site import Site
+from tests.support.state_bucket import LOCK, Bucket, make_bucket, state, with_backend
 
 if TYPE_CHECKING:
     from pio_tf.config.schema import Config

@@ -9,7 +9,7 @@ import pytest
 
 from pio_tf.errors import TerraformError
 from pio_tf.infra.binary import bundled_command, find_terraform
-from tests.infra.support import TERRAFORM, Site
+from tests.support.site import TERRAFORM, Site
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pio_tf.infra.root_module import find_modules
-from tests.mirror.test_checksum import HASH, grouped
+from tests.support.checksums import HASH, grouped
 
 if TYPE_CHECKING:
     from pathlib import Path

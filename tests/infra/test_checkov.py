@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pio_tf.infra.root_module import find_modules, render_stack
-from tests.infra.support import Site
+from tests.support.site import Site
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

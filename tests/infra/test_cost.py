@@ -10,8 +10,8 @@ import pytest
 from pio_tf.config.load import parse_config
 from pio_tf.infra.cost import Cost, plan_cost, price_note
 from pio_tf.infra.prices import HOURLY_USD
-from tests.config.samples import text_with
-from tests.infra.plan_json import Json, change, machine, plan
+from tests.support.config_samples import text_with
+from tests.support.plan_json import Json, change, machine, plan
 
 if TYPE_CHECKING:
     from pio_tf.config.schema import Config

@@ -14,8 +14,8 @@ import pytest
 
 from pio_tf.errors import GuardRefused, Locked
 from pio_tf.events import ResourceProgress, Warned
-from tests.infra.support import TERRAFORM, Site, ec2, terraform
-from tests.infra.support_deploy import ENVIRON, Recorder, deployment, existing_network, stop_all
+from tests.support.deployments import ENVIRON, Recorder, deployment, existing_network, stop_all
+from tests.support.site import TERRAFORM, Site, ec2, terraform
 
 if TYPE_CHECKING:
     from pathlib import Path

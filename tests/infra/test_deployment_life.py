@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pio_tf.errors import ConfigError, TerraformError
-from tests.infra.support import Site, ec2
-from tests.infra.support_deploy import ENVIRON, deployment, existing_network, stop_all
+from tests.support.deployments import ENVIRON, deployment, existing_network, stop_all
+from tests.support.site import Site, ec2
 
 if TYPE_CHECKING:
     from pio_tf.infra.terraform import Terraform

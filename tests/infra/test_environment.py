@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pio_tf.infra.environment import terraform_environ
-from tests.infra.support import Site
+from tests.support.site import Site
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -11,7 +11,7 @@ from pio_tf.config.load import parse_config
 from pio_tf.errors import GuardRefused
 from pio_tf.infra.guard import GUARDED, find_restarts
 from pio_tf.infra.policy import evaluate, refuse
-from tests.config.samples import text_with
+from tests.support.config_samples import text_with
 
 CONFIG = parse_config(text_with(), path=Path("/project/pio-tf.hcl"), environ={})
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pio_tf.infra.hcl_writer import attributes
-from tests.infra.support import terraform
+from tests.support.site import terraform
 
 if TYPE_CHECKING:
     from pathlib import Path

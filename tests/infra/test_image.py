@@ -16,7 +16,7 @@ from pio_tf.errors import ConfigError
 from pio_tf.infra.bootstrap import render_script
 from pio_tf.infra.image import render_image, write_image
 from tests.infra.first_boot import Machine, Mirror, serve
-from tests.infra.support import TERRAFORM, Site
+from tests.support.site import TERRAFORM, Site
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -25,8 +25,8 @@ from pio_tf.errors import GuardRefused, MachinesMayBeRunning, TerraformError
 from pio_tf.events import Event, Step, Warned
 from pio_tf.infra.backups import ERRORED, KEPT, StateBackups
 from tests.cluster.support import no_machines
-from tests.infra.support import Site, ec2
-from tests.infra.support_deploy import ENVIRON, deployment, existing_network, stop_all
+from tests.support.deployments import ENVIRON, deployment, existing_network, stop_all
+from tests.support.site import Site, ec2
 
 if TYPE_CHECKING:
     from collections.abc import Callable

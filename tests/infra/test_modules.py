@@ -17,7 +17,7 @@ import pytest
 from pio_tf.config.components import Component
 from pio_tf.infra.bootstrap import Settings, render_script
 from pio_tf.infra.root_module import MODULES, find_modules
-from tests.infra.support import terraform
+from tests.support.site import terraform
 
 if TYPE_CHECKING:
     from pio_tf.model import Role

@@ -9,9 +9,9 @@ import pytest
 
 from pio_tf.errors import GuardRefused
 from pio_tf.infra.foreign_resources import find_foreign_resources
-from tests.infra.plan_json import change, plan
-from tests.infra.support import Site, ec2
-from tests.infra.support_deploy import deployment, existing_network
+from tests.support.deployments import deployment, existing_network
+from tests.support.plan_json import change, plan
+from tests.support.site import Site, ec2
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -10,7 +10,7 @@ from pio_tf.infra.markdown import code, fence, plain
 from pio_tf.infra.plan import Plan, changes_anything, find_changes
 from pio_tf.infra.plan_summary import render_summary
 from pio_tf.infra.policy import RULE, Finding
-from tests.infra.plan_json import change, machine, plan
+from tests.support.plan_json import change, machine, plan
 
 FREE = Cost(0.0, 0.0, ())
 COST = (FREE, Cost(1.25, 30.0, ()))

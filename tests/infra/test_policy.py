@@ -14,8 +14,8 @@ from pio_tf.errors import ConfigError, GuardRefused
 from pio_tf.infra.guard import GUARDED
 from pio_tf.infra.policy import RULES, evaluate, judge_file, refuse
 from pio_tf.infra.policy.exposure import is_world
-from tests.config.samples import text_with
-from tests.infra.plan_json import Json, change, machine, plan, rule
+from tests.support.config_samples import text_with
+from tests.support.plan_json import Json, change, machine, plan, rule
 
 if TYPE_CHECKING:
     from pio_tf.config.schema import Config

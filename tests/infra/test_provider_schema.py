@@ -21,7 +21,7 @@ from tests.infra.provider_schema import ProviderSchema, Schema
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.infra.support import Site
+    from tests.support.site import Site
 
 REPOSITORY = Path(__file__).parents[2]
 ROOT = REPOSITORY / "pio_tf" / "infra" / "root"

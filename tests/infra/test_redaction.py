@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from pio_tf.infra.redaction import HIDDEN, plain_secrets, redact_plan
 
 if TYPE_CHECKING:
-    from tests.infra.support import Site
+    from tests.support.site import Site
 
 
 def plan(**more: Any) -> dict[str, Any]:  # noqa: ANN401 - any JSON

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 from pio_tf.config.load import parse_config
 from pio_tf.infra.policy import RULES, evaluate, to_sarif
-from tests.config.samples import text_with
-from tests.infra.plan_json import change, machine, plan, rule
-from tests.infra.sarif import SCHEMA, Run, Sarif
+from tests.support.config_samples import text_with
+from tests.support.plan_json import change, machine, plan, rule
+from tests.support.sarif import SCHEMA, Run, Sarif
 
 if TYPE_CHECKING:
     import pytest

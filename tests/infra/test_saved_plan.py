@@ -12,10 +12,10 @@ import pytest
 
 from pio_tf.errors import ConfigError, GuardRefused
 from pio_tf.infra.redaction import redact_plan
-from tests.infra.s3 import state
 from tests.infra.saved_plans import cluster, edited, fresh_checkout, manifest, rewrite, use_another_account
-from tests.infra.support import TERRAFORM, Site
-from tests.infra.support_deploy import deployment
+from tests.support.deployments import deployment
+from tests.support.site import TERRAFORM, Site
+from tests.support.state_bucket import state
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -14,10 +14,10 @@ from pio_tf.errors import ConfigError, GuardRefused, TerraformError
 from pio_tf.events import Step
 from pio_tf.infra.plan_transfer import save_plan
 from pio_tf.infra.saved_plan import prepare_directory
-from tests.infra.s3 import make_bucket, with_backend
 from tests.infra.saved_plans import cluster, edited, fresh_checkout, manifest
-from tests.infra.support import Site, ec2
-from tests.infra.support_deploy import Recorder, deployment, stop_all
+from tests.support.deployments import Recorder, deployment, stop_all
+from tests.support.site import Site, ec2
+from tests.support.state_bucket import make_bucket, with_backend
 
 if TYPE_CHECKING:
     from pathlib import Path

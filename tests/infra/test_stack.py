@@ -10,7 +10,7 @@ from pio_tf.config.load import load_config
 from pio_tf.errors import ConfigError
 from pio_tf.infra.generated_files import MANIFEST
 from pio_tf.infra.root_module import render_stack, write_stack
-from tests.infra.support import PUBLIC_KEY, Site, terraform
+from tests.support.site import PUBLIC_KEY, Site, terraform
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -14,14 +14,14 @@ from pio_tf.config.load import load_config
 from pio_tf.errors import ConfigError
 from pio_tf.events import Done, Warned
 from pio_tf.infra.backend.state_bucket import PURPOSE, PURPOSE_TAG, SETTINGS, prepare_bucket
-from tests.infra.s3 import client, with_backend
-from tests.infra.support_deploy import Recorder
+from tests.support.deployments import Recorder
+from tests.support.state_bucket import client, with_backend
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from pio_tf.config.schema import Config
-    from tests.infra.support import Site
+    from tests.support.site import Site
 
 pytestmark = pytest.mark.xdist_group("state-bucket")
 OURS = {"Key": PURPOSE_TAG, "Value": PURPOSE}

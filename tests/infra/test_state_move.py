@@ -14,15 +14,15 @@ import pytest
 from pio_tf.errors import ConfigError, Locked, PioTfError, TerraformError
 from pio_tf.events import Step
 from pio_tf.infra.deployment import Deployment
-from tests.infra.s3 import LOCK, Bucket, make_bucket, state, with_backend
-from tests.infra.support_deploy import ENVIRON, Recorder, deployment
+from tests.support.deployments import ENVIRON, Recorder, deployment
+from tests.support.state_bucket import LOCK, Bucket, make_bucket, state, with_backend
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from pio_tf.config.schema import Config
     from pio_tf.sandbox.aws import LocalAws
-    from tests.infra.support import Site
+    from tests.support.site import Site
 
 pytestmark = pytest.mark.xdist_group("state-move")
 KEY = "pio-tf/demo/terraform.tfstate"

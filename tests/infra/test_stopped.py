@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.infra.support import Site
-from tests.infra.support_deploy import deployment, stop_all
+from tests.support.deployments import deployment, stop_all
+from tests.support.site import Site
 
 if TYPE_CHECKING:
     from pathlib import Path

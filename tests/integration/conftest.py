@@ -20,10 +20,10 @@ import pytest
 from pio_tf.sandbox.control import sandbox_status, start_sandbox, stop_sandbox
 from pio_tf.sandbox.processes import ProcessId, find_processes
 from pio_tf.sandbox.template import prepare_project
-from tests.integration.client import Client
+from tests.support.background import Client
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from mypy_boto3_ec2 import EC2Client
 
@@ -133,14 +133,16 @@ def _command_line(process: ProcessId) -> bytes:
 
 
 @pytest.fixture(scope="module")
-def project(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
+def project(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, share_mirror: Callable[[Path], Path]
+) -> Iterator[Project]:
     """A project whose network is the module's ``CIDR``: clusters of two modules may be up at the same time.
 
     ``ALARM_SPEED`` of a module is that of its idle alarms.
     """
     directory = tmp_path_factory.mktemp("project")
     sandbox = tmp_path_factory.mktemp("sandbox") / "sandbox"
-    info = start_sandbox(sandbox, alarm_speed=getattr(request.module, "ALARM_SPEED", 1.0))
+    info = start_sandbox(sandbox, alarm_speed=getattr(request.module, "ALARM_SPEED", 1.0), install_mirror=share_mirror)
     try:
         prepare_project(directory, info, cluster="trial", cidr=request.module.CIDR)
         clean = {key: value for key, value in os.environ.items() if not key.startswith(("AWS_", "PIO_TF", "TF_"))}

@@ -17,20 +17,21 @@ from pio_tf.remote.known_hosts import KnownHosts
 from pio_tf.sandbox.control import start_sandbox, stop_sandbox
 from pio_tf.sandbox.template import prepare_project
 from tests.integration.conftest import PIO_TF, Project
-from tests.remote.terminal import TerminalUser
+from tests.support.terminal import TerminalUser
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
 
 pytestmark = [pytest.mark.sandbox, pytest.mark.xdist_group("sandbox")]
 
 
 @pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
+def project(tmp_path_factory: pytest.TempPathFactory, share_mirror: Callable[[Path], Path]) -> Iterator[Project]:
     """A cluster that runs."""
     directory = tmp_path_factory.mktemp("project")
     sandbox = tmp_path_factory.mktemp("sandbox") / "sandbox"
-    info = start_sandbox(sandbox)
+    info = start_sandbox(sandbox, install_mirror=share_mirror)
     try:
         prepare_project(directory, info, cluster="access", cidr="127.77.40.0/24")
         clean = {key: value for key, value in os.environ.items() if not key.startswith(("AWS_", "PIO_TF", "TF_"))}

@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.integration.client import wait_until
 from tests.integration.line import BadLine
 from tests.integration.training import (
     TRAINING,
@@ -32,6 +31,7 @@ from tests.integration.training import (
     records,
     run_in,
 )
+from tests.support.background import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

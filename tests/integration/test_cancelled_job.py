@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pio_tf.sandbox.processes import find_processes
-from tests.integration.client import Client, wait_until
 from tests.integration.conftest import PIO_TF
 from tests.integration.training import TRAINING, behave, bring_up, kept_there, listed, run_in
+from tests.support.background import Client, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

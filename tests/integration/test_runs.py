@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.integration.client import wait_until
 from tests.integration.conftest import PIO_TF
 from tests.integration.training import (
     PASSWORD,
@@ -30,6 +29,7 @@ from tests.integration.training import (
     records,
     run_in,
 )
+from tests.support.background import wait_until
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 import boto3
 import pytest
 
-from tests.integration.client import wait_until
 from tests.integration.training import TRAINING, behave, bring_up, listed, run_in
+from tests.support.background import wait_until
 
 if TYPE_CHECKING:
     from tests.integration.conftest import Project

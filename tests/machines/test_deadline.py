@@ -14,7 +14,7 @@ from pio_tf.aws.session import Aws
 from pio_tf.errors import AwsError
 from pio_tf.machines.deadline_schedule import DeadlineSchedule, whole_minute
 from tests.machines.conftest import REGION
-from tests.machines.roles import make_role
+from tests.support.roles import make_role
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

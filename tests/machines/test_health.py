@@ -10,52 +10,14 @@ from pio_tf.errors import AwsError, NotReady
 from pio_tf.machines.health import CONSOLE_LINES, CONSOLES, examine
 from pio_tf.machines.inventory import find_machines
 from pio_tf.training.diagnosis import diagnose
-from tests.machines.clusters import make_cluster
 from tests.machines.fake_ec2 import FakeEc2, client_error, cluster_of
+from tests.support.instance_statuses import Statuses
+from tests.support.instances import make_cluster
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
     from mypy_boto3_ec2 import EC2Client
 
     from pio_tf.sandbox.aws import LocalAws
-
-
-class Statuses:
-    """DescribeInstanceStatus and GetConsoleOutput: (state, system, instance) by id, ok where nothing is said."""
-
-    def __init__(self, **wrong: tuple[str, str, str]) -> None:
-        self.wrong = {name.replace("_", "-"): words for name, words in wrong.items()}
-        self.unknown: set[str] = set()
-        self.fault: Exception | None = None
-        self.consoles: dict[str, str] = {}
-        self.read: list[str] = []
-
-    @property
-    def client(self) -> EC2Client:
-        return cast("EC2Client", self)
-
-    def get_paginator(self, name: str) -> Statuses:
-        assert name == "describe_instance_status"
-        return self
-
-    def paginate(self, *, InstanceIds: Sequence[str], IncludeAllInstances: bool) -> Iterator[dict[str, Any]]:  # noqa: N803
-        if self.fault:
-            raise self.fault
-        found = []
-        for one in InstanceIds:
-            state, system, instance = self.wrong.get(one, ("running", "ok", "ok"))
-            if one not in self.unknown and (IncludeAllInstances or state == "running"):
-                words = {"InstanceState": {"Name": state}, "SystemStatus": {"Status": system}}
-                found.append({"InstanceId": one, **words, "InstanceStatus": {"Status": instance}})
-        yield {"InstanceStatuses": found}
-
-    def get_console_output(self, *, InstanceId: str, Latest: bool) -> dict[str, Any]:  # noqa: N803
-        assert Latest
-        self.read.append(InstanceId)
-        if InstanceId not in self.consoles:
-            raise client_error("UnauthorizedOperation", operation="GetConsoleOutput")
-        return {"Output": self.consoles[InstanceId]}
 
 
 MACHINES = FakeEc2(cluster_of(2, "running")).machines()

@@ -12,8 +12,8 @@ from pio_tf.errors import AwsError, ConfigError
 from pio_tf.machines.inventory import find_machines, find_untagged, machine_from
 from pio_tf.machines.power import start_machines, stop_machines
 from pio_tf.model import CLUSTER_TAG, MACHINE_TAG, ROLE_TAG, MachineOutput, Outputs
-from tests.machines.clusters import make_cluster, run_machine
 from tests.machines.fake_ec2 import FakeEc2, cluster_of
+from tests.support.instances import make_cluster, run_machine
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2 import EC2Client

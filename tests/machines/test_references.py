@@ -11,7 +11,7 @@ from pio_tf.config.load import load_config
 from pio_tf.errors import ConfigError
 from pio_tf.machines.instance_types import find_instance_types
 from pio_tf.machines.references import check_references
-from tests.machines.clusters import UBUNTU
+from tests.support.instances import UBUNTU
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -2,20 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
-import textwrap
-
 import pytest
 
 from pio_tf.mirror.checksum import read_published
-
-HASH = hashlib.sha512(b"an archive").hexdigest()
-
-
-def grouped(digest: str, size: int) -> str:
-    """As gpg writes it: groups, over several lines, from column 20 on."""
-    groups = " ".join(digest.upper()[n : n + size] for n in range(0, len(digest), size))
-    return "\n                    ".join(textwrap.wrap(groups, 54))
+from tests.support.checksums import HASH, grouped
 
 
 @pytest.mark.parametrize(

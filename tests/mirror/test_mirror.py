@@ -12,8 +12,8 @@ from pio_tf.errors import AwsError, ConfigError, PioTfError
 from pio_tf.mirror.fetch import Fetched, Fetcher
 from pio_tf.mirror.push import Pusher
 from pio_tf.sandbox.aws import LocalAws
-from tests.infra.s3 import Bucket, make_bucket
 from tests.mirror.archive_server import Archives, serve_archives
+from tests.support.state_bucket import Bucket, make_bucket
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

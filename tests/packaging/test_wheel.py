@@ -14,7 +14,7 @@ import pytest
 from pio_tf.infra.image import render_image
 from pio_tf.infra.root_module import render_stack
 from pio_tf.sandbox.pio import __file__ as pio_package
-from tests.infra.support import Site
+from tests.support.site import Site
 
 ROOT = Path(__file__).parents[2]
 TEMPLATES = ROOT / "pio_tf" / "ci" / "templates"

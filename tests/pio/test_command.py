@@ -11,7 +11,7 @@ import pytest
 from pio_tf.errors import ConfigError
 from pio_tf.pio.command import check_arguments, settings_in_force, train_command
 from tests.pio.sizes import SIZING
-from tests.remote.builders import OUTPUTS, make_config
+from tests.support.builders import OUTPUTS, make_config
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -12,7 +12,7 @@ from pio_tf.config.kinds import SecretReference
 from pio_tf.config.schema import Config
 from pio_tf.pio.env_file import render_pio_env
 from pio_tf.pio.secrets import HiddenSecrets, Secrets
-from tests.remote.builders import make_config
+from tests.support.builders import make_config
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -13,7 +13,7 @@ from pio_tf.pio.files import render_files
 from pio_tf.pio.secrets import Secrets
 from pio_tf.pio.spark_defaults import ui_port
 from tests.pio.sizes import SIZING
-from tests.remote.builders import OUTPUTS, make_config
+from tests.support.builders import OUTPUTS, make_config
 
 
 def content(config: Config, name: str) -> str:

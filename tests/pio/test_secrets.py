@@ -14,7 +14,7 @@ from pio_tf.config.load import load_config
 from pio_tf.errors import AwsError, ConfigError
 from pio_tf.pio.secrets import HiddenSecrets, Secrets, resolve_secrets
 from pio_tf.sandbox.aws import LocalAws
-from tests.config.samples import BLOCKS
+from tests.support.config_samples import BLOCKS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.infra.support import Site
     from tests.real_machines.board import PowerBoard
+    from tests.support.site import Site
 
 PIO_TF = Path(sys.executable).with_name("pio-tf")
 

@@ -11,8 +11,6 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pio_tf.sandbox.aws import LocalAws
-from tests.infra.conftest import mirror as provider_mirror
-from tests.infra.support import Site
 from tests.real_machines.board import PowerBoard
 from tests.real_machines.client import Client
 from tests.real_machines.cluster import Cluster
@@ -23,14 +21,13 @@ from tests.real_machines.mirror import Mirror
 from tests.real_machines.software import fill_mirror
 from tests.real_machines.stack import apply, write_config
 from tests.real_machines.world import World
+from tests.support.site import Site
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tests.real_machines.machine import Launch
     from tests.real_machines.software import Archive
-
-__all__ = ["provider_mirror"]
 
 NETWORK = IPv4Network("10.77.0.0/24")
 R3_MIB = 8192

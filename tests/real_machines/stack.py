@@ -7,10 +7,10 @@ from ipaddress import IPv4Address
 from typing import TYPE_CHECKING
 
 from pio_tf.config.load import load_config
-from tests.infra.support import ec2
-from tests.infra.support_deploy import deployment
 from tests.real_machines.machine import Launch
 from tests.real_machines.software import PIO, VERSIONS
+from tests.support.deployments import deployment
+from tests.support.site import ec2
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pio_tf.config.schema import Config
-    from tests.infra.support import Site
     from tests.real_machines.software import Archive
+    from tests.support.site import Site
 
 SHORT_LIVED = ", ".join(f'"spark.{one}.extraJavaOptions" = "-XX:TieredStopAtLevel=1"' for one in ("driver", "executor"))
 """For JVMs that live for seconds: on two cores, compiling well takes longer than the work."""

@@ -12,15 +12,15 @@ import pytest
 
 from pio_tf.machines.console import host_keys_from_console
 from pio_tf.remote.console_keys import FirstTrust
-from tests.infra.support import ec2
 from tests.real_machines.conftest import KEPT, R3_MIB
 from tests.real_machines.software import VERSIONS
+from tests.support.site import ec2
 
 if TYPE_CHECKING:
-    from tests.infra.support import Site
     from tests.real_machines.cluster import Cluster
     from tests.real_machines.conftest import Disks
     from tests.real_machines.mirror import Mirror
+    from tests.support.site import Site
 
 pytestmark = pytest.mark.machines
 

@@ -19,10 +19,10 @@ from tests.real_machines.software import VERSIONS
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.infra.support import Site
     from tests.real_machines.machine import Machine
     from tests.real_machines.mirror import Mirror
     from tests.real_machines.world import World
+    from tests.support.site import Site
 
 pytestmark = pytest.mark.machines
 

@@ -13,7 +13,7 @@ import pytest
 from pio_tf.errors import RemoteError
 from pio_tf.remote.lines import LONGEST_LINE
 from pio_tf.remote.ssh import connect_cluster
-from tests.remote.cluster_fixture import QUICK, TestCluster
+from tests.support.ssh_cluster import QUICK, TestCluster
 
 
 async def streamed(cluster: TestCluster, command: str) -> tuple[int, list[str]]:

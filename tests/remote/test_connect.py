@@ -14,8 +14,8 @@ from pio_tf.errors import ConfigError, RemoteError
 from pio_tf.events import Event, MachineProgress
 from pio_tf.remote.retry import Patience
 from pio_tf.remote.ssh import connect_cluster
-from tests.remote.cluster_fixture import QUICK, TestCluster
-from tests.remote.servers import MachineServer, free_port
+from tests.support.ssh_cluster import QUICK, TestCluster
+from tests.support.ssh_servers import MachineServer, free_port
 
 if TYPE_CHECKING:
     from pathlib import Path

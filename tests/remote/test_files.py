@@ -15,7 +15,7 @@ from pio_tf.errors import RemoteError
 from pio_tf.events import Event, Reporter, Warned, silent
 from pio_tf.remote.files import Put, RemoteFile, read_answer, write_program
 from pio_tf.remote.ssh import connect_cluster
-from tests.remote.cluster_fixture import QUICK, TestCluster
+from tests.support.ssh_cluster import QUICK, TestCluster
 
 if TYPE_CHECKING:
     from pathlib import Path

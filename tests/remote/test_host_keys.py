@@ -15,8 +15,8 @@ from pio_tf.remote.host_keys import HostKey, accept_host_key, look_at_host_key
 from pio_tf.remote.known_hosts import KnownHosts, Pin
 from pio_tf.remote.retry import Patience
 from pio_tf.remote.ssh import connect_cluster
-from tests.remote.cluster_fixture import QUICK, TestCluster
-from tests.remote.servers import MachineServer, free_port
+from tests.support.ssh_cluster import QUICK, TestCluster
+from tests.support.ssh_servers import MachineServer, free_port
 
 if TYPE_CHECKING:
     from pio_tf.remote.console_keys import ConsoleKeys

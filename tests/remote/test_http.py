@@ -10,8 +10,8 @@ import pytest
 
 from pio_tf.errors import RemoteError
 from pio_tf.remote.ssh import connect_cluster
-from tests.remote.cluster_fixture import QUICK, TestCluster
-from tests.remote.servers import free_port
+from tests.support.ssh_cluster import QUICK, TestCluster
+from tests.support.ssh_servers import free_port
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

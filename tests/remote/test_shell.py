@@ -20,8 +20,8 @@ import pytest
 
 from pio_tf.sandbox.home import MachineFiles
 from pio_tf.sandbox.ssh_server import MachineSshServer
-from tests.remote.servers import free_port
-from tests.remote.terminal import TerminalUser
+from tests.support.ssh_servers import free_port
+from tests.support.terminal import TerminalUser
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -9,7 +9,7 @@ import pytest
 from pio_tf.errors import RemoteError
 from pio_tf.model import Machine
 from pio_tf.remote.target import SshTarget, ssh_target, ssh_targets
-from tests.remote.builders import make_config
+from tests.support.builders import make_config
 
 if TYPE_CHECKING:
     from pio_tf.model import Role

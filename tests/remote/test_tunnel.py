@@ -15,13 +15,13 @@ from pio_tf.events import Done, Event, Warned
 from pio_tf.remote.retry import Patience
 from pio_tf.remote.ssh import connect_cluster
 from pio_tf.remote.tunnel import LocalPage, Page, serve_pages, spark_pages
-from tests.remote.servers import free_port
+from tests.support.ssh_servers import free_port
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
     from pio_tf.remote.ssh import Remote
-    from tests.remote.cluster_fixture import TestCluster
+    from tests.support.ssh_cluster import TestCluster
 
 SHORT = Patience(timeout=0.5, attempt=0.5, first_delay=0.05, longest_delay=0.1)
 MASTER = "127.0.0.2"

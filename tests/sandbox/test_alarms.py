@@ -12,9 +12,9 @@ import pytest
 
 from pio_tf.sandbox.alarms import CpuMeter
 from pio_tf.sandbox.aws import LocalAws
-from tests.integration.client import wait_until
-from tests.machines.clusters import run_machine
-from tests.machines.roles import client
+from tests.support.background import wait_until
+from tests.support.instances import run_machine
+from tests.support.roles import client
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -14,7 +14,6 @@ import boto3
 import pytest
 
 from pio_tf.sandbox.aws import LocalAws
-from pio_tf.sandbox.provider import install_mirror
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -113,12 +112,11 @@ class Stack:
 
 
 @pytest.fixture(scope="module")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+def stack(tmp_path_factory: pytest.TempPathFactory, mirror: Path) -> Iterator[Stack]:
     directory = tmp_path_factory.mktemp("stack")
-    cli_config_file = install_mirror(tmp_path_factory.mktemp("mirror"))
     with LocalAws(transition_seconds=0.2) as aws:
         (directory / "main.tf").write_text(STACK % {"url": aws.url}, encoding="utf-8")
-        stack = Stack(directory, aws=aws, cli_config_file=cli_config_file)
+        stack = Stack(directory, aws=aws, cli_config_file=mirror)
         stack.terraform("init", "-input=false")
         stack.terraform("apply", "-auto-approve", "-input=false")
         yield stack

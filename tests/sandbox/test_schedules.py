@@ -10,8 +10,8 @@ import pytest
 
 from pio_tf.machines.deadline_schedule import DeadlineSchedule
 from pio_tf.sandbox.aws import LocalAws
-from tests.machines.clusters import run_machine
-from tests.machines.roles import client, make_role
+from tests.support.instances import run_machine
+from tests.support.roles import client, make_role
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -144,7 +144,7 @@ def test_schedules_of_other_kinds_are_left_alone(aws: LocalAws, day: Day) -> Non
 
 
 def test_schedules_fire_by_themselves(aws: LocalAws, day: Day) -> None:
-    from tests.integration.client import wait_until
+    from tests.support.background import wait_until
 
     one = machine(aws, "alone")
     arm(aws, "alone", [one], day.now + timedelta(minutes=1), make_role(aws.url, REGION, cluster="alone"))

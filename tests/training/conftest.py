@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from tests.remote.cluster_fixture import cluster, no_ssh_config
+from tests.support.ssh_cluster import cluster, no_ssh_config
 
 __all__ = ["cluster", "no_ssh_config"]

@@ -15,7 +15,7 @@ from pio_tf.model import MachineOutput, Outputs
 from pio_tf.pio.secrets import resolve_secrets
 from pio_tf.remote.ssh import Remote, connect_cluster
 from pio_tf.training.preflight import CheckResult, Limits, run_checks
-from tests.remote.cluster_fixture import ADDRESSES, QUICK, TestCluster
+from tests.support.ssh_cluster import ADDRESSES, QUICK, TestCluster
 from tests.training.elasticsearch_server import Node, Question, listening
 
 if TYPE_CHECKING:

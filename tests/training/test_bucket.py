@@ -14,7 +14,7 @@ from pio_tf.training.runs.archive import Archive
 from pio_tf.training.runs.known import merge, shared_records
 from pio_tf.training.runs.record import Client, RunRecord, new_run_id
 from pio_tf.training.runs.show import read_kept
-from tests.remote.cluster_fixture import QUICK, TestCluster
+from tests.support.ssh_cluster import QUICK, TestCluster
 from tests.training.bucket_world import make_objects, make_run_bucket
 from tests.training.driver_runs import SUCCESS, make_finish, started
 

@@ -9,10 +9,10 @@ import pytest
 from pio_tf.errors import PioTfError
 from pio_tf.model import Machine
 from pio_tf.training.driver_session import DriverSetup, open_session
-from tests.machines.test_health import Statuses
+from tests.support.instance_statuses import Statuses
 
 if TYPE_CHECKING:
-    from tests.remote.cluster_fixture import TestCluster
+    from tests.support.ssh_cluster import TestCluster
 
 
 async def test_a_machine_that_never_answers_ssh_is_told_with_its_status_and_its_console(cluster: TestCluster) -> None:

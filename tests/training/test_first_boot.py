@@ -13,8 +13,8 @@ from pio_tf.events import Event, MachineProgress
 from pio_tf.remote.ssh import connect_cluster
 from pio_tf.training import first_boot
 from pio_tf.training.readiness import wait_until_ready
-from tests.remote.cluster_fixture import QUICK, TestCluster
-from tests.remote.servers import free_port
+from tests.support.ssh_cluster import QUICK, TestCluster
+from tests.support.ssh_servers import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

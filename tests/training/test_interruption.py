@@ -18,9 +18,9 @@ from pio_tf.remote.ssh import connect_cluster
 from pio_tf.sandbox.processes import end_processes
 from pio_tf.training.runs.archive import Archive
 from pio_tf.training.session import train
-from tests.remote.builders import make_config
-from tests.remote.cluster_fixture import QUICK
-from tests.remote.servers import MachineServer, free_port
+from tests.support.builders import make_config
+from tests.support.ssh_cluster import QUICK
+from tests.support.ssh_servers import MachineServer, free_port
 from tests.training.driver_runs import make_finish, started
 
 if TYPE_CHECKING:

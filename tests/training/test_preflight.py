@@ -14,7 +14,7 @@ from pio_tf.training.preflight import CHECKS, CheckResult, Limits, refuse_failed
 from tests.training.preflight_world import World, accepting, world
 
 if TYPE_CHECKING:
-    from tests.remote.cluster_fixture import TestCluster
+    from tests.support.ssh_cluster import TestCluster
 
 __all__ = ["world"]
 

@@ -8,7 +8,7 @@ import pytest
 
 from pio_tf.training.preflight import Limits
 from pio_tf.training.preflight.jdbc import addresses
-from tests.remote.servers import free_port
+from tests.support.ssh_servers import free_port
 from tests.training.elasticsearch_server import listening
 from tests.training.preflight_world import SERVICES, World, accepting, worker, world
 

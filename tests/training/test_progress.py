@@ -14,9 +14,9 @@ import pytest
 from pio_tf.events import Event, TrainingProgress
 from pio_tf.remote.ssh import connect_cluster
 from pio_tf.training.progress import PORTS, watch
-from tests.remote.cluster_fixture import QUICK, TestCluster
-from tests.remote.servers import free_port
-from tests.training.spark_pages import DRIVER, MASTER, Application, executor, job, master, pages, stage
+from tests.support.spark_pages import DRIVER, MASTER, Application, executor, job, master, pages, stage
+from tests.support.ssh_cluster import QUICK, TestCluster
+from tests.support.ssh_servers import free_port
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable

@@ -13,8 +13,8 @@ import pytest_asyncio
 from pio_tf.remote.ssh import Remote, connect_cluster
 from pio_tf.training.elasticsearch import Elasticsearch
 from pio_tf.training.proof import Before, Proof, Traces, contradiction, look_before, prove
-from tests.remote.cluster_fixture import QUICK, TestCluster
-from tests.remote.servers import free_port
+from tests.support.ssh_cluster import QUICK, TestCluster
+from tests.support.ssh_servers import free_port
 from tests.training.elasticsearch_server import HOST, Node, Question, listening, not_found
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from pio_tf.remote.ssh import connect_cluster
 from pio_tf.training.driver_session import DriverSession, DriverSetup, open_session
 from pio_tf.training.runs.lock import hold_lock
 from pio_tf.training.runs.record import Client
-from tests.remote.cluster_fixture import ADDRESSES, QUICK, TestCluster
+from tests.support.ssh_cluster import ADDRESSES, QUICK, TestCluster
 from tests.training.preflight_world import OUTPUTS
 
 if TYPE_CHECKING:

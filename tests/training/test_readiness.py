@@ -15,8 +15,8 @@ from pio_tf.events import Done, Event, MachineProgress
 from pio_tf.remote.retry import Patience
 from pio_tf.remote.ssh import connect_cluster
 from pio_tf.training.readiness import SparkStatus, spark_status, wait_until_ready
-from tests.remote.cluster_fixture import QUICK, TestCluster
-from tests.remote.servers import free_port
+from tests.support.ssh_cluster import QUICK, TestCluster
+from tests.support.ssh_servers import free_port
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable

@@ -15,7 +15,7 @@ from pio_tf.remote.ssh import connect_cluster
 from pio_tf.training.proof import ALIAS, Proof
 from pio_tf.training.runs.archive import Archive
 from pio_tf.training.runs.upload import Upload
-from tests.remote.cluster_fixture import QUICK, TestCluster
+from tests.support.ssh_cluster import QUICK, TestCluster
 from tests.training.driver_runs import SUCCESS, make_finish, started
 
 if TYPE_CHECKING:

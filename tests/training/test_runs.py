@@ -20,7 +20,7 @@ from pio_tf.training.runs.follow import follow_log
 from pio_tf.training.runs.lock import hold_lock
 from pio_tf.training.runs.on_driver import DriverRuns, read_list
 from pio_tf.training.runs.record import Client, RunRecord, is_run_id, new_run_id
-from tests.remote.cluster_fixture import QUICK, TestCluster
+from tests.support.ssh_cluster import QUICK, TestCluster
 
 if TYPE_CHECKING:
     from pio_tf.remote.ssh import Remote

@@ -14,7 +14,7 @@ import pytest
 
 from pio_tf.training.failure_patterns import CERTAIN, LIKELY, SERVICES, FailurePattern, Finder
 from pio_tf.training.verdict import TrainingLog
-from tests.training.log_excerpts import LOGS, STAGE
+from tests.support.pio_logs import LOGS, STAGE
 
 if TYPE_CHECKING:
     from pio_tf.errors import TrainingFailed

@@ -16,7 +16,7 @@ from tests.faults.campaign import Stages
 from tests.faults.client import Client
 from tests.faults.faults import FAIR, Fault, Trouble, Weather
 from tests.faults.scenario import cluster_of
-from tests.machines.clusters import run_machine
+from tests.support.instances import run_machine
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -11,7 +11,7 @@ import boto3
 
 if TYPE_CHECKING:
     from pio_tf.config.schema import Config
-    from tests.infra.support import Site
+    from tests.support.site import Site
 
 _numbers = itertools.count(1)
 

@@ -7,12 +7,12 @@ import time
 from typing import TYPE_CHECKING
 
 from pio_tf.infra.deployment import Deployment
-from tests.infra.support import ec2
+from tests.support.site import ec2
 
 if TYPE_CHECKING:
     from pio_tf.config.schema import Config
     from pio_tf.events import Event
-    from tests.infra.support import Site
+    from tests.support.site import Site
 
 ENVIRON = {"PATH": os.environ["PATH"]}
 

@@ -11,8 +11,8 @@ import pytest_asyncio
 
 from pio_tf.remote.retry import Patience
 from pio_tf.sandbox.processes import end_processes
-from tests.remote.builders import make_config
-from tests.remote.servers import MachineServer, free_port
+from tests.support.builders import make_config
+from tests.support.ssh_servers import MachineServer, free_port
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

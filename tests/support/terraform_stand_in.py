@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pio_tf.config.load import parse_config
-from tests.config.samples import BLOCKS
+from tests.support.config_samples import BLOCKS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
