@@ -1,4 +1,4 @@
-"""What a cluster costs, before and after a plan: an estimate, to see a mistake by, and no invoice."""
+"""The estimated cost of a cluster before and after a plan, to catch mistakes; it is not an invoice."""
 
 from __future__ import annotations
 
@@ -25,35 +25,35 @@ _Values = dict[str, Any]
 
 @dataclass(frozen=True)
 class Cost:
-    """What one state of a cluster costs, in USD, without taxes. None where a price is not known."""
+    """The cost of one state of a cluster, in USD without taxes. None where a price is unknown."""
 
     running_hourly_usd: float | None
-    """What an hour in which all machines run adds: the machines, and the public addresses that they have meanwhile."""
+    """What an hour with all machines running adds: the machines, and the public addresses they have while they run."""
     stopped_monthly_usd: float | None
-    """What a month costs in which nothing runs: disks, Elastic IPs, alarms. It is paid while machines run too."""
+    """A month with all machines stopped: disks, Elastic IPs, alarms. AWS bills this while machines run, too."""
     unknown: tuple[str, ...]
-    """What has no price: ``instance type x9.large``."""
+    """Items without a price: ``instance type x9.large``."""
 
     def monthly_usd(self, training_hours: float) -> float | None:
-        """What a month with so many hours of running machines costs."""
+        """Return the cost of a month in which the machines run for this many hours."""
         if self.running_hourly_usd is None or self.stopped_monthly_usd is None:
             return None
         return self.stopped_monthly_usd + training_hours * self.running_hourly_usd
 
 
 def plan_cost(config: Config, plan_json: Mapping[str, Any]) -> tuple[Cost, Cost]:
-    """The cost before and after a plan.
+    """Return the cost before and after a plan.
 
     Args:
-        config: for ``guard.hourly_prices``.
+        config: its ``guard.hourly_prices`` override pio-tf's prices.
         plan_json: ``terraform show -json`` of the plan file.
     """
     return _cost(config, plan_json, "before"), _cost(config, plan_json, "after")
 
 
 def price_note(config: Config) -> str:
-    """What to say beside every figure."""
-    differ = "" if config.aws.region == REGION else f", which those of {config.aws.region} are not"
+    """Return the note that belongs to every figure."""
+    differ = "" if config.aws.region == REGION else f", which differ from those of {config.aws.region}"
     return f"estimate with on-demand prices of {REGION}{differ} ({AS_OF}); guard.hourly_prices overrides them"
 
 
@@ -84,7 +84,7 @@ def _values(plan_json: Mapping[str, Any], kind: str, side: str) -> Iterator[_Val
 
 
 def _disks(machines: list[_Values], volumes: list[_Values]) -> Iterator[tuple[str, int]]:
-    """Type and GiB of each disk; size 0: not known. A machine also lists the volumes that are attached to it."""
+    """Yield type and GiB of each disk; 0 GiB: unknown. A machine also lists the volumes that are attached to it."""
     apart = {volume.get("id") for volume in volumes} - {None}
     for machine in machines:
         for disk in (*(machine.get("root_block_device") or [{}]), *(machine.get("ebs_block_device") or ())):

@@ -1,4 +1,4 @@
-"""Text of somebody else's as Markdown that shows it and nothing more: no mark-up, no mention, no end of a table."""
+"""Foreign text as Markdown that only shows it: it can add no mark-up, mention a user, or end a table."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 def code(text: str) -> str:
-    """Between backticks, as many as it takes; fit for a cell of a table."""
+    """Return text as inline code that fits into a table cell."""
     line = " ".join(text.split()).replace("|", "\\|")
     ticks = "`" * (_longest_run(line) + 1)
     pad = " " if line.startswith("`") or line.endswith("`") or not line else ""
@@ -18,18 +18,18 @@ def code(text: str) -> str:
 
 
 def plain(text: str) -> str:
-    """One line of a sentence: what would be HTML, a mention or emphasis is shown as it is."""
+    """Return text as one line, with HTML, mentions and emphasis escaped."""
     return re.sub(r"([\\`*_{}\[\]<>#|@~])", r"\\\1", " ".join(text.split())).replace("\\@", "&#64;")
 
 
 def fence(text: str, language: str = "") -> str:
-    """A block of code, whatever stands in it."""
+    """Return a code block, with more backticks than the text has in a row."""
     ticks = "`" * max(3, _longest_run(text) + 1)
     return f"{ticks}{language}\n{text}\n{ticks}"
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
-    """Lines of a table; the cells are Markdown already."""
+    """Yield the lines of a table. The cells must be Markdown."""
     yield f"| {' | '.join(header)} |"
     yield f"| {' | '.join('---' for _ in header)} |"
     for row in rows:
@@ -37,7 +37,7 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]
 
 
 def folded(title: str, content: str) -> str:
-    """Something that is shown when it is clicked on. The title is HTML already."""
+    """Return content that a click on the title unfolds. The title must be HTML."""
     return f"<details><summary>{title}</summary>\n\n{content}\n\n</details>"
 
 

@@ -1,4 +1,4 @@
-"""plan.md: what a plan does, for a comment on a pull request."""
+"""plan.md, the summary of a plan for a comment on a pull request."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 
 _MOST_ROWS = 60
 _MOST_IN_DETAIL = 30_000
-"""Characters. GitHub takes 65,536 in a comment."""
+"""Characters. GitHub accepts 65,536 in a comment."""
 _LONGEST_VALUE = 160
 _SIGNS = {"create": "+", "update": "~", "replace": "±", "delete": "-"}
-_TELLING = ("instance_type", "private_ip", "cidr_block")
-"""Arguments that say the most about a resource that is new."""
-_TAGS_AGAIN = "tags_all"
-"""The provider's copy of tags."""
+_SHOWN_OF_NEW = ("instance_type", "private_ip", "cidr_block")
+"""The most useful arguments of a new resource."""
+_TAGS_COPY = "tags_all"
+"""The provider's copy of ``tags``."""
 _UNKNOWN = "(known after apply)"
 
 
@@ -38,21 +38,21 @@ def render_summary(
     cost_note: str,
     refused: str = "",
 ) -> str:
-    """The summary, in GitHub's Markdown; GitLab reads it too. The first line is the same for every plan of a cluster.
+    """Return the summary in GitHub's Markdown, which GitLab shows too. A cluster's plans share their first line.
 
     Args:
-        plan: what it does, and what the guard found.
-        plan_json: ``terraform show -json`` of it, without its secrets.
-        cluster: its name.
-        facts: what the plan is for and made of.
-        cost: before and after.
-        cost_note: what to say about these figures.
-        refused: why it cannot be applied; empty: it can.
+        plan: its changes and findings.
+        plan_json: ``terraform show -json`` of the plan, without secrets.
+        cluster: name of the cluster.
+        facts: what the plan is for, and the versions that made it.
+        cost: the cost before and after.
+        cost_note: the note about the cost.
+        refused: why pio-tf cannot apply the plan; empty: it can.
     """
     verdict = "refused" if refused else "changes" if plan.has_changes else "no changes"
     parts = [f"{MARKER} {cluster} -->\n### pio-tf plan for {code(cluster)}: {verdict}"]
     if refused:
-        parts.append("**This plan was refused and cannot be applied.**\n\n" + fence(refused, "text"))
+        parts.append("**pio-tf refused this plan and does not apply it.**\n\n" + fence(refused, "text"))
     parts.append(_in_short(plan))
     parts.append("\n".join(table(("", ""), [*_cost_rows(cost, cost_note), *_guard_rows(plan.findings)])))
     if waived := [finding for finding in plan.findings if finding.waived]:
@@ -60,7 +60,9 @@ def render_summary(
     resources = {change["address"]: change["change"] for change in plan_json.get("resource_changes") or ()}
     parts += _changes(plan.changes, resources)
     if restarts := find_restarts(plan_json):
-        parts.append("\n".join(["**Stopped and started meanwhile**", "", *(f"- {plain(line)}" for line in restarts)]))
+        parts.append(
+            "\n".join(["**Stopped and started for the change**", "", *(f"- {plain(line)}" for line in restarts)])
+        )
     if plan.changes:
         parts.append(folded("Every argument", _in_detail(plan.changes, resources)))
     parts.append(folded("What this plan is for", "\n".join(table(("", ""), _fact_rows(facts)))))
@@ -69,7 +71,7 @@ def render_summary(
 
 def _in_short(plan: Plan) -> str:
     if not plan.has_changes and not plan.error:
-        return "What is there is what pio-tf.hcl asks for."
+        return "AWS matches pio-tf.hcl."
     counts = plan.counts
     said = [f"{number} to {word}" for word, number in counts.items() if number] or ["only outputs change"]
     if not counts["replace"] and not counts["delete"]:
@@ -87,7 +89,7 @@ def _cost_rows(cost: tuple[Cost, Cost], note: str) -> Iterator[tuple[str, str]]:
         "A month of stopped machines",
         _change_of(before.stopped_monthly_usd, after.stopped_monthly_usd, places=2),
     )
-    unknown = f"; no price is known of {', '.join(after.unknown)}" if after.unknown else ""
+    unknown = f"; no price is known for {', '.join(after.unknown)}" if after.unknown else ""
     yield "", plain(note + unknown)
 
 
@@ -124,7 +126,7 @@ def _changes(changes: Sequence[ResourceChange], resources: Mapping[str, Mapping[
         rows = [(_resource(change), _why(change, resources[change.address])) for change in group[:_MOST_ROWS]]
         lines = [f"**{title}**", "", *table(("resource", "what" if verb == "create" else "why"), rows)]
         if len(group) > _MOST_ROWS:
-            lines += ["", f"… and {len(group) - _MOST_ROWS} more: all of them are in plan.json."]
+            lines += ["", f"… and {len(group) - _MOST_ROWS} more; plan.json has all."]
         yield "\n".join(lines)
 
 
@@ -135,13 +137,11 @@ def _resource(change: ResourceChange) -> str:
 def _why(change: ResourceChange, raw: Mapping[str, Any]) -> str:
     if change.verb == "create":
         after = raw.get("after") or {}
-        return ", ".join(
-            code(str(after[name])) for name in ("instance_type", "private_ip", "cidr_block") if after.get(name)
-        )
+        return ", ".join(code(str(after[name])) for name in _SHOWN_OF_NEW if after.get(name))
     if change.verb == "delete":
         return ""
     forced = {str(path[0]) for path in raw.get("replace_paths") or () if path}
-    names = [name for name in change.reasons if (not forced or name in forced) and name != _TAGS_AGAIN]
+    names = [name for name in change.reasons if (not forced or name in forced) and name != _TAGS_COPY]
     return ", ".join(
         f"{code(name)}: {code(_side(raw, 'before', name))} → {code(_side(raw, 'after', name))}" for name in names
     )
@@ -154,7 +154,7 @@ def _in_detail(changes: Sequence[ResourceChange], resources: Mapping[str, Mappin
         block = list(_arguments(change, resources[change.address]))
         size += sum(len(line) + 1 for line in block)
         if size > _MOST_IN_DETAIL:
-            lines.append(f"… and {len(changes) - number} more resources: all of them are in plan.json")
+            lines.append(f"… and {len(changes) - number} more resources; plan.json has all")
             break
         lines += block
     return fence("\n".join(lines), "diff")
@@ -164,18 +164,18 @@ def _arguments(change: ResourceChange, raw: Mapping[str, Any]) -> Iterator[str]:
     yield f"{_SIGNS.get(change.verb, '~')} {change.address}" + (f" ({change.machine})" if change.machine else "")
     if change.verb == "create":
         for name, value in sorted((raw.get("after") or {}).items()):
-            if value not in (None, "", [], {}) and name != _TAGS_AGAIN:
+            if value not in (None, "", [], {}) and name != _TAGS_COPY:
                 yield f"+     {name} = {_side(raw, 'after', name)}"
     else:
         for name in change.reasons:
-            if name == _TAGS_AGAIN:
+            if name == _TAGS_COPY:
                 continue
             yield f"-     {name} = {_side(raw, 'before', name)}"
             yield f"+     {name} = {_side(raw, 'after', name)}"
 
 
 def _side(raw: Mapping[str, Any], side: str, name: str) -> str:
-    """The value of an argument, on one line."""
+    """Return the value of an argument on one line."""
     value = (raw.get(side) or {}).get(name)
     if side == "after" and value is None and (raw.get("after_unknown") or {}).get(name):
         return _UNKNOWN

@@ -1,5 +1,5 @@
-"""Secrets out of a plan's JSON: what Terraform and its provider call sensitive, what is named like a secret, and the
-passwords of pio-tf.hcl wherever they stand."""
+"""A plan's JSON without secrets: values that Terraform or its provider mark as sensitive, values with the name of a
+secret, and the passwords of pio-tf.hcl."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ if TYPE_CHECKING:
 
 HIDDEN = "(sensitive)"
 
-_SHORTEST = 8  # characters: shorter ones stand in much that is no secret
+_SHORTEST = 8  # characters: a shorter password also occurs in text that is no secret
 
 
 def redact_plan(plan_json: Mapping[str, Any], *, secrets: Iterable[str] = ()) -> dict[str, Any]:
-    """``terraform show -json`` of a plan, without its secrets. The same plan and secrets give the same result.
+    """Return ``terraform show -json`` of a plan without its secrets. Equal input gives an equal result.
 
     Args:
         plan_json: https://developer.hashicorp.com/terraform/internals/json-format
-        secrets: values to hide wherever they stand; those of less than 8 characters are left to the names.
+        secrets: values to hide anywhere. Shorter than 8 characters, only the name of an argument hides one.
     """
     known = [secret for secret in sorted(secrets, key=len, reverse=True) if len(secret) >= _SHORTEST]
     root = (plan_json.get("configuration") or {}).get("root_module") or {}
@@ -36,12 +36,12 @@ def redact_plan(plan_json: Mapping[str, Any], *, secrets: Iterable[str] = ()) ->
 
 
 def plain_secrets(config: BaseModel) -> tuple[str, ...]:
-    """The passwords that stand in a configuration itself, or came from the environment."""
+    """Return the passwords of a configuration, from pio-tf.hcl itself or from the environment."""
     return tuple(_secrets(config))
 
 
 def _masked(value: Any) -> Any:  # noqa: ANN401 - any JSON
-    """With the values hidden that something beside them calls sensitive."""
+    """Return JSON with the values hidden that a key beside them marks as sensitive."""
     if isinstance(value, list):
         return [_masked(item) for item in value]
     if not isinstance(value, dict):
@@ -59,7 +59,7 @@ def _masked(value: Any) -> Any:  # noqa: ANN401 - any JSON
 
 
 def _mask(value: Any, marks: Any) -> Any:  # noqa: ANN401 - any JSON
-    """Terraform marks a whole value with true, and parts of it in the same shape."""
+    """Hide what is marked: Terraform marks a whole value with true, or its parts in the same shape."""
     if marks is True:
         return None if value is None else HIDDEN
     if isinstance(value, dict) and isinstance(marks, dict):
@@ -70,7 +70,7 @@ def _mask(value: Any, marks: Any) -> Any:  # noqa: ANN401 - any JSON
 
 
 def _without(value: Any, known: list[str], *, hide: bool = False) -> Any:  # noqa: ANN401 - any JSON
-    """Without what is named like a secret, and the known ones."""
+    """Return JSON without the values with the name of a secret, and without the known secrets."""
     if isinstance(value, dict):
         return {name: _without(item, known, hide=hide or is_secret_argument(name)) for name, item in value.items()}
     if isinstance(value, list):

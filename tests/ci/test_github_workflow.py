@@ -143,7 +143,7 @@ def test_a_pull_request_that_would_replace_machines_is_refused_and_says_so(
     assert outcomes["Keep the plan"] == "skipped"
     assert outcomes["Show the plan"] == "success"
     (comment,) = forge.comments[2]
-    assert "This plan was refused and cannot be applied." in comment["body"]
+    assert "pio-tf refused this plan and does not apply it." in comment["body"]
     assert "would be replaced" in comment["body"]
     assert len(forge.artifacts) == kept
     assert set(states(site).values()) == {"stopped"}

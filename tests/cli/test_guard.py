@@ -111,8 +111,9 @@ def test_a_plan_of_another_cluster_or_region_is_not_judged_by_this_ones_limits(p
     file = project.directory / "kept.json"
     file.write_text(json.dumps(plan(cluster="other", region="eu-west-1")))
     done = project.run("guard", "kept.json", exit_code=2)
-    assert "kept.json is a plan for something else than pio-tf.hcl" in done.stderr
-    assert "its cluster is other, and trial here; its region is eu-west-1, and us-east-1 here" in done.stderr
+    assert "kept.json is not a plan for pio-tf.hcl" in done.stderr
+    assert "its cluster is other, but pio-tf.hcl says trial; its region is eu-west-1, but " in done.stderr
+    assert "pio-tf.hcl says us-east-1" in done.stderr
 
 
 @pytest.mark.parametrize("name", ["none.json", "pio-tf.hcl", "."])

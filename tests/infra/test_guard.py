@@ -105,7 +105,7 @@ def test_each_resource_is_named_with_the_arguments_that_force_it_and_what_to_do(
     assert error.cause.splitlines() == [
         (
             "module.driver.module.machine.aws_instance.this (driver) would be replaced: private_ip, "
-            "root_block_device[0].encrypted cannot change on what exists"
+            "root_block_device[0].encrypted cannot change on an existing resource"
         ),
         (
             'module.spark_cluster.module.worker["worker-2"].aws_instance.this (worker-2) would be deleted: '
@@ -149,6 +149,6 @@ def test_a_change_that_stops_and_starts_a_machine_is_told_and_one_that_does_not_
 
     told = find_restarts(plan(typed, tagged))
 
-    assert [line.partition(": AWS changes that")[0] for line in told] == [
+    assert [line.partition(": AWS changes this")[0] for line in told] == [
         "master: instance_type r3.xlarge -> r3.2xlarge"
     ]

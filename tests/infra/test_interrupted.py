@@ -93,7 +93,7 @@ def test_a_machine_of_another_security_group_is_not_taken_over(place: Site, conf
             {"ResourceType": "instance", "Tags": [{"Key": key, "Value": value} for key, value in tags.items()]}
         ],
     )["Instances"][0]["InstanceId"]
-    with pytest.raises(GuardRefused, match="the plan would make worker-2 a second time"):
+    with pytest.raises(GuardRefused, match="the plan would create worker-2 a second time"):
         Cluster(bigger, environ=ENVIRON).apply()
     client.terminate_instances(InstanceIds=[stranger])
     wait_for(lambda: "worker-2" not in place.instances())

@@ -40,7 +40,7 @@ def test_the_first_line_is_the_same_for_every_plan_of_a_cluster() -> None:
 def test_no_changes_are_told_as_such() -> None:
     text = summary(plan())
     assert "### pio-tf plan for `demo`: no changes" in text
-    assert "What is there is what pio-tf.hcl asks for." in text
+    assert "AWS matches pio-tf.hcl." in text
 
 
 def test_what_is_created_and_changed_is_told_with_the_reason_and_that_nothing_is_removed() -> None:
@@ -53,7 +53,7 @@ def test_what_is_created_and_changed_is_told_with_the_reason_and_that_nothing_is
     assert "**1 to create, 1 to update, nothing is removed or replaced.**" in text
     assert "| `new` (worker-2) | `r5.xlarge` |" in text
     assert '| `old` (worker-1) | `instance_type`: `"r5.xlarge"` → `"r5.large"` |' in text
-    assert "worker-1: instance\\_type r5.xlarge -\\> r5.large: AWS changes that on a stopped machine only" in text
+    assert "worker-1: instance\\_type r5.xlarge -\\> r5.large: AWS changes this only on a stopped machine" in text
     assert '-     instance_type = "r5.xlarge"\n+     instance_type = "r5.large"' in text
 
 
@@ -63,7 +63,7 @@ def test_what_it_costs_is_told_as_a_change() -> None:
     assert "| A month of stopped machines | 0.00 USD → **30.00 USD** (+30.00) |" in text
     unknown = summary(plan(), cost=(FREE, Cost(None, 30.0, ("instance type x9.large",))))
     assert "| An hour of running machines | 0.000 USD → unknown |" in unknown
-    assert "no price is known of instance type x9.large" in unknown
+    assert "no price is known for instance type x9.large" in unknown
 
 
 def test_a_waiver_is_shown_with_its_reason_and_its_place() -> None:
@@ -85,8 +85,8 @@ def test_a_large_plan_still_fits_into_a_comment() -> None:
     )
     text = summary(raw)
     assert len(text) < 65_000
-    assert "… and 440 more: all of them are in plan.json." in text
-    assert "more resources: all of them are in plan.json" in text
+    assert "… and 440 more; plan.json has all." in text
+    assert "more resources; plan.json has all" in text
 
 
 def test_nothing_in_a_plan_breaks_out() -> None:

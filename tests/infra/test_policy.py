@@ -13,7 +13,7 @@ from pio_tf.config.load import parse_config
 from pio_tf.errors import ConfigError, GuardRefused
 from pio_tf.infra.guard import GUARDED
 from pio_tf.infra.policy import RULES, evaluate, judge_file, refuse
-from pio_tf.infra.policy.exposure import is_world
+from pio_tf.infra.policy.checks import is_world
 from tests.support.config_samples import text_with
 from tests.support.plan_json import Json, change, machine, plan, rule
 

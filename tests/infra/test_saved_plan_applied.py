@@ -143,7 +143,7 @@ def test_a_refused_plan_leaves_what_people_read_and_nothing_to_apply(team: Team)
     assert sorted(path.name for path in kept.iterdir()) == ["plan.json", "plan.md"]
     text = (kept / "plan.md").read_text()
     assert "### pio-tf plan for `team`: refused" in text
-    assert "(worker-1) would be replaced: private_ip cannot change on what exists" in text
+    assert "(worker-1) would be replaced: private_ip cannot change on an existing resource" in text
     with pytest.raises(ConfigError, match=r"the plan was refused, as plan\.md says"):
         cluster(team.job("refused-applied", REPLACING)).apply(kept)
 

@@ -1,4 +1,4 @@
-"""Findings as SARIF 2.1.0, which code hosts show beside the line of pio-tf.hcl."""
+"""The guard's findings as SARIF 2.1.0, which code hosts show beside the line of pio-tf.hcl."""
 
 from __future__ import annotations
 
@@ -11,16 +11,15 @@ from pio_tf.version import __version__
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from pio_tf.infra.policy.finding import Finding
-    from pio_tf.infra.policy.rules import Rule
+    from pio_tf.infra.policy.rules import Finding, Rule
 
 _SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
 _SCORES = {"critical": "9.5", "high": "8.0", "medium": "5.0"}
-"""GitHub's ``security-severity``, which it shows as these words."""
+"""GitHub's ``security-severity``: it shows a number in these ranges as the word."""
 
 
 def to_sarif(findings: Sequence[Finding]) -> dict[str, Any]:
-    """The whole document. A waived finding is there too, suppressed, with the reason as its justification."""
+    """Return the document. It lists a waived finding as suppressed, with the waiver's reason."""
     return {
         "$schema": _SCHEMA,
         "version": "2.1.0",
