@@ -1,60 +1,85 @@
-"""Reads HCL2 into plain data, and remembers the line of every name.
+"""The reader of pio-tf.hcl: HCL2 as plain data, with the line of every name.
 
-Only literals are evaluated, and ``env("NAME")``, alone or inside a string; ``ssm("…")`` and ``secretsmanager("…")`` are
-read as the references that they are. A configuration is data: what it says must be the same for everyone who reads it,
-so references to other values, functions, operators and conditions are refused.
+It evaluates only literals and ``env("NAME")``, alone or inside a string. ``ssm("…")`` and ``secretsmanager("…")`` stay
+references. A configuration is data that means the same for every reader, so the reader refuses references to other
+values, functions, operators and conditions.
 """
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
 
 import hcl2
 from hcl2.rules.base import AttributeRule, BlockRule, BodyRule
+from hcl2.rules.containers import ObjectRule, TupleRule
+from hcl2.rules.expressions import ExprTermRule, UnaryOpRule
+from hcl2.rules.functions import FunctionCallRule
+from hcl2.rules.literal_rules import FloatLitRule, IdentifierRule, IntLitRule, LiteralValueRule
+from hcl2.rules.strings import HeredocTemplateRule, HeredocTrimTemplateRule, InterpolationRule, StringRule
+from hcl2.utils import HEREDOC_PATTERN, HEREDOC_TRIM_PATTERN, process_escape_sequences
 from lark.exceptions import LarkError
 
-from pio_tf.config.hcl_values import BadValue, Evaluator, line_of
-from pio_tf.config.problems import Problem, UnreadableHcl
+from pio_tf.config.kinds import SecretReference
+from pio_tf.config.problems import Problem, UnreadableHcl, nearest_line
 from pio_tf.config.syntax import explain_syntax_error
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
-    from hcl2.rules.literal_rules import IdentifierRule
-    from hcl2.rules.strings import StringRule
-
+Node: TypeAlias = Any  # python-hcl2's rules have no common type with a position
 Value: TypeAlias = Any  # str | int | float | bool | None | list[Value] | dict[str, Value]
+
+ONLY_ENV = 'only env("NAME") is evaluated in this file; write the value itself'
+
+_SECRETS: dict[str, tuple[int, str]] = {
+    "ssm": (1, 'ssm takes the name of a parameter in quotes, like ssm("/pio/password")'),
+    "secretsmanager": (
+        2,
+        'secretsmanager takes a name or ARN in quotes, and a key if the secret is JSON: secretsmanager("x", "key")',
+    ),
+}
+"""By function, the highest number of arguments, and the message for wrong ones."""
+_ENV_WANTS = 'env takes one name in quotes, like env("NAME")'
+_PLAIN_KEY = "the keys of a map must be plain text"
+_ESCAPE = re.compile(r'\\(?:[nrt"\\]|u[0-9a-fA-F]{4}|U[0-9a-fA-F]{8})|(\\.?)', re.DOTALL)
+_HEREDOC_TEMPLATE = re.compile(r'(\$\$\{|%%\{)|\$\{\s*env\(\s*"([^"\n]*)"\s*\)\s*\}|(\$\{|%\{)')
 
 
 @dataclass
-class Document:
-    """What a text says. Every dotted name (``spark.conf``, ``network.ssh_cidrs.0``) is a key of :attr:`lines`."""
+class HclDocument:
+    """The data of a text. Every dotted name (``spark.conf``, ``network.ssh_cidrs.0``) is a key of :attr:`lines`."""
 
     data: dict[str, Value] = field(default_factory=dict)
     lines: dict[str, int] = field(default_factory=dict)
     blocks: set[str] = field(default_factory=set)
     """Names that were written as blocks; all others are attributes."""
     labels: dict[str, tuple[str, ...]] = field(default_factory=dict)
-    """Labels of the blocks that have some: ``backend "s3" {}`` gives ``{"terraform.backend": ("s3",)}``."""
+    """Labels of blocks: ``backend "s3" {}`` gives ``{"terraform.backend": ("s3",)}``."""
     from_environment: set[str] = field(default_factory=set)
-    """Names whose value came from the environment: it may be a secret, so it is never shown."""
+    """Names with a value from the environment. It may be a secret, so pio-tf never shows it."""
     problems: list[Problem] = field(default_factory=list)
-    labelled: Mapping[str, str] = field(default_factory=dict)
-    """See :func:`read_hcl`."""
     unread: set[str] = field(default_factory=set)
-    """Names that stand in the text but have no value in :attr:`data`, because of one of the problems."""
+    """Names in the text that have no value in :attr:`data`, because of a problem."""
+
+    def problem(self, name: str, message: str) -> Problem:
+        """Return a problem with the line of a dotted name, else of the nearest block around it."""
+        return Problem(nearest_line(name, self.lines), name, message)
 
 
-def read_hcl(text: str, *, environ: Mapping[str, str], labelled: Mapping[str, str] | None = None) -> Document:
-    """Reads a text.
+class _BadValue(Exception):
+    """An expression cannot be evaluated. The document's problems say why."""
+
+
+def read_hcl(text: str, *, environ: Mapping[str, str], labelled: Mapping[str, str] | None = None) -> HclDocument:
+    """Read a text.
 
     Args:
         text: the HCL2 text.
-        environ: where ``env("NAME")`` looks.
-        labelled: blocks that may stand several times, by their dotted names, told apart by one label, and an example
-            of it in quotes. ``source "A" { x = 1 }`` is read as ``{"source": {"A": {"x": 1}}}``, and ``source.A.x``
-            has a line.
+        environ: the variables for ``env("NAME")``.
+        labelled: by dotted name, the blocks that may occur several times with different labels, and an example label
+            in quotes. ``source "A" { x = 1 }`` gives ``{"source": {"A": {"x": 1}}}``, and ``source.A.x`` has a line.
 
     Raises:
         UnreadableHcl: the text is not HCL. All lesser mistakes are in the document's problems.
@@ -65,99 +90,243 @@ def read_hcl(text: str, *, environ: Mapping[str, str], labelled: Mapping[str, st
         raise UnreadableHcl(explain_syntax_error(text, error)) from error
     except RecursionError as error:
         raise UnreadableHcl(Problem(None, "", "is nested too deeply to be read")) from error
-    document = Document(labelled=labelled or {})
-    _read_body(tree.body, "", document.data, document, Evaluator(environ))
-    return document
+    reader = _Reader(environ, labelled or {})
+    reader.read_body(tree.body, "", reader.document.data)
+    return reader.document
 
 
-def _read_body(body: BodyRule, prefix: str, data: dict[str, Value], document: Document, evaluator: Evaluator) -> None:
-    previous_end = 0
-    for item in body.children:
-        if not isinstance(item, (AttributeRule, BlockRule)):
-            continue
-        head = item.identifier if isinstance(item, AttributeRule) else item.labels[0]
-        name, line = _head_name(head), line_of(item)
-        path = prefix + name
-        if line == previous_end:
-            document.problems.append(Problem(line, path, "must begin on a line of its own"))
-        previous_end = _end_line(item)
-        if isinstance(item, BlockRule) and path in document.labelled:
-            _read_labelled(item, path, data, name, document, evaluator)
-            continue
-        if _stands_twice(item, path, document):
-            continue
-        if isinstance(item, BlockRule):
-            _read_block(item, path, data, name, document, evaluator)
-        else:
-            _read_attribute(item, path, data, name, document, evaluator)
+class _Reader:
+    """Reads a syntax tree into a document."""
 
+    def __init__(self, environ: Mapping[str, str], labelled: Mapping[str, str]) -> None:
+        self.document = HclDocument()
+        self._environ = environ
+        self._labelled = labelled
 
-def _stands_twice(item: AttributeRule | BlockRule, path: str, document: Document) -> bool:
-    """Whether a name has a line already, which is a problem; else this is its line."""
-    line = line_of(item)
-    if path not in document.lines:
-        document.lines[path] = line
+    def read_body(self, body: BodyRule, prefix: str, data: dict[str, Value]) -> None:
+        """Read the attributes and blocks of a block into ``data``."""
+        previous_end = 0
+        for item in body.children:
+            if not isinstance(item, (AttributeRule, BlockRule)):
+                continue
+            name = _name(item.identifier if isinstance(item, AttributeRule) else item.labels[0])
+            path = prefix + name
+            if _line(item) == previous_end:
+                self._report(item, path, "must begin on a line of its own")
+            previous_end = _end_line(item)
+            if isinstance(item, BlockRule):
+                self._read_block(item, path, name, data)
+            elif self._is_first(item, path):
+                self._read_attribute(item, path, name, data)
+
+    def _read_block(self, block: BlockRule, path: str, name: str, data: dict[str, Value]) -> None:
+        document, labels = self.document, tuple(_name(label) for label in block.labels[1:])
+        if path in self._labelled:
+            if len(labels) != 1:
+                self._report(block, path, f"needs one label: write {name} {self._labelled[path]} {{ … }}")
+                document.unread.add(path)
+                return
+            if path not in document.blocks and not self._is_first(block, path):
+                return  # an option with this name, which is reported elsewhere
+            document.blocks.add(path)
+            data, name, path, labels = data.setdefault(name, {}), labels[0], f"{path}.{labels[0]}", ()
+        if not self._is_first(block, path):
+            return
+        document.blocks.add(path)
+        if labels:
+            document.labels[path] = labels
+        data[name] = {}
+        self.read_body(block.body, f"{path}.", data[name])
+
+    def _read_attribute(self, attribute: AttributeRule, path: str, name: str, data: dict[str, Value]) -> None:
+        try:
+            value = self._evaluate(path, attribute.expression)
+        except _BadValue:
+            self.document.unread.add(path)
+            return
+        if value is not None:  # null means "as if it were not there", as in Terraform
+            data[name] = value
+
+    def _is_first(self, item: AttributeRule | BlockRule, path: str) -> bool:
+        """Note the line of a name, or report that it has one already."""
+        line = self.document.lines.get(path)
+        if line is None:
+            self.document.lines[path] = _line(item)
+            return True
+        kind = "block" if isinstance(item, BlockRule) else "option"
+        self._report(item, path, f"this {kind} is already in line {line}; keep one of the two")
         return False
-    kind = "block" if isinstance(item, BlockRule) else "option"
-    message = f"this {kind} is already in line {document.lines[path]}; keep one of the two"
-    document.problems.append(Problem(line, path, message))
-    return True
+
+    def _report(self, node: Node, path: str, message: str) -> None:
+        self.document.problems.append(Problem(_line(node), path, message))
+
+    def _refuse(self, node: Node, path: str, message: str) -> NoReturn:
+        self._report(node, path, message)
+        raise _BadValue
+
+    def _evaluate(self, path: str, expression: Node) -> Value:
+        node = _unwrap(expression)
+        if isinstance(node, TupleRule):
+            return list(self._items(path, ((str(index), item) for index, item in enumerate(node.elements))).values())
+        if isinstance(node, ObjectRule):
+            return self._items(path, self._entries(path, node).items())
+        if isinstance(node, StringRule):
+            return self._string(path, node)
+        if isinstance(node, HeredocTemplateRule):  # also the trimmed kind, its subclass
+            return self._heredoc(path, node)
+        if isinstance(node, FunctionCallRule):
+            return self._reference(path, node) if _function(node) in _SECRETS else self._env(path, node)
+        if isinstance(node, LiteralValueRule):
+            return {"true": True, "false": False, "null": None}[str(node.token.value)]
+        if isinstance(node, UnaryOpRule) and node.operator == "-":
+            return -self._number(path, _unwrap(node.expr_term))
+        return self._number(path, node)
+
+    def _items(self, path: str, items: Iterable[tuple[str, Node]]) -> dict[str, Value]:
+        """Evaluate all items of a list or map, and report the problems of all."""
+        values = {}
+        bad = False
+        for key, item in items:
+            inner = f"{path}.{key}"
+            self.document.lines.setdefault(inner, _line(item))
+            try:
+                values[key] = self._evaluate(inner, item)
+            except _BadValue:
+                bad = True
+        if bad:
+            raise _BadValue
+        return values
+
+    def _entries(self, path: str, node: ObjectRule) -> dict[str, Node]:
+        entries: dict[str, Node] = {}
+        for element in node.elements:
+            key = self._key(path, element.key)
+            if key in entries:
+                self._refuse(element, f"{path}.{key}", "is twice in this map; keep one of the two")
+            entries[key] = element.expression
+        return entries
+
+    def _key(self, path: str, key: Node) -> str:
+        inner = _unwrap(key.children[0])
+        if isinstance(inner, StringRule):
+            return self._plain_string(path, inner, _PLAIN_KEY)
+        if not isinstance(inner, (IdentifierRule, LiteralValueRule, IntLitRule, FloatLitRule)):
+            self._refuse(key, path, 'a key that is more than a word must be in quotes, like "spark.local.dir"')
+        return str(inner.token.value)
+
+    def _plain_string(self, path: str, node: StringRule, wanted: str) -> str:
+        if any(isinstance(part.content, InterpolationRule) for part in node.string_parts):
+            self._refuse(node, path, wanted)
+        return self._string(path, node)
+
+    def _string(self, path: str, node: StringRule) -> str:
+        pieces: list[str] = []
+        for part in node.string_parts:
+            content = part.content
+            text = str(getattr(content, "value", ""))
+            if isinstance(content, InterpolationRule):
+                call = _unwrap(content.expression)
+                if not isinstance(call, FunctionCallRule):
+                    self._refuse(content, path, ONLY_ENV)
+                pieces.append(self._env(path, call))
+            elif content.lark_name() == "STRING_CHARS":
+                pieces.append(self._unescape(path, node, text))
+            elif content.lark_name() in ("ESCAPED_INTERPOLATION", "ESCAPED_DIRECTIVE"):
+                pieces.append(text[1:])  # $${x} means ${x}
+            else:
+                self._refuse(node, path, ONLY_ENV)
+        return "".join(pieces)
+
+    def _unescape(self, path: str, node: StringRule, text: str) -> str:
+        if "\n" in text:
+            self._refuse(node, path, 'the string is not closed: expected another " before the end of the line')
+        bad = next((escape[1] for escape in _ESCAPE.finditer(text) if escape[1]), None)
+        if bad:
+            known = '\\n \\r \\t \\" \\\\ \\uNNNN'
+            self._refuse(node, path, f"{bad} is not an escape; these are: {known}; for one backslash, write \\\\")
+        return process_escape_sequences(text)
+
+    def _heredoc(self, path: str, node: HeredocTemplateRule) -> str:
+        trim = isinstance(node, HeredocTrimTemplateRule)
+        match = (HEREDOC_TRIM_PATTERN if trim else HEREDOC_PATTERN).match(str(node.heredoc.value))
+        body = re.sub(r"\n?[ \t]*\Z", "", match[2] if match else "", count=1)
+        if trim:
+            lines = body.split("\n")
+            margin = min((len(line) - len(line.lstrip(" ")) for line in lines if line.strip()), default=0)
+            body = "\n".join(line[margin:] for line in lines)
+
+        def replace(found: re.Match[str]) -> str:
+            if found[1]:
+                return found[1][1:]
+            if found[3]:
+                self._refuse(node, path, ONLY_ENV)
+            return self._variable(path, node, found[2])
+
+        return _HEREDOC_TEMPLATE.sub(replace, body)
+
+    def _env(self, path: str, call: FunctionCallRule) -> str:
+        name = _function(call)
+        if name in _SECRETS:
+            self._refuse(call, path, f"{name}(…) must be the whole value of a password, not a part of it")
+        if name != "env":
+            self._refuse(call, path, f"{name}(…): {ONLY_ENV}")
+        (argument,) = self._arguments(path, call, 1, _ENV_WANTS)
+        return self._variable(path, call, argument)
+
+    def _variable(self, path: str, node: Node, name: str) -> str:
+        if not re.fullmatch(r"[^\s=\0]+", name):
+            self._refuse(node, path, _ENV_WANTS)
+        if name not in self._environ:
+            message = f"the environment variable {name} is not set; run `export {name}=…` first, or write the value"
+            self._refuse(node, path, message)
+        self.document.from_environment.add(path)
+        return self._environ[name]
+
+    def _reference(self, path: str, call: FunctionCallRule) -> SecretReference:
+        name = _function(call)
+        most, wants = _SECRETS[name]
+        arguments = self._arguments(path, call, most, wants)
+        if any(not argument.strip() for argument in arguments):
+            self._refuse(call, path, wants)
+        return SecretReference("ssm" if name == "ssm" else "secretsmanager", *arguments)
+
+    def _arguments(self, path: str, call: FunctionCallRule, most: int, wants: str) -> list[str]:
+        """Return the arguments of a call: at least one, all plain text."""
+        nodes = [_unwrap(argument) for argument in (call.arguments.arguments if call.arguments else [])]
+        if not 1 <= len(nodes) <= most or not all(isinstance(node, StringRule) for node in nodes):
+            self._refuse(call, path, wants)
+        return [self._plain_string(path, node, wants) for node in nodes]
+
+    def _number(self, path: str, node: Node) -> int | float:
+        if not isinstance(node, (IntLitRule, FloatLitRule)):
+            self._refuse(node, path, ONLY_ENV)
+        text = str(node.token.value)
+        try:
+            return int(text) if isinstance(node, IntLitRule) else float(text)
+        except ValueError:  # int() refuses thousands of digits
+            self._refuse(node, path, "has too many digits for a number")
 
 
-def _read_labelled(
-    block: BlockRule, path: str, data: dict[str, Value], name: str, document: Document, evaluator: Evaluator
-) -> None:
-    labels = [_head_name(label) for label in block.labels[1:]]
-    if len(labels) != 1:
-        message = f"needs one label: write {name} {document.labelled[path]} {{ … }}"
-        document.problems.append(Problem(line_of(block), path, message))
-        document.unread.add(path)
-        return
-    if path not in document.blocks and _stands_twice(block, path, document):
-        return  # as an option, which is reported elsewhere
-    document.blocks.add(path)
-    own = f"{path}.{labels[0]}"
-    if not _stands_twice(block, own, document):
-        document.blocks.add(own)
-        inner: dict[str, Value] = {}
-        data.setdefault(name, {})[labels[0]] = inner
-        _read_body(block.body, f"{own}.", inner, document, evaluator)
+def _function(call: FunctionCallRule) -> str:
+    return "::".join(str(identifier.serialize()) for identifier in call.identifiers)
 
 
-def _read_block(
-    block: BlockRule, path: str, data: dict[str, Value], name: str, document: Document, evaluator: Evaluator
-) -> None:
-    document.blocks.add(path)
-    labels = tuple(_head_name(label) for label in block.labels[1:])
-    if labels:
-        document.labels[path] = labels
-    data[name] = {}
-    _read_body(block.body, path + ".", data[name], document, evaluator)
+def _unwrap(node: Node) -> Node:
+    while isinstance(node, ExprTermRule):
+        node = node.expression
+    return node
 
 
-def _read_attribute(
-    attribute: AttributeRule, path: str, data: dict[str, Value], name: str, document: Document, evaluator: Evaluator
-) -> None:
-    try:
-        found = evaluator.evaluate(attribute.expression, path)
-    except BadValue as bad:
-        document.problems += bad.problems
-        document.unread.add(path)
-        return
-    document.from_environment |= found.from_environment
-    for inner, line in found.lines.items():
-        document.lines.setdefault(inner, line)
-    if found.value is not None:  # null means "as if it were not there", as in Terraform
-        data[name] = found.value
-
-
-def _head_name(head: IdentifierRule | StringRule) -> str:
+def _name(head: IdentifierRule | StringRule) -> str:
     return str(head.serialize()).strip('"')
 
 
+def _line(node: Node) -> int:
+    """Return the line where a node starts, from 1."""
+    return int(getattr(node._meta, "line", 1))  # noqa: SLF001 - the tree has no public positions
+
+
 def _end_line(item: AttributeRule | BlockRule) -> int:
-    """The last line of an item. A heredoc ends with its newline, so the column tells whether the line is used."""
-    meta = item._meta  # noqa: SLF001 - the tree has no public way to its positions
-    if getattr(meta, "end_column", 0) <= 1:
-        return 0
-    return int(getattr(meta, "end_line", 0))
+    """Return the last line of an item; 0 if nothing of that line is used: a heredoc includes its newline."""
+    meta = item._meta  # noqa: SLF001 - the tree has no public positions
+    return int(getattr(meta, "end_line", 0)) if getattr(meta, "end_column", 0) > 1 else 0

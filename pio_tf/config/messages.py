@@ -1,4 +1,4 @@
-"""Says pydantic's findings in pio-tf's words: ``spark.workers: must be at least 1, got 0``."""
+"""Messages for pydantic's validation errors: ``spark.workers: must be at least 1, got 0``."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 from pio_tf.config.kinds import SecretReference
-from pio_tf.config.problems import Mistakes, Problem
+from pio_tf.config.problems import Mistakes, Problem, nearest_line
 from pio_tf.config.schema import Config, block_class
 from pio_tf.config.storage import SOURCE_TYPES
 from pio_tf.secret_names import contains_secret_name
@@ -19,18 +19,18 @@ if TYPE_CHECKING:
     from pydantic import BaseModel, ValidationError
     from pydantic_core import ErrorDetails
 
-    from pio_tf.config.hcl import Document
+    from pio_tf.config.hcl import HclDocument
 
 _SPOT = re.compile(r"spot|market", re.IGNORECASE)
 NO_SPOT = (
-    "there are no Spot machines: one cannot be stopped and started again with its disk and address, and AWS may take "
-    "it away in the middle of a training. Leave this out: machines are on demand, and cost nothing but their disks "
-    "while they are stopped"
+    "Spot instances are not supported: they cannot be stopped and started again with their disk and address, and AWS "
+    "may reclaim one during a training. Remove this: machines are on demand, and while stopped, they cost only their "
+    "disks"
 )
 _LOGIN_IN_URL = re.compile(r"//[^/\s]*@")
 _LONGEST_VALUE = 60
 _SOURCE_STEPS = 3
-"""Of the location of a source block: ``("source", "PGSQL", "jdbc")``."""
+"""Length of the location of a source block: ``("source", "PGSQL", "jdbc")``."""
 _STORAGE = ("elasticsearch", "hbase", "hdfs", "source", "repository")
 _BACKEND_ARGUMENTS = ("terraform", "backend", "arguments")
 _WAIVERS = ("guard", "waive")
@@ -55,116 +55,95 @@ _WORDS_WITH_DATA: dict[str, Callable[[dict[str, Any]], str]] = {
     "greater_than_equal": lambda data: f"must be at least {data['ge']}",
     "greater_than": lambda data: f"must be more than {data['gt']}",
     "less_than_equal": lambda data: f"must be at most {data['le']}",
-    "too_short": lambda data: f"must have at least {_count(data['min_length'], 'item')}",
+    "too_short": lambda data: f"must have at least {data['min_length']} item{'' if data['min_length'] == 1 else 's'}",
     "literal_error": lambda data: f"must be one of {data['expected'].replace(chr(39), chr(34))}",
 }
 
 
-def translate(error: ValidationError, document: Document) -> list[Problem]:
-    """A validation error's findings as problems with lines, but for those that only follow from an earlier problem."""
-    problems = []
-    for found in error.errors(include_url=False):
-        raised = found.get("ctx", {}).get("error")
+def translate(error: ValidationError, document: HclDocument) -> list[Problem]:
+    """Return a validation error's details as problems with lines, without those that follow from an earlier problem."""
+    problems: list[Problem] = []
+    for detail in error.errors(include_url=False):
+        raised = detail.get("ctx", {}).get("error")
         if isinstance(raised, Mistakes):
-            problems += _between_blocks(raised, document)
+            # The rules between blocks say nothing reliable if one of these blocks could not be read.
+            if not any(unread.split(".")[0] in _STORAGE for unread in document.unread):
+                problems += [document.problem(name, message) for name, message in raised.mistakes]
             continue
-        problem = _translate_one(found, document)
+        problem = _describe(detail, document)
         if problem is not None and problem not in problems:
             problems.append(problem)
     return problems
 
 
-def _between_blocks(raised: Mistakes, document: Document) -> list[Problem]:
-    """The rules for sources and repositories; none of them where one of these could not be read."""
-    if any(unread.split(".")[0] in _STORAGE for unread in document.unread):
-        return []
-    return [Problem(line_for(name, document), name, message) for name, message in raised.mistakes]
-
-
-def line_for(name: str, document: Document) -> int | None:
-    """The line of a dotted name, else of the nearest block around it."""
-    while name and name not in document.lines:
-        name = name.rpartition(".")[0]
-    return document.lines.get(name)
-
-
 def unknown_name(name: str, valid: Iterable[str]) -> str:
-    """``unknown name, did you mean "workers"? Known here: …``."""
+    """Return ``unknown name, did you mean "workers"? Known here: …``."""
     known = sorted(valid)
     close = get_close_matches(name, known, n=1)
     suggestion = f', did you mean "{close[0]}"?' if close else "."
     return f"unknown name{suggestion} Known here: {', '.join(known)}"
 
 
-def _translate_one(found: ErrorDetails, document: Document) -> Problem | None:
-    kind, location = found["type"], found["loc"]
+def _describe(detail: ErrorDetails, document: HclDocument) -> Problem | None:
+    """Return an error as a problem; None if an earlier problem explains it."""
+    kind, location, value = detail["type"], detail["loc"], detail["input"]
     name = _dotted(location)
     if kind == "missing":
-        if name in document.unread:
-            return None
         what = "this block is required" if "." not in name else "is required, and this block does not have it"
-        return Problem(line_for(name, document), name, what)
+        return None if name in document.unread else document.problem(name, what)
     if kind == "extra_forbidden":
-        if _SPOT.search(str(location[-1])) or (isinstance(found["input"], str) and found["input"].lower() == "spot"):
-            return Problem(line_for(name, document), name, NO_SPOT)
+        if _SPOT.search(str(location[-1])) or (isinstance(value, str) and value.lower() == "spot"):
+            return document.problem(name, NO_SPOT)
         model = _model_at(location[:-1])
-        return Problem(
-            line_for(name, document), name, unknown_name(str(location[-1]), model.model_fields if model else ())
-        )
-    if isinstance(found["input"], SecretReference):
-        message = f"only a password can be {found['input']}; write the value itself"
-        return Problem(line_for(name, document), name, message)
+        return document.problem(name, unknown_name(str(location[-1]), model.model_fields if model else ()))
+    if isinstance(value, SecretReference):
+        return document.problem(name, f"only a password can be {value}; write the value itself")
     if kind in ("union_tag_not_found", "union_tag_invalid"):
-        return _about_a_type(found, f"{name}.type", document)
+        return _about_a_type(detail, f"{name}.type", document)
     if kind in ("value_error", "assertion_error") and _model_at(location) is not None:
-        return _about_a_block(found, name, document)
-    if location[:3] == _BACKEND_ARGUMENTS:  # each of the types that it may have complains; one is enough
-        message = "must be text, a whole number, true or false, or a list or map of text"
-        return Problem(line_for(name, document), name, message)
-    return Problem(line_for(name, document), name, _words(found) + _got(found["input"], name, document))
+        return _about_a_block(detail, name, document)
+    if location[:3] == _BACKEND_ARGUMENTS:  # pydantic reports each of the types that it may have; one is enough
+        return document.problem(name, "must be text, a whole number, true or false, or a list or map of text")
+    return document.problem(name, _words(detail) + _got(value, name, document))
 
 
-def _about_a_type(found: ErrorDetails, name: str, document: Document) -> Problem | None:
+def _about_a_type(detail: ErrorDetails, name: str, document: HclDocument) -> Problem | None:
     if name in document.unread:
         return None
     types = ", ".join(json.dumps(kind) for kind in SOURCE_TYPES)
-    if found["type"] == "union_tag_not_found":
-        return Problem(line_for(name, document), name, f"is required: one of {types}")
-    got = _got(found["input"]["type"], name, document)
-    return Problem(line_for(name, document), name, f"must be one of {types}{got}")
+    if detail["type"] == "union_tag_not_found":
+        return document.problem(name, f"is required: one of {types}")
+    return document.problem(name, f"must be one of {types}{_got(detail['input']['type'], name, document)}")
 
 
-def _about_a_block(found: ErrorDetails, name: str, document: Document) -> Problem | None:
-    """A rule between several values: about the one named before a colon (``cidr: must …``), else the first named."""
+def _about_a_block(detail: ErrorDetails, name: str, document: HclDocument) -> Problem | None:
+    """Place a rule between several values at the one before a colon (``cidr: must …``), else at the first mentioned."""
     prefix = f"{name}." if name else ""
     if any(unread.startswith(prefix) for unread in document.unread):
         return None  # one of the values could not be read, which is reported already
-    message = _raised(found)
+    message = _raised(detail)
     about, colon, rest = message.partition(": ")
     if colon and re.fullmatch(r"[a-z0-9_.]+", about):
-        return Problem(line_for(prefix + about, document), prefix + about, rest)
+        return document.problem(prefix + about, rest)
     mentioned = [word for word in re.findall(r"[a-z_]+", message) if prefix + word in document.lines]
-    return Problem(line_for(prefix + mentioned[0] if mentioned else name, document), name, message)
+    line = nearest_line(prefix + mentioned[0] if mentioned else name, document.lines)
+    return Problem(line, name, message)
 
 
-def _words(found: ErrorDetails) -> str:
-    kind = found["type"]
+def _words(detail: ErrorDetails) -> str:
+    kind = detail["type"]
     if kind == "value_error":
-        return _raised(found)
+        return _raised(detail)
     if kind in _WORDS_WITH_DATA:
-        return _WORDS_WITH_DATA[kind](found.get("ctx", {}))
-    return _WORDS.get(kind) or found["msg"].replace("Input should be", "must be").rstrip(".")
+        return _WORDS_WITH_DATA[kind](detail.get("ctx", {}))
+    return _WORDS.get(kind) or detail["msg"].replace("Input should be", "must be").rstrip(".")
 
 
-def _raised(found: ErrorDetails) -> str:
-    return str(found.get("ctx", {}).get("error", found["msg"]))
+def _raised(detail: ErrorDetails) -> str:
+    return str(detail.get("ctx", {}).get("error", detail["msg"]))
 
 
-def _count(number: int, thing: str) -> str:
-    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
-
-
-def _got(value: object, name: str, document: Document) -> str:
+def _got(value: object, name: str, document: HclDocument) -> str:
     if any(name == origin or origin.startswith(f"{name}.") for origin in document.from_environment):
         return " (the value comes from the environment, and is not shown)"
     shown = value if isinstance(value, str) else ""
@@ -186,14 +165,14 @@ def _show(value: object) -> str:
 
 
 def _dotted(location: tuple[int | str, ...]) -> str:
-    """The name as the user wrote it: without the steps that pydantic adds for keys, unions and the backend's map."""
+    """Return the name as the user wrote it, without pydantic's steps for keys, unions and the backend's map."""
     steps = [str(step) for step in location if step != "[key]"]
     if tuple(steps[:3]) == _BACKEND_ARGUMENTS:
         steps = ["terraform", "backend", *steps[3:4]]
     if steps[:3] == ["terraform", "backend", "type"]:
         steps = steps[:2]
     if steps[:1] == ["source"]:
-        del steps[2:3]  # the type, by which pydantic chose the block
+        del steps[2:3]  # the type, which pydantic adds
     return ".".join(steps)
 
 

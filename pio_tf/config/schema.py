@@ -23,7 +23,7 @@ from pio_tf.config.blocks import (
 )
 from pio_tf.config.components import check_versions
 from pio_tf.config.kinds import SourceName
-from pio_tf.config.problems import Mistakes
+from pio_tf.config.problems import Mistakes, nearest_line
 from pio_tf.config.repositories import GUIDES, RepositoryBlock, Source, check_sources, collect_sources, find_missing
 from pio_tf.config.software import SoftwareBlock
 from pio_tf.config.storage import AnySource, ElasticsearchBlock, HbaseBlock, HdfsBlock
@@ -111,11 +111,7 @@ class Config(Block):
 
     def line(self, dotted: str) -> int | None:
         """Return the line of a value, else of the nearest block around it, from 1; None if the file has neither."""
-        while dotted:
-            if dotted in self._lines:
-                return self._lines[dotted]
-            dotted = dotted.rpartition(".")[0]
-        return None
+        return nearest_line(dotted, self._lines)
 
     @property
     def machine_names(self) -> tuple[str, ...]:

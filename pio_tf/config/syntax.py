@@ -1,7 +1,7 @@
-"""Says in plain words, with a line, why a text is not HCL.
+"""Explanations of HCL syntax errors, with a line.
 
-The parser stops where it can't go on, which for a forgotten quote or bracket is often far below the mistake. So the
-text is also scanned for what was opened and never closed, and the earlier of the two places is reported.
+The parser stops where it cannot continue. For a forgotten quote or bracket, that is often far below the mistake. So
+this module also looks for strings and brackets that are never closed, and reports the earlier of the two places.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ _PIECES = re.compile(
     re.VERBOSE | re.DOTALL | re.MULTILINE,
 )
 _MOST_TERMINALS = 30
-"""Where the lexer can't tell what may stand, it names all that it knows: nothing to show to a user."""
+"""If any terminal may follow, the lexer names all that it knows, which tells a user nothing."""
 _CLOSERS = {"{": "}", "[": "]", "(": ")"}
 
 
 def explain_syntax_error(text: str, error: LarkError) -> Problem:
-    """The best explanation of a parser error: what was expected, what was found, and in which line."""
+    """Return the best explanation of a parser error: the line, what was expected, and what was found."""
     line, message = _explain_parser(text, error)
     unclosed = _find_unclosed(text)
     if unclosed is not None and unclosed[0] <= line:
@@ -51,13 +51,13 @@ def _explain_parser(text: str, error: LarkError) -> tuple[int, str]:
         return 1, "cannot be read as HCL"
     if expected == {"LBRACE"} and line > 1 and lines[line - 1].startswith((found or " ", " ")):
         line = max((number for number in range(1, line) if lines[number - 1].strip()), default=1)
-        found = "\n"  # the item stands in the line before, and is not finished there
-    hint = "; strings stand in double quotes" if found.startswith("'") else ""
+        found = "\n"  # the item begins on the line before, and is not finished there
+    hint = "; strings are in double quotes" if found.startswith("'") else ""
     return line, f"expected {_expected(expected)}, found {_quote(found)}{hint}"
 
 
 def _expected(terminals: set[str]) -> str:
-    """Words for a set of the grammar's terminals. The order matters: the first set that fits is the most telling."""
+    """Return words for a set of the grammar's terminals. The order matters: the first match says most."""
     if len(terminals) > _MOST_TERMINALS:
         return "something else"
     if {"COMMA", "RSQB"} <= terminals:
@@ -88,9 +88,9 @@ def _quote(found: str) -> str:
 
 
 def _find_unclosed(text: str) -> tuple[int, str] | None:
-    """The first string, comment, heredoc or bracket that is opened and not closed, or closed by another bracket.
+    """Find the first string, comment, heredoc or bracket that is not closed, or is closed by another bracket.
 
-    An unclosed string is preferred to a bracket in the same line: the bracket may be part of what is meant as text.
+    An unclosed string goes before a bracket in the same line, because the bracket may be part of that string.
     """
     opened: list[tuple[str, int]] = []
     wrong: tuple[int, str] | None = None
@@ -110,7 +110,7 @@ def _find_unclosed(text: str) -> tuple[int, str] | None:
         opener, opened_in = opened.pop() if opened else ("", 0)
         if _CLOSERS.get(opener) != bracket:
             wrong_line = line
-            if opener:  # without one, the parser's own message is as good
+            if opener:  # otherwise the parser's message is as good
                 wrong = line, f'expected "{_CLOSERS[opener]}" for the "{opener}" in line {opened_in}, found "{bracket}"'
     if not wrong_line and opened:
         opener, line = opened[-1]

@@ -132,7 +132,8 @@ def test_a_working_directory_that_cannot_be_made_is_no_bug(project: Project, mir
 def test_a_spot_request_is_refused_with_its_line_and_the_reason(project: Project) -> None:
     project.write(spark='instance_type = "m5.large"\nspot_price = "0.10"')
     said = project.fails("plan", exit_code=2)
-    assert f"{project.line('spot_price')}: spark.spot_price: there are no Spot machines: one cannot be stopped" in said
+    message = "spark.spot_price: Spot instances are not supported: they cannot be stopped"
+    assert f"{project.line('spot_price')}: {message}" in said
 
 
 def test_a_machine_for_another_architecture_is_refused_before_anything_is_made(project: Project) -> None:

@@ -158,7 +158,7 @@ def test_a_reference_to_a_secret_takes_plain_text(expression: str) -> None:
 
 @pytest.mark.parametrize("expression", ['"${ssm("/p")}"', '"pio:${secretsmanager("p")}"'])
 def test_a_secret_is_never_a_part_of_a_text(expression: str) -> None:
-    assert "is the whole value of a password, never a part of one" in problem_of(expression)
+    assert "must be the whole value of a password, not a part of it" in problem_of(expression)
 
 
 def test_labelled_blocks_are_told_apart_by_their_labels() -> None:
@@ -178,21 +178,21 @@ def test_every_bad_item_of_a_list_is_reported() -> None:
 
 
 def test_an_escape_that_hcl_does_not_know_is_refused() -> None:
-    assert problem_of(r'"C:\path"').startswith(r"\p is no escape")
+    assert problem_of(r'"C:\path"').startswith(r"\p is not an escape")
 
 
 def test_a_number_of_thousands_of_digits_is_refused() -> None:
-    assert problem_of("9" * 5000) == "is not a number that can be read"
+    assert problem_of("9" * 5000) == "has too many digits for a number"
 
 
 def test_a_key_that_stands_twice_in_a_map_is_refused() -> None:
-    assert problem_of("{ a = 1, a = 2 }") == "stands twice in this map"
+    assert problem_of("{ a = 1, a = 2 }") == "is twice in this map; keep one of the two"
 
 
 @pytest.mark.parametrize("key", ["a.b", "-1", "1 + 2", "a[0]", "<<E\nx\nE\n", "[1]", "file(1)"])
 def test_a_key_that_is_more_than_a_word_must_stand_in_quotes(key: str) -> None:
     message = problem_of(f"{{ {key} = 1 }}")
-    assert message == 'a key that is more than a word must stand in quotes, like "spark.local.dir"'
+    assert message == 'a key that is more than a word must be in quotes, like "spark.local.dir"'
 
 
 def test_words_and_numbers_are_keys() -> None:
@@ -246,7 +246,7 @@ SYNTAX = [
     ("a {\n  b = [1, 2\n}\n", 3, 'expected "]" for the "[" in line 2', 'found "}"'),
     ('a = "x\nb = "y"\n', 1, "the string is not closed", ""),
     ('a = "${env("x)}"\nb = "c"\n', 1, "the string is not closed", ""),
-    ("a = 'x'\n", 1, "expected a value", "strings stand in double quotes"),
+    ("a = 'x'\n", 1, "expected a value", "strings are in double quotes"),
     ("a = 1 2\n", 1, "expected a new line with an option or a block", 'found "2"'),
     ("a\n", 1, '"=" for an option or "{" for a block', "found the end of the"),
     ("a: 1\n", 1, '"=" for an option or "{" for a block', 'found ":"'),

@@ -171,7 +171,7 @@ CHECKS = [
     ("spark {\n  ami_filter = {}\n}", '2: spark.ami_filter: is a block: write "ami_filter { … }", without "="'),
     (
         'spark "big" {\n}',
-        '1: spark: has no label: write "spark {", and in it name = "big" if that is meant',
+        '1: spark: has no label: write "spark {"; for a name, write name = "big" inside',
     ),
     (
         'spark {\n  executor_memory = "20 GB"\n}',
@@ -190,7 +190,7 @@ CHECKS = [
     ("train {\n  pio_arguments = [\n    1\n  ]\n}", "3: train.pio_arguments[0]: must be text in quotes, got 1"),
     (
         "terraform {\n  backend {\n  }\n}",
-        '2: terraform.backend: needs one label, the kind of backend: write backend "s3" { … }',
+        '2: terraform.backend: needs one label, the type of backend: write backend "s3" { … }',
     ),
     (
         'terraform {\n  backend "s3" {\n    endpoints = [{}]\n  }\n}',
@@ -347,13 +347,15 @@ def test_an_unknown_block_inside_a_block_is_refused(tmp_path: Path) -> None:
 )
 def test_a_spot_request_is_refused_with_the_reason(tmp_path: Path, lines: str, name: str) -> None:
     (line,) = mistakes(tmp_path, f"driver {{\n  {lines}\n}}\n" + text_with())
-    assert line.startswith(f"pio-tf.hcl:2: {name}: there are no Spot machines: one cannot be stopped and started again")
+    assert line.startswith(
+        f"pio-tf.hcl:2: {name}: Spot instances are not supported: they cannot be stopped and started again"
+    )
     assert "on demand" in line
 
 
 def test_a_block_for_spot_machines_is_refused_with_the_reason(tmp_path: Path) -> None:
     (line,) = mistakes(tmp_path, "spot {\n  max_price = 1\n}\n" + text_with())
-    assert line.startswith("pio-tf.hcl:1: spot: there are no Spot machines")
+    assert line.startswith("pio-tf.hcl:1: spot: Spot instances are not supported")
 
 
 def test_a_missing_option_gets_the_line_of_its_block(tmp_path: Path) -> None:
