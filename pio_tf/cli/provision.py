@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from pio_tf.cli.output import Rows
     from pio_tf.cli.schemas.software import ProvisionResult
-    from pio_tf.training.first_boot import Prepared
+    from pio_tf.training.provisioning import ProvisionedMachine
 
 
 @app.command()
@@ -42,7 +42,7 @@ def provision(
         terminal.result(prepared_rows(cluster.provision(machine or "", rollback=rollback or "")))
 
 
-def prepared_rows(machines: Sequence[Prepared]) -> Rows:
+def prepared_rows(machines: Sequence[ProvisionedMachine]) -> Rows:
     """One row a machine."""
     from pio_tf.cli.output import Rows
 

@@ -29,10 +29,9 @@ if TYPE_CHECKING:
     from pio_tf.remote.target import SshTarget
     from pio_tf.training.deadline import DeadlineWatch
     from pio_tf.training.driver_session import DriverSession
-    from pio_tf.training.first_boot import Prepared
-    from pio_tf.training.runs.bucket import RunBucket
+    from pio_tf.training.provisioning import ProvisionedMachine
     from pio_tf.training.runs.claims import Claims, Facts
-    from pio_tf.training.runs.upload import Upload
+    from pio_tf.training.runs.run_bucket import RunBucket, Upload
 
 _T = TypeVar("_T")
 _STATUS_PATIENCE = 5.0
@@ -67,7 +66,7 @@ class DriverWork(MirrorWork):
         sizing = self.sizing()
         return self._ask(machines, lambda driver: driver.push(outputs, sizing))
 
-    def provision(self, machine: str = "", *, rollback: str = "") -> tuple[Prepared, ...]:
+    def provision(self, machine: str = "", *, rollback: str = "") -> tuple[ProvisionedMachine, ...]:
         """Prepare running machines as at their first boot: what is missing is installed, a new version beside the old.
 
         Then the driver's files are written, as :meth:`push_config` does.
@@ -165,7 +164,7 @@ class DriverWork(MirrorWork):
     def _shared(self) -> RunBucket | None:
         """Where every client finds the runs, if the state is in S3."""
         from pio_tf.infra.backend.s3 import open_objects, s3_backend
-        from pio_tf.training.runs.bucket import RunBucket
+        from pio_tf.training.runs.run_bucket import RunBucket
 
         backend = s3_backend(self.config)
         return RunBucket(open_objects(self.config, backend), backend.prefix) if backend is not None else None
@@ -195,7 +194,7 @@ class DriverWork(MirrorWork):
         return Facts("changing" if changing else "off")
 
     def _upload(self, url: str) -> Upload:
-        from pio_tf.training.runs.upload import Upload
+        from pio_tf.training.runs.run_bucket import Upload
 
         return Upload(self._aws.client("s3"), url)
 
@@ -277,8 +276,8 @@ class DriverWork(MirrorWork):
         from pio_tf.remote.retry import Patience
         from pio_tf.remote.ssh import connect_cluster
         from pio_tf.remote.target import ssh_targets
-        from pio_tf.training.readiness import spark_status
-        from pio_tf.training.runs.on_driver import DriverRuns
+        from pio_tf.training.runs.driver_runs import DriverRuns
+        from pio_tf.training.spark_master import spark_status
 
         awake = {machine.role: machine for machine in machines if machine.state == "running"}
         if "driver" not in awake or "master" not in awake:

@@ -115,8 +115,8 @@ class Cluster(PowerWork):
     def runs(self) -> tuple[RunRecord, ...]:
         """Every run that the driver, while it runs, or this computer knows of; oldest first. Changes nothing."""
         from pio_tf.remote.retry import Patience
-        from pio_tf.training.runs.archive import Archive
-        from pio_tf.training.runs.known import merge, shared_records
+        from pio_tf.training.runs.archive import Archive, merge_records
+        from pio_tf.training.runs.run_bucket import shared_records
 
         outputs = self._outputs_if_any()
         machines = self._machines(outputs, strict=False) if outputs else []
@@ -126,7 +126,7 @@ class Cluster(PowerWork):
                 return self._ask(awake, lambda driver: driver.runs(), patience=Patience(5.0, denied=0.0, attempt=5.0))
             except PioTfError as error:
                 self._report(Warned(f"only what this computer knows: {short(error)}"))
-        return merge(Archive.of(self.config), None, shared_records(self._shared, self._report))
+        return merge_records(Archive.of(self.config), None, shared_records(self._shared, self._report))
 
     def logs(self, run: str = "", on_line: Callable[[str], None] = lambda _line: None, *, follow: bool = False) -> None:
         """Hand out the lines of a run's log, the latest run's if none is named.
@@ -137,9 +137,9 @@ class Cluster(PowerWork):
         Raises:
             ConfigError: there is no such run.
         """
-        from pio_tf.training.runs.archive import Archive, find_run
-        from pio_tf.training.runs.known import merge, shared_records
-        from pio_tf.training.runs.show import read_kept
+        from pio_tf.training.runs.archive import Archive, find_run, merge_records
+        from pio_tf.training.runs.run_bucket import shared_records
+        from pio_tf.training.runs.run_log import read_saved_log
 
         machines = self._machines(self._outputs_if_any(), strict=False)
         awake = [machine for machine in machines if machine.state == "running"]
@@ -147,8 +147,8 @@ class Cluster(PowerWork):
             self._ask(awake, lambda driver: driver.log(run, on_line, follow=follow))
         else:
             archive = Archive.of(self.config)
-            known = merge(archive, None, shared_records(self._shared, self._report))
-            read_kept(find_run(run, [record.id for record in known]), archive, self._shared, on_line)
+            known = merge_records(archive, None, shared_records(self._shared, self._report))
+            read_saved_log(find_run(run, [record.id for record in known]), archive, self._shared, on_line)
 
     def cancel(self, run: str = "") -> RunRecord:
         """End a run, the active one if none is named. The machines go on.

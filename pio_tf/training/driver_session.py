@@ -23,18 +23,19 @@ from pio_tf.remote.ssh import connect_cluster
 from pio_tf.remote.target import ssh_targets
 from pio_tf.training.diagnosis import diagnose
 from pio_tf.training.evidence import Evidence
-from pio_tf.training.first_boot import Prepared, complete_hosts, provision, roll_back
 from pio_tf.training.preflight import build_engine, refuse_failed, run_checks
 from pio_tf.training.progress import watch
-from pio_tf.training.readiness import active_applications, ready_cluster
+from pio_tf.training.provisioning import ProvisionedMachine, complete_hosts, provision, roll_back
+from pio_tf.training.readiness import ready_cluster
 from pio_tf.training.redact import Redactor
 from pio_tf.training.run import RunFollower, start_run
-from pio_tf.training.runs.archive import Archive, find_run
-from pio_tf.training.runs.known import merge, shared_records
-from pio_tf.training.runs.lock import hold_lock, locked_by
-from pio_tf.training.runs.on_driver import DriverRuns
+from pio_tf.training.runs.archive import Archive, find_run, merge_records
+from pio_tf.training.runs.driver_lock import hold_driver_lock, locked_by
+from pio_tf.training.runs.driver_runs import DriverRuns
 from pio_tf.training.runs.record import ENDED, Client, RunRecord, new_run_id
-from pio_tf.training.runs.show import read_kept
+from pio_tf.training.runs.run_bucket import shared_records
+from pio_tf.training.runs.run_log import read_saved_log
+from pio_tf.training.spark_master import active_applications
 from pio_tf.version import __version__
 
 if TYPE_CHECKING:
@@ -51,10 +52,9 @@ if TYPE_CHECKING:
     from pio_tf.remote.ssh import Remote
     from pio_tf.training.deadline import DeadlineWatch
     from pio_tf.training.preflight import CheckResult
-    from pio_tf.training.runs.bucket import RunBucket
-    from pio_tf.training.runs.lock import RunLock
-    from pio_tf.training.runs.on_driver import DriverState
-    from pio_tf.training.runs.upload import Upload
+    from pio_tf.training.runs.driver_lock import DriverLock
+    from pio_tf.training.runs.driver_runs import DriverState
+    from pio_tf.training.runs.run_bucket import RunBucket, Upload
 
 QUICK = Patience(timeout=30.0)
 """For machines that should be up: they may be in the middle of a boot, but pio-tf does not wait for them for long."""
@@ -219,7 +219,7 @@ class DriverSession:
 
     async def provision(
         self, outputs: Outputs, machines: Sequence[str], *, component: str = ""
-    ) -> tuple[Prepared, ...]:
+    ) -> tuple[ProvisionedMachine, ...]:
         """Prepare machines as at their first boot, all at once. No run begins meanwhile.
 
         Args:
@@ -231,7 +231,7 @@ class DriverSession:
             RemoteError: some machines could not be prepared: the error names them. The others are.
         """
 
-        async def one(name: str) -> Prepared:
+        async def one(name: str) -> ProvisionedMachine:
             if component:
                 return await roll_back(self._remote, name, component, reporter=self._report)
             script = render_script(settings_for(self._config, outputs, name))
@@ -252,7 +252,7 @@ class DriverSession:
                 next_step="once the reason is gone: pio-tf provision",
                 details={"machines": [error.details.get("machine") for error in errors], "kind": "provision"},
             ) from errors[0]
-        return tuple(result for result in done if isinstance(result, Prepared))
+        return tuple(result for result in done if isinstance(result, ProvisionedMachine))
 
     # Runs
 
@@ -327,17 +327,17 @@ class DriverSession:
     async def runs(self) -> tuple[RunRecord, ...]:
         """Return the runs that the driver, this computer or the shared bucket knows, oldest first."""
         on_driver = {run.id: run.known() for run in (await self.state()).runs}
-        return merge(self._archive, on_driver, await asyncio.to_thread(self._shared_records))
+        return merge_records(self._archive, on_driver, await asyncio.to_thread(self._shared_records))
 
     async def log(self, wanted: str, on_line: Callable[[str], None], *, follow: bool) -> None:
         """Hand out all lines of a run's log; ``follow``: until the run has ended."""
         on_driver = [run.id for run in (await self.state()).runs]
-        kept = merge(self._archive, None, await asyncio.to_thread(self._shared_records))
+        kept = merge_records(self._archive, None, await asyncio.to_thread(self._shared_records))
         run = find_run(wanted, [*on_driver, *(record.id for record in kept)])
         if run in on_driver:
             await self._follower.copy(run, on_line, once=not follow)
         else:
-            await asyncio.to_thread(read_kept, run, self._archive, self._setup.shared, on_line)
+            await asyncio.to_thread(read_saved_log, run, self._archive, self._setup.shared, on_line)
 
     async def cancel(self, wanted: str) -> RunRecord:
         """End a run, the active one if ``wanted`` is empty: its processes on the driver, and so its executors."""
@@ -366,8 +366,8 @@ class DriverSession:
 
     # How it is done
 
-    def _lock(self, doing: str, run: str = "") -> AbstractAsyncContextManager[RunLock]:
-        return hold_lock(self._remote, self._setup.client, doing=doing, run=run)
+    def _lock(self, doing: str, run: str = "") -> AbstractAsyncContextManager[DriverLock]:
+        return hold_driver_lock(self._remote, self._setup.client, doing=doing, run=run)
 
     async def _prepare(self, outputs: Outputs, sizing: Sizing, request: TrainingRequest) -> tuple[RunRecord, str]:
         """Configure and check the driver. Return the run's record, and its command."""

@@ -10,7 +10,7 @@ from pio_tf.events import Warned
 from pio_tf.pio.engine import read_engine
 from pio_tf.pio.sources import find_elasticsearch
 from pio_tf.remote.paths import shell_path
-from pio_tf.training.elasticsearch import Elasticsearch
+from pio_tf.training.elasticsearch_client import ElasticsearchClient
 from pio_tf.training.preflight.probe import variant_path
 from pio_tf.training.proof import Before, Proof, Traces, look_before, prove
 
@@ -77,7 +77,7 @@ class Evidence:
         except PioTfError:
             return None, ""
 
-    def _elasticsearch(self) -> Elasticsearch | None:
+    def _elasticsearch(self) -> ElasticsearchClient | None:
         """Return the source ELASTICSEARCH: the Universal Recommender's, and the guide's for metadata."""
         block = find_elasticsearch(self._config)
         if block is None:
@@ -87,4 +87,4 @@ class Evidence:
         except PioTfError as error:
             self._report(Warned(f"Elasticsearch is not asked, for want of its password: {error.what}"))
             return None
-        return Elasticsearch(self._remote, block.nodes, user=block.user, password=password)
+        return ElasticsearchClient(self._remote, block.nodes, user=block.user, password=password)

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from pio_tf.model import Machine
-    from pio_tf.training.runs.on_driver import DriverState
+    from pio_tf.training.runs.driver_runs import DriverState
 
 
 def find_starts(machines: Sequence[Machine], *, grace: float, now: float) -> str:

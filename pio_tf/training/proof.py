@@ -25,7 +25,7 @@ from pio_tf.errors import RemoteError, TrainingFailed
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from pio_tf.training.elasticsearch import Elasticsearch
+    from pio_tf.training.elasticsearch_client import ElasticsearchClient
 
 EXIT_STATUS, SUCCESS_LINE, ENGINE_INSTANCE, ALIAS = "exit status", "success line", "engine instance", "alias"
 CLOCK_STEP = 60.0
@@ -87,7 +87,7 @@ class _Instance:
         return same_version and (self.factory, self.variant) == (traces.engine_factory, traces.engine_variant)
 
 
-async def look_before(es: Elasticsearch | None, traces: Traces) -> Before:
+async def look_before(es: ElasticsearchClient | None, traces: Traces) -> Before:
     """What a run will change.
 
     A service that does not answer is no error: what it would have told is not known then. ``es`` None: there is none.
@@ -101,7 +101,7 @@ async def look_before(es: Elasticsearch | None, traces: Traces) -> Before:
 
 
 async def prove(
-    es: Elasticsearch | None,
+    es: ElasticsearchClient | None,
     traces: Traces,
     before: Before,
     *,
@@ -195,7 +195,7 @@ def _swapped_one(alias: str, before: Sequence[str] | None, after: Sequence[str] 
     return Proof(ALIAS, True, f"{points_to}, which is new{was}", model=new)
 
 
-async def _instances(es: Elasticsearch | None, metadata: str) -> list[_Instance] | Proof:
+async def _instances(es: ElasticsearchClient | None, metadata: str) -> list[_Instance] | Proof:
     """The newest engine instances, the newest first; why there are none to look at."""
     if not metadata:
         return Proof(ENGINE_INSTANCE, None, "PIO's metadata is not in Elasticsearch")
@@ -217,7 +217,7 @@ async def _instances(es: Elasticsearch | None, metadata: str) -> list[_Instance]
     return sorted((one for result in there for one in result), key=lambda one: one.started, reverse=True)
 
 
-async def _instances_in(es: Elasticsearch, index: str) -> list[_Instance] | None:
+async def _instances_in(es: ElasticsearchClient, index: str) -> list[_Instance] | None:
     """Those in one index, None where there is no such index."""
     question = {
         "size": _NEWEST,
@@ -235,14 +235,14 @@ async def _instances_in(es: Elasticsearch, index: str) -> list[_Instance] | None
     return [one for hit in _hits(answer) if (one := _instance(hit))]
 
 
-async def _indices(es: Elasticsearch | None, aliases: Sequence[str]) -> dict[str, tuple[str, ...] | Proof]:
+async def _indices(es: ElasticsearchClient | None, aliases: Sequence[str]) -> dict[str, tuple[str, ...] | Proof]:
     if es is None:
         return {alias: Proof(ALIAS, None, _NOT_ASKED) for alias in aliases}
     found = await asyncio.gather(*(_behind(es, alias) for alias in aliases))
     return dict(zip(aliases, found, strict=True))
 
 
-async def _behind(es: Elasticsearch, alias: str) -> tuple[str, ...] | Proof:
+async def _behind(es: ElasticsearchClient, alias: str) -> tuple[str, ...] | Proof:
     """The indices behind an alias; why they are not known."""
     try:
         answer = await es.get(f"/_alias/{quote(alias, safe='')}")

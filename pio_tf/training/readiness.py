@@ -9,15 +9,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from pio_tf.errors import NotReady, RemoteError
 from pio_tf.events import Done, MachineProgress, Reporter, silent
 from pio_tf.remote.paths import shell_path
 from pio_tf.remote.retry import Patience
 from pio_tf.remote.ssh import Remote, connect_cluster
-from pio_tf.training.first_boot import STATE, refuse_failed
+from pio_tf.training.provisioning import STATE, refuse_failed
+from pio_tf.training.spark_master import spark_status
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -25,79 +26,13 @@ if TYPE_CHECKING:
     from pio_tf.config.schema import Config
     from pio_tf.remote.console_keys import ConsoleKeys
     from pio_tf.remote.target import SshTarget
+    from pio_tf.training.spark_master import SparkStatus
 
 FIRST_POLL, LONGEST_POLL = 0.2, 3.0
 """Seconds between two questions to the master: short at first, half as long again each time. A worker that started
 before its master tries again after some 10 s, so that asking more often than every few seconds gains nothing."""
-CLOCKS_DIFFER = 60.0
-"""Seconds by which the clocks of driver and master may differ."""
 _AGAIN = frozenset({"unreachable", "connection-lost"})
 """Kinds of :class:`RemoteError` that a machine in the middle of its boot causes."""
-
-
-@dataclass(frozen=True)
-class SparkWorker:
-    """A worker as the master has it."""
-
-    host: str
-    state: str  # Spark's word: ALIVE, DEAD, DECOMMISSIONED, UNKNOWN
-    cores: int
-    memory_mib: int
-
-
-@dataclass(frozen=True)
-class SparkStatus:
-    """What Spark's master says of itself."""
-
-    url: str
-    workers: tuple[SparkWorker, ...]
-
-    @property
-    def alive_hosts(self) -> frozenset[str]:
-        """Addresses of the workers that are ALIVE. One that was started again may be there twice, also as DEAD."""
-        return frozenset(worker.host for worker in self.workers if worker.state == "ALIVE")
-
-    @property
-    def cores(self) -> int:
-        """Cores of the ALIVE workers."""
-        return sum(worker.cores for worker in self.workers if worker.state == "ALIVE")
-
-    @property
-    def memory_mib(self) -> int:
-        """Memory that the ALIVE workers offer to executors, MiB."""
-        return sum(worker.memory_mib for worker in self.workers if worker.state == "ALIVE")
-
-
-async def spark_status(remote: Remote, *, master: str, port: int, timeout: float = 5.0) -> SparkStatus:
-    """Ask the master at its private address ``master``, through the driver, within ``timeout`` seconds.
-
-    Raises:
-        RemoteError: it does not answer, or not as Spark's master does.
-    """
-    raw = await remote.http_get_json(master, port, "/json/", timeout=timeout)
-    try:
-        return SparkStatus(url=str(raw["url"]), workers=tuple(_worker(item) for item in raw["workers"]))
-    except (KeyError, TypeError, ValueError, OverflowError) as error:
-        raise _no_master(master, port, error) from error
-
-
-async def active_applications(
-    remote: Remote, *, master: str, port: int, since: float, timeout: float = 5.0
-) -> tuple[str, ...]:
-    """Names of the applications that Spark's master has running, and that began after ``since`` (seconds since 1970,
-    by the master's clock, give or take a minute).
-
-    Raises what :func:`spark_status` does.
-    """
-    raw = await remote.http_get_json(master, port, "/json/", timeout=timeout)
-    try:
-        return tuple(
-            f"{app['name']} ({app['id']})"
-            for app in raw["activeapps"]
-            if app["starttime"] / 1000 > since - CLOCKS_DIFFER
-        )
-    except (KeyError, TypeError, OverflowError) as error:
-        raise _no_master(master, port, error) from error
 
 
 @contextlib.asynccontextmanager
@@ -237,15 +172,6 @@ async def _wait_for_client(remote: Remote, config: Config, boot: _Boot, *, deadl
         delay = min(LONGEST_POLL, delay * 1.5)
 
 
-def _no_master(master: str, port: int, error: Exception) -> RemoteError:
-    return RemoteError(
-        f"what answers at http://{master}:{port}/json/ is not a Spark master",
-        cause=f"{type(error).__name__}: {error}",
-        next_step="check spark.master_ui_port, and what else listens there",
-        details={"kind": "http"},
-    )
-
-
 def _report_alive(status: SparkStatus, missing: dict[str, SshTarget], reporter: Reporter) -> None:
     for host in [host for host in missing if host in status.alive_hosts]:
         reporter(MachineProgress(missing.pop(host).name, "Spark worker ALIVE", ready=True))
@@ -272,8 +198,7 @@ def _spark_not_ready(
             details={"machine": master.name, "address": at},
         )
     names = [target.name for target in missing.values()]
-    states = {worker.host: worker.state for worker in status.workers}
-    seen = ", ".join(f"{target.name} ({ip}): {states.get(ip, 'never seen')}" for ip, target in missing.items())
+    seen = status.states({host: target.name for host, target in missing.items()})
     others = sorted(status.alive_hosts - missing.keys())
     return NotReady(
         f"Spark's master lacks {len(names)} of its workers: {', '.join(names)}",
@@ -286,9 +211,3 @@ def _spark_not_ready(
 
 def _not_ready(error: RemoteError) -> NotReady:
     return NotReady(error.what, cause=error.cause, next_step=error.next_step, details=error.details)
-
-
-def _worker(raw: Any) -> SparkWorker:  # noqa: ANN401 - a part of Spark's JSON
-    return SparkWorker(
-        host=str(raw["host"]), state=str(raw["state"]), cores=int(raw["cores"]), memory_mib=int(raw["memory"])
-    )

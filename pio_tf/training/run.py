@@ -11,8 +11,8 @@ from pio_tf.errors import Interrupted, PioTfError, RemoteError, TrainingFailed
 from pio_tf.events import Done, OutputLine, Reporter, Step, Warned, silent
 from pio_tf.remote.limit import at_most
 from pio_tf.training.proof import contradiction
-from pio_tf.training.runs.follow import follow_log
-from pio_tf.training.runs.on_driver import TERM_SECONDS, DriverRuns
+from pio_tf.training.runs.driver_runs import TERM_SECONDS, DriverRuns
+from pio_tf.training.runs.run_log import follow_log
 from pio_tf.training.verdict import TrainingLog
 
 if TYPE_CHECKING:
@@ -24,11 +24,10 @@ if TYPE_CHECKING:
     from pio_tf.training.proof import Proof
     from pio_tf.training.redact import Redactor
     from pio_tf.training.runs.archive import Archive
-    from pio_tf.training.runs.bucket import RunBucket
-    from pio_tf.training.runs.lock import RunLock
-    from pio_tf.training.runs.on_driver import DriverRun
+    from pio_tf.training.runs.driver_lock import DriverLock
+    from pio_tf.training.runs.driver_runs import DriverRun
     from pio_tf.training.runs.record import RunRecord, RunState
-    from pio_tf.training.runs.upload import Upload
+    from pio_tf.training.runs.run_bucket import RunBucket, Upload
 
     Prove: TypeAlias = Callable[[RunRecord, bool], Awaitable[tuple[Proof, ...]]]
     """The record, and whether PIO said its success line -> the proofs that there is a model."""
@@ -44,7 +43,7 @@ ANSWER_SECONDS = 2
 
 
 async def start_run(
-    remote: Remote, lock: RunLock, record: RunRecord, *, command: str, redactor: Redactor, archive: Archive
+    remote: Remote, lock: DriverLock, record: RunRecord, *, command: str, redactor: Redactor, archive: Archive
 ) -> RunRecord:
     """Start ``command`` (of :func:`pio_tf.pio.command.train_command`) on the driver, where it outlives this client.
 

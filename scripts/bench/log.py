@@ -25,7 +25,7 @@ from pio_tf.training.proof import Before, Traces
 from pio_tf.training.redact import Redactor
 from pio_tf.training.run import start_run
 from pio_tf.training.runs.archive import Archive
-from pio_tf.training.runs.lock import hold_lock
+from pio_tf.training.runs.driver_lock import hold_driver_lock
 from pio_tf.training.runs.record import Client, RunRecord, new_run_id
 from scripts.bench.spark_log import SECRET, write_log
 from scripts.bench.timing import alternate
@@ -132,7 +132,7 @@ async def start(cluster: SandboxCluster, command: str) -> RunRecord:
     )
     async with (
         connect_cluster(loaded.config, loaded.targets()) as remote,
-        hold_lock(remote, client, doing="preparing", run=record.id) as lock,
+        hold_driver_lock(remote, client, doing="preparing", run=record.id) as lock,
     ):
         return await start_run(
             remote, lock, record, command=command, redactor=Redactor(SECRETS), archive=Archive.of(loaded.config)

@@ -9,7 +9,7 @@ import pytest
 
 from pio_tf.model import Machine
 from pio_tf.training.idle import find_runs, find_starts
-from pio_tf.training.runs.on_driver import DriverRun, DriverState, Ending, Holder
+from pio_tf.training.runs.driver_runs import DriverRun, DriverState, Holder, RunEnd
 from pio_tf.training.runs.record import Client, RunRecord
 from tests.support.instances import make_cluster
 from tests.support.shell import ec2
@@ -37,7 +37,7 @@ def starts(*machines: Machine) -> str:
 
 def runs(*, holder: Holder | None = None, ended: float | None = None) -> str:
     """What the driver's runs say; ``ended``: minutes since the end of the one that there is."""
-    ending = None if ended is None else Ending(0, NOW.timestamp() - 60 * ended, log_whole=True, free_bytes=1)
+    ending = None if ended is None else RunEnd(0, NOW.timestamp() - 60 * ended, log_whole=True, free_bytes=1)
     record = RunRecord(id=RUN, cluster="ur", client=ANN, command="pio train", engine_dir="/engine")
     state = DriverState((DriverRun(RUN, record, alive=False, ending=ending),), holder)
     return find_runs(state, grace=1800, now=NOW.timestamp())

@@ -33,8 +33,8 @@ from pio_tf.remote.target import SshTarget, known_hosts_file
 from pio_tf.remote.tunnel import LocalPage, Page
 from pio_tf.sandbox.control import SandboxStatus
 from pio_tf.sandbox.layout import MachineStatus, SandboxInfo, Services
-from pio_tf.training.first_boot import Prepared
 from pio_tf.training.preflight import CheckResult
+from pio_tf.training.provisioning import ProvisionedMachine
 from pio_tf.training.runs.record import Client, RunRecord
 from tests.support.config_samples import text_with
 
@@ -258,8 +258,8 @@ class FakeCluster:
             Put("core-site.xml", "/opt/hadoop/core-site.xml", changed=False),
         )
 
-    def provision(self, _machine: str, **_options: object) -> tuple[Prepared, ...]:
-        return (Prepared("driver", {"spark": "3.5.1", "java": "11"}), Prepared("worker-1"))
+    def provision(self, _machine: str, **_options: object) -> tuple[ProvisionedMachine, ...]:
+        return (ProvisionedMachine("driver", {"spark": "3.5.1", "java": "11"}), ProvisionedMachine("worker-1"))
 
     def mirror_fetch(self, directory: Path, **_options: object) -> tuple[Fetched, ...]:
         spark, hadoop = COMPONENTS

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from pio_tf.errors import NotReady, RemoteError, TrainingFailed
 from pio_tf.training.driver_session import QUICK
-from pio_tf.training.runs.lock import locked_by
-from pio_tf.training.runs.on_driver import DriverState, Holder
+from pio_tf.training.runs.driver_lock import locked_by
+from pio_tf.training.runs.driver_runs import DriverState, Holder
 from pio_tf.training.runs.record import Client as Owner
 from pio_tf.training.runs.record import RunRecord
 

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 from pio_tf.config.storage import ElasticsearchNode
 from pio_tf.events import TrainingProgress
-from pio_tf.training.elasticsearch import Elasticsearch
+from pio_tf.training.elasticsearch_client import ElasticsearchClient
 from pio_tf.training.progress import watch
 from pio_tf.training.proof import Before, Traces, contradiction, look_before, prove
-from pio_tf.training.readiness import active_applications, spark_status
+from pio_tf.training.spark_master import active_applications, spark_status
 from tests.fuzz.channel import AnsweringDriver
 from tests.fuzz.documents import texts
 from tests.fuzz.settings import answers, examples
@@ -105,7 +105,7 @@ def test_whatever_sparks_pages_say_a_training_is_followed(data: bytes) -> None:
 @given(served(SEARCHED, ALIASES, {"error": {"reason": "x"}}), st.sampled_from([0, 1, None]))
 def test_whatever_elasticsearch_answers_there_are_four_proofs(data: bytes, exit_status: int | None) -> None:
     async def ask() -> None:
-        es = Elasticsearch(AnsweringDriver(data).remote, [ElasticsearchNode("es-1", 9200, "http")])
+        es = ElasticsearchClient(AnsweringDriver(data).remote, [ElasticsearchNode("es-1", 9200, "http")])
         traces = Traces("f", "default", metadata="pio_meta", engine_version="v", aliases=("ur",))
         with answers():
             before = await look_before(es, traces)

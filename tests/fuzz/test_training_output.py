@@ -18,7 +18,7 @@ from pio_tf.training.preflight.probe import read_answers
 from pio_tf.training.redact import Redactor
 from pio_tf.training.runs.archive import Archive
 from pio_tf.training.runs.claims import Claim
-from pio_tf.training.runs.on_driver import Holder, read_list
+from pio_tf.training.runs.driver_runs import Holder, read_list
 from pio_tf.training.runs.record import Client, RunRecord
 from pio_tf.training.verdict import TrainingLog
 from tests.fuzz.documents import mangled, texts

@@ -9,15 +9,14 @@ from pio_tf.training.proof import Before, Proof, Traces, prove
 from pio_tf.training.redact import Redactor
 from pio_tf.training.run import RunFollower, start_run
 from pio_tf.training.runs.archive import Archive
-from pio_tf.training.runs.lock import hold_lock
+from pio_tf.training.runs.driver_lock import hold_driver_lock
 from pio_tf.training.runs.record import Client, RunRecord, new_run_id
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from pio_tf.remote.ssh import Remote
-    from pio_tf.training.runs.bucket import RunBucket
-    from pio_tf.training.runs.upload import Upload
+    from pio_tf.training.runs.run_bucket import RunBucket, Upload
 
 ANN = Client("ann", "laptop", 17, "2026-11-23T18:00:00Z")
 SUCCESS = "echo '[INFO] [CoreWorkflow$] Training completed successfully.'"
@@ -63,7 +62,7 @@ def make_finish(
 async def started(remote: Remote, directory: Path, command: str, *, secrets: tuple[str, ...] = ()) -> RunRecord:
     """A run that has begun."""
     record = RunRecord(id=new_run_id(), cluster="ur", client=ANN, command=command, engine_dir="/engine")
-    async with hold_lock(remote, ANN, doing="preparing", run=record.id) as lock:
+    async with hold_driver_lock(remote, ANN, doing="preparing", run=record.id) as lock:
         return await start_run(
             remote,
             lock,

@@ -16,15 +16,15 @@ from pio_tf.errors import AwsError, Locked, MachinesMayBeRunning, TrainingFailed
 from pio_tf.events import Event, Warned
 from pio_tf.sandbox.aws import LocalAws
 from pio_tf.training.runs.claims import Claim, Claims, Facts, Held
-from pio_tf.training.runs.on_driver import Holder
+from pio_tf.training.runs.driver_runs import Holder
 from pio_tf.training.runs.record import Client, RunRecord, new_run_id
 from tests.training.bucket_world import make_run_bucket
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from pio_tf.training.runs.bucket import RunBucket
     from pio_tf.training.runs.record import RunState
+    from pio_tf.training.runs.run_bucket import RunBucket
 
 pytestmark = pytest.mark.xdist_group("claims")
 ANN = Client("ann", "laptop", 17, "2026-11-23T18:00:00Z")

@@ -47,7 +47,7 @@ async def test_a_failed_check_leaves_pio_status_out_and_the_error_says_all_that_
     world.workers.pop()
     results = await world.check()
     assert results["pio-status"].status == "skipped"
-    assert results["pio-status"].detail == "not asked, because another check failed"
+    assert results["pio-status"].detail == "not run, because another check failed"
     with pytest.raises(NotReady) as caught:
         refuse_failed(results.values())
     assert caught.value.exit_code == 5
@@ -65,7 +65,7 @@ def test_warnings_do_not_refuse_a_training() -> None:
 async def test_a_check_that_is_left_out_is_not_made(world: World) -> None:
     world.cluster.driver.forwarded.clear()
     results = await world.check(skip=["elasticsearch", "hdfs", "zookeeper", "pio-status"])
-    assert results["elasticsearch"] == CheckResult("elasticsearch", "skipped", "left out by --skip-check")
+    assert results["elasticsearch"] == CheckResult("elasticsearch", "skipped", "skipped by --skip-check")
     assert results["spark"].status == "ok"
     assert {port for _, port in world.cluster.driver.forwarded} & {
         world.elasticsearch.port,

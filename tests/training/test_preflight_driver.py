@@ -31,14 +31,14 @@ async def found(world: World, name: str, limits: Limits | None = None) -> CheckR
 async def test_an_engine_directory_that_is_missing_is_named(world: World) -> None:
     world.blocks = {"pio": {"engine_dir": "~/no engine's here"}}
     result = await found(world, "engine")
-    assert (result.status, result.detail) == ("failed", "~/no engine's here is not there")
+    assert (result.status, result.detail) == ("failed", "~/no engine's here does not exist")
     assert "pio.engine_dir" in result.next_step
 
 
 async def test_a_missing_engine_json_is_named(world: World) -> None:
     (world.home / "engine" / "engine.json").unlink()
     result = await found(world, "engine")
-    assert (result.status, result.detail) == ("failed", "~/engine/engine.json is not there")
+    assert (result.status, result.detail) == ("failed", "~/engine/engine.json does not exist")
 
 
 async def test_an_engine_json_that_is_no_json_comes_with_line_and_column(world: World) -> None:
@@ -54,7 +54,7 @@ async def test_an_engine_json_that_is_no_json_comes_with_line_and_column(world: 
 )
 async def test_the_variant_that_pio_is_told_to_use_is_looked_at(world: World, arguments: list[str]) -> None:
     world.blocks = {"train": {"pio_arguments": arguments}}
-    assert (await found(world, "engine")).detail == "~/engine/ur.json is not there"
+    assert (await found(world, "engine")).detail == "~/engine/ur.json does not exist"
     world.file("engine/ur.json", json.dumps({**ENGINE, "engineFactory": "org.example.UR"}))
     assert (await found(world, "engine")).detail == "~/engine/ur.json: org.example.UR"
 
@@ -268,7 +268,7 @@ async def test_the_master_must_have_the_drivers_spark(world: World, master: str,
 async def test_a_missing_pio_comes_with_what_to_set(world: World) -> None:
     (world.home / "pio/bin/pio").unlink()
     result = await found(world, "pio")
-    assert (result.status, result.detail) == ("failed", "~/pio/bin/pio is not there")
+    assert (result.status, result.detail) == ("failed", "~/pio/bin/pio does not exist")
     assert "pio.home" in result.next_step
 
 
@@ -309,7 +309,7 @@ exit 1""",
     ("program", "says"),
     [
         ("echo '[INFO] [Management$] half way'; exit 0", "pio status ended with 0: [INFO] [Management$] half way"),
-        ("exit 1", "pio status ended with 1: it said nothing"),
+        ("exit 1", "pio status ended with 1: no output"),
     ],
 )
 async def test_pio_status_counts_by_its_last_line(world: World, program: str, says: str) -> None:

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from pio_tf.training.preflight import Limits
-from pio_tf.training.preflight.jdbc import addresses
+from pio_tf.training.preflight.service_checks import jdbc_addresses
 from tests.support.ssh_servers import free_port
 from tests.training.elasticsearch_server import listening
 from tests.training.preflight_world import SERVICES, World, accepting, worker, world
@@ -78,14 +78,14 @@ async def test_a_cluster_without_a_master_fails(world: World) -> None:
     world.elasticsearch_says["/_cluster/health"] = (503, {"error": {"reason": "no master"}})
     result = (await world.check(skip=FEW))["elasticsearch"]
     assert result.status == "failed"
-    assert result.detail.endswith("does not tell the cluster's health: no master")
+    assert result.detail.endswith("does not report the cluster's health: no master")
 
 
 async def test_health_that_the_user_may_not_see_is_a_warning(world: World) -> None:
     world.elasticsearch_says["/_cluster/health"] = (403, {"error": "no"})
     result = (await world.check(skip=FEW))["elasticsearch"]
     assert result.status == "warning"
-    assert "may not see the cluster's health" in result.detail
+    assert "the user may not read the cluster's health" in result.detail
 
 
 @pytest.mark.parametrize(("asked", "status"), [("elasticsearch", "ok"), ("prod", "warning"), ("search", "ok")])
@@ -102,14 +102,14 @@ async def test_an_elasticsearch_that_predictionio_was_not_made_for_is_a_warning(
     world.elasticsearch_says["/"] = (200, {"cluster_name": "elasticsearch", "version": {"number": "7.17.9"}})
     result = (await world.check(skip=FEW))["elasticsearch"]
     assert result.status == "warning"
-    assert result.detail == "it is Elasticsearch 7.17.9, and PredictionIO 0.14.0 was made for 5 and 6"
+    assert result.detail == "this is Elasticsearch 7.17.9, but PredictionIO 0.14.0 was made for 5 and 6"
 
 
 async def test_what_is_no_elasticsearch_is_told(world: World) -> None:
     world.elasticsearch_says["/"] = (200, {"hello": "world"})
     result = (await world.check(skip=FEW))["elasticsearch"]
     assert result.status == "failed"
-    assert "it is no Elasticsearch" in result.detail
+    assert "this is not Elasticsearch: the answer has no cluster name" in result.detail
 
 
 # HDFS and ZooKeeper
@@ -140,7 +140,10 @@ async def test_a_missing_directory_comes_with_the_command_that_makes_it(world: W
     world.script("hadoop/bin/hdfs", "echo 'WARN util.NativeCodeLoader: Unable to load' >&2; [[ $* != */spark-events ]]")
     world.settings |= {"spark.eventLog.enabled": "true", "spark.eventLog.dir": f"{hdfs(world)}/spark-events"}
     result = (await world.check(skip=FEW))["hdfs"]
-    assert (result.status, result.detail) == ("failed", f"{hdfs(world)}/spark-events is not there, or no directory")
+    assert (result.status, result.detail) == (
+        "failed",
+        f"{hdfs(world)}/spark-events does not exist, or is no directory",
+    )
     assert result.next_step == f"on the driver: ~/hadoop/bin/hdfs dfs -mkdir -p {hdfs(world)}/spark-events"
 
 
@@ -206,7 +209,7 @@ async def test_a_database_and_its_jar_are_looked_for(world: World) -> None:
     ],
 )
 def test_the_servers_of_a_jdbc_url(url: str, expected: list[tuple[str, int]]) -> None:
-    assert addresses(url) == expected
+    assert jdbc_addresses(url) == expected
 
 
 async def test_what_no_repository_uses_is_skipped(world: World) -> None:
@@ -283,7 +286,8 @@ async def test_a_master_that_is_down_comes_with_where_its_log_is(world: World) -
 
 async def test_what_is_no_spark_master_is_told(world: World) -> None:
     world.workers[0].pop("memory")
-    assert "is no Spark master" in (await world.check(skip=["pio-status"]))["spark"].detail
+    detail = (await world.check(skip=["pio-status"]))["spark"].detail
+    assert detail == f"the program at http://127.0.0.2:{world.spark}/json/ is not a Spark master"
 
 
 def hdfs(world: World) -> str:

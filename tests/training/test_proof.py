@@ -11,7 +11,7 @@ import pytest
 import pytest_asyncio
 
 from pio_tf.remote.ssh import Remote, connect_cluster
-from pio_tf.training.elasticsearch import Elasticsearch
+from pio_tf.training.elasticsearch_client import ElasticsearchClient
 from pio_tf.training.proof import Before, Proof, Traces, contradiction, look_before, prove
 from tests.support.ssh_cluster import QUICK, TestCluster
 from tests.support.ssh_servers import free_port
@@ -87,12 +87,12 @@ def service() -> Service:
 
 
 @pytest_asyncio.fixture
-async def es(remote: Remote, service: Service) -> AsyncIterator[Elasticsearch]:
+async def es(remote: Remote, service: Service) -> AsyncIterator[ElasticsearchClient]:
     async with listening(service) as node:
-        yield Elasticsearch(remote, [node])
+        yield ElasticsearchClient(remote, [node])
 
 
-async def proofs(es: Elasticsearch | None, before: Before, traces: Traces = TRACES) -> dict[str, Proof]:
+async def proofs(es: ElasticsearchClient | None, before: Before, traces: Traces = TRACES) -> dict[str, Proof]:
     found = await prove(es, traces, before, started=STARTED, exit_status=0, success_line_seen=True)
     assert [proof.name for proof in found] == ["exit status", "success line", "engine instance", "alias"]
     assert all(proof.detail for proof in found)
@@ -100,7 +100,7 @@ async def proofs(es: Elasticsearch | None, before: Before, traces: Traces = TRAC
 
 
 async def test_a_training_leaves_a_completed_instance_and_a_new_index_behind_the_alias(
-    es: Elasticsearch, service: Service
+    es: ElasticsearchClient, service: Service
 ) -> None:
     before = await look_before(es, TRACES)
     assert before == Before("AV-old", {"urindex": ("urindex_1551300000000",)})
@@ -116,7 +116,7 @@ async def test_a_training_leaves_a_completed_instance_and_a_new_index_behind_the
     assert contradiction(tuple(found.values())) is None
 
 
-async def test_what_was_before_survives_a_record_in_json(es: Elasticsearch, service: Service) -> None:
+async def test_what_was_before_survives_a_record_in_json(es: ElasticsearchClient, service: Service) -> None:
     kept = json.loads(json.dumps(asdict(await look_before(es, TRACES))))
     service.documents[NEW].append(OURS)
     found = await proofs(es, Before(**kept))
@@ -124,7 +124,7 @@ async def test_what_was_before_survives_a_record_in_json(es: Elasticsearch, serv
     assert found["alias"].held is False
 
 
-async def test_the_first_training_of_all_has_nothing_before_it(es: Elasticsearch, service: Service) -> None:
+async def test_the_first_training_of_all_has_nothing_before_it(es: ElasticsearchClient, service: Service) -> None:
     service.documents.clear()
     service.aliases.clear()
     before = await look_before(es, TRACES)
@@ -136,7 +136,7 @@ async def test_the_first_training_of_all_has_nothing_before_it(es: Elasticsearch
 
 
 @pytest.mark.parametrize("index", ["pio_meta", NEW])
-async def test_the_index_of_every_pio_is_looked_at(es: Elasticsearch, service: Service, index: str) -> None:
+async def test_the_index_of_every_pio_is_looked_at(es: ElasticsearchClient, service: Service, index: str) -> None:
     service.documents = {"pio_meta": [BEGUN, OLD], NEW: []} if index == "pio_meta" else {"pio_meta": [OLD], NEW: []}
     before = await look_before(es, TRACES)
     assert before.instance == "AV-old"
@@ -158,7 +158,7 @@ async def test_the_index_of_every_pio_is_looked_at(es: Elasticsearch, service: S
     ],
 )
 async def test_the_instance_must_be_this_engines_completed_and_started_in_this_run(
-    es: Elasticsearch, service: Service, instance: dict[str, Any], held: bool | None, detail: str
+    es: ElasticsearchClient, service: Service, instance: dict[str, Any], held: bool | None, detail: str
 ) -> None:
     before = await look_before(es, TRACES)
     service.documents[NEW].append(instance)
@@ -167,19 +167,19 @@ async def test_the_instance_must_be_this_engines_completed_and_started_in_this_r
     assert detail in proof.detail
 
 
-async def test_a_run_just_before_this_one_is_not_taken_for_it(es: Elasticsearch, service: Service) -> None:
+async def test_a_run_just_before_this_one_is_not_taken_for_it(es: ElasticsearchClient, service: Service) -> None:
     service.documents[NEW].append(document("AV-quick", "2019-03-01T02:59:30.000Z"))
     before = await look_before(es, TRACES)
     assert (await proofs(es, before))["engine instance"].held is False
 
 
-async def test_a_run_beside_this_one_does_not_hide_it(es: Elasticsearch, service: Service) -> None:
+async def test_a_run_beside_this_one_does_not_hide_it(es: ElasticsearchClient, service: Service) -> None:
     before = await look_before(es, TRACES)
     service.documents[NEW] += [OURS, document("AV-later", "2019-03-01T03:01:00.000Z", status="INIT")]
     assert (await proofs(es, before))["engine instance"].held is True
 
 
-async def test_an_engine_in_another_directory_is_another_engine(es: Elasticsearch, service: Service) -> None:
+async def test_an_engine_in_another_directory_is_another_engine(es: ElasticsearchClient, service: Service) -> None:
     before = await look_before(es, TRACES)
     service.train()
     same = await proofs(es, before, replace(TRACES, engine_version="0a1b"))
@@ -188,7 +188,7 @@ async def test_an_engine_in_another_directory_is_another_engine(es: Elasticsearc
     assert other["engine instance"].held is None
 
 
-async def test_an_alias_that_stayed_or_is_gone_is_no_hot_swap(es: Elasticsearch, service: Service) -> None:
+async def test_an_alias_that_stayed_or_is_gone_is_no_hot_swap(es: ElasticsearchClient, service: Service) -> None:
     before = await look_before(es, TRACES)
     proof = (await proofs(es, before))["alias"]
     assert proof.held is False
@@ -198,14 +198,14 @@ async def test_an_alias_that_stayed_or_is_gone_is_no_hot_swap(es: Elasticsearch,
     assert proof == Proof("alias", False, "there is no alias urindex any more")
 
 
-async def test_an_alias_that_lost_one_of_its_indices_is_no_hot_swap(es: Elasticsearch, service: Service) -> None:
+async def test_an_alias_that_lost_one_of_its_indices_is_no_hot_swap(es: ElasticsearchClient, service: Service) -> None:
     service.aliases["urindex"] = ["urindex_1", "urindex_2"]
     before = await look_before(es, TRACES)
     service.aliases["urindex"] = ["urindex_2"]
     assert (await proofs(es, before))["alias"].held is False
 
 
-async def test_one_alias_of_two_that_did_not_move_is_told(es: Elasticsearch, service: Service) -> None:
+async def test_one_alias_of_two_that_did_not_move_is_told(es: ElasticsearchClient, service: Service) -> None:
     traces = replace(TRACES, aliases=("urindex", "second"))
     service.aliases["second"] = ["second_1"]
     before = await look_before(es, traces)
@@ -215,7 +215,7 @@ async def test_one_alias_of_two_that_did_not_move_is_told(es: Elasticsearch, ser
     assert "alias second" in proof.detail
 
 
-async def test_what_does_not_apply_is_no_contradiction(es: Elasticsearch, service: Service) -> None:
+async def test_what_does_not_apply_is_no_contradiction(es: ElasticsearchClient, service: Service) -> None:
     """Another engine than the Universal Recommender, metadata in a database, no Elasticsearch, an index elsewhere."""
     service.aliases.clear()
     cases = [
@@ -233,7 +233,7 @@ async def test_what_does_not_apply_is_no_contradiction(es: Elasticsearch, servic
 
 
 @pytest.mark.parametrize("status", [401, 500])
-async def test_a_service_that_refuses_proves_nothing(es: Elasticsearch, service: Service, status: int) -> None:
+async def test_a_service_that_refuses_proves_nothing(es: ElasticsearchClient, service: Service, status: int) -> None:
     service.status = status
     before = await look_before(es, TRACES)
     assert before == Before(None, {"urindex": None})
@@ -245,20 +245,20 @@ async def test_a_service_that_refuses_proves_nothing(es: Elasticsearch, service:
 
 
 async def test_a_service_that_is_down_proves_nothing(remote: Remote) -> None:
-    down = Elasticsearch(remote, [Node(HOST, free_port((HOST,)), "http")])
+    down = ElasticsearchClient(remote, [Node(HOST, free_port((HOST,)), "http")])
     found = await proofs(down, await look_before(down, TRACES))
     assert found["engine instance"].held is None
     assert "connection refused" in found["engine instance"].detail
 
 
-async def test_a_lost_driver_proves_nothing(cluster: TestCluster, es: Elasticsearch) -> None:
+async def test_a_lost_driver_proves_nothing(cluster: TestCluster, es: ElasticsearchClient) -> None:
     before = await look_before(es, TRACES)
     await cluster.driver.stop()
     found = await proofs(es, before)
     assert [found[name].held for name in ("engine instance", "alias")] == [None, None]
 
 
-async def test_an_alias_that_was_not_looked_at_before_proves_nothing(es: Elasticsearch, service: Service) -> None:
+async def test_an_alias_that_was_not_looked_at_before_proves_nothing(es: ElasticsearchClient, service: Service) -> None:
     service.train()
     found = await proofs(es, Before())
     assert found["engine instance"].held is True
@@ -266,13 +266,13 @@ async def test_an_alias_that_was_not_looked_at_before_proves_nothing(es: Elastic
     assert "points to urindex_1551409300000" in found["alias"].detail
 
 
-async def test_documents_of_other_kinds_are_passed_over(es: Elasticsearch, service: Service) -> None:
+async def test_documents_of_other_kinds_are_passed_over(es: ElasticsearchClient, service: Service) -> None:
     """PIO 0.12 keeps apps and access keys in the same index."""
     service.documents = {"pio_meta": [{"_id": "7", "_source": {"name": "shop"}}, OLD, BEGUN]}
     assert (await look_before(es, TRACES)).instance == "AV-old"
 
 
-async def test_a_contradiction_is_a_failed_training_with_every_proof_for_programs(es: Elasticsearch) -> None:
+async def test_a_contradiction_is_a_failed_training_with_every_proof_for_programs(es: ElasticsearchClient) -> None:
     found = tuple((await proofs(es, await look_before(es, TRACES))).values())
     error = contradiction(found)
     assert error is not None
@@ -303,7 +303,7 @@ async def test_the_sandboxs_elasticsearch_is_understood(remote: Remote) -> None:
         return response.status_code, response.json
 
     async with listening(answer) as node:
-        es = Elasticsearch(remote, [node])
+        es = ElasticsearchClient(remote, [node])
         before = await look_before(es, TRACES)
         assert before == Before(None, {"urindex": ()})
         client.put(f"/{NEW}/engine_instances/AV-old", json=OLD["_source"])

@@ -10,7 +10,7 @@ from pio_tf.errors import Locked, RemoteError
 from pio_tf.model import Machine
 from pio_tf.remote.ssh import connect_cluster
 from pio_tf.training.driver_session import DriverSession, DriverSetup, open_session
-from pio_tf.training.runs.lock import hold_lock
+from pio_tf.training.runs.driver_lock import hold_driver_lock
 from pio_tf.training.runs.record import Client
 from tests.support.ssh_cluster import ADDRESSES, QUICK, TestCluster
 from tests.training.preflight_world import OUTPUTS
@@ -119,7 +119,7 @@ async def test_while_a_run_is_active_nothing_is_provisioned(cluster: TestCluster
     async with (
         connect_cluster(cluster.config(), cluster.targets(), patience=QUICK) as remote,
         session(cluster) as driver,
-        hold_lock(remote, BOB, doing="preparing", run="20261123T020000Z-3f9c"),
+        hold_driver_lock(remote, BOB, doing="preparing", run="20261123T020000Z-3f9c"),
     ):
         with pytest.raises(Locked, match="run 20261123T020000Z-3f9c is being prepared by bob"):
             await driver.provision(OUTPUTS, ["driver"])
@@ -130,7 +130,7 @@ async def test_while_machines_are_provisioned_they_are_not_stopped(cluster: Test
     async with (
         connect_cluster(cluster.config(), cluster.targets(), patience=QUICK) as remote,
         session(cluster) as driver,
-        hold_lock(remote, BOB, doing="provisioning"),
+        hold_driver_lock(remote, BOB, doing="provisioning"),
     ):
         with pytest.raises(Locked, match="the machines are being provisioned by bob"):
             await driver.prepare_stop()

@@ -14,7 +14,8 @@ from pio_tf.errors import NotReady, RemoteError
 from pio_tf.events import Done, Event, MachineProgress
 from pio_tf.remote.retry import Patience
 from pio_tf.remote.ssh import connect_cluster
-from pio_tf.training.readiness import SparkStatus, spark_status, wait_until_ready
+from pio_tf.training.readiness import wait_until_ready
+from pio_tf.training.spark_master import SparkStatus, spark_status
 from tests.support.ssh_cluster import QUICK, TestCluster
 from tests.support.ssh_servers import free_port
 
@@ -197,5 +198,5 @@ async def test_something_else_on_the_port_is_told(cluster: TestCluster) -> None:
         spark_master(lambda: [{"host": "x"}]) as port,
         connect_cluster(cluster.config(), cluster.targets(), patience=QUICK) as remote,
     ):
-        with pytest.raises(RemoteError, match="is not a Spark master"):
+        with pytest.raises(RemoteError, match=r"the program at http://127\.0\.0\.2:\d+/json/ is not a Spark master"):
             await spark_status(remote, master="127.0.0.2", port=port)

@@ -14,7 +14,7 @@ from pio_tf.events import Done, Event, OutputLine, Warned
 from pio_tf.remote.ssh import connect_cluster
 from pio_tf.training.proof import ALIAS, Proof
 from pio_tf.training.runs.archive import Archive
-from pio_tf.training.runs.upload import Upload
+from pio_tf.training.runs.run_bucket import Upload
 from tests.support.ssh_cluster import QUICK, TestCluster
 from tests.training.driver_runs import SUCCESS, make_finish, started
 

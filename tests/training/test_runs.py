@@ -16,15 +16,15 @@ from pio_tf.events import Event, Warned
 from pio_tf.remote.ssh import connect_cluster
 from pio_tf.training.redact import Redactor
 from pio_tf.training.runs.archive import Archive, find_run
-from pio_tf.training.runs.follow import follow_log
-from pio_tf.training.runs.lock import hold_lock
-from pio_tf.training.runs.on_driver import DriverRuns, read_list
+from pio_tf.training.runs.driver_lock import hold_driver_lock
+from pio_tf.training.runs.driver_runs import DriverRuns, read_list
 from pio_tf.training.runs.record import Client, RunRecord, is_run_id, new_run_id
+from pio_tf.training.runs.run_log import follow_log
 from tests.support.ssh_cluster import QUICK, TestCluster
 
 if TYPE_CHECKING:
     from pio_tf.remote.ssh import Remote
-    from pio_tf.training.runs.on_driver import DriverRun
+    from pio_tf.training.runs.driver_runs import DriverRun
 
 ANN = Client("ann", "laptop", 17, "2026-11-23T18:00:00Z")
 BOB = Client("bob", "ci", 18, "2026-11-23T18:00:01Z")
@@ -38,7 +38,7 @@ async def started(remote: Remote, command: str, *, secrets: tuple[str, ...] = ()
     """Start a run and let go of it, as `--detach` does."""
     wanted = record()
     await DriverRuns(remote).prepare(wanted, command=command, redactor=Redactor(secrets).in_perl())
-    async with hold_lock(remote, ANN, doing="preparing", run=wanted.id) as lock:
+    async with hold_driver_lock(remote, ANN, doing="preparing", run=wanted.id) as lock:
         await lock.start(wanted.id)
     return wanted.id
 
@@ -165,7 +165,7 @@ async def test_a_reader_that_is_killed_on_the_driver_is_followed_by_another(
             killing.cancel()
     assert killed
     assert lines == [f"line {n} end" for n in range(1, 301)]
-    warning = "the log was lost from sight (what reads it there was ended by signal 15): connecting to the driver again"
+    warning = "lost the connection to the log (signal 15 ended its reader there): connecting to the driver again"
     assert Warned(warning) in events
 
 
@@ -256,7 +256,7 @@ async def test_a_run_directory_that_exists_is_left_as_it_is(cluster: TestCluster
 
 
 async def test_the_driver_keeps_the_latest_runs_only(cluster: TestCluster, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pio_tf.training.runs.on_driver.KEPT_ON_DRIVER", 2)
+    monkeypatch.setattr("pio_tf.training.runs.driver_runs.KEPT_ON_DRIVER", 2)
     runs = cluster.driver.home / ".pio-tf" / "runs"
     for day in range(1, 5):
         (runs / f"2026010{day}T000000Z-0000").mkdir(parents=True)
@@ -274,12 +274,12 @@ async def test_a_second_client_is_refused_and_told_who_has_the_lock(cluster: Tes
         connect_cluster(cluster.config(), cluster.targets(), patience=QUICK) as mine,
         connect_cluster(cluster.config(), cluster.targets(), patience=QUICK) as theirs,
     ):
-        async with hold_lock(mine, ANN, doing="preparing", run="R1"):
+        async with hold_driver_lock(mine, ANN, doing="preparing", run="R1"):
             with pytest.raises(Locked, match="R1 is being prepared by ann on laptop") as caught:
-                async with hold_lock(theirs, BOB, doing="preparing", run="R2"):
+                async with hold_driver_lock(theirs, BOB, doing="preparing", run="R2"):
                     pass
             assert caught.value.exit_code == 4
-        async with hold_lock(theirs, BOB, doing="preparing", run="R2"):
+        async with hold_driver_lock(theirs, BOB, doing="preparing", run="R2"):
             pass
 
 
@@ -287,13 +287,13 @@ async def test_a_running_run_holds_the_lock_without_its_client(cluster: TestClus
     async with connect_cluster(cluster.config(), cluster.targets(), patience=QUICK) as remote:
         run = await started(remote, "sleep 300")
         with pytest.raises(Locked, match=f"{run} is active, started by ann"):
-            async with hold_lock(remote, BOB, doing="preparing", run="R2"):
+            async with hold_driver_lock(remote, BOB, doing="preparing", run="R2"):
                 pass
         state = await DriverRuns(remote).state()
         assert state.holder is not None
         assert state.holder.run == run
         await DriverRuns(remote).cancel(run, who="bob")
-        async with hold_lock(remote, BOB, doing="preparing", run="R2"):
+        async with hold_driver_lock(remote, BOB, doing="preparing", run="R2"):
             pass
         assert (await DriverRuns(remote).state()).holder is None
 
@@ -305,7 +305,7 @@ async def test_what_a_run_leaves_behind_does_not_hold_the_lock(cluster: TestClus
         left = int((cluster.driver.home / "left").read_text())
         try:
             assert Path(f"/proc/{left}").exists()
-            async with hold_lock(remote, BOB, doing="preparing", run="R2"):
+            async with hold_driver_lock(remote, BOB, doing="preparing", run="R2"):
                 pass
         finally:
             os.kill(left, signal.SIGKILL)
@@ -313,13 +313,13 @@ async def test_what_a_run_leaves_behind_does_not_hold_the_lock(cluster: TestClus
 
 async def test_a_lock_goes_with_the_connection_of_its_holder(cluster: TestCluster) -> None:
     async with connect_cluster(cluster.config(), cluster.targets(), patience=QUICK) as remote:
-        async with hold_lock(remote, ANN, doing="preparing", run="R1"):
+        async with hold_driver_lock(remote, ANN, doing="preparing", run="R1"):
             cluster.driver.cut()
         for _ in range(50):
             if (await DriverRuns(remote).state()).holder is None:
                 break
             await asyncio.sleep(0.1)
-        async with hold_lock(remote, BOB, doing="preparing", run="R2"):
+        async with hold_driver_lock(remote, BOB, doing="preparing", run="R2"):
             pass
 
 
@@ -333,7 +333,7 @@ async def test_of_two_clients_that_race_for_the_lock_exactly_one_wins_each_time(
 
             async def race(remote: Remote, client: Client, decided: asyncio.Event = decided) -> str:
                 try:
-                    async with hold_lock(remote, client, doing="preparing", run="R"):
+                    async with hold_driver_lock(remote, client, doing="preparing", run="R"):
                         await decided.wait()
                         return "won"
                 except Locked:
@@ -346,10 +346,10 @@ async def test_of_two_clients_that_race_for_the_lock_exactly_one_wins_each_time(
 
 async def test_while_the_machines_are_being_stopped_nobody_starts_a_run(cluster: TestCluster) -> None:
     async with connect_cluster(cluster.config(), cluster.targets(), patience=QUICK) as remote:
-        async with hold_lock(remote, ANN, doing="stopping") as lock:
+        async with hold_driver_lock(remote, ANN, doing="stopping") as lock:
             await lock.hold_for_stopping()
         with pytest.raises(Locked, match="being stopped by ann"):
-            async with hold_lock(remote, BOB, doing="preparing", run="R2"):
+            async with hold_driver_lock(remote, BOB, doing="preparing", run="R2"):
                 pass
 
 
@@ -360,7 +360,7 @@ async def test_a_disk_that_fills_up_takes_the_log_but_not_the_exit_status(cluste
         await runs.prepare(wanted, command="trap '' PIPE; sleep 0.2; echo lost; exit 3", redactor=Redactor().in_perl())
         # A file to which every write fails with "No space left on device".
         (cluster.driver.home / ".pio-tf" / "runs" / wanted.id / "log").symlink_to("/dev/full")
-        async with hold_lock(remote, ANN, doing="preparing", run=wanted.id) as lock:
+        async with hold_driver_lock(remote, ANN, doing="preparing", run=wanted.id) as lock:
             await lock.start(wanted.id)
         _, facts, _ = await followed(remote, wanted.id, tmp_path / "log")
     assert facts.ending is not None
@@ -373,11 +373,11 @@ async def test_a_run_that_cannot_be_started_says_why_and_gives_the_lock_back(clu
         wanted = record()
         await DriverRuns(remote).prepare(wanted, command="true", redactor="")
         (cluster.driver.home / ".pio-tf" / "runs" / wanted.id / "pipe").write_text("in the way")
-        async with hold_lock(remote, ANN, doing="preparing", run=wanted.id) as lock:
+        async with hold_driver_lock(remote, ANN, doing="preparing", run=wanted.id) as lock:
             with pytest.raises(PioTfError, match="could not start") as caught:
                 await lock.start(wanted.id)
         assert "pipe" in caught.value.cause
-        async with hold_lock(remote, BOB, doing="preparing", run="R2"):
+        async with hold_driver_lock(remote, BOB, doing="preparing", run="R2"):
             pass
 
 
@@ -388,9 +388,9 @@ async def test_a_driver_whose_power_is_off_is_not_waited_for(cluster: TestCluste
         await asyncio.sleep(0.3)
         await DriverRuns(remote).cancel(run, who="the test")
         await cluster.driver.stop()
-        with pytest.raises(RemoteError, match="its power is off") as caught:
+        with pytest.raises(RemoteError, match="the driver's power is off") as caught:
             await following
-    assert "the run has ended with it" in caught.value.next_step
+    assert "the run ended with it; run `pio-tf up`" in caught.value.next_step
     assert f"`pio-tf logs {run}`" in caught.value.next_step
 
 

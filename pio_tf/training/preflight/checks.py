@@ -1,62 +1,55 @@
-"""All checks at once, and `pio status` after them."""
+"""The table of checks; all of them run at once, and `pio status` after them."""
 
 from __future__ import annotations
 
 import asyncio
 import time
 from dataclasses import asdict
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
 from pio_tf.errors import ConfigError, NotReady, RemoteError
 from pio_tf.events import Checked, Reporter, silent
-from pio_tf.training.preflight.clock import check_clock
-from pio_tf.training.preflight.disk import check_disk
-from pio_tf.training.preflight.elasticsearch import check_elasticsearch
-from pio_tf.training.preflight.engine import check_built, check_engine
-from pio_tf.training.preflight.hdfs import check_hdfs
-from pio_tf.training.preflight.jdbc import check_jdbc
-from pio_tf.training.preflight.model import (
-    CheckResult,
-    Finding,
-    Limits,
-    NoAnswer,
-    Preflight,
-    failed,
-    skipped,
-)
-from pio_tf.training.preflight.pio import check_pio, check_pio_status
-from pio_tf.training.preflight.spark import check_spark
-from pio_tf.training.preflight.versions import check_java, check_spark_version
-from pio_tf.training.preflight.zookeeper import check_zookeeper
+from pio_tf.training.preflight.context import Check, CheckContext, CheckResult, Limits, NoAnswer, failed, skipped
+from pio_tf.training.preflight.driver_checks import check_clock, check_disk, check_java, check_pio, check_pio_status
+from pio_tf.training.preflight.engine_checks import check_built, check_engine
+from pio_tf.training.preflight.service_checks import check_elasticsearch, check_hdfs, check_jdbc, check_zookeeper
+from pio_tf.training.preflight.spark_checks import check_spark, check_spark_version
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
+    from collections.abc import Callable, Collection, Iterable, Mapping
 
     from pio_tf.config.schema import Config
     from pio_tf.config.sizing import Sizing
     from pio_tf.model import Outputs
     from pio_tf.pio.secrets import Secrets
     from pio_tf.remote.ssh import Remote
+    from pio_tf.training.preflight.context import Outcome
 
-_Check: TypeAlias = "Callable[[Preflight], Awaitable[Finding]]"
-
-_AT_ONCE: dict[str, _Check] = {
-    "elasticsearch": check_elasticsearch,
-    "hdfs": check_hdfs,
-    "zookeeper": check_zookeeper,
-    "jdbc": check_jdbc,
-    "spark": check_spark,
-    "engine": check_engine,
-    "built": check_built,
-    "disk": check_disk,
-    "clock": check_clock,
-    "java": check_java,
-    "spark-version": check_spark_version,
-    "pio": check_pio,
-}
-_LAST = "pio-status"
-CHECKS: tuple[str, ...] = (*_AT_ONCE, _LAST)
+_AT_ONCE = (
+    Check("elasticsearch", check_elasticsearch, lambda limits: limits.answer),
+    Check("hdfs", check_hdfs, lambda limits: limits.connect + limits.driver + limits.hdfs),
+    Check("zookeeper", check_zookeeper),
+    Check("jdbc", check_jdbc),
+    Check("spark", check_spark, lambda limits: limits.answer + limits.driver),
+    Check("engine", check_engine),
+    Check("built", check_built),
+    Check("disk", check_disk),
+    Check("clock", check_clock),
+    Check("java", check_java),
+    Check("spark-version", check_spark_version, lambda limits: limits.driver + limits.answer),
+    Check("pio", check_pio),
+)
+_LAST = Check("pio-status", check_pio_status, lambda limits: limits.pio_status)
+CHECKS: tuple[str, ...] = (*(check.name for check in _AT_ONCE), _LAST.name)
 """Every check's name, in the order of results."""
+_ENDING = 10.0
+"""Seconds for a command that timed out, between SIGTERM and SIGKILL."""
+_NEXT_LINE = "\n       "
+"""Aligns with the first word after ``cause:`` and ``next:``."""
+_HANGS = (
+    "log in to the driver and find what blocks it: a full disk, a dead network file system, the user's profile, or a "
+    "service that accepts connections but does not answer"
+)
 
 
 async def run_checks(
@@ -72,47 +65,50 @@ async def run_checks(
     limits: Limits | None = None,
     now: Callable[[], float] = time.time,
 ) -> tuple[CheckResult, ...]:
-    """Look at everything that a training needs, in seconds: it costs hours to find out otherwise.
+    """Check everything that a training needs.
 
-    Every check ends within its own time: what does not answer is a failed check, with those seconds in its detail.
+    Every check has its own time limit. A service that does not answer within it is a failed check, with the seconds in
+    its detail.
 
     Args:
-        settings: Spark's settings that will hold, arguments included.
-        skip: names of checks to leave out.
+        settings: Spark's settings in force, command-line arguments included.
+        skip: names of checks to skip.
         reporter: gets a :class:`~pio_tf.events.Checked` as each check ends.
         now: this computer's time, in seconds since 1970.
 
     Raises:
-        ConfigError: ``skip`` has a name that is no check's.
-        RemoteError: the driver itself was lost.
+        ConfigError: ``skip`` holds an unknown name.
+        RemoteError: the connection to the driver was lost.
     """
     check_names(skip)
-    limits = limits or Limits()
-    preflight = Preflight(
-        config, remote, outputs=outputs, sizing=sizing, secrets=secrets, settings=settings, limits=limits, now=now
-    )
+    context = CheckContext(config, remote, outputs, sizing, secrets, settings, limits or Limits(), now)
 
-    async def run(name: str, check: _Check) -> CheckResult:
-        finding = skipped("left out by --skip-check") if name in skip else await _bounded(preflight, name, check)
-        reporter(Checked(name, finding.status, finding.detail))
-        return CheckResult(name, finding.status, finding.detail, finding.next_step)
+    async def run(check: Check, *, allowed: bool = True) -> CheckResult:
+        if check.name in skip:
+            outcome = skipped("skipped by --skip-check")
+        elif not allowed:
+            outcome = skipped("not run, because another check failed")
+        else:
+            outcome = await _run_in_time(context, check)
+        reporter(Checked(check.name, outcome.status, outcome.detail))
+        return CheckResult(check.name, outcome.status, outcome.detail, outcome.next_step)
 
-    running = [asyncio.ensure_future(run(name, check)) for name, check in _AT_ONCE.items()]
+    running = [asyncio.ensure_future(run(check)) for check in _AT_ONCE]
     try:
         results = await asyncio.gather(*running)
     finally:
         for task in running:
             task.cancel()
         await asyncio.gather(*running, return_exceptions=True)
-        await preflight.close()
-    return (*results, await run(_LAST, check_pio_status if _may_ask_pio(results) else _not_asked))
+        await context.close()
+    return (*results, await run(_LAST, allowed=not any(result.status == "failed" for result in results)))
 
 
 def check_names(names: Iterable[str]) -> None:
-    """Refuse names of checks that there are not.
+    """Refuse unknown names of checks.
 
     Raises:
-        ConfigError: with the names that there are.
+        ConfigError: with the known names.
     """
     unknown = [name for name in names if name not in CHECKS]
     if unknown:
@@ -124,7 +120,7 @@ def check_names(names: Iterable[str]) -> None:
 
 
 def refuse_failed(results: Iterable[CheckResult]) -> None:
-    """End with an error if a check has failed.
+    """Raise an error if a check failed.
 
     Raises:
         NotReady: naming every failed check, what it found and what to do.
@@ -137,39 +133,20 @@ def refuse_failed(results: Iterable[CheckResult]) -> None:
         + ", ".join(result.name for result in bad),
         cause=_NEXT_LINE.join(f"{result.name}: {result.detail}" for result in bad),
         next_step=_NEXT_LINE.join(f"{result.name}: {result.next_step}" for result in bad)
-        + f"{_NEXT_LINE}then `pio-tf check` looks again; `--skip-check {bad[0].name}` trains all the same",
+        + f"{_NEXT_LINE}then run `pio-tf check` again; `--skip-check {bad[0].name}` trains without that check",
         details={"checks": [asdict(result) for result in bad]},
     )
 
 
-_NEXT_LINE = "\n       "
-"""Under the first word after ``cause:`` and ``next:``."""
-
-
-async def _bounded(preflight: Preflight, name: str, check: _Check) -> Finding:
-    """A check's finding, or a failed one for what did not answer in time or could not be asked."""
-    seconds = preflight.limits.longest(name)
+async def _run_in_time(context: CheckContext, check: Check) -> Outcome:
+    seconds = check.seconds(context.limits) + _ENDING
     try:
-        return await asyncio.wait_for(check(preflight), timeout=seconds)
+        return await asyncio.wait_for(check.judge(context), timeout=seconds)
     except NoAnswer as error:
         return failed(str(error), _HANGS)
     except asyncio.TimeoutError:
         return failed(str(NoAnswer(seconds)), _HANGS)
     except RemoteError as error:
-        if error.details.get("kind") != "command":  # the driver itself was lost: there is nobody to ask
+        if error.details.get("kind") != "command":  # the connection to the driver was lost
             raise
         return failed(f"{error.what}: {error.cause}", error.next_step)
-
-
-_HANGS = (
-    "log in to the driver and look what holds it up: a full disk, a dead network file system, its user's profile, a "
-    "service that accepts connections and says nothing"
-)
-
-
-def _may_ask_pio(results: Iterable[CheckResult]) -> bool:
-    return not any(result.status == "failed" for result in results)
-
-
-async def _not_asked(_preflight: Preflight) -> Finding:
-    return skipped("not asked, because another check failed")

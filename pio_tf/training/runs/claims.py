@@ -1,7 +1,7 @@
 """The run lock in the bucket: who is about to train, or trains, also while the driver is off.
 
-The lock of the driver's kernel (:mod:`pio_tf.training.runs.lock`) is the truth about what runs there; but it can be
-asked only while the driver runs. This one is an object that names a client and a run. It is made by a conditional
+The lock of the driver's kernel (:mod:`pio_tf.training.runs.driver_lock`) is the truth about what runs there; but it can
+be asked only while the driver runs. This one is an object that names a client and a run. It is made by a conditional
 write, so that one of many clients gets it, and removed once the run has ended and the machines are stopped. A client
 that was killed leaves it behind: then facts decide, not its age alone, and the next client writes over exactly what it
 has read.
@@ -21,15 +21,15 @@ from pio_tf.durations import duration
 from pio_tf.errors import Locked, MachinesMayBeRunning, PioTfError
 from pio_tf.events import Reporter, Warned, silent
 from pio_tf.json_text import parse_json
-from pio_tf.training.runs.lock import locked_by
+from pio_tf.training.runs.driver_lock import locked_by
 from pio_tf.training.runs.record import ENDED, Client, RunRecord
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from pio_tf.training.runs.bucket import RunBucket
-    from pio_tf.training.runs.on_driver import Holder
+    from pio_tf.training.runs.driver_runs import Holder
     from pio_tf.training.runs.record import RunState
+    from pio_tf.training.runs.run_bucket import RunBucket
 
 BEFORE_THE_START = 900
 """Seconds that a client with the lock has to plan, apply and check, besides the time that machines have to start."""

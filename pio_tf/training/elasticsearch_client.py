@@ -31,7 +31,7 @@ class Node(Protocol):
     def scheme(self) -> str: ...
 
 
-class Elasticsearch:
+class ElasticsearchClient:
     """One Elasticsearch, of one node or more.
 
     Args:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from pio_tf.errors import Locked, PioTfError, RemoteError
 from pio_tf.remote.process import Dialog
-from pio_tf.training.runs.on_driver import Holder, program
+from pio_tf.training.runs.driver_runs import Holder, program
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -26,7 +26,7 @@ _GONE_SECONDS = 60
 _ANSWER_SECONDS = 20.0
 
 
-class RunLock:
+class DriverLock:
     """The lock, held."""
 
     def __init__(self, dialog: Dialog, client: Client) -> None:
@@ -64,7 +64,7 @@ class RunLock:
 
 
 @contextlib.asynccontextmanager
-async def hold_lock(remote: Remote, client: Client, *, doing: str, run: str = "") -> AsyncIterator[RunLock]:
+async def hold_driver_lock(remote: Remote, client: Client, *, doing: str, run: str = "") -> AsyncIterator[DriverLock]:
     """Hold the lock while the block runs.
 
     Raises:
@@ -87,7 +87,7 @@ async def hold_lock(remote: Remote, client: Client, *, doing: str, run: str = ""
                 details={"machine": driver, "kind": "runs-directory"},
             )
         beating = asyncio.create_task(_beat(dialog))
-        yield RunLock(dialog, client)
+        yield DriverLock(dialog, client)
     finally:
         if beating is not None:
             beating.cancel()

@@ -27,7 +27,7 @@ _LAST_LINES = 5
 
 
 @dataclass(frozen=True)
-class Failure:
+class BootstrapFailure:
     """A step that failed at the boot that is still going on."""
 
     machine: str
@@ -45,7 +45,7 @@ class Failure:
 
 
 @dataclass(frozen=True)
-class Prepared:
+class ProvisionedMachine:
     """A machine that is as pio-tf.hcl wants it."""
 
     machine: str
@@ -64,17 +64,17 @@ async def refuse_failed(remote: Remote, machines: Iterable[str], *, state: str =
             raise failure.error()
 
 
-async def _failure(remote: Remote, machine: str, state: str) -> Failure | None:
+async def _failure(remote: Remote, machine: str, state: str) -> BootstrapFailure | None:
     where = f"{shell_path(_IN_MEMORY + '/failed.json')} {shell_path(state + '/failed.json')}"
     done = await remote.run(machine, f"cat /proc/sys/kernel/random/boot_id; cat {where} 2>/dev/null; true")
     boot, _, text = done.stdout.partition("\n")
     said = _object(text.partition("\n")[0])
     if said.get("boot_id") != boot:  # of an earlier boot: it tries again at this one
         return None
-    return Failure(machine, str(said.get("step")), str(said.get("reason")))
+    return BootstrapFailure(machine, str(said.get("step")), str(said.get("reason")))
 
 
-async def provision(remote: Remote, machine: str, script: str, *, reporter: Reporter = silent) -> Prepared:
+async def provision(remote: Remote, machine: str, script: str, *, reporter: Reporter = silent) -> ProvisionedMachine:
     """Run the script on a machine, as root.
 
     Raises:
@@ -93,7 +93,7 @@ async def provision(remote: Remote, machine: str, script: str, *, reporter: Repo
     return await _run(remote, machine, f"sudo -n bash {file}; status=$?; rm -f {file}; exit $status", reporter)
 
 
-async def roll_back(remote: Remote, machine: str, component: str, *, reporter: Reporter = silent) -> Prepared:
+async def roll_back(remote: Remote, machine: str, component: str, *, reporter: Reporter = silent) -> ProvisionedMachine:
     """Go back to the version of a component that was in use before. Raises what :func:`provision` does."""
     await _must_be_root(remote, machine)
     return await _run(remote, machine, f"sudo -n {SCRIPT} rollback {component}", reporter)
@@ -116,7 +116,7 @@ async def complete_hosts(remote: Remote, machines: Iterable[str], hosts: Mapping
     await asyncio.gather(*(remote.run(machine, command, content=lines.encode()) for machine in machines))
 
 
-async def _run(remote: Remote, machine: str, command: str, reporter: Reporter) -> Prepared:
+async def _run(remote: Remote, machine: str, command: str, reporter: Reporter) -> ProvisionedMachine:
     last: list[str] = []
 
     def on_line(line: str) -> None:
@@ -133,7 +133,7 @@ async def _run(remote: Remote, machine: str, command: str, reporter: Reporter) -
     ready = _object(done.stdout)
     versions = ready.get("versions")
     reporter(MachineProgress(machine, "ready", ready=True))
-    return Prepared(
+    return ProvisionedMachine(
         machine,
         versions={str(k): str(v) for k, v in versions.items()} if isinstance(versions, dict) else {},
     )

@@ -10,7 +10,7 @@ import pytest_asyncio
 
 from pio_tf.errors import RemoteError
 from pio_tf.remote.ssh import Remote, connect_cluster
-from pio_tf.training.elasticsearch import Elasticsearch
+from pio_tf.training.elasticsearch_client import ElasticsearchClient
 from tests.support.ssh_cluster import QUICK, TestCluster
 from tests.support.ssh_servers import free_port
 from tests.training.elasticsearch_server import HOST, Node, Question, certificate, listening, not_found
@@ -30,7 +30,7 @@ def version(_question: Question) -> tuple[int, Any]:
     return 200, {"version": {"number": "6.8.1"}}
 
 
-async def refused(es: Elasticsearch, path: str = "/", **how: Any) -> RemoteError:  # noqa: ANN401
+async def refused(es: ElasticsearchClient, path: str = "/", **how: Any) -> RemoteError:  # noqa: ANN401
     with pytest.raises(RemoteError) as caught:
         await es.get(path, **how)
     assert caught.value.next_step
@@ -39,7 +39,7 @@ async def refused(es: Elasticsearch, path: str = "/", **how: Any) -> RemoteError
 
 async def test_json_is_fetched_and_searches_are_posted_through_the_driver(cluster: TestCluster, remote: Remote) -> None:
     async with listening(version) as node:
-        es = Elasticsearch(remote, [node])
+        es = ElasticsearchClient(remote, [node])
         assert await es.get("/") == {"version": {"number": "6.8.1"}}
         await es.search("/pio_meta/_search", {"size": 1, "query": {"term": {"engineId": "ü"}}})
     get, post = node.questions
@@ -53,9 +53,9 @@ async def test_json_is_fetched_and_searches_are_posted_through_the_driver(cluste
 
 async def test_the_user_logs_in_and_a_wrong_password_is_told_and_never_shown(remote: Remote) -> None:
     async with listening(version, login=("elastic", "pässword")) as node:
-        es = Elasticsearch(remote, [node], user="elastic", password="pässword")
+        es = ElasticsearchClient(remote, [node], user="elastic", password="pässword")
         assert (await es.get("/"))["version"]["number"] == "6.8.1"
-        error = await refused(Elasticsearch(remote, [node], user="elastic", password="hunter2"))
+        error = await refused(ElasticsearchClient(remote, [node], user="elastic", password="hunter2"))
     assert "unable to authenticate user [elastic]" in error.cause
     assert "elasticsearch.password" in error.next_step
     assert error.details["kind"] == "http-status"
@@ -67,7 +67,7 @@ async def test_the_user_logs_in_and_a_wrong_password_is_told_and_never_shown(rem
 
 async def test_a_status_is_an_answer_and_no_other_node_is_asked(remote: Remote) -> None:
     async with listening(lambda _: not_found("pio_meta")) as first, listening(version) as second:
-        error = await refused(Elasticsearch(remote, [first, second]), "/pio_meta")
+        error = await refused(ElasticsearchClient(remote, [first, second]), "/pio_meta")
     assert error.details["kind"] == "http-status"
     assert error.details["status"] == 404
     assert error.cause == "no such index [pio_meta]"
@@ -83,7 +83,7 @@ async def test_the_next_node_is_asked_where_one_does_not_answer(remote: Remote, 
     ):
         if how == "down":
             first.port = free_port((HOST,))
-        es = Elasticsearch(remote, [first, second])
+        es = ElasticsearchClient(remote, [first, second])
         began = time.monotonic()
         assert (await es.get("/", timeout=0.3))["version"]["number"] == "6.8.1"
         assert time.monotonic() - began < 3
@@ -96,7 +96,7 @@ async def test_the_next_node_is_asked_where_one_does_not_answer(remote: Remote, 
 async def test_a_node_that_is_named_is_the_only_one_that_is_asked(remote: Remote) -> None:
     down = Node(HOST, free_port((HOST,)), "http")
     async with listening(version) as up:
-        error = await refused(Elasticsearch(remote, [down, up]), node=down)
+        error = await refused(ElasticsearchClient(remote, [down, up]), node=down)
     assert error.details["kind"] == "http"
     assert error.cause == "connection refused"
     assert not up.questions
@@ -105,7 +105,7 @@ async def test_a_node_that_is_named_is_the_only_one_that_is_asked(remote: Remote
 async def test_every_node_that_does_not_answer_is_named(remote: Remote) -> None:
     async with listening(version, hangs=True) as hanging:
         down = Node(HOST, free_port((HOST,)), "http")
-        error = await refused(Elasticsearch(remote, [down, hanging]), timeout=0.3)
+        error = await refused(ElasticsearchClient(remote, [down, hanging]), timeout=0.3)
     assert error.what.startswith("none of the 2 nodes")
     assert f"{HOST}:{down.port}: connection refused" in error.cause
     assert f"{HOST}:{hanging.port}: nothing within 0.3 s" in error.cause
@@ -116,7 +116,7 @@ async def test_https_is_spoken_within_the_ssh_channel(cluster: TestCluster, remo
     server, client = certificate(tmp_path, HOST)
     many = {"hits": ["hit" * 100] * 10_000}
     async with listening(lambda _: (200, many), tls=server) as node:
-        es = Elasticsearch(remote, [node], tls=client)
+        es = ElasticsearchClient(remote, [node], tls=client)
         assert await es.search("/_search", {"filler": "x" * 100_000}) == many
         assert await es.get("/") == many
     assert len(node.questions[0].json["filler"]) == 100_000
@@ -126,7 +126,7 @@ async def test_https_is_spoken_within_the_ssh_channel(cluster: TestCluster, remo
 async def test_a_certificate_that_nobody_here_knows_is_refused(remote: Remote, tmp_path: Path) -> None:
     server, _ = certificate(tmp_path, HOST)
     async with listening(version, tls=server) as node:
-        error = await refused(Elasticsearch(remote, [node]))
+        error = await refused(ElasticsearchClient(remote, [node]))
     assert "self" in error.cause
     assert "signed" in error.cause
     assert "certificate store" in error.next_step
@@ -137,7 +137,7 @@ async def test_a_certificate_that_nobody_here_knows_is_refused(remote: Remote, t
 async def test_a_certificate_for_another_host_is_refused(remote: Remote, tmp_path: Path) -> None:
     server, client = certificate(tmp_path, "search.example")
     async with listening(version, tls=server) as node:
-        error = await refused(Elasticsearch(remote, [node], tls=client))
+        error = await refused(ElasticsearchClient(remote, [node], tls=client))
     assert HOST in error.cause
     assert "another name" in error.next_step
     assert not node.questions
@@ -147,12 +147,12 @@ async def test_a_certificate_for_another_host_is_refused(remote: Remote, tmp_pat
 async def test_https_to_a_node_that_speaks_none_is_told(remote: Remote, *, hangs: bool) -> None:
     async with listening(version, hangs=hangs) as node:
         node.scheme = "https"
-        error = await refused(Elasticsearch(remote, [node]), timeout=0.5)
+        error = await refused(ElasticsearchClient(remote, [node]), timeout=0.5)
     assert error.details["kind"] == "http"
     assert "https://" in error.what
     assert error.cause
 
 
 async def test_a_closed_https_port_keeps_its_reason(remote: Remote) -> None:
-    error = await refused(Elasticsearch(remote, [Node(HOST, free_port((HOST,)), "https")]))
+    error = await refused(ElasticsearchClient(remote, [Node(HOST, free_port((HOST,)), "https")]))
     assert error.cause == "connection refused"

@@ -11,7 +11,7 @@ import pytest
 from pio_tf.errors import NotReady, RemoteError
 from pio_tf.events import Event, MachineProgress
 from pio_tf.remote.ssh import connect_cluster
-from pio_tf.training import first_boot
+from pio_tf.training import provisioning
 from pio_tf.training.readiness import wait_until_ready
 from tests.support.ssh_cluster import QUICK, TestCluster
 from tests.support.ssh_servers import free_port
@@ -52,14 +52,14 @@ async def test_nobody_waits_for_a_machine_that_has_given_up(cluster: TestCluster
 async def test_a_failure_of_an_earlier_boot_is_waited_out(cluster: TestCluster) -> None:
     fail(cluster, "driver", boot="another")
     async with connect_cluster(cluster.config(), cluster.targets()) as remote:
-        await first_boot.refuse_failed(remote, ["driver"], state=STATE)
+        await provisioning.refuse_failed(remote, ["driver"], state=STATE)
 
 
 async def test_what_is_not_json_is_no_failure(cluster: TestCluster) -> None:
     (cluster.driver.home / "state").mkdir()
     (cluster.driver.home / "state" / "failed.json").write_text("{half")
     async with connect_cluster(cluster.config(), cluster.targets()) as remote:
-        await first_boot.refuse_failed(remote, ["driver"], state=STATE)
+        await provisioning.refuse_failed(remote, ["driver"], state=STATE)
 
 
 @pytest.fixture
@@ -73,10 +73,10 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return sudo
 
 
-async def provision(cluster: TestCluster, script: str) -> tuple[first_boot.Prepared, list[Event]]:
+async def provision(cluster: TestCluster, script: str) -> tuple[provisioning.ProvisionedMachine, list[Event]]:
     events: list[Event] = []
     async with connect_cluster(cluster.config(), cluster.targets()) as remote:
-        return await first_boot.provision(remote, "driver", script, reporter=events.append), events
+        return await provisioning.provision(remote, "driver", script, reporter=events.append), events
 
 
 async def test_the_steps_of_a_script_are_seen_as_they_come(cluster: TestCluster, root: Path) -> None:
@@ -114,4 +114,4 @@ async def test_without_root_nothing_is_tried(cluster: TestCluster, root: Path) -
 async def test_machines_without_the_script_have_no_names(cluster: TestCluster, root: Path) -> None:
     hosts: Mapping[str, str] = {"driver": "127.0.0.1"}
     async with connect_cluster(cluster.config(), cluster.targets()) as remote:
-        await first_boot.complete_hosts(remote, ["driver"], hosts)
+        await provisioning.complete_hosts(remote, ["driver"], hosts)

@@ -10,10 +10,10 @@ from pio_tf.errors import AwsError
 from pio_tf.events import Done, Event, Warned
 from pio_tf.remote.ssh import connect_cluster
 from pio_tf.sandbox.aws import LocalAws
-from pio_tf.training.runs.archive import Archive
-from pio_tf.training.runs.known import merge, shared_records
+from pio_tf.training.runs.archive import Archive, merge_records
 from pio_tf.training.runs.record import Client, RunRecord, new_run_id
-from pio_tf.training.runs.show import read_kept
+from pio_tf.training.runs.run_bucket import shared_records
+from pio_tf.training.runs.run_log import read_saved_log
 from tests.support.ssh_cluster import QUICK, TestCluster
 from tests.training.bucket_world import make_objects, make_run_bucket
 from tests.training.driver_runs import SUCCESS, make_finish, started
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from pio_tf.training.runs.bucket import RunBucket
     from pio_tf.training.runs.record import RunState
+    from pio_tf.training.runs.run_bucket import RunBucket
 
 pytestmark = pytest.mark.xdist_group("run-bucket")
 ANN = Client("ann", "laptop", 17, "2026-11-23T18:00:00Z")
@@ -79,7 +79,7 @@ def test_another_client_reads_the_log_of_a_run_that_it_never_saw(bucket: RunBuck
     bucket.put(run, kept(Archive(tmp_path / "ann"), run))
     bob = Archive(tmp_path / "bob")
     lines: list[str] = []
-    read_kept(run.id, bob, bucket, lines.append)
+    read_saved_log(run.id, bob, bucket, lines.append)
     assert lines == ["one", "two"]
     assert bob.log(run.id).stat().st_mode & 0o777 == 0o600
     assert list(bob.log(run.id).parent.iterdir()) == [bob.log(run.id)]
@@ -90,17 +90,17 @@ def test_a_log_that_is_here_whole_is_not_fetched_and_half_of_one_is(bucket: RunB
     bucket.put(run, kept(archive, run))
     kept(archive, run, "mine\n")
     lines: list[str] = []
-    read_kept(run.id, archive, bucket, lines.append)
+    read_saved_log(run.id, archive, bucket, lines.append)
     assert lines == ["mine"]
     kept(archive, run.with_(state="running"), "on")
-    read_kept(run.id, archive, bucket, lines.append)
+    read_saved_log(run.id, archive, bucket, lines.append)
     assert lines == ["mine", "one", "two"]
 
 
 def test_a_run_without_a_log_has_no_lines(bucket: RunBucket, tmp_path: Path) -> None:
     run = record(state="running")
     bucket.begin(run)
-    read_kept(run.id, Archive(tmp_path), bucket, lambda line: pytest.fail(line))
+    read_saved_log(run.id, Archive(tmp_path), bucket, lambda line: pytest.fail(line))
 
 
 def test_runs_of_all_clients_are_told_with_what_is_known_best_of_each(tmp_path: Path) -> None:
@@ -112,19 +112,19 @@ def test_runs_of_all_clients_are_told_with_what_is_known_best_of_each(tmp_path: 
     archive.save(mine)
     archive.save(cut_off)
     shared = (cut_off.with_(state="succeeded"), going, theirs)
-    assert [(run.id[-1], run.state) for run in merge(archive, None, shared)] == [
+    assert [(run.id[-1], run.state) for run in merge_records(archive, None, shared)] == [
         ("1", "succeeded"),
         ("2", "succeeded"),
         ("3", "unknown"),
         ("4", "failed"),
     ]
     on_driver = {going.id: going}
-    assert [run.state for run in merge(archive, on_driver, shared)][2] == "running"
-    assert [run.state for run in merge(archive, {}, shared)][2] == "lost"
+    assert [run.state for run in merge_records(archive, on_driver, shared)][2] == "running"
+    assert [run.state for run in merge_records(archive, {}, shared)][2] == "lost"
 
 
 def test_without_the_bucket_the_other_runs_are_told_all_the_same(aws: LocalAws) -> None:
-    from pio_tf.training.runs.bucket import RunBucket
+    from pio_tf.training.runs.run_bucket import RunBucket
 
     gone = RunBucket(make_objects(aws, "no-such-bucket"), "pio-tf/ur/")
     events: list[Event] = []
@@ -149,7 +149,7 @@ async def test_a_followed_run_is_kept_for_all_clients(cluster: TestCluster, buck
 
 
 async def test_a_bucket_that_takes_nothing_costs_no_model(cluster: TestCluster, aws: LocalAws, tmp_path: Path) -> None:
-    from pio_tf.training.runs.bucket import RunBucket
+    from pio_tf.training.runs.run_bucket import RunBucket
 
     gone = RunBucket(make_objects(aws, "no-such-bucket"), "pio-tf/ur/")
     events: list[Event] = []

@@ -32,7 +32,7 @@ _EXISTS = 17
 
 
 @dataclass(frozen=True)
-class Ending:
+class RunEnd:
     """How the command of a run ended, as the runner wrote it down."""
 
     exit_status: int
@@ -52,7 +52,7 @@ class DriverRun:
     record: RunRecord
     alive: bool
     started: float | None = None
-    ending: Ending | None = None
+    ending: RunEnd | None = None
     cancelled_by: str = ""
     success_line: bool = False
     log_bytes: int = 0
@@ -189,8 +189,8 @@ class DriverRuns:
         status = await process.stream_bytes(connection, self._driver, f"{program()}\n{call}", on_data)
         if status > _SIGNALLED:  # a driver that is short of memory kills small processes, too
             raise RemoteError(
-                f"the log of {run} is not read on the driver any more",
-                cause=f"what reads it there was ended by signal {status - _SIGNALLED}",
+                f"the driver does not read the log of {run} any more",
+                cause=f"signal {status - _SIGNALLED} ended its reader there",
                 next_step=f"pio-tf logs -f {run}",
                 details={"run": run, "kind": "reader-killed"},
             )
@@ -274,9 +274,9 @@ def _run(group: dict[str, str], boot: str) -> DriverRun | None:
     )
 
 
-def _ending(line: str) -> Ending:
+def _ending(line: str) -> RunEnd:
     facts = dict(pair.partition("=")[::2] for pair in line.split())
-    return Ending(int(facts["exit"]), float(facts["ended"]), facts["filter"] == "0", int(facts["free"]))
+    return RunEnd(int(facts["exit"]), float(facts["ended"]), facts["filter"] == "0", int(facts["free"]))
 
 
 def _archive(files: dict[str, str]) -> bytes:

@@ -1,0 +1,170 @@
+"""The parts of a check: its context, its time and other limits, its outcome."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+from pio_tf.errors import RemoteError
+from pio_tf.training.preflight.probe import probe_command, read_answers
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterable, Mapping
+
+    from pio_tf.config.schema import Config
+    from pio_tf.config.sizing import Sizing
+    from pio_tf.model import Outputs
+    from pio_tf.pio.secrets import Secrets
+    from pio_tf.remote.process import Completed
+    from pio_tf.remote.ssh import Remote
+    from pio_tf.training.preflight.probe import DriverFacts
+
+Status: TypeAlias = Literal["ok", "warning", "failed", "skipped"]
+_WORSE: tuple[Status, ...] = ("skipped", "ok", "warning", "failed")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a check found, and what to do about it."""
+
+    status: Status
+    detail: str
+    next_step: str = ""
+
+
+@dataclass(frozen=True)
+class CheckResult:
+    """The result of one check."""
+
+    name: str
+    status: Status
+    detail: str
+    """What the check found, in one line."""
+    next_step: str = ""
+    """What to do; empty if there is nothing to do."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """The limits of the checks. Times are in seconds."""
+
+    connect: float = 5.0
+    """For a TCP connection: milliseconds within a VPC. A security group that drops packets never answers."""
+    answer: float = 10.0
+    """For all answers of a service over HTTP."""
+    driver: float = 20.0
+    """For the questions to the driver itself: `java -version`, directories, disks."""
+    hdfs: float = 40.0
+    """For the `hdfs` client: a JVM, and Hadoop's own retries of a name node that does not answer."""
+    pio_status: float = 180.0
+    """`pio status` starts a JVM and opens every storage. HBase's client alone may retry for a minute."""
+
+    disk_failed_mib: int = 1024
+    """Minimum free space for a training's log, Spark's jars and shuffle files."""
+    disk_warning_mib: int = 5 * 1024
+    inodes_failed: int = 10_000
+    """Free inodes: a shuffle makes two files a map task, and a busy one tens of thousands of them."""
+    inodes_warning: int = 50_000
+    clock_warning: float = 5.0
+    """Enough to put logs, events and indices out of order."""
+    clock_failed: float = 300.0
+    """AWS refuses a request whose time differs by more than five minutes (IAM User Guide, "Signature Version 4"; S3
+    allows 15, RequestTimeTooSkewed)."""
+
+
+@dataclass(frozen=True)
+class Check:
+    """One check."""
+
+    name: str
+    judge: Callable[[CheckContext], Awaitable[Outcome]]
+    seconds: Callable[[Limits], float] = lambda limits: max(limits.connect, limits.driver)
+    """Time for everything that ``judge`` asks."""
+
+
+class NoAnswer(Exception):
+    """A program or service did not answer in time. It fails a check, and never leaves this package."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(f"no answer within {seconds:g} s")
+
+
+@dataclass
+class CheckContext:
+    """The cluster, as all checks see it, with the driver's answers to one probe."""
+
+    config: Config
+    remote: Remote
+    outputs: Outputs
+    sizing: Sizing
+    secrets: Secrets
+    settings: Mapping[str, str]
+    limits: Limits
+    now: Callable[[], float]
+    _probe: asyncio.Task[DriverFacts] | None = field(default=None, init=False)
+
+    async def ask(self, command: str, *, timeout: float) -> Completed:
+        """Run a bash command on the driver.
+
+        Raises:
+            NoAnswer: it did not end within ``timeout`` seconds.
+            RemoteError: the connection to the driver was lost.
+        """
+        try:
+            return await self.remote.run(self.remote.driver.name, command, timeout=timeout)
+        except RemoteError as error:
+            if error.details.get("kind") == "timeout":
+                raise NoAnswer(timeout) from error
+            raise
+
+    async def driver_facts(self) -> DriverFacts:
+        """Return the driver's answers to the probe, which runs once for all checks.
+
+        Raises what :meth:`ask` does, and RemoteError for an invalid answer.
+        """
+        if self._probe is None:
+            self._probe = asyncio.ensure_future(self._ask_driver())
+        return await asyncio.shield(self._probe)
+
+    async def _ask_driver(self) -> DriverFacts:
+        command = probe_command(self.config, self.settings)
+        return read_answers(await self.ask(command, timeout=self.limits.driver))
+
+    async def close(self) -> None:
+        """Cancel a probe whose answer is not needed any more."""
+        if self._probe is not None:
+            self._probe.cancel()
+            await asyncio.gather(self._probe, return_exceptions=True)
+
+
+def ok(detail: str) -> Outcome:
+    """Return the outcome of a check that passed."""
+    return Outcome("ok", detail)
+
+
+def warning(detail: str, next_step: str) -> Outcome:
+    """Return an outcome with which a training may still succeed."""
+    return Outcome("warning", detail, next_step)
+
+
+def failed(detail: str, next_step: str) -> Outcome:
+    """Return an outcome with which a training cannot succeed."""
+    return Outcome("failed", detail, next_step)
+
+
+def skipped(detail: str) -> Outcome:
+    """Return the outcome of a check that has nothing to check."""
+    return Outcome("skipped", detail)
+
+
+def combine(outcomes: Iterable[Outcome]) -> Outcome:
+    """Return one outcome for several: the worst status, with the details and next steps of those that have it."""
+    every = tuple(outcomes)
+    worst = max((outcome.status for outcome in every), key=_WORSE.index)
+    counted = [outcome for outcome in every if outcome.status == worst]
+    return Outcome(
+        worst,
+        "; ".join(dict.fromkeys(outcome.detail for outcome in counted)),
+        "; ".join(dict.fromkeys(outcome.next_step for outcome in counted if outcome.next_step)),
+    )

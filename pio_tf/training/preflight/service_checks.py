@@ -1,0 +1,299 @@
+"""``elasticsearch``, ``hdfs``, ``zookeeper`` and ``jdbc``: the services that the driver must reach.
+
+A TCP connection is a channel of the driver's SSH connection: the driver needs no program for it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import shlex
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+import asyncssh
+
+from pio_tf.config.components import COMPATIBILITY
+from pio_tf.config.storage import Elasticsearch1Source, ElasticsearchBlock, HbaseBlock, HdfsBlock, JdbcSource
+from pio_tf.errors import RemoteError
+from pio_tf.pio.sources import find_hdfs
+from pio_tf.remote.explain import reason
+from pio_tf.remote.paths import shell_path
+from pio_tf.remote.process import in_bash
+from pio_tf.training.elasticsearch_client import ElasticsearchClient
+from pio_tf.training.preflight.context import combine, failed, ok, skipped, warning
+from pio_tf.training.preflight.probe import event_log_url, hadoop_home
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Sequence
+
+    from pio_tf.config.storage import ElasticsearchNode
+    from pio_tf.remote.ssh import Remote
+    from pio_tf.training.preflight.context import CheckContext, Outcome
+
+_DEFAULT_NAME = "elasticsearch"
+_HEALTH = "/_cluster/health?timeout=3s&master_timeout=3s"
+"""Without the timeouts, a cluster without a master keeps its client waiting for half a minute."""
+_FIND_INDEX = "find the index with GET /_cat/indices?health=red, and the reason with GET /_cluster/allocation/explain"
+_JDBC_SERVERS = re.compile(r"jdbc:[^/]*//([^/?]*)")
+_JDBC_PORTS = {"postgresql": 5432, "mysql": 3306}
+
+
+async def check_hosts(
+    context: CheckContext, addresses: Sequence[tuple[str, int]], *, needed: int, where: str
+) -> Outcome:
+    """Check that a service's hosts accept connections.
+
+    Args:
+        addresses: host and port of each.
+        needed: how many must accept them; if fewer than all but enough do, the outcome is a warning.
+        where: the lines of pio-tf.hcl with the addresses.
+    """
+    timeout = context.limits.connect
+    refusals = await asyncio.gather(*(_refusal(context.remote, *address, timeout=timeout) for address in addresses))
+    down = [f"{host}:{port}: {why}" for (host, port), why in zip(addresses, refusals, strict=True) if why]
+    if not down:
+        listed = ", ".join(f"{host}:{port}" for host, port in addresses)
+        return ok(f"{listed} accept{'s' if len(addresses) == 1 else ''} connections")
+    outcome = failed if len(addresses) - len(down) < needed else warning
+    return outcome(
+        "; ".join(down),
+        f"check that it runs there, that its security group lets the driver connect, and its address in {where}",
+    )
+
+
+async def _refusal(remote: Remote, host: str, port: int, *, timeout: float) -> str:
+    """Return why the host refuses TCP connections; "" if it accepts one."""
+    connection = await remote.connection(remote.driver.name)
+    try:
+        _, writer = await asyncio.wait_for(connection.open_connection(host, port, encoding=None), timeout=timeout)
+    except asyncio.TimeoutError:
+        return f"no answer within {timeout:g} s"
+    except (OSError, asyncssh.Error) as error:
+        return reason(error)
+    writer.close()
+    return ""
+
+
+def http_refusal(error: RemoteError, *, timeout: float) -> str:
+    """Return, in the same words, why there was no answer over HTTP within ``timeout`` seconds."""
+    timed_out = isinstance(error.__cause__, asyncio.TimeoutError)
+    return f"no answer within {timeout:g} s" if timed_out else error.cause or error.what
+
+
+async def check_elasticsearch(context: CheckContext) -> Outcome:
+    """Ask every node for its name, as PredictionIO does, and one of them for the cluster's health."""
+    asked: list[Awaitable[Outcome]] = []
+    for source in context.config.sources:
+        where = context.config.where(source.path)
+        if isinstance(source.block, ElasticsearchBlock):
+            asked.append(_check_rest(context, source.block, where=where))
+        if isinstance(source.block, Elasticsearch1Source):  # it has no REST that PredictionIO uses
+            addresses = [(host, source.block.port) for host in source.block.hosts]
+            asked.append(check_hosts(context, addresses, needed=1, where=where))
+    return combine(await asyncio.gather(*asked)) if asked else skipped("no repository is in Elasticsearch")
+
+
+async def _check_rest(context: CheckContext, block: ElasticsearchBlock, *, where: str) -> Outcome:
+    password = context.secrets.reveal(block.password) if block.password is not None else None
+    client = ElasticsearchClient(context.remote, block.nodes, user=block.user, password=password)
+    timeout = context.limits.answer / 2  # two questions, one after the other
+    answers = await asyncio.gather(*(_ask(client, node, "/", timeout) for node in block.nodes))
+    asked = list(zip(block.nodes, answers, strict=True))
+    found = {node: answer for node, answer in asked if not isinstance(answer, RemoteError)}
+    outcomes = [
+        _judge_refusal(node, answer, where=where, timeout=timeout, others=bool(found))
+        for node, answer in asked
+        if isinstance(answer, RemoteError)
+    ]
+    if found:
+        node, answer = next(iter(found.items()))
+        health = await _ask(client, node, _HEALTH, timeout)
+        summary = f"Elasticsearch {_version(answer)}, {len(found)} of {len(answers)} nodes answer"
+        outcomes += [
+            *_judge_name(block, tuple(found.values())),
+            *_judge_version(context, answer),
+            _judge_health(node, health, summary, timeout),
+        ]
+    return combine(outcomes)
+
+
+async def _ask(
+    client: ElasticsearchClient, node: ElasticsearchNode, path: str, timeout: float
+) -> dict[str, Any] | RemoteError:
+    """Return a node's JSON object, or the error of a node that has none."""
+    try:
+        answer = await client.get(path, node=node, timeout=timeout)
+    except RemoteError as error:
+        if error.details.get("kind") not in ("http", "http-status"):
+            raise
+        return error
+    if not isinstance(answer, dict) or not answer.get("cluster_name"):
+        return RemoteError(
+            "this is not Elasticsearch: the answer has no cluster name",
+            next_step="find out what listens there",
+        )
+    return answer
+
+
+def _judge_refusal(node: ElasticsearchNode, error: RemoteError, *, where: str, timeout: float, others: bool) -> Outcome:
+    """``others``: another node has answered. PredictionIO's client uses those that do."""
+    if error.details.get("status") in (401, 403):
+        return failed(
+            f"{_at(node)} refuses user and password ({error.details['status']})",
+            f"correct user and password of Elasticsearch in {where}",
+        )
+    detail = f"{_at(node)}: {http_refusal(error, timeout=timeout)}"
+    return (warning if others else failed)(detail, f"{error.next_step}; its address is from {where}")
+
+
+def _judge_name(block: ElasticsearchBlock, answers: Sequence[dict[str, Any]]) -> list[Outcome]:
+    names = sorted({str(answer["cluster_name"]) for answer in answers})
+    if len(names) > 1:
+        return [failed(f"the nodes belong to several clusters: {', '.join(names)}", "list the nodes of one of them")]
+    if block.cluster_name in (_DEFAULT_NAME, names[0]):
+        return []
+    return [
+        warning(
+            f"the cluster's name is {names[0]!r}, not {block.cluster_name!r}: PredictionIO ignores the name",
+            "check its hosts, or correct cluster_name",
+        )
+    ]
+
+
+def _judge_version(context: CheckContext, answer: dict[str, Any]) -> list[Outcome]:
+    version, pio = _version(answer), context.config.pio.version
+    majors = COMPATIBILITY[pio].elasticsearch_majors
+    major = version.partition(".")[0]
+    if not major.isdigit() or int(major) in majors:
+        return []
+    made_for = " and ".join(map(str, majors))
+    return [
+        warning(
+            f"this is Elasticsearch {version}, but PredictionIO {pio} was made for {made_for}",
+            f"use Elasticsearch {made_for}, unless you have built PredictionIO for this one",
+        )
+    ]
+
+
+def _judge_health(
+    node: ElasticsearchNode, health: dict[str, Any] | RemoteError, summary: str, timeout: float
+) -> Outcome:
+    if isinstance(health, RemoteError):
+        if health.details.get("status") in (401, 403):
+            return warning(
+                f"{summary}, but the user may not read the cluster's health",
+                "grant the user the privilege to monitor the cluster, or check it yourself: GET /_cluster/health",
+            )
+        why = http_refusal(health, timeout=timeout)
+        return failed(f"{_at(node)} does not report the cluster's health: {why}", _FIND_INDEX)
+    detail = f"{summary}, cluster {health['cluster_name']!r} is {health.get('status')}"
+    if health.get("status") == "red":
+        return failed(f"{detail}: an index lacks a primary shard, and can be neither read nor written", _FIND_INDEX)
+    return ok(detail)
+
+
+def _version(answer: dict[str, Any]) -> str:
+    version = answer.get("version")
+    return str(version.get("number", "")) if isinstance(version, dict) else ""
+
+
+def _at(node: ElasticsearchNode) -> str:
+    return f"{node.scheme}://{node.host}:{node.port}"
+
+
+async def check_hdfs(context: CheckContext) -> Outcome:
+    """Check the name node and, with the driver's `hdfs` client, the directories.
+
+    One is the directory of models, to which PredictionIO only logs a failed write. The other is that of Spark's event
+    log, without which Spark does not start.
+    """
+    block = find_hdfs(context.config)
+    directories = _hdfs_directories(context)
+    if block is None and not directories:
+        return skipped("nothing is in HDFS")
+    # A name service of several name nodes has neither host nor port: the client knows them.
+    urls = [url for url in map(urlsplit, directories) if url.hostname and url.port]
+    named = [(block.namenode, block.port)] if block else []
+    addresses = sorted({*named, *((str(url.hostname), url.port or 0) for url in urls)})
+    answers = await check_hosts(context, addresses, needed=len(addresses), where=context.config.where("hdfs"))
+    name_node = f"name node {answers.detail}"
+    if answers.status != "ok":
+        return replace(answers, detail=name_node)
+    if not directories:
+        return ok(name_node)
+    client = f"{hadoop_home(context.config)}/bin/hdfs"
+    if (await context.driver_facts()).hdfs != "executable":
+        return ok(f"{name_node}; directories not checked: the driver has no {client}")
+    found = await asyncio.gather(*(_check_directory(context, client, directory) for directory in directories))
+    paths = ", ".join(urlsplit(directory).path for directory in directories)
+    return combine([ok(f"{name_node}; {paths} exist{'s' if len(directories) == 1 else ''}"), *filter(None, found)])
+
+
+def _hdfs_directories(context: CheckContext) -> list[str]:
+    """Return the directories that must exist: of models in HDFS, and of Spark's event log."""
+    config = context.config
+    needed = [
+        f"hdfs://{source.block.namenode}:{source.block.port}{source.block.models_path}"
+        for source in config.sources
+        if isinstance(source.block, HdfsBlock) and source.name == config.repository.modeldata.source
+    ]
+    events = event_log_url(context.settings)
+    return list(dict.fromkeys([*needed, *([events] if urlsplit(events).scheme == "hdfs" else [])]))
+
+
+async def _check_directory(context: CheckContext, client: str, url: str) -> Outcome | None:
+    """Return None if the directory exists."""
+    command = f"{shell_path(client)} dfs -test -d {shlex.quote(url)}"
+    # A login shell: the client needs JAVA_HOME.
+    done = await context.ask(in_bash(command, login=True), timeout=context.limits.hdfs)
+    if done.exit_status == 0:
+        return None
+    # It ends with 1 for a missing directory and for a name node that refuses, but only a missing one leaves no message.
+    messages = [line for line in done.stderr.splitlines() if line.startswith(("test: ", "Error: "))]
+    if messages or done.exit_status != 1:
+        why = messages[0] if messages else (done.stderr.strip().splitlines() or [f"exit status {done.exit_status}"])[-1]
+        return warning(f"{url}: the hdfs client could not check it: {why[:300]}", f"try it on the driver: {command}")
+    return failed(
+        f"{url} does not exist, or is no directory", f"on the driver: {client} dfs -mkdir -p {shlex.quote(url)}"
+    )
+
+
+async def check_zookeeper(context: CheckContext) -> Outcome:
+    """Connect to every host of HBase's quorum. ZooKeeper works while more than half of them do."""
+    for source in context.config.sources:
+        if isinstance(source.block, HbaseBlock):
+            hosts = source.block.zookeeper_quorum or source.block.hosts
+            addresses = [(host, source.block.zookeeper_port) for host in hosts]
+            where = context.config.where(source.path)
+            return await check_hosts(context, addresses, needed=len(addresses) // 2 + 1, where=where)
+    return skipped("no repository is in HBase")
+
+
+async def check_jdbc(context: CheckContext) -> Outcome:
+    """Connect to the database of every JDBC source, and find its driver's jar."""
+    asked: list[Awaitable[Outcome]] = []
+    for source in context.config.sources:
+        if isinstance(source.block, JdbcSource):
+            where = context.config.where(source.path)
+            asked.append(check_hosts(context, jdbc_addresses(source.block.url), needed=1, where=where))
+            asked.append(_check_jar(context, source.block.driver_jar, where=where))
+    return combine(await asyncio.gather(*asked)) if asked else skipped("no source is a database")
+
+
+def jdbc_addresses(url: str) -> list[tuple[str, int]]:
+    """Return host and port of each server of ``jdbc:postgresql://db-1:5432,db-2/pio``.
+
+    Without a port: the database's usual one. Without a host, as in ``jdbc:postgresql:pio``: the driver machine itself.
+    """
+    usual = _JDBC_PORTS[url.split(":")[1]]
+    match = _JDBC_SERVERS.match(url)
+    servers = (server.rpartition("@")[2].partition(":") for server in (match[1] if match else "").split(","))
+    return [(host or "localhost", int(port) if port.isdigit() else usual) for host, _, port in servers]
+
+
+async def _check_jar(context: CheckContext, jar: str, *, where: str) -> Outcome:
+    if (await context.driver_facts()).jdbc_drivers.get(jar) in ("file", "executable"):
+        return ok(f"{jar} exists")
+    return failed(f"{jar} is not a file on the driver", f"copy the JDBC driver there, or correct driver_jar in {where}")

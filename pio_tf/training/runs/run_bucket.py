@@ -1,0 +1,156 @@
+"""Runs in S3: beside the state, for every client of the cluster, and at ``train.upload``.
+
+``PREFIX/runs/ID/`` beside the state holds ``record.json``, from the start of a run on, and ``log``, once the run has
+ended. The record of an ended run is written last: once it says "ended", the log is there. ``PREFIX/run.lock`` belongs
+to :mod:`pio_tf.training.runs.claims`.
+"""
+
+from __future__ import annotations
+
+import re
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from pio_tf.aws.errors import aws_errors
+from pio_tf.errors import AwsError, ConfigError, PioTfError
+from pio_tf.events import Reporter, Warned
+from pio_tf.training.runs.record import RunRecord, is_run_id
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from pio_tf.aws.objects import Objects
+
+_AT_ONCE = 10
+_KINDS = {"log": "text/plain; charset=utf-8", "record.json": "application/json"}
+"""Content types of a run's files, in the order in which they are written."""
+_URL = re.compile(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](?:/\S*)?")
+# HeadBucket's refusals come without a body, so that AWS's own words are missing.
+_REFUSALS: dict[object, tuple[str, str]] = {
+    403: ("is not accessible", "allow s3:ListBucket on the bucket in the policy of pio-tf's user or role"),
+    404: ("does not exist", "create the bucket, or correct train.upload (or --upload)"),
+}
+
+
+@dataclass(frozen=True)
+class RunBucket:
+    """The runs of a cluster whose state is in S3. Every method raises AwsError if S3 refuses.
+
+    Args:
+        objects: the bucket.
+        prefix: the cluster's prefix in it; ends with a slash, unless it is empty.
+    """
+
+    objects: Objects
+    prefix: str
+
+    @property
+    def lock_key(self) -> str:
+        """The object of the run lock."""
+        return f"{self.prefix}run.lock"
+
+    def url(self, key: str) -> str:
+        """Return ``s3://bucket/key``."""
+        return f"s3://{self.objects.bucket}/{key}"
+
+    def begin(self, record: RunRecord) -> None:
+        """Publish a run that has begun."""
+        self.objects.write(self._key(record.id, "record.json"), f"{record.to_json()}\n".encode())
+
+    def put(self, record: RunRecord, directory: Path) -> str:
+        """Copy an ended run's ``log`` and ``record.json`` from a directory; return the address of both."""
+        for name, kind in _KINDS.items():
+            self.objects.upload(self._key(record.id, name), directory / name, kind=kind)
+        return self.url(self._key(record.id, ""))
+
+    def has(self, run: str) -> bool:
+        """Return whether that run has ever begun."""
+        return is_run_id(run) and self.load(run) is not None
+
+    def load(self, run: str) -> RunRecord | None:
+        """Return a run's record; None if there is none, or it is not readable."""
+        found = self.objects.read(self._key(run, "record.json"))
+        try:
+            return RunRecord.from_json(found.body.decode("utf-8", "replace")) if found else None
+        except ValueError:
+            return None
+
+    def records(self) -> tuple[RunRecord, ...]:
+        """Return every record, oldest first."""
+        runs = [name for name in self.objects.directories(f"{self.prefix}runs/") if is_run_id(name)]
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            return tuple(record for record in pool.map(self.load, runs) if record is not None)
+
+    def fetch_log(self, run: str, path: Path) -> bool:
+        """Copy a run's log to this computer, completely or not at all; return False if there is none."""
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        return self.objects.download(self._key(run, "log"), path)
+
+    def _key(self, run: str, name: str) -> str:
+        return f"{self.prefix}runs/{run}/{name}"
+
+
+def shared_records(shared: RunBucket | None, reporter: Reporter) -> tuple[RunRecord, ...]:
+    """Return the runs in the state bucket. If S3 refuses, warn and return none."""
+    try:
+        return shared.records() if shared is not None else ()
+    except PioTfError as error:
+        reporter(Warned(f"could not list the runs of other clients: {error}"))
+        return ()
+
+
+@dataclass(frozen=True)
+class Upload:
+    """The address of ``train.upload``: log and record go to ``s3://BUCKET/PREFIX/CLUSTER/ID/``.
+
+    Args:
+        s3: botocore client.
+        url: ``s3://bucket`` or ``s3://bucket/prefix``.
+    """
+
+    s3: Any
+    url: str
+
+    def check(self) -> None:
+        """Find a missing bucket or permission before a training costs money.
+
+        Raises:
+            ConfigError: the address is invalid.
+            AwsError: the bucket does not exist, or is not accessible.
+        """
+        if not _URL.fullmatch(self.url):
+            raise ConfigError(f"--upload: {self.url!r} is no S3 address", next_step="--upload s3://BUCKET/PREFIX")
+        try:
+            with aws_errors(f"{self.url}: looking at the bucket", service="s3"):
+                self.s3.head_bucket(Bucket=self._place[0])
+        except AwsError as error:
+            status = error.details.get("http_status")
+            if status not in _REFUSALS:
+                raise
+            what, next_step = _REFUSALS[status]
+            raise AwsError(
+                f"the bucket of {self.url} {what}",
+                cause=f"AWS answered {status} to HeadBucket",
+                next_step=next_step,
+                details=error.details,
+            ) from error
+
+    def put(self, record: RunRecord, directory: Path) -> str:
+        """Copy a run's ``log`` and ``record.json`` there; return the address of both.
+
+        Raises:
+            AwsError: S3 refused.
+        """
+        bucket, prefix = self._place
+        key = "/".join(part for part in (prefix, record.cluster, record.id) if part)
+        with aws_errors(f"{self.url}: writing run {record.id}", service="s3"):
+            for name, kind in _KINDS.items():
+                with (directory / name).open("rb") as file:
+                    self.s3.put_object(Bucket=bucket, Key=f"{key}/{name}", Body=file, ContentType=kind)
+        return f"s3://{bucket}/{key}/"
+
+    @property
+    def _place(self) -> tuple[str, str]:
+        bucket, _, prefix = self.url.removeprefix("s3://").partition("/")
+        return bucket, prefix.strip("/")

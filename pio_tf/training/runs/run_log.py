@@ -1,0 +1,167 @@
+"""The log of a run: copied from the driver while the run goes on, and read back from the copy.
+
+A copy has every byte once, however often the connection breaks or a reader on the driver is killed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from typing import TYPE_CHECKING
+
+from pio_tf.errors import RemoteError
+from pio_tf.events import Reporter, Warned
+from pio_tf.remote.lines import LineSplitter
+from pio_tf.training.runs.record import ENDED
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+    from pathlib import Path
+
+    from pio_tf.training.runs.archive import Archive
+    from pio_tf.training.runs.driver_runs import DriverRun, DriverRuns
+    from pio_tf.training.runs.run_bucket import RunBucket
+
+FIRST_DELAY, LONGEST_DELAY = 0.2, 5.0
+"""Seconds until pio-tf connects again: short at first, half as long again each time."""
+OUT_OF_SIGHT = 600.0
+"""Seconds without any answer from the driver after which a client gives up. The run continues."""
+_PASSING = frozenset({"connection-lost", "unreachable", "timeout", "reader-killed"})
+_BLOCK = 1 << 18
+
+
+class LogCopy:
+    """A run's log on this computer, which grows by the bytes that the driver sends.
+
+    It is written by position, not at its end: two clients that follow the same run from one directory write the same
+    bytes to the same places.
+    """
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+        self.size = 0
+        """Bytes read from it or written to it so far, from its beginning."""
+
+    def __enter__(self) -> LogCopy:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        os.close(self._handle)
+
+    def read(self) -> bytes:
+        """Return the next bytes of an earlier copy; b"" at its end."""
+        data = os.pread(self._handle, _BLOCK, self.size)
+        self.size += len(data)
+        return data
+
+    def write(self, data: bytes) -> None:
+        """Add the next bytes."""
+        os.pwrite(self._handle, data, self.size)
+        self.size += len(data)
+
+
+async def follow_log(
+    runs: DriverRuns,
+    run: str,
+    *,
+    copy: Path,
+    on_line: Callable[[str], None],
+    reporter: Reporter,
+    runs_still: Callable[[], Awaitable[bool]],
+    patience: float = OUT_OF_SIGHT,
+    once: bool = False,
+) -> DriverRun:
+    """Copy a run's log to this computer, from where the copy ends, and pass on its lines from the first.
+
+    Args:
+        copy: file of the copy.
+        runs_still: tells, after a lost connection, whether the driver's power is on.
+        patience: seconds without an answer until it gives up.
+        once: copy only what there is now, also of a run that continues.
+
+    Returns:
+        The driver's facts about the run then.
+
+    Raises:
+        RemoteError: no answer for that long, or the driver's power is off; how the run ended is unknown.
+    """
+    splitter = LineSplitter()
+    heard = time.monotonic()
+    delay = FIRST_DELAY
+
+    def hand_out(data: bytes) -> None:
+        for line in splitter.feed(data):
+            on_line(line)
+
+    with LogCopy(copy) as log:
+        while data := log.read():
+            hand_out(data)
+
+        def on_data(data: bytes) -> None:
+            nonlocal heard, delay
+            heard, delay = time.monotonic(), FIRST_DELAY
+            log.write(data)
+            hand_out(data)
+
+        warned = False
+        while True:
+            try:
+                await runs.follow(run, log.size, on_data, once=once)
+                facts = await runs.one(run)
+                break
+            except RemoteError as error:
+                if error.details.get("kind") not in _PASSING:
+                    raise
+                if not warned:
+                    reporter(Warned(f"lost the connection to the log ({error.cause}): connecting to the driver again"))
+                    warned = True
+                if not await runs_still():
+                    step = f"the run ended with it; run `pio-tf up`, then `pio-tf logs {run}` to see how far it came"
+                    raise _out_of_sight(run, "the driver's power is off", step, error) from error
+                if time.monotonic() - heard > patience:
+                    step = f"run `pio-tf status`, then `pio-tf train --attach {run}` to follow it again"
+                    raise _out_of_sight(
+                        run, f"the driver has not answered for {patience:.0f} s", step, error
+                    ) from error
+            await asyncio.sleep(delay)
+            delay = min(LONGEST_DELAY, delay * 1.5)
+    for line in splitter.end():
+        on_line(line)
+    return facts
+
+
+def read_lines(log: Path, on_line: Callable[[str], None]) -> None:
+    """Pass on the lines of a log; none if it was never copied."""
+    splitter = LineSplitter()
+    if not log.exists():
+        return
+    with log.open("rb") as file:
+        while data := file.read(_BLOCK):
+            for line in splitter.feed(data):
+                on_line(line)
+    for line in splitter.end():
+        on_line(line)
+
+
+def read_saved_log(run: str, archive: Archive, shared: RunBucket | None, on_line: Callable[[str], None]) -> None:
+    """Pass on the lines of a run's log without asking the driver. An incomplete or missing copy comes from S3.
+
+    Raises:
+        AwsError: S3 does not hand it over.
+    """
+    record, log = archive.load(run), archive.log(run)
+    complete = record is not None and record.state in ENDED and log.exists()
+    if shared is not None and not complete:
+        shared.fetch_log(run, log)
+    read_lines(log, on_line)
+
+
+def _out_of_sight(run: str, why: str, next_step: str, error: RemoteError) -> RemoteError:
+    return RemoteError(
+        f"could not ask the driver about run {run}: {why}",
+        cause=error.cause or error.what,
+        next_step=next_step,
+        details={"run": run, "kind": "out-of-sight"},
+    )
