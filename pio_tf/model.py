@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 Role: TypeAlias = Literal["driver", "master", "worker"]
 PowerState: TypeAlias = Literal["pending", "running", "stopping", "stopped", "shutting-down", "terminated"]
 
-GONE: Final[tuple[PowerState, ...]] = ("shutting-down", "terminated")
-"""On their way out, or gone."""
+TERMINATED: Final[tuple[PowerState, ...]] = ("shutting-down", "terminated")
+"""AWS is removing the machine, or has removed it."""
 
 CLUSTER_TAG = "pio-tf:cluster"
 """Tag on everything of a cluster; its value is the cluster's name. What does not carry it is not touched."""
@@ -53,14 +53,14 @@ class Machine:
         return self.state in ("pending", "running")
 
     @property
-    def is_going(self) -> bool:
+    def is_terminated(self) -> bool:
         """Whether it is being removed for good, or has been."""
-        return self.state in GONE
+        return self.state in TERMINATED
 
     @property
     def is_off(self) -> bool:
         """Whether nothing of it runs any more. One that is stopping does until it is stopped."""
-        return self.state == "stopped" or self.is_going
+        return self.state == "stopped" or self.is_terminated
 
 
 @dataclass(frozen=True)

@@ -131,6 +131,6 @@ def _refused_is_an_answer(caught_exception: Exception | None = None, **_event: o
 
 def _no_capacity_is_an_answer(response: Any = None, **_event: object) -> bool | None:  # noqa: ANN401 - botocore's
     """InsufficientInstanceCapacity is an HTTP 500, which botocore would ask again for within seconds. Room comes back
-    in minutes, if at all: :class:`~pio_tf.machines.capacity.CapacityWait` asks again then, for all at once."""
+    in minutes, if at all: :func:`~pio_tf.machines.power.start_machines` retries then, for all at once."""
     code = response[1].get("Error", {}).get("Code") if response is not None else None
     return False if code in NO_CAPACITY else None

@@ -199,7 +199,7 @@ class Basis:
 
 def staying(machines: Sequence[Machine]) -> list[Machine]:
     """Without those that are on their way out: one of them would fail a deadline's whole StopInstances call."""
-    return [machine for machine in machines if not machine.is_going]
+    return [machine for machine in machines if not machine.is_terminated]
 
 
 def short(error: PioTfError) -> str:

@@ -14,9 +14,9 @@ from pio_tf.cluster.status import ClusterStatus
 from pio_tf.cluster.unproved import interrupted, not_ours, unanswered, unknown
 from pio_tf.errors import AwsError, Locked, MachinesMayBeRunning, NotReady, PioTfError, RemoteError
 from pio_tf.events import Done, Step, Warned
-from pio_tf.machines.capacity import lacking
 from pio_tf.machines.inventory import IS_SPOT, LEAVE_SPOT, find_untagged
 from pio_tf.machines.power import start_machines
+from pio_tf.machines.power_errors import lacking
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""One StartInstances or StopInstances call for all machines; only an error that a part may survive splits it."""
+"""StartInstances and StopInstances for all machines in one call, which only an error about some of them splits."""
 
 from __future__ import annotations
 
@@ -26,36 +26,38 @@ if TYPE_CHECKING:
 MAX_BATCH: Final = 1000
 """Instances a call: EC2's limit, and the size of its token bucket for starts and stops."""
 SAME_ERROR_LIMIT: Final = 4
-"""How many single machines of one type may fail with one error before the rest of a failing batch is given up: with no
-capacity left, asking for each of 500 machines alone would cost 1000 calls, each with the SDK's own retries."""
+"""How many single machines of one type may fail with one error before the rest of a failing batch counts as failed.
+Without capacity, asking for each of 500 machines alone would cost 1000 calls, each with the SDK's own retries."""
 _ID = re.compile(r"\bi-[0-9a-f]+\b")
-_FOR_EVERYBODY = UNAUTHORISED | UNKNOWN_IDENTITY
+_FOR_ALL = UNAUTHORISED | UNKNOWN_IDENTITY
 
 
 @dataclass
 class Sent:
-    """What came of a call."""
+    """The outcome of a call for several machines."""
 
     states: dict[str, PowerState] = field(default_factory=dict)
-    """State by instance id, as the call's answer says."""
+    """State by instance id, from the call's answer."""
     not_now: set[str] = field(default_factory=set)
-    """Ids whose state does not allow the call yet (IncorrectInstanceState)."""
+    """Ids in a state that does not allow the call yet (IncorrectInstanceState)."""
     failed: dict[str, ClientError] = field(default_factory=dict)
     """Ids that AWS refused."""
     passing: Exception | None = None
-    """Throttling, a failure of AWS or of the network, credentials that have expired: those in none of the above are to
-    be sent again."""
+    """Throttling, a failure of AWS or of the network, or expired credentials. Send the machines in none of the above
+    again."""
 
 
 def send_batch(call: Callable[[Sequence[str]], Mapping[str, PowerState]], machines: Iterable[Machine]) -> Sent:
-    """Call for all machines at once. One bad instance fails a whole call on AWS, and changes nothing: a call that fails
-    is repeated without the instances that the error names, else in halves, so that the others get their power.
+    """Call AWS for all machines at once, and return what came of it.
+
+    One bad instance fails a whole call on AWS, which changes nothing. pio-tf repeats such a call without the instances
+    that the error names, or else in halves, so that the other machines are switched.
 
     Args:
-        call: one API call for these instance ids; answers with their states.
+        call: makes one API call for these instance ids; returns their states.
 
     Raises:
-        ClientError, BotoCoreError: what holds for every machine: credentials, permission, a wrong endpoint.
+        ClientError, BotoCoreError: an error for every machine: credentials, permission, a wrong endpoint.
     """
     sent = Sent()
     machines = list(machines)
@@ -69,14 +71,14 @@ def send_batch(call: Callable[[Sequence[str]], Mapping[str, PowerState]], machin
             if is_passing(error) or is_expired(error):
                 sent.passing = error
                 return sent
-            if not isinstance(error, ClientError) or error_code(error) in _FOR_EVERYBODY:
+            if not isinstance(error, ClientError) or error_code(error) in _FOR_ALL:
                 raise
             queue.extendleft(reversed(_split(error, batch, sent, seen)))
     return sent
 
 
 def _split(error: ClientError, batch: list[Machine], sent: Sent, seen: Counter[tuple[str, str]]) -> list[list[Machine]]:
-    """What to try instead of a batch that failed, after noting the machines that it failed for."""
+    """Note the machines for which a batch failed; return the batches to try instead."""
     named = set(_ID.findall(error_message(error)))
     bad = batch if len(batch) == 1 else [machine for machine in batch if machine.instance_id in named]
     code = error_code(error)

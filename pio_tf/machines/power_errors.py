@@ -1,4 +1,4 @@
-"""What is said when machines did not start or stop: each by name, id and state, why, and what to do about it."""
+"""The errors of a start or stop: each machine by name, id and state, why it failed, and what to do."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Final
 from pio_tf.aws.cli_hints import AwsCliHints
 from pio_tf.aws.errors import CAPACITY_ADVICE, NO_CAPACITY, QUOTA, client_details, error_code, error_message
 from pio_tf.errors import AwsError, MachinesMayBeRunning, NotReady, PioTfError
-from pio_tf.machines.capacity import lacking
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -20,12 +19,12 @@ if TYPE_CHECKING:
     from pio_tf.model import Machine
 
 _LISTED: Final = 20
-"""Machines that are named in a sentence; ``details`` has all."""
+"""Machines that a sentence names; ``details`` has all."""
 
 
 @dataclass(frozen=True)
 class Failure:
-    """One machine that could not be switched."""
+    """One machine that did not start or stop."""
 
     machine: Machine
     reason: str
@@ -34,81 +33,81 @@ class Failure:
 
 
 def label(machine: Machine) -> str:
-    """``worker-1 (i-0123)``."""
+    """Return ``worker-1 (i-0123)``."""
     return machine.name if machine.name == machine.instance_id else f"{machine.name} ({machine.instance_id})"
 
 
 def failure_from(machine: Machine, error: ClientError) -> Failure:
-    """The failure of a machine for which AWS refused the call."""
+    """Return the failure of a machine for which AWS refused the call."""
     code, message = error_code(error), error_message(error)
     return Failure(machine, f"{code}: {message}" if message else code, code, client_details(error))
 
 
 def start_failed(machine: Machine, instance: InstanceTypeDef) -> Failure:
-    """The failure of a machine whose start AWS accepted, and which is stopped again."""
+    """Return the failure of a machine whose start AWS accepted, and which is stopped again."""
     reason = instance.get("StateReason", {})
     code = reason.get("Code", "").rpartition(".")[2]  # "Server.InsufficientInstanceCapacity"
     message = reason.get("Message") or instance.get("StateTransitionReason") or "AWS gives no reason"
     return Failure(machine, f"AWS stopped it again while it was starting: {message}", code)
 
 
-def gone(machines: Sequence[Machine], *, doing: str) -> AwsError:
-    """Machines that are, or are about to be, terminated."""
+def lacking(machines: Iterable[Machine]) -> str:
+    """Return what AWS has no capacity for, by type and zone: ``r3.xlarge in eu-west-1a (worker-1, worker-2)``."""
+    by_kind: dict[tuple[str, str], list[str]] = {}
+    for machine in machines:
+        by_kind.setdefault((machine.instance_type, machine.zone), []).append(machine.name)
+    return "; ".join(
+        f"{kind}{f' in {zone}' if zone else ''} ({', '.join(names)})" for (kind, zone), names in by_kind.items()
+    )
+
+
+def already_terminated(machines: Sequence[Machine], *, doing: str) -> AwsError:
+    """Return the error for machines that are, or are about to be, terminated."""
     return AwsError(
         f"terminated, so it can't be {doing}: {_list(map(label, machines))}",
-        cause="somebody else has terminated it; pio-tf removes machines with `pio-tf destroy` only",
+        cause="another user or tool terminated it; pio-tf removes machines only with `pio-tf destroy`",
         next_step="`pio-tf plan` shows what Terraform would create again",
         details={"machines": [_facts(machine) for machine in machines]},
     )
 
 
 def not_started(
-    ec2: EC2Client, machines: Sequence[Machine], failures: Iterable[Failure], *, timeout: float
+    ec2: EC2Client, machines: Sequence[Machine], failures: Sequence[Failure], *, timeout: float
 ) -> NotReady:
-    """Some machines are not running: AWS refused, or the time was over."""
-    failures = list(failures)
-    failed = {failure.machine.instance_id for failure in failures}
-    late = [m for m in machines if m.state != "running" and m.instance_id not in failed]
-    running = len(machines) - len(late) - len(failed)
-    advice = []
-    without_room = [failure.machine for failure in failures if failure.code in NO_CAPACITY]
-    if without_room:
-        advice.append(CAPACITY_ADVICE)
+    """Return the error for machines that do not run: AWS refused, or the time was up."""
+    late = _without(failures, (machine for machine in machines if machine.state != "running"))
+    running = len(machines) - len(late) - len(failures)
+    without_capacity = [failure.machine for failure in failures if failure.code in NO_CAPACITY]
+    advice = [CAPACITY_ADVICE] if without_capacity else []
     if any(failure.code in QUOTA for failure in failures):
         advice.append("ask AWS for a higher quota of instances, or use fewer machines")
     if stuck := [machine for machine in late if machine.state == "stopping"]:
-        advice.append(
-            f"a machine that stays in stopping can be forced: {AwsCliHints.of_client(ec2).stop_machines(stuck)}"
-        )
+        command = AwsCliHints.of_client(ec2).stop_machines(stuck)
+        advice.append(f"you can force a machine that stays in stopping: {command}")
     advice.append("`pio-tf up` tries again" + (f"; `pio-tf down` stops the {running} that run" if running else ""))
+    causes = _causes(late, failures, timeout=timeout)
+    details = _details(machines, failures)
+    if without_capacity:
+        details["lacking"] = lacking(without_capacity)
+        causes = f"AWS has no capacity for {details['lacking']}; {causes}"
     return NotReady(
-        f"{len(late) + len(failed)} of {len(machines)} machines are not running: {_list(_states(late, failures))}",
-        cause="; ".join(
-            filter(
-                None,
-                [
-                    f"AWS has no capacity for {lacking(without_room)}" if without_room else "",
-                    _causes(late, failures, timeout=timeout),
-                ],
-            )
-        ),
+        f"{_count(late, failures, machines)} not running: {_states(late, failures)}",
+        cause=causes,
         next_step="; ".join(advice),
-        details={**_details(machines, failures), **({"lacking": lacking(without_room)} if without_room else {})},
+        details=details,
     )
 
 
 def not_stopped(
-    ec2: EC2Client, machines: Sequence[Machine], failures: Iterable[Failure], *, timeout: float
+    ec2: EC2Client, machines: Sequence[Machine], failures: Sequence[Failure], *, timeout: float
 ) -> MachinesMayBeRunning:
-    """Some machines are not stopped: AWS refused, or the time was over."""
-    failures = list(failures)
-    failed = {failure.machine.instance_id for failure in failures}
-    awake = [m for m in machines if not m.is_off]
-    by_hand = AwsCliHints.of_client(ec2)
-    late = [m for m in awake if m.instance_id not in failed]
+    """Return the error for machines that are not stopped: AWS refused, or the time was up."""
+    running = [machine for machine in machines if not machine.is_off]
+    hints = AwsCliHints.of_client(ec2)
+    late = _without(failures, running)
     advice = [
-        f"AWS protects {label(failure.machine)} from being stopped; lift that with: "
-        + by_hand.unprotect(failure.machine.instance_id)
+        f"AWS protects {label(failure.machine)} from stopping; remove the protection: "
+        + hints.unprotect(failure.machine.instance_id)
         for failure in failures
         if "disableApiStop" in failure.reason
     ]
@@ -117,10 +116,9 @@ def not_stopped(
         for machine in (failure.machine for failure in failures)
         if machine.spot
     ]
-    advice.append(f"`pio-tf down` tries again; by hand: {by_hand.stop_machines(awake)}")
+    advice.append(f"`pio-tf down` tries again; or run: {hints.stop_machines(running)}")
     return MachinesMayBeRunning(
-        f"{len(awake)} of {len(machines)} machines are not stopped, and may cost money: "
-        f"{_list(_states(late, failures))}",
+        f"{_count(running, [], machines)} not stopped, and may cost money: {_states(late, failures)}",
         cause=_causes(late, failures, timeout=timeout),
         next_step="; ".join(advice),
         details=_details(machines, failures),
@@ -128,21 +126,38 @@ def not_stopped(
 
 
 def may_be_running(ec2: EC2Client, machines: Sequence[Machine], *, cause: PioTfError) -> MachinesMayBeRunning:
-    """AWS can't be asked any more, and some machines were not stopped when it was last."""
-    awake = [m for m in machines if not m.is_off]
+    """Return the error for machines that did not appear stopped before AWS became unreachable."""
+    running = [machine for machine in machines if not machine.is_off]
     return MachinesMayBeRunning(
-        f"{len(awake)} of {len(machines)} machines may be running, and cost money: {_list(_states(awake, []))}",
+        f"{len(running)} of {_machines(machines)} may be running, and cost money: {_states(running, [])}",
         cause=f"{cause.what}: {cause.cause}" if cause.cause else cause.what,
         next_step="; ".join(
-            filter(None, [cause.next_step, f"then `pio-tf down`, or {AwsCliHints.of_client(ec2).stop_machines(awake)}"])
+            filter(
+                None, [cause.next_step, f"then `pio-tf down`, or {AwsCliHints.of_client(ec2).stop_machines(running)}"]
+            )
         ),
         details={**_details(machines, []), "error": cause.details},
     )
 
 
-def _states(late: Iterable[Machine], failures: Iterable[Failure]) -> list[str]:
-    everybody = [*late, *(failure.machine for failure in failures)]
-    return [f"{label(machine)} is {machine.state}" for machine in everybody]
+def _without(failures: Iterable[Failure], machines: Iterable[Machine]) -> list[Machine]:
+    failed = {failure.machine.instance_id for failure in failures}
+    return [machine for machine in machines if machine.instance_id not in failed]
+
+
+def _count(some: Sequence[Machine], failures: Sequence[Failure], machines: Sequence[Machine]) -> str:
+    """Return ``1 of 4 machines is``, ``2 of 4 machines are``."""
+    number = len(some) + len(failures)
+    return f"{number} of {_machines(machines)} {'is' if number == 1 else 'are'}"
+
+
+def _machines(machines: Sequence[Machine]) -> str:
+    return f"{len(machines)} machine{'s' * (len(machines) != 1)}"
+
+
+def _states(late: Iterable[Machine], failures: Iterable[Failure]) -> str:
+    machines = [*late, *(failure.machine for failure in failures)]
+    return _list(f"{label(machine)} is {machine.state}" for machine in machines)
 
 
 def _causes(late: Sequence[Machine], failures: Sequence[Failure], *, timeout: float) -> str:
@@ -162,18 +177,11 @@ def _list(items: Iterable[str]) -> str:
 
 
 def _details(machines: Sequence[Machine], failures: Sequence[Failure]) -> dict[str, object]:
-    failed = {failure.machine.instance_id: failure for failure in failures}
-    return {
-        "machines": [
-            _facts(machine)
-            | (
-                {"reason": failure.reason, "aws": failure.details or {"code": failure.code}}
-                if (failure := failed.get(machine.instance_id))
-                else {}
-            )
-            for machine in machines
-        ]
+    failed = {
+        failure.machine.instance_id: {"reason": failure.reason, "aws": failure.details or {"code": failure.code}}
+        for failure in failures
     }
+    return {"machines": [_facts(machine) | failed.get(machine.instance_id, {}) for machine in machines]}
 
 
 def _facts(machine: Machine) -> dict[str, object]:

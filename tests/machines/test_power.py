@@ -133,7 +133,7 @@ def test_one_machine_without_capacity_does_not_keep_the_others_down() -> None:
     states = ec2.states()
     assert states.pop("worker-6") == "stopped"
     assert set(states.values()) == {"running"}
-    assert caught.value.what == "1 of 50 machines are not running: worker-6 (i-0007) is stopped"
+    assert caught.value.what == "1 of 50 machines is not running: worker-6 (i-0007) is stopped"
     assert "InsufficientInstanceCapacity" in caught.value.cause
     assert "another instance type" in caught.value.next_step
     assert "`pio-tf down` stops the 49 that run" in caught.value.next_step
@@ -195,7 +195,7 @@ def test_an_id_that_ec2_never_knows_again_is_named() -> None:
     del ec2.instances["i-0001"]
     with pytest.raises(NotReady, match=r"master \(i-0001\) is terminated") as caught:
         start_machines(ec2.client, machines, timeout=300, clock=ec2.clock, sleep=ec2.sleep)
-    assert "does not know it any more" in caught.value.cause
+    assert "no longer knows it" in caught.value.cause
     assert ec2.now < 90
 
 
@@ -204,7 +204,7 @@ def test_a_stop_that_never_ends_names_the_machine_and_the_command_that_forces_it
     ec2.instances["i-0001"].never_stops = True
     with pytest.raises(MachinesMayBeRunning) as caught:
         stop(ec2, timeout=120)
-    assert caught.value.what == "1 of 4 machines are not stopped, and may cost money: master (i-0001) is stopping"
+    assert caught.value.what == "1 of 4 machines is not stopped, and may cost money: master (i-0001) is stopping"
     assert "aws ec2 stop-instances --force --region eu-west-1 --instance-ids i-0001" in caught.value.next_step
     assert "not within 120 s" in caught.value.cause
     assert 120 <= ec2.now < 126
@@ -362,7 +362,7 @@ def test_a_machine_without_room_is_asked_for_again_while_the_others_run() -> Non
     asked = [ids for name, ids in ec2.calls if name == "start" and ids == ("i-0003",)]
     assert len(asked) <= 6  # one to find out, then after 10, 20 and 40 s, one of which is a start
     told = [event.message for event in events if isinstance(event, Warned)]
-    assert "AWS has no capacity for r3.xlarge in eu-west-1b (worker-2): asking again in a while" in told
+    assert "AWS has no capacity for r3.xlarge in eu-west-1b (worker-2): pio-tf retries later" in told
 
 
 def test_room_that_does_not_come_back_within_the_budget_is_told_with_type_and_zone() -> None:
