@@ -15,9 +15,8 @@ if TYPE_CHECKING:
     from pio_tf.cli.output import Rows
     from pio_tf.cli.schemas.access import AcceptResult
     from pio_tf.cluster import Cluster
-    from pio_tf.remote.console_keys import ConsoleKeys
-    from pio_tf.remote.host_keys import HostKey
-    from pio_tf.remote.tunnel import LocalPage, Page
+    from pio_tf.remote.host_keys import ConsoleKeys, HostKey
+    from pio_tf.remote.tunnel import ForwardedPage, WebPage
 
 host_keys_app = typer.Typer(
     help="The machines' SSH host keys, as they are pinned here: without a command, lists them.",
@@ -92,14 +91,14 @@ def ui(
     from pio_tf.remote.ssh import connect_cluster
     from pio_tf.remote.tunnel import serve_pages, spark_pages
 
-    def show(pages: tuple[LocalPage, ...]) -> None:
+    def show(pages: tuple[ForwardedPage, ...]) -> None:
         terminal.result(_page_rows(pages))
         sys.stdout.flush()  # who reads them from a pipe needs them now
         if not (json or no_browser or in_ci()):
             _open_browser(next((page for page in pages if page.page.name == "application"), pages[0]), pages[0])
         terminal.say("Ctrl-C ends it")
 
-    async def serve(pages: tuple[Page, ...]) -> None:
+    async def serve(pages: tuple[WebPage, ...]) -> None:
         async with connect_cluster(
             cluster.config, targets, reporter=terminal.reporter, console_keys=_console_keys(cluster)
         ) as remote:
@@ -142,7 +141,8 @@ def accept(
 
     from pio_tf.cli.output import Terminal
     from pio_tf.cluster import Cluster
-    from pio_tf.remote.host_keys import accept_host_key, look_at_host_key
+    from pio_tf.remote.host_keys import accept_host_key
+    from pio_tf.remote.ssh import look_at_host_key
     from pio_tf.remote.target import find_target
 
     with Terminal(json=json) as terminal:
@@ -189,7 +189,7 @@ def _spark_settings(cluster: Cluster) -> dict[str, str]:
     return {**config.spark.conf, **{name: value for name, value in given.items() if value is not None}}
 
 
-def _page_rows(pages: tuple[LocalPage, ...]) -> Rows:
+def _page_rows(pages: tuple[ForwardedPage, ...]) -> Rows:
     from pio_tf.cli.output import Rows
 
     return Rows(
@@ -219,7 +219,7 @@ def _page_rows(pages: tuple[LocalPage, ...]) -> Rows:
     )
 
 
-def _open_browser(*wanted: LocalPage) -> None:
+def _open_browser(*wanted: ForwardedPage) -> None:
     """The first of these pages that answers, where there is a browser with a window of its own: one that runs in the
     terminal would take it over."""
     import os

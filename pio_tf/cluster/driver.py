@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
     from pio_tf.model import Machine, Outputs
     from pio_tf.pio.files import RemoteFile
-    from pio_tf.remote.files import Put
-    from pio_tf.remote.retry import Patience
+    from pio_tf.remote.connect import RetryPolicy
+    from pio_tf.remote.files import ProvisionedFile
     from pio_tf.remote.target import SshTarget
     from pio_tf.training.deadline import DeadlineWatch
     from pio_tf.training.driver_session import DriverSession
@@ -60,7 +60,7 @@ class DriverWork(MirrorWork):
 
         return render_files(self.config, self.outputs(), self.sizing(), HiddenSecrets())
 
-    def push_config(self) -> tuple[Put, ...]:
+    def push_config(self) -> tuple[ProvisionedFile, ...]:
         """Write those files to the running driver, where they differ. Returns what became of each."""
         machines, outputs = self._running()
         sizing = self.sizing()
@@ -125,7 +125,7 @@ class DriverWork(MirrorWork):
         work: Callable[[DriverSession], Awaitable[_T]],
         *,
         wait: bool = False,
-        patience: Patience | None = None,
+        patience: RetryPolicy | None = None,
         upload: str = "",
     ) -> _T:
         """Do some work over one connection to the driver.
@@ -243,9 +243,9 @@ class DriverWork(MirrorWork):
         awake = [machine for machine in machines if machine.state == "running"]
         if not any(machine.role == "driver" for machine in awake):
             return
-        from pio_tf.remote.retry import Patience
+        from pio_tf.remote.connect import RetryPolicy
 
-        patience = None if within is None else Patience(timeout=within, denied=0.0, attempt=within)
+        patience = None if within is None else RetryPolicy(timeout=within, denied=0.0, attempt=within)
         try:
             self._ask(
                 awake,
@@ -267,13 +267,13 @@ class DriverWork(MirrorWork):
 
     def _check_key(self) -> None:
         """Before a machine is made or started that nobody could log in to."""
-        from pio_tf.remote.identity import load_identity
+        from pio_tf.remote.login import load_login
 
-        load_identity(self.config)
+        load_login(self.config)
 
     async def _ask_driver(self, machines: tuple[Machine, ...]) -> tuple[frozenset[str] | None, str]:
         """Addresses of the workers that Spark has ALIVE, None where it cannot be asked; and the run that is active."""
-        from pio_tf.remote.retry import Patience
+        from pio_tf.remote.connect import RetryPolicy
         from pio_tf.remote.ssh import connect_cluster
         from pio_tf.remote.target import ssh_targets
         from pio_tf.training.runs.driver_runs import DriverRuns
@@ -282,10 +282,10 @@ class DriverWork(MirrorWork):
         awake = {machine.role: machine for machine in machines if machine.state == "running"}
         if "driver" not in awake or "master" not in awake:
             return None, ""
-        patience = Patience(timeout=_STATUS_PATIENCE, denied=0.0, attempt=_STATUS_PATIENCE)
+        patience = RetryPolicy(timeout=_STATUS_PATIENCE, denied=0.0, attempt=_STATUS_PATIENCE)
         try:
             targets = ssh_targets(self.config, (awake["driver"],))
-            async with connect_cluster(self.config, targets, patience=patience) as remote:
+            async with connect_cluster(self.config, targets, retry=patience) as remote:
                 holder = (await DriverRuns(remote).state()).holder
                 port = self.config.spark.master_ui_port
                 status = await spark_status(remote, master=awake["master"].private_ip, port=port)

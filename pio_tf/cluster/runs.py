@@ -114,7 +114,7 @@ class Cluster(PowerWork):
 
     def runs(self) -> tuple[RunRecord, ...]:
         """Every run that the driver, while it runs, or this computer knows of; oldest first. Changes nothing."""
-        from pio_tf.remote.retry import Patience
+        from pio_tf.remote.connect import RetryPolicy
         from pio_tf.training.runs.archive import Archive, merge_records
         from pio_tf.training.runs.run_bucket import shared_records
 
@@ -123,7 +123,9 @@ class Cluster(PowerWork):
         awake = [machine for machine in machines if machine.state == "running"]
         if any(machine.role == "driver" for machine in awake):
             try:
-                return self._ask(awake, lambda driver: driver.runs(), patience=Patience(5.0, denied=0.0, attempt=5.0))
+                return self._ask(
+                    awake, lambda driver: driver.runs(), patience=RetryPolicy(5.0, denied=0.0, attempt=5.0)
+                )
             except PioTfError as error:
                 self._report(Warned(f"only what this computer knows: {short(error)}"))
         return merge_records(Archive.of(self.config), None, shared_records(self._shared, self._report))

@@ -15,7 +15,7 @@ from pio_tf.pio.spark_arguments import (
     write_arguments,
 )
 from pio_tf.pio.spark_defaults import check_settings, spark_settings
-from pio_tf.remote.paths import shell_path
+from pio_tf.remote.bash import shell_path
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

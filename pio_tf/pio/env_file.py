@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from pio_tf.config.storage import Elasticsearch1Source, ElasticsearchBlock
 from pio_tf.pio.sources import driver_variables, find_hbase, find_hdfs, render_source
-from pio_tf.remote.paths import shell_path
+from pio_tf.remote.bash import shell_path
 
 if TYPE_CHECKING:
     from pio_tf.config.schema import Config

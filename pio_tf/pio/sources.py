@@ -14,7 +14,7 @@ from pio_tf.config.storage import (
     LocalfsSource,
     S3Source,
 )
-from pio_tf.remote.paths import shell_path
+from pio_tf.remote.bash import shell_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -5,23 +5,43 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import asyncssh
 
-from pio_tf.remote.console_keys import trust_on_first_use
-from pio_tf.remote.explain import Endpoint, HostKeyRefused, explain, may_pass, reason
+from pio_tf.remote.host_keys import trust_on_first_use
 from pio_tf.remote.known_hosts import KnownHosts, user_known_hosts
+from pio_tf.remote.ssh_errors import Endpoint, HostKeyRefused, explain, may_pass, reason
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
-    from pio_tf.remote.console_keys import Trust
-    from pio_tf.remote.retry import Patience
+    from pio_tf.remote.host_keys import HostKeyTrust
 
 KEEPALIVE_SECONDS = 15
 KEEPALIVE_MISSED = 4
 """A connection whose other end has gone without a word (a laptop's network, a stopped machine) shows in a minute."""
+
+
+@dataclass(frozen=True)
+class RetryPolicy:
+    """Limits of connecting to one machine; all in seconds.
+
+    Args:
+        timeout: in all. A booting machine refuses connections, or does not answer, for a minute or two.
+        denied: how long a refused key is tried again. Just after boot sshd answers before cloud-init has written the
+            user's authorized_keys; later than that, the key is wrong, and waiting does not help.
+        attempt: for one attempt, through to the login. A security group that drops packets never answers.
+        first_delay: before the second attempt; each delay is half as long again as the one before,
+        longest_delay: up to this.
+    """
+
+    timeout: float = 60.0
+    denied: float = 20.0
+    attempt: float = 15.0
+    first_delay: float = 0.25
+    longest_delay: float = 3.0
 
 
 class Link(asyncssh.SSHClient):
@@ -54,21 +74,21 @@ async def open_connection(
     endpoint: Endpoint,
     *,
     options: dict[str, Any],
-    patience: Patience,
+    retry: RetryPolicy,
     tunnel: asyncssh.SSHClientConnection | None = None,
     trust_user_file: bool = False,
     slots: asyncio.Semaphore | None = None,
     on_retry: Callable[[str], None] = lambda _why: None,
     give_up: Callable[[], bool] = lambda: False,
-    first_trust: Callable[[asyncssh.SSHKey], Awaitable[Trust]] = trust_on_first_use,
-    on_first_use: Callable[[asyncssh.SSHKey, Trust], None] = lambda _key, _trust: None,
+    first_trust: Callable[[asyncssh.SSHKey], Awaitable[HostKeyTrust]] = trust_on_first_use,
+    on_first_use: Callable[[asyncssh.SSHKey, HostKeyTrust], None] = lambda _key, _trust: None,
 ) -> tuple[asyncssh.SSHClientConnection, Link]:
     """Connect and log in, trying again while the machine boots.
 
     Args:
         endpoint: where to.
         options: asyncssh's options for the login (keys).
-        patience: how often and how long.
+        retry: how often and how long.
         tunnel: connection to go through.
         trust_user_file: whether the user's own known_hosts counts too (bastions, which are not ours).
         slots: how many attempts may be made at the same time; waiting for another one takes none.
@@ -83,16 +103,16 @@ async def open_connection(
             those to trust.
     """
     started = time.monotonic()
-    trust: Trust | None = None
+    trust: HostKeyTrust | None = None
     denied_since: float | None = None
-    delay = patience.first_delay
+    delay = retry.first_delay
     while True:
-        left = patience.timeout - (time.monotonic() - started)
+        left = retry.timeout - (time.monotonic() - started)
         try:
             async with slots or contextlib.nullcontext():
                 connection, link, pinned = await asyncio.wait_for(
                     _attempt(endpoint, options=options, tunnel=tunnel, trust_user_file=trust_user_file, trust=trust),
-                    timeout=max(0.1, min(patience.attempt, left)),
+                    timeout=max(0.1, min(retry.attempt, left)),
                 )
         except _NeverSeen as first:
             trust = await first_trust(first.key)
@@ -101,8 +121,8 @@ async def open_connection(
             now = time.monotonic()
             if isinstance(error, asyncssh.PermissionDenied):
                 denied_since = denied_since or now
-            too_long = now + delay > started + patience.timeout
-            denied_too_long = denied_since is not None and now + delay > denied_since + patience.denied
+            too_long = now + delay > started + retry.timeout
+            denied_too_long = denied_since is not None and now + delay > denied_since + retry.denied
             if not may_pass(error) or too_long or denied_too_long or give_up():
                 raise explain(error, endpoint, waited=now - started) from error
             trust = None  # a machine that boots may get its keys only now: look again
@@ -112,7 +132,7 @@ async def open_connection(
                 on_first_use(pinned, trust)
             return connection, link
         await asyncio.sleep(delay)
-        delay = min(patience.longest_delay, delay * 1.5)
+        delay = min(retry.longest_delay, delay * 1.5)
 
 
 async def shown_host_key(
@@ -143,7 +163,7 @@ async def _attempt(
     options: dict[str, Any],
     tunnel: asyncssh.SSHClientConnection | None,
     trust_user_file: bool,
-    trust: Trust | None,
+    trust: HostKeyTrust | None,
 ) -> tuple[asyncssh.SSHClientConnection, Link, asyncssh.SSHKey | None]:
     """The connection, its client, and the key that was pinned, if it was not before."""
     file = KnownHosts(endpoint.known_hosts)

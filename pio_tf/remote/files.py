@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, field
 
-from pio_tf.remote.paths import shell_path
+from pio_tf.remote.bash import shell_path
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,7 @@ class RemoteFile:
 
 
 @dataclass(frozen=True)
-class Put:
+class ProvisionedFile:
     """What became of a file."""
 
     name: str
@@ -98,7 +98,7 @@ echo "$kept"
 """
 
 
-def read_answer(file: RemoteFile, stdout: str) -> Put:
+def read_answer(file: RemoteFile, stdout: str) -> ProvisionedFile:
     """What :func:`write_program` printed, when it ended well."""
     word, _, kept = stdout.strip().partition("\n")
-    return Put(file.name, file.path, changed=word == "changed", kept=kept)
+    return ProvisionedFile(file.name, file.path, changed=word == "changed", kept=kept)

@@ -1,24 +1,74 @@
-"""A machine's host key as it shows it now, beside what is pinned for it: for whoever decides about a changed one."""
+"""Whether to trust a machine that nobody here has connected to before: by its console, else on first use."""
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
-from pio_tf.events import Reporter, silent
-from pio_tf.remote.connect import shown_host_key
-from pio_tf.remote.console_keys import FirstTrust
-from pio_tf.remote.known_hosts import KnownHosts, Pin
-from pio_tf.remote.retry import Patience
-from pio_tf.remote.ssh import Remote
+import asyncssh
+
+from pio_tf.errors import PioTfError
+from pio_tf.remote.known_hosts import KnownHosts, Learned, Pin
 from pio_tf.remote.target import known_hosts_file
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from pio_tf.config.schema import Config
-    from pio_tf.remote.console_keys import ConsoleKeys
-    from pio_tf.remote.target import SshTarget
+
+ConsoleKeys: TypeAlias = Callable[[str], tuple[str, ...]]
+"""Instance id -> the public host keys on the machine's console, as ``ssh-ed25519 AAAA…``; none where it shows none.
+May block (it asks AWS), and may raise any :class:`PioTfError`."""
+ASKS_WITHIN = 20.0
+"""Seconds that AWS has for an answer, before a machine is trusted on first use."""
+
+
+@dataclass(frozen=True)
+class HostKeyTrust:
+    """The host keys of which a machine may show one. ``because``: why they are not from its console."""
+
+    keys: tuple[asyncssh.SSHKey, ...]
+    learned: Learned
+    because: str = ""
+
+
+async def trust_on_first_use(shown: asyncssh.SSHKey) -> HostKeyTrust:
+    """For what is no machine of the cluster: a bastion."""
+    return HostKeyTrust((shown,), "first use", "it is no machine of this cluster, whose console AWS would show")
+
+
+class ConsoleTrust:
+    """Decides about machines without a pinned key. Each console is asked for once, and only if it comes to that.
+
+    Args:
+        ask: None: nobody can be asked.
+        within: seconds for an answer.
+    """
+
+    def __init__(self, ask: ConsoleKeys | None, *, within: float = ASKS_WITHIN) -> None:
+        self._ask = ask
+        self._within = within
+        self._answers: dict[str, tuple[tuple[asyncssh.SSHKey, ...], str]] = {}
+
+    async def decide(self, instance_id: str, shown: asyncssh.SSHKey) -> HostKeyTrust:
+        """The keys of the machine's console; where AWS has none, the key that it has just shown."""
+        if instance_id not in self._answers:
+            self._answers[instance_id] = await self._answer(instance_id)
+        keys, because = self._answers[instance_id]
+        return HostKeyTrust(keys, "console") if keys else HostKeyTrust((shown,), "first use", because)
+
+    async def _answer(self, instance_id: str) -> tuple[tuple[asyncssh.SSHKey, ...], str]:
+        """The keys, or why there are none."""
+        if self._ask is None:
+            return (), "its console was not looked at"
+        try:
+            lines = await asyncio.wait_for(asyncio.to_thread(self._ask, instance_id), timeout=self._within)
+        except asyncio.TimeoutError:
+            return (), f"AWS did not show its console within {self._within:g} s"
+        except PioTfError as error:
+            return (), f"AWS did not show its console: {error.what}"
+        keys = tuple(key for line in lines if (key := _import(line)) is not None)
+        return keys, "" if keys else "AWS shows no host keys on its console (yet)"
 
 
 @dataclass(frozen=True)
@@ -36,35 +86,14 @@ class HostKey:
         return self.shown.key in [pin.key for pin in self.pinned]
 
 
-async def look_at_host_key(
-    config: Config,
-    targets: Sequence[SshTarget],
-    machine: str,
-    *,
-    reporter: Reporter = silent,
-    patience: Patience | None = None,
-    console_keys: ConsoleKeys | None = None,
-) -> HostKey:
-    """The host key of a machine, or of the ``bastion``. Nobody logs in there, and nothing is pinned for it.
-
-    Raises:
-        ConfigError: ``ssh.key`` cannot be used, or there is no bastion.
-        RemoteError: it could not be reached; for a machine behind the driver, the driver could not.
-    """
-    patience = patience or Patience()
-    remote = Remote(config, targets, reporter=reporter, patience=patience, console_keys=console_keys)
-    try:
-        endpoint, tunnel = await remote.route(machine)
-        key = await shown_host_key(endpoint, tunnel=tunnel, timeout=patience.attempt)
-    finally:
-        await remote.close()
-    name = endpoint.host_key_name
-    trust = await FirstTrust(None if machine == "bastion" else console_keys).decide(name, key)
-    on_console = key in trust.keys if trust.learned == "console" else None
-    shown = Pin(name, key, "console" if on_console else "accepted")
-    return HostKey(shown, KnownHosts(known_hosts_file(config)).pins_of(name), on_console)
-
-
 def accept_host_key(config: Config, key: HostKey) -> None:
     """Pin what a machine shows in place of what was pinned for it."""
     KnownHosts(known_hosts_file(config)).replace(key.shown.name, key.shown.key, key.shown.learned)
+
+
+def _import(line: str) -> asyncssh.SSHKey | None:
+    """None for a type that SSH no longer knows, and for a key that a serial console has cut short."""
+    try:
+        return asyncssh.import_public_key(line)
+    except asyncssh.KeyImportError:
+        return None

@@ -14,7 +14,7 @@ import asyncssh
 
 from pio_tf.errors import RemoteError
 from pio_tf.json_text import parse_json
-from pio_tf.remote.explain import reason
+from pio_tf.remote.ssh_errors import reason
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, BinaryIO
 import asyncssh
 
 from pio_tf.errors import PioTfError
-from pio_tf.remote.explain import connection_lost
+from pio_tf.remote.ssh_errors import connection_lost
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

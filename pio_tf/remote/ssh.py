@@ -14,35 +14,38 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import asyncssh
 
 from pio_tf.errors import RemoteError
 from pio_tf.events import MachineProgress, Reporter, Warned, silent
-from pio_tf.remote import http, process
-from pio_tf.remote.connect import Link, open_connection
-from pio_tf.remote.console_keys import FirstTrust
-from pio_tf.remote.explain import BASTION, connection_lost
-from pio_tf.remote.files import Put, RemoteFile, read_answer, write_program
-from pio_tf.remote.identity import load_identity
-from pio_tf.remote.paths import shell_path
-from pio_tf.remote.retry import Patience
-from pio_tf.remote.target import bastion_endpoint, machine_endpoint
+from pio_tf.remote import commands, http
+from pio_tf.remote.bash import shell_path
+from pio_tf.remote.connect import Link, RetryPolicy, open_connection, shown_host_key
+from pio_tf.remote.files import ProvisionedFile, RemoteFile, read_answer, write_program
+from pio_tf.remote.host_keys import ConsoleTrust, HostKey
+from pio_tf.remote.known_hosts import KnownHosts, Pin
+from pio_tf.remote.login import load_login
+from pio_tf.remote.ssh_errors import BASTION, connection_lost
+from pio_tf.remote.target import bastion_endpoint, known_hosts_file, machine_endpoint
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+    from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Sequence
 
     from pio_tf.config.schema import Config
-    from pio_tf.remote.console_keys import ConsoleKeys, Trust
-    from pio_tf.remote.explain import Endpoint
-    from pio_tf.remote.process import Completed
+    from pio_tf.remote.commands import CompletedCommand
+    from pio_tf.remote.host_keys import ConsoleKeys, HostKeyTrust
+    from pio_tf.remote.ssh_errors import Endpoint
     from pio_tf.remote.target import SshTarget
 
 AT_ONCE = 64
 """Connections that are being made at the same time: a login costs the driver and us some milliseconds of CPU."""
 BASTION_TIMEOUT = 30.0
 """Seconds. A bastion does not boot with the cluster: it is there or it is not."""
+_CANCELLED_SECONDS = 1.5
+"""Time for cancelled work to end its commands on the machines."""
+_T = TypeVar("_T")
 
 
 @contextlib.asynccontextmanager
@@ -51,21 +54,23 @@ async def connect_cluster(
     targets: Sequence[SshTarget],
     *,
     reporter: Reporter = silent,
-    patience: Patience | None = None,
+    retry: RetryPolicy | None = None,
     console_keys: ConsoleKeys | None = None,
-) -> AsyncIterator[Remote]:
+) -> AsyncIterator[ClusterConnection]:
     """Connect to the driver; the other machines are connected to when they are first used.
 
     Args:
         targets: the driver, and the machines that are to be reached through it.
-        patience: how long to wait for a machine that boots.
+        retry: how long to wait for a machine that boots.
         console_keys: asked once for each machine without a pinned host key: the keys on its console.
 
     Raises:
         ConfigError: ``ssh.key`` cannot be used.
         RemoteError: the driver could not be reached, refuses the key, or shows another host key than the pinned one.
     """
-    remote = Remote(config, targets, reporter=reporter, patience=patience or Patience(), console_keys=console_keys)
+    remote = ClusterConnection(
+        config, targets, reporter=reporter, retry=retry or RetryPolicy(), console_keys=console_keys
+    )
     try:
         await remote.connection(remote.driver.name)
         yield remote
@@ -76,7 +81,36 @@ async def connect_cluster(
         await remote.close()
 
 
-class Remote:
+async def look_at_host_key(
+    config: Config,
+    targets: Sequence[SshTarget],
+    machine: str,
+    *,
+    reporter: Reporter = silent,
+    retry: RetryPolicy | None = None,
+    console_keys: ConsoleKeys | None = None,
+) -> HostKey:
+    """The host key of a machine, or of the ``bastion``. Nobody logs in there, and nothing is pinned for it.
+
+    Raises:
+        ConfigError: ``ssh.key`` cannot be used, or there is no bastion.
+        RemoteError: it could not be reached; for a machine behind the driver, the driver could not.
+    """
+    retry = retry or RetryPolicy()
+    remote = ClusterConnection(config, targets, reporter=reporter, retry=retry, console_keys=console_keys)
+    try:
+        endpoint, tunnel = await remote.route(machine)
+        key = await shown_host_key(endpoint, tunnel=tunnel, timeout=retry.attempt)
+    finally:
+        await remote.close()
+    name = endpoint.host_key_name
+    trust = await ConsoleTrust(None if machine == "bastion" else console_keys).decide(name, key)
+    on_console = key in trust.keys if trust.learned == "console" else None
+    shown = Pin(name, key, "console" if on_console else "accepted")
+    return HostKey(shown, KnownHosts(known_hosts_file(config)).pins_of(name), on_console)
+
+
+class ClusterConnection:
     """Commands, files and HTTP on the machines of a cluster. Machines are named: ``driver``, ``worker-1``."""
 
     def __init__(
@@ -85,15 +119,15 @@ class Remote:
         targets: Sequence[SshTarget],
         *,
         reporter: Reporter,
-        patience: Patience,
+        retry: RetryPolicy,
         console_keys: ConsoleKeys | None = None,
     ) -> None:
         self._config = config
-        self._identity = load_identity(config)
+        self._identity = load_login(config)
         self._targets = {target.name: target for target in targets}
         self._reporter = reporter
-        self._patience = patience
-        self._first_trust = FirstTrust(console_keys)
+        self._retry = retry
+        self._first_trust = ConsoleTrust(console_keys)
         self._open: dict[str, tuple[asyncssh.SSHClientConnection, Link]] = {}
         self._opening = {name: asyncio.Lock() for name in self._targets}
         self._told: dict[str, str] = {}
@@ -149,7 +183,7 @@ class Remote:
                 details={**first.details, "machines": names},
             ) from first
 
-    async def run(self, machine: str, command: str, *, content: bytes = b"", timeout: float = 60.0) -> Completed:
+    async def run(self, machine: str, command: str, *, content: bytes = b"", timeout: float = 60.0) -> CompletedCommand:
         """Run a bash command to its end, with ``content`` as its standard input. A status other than 0 is no error.
 
         Raises:
@@ -157,7 +191,7 @@ class Remote:
         """
         connection = await self.connection(machine)
         try:
-            return await asyncio.wait_for(process.run(connection, machine, command, content=content), timeout=timeout)
+            return await asyncio.wait_for(commands.run(connection, machine, command, content=content), timeout=timeout)
         except asyncio.TimeoutError as error:
             raise RemoteError(
                 f"a command on {machine} did not end within {timeout:g} s",
@@ -167,11 +201,11 @@ class Remote:
             ) from error
 
     async def stream(self, machine: str, command: str, on_line: Callable[[str], None], *, login: bool = False) -> int:
-        """Run a bash command, handing out its output line by line: see :func:`pio_tf.remote.process.stream`."""
+        """Run a bash command, handing out its output line by line: see :func:`pio_tf.remote.commands.stream`."""
         connection = await self.connection(machine)
-        return await process.stream(connection, machine, command, on_line, login=login)
+        return await commands.stream(connection, machine, command, on_line, login=login)
 
-    async def put_files(self, machine: str, files: Iterable[RemoteFile]) -> tuple[Put, ...]:
+    async def put_files(self, machine: str, files: Iterable[RemoteFile]) -> tuple[ProvisionedFile, ...]:
         """Write these files where their content or mode differs, keeping aside what somebody else has made of them.
 
         Raises:
@@ -179,7 +213,7 @@ class Remote:
         """
         wanted = tuple(files)
         results = await asyncio.gather(*(self._put(machine, file) for file in wanted), return_exceptions=True)
-        done = tuple(result for result in results if isinstance(result, Put))
+        done = tuple(result for result in results if isinstance(result, ProvisionedFile))
         failed = {file: result for file, result in zip(wanted, results, strict=True) if isinstance(result, str)}
         if len(done) < len(wanted):  # there is no result to tell the caller of it
             for put in done:
@@ -205,6 +239,39 @@ class Remote:
         connection = await self.connection(self.driver.name)
         return await http.get_json(connection, host=host, port=port, path=path, timeout=timeout)
 
+    async def await_or_abort(self, work: Coroutine[Any, Any, _T], *, timeout: float | None = None) -> _T:
+        """Await work on the machines. If it ends late, or not when cancelled, abort every connection.
+
+        Args:
+            timeout: seconds for the work; None: no limit.
+
+        Raises:
+            RemoteError: the work was not done in time (kind "timeout").
+        """
+        task = asyncio.ensure_future(work)
+        try:
+            await asyncio.wait([task], timeout=timeout)
+        except asyncio.CancelledError:
+            task.cancel()
+            await asyncio.wait([task], timeout=_CANCELLED_SECONDS)
+            await self._abort_work(task)
+            raise
+        if not task.done():
+            await self._abort_work(task)
+            raise RemoteError(
+                "the driver does not answer",
+                cause=f"not within {timeout:g} s, and an interrupted client waits no longer",
+                next_step="pio-tf status",
+                details={"machine": self.driver.name, "kind": "timeout"},
+            )
+        return task.result()
+
+    async def _abort_work(self, task: asyncio.Future[Any]) -> None:
+        if not task.done():
+            task.cancel()
+            self.abort()
+            await asyncio.wait([task])
+
     async def close(self) -> None:
         """Close every connection, the driver's and the bastion's last."""
         while self._open:
@@ -223,7 +290,7 @@ class Remote:
         # There is nothing more to the driver: it runs no service.
         self._tell(name, "ssh ready", ready=name == self.driver.name)
 
-    async def _put(self, machine: str, file: RemoteFile) -> Put | str:
+    async def _put(self, machine: str, file: RemoteFile) -> ProvisionedFile | str:
         """What became of it; why it could not be written."""
         done = await self.run(machine, write_program(file), content=file.content.encode())
         if done.exit_status != 0:
@@ -236,7 +303,7 @@ class Remote:
             self._told[machine] = detail
             self._reporter(MachineProgress(machine, detail, ready=ready))
 
-    def _tell_first_use(self, machine: str, key: asyncssh.SSHKey, trust: Trust) -> None:
+    def _tell_first_use(self, machine: str, key: asyncssh.SSHKey, trust: HostKeyTrust) -> None:
         """As ssh does: a key that nobody has vouched for is news. One that AWS has shown is not."""
         if trust.learned == "first use":
             self._reporter(
@@ -253,7 +320,7 @@ class Remote:
             return await open_connection(
                 endpoint,
                 options=self._identity.options,
-                patience=self._patience,
+                retry=self._retry,
                 tunnel=tunnel,
                 slots=self._slots,
                 on_retry=lambda why: self._tell(target.name, f"waiting for ssh: {why}"),
@@ -274,11 +341,11 @@ class Remote:
         if known is None or known[1].lost:
             # Unlike the machines', its login may come from any key: ~/.ssh/config, the usual files, an agent.
             options = {**self._identity.options, "agent_path": ()}
-            patience = replace(self._patience, timeout=min(BASTION_TIMEOUT, self._patience.timeout))
+            retry = replace(self._retry, timeout=min(BASTION_TIMEOUT, self._retry.timeout))
             known = await open_connection(
                 bastion_endpoint(self._config, self._identity),
                 options=options,
-                patience=patience,
+                retry=retry,
                 trust_user_file=True,
                 on_first_use=lambda key, trust: self._tell_first_use(BASTION, key, trust),
             )

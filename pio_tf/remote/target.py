@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pio_tf.errors import ConfigError, RemoteError
-from pio_tf.remote.explain import BASTION, Endpoint
+from pio_tf.remote.ssh_errors import BASTION, Endpoint
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from pio_tf.config.schema import Config
     from pio_tf.model import Machine, Role
-    from pio_tf.remote.identity import Identity
+    from pio_tf.remote.login import SshLogin
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ def find_target(targets: Iterable[SshTarget], wanted: str) -> SshTarget:
     )
 
 
-def machine_endpoint(config: Config, identity: Identity, target: SshTarget) -> Endpoint:
+def machine_endpoint(config: Config, identity: SshLogin, target: SshTarget) -> Endpoint:
     """Where a machine is reached: the driver from here or from the bastion, the others from the driver."""
     direct, bastion = target.role == "driver", config.ssh.bastion
     return Endpoint(
@@ -84,7 +84,7 @@ def machine_endpoint(config: Config, identity: Identity, target: SshTarget) -> E
     )
 
 
-def bastion_endpoint(config: Config, identity: Identity) -> Endpoint:
+def bastion_endpoint(config: Config, identity: SshLogin) -> Endpoint:
     """Where the bastion is reached.
 
     Raises:

@@ -10,14 +10,14 @@ import asyncssh
 
 from pio_tf.errors import RemoteError
 from pio_tf.events import Done, Reporter, Warned, silent
-from pio_tf.remote.explain import reason
+from pio_tf.remote.ssh_errors import reason
 from pio_tf.remote.target import find_target
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
 
     from pio_tf.config.schema import Config
-    from pio_tf.remote.ssh import Remote
+    from pio_tf.remote.ssh import ClusterConnection
     from pio_tf.remote.target import SshTarget
 
 LOCALHOST = "127.0.0.1"
@@ -33,7 +33,7 @@ _HOPELESS = ("host-key-changed", "permission-denied")
 
 
 @dataclass(frozen=True)
-class Page:
+class WebPage:
     """A web page that the driver reaches at ``host:port``. ``optional``: of interest only where it answers."""
 
     name: str
@@ -43,10 +43,10 @@ class Page:
 
 
 @dataclass(frozen=True)
-class LocalPage:
+class ForwardedPage:
     """A page at a port of this computer. ``silent_because``: why it did not answer just now; empty: it did."""
 
-    page: Page
+    page: WebPage
     port: int
     silent_because: str = ""
 
@@ -58,7 +58,7 @@ class LocalPage:
 
 def spark_pages(
     config: Config, targets: Sequence[SshTarget], settings: Mapping[str, str], *, workers: Collection[int] = ()
-) -> tuple[Page, ...]:
+) -> tuple[WebPage, ...]:
     """The pages of Spark's master, of the application that runs, of these workers (2 for worker-2), and of the history
     server beside the master, which is optional unless ``spark.history.ui.port`` is set.
 
@@ -70,21 +70,21 @@ def spark_pages(
     """
     master, driver = find_target(targets, "master"), find_target(targets, "driver")
     pages = [
-        Page("master", master.private_ip, config.spark.master_ui_port),
-        Page("application", driver.private_ip, _port(settings.get("spark.ui.port"), APPLICATION_PORT)),
+        WebPage("master", master.private_ip, config.spark.master_ui_port),
+        WebPage("application", driver.private_ip, _port(settings.get("spark.ui.port"), APPLICATION_PORT)),
     ]
     for number in workers:
         worker = find_target(targets, f"worker-{number}")
-        pages.append(Page(worker.name, worker.private_ip, WORKER_PORT))
+        pages.append(WebPage(worker.name, worker.private_ip, WORKER_PORT))
     history = settings.get("spark.history.ui.port")
-    pages.append(Page("history", master.private_ip, _port(history, HISTORY_PORT), optional=history is None))
+    pages.append(WebPage("history", master.private_ip, _port(history, HISTORY_PORT), optional=history is None))
     return tuple(pages)
 
 
 async def serve_pages(
-    remote: Remote,
-    pages: Sequence[Page],
-    on_open: Callable[[tuple[LocalPage, ...]], None],
+    remote: ClusterConnection,
+    pages: Sequence[WebPage],
+    on_open: Callable[[tuple[ForwardedPage, ...]], None],
     *,
     reporter: Reporter = silent,
     tries_again: float = TRIES_AGAIN,
@@ -114,14 +114,14 @@ async def serve_pages(
         reporter(Done("connected again" + "".join(f"; {page.page.name} is now at {page.url}" for page in moved)))
 
 
-async def _look(connection: asyncssh.SSHClientConnection, pages: Sequence[Page]) -> tuple[LocalPage, ...]:
+async def _look(connection: asyncssh.SSHClientConnection, pages: Sequence[WebPage]) -> tuple[ForwardedPage, ...]:
     """The pages that there are, at their own port numbers."""
     reasons = await asyncio.gather(*(_silent_because(connection, page) for page in pages))
-    looked = [LocalPage(page, page.port, because) for page, because in zip(pages, reasons, strict=True)]
+    looked = [ForwardedPage(page, page.port, because) for page, because in zip(pages, reasons, strict=True)]
     return tuple(page for page in looked if not (page.page.optional and page.silent_because))
 
 
-async def _silent_because(connection: asyncssh.SSHClientConnection, page: Page) -> str:
+async def _silent_because(connection: asyncssh.SSHClientConnection, page: WebPage) -> str:
     """Why nothing answers there; empty where something does."""
     try:
         _, writer = await asyncio.wait_for(connection.open_connection(page.host, page.port), ANSWERS_WITHIN)
@@ -131,7 +131,7 @@ async def _silent_because(connection: asyncssh.SSHClientConnection, page: Page) 
     return ""
 
 
-async def _open(connection: asyncssh.SSHClientConnection, pages: Sequence[LocalPage]) -> tuple[LocalPage, ...]:
+async def _open(connection: asyncssh.SSHClientConnection, pages: Sequence[ForwardedPage]) -> tuple[ForwardedPage, ...]:
     """Listen for each of them, at the port that it has, or another one where somebody else has that now."""
     opened = []
     for page in pages:
@@ -140,11 +140,13 @@ async def _open(connection: asyncssh.SSHClientConnection, pages: Sequence[LocalP
             listener = await connection.forward_local_port(LOCALHOST, page.port, *target)
         except OSError:
             listener = await connection.forward_local_port(LOCALHOST, 0, *target)
-        opened.append(LocalPage(page.page, listener.get_port(), page.silent_because))
+        opened.append(ForwardedPage(page.page, listener.get_port(), page.silent_because))
     return tuple(opened)
 
 
-async def _connect_again(remote: Remote, reporter: Reporter, tries_again: float) -> asyncssh.SSHClientConnection:
+async def _connect_again(
+    remote: ClusterConnection, reporter: Reporter, tries_again: float
+) -> asyncssh.SSHClientConnection:
     said = ""
     while True:
         try:

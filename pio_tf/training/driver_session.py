@@ -17,8 +17,7 @@ from pio_tf.pio.command import settings_in_force, train_command
 from pio_tf.pio.engine import with_engine
 from pio_tf.pio.files import render_files
 from pio_tf.pio.spark_defaults import ui_port
-from pio_tf.remote.limit import at_most
-from pio_tf.remote.retry import Patience
+from pio_tf.remote.connect import RetryPolicy
 from pio_tf.remote.ssh import connect_cluster
 from pio_tf.remote.target import ssh_targets
 from pio_tf.training.diagnosis import diagnose
@@ -48,15 +47,15 @@ if TYPE_CHECKING:
     from pio_tf.config.sizing import Sizing
     from pio_tf.model import Machine, Outputs
     from pio_tf.pio.secrets import Secrets
-    from pio_tf.remote.files import Put
-    from pio_tf.remote.ssh import Remote
+    from pio_tf.remote.files import ProvisionedFile
+    from pio_tf.remote.ssh import ClusterConnection
     from pio_tf.training.deadline import DeadlineWatch
     from pio_tf.training.preflight import CheckResult
     from pio_tf.training.runs.driver_lock import DriverLock
     from pio_tf.training.runs.driver_runs import DriverState
     from pio_tf.training.runs.run_bucket import RunBucket, Upload
 
-QUICK = Patience(timeout=30.0)
+QUICK = RetryPolicy(timeout=30.0)
 """For machines that should be up: they may be in the middle of a boot, but pio-tf does not wait for them for long."""
 EXECUTORS_GONE_SECONDS = 30.0
 """How long a cancelled run's application may stay on Spark's master before that is worth a warning."""
@@ -107,7 +106,7 @@ class DriverSetup:
 
 @contextlib.asynccontextmanager
 async def open_session(
-    setup: DriverSetup, *, wait: bool = False, patience: Patience = QUICK
+    setup: DriverSetup, *, wait: bool = False, patience: RetryPolicy = QUICK
 ) -> AsyncIterator[DriverSession]:
     """Connect to the driver while the block runs.
 
@@ -126,7 +125,7 @@ async def open_session(
     targets = ssh_targets(setup.config, setup.machines)
     if not wait:
         async with connect_cluster(
-            setup.config, targets, reporter=setup.reporter, patience=patience, console_keys=console_keys
+            setup.config, targets, reporter=setup.reporter, retry=patience, console_keys=console_keys
         ) as remote:
             yield DriverSession(setup, remote)
         return
@@ -145,7 +144,7 @@ class SessionOpener(Protocol):
     """A function that connects to the driver, as :func:`open_session` does."""
 
     def __call__(
-        self, setup: DriverSetup, *, wait: bool = False, patience: Patience = QUICK
+        self, setup: DriverSetup, *, wait: bool = False, patience: RetryPolicy = QUICK
     ) -> AbstractAsyncContextManager[DriverSession]:
         """Connect to the driver while the block runs."""
 
@@ -153,7 +152,7 @@ class SessionOpener(Protocol):
 class DriverSession:
     """One SSH connection to the driver of a cluster, and through it to the other machines."""
 
-    def __init__(self, setup: DriverSetup, remote: Remote) -> None:
+    def __init__(self, setup: DriverSetup, remote: ClusterConnection) -> None:
         self._setup = setup
         self._config = setup.config
         self._report = setup.reporter
@@ -173,13 +172,13 @@ class DriverSession:
 
     # Files, checks and provisioning
 
-    async def configure(self, outputs: Outputs, sizing: Sizing) -> tuple[Put, ...]:
+    async def configure(self, outputs: Outputs, sizing: Sizing) -> tuple[ProvisionedFile, ...]:
         """Give all machines the names of all, and write the driver's files where they differ."""
         hosts = {host_name(one.name): one.private_ip for one in outputs.machines}
         await complete_hosts(self._remote, [machine.name for machine in self._setup.machines], hosts)
         return await self.push(outputs, sizing)
 
-    async def push(self, outputs: Outputs, sizing: Sizing) -> tuple[Put, ...]:
+    async def push(self, outputs: Outputs, sizing: Sizing) -> tuple[ProvisionedFile, ...]:
         """Write the driver's files where they differ. Return what became of each."""
         files = render_files(self._config, outputs, sizing, self._setup.secrets())
         put = await self._remote.put_files(self._remote.driver.name, files)
@@ -272,7 +271,7 @@ class DriverSession:
         """
         run = request.run
         async with self._lock("preparing", run) as lock:
-            record, command = await at_most(None, self._prepare(outputs, sizing, request), self._remote)
+            record, command = await self._remote.await_or_abort(self._prepare(outputs, sizing, request))
             on_start()
             redactor = Redactor(self._setup.secrets().values)
             record = await start_run(
@@ -362,7 +361,7 @@ class DriverSession:
             Locked: a run is active, or being prepared.
             RemoteError: the driver can't be asked, or not in time.
         """
-        await at_most(timeout, self._prepare_stop(force=force, own_run=own_run), self._remote)
+        await self._remote.await_or_abort(self._prepare_stop(force=force, own_run=own_run), timeout=timeout)
 
     # How it is done
 

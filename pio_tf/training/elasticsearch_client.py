@@ -14,7 +14,7 @@ from pio_tf.remote import http
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from pio_tf.remote.ssh import Remote
+    from pio_tf.remote.ssh import ClusterConnection
 
 _ANOTHER_MAY_DO = frozenset({502, 503, 504})
 """Statuses for which PIO's own client goes on to the next node: no master elected, a proxy with nothing behind it."""
@@ -42,7 +42,7 @@ class ElasticsearchClient:
 
     def __init__(
         self,
-        remote: Remote,
+        remote: ClusterConnection,
         nodes: Sequence[Node],
         *,
         user: str | None = None,

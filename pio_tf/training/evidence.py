@@ -9,7 +9,7 @@ from pio_tf.errors import PioTfError
 from pio_tf.events import Warned
 from pio_tf.pio.engine import read_engine
 from pio_tf.pio.sources import find_elasticsearch
-from pio_tf.remote.paths import shell_path
+from pio_tf.remote.bash import shell_path
 from pio_tf.training.elasticsearch_client import ElasticsearchClient
 from pio_tf.training.preflight.probe import variant_path
 from pio_tf.training.proof import Before, Proof, Traces, look_before, prove
@@ -21,14 +21,16 @@ if TYPE_CHECKING:
     from pio_tf.events import Reporter
     from pio_tf.pio.engine import Engine
     from pio_tf.pio.secrets import Secrets
-    from pio_tf.remote.ssh import Remote
+    from pio_tf.remote.ssh import ClusterConnection
     from pio_tf.training.runs.record import RunRecord
 
 
 class Evidence:
     """The engine and the Elasticsearch of one cluster, asked through the driver."""
 
-    def __init__(self, config: Config, remote: Remote, *, secrets: Callable[[], Secrets], reporter: Reporter) -> None:
+    def __init__(
+        self, config: Config, remote: ClusterConnection, *, secrets: Callable[[], Secrets], reporter: Reporter
+    ) -> None:
         self._config = config
         self._remote = remote
         self._secrets = secrets

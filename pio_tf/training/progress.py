@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from pio_tf.events import Reporter
-    from pio_tf.remote.ssh import Remote
+    from pio_tf.remote.ssh import ClusterConnection
 
 LONGEST_PAUSE = 10.0
 """Seconds between two looks where nothing answers."""
@@ -51,7 +51,7 @@ class _Counts:
 
 
 async def watch(
-    remote: Remote,
+    remote: ClusterConnection,
     *,
     run: str,
     started: float,
@@ -108,7 +108,9 @@ async def watch(
 class _Spark:
     """The application of a training: found among the pages on the driver, and asked there."""
 
-    def __init__(self, remote: Remote, *, driver_ip: str, ui_port: int, master_ip: str, master_ui_port: int) -> None:
+    def __init__(
+        self, remote: ClusterConnection, *, driver_ip: str, ui_port: int, master_ip: str, master_ui_port: int
+    ) -> None:
         self._remote = remote
         self._driver_ip = driver_ip
         self._ports = range(ui_port, ui_port + PORTS)
@@ -190,7 +192,7 @@ class _Application:
     megabytes: Spark keeps 1000 jobs, each with the numbers of every stage that it builds on.
     """
 
-    def __init__(self, remote: Remote, host: str, port: int, name: str) -> None:
+    def __init__(self, remote: ClusterConnection, host: str, port: int, name: str) -> None:
         self._remote = remote
         self._where = host, port
         self.name = name
@@ -254,7 +256,7 @@ class _Application:
         return await _get_json(self._remote, *self._where, f"{_API}/{self.name}/{what}")
 
 
-async def _get_json(remote: Remote, host: str, port: int, path: str) -> Any:  # noqa: ANN401 - JSON may be anything
+async def _get_json(remote: ClusterConnection, host: str, port: int, path: str) -> Any:  # noqa: ANN401 - JSON may be anything
     """The answer; None where there is none."""
     try:
         return await remote.http_get_json(host, port, path, timeout=TIMEOUT)

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 from pio_tf.errors import NotReady, RemoteError
 from pio_tf.events import MachineProgress, Reporter, silent
-from pio_tf.remote.paths import shell_path
+from pio_tf.remote.bash import shell_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from pio_tf.remote.process import Completed
-    from pio_tf.remote.ssh import Remote
+    from pio_tf.remote.commands import CompletedCommand
+    from pio_tf.remote.ssh import ClusterConnection
 
 STATE = "/var/lib/pio-tf"
 """Where the script keeps what it says of itself."""
@@ -52,7 +52,7 @@ class ProvisionedMachine:
     versions: Mapping[str, str] = field(default_factory=dict)
 
 
-async def refuse_failed(remote: Remote, machines: Iterable[str], *, state: str = STATE) -> None:
+async def refuse_failed(remote: ClusterConnection, machines: Iterable[str], *, state: str = STATE) -> None:
     """Do not wait for a machine that has given up.
 
     Raises:
@@ -64,7 +64,7 @@ async def refuse_failed(remote: Remote, machines: Iterable[str], *, state: str =
             raise failure.error()
 
 
-async def _failure(remote: Remote, machine: str, state: str) -> BootstrapFailure | None:
+async def _failure(remote: ClusterConnection, machine: str, state: str) -> BootstrapFailure | None:
     where = f"{shell_path(_IN_MEMORY + '/failed.json')} {shell_path(state + '/failed.json')}"
     done = await remote.run(machine, f"cat /proc/sys/kernel/random/boot_id; cat {where} 2>/dev/null; true")
     boot, _, text = done.stdout.partition("\n")
@@ -74,7 +74,9 @@ async def _failure(remote: Remote, machine: str, state: str) -> BootstrapFailure
     return BootstrapFailure(machine, str(said.get("step")), str(said.get("reason")))
 
 
-async def provision(remote: Remote, machine: str, script: str, *, reporter: Reporter = silent) -> ProvisionedMachine:
+async def provision(
+    remote: ClusterConnection, machine: str, script: str, *, reporter: Reporter = silent
+) -> ProvisionedMachine:
     """Run the script on a machine, as root.
 
     Raises:
@@ -93,13 +95,15 @@ async def provision(remote: Remote, machine: str, script: str, *, reporter: Repo
     return await _run(remote, machine, f"sudo -n bash {file}; status=$?; rm -f {file}; exit $status", reporter)
 
 
-async def roll_back(remote: Remote, machine: str, component: str, *, reporter: Reporter = silent) -> ProvisionedMachine:
+async def roll_back(
+    remote: ClusterConnection, machine: str, component: str, *, reporter: Reporter = silent
+) -> ProvisionedMachine:
     """Go back to the version of a component that was in use before. Raises what :func:`provision` does."""
     await _must_be_root(remote, machine)
     return await _run(remote, machine, f"sudo -n {SCRIPT} rollback {component}", reporter)
 
 
-async def complete_hosts(remote: Remote, machines: Iterable[str], hosts: Mapping[str, str]) -> None:
+async def complete_hosts(remote: ClusterConnection, machines: Iterable[str], hosts: Mapping[str, str]) -> None:
     """Give these machines the names of all: those whose addresses AWS has chosen, and those of new workers.
 
     A machine without the script, or without root, has no names of ours; that is no error.
@@ -116,7 +120,7 @@ async def complete_hosts(remote: Remote, machines: Iterable[str], hosts: Mapping
     await asyncio.gather(*(remote.run(machine, command, content=lines.encode()) for machine in machines))
 
 
-async def _run(remote: Remote, machine: str, command: str, reporter: Reporter) -> ProvisionedMachine:
+async def _run(remote: ClusterConnection, machine: str, command: str, reporter: Reporter) -> ProvisionedMachine:
     last: list[str] = []
 
     def on_line(line: str) -> None:
@@ -139,7 +143,7 @@ async def _run(remote: Remote, machine: str, command: str, reporter: Reporter) -
     )
 
 
-async def _must_be_root(remote: Remote, machine: str) -> None:
+async def _must_be_root(remote: ClusterConnection, machine: str) -> None:
     asked = await remote.run(machine, "sudo -n true")
     if asked.exit_status != 0:
         raise RemoteError(
@@ -150,7 +154,7 @@ async def _must_be_root(remote: Remote, machine: str) -> None:
         )
 
 
-def _unwritten(machine: str, put: Completed) -> RemoteError:
+def _unwritten(machine: str, put: CompletedCommand) -> RemoteError:
     return RemoteError(
         f"the script could not be written to /tmp on {machine}",
         cause=put.stderr.strip() or f"exit status {put.exit_status}",

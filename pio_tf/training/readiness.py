@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 
 from pio_tf.errors import NotReady, RemoteError
 from pio_tf.events import Done, MachineProgress, Reporter, silent
-from pio_tf.remote.paths import shell_path
-from pio_tf.remote.retry import Patience
-from pio_tf.remote.ssh import Remote, connect_cluster
+from pio_tf.remote.bash import shell_path
+from pio_tf.remote.connect import RetryPolicy
+from pio_tf.remote.ssh import ClusterConnection, connect_cluster
 from pio_tf.training.provisioning import STATE, refuse_failed
 from pio_tf.training.spark_master import spark_status
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
     from pio_tf.config.schema import Config
-    from pio_tf.remote.console_keys import ConsoleKeys
+    from pio_tf.remote.host_keys import ConsoleKeys
     from pio_tf.remote.target import SshTarget
     from pio_tf.training.spark_master import SparkStatus
 
@@ -42,10 +42,10 @@ async def ready_cluster(
     *,
     timeout: float | None = None,
     reporter: Reporter = silent,
-    patience: Patience | None = None,
+    patience: RetryPolicy | None = None,
     console_keys: ConsoleKeys | None = None,
     boot_state: str = STATE,
-) -> AsyncIterator[tuple[Remote, SparkStatus]]:
+) -> AsyncIterator[tuple[ClusterConnection, SparkStatus]]:
     """Wait until every target answers over SSH and Spark counts every worker among them ALIVE; stay connected.
 
     Args:
@@ -63,10 +63,10 @@ async def ready_cluster(
     deadline = time.monotonic() + (config.cluster.start_timeout if timeout is None else timeout)
     async with contextlib.AsyncExitStack() as connections:
         while True:
-            asked = replace(patience or Patience(), timeout=max(0.1, deadline - time.monotonic()))
+            asked = replace(patience or RetryPolicy(), timeout=max(0.1, deadline - time.monotonic()))
             try:
                 remote = await connections.enter_async_context(
-                    connect_cluster(config, targets, reporter=reporter, patience=asked, console_keys=console_keys)
+                    connect_cluster(config, targets, reporter=reporter, retry=asked, console_keys=console_keys)
                 )
                 await remote.reach(target.name for target in targets)
                 boot = _Boot(remote, boot_state)
@@ -91,7 +91,7 @@ async def wait_until_ready(
     *,
     timeout: float | None = None,
     reporter: Reporter = silent,
-    patience: Patience | None = None,
+    patience: RetryPolicy | None = None,
     boot_state: str = STATE,
 ) -> SparkStatus:
     """As :func:`ready_cluster`, without staying connected."""
@@ -104,7 +104,7 @@ async def wait_until_ready(
 class _Boot:
     """Asks machines that are waited for whether they have given up; now and then, not at every poll."""
 
-    def __init__(self, remote: Remote, state: str) -> None:
+    def __init__(self, remote: ClusterConnection, state: str) -> None:
         self._remote = remote
         self._state = state
         self._next = time.monotonic()
@@ -116,7 +116,13 @@ class _Boot:
 
 
 async def _wait_for_spark(
-    remote: Remote, config: Config, targets: Sequence[SshTarget], boot: _Boot, *, deadline: float, reporter: Reporter
+    remote: ClusterConnection,
+    config: Config,
+    targets: Sequence[SshTarget],
+    boot: _Boot,
+    *,
+    deadline: float,
+    reporter: Reporter,
 ) -> SparkStatus:
     master = next(target for target in targets if target.role == "master")
     workers = {target.private_ip: target for target in targets if target.role == "worker"}
@@ -153,7 +159,9 @@ async def _wait_for_spark(
         delay = min(LONGEST_POLL, delay * 1.5)
 
 
-async def _wait_for_client(remote: Remote, config: Config, boot: _Boot, *, deadline: float, reporter: Reporter) -> None:
+async def _wait_for_client(
+    remote: ClusterConnection, config: Config, boot: _Boot, *, deadline: float, reporter: Reporter
+) -> None:
     """Until the driver has Spark's client: at its first boot it may be installing it still, while the master runs."""
     driver, delay = remote.driver.name, FIRST_POLL
     submit = f"{config.spark.home}/bin/spark-submit"

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 from pio_tf.errors import Interrupted, PioTfError, RemoteError, TrainingFailed
 from pio_tf.events import Done, OutputLine, Reporter, Step, Warned, silent
-from pio_tf.remote.limit import at_most
 from pio_tf.training.proof import contradiction
 from pio_tf.training.runs.driver_runs import TERM_SECONDS, DriverRuns
 from pio_tf.training.runs.run_log import follow_log
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import Any, TypeAlias
 
-    from pio_tf.remote.ssh import Remote
+    from pio_tf.remote.ssh import ClusterConnection
     from pio_tf.training.proof import Proof
     from pio_tf.training.redact import Redactor
     from pio_tf.training.runs.archive import Archive
@@ -43,7 +42,13 @@ ANSWER_SECONDS = 2
 
 
 async def start_run(
-    remote: Remote, lock: DriverLock, record: RunRecord, *, command: str, redactor: Redactor, archive: Archive
+    remote: ClusterConnection,
+    lock: DriverLock,
+    record: RunRecord,
+    *,
+    command: str,
+    redactor: Redactor,
+    archive: Archive,
 ) -> RunRecord:
     """Start ``command`` (of :func:`pio_tf.pio.command.train_command`) on the driver, where it outlives this client.
 
@@ -81,7 +86,7 @@ class RunFollower:
 
     def __init__(
         self,
-        remote: Remote,
+        remote: ClusterConnection,
         *,
         archive: Archive,
         prove: Prove,
@@ -149,7 +154,7 @@ class RunFollower:
             then = "then the machines stop; Ctrl-C again stops them now" if stop_after else "the machines go on running"
             self._report(Warned(f"interrupted: run {run} is ended, {then}"))
             try:
-                await at_most(INTERRUPTED_SECONDS + ANSWER_SECONDS, end(), self._remote)
+                await self._remote.await_or_abort(end(), timeout=INTERRUPTED_SECONDS + ANSWER_SECONDS)
             except RemoteError:  # it ends with the driver's power, and its log stays there
                 until = "it ends when the machines stop" if stop_after else f"`pio-tf cancel {run}` ends it"
                 self._report(Warned(f"run {run} is not seen to its end: {until}"))

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from pio_tf.errors import RemoteError
 
 if TYPE_CHECKING:
-    from pio_tf.remote.ssh import Remote
+    from pio_tf.remote.ssh import ClusterConnection
 
 CLOCKS_DIFFER = 60.0
 """Seconds by which the clocks of driver and master may differ."""
@@ -93,7 +93,7 @@ class NotSparkMaster(RemoteError):
     """Another program answers at the port of the master's web page."""
 
 
-async def spark_status(remote: Remote, *, master: str, port: int, timeout: float = 5.0) -> SparkStatus:
+async def spark_status(remote: ClusterConnection, *, master: str, port: int, timeout: float = 5.0) -> SparkStatus:
     """Ask the master at its private address ``master``, through the driver, within ``timeout`` seconds.
 
     Raises:
@@ -117,7 +117,7 @@ async def spark_status(remote: Remote, *, master: str, port: int, timeout: float
 
 
 async def active_applications(
-    remote: Remote, *, master: str, port: int, since: float, timeout: float = 5.0
+    remote: ClusterConnection, *, master: str, port: int, since: float, timeout: float = 5.0
 ) -> tuple[str, ...]:
     """Return the names of the applications that began after ``since`` (seconds since 1970, by the driver's clock).
 

@@ -10,7 +10,7 @@ import pytest
 from pio_tf.ci.keys import write_keys
 from pio_tf.config.load import load_config
 from pio_tf.errors import ConfigError
-from pio_tf.remote.identity import load_identity
+from pio_tf.remote.login import load_login
 from tests.support.shell import Project
 
 if TYPE_CHECKING:
@@ -33,14 +33,14 @@ def config(tmp_path: Path) -> Config:
 def test_the_private_key_is_written_for_its_owner_alone_and_its_public_half_beside_it(config: Config) -> None:
     private, public = write_keys(config, {"PIO_TF_SSH_KEY": PRIVATE})
     assert private.stat().st_mode & 0o777 == 0o600
-    assert load_identity(config).key_file == private
+    assert load_login(config).key_file == private
     assert public.read_text() == PUBLIC
 
 
 @pytest.mark.parametrize("text", [PRIVATE.strip(), PRIVATE.replace("\n", "\r\n"), f"\n{PRIVATE}\n\n"])
 def test_what_forms_do_to_line_ends_does_no_harm(config: Config, text: str) -> None:
     write_keys(config, {"PIO_TF_SSH_KEY": text})
-    load_identity(config)
+    load_login(config)
 
 
 def test_a_job_that_only_plans_needs_no_private_key(config: Config) -> None:

@@ -26,11 +26,11 @@ from pio_tf.infra.policy import Finding, Judgement, Rule
 from pio_tf.mirror.fetch import Fetched
 from pio_tf.mirror.push import Pushed
 from pio_tf.model import Machine, MachineOutput, Outputs
-from pio_tf.remote.files import Put, RemoteFile
+from pio_tf.remote.files import ProvisionedFile, RemoteFile
 from pio_tf.remote.host_keys import HostKey
 from pio_tf.remote.known_hosts import KnownHosts, Pin
 from pio_tf.remote.target import SshTarget, known_hosts_file
-from pio_tf.remote.tunnel import LocalPage, Page
+from pio_tf.remote.tunnel import ForwardedPage, WebPage
 from pio_tf.sandbox.control import SandboxStatus
 from pio_tf.sandbox.layout import MachineStatus, SandboxInfo, Services
 from pio_tf.training.preflight import CheckResult
@@ -150,8 +150,8 @@ SANDBOX = SandboxStatus(
     (MachineStatus("trial", "driver", "driver", "i-0d", "running", "127.3.0.10", "failed", "sshd did not start"),),
 )
 PAGES = (
-    LocalPage(Page("master", "10.20.0.11", 8080), 8080),
-    LocalPage(Page("application", "10.20.0.10", 4040), 4041, "connection refused"),
+    ForwardedPage(WebPage("master", "10.20.0.11", 8080), 8080),
+    ForwardedPage(WebPage("application", "10.20.0.10", 4040), 4041, "connection refused"),
 )
 
 
@@ -252,10 +252,12 @@ class FakeCluster:
             RemoteFile("core-site.xml", "/opt/hadoop/core-site.xml", "<a/>"),
         )
 
-    def push_config(self) -> tuple[Put, ...]:
+    def push_config(self) -> tuple[ProvisionedFile, ...]:
         return (
-            Put("pio-env.sh", "/opt/pio/conf/pio-env.sh", changed=True, kept="/opt/pio/conf/pio-env.sh.before"),
-            Put("core-site.xml", "/opt/hadoop/core-site.xml", changed=False),
+            ProvisionedFile(
+                "pio-env.sh", "/opt/pio/conf/pio-env.sh", changed=True, kept="/opt/pio/conf/pio-env.sh.before"
+            ),
+            ProvisionedFile("core-site.xml", "/opt/hadoop/core-site.xml", changed=False),
         )
 
     def provision(self, _machine: str, **_options: object) -> tuple[ProvisionedMachine, ...]:
@@ -301,7 +303,7 @@ def stand_in(monkeypatch: pytest.MonkeyPatch, directory: Path) -> None:
     monkeypatch.setattr("pio_tf.sandbox.control.stop_sandbox", lambda _directory: True)
     monkeypatch.setattr("pio_tf.remote.ssh.connect_cluster", _connected)
     monkeypatch.setattr("pio_tf.remote.tunnel.serve_pages", _served)
-    monkeypatch.setattr("pio_tf.remote.host_keys.look_at_host_key", _looked)
+    monkeypatch.setattr("pio_tf.remote.ssh.look_at_host_key", _looked)
     monkeypatch.setattr("pio_tf.remote.host_keys.accept_host_key", lambda _config, _key: None)
 
 
@@ -311,7 +313,7 @@ async def _connected(*_arguments: object, **_options: object) -> AsyncIterator[N
 
 
 async def _served(
-    _remote: object, _pages: object, on_open: Callable[[tuple[LocalPage, ...]], None], **_options: object
+    _remote: object, _pages: object, on_open: Callable[[tuple[ForwardedPage, ...]], None], **_options: object
 ) -> None:
     on_open(PAGES)
 

@@ -21,7 +21,7 @@ from pio_tf.training.runs.record import RunRecord
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
-    from pio_tf.remote.retry import Patience
+    from pio_tf.remote.connect import RetryPolicy
     from pio_tf.training.driver_session import DriverSetup, TrainingRequest
     from tests.faults.client import Client
     from tests.faults.world import World
@@ -96,7 +96,7 @@ class SessionStandIn:
     @classmethod
     @asynccontextmanager
     async def open(
-        cls, client: Client, setup: DriverSetup, *, wait: bool = False, patience: Patience
+        cls, client: Client, setup: DriverSetup, *, wait: bool = False, patience: RetryPolicy
     ) -> AsyncIterator[SessionStandIn]:
         """A dealing with the driver, over a connection of its own."""
         session = cls(client, setup)

@@ -6,14 +6,14 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, cast
 
 from pio_tf.remote import http
-from pio_tf.remote.process import Completed
+from pio_tf.remote.commands import CompletedCommand
 
 if TYPE_CHECKING:
     from typing import Any
 
     import asyncssh
 
-    from pio_tf.remote.ssh import Remote
+    from pio_tf.remote.ssh import ClusterConnection
 
 
 class Channel:
@@ -35,7 +35,7 @@ class Channel:
 
 
 class AnsweringDriver:
-    """In place of :class:`pio_tf.remote.ssh.Remote`: every address behind the driver, and every command on it,
+    """In place of :class:`pio_tf.remote.ssh.ClusterConnection`: every address and command behind the driver
     answers with these bytes."""
 
     def __init__(self, answer: bytes) -> None:
@@ -48,19 +48,19 @@ class AnsweringDriver:
         return channel, channel
 
     async def connection(self, _machine: str) -> AnsweringDriver:
-        """As Remote has it: itself."""
+        """As ClusterConnection has it: itself."""
         return self
 
-    async def run(self, _machine: str, _command: str, **_options: object) -> Completed:
-        """As Remote has it."""
-        return Completed(0, self._answer.decode("utf-8", "replace"), "")
+    async def run(self, _machine: str, _command: str, **_options: object) -> CompletedCommand:
+        """As ClusterConnection has it."""
+        return CompletedCommand(0, self._answer.decode("utf-8", "replace"), "")
 
     async def http_get_json(self, host: str, port: int, path: str, *, timeout: float = 10.0) -> Any:  # noqa: ANN401
-        """As Remote has it, with the real HTTP over the channel."""
+        """As ClusterConnection has it, with the real HTTP over the channel."""
         connection = cast("asyncssh.SSHClientConnection", self)
         return await http.get_json(connection, host=host, port=port, path=path, timeout=timeout)
 
     @property
-    def remote(self) -> Remote:
+    def remote(self) -> ClusterConnection:
         """Itself, as what it stands for."""
-        return cast("Remote", self)
+        return cast("ClusterConnection", self)

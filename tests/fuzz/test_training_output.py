@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from pio_tf.errors import TrainingFailed
 from pio_tf.machines.console import parse_host_keys
 from pio_tf.pio.engine import read_engine, spark_conf_conflicts, with_engine
-from pio_tf.remote.process import Completed
+from pio_tf.remote.commands import CompletedCommand
 from pio_tf.training.failure_patterns import CERTAIN, LIKELY
 from pio_tf.training.preflight.probe import read_answers
 from pio_tf.training.redact import Redactor
@@ -175,4 +175,4 @@ def test_any_record_on_this_computer_or_in_a_bucket_is_read_or_left_out(data: by
 @given(mangled([PROBED]).map(_text))
 def test_any_answers_of_the_driver_are_facts_or_refused_in_words(text: str) -> None:
     with answers():
-        read_answers(Completed(0, text, ""))
+        read_answers(CompletedCommand(0, text, ""))

@@ -11,7 +11,7 @@ import asyncssh
 import pytest
 
 from pio_tf.machines.console import host_keys_from_console
-from pio_tf.remote.console_keys import FirstTrust
+from pio_tf.remote.host_keys import ConsoleTrust
 from tests.real_machines.conftest import KEPT, R3_MIB
 from tests.real_machines.software import VERSIONS
 from tests.support.site import ec2
@@ -69,7 +69,7 @@ def test_every_step_has_one_line_in_the_log_and_on_the_console(cluster: Cluster,
 async def test_the_keys_on_the_console_are_those_that_machines_are_trusted_by(cluster: Cluster, site: Site) -> None:
     ids = {name: machine.launch.instance_id for name, machine in cluster.machines.items()}
     shown = host_keys_from_console(ec2(site.url), ids.values())
-    trust = FirstTrust(lambda instance_id: shown[instance_id])
+    trust = ConsoleTrust(lambda instance_id: shown[instance_id])
     seen = set()
     for name, instance_id in ids.items():
         key = await asyncssh.get_server_host_key(cluster[name].address)

@@ -13,7 +13,7 @@ import pytest
 
 from pio_tf.errors import RemoteError
 from pio_tf.events import Event, Reporter, Warned, silent
-from pio_tf.remote.files import Put, RemoteFile, read_answer, write_program
+from pio_tf.remote.files import ProvisionedFile, RemoteFile, read_answer, write_program
 from pio_tf.remote.ssh import connect_cluster
 from tests.support.ssh_cluster import QUICK, TestCluster
 
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 NASTY = "quote ' \" dollar $HOME back `tick` \\ ümlaut\n\x01\nno newline at the end"
 
 
-async def put_all(cluster: TestCluster, *files: RemoteFile, reporter: Reporter = silent) -> tuple[Put, ...]:
-    async with connect_cluster(cluster.config(), cluster.targets(), patience=QUICK, reporter=reporter) as remote:
+async def put_all(cluster: TestCluster, *files: RemoteFile, reporter: Reporter = silent) -> tuple[ProvisionedFile, ...]:
+    async with connect_cluster(cluster.config(), cluster.targets(), retry=QUICK, reporter=reporter) as remote:
         return await remote.put_files("driver", files)
 
 
@@ -109,7 +109,7 @@ async def test_a_reader_sees_the_old_file_or_the_new_one_never_half(cluster: Tes
 
     watching = asyncio.get_running_loop().run_in_executor(None, watch)
     try:
-        async with connect_cluster(cluster.config(), cluster.targets(), patience=QUICK) as remote:
+        async with connect_cluster(cluster.config(), cluster.targets(), retry=QUICK) as remote:
             for letter in "bababa":
                 await remote.put_files("driver", [RemoteFile("f", "~/f", contents[letter])])
     finally:
@@ -135,8 +135,12 @@ async def test_what_somebody_changed_is_kept_beside_with_its_mode_and_the_next_p
     assert stat.S_IMODE(kept.stat().st_mode) == 0o640
     assert (home / "env").read_text() == "two\n"
     assert stat.S_IMODE((home / "env").stat().st_mode) == 0o600
-    assert await put_all(cluster, RemoteFile("env", "~/env", "two\n", 0o600)) == (Put("env", "~/env", changed=False),)
-    assert await put_all(cluster, RemoteFile("env", "~/env", "three\n", 0o600)) == (Put("env", "~/env", changed=True),)
+    assert await put_all(cluster, RemoteFile("env", "~/env", "two\n", 0o600)) == (
+        ProvisionedFile("env", "~/env", changed=False),
+    )
+    assert await put_all(cluster, RemoteFile("env", "~/env", "three\n", 0o600)) == (
+        ProvisionedFile("env", "~/env", changed=True),
+    )
     assert visible(home) == ["env", kept.name]
 
 
@@ -149,7 +153,7 @@ async def test_a_file_that_was_there_before_pio_tf_is_kept(cluster: TestCluster)
 async def test_a_file_that_is_right_already_is_pio_tfs_from_then_on(cluster: TestCluster) -> None:
     (cluster.driver.home / "a").write_text("one\n")
     assert await put(cluster, RemoteFile("a", "~/a", "one\n")) == ()
-    assert await put_all(cluster, RemoteFile("a", "~/a", "two\n")) == (Put("a", "~/a", changed=True),)
+    assert await put_all(cluster, RemoteFile("a", "~/a", "two\n")) == (ProvisionedFile("a", "~/a", changed=True),)
     assert visible(cluster.driver.home) == ["a"]
 
 

@@ -10,16 +10,15 @@ import pytest
 
 from pio_tf.errors import AwsError, ConfigError, RemoteError
 from pio_tf.events import Event, Warned
-from pio_tf.remote.console_keys import FirstTrust
-from pio_tf.remote.host_keys import HostKey, accept_host_key, look_at_host_key
+from pio_tf.remote.connect import RetryPolicy
+from pio_tf.remote.host_keys import ConsoleTrust, HostKey, accept_host_key
 from pio_tf.remote.known_hosts import KnownHosts, Pin
-from pio_tf.remote.retry import Patience
-from pio_tf.remote.ssh import connect_cluster
+from pio_tf.remote.ssh import connect_cluster, look_at_host_key
 from tests.support.ssh_cluster import QUICK, TestCluster
 from tests.support.ssh_servers import MachineServer, free_port
 
 if TYPE_CHECKING:
-    from pio_tf.remote.console_keys import ConsoleKeys
+    from pio_tf.remote.host_keys import ConsoleKeys
 
 
 class Consoles:
@@ -51,7 +50,7 @@ async def greet(cluster: TestCluster, console: ConsoleKeys | None = None, *, mac
     events: list[Event] = []
     targets = cluster.targets("driver", *({machine} - {"driver"}))
     async with connect_cluster(
-        cluster.config(), targets, patience=QUICK, reporter=events.append, console_keys=console
+        cluster.config(), targets, retry=QUICK, reporter=events.append, console_keys=console
     ) as remote:
         assert (await remote.run(machine, "echo hello")).stdout == "hello\n"
     return events
@@ -65,7 +64,7 @@ async def change_key(server: MachineServer, key: asyncssh.SSHKey | None = None) 
 
 async def look(cluster: TestCluster, console: ConsoleKeys | None = None, *, machine: str = "driver") -> HostKey:
     targets = cluster.targets("driver", *({machine} - {"driver"}))
-    return await look_at_host_key(cluster.config(), targets, machine, patience=QUICK, console_keys=console)
+    return await look_at_host_key(cluster.config(), targets, machine, retry=QUICK, console_keys=console)
 
 
 def pins(cluster: TestCluster) -> tuple[Pin, ...]:
@@ -133,7 +132,7 @@ async def test_an_aws_that_does_not_answer_does_not_keep_anybody_waiting() -> No
         return ()
 
     shown = new_key()
-    trust = await FirstTrust(ask, within=0.1).decide("i-1", shown)
+    trust = await ConsoleTrust(ask, within=0.1).decide("i-1", shown)
     assert (trust.keys, trust.learned) == ((shown,), "first use")
     assert trust.because == "AWS did not show its console within 0.1 s"
     answers.set()
@@ -142,9 +141,9 @@ async def test_an_aws_that_does_not_answer_does_not_keep_anybody_waiting() -> No
 async def test_a_machine_that_boots_is_asked_about_once(cluster: TestCluster) -> None:
     console = Consoles()
     cluster.driver.authorized = []
-    patience = Patience(timeout=5, denied=0.6, attempt=3, first_delay=0.05, longest_delay=0.1)
+    patience = RetryPolicy(timeout=5, denied=0.6, attempt=3, first_delay=0.05, longest_delay=0.1)
     with pytest.raises(RemoteError, match="refuses the key"):
-        async with connect_cluster(cluster.config(), cluster.targets(), patience=patience, console_keys=console):
+        async with connect_cluster(cluster.config(), cluster.targets(), retry=patience, console_keys=console):
             pass
     assert len(cluster.driver.logins) > 2
     assert console.asked == ["i-driver"]
@@ -216,7 +215,7 @@ async def test_a_bastions_changed_key_is_accepted_by_its_own_name(cluster: TestC
     config = cluster.config(ssh={"bastion": f"ubuntu@127.0.0.1:{port}"})
 
     async def connect() -> None:
-        async with connect_cluster(config, cluster.targets(), patience=QUICK):
+        async with connect_cluster(config, cluster.targets(), retry=QUICK):
             pass
 
     await connect()
@@ -224,7 +223,7 @@ async def test_a_bastions_changed_key_is_accepted_by_its_own_name(cluster: TestC
     with pytest.raises(RemoteError) as caught:
         await connect()
     assert caught.value.next_step.endswith("pio-tf host-keys accept bastion")
-    accept_host_key(config, await look_at_host_key(config, cluster.targets(), "bastion", patience=QUICK))
+    accept_host_key(config, await look_at_host_key(config, cluster.targets(), "bastion", retry=QUICK))
     await connect()
     await bastion.stop()
 

@@ -40,7 +40,7 @@ async def answering(answer: bytes | None) -> AsyncIterator[tuple[int, list[bytes
 
 
 async def ask(cluster: TestCluster, port: int, *, timeout: float = 5.0) -> Any:  # noqa: ANN401
-    async with connect_cluster(cluster.config(), cluster.targets(), patience=QUICK) as remote:
+    async with connect_cluster(cluster.config(), cluster.targets(), retry=QUICK) as remote:
         return await remote.http_get_json("127.0.0.2", port, "/json/", timeout=timeout)
 
 

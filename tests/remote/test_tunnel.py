@@ -12,18 +12,18 @@ import pytest
 
 from pio_tf.errors import ConfigError, RemoteError
 from pio_tf.events import Done, Event, Warned
-from pio_tf.remote.retry import Patience
+from pio_tf.remote.connect import RetryPolicy
 from pio_tf.remote.ssh import connect_cluster
-from pio_tf.remote.tunnel import LocalPage, Page, serve_pages, spark_pages
+from pio_tf.remote.tunnel import ForwardedPage, WebPage, serve_pages, spark_pages
 from tests.support.ssh_servers import free_port
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
-    from pio_tf.remote.ssh import Remote
+    from pio_tf.remote.ssh import ClusterConnection
     from tests.support.ssh_cluster import TestCluster
 
-SHORT = Patience(timeout=0.5, attempt=0.5, first_delay=0.05, longest_delay=0.1)
+SHORT = RetryPolicy(timeout=0.5, attempt=0.5, first_delay=0.05, longest_delay=0.1)
 MASTER = "127.0.0.2"
 
 
@@ -42,7 +42,7 @@ async def web_page(host: str, port: int, text: str) -> AsyncIterator[None]:
         server.close()
 
 
-async def read(page: LocalPage) -> str:
+async def read(page: ForwardedPage) -> str:
     """The page, as a browser gets it; empty where the connection ends without a word."""
     reader, writer = await asyncio.open_connection("127.0.0.1", page.port)
     writer.write(b"GET / HTTP/1.0\r\n\r\n")
@@ -56,14 +56,14 @@ async def read(page: LocalPage) -> str:
 class Tunnels:
     """``serve_pages`` in the background."""
 
-    def __init__(self, remote: Remote, pages: Sequence[Page]) -> None:
+    def __init__(self, remote: ClusterConnection, pages: Sequence[WebPage]) -> None:
         self.events: list[Event] = []
-        self._opened: asyncio.Future[tuple[LocalPage, ...]] = asyncio.get_running_loop().create_future()
+        self._opened: asyncio.Future[tuple[ForwardedPage, ...]] = asyncio.get_running_loop().create_future()
         self.task = asyncio.ensure_future(
             serve_pages(remote, pages, self._opened.set_result, reporter=self.events.append, tries_again=0.1)
         )
 
-    async def pages(self) -> tuple[LocalPage, ...]:
+    async def pages(self) -> tuple[ForwardedPage, ...]:
         return await asyncio.wait_for(asyncio.shield(self._opened), 10)
 
     async def says(self, kind: type[Event], text: str) -> None:
@@ -75,8 +75,8 @@ class Tunnels:
 
 
 @contextlib.asynccontextmanager
-async def tunnels(cluster: TestCluster, *pages: Page) -> AsyncIterator[Tunnels]:
-    async with connect_cluster(cluster.config(), cluster.targets(), patience=SHORT) as remote:
+async def tunnels(cluster: TestCluster, *pages: WebPage) -> AsyncIterator[Tunnels]:
+    async with connect_cluster(cluster.config(), cluster.targets(), retry=SHORT) as remote:
         opened = Tunnels(remote, pages)
         try:
             yield opened
@@ -89,17 +89,17 @@ async def tunnels(cluster: TestCluster, *pages: Page) -> AsyncIterator[Tunnels]:
 def test_the_pages_are_those_of_master_application_and_history_server(cluster: TestCluster) -> None:
     targets = cluster.targets("driver", "master", "worker-1", "worker-2")
     assert spark_pages(cluster.config(), targets, {}) == (
-        Page("master", "127.0.0.2", 8080),
-        Page("application", "127.0.0.1", 4040),
-        Page("history", "127.0.0.2", 18080, optional=True),
+        WebPage("master", "127.0.0.2", 8080),
+        WebPage("application", "127.0.0.1", 4040),
+        WebPage("history", "127.0.0.2", 18080, optional=True),
     )
     config = cluster.config(spark={"master_ui_port": 8088})
     settings = {"spark.ui.port": "4050", "spark.history.ui.port": "18081"}
     assert spark_pages(config, targets, settings, workers=[2]) == (
-        Page("master", "127.0.0.2", 8088),
-        Page("application", "127.0.0.1", 4050),
-        Page("worker-2", "127.0.0.4", 8081),
-        Page("history", "127.0.0.2", 18081),
+        WebPage("master", "127.0.0.2", 8088),
+        WebPage("application", "127.0.0.1", 4050),
+        WebPage("worker-2", "127.0.0.4", 8081),
+        WebPage("history", "127.0.0.2", 18081),
     )
 
 
@@ -111,7 +111,7 @@ def test_a_worker_that_does_not_run_has_no_page(cluster: TestCluster) -> None:
 
 async def test_a_page_comes_through_at_its_own_port_number_where_that_is_free(cluster: TestCluster) -> None:
     port = free_port((MASTER, "127.0.0.1"))
-    async with web_page(MASTER, port, "Spark Master"), tunnels(cluster, Page("master", MASTER, port)) as opened:
+    async with web_page(MASTER, port, "Spark Master"), tunnels(cluster, WebPage("master", MASTER, port)) as opened:
         (page,) = await opened.pages()
         assert (page.port, page.silent_because) == (port, "")
         assert page.url == f"http://127.0.0.1:{port}"
@@ -122,7 +122,7 @@ async def test_a_page_comes_through_at_its_own_port_number_where_that_is_free(cl
 async def test_a_port_that_somebody_else_has_here_is_left_to_them(cluster: TestCluster) -> None:
     port = free_port((MASTER, "127.0.0.1"))
     with socket.create_server(("127.0.0.1", port)):
-        async with web_page(MASTER, port, "Spark Master"), tunnels(cluster, Page("master", MASTER, port)) as opened:
+        async with web_page(MASTER, port, "Spark Master"), tunnels(cluster, WebPage("master", MASTER, port)) as opened:
             (page,) = await opened.pages()
             assert page.port != port
             assert await read(page) == "Spark Master"
@@ -130,7 +130,7 @@ async def test_a_port_that_somebody_else_has_here_is_left_to_them(cluster: TestC
 
 async def test_a_page_that_does_not_answer_yet_is_told_and_tried_anew_when_it_is_used(cluster: TestCluster) -> None:
     port = free_port((MASTER, "127.0.0.1"))
-    async with tunnels(cluster, Page("application", MASTER, port)) as opened:
+    async with tunnels(cluster, WebPage("application", MASTER, port)) as opened:
         (page,) = await opened.pages()
         assert page.silent_because == "connection refused"
         assert await read(page) == ""
@@ -140,7 +140,7 @@ async def test_a_page_that_does_not_answer_yet_is_told_and_tried_anew_when_it_is
 
 async def test_a_history_server_shows_only_where_there_is_one(cluster: TestCluster) -> None:
     port = free_port((MASTER, "127.0.0.1"))
-    history = Page("history", MASTER, port, optional=True)
+    history = WebPage("history", MASTER, port, optional=True)
     async with tunnels(cluster, history) as opened:
         assert await opened.pages() == ()
     async with web_page(MASTER, port, "History Server"), tunnels(cluster, history) as opened:
@@ -150,7 +150,7 @@ async def test_a_history_server_shows_only_where_there_is_one(cluster: TestClust
 
 async def test_a_lost_connection_is_made_again_with_the_same_addresses(cluster: TestCluster) -> None:
     port = free_port((MASTER, "127.0.0.1"))
-    async with web_page(MASTER, port, "Spark Master"), tunnels(cluster, Page("master", MASTER, port)) as opened:
+    async with web_page(MASTER, port, "Spark Master"), tunnels(cluster, WebPage("master", MASTER, port)) as opened:
         (page,) = await opened.pages()
         cluster.driver.cut()
         await opened.says(Warned, "was lost: connecting again")
@@ -162,7 +162,7 @@ async def test_a_driver_that_is_away_for_long_is_tried_until_it_is_back_and_that
     cluster: TestCluster,
 ) -> None:
     port = free_port((MASTER, "127.0.0.1"))
-    async with web_page(MASTER, port, "Spark Master"), tunnels(cluster, Page("master", MASTER, port)) as opened:
+    async with web_page(MASTER, port, "Spark Master"), tunnels(cluster, WebPage("master", MASTER, port)) as opened:
         (page,) = await opened.pages()
         await cluster.driver.stop()
         await asyncio.sleep(2)
@@ -174,7 +174,7 @@ async def test_a_driver_that_is_away_for_long_is_tried_until_it_is_back_and_that
 
 
 async def test_a_driver_with_another_host_key_is_not_tried_again(cluster: TestCluster) -> None:
-    async with tunnels(cluster, Page("master", MASTER, free_port())) as opened:
+    async with tunnels(cluster, WebPage("master", MASTER, free_port())) as opened:
         await opened.pages()
         await cluster.driver.stop()
         cluster.driver.host_key = asyncssh.generate_private_key("ssh-ed25519")
@@ -184,7 +184,10 @@ async def test_a_driver_with_another_host_key_is_not_tried_again(cluster: TestCl
 
 
 async def test_nothing_listens_here_any_more_when_it_ends(cluster: TestCluster) -> None:
-    async with web_page(MASTER, port := free_port((MASTER,)), "x"), tunnels(cluster, Page("x", MASTER, port)) as opened:
+    async with (
+        web_page(MASTER, port := free_port((MASTER,)), "x"),
+        tunnels(cluster, WebPage("x", MASTER, port)) as opened,
+    ):
         (page,) = await opened.pages()
     with pytest.raises(ConnectionRefusedError):
         await read(page)

@@ -9,7 +9,7 @@ import asyncssh
 import pytest
 import pytest_asyncio
 
-from pio_tf.remote.retry import Patience
+from pio_tf.remote.connect import RetryPolicy
 from pio_tf.sandbox.processes import end_processes
 from tests.support.builders import make_config
 from tests.support.ssh_servers import MachineServer, free_port
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pio_tf.remote.target import SshTarget
 
 ADDRESSES = {"driver": "127.0.0.1", "master": "127.0.0.2", "worker-1": "127.0.0.3", "worker-2": "127.0.0.4"}
-QUICK = Patience(timeout=5, denied=0.5, attempt=3, first_delay=0.05, longest_delay=0.2)
+QUICK = RetryPolicy(timeout=5, denied=0.5, attempt=3, first_delay=0.05, longest_delay=0.2)
 """For a machine that is there; what is not there is given up after five seconds."""
 
 

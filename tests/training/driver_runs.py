@@ -15,7 +15,7 @@ from pio_tf.training.runs.record import Client, RunRecord, new_run_id
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from pio_tf.remote.ssh import Remote
+    from pio_tf.remote.ssh import ClusterConnection
     from pio_tf.training.runs.run_bucket import RunBucket, Upload
 
 ANN = Client("ann", "laptop", 17, "2026-11-23T18:00:00Z")
@@ -23,7 +23,7 @@ SUCCESS = "echo '[INFO] [CoreWorkflow$] Training completed successfully.'"
 
 
 def make_finish(
-    remote: Remote,
+    remote: ClusterConnection,
     directory: Path,
     reporter: Reporter = silent,
     *,
@@ -59,7 +59,9 @@ def make_finish(
     )
 
 
-async def started(remote: Remote, directory: Path, command: str, *, secrets: tuple[str, ...] = ()) -> RunRecord:
+async def started(
+    remote: ClusterConnection, directory: Path, command: str, *, secrets: tuple[str, ...] = ()
+) -> RunRecord:
     """A run that has begun."""
     record = RunRecord(id=new_run_id(), cluster="ur", client=ANN, command=command, engine_dir="/engine")
     async with hold_driver_lock(remote, ANN, doing="preparing", run=record.id) as lock:

@@ -9,7 +9,7 @@ import pytest
 import pytest_asyncio
 
 from pio_tf.errors import RemoteError
-from pio_tf.remote.ssh import Remote, connect_cluster
+from pio_tf.remote.ssh import ClusterConnection, connect_cluster
 from pio_tf.training.elasticsearch_client import ElasticsearchClient
 from tests.support.ssh_cluster import QUICK, TestCluster
 from tests.support.ssh_servers import free_port
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 
 @pytest_asyncio.fixture
-async def remote(cluster: TestCluster) -> AsyncIterator[Remote]:
-    async with connect_cluster(cluster.config(), cluster.targets(), patience=QUICK) as remote:
+async def remote(cluster: TestCluster) -> AsyncIterator[ClusterConnection]:
+    async with connect_cluster(cluster.config(), cluster.targets(), retry=QUICK) as remote:
         yield remote
 
 
@@ -37,7 +37,9 @@ async def refused(es: ElasticsearchClient, path: str = "/", **how: Any) -> Remot
     return caught.value
 
 
-async def test_json_is_fetched_and_searches_are_posted_through_the_driver(cluster: TestCluster, remote: Remote) -> None:
+async def test_json_is_fetched_and_searches_are_posted_through_the_driver(
+    cluster: TestCluster, remote: ClusterConnection
+) -> None:
     async with listening(version) as node:
         es = ElasticsearchClient(remote, [node])
         assert await es.get("/") == {"version": {"number": "6.8.1"}}
@@ -51,7 +53,7 @@ async def test_json_is_fetched_and_searches_are_posted_through_the_driver(cluste
     assert cluster.driver.forwarded == [(HOST, node.port)] * 2
 
 
-async def test_the_user_logs_in_and_a_wrong_password_is_told_and_never_shown(remote: Remote) -> None:
+async def test_the_user_logs_in_and_a_wrong_password_is_told_and_never_shown(remote: ClusterConnection) -> None:
     async with listening(version, login=("elastic", "pässword")) as node:
         es = ElasticsearchClient(remote, [node], user="elastic", password="pässword")
         assert (await es.get("/"))["version"]["number"] == "6.8.1"
@@ -65,7 +67,7 @@ async def test_the_user_logs_in_and_a_wrong_password_is_told_and_never_shown(rem
         assert secret not in f"{error} {error.details}"
 
 
-async def test_a_status_is_an_answer_and_no_other_node_is_asked(remote: Remote) -> None:
+async def test_a_status_is_an_answer_and_no_other_node_is_asked(remote: ClusterConnection) -> None:
     async with listening(lambda _: not_found("pio_meta")) as first, listening(version) as second:
         error = await refused(ElasticsearchClient(remote, [first, second]), "/pio_meta")
     assert error.details["kind"] == "http-status"
@@ -75,7 +77,7 @@ async def test_a_status_is_an_answer_and_no_other_node_is_asked(remote: Remote) 
 
 
 @pytest.mark.parametrize("how", ["down", "hanging", "without a master", "no JSON"])
-async def test_the_next_node_is_asked_where_one_does_not_answer(remote: Remote, how: str) -> None:
+async def test_the_next_node_is_asked_where_one_does_not_answer(remote: ClusterConnection, how: str) -> None:
     answers: dict[str, tuple[int, Any]] = {"without a master": (503, {"error": "no master"}), "no JSON": (200, b"<p>")}
     async with (
         listening(lambda _: answers.get(how, (200, {})), hangs=how == "hanging") as first,
@@ -93,7 +95,7 @@ async def test_the_next_node_is_asked_where_one_does_not_answer(remote: Remote, 
         assert len(first.questions) == asked, "the node that answered last is asked first"
 
 
-async def test_a_node_that_is_named_is_the_only_one_that_is_asked(remote: Remote) -> None:
+async def test_a_node_that_is_named_is_the_only_one_that_is_asked(remote: ClusterConnection) -> None:
     down = Node(HOST, free_port((HOST,)), "http")
     async with listening(version) as up:
         error = await refused(ElasticsearchClient(remote, [down, up]), node=down)
@@ -102,7 +104,7 @@ async def test_a_node_that_is_named_is_the_only_one_that_is_asked(remote: Remote
     assert not up.questions
 
 
-async def test_every_node_that_does_not_answer_is_named(remote: Remote) -> None:
+async def test_every_node_that_does_not_answer_is_named(remote: ClusterConnection) -> None:
     async with listening(version, hangs=True) as hanging:
         down = Node(HOST, free_port((HOST,)), "http")
         error = await refused(ElasticsearchClient(remote, [down, hanging]), timeout=0.3)
@@ -112,7 +114,9 @@ async def test_every_node_that_does_not_answer_is_named(remote: Remote) -> None:
     assert error.details["kind"] == "http"
 
 
-async def test_https_is_spoken_within_the_ssh_channel(cluster: TestCluster, remote: Remote, tmp_path: Path) -> None:
+async def test_https_is_spoken_within_the_ssh_channel(
+    cluster: TestCluster, remote: ClusterConnection, tmp_path: Path
+) -> None:
     server, client = certificate(tmp_path, HOST)
     many = {"hits": ["hit" * 100] * 10_000}
     async with listening(lambda _: (200, many), tls=server) as node:
@@ -123,7 +127,7 @@ async def test_https_is_spoken_within_the_ssh_channel(cluster: TestCluster, remo
     assert cluster.driver.forwarded == [(HOST, node.port)] * 2
 
 
-async def test_a_certificate_that_nobody_here_knows_is_refused(remote: Remote, tmp_path: Path) -> None:
+async def test_a_certificate_that_nobody_here_knows_is_refused(remote: ClusterConnection, tmp_path: Path) -> None:
     server, _ = certificate(tmp_path, HOST)
     async with listening(version, tls=server) as node:
         error = await refused(ElasticsearchClient(remote, [node]))
@@ -134,7 +138,7 @@ async def test_a_certificate_that_nobody_here_knows_is_refused(remote: Remote, t
     assert not node.questions
 
 
-async def test_a_certificate_for_another_host_is_refused(remote: Remote, tmp_path: Path) -> None:
+async def test_a_certificate_for_another_host_is_refused(remote: ClusterConnection, tmp_path: Path) -> None:
     server, client = certificate(tmp_path, "search.example")
     async with listening(version, tls=server) as node:
         error = await refused(ElasticsearchClient(remote, [node], tls=client))
@@ -144,7 +148,7 @@ async def test_a_certificate_for_another_host_is_refused(remote: Remote, tmp_pat
 
 
 @pytest.mark.parametrize("hangs", [False, True])
-async def test_https_to_a_node_that_speaks_none_is_told(remote: Remote, *, hangs: bool) -> None:
+async def test_https_to_a_node_that_speaks_none_is_told(remote: ClusterConnection, *, hangs: bool) -> None:
     async with listening(version, hangs=hangs) as node:
         node.scheme = "https"
         error = await refused(ElasticsearchClient(remote, [node]), timeout=0.5)
@@ -153,6 +157,6 @@ async def test_https_to_a_node_that_speaks_none_is_told(remote: Remote, *, hangs
     assert error.cause
 
 
-async def test_a_closed_https_port_keeps_its_reason(remote: Remote) -> None:
+async def test_a_closed_https_port_keeps_its_reason(remote: ClusterConnection) -> None:
     error = await refused(ElasticsearchClient(remote, [Node(HOST, free_port((HOST,)), "https")]))
     assert error.cause == "connection refused"

@@ -62,7 +62,7 @@ async def watched(
         assert isinstance(event, TrainingProgress)
         events.append(event)
 
-    async with connect_cluster(cluster.config(), cluster.targets(), patience=QUICK) as remote:
+    async with connect_cluster(cluster.config(), cluster.targets(), retry=QUICK) as remote:
         task = asyncio.ensure_future(
             watch(
                 remote,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import pytest_asyncio
 
-from pio_tf.remote.ssh import Remote, connect_cluster
+from pio_tf.remote.ssh import ClusterConnection, connect_cluster
 from pio_tf.training.elasticsearch_client import ElasticsearchClient
 from pio_tf.training.proof import Before, Proof, Traces, contradiction, look_before, prove
 from tests.support.ssh_cluster import QUICK, TestCluster
@@ -27,8 +27,8 @@ NEW = "pio_meta_engine_instances"
 
 
 @pytest_asyncio.fixture
-async def remote(cluster: TestCluster) -> AsyncIterator[Remote]:
-    async with connect_cluster(cluster.config(), cluster.targets(), patience=QUICK) as remote:
+async def remote(cluster: TestCluster) -> AsyncIterator[ClusterConnection]:
+    async with connect_cluster(cluster.config(), cluster.targets(), retry=QUICK) as remote:
         yield remote
 
 
@@ -87,7 +87,7 @@ def service() -> Service:
 
 
 @pytest_asyncio.fixture
-async def es(remote: Remote, service: Service) -> AsyncIterator[ElasticsearchClient]:
+async def es(remote: ClusterConnection, service: Service) -> AsyncIterator[ElasticsearchClient]:
     async with listening(service) as node:
         yield ElasticsearchClient(remote, [node])
 
@@ -244,7 +244,7 @@ async def test_a_service_that_refuses_proves_nothing(es: ElasticsearchClient, se
     assert contradiction(tuple(found.values())) is None
 
 
-async def test_a_service_that_is_down_proves_nothing(remote: Remote) -> None:
+async def test_a_service_that_is_down_proves_nothing(remote: ClusterConnection) -> None:
     down = ElasticsearchClient(remote, [Node(HOST, free_port((HOST,)), "http")])
     found = await proofs(down, await look_before(down, TRACES))
     assert found["engine instance"].held is None
@@ -293,7 +293,7 @@ async def test_pio_itself_is_the_first_witness() -> None:
     assert contradiction(failed) is None
 
 
-async def test_the_sandboxs_elasticsearch_is_understood(remote: Remote) -> None:
+async def test_the_sandboxs_elasticsearch_is_understood(remote: ClusterConnection) -> None:
     testing = pytest.importorskip("werkzeug.test")
     sandbox = pytest.importorskip("pio_tf.sandbox.elasticsearch")
     client = testing.Client(sandbox.LocalElasticsearch())

@@ -12,7 +12,7 @@ import pytest
 
 from pio_tf.errors import NotReady, RemoteError
 from pio_tf.events import Done, Event, MachineProgress
-from pio_tf.remote.retry import Patience
+from pio_tf.remote.connect import RetryPolicy
 from pio_tf.remote.ssh import connect_cluster
 from pio_tf.training.readiness import wait_until_ready
 from pio_tf.training.spark_master import SparkStatus, spark_status
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
 NAMES = ("driver", "master", "worker-1", "worker-2")
-PATIENT = Patience(denied=0.5, attempt=3, first_delay=0.05, longest_delay=0.1)
+PATIENT = RetryPolicy(denied=0.5, attempt=3, first_delay=0.05, longest_delay=0.1)
 
 
 def worker(host: str, state: str = "ALIVE") -> dict[str, Any]:
@@ -196,7 +196,7 @@ async def test_a_refused_key_ends_the_wait_long_before_its_time(cluster: TestClu
 async def test_something_else_on_the_port_is_told(cluster: TestCluster) -> None:
     async with (
         spark_master(lambda: [{"host": "x"}]) as port,
-        connect_cluster(cluster.config(), cluster.targets(), patience=QUICK) as remote,
+        connect_cluster(cluster.config(), cluster.targets(), retry=QUICK) as remote,
     ):
         with pytest.raises(RemoteError, match=r"the program at http://127\.0\.0\.2:\d+/json/ is not a Spark master"):
             await spark_status(remote, master="127.0.0.2", port=port)

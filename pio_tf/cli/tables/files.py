@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from pio_tf.cli.schemas.software import FileData, FilesResult, PushResult, PutData
     from pio_tf.pio.files import RemoteFile
-    from pio_tf.remote.files import Put
+    from pio_tf.remote.files import ProvisionedFile
 
 
 def file_rows(files: Sequence[RemoteFile]) -> Rows:
@@ -21,7 +21,7 @@ def file_rows(files: Sequence[RemoteFile]) -> Rows:
     return Rows((), (), data)
 
 
-def put_rows(files: Sequence[Put]) -> Rows:
+def put_rows(files: Sequence[ProvisionedFile]) -> Rows:
     """``pio-tf config push``."""
     put: list[PutData] = [
         {"name": one.name, "path": one.path, "changed": one.changed, "kept": one.kept or None} for one in files

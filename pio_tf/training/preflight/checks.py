@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pio_tf.config.sizing import Sizing
     from pio_tf.model import Outputs
     from pio_tf.pio.secrets import Secrets
-    from pio_tf.remote.ssh import Remote
+    from pio_tf.remote.ssh import ClusterConnection
     from pio_tf.training.preflight.context import Outcome
 
 _AT_ONCE = (
@@ -54,7 +54,7 @@ _HANGS = (
 
 async def run_checks(
     config: Config,
-    remote: Remote,
+    remote: ClusterConnection,
     *,
     outputs: Outputs,
     sizing: Sizing,

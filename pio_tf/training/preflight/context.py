@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from pio_tf.config.sizing import Sizing
     from pio_tf.model import Outputs
     from pio_tf.pio.secrets import Secrets
-    from pio_tf.remote.process import Completed
-    from pio_tf.remote.ssh import Remote
+    from pio_tf.remote.commands import CompletedCommand
+    from pio_tf.remote.ssh import ClusterConnection
     from pio_tf.training.preflight.probe import DriverFacts
 
 Status: TypeAlias = Literal["ok", "warning", "failed", "skipped"]
@@ -95,7 +95,7 @@ class CheckContext:
     """The cluster, as all checks see it, with the driver's answers to one probe."""
 
     config: Config
-    remote: Remote
+    remote: ClusterConnection
     outputs: Outputs
     sizing: Sizing
     secrets: Secrets
@@ -104,7 +104,7 @@ class CheckContext:
     now: Callable[[], float]
     _probe: asyncio.Task[DriverFacts] | None = field(default=None, init=False)
 
-    async def ask(self, command: str, *, timeout: float) -> Completed:
+    async def ask(self, command: str, *, timeout: float) -> CompletedCommand:
         """Run a bash command on the driver.
 
         Raises:

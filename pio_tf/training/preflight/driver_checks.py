@@ -6,8 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from pio_tf.config.components import JAVA
-from pio_tf.remote.paths import shell_path
-from pio_tf.remote.process import in_bash
+from pio_tf.remote.bash import in_bash, shell_path
 from pio_tf.training.preflight.context import combine, failed, ok, warning
 from pio_tf.training.preflight.probe import event_log_url
 from pio_tf.training.preflight.spark_checks import SPARK_VERSION

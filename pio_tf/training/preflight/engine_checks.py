@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from pio_tf.errors import ConfigError, NotReady
 from pio_tf.events import Done, OutputLine, Reporter, Step, silent
 from pio_tf.pio.engine import read_engine, spark_conf_conflicts
-from pio_tf.remote.paths import shell_path
+from pio_tf.remote.bash import shell_path
 from pio_tf.training.preflight.context import combine, failed, ok, skipped, warning
 from pio_tf.training.preflight.probe import variant_path
 from pio_tf.training.redact import Redactor
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from pio_tf.config.schema import Config
-    from pio_tf.remote.ssh import Remote
+    from pio_tf.remote.ssh import ClusterConnection
     from pio_tf.training.preflight.context import CheckContext, Outcome
 
 _ERROR = re.compile(r"\[error\]\s*(?:\[[^\]]*\]\s*)*(.*\S)", re.IGNORECASE)
@@ -84,7 +84,7 @@ def _when(seconds: float) -> str:
 
 async def build_engine(
     config: Config,
-    remote: Remote,
+    remote: ClusterConnection,
     *,
     reporter: Reporter = silent,
     secrets: Iterable[str] = (),

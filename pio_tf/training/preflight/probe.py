@@ -17,14 +17,13 @@ from urllib.parse import urlsplit
 from pio_tf.config.storage import JdbcSource, LocalfsSource
 from pio_tf.errors import RemoteError
 from pio_tf.pio.sources import find_hdfs
-from pio_tf.remote.paths import shell_path
-from pio_tf.remote.process import in_bash
+from pio_tf.remote.bash import in_bash, shell_path
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from pio_tf.config.schema import Config
-    from pio_tf.remote.process import Completed
+    from pio_tf.remote.commands import CompletedCommand
 
 _MARK = "pio-tf-says"
 _FUNCTIONS = r"""
@@ -131,7 +130,7 @@ def probe_command(config: Config, settings: Mapping[str, str]) -> str:
     return in_bash(program, login=True)
 
 
-def read_answers(done: Completed) -> DriverFacts:
+def read_answers(done: CompletedCommand) -> DriverFacts:
     """The facts, out of what the command has written.
 
     Raises:

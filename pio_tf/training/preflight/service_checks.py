@@ -18,9 +18,8 @@ from pio_tf.config.components import COMPATIBILITY
 from pio_tf.config.storage import Elasticsearch1Source, ElasticsearchBlock, HbaseBlock, HdfsBlock, JdbcSource
 from pio_tf.errors import RemoteError
 from pio_tf.pio.sources import find_hdfs
-from pio_tf.remote.explain import reason
-from pio_tf.remote.paths import shell_path
-from pio_tf.remote.process import in_bash
+from pio_tf.remote.bash import in_bash, shell_path
+from pio_tf.remote.ssh_errors import reason
 from pio_tf.training.elasticsearch_client import ElasticsearchClient
 from pio_tf.training.preflight.context import combine, failed, ok, skipped, warning
 from pio_tf.training.preflight.probe import event_log_url, hadoop_home
@@ -29,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Sequence
 
     from pio_tf.config.storage import ElasticsearchNode
-    from pio_tf.remote.ssh import Remote
+    from pio_tf.remote.ssh import ClusterConnection
     from pio_tf.training.preflight.context import CheckContext, Outcome
 
 _DEFAULT_NAME = "elasticsearch"
@@ -63,7 +62,7 @@ async def check_hosts(
     )
 
 
-async def _refusal(remote: Remote, host: str, port: int, *, timeout: float) -> str:
+async def _refusal(remote: ClusterConnection, host: str, port: int, *, timeout: float) -> str:
     """Return why the host refuses TCP connections; "" if it accepts one."""
     connection = await remote.connection(remote.driver.name)
     try:

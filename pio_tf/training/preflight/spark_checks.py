@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from pio_tf.config.components import COMPATIBILITY
 from pio_tf.errors import ConfigError, RemoteError
 from pio_tf.pio.engine import read_engine, with_engine
-from pio_tf.remote.paths import shell_path
+from pio_tf.remote.bash import shell_path
 from pio_tf.training.preflight.context import NoAnswer, combine, failed, ok, warning
 from pio_tf.training.preflight.service_checks import http_refusal
 from pio_tf.training.spark_master import NotSparkMaster, spark_status

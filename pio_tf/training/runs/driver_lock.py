@@ -11,13 +11,13 @@ import contextlib
 from typing import TYPE_CHECKING
 
 from pio_tf.errors import Locked, PioTfError, RemoteError
-from pio_tf.remote.process import Dialog
+from pio_tf.remote.commands import InteractiveCommand
 from pio_tf.training.runs.driver_runs import Holder, program
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from pio_tf.remote.ssh import Remote
+    from pio_tf.remote.ssh import ClusterConnection
     from pio_tf.training.runs.record import Client
 
 _HEARTBEAT_SECONDS = 15.0
@@ -29,7 +29,7 @@ _ANSWER_SECONDS = 20.0
 class DriverLock:
     """The lock, held."""
 
-    def __init__(self, dialog: Dialog, client: Client) -> None:
+    def __init__(self, dialog: InteractiveCommand, client: Client) -> None:
         self._dialog = dialog
         self._client = client
 
@@ -40,8 +40,8 @@ class DriverLock:
             PioTfError: the driver could not start it.
             RemoteError: the connection was lost: it may have started.
         """
-        self._dialog.say(f"start {run} {Holder('running', str(self._client), run).to_json()}")
-        answer = await self._dialog.answer(timeout=_ANSWER_SECONDS)
+        self._dialog.write_line(f"start {run} {Holder('running', str(self._client), run).to_json()}")
+        answer = await self._dialog.read_line(timeout=_ANSWER_SECONDS)
         if not answer:
             raise RemoteError(
                 "the driver's lock was lost before the run began",
@@ -59,12 +59,14 @@ class DriverLock:
 
     async def hold_for_stopping(self) -> None:
         """Let the driver itself hold the lock, until its power is off: nobody starts a run that would be cut off."""
-        self._dialog.say(f"stop {Holder('stopping', str(self._client)).to_json()}")
-        await self._dialog.answer(timeout=_ANSWER_SECONDS)
+        self._dialog.write_line(f"stop {Holder('stopping', str(self._client)).to_json()}")
+        await self._dialog.read_line(timeout=_ANSWER_SECONDS)
 
 
 @contextlib.asynccontextmanager
-async def hold_driver_lock(remote: Remote, client: Client, *, doing: str, run: str = "") -> AsyncIterator[DriverLock]:
+async def hold_driver_lock(
+    remote: ClusterConnection, client: Client, *, doing: str, run: str = ""
+) -> AsyncIterator[DriverLock]:
     """Hold the lock while the block runs.
 
     Raises:
@@ -72,11 +74,13 @@ async def hold_driver_lock(remote: Remote, client: Client, *, doing: str, run: s
         RemoteError: the driver could not be asked.
     """
     driver = remote.driver.name
-    dialog = await Dialog.open(await remote.connection(driver), driver, f"{program()}\nhold {_GONE_SECONDS}")
+    dialog = await InteractiveCommand.open(
+        await remote.connection(driver), driver, f"{program()}\nhold {_GONE_SECONDS}"
+    )
     beating: asyncio.Task[None] | None = None
     try:
-        dialog.say(Holder(doing, str(client), run).to_json())
-        answer = await dialog.answer(timeout=_ANSWER_SECONDS)
+        dialog.write_line(Holder(doing, str(client), run).to_json())
+        answer = await dialog.read_line(timeout=_ANSWER_SECONDS)
         if answer.startswith("held "):
             raise locked_by(Holder.from_json(answer.removeprefix("held ")))
         if answer != "yours":
@@ -117,7 +121,7 @@ def locked_by(holder: Holder) -> Locked:
     )
 
 
-async def _beat(dialog: Dialog) -> None:
+async def _beat(dialog: InteractiveCommand) -> None:
     while True:
         await asyncio.sleep(_HEARTBEAT_SECONDS)
-        dialog.say("")
+        dialog.write_line("")

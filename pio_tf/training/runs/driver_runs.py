@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING
 
 from pio_tf.errors import Locked, PioTfError, RemoteError
 from pio_tf.json_text import parse_json
-from pio_tf.remote import process
+from pio_tf.remote import commands
 from pio_tf.training.runs.record import RunRecord, is_run_id
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from pio_tf.remote.ssh import Remote
+    from pio_tf.remote.ssh import ClusterConnection
     from pio_tf.training.runs.record import RunState
 
 KEPT_ON_DRIVER = 30
@@ -120,7 +120,7 @@ class DriverState:
 class DriverRuns:
     """The runs on the driver that ``remote`` is connected to. All of it raises RemoteError when it cannot be asked."""
 
-    def __init__(self, remote: Remote) -> None:
+    def __init__(self, remote: ClusterConnection) -> None:
         self._remote = remote
         self._driver = remote.driver.name
 
@@ -186,7 +186,7 @@ class DriverRuns:
         """
         connection = await self._remote.connection(self._driver)
         call = f"follow {shlex.quote(run)} {offset}" + (" once" if once else "")
-        status = await process.stream_bytes(connection, self._driver, f"{program()}\n{call}", on_data)
+        status = await commands.stream_bytes(connection, self._driver, f"{program()}\n{call}", on_data)
         if status > _SIGNALLED:  # a driver that is short of memory kills small processes, too
             raise RemoteError(
                 f"the driver does not read the log of {run} any more",

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Identity:
+class SshLogin:
     """The user and key of every login to a machine; ``options`` are asyncssh's."""
 
     user: str
@@ -25,7 +25,7 @@ class Identity:
     options: dict[str, Any] = field(default_factory=dict, repr=False)
 
 
-def load_identity(config: Config) -> Identity:
+def load_login(config: Config) -> SshLogin:
     """Read the private key, once for all machines.
 
     An agent is asked only for a key that is encrypted, and only for that key: one that offers all it has uses up
@@ -46,7 +46,7 @@ def load_identity(config: Config) -> Identity:
         ) from error
     except (asyncssh.KeyImportError, asyncssh.KeyEncryptionError) as error:
         if "passphrase" in str(error).lower():
-            return Identity(user=config.ssh.user, key_file=path, options=_from_agent(where, path))
+            return SshLogin(user=config.ssh.user, key_file=path, options=_from_agent(where, path))
         raise ConfigError(
             f"{where}: ssh.key: {path} is not a private key that SSH can use",
             cause=str(error),
@@ -58,7 +58,7 @@ def load_identity(config: Config) -> Identity:
             cause=error.strerror or str(error),
             next_step=f"check its owner and mode: `chmod 600 {path}`",
         ) from error
-    return Identity(user=config.ssh.user, key_file=path, options={"client_keys": [key], "agent_path": None})
+    return SshLogin(user=config.ssh.user, key_file=path, options={"client_keys": [key], "agent_path": None})
 
 
 def _from_agent(where: str, path: Path) -> dict[str, Any]:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import asyncssh
 
-from pio_tf.remote.explain import connection_lost
+from pio_tf.remote.bash import in_bash
 from pio_tf.remote.lines import LineSplitter
+from pio_tf.remote.ssh_errors import connection_lost
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,7 +22,7 @@ ENDS_WITHIN = 5.0
 
 
 @dataclass(frozen=True)
-class Completed:
+class CompletedCommand:
     """A command's end. ``exit_status`` is the shell's: 128 + N for a process that signal N ended."""
 
     exit_status: int
@@ -30,12 +30,9 @@ class Completed:
     stderr: str
 
 
-def in_bash(command: str, *, login: bool = False) -> str:
-    """The command under bash, whatever shell the user has. ``login``: with the profile (JAVA_HOME, PATH) loaded."""
-    return f"exec bash {'-lc' if login else '-c'} {shlex.quote(command)}"
-
-
-async def run(connection: asyncssh.SSHClientConnection, machine: str, command: str, *, content: bytes) -> Completed:
+async def run(
+    connection: asyncssh.SSHClientConnection, machine: str, command: str, *, content: bytes
+) -> CompletedCommand:
     """Run to the end; ``content`` is its standard input. For commands that say little.
 
     Raises:
@@ -55,7 +52,7 @@ async def run(connection: asyncssh.SSHClientConnection, machine: str, command: s
         raise
     if status is None:
         raise connection_lost(machine, "running a command", None)
-    return Completed(status, _text(stdout), _text(stderr))
+    return CompletedCommand(status, _text(stdout), _text(stderr))
 
 
 async def stream(
@@ -98,7 +95,7 @@ async def stream_bytes(
     caller is cancelled, or ``on_data`` raises, the command is ended first.
 
     Returns:
-        Its exit status, as :class:`Completed` has it.
+        Its exit status, as :class:`CompletedCommand` has it.
 
     Raises:
         RemoteError: the connection was lost; the output until then has been handed out.
@@ -123,7 +120,7 @@ async def stream_bytes(
     return status
 
 
-class Dialog:
+class InteractiveCommand:
     """A command that is talked to: a line to its standard input, a line from its output.
 
     Closing it closes the command's standard input; the command is expected to end of its own accord.
@@ -134,7 +131,7 @@ class Dialog:
         self._machine = machine
 
     @classmethod
-    async def open(cls, connection: asyncssh.SSHClientConnection, machine: str, command: str) -> Dialog:
+    async def open(cls, connection: asyncssh.SSHClientConnection, machine: str, command: str) -> InteractiveCommand:
         """Start the command.
 
         Raises:
@@ -142,12 +139,12 @@ class Dialog:
         """
         return cls(await _start(connection, machine, in_bash(command), merge_output=True), machine)
 
-    def say(self, line: str) -> None:
+    def write_line(self, line: str) -> None:
         """Write a line. One that does not arrive any more shows in the answer that does not come."""
         with contextlib.suppress(OSError, asyncssh.Error):
             self._process.stdin.write(f"{line}\n".encode())
 
-    async def answer(self, *, timeout: float) -> str:
+    async def read_line(self, *, timeout: float) -> str:
         """The next line of its output; "" at its end.
 
         Raises:

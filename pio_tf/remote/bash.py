@@ -1,4 +1,4 @@
-"""Paths on a machine, in bash text."""
+"""Text for bash on a machine."""
 
 from __future__ import annotations
 
@@ -14,3 +14,8 @@ def shell_path(path: str) -> str:
     if path.startswith("~/"):
         return '"$HOME/' + re.sub(r'([\\"$`])', r"\\\1", path[2:]) + '"'
     return shlex.quote(path)
+
+
+def in_bash(command: str, *, login: bool = False) -> str:
+    """Return the command line that runs a bash text, whatever shell the user has. ``login``: load the profile first."""
+    return f"exec bash {'-lc' if login else '-c'} {shlex.quote(command)}"
