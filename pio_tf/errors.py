@@ -2,20 +2,20 @@
 
 ::
 
-    PioTfError                1   anything without a code of its own
-    ├── ConfigError           2   pio-tf.hcl or an option is wrong; nothing was done
-    ├── AwsError              1   an AWS call failed (credentials, permission, a limit, a missing thing)
+    PioTfError                1   any error without a code of its own
+    ├── ConfigError           2   a mistake in pio-tf.hcl or an option; nothing was done
+    ├── AwsError              1   a failed AWS call (credentials, permission, a limit, a missing resource)
     ├── TerraformError        1   Terraform is missing, too old, or failed
-    ├── RemoteError           1   a machine could not be reached, or a command on it failed
+    ├── RemoteError           1   an unreachable machine, or a command that failed on one
     ├── SandboxError          1   the sandbox is not running, or could not start
-    ├── GuardRefused          3   the plan breaks a rule of the guard, or is not the one that was kept for here
-    ├── Locked                4   somebody else is working on this cluster
+    ├── GuardRefused          3   the plan breaks a rule of the guard, or is a saved plan that is stale or foreign
+    ├── Locked                4   another client is working on this cluster
     ├── NotReady              5   the cluster did not become ready in time, or a check before training failed
     ├── TrainingFailed        6   the training ended without a model
-    ├── MachinesMayBeRunning  7   machines could not be stopped, or it could not be proved that they are
-    └── Interrupted         130   Ctrl-C (130), SIGTERM (143), a closed terminal (129), a log that nobody reads (141)
+    ├── MachinesMayBeRunning  7   machines could not be stopped, or AWS has not confirmed that they stopped
+    └── Interrupted         130   Ctrl-C (130), SIGTERM (143), a closed terminal (129), a log whose reader is gone (141)
 
-The command line catches them once, at its edge (:mod:`pio_tf.cli.main`); nothing else in the package prints or exits.
+The command line catches them once, at its edge (:mod:`pio_tf.cli.main`). Nothing else in the package prints or exits.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class PioTfError(Exception):
 
     Args:
         what: what happened, in one sentence that names the thing (machine, file and line, resource).
-        cause: why, where it is known.
+        cause: why, if known.
         next_step: what the user can do about it.
         details: facts for programs (machine, state, address, exit code); shown by ``--json``.
     """
@@ -52,60 +52,60 @@ class PioTfError(Exception):
 
 
 class ConfigError(PioTfError):
-    """pio-tf.hcl or an option is wrong; nothing was started or changed."""
+    """A mistake in pio-tf.hcl or an option; nothing was started or changed."""
 
     exit_code = 2
 
 
 class AwsError(PioTfError):
-    """An AWS call failed."""
+    """A failed AWS call."""
 
 
 class TerraformError(PioTfError):
-    """Terraform is missing, too old, or ended with an error."""
+    """A Terraform that is missing, too old, or ended with an error."""
 
 
 class RemoteError(PioTfError):
-    """A machine could not be reached over SSH, or a command on it failed."""
+    """A machine that SSH could not reach, or a command that failed on it."""
 
 
 class SandboxError(PioTfError):
-    """The sandbox is not running, or could not be started."""
+    """A sandbox that is not running, or could not start."""
 
 
 class GuardRefused(PioTfError):
-    """The plan would delete or replace a machine, a disk or an address, make a machine a second time or break another
-    rule of the guard; or it is not the plan that was kept for here and now."""
+    """A plan that would delete, replace or duplicate a machine, a disk or an address, or that breaks another rule of
+    the guard; or a saved plan that is stale or for another cluster."""
 
     exit_code = 3
 
 
 class Locked(PioTfError):
-    """Another client is working on this cluster."""
+    """A lock that another client holds, because it is working on this cluster."""
 
     exit_code = 4
 
 
 class NotReady(PioTfError):
-    """The cluster did not become ready in time, or a check before training failed."""
+    """A cluster that did not become ready in time, or a failed check before training."""
 
     exit_code = 5
 
 
 class TrainingFailed(PioTfError):
-    """The training ended without a model."""
+    """A training that ended without a model."""
 
     exit_code = 6
 
 
 class MachinesMayBeRunning(PioTfError):
-    """Machines could not be stopped, or could not be proved stopped: somebody may be paying for them."""
+    """Machines that could not be stopped, or whose stop AWS has not confirmed: they may keep running and billing."""
 
     exit_code = 7
 
 
 class Interrupted(PioTfError):
-    """The user or the system ended the command: exit code 128 + the signal's number."""
+    """An interruption by the user or the system. The exit code is 128 + the signal's number."""
 
     exit_code = 130
 

@@ -1,4 +1,4 @@
-"""Progress, as events. The library reports; the command line draws them, writes them as JSON lines, or drops them."""
+"""Progress as events. The library reports them; the command line draws, writes (as JSON lines) or drops them."""
 
 from __future__ import annotations
 
@@ -12,40 +12,40 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Step:
-    """A stage of the work begins: ``Step("Starting 4 machines")``."""
+    """The start of a stage: ``Step("Starting 4 machines")``."""
 
     message: str
 
 
 @dataclass(frozen=True)
 class Done:
-    """A stage of the work has ended well, with its result in one line."""
+    """The successful end of a stage, with its result in one line."""
 
     message: str
 
 
 @dataclass(frozen=True)
 class Warned:
-    """Something the user should know, that does not stop the work."""
+    """A warning, which does not stop the work."""
 
     message: str
 
 
 @dataclass(frozen=True)
 class ResourceProgress:
-    """One Terraform resource: refreshed, or created, changed or destroyed."""
+    """The progress of one Terraform resource: refreshed, created, changed or destroyed."""
 
     address: str
     action: str  # Terraform's word: refresh, create, read, update, replace, delete
     status: Literal["started", "running", "done", "failed"]
     elapsed_seconds: float = 0.0
     id: str = ""
-    """AWS's id of it, once Terraform has made it."""
+    """AWS's id of the resource, once Terraform has created it."""
 
 
 @dataclass(frozen=True)
 class MachineProgress:
-    """One machine changes: ``detail`` is its state in words (``pending``, ``running``, ``ssh ready``, ``stopped``)."""
+    """A change of one machine. ``detail`` is its state: ``pending``, ``running``, ``ssh ready``, ``stopped``."""
 
     machine: str
     detail: str
@@ -54,7 +54,7 @@ class MachineProgress:
 
 @dataclass(frozen=True)
 class OutputLine:
-    """A line that a command on a machine, or Terraform, has written."""
+    """A line of output from Terraform or a command on a machine."""
 
     text: str
     source: str = ""
@@ -62,7 +62,7 @@ class OutputLine:
 
 @dataclass(frozen=True)
 class Checked:
-    """One check before a training has ended: ``detail`` is what it found."""
+    """The end of one check before a training. ``detail`` is its finding."""
 
     name: str
     status: Literal["ok", "warning", "failed", "skipped"]
@@ -71,13 +71,13 @@ class Checked:
 
 @dataclass(frozen=True)
 class TrainingProgress:
-    """How far a training is: what Spark's own pages said last. Counts are None where Spark has not been asked yet, or
-    does not answer (before the application starts, after it ends)."""
+    """The progress of a training, from Spark's own pages. Counts are None before the first answer, and while Spark does
+    not answer: before the application starts, after it ends."""
 
     run: str
     elapsed_seconds: float
     deadline: datetime | None = None
-    """When AWS stops the machines, whatever happens; None: no deadline is set."""
+    """When AWS stops the machines, even if the client is gone; None: there is no deadline."""
     jobs_done: int | None = None
     jobs: int | None = None
     stages_done: int | None = None
@@ -86,9 +86,9 @@ class TrainingProgress:
     """Tasks of the active stages."""
     tasks: int | None = None
     stage: str = ""
-    """Name of the stage that is active, in Spark's words: ``collect at Foo.scala:12``."""
+    """Spark's name of the active stage: ``collect at Foo.scala:12``."""
     executors: int | None = None
-    """Executors that are alive, without the driver."""
+    """Live executors, without the driver."""
 
 
 Event: TypeAlias = Step | Done | Warned | ResourceProgress | MachineProgress | OutputLine | Checked | TrainingProgress
@@ -96,4 +96,4 @@ Reporter: TypeAlias = Callable[[Event], None]
 
 
 def silent(_event: Event) -> None:
-    """A reporter that drops every event: the default in the library."""
+    """Drop an event. This is the library's default reporter."""

@@ -1,4 +1,4 @@
-"""JSON that others have written: whatever is wrong with it is a ValueError."""
+"""JSON from untrusted sources: every mistake in it is a ValueError."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from typing import Any
 
 
 def parse_json(text: str | bytes) -> Any:  # noqa: ANN401 - JSON may be anything
-    """What a text says.
+    """Parse a text.
 
     Raises:
-        ValueError: it is no JSON (:class:`json.JSONDecodeError`, :class:`UnicodeDecodeError`), or none that Python
-            reads: nested more deeply than its stack, or with a number of thousands of digits.
+        ValueError: the text is not JSON (:class:`json.JSONDecodeError`, :class:`UnicodeDecodeError`), or Python cannot
+            read it: it is nested more deeply than the stack, or has a number with thousands of digits.
     """
     try:
         return json.loads(text)

@@ -64,7 +64,7 @@ def render_pages() -> dict[str, str]:
     """Path -> text of every generated page."""
     from pio_tf.cli.app import app
     from pio_tf.cli.json_reference import render_json
-    from pio_tf.config.reference import render_configuration
+    from scripts.configuration_page import render_configuration
     from scripts.module_tables import render_readme
 
     modules = sorted(path.parent for path in (REPOSITORY / "terraform" / "modules").glob("*/README.md"))

@@ -66,7 +66,7 @@ def init(
 def _write(name: str, region: str | None, directory: Path, *, sandbox: bool) -> Path:
     if sandbox:
         from pio_tf.sandbox.control import default_directory, running_sandbox
-        from pio_tf.sandbox.template import prepare_project
+        from pio_tf.sandbox.project import prepare_project
 
         return prepare_project(directory, running_sandbox(default_directory()), cluster=name)
     from pio_tf.config.template import render_template, write_new

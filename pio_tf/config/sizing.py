@@ -1,4 +1,4 @@
-"""How much memory and how many cores Spark's driver and executors get, from the instance types."""
+"""Sizes of Spark's driver and executors: memory and cores, from the instance types."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ if TYPE_CHECKING:
     from pio_tf.config.schema import Config
 
 MINIMUM_HEAP_MIB = 512
-"""Spark refuses to start with less than 450 MiB (1.5 times the 300 MiB that UnifiedMemoryManager reserves) of what the
-JVM says it has, and the JVM says some per cent less than -Xmx."""
+"""Spark refuses to start with less than 450 MiB (1.5 times the 300 MiB that UnifiedMemoryManager reserves) of memory, as
+the JVM reports it: some per cent less than -Xmx."""
 
 
 @dataclass(frozen=True)
 class InstanceSpec:
-    """What EC2 says of an instance type (DescribeInstanceTypes)."""
+    """An instance type, as EC2 describes it (DescribeInstanceTypes)."""
 
     name: str
     memory_mib: int
@@ -31,23 +31,23 @@ class InstanceSpec:
 
 @dataclass(frozen=True)
 class Sizing:
-    """What `pio train` is given. Memory is a JVM heap, as Spark writes it (``26973m``)."""
+    """The sizes for `pio train`. Memory is a JVM heap, as Spark writes it (``26973m``)."""
 
     driver_memory: str
     executor_memory: str
     executor_cores: int
     executors: int
-    """One a worker machine, as the guide has it."""
+    """One per worker machine, as in the guide."""
     warnings: tuple[str, ...] = ()
 
 
 def usable_mib(total_mib: int) -> int:
-    """MiB that a machine can give to one JVM, heap and overhead together. See :func:`heap_mib`."""
+    """Return the MiB that a machine can give to one JVM, heap and overhead together. See :func:`heap_mib`."""
     return total_mib - max(1024, -(-total_mib * 5 // 100))
 
 
 def heap_mib(total_mib: int) -> int:
-    """The heap, in MiB, of the one JVM that a machine is there for. Negative where the machine is too small.
+    """Return the heap, in MiB, of the machine's one JVM. It is negative if the machine is too small.
 
     ::
 
@@ -55,22 +55,22 @@ def heap_mib(total_mib: int) -> int:
         heap   = min(usable / 1.10, usable - 384 MiB), whole MiB
 
     The operating system keeps 1 GiB, as Spark's standalone worker leaves it ("total memory minus 1 GiB",
-    SPARK_WORKER_MEMORY in spark-standalone.html); on a large machine 5 %, because the memory that Linux shows is
-    some per cent less than the instance type's, and the worker counts from what Linux shows. What the JVM needs
-    beside the heap (threads, code, direct buffers) is Spark's own default for containers:
-    max(384 MiB, 10 % of the heap), spark.executor.memoryOverheadFactor in configuration.html; the standalone master
-    does not count it, so it has to be left free here. r3.xlarge: 31232 MiB, of which 29670 usable, heap 26972 MiB.
+    SPARK_WORKER_MEMORY in spark-standalone.html). On a large machine it keeps 5 %: Linux shows some per cent less
+    memory than the instance type has, and the worker counts from what Linux shows. Beside the heap, the JVM needs
+    memory for threads, code and direct buffers: max(384 MiB, 10 % of the heap), Spark's own default for containers
+    (spark.executor.memoryOverheadFactor in configuration.html). The standalone master does not count that memory, so
+    it must stay free. r3.xlarge: 31232 MiB, of which 29670 usable, heap 26972 MiB.
     """
     usable = usable_mib(total_mib)
     return min(usable * 10 // 11, usable - 384)
 
 
 def size_cluster(config: Config, specs: Mapping[str, InstanceSpec]) -> Sizing:
-    """Heaps and cores for `pio train`: the user's where there are some, else from the instance types.
+    """Return heaps and cores for `pio train`: from pio-tf.hcl, else from the instance types.
 
     Args:
         config: the configuration.
-        specs: by name, at least the instance types of the driver and of the workers.
+        specs: instance types by name, at least those of the driver and the workers.
 
     Raises:
         ConfigError: an instance type is unknown or too small, or a heap or a number of cores does not fit it.
@@ -82,7 +82,7 @@ def size_cluster(config: Config, specs: Mapping[str, InstanceSpec]) -> Sizing:
     if driver.memory_mib != worker.memory_mib:
         warnings.append(
             f"the driver ({driver.name}) has {_gib(driver.memory_mib)} of memory and a worker ({worker.name}) "
-            f"{_gib(worker.memory_mib)}: the driver must hold about what an executor holds, so give them as much"
+            f"{_gib(worker.memory_mib)}: the driver needs about as much memory as an executor, so choose equal types"
         )
     driver_heap = _heap(config, driver, "driver.memory", config.driver.memory, "driver.instance_type", warnings)
     executor_heap = _heap(
@@ -102,8 +102,8 @@ def _spec(config: Config, specs: Mapping[str, InstanceSpec], option: str, name: 
         raise _error(
             config,
             option,
-            f"the instance type {name} is not known in {config.aws.region}",
-            f"choose one that `aws ec2 describe-instance-types --region {config.aws.region}` lists",
+            f"the instance type {name} does not exist in {config.aws.region}",
+            f"choose a type that `aws ec2 describe-instance-types --region {config.aws.region}` lists",
         )
     return specs[name]
 
@@ -114,7 +114,7 @@ def _check_driver(config: Config, driver: InstanceSpec) -> None:
             config,
             "driver.instance_type",
             f"{driver.name} has {_gib(driver.memory_mib)} of memory; a Spark driver for the Universal Recommender "
-            f"needs {_gib(MINIMUM_DRIVER_MEMORY_MIB)} at least",
+            f"needs at least {_gib(MINIMUM_DRIVER_MEMORY_MIB)}",
             "choose a larger type (r3.xlarge has 30.5 GiB), or set allow_small_memory = true in the driver block "
             "if less is enough for your data",
         )
@@ -123,7 +123,7 @@ def _check_driver(config: Config, driver: InstanceSpec) -> None:
 def _heap(
     config: Config, spec: InstanceSpec, option: str, asked: str | None, type_option: str, warnings: list[str]
 ) -> int:
-    """The heap for a machine; warns of one that leaves the JVM less than it is likely to need beside it."""
+    """Return the heap for a machine, and warn about one that leaves the JVM too little memory beside it."""
     proposed, most = heap_mib(spec.memory_mib), usable_mib(spec.memory_mib)
     if asked is None:
         if proposed < MINIMUM_HEAP_MIB:
@@ -140,21 +140,21 @@ def _heap(
         raise _error(
             config,
             option,
-            f"must be at least {MINIMUM_HEAP_MIB}m, which Spark needs, got {asked}",
+            f"must be at least {MINIMUM_HEAP_MIB}m, Spark's minimum, got {asked}",
             f"remove the line for {max(proposed, MINIMUM_HEAP_MIB)}m, or write more",
         )
     if heap > most:
         raise _error(
             config,
             option,
-            f"{asked} is more than {spec.name} can hold: of its {_gib(spec.memory_mib)}, {max(most, 0)}m are left when "
-            "the operating system has its part",
+            f"{asked} is more than {spec.name} can hold: of its {_gib(spec.memory_mib)}, the operating system leaves "
+            f"{max(most, 0)}m",
             f"remove the line for {proposed}m, write less, or choose a larger type in {type_option}",
         )
     if heap > proposed:
         warnings.append(
-            f"{config.where(option)}: {option}: {asked} leaves {most - heap} MiB on {spec.name} for what the JVM needs "
-            f"beside its heap; {proposed}m is safe"
+            f"{config.where(option)}: {option}: {asked} leaves {most - heap} MiB on {spec.name} for the JVM beside its "
+            f"heap; {proposed}m is safe"
         )
     return heap
 

@@ -7,7 +7,6 @@ laid out as a Terraform *filesystem mirror*, unpacked: Terraform then links to i
 from __future__ import annotations
 
 import hashlib
-import json
 import shutil
 import stat
 import tempfile
@@ -16,6 +15,7 @@ from importlib import metadata
 from pathlib import Path
 
 from pio_tf.atomic_write import write_atomically
+from pio_tf.config.template import quote
 from pio_tf.errors import SandboxError
 
 PROVIDER_VERSION = "3.39.0"
@@ -112,7 +112,7 @@ def _unpack(archive: Path, target: Path, *, scratch: Path) -> None:
 
 
 def _render_configuration(directory: Path) -> str:
-    path = json.dumps(str(directory)).replace("${", "$${").replace("%{", "%%{")
+    path = quote(directory)
     return (
         "# Written by pio-tf: Terraform takes the AWS provider from this directory.\n"
         "provider_installation {\n"

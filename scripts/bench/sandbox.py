@@ -17,8 +17,8 @@ from typing import IO, TYPE_CHECKING, Any, TypeAlias
 import asyncssh
 
 from pio_tf.sandbox.control import start_sandbox, stop_sandbox
+from pio_tf.sandbox.project import prepare_project
 from pio_tf.sandbox.sample import make_events
-from pio_tf.sandbox.template import prepare_project
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator

@@ -15,7 +15,7 @@ from pio_tf.config.load import load_config
 from pio_tf.events import silent
 from pio_tf.infra.backend.state_bucket import prepare_bucket
 from pio_tf.sandbox.control import start_sandbox, stop_sandbox
-from pio_tf.sandbox.template import prepare_project
+from pio_tf.sandbox.project import prepare_project
 from tests.ci.forge_server import ForgeServer
 from tests.ci.tools import make_path
 from tests.cli.conftest import aws, project

@@ -7,12 +7,12 @@ from typing import Protocol, cast
 import pytest
 import typer
 
-from pio_tf.config.reference import render_configuration
-from pio_tf.config.reference_text import EXAMPLES
 from pio_tf.config.schema import Config
+from scripts.configuration_page import read_examples, render_configuration
 from tests.support.config_samples import BLOCKS, load_text
 
 ROOT = Path(__file__).parents[2]
+EXAMPLES = read_examples()
 
 
 def test_the_page_is_what_make_docs_writes() -> None:
@@ -79,7 +79,7 @@ def test_commands_are_described_from_the_application(script: Script) -> None:
     assert "| `-f, --fast` | At &lt;once> \\| now. |" in page
     assert "[env var: BOX; default: a box] |" in page
     assert "Nobody" not in page
-    usage = "Wrong usage of a command. pio-tf.hcl or an option is wrong; nothing was started or changed."
+    usage = "Wrong usage of a command. A mistake in pio-tf.hcl or an option; nothing was started or changed."
     assert f"| 2 | usage; changes present | {usage} |" in page
     assert "| 129 | hung up | SIGHUP: the terminal was closed. |" in page
     assert "| 143 | terminated | SIGTERM. |" in page

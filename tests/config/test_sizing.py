@@ -69,8 +69,8 @@ def test_what_the_user_sets_wins(tmp_path: Path) -> None:
 
 def test_a_heap_that_the_machine_cannot_hold_is_refused_with_its_line(tmp_path: Path) -> None:
     assert refusal(configure(tmp_path, driver='memory = "30g"')).what == (
-        "pio-tf.hcl:2: driver.memory: 30g is more than r3.xlarge can hold: of its 30.5 GiB, 29670m are left when the "
-        "operating system has its part"
+        "pio-tf.hcl:2: driver.memory: 30g is more than r3.xlarge can hold: of its 30.5 GiB, the operating "
+        "system leaves 29670m"
     )
     assert refusal(configure(tmp_path, spark='executor_memory = "29671m"')).what.startswith(
         "pio-tf.hcl:5: spark.executor_memory: 29671m is more"
@@ -120,7 +120,7 @@ def test_a_machine_too_small_for_spark_is_refused(tmp_path: Path) -> None:
 
 def test_a_heap_under_sparks_own_minimum_is_refused(tmp_path: Path) -> None:
     error = refusal(configure(tmp_path, spark='executor_memory = "400m"'))
-    assert error.what == "pio-tf.hcl:5: spark.executor_memory: must be at least 512m, which Spark needs, got 400m"
+    assert error.what == "pio-tf.hcl:5: spark.executor_memory: must be at least 512m, Spark's minimum, got 400m"
 
 
 def test_a_small_machine_with_two_gib_works(tmp_path: Path) -> None:
@@ -131,4 +131,4 @@ def test_a_small_machine_with_two_gib_works(tmp_path: Path) -> None:
 
 def test_an_instance_type_that_aws_does_not_have_is_refused(tmp_path: Path) -> None:
     error = refusal(configure(tmp_path, spark='instance_type = "q9.huge"'))
-    assert error.what == "pio-tf.hcl:5: spark.instance_type: the instance type q9.huge is not known in eu-west-1"
+    assert error.what == "pio-tf.hcl:5: spark.instance_type: the instance type q9.huge does not exist in eu-west-1"

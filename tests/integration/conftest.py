@@ -19,7 +19,7 @@ import pytest
 
 from pio_tf.sandbox.control import sandbox_status, start_sandbox, stop_sandbox
 from pio_tf.sandbox.processes import ProcessId, find_processes
-from pio_tf.sandbox.template import prepare_project
+from pio_tf.sandbox.project import prepare_project
 from tests.support.background import Client
 
 if TYPE_CHECKING:

@@ -50,7 +50,7 @@ def test_the_wheel_carries_the_licence_the_modules_the_pipelines_and_the_stand_i
     assert not templates - names
     assert not modules - names
     assert not stand_in - names
-    assert "pio_tf/py.typed" in names
+    assert {"pio_tf/py.typed", "pio_tf/config/template.hcl", "pio_tf/sandbox/template.hcl"} <= names
     assert any(name.endswith("licenses/LICENSE") for name in names)
     assert not [name for name in names if name.startswith(("tests/", "scripts/"))]
 

@@ -1,8 +1,10 @@
-"""docs/configuration.md, from the schema. `make docs` writes it; a test fails where the two differ."""
+"""docs/configuration.md, from the models in pio_tf/config, the text of configuration.md and the examples in
+configuration.hcl."""
 
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from types import UnionType
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
@@ -12,7 +14,6 @@ from pydantic_core import PydanticUndefined
 
 from pio_tf.config.blocks import Backend, Block
 from pio_tf.config.kinds import describe_kind
-from pio_tf.config.reference_text import EXAMPLES, INTRODUCTION, KINDS, SOURCES
 from pio_tf.config.repositories import GUIDES, RepositoryBlock
 from pio_tf.config.schema import LABELLED, Config, block_class
 from pio_tf.config.storage import SOURCE_TYPES
@@ -22,18 +23,32 @@ if TYPE_CHECKING:
 
     from pydantic.fields import FieldInfo
 
+_HERE = Path(__file__).parent
+_SOURCES = (
+    "Any other store of PredictionIO's data. The label is its name; its type decides which options it has. pio-tf "
+    "writes every source to pio-env.sh, whether a repository uses it or not. [storage.md](storage.md) describes which "
+    "type can store what, and what each version of PredictionIO makes of it."
+)
 _PLAIN = {str: "text", int: "whole number", bool: "true or false", Path: "path on this computer"}
 _SECONDS_PER_UNIT = ((3600, "h"), (60, "m"), (1, "s"))
 
 
 def render_configuration() -> str:
-    """The whole page, as Markdown."""
-    parts = [INTRODUCTION, "\n".join(_overview())]
+    """Return the whole page, as Markdown."""
+    before, after = (_HERE / "configuration.md").read_text(encoding="utf-8").split("<!-- blocks -->")
+    examples = read_examples()
+    parts = [before, "\n".join(_overview())]
     for name, field in Config.model_fields.items():
         model = block_class(Config, name)
-        parts += _sources() if model is None else _section(name, model, field)
-    parts.append(KINDS)
-    return "\n\n".join(part.strip("\n") for part in parts) + "\n"
+        parts += _sources(examples) if model is None else _section(name, model, field, examples)
+    return "\n\n".join(part.strip("\n") for part in [*parts, after]) + "\n"
+
+
+def read_examples() -> dict[str, str]:
+    """Return the example of each block. All together they are a whole configuration, which a test loads."""
+    text = (_HERE / "configuration.hcl").read_text(encoding="utf-8")
+    blocks = re.findall(r"^\w.*?^\}\n", text, re.MULTILINE | re.DOTALL)
+    return {block.split()[0]: block for block in blocks}
 
 
 def _overview() -> Iterator[str]:
@@ -42,33 +57,33 @@ def _overview() -> Iterator[str]:
     for name, field in Config.model_fields.items():
         need = "required" if field.is_required() else "in the guide's layout" if name in GUIDES.values() else ""
         model = block_class(Config, name)
-        about = SOURCES.partition(".")[0] + "." if model is None else _first_line(model)
+        about = _SOURCES.partition(".")[0] + "." if model is None else _first_line(model)
         yield f"| [`{name}`](#{name}) | {need} | {about} |"
 
 
-def _section(path: str, model: type[Block], field: FieldInfo) -> Iterator[str]:
+def _section(path: str, model: type[Block], field: FieldInfo, examples: dict[str, str]) -> Iterator[str]:
     block, _, label = path.partition(".")
     title = f'{block} "{label}"' if label and block in LABELLED else path
     yield f"{'###' if label else '##'} {title}"
-    need = "" if field.is_required() or label else " The block may be left out."
+    need = "" if field.is_required() or label else " Optional."
     if path in GUIDES.values():
-        need = " The block may be left out where no repository uses it."
+        need = " Optional if no repository uses it."
     yield f"{_first_line(model)}{need}"
-    if model not in (Backend, RepositoryBlock):  # the one takes what it is given, the other is its labels
+    if model not in (Backend, RepositoryBlock):  # a backend has any arguments, a repository block only labels
         yield "\n".join(_table(model))
-    if path in EXAMPLES:
-        yield f"```hcl\n{EXAMPLES[path].strip()}\n```"
+    if path in examples:
+        yield f"```hcl\n{examples[path]}```"
     for name, inner in model.model_fields.items():
         child = block_class(model, name)
         if child is not None:
-            yield from _section(f"{path}.{name}", child, inner)
+            yield from _section(f"{path}.{name}", child, inner, examples)
 
 
-def _sources() -> Iterator[str]:
-    """The section of the ``source`` blocks, whose options follow from their type."""
+def _sources(examples: dict[str, str]) -> Iterator[str]:
+    """Yield the section of the ``source`` blocks, whose options depend on their type."""
     yield "## source"
-    yield SOURCES
-    yield f"```hcl\n{EXAMPLES['source'].strip()}\n```"
+    yield _SOURCES
+    yield f"```hcl\n{examples['source']}```"
     for name, model in SOURCE_TYPES.items():
         yield f'### source of type "{name}"'
         yield _first_line(model)
@@ -87,7 +102,7 @@ def _table(model: type[Block]) -> Iterator[str]:
 
 
 def _kind(annotation: Any) -> str:  # noqa: ANN401 - any annotation
-    """``list of hosts`` for ``list[Host]``: what the type is called in the documentation."""
+    """Return what the page calls a type: ``list of hosts`` for ``list[Host]``."""
     origin, arguments = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
         named = next((name for name in map(describe_kind, annotation.__metadata__) if name), None)
@@ -96,17 +111,12 @@ def _kind(annotation: Any) -> str:  # noqa: ANN401 - any annotation
         return " or ".join(_kind(one) for one in arguments if one is not type(None))
     if origin is Literal:
         return ", ".join(f'`"{one}"`' for one in arguments)
-    if origin is list:
-        return f"list of {_plural(_kind(arguments[0]))}"
-    if origin is dict:
-        return f"map of {_plural(_kind(arguments[1]))}"
+    if origin in (list, dict):
+        items = _kind(arguments[-1])
+        return f"{'list' if origin is list else 'map'} of {items if items == 'text' else f'{items}s'}"
     if isinstance(annotation, type) and issubclass(annotation, Block):
         return "block"
     return _PLAIN[annotation]
-
-
-def _plural(kind: str) -> str:
-    return kind if kind == "text" else f"{kind}s"
 
 
 def _default(field: FieldInfo, kind: str) -> str:

@@ -11,7 +11,7 @@ import pytest
 from pio_tf.config.load import load_config
 from pio_tf.errors import ConfigError
 from pio_tf.sandbox.layout import SandboxInfo, Services
-from pio_tf.sandbox.template import prepare_project, render_sandbox_config
+from pio_tf.sandbox.project import prepare_project, render_sandbox_config
 
 INFO = SandboxInfo(
     url="http://127.0.0.1:4321",

@@ -1,0 +1,236 @@
+# pio-tf.hcl: a Spark driver, a Spark master and workers that train PredictionIO models.
+#
+# Edit the lines marked EDIT; the rest works as it is. Commented-out lines show defaults or examples.
+# Every option: docs/configuration.md. Environment variables: env("NAME"), or "text ${env("NAME")} text".
+
+cluster {
+  name = "@cluster@" # value of the tag pio-tf:cluster on every resource
+  # tags          = { team = "recommendations" } # more tags
+  # start_timeout = "15m" # how long `up` waits for machines, SSH and Spark
+  # stop_timeout  = "15m" # how long `down` waits until every machine has stopped
+  # capacity_wait = "5m"  # how long to retry when AWS has no capacity for a machine
+  # force_stop_after = "8m" # how long a machine may stay "stopping" before pio-tf forces it to stop
+}
+
+aws {
+  region = "@region@"
+  # Credentials come from the same places as the AWS CLI's: environment, ~/.aws, SSO, instance role.
+  # profile          = "training"
+  # credentials_file = "~/.aws/credentials"
+  # assume_role {
+  #   role_arn     = "arn:aws:iam::123456789012:role/pio-tf"
+  #   session_name = "pio-tf"
+  #   external_id  = "from the role's trust policy"
+  # }
+}
+
+network {
+  # EDIT: a subnet that can reach Elasticsearch, HBase and HDFS. Machines also need a route to the internet (NAT), to
+  # install software.
+  vpc_id    = "vpc-00000000000000000"
+  subnet_id = "subnet-00000000000000000"
+
+  # Or a new network, instead of the two lines above:
+  # cidr              = "10.20.0.0/24"
+  # availability_zone = "@zone@"
+  # public_ips        = true # reach the internet without NAT; AWS bills each by the hour while the machine runs
+
+  # EDIT: addresses that may connect to the driver over SSH: yours or your bastion's, like ["203.0.113.0/24"].
+  # While this is empty, no one can connect, and neither can pio-tf.
+  ssh_cidrs = []
+
+  # Fixed private addresses: driver = host 10 of the subnet, master 11, worker-1 12 … They must be free.
+  # first_host = 10
+
+  # A fixed public address for the driver. AWS bills it by the hour, always.
+  # driver_eip = false
+}
+
+# The machine that runs `pio train`. It needs about as much memory as a worker, and at least 16 GiB.
+driver {
+  instance_type = "r3.xlarge" # 4 vCPUs, 30.5 GiB
+  # root_volume_gib = 50
+  # memory          = "20g" # heap of the Spark driver; default: what the instance type can hold
+  # ami             = "ami-00000000000000000" # your own image, for example with PredictionIO
+  # ami_filter {
+  #   owner = "099720109477" # Canonical
+  #   name  = "ubuntu/images/hvm-ssd/ubuntu-jammy-22.04-amd64-server-*"
+  # }
+  # allow_small_memory = false # accept less than 16 GiB
+}
+
+spark {
+  workers       = 2
+  # min_workers   = 1 # how many are enough if AWS lacks capacity; default: all
+  instance_type = "r3.xlarge" # of the workers, and of the master unless it has its own:
+  # master_instance_type = "m5.large"
+  # root_volume_gib      = 50
+  # ami                  = "ami-00000000000000000"
+  # ami_filter {
+  #   owner = "099720109477"
+  #   name  = "ubuntu/images/hvm-ssd/ubuntu-jammy-22.04-amd64-server-*"
+  # }
+
+  # Heap and cores of an executor, one per worker. Default: what the instance type can hold.
+  # executor_memory = "20g"
+  # executor_cores  = 4
+
+  # The Spark that new machines install. PredictionIO 0.14.0 needs Spark 2.1 to 2.4.
+  # version         = "2.4.8"
+  # home            = "/usr/local/spark"
+  # download_url    = "https://example.org/spark-2.4.8.tgz" # your own build; default: from software.mirrors
+  # download_sha512 = env("SPARK_SHA512") # required with download_url
+  # master_port     = 7077
+  # master_ui_port  = 8080
+
+  # Write Spark's event log of each training to HDFS, for a Spark history server.
+  # event_log     = true
+  # event_log_dir = "/spark-events"
+
+  # More settings for spark-defaults.conf:
+  # conf = { "spark.serializer" = "org.apache.spark.serializer.KryoSerializer" }
+}
+
+ssh {
+  key = "~/.ssh/id_ed25519" # EDIT: your private key; the public one has the same name with .pub
+  # user     = "ubuntu"
+  # port     = 22
+  # key_pair = "existing-key-pair" # default: a new one, made from the public key
+  # bastion  = "ops@bastion.example.org:22"
+  # address  = "auto" # of the driver: auto, private or public
+}
+
+pio {
+  engine_dir = "/home/ubuntu/universal-recommender" # EDIT: the same path as on the prediction server
+  # version    = "0.14.0"
+  # home       = "/usr/local/pio"
+  # fs_basedir = "~/.pio_store"
+}
+
+# EDIT: your existing services. These hosts are examples.
+elasticsearch {
+  hosts        = ["es-1.example.internal", "es-2.example.internal"]
+  cluster_name = "elasticsearch" # cluster.name in elasticsearch.yml
+  # port     = 9200 # the REST port, not 9300; a host can have its own: "https://es-1.example.internal:9243"
+  # scheme   = "http"
+  # user     = "pio"
+  # password = env("ELASTICSEARCH_PASSWORD") # or ssm("/name"), or secretsmanager("name", "key")
+  # home     = "/usr/local/elasticsearch"
+}
+
+hbase {
+  hosts = ["hbase-1.example.internal"]
+  # zookeeper_quorum = ["zk-1.example.internal", "zk-2.example.internal"] # default: the hosts above
+  # zookeeper_port   = 2181
+  # home             = "/usr/local/hbase"
+}
+
+hdfs {
+  namenode = "hdfs-1.example.internal"
+  # port        = 9000
+  # models_path = "/models"
+  # hadoop_home = "/usr/local/hadoop"
+}
+
+# Which source stores which data. The three above are the sources ELASTICSEARCH, HBASE and HDFS; docs/storage.md
+# describes others.
+# repository "metadata" {
+#   source = "ELASTICSEARCH"
+#   name   = "pio_meta"
+# }
+# repository "eventdata" {
+#   source = "HBASE"
+#   name   = "pio_event"
+# }
+# repository "modeldata" {
+#   source = "HDFS"
+#   name   = "pio_model"
+# }
+# source "PGSQL" {
+#   type       = "jdbc"
+#   url        = "jdbc:postgresql://db-1.example.internal:5432/pio"
+#   user       = "pio"
+#   password   = ssm("/pio/database/password")
+#   driver_jar = "/usr/local/pio/lib/postgresql-42.2.18.jar"
+# }
+
+# What new machines install, checked by SHA-512. Default: all of it from Apache's archive.
+software {
+  # user    = "aml" # user that Spark runs as
+  # mirrors = ["s3://bucket/pio-tf", "https://mirror.example.org/apache"] # tried in order; `pio-tf mirror` fills one
+
+  # Java 8 as a tarball, if neither the image nor its distribution has it (Debian).
+  # java {
+  #   url     = "https://example.org/OpenJDK8U-jre_x64_linux.tar.gz"
+  #   sha512  = env("JAVA_SHA512")
+  #   version = "8u402"
+  #   home    = "/usr/local/java"
+  # }
+
+  # Other versions than those that fit pio.version, or other archives.
+  # hadoop {
+  #   version = "2.7.7"
+  #   url     = "https://example.org/hadoop-2.7.7.tar.gz"
+  #   sha512  = env("HADOOP_SHA512")
+  # }
+  # hbase {
+  #   version = "1.2.6"
+  #   url     = "https://example.org/hbase-1.2.6.tar.gz"
+  #   sha512  = env("HBASE_SHA512")
+  # }
+  # elasticsearch {
+  #   version = "6.8.23" # of your Elasticsearch service
+  # }
+
+  # PredictionIO before 0.14.0, of which Apache has no binaries: the tarball that make-distribution.sh makes.
+  # pio {
+  #   url    = "s3://bucket/PredictionIO-0.12.1.tar.gz"
+  #   sha512 = env("PIO_SHA512")
+  # }
+}
+
+train {
+  # keep_up         = false # keep the machines running after a training
+  # max_runtime     = "8h" # from their start; then AWS stops the machines, even if this computer is off
+  # pio_arguments   = ["--verbose"] # pio train … --
+  # spark_arguments = ["--conf", "spark.locality.wait=1s"] # pio train -- …
+  # upload          = "s3://example-logs/pio-tf" # a copy of each run's log and record, besides this computer
+}
+
+terraform {
+  # binary          = "tofu" # default: terraform or tofu from PATH, else the one in pio-tf[terraform]
+  # parallelism     = 10 # default: from the number of machines
+  # directory       = "stack" # default: .pio-tf/<cluster>/stack beside this file
+  # cli_config_file = "~/.terraformrc"
+
+  # lock_timeout    = "10s" # how long to wait while another client has locked the state
+
+  # The state is in the stack's directory, unless you share it (docs/state.md). `pio-tf init --backend` makes such a
+  # bucket.
+  # backend "s3" {
+  #   bucket = "my-terraform-states"
+  #   region = "@region@"
+  # }
+}
+
+# Automatic stops (docs/failsafe.md). train.max_runtime sets the deadline.
+failsafe {
+  # idle_after           = "4h" # then an alarm stops an idle driver or worker
+  # idle_alarms          = true
+  # role                 = true # make the role with which AWS stops the machines at their deadline
+  # role_path            = "/pio-tf/"
+  # permissions_boundary = "arn:aws:iam::123456789012:policy/boundary"
+  # role_arn             = "arn:aws:iam::123456789012:role/stopper" # instead, if Terraform may not change IAM
+}
+
+# Limits for plans. docs/guard.md lists the rules that always hold.
+guard {
+  # max_workers              = 8
+  # instance_types           = ["r3.*", "m5.large"] # default: any
+  # max_monthly_cost_usd     = 250 # estimated for this many hours of training:
+  # training_hours_per_month = 20
+  # hourly_prices            = { "r3.xlarge" = 0.371 } # USD; default: those of us-east-1
+  # waive "PTF009" {
+  #   reason = "why this rule does not refuse a plan"
+  # }
+}
