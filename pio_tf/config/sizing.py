@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from pio_tf.config.schema import Config
 
 MINIMUM_HEAP_MIB = 512
-"""Spark refuses to start with less than 450 MiB (1.5 times the 300 MiB that UnifiedMemoryManager reserves) of memory, as
-the JVM reports it: some per cent less than -Xmx."""
+"""Spark refuses to start with less than 450 MiB (1.5 times the 300 MiB that UnifiedMemoryManager reserves) of the JVM's
+memory, which is some per cent less than -Xmx."""
 
 
 @dataclass(frozen=True)
