@@ -20,12 +20,11 @@ from pio_tf.pio.spark_defaults import ui_port
 from pio_tf.remote.connect import RetryPolicy
 from pio_tf.remote.ssh import connect_cluster
 from pio_tf.remote.target import ssh_targets
-from pio_tf.training.diagnosis import diagnose
 from pio_tf.training.evidence import Evidence
 from pio_tf.training.preflight import build_engine, refuse_failed, run_checks
 from pio_tf.training.progress import watch
 from pio_tf.training.provisioning import ProvisionedMachine, complete_hosts, provision, roll_back
-from pio_tf.training.readiness import ready_cluster
+from pio_tf.training.readiness import diagnose, ready_cluster
 from pio_tf.training.redact import Redactor
 from pio_tf.training.run import RunFollower, start_run
 from pio_tf.training.runs.archive import Archive, find_run, merge_records

@@ -1,9 +1,13 @@
-"""What a machine says of its preparation, and preparing it again: the script of the module ``bootstrap``, over SSH."""
+"""The bootstrap script on machines: its result at the first boot, and running it again over SSH.
+
+The script is that of the Terraform module ``bootstrap``.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import json
+import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -14,64 +18,60 @@ from pio_tf.remote.bash import shell_path
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from pio_tf.remote.commands import CompletedCommand
     from pio_tf.remote.ssh import ClusterConnection
 
 STATE = "/var/lib/pio-tf"
-"""Where the script keeps what it says of itself."""
+"""Directory of the script's result."""
 SCRIPT = "/usr/local/sbin/pio-tf-bootstrap"
 _IN_MEMORY = "/run/pio-tf"
-"""And where, when the disk is full."""
-_SAYS = "pio-tf: "
+"""Directory of its result when the disk is full."""
+_PREFIX = "pio-tf: "
 _LAST_LINES = 5
 
 
 @dataclass(frozen=True)
-class BootstrapFailure:
-    """A step that failed at the boot that is still going on."""
-
-    machine: str
-    step: str
-    reason: str
-
-    def error(self) -> NotReady:
-        """For whoever waits for the machine."""
-        return NotReady(
-            f"{self.machine} could not prepare itself: step {self.step} failed",
-            cause=self.reason,
-            next_step=_repair(self.machine),
-            details={"machine": self.machine, "step": self.step, "reason": self.reason},
-        )
-
-
-@dataclass(frozen=True)
 class ProvisionedMachine:
-    """A machine that is as pio-tf.hcl wants it."""
+    """A machine on which the script has succeeded."""
 
     machine: str
     versions: Mapping[str, str] = field(default_factory=dict)
 
 
-async def refuse_failed(remote: ClusterConnection, machines: Iterable[str], *, state: str = STATE) -> None:
-    """Do not wait for a machine that has given up.
+class BootWatch:
+    """Finds machines whose bootstrap has failed, at most once in ``every`` seconds."""
 
-    Raises:
-        NotReady: the first boot of one of these machines has failed; the step, and why.
-        RemoteError: one could not be asked.
-    """
-    for failure in await asyncio.gather(*(_failure(remote, one, state) for one in machines)):
-        if failure is not None:
-            raise failure.error()
+    def __init__(self, remote: ClusterConnection, state: str = STATE, *, every: float = 0.0) -> None:
+        self._remote = remote
+        self._files = f"{shell_path(_IN_MEMORY + '/failed.json')} {shell_path(state + '/failed.json')}"
+        self._every = every
+        self._next = time.monotonic()
 
+    async def refuse_failed(self, machines: Iterable[str]) -> None:
+        """Raise an error instead of waiting for a machine that cannot become ready.
 
-async def _failure(remote: ClusterConnection, machine: str, state: str) -> BootstrapFailure | None:
-    where = f"{shell_path(_IN_MEMORY + '/failed.json')} {shell_path(state + '/failed.json')}"
-    done = await remote.run(machine, f"cat /proc/sys/kernel/random/boot_id; cat {where} 2>/dev/null; true")
-    boot, _, text = done.stdout.partition("\n")
-    said = _object(text.partition("\n")[0])
-    if said.get("boot_id") != boot:  # of an earlier boot: it tries again at this one
-        return None
-    return BootstrapFailure(machine, str(said.get("step")), str(said.get("reason")))
+        Raises:
+            NotReady: one of these machines has failed to prepare itself at this boot.
+            RemoteError: a machine is unreachable.
+        """
+        if time.monotonic() >= self._next:
+            self._next = time.monotonic() + self._every
+            for failure in await asyncio.gather(*map(self._failure, machines)):
+                if failure is not None:
+                    raise failure
+
+    async def _failure(self, machine: str) -> NotReady | None:
+        command = f"cat /proc/sys/kernel/random/boot_id; cat {self._files} 2>/dev/null; true"
+        boot, _, text = (await self._remote.run(machine, command)).stdout.partition("\n")
+        result = _first_object(text)
+        if result.get("boot_id") != boot:  # of an earlier boot: the machine tries again at this one
+            return None
+        step, reason = str(result.get("step")), str(result.get("reason"))
+        return NotReady(
+            f"{machine} could not prepare itself: step {step} failed",
+            cause=reason,
+            next_step=_repair(machine),
+            details={"machine": machine, "step": step, "reason": reason},
+        )
 
 
 async def provision(
@@ -80,9 +80,9 @@ async def provision(
     """Run the script on a machine, as root.
 
     Raises:
-        RemoteError: nobody is root there; a step failed; the connection was lost.
+        RemoteError: the user may not become root there; a step failed; the connection was lost.
     """
-    await _must_be_root(remote, machine)
+    await _require_root(remote, machine)
     put = await remote.run(
         machine,
         'umask 077; file=$(mktemp /tmp/pio-tf-bootstrap.XXXXXX) && cat >"$file" && echo "$file"',
@@ -90,7 +90,12 @@ async def provision(
     )
     path = put.stdout.strip()
     if put.exit_status != 0 or not path:
-        raise _unwritten(machine, put)
+        raise RemoteError(
+            f"could not write the bootstrap script to /tmp on {machine}",
+            cause=put.stderr.strip() or f"exit status {put.exit_status}",
+            next_step="check whether its disk is full: df -h",
+            details={"machine": machine, "kind": "write"},
+        )
     file = shell_path(path)
     return await _run(remote, machine, f"sudo -n bash {file}; status=$?; rm -f {file}; exit $status", reporter)
 
@@ -98,15 +103,15 @@ async def provision(
 async def roll_back(
     remote: ClusterConnection, machine: str, component: str, *, reporter: Reporter = silent
 ) -> ProvisionedMachine:
-    """Go back to the version of a component that was in use before. Raises what :func:`provision` does."""
-    await _must_be_root(remote, machine)
+    """Switch a component back to its previous version. Raises what :func:`provision` does."""
+    await _require_root(remote, machine)
     return await _run(remote, machine, f"sudo -n {SCRIPT} rollback {component}", reporter)
 
 
 async def complete_hosts(remote: ClusterConnection, machines: Iterable[str], hosts: Mapping[str, str]) -> None:
-    """Give these machines the names of all: those whose addresses AWS has chosen, and those of new workers.
+    """Write the names of all machines into each one's hosts file: AWS chose some addresses after the first boot.
 
-    A machine without the script, or without root, has no names of ours; that is no error.
+    A machine without the script, or without root, keeps its hosts file; that is no error.
 
     Args:
         hosts: address by name.
@@ -124,60 +129,50 @@ async def _run(remote: ClusterConnection, machine: str, command: str, reporter: 
     last: list[str] = []
 
     def on_line(line: str) -> None:
-        if line.startswith(_SAYS):
-            reporter(MachineProgress(machine, line.removeprefix(_SAYS)))
+        if line.startswith(_PREFIX):
+            reporter(MachineProgress(machine, line.removeprefix(_PREFIX)))
         last.append(line)
         del last[:-_LAST_LINES]
 
     status = await remote.stream(machine, command, on_line)
     if status != 0:
-        said = await remote.run(machine, f"cat {_IN_MEMORY}/failed.json {STATE}/failed.json 2>/dev/null; true")
-        raise _failed(machine, status, last, _object(said.stdout.partition("\n")[0]))
+        done = await remote.run(machine, f"cat {_IN_MEMORY}/failed.json {STATE}/failed.json 2>/dev/null; true")
+        result = _first_object(done.stdout)
+        step = str(result.get("step", ""))
+        raise RemoteError(
+            f"{machine}: step {step} failed" if step else f"{machine}: the script ended with {status}",
+            cause=str(result.get("reason", "")) or " / ".join(line for line in last if line.strip()),
+            next_step=_repair(machine),
+            details={"machine": machine, "kind": "provision", "step": step, "exit_status": status},
+        )
     done = await remote.run(machine, f"cat {STATE}/ready.json 2>/dev/null; true")
-    ready = _object(done.stdout)
-    versions = ready.get("versions")
+    versions = _parse_object(done.stdout).get("versions")
     reporter(MachineProgress(machine, "ready", ready=True))
     return ProvisionedMachine(
-        machine,
-        versions={str(k): str(v) for k, v in versions.items()} if isinstance(versions, dict) else {},
+        machine, {str(k): str(v) for k, v in versions.items()} if isinstance(versions, dict) else {}
     )
 
 
-async def _must_be_root(remote: ClusterConnection, machine: str) -> None:
+async def _require_root(remote: ClusterConnection, machine: str) -> None:
     asked = await remote.run(machine, "sudo -n true")
     if asked.exit_status != 0:
         raise RemoteError(
-            f"{machine} cannot be provisioned: its user may not become root there",
+            f"could not provision {machine}: its user may not become root",
             cause=asked.stderr.strip() or "sudo -n true failed",
-            next_step=f"let the user of ssh.user run sudo without a password on {machine}, as cloud images do",
+            next_step=f"allow the user of ssh.user to run sudo without a password on {machine}, as cloud images do",
             details={"machine": machine, "kind": "sudo"},
         )
 
 
-def _unwritten(machine: str, put: CompletedCommand) -> RemoteError:
-    return RemoteError(
-        f"the script could not be written to /tmp on {machine}",
-        cause=put.stderr.strip() or f"exit status {put.exit_status}",
-        next_step="look whether its disk is full: df -h",
-        details={"machine": machine, "kind": "write"},
-    )
-
-
-def _failed(machine: str, status: int, last: list[str], said: Mapping[str, Any]) -> RemoteError:
-    step = str(said.get("step", ""))
-    return RemoteError(
-        f"{machine}: step {step} failed" if step else f"{machine}: the script ended with {status}",
-        cause=str(said.get("reason", "")) or " / ".join(line for line in last if line.strip()),
-        next_step=_repair(machine),
-        details={"machine": machine, "kind": "provision", "step": step, "exit_status": status},
-    )
-
-
 def _repair(machine: str) -> str:
-    return f"once the reason is gone: pio-tf provision {machine}; /var/log/pio-tf.log there has all steps"
+    return f"fix the cause, then run `pio-tf provision {machine}`; /var/log/pio-tf.log there has all steps"
 
 
-def _object(text: str) -> dict[str, Any]:
+def _first_object(lines: str) -> dict[str, Any]:
+    return _parse_object(lines.partition("\n")[0])
+
+
+def _parse_object(text: str) -> dict[str, Any]:
     try:
         read = json.loads(text)
     except ValueError:

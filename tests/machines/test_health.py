@@ -9,7 +9,7 @@ import pytest
 from pio_tf.errors import AwsError, NotReady
 from pio_tf.machines.health import CONSOLE_LINES, CONSOLES, examine
 from pio_tf.machines.inventory import find_machines
-from pio_tf.training.diagnosis import diagnose
+from pio_tf.training.readiness import diagnose
 from tests.machines.fake_ec2 import FakeEc2, client_error, cluster_of
 from tests.support.instance_statuses import Statuses
 from tests.support.instances import make_cluster

@@ -12,7 +12,7 @@ from pio_tf.errors import NotReady, RemoteError
 from pio_tf.events import Event, MachineProgress
 from pio_tf.remote.ssh import connect_cluster
 from pio_tf.training import provisioning
-from pio_tf.training.readiness import wait_until_ready
+from pio_tf.training.readiness import ready_cluster
 from tests.support.ssh_cluster import QUICK, TestCluster
 from tests.support.ssh_servers import free_port
 
@@ -42,7 +42,8 @@ async def test_nobody_waits_for_a_machine_that_has_given_up(cluster: TestCluster
     targets = cluster.targets("driver", "master", "worker-1")
 
     with pytest.raises(NotReady) as caught:
-        await wait_until_ready(config, targets, timeout=60, patience=QUICK, boot_state=STATE)
+        async with ready_cluster(config, targets, timeout=60, patience=QUICK, boot_state=STATE):
+            pass
 
     assert caught.value.what == "worker-1 could not prepare itself: step downloads failed"
     assert caught.value.cause == REASON
@@ -52,14 +53,14 @@ async def test_nobody_waits_for_a_machine_that_has_given_up(cluster: TestCluster
 async def test_a_failure_of_an_earlier_boot_is_waited_out(cluster: TestCluster) -> None:
     fail(cluster, "driver", boot="another")
     async with connect_cluster(cluster.config(), cluster.targets()) as remote:
-        await provisioning.refuse_failed(remote, ["driver"], state=STATE)
+        await provisioning.BootWatch(remote, STATE).refuse_failed(["driver"])
 
 
 async def test_what_is_not_json_is_no_failure(cluster: TestCluster) -> None:
     (cluster.driver.home / "state").mkdir()
     (cluster.driver.home / "state" / "failed.json").write_text("{half")
     async with connect_cluster(cluster.config(), cluster.targets()) as remote:
-        await provisioning.refuse_failed(remote, ["driver"], state=STATE)
+        await provisioning.BootWatch(remote, STATE).refuse_failed(["driver"])
 
 
 @pytest.fixture
@@ -105,7 +106,7 @@ async def test_a_script_that_fails_tells_what_it_said_last(cluster: TestCluster,
 
 async def test_without_root_nothing_is_tried(cluster: TestCluster, root: Path) -> None:
     root.write_text("#!/bin/bash\necho 'sudo: a password is required' >&2\nexit 1\n")
-    with pytest.raises(RemoteError, match="driver cannot be provisioned: its user may not become root") as caught:
+    with pytest.raises(RemoteError, match="could not provision driver: its user may not become root") as caught:
         await provision(cluster, f"touch {cluster.driver.home}/tried\n")
     assert caught.value.cause == "sudo: a password is required"
     assert not (cluster.driver.home / "tried").exists()

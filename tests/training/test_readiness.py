@@ -14,7 +14,7 @@ from pio_tf.errors import NotReady, RemoteError
 from pio_tf.events import Done, Event, MachineProgress
 from pio_tf.remote.connect import RetryPolicy
 from pio_tf.remote.ssh import connect_cluster
-from pio_tf.training.readiness import wait_until_ready
+from pio_tf.training.readiness import ready_cluster
 from pio_tf.training.spark_master import SparkStatus, spark_status
 from tests.support.ssh_cluster import QUICK, TestCluster
 from tests.support.ssh_servers import free_port
@@ -66,7 +66,9 @@ async def ready(
         install_spark(cluster)
     config = cluster.config(spark={"master_ui_port": ui_port, "home": "~/spark"})
     targets = cluster.targets(*NAMES)
-    return await wait_until_ready(config, targets, timeout=timeout, reporter=events.append, patience=PATIENT)
+    waiting = ready_cluster(config, targets, timeout=timeout, reporter=events.append, patience=PATIENT)
+    async with waiting as (_, status):
+        return status
 
 
 async def test_a_cluster_is_ready_when_spark_counts_every_worker(cluster: TestCluster) -> None:
@@ -156,7 +158,7 @@ async def test_a_driver_without_spark_is_named_with_where_its_log_is(cluster: Te
     async with spark_master(lambda: [worker("127.0.0.3"), worker("127.0.0.4")]) as port:
         with pytest.raises(NotReady) as caught:
             await ready(cluster, port, timeout=1, events=[], client=False)
-    assert caught.value.what == "the driver has no Spark: ~/spark/bin/spark-submit is not there"
+    assert caught.value.what == "the driver has no Spark: ~/spark/bin/spark-submit does not exist"
     assert "/var/log/pio-tf.log on driver" in caught.value.next_step
 
 
