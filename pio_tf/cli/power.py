@@ -26,10 +26,10 @@ def up(
     from pio_tf.cli.tables.machines import machine_rows
     from pio_tf.cluster import Cluster
 
-    lasting = parse_runtime("--for", for_, no_deadline=no_deadline)
+    duration = parse_runtime("--for", for_, no_deadline=no_deadline)
     with Terminal(json=json) as terminal:
         cluster = Cluster.load(config, reporter=terminal.reporter)
-        machines = cluster.up(lasting=lasting, deadline=not no_deadline)
+        machines = cluster.up(duration=duration, deadline=not no_deadline)
         terminal.result(machine_rows(machines, deadline=cluster.armed))
 
 

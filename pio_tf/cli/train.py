@@ -67,7 +67,7 @@ def train(
             "--attach takes a run that has begun, and nothing else to begin it with",
             next_step="pio-tf train --attach [RUN]",
         )
-    lasting = parse_runtime("--for", for_, no_deadline=no_deadline)
+    duration = parse_runtime("--for", for_, no_deadline=no_deadline)
     with Terminal(json=json) as terminal:
         cluster = Cluster.load(config, reporter=terminal.reporter)
         if attach:
@@ -81,7 +81,7 @@ def train(
                 skip_checks=skip_check or (),
                 upload=upload,
                 apply=not no_apply,
-                lasting=lasting,
+                duration=duration,
                 deadline=not no_deadline,
             )
         terminal.result(run_rows(record))

@@ -1,4 +1,4 @@
-"""One cluster, and everything that can be done to it: what the commands do, for Python programs.
+"""One cluster, and everything that can be done to it from Python.
 
 ::
 
@@ -11,9 +11,8 @@
 
 from __future__ import annotations
 
+from pio_tf.cluster.cluster import Cluster
 from pio_tf.cluster.deadline import Extended
-from pio_tf.cluster.power import IDLE_FOR
-from pio_tf.cluster.runs import Cluster
-from pio_tf.cluster.status import ClusterStatus
+from pio_tf.cluster.power import IDLE_FOR, ClusterStatus
 
 __all__ = ["IDLE_FOR", "Cluster", "ClusterStatus", "Extended"]

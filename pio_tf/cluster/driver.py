@@ -1,109 +1,270 @@
-"""What is asked of a cluster's driver, and whether its machines may stop: runs, locks, files, Spark's word."""
+"""A cluster's driver, as commands use it: what it runs, who holds its lock, and its files."""
 
 from __future__ import annotations
 
 import asyncio
-from functools import cached_property
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
-from pio_tf.cluster.base import short
-from pio_tf.cluster.mirror import MirrorWork
-from pio_tf.cluster.unproved import unanswered
-from pio_tf.errors import (
-    AwsError,
-    ConfigError,
-    Locked,
-    NotReady,
-    PioTfError,
-    RemoteError,
-)
+from pio_tf.cluster.messages import short, unanswered
+from pio_tf.errors import AwsError, ConfigError, Locked, NotReady, PioTfError, RemoteError
 from pio_tf.events import Step, Warned
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Collection, Sequence
+    from collections.abc import Awaitable, Callable, Collection, Coroutine, Sequence
 
-    from pio_tf.model import Machine, Outputs
-    from pio_tf.pio.files import RemoteFile
+    from pio_tf.cluster.context import ClusterContext
+    from pio_tf.cluster.deadline import Deadline
+    from pio_tf.cluster.fleet import Fleet, FleetView
+    from pio_tf.cluster.run_storage import RunStorage
+    from pio_tf.model import Outputs
     from pio_tf.remote.connect import RetryPolicy
     from pio_tf.remote.files import ProvisionedFile
     from pio_tf.remote.target import SshTarget
-    from pio_tf.training.deadline import DeadlineWatch
     from pio_tf.training.driver_session import DriverSession
+    from pio_tf.training.preflight import CheckResult
     from pio_tf.training.provisioning import ProvisionedMachine
-    from pio_tf.training.runs.claims import Claims, Facts
-    from pio_tf.training.runs.run_bucket import RunBucket, Upload
+    from pio_tf.training.runs.claims import Facts
+    from pio_tf.training.runs.driver_runs import DriverState
+    from pio_tf.training.runs.record import RunRecord
 
 _T = TypeVar("_T")
-_STATUS_PATIENCE = 5.0
-"""Seconds that `status` waits for the driver to answer: it shows what is, it does not wait for what will be."""
+_STATUS_SECONDS = 5.0
+"""How long `status` and `runs` wait for the driver to answer: they show what is, and wait for nothing."""
 
 
-class DriverWork(MirrorWork):
-    """A cluster with its driver."""
+@dataclass(frozen=True)
+class Driver:
+    """The driver of one cluster. Each method connects to it, does one thing, and disconnects."""
 
-    def targets(self) -> tuple[SshTarget, ...]:
-        """The running machines, to connect to.
+    context: ClusterContext
+    fleet: Fleet
+    deadline: Deadline
+    storage: RunStorage
 
-        Raises:
-            NotReady: the driver, through which the others are reached, does not run.
-        """
-        from pio_tf.remote.target import ssh_targets
-
-        machines = self._machines(self.outputs())
-        self._check_driver_runs(machines)
-        return ssh_targets(self.config, [machine for machine in machines if machine.state == "running"])
-
-    def files(self) -> tuple[RemoteFile, ...]:
-        """The files for the driver, as they are, but for stars in place of passwords."""
-        from pio_tf.pio.files import render_files
-        from pio_tf.pio.secrets import HiddenSecrets
-
-        return render_files(self.config, self.outputs(), self.sizing(), HiddenSecrets())
-
-    def push_config(self) -> tuple[ProvisionedFile, ...]:
-        """Write those files to the running driver, where they differ. Returns what became of each."""
-        machines, outputs = self._running()
-        sizing = self.sizing()
-        return self._ask(machines, lambda driver: driver.push(outputs, sizing))
-
-    def provision(self, machine: str = "", *, rollback: str = "") -> tuple[ProvisionedMachine, ...]:
-        """Prepare running machines as at their first boot: what is missing is installed, a new version beside the old.
-
-        Then the driver's files are written, as :meth:`push_config` does.
+    def session(
+        self,
+        view: FleetView,
+        work: Callable[[DriverSession], Awaitable[_T]],
+        *,
+        wait: bool = False,
+        patience: RetryPolicy | None = None,
+        upload: str = "",
+    ) -> _T:
+        """Do some work over one connection to the driver. Return its result.
 
         Args:
-            machine: its name; empty: all that run.
-            rollback: go back to the version of this component that was in use before, instead: ``spark``, ``pio``, ….
-
-        Raises:
-            ConfigError: there is no such machine, or it has no such component.
-            NotReady: the driver, or the machine, does not run.
-            Locked: a run is active, or being prepared.
-            RemoteError: a step failed: which, and why.
+            view: the machines; those that run are worked with.
+            wait: wait until all of these, and Spark, are ready.
+            patience: for a driver that should be up already; default: half a minute.
+            upload: where logs and records are uploaded; default: ``train.upload``.
         """
-        machines, outputs = self._running()
-        wanted = self._choose(outputs, {one.name for one in machines}, machine, rollback)
-        self._report(Step(f"Rolling {rollback} back" if rollback else f"Provisioning {len(wanted)} machines"))
-        done = self._ask(machines, lambda driver: driver.provision(outputs, wanted, component=rollback))
+        from pio_tf.training.driver_session import QUICK, DriverSetup, open_session
+
+        setup = DriverSetup(
+            self.context.config,
+            view.running,
+            self.context.ec2,
+            secrets=lambda: self.context.secrets,
+            upload=self.storage.upload,
+            upload_to=upload or self.context.config.train.upload or "",
+            shared=self.storage.shared,
+            reporter=self.context.report,
+            deadline=self.deadline.watch(),
+        )
+        connect = self.context.open_session or open_session
+
+        async def connected() -> _T:
+            async with connect(setup, wait=wait, patience=patience or QUICK) as session:
+                return await work(session)
+
+        return _run(connected())
+
+    def targets(self, outputs: Outputs) -> tuple[SshTarget, ...]:
+        """Return the running machines, to connect to. Raise NotReady if the driver does not run."""
+        from pio_tf.remote.target import ssh_targets
+
+        view = self.fleet.look(outputs)
+        _check_driver_runs(view)
+        return ssh_targets(self.context.config, view.running)
+
+    def push(self, outputs: Outputs) -> tuple[ProvisionedFile, ...]:
+        """Write the driver's files where they differ. Return what became of each."""
+        view, outputs = self._running(outputs)
+        sizing = self.fleet.sizing()
+        return self.session(view, lambda session: session.push(outputs, sizing))
+
+    def check(self, outputs: Outputs, *, skip: Sequence[str]) -> tuple[CheckResult, ...]:
+        """Check everything that a training needs. Change nothing."""
+        from pio_tf.training.preflight import check_names
+
+        check_names(skip)
+        view, outputs = self._running(outputs)
+        sizing = self.fleet.sizing()
+        return self.session(view, lambda session: session.check(outputs, sizing, skip=skip))
+
+    def provision(self, outputs: Outputs, machine: str, *, rollback: str) -> tuple[ProvisionedMachine, ...]:
+        """Prepare running machines as at their first boot, or roll a component back; then write the driver's files."""
+        view, outputs = self._running(outputs)
+        wanted = self._choose(outputs, {one.name for one in view.running}, machine, rollback)
+        self.context.report(Step(f"Rolling {rollback} back" if rollback else f"Provisioning {len(wanted)} machines"))
+        done = self.session(view, lambda session: session.provision(outputs, wanted, component=rollback))
         if any(one.machine == outputs.driver.name for one in done):
-            sizing = self.sizing()
+            sizing = self.fleet.sizing()
             try:
-                self._ask(machines, lambda driver: driver.push(outputs, sizing))
+                self.session(view, lambda session: session.push(outputs, sizing))
             except RemoteError as error:
-                if error.details.get("kind") != "write":
+                warning = unwritten(error)
+                if warning is None:
                     raise
-                self._report(Warned(f"the driver is not configured yet: {error}\nthen:  pio-tf config push"))
+                self.context.report(warning)
         return done
 
-    def _choose(self, outputs: Outputs, awake: Collection[str], machine: str, component: str) -> list[str]:
-        """The machines to provision."""
+    def runs(self, outputs: Outputs | None) -> tuple[RunRecord, ...]:
+        """Return every run that the driver, while it runs, or this computer knows; oldest first."""
+        view = self.fleet.look(outputs, strict=False) if outputs else None
+        if view and view.driver_runs:
+            try:
+                return self.session(view, lambda session: session.runs(), patience=_patience(_STATUS_SECONDS))
+            except PioTfError as error:
+                self.context.report(Warned(f"only what this computer knows: {short(error)}"))
+        return self.storage.runs()
+
+    def log(self, outputs: Outputs | None, run: str, on_line: Callable[[str], None], *, follow: bool) -> None:
+        """Hand out the lines of a run's log, from the driver while it runs."""
+        view = self.fleet.look(outputs, strict=False)
+        if view.driver_runs:
+            self.session(view, lambda session: session.log(run, on_line, follow=follow))
+        else:
+            self.storage.log(run, on_line)
+
+    def find(self, outputs: Outputs, run: str) -> tuple[FleetView, str]:
+        """Return the running machines, and the id of a run on their driver."""
+        view, _ = self._running(outputs, strict=False)
+        return view, self.session(view, lambda session: session.find(run))
+
+    def cancel(self, outputs: Outputs, run: str) -> RunRecord:
+        """End a run, the active one if ``run`` is empty."""
+        view, _ = self._running(outputs, strict=False)
+        return self.session(view, lambda session: session.cancel(run))
+
+    def is_on(self) -> bool:
+        """Return whether the driver runs: then another client's run may be active."""
+        return self.fleet.look(strict=False).driver_runs
+
+    def state(self, view: FleetView) -> DriverState:
+        """Return the driver's runs, and the holder of its lock."""
+        return self.session(view, lambda session: session.state())
+
+    def refuse_active(self, view: FleetView, doing: str) -> None:
+        """Raise Locked if a run is active, and RemoteError if the driver can't be asked."""
+        self.session(view, lambda session: session.refuse_active(doing))
+
+    def prepare_stop(
+        self,
+        view: FleetView,
+        *,
+        force: bool,
+        own_run: str = "",
+        driver_may_have_run: bool = True,
+        timeout: float | None = None,
+    ) -> None:
+        """Make sure that stopping these machines cuts off no run, and that none begins.
+
+        Args:
+            force: end a run that is active, and do without a driver that does not answer.
+            own_run: a run to end if it is active.
+            driver_may_have_run: whether a driver that does not answer may have a run.
+            timeout: seconds for the driver to answer; None: its usual patience.
+
+        Raises:
+            Locked: a run is active, or being prepared.
+            MachinesMayBeRunning: the driver runs and does not answer.
+        """
+        claims = self.storage.claims
+        if claims:
+            try:
+                claims.before_stopping(force=force)
+            except AwsError as error:  # machines must stop whatever is wrong with a bucket
+                self.context.report(Warned(f"it is not known whether somebody starts a run: {short(error)}"))
+        if not view.driver_runs:
+            return
+        try:
+            self.session(
+                view,
+                lambda session: session.prepare_stop(force=force, own_run=own_run, timeout=timeout),
+                patience=None if timeout is None else _patience(timeout),
+            )
+        except Locked:
+            raise
+        except PioTfError as error:
+            if not force and driver_may_have_run:
+                raise unanswered(self.context.config, view.not_stopped, error) from error
+            self.context.report(Warned(f"the driver was not asked for runs: {short(error)}"))
+
+    def facts(self) -> Facts:
+        """Return what decides whether another client's claim was left behind."""
+        from pio_tf.training.runs.claims import Facts
+
+        view = self.fleet.look()
+        if view.driver_runs:
+            try:
+                state = self.state(view)
+            except PioTfError as error:
+                return Facts("on", silent=short(error))
+            return Facts("on", state.holder, {run.id: run.state for run in state.runs})
+        changing = any(machine.state in ("pending", "stopping") for machine in view.machines)
+        return Facts("changing" if changing else "off")
+
+    def ask_spark(self, view: FleetView) -> tuple[frozenset[str] | None, str]:
+        """Return the addresses of the workers that Spark has ALIVE, None if it can't be asked; and the active run."""
+        machines = {machine.role: machine for machine in view.running}
+        if "driver" not in machines or "master" not in machines:
+            return None, ""
+
+        async def ask() -> tuple[frozenset[str], str]:
+            from pio_tf.remote.ssh import connect_cluster
+            from pio_tf.remote.target import ssh_targets
+            from pio_tf.training.runs.driver_runs import DriverRuns
+            from pio_tf.training.spark_master import spark_status
+
+            targets = ssh_targets(self.context.config, (machines["driver"],))
+            async with connect_cluster(self.context.config, targets, retry=_patience(_STATUS_SECONDS)) as remote:
+                holder = (await DriverRuns(remote).state()).holder
+                port = self.context.config.spark.master_ui_port
+                status = await spark_status(remote, master=machines["master"].private_ip, port=port)
+                return status.alive_hosts, holder.run if holder else ""
+
+        try:
+            return _run(ask())
+        except PioTfError as error:  # without a key too: what runs, and costs, is shown whatever happens
+            self.context.report(Warned(f"Spark was not asked for its workers: {short(error)}"))
+            return None, ""
+
+    def _running(self, outputs: Outputs, *, strict: bool = True) -> tuple[FleetView, Outputs]:
+        """Return the machines, and the outputs without workers that do not run if enough of them do.
+
+        Args:
+            strict: False accepts those that there are, for a run that has begun.
+
+        Raises:
+            NotReady: the driver does not run.
+        """
+        view = self.fleet.own(self.fleet.look(outputs, strict=strict))
+        _check_driver_runs(view)
+        fewer = view.at_work(outputs)
+        enough = len(fewer.workers) >= (self.context.config.spark.min_workers or len(outputs.workers))
+        return view, fewer if enough else outputs
+
+    def _choose(self, outputs: Outputs, running: Collection[str], machine: str, component: str) -> list[str]:
+        """Return the names of the machines to provision."""
         from pio_tf.config.components import components
         from pio_tf.infra.bootstrap import FOR_SPARK
 
         names = [one.name for one in outputs.machines]
         if machine and machine not in names:
             raise ConfigError(f"there is no machine {machine!r}", next_step=f"choose one of {', '.join(names)}")
-        known = [one.name for one in components(self.config)]
+        known = [one.name for one in components(self.context.config)]
         if component and component not in known:
             raise ConfigError(f"there is no component {component!r}", next_step=f"choose one of {', '.join(known)}")
         if component and component not in FOR_SPARK:
@@ -111,185 +272,32 @@ class DriverWork(MirrorWork):
                 step = f"pio-tf provision driver --rollback {component}"
                 raise ConfigError(f"only the driver has {component}, not {machine}", next_step=step)
             return [outputs.driver.name]
-        if machine and machine not in awake:
+        if machine and machine not in running:
             raise NotReady(f"{machine} does not run", next_step="pio-tf up")
-        return [machine] if machine else [name for name in names if name in awake]
+        return [machine] if machine else [name for name in names if name in running]
 
-    def _awake_driver(self) -> bool:
-        """Whether the driver's power is on: a run of somebody else's may be active."""
-        return any(one.role == "driver" and one.state == "running" for one in self._machines(None, strict=False))
 
-    def _ask(
-        self,
-        machines: Sequence[Machine],
-        work: Callable[[DriverSession], Awaitable[_T]],
-        *,
-        wait: bool = False,
-        patience: RetryPolicy | None = None,
-        upload: str = "",
-    ) -> _T:
-        """Do some work over one connection to the driver.
-
-        Args:
-            machines: those that run.
-            wait: until all of them, and Spark, are ready.
-            patience: for a driver that should be up already.
-            upload: where logs and records go to; default: ``train.upload``.
-        """
-        from pio_tf.training.driver_session import QUICK, DriverSetup, open_session
-
-        setup = DriverSetup(
-            self.config,
-            machines,
-            self._ec2,
-            secrets=lambda: self._secrets,
-            upload=self._upload,
-            upload_to=upload or self.config.train.upload or "",
-            shared=self._shared,
-            reporter=self._report,
-            deadline=self._deadline_watch(),
-        )
-
-        async def connected() -> _T:
-            async with (self._open_session or open_session)(setup, wait=wait, patience=patience or QUICK) as session:
-                return await work(session)
-
-        return asyncio.run(connected())
-
-    def _deadline_watch(self) -> DeadlineWatch | None:
-        """For who follows a run; see :class:`pio_tf.cluster.deadline.DeadlineWork`."""
+def unwritten(error: BaseException) -> Warned | None:
+    """Return the warning for files that could not be written on a new driver, on which PredictionIO is yet to be
+    installed; None for any other error."""
+    if not isinstance(error, RemoteError) or error.details.get("kind") != "write":
         return None
+    return Warned(f"the driver is not configured yet: {error}\nthen:  pio-tf config push")
 
-    @cached_property
-    def _shared(self) -> RunBucket | None:
-        """Where every client finds the runs, if the state is in S3."""
-        from pio_tf.infra.backend.s3 import open_objects, s3_backend
-        from pio_tf.training.runs.run_bucket import RunBucket
 
-        backend = s3_backend(self.config)
-        return RunBucket(open_objects(self.config, backend), backend.prefix) if backend is not None else None
+def _run(work: Coroutine[object, object, _T]) -> _T:
+    """Run a coroutine to its end: the only place where the cluster enters asyncio."""
+    return asyncio.run(work)
 
-    @cached_property
-    def _claims(self) -> Claims | None:
-        """The run lock there."""
-        from pio_tf.training.runs.claims import BEFORE_THE_START, Claims
 
-        if self._shared is None:
-            return None
-        starts_within = self.config.cluster.start_timeout + BEFORE_THE_START
-        return Claims(self._shared, facts=self._driver_facts, starts_within=starts_within, reporter=self._report)
+def _check_driver_runs(view: FleetView) -> None:
+    driver = next((machine for machine in view.machines if machine.role == "driver"), None)
+    if driver is None or driver.state != "running":
+        raise NotReady(f"the driver is {driver.state if driver else 'gone'}", next_step="pio-tf up")
 
-    def _driver_facts(self) -> Facts:
-        from pio_tf.training.runs.claims import Facts
 
-        machines = self._machines(None)
-        awake = [machine for machine in machines if machine.state == "running"]
-        if any(machine.role == "driver" for machine in awake):
-            try:
-                state = self._ask(awake, lambda driver: driver.state())
-            except PioTfError as error:
-                return Facts("on", silent=short(error))
-            return Facts("on", state.holder, {run.id: run.state for run in state.runs})
-        changing = any(machine.state in ("pending", "stopping") for machine in machines)
-        return Facts("changing" if changing else "off")
+def _patience(seconds: float) -> RetryPolicy:
+    """Return limits for a driver that has to answer at once."""
+    from pio_tf.remote.connect import RetryPolicy
 
-    def _upload(self, url: str) -> Upload:
-        from pio_tf.training.runs.run_bucket import Upload
-
-        return Upload(self._aws.client("s3"), url)
-
-    def _checked_upload(self, url: str | None) -> str:
-        wanted = url or self.config.train.upload or ""
-        if wanted:
-            self._upload(wanted).check()
-        return wanted
-
-    def _running(self, *, strict: bool = True) -> tuple[list[Machine], Outputs]:
-        """The machines that run, and the outputs without workers that do not.
-
-        Args:
-            strict: False does with those that there are, for a run that has begun.
-
-        Raises:
-            NotReady: the driver does not run.
-        """
-        outputs = self.outputs()
-        machines = self._ours(self._machines(outputs, strict=strict))
-        self._check_driver_runs(machines)
-        awake, fewer = self._at_work(machines, outputs)
-        enough = len(fewer.workers) >= (self.config.spark.min_workers or len(outputs.workers))
-        return awake, fewer if enough else outputs
-
-    def _at_work(self, machines: Sequence[Machine], outputs: Outputs) -> tuple[list[Machine], Outputs]:
-        """The machines that run, and the outputs without the workers that do not."""
-        awake = [machine for machine in machines if machine.state == "running"]
-        return awake, outputs.only({machine.name for machine in awake})
-
-    def _let_go(
-        self,
-        machines: Sequence[Machine],
-        *,
-        force: bool,
-        own: str = "",
-        sure: bool = True,
-        within: float | None = None,
-    ) -> None:
-        """Make sure that no run is cut off when these machines stop. Raises as :meth:`down` does."""
-        if self._claims:
-            try:
-                self._claims.before_stopping(force=force)
-            except AwsError as error:  # machines must stop whatever is wrong with a bucket
-                self._report(Warned(f"it is not known whether somebody starts a run: {short(error)}"))
-        awake = [machine for machine in machines if machine.state == "running"]
-        if not any(machine.role == "driver" for machine in awake):
-            return
-        from pio_tf.remote.connect import RetryPolicy
-
-        patience = None if within is None else RetryPolicy(timeout=within, denied=0.0, attempt=within)
-        try:
-            self._ask(
-                awake,
-                lambda driver: driver.prepare_stop(force=force, own_run=own, timeout=within),
-                patience=patience,
-            )
-        except Locked:
-            raise
-        except PioTfError as error:
-            if force or not sure:
-                self._report(Warned(f"the driver was not asked for runs: {short(error)}"))
-                return
-            raise unanswered(self.config, machines, error) from error
-
-    def _check_driver_runs(self, machines: Sequence[Machine]) -> None:
-        driver = next((machine for machine in machines if machine.role == "driver"), None)
-        if driver is None or driver.state != "running":
-            raise NotReady(f"the driver is {driver.state if driver else 'gone'}", next_step="pio-tf up")
-
-    def _check_key(self) -> None:
-        """Before a machine is made or started that nobody could log in to."""
-        from pio_tf.remote.login import load_login
-
-        load_login(self.config)
-
-    async def _ask_driver(self, machines: tuple[Machine, ...]) -> tuple[frozenset[str] | None, str]:
-        """Addresses of the workers that Spark has ALIVE, None where it cannot be asked; and the run that is active."""
-        from pio_tf.remote.connect import RetryPolicy
-        from pio_tf.remote.ssh import connect_cluster
-        from pio_tf.remote.target import ssh_targets
-        from pio_tf.training.runs.driver_runs import DriverRuns
-        from pio_tf.training.spark_master import spark_status
-
-        awake = {machine.role: machine for machine in machines if machine.state == "running"}
-        if "driver" not in awake or "master" not in awake:
-            return None, ""
-        patience = RetryPolicy(timeout=_STATUS_PATIENCE, denied=0.0, attempt=_STATUS_PATIENCE)
-        try:
-            targets = ssh_targets(self.config, (awake["driver"],))
-            async with connect_cluster(self.config, targets, retry=patience) as remote:
-                holder = (await DriverRuns(remote).state()).holder
-                port = self.config.spark.master_ui_port
-                status = await spark_status(remote, master=awake["master"].private_ip, port=port)
-                return status.alive_hosts, holder.run if holder else ""
-        except PioTfError as error:  # without a key too: what runs, and costs, is shown whatever happens
-            self._report(Warned(f"Spark was not asked for its workers: {short(error)}"))
-            return None, ""
+    return RetryPolicy(timeout=seconds, denied=0.0, attempt=seconds)

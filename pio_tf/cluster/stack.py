@@ -1,294 +1,301 @@
-"""A cluster's stack: planned, judged, applied, looked at, removed."""
+"""A cluster's stack: planned, judged, applied, compared with AWS, and removed."""
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
+from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from pio_tf.aws.cli_hints import AwsCliHints
 from pio_tf.aws.identity import who_am_i
-from pio_tf.cluster.base import names, short, staying
-from pio_tf.cluster.restore import RestoreWork
-from pio_tf.cluster.unproved import not_destroyed
-from pio_tf.errors import ConfigError, GuardRefused, Locked, MachinesMayBeRunning, PioTfError
+from pio_tf.cluster.apply_guard import ApplyGuard, PowerNote
+from pio_tf.cluster.messages import names, not_destroyed, short
+from pio_tf.errors import ConfigError, GuardRefused, Locked, MachinesMayBeRunning, NotReady, PioTfError
 from pio_tf.events import Step, Warned
+from pio_tf.infra.deployment import Deployment
 from pio_tf.infra.guard import refuse_doubles
 from pio_tf.infra.root_module import render_stack, write_stack
 from pio_tf.machines.inventory import security_groups
 from pio_tf.machines.references import check_references
+from pio_tf.model import refuse_another_region
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from datetime import datetime
     from pathlib import Path
 
-    from pio_tf.cluster.restore import ApplyGuard
-    from pio_tf.iam import Policy
+    from pio_tf.cluster.context import ClusterContext
+    from pio_tf.cluster.deadline import Deadline
+    from pio_tf.cluster.driver import Driver
+    from pio_tf.cluster.fleet import Fleet, FleetView
     from pio_tf.infra.drift import Drift
     from pio_tf.infra.plan import Plan
     from pio_tf.infra.policy import Judgement
     from pio_tf.infra.saved_plan import SavedPlan
-    from pio_tf.model import Machine, Outputs
+    from pio_tf.model import Outputs
 
 
-class StackWork(RestoreWork):
-    """A cluster with what Terraform does for it."""
+@dataclass(frozen=True)
+class Stack:
+    """The stack of one cluster, as one command works with it."""
 
-    def generate(self, directory: Path | None = None) -> Path:
-        """Write the stack; default: where pio-tf itself uses it. Returns its directory."""
-        if directory is None:
-            return self._deployment.generate()
-        terraform = self.config.terraform.model_copy(update={"directory": directory.absolute()})
-        return write_stack(self.config.model_copy(update={"terraform": terraform}))
+    context: ClusterContext
+    fleet: Fleet
+    deadline: Deadline
+    driver: Driver
 
-    def generate_image(self, directory: Path | None = None) -> Path:
-        """Write a Packer template that bakes an image with all that the machines install. Returns its directory.
+    @cached_property
+    def deployment(self) -> Deployment:
+        """Terraform, in the directory of the stack."""
+        return Deployment(self.context.config, reporter=self.deadline.hear, environ=self.context.environ)
 
-        Args:
-            directory: default: ``image`` beside the stack.
-
-        Raises:
-            ConfigError: the directory holds files of somebody else, or cannot be written.
-        """
-        from pio_tf.infra.image import write_image
-
-        return write_image(self.config, directory or self.config.work_dir / "image")
-
-    def plan(self, out: Path | None = None) -> Plan:
-        """What Terraform would create or change. Changes nothing.
-
-        Args:
-            out: keep the plan in this directory, for :meth:`apply`: with a manifest, ``plan.json`` and ``plan.md``. A
-                plan that the guard refuses leaves only these two.
-
-        Raises:
-            ConfigError: something that pio-tf.hcl refers to does not exist.
-            GuardRefused: the plan would delete or replace a machine, a disk or an address, or make a machine that is
-                there already a second time, or break another rule of the guard.
-        """
-        return self._plan(self._machines(None), out=out)
-
-    def apply(self, artifact: Path | None = None) -> Outputs:
-        """Create and change what pio-tf.hcl asks for; power stays as it was.
-
-        A change of the instance type makes the AWS provider start a machine that was stopped
-        (terraform-provider-aws #1998): such machines are stopped again, and those that an apply has made which then
-        fails. What an apply that was killed has started is stopped by the next one, or by :meth:`down`.
-
-        Args:
-            artifact: a directory of :meth:`plan`: exactly that plan is applied, or none.
-
-        Raises:
-            GuardRefused: as for :meth:`plan`; or the kept plan was changed, or is for another cluster, account, region
-                or state than is here now: what differs.
-            Locked: a run is active that this would cut off.
-        """
-        from pio_tf.infra.saved_plan import read_saved_plan
-
-        saved = read_saved_plan(artifact) if artifact is not None else None
-        there = self._machines(None)
-        one_apply = self._one_apply(there)
-        try:
-            plan = self._plan_whole(there) if saved is None else self._open_plan(saved, there)
-            self._refuse_to_cut_off(plan, there)
-            self._want_deadline_of(plan, there)
-            outputs = self._create(plan, one_apply)
-        except BaseException as error:
-            self._restore(one_apply, failed=error)
-            raise
-        self._restore(one_apply)
+    def outputs(self) -> Outputs:
+        """Return Terraform's outputs. Raise NotReady if the cluster has not been created."""
+        outputs = self.deployment.outputs()
+        if outputs is None:
+            raise NotReady(
+                f"{self.context.config.cluster.name} has not been created",
+                cause=f"the stack in {self.context.config.stack_dir} has no outputs",
+                next_step="pio-tf up",
+            )
         return outputs
 
-    def check_plan(self, artifact: Path) -> Plan:
-        """Whether :meth:`apply` would take a kept plan now. Changes nothing.
-
-        Raises:
-            ConfigError: it is no plan.
-            GuardRefused: it would not: why.
-        """
-        from pio_tf.infra.saved_plan import read_saved_plan
-
-        plan = self._open_plan(read_saved_plan(artifact), self._machines(None))
-        plan.path.unlink(missing_ok=True)  # it holds the state's secrets
-        return plan
-
-    def drift(self) -> tuple[Drift, ...]:
-        """What somebody has changed in AWS behind Terraform's back. Power is no drift. Changes nothing.
-
-        Raises:
-            NotReady: the cluster has not been created.
-        """
-        self.outputs()
-        self._report(Step("Looking for drift"))
-        return self._deployment.drift()
-
-    def guard(self, plan: Path | None = None) -> Judgement:
-        """What the guard makes of a plan, and what it costs. Changes nothing, and refuses nothing.
-
-        Args:
-            plan: a directory of :meth:`plan`, or a file of ``terraform show -json``; default: a new plan.
-
-        Raises:
-            ConfigError: it is no plan, or one of another cluster.
-        """
-        from pio_tf.infra.policy import judge, judge_file
-
-        if plan is not None:
-            return judge_file(self.config, plan)
-        check_references(self.config, self._ec2, existing={machine.name for machine in self._machines(None)})
-        self._report(Step("Planning"))
-        draft = self._deployment.draft()
-        draft.path.unlink(missing_ok=True)  # nobody is going to apply it, and it holds the state's secrets
-        return judge(self.config, draft.json)
-
-    def iam(self, role: str = "", *, account: str = "") -> tuple[Policy, ...]:
-        """The narrowest IAM policies for a pipeline's jobs. Asks AWS for nothing.
-
-        Args:
-            role: one of :data:`pio_tf.iam.ROLES`; empty: all that pio-tf.hcl has a use for.
-            account: twelve digits; default: that of ``aws.assume_role``, else any.
-
-        Raises:
-            ConfigError: there is no such role, or no such account.
-        """
-        from pio_tf.iam import policies
-
-        return policies(self.config, role, account=account)
-
-    def destroy(self) -> None:
-        """Remove the cluster for good. The one way to lose machines, disks and addresses.
-
-        Raises:
-            Locked: a run is active.
-        """
-        name = self.config.cluster.name
-        found = self._machines(None)  # asks AWS first: without it, Terraform's own words would come late and be many
-        self._let_go(found, force=False, sure=False)
-        self._report(Step(f"Removing {name}: {len(found)} machines, with their disks and addresses"))
+    def outputs_if_any(self) -> Outputs | None:
+        """Return Terraform's outputs if it can be asked: machines must stop even if Terraform or its state fails."""
         try:
-            self._deployment.destroy()
-        except (GuardRefused, Locked, ConfigError):
-            raise  # nothing was removed
-        except (PioTfError, KeyboardInterrupt) as error:
-            awake = self._still_awake()
-            if not awake:
-                raise
-            raise not_destroyed(self.config, awake, error if isinstance(error, PioTfError) else None) from error
-        self._applied.unlink(missing_ok=True)
-        left = self._machines(None)
-        if not left:
-            self._disarm()
-        if left:
-            raise MachinesMayBeRunning(
-                f"{len(left)} machines of {name} are still there: {names(left)}",
-                cause="they carry the cluster's tags but were not in Terraform's state",
-                next_step="remove them by hand: "
-                + AwsCliHints.of(self.config).terminate(machine.instance_id for machine in left),
-                details={"machines": [machine.instance_id for machine in left]},
-            )
-
-    def _plan(self, there: Sequence[Machine], *, out: Path | None = None) -> Plan:
-        """Plan, given the machines that AWS has with the cluster's tag; and keep it."""
-        from pio_tf.infra.plan_transfer import save_plan
-        from pio_tf.infra.saved_plan import prepare_directory
-
-        if out is not None:
-            prepare_directory(out)
-        check_references(self.config, self._ec2, existing={machine.name for machine in there})
-        self._report(Step("Planning"))
-        plan = self._deployment.draft()
-        refused: GuardRefused | None = None
-        try:
-            self._judge(plan, there)
-        except GuardRefused as error:
-            refused = error
-        if out is not None:
-            who = who_am_i(self._aws.client)
-            save_plan(
-                self._deployment, plan, out, account=who.account, who=who.arn, refused=str(refused) if refused else ""
-            )
-        if refused is not None:
-            raise refused
-        return plan
-
-    def _plan_whole(self, there: Sequence[Machine]) -> Plan:
-        """A plan to be applied at once. What an interrupted creation has made without its state is taken over first."""
-        try:
-            return self._plan(there)
-        except GuardRefused as error:
-            addresses = error.details.get("addresses")
-            if not isinstance(addresses, dict):
-                raise
-            groups = security_groups(self._ec2, list(addresses.values()))
-            made = {address: (one, groups.get(one, frozenset())) for address, one in addresses.items()}
-            if not self._deployment.adopt(made):
-                raise
-        return self._plan(there)
-
-    def _open_plan(self, saved: SavedPlan, there: Sequence[Machine]) -> Plan:
-        """A kept plan, judged by its file as if it were new."""
-        from pio_tf.infra.plan_transfer import open_saved_plan
-
-        self._report(Step(f"Checking the plan in {saved.directory}, made at {saved.manifest.when}"))
-        plan = open_saved_plan(self._deployment, saved, account=who_am_i(self._aws.client).account)
-        self._judge(plan, there)
-        return plan
-
-    def _judge(self, plan: Plan, there: Sequence[Machine]) -> None:
-        self._deployment.judge(plan)
-        existing = {machine.name: machine.instance_id for machine in there}
-        refuse_doubles(plan.new_machines, existing, directory=self.config.stack_dir)
-
-    def _want_deadline_of(self, plan: Plan, there: Sequence[Machine]) -> None:
-        """`apply` is not about power, but what it makes or changes may run, also when it is killed amid its work: that
-        gets a deadline where it is possible."""
-        new, changed = plan.new_machines, plan.changed_machines
-        self._want_deadline(None, deadline=bool(self._has_role and (new or changed)))
-        if self._wanted is None:
-            return
-        try:
-            self._schedule.find()
-            self._arm_before_changes(plan, staying(there))
+            outputs = self.deployment.outputs()
         except PioTfError as error:
-            self._want_deadline(None, deadline=False)
-            which = "new machines run" if new else f"{', '.join(changed)}: whatever is started for the change runs"
-            self._report(Warned(f"{which} without a deadline: {short(error)}"))
-
-    def _create(self, plan: Plan, one_apply: ApplyGuard) -> Outputs:
-        if plan.has_changes:
-            self._report(Step("Applying: " + ", ".join(f"{n} to {word}" for word, n in plan.counts.items() if n)))
-        one_apply.begin()
-        self._applied.unlink(missing_ok=True)  # until it is whole: the next `up` plans, whatever becomes of this
-        with self._armed_as_made(staying(one_apply.there)) if plan.new_machines else contextlib.nullcontext():
-            outputs = self._deployment.apply(plan)
-        self._applied.parent.mkdir(parents=True, exist_ok=True)
-        self._applied.write_text(self._digest() + "\n")
+            self.context.report(Warned(f"going by the machines' tags alone: {short(error)}"))
+            return None
+        if outputs is not None:
+            # Rather than find no machines, and call them stopped:
+            refuse_another_region(self.context.config, outputs.region)
         return outputs
 
-    def _refuse_to_cut_off(self, plan: Plan, machines: Sequence[Machine]) -> None:
-        """A change of a machine may stop it: not while a run is active."""
-        changed = plan.changed_machines
-        awake = [machine for machine in machines if machine.state == "running"]
-        if not changed or not any(machine.role == "driver" for machine in awake):
-            return
-        try:
-            self._ask(awake, lambda driver: driver.refuse_active(f"changing {', '.join(changed)}"))
-        except Locked:
-            raise
-        except PioTfError as error:
-            self._report(Warned(f"the driver was not asked for runs: {short(error)}"))
+    def outputs_if_applied(self) -> Outputs | None:
+        """Return Terraform's outputs if there is nothing to create or change."""
+        return self.deployment.outputs() if self.is_applied() else None
 
-    def _is_applied(self) -> bool:
-        """Whether the stack that was applied last is the one that pio-tf.hcl asks for now."""
+    def is_applied(self) -> bool:
+        """Return whether the stack that was applied last is the one that pio-tf.hcl asks for now."""
         try:
             return self._applied.read_text().strip() == self._digest()
         except OSError:  # what is in the way of it is named where it is written
             return False
 
+    def generate(self, directory: Path | None = None) -> Path:
+        """Write the stack; default: where pio-tf itself uses it. Return its directory."""
+        if directory is None:
+            return self.deployment.generate()
+        terraform = self.context.config.terraform.model_copy(update={"directory": directory.absolute()})
+        return write_stack(self.context.config.model_copy(update={"terraform": terraform}))
+
+    def plan(self, out: Path | None = None) -> Plan:
+        """Return what Terraform would create or change; also save it in the directory ``out``."""
+        return self._plan(self.fleet.look(), out=out)
+
+    def apply(self, directory: Path | None = None) -> Outputs:
+        """Create and change what pio-tf.hcl asks for, or exactly the plan that is saved in a directory."""
+        from pio_tf.infra.saved_plan import read_saved_plan
+
+        saved = read_saved_plan(directory) if directory is not None else None
+        view = self.fleet.look()
+        guard = self._guard(view)
+        until: datetime | None = None
+        try:
+            plan = self._plan_whole(view) if saved is None else self._open_plan(saved, view)
+            self._refuse_to_cut_off(plan, view)
+            until = self._deadline_if_possible(plan, view)
+            outputs = self._create(plan, guard, view, until)
+        except BaseException as error:
+            guard.restore(until, failed=error)
+            raise
+        guard.restore(until)
+        return outputs
+
+    def apply_for_start(self, until: datetime | None) -> tuple[Outputs, FleetView]:
+        """Create and change what pio-tf.hcl asks for, and arm the deadline of the machines, which start next."""
+        view = self.fleet.look()
+        guard = self._guard(view)
+        try:
+            plan = self._plan_whole(view)
+            self._refuse_to_cut_off(plan, view)
+            self._arm_before_changes(plan, view, until)
+            outputs = self._create(plan, guard, view, until)
+            found = self.fleet.look(outputs)
+            self.deadline.arm(outputs, found.staying, until)
+        except PioTfError as error:  # also where no deadline can be armed: what was created runs, and is stopped
+            guard.stop_started(until, failed=error)
+            raise
+        PowerNote.of(self.context.config).remove()
+        return outputs, found
+
+    def check_plan(self, directory: Path) -> Plan:
+        """Return a saved plan if :meth:`apply` would take it now."""
+        from pio_tf.infra.saved_plan import read_saved_plan
+
+        plan = self._open_plan(read_saved_plan(directory), self.fleet.look())
+        plan.path.unlink(missing_ok=True)  # it holds the state's secrets
+        return plan
+
+    def drift(self) -> tuple[Drift, ...]:
+        """Return what was changed in AWS since the last apply. Power is no drift."""
+        self.outputs()
+        self.context.report(Step("Looking for drift"))
+        return self.deployment.drift()
+
+    def judge(self, plan: Path | None) -> Judgement:
+        """Return what the guard says about a plan, by default a new one, and what it costs. Refuse nothing."""
+        from pio_tf.infra.policy import judge, judge_file
+
+        if plan is not None:
+            return judge_file(self.context.config, plan)
+        draft = self._draft(self.fleet.look())
+        draft.path.unlink(missing_ok=True)  # it will not be applied, and holds the state's secrets
+        return judge(self.context.config, draft.json)
+
+    def destroy(self) -> None:
+        """Remove the cluster: all machines, disks and addresses."""
+        name = self.context.config.cluster.name
+        view = self.fleet.look()  # asks AWS first: without it, Terraform's own words would come late and be many
+        self.driver.prepare_stop(view, force=False, driver_may_have_run=False)
+        self.context.report(Step(f"Removing {name}: {len(view.machines)} machines, with their disks and addresses"))
+        try:
+            self.deployment.destroy()
+        except (GuardRefused, Locked, ConfigError):
+            raise  # nothing was removed
+        except (PioTfError, KeyboardInterrupt) as error:
+            left = self.fleet.not_off()
+            if not left:
+                raise
+            raise not_destroyed(self.context.config, left, error if isinstance(error, PioTfError) else None) from error
+        self._applied.unlink(missing_ok=True)
+        foreign = self.fleet.look().machines
+        if not foreign:
+            self.deadline.remove()
+            return
+        raise MachinesMayBeRunning(
+            f"{len(foreign)} machines of {name} are still there: {names(foreign)}",
+            cause="they carry the cluster's tags but were not in Terraform's state",
+            next_step="remove them by hand: "
+            + AwsCliHints.of(self.context.config).terminate(machine.instance_id for machine in foreign),
+            details={"machines": [machine.instance_id for machine in foreign]},
+        )
+
+    def _guard(self, view: FleetView) -> ApplyGuard:
+        return ApplyGuard(self.context, self.fleet, self.deadline, self.driver, before=view)
+
+    def _draft(self, view: FleetView) -> Plan:
+        """Return a plan that the guard has not judged."""
+        check_references(self.context.config, self.context.ec2, existing={machine.name for machine in view.machines})
+        self.context.report(Step("Planning"))
+        return self.deployment.draft()
+
+    def _plan(self, view: FleetView, *, out: Path | None = None) -> Plan:
+        """Plan, given the machines that carry the cluster's tag; save the plan if asked for."""
+        from pio_tf.infra.plan_transfer import save_plan
+        from pio_tf.infra.saved_plan import prepare_directory
+
+        if out is not None:
+            prepare_directory(out)
+        plan = self._draft(view)
+        refused: GuardRefused | None = None
+        try:
+            self._judge(plan, view)
+        except GuardRefused as error:
+            refused = error
+        if out is not None:
+            who = who_am_i(self.context.aws.client)
+            save_plan(
+                self.deployment, plan, out, account=who.account, who=who.arn, refused=str(refused) if refused else ""
+            )
+        if refused is not None:
+            raise refused
+        return plan
+
+    def _plan_whole(self, view: FleetView) -> Plan:
+        """Return a plan to apply at once. Take over what an interrupted apply has created without its state."""
+        try:
+            return self._plan(view)
+        except GuardRefused as error:
+            addresses = error.details.get("addresses")
+            if not isinstance(addresses, dict):
+                raise
+            groups = security_groups(self.context.ec2, list(addresses.values()))
+            created = {address: (one, groups.get(one, frozenset())) for address, one in addresses.items()}
+            if not self.deployment.adopt(created):
+                raise
+        return self._plan(view)
+
+    def _open_plan(self, saved: SavedPlan, view: FleetView) -> Plan:
+        """Return a saved plan, judged by its file as if it were new."""
+        from pio_tf.infra.plan_transfer import open_saved_plan
+
+        self.context.report(Step(f"Checking the plan in {saved.directory}, made at {saved.manifest.when}"))
+        plan = open_saved_plan(self.deployment, saved, account=who_am_i(self.context.aws.client).account)
+        self._judge(plan, view)
+        return plan
+
+    def _judge(self, plan: Plan, view: FleetView) -> None:
+        self.deployment.judge(plan)
+        existing = {machine.name: machine.instance_id for machine in view.machines}
+        refuse_doubles(plan.new_machines, existing, directory=self.context.config.stack_dir)
+
+    def _refuse_to_cut_off(self, plan: Plan, view: FleetView) -> None:
+        """Refuse to change machines while a run is active: the change may stop them."""
+        changed = plan.changed_machines
+        if not changed or not view.driver_runs:
+            return
+        try:
+            self.driver.refuse_active(view, f"changing {', '.join(changed)}")
+        except Locked:
+            raise
+        except PioTfError as error:
+            self.context.report(Warned(f"the driver was not asked for runs: {short(error)}"))
+
+    def _arm_before_changes(self, plan: Plan, view: FleetView, until: datetime | None) -> None:
+        """Arm the deadline before Terraform changes machines: the AWS provider stops and starts a machine whose type
+        changes (terraform-provider-aws #1998). If the role is yet to be created, it is armed after the apply."""
+        if until is None or not plan.changed_machines:
+            return
+        outputs = self.deployment.outputs()
+        if outputs is not None and outputs.deadline_role_arn is not None:
+            self.deadline.arm(outputs, view.staying, until)
+
+    def _deadline_if_possible(self, plan: Plan, view: FleetView) -> datetime | None:
+        """Return the deadline of an apply. It is not about power, but what it creates or changes may run, also if the
+        apply is killed: that gets a deadline if AWS allows one."""
+        new, changed = plan.new_machines, plan.changed_machines
+        if not self.deadline.has_role or not (new or changed):
+            return None
+        until = self.deadline.after(None)
+        try:
+            self.deadline.find()
+            self._arm_before_changes(plan, view, until)
+        except PioTfError as error:
+            which = "new machines run" if new else f"{', '.join(changed)}: whatever is started for the change runs"
+            self.context.report(Warned(f"{which} without a deadline: {short(error)}"))
+            return None
+        return until
+
+    def _create(self, plan: Plan, guard: ApplyGuard, view: FleetView, until: datetime | None) -> Outputs:
+        if plan.has_changes:
+            counts = ", ".join(f"{number} to {word}" for word, number in plan.counts.items() if number)
+            self.context.report(Step(f"Applying: {counts}"))
+        guard.begin()
+        self._applied.unlink(missing_ok=True)  # until it is whole: the next `up` plans, whatever becomes of this
+        arming = self.deadline.armed_as_created(view.staying, until) if plan.new_machines else contextlib.nullcontext()
+        with arming:
+            outputs = self.deployment.apply(plan)
+        self._applied.parent.mkdir(parents=True, exist_ok=True)
+        self._applied.write_text(self._digest() + "\n")
+        return outputs
+
     def _digest(self) -> str:
-        files = render_stack(self.config)
+        files = render_stack(self.context.config)
         return hashlib.sha256("\0".join(f"{path}\0{files[path]}" for path in sorted(files)).encode()).hexdigest()
 
     @property
     def _applied(self) -> Path:
-        return self.config.work_dir / "applied"
+        return self.context.config.work_dir / "applied"

@@ -1,15 +1,19 @@
-"""An AWS without permissions for deadlines, and a driver without a machine: what these tests share."""
+"""An AWS without permissions for deadlines, a driver without a machine, and a power that only notes what is asked."""
 
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
+from pio_tf.cluster.training_session import TrainingSession
 from tests.support.recording_aws import RecordingAws
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable
 
+    from pio_tf.cluster.cluster import Command
+    from pio_tf.events import Event, Reporter
     from pio_tf.training.driver_session import DriverSession
 
 
@@ -37,6 +41,43 @@ class NoMachines:
 
     async def prepare_stop(self, **_given: object) -> None:
         """No run is active."""
+
+
+class Steps:
+    """The objects of a command, for a training session: each step notes that it was called and does what it is told.
+
+    Args:
+        reporter: default: events are kept.
+        keep_up: leave the machines running.
+    """
+
+    def __init__(self) -> None:
+        self.calls: list[str] = []
+        self.events: list[Event] = []
+        self.does: dict[str, Callable[[], object]] = {}
+        self.stops: list[dict[str, Any]] = []
+        """How the machines were to stop."""
+
+    def step(self, name: str) -> None:
+        """One step."""
+        self.calls.append(name)
+        self.does.get(name, lambda: None)()
+
+    def stop(self, **how: object) -> None:
+        """The machines stop."""
+        self.stops.append(how)
+        self.step("down")
+
+    def session(self, *, keep_up: bool = False, reporter: Reporter | None = None) -> TrainingSession:
+        """A session with these steps."""
+        config = SimpleNamespace(train=SimpleNamespace(keep_up=keep_up))
+        command = SimpleNamespace(
+            context=SimpleNamespace(config=config, report=reporter or self.events.append),
+            fleet=SimpleNamespace(any_on=lambda: True, seen=None),
+            deadline=SimpleNamespace(say_until=lambda: None),
+            power=self,
+        )
+        return TrainingSession(cast("Command", command), keep_up=None)
 
 
 @asynccontextmanager

@@ -135,7 +135,7 @@ def test_new_machines_are_armed_as_they_are_made_before_terraform_has_ended(crea
 
 def test_no_machine_is_started_before_all_of_them_are_armed_and_that_is_read_back(world: World) -> None:
     with world.aws.recording() as calls:
-        world.cluster().up(lasting=7200)
+        world.cluster().up(duration=7200)
     start = place(calls, "StartInstances")
     before = [call for call in calls[:start] if call.service == "scheduler"]
     started = {call.parameters[name] for call in calls for name in call.parameters if name.startswith("InstanceId.")}
@@ -149,7 +149,7 @@ def test_no_machine_is_started_before_all_of_them_are_armed_and_that_is_read_bac
 def test_without_the_permission_nothing_is_started_unless_without_a_deadline(
     world: World, refused: str, permission: str
 ) -> None:
-    world.cluster()._schedule.remove()
+    world.cluster()._command().deadline.schedule.remove()
     world.aws.refused = frozenset({refused})
     with world.aws.recording() as calls, pytest.raises(AwsError) as error:
         world.cluster().up()
@@ -178,11 +178,10 @@ def test_the_deadline_is_let_go_after_the_machines_are_proved_stopped_and_only_t
 
 def test_what_a_client_that_dies_has_started_amid_another_ones_down_is_stopped_soon(world: World) -> None:
     """It has armed and read back, and dies before it can see that its deadline was let go."""
-    dies = world.cluster()
-    outputs = dies.outputs()
-    machines = dies._machines(outputs)
-    dies._want_deadline(None, deadline=True)
-    dies._arm(outputs, machines)
+    dies = world.cluster()._command()
+    outputs = dies.stack.outputs()
+    machines = dies.fleet.look(outputs).machines
+    dies.deadline.arm(outputs, machines, dies.deadline.after(None))
     world.cluster().down()
     ec2(world.aws.url, region=REGION).start_instances(InstanceIds=sorted(world.ids))
     assert world.wait_for("running")
@@ -192,7 +191,7 @@ def test_what_a_client_that_dies_has_started_amid_another_ones_down_is_stopped_s
 
 
 def test_a_start_after_a_down_counts_its_own_time(world: World) -> None:
-    world.cluster().up(lasting=300)
+    world.cluster().up(duration=300)
     assert world.deadline == whole_minute(world.now + timedelta(minutes=5))
 
 
@@ -207,8 +206,8 @@ def test_a_start_waits_until_a_deadline_that_is_due_has_passed(world: World) -> 
 
     try:
         cluster = world.cluster(said=said, sleep=sleep)
-        cluster._schedule.arm(world.ids, noon, role_arn=str(cluster.outputs().deadline_role_arn))
-        cluster.up(lasting=3600)
+        cluster._command().deadline.schedule.arm(world.ids, noon, role_arn=str(cluster.outputs().deadline_role_arn))
+        cluster.up(duration=3600)
         assert world.deadline == noon + HOUR
         assert world.now >= noon + timedelta(seconds=90)
         assert sum("Waiting until the deadline of 12:00 UTC" in str(event) for event in said) == 1
@@ -233,15 +232,15 @@ def test_a_second_down_tells_no_machine_to_stop(world: World) -> None:
 
 
 def test_a_later_deadline_stands_whoever_comes(world: World) -> None:
-    world.cluster().up(lasting=5 * 3600)
+    world.cluster().up(duration=5 * 3600)
     said: list[Event] = []
-    world.cluster(said=said).up(lasting=3600)
+    world.cluster(said=said).up(duration=3600)
     assert world.deadline == whole_minute(world.now + 5 * HOUR)
     assert any("never shortened" in str(event) for event in said)
 
 
 def test_extending_says_the_old_deadline_and_the_new_one(world: World) -> None:
-    world.cluster().up(lasting=3600)
+    world.cluster().up(duration=3600)
     extended = world.cluster().extend(3 * 3600)
     assert extended.before == whole_minute(world.now + HOUR)
     assert extended.deadline == world.deadline == whole_minute(world.now + 3 * HOUR)
@@ -249,7 +248,7 @@ def test_extending_says_the_old_deadline_and_the_new_one(world: World) -> None:
 
 
 def test_extending_never_shortens(world: World) -> None:
-    world.cluster().up(lasting=3 * 3600)
+    world.cluster().up(duration=3 * 3600)
     with pytest.raises(ConfigError, match="later than"):
         world.cluster().extend(3600)
     assert world.deadline == whole_minute(world.now + 3 * HOUR)
@@ -269,32 +268,32 @@ def test_nothing_is_extended_where_nothing_runs(world: World) -> None:
 
 def test_status_shows_the_deadline_of_machines_that_run(world: World) -> None:
     assert world.cluster().status().deadline is None
-    world.cluster().up(lasting=3600)
+    world.cluster().up(duration=3600)
     assert world.deadline == whole_minute(world.now + HOUR)
 
 
 def test_what_another_client_removes_or_shortens_is_armed_again_by_who_follows(world: World) -> None:
     mine = world.cluster()
-    mine.up(lasting=3600)
-    scheduled = mine._schedule
-    scheduled.remove()
-    assert mine._look_after_deadline() == world.deadline == whole_minute(world.now + HOUR)
+    mine.up(duration=3600)
+    deadline = mine._last.deadline
+    deadline.schedule.remove()
+    assert deadline.look_after() == world.deadline == whole_minute(world.now + HOUR)
     world.cluster().extend(2 * 3600)
-    assert mine._look_after_deadline() == whole_minute(world.now + 2 * HOUR), "an extension is taken over"
+    assert deadline.look_after() == whole_minute(world.now + 2 * HOUR), "an extension is taken over"
     assert world.armed_ids == world.ids
 
 
 def test_a_machine_that_has_lost_its_tag_does_not_keep_the_others_from_their_deadline(world: World) -> None:
     said: list[Event] = []
     mine = world.cluster(said=said)
-    mine.up(lasting=3600)
+    mine.up(duration=3600)
     worker, _ = world.project.instances()["worker-1"]
     everything = world.ids
     tag: TagTypeDef = {"Key": CLUSTER_TAG, "Value": "late"}
     client = ec2(world.aws.url, region=REGION)
     client.delete_tags(Resources=[worker], Tags=[tag])
     try:
-        watch = mine._deadline_watch()
+        watch = mine._last.deadline.watch()
         assert watch is not None
         for _ in ("left out", "as it is"):
             asyncio.run(watch.look())
@@ -333,7 +332,7 @@ def test_a_change_for_which_terraform_starts_machines_is_armed_before_it(world: 
     assert set(world.project.states().values()) == {"stopped"}
     assert world.deadline == whole_minute(world.now + QUARTER), "let go"
     with world.aws.recording() as calls:
-        world.cluster().up(lasting=3600)
+        world.cluster().up(duration=3600)
     start = place(calls, "StartInstances")
     assert calls[start].by == "terraform"
     assert ARMS & set(schedules(calls[:start]))
@@ -346,7 +345,8 @@ def test_an_apply_without_permission_for_deadlines_says_so_of_what_it_changes_an
     cluster = world.cluster(said=said)
     change = ResourceChange("module.x.aws_instance.this", "aws_instance", ("update",), machine="worker-1")
     with world.aws.recording() as calls:
-        cluster._want_deadline_of(Plan(Path("plan"), (change,), has_changes=True), cluster._machines(None))
+        command = cluster._command()
+        command.stack._deadline_if_possible(Plan(Path("plan"), (change,), has_changes=True), command.fleet.look())
     assert schedules(calls) == [], "what is refused is not done"
     (warning,) = said
     assert "worker-1: whatever is started for the change runs without a deadline" in str(warning)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pio_tf.cluster.power_note import PowerBefore, PowerNote
+from pio_tf.cluster.apply_guard import PowerBefore, PowerNote
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -17,16 +17,16 @@ BEFORE = PowerBefore(frozenset({"i-1", "i-2"}), frozenset({"i-1"}))
 def test_what_was_noted_is_left_until_its_end(tmp_path: Path) -> None:
     note = PowerNote(tmp_path / "there" / "power.json")
     assert note.left() is None
-    note.keep(BEFORE)
-    assert note.left() == PowerBefore(BEFORE.known, BEFORE.awake, of_another=True)
-    note.end()
+    note.save(BEFORE)
+    assert note.left() == PowerBefore(BEFORE.known, BEFORE.on, of_another=True)
+    note.remove()
     assert note.left() is None
     assert list((tmp_path / "there").iterdir()) == []
 
 
 def test_where_nothing_was_noted_its_end_needs_no_place_to_write(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    PowerNote(tmp_path / "file" / "power.json").end()
+    PowerNote(tmp_path / "file" / "power.json").remove()
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "7", '{"known": 7, "awake": []}', '{"known": []}', "\ud800"])

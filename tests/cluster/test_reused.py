@@ -77,7 +77,7 @@ def test_machines_that_were_started_and_are_stopped_are_not_stopped_once_more(li
 
 
 def test_a_start_without_a_deadline_does_not_arm_that_of_the_up_before_it(life: Life) -> None:
-    life.cluster.up(lasting=3600)
+    life.cluster.up(duration=3600)
     life.cluster.down()
     assert life.cluster.armed is None
     life.cluster.up(deadline=False)
@@ -87,7 +87,7 @@ def test_a_start_without_a_deadline_does_not_arm_that_of_the_up_before_it(life: 
 
 
 def test_an_apply_without_permission_for_deadlines_does_not_ask_for_that_of_the_up_before_it(life: Life) -> None:
-    life.cluster.up(lasting=3600)
+    life.cluster.up(duration=3600)
     life.cluster.down()
     gone, _ = life.project.instances()["worker-1"]
     client = ec2(life.aws.url)

@@ -92,8 +92,9 @@ class Stage:
         self.world = world
         self.aws = FaultyAws(world.config, current_client)
         cluster = Cluster(world.config, environ={"PATH": "/usr/bin:/bin"})
-        cluster._applied.parent.mkdir(parents=True, exist_ok=True)
-        cluster._applied.write_text(cluster._digest() + "\n")
+        stack = cluster._command().stack
+        stack._applied.parent.mkdir(parents=True, exist_ok=True)
+        stack._applied.write_text(stack._digest() + "\n")
 
     def command(self, command: str, client: Client) -> Outcome:
         """Run one command as the command line does: its exit code, and what it says."""

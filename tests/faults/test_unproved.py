@@ -225,7 +225,7 @@ def test_a_leftover_on_its_way_out_is_not_armed_where_it_would_fail_the_stop_of_
 
     def up(cluster: Cluster) -> None:
         cluster.up()
-        found = cluster._schedule.find()
+        found = cluster._command().deadline.schedule.find()
         assert found is not None
         armed.extend(found.ids)
 

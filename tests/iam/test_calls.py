@@ -90,7 +90,8 @@ def aws() -> Iterator[RecordingAws]:
 
 def keep_runs(cluster: Cluster) -> None:
     """Keep a run as a session with the driver and the run lock do, but for the driver's part."""
-    shared, claims, upload = cluster._shared, cluster._claims, cluster._upload(cluster._checked_upload(None))
+    storage = cluster._storage
+    shared, claims, upload = storage.shared, storage.claims, storage.upload(storage.checked_upload(None))
     assert shared is not None
     assert claims is not None
     directory = cluster.config.work_dir / "runs" / RUN
@@ -113,7 +114,7 @@ def keep_runs(cluster: Cluster) -> None:
     assert [one.id for one in shared.records()] == [RUN]
     assert shared.fetch_log(RUN, directory / "copy")
     claims.release()
-    assert cluster._secrets.values == ("of-elasticsearch",)
+    assert cluster._context.secrets.values == ("of-elasticsearch",)
 
 
 def fill_mirror(cluster: Cluster) -> None:
@@ -124,12 +125,12 @@ def fill_mirror(cluster: Cluster) -> None:
     path.write_text("an archive")
     spark = Component("spark", "2.4.8", "/usr/local/spark", "spark/spark.tgz", sha512_of(path), ())
     for status in ("pushed", "there"):
-        (pushed,) = Pusher(cluster._aws.client("s3"), "s3://mirror/pio-tf").push(directory, [spark])
+        (pushed,) = Pusher(cluster._context.aws.client("s3"), "s3://mirror/pio-tf").push(directory, [spark])
         assert pushed.status == status
 
 
 def read_consoles(cluster: Cluster) -> None:
-    host_keys_from_console(cluster._ec2, [cluster._machines(None)[0].instance_id])
+    host_keys_from_console(cluster._context.ec2, [cluster._command().fleet.look().machines[0].instance_id])
 
 
 @pytest.fixture(scope="module")
@@ -167,20 +168,21 @@ def own(tmp_path_factory: pytest.TempPathFactory, aws: RecordingAws, mirror: Pat
         cluster = world.cluster(**second)
         cluster.apply()
         for ids in (["i-1"], ["i-1", "i-2"]):  # as machines are made: how many at a time, nobody knows
-            cluster._schedule.arm(ids, cluster._now(), role_arn=str(cluster.outputs().deadline_role_arn))
+            role = str(cluster.outputs().deadline_role_arn)
+            cluster._command().deadline.schedule.arm(ids, cluster._context.now(), role_arn=role)
     with world.role("plan"):
         cluster.plan()
         cluster.drift()
     with world.role("train", "schedule"):
         cluster.sizing()
-        cluster._want_deadline(None, deadline=True)
-        cluster._disarm()
+        command = cluster._command()
+        command.deadline.remove()
         for _ in ("armed", "armed again"):
-            machines, _ = cluster._up(apply=False)
-        examine(cluster._ec2, machines, suspects=())
+            view, _ = command.power.start(command.deadline.after(None), apply=False)
+        examine(cluster._context.ec2, view.machines, suspects=())
         read_consoles(cluster)
         keep_runs(cluster)
-        stop_machines(cluster._ec2, machines, timeout=60)
+        stop_machines(cluster._context.ec2, view.machines, timeout=60)
     world.power("running", but="driver")
     with world.role("schedule"):
         cluster.down_if_idle(idle_for=0)

@@ -17,7 +17,7 @@ from pio_tf.events import Event, OutputLine
 from pio_tf.remote.ssh import connect_cluster
 from pio_tf.sandbox.processes import end_processes
 from pio_tf.training.runs.archive import Archive
-from pio_tf.training.session import train
+from tests.cluster.support import Steps
 from tests.support.builders import make_config
 from tests.support.ssh_cluster import QUICK
 from tests.support.ssh_servers import MachineServer, free_port
@@ -67,12 +67,15 @@ def test_ctrl_c_ends_the_run_on_the_driver_keeps_its_log_and_then_stops_the_mach
                 await finish.cancel(record.id, who="ann")
                 raise
 
-    def down() -> None:
+    def note_end() -> None:
         (record,) = Archive(tmp_path / "runs").records()
         calls.append(f"down after {record.state} {record.exit_status}")
 
+    steps = Steps()
+    steps.does["down"] = note_end
+    session = steps.session(reporter=reporter)
     with running(server), pytest.raises(KeyboardInterrupt):
-        train(up=lambda: calls.append("up"), run=lambda: asyncio.run(run()), down=down, reporter=reporter)
+        session.play(lambda: calls.append("up"), lambda: asyncio.run(run()), run="", driver_was_on=False)
     process = calls.pop(1)
     assert calls == ["up", "down after cancelled 143"]
     assert not Path(f"/proc/{process}").exists()

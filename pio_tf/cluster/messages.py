@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pio_tf.aws.cli_hints import AwsCliHints
-from pio_tf.cluster.base import names, short
 from pio_tf.errors import MachinesMayBeRunning, PioTfError
 from pio_tf.machines.inventory import RIGHT_STATE
 from pio_tf.model import CLUSTER_TAG
@@ -15,6 +14,16 @@ if TYPE_CHECKING:
 
     from pio_tf.config.schema import Config
     from pio_tf.model import Machine
+
+
+def short(error: PioTfError) -> str:
+    """Return an error in one line, without its next step."""
+    return f"{error.what} ({error.cause})" if error.cause else error.what
+
+
+def names(machines: Sequence[Machine]) -> str:
+    """Return ``worker-1 (i-0123, running), …``."""
+    return ", ".join(f"{machine.name} ({machine.instance_id}, {machine.state})" for machine in machines)
 
 
 def unanswered(config: Config, awake: Sequence[Machine], error: PioTfError) -> MachinesMayBeRunning:

@@ -12,7 +12,7 @@ import pytest
 from pio_tf.errors import Interrupted, Locked, MachinesMayBeRunning, RemoteError, TrainingFailed
 from pio_tf.events import Event, Warned
 from pio_tf.training.runs.record import Client, RunRecord
-from pio_tf.training.session import train
+from tests.cluster.support import Steps
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,31 +27,19 @@ RESULT = RunRecord(
 )
 
 
-class Session:
-    """The three steps, each of which notes that it was called and does what it is told to."""
+class Session(Steps):
+    """A session that is played with these steps."""
 
-    def __init__(self) -> None:
-        self.calls: list[str] = []
-        self.events: list[Event] = []
-        self.does: dict[str, Callable[[], object]] = {}
-        self.result = RESULT
-
-    def step(self, name: str) -> None:
-        self.calls.append(name)
-        self.does.get(name, lambda: None)()
-
-    def run(self) -> RunRecord:
-        self.step("run")
-        return self.result
+    result = RESULT
 
     def train(self, *, keep_up: bool = False, reporter: Callable[[Event], None] | None = None) -> RunRecord:
-        return train(
-            up=lambda: self.step("up"),
-            run=self.run,
-            down=lambda: self.step("down"),
-            keep_up=keep_up,
-            reporter=reporter or self.events.append,
-        )
+        session = self.session(keep_up=keep_up, reporter=reporter)
+
+        def run() -> RunRecord:
+            self.step("run")
+            return self.result
+
+        return session.play(lambda: self.step("up"), run, run=RESULT.id, driver_was_on=False)
 
     @property
     def warnings(self) -> list[str]:

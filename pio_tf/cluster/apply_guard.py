@@ -1,0 +1,197 @@
+"""The power of machines around an apply: noted before it, and put back as it was after it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pio_tf.atomic_write import write_atomically
+from pio_tf.cluster.messages import interrupted, short
+from pio_tf.errors import AwsError, ConfigError, Locked, MachinesMayBeRunning, PioTfError
+from pio_tf.events import Step, Warned
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from datetime import datetime
+    from pathlib import Path
+
+    from pio_tf.cluster.context import ClusterContext
+    from pio_tf.cluster.deadline import Deadline
+    from pio_tf.cluster.driver import Driver
+    from pio_tf.cluster.fleet import Fleet, FleetView
+    from pio_tf.config.schema import Config
+    from pio_tf.model import Machine
+
+
+@dataclass(frozen=True)
+class PowerBefore:
+    """The machines that existed before an apply, and those that ran, by id."""
+
+    known: frozenset[str]
+    on: frozenset[str]
+    of_another: bool = False
+    """Whether an earlier apply noted it, which was interrupted."""
+
+    def started(self, machines: Iterable[Machine], *, and_new: bool) -> list[Machine]:
+        """Return the machines that run now and did not before.
+
+        Args:
+            and_new: also those that did not exist before.
+        """
+        return [
+            machine
+            for machine in machines
+            if machine.is_on and machine.instance_id not in self.on and (and_new or machine.instance_id in self.known)
+        ]
+
+
+class PowerNote:
+    """The file ``.pio-tf/<cluster>/power-before-apply.json``, which exists while an apply is under way.
+
+    A client that is killed can't put the power back. Its note tells the next one what it had started.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    @classmethod
+    def of(cls, config: Config) -> PowerNote:
+        """Return the note of this cluster."""
+        return cls(config.work_dir / "power-before-apply.json")
+
+    def before(self, machines: Sequence[Machine]) -> PowerBefore:
+        """Return the power as it is; after an interrupted apply, as that one noted it."""
+        return self.left() or PowerBefore(
+            known=frozenset(machine.instance_id for machine in machines),
+            on=frozenset(machine.instance_id for machine in machines if machine.is_on),
+        )
+
+    def save(self, before: PowerBefore) -> None:
+        """Write the note, before Terraform changes anything.
+
+        Raises:
+            ConfigError: the file can't be written.
+        """
+        if before.of_another:
+            return
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            write_atomically(self._path, json.dumps({"known": sorted(before.known), "awake": sorted(before.on)}) + "\n")
+        except OSError as error:
+            raise ConfigError(
+                f"cannot write {self._path}, where the machines' power is noted before a change",
+                cause=str(error.strerror),
+                next_step="see what is in the way, who may write there and whether the disk is full: "
+                f"ls -ld {self._path.parent}; df -h",
+            ) from error
+
+    def left(self) -> PowerBefore | None:
+        """Return what an interrupted apply has noted; None: there is nothing."""
+        try:
+            raw = json.loads(self._path.read_text())
+            return PowerBefore(frozenset(map(str, raw["known"])), frozenset(map(str, raw["awake"])), of_another=True)
+        except (OSError, ValueError, LookupError, TypeError):
+            return None
+
+    def remove(self) -> None:
+        """Remove the note: the power is as it should be."""
+        if self.left() is not None:  # or a directory that may not be written would be an error of every `down`
+            self._path.unlink(missing_ok=True)
+
+
+class ApplyGuard:
+    """One apply, from before its plan to its end: it stops again what the apply has started.
+
+    Args:
+        before: the machines before the apply.
+    """
+
+    def __init__(
+        self, context: ClusterContext, fleet: Fleet, deadline: Deadline, driver: Driver, *, before: FleetView
+    ) -> None:
+        self._context = context
+        self._fleet = fleet
+        self._deadline = deadline
+        self._driver = driver
+        self._note = PowerNote.of(context.config)
+        self._before = self._note.before(before.machines)
+        self._has_begun = False
+        """Whether Terraform was told to change something."""
+
+    def begin(self) -> None:
+        """Note the power, before Terraform changes anything.
+
+        Raises:
+            ConfigError: the note can't be written.
+        """
+        self._note.save(self._before)
+        self._has_begun = True
+
+    def restore(self, until: datetime | None, *, failed: BaseException | None = None) -> None:
+        """Stop what the apply has started: machines that were stopped, and after a failure new ones, too.
+
+        Args:
+            until: the deadline of the apply. It is released if no machine runs in the end.
+            failed: why the apply failed; None: it succeeded.
+
+        Raises:
+            MachinesMayBeRunning: some could not be stopped, or AWS can't be asked, or it was interrupted.
+        """
+        try:
+            self.stop_started(until, failed=failed)
+        except KeyboardInterrupt as error:
+            left = self._before.started(self._fleet.not_off() or (), and_new=failed is not None)
+            if not left:
+                raise
+            raise interrupted(self._context.config, left) from error
+
+    def stop_started(self, until: datetime | None, *, failed: BaseException | None) -> None:
+        """As :meth:`restore`, for a command that goes on to say what runs if it is interrupted."""
+        if isinstance(failed, Locked) and "id" in failed.details:
+            return  # another Terraform is at work, whose machines change still
+        if failed is not None and not self._has_begun and not self._before.of_another:
+            return  # nothing was changed: another client has started what runs now
+        try:
+            view = self._fleet.look()
+        except AwsError as error:
+            if failed is None or not self._has_begun:
+                raise
+            raise MachinesMayBeRunning(
+                "the apply has ended amid its work, and nobody knows which machines it has left running",
+                cause=f"before that: {failed if not isinstance(failed, PioTfError) else short(failed)}\n"
+                f"       looking: {short(error)}",
+                next_step="; ".join(filter(None, [error.next_step, "then `pio-tf down`"])),
+                details=error.details,
+            ) from failed
+        started = self._before.started(view.machines, and_new=failed is not None)
+        if started and self._before.of_another and not self._is_free(view):
+            started = []  # another client has come to need them
+        if started:
+            self._context.report(
+                Step(f"Stopping again what Terraform started: {', '.join(machine.name for machine in started)}")
+            )
+            try:
+                self._fleet.stop(started)
+            except MachinesMayBeRunning as left:
+                if isinstance(failed, PioTfError):
+                    left.cause = f"before that: {short(failed)}\n       stopping: {left.cause}"
+                raise left from failed
+        self._note.remove()
+        running = len(view.on) - len(started)
+        if running:
+            said = "1 machine runs" if running == 1 else f"{running} machines run"
+            self._context.report(Warned(f"{said}, and cost: `pio-tf down` stops them"))
+        elif until is not None:
+            self._deadline.release()
+
+    def _is_free(self, view: FleetView) -> bool:
+        """Return whether no run is active, as far as the driver says."""
+        if not view.driver_runs:
+            return True
+        try:
+            self._driver.refuse_active(view, "stopping what an apply has started")
+        except PioTfError as error:
+            self._context.report(Warned(f"what an apply that was cut off has started is left running: {short(error)}"))
+            return False
+        return True

@@ -1,0 +1,493 @@
+"""`Cluster`: everything that can be done to one cluster, for Python programs and the command line."""
+
+from __future__ import annotations
+
+import os
+import time
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING
+
+from pio_tf.aws.session import Aws
+from pio_tf.cluster.context import ClusterContext
+from pio_tf.cluster.deadline import Deadline
+from pio_tf.cluster.driver import Driver
+from pio_tf.cluster.fleet import Fleet
+from pio_tf.cluster.power import IDLE_FOR, Power
+from pio_tf.cluster.run_storage import RunStorage
+from pio_tf.cluster.stack import Stack
+from pio_tf.cluster.training_session import TrainingSession
+from pio_tf.config.components import components
+from pio_tf.config.load import load_config
+from pio_tf.config.software import APACHE
+from pio_tf.events import Reporter, silent
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
+
+    from typing_extensions import Self
+
+    from pio_tf.cluster.deadline import Extended
+    from pio_tf.cluster.power import ClusterStatus
+    from pio_tf.config.schema import Config
+    from pio_tf.config.sizing import Sizing
+    from pio_tf.iam import Policy
+    from pio_tf.infra.drift import Drift
+    from pio_tf.infra.plan import Plan
+    from pio_tf.infra.policy import Judgement
+    from pio_tf.machines.deadline_schedule import ScheduledDeadline
+    from pio_tf.mirror.fetch import Fetched
+    from pio_tf.mirror.push import Pushed
+    from pio_tf.model import Machine, Outputs
+    from pio_tf.pio.files import RemoteFile
+    from pio_tf.remote.files import ProvisionedFile
+    from pio_tf.remote.target import SshTarget
+    from pio_tf.training.driver_session import SessionOpener
+    from pio_tf.training.preflight import CheckResult
+    from pio_tf.training.provisioning import ProvisionedMachine
+    from pio_tf.training.runs.record import RunRecord
+
+
+class Command:
+    """The objects that one command works with, put together. They live as long as the command.
+
+    Args:
+        started, armed: what an earlier command of this program has started and armed.
+    """
+
+    def __init__(
+        self,
+        context: ClusterContext,
+        storage: RunStorage,
+        *,
+        started: frozenset[str] = frozenset(),
+        armed: ScheduledDeadline | None = None,
+    ) -> None:
+        self.context = context
+        self.storage = storage
+        self.fleet = Fleet(context, started=started)
+        self.deadline = Deadline(context, self.fleet, armed=armed)
+        self.driver = Driver(context, self.fleet, self.deadline, storage)
+        self.stack = Stack(context, self.fleet, self.deadline, self.driver)
+        self.power = Power(context, self.fleet, self.deadline, self.driver, self.stack, storage)
+
+
+class Cluster:
+    """One driver, one Spark master and N workers.
+
+    Every method raises errors of :mod:`pio_tf.errors` only.
+
+    Args:
+        config: what pio-tf.hcl says.
+        reporter: receives progress as events (:mod:`pio_tf.events`).
+        environ: environment for Terraform; default: that of this process.
+        aws: makes the AWS clients; default: as the configuration says.
+        open_session: connects to the driver; default: over SSH.
+        clock: returns monotonic seconds, which limit how long pio-tf waits for AWS.
+        sleep: waits for a number of seconds meanwhile.
+        now: returns the time of day, which deadlines are counted from.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        *,
+        reporter: Reporter = silent,
+        environ: Mapping[str, str] | None = None,
+        aws: Aws | None = None,
+        open_session: SessionOpener | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+        now: Callable[[], datetime] = lambda: datetime.now(tz=timezone.utc),
+    ) -> None:
+        self.config = config
+        self._context = ClusterContext(
+            config,
+            report=reporter,
+            aws=aws or Aws(config),
+            environ=dict(os.environ if environ is None else environ),
+            clock=clock,
+            sleep=sleep,
+            now=now,
+            open_session=open_session,
+        )
+        self._storage = RunStorage(self._context, facts=lambda: self._command().driver.facts())
+        self._last = self._command()
+        """The last command that has changed something: the next one takes over what it has started."""
+
+    @classmethod
+    def load(
+        cls,
+        path: Path | str | None = None,
+        *,
+        reporter: Reporter = silent,
+        environ: Mapping[str, str] | None = None,
+    ) -> Self:
+        """Return the cluster of a pio-tf.hcl; default: ``$PIO_TF_CONFIG``, else ``pio-tf.hcl`` here.
+
+        Raises:
+            ConfigError: the file is missing or wrong; the error names every mistake with its line.
+        """
+        return cls(load_config(path, environ=environ), reporter=reporter, environ=environ)
+
+    # The stack
+
+    def outputs(self) -> Outputs:
+        """Return Terraform's outputs.
+
+        Raises:
+            NotReady: the cluster has not been created.
+        """
+        return self._command().stack.outputs()
+
+    def generate(self, directory: Path | None = None) -> Path:
+        """Write the stack; default: where pio-tf itself uses it. Return its directory."""
+        return self._command().stack.generate(directory)
+
+    def generate_image(self, directory: Path | None = None) -> Path:
+        """Write a Packer template that bakes an image with everything that the machines install.
+
+        Args:
+            directory: default: ``image`` beside the stack.
+
+        Returns:
+            The directory.
+
+        Raises:
+            ConfigError: the directory holds files that pio-tf did not write, or can't be written.
+        """
+        from pio_tf.infra.image import write_image
+
+        return write_image(self.config, directory or self.config.work_dir / "image")
+
+    def plan(self, out: Path | None = None) -> Plan:
+        """Return what Terraform would create or change. Change nothing.
+
+        Args:
+            out: save the plan in this directory, for :meth:`apply`: with a manifest, ``plan.json`` and ``plan.md``. A
+                plan that the guard refuses leaves only these two.
+
+        Raises:
+            ConfigError: something that pio-tf.hcl refers to does not exist.
+            GuardRefused: the plan would delete or replace a machine, a disk or an address, or create a machine that
+                exists already, or break another rule of the guard.
+        """
+        return self._command().stack.plan(out)
+
+    def apply(self, artifact: Path | None = None) -> Outputs:
+        """Create and change what pio-tf.hcl asks for. The power of machines stays as it was.
+
+        A change of the instance type makes the AWS provider start a machine that was stopped
+        (terraform-provider-aws #1998): pio-tf stops such machines again, and new ones of an apply that then fails. What
+        an apply that was killed has started is stopped by the next one, or by :meth:`down`.
+
+        Args:
+            artifact: a directory of :meth:`plan`: exactly that plan is applied, or none.
+
+        Raises:
+            GuardRefused: as for :meth:`plan`; or the saved plan does not match this cluster: the error says where.
+            Locked: a run is active that this would cut off.
+        """
+        return self._change().stack.apply(artifact)
+
+    def check_plan(self, artifact: Path) -> Plan:
+        """Return a saved plan if :meth:`apply` would take it now. Change nothing.
+
+        Raises:
+            ConfigError: the directory holds no plan.
+            GuardRefused: it would not: why.
+        """
+        return self._command().stack.check_plan(artifact)
+
+    def drift(self) -> tuple[Drift, ...]:
+        """Return what was changed in AWS since the last apply. Power is no drift. Change nothing.
+
+        Raises:
+            NotReady: the cluster has not been created.
+        """
+        return self._command().stack.drift()
+
+    def guard(self, plan: Path | None = None) -> Judgement:
+        """Return what the guard says about a plan, and what the plan costs. Change nothing, and refuse nothing.
+
+        Args:
+            plan: a directory of :meth:`plan`, or a file of ``terraform show -json``; default: a new plan.
+
+        Raises:
+            ConfigError: it is no plan, or one of another cluster.
+        """
+        return self._command().stack.judge(plan)
+
+    def destroy(self) -> None:
+        """Remove the cluster for good. This is the only way to lose machines, disks and addresses.
+
+        Raises:
+            Locked: a run is active.
+        """
+        self._change().stack.destroy()
+
+    def iam(self, role: str = "", *, account: str = "") -> tuple[Policy, ...]:
+        """Return the narrowest IAM policies for a pipeline's jobs. Ask AWS for nothing.
+
+        Args:
+            role: one of :data:`pio_tf.iam.ROLES`; empty: all that pio-tf.hcl has a use for.
+            account: twelve digits; default: that of ``aws.assume_role``, else any.
+
+        Raises:
+            ConfigError: there is no such role, or no such account.
+        """
+        from pio_tf.iam import policies
+
+        return policies(self.config, role, account=account)
+
+    # Power
+
+    def up(
+        self, *, duration: float | None = None, deadline: bool = True, lasting: float | None = None
+    ) -> tuple[Machine, ...]:
+        """Create what is missing, start what is stopped, wait until Spark has every worker, configure the driver.
+
+        It is safe to repeat, from any mixture of states. No machine starts before AWS is set to stop it again.
+
+        Args:
+            duration: seconds from now until AWS stops the machines; default: ``train.max_runtime``. A deadline that is
+                set already, and later, stands.
+            deadline: False starts them without one.
+            lasting: the former name of ``duration``.
+
+        Raises:
+            AwsError, ConfigError: the deadline can't be set; nothing was started.
+            NotReady: not ready within ``cluster.start_timeout``: what is up stays up. Or AWS has no capacity for all,
+                even after ``cluster.capacity_wait``, nor for ``spark.min_workers``: what was started is stopped again.
+            MachinesMayBeRunning: AWS can't be asked any more, or not be told to stop them.
+        """
+        return self._change().power.up(lasting if duration is None else duration, deadline=deadline)
+
+    def down(self, *, force: bool = False) -> tuple[Machine, ...]:
+        """Stop all machines and wait until AWS confirms it. It is safe to repeat.
+
+        Logs and records of runs that have ended are copied here first.
+
+        Args:
+            force: end a run that is active, and stop machines whose driver does not answer.
+
+        Raises:
+            Locked: a run is active, or being prepared.
+            MachinesMayBeRunning: not all of them are stopped within ``cluster.stop_timeout``; or the driver runs but
+                does not answer, so that it may have a run; or pio-tf was interrupted before AWS confirmed the stop.
+        """
+        return self._change().power.down(force=force)
+
+    def down_if_idle(self, *, idle_for: float = IDLE_FOR) -> tuple[Machine, ...]:
+        """As :meth:`down` if no client uses the machines; else stop nothing, and report the reason. Wait for nothing.
+
+        Args:
+            idle_for: seconds that must have passed since the last machine was started and since the last run ended.
+
+        Raises:
+            MachinesMayBeRunning: as :meth:`down` does.
+        """
+        return self._change().power.down_if_idle(idle_for=idle_for)
+
+    def status(self) -> ClusterStatus:
+        """Return the machines and their power, and which workers Spark has. Change nothing."""
+        return self._command().power.status()
+
+    @property
+    def armed(self) -> datetime | None:
+        """The deadline that the last command of this object has armed, or found; None: none."""
+        return self._last.deadline.armed.at if self._last.deadline.armed else None
+
+    def deadline(self) -> datetime | None:
+        """Return when AWS stops the machines, in UTC; None: there is no deadline. Change nothing.
+
+        Raises:
+            AwsError: AWS can't be asked.
+        """
+        return self._command().deadline.find()
+
+    def extend(self, seconds: float) -> Extended:
+        """Keep the machines running for a number of seconds from now.
+
+        Raises:
+            NotReady: no machine runs.
+            ConfigError: the deadline is later already: it is never shortened.
+            AwsError: it could not be armed; the old one stands.
+        """
+        command = self._change()
+        return command.deadline.extend(command.stack.outputs(), seconds)
+
+    # Trainings
+
+    def train(
+        self,
+        extra: Sequence[str] = (),
+        *,
+        keep_up: bool | None = None,
+        detach: bool = False,
+        build: bool = False,
+        skip_checks: Sequence[str] = (),
+        upload: str | None = None,
+        apply: bool = True,
+        duration: float | None = None,
+        deadline: bool = True,
+        lasting: float | None = None,
+    ) -> RunRecord:
+        """Start the machines, check, train, judge whether there is a model, and stop the machines whatever happens.
+
+        Args:
+            extra: more spark-submit arguments; they win over pio-tf's own.
+            keep_up: leave the machines running; default: ``train.keep_up``.
+            detach: return once the run has begun; it and the machines keep running.
+            build: run `pio build` first.
+            skip_checks: checks to leave out, of :data:`pio_tf.training.preflight.CHECKS`.
+            upload: ``s3://bucket/prefix`` for log and record; default: ``train.upload``.
+            apply: first create and change what pio-tf.hcl asks for; False: train on what was applied.
+            duration: seconds until AWS stops the machines; default: ``train.max_runtime``.
+            deadline: False starts the machines without a deadline.
+            lasting: the former name of ``duration``.
+
+        Raises:
+            AwsError, ConfigError: the deadline can't be set; nothing was started.
+            Locked: another run is active, or being prepared; its machines are left alone.
+            NotReady: the cluster did not become ready, or a check failed; no run was started.
+            TrainingFailed: the run ended without a model.
+            MachinesMayBeRunning: they could not be stopped, or a run that is out of sight may go on.
+        """
+        from pio_tf.training.driver_session import TrainingRequest
+
+        return TrainingSession(self._change(), keep_up=keep_up).train(
+            TrainingRequest(extra, build, skip_checks, detach),
+            upload=upload,
+            apply=apply,
+            duration=lasting if duration is None else duration,
+            deadline=deadline,
+        )
+
+    def attach(self, run: str = "", *, keep_up: bool | None = None, upload: str | None = None) -> RunRecord:
+        """Follow a run, the latest if none is named, to its end; then stop the machines, as :meth:`train` does.
+
+        Raises what :meth:`train` does.
+        """
+        command = self._change(armed=self._last.deadline.armed)
+        return TrainingSession(command, keep_up=keep_up).attach(run, upload=upload)
+
+    def runs(self) -> tuple[RunRecord, ...]:
+        """Return every run that the driver, while it runs, or this computer knows; oldest first. Change nothing."""
+        command = self._command()
+        return command.driver.runs(command.stack.outputs_if_any())
+
+    def logs(self, run: str = "", on_line: Callable[[str], None] = lambda _line: None, *, follow: bool = False) -> None:
+        """Hand out the lines of a run's log, the latest run's if none is named.
+
+        Args:
+            follow: go on until it has ended.
+
+        Raises:
+            ConfigError: there is no such run.
+        """
+        command = self._command()
+        command.driver.log(command.stack.outputs_if_any(), run, on_line, follow=follow)
+
+    def cancel(self, run: str = "") -> RunRecord:
+        """End a run, the active one if none is named. The machines keep running.
+
+        Raises:
+            ConfigError: there is no such run.
+        """
+        command = self._command()
+        return command.driver.cancel(command.stack.outputs(), run)
+
+    def check(self, *, skip: Sequence[str] = ()) -> tuple[CheckResult, ...]:
+        """Check everything that :meth:`train` checks before it starts a run, on machines that run. Change nothing.
+
+        Args:
+            skip: names of checks to leave out.
+        """
+        from pio_tf.training.preflight import check_names
+
+        check_names(skip)
+        command = self._command()
+        return command.driver.check(command.stack.outputs(), skip=skip)
+
+    # The machines' software
+
+    def sizing(self) -> Sizing:
+        """Return heaps and cores of driver and executors. Report what does not fit as warnings."""
+        return self._command().fleet.sizing()
+
+    def targets(self) -> tuple[SshTarget, ...]:
+        """Return the running machines, to connect to.
+
+        Raises:
+            NotReady: the driver, through which the others are reached, does not run.
+        """
+        command = self._command()
+        return command.driver.targets(command.stack.outputs())
+
+    def files(self) -> tuple[RemoteFile, ...]:
+        """Return the files for the driver, as they are, with stars in place of passwords."""
+        from pio_tf.pio.files import render_files
+        from pio_tf.pio.secrets import HiddenSecrets
+
+        command = self._command()
+        return render_files(self.config, command.stack.outputs(), command.fleet.sizing(), HiddenSecrets())
+
+    def push_config(self) -> tuple[ProvisionedFile, ...]:
+        """Write those files to the running driver, where they differ. Return what became of each."""
+        command = self._command()
+        return command.driver.push(command.stack.outputs())
+
+    def provision(self, machine: str = "", *, rollback: str = "") -> tuple[ProvisionedMachine, ...]:
+        """Prepare running machines as at their first boot: what is missing is installed, a new version beside the old.
+
+        Then the driver's files are written, as :meth:`push_config` does.
+
+        Args:
+            machine: its name; empty: all that run.
+            rollback: go back to the version of this component that was in use before, instead: ``spark``, ``pio``, ….
+
+        Raises:
+            ConfigError: there is no such machine, or it has no such component.
+            NotReady: the driver, or the machine, does not run.
+            Locked: a run is active, or being prepared.
+            RemoteError: a step failed: which, and why.
+        """
+        command = self._command()
+        return command.driver.provision(command.stack.outputs(), machine, rollback=rollback)
+
+    def mirror_fetch(self, directory: Path, *, base: str = APACHE) -> tuple[Fetched, ...]:
+        """Download everything that the machines install into a directory, and check it. AWS is not asked.
+
+        Args:
+            base: base address of the archives that pio-tf.hcl gives no ``url`` for.
+
+        Raises:
+            PioTfError: an archive could not be downloaded, or is not the expected one; the others are there.
+        """
+        from pio_tf.mirror.fetch import Fetcher
+
+        return Fetcher(directory, base.rstrip("/"), reporter=self._context.report).fetch(components(self.config))
+
+    def mirror_push(self, directory: Path, url: str) -> tuple[Pushed, ...]:
+        """Copy such a directory to ``s3://bucket/prefix``. Objects that exist there are left alone.
+
+        Raises:
+            ConfigError: it is no S3 address; an archive is missing in the directory, or is not the expected one.
+            AwsError: the bucket does not exist, or can't be written.
+        """
+        from pio_tf.mirror.push import Pusher
+
+        return Pusher(self._context.aws.client("s3"), url, self._context.report).push(
+            directory, components(self.config)
+        )
+
+    # Its objects
+
+    def _command(self) -> Command:
+        return Command(self._context, self._storage)
+
+    def _change(self, *, armed: ScheduledDeadline | None = None) -> Command:
+        """Return the objects of a command that may start or stop machines."""
+        self._last = Command(self._context, self._storage, started=self._last.fleet.started, armed=armed)
+        return self._last

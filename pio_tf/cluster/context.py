@@ -1,0 +1,54 @@
+"""What every object of a cluster works with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from datetime import datetime
+
+    from mypy_boto3_ec2 import EC2Client
+
+    from pio_tf.aws.session import Aws
+    from pio_tf.config.schema import Config
+    from pio_tf.events import Reporter
+    from pio_tf.pio.secrets import Secrets
+    from pio_tf.training.driver_session import SessionOpener
+
+
+@dataclass(frozen=True)
+class ClusterContext:
+    """The configuration of a cluster, and what its objects reach the outside with. It does nothing by itself.
+
+    Args:
+        report: receives progress as events.
+        environ: environment for Terraform.
+        clock: returns monotonic seconds, which limit how long pio-tf waits for AWS.
+        sleep: waits for a number of seconds meanwhile.
+        now: returns the time of day, which deadlines are counted from.
+        open_session: connects to the driver; None: over SSH.
+    """
+
+    config: Config
+    report: Reporter
+    aws: Aws
+    environ: Mapping[str, str]
+    clock: Callable[[], float]
+    sleep: Callable[[float], None]
+    now: Callable[[], datetime]
+    open_session: SessionOpener | None = None
+
+    @property
+    def ec2(self) -> EC2Client:
+        """The EC2 client."""
+        return self.aws.client("ec2")
+
+    @cached_property
+    def secrets(self) -> Secrets:
+        """The configuration's passwords, which AWS may have to be asked for."""
+        from pio_tf.pio.secrets import resolve_secrets
+
+        return resolve_secrets(self.config, self.aws.client)

@@ -1,0 +1,220 @@
+"""The machines of one cluster, found, started and stopped over EC2."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, NoReturn
+
+from pio_tf.aws.errors import CAPACITY_ADVICE, aws_errors
+from pio_tf.cluster.messages import names, short
+from pio_tf.config.sizing import Sizing, size_cluster
+from pio_tf.errors import AwsError, MachinesMayBeRunning, NotReady
+from pio_tf.events import Step, Warned
+from pio_tf.machines.instance_types import describe_instance_types
+from pio_tf.machines.inventory import find_machines, find_untagged
+from pio_tf.machines.power import start_machines, stop_machines
+from pio_tf.machines.power_errors import lacking
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from datetime import datetime
+
+    from pio_tf.cluster.context import ClusterContext
+    from pio_tf.model import Machine, Outputs
+
+
+@dataclass(frozen=True)
+class FleetView:
+    """The machines of a cluster as EC2 showed them, and when."""
+
+    machines: tuple[Machine, ...]
+    at: datetime
+
+    @property
+    def running(self) -> tuple[Machine, ...]:
+        """The machines that may answer over SSH."""
+        return tuple(machine for machine in self.machines if machine.state == "running")
+
+    @property
+    def driver_runs(self) -> bool:
+        """Whether the driver may answer over SSH, and so may have a run."""
+        return any(machine.role == "driver" for machine in self.running)
+
+    @property
+    def on(self) -> tuple[Machine, ...]:
+        """The machines that run, or are about to."""
+        return tuple(machine for machine in self.machines if machine.is_on)
+
+    @property
+    def not_stopped(self) -> tuple[Machine, ...]:
+        """The machines in any other state than ``stopped``."""
+        return tuple(machine for machine in self.machines if machine.state != "stopped")
+
+    @property
+    def staying(self) -> tuple[Machine, ...]:
+        """The machines that are not being terminated: one of those would fail a deadline's whole StopInstances call."""
+        return tuple(machine for machine in self.machines if not machine.is_terminated)
+
+    def at_work(self, outputs: Outputs) -> Outputs:
+        """Return the outputs without the workers that do not run."""
+        return outputs.only({machine.name for machine in self.running})
+
+    def updated(self, changed: Iterable[Machine]) -> FleetView:
+        """Return the same machines, some of them as they are now."""
+        now = {machine.instance_id: machine for machine in changed}
+        return replace(self, machines=tuple(now.get(machine.instance_id, machine) for machine in self.machines))
+
+
+class Fleet:
+    """The machines of one cluster, as one command finds, starts and stops them.
+
+    Every method that asks EC2 answers with a value. The last one is kept in ``seen``, for the command that is
+    interrupted, or that EC2 no longer answers: it has to name the machines that may be running.
+
+    Args:
+        started: ids of machines that an earlier command of this program started, and did not see stopped since.
+    """
+
+    def __init__(self, context: ClusterContext, *, started: frozenset[str] = frozenset()) -> None:
+        self._context = context
+        self.seen: FleetView | None = None
+        self.started = started
+        """Ids of machines that this program has told EC2 to start, and has not seen stopped since. DescribeInstances
+        lags by seconds, and may still show them as stopped."""
+
+    def look(self, outputs: Outputs | None = None, *, strict: bool = True) -> FleetView:
+        """Ask EC2 for the machines that carry the cluster's tag.
+
+        Args:
+            outputs: Terraform's outputs, to compare with; None: the tag decides alone.
+            strict: raise where EC2 and the outputs differ, as :func:`~pio_tf.machines.inventory.find_machines` does.
+        """
+        context = self._context
+        found = find_machines(context.ec2, cluster=context.config.cluster.name, outputs=outputs, strict=strict)
+        self.seen = FleetView(tuple(found), context.now())
+        return self.seen
+
+    def own(self, view: FleetView) -> FleetView:
+        """Return only the machines of Terraform's outputs. Warn of others with the cluster's tag."""
+        strays = [machine for machine in view.machines if not machine.in_outputs]
+        if strays:
+            self._context.report(
+                Warned(
+                    f"{names(strays)}: tagged for {self._context.config.cluster.name}, but not in Terraform's state "
+                    "(an interrupted creation?). Left alone here; `pio-tf down` stops it"
+                )
+            )
+        return replace(view, machines=tuple(machine for machine in view.machines if machine.in_outputs))
+
+    def untagged(self, outputs: Outputs, view: FleetView) -> list[Machine]:
+        """Return the machines of the outputs that have lost the cluster's tag, or carry another cluster's."""
+        context = self._context
+        return find_untagged(context.ec2, cluster=context.config.cluster.name, outputs=outputs, found=view.machines)
+
+    def not_off(self) -> list[Machine] | None:
+        """Return the machines that are not off, as EC2 says now, or else as it said last. None: it has said nothing.
+
+        For a command that failed or was interrupted.
+        """
+        try:
+            view = self.look(strict=False)
+        except (AwsError, KeyboardInterrupt):
+            if self.seen is None or not self.seen.machines:
+                return None
+            view = self.seen
+        return [machine for machine in view.machines if not machine.is_off]
+
+    def any_on(self) -> bool:
+        """Return whether a machine runs. If EC2 can't be asked, one may."""
+        if self.started or (self.seen and self.seen.on):
+            return True
+        try:
+            return bool(self.look(strict=False).on)
+        except AwsError:
+            return True
+
+    def sizing(self) -> Sizing:
+        """Return heaps and cores of driver and executors. Report what does not fit as warnings."""
+        config = self._context.config
+        with aws_errors():
+            specs = describe_instance_types(self._context.ec2, config)
+        sizing = size_cluster(config, specs)
+        for warning in sizing.warnings:
+            self._context.report(Warned(warning))
+        return sizing
+
+    def start(self, machines: Sequence[Machine], *, workers: int) -> None:
+        """Start machines and wait until they run: all of them or, for lack of capacity, none.
+
+        Args:
+            workers: how many workers the whole cluster has. ``spark.min_workers`` of them are enough.
+
+        Raises:
+            NotReady: AWS has no capacity, and the machines that did start have been stopped; or not all of them run.
+            MachinesMayBeRunning: AWS can't be asked any more, or they could not be stopped.
+        """
+        context, spark = self._context, self._context.config.spark
+        self.started |= {machine.instance_id for machine in machines}
+        try:
+            now = start_machines(
+                context.ec2,
+                machines,
+                timeout=context.config.cluster.start_timeout,
+                capacity_wait=context.config.cluster.capacity_wait,
+                may_lack=max(0, workers - (spark.min_workers or workers)),
+                reporter=context.report,
+                clock=context.clock,
+                sleep=context.sleep,
+            )
+        except NotReady as error:
+            if "lacking" not in error.details:
+                raise
+            self._take_back(machines, error)
+        absent = [machine for machine in now if machine.state != "running"]
+        if absent:
+            context.report(
+                Warned(
+                    f"going on with {workers - len(absent)} of {workers} workers (spark.min_workers is "
+                    f"{spark.min_workers}): AWS has no capacity for {lacking(absent)}"
+                )
+            )
+
+    def stop(self, machines: Sequence[Machine]) -> list[Machine]:
+        """Stop machines and wait until EC2 confirms it. Return them as they are then.
+
+        Raises what :func:`~pio_tf.machines.power.stop_machines` does.
+        """
+        context, cluster = self._context, self._context.config.cluster
+        stopped = stop_machines(
+            context.ec2,
+            machines,
+            timeout=cluster.stop_timeout,
+            force_after=cluster.force_stop_after,
+            reporter=context.report,
+            clock=context.clock,
+            sleep=context.sleep,
+        )
+        if self.seen is not None:
+            self.seen = self.seen.updated(stopped)
+        self.started -= {machine.instance_id for machine in stopped}
+        return stopped
+
+    def _take_back(self, machines: Sequence[Machine], error: NotReady) -> NoReturn:
+        """Stop those machines that did start, and raise the reason."""
+        ids = {machine.instance_id for machine in machines}
+        running = [machine for machine in self.look(strict=False).not_stopped if machine.instance_id in ids]
+        if running:
+            self._context.report(Step(f"Stopping the {len(running)} machines that were started"))
+            try:
+                self.stop(running)
+            except MachinesMayBeRunning as left:
+                left.cause = f"before that: {short(error)}\n       stopping: {left.cause}"
+                raise left from error
+        self.started -= ids
+        raise NotReady(
+            error.what,
+            cause=error.cause,
+            next_step=f"{CAPACITY_ADVICE}; `spark.min_workers` in {self._context.config.path.name} goes on with fewer "
+            "workers. What was started in vain is stopped again",
+            details=error.details,
+        ) from error

@@ -1,0 +1,72 @@
+"""Where a cluster's runs are kept besides its driver: this computer, the bucket of the state, and uploads."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from pio_tf.infra.backend.s3 import open_objects, s3_backend
+from pio_tf.training.runs.archive import Archive, find_run, merge_records
+from pio_tf.training.runs.run_bucket import RunBucket, Upload, shared_records
+from pio_tf.training.runs.run_log import read_saved_log
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pio_tf.cluster.context import ClusterContext
+    from pio_tf.training.runs.claims import Claims, Facts
+    from pio_tf.training.runs.record import RunRecord
+
+
+class RunStorage:
+    """The places for logs and records of one cluster's runs, and the run lock that all clients see.
+
+    Args:
+        facts: asks AWS and the driver who holds the driver's own lock.
+    """
+
+    def __init__(self, context: ClusterContext, *, facts: Callable[[], Facts]) -> None:
+        self._context = context
+        self._facts = facts
+
+    @cached_property
+    def shared(self) -> RunBucket | None:
+        """Where every client finds the runs, if the state is in S3."""
+        backend = s3_backend(self._context.config)
+        if backend is None:
+            return None
+        return RunBucket(open_objects(self._context.config, backend), backend.prefix)
+
+    @cached_property
+    def claims(self) -> Claims | None:
+        """The run lock, if the state is in S3. It lives as long as this program, which may hold it."""
+        if self.shared is None:
+            return None
+        from pio_tf.training.runs.claims import BEFORE_THE_START, Claims
+
+        starts_within = self._context.config.cluster.start_timeout + BEFORE_THE_START
+        return Claims(self.shared, facts=self._facts, starts_within=starts_within, reporter=self._context.report)
+
+    def upload(self, url: str) -> Upload:
+        """Return the uploader for ``s3://bucket/prefix``."""
+        return Upload(self._context.aws.client("s3"), url)
+
+    def checked_upload(self, url: str | None) -> str:
+        """Return the address that logs and records are uploaded to, after a look at its bucket; empty: none."""
+        wanted = url or self._context.config.train.upload or ""
+        if wanted:
+            self.upload(wanted).check()
+        return wanted
+
+    def runs(self) -> tuple[RunRecord, ...]:
+        """Return every run that is known without the driver, oldest first."""
+        return merge_records(Archive.of(self._context.config), None, shared_records(self.shared, self._context.report))
+
+    def log(self, wanted: str, on_line: Callable[[str], None]) -> None:
+        """Hand out the lines of a run's log, the latest run's if ``wanted`` is empty, without asking the driver.
+
+        Raises:
+            ConfigError: there is no such run.
+        """
+        run = find_run(wanted, [record.id for record in self.runs()])
+        read_saved_log(run, Archive.of(self._context.config), self.shared, on_line)
