@@ -1,4 +1,4 @@
-"""The words that every part shares: a machine and its role, and Terraform's outputs."""
+"""The model that all packages share: a machine, its role and power state, and Terraform's outputs."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ TERMINATED: Final[tuple[PowerState, ...]] = ("shutting-down", "terminated")
 """AWS is removing the machine, or has removed it."""
 
 CLUSTER_TAG = "pio-tf:cluster"
-"""Tag on everything of a cluster; its value is the cluster's name. What does not carry it is not touched."""
+"""The tag on everything of a cluster; its value is the cluster's name. pio-tf touches nothing without it."""
 ROLE_TAG = "pio-tf:role"
 MACHINE_TAG = "pio-tf:machine"
 
@@ -37,35 +37,35 @@ class Machine:
     private_ip: str
     public_ip: str | None
     since: datetime | None
-    """When it was last started, or stopped (UTC): launch time, or the time in EC2's state transition reason."""
+    """When it last started or stopped (UTC): the launch time, or the time in EC2's state transition reason."""
     spot: bool = False
-    """Whether it is a Spot instance: not one of pio-tf's making, and not one that it starts."""
+    """True for a Spot instance, which pio-tf neither creates nor starts."""
     in_outputs: bool = True
     """False for a machine that carries the cluster's tags but is not in Terraform's outputs (a half-created stack)."""
     zone: str = ""
     """Availability zone."""
     cluster: str = ""
-    """The cluster that it is tagged for; empty: none."""
+    """The cluster in its tag; empty: none."""
 
     @property
     def is_on(self) -> bool:
-        """Whether it runs, or is about to."""
+        """Tell whether it runs or is about to."""
         return self.state in ("pending", "running")
 
     @property
     def is_terminated(self) -> bool:
-        """Whether it is being removed for good, or has been."""
+        """Tell whether AWS is removing it for good, or has removed it."""
         return self.state in TERMINATED
 
     @property
     def is_off(self) -> bool:
-        """Whether nothing of it runs any more. One that is stopping does until it is stopped."""
+        """Tell whether it is stopped or terminated. A machine that is stopping still runs."""
         return self.state == "stopped" or self.is_terminated
 
 
 @dataclass(frozen=True)
 class MachineOutput:
-    """One machine as Terraform made it."""
+    """One machine as Terraform created it."""
 
     name: str
     role: Role
@@ -76,7 +76,7 @@ class MachineOutput:
 
 @dataclass(frozen=True)
 class Outputs:
-    """The stack's outputs: ``terraform output -json`` of a stack that has been applied.
+    """The outputs of an applied stack, from ``terraform output -json``.
 
     They hold only what never changes with power, so that a plan after a stop shows no output changes.
     """
@@ -85,33 +85,33 @@ class Outputs:
     region: str
     machines: tuple[MachineOutput, ...]
     deadline_role_arn: str | None = None
-    """The role that EventBridge Scheduler stops the machines with; None: there is none, or the stack is older."""
+    """The role that EventBridge Scheduler stops the machines with; None: no role, or an older stack."""
 
     @property
     def driver(self) -> MachineOutput:
-        """The driver."""
+        """Return the driver."""
         return next(machine for machine in self.machines if machine.role == "driver")
 
     @property
     def master(self) -> MachineOutput:
-        """The Spark master."""
+        """Return the Spark master."""
         return next(machine for machine in self.machines if machine.role == "master")
 
     @property
     def workers(self) -> tuple[MachineOutput, ...]:
-        """The Spark workers, by number."""
+        """Return the Spark workers, by number."""
         return tuple(machine for machine in self.machines if machine.role == "worker")
 
     def only(self, names: Container[str]) -> Outputs:
-        """The same without the workers that have none of these names: a cluster that goes on with fewer."""
+        """Return the outputs without the workers that are not in ``names``, for a cluster that continues with fewer."""
         kept = tuple(one for one in self.machines if one.role != "worker" or one.name in names)
         return replace(self, machines=kept)
 
     @classmethod
     def from_terraform(cls, raw: Mapping[str, Any]) -> Outputs | None:
-        """From the object of ``terraform output -json``; None for a stack that is not whole yet.
+        """Read the object of ``terraform output -json``; return None for a stack that is not complete yet.
 
-        After an apply that failed, the outputs that could not be computed are missing.
+        After a failed apply, the outputs that Terraform could not compute are missing.
 
         Raises:
             TerraformError: the outputs are not those of a pio-tf stack.
@@ -141,52 +141,57 @@ class Outputs:
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise TerraformError(
-                "the stack's outputs are not the ones that pio-tf writes",
+                "the stack's outputs are not those of a pio-tf stack",
                 cause=f"missing or malformed: {error}",
                 next_step="run `pio-tf generate` and `pio-tf apply`, or check which state the stack directory uses",
             ) from error
 
 
 def refuse_another_region(config: Config, created_in: str | None) -> None:
-    """Machines can't move. In another region none of them would be found: a plan would make all of them a second time,
-    and a destruction would forget the first ones, which run on.
+    """Refuse another ``aws.region`` than the cluster's: pio-tf would find none of the machines there.
+
+    A plan would create all of them a second time, and a destruction would forget the first ones, which keep running.
 
     Args:
-        created_in: region of the state; None where there is no state yet.
+        created_in: region in the state; None if there is no state yet.
 
     Raises:
         ConfigError: ``aws.region`` is another one.
     """
     if created_in is not None and created_in != config.aws.region:
-        raise ConfigError(
-            f"{config.where('aws.region')}: aws.region is {config.aws.region}, but {config.cluster.name} was created "
-            f"in {created_in}",
-            cause="machines can't move, and in another region pio-tf would not find them",
-            next_step=f'set region = "{created_in}" again; for a cluster in {config.aws.region}, give it a name of its '
-            "own",
-            details={"region": config.aws.region, "created_in": created_in},
-        )
+        where = f"{config.where('aws.region')}: "
+        raise another_region(config.cluster.name, config.aws.region, created_in=created_in, where=where)
+
+
+def another_region(cluster: str, region: str, *, created_in: str, where: str = "") -> ConfigError:
+    """Return the error for a cluster that was created in another region."""
+    return ConfigError(
+        f"{where}aws.region is {region}, but {cluster} was created in {created_in}",
+        cause="machines can't move, and pio-tf would not find them in another region",
+        next_step=f'set region = "{created_in}" again; for a cluster in {region}, choose another name',
+        details={"region": region, "created_in": created_in},
+    )
 
 
 def _check_ids(machines: Sequence[MachineOutput]) -> None:
     if len({machine.instance_id for machine in machines}) < len(machines):
-        raise ValueError("two machines are one instance")
+        raise ValueError("two machines have the same instance id")
 
 
 def _text(value: object) -> str:
     if not isinstance(value, str) or not value:
-        raise TypeError(f"{value!r} where a text should be")
+        raise TypeError(f"{value!r} instead of a text")
     return value
 
 
 def _role(value: object) -> Role:
     if value == "driver" or value == "master" or value == "worker":
         return value
-    raise ValueError(f"{value!r} is no role")
+    raise ValueError(f"{value!r} is not a role")
 
 
 def _machine_order(item: tuple[str, object]) -> tuple[int, int]:
-    """Sorts driver, master, worker-1, worker-2 … worker-10."""
+    """Return a key that sorts driver, master, worker-1, worker-2 … worker-10."""
     name = item[0]
     if name in ("driver", "master"):
         return (("driver", "master").index(name), 0)

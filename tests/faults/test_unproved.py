@@ -203,7 +203,7 @@ def test_another_clusters_machine_in_the_outputs_is_named_and_nobody_is_told_to_
     assert isinstance(ended, MachinesMayBeRunning)
     assert f"({theirs}, running) is tagged for c2-b" in ended.cause
     assert theirs not in ended.next_step
-    assert "bring the right state back" in ended.next_step
+    assert "restore the right state" in ended.next_step
     assert not player.awake
 
 

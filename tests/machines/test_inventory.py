@@ -177,7 +177,7 @@ def test_a_machine_of_another_cluster_is_named_with_it_and_apply_is_not_said_to_
     with pytest.raises(AwsError) as caught:
         find_machines(ec2, cluster="mixed", outputs=outputs)
     assert f"worker-1 ({theirs['InstanceId']}) is tagged for theirs, not for mixed" in caught.value.what
-    assert "bring the right state back" in caught.value.next_step
+    assert "restore the right state" in caught.value.next_step
     assert "apply" not in caught.value.next_step
 
 
