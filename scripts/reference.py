@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Writes the generated pages of docs/, and the tables in the Terraform modules' READMEs.
+"""Write the generated pages of docs/, and the tables in the Terraform modules' READMEs.
 
-With --check it writes nothing, and fails where one of them is not up to date.
+With --check it writes nothing, and fails if one of them is not up to date.
 """
 
 from __future__ import annotations
@@ -20,9 +20,22 @@ Command: TypeAlias = Any  # a click command; which click depends on Typer's vers
 REPOSITORY = Path(__file__).resolve().parent.parent
 
 _OUTPUT = """\
-Results go to standard output; progress, warnings and errors to standard error. Nothing asks a question but
-`destroy` and `host-keys accept`, and they only at a terminal and outside CI. What `--json` writes, and what a CI job
-gets, is in [json.md](json.md)."""
+Results go to standard output; progress, warnings and errors to standard error. Only `destroy` and `host-keys accept`
+ask a question, and only at a terminal and outside CI. [json.md](json.md) describes what `--json` writes, and what a CI
+job gets."""
+_COMMON = """\
+## Options of every command
+
+| option | |
+| --- | --- |
+{rows}
+
+With `--quiet`, a command writes its result, warnings, failed checks and errors, and nothing else. It does not show the
+log of a training; `pio-tf logs` shows it later. With `--verbose`, it also names each call to AWS, without its
+parameters, and each resource that Terraform reads.
+
+An error is one message: what failed, its cause, and the next step. With `--debug`, its traceback comes before it. An
+error that pio-tf does not expect is a bug: its traceback is also written to a file, which the message names."""
 _EXIT_NAMES = {
     0: "success",
     1: "error",
@@ -34,18 +47,18 @@ _EXIT_NAMES = {
     7: "machines may be running",
     129: "hung up",
     130: "interrupted",
-    141: "not read any more",
+    141: "no reader",
     143: "terminated",
 }
 _ABOUT_EXIT_CODES = """\
-Changes present: with `plan --detailed-exitcode` and with `drift`, 2 means that there is something to change, or drift,
-as with Terraform; there, wrong usage and a wrong pio-tf.hcl are 1. `ssh` ends with the code of the shell or command.
+With `plan --detailed-exitcode` and `drift`, 2 means that there is something to change, or drift, as in Terraform. Wrong
+usage and a wrong pio-tf.hcl are 1 there. `ssh` exits with the code of the shell or the command.
 
-The errors behind the codes are explained in [troubleshooting.md](troubleshooting.md)."""
+[troubleshooting.md](troubleshooting.md) explains the errors behind the codes."""
 
 
 def main() -> int:
-    """The exit code: 1 where --check finds a page that differs."""
+    """Return the exit code: 1 if --check finds a page that differs."""
     check = sys.argv[1:] == ["--check"]
     stale = []
     for name, text in render_pages().items():
@@ -61,10 +74,10 @@ def main() -> int:
 
 
 def render_pages() -> dict[str, str]:
-    """Path -> text of every generated page."""
+    """Return the text of every generated page, by its path."""
     from pio_tf.cli.app import app
-    from pio_tf.cli.json_reference import render_json
     from scripts.configuration_page import render_configuration
+    from scripts.json_reference import SCHEMA, render_json, render_schema
     from scripts.module_tables import render_readme
 
     modules = sorted(path.parent for path in (REPOSITORY / "terraform" / "modules").glob("*/README.md"))
@@ -72,36 +85,39 @@ def render_pages() -> dict[str, str]:
         "docs/configuration.md": render_configuration(),
         "docs/commands.md": render_commands(app),
         "docs/json.md": render_json(),
+        f"docs/{SCHEMA}": render_schema(),
         **{str((module / "README.md").relative_to(REPOSITORY)): render_readme(module) for module in modules},
     }
 
 
 def render_commands(app: Typer) -> str:
-    """docs/commands.md, from the tree of commands of a Typer application."""
+    """Return docs/commands.md, from the tree of commands of a Typer application."""
     import typer
 
     root = typer.main.get_command(app)
+    leaves = list(_leaves(root, "pio-tf"))
     parts = [
         "<!-- Written by `make docs` from the commands of pio_tf/cli. Change those, not this. -->",
         "# Commands",
         root.help or "",
         _OUTPUT,
-        "\n".join(_overview(root, "pio-tf")),
+        "\n".join(_overview(leaves)),
+        _COMMON.format(rows="\n".join(_rows(leaves[0][1], common=True))),
     ]
-    for path, command in _leaves(root, "pio-tf"):
+    for path, command in leaves:
         parts += _section(path, command)
     return "\n\n".join(part for part in [*parts, _exit_codes()] if part) + "\n"
 
 
-def _overview(root: Command, name: str) -> Iterator[str]:
+def _overview(leaves: list[tuple[str, Command]]) -> Iterator[str]:
     yield "| command | what it does |"
     yield "| --- | --- |"
-    for path, command in _leaves(root, name):
+    for path, command in leaves:
         yield f"| [`{path}`](#{path.replace(' ', '-')}) | {_first_sentence(command.help or '')} |"
 
 
 def _leaves(command: Command, path: str) -> Iterator[tuple[str, Command]]:
-    """Every command that is not a group and not hidden, with its whole name."""
+    """Yield every command that is not a group and not hidden, with its whole name."""
     children = getattr(command, "commands", None)
     if children is None or command.invoke_without_command:
         yield path, command
@@ -116,18 +132,27 @@ def _section(path: str, command: Command) -> Iterator[str]:
     import typer
 
     context = typer.Context(command, info_name=path)
-    parameters = [one for one in command.get_params(context) if one.name != "help"]
     yield f"## {path}"
     yield f"```\n{' '.join([path, *command.collect_usage_pieces(context)])}\n```"
     yield (command.help or "").replace("\b\n", "").strip()
-    records = [record for one in parameters if (record := one.get_help_record(context))]
-    if records:
-        rows = [f"| `{names}` | {_cell(text)} |" for names, text in records]
+    if rows := list(_rows(command, common=False)):
         yield "\n".join(["| argument or option | |", "| --- | --- |", *rows])
 
 
+def _rows(command: Command, *, common: bool) -> Iterator[str]:
+    """Yield a row for each argument and option, either those of this command or those of every command."""
+    import typer
+
+    from pio_tf.cli.command import COMMON
+
+    context = typer.Context(command)
+    for one in command.get_params(context):
+        if one.name != "help" and (one.name in COMMON) == common and (record := one.get_help_record(context)):
+            yield f"| `{record[0]}` | {_cell(record[1])} |"
+
+
 def _cell(text: str) -> str:
-    """Help text for a cell of a table: one line, without the parentheses around a described default."""
+    """Return help for a cell of a table: one line, without the parentheses around a described default."""
     line = re.sub(r"default: \((.*?)\)\]", r"default: \1]", " ".join(text.split()))
     return line.replace("|", "\\|").replace("<", "&lt;")
 
@@ -135,14 +160,14 @@ def _cell(text: str) -> str:
 def _exit_codes() -> str:
     from pio_tf import errors
 
-    rows = {0: ["It has done what it was asked to do."], 2: ["Wrong usage of a command."]}
+    rows = {0: ["The command has done its work."], 2: ["Wrong usage of a command."]}
     kinds = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, errors.PioTfError)]
     for kind in kinds:
         if kind is not errors.PioTfError:
             rows.setdefault(kind.exit_code, []).append(_first_sentence(kind.__doc__ or ""))
     rows[129] = ["SIGHUP: the terminal was closed."]
     rows[130] = ["Ctrl-C."]
-    rows[141] = ["The reader of the training's log is gone, as after `pio-tf train` piped into `head`."]
+    rows[141] = ["Nothing reads the training's log any more, as after `pio-tf train | head`."]
     rows[143] = ["SIGTERM."]
     lines = [f"| {code} | {_EXIT_NAMES[code]} | {' '.join(meanings)} |" for code, meanings in sorted(rows.items())]
     head = ["## Exit codes", "", "| code | name | meaning |", "| --- | --- | --- |"]

@@ -1,22 +1,40 @@
-"""The Typer application and its commands. Each command's module imports what it needs when it runs."""
+"""The Typer application: every command, in the groups of ``pio-tf --help``."""
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
 
+from pio_tf.cli import access, ci, guard, init, power, runs, sandbox, software, stack
+from pio_tf.cli.command import Command, Group, group_class
 from pio_tf.version import __version__
 
-# No rich mark-up in help: rich doubles the time that `--help` takes.
-app = typer.Typer(
-    help="Training machines for Apache PredictionIO: create them once, then only start and stop them around each "
-    "`pio train`.",
-    no_args_is_help=True,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
+SECTIONS: dict[str, Sequence[Command | Group]] = {
+    "The main job": (init.init, stack.plan, power.up, runs.train, power.down, power.status),
+    "Runs": (runs.check, runs.runs, runs.logs, runs.cancel),
+    "Machines": (
+        power.extend,
+        software.provision,
+        access.ssh,
+        access.ui,
+        Group("host-keys", access.host_keys.summary, (access.accept,), access.host_keys),
+        Group("config", "Show or write the driver's configuration files.", (software.show, software.push)),
+    ),
+    "Terraform": (stack.apply, stack.drift, stack.output, stack.generate, guard.guard, stack.destroy),
+    "Setup": (
+        Group(
+            "ci",
+            "Write CI pipelines, and do the work of their jobs.",
+            (ci.github, ci.gitlab, ci.jenkins, ci.cron, ci.keys, ci.comment, ci.reviewed),
+        ),
+        ci.iam,
+        Group("mirror", "Copy software for machines without internet access.", (software.fetch, software.push_mirror)),
+        Group("sandbox", "Run a local AWS to try everything on.", (sandbox.start, sandbox.status, sandbox.stop)),
+    ),
+}
 
 
 def _show_version(value: bool) -> None:
@@ -25,7 +43,6 @@ def _show_version(value: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
 def _root(
     _version: Annotated[
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
@@ -34,35 +51,20 @@ def _root(
     pass
 
 
-from pio_tf.cli import (  # noqa: E402 - the modules register their commands on `app`
-    access,
-    check,
-    ci,
-    configure,
-    guard,
-    iam,
-    mirror,
-    power,
-    provision,
-    runs,
-    sandbox,
-    stack,
-    train,
+app = typer.Typer(
+    help="Train Apache PredictionIO engines on machines that you create once, start for each `pio train`, and stop "
+    "afterwards.",
+    cls=group_class(SECTIONS),
+    callback=_root,
+    no_args_is_help=True,
+    rich_markup_mode=None,  # rich doubles the time that `--help` takes
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-__all__ = [
-    "access",
-    "app",
-    "check",
-    "ci",
-    "configure",
-    "guard",
-    "iam",
-    "mirror",
-    "power",
-    "provision",
-    "runs",
-    "sandbox",
-    "stack",
-    "train",
-]
+
+def command_name(argv: Sequence[str]) -> str:
+    """Return the words of a command line that name the command: ``pio-tf plan``, ``pio-tf sandbox start``."""
+    groups = {entry.name for entries in SECTIONS.values() for entry in entries if isinstance(entry, Group)}
+    words = list(itertools.takewhile(lambda word: not word.startswith("-"), argv[1:]))
+    return " ".join(["pio-tf", *words[: 2 if words and words[0] in groups else 1]])

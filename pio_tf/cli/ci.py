@@ -1,4 +1,4 @@
-"""``pio-tf ci``: pipelines for CI systems, and what their jobs do besides the ordinary commands."""
+"""``pio-tf ci`` and ``iam``: pipelines for CI systems, the work of their jobs, and the policies that they need."""
 
 from __future__ import annotations
 
@@ -8,34 +8,32 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pio_tf.cli.app import app
-from pio_tf.cli.options import ConfigOption, JsonOption
+from pio_tf.cli.command import CommandCall, command
 
 if TYPE_CHECKING:
     from pio_tf.ci.pipeline import System
 
-ci_app = typer.Typer(
-    help="Pipelines: plan on a pull request, apply what was reviewed, train by schedule.", no_args_is_help=True
-)
-app.add_typer(ci_app, name="ci")
-
 _Root = Annotated[Path, typer.Option("--dir", help="Root of the repository.")]
 _Stdout = Annotated[bool, typer.Option("--stdout", help="Write to standard output instead.")]
-_Force = Annotated[bool, typer.Option("--force", help="Overwrite files that are there.")]
+_Force = Annotated[bool, typer.Option("--force", help="Overwrite existing files.")]
 _Role = Annotated[
     str,
     typer.Option(
-        "--role", metavar="ARN", help="One IAM role for all jobs.", show_default="one for each kind, by variables"
+        "--role",
+        metavar="ARN",
+        help="Use one IAM role for all jobs.",
+        show_default="one for each kind, by variables",
     ),
 ]
 _Python = Annotated[str, typer.Option("--python", metavar="VERSION", help="Version of Python.")]
 _Schedule = Annotated[str, typer.Option("--schedule", metavar="CRON", help="When to train.", show_default="17 3 * * 0")]
-_Branch = Annotated[str, typer.Option("--branch", help="The branch that is applied.")]
-_Kept = Annotated[Path, typer.Argument(metavar="DIR", help="Where the plan is kept, as for `pio-tf plan --out`.")]
+_Branch = Annotated[str, typer.Option("--branch", help="Branch that is applied.")]
+_Plan = Annotated[Path, typer.Argument(metavar="DIR", help="Directory of the plan, as for `pio-tf plan --out`.")]
 
 
-@ci_app.command("github")
+@command()
 def github(
+    call: CommandCall,
     root: _Root = Path(),
     stdout: _Stdout = False,
     force: _Force = False,
@@ -43,154 +41,151 @@ def github(
     python: _Python = "3.12",
     schedule: _Schedule = "",
     branch: _Branch = "main",
-    json: JsonOption = False,
-    config: ConfigOption = None,
 ) -> None:
-    """Write workflows for GitHub Actions, and say what they need."""
-    _write(
-        "github",
-        root,
-        config,
-        json=json,
-        stdout=stdout,
-        force=force,
-        role=role,
-        python=python,
-        schedule=schedule,
-        branch=branch,
-    )
+    """Write workflows for GitHub Actions.
+
+    Also lists what you must set up for them.
+    """
+    choices = {"role": role, "python": python, "schedule": schedule, "branch": branch}
+    _write(call, "github", root, choices, stdout=stdout, force=force)
 
 
-@ci_app.command("gitlab")
+@command()
 def gitlab(
+    call: CommandCall,
     root: _Root = Path(),
     stdout: _Stdout = False,
     force: _Force = False,
     role: _Role = "",
     python: _Python = "3.12",
     branch: _Branch = "main",
-    json: JsonOption = False,
-    config: ConfigOption = None,
 ) -> None:
-    """Write a pipeline for GitLab CI, and say what it needs."""
-    _write("gitlab", root, config, json=json, stdout=stdout, force=force, role=role, python=python, branch=branch)
+    """Write a pipeline for GitLab CI.
+
+    Also lists what you must set up for it.
+    """
+    _write(call, "gitlab", root, {"role": role, "python": python, "branch": branch}, stdout=stdout, force=force)
 
 
-@ci_app.command("jenkins")
+@command()
 def jenkins(
+    call: CommandCall,
     root: _Root = Path(),
     stdout: _Stdout = False,
     force: _Force = False,
     schedule: _Schedule = "",
     branch: _Branch = "main",
-    json: JsonOption = False,
-    config: ConfigOption = None,
 ) -> None:
-    """Write pipelines for Jenkins, and say what they need."""
-    _write("jenkins", root, config, json=json, stdout=stdout, force=force, schedule=schedule, branch=branch)
+    """Write pipelines for Jenkins.
+
+    Also lists what you must set up for them.
+    """
+    _write(call, "jenkins", root, {"schedule": schedule, "branch": branch}, stdout=stdout, force=force)
 
 
-@ci_app.command("cron")
+@command()
 def cron(
-    root: _Root = Path(),
-    stdout: _Stdout = False,
-    force: _Force = False,
-    schedule: _Schedule = "",
-    json: JsonOption = False,
-    config: ConfigOption = None,
+    call: CommandCall, root: _Root = Path(), stdout: _Stdout = False, force: _Force = False, schedule: _Schedule = ""
 ) -> None:
-    """Write a crontab for training and reaping, and the script that it runs."""
-    _write("cron", root, config, json=json, stdout=stdout, force=force, schedule=schedule)
+    """Write a crontab for training and reaping, and its script."""
+    _write(call, "cron", root, {"schedule": schedule}, stdout=stdout, force=force)
 
 
-@ci_app.command("keys")
-def keys(json: JsonOption = False, config: ConfigOption = None) -> None:
-    """Write the keys of SSH from a job's variables to where pio-tf.hcl has them.
+@command()
+def keys(call: CommandCall) -> None:
+    """Write the SSH keys of a job's variables to their files.
 
-    PIO_TF_SSH_KEY, PIO_TF_SSH_PUBLIC_KEY and PIO_TF_KNOWN_HOSTS each hold a file. A key that is there stays as it is.
+    PIO_TF_SSH_KEY, PIO_TF_SSH_PUBLIC_KEY and PIO_TF_KNOWN_HOSTS each hold a file, which goes where pio-tf.hcl expects
+    it. An existing key stays as it is.
     """
     from pio_tf.ci.keys import write_keys
-    from pio_tf.cli.output import Rows, Terminal
+    from pio_tf.cli.results.pipelines import KeysResult
     from pio_tf.config.load import load_config
 
-    with Terminal(json=json) as terminal:
-        written = [str(path) for path in write_keys(load_config(config), os.environ)]
-        terminal.done(f"wrote {', '.join(written)}" if written else "there was nothing to write")
-        terminal.result(Rows((), (), {"version": 1, "written": written}))
+    written = [str(path) for path in write_keys(load_config(call.config), os.environ)]
+    call.output.done(f"wrote {', '.join(written)}" if written else "there was nothing to write")
+    call.show(KeysResult(written=written))
 
 
-@ci_app.command("comment")
-def comment(directory: _Kept, json: JsonOption = False) -> None:
-    """Show a kept plan as a comment on this job's pull request; the one before it is changed.
+@command(config=False)
+def comment(call: CommandCall, directory: _Plan) -> None:
+    """Show a saved plan as a comment on the pull request.
 
-    In GitHub Actions (with GITHUB_TOKEN), GitLab CI (with PIO_TF_GITLAB_TOKEN) and Jenkins (either's token as
-    GITHUB_TOKEN).
+    A new plan replaces the comment of the one before. For GitHub Actions (with GITHUB_TOKEN), GitLab CI (with
+    PIO_TF_GITLAB_TOKEN) and Jenkins (either's token as GITHUB_TOKEN).
     """
     from pio_tf.ci.comment import show_plan
     from pio_tf.ci.forge import find_change
-    from pio_tf.cli.output import Rows, Terminal
+    from pio_tf.cli.results.pipelines import CommentResult
 
-    with Terminal(json=json) as terminal:
-        done = show_plan(find_change(os.environ), directory)
-        terminal.done(f"comment {done}")
-        terminal.result(Rows((), (), {"version": 1, "comment": done}))
+    done = show_plan(find_change(os.environ), directory)
+    call.output.done(f"comment {done}")
+    call.show(CommentResult(comment=done))
 
 
-@ci_app.command("reviewed")
-def reviewed(directory: _Kept, json: JsonOption = False, config: ConfigOption = None) -> None:
-    """Fetch the plan that was reviewed for this merge; where it no longer holds, make a new one. For GitHub Actions."""
-    from dataclasses import replace
+@command()
+def reviewed(call: CommandCall, directory: _Plan) -> None:
+    """Fetch the plan that was reviewed for this merge.
 
+    If it no longer holds, pio-tf makes a new one. For GitHub Actions.
+    """
     from pio_tf.ci.reviewed import take_reviewed_plan
-    from pio_tf.cli.output import Terminal
-    from pio_tf.cli.tables.stack import plan_rows
-    from pio_tf.cluster import Cluster
+    from pio_tf.cli.results.stack import ReviewedResult
 
-    with Terminal(json=json) as terminal:
-        cluster = Cluster.load(config, reporter=terminal.reporter)
-        taken = take_reviewed_plan(cluster, directory, os.environ, terminal.reporter)
-        rows = plan_rows(taken.plan, directory)
-        whose = f"The plan of pull request #{taken.pull}, as it was reviewed." if taken.pull else _NEW
-        terminal.result(
-            replace(
-                rows,
-                data={**rows.data, "pull": taken.pull},
-                outputs={**rows.outputs, "reviewed": taken.pull is not None},
-                markdown=f"{whose}\n\n{rows.markdown}",
-            )
-        )
+    taken = take_reviewed_plan(call.cluster, directory, os.environ, call.output.reporter)
+    call.show(ReviewedResult.of_pull(taken.pull, taken.plan, directory))
 
 
-_NEW = "**A new plan, which nobody has reviewed.** The job's log says why it is not the one of the pull request."
-
-
-def _write(
-    system: System, root: Path, config: Path | None, *, json: bool, stdout: bool, force: bool, **given: str
+@command()
+def iam(
+    call: CommandCall,
+    role: Annotated[
+        str,
+        typer.Option(
+            "--for",
+            metavar="ROLE",
+            help="Write the policy of plan, apply, train, schedule, destroy, mirror or assume.",
+            show_default="a table of them",
+        ),
+    ] = "",
+    account: Annotated[
+        str,
+        typer.Option(
+            "--account", metavar="ID", help="AWS account of the cluster.", show_default="aws.assume_role's, or any"
+        ),
+    ] = "",
 ) -> None:
-    from dataclasses import asdict
+    """Write the narrowest IAM policy for a job.
 
+    pio-tf does not ask AWS.
+    """
+    import json
+
+    from pio_tf.cli.results.pipelines import IamResult
+
+    policies = call.cluster.iam(role, account=account)
+    if role and not call.json:
+        for note in policies[0].notes:
+            call.output.say(f"note: {note}")
+        call.output.write(json.dumps(policies[0].document, indent=2))
+        return
+    call.show(IamResult.of(policies))
+
+
+def _write(call: CommandCall, system: System, root: Path, given: dict[str, str], *, stdout: bool, force: bool) -> None:
     from pio_tf.ci.needs import find_needs
     from pio_tf.ci.pipeline import Choices, render_pipeline, write_pipeline
-    from pio_tf.cli.output import Rows, Terminal
+    from pio_tf.cli.results.pipelines import PipelineResult
     from pio_tf.config.load import load_config
 
     choices = Choices(**{name: value for name, value in given.items() if value})
-    with Terminal(json=json) as terminal:
-        loaded = load_config(config)
-        pipeline = render_pipeline(system, loaded, root=root, choices=choices)
-        needs = find_needs(system, loaded, choices)
-        if not stdout:
-            for path in write_pipeline(pipeline, root, force=force):
-                terminal.done(f"wrote {path}")
-        elif not json:
-            for name, text in pipeline.files.items():
-                terminal.write(text if len(pipeline.files) == 1 else f"==> {name}\n{text}\n")
-        data = {
-            "version": 1,
-            "system": system,
-            "written": not stdout,
-            "files": [{"path": path, "content": text} for path, text in pipeline.files.items()],
-            "needs": [asdict(need) for need in needs],
-        }
-        shown = () if stdout else tuple((need.name, need.where, need.what) for need in needs)
-        terminal.result(Rows(("TO BE SET UP", "WHERE", "WHAT"), shown, data))
+    config = load_config(call.config)
+    pipeline = render_pipeline(system, config, root=root, choices=choices)
+    needs = find_needs(system, config, choices)
+    if not stdout:
+        for path in write_pipeline(pipeline, root, force=force):
+            call.output.done(f"wrote {path}")
+    elif not call.json:
+        for name, text in pipeline.files.items():
+            call.output.write(text if len(pipeline.files) == 1 else f"==> {name}\n{text}\n")
+    call.show(PipelineResult.of(system, pipeline.files, needs, written=not stdout))

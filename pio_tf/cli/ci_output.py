@@ -1,234 +1,210 @@
-"""What is said about the work in a CI job: lines with their time, in groups where the job's log has them.
+"""CI jobs: how pio-tf knows them, and what their logs understand.
 
-Nothing is live and nothing is asked there. The training's own lines, which go to standard output unless the result is
-JSON, are left as they are: they may be piped, and have times of their own.
+Nothing is live and nothing is asked in a CI job. Lines of a training that go to standard output stay as they are.
 """
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import os
-import stat
+import re
 import sys
 from datetime import datetime, timezone
-from typing import IO, TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING
 
 from pio_tf.cli import github
-from pio_tf.cli.summary import error_summary, result_summary
-from pio_tf.cli.surroundings import in_github, in_gitlab
-from pio_tf.cli.talk import Talk
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from pio_tf.cli.output import Rows
+    from pio_tf.cli.results.base import CommandResult
     from pio_tf.errors import PioTfError
-    from pio_tf.events import OutputLine
+
+_FALSE = {"", "0", "false", "no", "off"}
+_ROWS = 200
+_CHARACTERS = 50_000
+"""The most characters of an error in a summary. GitHub takes 1 MiB a step, and shows nothing of a longer summary."""
 
 
-def ci_talk(err: TextIO, out: TextIO, environ: Mapping[str, str]) -> Talk:
-    """The one for this CI."""
-    if in_github(environ):
-        return GitHubTalk(err, out, environ)
-    return GitLabTalk(err, out) if in_gitlab(environ) else CiTalk(err, out)
+def in_github(environ: Mapping[str, str] = os.environ) -> bool:
+    """Return whether this is a step of GitHub Actions, or of a compatible system."""
+    return _is_true(environ, "GITHUB_ACTIONS")
+
+
+def in_ci(environ: Mapping[str, str] = os.environ) -> bool:
+    """Return whether this is a CI job."""
+    return _is_true(environ, "CI") or in_github(environ) or _is_true(environ, "GITLAB_CI")
+
+
+def can_ask(environ: Mapping[str, str] = os.environ) -> bool:
+    """Return whether a person can answer a question: at a terminal, and outside CI."""
+    return not in_ci(environ) and sys.stdin is not None and sys.stdin.isatty()
+
+
+def _is_true(environ: Mapping[str, str], name: str) -> bool:
+    return environ.get(name, "").strip().lower() not in _FALSE
 
 
 def _now() -> datetime:
     return datetime.now(timezone.utc)
 
 
-class CiTalk(Talk):
-    """Every line with its time, in UTC.
+class JobLog:
+    """The log of a CI job that pio-tf knows nothing about: each line has its time, in UTC, and that is all."""
 
-    Args:
-        clock: gives the time.
-    """
+    has_groups = False
 
-    def __init__(self, err: TextIO, out: TextIO, *, clock: Callable[[], datetime] = _now) -> None:
-        super().__init__(err, out)
-        self._live = None
+    def __init__(self, clock: Callable[[], datetime] = _now) -> None:
         self._clock = clock
 
-    def say(self, text: str, *, style: str = "") -> None:
-        """Say something; each of its lines has the time."""
+    def stamp(self, text: str) -> str:
+        """Return the lines with their time."""
         at = f"{self._clock():%Y-%m-%dT%H:%M:%SZ}"
-        for line in text.split("\n"):
-            super().say(f"{at} {line}", style=style)
+        return "\n".join(f"{at} {line}" for line in text.split("\n"))
 
-    def output_line(self, line: OutputLine, *, is_talk: bool) -> None:
-        """Terraform's lines are talk; a training's stay as they are."""
-        if line.source == "terraform":
-            self.say(line.text)
-        else:
-            super().output_line(line, is_talk=is_talk)
-
-
-class GroupingTalk(CiTalk):
-    """A group for each step, and one for the training's log. One group is open at a time."""
-
-    def __init__(self, err: TextIO, out: TextIO, *, clock: Callable[[], datetime] = _now) -> None:
-        super().__init__(err, out, clock=clock)
-        self._group = ""
-
-    def begin_group(self, title: str) -> None:
-        """Write what begins a group."""
+    def begin_group(self, title: str) -> str:
+        """Return the line that begins a group of lines."""
         raise NotImplementedError
 
-    def end_group(self) -> None:
-        """Write what ends it."""
+    def end_group(self) -> str:
+        """Return the line that ends the group."""
         raise NotImplementedError
 
-    def step(self, message: str) -> None:
-        """A step begins a group, which ends with the next or with whatever is no part of it."""
-        self._open("step", message)
+    def guard(self, text: str) -> str:
+        """Return the lines such that none of them is a command to the CI system."""
+        return text
 
-    def done(self, message: str) -> None:
-        """Beside the training's log, not in it."""
-        if self._group == "log":
-            self.pause()
-        self.say(message, style="green")
+    def warning(self, _message: str) -> str:
+        """Return the line of an annotation; empty: there are none."""
+        return ""
 
-    def output_line(self, line: OutputLine, *, is_talk: bool) -> None:
-        """A training's lines have a group of their own."""
-        if line.source != "terraform" and self._group != "log":
-            self._open("log", f"Log of {line.source}" if line.source else "Log")
-        super().output_line(line, is_talk=is_talk)
+    def error(self, _error: PioTfError) -> str:
+        """Return annotations for a command that has failed."""
+        return ""
 
-    def pause(self) -> None:
-        """What follows belongs to no group."""
-        if self._group:
-            self.end_group()
-            self._group = ""
-            self._console.file.flush()
+    def result(self, _result: CommandResult) -> list[str]:
+        """Hand the result on to the job's summary and its next steps. Return the problems with that."""
+        return []
 
-    def end(self) -> None:
-        """Nothing follows. Who reads this may be gone, which is no error of the work."""
-        with contextlib.suppress(OSError):
-            super().end()
-
-    def _open(self, group: str, title: str) -> None:
-        self.pause()
-        self._out.flush()  # what was written before the group is not to come up in it
-        self.begin_group(" ".join(title.split()))
-        self._group = group
-        self._console.file.flush()
+    def error_summary(self, _error: PioTfError) -> list[str]:
+        """Hand the error on to the job's summary and its next steps. Return the problems with that."""
+        return []
 
 
-class GitLabTalk(GroupingTalk):
-    """Sections of GitLab's job logs. Their marks have to end with the sequence that erases a line."""
+class GitLabLog(JobLog):
+    """A job of GitLab CI: sections. Their marks have to end with the sequence that erases a line."""
 
-    def __init__(self, err: TextIO, out: TextIO, *, clock: Callable[[], datetime] = _now) -> None:
-        super().__init__(err, out, clock=clock)
+    has_groups = True
+
+    def __init__(self, clock: Callable[[], datetime] = _now) -> None:
+        super().__init__(clock)
         self._numbers = itertools.count(1)
         self._section = ""
 
-    def begin_group(self, title: str) -> None:
-        """``section_start:TIME:NAME``, and the title."""
+    def begin_group(self, title: str) -> str:
         self._section = f"pio_tf_{os.getpid()}_{next(self._numbers)}"
-        self._mark("section_start", title)
+        return self._mark("section_start", title)
 
-    def end_group(self) -> None:
-        """``section_end:TIME:NAME``."""
-        self._mark("section_end", "")
+    def end_group(self) -> str:
+        return self._mark("section_end", "")
 
-    def _mark(self, kind: str, title: str) -> None:
-        at = int(self._clock().timestamp())
-        self._console.file.write(f"\x1b[0K{kind}:{at}:{self._section}\r\x1b[0K{title}\n")
+    def _mark(self, kind: str, title: str) -> str:
+        return f"\x1b[0K{kind}:{int(self._clock().timestamp())}:{self._section}\r\x1b[0K{title}\n"
 
 
-class GitHubTalk(GroupingTalk):
-    """Groups, annotations, a summary and outputs for GitHub Actions.
+class GitHubLog(JobLog):
+    """A step of GitHub Actions: groups, annotations, a summary and outputs.
 
     Args:
         environ: names the files of the summary and of the outputs.
-        argv: the command line; default: this process's.
+        command: the name of the command.
     """
 
-    def __init__(
-        self,
-        err: TextIO,
-        out: TextIO,
-        environ: Mapping[str, str],
-        *,
-        argv: Sequence[str] | None = None,
-        clock: Callable[[], datetime] = _now,
-    ) -> None:
-        super().__init__(err, out, clock=clock)
+    has_groups = True
+
+    def __init__(self, environ: Mapping[str, str], command: str, clock: Callable[[], datetime] = _now) -> None:
+        super().__init__(clock)
         self._environ = environ
-        self._command = command_name(sys.argv if argv is None else argv)
-        self._out_is_file = _is_file(out)
+        self._command = command
 
-    def begin_group(self, title: str) -> None:
-        """``::group::``."""
-        self._send("group", title)
+    def begin_group(self, title: str) -> str:
+        return github.command("group", title)
 
-    def end_group(self) -> None:
-        """``::endgroup::``."""
-        self._send("endgroup")
+    def end_group(self) -> str:
+        return github.command("endgroup")
 
-    def say(self, text: str, *, style: str = "") -> None:
-        """Lines that quote somebody else's words may not be commands."""
-        if github.guard(text) == text:
-            super().say(text, style=style)
-        else:
-            at = f"{self._clock():%Y-%m-%dT%H:%M:%SZ}"
-            self._console.file.write(github.guard("\n".join(f"{at} {line}" for line in text.split("\n"))) + "\n")
+    def guard(self, text: str) -> str:
+        return github.guard(text)
 
-    def warned(self, message: str) -> None:
-        """An annotation, which the log shows as a line."""
-        self._send("warning", message)
+    def warning(self, message: str) -> str:
+        return github.command("warning", message)
 
-    def output_line(self, line: OutputLine, *, is_talk: bool) -> None:
-        """A training's lines are no commands, whatever they look like."""
-        if line.source == "terraform":
-            super().output_line(line, is_talk=is_talk)
-            return
-        text = github.guard(line.text) if is_talk else self.result_text(line.text)
-        super().output_line(type(line)(text, line.source), is_talk=is_talk)
-
-    def result_text(self, text: str) -> str:
-        """Nor is a line of a result. A file is not read by the runner, and gets it as it is."""
-        return text if self._out_is_file else github.guard(text)
-
-    def result(self, rows: Rows) -> None:
-        """Summary and outputs."""
-        self._append("GITHUB_STEP_SUMMARY", result_summary(self._command, rows))
-        self._append("GITHUB_OUTPUT", "".join(github.output_entry(*item) for item in rows.outputs.items()))
-
-    def error(self, error: PioTfError) -> None:
-        """The error's lines; an annotation for each line of pio-tf.hcl that it names, else one for all; the summary."""
-        super().error(error)
+    def error(self, error: PioTfError) -> str:
+        """Return an annotation for each line of pio-tf.hcl that the error names; if it names none, one."""
         title = f"{self._command} failed (exit code {error.exit_code})"
-        found = github.places(error, self._environ)
-        for place in found:
-            self._send("error", place.message, file=place.file, line=place.line, title=title)
-        if not found:
-            self._send("error", str(error), title=title)
-        self._append("GITHUB_STEP_SUMMARY", error_summary(self._command, error))
+        places = github.places(error, self._environ)
+        if not places:
+            return github.command("error", str(error), title=title)
+        return "".join(
+            github.command("error", place.message, file=place.file, line=place.line, title=title) for place in places
+        )
+
+    def result(self, result: CommandResult) -> list[str]:
+        return self._append(result_summary(self._command, result), result.outputs())
+
+    def error_summary(self, error: PioTfError) -> list[str]:
         known = {"error": error.what, **({"run": error.details["run"]} if "run" in error.details else {})}
-        self._append("GITHUB_OUTPUT", "".join(github.output_entry(*item) for item in known.items()))
+        return self._append(error_summary(self._command, error), known)
 
-    def _send(self, name: str, message: str = "", **properties: object) -> None:
-        self._console.file.write(github.command(name, message, **properties) + "\n")
-        self._console.file.flush()
-
-    def _append(self, variable: str, text: str) -> None:
-        if problem := github.append(variable, text, self._environ):
-            self.say(f"warning: {problem}", style="yellow")
-
-
-def command_name(argv: Sequence[str]) -> str:
-    """``pio-tf plan``, ``pio-tf sandbox start``: the words of a command line that name the command."""
-    from pio_tf.cli.app import app
-
-    words = list(itertools.takewhile(lambda word: not word.startswith("-"), argv[1:]))
-    length = 2 if words and words[0] in {group.name for group in app.registered_groups} else 1
-    return " ".join(["pio-tf", *words[:length]])
+    def _append(self, summary: str, outputs: Mapping[str, object]) -> list[str]:
+        entries = "".join(github.output_entry(*item) for item in outputs.items())
+        problems = (
+            github.append("GITHUB_STEP_SUMMARY", summary, self._environ),
+            github.append("GITHUB_OUTPUT", entries, self._environ),
+        )
+        return [problem for problem in problems if problem]
 
 
-def _is_file(stream: IO[str]) -> bool:
-    try:
-        return stat.S_ISREG(os.fstat(stream.fileno()).st_mode)
-    except (OSError, ValueError):  # no file descriptor behind it
-        return False
+def job_log(environ: Mapping[str, str], command: str) -> JobLog | None:
+    """Return the log of this CI job; None outside CI."""
+    if in_github(environ):
+        return GitHubLog(environ, command)
+    if _is_true(environ, "GITLAB_CI"):
+        return GitLabLog()
+    return JobLog() if in_ci(environ) else None
+
+
+def result_summary(command: str, result: CommandResult) -> str:
+    """Return a result as Markdown: heading, table and closing line; empty if there is neither of the last two."""
+    if markdown := result.markdown():
+        return f"{markdown.rstrip()}\n\n"
+    table, closing = result.table(), result.closing()
+    if not (table.rows or closing):
+        return ""
+    parts = [f"### {_escape(command)}"]
+    if table.rows:
+        lines = [table.columns, ["---"] * len(table.columns), *table.rows[:_ROWS]]
+        parts.append("\n".join(_row(line) for line in lines))
+    if len(table.rows) > _ROWS:
+        parts.append(f"… and {len(table.rows) - _ROWS} more")
+    if closing:
+        parts.append(_escape(closing))
+    return "\n\n".join(parts) + "\n\n"
+
+
+def error_summary(command: str, error: PioTfError) -> str:
+    """Return an error as Markdown: heading, what failed, cause, next step."""
+    text = str(error)
+    if len(text) > _CHARACTERS:
+        text = text[:_CHARACTERS] + " …"
+    fence = "`" * max([3, *(len(ticks) + 1 for ticks in re.findall(r"`{3,}", text))])
+    return f"### {_escape(command)} failed (exit code {error.exit_code})\n\n{fence}text\n{text}\n{fence}\n\n"
+
+
+def _row(cells: Sequence[str]) -> str:
+    return f"| {' | '.join('<br>'.join(_escape(cell).splitlines()) for cell in cells)} |"
+
+
+def _escape(text: str) -> str:
+    text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return re.sub(r"([\\`*_\[\]|~#])", r"\\\1", text)

@@ -35,9 +35,9 @@ class Place:
 
 
 def command(name: str, message: str = "", **properties: object) -> str:
-    """``::error file=pio-tf.hcl,line=3::message``; properties without a value are left out."""
+    """Return the line ``::error file=pio-tf.hcl,line=3::message``, without the properties that have no value."""
     given = ",".join(f"{key}={_escape_property(str(value))}" for key, value in properties.items() if value)
-    return f"::{name}{' ' + given if given else ''}::{_escape(message)}"
+    return f"::{name}{' ' + given if given else ''}::{_escape(message)}\n"
 
 
 def guard(text: str) -> str:

@@ -8,22 +8,20 @@ import signal
 import sys
 from types import FrameType
 
-from pio_tf.cli.app import app
-from pio_tf.cli.readers import let_go
-from pio_tf.cli.surroundings import in_ci, in_github
+from pio_tf.cli.app import app, command_name
 from pio_tf.errors import ConfigError, Interrupted, PioTfError
 
 _received: list[int] = []
 _UNUSABLE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENOTDIR, errno.EISDIR)
-"""What is wrong with this computer's disk or permissions is no bug of ours."""
+"""Problems with this computer's disk or permissions, which are no bugs of pio-tf."""
 _OBJECTS_BETWEEN_COLLECTIONS = 100_000
-"""What a command reads first, modules and AWS's descriptions of its API, it keeps. To search it for garbage, every 700
-objects as Python does, is half of a short command's time."""
+"""A command keeps the modules and the descriptions of AWS's API that it loads first. To search them for garbage every
+700 objects, as Python does, takes half of the time of a short command."""
 
 
 def main() -> None:
     """Run ``pio-tf``. Exit codes are those of :mod:`pio_tf.errors`; 2 also stands for wrong usage."""
-    # A shell starts background jobs of a script with SIGINT ignored, and we interrupt ourselves and Terraform with it.
+    # A shell starts background jobs of a script with SIGINT ignored, with which pio-tf interrupts itself and Terraform.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, _terminate)
     if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as `nohup` has it
@@ -33,51 +31,55 @@ def main() -> None:
     _hand_on(code)
     try:
         sys.stdout.flush()
-    except OSError:  # nobody reads it: Python would say so on its way out, and end with 120
-        let_go(sys.stdout, sys.stderr)
+    except OSError:  # no reader: Python would complain on its way out, and end with 120
+        _discard_unread()
     gc.freeze()  # or Python would search all of it once more before it ends
     sys.exit(code)
 
 
 def _run() -> int:
-    """The exit code of the command."""
+    """Run the command. Return its exit code."""
     try:
         app(prog_name="pio-tf", standalone_mode=True)
     except PioTfError as error:
-        _say(error)
+        _say(error, error)
         return error.exit_code
     except SystemExit as ended:
         code = ended.code if isinstance(ended.code, int) else int(ended.code is not None)
         # Typer turns every KeyboardInterrupt into 130, Ctrl-C's code; other signals have their own.
         number = _received[-1] if _received else signal.SIGINT
-        ours = _typers(ended, code, number)
-        if ours is not None and (_wants_json() or in_ci()):
-            _say(ours)
+        reported = _typer_error(ended, code, number)
+        if reported is not None and (_has_option("--json") or _in_ci()):
+            _say(reported, ended)
+        elif reported is not None:
+            _show_traceback(ended)
         return 128 + number if code == 130 else code
     except Exception as error:  # noqa: BLE001 - the one place where a surprise becomes a report
-        _say(_unusable_file(error) or _crash_report())
+        _say(_unusable_file(error) or _crash_report(error), error)
         return 1
     return 0
 
 
-def _typers(ended: SystemExit, code: int, number: int) -> PioTfError | None:
-    """An end that Typer has reported to a person, or has not, as an error of ours: for programs and CI logs."""
+def _typer_error(ended: SystemExit, code: int, number: int) -> PioTfError | None:
+    """Return an error that Typer has reported, if at all, to a person only: for programs and CI logs."""
     before: BaseException | None = ended
     while before is not None:
         if isinstance(before, KeyboardInterrupt):
             return Interrupted(
                 f"interrupted by {signal.Signals(number).name}",
                 signal_number=number,
-                next_step="`pio-tf status` tells which machines run",
+                next_step="see which machines are running: `pio-tf status`",
             )
         if code == ConfigError.exit_code and hasattr(before, "format_message"):
-            return ConfigError(str(before.format_message()), next_step="`pio-tf --help` lists commands and options")
+            return ConfigError(str(before.format_message()), next_step="see commands and options: `pio-tf --help`")
         before = before.__cause__ or before.__context__
     return None
 
 
 def _hand_on(code: int) -> None:
-    """The exit code, for the next steps of a job: a step that may fail is asked for it."""
+    """Tell the next steps of a CI job the exit code: a step that may fail has no other way to know it."""
+    from pio_tf.cli.ci_output import in_github
+
     if in_github():
         from pio_tf.cli.github import append, output_entry
 
@@ -85,24 +87,49 @@ def _hand_on(code: int) -> None:
 
 
 def _terminate(number: int, _frame: FrameType | None) -> None:
-    """SIGTERM, and SIGHUP of a closed terminal, end a command exactly as Ctrl-C does: machines are stopped, locks
-    released. Only the exit code is their own: 143, 129."""
+    """Let SIGTERM, and SIGHUP of a closed terminal, end a command exactly as Ctrl-C does.
+
+    Machines are stopped and locks released. Only the exit code is their own: 143, 129.
+    """
     _received.append(number)
     signal.raise_signal(signal.SIGINT)
 
 
-def _say(error: PioTfError) -> None:
-    from pio_tf.cli.output import show_error
+def _say(error: PioTfError, raised: BaseException) -> None:
+    from pio_tf.cli.output import Output
 
+    _show_traceback(raised)
     try:
-        show_error(error, json=_wants_json())
-    except OSError:  # nobody reads it: the exit code has to do
-        let_go(sys.stdout, sys.stderr)
+        Output(json=_has_option("--json"), command=command_name(sys.argv)).error(error)
+    except OSError:  # no reader: the exit code has to do
+        _discard_unread()
 
 
-def _wants_json() -> bool:
+def _show_traceback(raised: BaseException) -> None:
+    if _has_option("--debug"):
+        import contextlib
+        import traceback
+
+        with contextlib.suppress(OSError):
+            traceback.print_exception(raised)
+
+
+def _has_option(option: str) -> bool:
+    """Return whether the command line has an option, even if Typer could not read it. Spark's do not count."""
     ours, _, _spark = " ".join(sys.argv[1:]).partition(" -- ")
-    return "--json" in ours.split()
+    return option in ours.split()
+
+
+def _in_ci() -> bool:
+    from pio_tf.cli.ci_output import in_ci
+
+    return in_ci()
+
+
+def _discard_unread() -> None:
+    from pio_tf.cli.output import discard_unread
+
+    discard_unread(sys.stdout, sys.stderr)
 
 
 def _unusable_file(error: Exception) -> PioTfError | None:
@@ -111,25 +138,24 @@ def _unusable_file(error: Exception) -> PioTfError | None:
     return PioTfError(
         f"cannot use {error.filename}",
         cause=str(error.strerror),
-        next_step="see what is in the way, who may write there and whether the disk is full: "
-        f"ls -ld {error.filename}; df -h. `pio-tf status` tells which machines run",
+        next_step=f"check its permissions and the free space of its disk: ls -ld {error.filename}; df -h. "
+        "See which machines are running: `pio-tf status`",
     )
 
 
-def _crash_report() -> PioTfError:
-    """Write the traceback to a file, so that a user sees one line and a bug report has it all."""
+def _crash_report(error: Exception) -> PioTfError:
+    """Write the traceback to a file: a user sees one line, and a bug report has it all."""
     import os
     import tempfile
     import traceback
 
     handle, name = tempfile.mkstemp(prefix="pio-tf-crash-", suffix=".txt")
     with os.fdopen(handle, "w") as file:
-        traceback.print_exc(file=file)
-    kind, value = sys.exc_info()[:2]
+        traceback.print_exception(error, file=file)
     return PioTfError(
         "pio-tf has a bug here",
-        cause=f"{kind.__name__ if kind else 'error'}: {value}",
-        next_step=f"report it with {name}; `pio-tf status` tells which machines run",
+        cause=f"{type(error).__name__}: {error}",
+        next_step=f"report it with {name}. See which machines are running: `pio-tf status`",
     )
 
 

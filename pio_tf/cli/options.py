@@ -1,45 +1,70 @@
-"""Options that several commands share."""
+"""Options that several commands share, and how their values are read."""
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
-ConfigOption = Annotated[
-    Optional[Path],  # noqa: UP045 - Typer evaluates this at run time, on Python 3.10 too
-    typer.Option("--config", "-c", envvar="PIO_TF_CONFIG", help="Configuration file.", show_default="pio-tf.hcl"),
-]
-JsonOption = Annotated[bool, typer.Option("--json", help="Write the result as JSON on standard output.")]
+from pio_tf.errors import ConfigError, PioTfError
+
+CHANGES = 2
+"""Exit code of `plan --detailed-exitcode` and `drift`: there is something to change."""
+DETAILED = "--detailed-exitcode"
+
 ForOption = Annotated[
-    Optional[str],  # noqa: UP045 - as above
+    str | None,
     typer.Option(
         "--for",
         metavar="DURATION",
-        help="How long the machines may run, from now: then AWS stops them.",
+        help="Let AWS stop the machines after this time.",
         show_default="train.max_runtime",
     ),
 ]
-NoDeadlineOption = Annotated[
-    bool,
-    typer.Option("--no-deadline", help="Start the machines though nothing in AWS stops them at a set time."),
+NoDeadlineOption = Annotated[bool, typer.Option("--no-deadline", help="Start without an automatic stop deadline.")]
+SkipCheckOption = Annotated[
+    list[str] | None, typer.Option("--skip-check", metavar="NAME", help="Skip a check. May be repeated.")
 ]
 
 
-def parse_runtime(option: str, value: str | None, *, no_deadline: bool = False) -> int | None:
-    """Seconds that machines may run; None where it is not given.
+class DetailedCommand(TyperCommand):
+    """A command whose exit code 2 means changes, as Terraform's: always, or with ``--detailed-exitcode``.
+
+    Wrong usage is 1 then: a pipeline that applies after a 2 must not do so after a mistyped option or pio-tf.hcl.
+    """
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # noqa: ANN401 - which click depends on Typer's version
+        """Parse as Typer does, with usage errors as pio-tf's own."""
+        optional = any(DETAILED in parameter.opts for parameter in self.params)
+        detailed = DETAILED in args or not optional
+        try:
+            return super().parse_args(ctx, args)
+        except Exception as error:
+            if not (detailed and hasattr(error, "format_message")):
+                raise
+            raise PioTfError(
+                str(error.format_message()), next_step=f"see its options: `{ctx.command_path} --help`"
+            ) from error
+
+    def invoke(self, ctx: Any) -> Any:  # noqa: ANN401 - as above
+        """Run the command; end with 1 instead of 2 if pio-tf.hcl or an option is wrong."""
+        try:
+            return super().invoke(ctx)
+        except ConfigError as error:
+            if ctx.params.get("detailed_exitcode", True):
+                error.exit_code = PioTfError.exit_code
+            raise
+
+
+def parse_runtime(option: str, value: str) -> int:
+    """Return how long machines may run, in seconds.
 
     Raises:
-        ConfigError: it is no duration, too short or too long; or there is to be no deadline at all.
+        ConfigError: it is no duration, too short or too long.
     """
     from pio_tf.config.blocks import LONGEST_RUN
-    from pio_tf.errors import ConfigError
 
-    if value is None:
-        return None
-    if no_deadline:
-        raise ConfigError(f"{option} and --no-deadline contradict each other", next_step="leave one of them out")
     seconds = parse_wait(option, value)
     if not 60 <= seconds <= LONGEST_RUN:
         raise ConfigError(
@@ -49,8 +74,19 @@ def parse_runtime(option: str, value: str | None, *, no_deadline: bool = False) 
     return seconds
 
 
+def parse_for(value: str | None, *, no_deadline: bool) -> int | None:
+    """Return the seconds of ``--for``; None without it.
+
+    Raises:
+        ConfigError: it is no such duration, or contradicts ``--no-deadline``.
+    """
+    if value is not None and no_deadline:
+        raise ConfigError("--for and --no-deadline contradict each other", next_step="leave one of them out")
+    return None if value is None else parse_runtime("--for", value)
+
+
 def parse_wait(option: str, value: str) -> int:
-    """Seconds, from ``90s``, ``30m``, ``2h`` or ``0``, as pio-tf.hcl has durations.
+    """Return seconds, from ``90s``, ``30m``, ``2h`` or ``0``, the durations of pio-tf.hcl.
 
     Raises:
         ConfigError: it is something else.
@@ -58,7 +94,6 @@ def parse_wait(option: str, value: str) -> int:
     from pydantic import TypeAdapter, ValidationError
 
     from pio_tf.config.kinds import Wait
-    from pio_tf.errors import ConfigError
 
     try:
         return TypeAdapter(Wait).validate_python(int(value) if value.isdecimal() else value)

@@ -1,205 +1,394 @@
-"""What a user sees. Results go to standard output, talk to standard error; a terminal gets a live display, a pipe
-plain lines, a CI job the lines that its log understands. NO_COLOR and FORCE_COLOR are honoured."""
+"""Where a command writes: results to standard output, everything about the work to standard error."""
 
 from __future__ import annotations
 
+import contextlib
+import enum
+import errno
 import io
 import json as json_module
+import logging
 import os
+import select
 import signal
+import stat
 import sys
-from dataclasses import dataclass, field
-from types import TracebackType
 from typing import IO, TYPE_CHECKING, Any, TextIO
 
-from pio_tf.cli.readers import is_gone, let_go
-from pio_tf.cli.surroundings import in_ci, make_console
-from pio_tf.cli.talk import Talk
 from pio_tf.errors import Interrupted
-from pio_tf.events import Checked, Done, Event, OutputLine, Step, Warned
+from pio_tf.events import Checked, Done, Event, OutputLine, Step, TrainingProgress, Warned
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from rich.console import Console
+
+    from pio_tf.cli.results.base import CommandResult, Table
     from pio_tf.errors import PioTfError
 
-
-@dataclass(frozen=True)
-class Rows:
-    """A result: rows for people, data for programs."""
-
-    columns: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-    data: Any
-    """As :mod:`pio_tf.cli.schemas` has it."""
-    closing: str = ""
-    outputs: Mapping[str, object] = field(default_factory=dict)
-    """What a CI job hands on to its next steps, by name: text, numbers, true and false."""
-    markdown: str = ""
-    """For the summary of a CI job, in place of the table."""
+_MARKS = {"ok": ("✓", "green"), "warning": ("!", "yellow"), "failed": ("✗", "red"), "skipped": ("-", "dim")}
+_READER_GONE = (errno.EPIPE, errno.EIO)  # a pipe's reader, a terminal
 
 
-class Terminal:
-    """Where a command writes to. Used with ``with``: at its end nothing live, and no group of a log, is left open.
+class Verbosity(enum.Enum):
+    """How much a command says about its work."""
+
+    QUIET = enum.auto()
+    """Warnings and errors only."""
+    NORMAL = enum.auto()
+    VERBOSE = enum.auto()
+    """Also AWS calls, and resources that Terraform only reads."""
+
+
+class Output:
+    """A terminal gets a live display, a pipe plain lines, a CI job the lines that its log understands.
+
+    NO_COLOR and FORCE_COLOR are honoured. Used with ``with``, it leaves nothing live, and no group of a log open.
 
     Args:
-        json: the result is written as JSON, and nothing else to standard output.
+        json: whether the result is written as JSON, and nothing else to standard output.
+        command: the name of the command, for a CI job's summary.
     """
 
     def __init__(
         self,
         *,
         json: bool = False,
+        verbosity: Verbosity = Verbosity.NORMAL,
+        command: str = "pio-tf",
         out: TextIO | None = None,
         err: TextIO | None = None,
         environ: Mapping[str, str] = os.environ,
     ) -> None:
-        import logging
+        from pio_tf.cli.ci_output import job_log
+        from pio_tf.cli.live import can_be_live
+        from pio_tf.cli.progress import LiveProgress, TrainingLines
 
-        # asyncio warns of every packet that SSH still sends into a connection which breaks: we tell that ourselves.
+        # asyncio warns of every packet that SSH still sends into a broken connection, which pio-tf reports itself.
         logging.getLogger("asyncio").setLevel(logging.ERROR)
         self._out = out or sys.stdout
         if isinstance(self._out, io.TextIOWrapper):
-            self._out.reconfigure(errors="backslashreplace")  # a training must not end for a letter of its log
-        self._json = json
-        self._environ = environ
+            self._out.reconfigure(errors="backslashreplace")  # a letter of a log must not end a training
         self._err = err or sys.stderr
-        self._talk = _talk(self._out, self._err, environ)
+        self._json = json
+        self._verbosity = verbosity
+        self._environ = environ
+        self._console = make_console(self._err, environ)
+        self._job = job_log(environ, command)
+        self._group = ""
+        """The open group of the job's log: ``step`` or ``log``; empty: none."""
+        is_live = self._job is None and can_be_live(self._console)
+        self._live = LiveProgress(self._console) if is_live else None
+        self._out_is_below = is_live and _one_terminal(self._out, self._err)
+        self._training_lines = TrainingLines()
         self._is_heard = True
         self._unread: list[IO[str]] = []
+        if verbosity is Verbosity.VERBOSE:
+            _log_to(self)
 
-    def __enter__(self) -> Terminal:
+    def __enter__(self) -> Output:
         return self
 
-    def __exit__(
-        self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
-    ) -> None:
-        self._talk.end()
+    def __exit__(self, *_error: object) -> None:
+        with contextlib.suppress(OSError):  # a reader that is gone is no error of the work
+            self.pause()
 
     def pause(self) -> None:
-        """Take away what is live."""
-        self._talk.pause()
+        """Take away the live display, and close the group of the log: something else is to be written."""
+        if self._live:
+            self._live.stop()
+        if self._job and self._group:
+            self._write(self._job.end_group())
+            self._group = ""
+
+    # Results
 
     def write(self, text: str) -> None:
         """Write a result as it is."""
-        self._talk.pause()
-        text = self._talk.result_text(text)
-        self._out.write(text if text.endswith("\n") else text + "\n")
+        self.pause()
+        self._out.write(self._result_text(text if text.endswith("\n") else text + "\n"))
 
-    def write_json(self, data: object) -> None:
-        """Write one of many results, as a line of JSON that is there at once."""
-        self._out.write(_json_text(data, indent=None))
+    def write_line(self, result: CommandResult) -> None:
+        """Write one of many results, as a line of JSON that is flushed at once."""
+        self._out.write(_json_text(result.model_dump(), indent=None))
         self._out.flush()
 
-    def say(self, text: str, *, style: str = "") -> None:
-        """Say something about the work, on standard error."""
-        self._talk.say(text, style=style)
+    def result(self, result: CommandResult) -> None:
+        """Write a command's result: a table, or JSON."""
+        self.pause()
+        if self._json:
+            self._out.write(_json_text(result.model_dump()))
+        else:
+            table, closing = result.table(), result.closing()
+            if table.rows:
+                self._table(table)
+            if closing:
+                self.write(closing)
+        if self._job:
+            self._job_says(self._job.result(result))
+
+    def error(self, error: PioTfError) -> None:
+        """Write an error: what failed, its cause and the next step; as JSON also its details, for programs."""
+        self.pause()
+        first, *rest = str(error).split("\n")
+        self._line(f"error: {first}", style="bold red")
+        for line in rest:
+            self._line(line)
+        if self._job:
+            self._write(self._job.error(error))
+            self._job_says(self._job.error_summary(error))
+        if self._json:
+            from pio_tf.cli.results.base import ErrorData, ErrorResult
+
+            # In one line: it may be the last of many.
+            self.write_line(ErrorResult(error=ErrorData.model_validate(error)))
+
+    # The work
+
+    def say(self, text: str) -> None:
+        """Say something about the work, unless it is to be quiet."""
+        if self._verbosity is not Verbosity.QUIET:
+            self._line(text)
 
     def done(self, text: str) -> None:
-        """Say that something has ended well."""
-        self._talk.done(text)
+        """Say that something has ended well, unless it is to be quiet."""
+        if self._verbosity is not Verbosity.QUIET:
+            self._show(Done(text))
 
-    def result(self, rows: Rows) -> None:
-        """Write a command's result: a table, or JSON."""
-        self._talk.pause()
-        if self._json:
-            self._out.write(_json_text(rows.data))
-        else:
-            if rows.rows:
-                self._table(rows)
-            if rows.closing:
-                self.write(rows.closing)
-        self._talk.result(rows)
+    def ask(self, lines: list[str]) -> None:
+        """Write what the user has to know for an answer."""
+        self.pause()
+        for line in lines:
+            self._line(line)
 
     def reporter(self, event: Event) -> None:
         """Draw or write an event of the library.
 
-        What can't be written does not end the work, which may be the stop of machines that cost money; but a training
-        whose log nobody reads any more is ended, once.
+        A failure to write does not end the work, which may be the stop of machines that cost money. If nothing reads
+        the log of a training any more, that ends the training, once.
 
         Raises:
-            Interrupted: nobody reads it.
-            OSError: it can't be written for another reason, a full disk for one.
+            Interrupted: nothing reads the log.
+            OSError: the log can't be written for another reason, such as a full disk.
         """
+        if self._verbosity is Verbosity.QUIET and not _matters(event):
+            return
         is_log = isinstance(event, OutputLine) and event.source != "terraform"
         failure: OSError | None = None
         try:
             self._show(event)
         except OSError as error:
             failure = error
-            self._unread += let_go(self._out, self._err)
-        unread = (self._err if self._json else self._out) in self._unread or (failure is not None and is_gone(failure))
+            self._unread += discard_unread(self._out, self._err)
+        unread = (self._err if self._json else self._out) in self._unread or (
+            failure is not None and failure.errno in _READER_GONE
+        )
         if not (is_log and self._is_heard and (unread or failure)):
             return
         self._is_heard = False
         if failure is not None and not unread:
             raise failure
         raise Interrupted(
-            "nobody reads the training's log any more",
+            "nothing reads the training's log any more",
             signal_number=signal.SIGPIPE,
-            cause="what read it has closed its end, as `| head` does",
-            next_step="to go on without a reader: `pio-tf train --detach`, or send the log to a file",
+            cause="its reader has closed the pipe, as `| head` does",
+            next_step="to train without a reader, use `pio-tf train --detach` or send the log to a file",
         ) from failure
 
     def _show(self, event: Event) -> None:
-        if isinstance(event, OutputLine):
-            # A remote command's line is part of the result, unless the result is JSON; Terraform's talk is not.
-            self._talk.output_line(event, is_talk=self._json or event.source == "terraform")
-        elif isinstance(event, Step):
-            self._talk.step(event.message)
-        elif isinstance(event, Done):
-            self._talk.done(event.message)
-        elif isinstance(event, Warned):
-            self._talk.warned(event.message)
-        elif isinstance(event, Checked):
-            self._talk.checked(event)
+        match event:
+            case OutputLine():
+                self._output_line(event)
+            case Step():
+                self.pause()
+                if self._job and self._job.has_groups:
+                    self._open_group("step", event.message)
+                else:
+                    self._line(event.message, style="bold")
+            case Done():
+                if self._group != "step":  # beside the log of a training, not in it
+                    self.pause()
+                mark = "✓ " if self._console.is_terminal and not self._job else ""
+                self._line(f"{mark}{event.message}", style="green")
+            case Warned():
+                if self._job and (annotation := self._job.warning(event.message)):
+                    self._write(annotation)
+                else:
+                    self._line(f"warning: {event.message}", style="yellow")
+            case Checked():
+                detail = f": {event.detail}" if event.detail else ""
+                if self._console.is_terminal:
+                    mark, style = _MARKS[event.status]
+                    self._line(f"{mark} {event.name}{detail}", style=style)
+                else:
+                    self._line(f"{event.name}: {event.status}{detail}")
+            case _:
+                self._progress(event)
+
+    def _progress(self, event: Any) -> None:  # noqa: ANN401 - progress of a resource, a machine or a training
+        from pio_tf.cli.progress import plain_line
+
+        if self._live:
+            self._live.update(event)
+            return
+        if isinstance(event, TrainingProgress):
+            line = self._training_lines.line(event)
         else:
-            self._talk.progress(event)
+            line = plain_line(event, verbose=self._verbosity is Verbosity.VERBOSE)
+        if line:
+            self._line(line)
 
-    def _table(self, rows: Rows) -> None:
-        from rich.table import Table
+    def _output_line(self, line: OutputLine) -> None:
+        """Write a line that a machine or Terraform has printed.
 
-        table = Table(*rows.columns, box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-        for column in table.columns:
+        A machine's line is part of the result, unless the result is JSON. It is written as it is: it may be piped, and
+        has a time of its own.
+        """
+        from_terraform = line.source == "terraform"
+        to_err = self._json or from_terraform
+        text = line.text
+        if self._job:
+            if from_terraform:
+                self._line(text)
+                return
+            if self._job.has_groups and self._group != "log":
+                self._open_group("log", f"Log of {line.source}" if line.source else "Log")
+            text = self._job.guard(text) if to_err else self._result_text(text)
+        if self._live and (to_err or self._out_is_below):
+            self._live.write(text)
+            return
+        stream = self._err if to_err else self._out
+        stream.write(text + "\n")
+        stream.flush()
+
+    def _line(self, text: str, *, style: str = "") -> None:
+        """Write a line about the work."""
+        if self._live:
+            self._live.say(text, style=style)
+            return
+        if self._job:
+            text = self._job.stamp(text)
+            if (guarded := self._job.guard(text)) != text:
+                self._write(guarded + "\n")
+                return
+        self._console.print(text, style=style, markup=False)
+
+    def _open_group(self, group: str, title: str) -> None:
+        assert self._job is not None  # noqa: S101 - for the type checker
+        self.pause()
+        self._out.flush()  # what was written before the group is not to come up in it
+        self._write(self._job.begin_group(" ".join(title.split())))
+        self._group = group
+
+    def _write(self, text: str) -> None:
+        if text:
+            self._err.write(text)
+            self._err.flush()
+
+    def _job_says(self, problems: list[str]) -> None:
+        for problem in problems:
+            self._line(f"warning: {problem}", style="yellow")
+
+    def _result_text(self, text: str) -> str:
+        """Return text as it may be written to standard output. A CI system reads it, unless it goes to a file."""
+        return text if self._job is None or _is_file(self._out) else self._job.guard(text)
+
+    def _table(self, table: Table) -> None:
+        from rich.table import Table as RichTable
+
+        drawn = RichTable(*table.columns, box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+        for column in drawn.columns:
             column.no_wrap = True
-        for row in rows.rows:
-            table.add_row(*row)
+        for row in table.rows:
+            drawn.add_row(*row)
         console = make_console(self._out, self._environ)
         # A cell that is cut to fit is of no use: the table takes its width, and a narrow terminal wraps it.
         wide = console.options.update(max_width=10_000)
-        console.width = max(console.width, console.measure(table, options=wide).maximum)
+        console.width = max(console.width, console.measure(drawn, options=wide).maximum)
         with console.capture() as captured:
-            console.print(table, soft_wrap=False)
-        self._out.write(self._talk.result_text(captured.get()))
+            console.print(drawn, soft_wrap=False)
+        self._out.write(self._result_text(captured.get()))
 
 
-def show_error(
-    error: PioTfError,
-    *,
-    json: bool = False,
-    out: TextIO | None = None,
-    err: TextIO | None = None,
-    environ: Mapping[str, str] = os.environ,
-) -> None:
-    """Write an error: what, cause, next step; red where there is a terminal.
+def make_console(file: IO[str], environ: Mapping[str, str] = os.environ) -> Console:
+    """Return a console that never breaks a line.
 
-    Args:
-        json: also as JSON to standard output, with the facts that a person would not read (``details``).
+    It has colours on a terminal outside CI, and with FORCE_COLOR; never with NO_COLOR. Either counts if it is not
+    empty, whatever its value.
     """
-    out = out or sys.stdout
-    _talk(out, err or sys.stderr, environ).error(error)
-    if json:
-        data = {"what": error.what, "cause": error.cause, "next_step": error.next_step, "exit_code": error.exit_code}
-        # In one line: it may be the last of many.
-        out.write(_json_text({"version": 1, "error": {**data, "details": error.details}}, indent=None))
+    from rich.console import Console
+
+    from pio_tf.cli.ci_output import in_ci
+
+    class PatientConsole(Console):
+        """rich would end the program where nothing reads its output: amid a stop, machines would keep running."""
+
+        def on_broken_pipe(self) -> None:
+            raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
+
+    plain = bool(environ.get("NO_COLOR")) or (in_ci(environ) and not environ.get("FORCE_COLOR"))
+    return PatientConsole(
+        file=file,
+        highlight=False,
+        markup=False,
+        soft_wrap=True,
+        color_system=None if plain else "auto",
+        force_terminal=False if plain and in_ci(environ) else None,
+    )
 
 
-def _talk(out: TextIO, err: TextIO, environ: Mapping[str, str]) -> Talk:
-    if not in_ci(environ):
-        return Talk(err, out)
-    from pio_tf.cli.ci_output import ci_talk
+def discard_unread(*streams: IO[str]) -> list[IO[str]]:
+    """Send streams without a reader to /dev/null, so that writing to them is no error: ``pio-tf train | head -1``.
 
-    return ci_talk(err, out, environ)
+    Returns:
+        The streams that have no reader.
+    """
+    unread = []
+    for stream in streams:
+        with contextlib.suppress(OSError, ValueError):  # no file descriptor behind it
+            poll = select.poll()
+            poll.register(stream.fileno(), 0)  # errors and hang-ups are reported always
+            if poll.poll(0):
+                unread.append(stream)
+    for stream in unread:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream.fileno())
+        os.close(nowhere)
+    return unread
+
+
+def _matters(event: Event) -> bool:
+    """Return whether an event is shown with ``--quiet``."""
+    return isinstance(event, Warned) or (isinstance(event, Checked) and event.status in ("warning", "failed"))
+
+
+def _log_to(output: Output) -> None:
+    """Show the calls to AWS, by name only: their parameters may hold secrets."""
+
+    class Calls(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            if record.msg.startswith("Making request for") and isinstance(record.args, tuple):
+                operation: Any = record.args[0]
+                output.say(f"AWS: {operation.service_model.service_name} {operation.name}")
+
+    logger = logging.getLogger("botocore.endpoint")
+    logger.setLevel(logging.DEBUG)
+    logger.handlers = [Calls()]
+
+
+def _one_terminal(out: IO[str], err: IO[str]) -> bool:
+    """Return whether both are the same terminal, where a line of one would be written over a line of the other."""
+    try:
+        return out.isatty() and err.isatty() and os.fstat(out.fileno()).st_rdev == os.fstat(err.fileno()).st_rdev
+    except (OSError, ValueError):  # no file behind it
+        return False
+
+
+def _is_file(stream: IO[str]) -> bool:
+    try:
+        return stat.S_ISREG(os.fstat(stream.fileno()).st_mode)
+    except (OSError, ValueError):  # no file descriptor behind it
+        return False
 
 
 def _json_text(data: object, *, indent: int | None = 2) -> str:

@@ -1,100 +1,82 @@
-"""``pio-tf up | down | status``: what switches power and shows it."""
+"""``pio-tf up | down | extend | status``: start, stop and show the machines."""
 
 from __future__ import annotations
 
-from typing import Annotated, Optional
+from typing import Annotated
 
 import typer
 
-from pio_tf.cli.app import app
-from pio_tf.cli.options import ConfigOption, ForOption, JsonOption, NoDeadlineOption
+from pio_tf.cli.command import CommandCall, command
+from pio_tf.cli.options import ForOption, NoDeadlineOption, parse_for, parse_runtime, parse_wait
+from pio_tf.errors import ConfigError
 
 
-@app.command()
-def up(
-    for_: ForOption = None,
-    no_deadline: NoDeadlineOption = False,
-    json: JsonOption = False,
-    config: ConfigOption = None,
-) -> None:
-    """Start the machines and wait until Spark has every worker. Creates what is missing.
+@command()
+def up(call: CommandCall, for_: ForOption = None, no_deadline: NoDeadlineOption = False) -> None:
+    """Start the machines and wait for Spark's workers.
 
-    AWS stops the machines at their deadline, whatever happens to this computer. It is set before any machine starts.
+    Creates what is missing. AWS stops the machines at their deadline, whatever happens to this computer. pio-tf sets
+    the deadline before it starts a machine.
     """
-    from pio_tf.cli.options import parse_runtime
-    from pio_tf.cli.output import Terminal
-    from pio_tf.cli.tables.machines import machine_rows
-    from pio_tf.cluster import Cluster
+    from pio_tf.cli.results.machines import MachinesResult
 
-    duration = parse_runtime("--for", for_, no_deadline=no_deadline)
-    with Terminal(json=json) as terminal:
-        cluster = Cluster.load(config, reporter=terminal.reporter)
-        machines = cluster.up(duration=duration, deadline=not no_deadline)
-        terminal.result(machine_rows(machines, deadline=cluster.armed))
+    duration = parse_for(for_, no_deadline=no_deadline)
+    machines = call.cluster.up(duration=duration, deadline=not no_deadline)
+    call.show(MachinesResult.model_validate({"machines": machines, "deadline": call.cluster.armed}))
 
 
-@app.command()
+@command()
 def extend(
-    duration: Annotated[str, typer.Argument(metavar="DURATION", help="From now, like 90m or 2h.")],
-    json: JsonOption = False,
-    config: ConfigOption = None,
+    call: CommandCall,
+    duration: Annotated[str, typer.Argument(metavar="DURATION", help="Time from now, such as 90m or 2h.")],
 ) -> None:
-    """Let machines that run go on until so much later from now: sets their deadline. It is never shortened."""
-    from pio_tf.cli.options import parse_runtime
-    from pio_tf.cli.output import Terminal
-    from pio_tf.cli.tables.machines import extended_rows
-    from pio_tf.cluster import Cluster
+    """Keep the machines running for DURATION from now.
+
+    Sets their deadline, which is never shortened.
+    """
+    from pio_tf.cli.results.machines import ExtendResult
 
     seconds = parse_runtime("DURATION", duration)
-    assert seconds is not None  # noqa: S101 - it is not optional
-    with Terminal(json=json) as terminal:
-        terminal.result(extended_rows(Cluster.load(config, reporter=terminal.reporter).extend(seconds)))
+    call.show(ExtendResult.model_validate(call.cluster.extend(seconds)))
 
 
-@app.command()
+@command()
 def down(
+    call: CommandCall,
     force: Annotated[
-        bool,
-        typer.Option("--force", help="End a run that is active, and stop machines whose driver does not answer."),
+        bool, typer.Option("--force", help="End an active run, and stop machines whose driver does not answer.")
     ] = False,
     if_idle: Annotated[
-        bool, typer.Option("--if-idle", help="Only if no run is active; otherwise say so, and end with 0.")
+        bool, typer.Option("--if-idle", help="Stop only if no run is active. If one is, exit with 0.")
     ] = False,
     idle_for: Annotated[
-        Optional[str],  # noqa: UP045 - evaluated by Typer on Python 3.10 too
+        str | None,
         typer.Option(
             metavar="DURATION",
-            help="With --if-idle: only this long after the last start and the last run's end.",
+            help="With --if-idle: wait this long after the last start and the last run's end.",
             show_default="30m",
         ),
     ] = None,
-    json: JsonOption = False,
-    config: ConfigOption = None,
 ) -> None:
-    """Stop every machine, and prove it. Addresses, disks and software stay. Refused while a run is active."""
-    from pio_tf.cli.options import parse_wait
-    from pio_tf.cli.output import Terminal
-    from pio_tf.cli.tables.machines import machine_rows
-    from pio_tf.cluster import IDLE_FOR, Cluster
-    from pio_tf.errors import ConfigError
+    """Stop all machines and wait until AWS confirms it.
+
+    Addresses, disks and software stay. Refused while a run is active.
+    """
+    from pio_tf.cli.results.machines import MachinesResult
+    from pio_tf.cluster import IDLE_FOR
 
     if if_idle and force:
         raise ConfigError("--if-idle and --force contradict each other", next_step="pio-tf down --if-idle")
     if idle_for is not None and not if_idle:
         raise ConfigError("--idle-for goes with --if-idle", next_step=f"pio-tf down --if-idle --idle-for {idle_for}")
     seconds = IDLE_FOR if idle_for is None else parse_wait("--idle-for", idle_for)
-    with Terminal(json=json) as terminal:
-        cluster = Cluster.load(config, reporter=terminal.reporter)
-        machines = cluster.down_if_idle(idle_for=seconds) if if_idle else cluster.down(force=force)
-        terminal.result(machine_rows(machines))
+    machines = call.cluster.down_if_idle(idle_for=seconds) if if_idle else call.cluster.down(force=force)
+    call.show(MachinesResult.model_validate({"machines": machines, "deadline": None}))
 
 
-@app.command()
-def status(json: JsonOption = False, config: ConfigOption = None) -> None:
-    """Show the machines: state, addresses, since when, and whether Spark has the worker."""
-    from pio_tf.cli.output import Terminal
-    from pio_tf.cli.tables.machines import status_rows
-    from pio_tf.cluster import Cluster
+@command()
+def status(call: CommandCall) -> None:
+    """Show the machines, their deadline and the active run."""
+    from pio_tf.cli.results.machines import StatusResult
 
-    with Terminal(json=json) as terminal:
-        terminal.result(status_rows(Cluster.load(config, reporter=terminal.reporter).status()))
+    call.show(StatusResult.of(call.cluster.status()))

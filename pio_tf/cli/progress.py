@@ -20,17 +20,28 @@ BETWEEN_LINES = 30.0
 """Seconds between two lines on a training in a log, at the least."""
 _BAR = 12
 _DONE_WORDS = {"create": "created", "update": "changed", "delete": "removed", "read": "read", "refresh": "refreshed"}
-_DOING_WORDS = {"create": "creating", "update": "changing", "delete": "removing", "read": "reading"}
+_DOING_WORDS = {
+    "create": "creating",
+    "update": "changing",
+    "delete": "removing",
+    "read": "reading",
+    "refresh": "refreshing",
+}
 
 
-def plain_line(event: ResourceProgress | MachineProgress) -> str:
-    """One line for a log; an empty one for what a log need not hold (refreshes, beginnings that end soon)."""
+def plain_line(event: ResourceProgress | MachineProgress, *, verbose: bool = False) -> str:
+    """Return one line for a log; empty for an event that a log need not hold.
+
+    Args:
+        verbose: also for resources that are only read, and for beginnings.
+    """
     if isinstance(event, MachineProgress):
         return f"{event.machine}: {event.detail}"
-    if event.action in ("refresh", "read") or event.status == "started":
+    if not verbose and (event.action in ("refresh", "read") or event.status == "started"):
         return ""
-    if event.status == "running":
-        return f"{event.address}: {_DOING_WORDS.get(event.action, event.action)} … {event.elapsed_seconds:.0f}s"
+    if event.status in ("started", "running"):
+        elapsed = f" … {event.elapsed_seconds:.0f}s" if event.status == "running" else ""
+        return f"{event.address}: {_DOING_WORDS.get(event.action, event.action)}{elapsed}"
     word = _DONE_WORDS.get(event.action, event.action) if event.status == "done" else f"{event.action} failed"
     return f"{event.address}: {word} after {event.elapsed_seconds:.0f}s"
 

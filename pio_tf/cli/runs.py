@@ -1,4 +1,4 @@
-"""``pio-tf runs | logs | cancel``: what there is of trainings, and the end of one."""
+"""``pio-tf train | check | runs | logs | cancel``: runs, and what stands before one."""
 
 from __future__ import annotations
 
@@ -6,52 +6,127 @@ from typing import Annotated
 
 import typer
 
-from pio_tf.cli.app import app
-from pio_tf.cli.options import ConfigOption, JsonOption
+from pio_tf.cli.command import CommandCall, command
+from pio_tf.cli.options import ForOption, NoDeadlineOption, SkipCheckOption, parse_for
+from pio_tf.errors import ConfigError, NotReady
 
-_Run = Annotated[str, typer.Argument(metavar="RUN", help="Its id, or the beginning of it.", show_default="the latest")]
-
-
-@app.command()
-def runs(json: JsonOption = False, config: ConfigOption = None) -> None:
-    """List the runs: those that the driver knows, while it runs, and those that this computer knows."""
-    from pio_tf.cli.output import Terminal
-    from pio_tf.cli.tables.runs import runs_rows
-    from pio_tf.cluster import Cluster
-
-    with Terminal(json=json) as terminal:
-        terminal.result(runs_rows(Cluster.load(config, reporter=terminal.reporter).runs()))
+_RUN = "Id of the run, or the beginning of it."
 
 
-@app.command()
+@command()
+def train(
+    call: CommandCall,
+    spark_arguments: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="-- SPARK-SUBMIT ARGUMENTS",
+            help="Arguments for spark-submit, after those of pio-tf. With --attach: the id of a run, or the beginning "
+            "of it.",
+        ),
+    ] = None,
+    detach: Annotated[
+        bool, typer.Option("--detach", help="Return once the run has begun. Run and machines continue.")
+    ] = False,
+    attach: Annotated[
+        bool, typer.Option("--attach", help="Follow a run, by default the latest, to its end; then stop the machines.")
+    ] = False,
+    build: Annotated[bool, typer.Option("--build", help="Run `pio build` before the checks.")] = False,
+    skip_check: SkipCheckOption = None,
+    upload: Annotated[
+        str | None,
+        typer.Option(metavar="s3://BUCKET/PREFIX", help="Copy log and record there.", show_default="train.upload"),
+    ] = None,
+    no_apply: Annotated[
+        bool, typer.Option("--no-apply", help="Create and change nothing: use the cluster as it was last applied.")
+    ] = False,
+    for_: ForOption = None,
+    no_deadline: NoDeadlineOption = False,
+    keep_up: Annotated[bool, typer.Option("--keep-up", help="Leave the machines running afterwards.")] = False,
+) -> None:
+    """Start the machines, train, and stop them again.
+
+    Checks machines and services, runs `pio train` on the Spark cluster, and confirms that there is a model. Ctrl-C ends
+    the run and stops the machines. If the client is killed or loses its connection, the run continues: `pio-tf runs`
+    finds it, `pio-tf train --attach` follows it.
+    """
+    from pio_tf.cli.results.runs import RunResult
+
+    words = spark_arguments or []
+    for_a_new_run = detach or build or skip_check or no_apply or for_ or no_deadline
+    if attach and (len(words) > 1 or any(word.startswith("-") for word in words) or for_a_new_run):
+        raise ConfigError(
+            "--attach takes a run that has begun, and no options for a new run", next_step="pio-tf train --attach [RUN]"
+        )
+    duration = parse_for(for_, no_deadline=no_deadline)
+    if attach:
+        record = call.cluster.attach(words[0] if words else "", keep_up=keep_up or None, upload=upload)
+    else:
+        record = call.cluster.train(
+            words,
+            keep_up=keep_up or None,
+            detach=detach,
+            build=build,
+            skip_checks=skip_check or (),
+            upload=upload,
+            apply=not no_apply,
+            duration=duration,
+            deadline=not no_deadline,
+        )
+    call.show(RunResult.model_validate(record))
+
+
+@command()
+def check(call: CommandCall, skip_check: SkipCheckOption = None) -> None:
+    """Check that machines and services are ready to train.
+
+    Changes nothing.
+    """
+    from pio_tf.cli.results.runs import ChecksResult
+
+    result = ChecksResult.model_validate({"checks": call.cluster.check(skip=skip_check or ())})
+    call.show(result)
+    if result.failed:
+        raise typer.Exit(NotReady.exit_code)
+
+
+@command()
+def runs(call: CommandCall) -> None:
+    """List the runs.
+
+    Shows the runs that this computer knows and, while the driver is running, those on the driver.
+    """
+    from pio_tf.cli.results.runs import RunsResult
+
+    call.show(RunsResult.model_validate({"runs": call.cluster.runs()}))
+
+
+@command(json="Write each line as a JSON object, on a line of its own.")
 def logs(
-    run: _Run = "",
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the run has ended.")] = False,
-    json: Annotated[bool, typer.Option("--json", help="Write each line as an object of JSON, on a line.")] = False,
-    config: ConfigOption = None,
+    call: CommandCall,
+    run: Annotated[str, typer.Argument(metavar="RUN", help=_RUN, show_default="the latest")] = "",
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Follow the log until the run has ended.")] = False,
 ) -> None:
-    """Show the log of a run. Ctrl-C ends the looking, not the run."""
-    from pio_tf.cli.output import Terminal
-    from pio_tf.cli.tables.runs import log_line
-    from pio_tf.cluster import Cluster
+    """Show the log of a run.
 
-    with Terminal(json=json) as terminal:
-        write = (lambda line: terminal.write_json(log_line(line))) if json else terminal.write
-        Cluster.load(config, reporter=terminal.reporter).logs(run, write, follow=follow)
+    Ctrl-C stops following; the run continues.
+    """
+    from pio_tf.cli.results.runs import LogLine
+
+    def write_json(line: str) -> None:
+        call.output.write_line(LogLine(line=line))
+
+    call.cluster.logs(run, write_json if call.json else call.output.write, follow=follow)
 
 
-@app.command()
+@command()
 def cancel(
-    run: Annotated[
-        str, typer.Argument(metavar="RUN", help="Its id, or the beginning of it.", show_default="the active one")
-    ] = "",
-    json: JsonOption = False,
-    config: ConfigOption = None,
+    call: CommandCall,
+    run: Annotated[str, typer.Argument(metavar="RUN", help=_RUN, show_default="the active one")] = "",
 ) -> None:
-    """End a run: its processes on the driver and its executors. The machines go on."""
-    from pio_tf.cli.output import Terminal
-    from pio_tf.cli.tables.runs import run_rows
-    from pio_tf.cluster import Cluster
+    """End a run. The machines keep running.
 
-    with Terminal(json=json) as terminal:
-        terminal.result(run_rows(Cluster.load(config, reporter=terminal.reporter).cancel(run)))
+    Ends its processes on the driver and its executors.
+    """
+    from pio_tf.cli.results.runs import RunResult
+
+    call.show(RunResult.model_validate(call.cluster.cancel(run)))

@@ -6,53 +6,46 @@ from typing import Annotated
 
 import typer
 
-from pio_tf.cli.app import app
-from pio_tf.cli.options import JsonOption
-
-sandbox_app = typer.Typer(help="A local stand-in for AWS, with real Terraform, SSH and Spark.", no_args_is_help=True)
-app.add_typer(sandbox_app, name="sandbox")
+from pio_tf.cli.command import CommandCall, command
 
 
-@sandbox_app.command("start")
+@command(config=False)
 def start(
+    call: CommandCall,
     alarm_speed: Annotated[
         float,
-        typer.Option(min=1.0, help="How many seconds of CloudWatch's pass in one: idle alarms in minutes, not hours."),
+        typer.Option(min=1.0, help="Let CloudWatch's time pass this much faster: idle alarms in minutes, not hours."),
     ] = 1.0,
-    json: JsonOption = False,
 ) -> None:
     """Start the sandbox in the background."""
-    from pio_tf.cli.output import Terminal
-    from pio_tf.cli.tables.sandbox import sandbox_rows
-    from pio_tf.sandbox.control import default_directory, sandbox_status, start_sandbox
+    from pio_tf.sandbox.control import default_directory, start_sandbox
 
-    with Terminal(json=json) as terminal:
-        info = start_sandbox(default_directory(), alarm_speed=alarm_speed)
-        terminal.done(f"the sandbox answers at {info.url} (process {info.pid})")
-        terminal.say("next: pio-tf init --sandbox")
-        if json:
-            terminal.result(sandbox_rows(sandbox_status(default_directory())))
+    info = start_sandbox(default_directory(), alarm_speed=alarm_speed)
+    call.output.done(f"the sandbox answers at {info.url} (process {info.pid})")
+    call.output.say("next: pio-tf init --sandbox")
+    if call.json:
+        _show_status(call)
 
 
-@sandbox_app.command("status")
-def status(json: JsonOption = False) -> None:
-    """Show whether the sandbox runs, and the machines behind it."""
-    from pio_tf.cli.output import Terminal
-    from pio_tf.cli.tables.sandbox import sandbox_rows
-    from pio_tf.sandbox.control import default_directory, sandbox_status
-
-    with Terminal(json=json) as terminal:
-        terminal.result(sandbox_rows(sandbox_status(default_directory())))
+@command(config=False)
+def status(call: CommandCall) -> None:
+    """Show whether the sandbox runs, and its machines."""
+    _show_status(call)
 
 
-@sandbox_app.command("stop")
-def stop(json: JsonOption = False) -> None:
-    """Stop the sandbox: its machines, their disks and all of its AWS are gone."""
-    from pio_tf.cli.output import Terminal
-    from pio_tf.cli.tables.sandbox import sandbox_stop_rows
+@command(config=False)
+def stop(call: CommandCall) -> None:
+    """Stop the sandbox and remove all of its machines and AWS."""
+    from pio_tf.cli.results.sandbox import SandboxStopResult
     from pio_tf.sandbox.control import default_directory, stop_sandbox
 
-    with Terminal(json=json) as terminal:
-        stopped = stop_sandbox(default_directory())
-        terminal.done("the sandbox is stopped, and nothing of it is left")
-        terminal.result(sandbox_stop_rows(stopped=stopped))
+    stopped = stop_sandbox(default_directory())
+    call.output.done("the sandbox is stopped, and nothing of it is left")
+    call.show(SandboxStopResult(stopped=stopped))
+
+
+def _show_status(call: CommandCall) -> None:
+    from pio_tf.cli.results.sandbox import SandboxResult
+    from pio_tf.sandbox.control import default_directory, sandbox_status
+
+    call.show(SandboxResult.model_validate(sandbox_status(default_directory())))

@@ -1,146 +1,129 @@
-"""``pio-tf generate | plan | apply | drift | output | destroy``: what Terraform does."""
+"""``pio-tf generate | plan | apply | drift | output | destroy``: the work of Terraform."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated
 
 import typer
 
-from pio_tf.cli.app import app
-from pio_tf.cli.detailed import CHANGES, DetailedCommand, usage_is_one
-from pio_tf.cli.options import ConfigOption, JsonOption
+from pio_tf.cli.ci_output import can_ask
+from pio_tf.cli.command import CommandCall, command
+from pio_tf.cli.options import CHANGES, DETAILED, DetailedCommand
+from pio_tf.errors import ConfigError
 
 
-@app.command()
+@command()
 def generate(
+    call: CommandCall,
     out: Annotated[
-        Optional[Path],  # noqa: UP045 - evaluated by Typer on Python 3.10 too
+        Path | None,
         typer.Option("--out", help="Directory to write to.", show_default=".pio-tf/<cluster>/stack, or …/image"),
     ] = None,
     image: Annotated[
         bool,
-        typer.Option(
-            "--image", help="Write a Packer template instead, which bakes an image with all that machines install."
-        ),
+        typer.Option("--image", help="Write a Packer template instead, for an image with the machines' software."),
     ] = False,
-    json: JsonOption = False,
-    config: ConfigOption = None,
 ) -> None:
-    """Write the Terraform stack, complete in itself; or what bakes an image for its machines."""
-    from pio_tf.cli.output import Terminal
-    from pio_tf.cli.tables.stack import generate_rows
-    from pio_tf.cluster import Cluster
+    """Write the Terraform stack, or a Packer template.
 
-    with Terminal(json=json) as terminal:
-        cluster = Cluster.load(config, reporter=terminal.reporter)
-        directory = cluster.generate_image(out) if image else cluster.generate(out)
-        terminal.done(f"wrote {directory}")
-        terminal.result(generate_rows(directory))
+    The stack is self-contained: Terraform applies it without pio-tf.
+    """
+    from pio_tf.cli.results.stack import GenerateResult
+
+    directory = call.cluster.generate_image(out) if image else call.cluster.generate(out)
+    call.output.done(f"wrote {directory}")
+    call.show(GenerateResult(directory=directory))
 
 
-@app.command(cls=DetailedCommand)
+@command(kind=DetailedCommand)
 def plan(
+    call: CommandCall,
     out: Annotated[
-        Optional[Path],  # noqa: UP045 - evaluated by Typer on Python 3.10 too
-        typer.Option("--out", metavar="DIR", help="Keep the plan there, for review and `pio-tf apply DIR`."),
+        Path | None,
+        typer.Option("--out", metavar="DIR", help="Save the plan there, for review and `pio-tf apply DIR`."),
     ] = None,
     detailed_exitcode: Annotated[
         bool,
-        typer.Option(
-            "--detailed-exitcode",
-            help="Exit with 2 when there is something to change, as Terraform. Wrong usage is 1 then.",
-        ),
+        typer.Option(DETAILED, help="Exit with 2 if there are changes, as Terraform does. Wrong usage is 1."),
     ] = False,
-    json: JsonOption = False,
-    config: ConfigOption = None,
 ) -> None:
-    """Show what Terraform would create or change. Changes nothing."""
-    from pio_tf.cli.output import Terminal
-    from pio_tf.cli.tables.stack import plan_rows
-    from pio_tf.cluster import Cluster
+    """Show what Terraform would create or change.
 
-    with usage_is_one(on=detailed_exitcode), Terminal(json=json) as terminal:
-        result = Cluster.load(config, reporter=terminal.reporter).plan(out)
-        terminal.result(plan_rows(result, out))
-    if detailed_exitcode and result.has_changes:
+    Changes nothing.
+    """
+    from pio_tf.cli.results.stack import PlanResult
+
+    found = call.cluster.plan(out)
+    call.show(PlanResult.of(found, out))
+    if detailed_exitcode and found.has_changes:
         raise typer.Exit(CHANGES)
 
 
-@app.command()
+@command()
 def apply(
+    call: CommandCall,
     directory: Annotated[
-        Optional[Path],  # noqa: UP045 - evaluated by Typer on Python 3.10 too
-        typer.Argument(metavar="[DIR]", help="Apply the plan that `pio-tf plan --out` kept there, and no other."),
+        Path | None,
+        typer.Argument(metavar="[DIR]", help="Apply the plan that `pio-tf plan --out` saved there, and no other."),
     ] = None,
-    json: JsonOption = False,
-    config: ConfigOption = None,
 ) -> None:
-    """Create or change what pio-tf.hcl asks for. Never removes or replaces a machine, and never asks."""
-    from pio_tf.cli.output import Terminal
-    from pio_tf.cli.tables.stack import output_rows
-    from pio_tf.cluster import Cluster
+    """Create or change what pio-tf.hcl asks for.
 
-    with Terminal(json=json) as terminal:
-        terminal.result(output_rows(Cluster.load(config, reporter=terminal.reporter).apply(directory)))
-
-
-@app.command(cls=DetailedCommand)
-def drift(json: JsonOption = False, config: ConfigOption = None) -> None:
-    """Show what was changed in AWS behind Terraform's back. Exits with 2 where anything was.
-
-    Machines that were started or stopped are no drift. Changes nothing, neither in AWS nor in the state.
+    Never removes or replaces a machine, and never asks.
     """
-    from pio_tf.cli.output import Terminal
-    from pio_tf.cli.tables.stack import drift_rows
-    from pio_tf.cluster import Cluster
+    from pio_tf.cli.results.stack import OutputResult
 
-    with usage_is_one(), Terminal(json=json) as terminal:
-        found = Cluster.load(config, reporter=terminal.reporter).drift()
-        terminal.result(drift_rows(found))
+    call.show(OutputResult.model_validate(call.cluster.apply(directory)))
+
+
+@command(kind=DetailedCommand)
+def drift(call: CommandCall) -> None:
+    """Show what was changed in AWS outside Terraform.
+
+    Exits with 2 if anything was. Started and stopped machines are no drift. Changes nothing, neither in AWS nor in the
+    state.
+    """
+    from pio_tf.cli.results.stack import DriftResult
+
+    found = call.cluster.drift()
+    call.show(DriftResult.of(found))
     if found:
         raise typer.Exit(CHANGES)
 
 
-@app.command()
-def output(json: JsonOption = False, config: ConfigOption = None) -> None:
+@command()
+def output(call: CommandCall) -> None:
     """Show Terraform's outputs: machines, ids and addresses."""
-    from pio_tf.cli.output import Terminal
-    from pio_tf.cli.tables.stack import output_rows
-    from pio_tf.cluster import Cluster
+    from pio_tf.cli.results.stack import OutputResult
 
-    with Terminal(json=json) as terminal:
-        terminal.result(output_rows(Cluster.load(config, reporter=terminal.reporter).outputs()))
+    call.show(OutputResult.model_validate(call.cluster.outputs()))
 
 
-@app.command()
+@command()
 def destroy(
+    call: CommandCall,
     confirm: Annotated[
-        Optional[str],  # noqa: UP045 - evaluated by Typer on Python 3.10 too
-        typer.Option("--confirm", metavar="CLUSTER", help="The cluster's name, instead of typing it when asked."),
+        str | None,
+        typer.Option("--confirm", metavar="CLUSTER", help="The cluster's name, so that pio-tf does not ask for it."),
     ] = None,
-    json: JsonOption = False,
-    config: ConfigOption = None,
 ) -> None:
-    """Remove the cluster for good: machines, disks and addresses. Asks for the cluster's name."""
-    from pio_tf.cli.output import Terminal
-    from pio_tf.cli.surroundings import can_ask
-    from pio_tf.cli.tables.stack import destroy_rows
-    from pio_tf.cluster import Cluster
-    from pio_tf.errors import ConfigError
+    """Remove all machines, disks and addresses for good.
 
-    with Terminal(json=json) as terminal:
-        cluster = Cluster.load(config, reporter=terminal.reporter)
-        name = cluster.config.cluster.name
-        if confirm is None and can_ask():
-            confirm = typer.prompt(
-                f"This removes every machine, disk and address of {name}. Type its name to go on", err=True
-            )
-        if confirm != name:
-            raise ConfigError(
-                f"{name} was not destroyed",
-                cause="the cluster's name was not confirmed" if confirm is None else f"{confirm!r} is not its name",
-                next_step=f"pio-tf destroy --confirm {name}",
-            )
-        cluster.destroy()
-        terminal.result(destroy_rows(name))
+    Asks for the cluster's name.
+    """
+    from pio_tf.cli.results.stack import DestroyResult
+
+    name = call.cluster.config.cluster.name
+    if confirm is None and can_ask():
+        call.output.pause()
+        question = f"This removes every machine, disk and address of {name}. Type its name to go on"
+        confirm = typer.prompt(question, err=True)
+    if confirm != name:
+        raise ConfigError(
+            f"{name} was not destroyed",
+            cause="the cluster's name was not confirmed" if confirm is None else f"{confirm!r} is not its name",
+            next_step=f"pio-tf destroy --confirm {name}",
+        )
+    call.cluster.destroy()
+    call.show(DestroyResult(cluster=name))

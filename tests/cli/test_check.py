@@ -5,19 +5,23 @@ from __future__ import annotations
 import io
 import json
 
-from pio_tf.cli.check import check_rows
-from pio_tf.cli.output import Terminal
+from pio_tf.cli.output import Output
+from pio_tf.cli.results.runs import ChecksResult
 from pio_tf.training.preflight import CheckResult
 
-RESULTS = (
-    CheckResult("disk", "ok", "30.1 GiB free on /"),
-    CheckResult("engine", "failed", "~/ur is not there", "put the engine there"),
+RESULT = ChecksResult.model_validate(
+    {
+        "checks": (
+            CheckResult("disk", "ok", "30.1 GiB free on /"),
+            CheckResult("engine", "failed", "~/ur is not there", "put the engine there"),
+        )
+    }
 )
 
 
 def test_a_row_a_check_says_what_was_found_and_what_to_do() -> None:
     out = io.StringIO()
-    Terminal(out=out, err=io.StringIO()).result(check_rows(RESULTS))
+    Output(out=out, err=io.StringIO()).result(RESULT)
     head, disk, engine = (line.split("  ") for line in out.getvalue().splitlines())
     assert [cell.strip() for cell in head if cell.strip()] == ["CHECK", "RESULT", "FOUND", "WHAT TO DO"]
     assert [cell.strip() for cell in disk if cell.strip()] == ["disk", "ok", "30.1 GiB free on /", "-"]
@@ -31,7 +35,7 @@ def test_a_row_a_check_says_what_was_found_and_what_to_do() -> None:
 
 def test_json_has_every_field() -> None:
     out = io.StringIO()
-    Terminal(json=True, out=out, err=io.StringIO()).result(check_rows(RESULTS))
+    Output(json=True, out=out, err=io.StringIO()).result(RESULT)
     assert json.loads(out.getvalue()) == {
         "version": 1,
         "checks": [

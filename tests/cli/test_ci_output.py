@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pio_tf.cli.ci_output import command_name
+from pio_tf.cli.app import command_name
 from tests.cli.runner import Log, read_log, read_outputs
 from tests.support.shell import Project
 
@@ -25,43 +25,49 @@ PROGRAM = """
 import os, sys, typer
 from pathlib import Path
 from pio_tf.cli import app, main
-from pio_tf.cli.options import JsonOption
+from pio_tf.cli.command import CommandCall, command
 
-@app.app.command()
-def work(ending: str, json: JsonOption = False):
-    from pio_tf.cli.output import Rows, Terminal
+@command(config=False)
+def work(call: CommandCall, ending: str):
+    from pio_tf.cli.results.base import CommandResult, Table
     from pio_tf.errors import TrainingFailed, ConfigError
     from pio_tf.events import Checked, Done, MachineProgress, OutputLine, Step, TrainingProgress, Warned
-    with Terminal(json=json) as terminal:
-        tell = terminal.reporter
-        tell(Step("Starting 2 machines"))
-        tell(MachineProgress("driver", "running", ready=True))
-        tell(OutputLine("::error::of a provider", source="terraform"))
-        tell(Warned("100% of the memory\\nis taken"))
-        tell(Done("2 machines run"))
-        if ending == "early":
-            raise ConfigError("pio-tf.hcl:3: aws.region: must be one", next_step="correct it")
-        tell(Step("Training"))
-        tell(Checked("disk", "ok", "30 GiB free"))
-        tell(OutputLine("[INFO] begun", source="driver"))
-        tell(TrainingProgress("run-7", 5.0, jobs=5, jobs_done=1))
-        tell(OutputLine("::error::not ours", source="driver"))
-        tell(OutputLine("##[group]nor this", source="driver"))
-        if ending == "failure":
-            cause = "a lost executor\\nof many"
-            raise TrainingFailed("no model", cause=cause, next_step="look", details={"run": "run-7"})
-        if ending == "signal":
-            os.kill(os.getpid(), 15)
-        tell(Done("trained"))
-        tell(Step("Stopping"))
-        data, outputs = {"version": 1, "text": "##[error]x"}, {"run": "run-7", "has-changes": True}
-        terminal.result(Rows(("NAME", "MODEL"), (("run-7", "ur|1"),), data, "it is there", outputs))
+    tell = call.output.reporter
+    tell(Step("Starting 2 machines"))
+    tell(MachineProgress("driver", "running", ready=True))
+    tell(OutputLine("::error::of a provider", source="terraform"))
+    tell(Warned("100% of the memory\\nis taken"))
+    tell(Done("2 machines run"))
+    if ending == "early":
+        raise ConfigError("pio-tf.hcl:3: aws.region: must be one", next_step="correct it")
+    tell(Step("Training"))
+    tell(Checked("disk", "ok", "30 GiB free"))
+    tell(OutputLine("[INFO] begun", source="driver"))
+    tell(TrainingProgress("run-7", 5.0, jobs=5, jobs_done=1))
+    tell(OutputLine("::error::not ours", source="driver"))
+    tell(OutputLine("##[group]nor this", source="driver"))
+    if ending == "failure":
+        cause = "a lost executor\\nof many"
+        raise TrainingFailed("no model", cause=cause, next_step="look", details={"run": "run-7"})
+    if ending == "signal":
+        os.kill(os.getpid(), 15)
+    tell(Done("trained"))
+    tell(Step("Stopping"))
 
-@app.app.command()
-def ask():
-    from pio_tf.cli.surroundings import can_ask
+    class Work(CommandResult):
+        text: str
+        def table(self): return Table(("NAME", "MODEL"), [("run-7", "ur|1")])
+        def closing(self): return "it is there"
+        def outputs(self): return {"run": "run-7", "has-changes": True}
+
+    call.show(Work(text="##[error]x"))
+
+@command()
+def ask(call: CommandCall):
+    from pio_tf.cli.ci_output import can_ask
     raise typer.Exit(7 if can_ask() else 0)
 
+app.SECTIONS["Tests"] = (work, ask)
 main.main()
 """
 ANSI = re.compile(r"\x1b")

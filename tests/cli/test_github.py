@@ -17,9 +17,9 @@ AWKWARD = "100% of %0A: a,b\r\nnext::error::line; [x] ü"
 
 
 def test_a_command_says_what_the_runner_documents() -> None:
-    assert command("endgroup") == "::endgroup::"
+    assert command("endgroup") == "::endgroup::\n"
     assert command("error", "it: 50%\n", file="a,b:c.hcl", line=3, title="") == (
-        "::error file=a%2Cb%3Ac.hcl,line=3::it: 50%25%0A"
+        "::error file=a%2Cb%3Ac.hcl,line=3::it: 50%25%0A\n"
     )
 
 
@@ -42,7 +42,7 @@ def test_whatever_a_message_or_a_property_holds_arrives_whole() -> None:
     ],
 )
 def test_a_line_that_looks_like_a_command_is_none(line: str) -> None:
-    log = read_log(guard(f"before\n{line}\nafter") + "\n" + command("warning", "ours"))
+    log = read_log(guard(f"before\n{line}\nafter") + "\n" + command("warning", "ours").removesuffix("\n"))
     assert [(one.name, one.data) for one in log.commands] == [("warning", "ours")]
     assert log.lines == ["before", *line.split("\r"), "after"]
     assert log.stopped == ""

@@ -4,32 +4,32 @@ test_json_sandbox.py."""
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import pytest
 import typer
 
 from pio_tf.cli.app import app
-from pio_tf.cli.json_reference import fields, render_json
-from pio_tf.cli.schemas.common import ErrorResult
-from pio_tf.cli.schemas.outputs import OUTPUTS
-from pio_tf.cli.schemas.results import RESULTS
-from pio_tf.cli.schemas.runs import LogLine, RunsResult
-from pio_tf.cli.schemas.stack import InitResult
-from pio_tf.cli.tables.runs import log_line, runs_rows
+from pio_tf.cli.results.base import CommandResult, ErrorResult
+from pio_tf.cli.results.machines import ExtendResult, MachinesResult, StatusResult
+from pio_tf.cli.results.runs import ChecksResult, LogLine, RunResult, RunsResult
+from pio_tf.cli.results.stack import DriftResult, InitResult, PlanResult, ReviewedResult
+from pio_tf.cluster import ClusterStatus, Extended
+from pio_tf.infra.plan import Plan
 from pio_tf.training.runs.archive import Archive
 from pio_tf.training.runs.record import Client, RunRecord
+from scripts.json_reference import RESULTS, SCHEMA, json_schema, render_json, render_schema
 from tests.support.deployments import existing_network
 from tests.support.json_check import mistakes
 from tests.support.shell import Project, ec2
 
 if TYPE_CHECKING:
-    import subprocess
     from collections.abc import Iterator
 
-    from pio_tf.cli.output import Rows
     from pio_tf.sandbox.aws import LocalAws
 
 Command: TypeAlias = Any  # a click command; which click depends on Typer's version
@@ -71,8 +71,8 @@ def commands() -> Iterator[tuple[str, Command]]:
     yield from walk(typer.main.get_command(app), "")
 
 
-def schema_of(words: tuple[str, ...]) -> type:
-    """The schema for a command line: that of the longest name that begins it, options of its own before others."""
+def result_of(words: tuple[str, ...]) -> type[CommandResult]:
+    """The result of a command line: that of the longest name that begins it, options of its own before others."""
     line = " ".join(words)
     name = max((name for name in RESULTS if f"{line} ".startswith(f"{name} ")), key=len)
     return RESULTS[name]
@@ -100,7 +100,7 @@ def test_a_result_is_what_the_page_says(
     life: dict[tuple[str, ...], subprocess.CompletedProcess[str]], words: tuple[str, ...]
 ) -> None:
     result = json.loads(life[words].stdout)
-    assert list(mistakes(result, schema_of(words))) == []
+    assert mistakes(result, result_of(words)) == []
 
 
 def test_results_say_what_there_is(life: dict[tuple[str, ...], subprocess.CompletedProcess[str]]) -> None:
@@ -118,7 +118,7 @@ def test_results_say_what_there_is(life: dict[tuple[str, ...], subprocess.Comple
 
 def test_init_says_what_it_has_written(tmp_path: Path) -> None:
     result = json.loads(Project(tmp_path).run("init", "night", "--json").stdout)
-    assert list(mistakes(result, InitResult)) == []
+    assert mistakes(result, InitResult) == []
     assert Path(result["file"]).name == "pio-tf.hcl"
     assert result["cluster"] == "night"
 
@@ -149,81 +149,99 @@ def archived(project: Project) -> RunRecord:
 
 def test_runs_of_this_computer(project: Project, archived: RunRecord) -> None:
     result = json.loads(project.run("runs", "--json").stdout)
-    assert list(mistakes(result, RunsResult)) == []
+    assert mistakes(result, RunsResult) == []
     assert [(run["id"], run["state"], run["seconds"]) for run in result["runs"]] == [(archived.id, "failed", 1.5)]
-    assert result == runs_rows((archived,)).data
+    assert result == RunsResult.model_validate({"runs": (archived,)}).model_dump()
 
 
 def test_a_log_is_an_object_on_each_line(project: Project, archived: RunRecord) -> None:
     lines = project.run("logs", "--json").stdout.splitlines()
-    assert [json.loads(line) for line in lines] == [log_line("[INFO] one"), log_line('[INFO] "two" ü')]
-    assert [list(mistakes(json.loads(line), LogLine)) for line in lines] == [[], []]
+    assert [json.loads(line) for line in lines] == [
+        {"version": 1, "line": "[INFO] one"},
+        {"version": 1, "line": '[INFO] "two" ü'},
+    ]
+    assert [mistakes(json.loads(line), LogLine) for line in lines] == [[], []]
 
 
 @pytest.mark.parametrize("words", ["plan", "logs", "config show", "destroy", "host-keys accept driver", "up --fast"])
 def test_an_error_is_one_line_of_json_for_every_command(tmp_path: Path, words: str) -> None:
     done = Project(tmp_path).run(*words.split(), "--json", exit_code=2)
     (line,) = done.stdout.splitlines()
-    assert list(mistakes(json.loads(line), ErrorResult)) == []
+    assert mistakes(json.loads(line), ErrorResult) == []
     assert json.loads(line)["error"]["exit_code"] == 2
 
 
 @pytest.mark.parametrize(("name", "command"), [item for item in commands() if item[0] not in WITHOUT])
-def test_every_command_has_json_and_a_schema(name: str, command: Command) -> None:
+def test_every_command_has_json_and_a_result(name: str, command: Command) -> None:
     assert any("--json" in parameter.opts for parameter in command.params)
     assert name in RESULTS
 
 
-def test_every_schema_is_of_a_command_and_has_its_version_first() -> None:
+def test_every_result_is_of_a_command_and_has_its_version_first() -> None:
     assert {" ".join(word for word in name.split() if not word.startswith("-")) for name in RESULTS} == {
         name for name, _command in commands()
     } - WITHOUT
-    assert {next(iter(fields(result))) for result in RESULTS.values()} == {"version"}
+    assert {next(iter(result.model_fields)) for result in RESULTS.values()} == {"version"}
 
 
-def test_the_page_is_what_make_docs_writes() -> None:
-    page = Path(__file__).parents[2] / "docs" / "json.md"
-    assert page.read_text(encoding="utf-8") == render_json(), "run `make docs`"
+def test_the_pages_are_what_make_docs_writes() -> None:
+    docs = Path(__file__).parents[2] / "docs"
+    assert (docs / "json.md").read_text(encoding="utf-8") == render_json(), "run `make docs`"
+    assert (docs / SCHEMA).read_text(encoding="utf-8") == render_schema(), "run `make docs`"
 
 
-class Sample(TypedDict):
-    number: int
-    names: list[str]
-    maybe: float | None
+def test_the_schema_file_is_one_that_validators_take(tmp_path: Path) -> None:
+    checker = Path(sys.executable).with_name("check-jsonschema")
+    schema = Path(__file__).parents[2] / "docs" / SCHEMA
+    subprocess.run([checker, "--check-metaschema", schema], check=True, capture_output=True)
+    right, wrong = tmp_path / "right.json", tmp_path / "wrong.json"
+    right.write_text(json.dumps({"version": 1, "cluster": "trial", "destroyed": True}))
+    wrong.write_text(json.dumps({"version": 1, "cluster": "trial", "destroyed": False}))
+    done = [
+        subprocess.run([checker, "--schemafile", schema, file], check=False, capture_output=True).returncode
+        for file in (right, wrong)
+    ]
+    assert done == [0, 1]
+
+
+def test_every_field_that_a_program_cannot_guess_is_described() -> None:
+    definitions = json_schema()["$defs"]
+    silent = [name for name, definition in definitions.items() if not definition["description"].endswith(".")]
+    assert silent == []
 
 
 @pytest.mark.parametrize(
     ("value", "found"),
     [
-        ({"number": 1, "names": ["a"], "maybe": None}, []),
-        ({"number": 1, "names": [], "maybe": 2}, []),
-        ({"number": True, "names": [], "maybe": 2.5}, ["result.number: True is no int"]),
-        ({"names": [1], "maybe": None}, ["result.number is missing", "result.names[0]: 1 is no str"]),
-        ({"number": 1, "names": [], "maybe": None, "more": 1}, ["result.more is not in Sample"]),
-        ([], ["result: [] is no object"]),
+        ({"version": 1, "line": "a"}, []),
+        ({"version": 2, "line": "a"}, ["$.version: 1 was expected"]),
+        ({"version": 1, "line": 7}, ["$.line: 7 is not of type 'string'"]),
+        ({"line": "a"}, ["$: 'version' is a required property"]),
+        (
+            {"version": 1, "line": "a", "more": 1},
+            ["$: Additional properties are not allowed ('more' was unexpected)"],
+        ),
+        ([], ["$: [] is not of type 'object'"]),
     ],
 )
-def test_a_mistake_against_a_schema_is_found(value: object, found: list[str]) -> None:
-    assert list(mistakes(value, Sample)) == found
+def test_a_mistake_against_the_schema_is_found(value: object, found: list[str]) -> None:
+    assert mistakes(value, LogLine) == found
 
 
 def test_what_is_handed_on_is_what_the_page_says() -> None:
-    from pio_tf.cli.check import check_rows
-    from pio_tf.cli.tables.machines import extended_rows, machine_rows, status_rows
-    from pio_tf.cli.tables.runs import run_rows
-    from pio_tf.cli.tables.stack import drift_rows
-    from pio_tf.cluster import ClusterStatus, Extended
-
     run = RunRecord("20261123T030000Z-3f9c", "trial", Client("ci", "runner", 7, ""), "pio train", "/opt/engine")
-    made: dict[str, Rows] = {
-        "status": status_rows(ClusterStatus("trial", False, (), None)),
-        "up": machine_rows(()),
-        "down": machine_rows(()),
-        "extend": extended_rows(Extended(None, datetime.now(tz=timezone.utc))),
-        "train": run_rows(run),
-        "cancel": run_rows(run),
-        "check": check_rows(()),
-        "drift": drift_rows(()),
-    }
-    for command, rows in made.items():
-        assert set(rows.outputs) == set(OUTPUTS[command])
+    plan = Plan(Path("plan.tfplan"), (), has_changes=False)
+    made: tuple[CommandResult, ...] = (
+        StatusResult.of(ClusterStatus("trial", False, (), None)),
+        MachinesResult(machines=[], deadline=None),
+        ExtendResult.model_validate(Extended(None, datetime.now(tz=timezone.utc))),
+        RunResult.model_validate(run),
+        ChecksResult(checks=[]),
+        DriftResult.of(()),
+        PlanResult.of(plan),
+        ReviewedResult.of_pull(7, plan, Path()),
+    )
+    for result in made:
+        assert set(result.outputs()) == set(result.OUTPUTS)
+    known = {type(result) for result in made}
+    assert {result.__name__ for result in RESULTS.values() if result.OUTPUTS and result not in known} == {"GuardResult"}

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pio_tf.cli.schemas.access import AcceptResult, HostKeysResult, PagesResult
-from pio_tf.cli.schemas.machines import MachinesResult, StatusResult
-from pio_tf.cli.schemas.runs import ChecksResult, LogLine, RunResult, RunsResult
-from pio_tf.cli.schemas.sandbox import SandboxResult
-from pio_tf.cli.schemas.software import PushResult
-from pio_tf.cli.schemas.stack import InitResult
+from pio_tf.cli.results.access import AcceptResult, HostKeysResult, PagesResult
+from pio_tf.cli.results.machines import MachinesResult, StatusResult
+from pio_tf.cli.results.runs import ChecksResult, LogLine, RunResult, RunsResult
+from pio_tf.cli.results.sandbox import SandboxResult
+from pio_tf.cli.results.software import PushResult
+from pio_tf.cli.results.stack import InitResult
 from pio_tf.sandbox.control import stop_sandbox
 from tests.cli.runner import Log, read_log, read_outputs
 from tests.support.json_check import mistakes
@@ -78,10 +78,10 @@ def job(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Job]:
     job = Job(tmp_path_factory.mktemp("job"))
     try:
         started = job.json("sandbox", "start")
-        assert list(mistakes(started, SandboxResult)) == []
+        assert mistakes(started, SandboxResult) == []
         assert started["info"]["directory"] == str(job.sandbox)
         made = job.json("init", "trial", "--sandbox")
-        assert list(mistakes(made, InitResult)) == []
+        assert mistakes(made, InitResult) == []
         config = Path(job.project.directory, "pio-tf.hcl")
         text, networks = re.subn(r'cidr = ".*"', 'cidr = "127.77.94.0/24"', config.read_text())
         text, workers = re.subn(r"workers( *)= 2", r"workers\1= 1", text)
@@ -93,7 +93,7 @@ def job(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Job]:
 
 
 def test_up_and_what_a_training_needs(job: Job) -> None:
-    for words, schema in (
+    for words, result in (
         (("up",), MachinesResult),
         (("sandbox", "status"), SandboxResult),
         (("config", "push"), PushResult),
@@ -102,7 +102,7 @@ def test_up_and_what_a_training_needs(job: Job) -> None:
         (("host-keys", "accept", "driver", "--yes"), AcceptResult),
         (("status",), StatusResult),
     ):
-        assert list(mistakes(job.json(*words), schema)) == [], words
+        assert mistakes(job.json(*words), result) == [], words
 
 
 def test_the_pages_are_told_once_they_are_here(job: Job) -> None:
@@ -120,7 +120,7 @@ def test_the_pages_are_told_once_they_are_here(job: Job) -> None:
             lines.append(process.stdout.readline())
         process.send_signal(signal.SIGINT)
     pages = json.loads(b"".join(lines))
-    assert list(mistakes(pages, PagesResult)) == []
+    assert mistakes(pages, PagesResult) == []
     assert pages["pages"][0]["answers"] is True
 
 
@@ -155,13 +155,13 @@ def test_a_training_that_fails_is_annotated_and_hands_on_its_run(job: Job) -> No
 def test_runs_and_their_ends(job: Job) -> None:
     job.engine(pauseSeconds=60)
     begun = job.json("train", "--detach", "--keep-up")
-    assert list(mistakes(begun, RunResult)) == []
+    assert mistakes(begun, RunResult) == []
     assert begun["state"] == "running"
     ended = job.json("cancel")
-    assert list(mistakes(ended, RunResult)) == []
+    assert mistakes(ended, RunResult) == []
     assert (ended["id"], ended["state"]) == (begun["id"], "cancelled")
     runs = job.json("runs")
-    assert list(mistakes(runs, RunsResult)) == []
+    assert mistakes(runs, RunsResult) == []
     assert [run["state"] for run in runs["runs"]] == ["succeeded", "failed", "cancelled"]
     log = job.project.run("logs", runs["runs"][0]["id"], "--json").stdout.splitlines()
     assert [found for line in log for found in mistakes(json.loads(line), LogLine)] == []

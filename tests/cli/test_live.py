@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, TextIO
 
 import pytest
 
-from pio_tf.cli.output import Rows, Terminal
+from pio_tf.cli.output import Output
 from pio_tf.cli.progress import BETWEEN_LINES, TrainingLines
+from pio_tf.cli.results.base import CommandResult
 from pio_tf.events import Checked, Done, MachineProgress, OutputLine, Step, TrainingProgress, Warned
 from tests.cli.screen import Screen
 
@@ -59,35 +60,35 @@ def shown(lines: list[str]) -> list[str]:
 
 
 def test_a_training_is_one_line_at_the_bottom(screen: Screen, tty: TextIO) -> None:
-    with Terminal(out=tty, err=tty) as terminal:
-        terminal.reporter(RUNNING)
+    with Output(out=tty, err=tty) as output:
+        output.reporter(RUNNING)
         assert shown(screen.until(lambda lines: "tasks" in lines[-1])) == [LINE]
     assert shown(screen.until(lambda lines: lines == [""])) == []
 
 
 def test_the_elapsed_time_goes_on_without_an_event(screen: Screen, tty: TextIO) -> None:
-    with Terminal(out=tty, err=tty) as terminal:
-        terminal.reporter(RUNNING)
+    with Output(out=tty, err=tty) as output:
+        output.reporter(RUNNING)
         screen.until(lambda lines: "0:12:34" in lines[-1])
         screen.until(lambda lines: lines == [LINE.replace("0:12:34", "0:12:36")])
 
 
 def test_the_time_that_is_left_is_shown(screen: Screen, tty: TextIO) -> None:
-    with Terminal(out=tty, err=tty) as terminal:
+    with Output(out=tty, err=tty) as output:
         now = datetime.now(tz=timezone.utc)
-        terminal.reporter(TrainingProgress("run-7", 5.0, deadline=now + timedelta(hours=2, minutes=30, seconds=0.9)))
+        output.reporter(TrainingProgress("run-7", 5.0, deadline=now + timedelta(hours=2, minutes=30, seconds=0.9)))
         screen.until(lambda lines: lines == ["training 0:00:05  deadline in 2:30:00"])
-        terminal.reporter(TrainingProgress("run-7", 5.0, deadline=now - timedelta(hours=1)))
+        output.reporter(TrainingProgress("run-7", 5.0, deadline=now - timedelta(hours=1)))
         screen.until(lambda lines: lines == ["training 0:00:05  deadline passed"])
 
 
 def test_the_log_streams_above_the_line_on_one_terminal(screen: Screen, tty: TextIO) -> None:
-    with screen.open() as stdout, Terminal(out=stdout, err=tty) as terminal:
-        terminal.reporter(RUNNING)
+    with screen.open() as stdout, Output(out=stdout, err=tty) as output:
+        output.reporter(RUNNING)
         screen.until(lambda lines: "tasks" in lines[-1])
         for number in range(500):
-            terminal.reporter(OutputLine(f"[INFO] line {number}", source="driver"))
-        terminal.reporter(Warned("no executor [yet]"))
+            output.reporter(OutputLine(f"[INFO] line {number}", source="driver"))
+        output.reporter(Warned("no executor [yet]"))
         lines = screen.until(lambda lines: "warning" in lines[-2])
         assert shown(lines[:-1]) == [*(f"[INFO] line {number}" for number in range(500)), "warning: no executor [yet]"]
         assert lines[-1].startswith("training 0:12:3")
@@ -95,59 +96,59 @@ def test_the_log_streams_above_the_line_on_one_terminal(screen: Screen, tty: Tex
 
 
 def test_the_log_goes_to_a_pipe_and_the_line_to_the_terminal(screen: Screen, tty: TextIO, tmp_path: Path) -> None:
-    with (tmp_path / "log").open("w") as out, Terminal(out=out, err=tty) as terminal:
-        terminal.reporter(RUNNING)
+    with (tmp_path / "log").open("w") as out, Output(out=out, err=tty) as output:
+        output.reporter(RUNNING)
         screen.until(lambda lines: lines == [LINE])
-        terminal.reporter(OutputLine("[INFO] one", source="driver"))
+        output.reporter(OutputLine("[INFO] one", source="driver"))
         assert (tmp_path / "log").read_text() == "[INFO] one\n"
         time.sleep(0.3)
         assert "[INFO]" not in screen.raw
 
 
 def test_with_json_nothing_but_the_result_is_on_standard_output(screen: Screen, tty: TextIO, tmp_path: Path) -> None:
-    with (tmp_path / "out").open("w") as out, Terminal(json=True, out=out, err=tty) as terminal:
-        terminal.reporter(RUNNING)
+    with (tmp_path / "out").open("w") as out, Output(json=True, out=out, err=tty) as output:
+        output.reporter(RUNNING)
         screen.until(lambda lines: lines == [LINE])
-        terminal.reporter(OutputLine("[INFO] one", source="driver"))
-        terminal.reporter(Checked("spark", "ok", "4 workers"))
+        output.reporter(OutputLine("[INFO] one", source="driver"))
+        output.reporter(Checked("spark", "ok", "4 workers"))
         lines = screen.until(lambda lines: len(lines) == 3)
         assert lines[:2] == ["[INFO] one", "✓ spark: 4 workers"]
-        terminal.result(Rows((), (), {"version": 1}))
+        output.result(CommandResult())
     assert (tmp_path / "out").read_text() == '{\n  "version": 1\n}\n'
 
 
 def test_the_line_goes_when_the_training_has_ended(screen: Screen, tty: TextIO) -> None:
-    with Terminal(out=tty, err=tty) as terminal:
-        terminal.reporter(Step("Training: pio train"))
-        terminal.reporter(RUNNING)
+    with Output(out=tty, err=tty) as output:
+        output.reporter(Step("Training: pio train"))
+        output.reporter(RUNNING)
         screen.until(lambda lines: "tasks" in lines[-1])
-        terminal.reporter(Done("Trained in 754 s"))
-        terminal.reporter(Step("Stopping 4 machines"))
-        terminal.reporter(MachineProgress("driver", "stopping"))
+        output.reporter(Done("Trained in 754 s"))
+        output.reporter(Step("Stopping 4 machines"))
+        output.reporter(MachineProgress("driver", "stopping"))
         screen.until(
             lambda lines: (
                 lines == ["Training: pio train", "✓ Trained in 754 s", "Stopping 4 machines", "  driver  stopping  0s"]
             )
         )
-        terminal.reporter(MachineProgress("driver", "stopped", ready=True))
+        output.reporter(MachineProgress("driver", "stopped", ready=True))
         screen.until(lambda lines: lines[3:] == ["✓ driver: stopped", ""])
 
 
 def test_more_machines_than_rows_are_counted(screen: Screen, tty: TextIO) -> None:
-    with Terminal(out=tty, err=tty) as terminal:
+    with Output(out=tty, err=tty) as output:
         for number in range(60):
-            terminal.reporter(MachineProgress(f"worker-{number}", "pending"))
+            output.reporter(MachineProgress(f"worker-{number}", "pending"))
         lines = screen.until(lambda lines: "more" in lines[-1])
         assert len(lines) == 20  # of 24 rows
         assert lines[-1] == "  … and 41 more"
-        terminal.reporter(MachineProgress("worker-0", "ssh ready", ready=True))
+        output.reporter(MachineProgress("worker-0", "ssh ready", ready=True))
         screen.until(lambda lines: lines[0] == "✓ worker-0: ssh ready" and lines[1] == "  worker-1  pending  0s")
 
 
 def test_ctrl_c_leaves_the_terminal_as_it_was(screen: Screen, tty: TextIO) -> None:
     def interrupted() -> None:
-        with Terminal(out=tty, err=tty) as terminal:
-            terminal.reporter(RUNNING)
+        with Output(out=tty, err=tty) as output:
+            output.reporter(RUNNING)
             screen.until(lambda lines: "tasks" in lines[-1])
             raise KeyboardInterrupt
 
@@ -161,8 +162,8 @@ def test_a_terminal_that_was_closed_hides_no_error(screen: Screen) -> None:
     stream = screen.open()
 
     def closed() -> None:
-        with Terminal(out=stream, err=stream) as terminal:
-            terminal.reporter(RUNNING)
+        with Output(out=stream, err=stream) as output:
+            output.reporter(RUNNING)
             screen.until(lambda lines: "tasks" in lines[-1])
             screen.close()
             time.sleep(1.2)  # it draws at least once more
@@ -179,8 +180,8 @@ def test_a_terminal_whose_cursor_does_not_move_gets_lines(
     screen: Screen, tty: TextIO, variable: tuple[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(*variable)
-    with Terminal(out=tty, err=tty) as terminal:
-        terminal.reporter(RUNNING)
+    with Output(out=tty, err=tty) as output:
+        output.reporter(RUNNING)
         lines = screen.until(lambda lines: len(lines) > 1)
     assert lines[0].startswith("training 0:12:34, 3 of 5 jobs done")
 
@@ -188,8 +189,8 @@ def test_a_terminal_whose_cursor_does_not_move_gets_lines(
 def test_a_pipe_gets_no_control_sequences_for_all_its_colours(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FORCE_COLOR", "1")
     err = io.StringIO()
-    with Terminal(out=io.StringIO(), err=err) as terminal:
-        terminal.reporter(RUNNING)
+    with Output(out=io.StringIO(), err=err) as output:
+        output.reporter(RUNNING)
         time.sleep(0.3)
     assert len(err.getvalue().splitlines()) == 1
     assert re.sub(r"\x1b\[[0-9;]*m", "", err.getvalue()).startswith("training 0:12:34, ")
@@ -197,11 +198,11 @@ def test_a_pipe_gets_no_control_sequences_for_all_its_colours(monkeypatch: pytes
 
 def test_a_narrow_terminal_gets_the_beginning() -> None:
     screen = Screen(columns=40)
-    with screen.open() as stream, Terminal(out=stream, err=stream) as terminal:
-        terminal.reporter(RUNNING)
+    with screen.open() as stream, Output(out=stream, err=stream) as output:
+        output.reporter(RUNNING)
         lines = screen.until(lambda lines: "training" in lines[-1])
         assert lines == ["training 0:12:34  3/5 jobs  4 executor…"]
-        terminal.reporter(OutputLine("[INFO] one"))
+        output.reporter(OutputLine("[INFO] one"))
         assert screen.until(lambda lines: len(lines) == 2)[0] == "[INFO] one"
     screen.close()
 
@@ -232,10 +233,10 @@ def test_checks_are_marked_on_a_terminal_and_named_in_a_log(screen: Screen, tty:
         Checked("hbase", "skipped", ""),
     )
     err = io.StringIO()
-    with Terminal(out=tty, err=tty) as terminal:
+    with Output(out=tty, err=tty) as output:
         for check in checks:
-            terminal.reporter(check)
-            Terminal(out=io.StringIO(), err=err).reporter(check)
+            output.reporter(check)
+            Output(out=io.StringIO(), err=err).reporter(check)
     assert shown(screen.until(lambda lines: len(lines) > 4)) == [
         "✓ spark: 4 workers",
         "! hdfs: nearly full [91%]",
@@ -252,5 +253,5 @@ def test_checks_are_marked_on_a_terminal_and_named_in_a_log(screen: Screen, tty:
 
 def test_a_letter_that_standard_output_cannot_write_ends_nothing() -> None:
     out = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
-    Terminal(out=out, err=io.StringIO()).reporter(OutputLine("Zürich"))
+    Output(out=out, err=io.StringIO()).reporter(OutputLine("Zürich"))
     assert out.buffer.getvalue() == b"Z\\xfcrich\n"

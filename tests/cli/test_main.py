@@ -69,8 +69,10 @@ def test_an_unknown_command_is_a_usage_error(tmp_path: Path) -> None:
 def test_a_surprise_becomes_one_message_and_a_report_in_a_file(tmp_path: Path) -> None:
     code = (
         "from pio_tf.cli import app, main\n"
-        "@app.app.command()\n"
-        "def surprise():\n    raise RuntimeError('never thought of')\n"
+        "from pio_tf.cli.command import CommandCall, command\n"
+        "@command()\n"
+        "def surprise(call: CommandCall):\n    raise RuntimeError('never thought of')\n"
+        "app.SECTIONS['Tests'] = (surprise,)\n"
         "main.main()\n"
     )
     done = subprocess.run(
@@ -89,6 +91,31 @@ def test_a_surprise_becomes_one_message_and_a_report_in_a_file(tmp_path: Path) -
     assert "Traceback" in Path(report[0]).read_text()
 
 
+@pytest.mark.parametrize("command", ["status", "plan", "drift"])
+def test_debug_shows_the_traceback_of_an_error_and_nothing_else_does(tmp_path: Path, command: str) -> None:
+    assert "Traceback" not in run(command, "-v", cwd=tmp_path).stderr
+    done = run(command, "--debug", cwd=tmp_path)
+    assert "Traceback (most recent call last):" in done.stderr
+    assert "pio_tf.errors.ConfigError: " in done.stderr
+    assert "\nerror: " in done.stderr
+
+
+def test_debug_of_spark_is_not_ours(tmp_path: Path) -> None:
+    assert "Traceback" not in run("train", "--", "--debug", cwd=tmp_path).stderr
+
+
+def test_quiet_and_verbose_contradict_each_other(tmp_path: Path) -> None:
+    done = run("status", "-q", "-v", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "--verbose and --quiet contradict each other" in done.stderr
+
+
+def test_quiet_says_nothing_of_the_work(tmp_path: Path) -> None:
+    done = run("init", "trainer", "--quiet", cwd=tmp_path)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert (tmp_path / "pio-tf.hcl").exists()
+
+
 @pytest.mark.parametrize(
     ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)], ids=lambda item: str(item)
 )
@@ -99,10 +126,12 @@ def test_a_signal_ends_a_command_like_ctrl_c_with_its_own_exit_code(
     program = (
         "import os, time\n"
         "from pio_tf.cli import app, main\n"
-        "@app.app.command()\n"
-        "def wait():\n"
+        "from pio_tf.cli.command import CommandCall, command\n"
+        "@command()\n"
+        "def wait(call: CommandCall):\n"
         f"    try:\n        os.kill(os.getpid(), {int(number)})\n        time.sleep(5)\n"
         "    finally:\n        print('stopped the machines')\n"
+        "app.SECTIONS['Tests'] = (wait,)\n"
         "main.main()\n"
     )
     command = shell.format(shlex.join([sys.executable, "-c", program, "wait"]))

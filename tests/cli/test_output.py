@@ -12,20 +12,36 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pio_tf.cli.output import Rows, Terminal, show_error
+from pio_tf.cli.output import Output, Verbosity
+from pio_tf.cli.results.base import CommandResult, Table
 from pio_tf.errors import Interrupted, NotReady
-from pio_tf.events import Done, MachineProgress, OutputLine, ResourceProgress, Step, Warned
+from pio_tf.events import (
+    Checked,
+    Done,
+    MachineProgress,
+    OutputLine,
+    ResourceProgress,
+    Step,
+    TrainingProgress,
+    Warned,
+)
 from tests.support.shell import clean_environment
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-ROWS = Rows(
-    columns=("NAME", "ADDRESS"),
-    rows=(("driver", "10.0.0.10"), ("a-very-long-name-" * 8, "10.0.0.11")),
-    data={"machines": ["driver"]},
-    closing="2 machines",
-)
+
+class Machines(CommandResult):
+    machines: list[str]
+
+    def table(self) -> Table:
+        return Table(("NAME", "ADDRESS"), [("driver", "10.0.0.10"), ("a-very-long-name-" * 8, "10.0.0.11")])
+
+    def closing(self) -> str:
+        return "2 machines"
+
+
+RESULT = Machines(machines=["driver"])
 
 
 def streams() -> tuple[io.StringIO, io.StringIO]:
@@ -34,7 +50,7 @@ def streams() -> tuple[io.StringIO, io.StringIO]:
 
 def test_a_result_is_a_table_on_standard_output_and_is_never_cut() -> None:
     out, err = streams()
-    Terminal(out=out, err=err).result(ROWS)
+    Output(out=out, err=err).result(RESULT)
     assert "driver" in out.getvalue()
     assert "a-very-long-name-" * 8 in out.getvalue()
     assert out.getvalue().rstrip().endswith("2 machines")
@@ -43,24 +59,24 @@ def test_a_result_is_a_table_on_standard_output_and_is_never_cut() -> None:
 
 def test_json_is_the_only_thing_on_standard_output() -> None:
     out, err = streams()
-    terminal = Terminal(json=True, out=out, err=err)
-    terminal.reporter(Step("Starting"))
-    terminal.reporter(OutputLine("a line of the training"))
-    terminal.result(ROWS)
-    assert json.loads(out.getvalue()) == {"machines": ["driver"]}
+    output = Output(json=True, out=out, err=err)
+    output.reporter(Step("Starting"))
+    output.reporter(OutputLine("a line of the training"))
+    output.result(RESULT)
+    assert json.loads(out.getvalue()) == {"version": 1, "machines": ["driver"]}
     assert "a line of the training" in err.getvalue()
 
 
 def test_the_output_of_a_remote_command_goes_to_standard_output() -> None:
     out, err = streams()
-    Terminal(out=out, err=err).reporter(OutputLine("[INFO] Training completed successfully."))
+    Output(out=out, err=err).reporter(OutputLine("[INFO] Training completed successfully."))
     assert out.getvalue() == "[INFO] Training completed successfully.\n"
     assert err.getvalue() == ""
 
 
 def test_without_a_terminal_progress_is_plain_lines_without_colour() -> None:
     out, err = streams()
-    terminal = Terminal(out=out, err=err)
+    output = Output(out=out, err=err)
     for event in (
         Step("Creating 4 machines"),
         ResourceProgress("aws_instance.this", "create", "started"),
@@ -71,7 +87,7 @@ def test_without_a_terminal_progress_is_plain_lines_without_colour() -> None:
         Warned("the driver has more memory than the workers"),
         Done("4 machines run"),
     ):
-        terminal.reporter(event)
+        output.reporter(event)
     assert err.getvalue().splitlines() == [
         "Creating 4 machines",
         "aws_instance.this: creating … 10s",
@@ -83,16 +99,58 @@ def test_without_a_terminal_progress_is_plain_lines_without_colour() -> None:
     assert out.getvalue() == ""
 
 
+def test_quiet_leaves_warnings_failed_checks_and_the_result() -> None:
+    out, err = streams()
+    with Output(verbosity=Verbosity.QUIET, out=out, err=err) as output:
+        for event in (
+            Step("Creating 4 machines"),
+            ResourceProgress("aws_instance.this", "create", "done", 12.6),
+            MachineProgress("driver", "running", ready=True),
+            Warned("the driver has more memory than the workers"),
+            Checked("disk", "ok", "30 GiB free"),
+            Checked("engine", "failed", "it is not there"),
+            OutputLine("[INFO] a line of the training", source="driver"),
+            OutputLine("a line of Terraform", source="terraform"),
+            TrainingProgress("run-7", 5.0, jobs=5, jobs_done=1),
+            Done("4 machines run"),
+        ):
+            output.reporter(event)
+        output.say("next: pio-tf train")
+        output.done("wrote it")
+        output.result(RESULT)
+        output.error(NotReady("worker-2 did not start"))
+    assert err.getvalue().splitlines() == [
+        "warning: the driver has more memory than the workers",
+        "engine: failed: it is not there",
+        "error: worker-2 did not start",
+    ]
+    assert out.getvalue().endswith("2 machines\n")
+    assert "[INFO]" not in out.getvalue()
+
+
+def test_verbose_shows_what_terraform_reads_and_when_it_begins() -> None:
+    out, err = streams()
+    output = Output(verbosity=Verbosity.VERBOSE, out=out, err=err)
+    output.reporter(ResourceProgress("data.aws_ami.this", "read", "started"))
+    output.reporter(ResourceProgress("data.aws_ami.this", "read", "done", 0.6))
+    output.reporter(ResourceProgress("aws_vpc.this", "refresh", "done"))
+    assert err.getvalue().splitlines() == [
+        "data.aws_ami.this: reading",
+        "data.aws_ami.this: read after 1s",
+        "aws_vpc.this: refreshed after 0s",
+    ]
+
+
 def test_brackets_in_a_message_are_shown_as_they_are() -> None:
     out, err = streams()
-    Terminal(out=out, err=err).reporter(MachineProgress('module.x["worker-1"]', "[bold] pending"))
+    Output(out=out, err=err).reporter(MachineProgress('module.x["worker-1"]', "[bold] pending"))
     assert err.getvalue() == 'module.x["worker-1"]: [bold] pending\n'
 
 
 def test_an_error_says_what_cause_and_next_step() -> None:
     err = io.StringIO()
-    show_error(
-        NotReady("worker-2 did not start", cause="no capacity in eu-west-1a", next_step="wait and retry"), err=err
+    Output(err=err).error(
+        NotReady("worker-2 did not start", cause="no capacity in eu-west-1a", next_step="wait and retry")
     )
     assert err.getvalue() == (
         "error: worker-2 did not start\ncause: no capacity in eu-west-1a\nnext:  wait and retry\n"
@@ -101,7 +159,7 @@ def test_an_error_says_what_cause_and_next_step() -> None:
 
 def test_an_error_is_json_too_with_facts_for_programs() -> None:
     out, err = streams()
-    show_error(NotReady("worker-2 did not start", details={"machine": "worker-2"}), json=True, out=out, err=err)
+    Output(json=True, out=out, err=err).error(NotReady("worker-2 did not start", details={"machine": "worker-2"}))
     assert json.loads(out.getvalue()) == {
         "version": 1,
         "error": {
@@ -117,12 +175,12 @@ def test_an_error_is_json_too_with_facts_for_programs() -> None:
 
 UNREAD = """
 from pathlib import Path
-from pio_tf.cli.output import Terminal
+from pio_tf.cli.output import Output
 from pio_tf.events import Done, Step, Warned
 
-with Terminal() as terminal:
+with Output() as output:
     for event in (Step("Stopping"), Warned("slowly"), Done("stopped")):
-        terminal.reporter(event)
+        output.reporter(event)
     Path("went-on").touch()
 """
 
@@ -143,11 +201,11 @@ def test_a_log_that_is_not_read_since_the_talk_before_it_ends_the_training_too()
     reader, writer = os.pipe()
     os.close(reader)
     with os.fdopen(os.dup(writer), "w") as out, os.fdopen(writer, "w") as err:
-        terminal = Terminal(out=out, err=err, environ={})
-        terminal.reporter(Step("Starting"))
+        output = Output(out=out, err=err, environ={})
+        output.reporter(Step("Starting"))
         with pytest.raises(Interrupted):
-            terminal.reporter(OutputLine("INFO a line", source="driver"))
-        terminal.reporter(OutputLine("INFO its last line", source="driver"))
+            output.reporter(OutputLine("INFO a line", source="driver"))
+        output.reporter(OutputLine("INFO its last line", source="driver"))
 
 
 def test_a_log_that_nobody_reads_ends_the_training_once() -> None:
@@ -155,8 +213,8 @@ def test_a_log_that_nobody_reads_ends_the_training_once() -> None:
         def flush(self) -> None:
             raise BrokenPipeError(errno.EPIPE, "Broken pipe")
 
-    terminal = Terminal(out=Unread(), err=io.StringIO(), environ={})
+    output = Output(out=Unread(), err=io.StringIO(), environ={})
     with pytest.raises(Interrupted) as caught:
-        terminal.reporter(OutputLine("INFO a line", source="driver"))
+        output.reporter(OutputLine("INFO a line", source="driver"))
     assert caught.value.exit_code == 141
-    terminal.reporter(OutputLine("INFO its last line", source="driver"))
+    output.reporter(OutputLine("INFO its last line", source="driver"))

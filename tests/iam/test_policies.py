@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pio_tf.cli.schemas.iam import IamResult
+from pio_tf.cli.results.pipelines import IamResult
 from pio_tf.config.load import load_config
 from pio_tf.errors import ConfigError
 from pio_tf.iam import ROLES, policies
@@ -78,7 +78,7 @@ def test_each_call_is_listed_with_who_makes_it(project: Project) -> None:
 def test_json_is_as_its_schema_says(project: Project, options: list[str]) -> None:
     project.write()
     result = json.loads(project.run("iam", *options, "--json").stdout)
-    assert list(mistakes(result, IamResult)) == []
+    assert mistakes(result, IamResult) == []
 
 
 def test_an_unknown_role_is_wrong_usage_and_the_roles_are_listed(project: Project) -> None:

@@ -1,0 +1,4 @@
+"""The result of each command: one pydantic model, of which its table, its JSON and its documentation are made.
+
+Within version 1 of the JSON no field is removed and none changes its meaning; fields may be added.
+"""

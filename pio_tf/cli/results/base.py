@@ -1,0 +1,75 @@
+"""What the results of all commands have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple, TypeAlias
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, WithJsonSchema
+
+Moment: TypeAlias = Annotated[
+    datetime,
+    PlainSerializer(lambda moment: moment.isoformat(), return_type=str),
+    WithJsonSchema({"type": "string", "format": "date-time"}, mode="serialization"),
+]
+Number: TypeAlias = Annotated[int | float, WithJsonSchema({"type": "number"})]
+"""A number that is written as it was given: 20, not 20.0."""
+TextOrNone: TypeAlias = Annotated[str | None, BeforeValidator(lambda text: text or None)]
+"""A text that the library leaves empty, and JSON null, if there is none."""
+
+
+class Table(NamedTuple):
+    """A result as people read it."""
+
+    columns: Sequence[str] = ()
+    rows: Sequence[Sequence[str]] = ()
+
+
+class ResultData(BaseModel):
+    """A part of a result. It can be made of any object with attributes of the same names."""
+
+    model_config = ConfigDict(frozen=True, from_attributes=True, json_schema_serialization_defaults_required=True)
+
+
+class CommandResult(ResultData):
+    """A command's result."""
+
+    OUTPUTS: ClassVar[Mapping[str, str]] = {}
+    """What :meth:`outputs` has: each name with its meaning."""
+
+    version: Literal[1] = Field(default=1, description="version of the schema")
+
+    def table(self) -> Table:
+        """Return the rows that people read."""
+        return Table()
+
+    def closing(self) -> str:
+        """Return the text below the table."""
+        return ""
+
+    def outputs(self) -> dict[str, object]:
+        """Return what a CI job hands on to its next steps, by name: text, numbers, true and false."""
+        return {}
+
+    def markdown(self) -> str:
+        """Return what a CI job's summary shows in place of the table; empty for the table."""
+        return ""
+
+
+class ErrorData(ResultData):
+    """What went wrong."""
+
+    what: str = Field(description="what happened, in one sentence")
+    cause: str = Field(description="why; empty if unknown")
+    next_step: str = Field(description="what to do about it")
+    exit_code: int = Field(description="see [exit codes](commands.md#exit-codes)")
+    details: dict[str, Any] = Field(
+        description="facts, as the error has them: machine, run, exit_status, file, problems, …"
+    )
+
+
+class ErrorResult(CommandResult):
+    """The error of any command, on one line."""
+
+    error: ErrorData

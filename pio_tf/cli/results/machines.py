@@ -1,0 +1,145 @@
+"""Machines, their power and their deadline: ``up``, ``down``, ``extend``, ``status``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, ClassVar
+
+from pydantic import Field
+
+from pio_tf.cli.results.base import CommandResult, Moment, ResultData, Table, TextOrNone
+from pio_tf.durations import duration
+from pio_tf.model import PowerState, Role
+
+if TYPE_CHECKING:
+    from pio_tf.cluster import ClusterStatus
+
+_COLUMNS = ("ROLE", "NAME", "ID", "TYPE", "STATE", "PRIVATE IP", "PUBLIC IP", "SINCE")
+_STATE = "`running`, `stopped`, …; `mixed`; `none`: no machines"
+_DEADLINE = "ISO 8601: when AWS stops the machines; empty: no deadline"
+
+
+class MachineData(ResultData):
+    """A machine, as EC2 describes it."""
+
+    name: str = Field(description="`driver`, `master`, `worker-1`, …")
+    role: Role
+    instance_id: str
+    instance_type: str
+    state: PowerState
+    private_ip: str
+    public_ip: str | None = Field(description="null: it has none now")
+    since: Moment | None = Field(description="when it was last started or stopped")
+    spot: bool = Field(description="true: a Spot instance, which pio-tf did not create and does not start")
+    in_outputs: bool = Field(description="false: it has the cluster's tags, but Terraform does not know it")
+
+    def row(self) -> tuple[str, ...]:
+        """Return its cells under the columns of a table of machines."""
+        now = datetime.now(tz=timezone.utc)
+        return (
+            self.role,
+            self.name + (" (Spot)" if self.spot else "") + ("" if self.in_outputs else " (not in the state)"),
+            self.instance_id,
+            self.instance_type,
+            self.state,
+            self.private_ip or "-",
+            self.public_ip or "-",
+            f"{duration((now - self.since).total_seconds())} ago" if self.since else "-",
+        )
+
+
+class MachinesResult(CommandResult):
+    """The machines, once they are started or stopped."""
+
+    OUTPUTS: ClassVar = {"state": _STATE, "deadline": _DEADLINE}
+
+    machines: list[MachineData] = Field(description="driver, master and workers")
+    deadline: Moment | None = Field(description="when AWS stops them; null: no deadline was set")
+
+    def table(self) -> Table:
+        return Table(_COLUMNS, [machine.row() for machine in self.machines])
+
+    def closing(self) -> str:
+        return _until(self.deadline) if self.deadline else ""
+
+    def outputs(self) -> dict[str, object]:
+        return {"state": _power(self.machines), "deadline": _iso(self.deadline)}
+
+
+class ExtendResult(CommandResult):
+    """The deadline of running machines."""
+
+    OUTPUTS: ClassVar = {"deadline": _DEADLINE}
+
+    before: Moment | None = Field(description="the deadline until now; null: there was none")
+    deadline: Moment = Field(description="the deadline from now on")
+
+    def closing(self) -> str:
+        before = f"before: {self.before:%Y-%m-%d %H:%M} UTC" if self.before else "there was no deadline"
+        return f"{_until(self.deadline)} ({before})"
+
+    def outputs(self) -> dict[str, object]:
+        return {"deadline": _iso(self.deadline)}
+
+
+class StatusMachineData(MachineData):
+    """A machine, and whether Spark has it."""
+
+    spark_alive: bool | None = Field(
+        description="whether Spark's master has this worker; null: not a worker, or Spark was not asked"
+    )
+
+
+class StatusResult(CommandResult):
+    """The cluster now."""
+
+    OUTPUTS: ClassVar = {"state": _STATE, "run": "the active run; empty: none", "deadline": _DEADLINE}
+
+    cluster: str
+    created: bool = Field(description="whether Terraform has outputs")
+    machines: list[StatusMachineData]
+    run: TextOrNone = Field(description="the active run")
+    deadline: Moment | None = Field(description="when AWS stops the machines; null: no deadline, or nothing runs")
+
+    @classmethod
+    def of(cls, status: ClusterStatus) -> StatusResult:
+        """Return the result of ``status``."""
+        machines = [
+            {**MachineData.model_validate(one).model_dump(), "spark_alive": status.spark_alive(one)}
+            for one in status.machines
+        ]
+        return cls.model_validate({**vars(status), "machines": machines})
+
+    def table(self) -> Table:
+        words = {True: "alive", False: "no", None: "-"}
+        return Table((*_COLUMNS, "SPARK"), [(*one.row(), words[one.spark_alive]) for one in self.machines])
+
+    def closing(self) -> str:
+        if not self.machines:
+            return f"{self.cluster} has no machines: `pio-tf up` creates them"
+        lines = [f"run {self.run} is active"] if self.run else []
+        if self.deadline:
+            lines.append(_until(self.deadline))
+        elif any(machine.state in ("pending", "running") for machine in self.machines):
+            lines.append("machines run without a deadline: `pio-tf extend 2h` sets one")
+        return "\n".join(lines)
+
+    def outputs(self) -> dict[str, object]:
+        return {"state": _power(self.machines), "run": self.run or "", "deadline": _iso(self.deadline)}
+
+
+def _power(machines: Sequence[MachineData]) -> str:
+    """Return the state of all machines in one word."""
+    states = {machine.state for machine in machines}
+    return "none" if not states else states.pop() if len(states) == 1 else "mixed"
+
+
+def _until(deadline: datetime) -> str:
+    left = (deadline - datetime.now(tz=timezone.utc)).total_seconds()
+    when = f"in {duration(left)}" if left > 0 else "which has passed"
+    return f"AWS stops the machines at {deadline:%Y-%m-%d %H:%M} UTC, {when}"
+
+
+def _iso(moment: datetime | None) -> str:
+    return moment.isoformat() if moment else ""

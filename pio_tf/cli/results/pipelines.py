@@ -1,0 +1,126 @@
+"""CI pipelines, their jobs, and the IAM policies that they need."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import Field
+
+from pio_tf.cli.results.base import CommandResult, ResultData, Table
+
+if TYPE_CHECKING:
+    from pio_tf.ci.needs import Need
+    from pio_tf.ci.pipeline import System
+    from pio_tf.iam import Policy
+
+
+class PipelineFileData(ResultData):
+    """A file of a pipeline."""
+
+    path: str = Field(description="from the repository's root")
+    content: str
+
+
+class NeedData(ResultData):
+    """Something that you must set up before a pipeline works."""
+
+    name: str
+    where: str = Field(description="`repository variable`, `environment`, …")
+    what: str
+
+
+class PipelineResult(CommandResult):
+    """A pipeline."""
+
+    system: Literal["github", "gitlab", "jenkins", "cron"]
+    written: bool = Field(description="false with `--stdout`")
+    files: list[PipelineFileData]
+    needs: list[NeedData]
+
+    @classmethod
+    def of(cls, system: System, files: Mapping[str, str], needs: Sequence[Need], *, written: bool) -> PipelineResult:
+        """Return the result of ``ci github`` and the like.
+
+        Args:
+            files: the text of each, by its path from the repository's root.
+        """
+        data = [{"path": path, "content": text} for path, text in files.items()]
+        return cls.model_validate({"system": system, "written": written, "files": data, "needs": needs})
+
+    def table(self) -> Table:
+        rows = [(need.name, need.where, need.what) for need in self.needs] if self.written else []
+        return Table(("TO BE SET UP", "WHERE", "WHAT"), rows)
+
+
+class KeysResult(CommandResult):
+    """The SSH keys of a job."""
+
+    written: list[str] = Field(description="paths; without the files that had this content already")
+
+
+class CommentResult(CommandResult):
+    """The comment on a pull request."""
+
+    comment: Literal["made", "changed"]
+
+
+class CallData(ResultData):
+    """A call that a policy allows."""
+
+    action: str = Field(description="as IAM names it")
+    by: list[Literal["terraform", "pio-tf"]] = Field(description="the programs that make it")
+    statement: str = Field(description="its `Sid`")
+    why: str
+
+
+class RoleData(ResultData):
+    """The policy for a role."""
+
+    role: Literal["plan", "apply", "train", "schedule", "destroy", "mirror", "assume"]
+    commands: list[str] = Field(description="the commands that the role is for")
+    account: str = Field(description="twelve digits; `*`: unknown")
+    policy: dict[str, Any] = Field(description="the document, as IAM takes it")
+    calls: list[CallData]
+    notes: list[str] = Field(description="what the document cannot say")
+
+
+class IamResult(CommandResult):
+    """Policies for a pipeline's jobs."""
+
+    roles: list[RoleData] = Field(description="the one of `--for`, or all")
+
+    @classmethod
+    def of(cls, policies: Sequence[Policy]) -> IamResult:
+        """Return the result of ``iam``."""
+        return cls.model_validate({"roles": [_role(one) for one in policies]})
+
+    def table(self) -> Table:
+        rows = [
+            (
+                one.role,
+                str(len(one.policy["Statement"])),
+                str(len({call.action for call in one.calls})),
+                ", ".join(one.commands),
+            )
+            for one in self.roles
+        ]
+        return Table(("ROLE", "STATEMENTS", "ACTIONS", "FOR"), rows)
+
+    def closing(self) -> str:
+        return "`pio-tf iam --for ROLE` writes its policy"
+
+
+def _role(policy: Policy) -> dict[str, object]:
+    return {
+        "role": policy.role.name,
+        "commands": policy.role.commands,
+        "account": policy.scope.account,
+        "policy": policy.document,
+        "calls": [
+            {"action": action, "by": makers, "statement": grant.sid, "why": grant.why}
+            for grant in policy.grants
+            for action, makers in grant.makers.items()
+        ],
+        "notes": policy.notes,
+    }

@@ -1,0 +1,148 @@
+"""Runs, their logs, and the checks before them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from datetime import datetime, timezone
+from typing import ClassVar, Literal
+
+from pydantic import Field
+
+from pio_tf.cli.results.base import CommandResult, Number, ResultData, Table, TextOrNone
+from pio_tf.durations import duration
+from pio_tf.training.runs.record import RunState
+
+
+class ClientData(ResultData):
+    """The client that began a run."""
+
+    owner: str
+    host: str
+    pid: int
+    since: str = Field(description="ISO 8601")
+
+
+class ProofData(ResultData):
+    """A fact that confirms or denies that there is a model."""
+
+    name: str
+    held: bool | None = Field(description="null: it could not be checked")
+    detail: str
+
+
+class RunResult(CommandResult):
+    """A run. Times are seconds since 1970 by the driver's clock; null: not yet."""
+
+    OUTPUTS: ClassVar = {
+        "run": "its id",
+        "state": "the run's",
+        "model": "index or engine instance; empty: unknown",
+    }
+
+    id: str
+    cluster: str
+    client: ClientData
+    command: str = Field(description="without secrets")
+    engine_dir: str
+    machines: list[str] = Field(description="name, type and id of each")
+    absent: list[str] = Field(description="workers that took no part: AWS had no capacity for them")
+    pio_tf: str = Field(description="the version of pio-tf that began it")
+    state: RunState
+    started: Number | None
+    ended: Number | None
+    seconds: Number | None = Field(description="from its start to its end")
+    exit_status: int | None = Field(description="of `pio train`")
+    cancelled_by: str
+    cause: str = Field(description="of a failure")
+    model: str = Field(description="the index, or the engine instance, that it made; empty: unknown")
+    proofs: list[ProofData]
+    ui_port: int = Field(description="of Spark's page on the driver; 0: unknown")
+    log_bytes: int
+    deadline: TextOrNone = Field(
+        description="ISO 8601: when AWS was to stop the machines, as of the run's start; null: no deadline"
+    )
+
+    def table(self) -> Table:
+        words = {True: "yes", False: "no", None: "-"}
+        rows = [(proof.name, words[proof.held], proof.detail) for proof in self.proofs]
+        return Table(("PROOF", "HOLDS", "FOUND") if rows else (), rows)
+
+    def closing(self) -> str:
+        took = f" after {duration(self.seconds)}" if self.seconds is not None else ""
+        absent = f", without {', '.join(self.absent)}: AWS had no capacity for more workers" if self.absent else ""
+        return f"run {self.id}: {self.state}{took}{absent}"
+
+    def outputs(self) -> dict[str, object]:
+        return {"run": self.id, "state": self.state, "model": self.model}
+
+
+class RunsResult(CommandResult):
+    """The runs, oldest first."""
+
+    runs: list[RunResult]
+
+    def table(self) -> Table:
+        rows = [
+            (
+                run.id,
+                _time(run.started),
+                "-" if run.seconds is None else duration(run.seconds),
+                run.state,
+                "-" if run.exit_status is None else str(run.exit_status),
+                _machine_types(run.machines),
+                run.model or "-",
+            )
+            for run in self.runs
+        ]
+        return Table(("RUN", "STARTED", "DURATION", "STATE", "EXIT", "MACHINES", "MODEL"), rows)
+
+    def closing(self) -> str:
+        return "" if self.runs else "no runs yet: pio-tf train"
+
+
+class LogLine(CommandResult):
+    """A line of a run's log: one object a line of output."""
+
+    line: str
+
+
+class CheckData(ResultData):
+    """A check."""
+
+    name: str
+    status: Literal["ok", "warning", "failed", "skipped"]
+    detail: str
+    next_step: str
+
+
+class ChecksResult(CommandResult):
+    """The results of the checks."""
+
+    OUTPUTS: ClassVar = {"failed": "names of the checks that failed, separated by commas"}
+
+    checks: list[CheckData]
+
+    @property
+    def failed(self) -> list[str]:
+        """The names of the checks that failed."""
+        return [one.name for one in self.checks if one.status == "failed"]
+
+    def table(self) -> Table:
+        rows = [(one.name, one.status, one.detail, one.next_step or "-") for one in self.checks]
+        return Table(("CHECK", "RESULT", "FOUND", "WHAT TO DO"), rows)
+
+    def outputs(self) -> dict[str, object]:
+        return {"failed": ",".join(self.failed)}
+
+
+def _time(seconds: float | None) -> str:
+    if seconds is None:
+        return "-"
+    return datetime.fromtimestamp(seconds, tz=timezone.utc).strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def _machine_types(machines: Sequence[str]) -> str:
+    """Return ``2 r3.xlarge`` for ``driver r3.xlarge i-1`` and ``worker-1 r3.xlarge i-2``."""
+    counts = Counter(machine.split(" ")[1] for machine in machines)
+    return ", ".join(f"{number} {kind}" for kind, number in counts.items()) or "-"

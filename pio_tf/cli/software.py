@@ -1,0 +1,107 @@
+"""``pio-tf provision``, ``config`` and ``mirror``: the software of the machines, its files, and where it comes from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pio_tf.cli.command import CommandCall, command
+from pio_tf.errors import ConfigError
+
+DirectoryArgument = Annotated[Path, typer.Argument(metavar="DIR", help="The mirror's directory.")]
+
+
+@command()
+def provision(
+    call: CommandCall,
+    machine: Annotated[
+        str, typer.Argument(help="Name of a machine: driver, master, worker-1, ….", show_default="all that run")
+    ] = "",
+    rollback: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="Only return to the previous version of a component: spark, java, hadoop, hbase, pio.",
+        ),
+    ] = "",
+) -> None:
+    """Install or repair the software of running machines.
+
+    Installs what pio-tf.hcl asks for, a new version beside the old one, and repairs a failed first boot.
+    """
+    from pio_tf.cli.results.software import ProvisionResult
+
+    call.show(ProvisionResult.of(call.cluster.provision(machine, rollback=rollback)))
+
+
+@command()
+def show(
+    call: CommandCall,
+    file: Annotated[
+        str | None,
+        typer.Argument(help="Show this file, and nothing else: pio-env.sh, core-site.xml, …", show_default="all"),
+    ] = None,
+) -> None:
+    """Show the files that pio-tf writes to the driver."""
+    from pio_tf.cli.results.software import FilesResult
+
+    files = {item.name: item for item in call.cluster.files()}
+    if file is not None and file not in files:
+        raise ConfigError(f"there is no file {file!r}", next_step=f"choose one of {', '.join(files)}")
+    shown = tuple(files.values()) if file is None else (files[file],)
+    if call.json:
+        call.show(FilesResult.model_validate({"files": shown}))
+    elif file is not None:
+        call.output.write(files[file].content)
+    else:
+        for item in shown:
+            call.output.write(f"==> {item.path}\n{item.content}\n")
+
+
+@command()
+def push(call: CommandCall) -> None:
+    """Write those files to the running driver."""
+    from pio_tf.cli.results.software import PushResult
+
+    call.show(PushResult.model_validate({"files": call.cluster.push_config()}))
+
+
+@command()
+def fetch(
+    call: CommandCall,
+    directory: DirectoryArgument,
+    base: Annotated[
+        str,
+        typer.Option(
+            "--from",
+            metavar="URL",
+            help="Download from another mirror of Apache's archive. Checksums still come from Apache.",
+            show_default="Apache's archive",
+        ),
+    ] = "",
+) -> None:
+    """Download the software of pio-tf.hcl, checked by SHA-512.
+
+    Archives that are there already stay as they are.
+    """
+    from pio_tf.cli.results.software import FetchResult
+    from pio_tf.config.software import APACHE
+
+    call.show(FetchResult.of(call.cluster.mirror_fetch(directory, base=base or APACHE)))
+
+
+@command(name="push")
+def push_mirror(
+    call: CommandCall,
+    directory: DirectoryArgument,
+    url: Annotated[str, typer.Argument(metavar="s3://BUCKET/PREFIX", help="Where to copy it.")],
+) -> None:
+    """Copy such a directory to a bucket, for software.mirrors.
+
+    Archives that are there already stay as they are.
+    """
+    from pio_tf.cli.results.software import MirrorPushResult
+
+    call.show(MirrorPushResult.of(url, call.cluster.mirror_push(directory, url)))

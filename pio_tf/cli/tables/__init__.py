@@ -1,1 +1,0 @@
-"""Results of the library -> rows for people and data for programs, by what they are of."""
