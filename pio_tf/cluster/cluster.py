@@ -39,8 +39,7 @@ if TYPE_CHECKING:
     from pio_tf.mirror.fetch import Fetched
     from pio_tf.mirror.push import Pushed
     from pio_tf.model import Machine, Outputs
-    from pio_tf.pio.files import RemoteFile
-    from pio_tf.remote.files import ProvisionedFile
+    from pio_tf.remote.files import ProvisionedFile, RemoteFile
     from pio_tf.remote.target import SshTarget
     from pio_tf.training.driver_session import SessionOpener
     from pio_tf.training.preflight import CheckResult
@@ -428,10 +427,10 @@ class Cluster:
     def files(self) -> tuple[RemoteFile, ...]:
         """Return the files for the driver, as they are, with stars in place of passwords."""
         from pio_tf.pio.files import render_files
-        from pio_tf.pio.secrets import HiddenSecrets
+        from pio_tf.pio.secrets import hide_password
 
         command = self._command()
-        return render_files(self.config, command.stack.outputs(), command.fleet.sizing(), HiddenSecrets())
+        return render_files(self.config, command.stack.outputs(), command.fleet.sizing(), hide_password)
 
     def push_config(self) -> tuple[ProvisionedFile, ...]:
         """Write those files to the running driver, where they differ. Return what became of each."""

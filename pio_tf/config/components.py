@@ -134,7 +134,7 @@ def components(config: Config) -> tuple[Component, ...]:
         found.append(_component(config, "java", java.version, java.home, java.url, java.sha512))
     version = spark_version(config)
     found.append(_component(config, "spark", version, spark.home, spark.download_url, spark.download_sha512))
-    hdfs, hbase, search = _find(config, HdfsBlock), _find(config, HbaseBlock), find_elasticsearch(config)
+    hdfs, hbase, search = find_block(config, HdfsBlock), find_block(config, HbaseBlock), find_elasticsearch(config)
     if hdfs is not None:
         client = software.hadoop
         version = client.version or defaults["hadoop"]
@@ -157,7 +157,7 @@ def spark_version(config: Config) -> str:
 
 def find_elasticsearch(config: Config) -> ElasticsearchBlock | None:
     """Return the Elasticsearch with REST whose configuration the driver gets."""
-    return _find(config, ElasticsearchBlock)
+    return find_block(config, ElasticsearchBlock)
 
 
 def check_versions(software: SoftwareBlock, *, pio: PioBlock | None, spark: SparkBlock | None) -> dict[str, str]:
@@ -209,7 +209,8 @@ def archive_path(component: str, version: str) -> str:
 _Storage = TypeVar("_Storage", bound=StorageBlock)
 
 
-def _find(config: Config, kind: type[_Storage]) -> _Storage | None:
+def find_block(config: Config, kind: type[_Storage]) -> _Storage | None:
+    """Return the first source of a kind. There is at most one HDFS, and at most one HBase."""
     return next((source.block for source in config.sources if isinstance(source.block, kind)), None)
 
 

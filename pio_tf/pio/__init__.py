@@ -1,1 +1,1 @@
-"""What PredictionIO reads: pio-env.sh, Hadoop, HBase and Spark client files, and the pio train command line."""
+"""What PredictionIO reads: pio-env.sh, client files of Hadoop, HBase and Spark, and `pio train`'s command line."""

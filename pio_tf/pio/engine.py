@@ -1,11 +1,11 @@
-"""engine.json: what the engine is called, and the Spark settings in it that win over ours."""
+"""engine.json: the engine's names, and its Spark settings, which win over pio-tf's."""
 
 from __future__ import annotations
 
 import json
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from pio_tf.errors import ConfigError
 from pio_tf.json_text import parse_json
@@ -15,22 +15,28 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 HIDDEN = "***"
+Winner: TypeAlias = Literal["engine.json", "PredictionIO", "pio-tf"]
 
 _PIO_OWN = {"spark.executor.extraClassPath": "."}
-"""PIO sets this one itself, beneath sparkConf and above everything that spark-submit is given (WorkflowParams)."""
+"""PIO sets this itself: sparkConf wins over it, and it wins over all arguments of spark-submit (WorkflowParams)."""
 _WHERE_IT_TRAINS = {"spark.master": "", "spark.submit.deployMode": "client"}
-"""With their defaults: as arguments they are checked, and in sparkConf they would take the training elsewhere."""
+"""Settings, with their defaults, that would take the training elsewhere. pio-tf checks them as arguments, too."""
 _BEFORE_THE_JVM = re.compile(
     r"spark\.driver\.(memory|memoryOverhead|cores|extraClassPath|extraLibraryPath|(extra|default)JavaOptions)"
     r"|spark\.jars\.(packages|excludes|ivy|ivySettings|repositories)"
 )
-"""What spark-submit acts on before PIO reads engine.json, so that sparkConf comes too late for it (Spark's
+"""Settings that spark-submit uses before PIO reads engine.json, so that sparkConf is too late (Spark's
 configuration.html: "in client mode, this config must not be set through the SparkConf directly")."""
+_NEXT_STEPS: dict[Winner, str] = {
+    "engine.json": "remove it from sparkConf in engine.json, or give the same value in pio-tf.hcl",
+    "PredictionIO": "set it in sparkConf in engine.json, which PredictionIO does not override",
+    "pio-tf": "remove it from sparkConf in engine.json, where it is too late: the driver's JVM already runs",
+}
 
 
 @dataclass(frozen=True)
 class Algorithm:
-    """One of ``algorithms``. Empty where it does not say: only the Universal Recommender has an index."""
+    """One of ``algorithms``. Values that it does not have are empty: only the Universal Recommender has an index."""
 
     name: str
     app_name: str = ""
@@ -41,13 +47,13 @@ class Algorithm:
 
 @dataclass(frozen=True)
 class Engine:
-    """What pio-tf goes by in an engine.json."""
+    """The values of an engine.json that pio-tf uses."""
 
     id: str
     """The engine variant's id, by which PIO finds its trainings."""
     engine_factory: str
     app_name: str
-    """The app whose events it learns from: ``datasource.params.appName``, else an algorithm's. Empty: not said."""
+    """The app with the engine's events: ``datasource.params.appName``, else an algorithm's, else empty."""
     algorithms: tuple[Algorithm, ...]
     spark_conf: Mapping[str, str]
     """``sparkConf``, flattened as PIO does."""
@@ -60,32 +66,32 @@ class Engine:
 
 @dataclass(frozen=True)
 class Conflict:
-    """A Spark setting of which engine.json says one thing and pio-tf another. Secret values are hidden."""
+    """A Spark setting that has one value in engine.json and another in pio-tf. Secret values are hidden."""
 
     name: str
     ours: str
     theirs: str
-    """engine.json's, or PredictionIO's own."""
-    wins: Literal["engine.json", "PredictionIO", "pio-tf"]
+    """engine.json's value, or PredictionIO's own."""
+    wins: Winner
     fatal: bool
-    """It would train elsewhere than on this cluster."""
+    """Whether the training would run elsewhere than on this cluster."""
     next_step: str
 
     @property
     def detail(self) -> str:
-        """The two values, and which one holds, in one line."""
+        """The two values and the winner, in one line."""
         other = "PredictionIO" if self.wins == "PredictionIO" else "engine.json"
         return f"{self.name}: {other} says {self.theirs!r}, pio-tf {self.ours!r}; {self.wins} wins"
 
 
 def read_engine(text: str, *, where: str = "engine.json") -> Engine:
-    """What a text says as PIO reads it.
+    """Read an engine.json as PIO does.
 
     Args:
         where: the file's name, for messages.
 
     Raises:
-        ConfigError: it is not JSON, or lacks what `pio train` insists on.
+        ConfigError: it is not JSON, or lacks a value that `pio train` requires.
     """
     try:
         document = parse_json(text)
@@ -101,100 +107,79 @@ def read_engine(text: str, *, where: str = "engine.json") -> Engine:
         raise _wrong(where, "must be an object in { }", "is this the engine's engine.json?")
     for name, example in (("engineFactory", "com.actionml.RecommendationEngine"), ("id", "default")):
         if not isinstance(document.get(name), str) or not document[name]:
-            raise _wrong(where, f'has no "{name}", without which PIO does not train', f'add "{name}": "{example}"')
+            raise _wrong(where, f'has no "{name}", which PIO requires', f'add "{name}": "{example}"')
+    listed = document.get("algorithms")
     algorithms = tuple(
-        Algorithm(
-            _text(one, "name"),
-            _text(one, "params", "appName"),
-            _text(one, "params", "indexName"),
-            _text(one, "params", "typeName"),
-        )
-        for one in _list(document.get("algorithms"))
+        Algorithm(_text(one, "name"), *(_text(one, "params", name) for name in ("appName", "indexName", "typeName")))
+        for one in (listed if isinstance(listed, list) else ())
     )
     app_names = (_text(document, "datasource", "params", "appName"), *(one.app_name for one in algorithms))
+    spark_conf = document.get("sparkConf", {})
+    if not isinstance(spark_conf, dict):
+        raise _wrong(where, "sparkConf must be an object in { }", 'write "sparkConf": { "NAME": "VALUE" }')
     return Engine(
         id=document["id"],
         engine_factory=document["engineFactory"],
         app_name=next(filter(None, app_names), ""),
         algorithms=algorithms,
-        spark_conf=_spark_conf(document.get("sparkConf", {}), where),
+        spark_conf=dict(_flatten(spark_conf, "", where)),  # a later value wins, as in PIO's extractSparkConf
     )
 
 
 def spark_conf_conflicts(engine: Engine, settings: Mapping[str, str]) -> tuple[Conflict, ...]:
-    """Settings of which engine.json and pio-tf say different things, and which of them holds.
+    """Return the settings that differ between engine.json and pio-tf, each with the value that wins.
 
-    PIO puts sparkConf over what spark-submit gave, when the driver's JVM runs already and before it makes the
-    SparkContext (CreateWorkflow, WorkflowContext): engine.json wins, but for what Spark needs before the JVM starts.
+    PIO puts sparkConf over what spark-submit gave, after the driver's JVM has started and before it makes the
+    SparkContext (CreateWorkflow, WorkflowContext). So engine.json wins, except where Spark needs a setting earlier.
 
     Args:
-        settings: all of ours by name, arguments included: :func:`pio_tf.pio.command.settings_in_force`.
+        settings: all of pio-tf's by name, arguments included: :func:`pio_tf.pio.command.settings_in_force`.
     """
-    return tuple(_conflicts(engine, {**_WHERE_IT_TRAINS, **settings}))
+    ours = {**_WHERE_IT_TRAINS, **settings}
+    return tuple(
+        _conflict(name, ours[name], value, wins)
+        for name, (value, wins) in _engine_settings(engine).items()
+        if ours.get(name, value) != value
+    )
 
 
 def with_engine(settings: Mapping[str, str], engine: Engine) -> dict[str, str]:
-    """The settings that hold in a training: ours, and over them what engine.json may still change."""
-    return {**settings, **{name: value for name, (value, wins) in _theirs(engine).items() if wins != "pio-tf"}}
+    """Return the settings in force in a training: pio-tf's, changed by what wins over them."""
+    return {**settings, **{name: value for name, (value, wins) in _engine_settings(engine).items() if wins != "pio-tf"}}
 
 
-def _conflicts(engine: Engine, settings: Mapping[str, str]) -> Iterator[Conflict]:
-    for name, (value, wins) in _theirs(engine).items():
-        if name not in settings or settings[name] == value:
-            continue
-        fatal = name in _WHERE_IT_TRAINS
-        if fatal:
-            next_step = "remove it from sparkConf in engine.json: pio-tf gives it"
-        elif wins == "engine.json":
-            next_step = "remove it from sparkConf in engine.json, or say the same in pio-tf.hcl"
-        elif wins == "PredictionIO":
-            next_step = "set it in sparkConf in engine.json, where PredictionIO leaves it alone"
-        else:
-            next_step = (
-                "remove it from sparkConf in engine.json, where it comes too late: the driver's JVM runs by then"
-            )
-        hide = contains_secret_name(name)
-        yield Conflict(
-            name, HIDDEN if hide else settings[name], HIDDEN if hide else value, wins, fatal, next_step=next_step
-        )
+def _conflict(name: str, ours: str, theirs: str, wins: Winner) -> Conflict:
+    if contains_secret_name(name):
+        ours = theirs = HIDDEN
+    fatal = name in _WHERE_IT_TRAINS
+    next_step = "remove it from sparkConf in engine.json: pio-tf sets it" if fatal else _NEXT_STEPS[wins]
+    return Conflict(name, ours, theirs, wins, fatal, next_step)
 
 
-def _theirs(engine: Engine) -> dict[str, tuple[str, Literal["engine.json", "PredictionIO", "pio-tf"]]]:
-    """Each setting of PIO and engine.json: its value, and who wins where we set it too."""
-    found: dict[str, tuple[str, Literal["engine.json", "PredictionIO", "pio-tf"]]] = {}
-    for name, value in _PIO_OWN.items():
-        found[name] = (value, "PredictionIO")
+def _engine_settings(engine: Engine) -> dict[str, tuple[str, Winner]]:
+    """Return each setting of PIO and engine.json: its value, and which value wins where pio-tf sets it, too."""
+    found: dict[str, tuple[str, Winner]] = {name: (value, "PredictionIO") for name, value in _PIO_OWN.items()}
     for name, value in engine.spark_conf.items():
         found[name] = (value, "pio-tf" if _BEFORE_THE_JVM.fullmatch(name) else "engine.json")
     return found
 
 
-def _spark_conf(section: object, where: str) -> dict[str, str]:
-    """Names joined with dots, values as text, as PIO's extractSparkConf has them; a later one wins."""
-    if not isinstance(section, dict):
-        raise _wrong(where, "sparkConf must be an object in { }", 'write "sparkConf": { "NAME": "VALUE" }')
-    return dict(_flat(section, "", where))
-
-
-def _flat(value: object, name: str, where: str) -> Iterator[tuple[str, str]]:
+def _flatten(value: object, name: str, where: str) -> Iterator[tuple[str, str]]:
+    """Yield the settings in sparkConf: names joined with dots, values as text."""
     if isinstance(value, dict):
         for key, child in value.items():
-            yield from _flat(child, f"{name}.{key}" if name else key, where)
+            yield from _flatten(child, f"{name}.{key}" if name else key, where)
     elif isinstance(value, bool):
         yield name, "true" if value else "false"
     elif isinstance(value, (str, int, float)):
         yield name, str(value)
     else:
         kind = "null" if value is None else "a list"
-        raise _wrong(where, f"sparkConf: {name} is {kind}, at which PIO ends", "write its value as text in quotes")
-
-
-def _list(value: object) -> list[Any]:
-    return value if isinstance(value, list) else []
+        raise _wrong(where, f"sparkConf: {name} is {kind}, with which PIO fails", "write its value as text in quotes")
 
 
 def _text(value: Any, *path: str) -> str:  # noqa: ANN401 - anything that JSON has
-    """The text at the end of a path of names, empty where there is none: PIO itself reports what its engine needs."""
+    """Return the text at the end of a path of names, empty if there is none: PIO reports what its engine requires."""
     for name in path:
         value = value.get(name) if isinstance(value, dict) else None
     return value if isinstance(value, str) else ""

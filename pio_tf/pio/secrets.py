@@ -1,9 +1,11 @@
-"""Passwords, read from where pio-tf.hcl says that AWS keeps them."""
+"""The passwords of pio-tf.hcl, some of which AWS stores."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from botocore.exceptions import ClientError
 from pydantic import SecretStr
@@ -14,67 +16,61 @@ from pio_tf.errors import ConfigError
 from pio_tf.json_text import parse_json
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
 
     from pio_tf.config.schema import Config
 
+Password: TypeAlias = SecretStr | SecretReference
+RevealPassword: TypeAlias = Callable[[Password], str]
 _BATCH = 10
 """Parameters that one GetParameters call may name, an SSM limit."""
-_HIDDEN = "********"
 
 
+def hide_password(_password: Password) -> str:
+    """Return stars, for files that are only shown. AWS is not asked."""
+    return "********"
+
+
+@dataclass(frozen=True)
 class Secrets:
     """The values of a configuration's passwords.
 
     Args:
-        found: the value of every reference.
-        plain: the values that stand in pio-tf.hcl or came from the environment.
+        found: the value of each reference.
+        plain: the values from pio-tf.hcl or the environment.
     """
 
-    def __init__(self, found: Mapping[SecretReference, str] | None = None, *, plain: tuple[str, ...] = ()) -> None:
-        self._found = dict(found or {})
-        self._plain = plain
+    found: Mapping[SecretReference, str] = field(default_factory=dict, repr=False)
+    plain: tuple[str, ...] = field(default=(), repr=False)
 
     @property
     def values(self) -> tuple[str, ...]:
-        """All of them, to be kept out of what is shown and stored."""
-        return tuple(dict.fromkeys([*self._plain, *self._found.values()]))
+        """All of them: output and stored files must not contain them."""
+        return tuple(dict.fromkeys([*self.plain, *self.found.values()]))
 
-    def reveal(self, secret: SecretStr | SecretReference) -> str:
-        """The value of a password of the configuration that these were read for."""
-        return secret.get_secret_value() if isinstance(secret, SecretStr) else self._found[secret]
-
-    def __repr__(self) -> str:
-        return f"Secrets(<{len(self.values)} hidden>)"
-
-
-class HiddenSecrets(Secrets):
-    """Stars in place of every password, for files that are only shown; AWS is asked for nothing."""
-
-    def reveal(self, secret: SecretStr | SecretReference) -> str:  # noqa: ARG002 - the same stars for all
-        """Stars."""
-        return _HIDDEN
+    def reveal(self, password: Password) -> str:
+        """Return the value of a password of the configuration."""
+        return password.get_secret_value() if isinstance(password, SecretStr) else self.found[password]
 
 
 def resolve_secrets(config: Config, client: Callable[[str], Any]) -> Secrets:
     """Read every secret that the configuration refers to.
 
     Args:
-        config: whose.
-        client: gives a boto3 client of ``"ssm"`` or ``"secretsmanager"``, as :meth:`pio_tf.aws.session.Aws.client`
-            does. Asked only for a service that a reference names.
+        client: returns a boto3 client of ``"ssm"`` or ``"secretsmanager"``, as :meth:`pio_tf.aws.session.Aws.client`
+            does. Only called for a service that a reference names.
 
     Raises:
-        ConfigError: a secret that is not there, or is not one line of text.
-        AwsError: AWS can't be asked; a missing permission is named.
+        ConfigError: a secret does not exist, or is not one line of text.
+        AwsError: AWS refuses, or does not answer. A missing permission is named.
     """
     places: dict[SecretReference, str] = {}
     plain: list[str] = []
-    for place, secret in _passwords(config):
-        if isinstance(secret, SecretReference):
-            places.setdefault(secret, place)
+    for place, password in _passwords(config):
+        if isinstance(password, SecretReference):
+            places.setdefault(password, place)
         else:
-            plain.append(secret.get_secret_value())
+            plain.append(password.get_secret_value())
     found: dict[SecretReference, str] = {}
     for service, read in (("ssm", _read_parameters), ("secretsmanager", _read_secrets)):
         wanted = {reference: place for reference, place in places.items() if reference.service == service}
@@ -82,11 +78,11 @@ def resolve_secrets(config: Config, client: Callable[[str], Any]) -> Secrets:
             found.update(read(wanted, client(service), config.aws.region))
     for reference, value in found.items():
         _check_text(value, reference, places[reference])
-    return Secrets(found, plain=tuple(plain))
+    return Secrets(found, tuple(plain))
 
 
-def _passwords(config: Config) -> Iterator[tuple[str, SecretStr | SecretReference]]:
-    """Every password with its place: ``pio-tf.hcl:12: elasticsearch.password``."""
+def _passwords(config: Config) -> Iterator[tuple[str, Password]]:
+    """Yield every password with its place: ``pio-tf.hcl:12: elasticsearch.password``."""
     for source in config.sources:
         path = f"{source.path}.password"
         password = getattr(source.block, "password", None)
@@ -110,7 +106,7 @@ def _read_parameters(wanted: Mapping[SecretReference, str], ssm: Any, region: st
 
 
 def _names(parameter: Mapping[str, Any]) -> Iterator[str]:
-    """How a parameter may have been asked for: by name or ARN, with ``:version`` or ``:label`` if it has a Selector."""
+    """Yield the names that ask for a parameter: name or ARN, with ``:version``, or with the Selector of the answer."""
     for name in (parameter["Name"], parameter.get("ARN", "")):
         if parameter.get("Selector"):
             yield name + parameter["Selector"]
@@ -151,7 +147,7 @@ def _value_of_key(text: str, reference: SecretReference, place: str) -> str:
     if not isinstance(values, dict):
         raise ConfigError(
             f"{place}: {reference} has no keys",
-            cause="its text is no JSON object",
+            cause="its text is not a JSON object",
             next_step=f"leave the key out: {SecretReference(reference.service, reference.name)}",
         )
     value = values.get(reference.key)
@@ -178,6 +174,6 @@ def _check_text(value: str, reference: SecretReference, place: str) -> None:
 def _not_there(reference: SecretReference, place: str, kind: str, region: str) -> ConfigError:
     return ConfigError(
         f"{place}: {reference}: there is no such {kind}",
-        cause=f"AWS was asked in {region}, the region of the aws block",
+        cause=f"pio-tf asked AWS in {region}, the region of the aws block",
         next_step="correct the name, or store the password under it",
     )

@@ -1,8 +1,7 @@
-"""spark-submit arguments: read from what the user wrote, merged, and written as PIO can read them.
+"""spark-submit arguments: read from the user's, and written in the form that PIO can read.
 
-PIO itself reads some of them (``--master``, ``--deploy-mode``) and knows only the form ``--key value``; with
-``--key=value`` it takes the master for "local". And ``bin/pio`` expands its arguments again, unquoted: a blank in a
-value splits it.
+PIO itself reads ``--master`` and ``--deploy-mode``, and only in the form ``--key value``: with ``--key=value`` it takes
+the master for "local". And ``bin/pio`` expands its arguments again, unquoted: a blank in a value splits it.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING
 from pio_tf.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
 _WITHOUT_VALUE = frozenset({"--verbose", "--supervise"})
 _SHORT = {"-c": "--conf", "-v": "--verbose"}
@@ -29,38 +28,36 @@ _OPTION_OF = {
 """Settings that have an option of their own. spark-submit prefers the option, whatever the order."""
 _SETTING_OF = {option: name for name, option in _OPTION_OF.items()}
 
+_OVERRIDDEN = "PIO gives its own {} after it, and spark-submit takes the last"
 _REFUSED = {
-    "--master": (
-        "pio-tf gives the cluster's own master; with another one, or with local, the cluster would stand idle",
-        "leave it out",
-    ),
+    "--master": ("pio-tf gives the cluster's own master; with another one the cluster would be idle", "leave it out"),
     "--jars": (
-        "PIO gives its own --jars after it, and spark-submit takes the last",
+        _OVERRIDDEN.format("--jars"),
         "put the jars into lib/spark of PIO on the driver or into the engine's assembly, or name them with --packages",
     ),
     "--files": (
-        "PIO gives its own --files after it, and spark-submit takes the last",
+        _OVERRIDDEN.format("--files"),
         "put the files where every worker finds them, or let the engine call SparkContext.addFile",
     ),
-    "--class": ("PIO gives its own --class after it, and spark-submit takes the last", "leave it out"),
+    "--class": (_OVERRIDDEN.format("--class"), "leave it out"),
     "--properties-file": (
         "spark-submit would read it instead of spark-defaults.conf, in which pio-tf writes the cluster's settings",
         "put its settings into spark.conf",
     ),
 }
-"""Options that would take the training elsewhere, or be lost without a word: why, and what to do instead."""
+"""The cause and the next step for each option that would be lost without a warning, or take the training elsewhere."""
 
 
 def read_arguments(arguments: Sequence[str], *, where: str) -> dict[str, str | None]:
-    """What was asked for: option, or ``--conf NAME``, -> value; None for an option without one. The last one wins.
+    """Return the value of each option, or ``--conf NAME``; None for an option without a value. The last one wins.
 
     Args:
         arguments: as for spark-submit, in ``--key value`` or ``--key=value`` form.
-        where: where they stand, for messages: ``pio-tf.hcl:40: train.spark_arguments``.
+        where: their place, for messages: ``pio-tf.hcl:40: train.spark_arguments``.
 
     Raises:
-        ConfigError: not an option, an option without its value, a value that ``bin/pio`` would break, or an option that
-            would be lost or take the training elsewhere.
+        ConfigError: a word is no option, an option has no value, ``bin/pio`` would break a value, or an option would
+            be lost or take the training elsewhere.
     """
     found: dict[str, str | None] = {}
     rest = list(arguments)
@@ -82,22 +79,18 @@ def read_arguments(arguments: Sequence[str], *, where: str) -> dict[str, str | N
                 raise ConfigError(f"{where}: {option} has no value", next_step=f"write `{option} VALUE`")
             value = rest.pop(0)
         check_word(value, option, where=where)
-        key, checked = _key(option, value, where=where)
-        _check_meaning(key, checked, where=where)
-        found[key] = checked
+        if option == "--conf":
+            name, equals, value = value.partition("=")
+            if not equals:
+                raise ConfigError(f"{where}: --conf {name} has no value", next_step="write `--conf NAME=VALUE`")
+            option = _option_of(name)
+        _check_meaning(option, value, where=where)
+        found[option] = value
     return found
 
 
-def merge(*layers: Mapping[str, str | None]) -> dict[str, str | None]:
-    """Later layers win; each option stands where it was first named."""
-    merged: dict[str, str | None] = {}
-    for layer in layers:
-        merged.update(layer)
-    return merged
-
-
 def write_arguments(options: Mapping[str, str | None]) -> list[str]:
-    """The words for PIO, in the form ``--key value`` only."""
+    """Return the words for PIO, in the form ``--key value`` only."""
     words: list[str] = []
     for key, value in options.items():
         if key.startswith("--conf "):
@@ -108,12 +101,12 @@ def write_arguments(options: Mapping[str, str | None]) -> list[str]:
 
 
 def from_settings(settings: Mapping[str, str]) -> dict[str, str | None]:
-    """Spark settings -> options, each by its own option where it has one."""
-    return {_OPTION_OF.get(name, f"--conf {name}"): value for name, value in settings.items()}
+    """Return options for Spark settings, each its own option if it has one."""
+    return {_option_of(name): value for name, value in settings.items()}
 
 
 def to_settings(options: Mapping[str, str | None]) -> dict[str, str]:
-    """The Spark settings among options, by name: what :func:`from_settings` takes."""
+    """Return the Spark settings among options, by name: the reverse of :func:`from_settings`."""
     named = {_SETTING_OF.get(key, key.removeprefix("--conf ")): value for key, value in options.items()}
     return {name: value for name, value in named.items() if value is not None and not name.startswith("--")}
 
@@ -124,11 +117,11 @@ def check_setting(name: str, value: str, *, where: str) -> None:
     Raises:
         ConfigError: it would.
     """
-    _check_meaning(_OPTION_OF.get(name, f"--conf {name}"), value, where=where)
+    _check_meaning(_option_of(name), value, where=where)
 
 
 def check_word(word: str, option: str, *, where: str) -> None:
-    """Refuse what ``bin/pio`` would split or lose.
+    """Refuse a word that ``bin/pio`` would split or lose.
 
     Raises:
         ConfigError: it would.
@@ -137,33 +130,19 @@ def check_word(word: str, option: str, *, where: str) -> None:
         return
     raise ConfigError(
         f"{where}: {option}: the value {word!r} {'has a blank' if word else 'is empty'}",
-        cause="bin/pio expands its arguments again without quotes, so that it would not arrive as it is",
+        cause="bin/pio expands its arguments again without quotes, which would change it",
         next_step="put it into spark.conf, which is written to spark-defaults.conf, as the Spark setting of that name",
     )
 
 
-def check_words(words: Iterable[str], *, where: str) -> None:
-    """:func:`check_word` for arguments without an option, such as those of `pio train` itself."""
-    for word in words:
-        check_word(word, "argument", where=where)
-
-
-def _key(option: str, value: str, *, where: str) -> tuple[str, str]:
-    if option != "--conf":
-        return option, value
-    name, equals, setting = value.partition("=")
-    if not equals:
-        raise ConfigError(f"{where}: --conf {value} has no value", next_step="write `--conf NAME=VALUE`")
-    return _OPTION_OF.get(name, f"--conf {name}"), setting
+def _option_of(setting: str) -> str:
+    return _OPTION_OF.get(setting, f"--conf {setting}")
 
 
 def _check_meaning(key: str, value: str, *, where: str) -> None:
-    if key in _REFUSED:
-        cause, next_step = _REFUSED[key]
-        raise ConfigError(f"{where}: {key} {value} cannot work", cause=cause, next_step=next_step)
+    cause, next_step = _REFUSED.get(key, ("", ""))
     if key == "--deploy-mode" and value != "client":
-        raise ConfigError(
-            f"{where}: {key} {value} cannot work",
-            cause="PredictionIO refuses it with a standalone master: the Spark driver runs on the driver machine",
-            next_step="leave it out",
-        )
+        cause = "PredictionIO refuses it with a standalone master: the Spark driver runs on the driver machine"
+        next_step = "leave it out"
+    if cause:
+        raise ConfigError(f"{where}: {key} {value} cannot work", cause=cause, next_step=next_step)

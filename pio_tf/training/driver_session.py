@@ -179,7 +179,7 @@ class DriverSession:
 
     async def push(self, outputs: Outputs, sizing: Sizing) -> tuple[ProvisionedFile, ...]:
         """Write the driver's files where they differ. Return what became of each."""
-        files = render_files(self._config, outputs, sizing, self._setup.secrets())
+        files = render_files(self._config, outputs, sizing, self._setup.secrets().reveal)
         put = await self._remote.put_files(self._remote.driver.name, files)
         for file in put:
             if file.kept:

@@ -8,7 +8,6 @@ from pio_tf.config.storage import ElasticsearchBlock
 from pio_tf.errors import PioTfError
 from pio_tf.events import Warned
 from pio_tf.pio.engine import read_engine
-from pio_tf.pio.sources import find_elasticsearch
 from pio_tf.remote.bash import shell_path
 from pio_tf.training.elasticsearch_client import ElasticsearchClient
 from pio_tf.training.preflight.probe import variant_path
@@ -81,8 +80,8 @@ class Evidence:
 
     def _elasticsearch(self) -> ElasticsearchClient | None:
         """Return the source ELASTICSEARCH: the Universal Recommender's, and the guide's for metadata."""
-        block = find_elasticsearch(self._config)
-        if block is None:
+        block = next((source.block for source in self._config.sources if source.name == "ELASTICSEARCH"), None)
+        if not isinstance(block, ElasticsearchBlock):  # none, or Elasticsearch 1.x without REST
             return None
         try:
             password = self._secrets().reveal(block.password) if block.password else None

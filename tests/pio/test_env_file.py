@@ -11,7 +11,7 @@ import pytest
 from pio_tf.config.kinds import SecretReference
 from pio_tf.config.schema import Config
 from pio_tf.pio.env_file import render_pio_env
-from pio_tf.pio.secrets import HiddenSecrets, Secrets
+from pio_tf.pio.secrets import Secrets, hide_password
 from tests.support.builders import make_config
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ GUIDE = (
 def sourced(config: Config, tmp_path: Path, secrets: Secrets | None = None) -> dict[str, str]:
     """The environment that sourcing the file adds to an empty one."""
     file = tmp_path / "pio-env.sh"
-    file.write_text(render_pio_env(config, secrets or Secrets()))
+    file.write_text(render_pio_env(config, (secrets or Secrets()).reveal))
     script = 'set -euo pipefail; set -a; . "$0"; set +a; exec env -0'
     done = subprocess.run(
         ["/bin/bash", "-c", script, file],
@@ -103,7 +103,7 @@ def test_the_environment_is_the_guides(tmp_path: Path) -> None:
 
 
 def test_the_variables_stand_in_the_guides_order() -> None:
-    assert re.findall(r"^([A-Z_]+)=", render_pio_env(make_config(), Secrets()), re.MULTILINE) == list(GUIDE)
+    assert re.findall(r"^([A-Z_]+)=", render_pio_env(make_config(), Secrets().reveal), re.MULTILINE) == list(GUIDE)
 
 
 def test_values_that_bash_would_act_on_arrive_as_they_are(tmp_path: Path) -> None:
@@ -226,7 +226,7 @@ def test_each_type_of_source_arrives_as_it_is_asked_for(tmp_path: Path, kind: st
     prefix = f"PIO_STORAGE_SOURCES_{NAMES.get(kind, 'STORE')}_"
     found = sourced(config, tmp_path, secrets)
     assert {key.removeprefix(prefix): value for key, value in found.items() if key.startswith(prefix)} == expected
-    assert render_pio_env(config, secrets) == render_pio_env(config, secrets)
+    assert render_pio_env(config, secrets.reveal) == render_pio_env(config, secrets.reveal)
 
 
 def test_a_source_sets_what_stands_for_the_whole_driver(tmp_path: Path) -> None:
@@ -259,6 +259,6 @@ def test_the_repositories_name_their_sources(tmp_path: Path) -> None:
 
 def test_a_password_that_is_hidden_is_not_in_the_file() -> None:
     config = make_config(elasticsearch={"user": "pio", "password": "hunter2"})
-    text = render_pio_env(config, HiddenSecrets())
+    text = render_pio_env(config, hide_password)
     assert "hunter2" not in text
     assert "PIO_STORAGE_SOURCES_ELASTICSEARCH_PASSWORD='********'\n" in text

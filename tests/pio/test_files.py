@@ -17,7 +17,7 @@ from tests.support.builders import OUTPUTS, make_config
 
 
 def content(config: Config, name: str) -> str:
-    return next(file.content for file in render_files(config, OUTPUTS, SIZING, Secrets()) if file.name == name)
+    return next(file.content for file in render_files(config, OUTPUTS, SIZING, Secrets().reveal) if file.name == name)
 
 
 def properties(text: str) -> dict[str | None, str | None]:
@@ -32,14 +32,14 @@ def settings(text: str) -> dict[str, str]:
 
 def test_there_are_four_files_each_at_its_place_with_its_mode() -> None:
     config = make_config(spark={"home": "~/spark"}, pio={"home": "~/pio"}, hbase={"home": "/opt/hb"})
-    files = render_files(config, OUTPUTS, SIZING, Secrets())
+    files = render_files(config, OUTPUTS, SIZING, Secrets().reveal)
     assert [(file.name, file.path, oct(file.mode)) for file in files] == [
         ("pio-env.sh", "~/pio/conf/pio-env.sh", "0o600"),
         ("core-site.xml", "/usr/local/hadoop/etc/hadoop/core-site.xml", "0o644"),
         ("hbase-site.xml", "/opt/hb/conf/hbase-site.xml", "0o644"),
         ("spark-defaults.conf", "~/spark/conf/spark-defaults.conf", "0o600"),
     ]
-    assert files == render_files(config, OUTPUTS, SIZING, Secrets())
+    assert files == render_files(config, OUTPUTS, SIZING, Secrets().reveal)
 
 
 def test_without_hdfs_and_hbase_their_files_are_not_written() -> None:
@@ -54,7 +54,7 @@ def test_without_hdfs_and_hbase_their_files_are_not_written() -> None:
     }
     repositories = {label: {"source": "MYSQL"} for label in ("metadata", "eventdata", "modeldata")}
     config = Config.model_validate({**kept, "source": {"MYSQL": database}, "repository": repositories})
-    files = render_files(config, OUTPUTS, SIZING, Secrets({SecretReference("ssm", "/p"): "hunter2"}))
+    files = render_files(config, OUTPUTS, SIZING, Secrets({SecretReference("ssm", "/p"): "hunter2"}).reveal)
     assert [(file.name, oct(file.mode)) for file in files] == [
         ("pio-env.sh", "0o600"),
         ("spark-defaults.conf", "0o600"),

@@ -12,7 +12,7 @@ from pio_tf.aws.session import Aws
 from pio_tf.config.kinds import SecretReference
 from pio_tf.config.load import load_config
 from pio_tf.errors import AwsError, ConfigError
-from pio_tf.pio.secrets import HiddenSecrets, Secrets, resolve_secrets
+from pio_tf.pio.secrets import Secrets, hide_password, resolve_secrets
 from pio_tf.sandbox.aws import LocalAws
 from tests.support.config_samples import BLOCKS
 
@@ -188,4 +188,4 @@ def test_secrets_show_none_of_themselves() -> None:
     reference = SecretReference("ssm", "/p")
     secrets = Secrets({reference: "hunter2"}, plain=("hunter3",))
     assert "hunter" not in repr(secrets) + str(secrets)
-    assert HiddenSecrets().reveal(reference) == "********"
+    assert hide_password(reference) == "********"

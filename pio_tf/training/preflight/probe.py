@@ -14,9 +14,9 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from pio_tf.config.storage import JdbcSource, LocalfsSource
+from pio_tf.config.components import find_block
+from pio_tf.config.storage import HdfsBlock, JdbcSource, LocalfsSource
 from pio_tf.errors import RemoteError
-from pio_tf.pio.sources import find_hdfs
 from pio_tf.remote.bash import in_bash, shell_path
 
 if TYPE_CHECKING:
@@ -171,7 +171,7 @@ def variant_path(config: Config) -> str:
 
 def hadoop_home(config: Config) -> str:
     """HADOOP_HOME on the driver. Without HDFS, where the guide has it."""
-    block = find_hdfs(config)
+    block = find_block(config, HdfsBlock)
     return block.hadoop_home if block else "/usr/local/hadoop"
 
 

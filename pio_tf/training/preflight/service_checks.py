@@ -14,10 +14,9 @@ from urllib.parse import urlsplit
 
 import asyncssh
 
-from pio_tf.config.components import COMPATIBILITY
+from pio_tf.config.components import COMPATIBILITY, find_block
 from pio_tf.config.storage import Elasticsearch1Source, ElasticsearchBlock, HbaseBlock, HdfsBlock, JdbcSource
 from pio_tf.errors import RemoteError
-from pio_tf.pio.sources import find_hdfs
 from pio_tf.remote.bash import in_bash, shell_path
 from pio_tf.remote.ssh_errors import reason
 from pio_tf.training.elasticsearch_client import ElasticsearchClient
@@ -208,7 +207,7 @@ async def check_hdfs(context: CheckContext) -> Outcome:
     One is the directory of models, to which PredictionIO only logs a failed write. The other is that of Spark's event
     log, without which Spark does not start.
     """
-    block = find_hdfs(context.config)
+    block = find_block(context.config, HdfsBlock)
     directories = _hdfs_directories(context)
     if block is None and not directories:
         return skipped("nothing is in HDFS")
