@@ -324,7 +324,7 @@ class DriverSession:
 
     async def runs(self) -> tuple[RunRecord, ...]:
         """Return the runs that the driver, this computer or the shared bucket knows, oldest first."""
-        on_driver = {run.id: run.known() for run in (await self.state()).runs}
+        on_driver = {run.id: run.to_record() for run in (await self.state()).runs}
         return merge_records(self._archive, on_driver, await asyncio.to_thread(self._shared_records))
 
     async def log(self, wanted: str, on_line: Callable[[str], None], *, follow: bool) -> None:
@@ -343,7 +343,7 @@ class DriverSession:
         active = [run.id for run in runs if run.state == "running"]
         run = find_run(wanted or (active[-1] if active else ""), [one.id for one in runs])
         if run not in active:
-            record = (await self._runs.one(run)).known()
+            record = (await self._runs.one(run)).to_record()
             self._report(Done(f"run {run} has ended already: {record.state}"))
             return record
         return await self._end(run)

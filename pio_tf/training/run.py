@@ -68,7 +68,7 @@ async def start_run(
     except RemoteError:
         if (await runs.one(record.id)).started is None:
             raise
-    record = (await runs.one(record.id)).known()
+    record = (await runs.one(record.id)).to_record()
     archive.save(record)
     return record
 
@@ -126,7 +126,7 @@ class RunFollower:
                 )
             self._report(OutputLine(line, source=source))
 
-        async with _meanwhile(watch((await self._runs.one(run)).known()) if watch else None):
+        async with _meanwhile(watch((await self._runs.one(run)).to_record()) if watch else None):
             facts = await self._copy(run, on_line)
         record, failure = await self._conclude(facts, log)
         if failure:
@@ -189,7 +189,7 @@ class RunFollower:
         )
 
     async def _conclude(self, facts: DriverRun, log: TrainingLog) -> tuple[RunRecord, TrainingFailed | None]:
-        record = facts.known()
+        record = facts.to_record()
         failure = _failure(facts, log)
         if facts.result is None:
             proofs = await self._prove(record, log.success)

@@ -9,7 +9,7 @@ import pytest
 
 from pio_tf.model import Machine
 from pio_tf.training.idle import find_runs, find_starts
-from pio_tf.training.runs.driver_runs import DriverRun, DriverState, Holder, RunEnd
+from pio_tf.training.runs.driver_runs import DriverRun, DriverState, LockHolder, RunEnd
 from pio_tf.training.runs.record import Client, RunRecord
 from tests.support.instances import make_cluster
 from tests.support.shell import ec2
@@ -35,7 +35,7 @@ def starts(*machines: Machine) -> str:
     return find_starts(machines, grace=1800, now=NOW.timestamp())
 
 
-def runs(*, holder: Holder | None = None, ended: float | None = None) -> str:
+def runs(*, holder: LockHolder | None = None, ended: float | None = None) -> str:
     """What the driver's runs say; ``ended``: minutes since the end of the one that there is."""
     ending = None if ended is None else RunEnd(0, NOW.timestamp() - 60 * ended, log_whole=True, free_bytes=1)
     record = RunRecord(id=RUN, cluster="ur", client=ANN, command="pio train", engine_dir="/engine")
@@ -59,11 +59,11 @@ def test_machines_that_are_being_started_are_left_alone_whatever_their_time() ->
 
 @pytest.mark.parametrize(("doing", "said"), [("running", "is active"), ("preparing", "is being prepared")])
 def test_a_run_is_named_with_whose_it_is(doing: str, said: str) -> None:
-    assert runs(holder=Holder(doing, str(ANN), RUN)) == f"run {RUN} {said}, {ANN}"
+    assert runs(holder=LockHolder(doing, str(ANN), RUN)) == f"run {RUN} {said}, {ANN}"
 
 
 def test_machines_that_somebody_else_is_stopping_are_left_to_them() -> None:
-    assert runs(holder=Holder("stopping", str(ANN))) == f"being stopped already by {ANN}"
+    assert runs(holder=LockHolder("stopping", str(ANN))) == f"being stopped already by {ANN}"
 
 
 def test_a_run_that_has_just_ended_may_be_looked_at_still() -> None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from pio_tf.errors import NotReady, RemoteError, TrainingFailed
 from pio_tf.training.driver_session import QUICK
 from pio_tf.training.runs.driver_lock import locked_by
-from pio_tf.training.runs.driver_runs import DriverState, Holder
+from pio_tf.training.runs.driver_runs import DriverState, LockHolder
 from pio_tf.training.runs.record import Client as Owner
 from pio_tf.training.runs.record import RunRecord
 
@@ -147,7 +147,7 @@ class SessionStandIn:
     async def state(self) -> DriverState:
         """Who holds the lock."""
         held = self._driver.held
-        return DriverState((), Holder(held.doing, "somebody", held.run) if held else None)
+        return DriverState((), LockHolder(held.doing, "somebody", held.run) if held else None)
 
     async def _follow(self, name: str) -> RunRecord:
         run = self._driver.runs[name]
@@ -210,7 +210,7 @@ class SessionStandIn:
         self._driver.pass_time()
         held = self._driver.held
         if held is not None:
-            raise locked_by(Holder(held.doing, held.by.name if held.by else "a run", held.run))
+            raise locked_by(LockHolder(held.doing, held.by.name if held.by else "a run", held.run))
 
     def _reachable(self) -> bool:
         return self._world.states()["driver"] == "running"

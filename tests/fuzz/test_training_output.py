@@ -18,7 +18,7 @@ from pio_tf.training.preflight.probe import read_answers
 from pio_tf.training.redact import Redactor
 from pio_tf.training.runs.archive import Archive
 from pio_tf.training.runs.claims import Claim
-from pio_tf.training.runs.driver_runs import Holder, read_list
+from pio_tf.training.runs.driver_runs import LockHolder, read_list
 from pio_tf.training.runs.record import Client, RunRecord
 from pio_tf.training.verdict import TrainingLog
 from tests.fuzz.documents import mangled, texts
@@ -147,7 +147,7 @@ def test_any_state_of_the_driver_is_listed(text: str) -> None:
     with answers():
         state = read_list(text)
         for run in state.runs:
-            known = run.known()
+            known = run.to_record()
             assert known.id == run.id
             assert known.state in ("running", "succeeded", "failed", "cancelled", "lost", "unknown")
             assert known.seconds is None or known.seconds == known.seconds
@@ -168,7 +168,7 @@ def test_any_record_on_this_computer_or_in_a_bucket_is_read_or_left_out(data: by
     with answers():
         text = _text(data)
         Claim.from_json(text)
-        Holder.from_json(text)
+        LockHolder.from_json(text)
 
 
 @examples(200)

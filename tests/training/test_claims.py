@@ -16,7 +16,7 @@ from pio_tf.errors import AwsError, Locked, MachinesMayBeRunning, TrainingFailed
 from pio_tf.events import Event, Warned
 from pio_tf.sandbox.aws import LocalAws
 from pio_tf.training.runs.claims import Claim, Claims, Facts, Held
-from pio_tf.training.runs.driver_runs import Holder
+from pio_tf.training.runs.driver_runs import LockHolder
 from pio_tf.training.runs.record import Client, RunRecord, new_run_id
 from tests.training.bucket_world import make_run_bucket
 
@@ -193,7 +193,7 @@ def test_a_lock_whose_run_has_begun_and_goes_on_no_more_is_taken_over(
 
 def test_a_run_that_goes_on_keeps_the_lock_and_the_driver_says_by_whom(bucket: RunBucket) -> None:
     run = left_by(bucket, ANN, begun=True)
-    facts = Facts("on", Holder("running", str(ANN), run), {run: "running"})
+    facts = Facts("on", LockHolder("running", str(ANN), run), {run: "running"})
     with pytest.raises(Locked, match=f"run {run} is active, started by ann") as caught:
         claims(bucket, BOB, facts).take("R2")
     assert f"pio-tf train --attach {run}" in caught.value.next_step

@@ -27,7 +27,7 @@ from pio_tf.training.runs.record import ENDED, Client, RunRecord
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from pio_tf.training.runs.driver_runs import Holder
+    from pio_tf.training.runs.driver_runs import LockHolder
     from pio_tf.training.runs.record import RunState
     from pio_tf.training.runs.run_bucket import RunBucket
 
@@ -94,7 +94,7 @@ class Facts:
     """What is known of the driver."""
 
     power: Literal["off", "on", "changing"]
-    holder: Holder | None = None
+    holder: LockHolder | None = None
     """Who holds the lock of its kernel."""
     runs: Mapping[str, RunState] = field(default_factory=dict)
     silent: str = ""

@@ -1,26 +1,26 @@
-# The runs on the driver, for bash: a directory for each under ~/.pio-tf/runs, and one lock for all.
+# The runs on the driver, in bash: a directory for each under ~/.pio-tf/runs, and one lock for all.
 #
-# This file is sent with each request, followed by a call of one of its functions; a copy in a run's directory is what
-# runs it. Answers are lines on standard output.
+# pio-tf sends this file with each request, followed by a call of one of its functions. A copy in a run's directory runs
+# the run. Answers are lines on standard output.
 #
-#   ~/.pio-tf/lock            descriptor 9 of whoever holds it: flock, which the kernel lets go of however they end
-#   ~/.pio-tf/holder          who that is, as JSON; then the process id and start of the shell that took it
+#   ~/.pio-tf/lock            descriptor 9 of its holder: flock, which the kernel releases when the holder ends
+#   ~/.pio-tf/holder          the holder, as JSON; then process id and start of the shell that took the lock
 #   ~/.pio-tf/runs/ID/
-#     command  record  redact    what is run; who asked for it, as JSON; what is hidden in its output
+#     command  record  redact    the command; the run's record, as JSON; the Perl program that hides secrets
 #     process                    runner's pid, its start in clock ticks, boot id, start as a time, command's process group
 #     log                        standard output and error
-#     cancelled                  who asked for its end
+#     cancelled                  the client that cancelled the run
 #     ended                      exit=STATUS ended=TIME filter=STATUS free=BYTES
-#     result                     the verdict, as JSON, of whoever followed it to its end
+#     result                     the verdict, as JSON, of the client that followed the run to its end
 
 umask 077
 home="$HOME/.pio-tf"
 runs="$home/runs"
 
-ticks() { # PID: when this process started, in clock ticks after boot; nothing for one that has ended
+ticks() { # PID: print the start of a process, in clock ticks after boot; nothing if it has ended
   local stat
   { read -r stat <"/proc/$1/stat"; } 2>/dev/null || return 1
-  # shellcheck disable=SC2086 # fields, after the name, which may hold blanks
+  # shellcheck disable=SC2086 # fields after the name, which may hold blanks
   set -- ${stat##*) }
   [[ $1 == [ZX] ]] || echo "${20}"
 }
@@ -29,17 +29,17 @@ boot() {
   cat /proc/sys/kernel/random/boot_id
 }
 
-alive() { # ID: whether the process that runs it is still there
+alive() { # ID: test whether the run's process is alive
   local pid started booted
   { read -r pid started booted _ <"$runs/$1/process"; } 2>/dev/null || return 1
   [[ $booted == "$(boot)" && $(ticks "$pid") == "$started" ]]
 }
 
-hold() { # SECONDS: take the lock, as the first line of input describes its holder, until the input ends
+hold() { # SECONDS: hold the lock until the input ends; its first line describes the holder
   local description word rest state
   IFS= read -r description
   mkdir -p "$runs" && exec 9>>"$home/lock" || exit 1
-  # Not at once: whoever only looks whether it is held, holds it for a moment.
+  # Wait a moment: `holder` takes the lock for an instant to test it.
   flock -w 0.3 -E 75 9
   state=$?
   if ((state == 75)); then
@@ -48,12 +48,12 @@ hold() { # SECONDS: take the lock, as the first line of input describes its hold
   fi
   ((state == 0)) && describe "$description" || exit 1
   echo "yours"
-  # A client that has said nothing for so long is gone, though its connection may not have noticed.
+  # A client that is silent for so long is gone, even if its connection has not noticed.
   while read -r -t "$1" word rest; do
     case "$word" in
       start) start "${rest%% *}" "${rest#* }" ;;
       stop)
-        # Held on, without a client, until the power is off; or given back, if it stays on.
+        # Hold the lock without a client until the power is off; release it if the power stays on.
         setsid sleep 300 </dev/null >/dev/null 2>&1 &
         describe "$rest" && echo "stopping"
         ;;
@@ -61,11 +61,11 @@ hold() { # SECONDS: take the lock, as the first line of input describes its hold
   done
 }
 
-describe() { # JSON: who holds the lock
+describe() { # JSON: write down the lock's holder
   printf '%s\n%s %s\n' "$1" "$$" "$(ticks $$)" >"$home/holder.new" && mv "$home/holder.new" "$home/holder"
 }
 
-holder() { # who holds the lock, as JSON; nothing when it is free
+holder() { # print the lock's holder, as JSON; nothing if the lock is free
   [[ -e "$home/lock" ]] || return 0
   (flock -n -s 8) 8<"$home/lock" || head -n 1 "$home/holder"
 }
@@ -76,7 +76,7 @@ release() { # end the shell that holds the lock for a client
   if [[ $(ticks "$pid") == "$started" ]]; then kill "$pid"; fi
 }
 
-prepare() { # ID KEEP: a new run's directory, with the files of the tar archive on the input; old runs go
+prepare() { # ID KEEP: create a run's directory from the tar archive on the input; remove old runs
   local old
   mkdir -p "$runs" || return 1
   mkdir "$runs/$1" || return 17 # EEXIST
@@ -86,7 +86,7 @@ prepare() { # ID KEEP: a new run's directory, with the files of the tar archive 
   done
 }
 
-start() { # ID JSON: run it in a session of its own, which inherits the lock; who holds it from now on
+start() { # ID JSON: start the run in a session of its own, which inherits the lock; JSON describes it
   local n
   describe "$2" || return
   setsid bash "$runs/$1/program" run "$1" </dev/null >/dev/null 2>"$runs/$1/problem" &
@@ -101,17 +101,17 @@ start() { # ID JSON: run it in a session of its own, which inherits the lock; wh
   echo "failed $(tail -n 1 "$runs/$1/problem")"
 }
 
-run() { # ID: the runner itself
+run() { # ID: run the command and write down its end
   local started filter child status filtered n free
   cd "$runs/$1" || return 1
-  command -v perl >/dev/null || { echo "perl is not there to hide secrets in the log" >&2; return 1; }
-  # Room for the record of the end, taken while there is some; a file's rename needs none.
+  command -v perl >/dev/null || { echo "perl is missing: it hides secrets in the log" >&2; return 1; }
+  # Reserve space for `ended` now: the disk may be full at the end, and a rename needs none.
   printf '%255s\n' '' >ended.new && : >log && mkfifo pipe || return 1
   perl redact <pipe >log 2>>problem 9>&- &
   filter=$!
   started=$(date +%s.%N)
-  set -m # the command gets a process group of its own
-  # The lock is this process's alone: what a command leaves behind must not hold it when the run has ended.
+  set -m # a process group of its own for the command
+  # Only this process holds the lock: processes that the command leaves behind must not.
   bash -lc "$(<command)" </dev/null >pipe 2>&1 9>&- &
   child=$!
   set +m
@@ -121,7 +121,7 @@ run() { # ID: the runner itself
   fi
   wait "$child"
   status=$?
-  # What the command left behind may hold its output open: it is not waited for.
+  # Do not wait for processes that the command left behind, though they may hold its output open.
   for ((n = 0; n < 50; n++)); do
     [[ -n $(ticks "$filter") ]] || break
     sleep 0.1
@@ -136,7 +136,7 @@ run() { # ID: the runner itself
   rm -f pipe redact
 }
 
-follow() { # ID OFFSET [once]: the log from there on, until the run has ended; or only what there is
+follow() { # ID OFFSET [once]: print the log from there on, until the run has ended; once: only what there is
   local offset=$2 size going=yes
   cd "$runs/$1" || return 76
   [[ -z ${3-} ]] || going=
@@ -152,11 +152,11 @@ follow() { # ID OFFSET [once]: the log from there on, until the run has ended; o
   done
 }
 
-left() { # ID GROUP: whether anything is left of a run: what runs it, or a process of its command
+left() { # ID GROUP: test whether the runner or any process of the command is left
   local stat
   alive "$1" && return
   kill -0 -- "-$2" 2>/dev/null || return
-  for stat in /proc/[0-9]*/stat; do # one that only waits to be reaped is no process any more
+  for stat in /proc/[0-9]*/stat; do # skip zombies
     { read -r stat <"$stat"; } 2>/dev/null || continue
     # shellcheck disable=SC2086 # fields
     set -- "$1" "$2" ${stat##*) }
@@ -165,7 +165,7 @@ left() { # ID GROUP: whether anything is left of a run: what runs it, or a proce
   return 1
 }
 
-cancel() { # ID SECONDS WHO: end the command and all its processes, by force after so many seconds
+cancel() { # ID SECONDS WHO: end the command and all its processes; kill them after so many seconds
   local pid group n
   cd "$runs/$1" || return 76
   alive "$1" || { echo "gone"; return; }
@@ -185,7 +185,7 @@ cancel() { # ID SECONDS WHO: end the command and all its processes, by force aft
   echo "killed"
 }
 
-list() { # [ID]: what there is of each run, or of one, in lines that begin with a word
+list() { # [ID]: print the files of each run, or of one, in lines that begin with a word
   local id
   [[ -d "$runs" ]] || return 0
   cd "$runs" || return 1
@@ -196,7 +196,7 @@ list() { # [ID]: what there is of each run, or of one, in lines that begin with 
     for file in record process cancelled ended result; do
       if [[ -s "$id/$file" ]]; then echo "$file $(head -n 1 "$id/$file")"; fi
     done
-    # PredictionIO says so at the very end.
+    # PredictionIO prints this line at the very end.
     if tail -c 65536 "$id/log" 2>/dev/null | grep -aqE 'Training completed successfully\.[[:space:]]*$'; then
       echo "success"
     fi
@@ -206,6 +206,6 @@ list() { # [ID]: what there is of each run, or of one, in lines that begin with 
   echo "holder $(holder)"
 }
 
-keep() { # ID: the verdict, from the input
+keep() { # ID: write the verdict from the input
   cat >"$runs/$1/result.new" && mv "$runs/$1/result.new" "$runs/$1/result"
 }

@@ -1,7 +1,7 @@
-"""One at a time: the lock on the driver, which every client can see.
+"""The lock on the driver: one run at a time, whatever client asks.
 
-It is a lock of the driver's kernel (flock), held by a shell there for as long as this client talks to it, and by the
-process that runs the run from its start to its end. So a stale one does not exist: nobody need judge by its age.
+The kernel there holds it (flock): for a shell while this client talks to it, then for the process of the run from its
+start to its end. It ends with its holder, so that no lock is ever stale.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from pio_tf.errors import Locked, PioTfError, RemoteError
 from pio_tf.remote.commands import InteractiveCommand
-from pio_tf.training.runs.driver_runs import Holder, program
+from pio_tf.training.runs.driver_runs import LockHolder, program
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -22,15 +22,15 @@ if TYPE_CHECKING:
 
 _HEARTBEAT_SECONDS = 15.0
 _GONE_SECONDS = 60
-"""A client that has not said a word for so long has lost the lock, unless its run holds it."""
+"""A client that is silent for so long loses the lock, unless its run holds it."""
 _ANSWER_SECONDS = 20.0
 
 
 class DriverLock:
-    """The lock, held."""
+    """The lock, held by this client."""
 
-    def __init__(self, dialog: InteractiveCommand, client: Client) -> None:
-        self._dialog = dialog
+    def __init__(self, command: InteractiveCommand, client: Client) -> None:
+        self._command = command
         self._client = client
 
     async def start(self, run: str) -> None:
@@ -38,29 +38,29 @@ class DriverLock:
 
         Raises:
             PioTfError: the driver could not start it.
-            RemoteError: the connection was lost: it may have started.
+            RemoteError: the connection was lost: the run may have started.
         """
-        self._dialog.write_line(f"start {run} {Holder('running', str(self._client), run).to_json()}")
-        answer = await self._dialog.read_line(timeout=_ANSWER_SECONDS)
+        self._command.write_line(f"start {run} {LockHolder('running', str(self._client), run).to_json()}")
+        answer = await self._command.read_line(timeout=_ANSWER_SECONDS)
         if not answer:
             raise RemoteError(
-                "the driver's lock was lost before the run began",
-                cause=f"nothing was heard of this client for {_GONE_SECONDS} s",
+                "lost the driver's lock before the run began",
+                cause=f"the driver heard nothing from this client for {_GONE_SECONDS} s",
                 next_step="try again",
                 details={"kind": "connection-lost"},
             )
         if answer != "started":
             raise PioTfError(
                 f"the driver could not start the run {run}",
-                cause=answer.removeprefix("failed ") or "no reason was given",
-                next_step="look whether its disk is full (df -h ~): pio-tf ssh",
+                cause=answer.removeprefix("failed ") or "no message",
+                next_step="check whether its disk is full (df -h ~): pio-tf ssh",
                 details={"run": run},
             )
 
     async def hold_for_stopping(self) -> None:
-        """Let the driver itself hold the lock, until its power is off: nobody starts a run that would be cut off."""
-        self._dialog.write_line(f"stop {Holder('stopping', str(self._client)).to_json()}")
-        await self._dialog.read_line(timeout=_ANSWER_SECONDS)
+        """Let the driver itself hold the lock until its power is off: a run that began now would be cut off."""
+        self._command.write_line(f"stop {LockHolder('stopping', str(self._client)).to_json()}")
+        await self._command.read_line(timeout=_ANSWER_SECONDS)
 
 
 @contextlib.asynccontextmanager
@@ -70,58 +70,59 @@ async def hold_driver_lock(
     """Hold the lock while the block runs.
 
     Raises:
-        Locked: somebody else has it; they and their run are named.
-        RemoteError: the driver could not be asked.
+        Locked: another client has it; the error names that client and its run.
+        RemoteError: the driver is unreachable.
     """
     driver = remote.driver.name
-    dialog = await InteractiveCommand.open(
+    command = await InteractiveCommand.open(
         await remote.connection(driver), driver, f"{program()}\nhold {_GONE_SECONDS}"
     )
     beating: asyncio.Task[None] | None = None
     try:
-        dialog.write_line(Holder(doing, str(client), run).to_json())
-        answer = await dialog.read_line(timeout=_ANSWER_SECONDS)
+        command.write_line(LockHolder(doing, str(client), run).to_json())
+        answer = await command.read_line(timeout=_ANSWER_SECONDS)
         if answer.startswith("held "):
-            raise locked_by(Holder.from_json(answer.removeprefix("held ")))
+            raise locked_by(LockHolder.from_json(answer.removeprefix("held ")))
         if answer != "yours":
             raise RemoteError(
-                "the driver's lock cannot be taken",
-                cause=answer or "no reason was given",
-                next_step="look whether its disk is full (df -h ~) and who owns ~/.pio-tf: pio-tf ssh",
+                "could not take the driver's lock",
+                cause=answer or "no message",
+                next_step="check whether its disk is full (df -h ~) and the owner of ~/.pio-tf: pio-tf ssh",
                 details={"machine": driver, "kind": "runs-directory"},
             )
-        beating = asyncio.create_task(_beat(dialog))
-        yield DriverLock(dialog, client)
+        beating = asyncio.create_task(_beat(command))
+        yield DriverLock(command, client)
     finally:
         if beating is not None:
             beating.cancel()
-        await dialog.close()
+        await command.close()
 
 
-def locked_by(holder: Holder) -> Locked:
-    """The error that names them."""
-    what = {
-        "running": f"run {holder.run} is active, started by {holder.who}",
-        "preparing": f"run {holder.run} is being prepared by {holder.who}",
-        "provisioning": f"the machines are being provisioned by {holder.who}",
-    }.get(holder.doing, f"the machines are being stopped by {holder.who}")
-    steps = {
-        "running": f"`pio-tf train --attach {holder.run}` follows it, `pio-tf cancel {holder.run}` ends it; `pio-tf "
-        "down --force` ends it and stops the machines",
-        "preparing": "wait until it has begun (`pio-tf runs`), then `pio-tf train --attach` follows it; `pio-tf down "
-        "--force` keeps it from beginning, and stops the machines",
-        "provisioning": "wait until that is through, then try again; `pio-tf down --force` does not wait",
-        "stopping": "wait until they are stopped (`pio-tf status`), then try again",
-    }
-    return Locked(
-        what,
-        cause="one run at a time: the lock on the driver is held",
-        next_step=steps.get(holder.doing, "try again"),
-        details={"run": holder.run, "who": holder.who, "doing": holder.doing},
-    )
-
-
-async def _beat(dialog: InteractiveCommand) -> None:
+async def _beat(command: InteractiveCommand) -> None:
     while True:
         await asyncio.sleep(_HEARTBEAT_SECONDS)
-        dialog.write_line("")
+        command.write_line("")
+
+
+def locked_by(holder: LockHolder) -> Locked:
+    """Return the error that names the lock's holder and what to do."""
+    run = holder.run
+    what = {
+        "running": f"run {run} is active, started by",
+        "preparing": f"run {run} is being prepared by",
+        "provisioning": "the machines are being provisioned by",
+    }.get(holder.doing, "the machines are being stopped by")
+    next_step = {
+        "running": f"`pio-tf train --attach {run}` follows it, `pio-tf cancel {run}` ends it; `pio-tf down --force` "
+        "ends it and stops the machines",
+        "preparing": "wait until it has begun (`pio-tf runs`), then `pio-tf train --attach` follows it; `pio-tf down "
+        "--force` prevents it, and stops the machines",
+        "provisioning": "wait until that has ended, then try again; `pio-tf down --force` does not wait",
+        "stopping": "wait until they are stopped (`pio-tf status`), then try again",
+    }.get(holder.doing, "try again")
+    return Locked(
+        f"{what} {holder.who}",
+        cause="only one run at a time: another client holds the driver's lock",
+        next_step=next_step,
+        details={"run": run, "who": holder.who, "doing": holder.doing},
+    )

@@ -1,4 +1,4 @@
-"""The runs that the driver has: asked, started, ended and read over SSH. ``driver.sh`` is the other side."""
+"""Runs on the driver: prepared, listed, followed and ended over SSH by functions of ``driver.sh``."""
 
 from __future__ import annotations
 
@@ -23,30 +23,30 @@ if TYPE_CHECKING:
     from pio_tf.training.runs.record import RunState
 
 KEPT_ON_DRIVER = 30
-"""Runs that have ended and whose directories stay on the driver: its disk is kept for years."""
+"""Ended runs whose directories stay on the driver, which keeps its disk for years."""
 TERM_SECONDS = 20
-"""What a cancelled command has, between SIGTERM and SIGKILL, to end."""
+"""Seconds between SIGTERM and SIGKILL for a cancelled command."""
 _SIGNALLED = 128
-"""An exit status above it: 128 and the number of the signal that has ended a command."""
+"""A higher exit status is 128 plus the number of the signal that ended a command."""
 _EXISTS = 17
 
 
 @dataclass(frozen=True)
 class RunEnd:
-    """How the command of a run ended, as the runner wrote it down."""
+    """The end of a run's command, as its runner wrote it down."""
 
     exit_status: int
     time: float
     """Seconds since 1970, by the driver's clock."""
     log_whole: bool
-    """Whether all of the output went into the log."""
+    """Whether all of the output is in the log."""
     free_bytes: int
-    """Left on the log's disk."""
+    """Free space on the log's disk."""
 
 
 @dataclass(frozen=True)
 class DriverRun:
-    """What the driver knows of a run."""
+    """The driver's facts about a run."""
 
     id: str
     record: RunRecord
@@ -57,13 +57,13 @@ class DriverRun:
     success_line: bool = False
     log_bytes: int = 0
     booted_since: bool = False
-    """Whether the driver has booted after the run began."""
+    """Whether the driver has booted since the run began."""
     result: RunRecord | None = None
-    """The verdict of whoever followed it to its end."""
+    """The verdict of the client that followed it to its end."""
 
     @property
     def state(self) -> RunState:
-        """Going by the verdict, else by the facts."""
+        """Its state by the verdict, or else by the facts."""
         if self.result is not None:
             return self.result.state
         if self.ending is None:
@@ -72,8 +72,8 @@ class DriverRun:
             return "succeeded"
         return "cancelled" if self.cancelled_by else "failed"
 
-    def known(self) -> RunRecord:
-        """Its record with what the driver knows now."""
+    def to_record(self) -> RunRecord:
+        """Return its record, updated by the driver's facts."""
         if self.result is not None:
             return self.result
         ending = self.ending
@@ -88,51 +88,52 @@ class DriverRun:
 
 
 @dataclass(frozen=True)
-class Holder:
-    """Who holds the driver's lock, and for what: ``doing`` is "preparing", "running" or "stopping"."""
+class LockHolder:
+    """The holder of the driver's lock."""
 
     doing: str
+    """preparing, running, stopping or provisioning."""
     who: str
     run: str = ""
 
     def to_json(self) -> str:
-        """One line."""
+        """Return one line of JSON."""
         return json.dumps({"doing": self.doing, "who": self.who, "run": self.run})
 
     @classmethod
-    def from_json(cls, text: str) -> Holder:
-        """What :meth:`to_json` wrote; anything else holds the lock as nobody."""
+    def from_json(cls, text: str) -> LockHolder:
+        """Read what :meth:`to_json` wrote; return an unknown client's run for anything else."""
         try:
             raw = parse_json(text)
             return cls(str(raw["doing"]), str(raw["who"]), str(raw["run"]))
         except (ValueError, LookupError, TypeError):
-            return cls("running", "somebody")
+            return cls("running", "an unknown client")
 
 
 @dataclass(frozen=True)
 class DriverState:
-    """The runs, oldest first, and who holds the lock; None where it is free."""
+    """The runs, oldest first, and the lock's holder; None if the lock is free."""
 
     runs: tuple[DriverRun, ...]
-    holder: Holder | None
+    holder: LockHolder | None
 
 
 class DriverRuns:
-    """The runs on the driver that ``remote`` is connected to. All of it raises RemoteError when it cannot be asked."""
+    """The runs on the driver of a connection. Every method raises RemoteError if the driver is unreachable."""
 
     def __init__(self, remote: ClusterConnection) -> None:
         self._remote = remote
         self._driver = remote.driver.name
 
     async def prepare(self, record: RunRecord, *, command: str, redactor: str) -> None:
-        """Make the run's directory, with all that is needed to start it.
+        """Create the run's directory, with everything that its start needs.
 
         Args:
             command: bash text.
             redactor: Perl program that hides secrets in each line of its input.
 
         Raises:
-            Locked: there is such a directory already; it is left as it is.
+            Locked: the directory exists already; it stays as it is.
         """
         files = {
             "command": command,
@@ -144,7 +145,7 @@ class DriverRuns:
         done = await self._remote.run(self._driver, f"{program()}\n{call}", content=_archive(files))
         if done.exit_status == _EXISTS:
             raise Locked(
-                f"there is a run {record.id} on the driver already",
+                f"the driver already has a run {record.id}",
                 cause=done.stderr.strip(),
                 next_step="nothing was started; try again, for a run with another id",
                 details={"run": record.id},
@@ -153,17 +154,14 @@ class DriverRuns:
             raise _unusable(done.stderr)
 
     async def state(self, run: str = "") -> DriverState:
-        """Every run, or one of them."""
-        done = await self._remote.run(self._driver, f"{program()}\nlist {shlex.quote(run) if run else ''}")
-        if done.exit_status != 0:
-            raise _unusable(done.stderr)
-        return read_list(done.stdout)
+        """Return every run, or one of them, and the lock's holder."""
+        return read_list(await self._call(f"list {shlex.quote(run) if run else ''}"))
 
     async def one(self, run: str) -> DriverRun:
-        """One run.
+        """Return one run.
 
         Raises:
-            PioTfError: the driver has none of that id.
+            PioTfError: the driver has no such run.
         """
         found = (await self.state(run)).runs
         if not found:
@@ -175,13 +173,13 @@ class DriverRuns:
         return found[0]
 
     async def follow(self, run: str, offset: int, on_data: Callable[[bytes], None], *, once: bool = False) -> None:
-        """Hand out the bytes of a run's log from ``offset`` on, until the run has ended and all are handed out.
+        """Pass on the bytes of a run's log from ``offset`` on, until the run has ended and the log is complete.
 
         Args:
-            once: only what there is now.
+            once: pass on only what there is now.
 
         Raises:
-            RemoteError: the connection was lost, or what reads the log there was killed; what was handed out until then
+            RemoteError: the connection was lost, or a signal ended the log's reader on the driver. What came until then
                 is part of the log.
         """
         connection = await self._remote.connection(self._driver)
@@ -196,43 +194,45 @@ class DriverRuns:
             )
         if status != 0:
             raise RemoteError(
-                f"the log of {run} cannot be read on the driver (exit status {status})",
+                f"could not read the log of {run} on the driver (exit status {status})",
                 next_step=f"look at ~/.pio-tf/runs/{run} on the driver: pio-tf ssh",
                 details={"run": run, "kind": "log"},
             )
 
     async def cancel(self, run: str, *, who: str, patience: int = TERM_SECONDS) -> str:
-        """End a run's command and every process of it; "gone" where it had ended, "ended" or "killed".
+        """End every process of a run; return "ended" or "killed", or "gone" if it had ended before.
 
         Args:
+            who: the client that asks for it.
             patience: seconds between SIGTERM and SIGKILL.
         """
         call = f"cancel {shlex.quote(run)} {patience} {shlex.quote(who)}"
-        done = await self._remote.run(self._driver, f"{program()}\n{call}", timeout=patience + 30)
-        if done.exit_status != 0:
-            raise _unusable(done.stderr)
-        return done.stdout.strip()
+        return (await self._call(call, timeout=patience + 30)).strip()
 
     async def release(self) -> None:
         """End the shell that holds the lock for a client that prepares a run."""
         await self._remote.run(self._driver, f"{program()}\nrelease")
 
     async def keep(self, record: RunRecord) -> None:
-        """Write the verdict beside the run's log, where every client finds it."""
-        call = f"keep {shlex.quote(record.id)}"
-        done = await self._remote.run(self._driver, f"{program()}\n{call}", content=f"{record.to_json()}\n".encode())
+        """Write the verdict beside the run's log, for every client."""
+        await self._call(f"keep {shlex.quote(record.id)}", content=f"{record.to_json()}\n".encode())
+
+    async def _call(self, call: str, *, content: bytes = b"", timeout: float = 60.0) -> str:
+        """Call a function of ``driver.sh``, and return its output."""
+        done = await self._remote.run(self._driver, f"{program()}\n{call}", content=content, timeout=timeout)
         if done.exit_status != 0:
             raise _unusable(done.stderr)
+        return done.stdout
 
 
 @cache
 def program() -> str:
-    """The text of ``driver.sh``."""
+    """Return the text of ``driver.sh``."""
     return resources.files(__package__).joinpath("driver.sh").read_text(encoding="utf-8")
 
 
 def read_list(text: str) -> DriverState:
-    """What the function ``list`` of ``driver.sh`` printed. Runs whose record cannot be read are left out."""
+    """Read the output of ``list`` in ``driver.sh``, without runs whose record is unreadable."""
     groups: list[dict[str, str]] = []
     tail: dict[str, str] = {}
     for line in text.splitlines():
@@ -240,11 +240,10 @@ def read_list(text: str) -> DriverState:
         if word == "run":
             groups.append({})
         (tail if word in ("boot", "holder") or not groups else groups[-1])[word] = rest
-    boot = tail.get("boot", "")
+    boot, holder = tail.get("boot", ""), tail.get("holder", "")
     runs = [run for run in (_run(group, boot) for group in groups) if run is not None]
-    holder = tail.get("holder", "")
     return DriverState(
-        tuple(sorted(runs, key=lambda run: run.id)), Holder.from_json(holder) if holder.strip() else None
+        tuple(sorted(runs, key=lambda run: run.id)), LockHolder.from_json(holder) if holder.strip() else None
     )
 
 
@@ -294,7 +293,7 @@ def _unusable(why: str) -> RemoteError:
     lines = why.strip().splitlines()
     return RemoteError(
         "the driver cannot keep runs in ~/.pio-tf",
-        cause=lines[-1] if lines else "no reason was given",
-        next_step="look whether its disk is full (df -h ~) and who owns ~/.pio-tf: pio-tf ssh",
+        cause=lines[-1] if lines else "no message",
+        next_step="check whether its disk is full (df -h ~) and the owner of ~/.pio-tf: pio-tf ssh",
         details={"machine": "driver", "kind": "runs-directory"},
     )
