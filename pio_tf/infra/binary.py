@@ -1,4 +1,4 @@
-"""Finds the Terraform to use: the configured one, else the user's ``terraform`` or ``tofu``, else the bundled one."""
+"""The Terraform that pio-tf runs: the configured one, else ``terraform`` or ``tofu`` on PATH, else the bundled one."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from pio_tf.errors import TerraformError
-from pio_tf.infra.environment import terraform_environ
+from pio_tf.infra.terraform_environment import terraform_environ
 from pio_tf.json_text import parse_json
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 Product: TypeAlias = Literal["terraform", "tofu"]
 
 MINIMUM: dict[Product, tuple[int, int, int]] = {"terraform": (1, 3, 0), "tofu": (1, 6, 0)}
-"""The modules use optional() object attributes, which are new in Terraform 1.3. OpenTofu begins at 1.6."""
+"""The modules use optional() object attributes, which are new in Terraform 1.3. OpenTofu's first version is 1.6."""
 _NAMES: dict[Product, str] = {"terraform": "Terraform", "tofu": "OpenTofu"}
 _INSTALL = (
     "install Terraform (https://developer.hashicorp.com/terraform/install) or OpenTofu (https://opentofu.org), "
@@ -36,17 +36,20 @@ _VERSION_TIMEOUT = 60.0  # seconds; it takes 0.2, more on a machine that is busy
 
 @dataclass(frozen=True)
 class TerraformBinary:
-    """A Terraform that can be run."""
+    """A Terraform that can be run.
+
+    Args:
+        arguments: before Terraform's own: ``python -m pio_tf.infra.bundled``.
+    """
 
     path: Path
     product: Product
     version: str
     arguments: tuple[str, ...] = ()
-    """Arguments that come before Terraform's own: ``python -m pio_tf.infra.bundled``."""
 
     @property
     def numbers(self) -> tuple[int, int, int]:
-        """Its version, to compare."""
+        """The version, to compare."""
         return _numbers(self.version)
 
     @property
@@ -59,16 +62,15 @@ class TerraformBinary:
 
 
 def find_terraform(config: Config, *, environ: Mapping[str, str]) -> TerraformBinary:
-    """The Terraform to use; it has been run once, to learn its version.
+    """Return the Terraform to use; its version comes from running it once.
 
     Raises:
         TerraformError: there is none, it cannot be run, or it is too old.
     """
     command, source = _find_command(config, environ)
     product, version = _ask_version(command, terraform_environ(config, environ), source)
-    numbers = _numbers(version)
     minimum = MINIMUM[product]
-    if numbers < minimum:
+    if _numbers(version) < minimum:
         wanted = ".".join(str(number) for number in minimum)
         raise TerraformError(
             f"{_NAMES[product]} {version} is too old: pio-tf needs {wanted} or newer",
@@ -76,34 +78,41 @@ def find_terraform(config: Config, *, environ: Mapping[str, str]) -> TerraformBi
             next_step=_INSTALL,
             details={"version": version, "minimum": wanted},
         )
-    return TerraformBinary(path=Path(command[0]), product=product, version=version, arguments=tuple(command[1:]))
+    return TerraformBinary(Path(command[0]), product, version, tuple(command[1:]))
 
 
 def locate_terraform(config: Config, *, environ: Mapping[str, str]) -> TerraformBinary:
-    """The same, but not run: its version stays empty. For what every Terraform can do, and quickly.
+    """Return the Terraform to use without running it, for commands of every version. Its version is empty.
 
     Raises:
         TerraformError: there is none.
     """
     command, _source = _find_command(config, environ)
-    product: Product = "tofu" if "tofu" in Path(command[0]).name else "terraform"
-    return TerraformBinary(path=Path(command[0]), product=product, version="", arguments=tuple(command[1:]))
+    return TerraformBinary(
+        Path(command[0]), "tofu" if "tofu" in Path(command[0]).name else "terraform", "", tuple(command[1:])
+    )
+
+
+def bundled_command() -> list[str]:
+    """Return the command of the bundled Terraform: this Python's pio-tf-terraform, or its module without scripts."""
+    for directory in (Path(sys.executable).parent, Path(sysconfig.get_path("scripts"))):
+        script = directory / "pio-tf-terraform"
+        if os.access(script, os.X_OK):
+            return [str(script)]
+    return [sys.executable, "-m", "pio_tf.infra.bundled"]
 
 
 def _find_command(config: Config, environ: Mapping[str, str]) -> tuple[list[str], str]:
-    """The command, and where it was found, for messages."""
-    path = environ.get("PATH", os.defpath)
-    if config.terraform.binary is not None:
+    """Return the command, and where it was found, for errors."""
+    path, wanted = environ.get("PATH", os.defpath), config.terraform.binary
+    if wanted is not None:
         where = f"{config.where('terraform.binary')}: terraform.binary"
-        name = config.terraform.binary
-        if os.sep in name:
-            name = str(config.path.parent / Path(name).expanduser())
+        name = str(config.path.parent / Path(wanted).expanduser()) if os.sep in wanted else wanted
         found = shutil.which(name, path=path)
         if found is None:
-            exists = Path(name).exists()
             raise TerraformError(
-                f"{where}: {config.terraform.binary} cannot be run",
-                cause="the file is not executable" if exists else "there is no such program",
+                f"{where}: {wanted} cannot be run",
+                cause="the file is not executable" if Path(name).exists() else "there is no such program",
                 next_step=f"name another one, or leave terraform.binary out and {_INSTALL}",
             )
         return [str(Path(found).absolute())], where
@@ -120,51 +129,40 @@ def _find_command(config: Config, environ: Mapping[str, str]) -> tuple[list[str]
     )
 
 
-def bundled_command() -> list[str]:
-    """The bundled Terraform: the program pio-tf-terraform of this Python, or, without scripts, its module."""
-    for directory in (Path(sys.executable).parent, Path(sysconfig.get_path("scripts"))):
-        script = directory / "pio-tf-terraform"
-        if os.access(script, os.X_OK):
-            return [str(script)]
-    return [sys.executable, "-m", "pio_tf.infra.bundled"]
-
-
 def _ask_version(command: Sequence[str], environ: dict[str, str], source: str) -> tuple[Product, str]:
     line = " ".join(command)
     try:
-        result = subprocess.run(
-            [*command, "version", "-json"],
-            env=environ,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=_VERSION_TIMEOUT,
-            check=False,
-        )
+        result = _run(command, "version", "-json", environ=environ)
     except (OSError, subprocess.TimeoutExpired) as error:
         raise TerraformError(f"{line} cannot be run ({source})", cause=str(error), next_step=_INSTALL) from error
     try:
         version = parse_json(result.stdout)["terraform_version"]
         _numbers(version)
     except (ValueError, KeyError, TypeError) as error:
-        said = (result.stderr.strip() or result.stdout.strip() or "nothing").splitlines()
+        output = (result.stderr.strip() or result.stdout.strip() or "nothing").splitlines()
         raise TerraformError(
             f"{line} is not a Terraform that pio-tf can use ({source})",
-            cause=f"`version -json` ended with exit code {result.returncode} and said: {' / '.join(said[:3])[:300]}",
+            cause=f"`version -json` ended with exit code {result.returncode} and said: {' / '.join(output[:3])[:300]}",
             next_step=_INSTALL,
         ) from error
-    return _product(command, environ), str(version)
-
-
-def _product(command: Sequence[str], environ: dict[str, str]) -> Product:
-    # OpenTofu calls its version terraform_version too; only its text says who it is.
-    if "tofu" not in Path(command[0]).resolve().name:
-        return "terraform"
-    result = subprocess.run(
-        [*command, "version"], env=environ, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+    # OpenTofu too calls its version terraform_version; only its text names the product.
+    is_tofu = "tofu" in Path(command[0]).resolve().name and _run(command, "version", environ=environ).stdout.startswith(
+        "OpenTofu"
     )
-    return "tofu" if result.stdout.startswith("OpenTofu") else "terraform"
+    return "tofu" if is_tofu else "terraform", str(version)
+
+
+def _run(command: Sequence[str], *args: str, environ: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*command, *args],
+        env=environ,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        errors="replace",
+        timeout=_VERSION_TIMEOUT,
+        check=False,
+    )
 
 
 def _numbers(version: str) -> tuple[int, int, int]:

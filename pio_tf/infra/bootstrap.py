@@ -1,5 +1,4 @@
-"""The script that prepares a machine, as text: what the module ``bootstrap`` puts into user data, for machines that are
-there already."""
+"""The script that prepares a machine, as text: for machines that exist, the same as in the module ``bootstrap``."""
 
 from __future__ import annotations
 
@@ -19,12 +18,16 @@ if TYPE_CHECKING:
 PARTS = ("common", "machine", "install", "disks", "services", "bootstrap")
 """As in terraform/modules/bootstrap/main.tf."""
 FOR_SPARK = ("java", "spark")
-"""What master and workers get; the driver gets everything."""
+"""The components of master and workers; the driver gets all."""
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What stands above the script. The module's variables, and no others."""
+    """The variables above the script: those of the module, and no others.
+
+    Args:
+        hosts: address by name.
+    """
 
     role: Role
     ssh_user: str
@@ -32,14 +35,13 @@ class Settings:
     region: str
     components: tuple[Component, ...]
     hosts: Mapping[str, str]
-    """Address by name."""
     master_host: str = "-"
     master_port: int = 7077
     master_ui_port: int = 8080
     elasticsearch_name: str = "elasticsearch"
 
     def lines(self) -> list[str]:
-        """Assignments, quoted for bash, in the order in which Terraform gives them: by name."""
+        """Return assignments, quoted for bash and sorted by name as Terraform sorts them."""
         wanted = [one for one in self.components if self.role == "driver" or one.name in FOR_SPARK]
         values = {
             "ROLE": self.role,
@@ -59,17 +61,27 @@ class Settings:
 
 
 def settings_for(config: Config, outputs: Outputs, machine: str) -> Settings:
-    """The settings of one machine of a cluster that is there."""
+    """Return the settings of one machine of a cluster that exists."""
+    role = next(one.role for one in outputs.machines if one.name == machine)
+    return cluster_settings(
+        config,
+        role=role,
+        hosts={host_name(one.name): one.private_ip for one in outputs.machines},
+        master_host=outputs.master.private_ip if role == "worker" else "-",
+    )
+
+
+def cluster_settings(config: Config, *, role: Role, hosts: Mapping[str, str], master_host: str = "-") -> Settings:
+    """Return the settings that a configuration gives to a machine of this role."""
     search = find_elasticsearch(config)
-    one = next(found for found in outputs.machines if found.name == machine)
     return Settings(
-        role=one.role,
+        role=role,
         ssh_user=config.ssh.user,
         service_user=config.software.user,
         region=config.aws.region,
         components=components(config),
-        hosts={host_name(found.name): found.private_ip for found in outputs.machines},
-        master_host=outputs.master.private_ip if one.role == "worker" else "-",
+        hosts=hosts,
+        master_host=master_host,
         master_port=config.spark.master_port,
         master_ui_port=config.spark.master_ui_port,
         elasticsearch_name=search.cluster_name if search is not None else "elasticsearch",
@@ -77,12 +89,12 @@ def settings_for(config: Config, outputs: Outputs, machine: str) -> Settings:
 
 
 def host_name(machine: str) -> str:
-    """What /etc/hosts calls a machine: ``driver``, ``spark-master``, ``spark-worker-1``."""
+    """Return a machine's name in /etc/hosts: ``driver``, ``spark-master``, ``spark-worker-1``."""
     return machine if machine == "driver" else f"spark-{machine}"
 
 
 def render_script(settings: Settings) -> str:
-    """The script. Terraform renders the same bytes."""
+    """Return the script, byte for byte as Terraform renders it."""
     directory = find_modules() / "bootstrap"
     parts = [(directory / f"{part}.sh").read_text(encoding="utf-8") for part in PARTS]
     return "\n".join(["#!/bin/bash", *settings.lines(), *parts])

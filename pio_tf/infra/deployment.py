@@ -1,41 +1,66 @@
-"""A cluster's infrastructure: applied, taken over, read, destroyed."""
+"""A cluster's infrastructure: planned, applied, read and destroyed with Terraform."""
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 from pio_tf.errors import TerraformError
-from pio_tf.events import Done, Step
-from pio_tf.infra.backend.move import refuse_leaving
-from pio_tf.infra.binary import locate_terraform
-from pio_tf.infra.plan import Plan, reading_plan
-from pio_tf.infra.planning import Planning
-from pio_tf.infra.policy import evaluate, refuse
+from pio_tf.events import Done, Reporter, Step, silent
+from pio_tf.infra.planner import Planner
+from pio_tf.infra.stack_directory import StackDirectory
 from pio_tf.model import Outputs
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from pio_tf.config.schema import Config
+    from pio_tf.infra.plan import Plan
 
-class Deployment(Planning):
-    """A cluster's infrastructure."""
+
+class Deployment:
+    """A cluster's infrastructure: its stack, its plans, and what changes AWS.
+
+    Args:
+        config: the cluster.
+        reporter: gets steps, resources and warnings.
+        environ: environment, for PATH and what Terraform inherits; default: this process's.
+        lock_timeout: seconds to wait for a state that another client has locked; default: ``terraform.lock_timeout``.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        *,
+        reporter: Reporter = silent,
+        environ: Mapping[str, str] | None = None,
+        lock_timeout: float | None = None,
+    ) -> None:
+        self.config = config
+        self.stack = StackDirectory(
+            config,
+            reporter=reporter,
+            environ=os.environ if environ is None else environ,
+            lock_timeout=config.terraform.lock_timeout if lock_timeout is None else lock_timeout,
+        )
+        self.planner = Planner(self.stack)
+        self._reporter = reporter
+        self.generate, self.prepare, self.outputs = self.stack.generate, self.stack.prepare, self.stack.outputs
+        self.plan, self.draft, self.judge = self.planner.plan, self.planner.draft, self.planner.judge
+        self.read_plan, self.drift = self.planner.read_plan, self.planner.drift
 
     def apply(self, plan: Plan) -> Outputs:
-        """Apply a plan, if the guard lets it pass.
+        """Apply a plan, if the guard permits it.
 
         Raises:
             GuardRefused: the plan would remove or replace what must survive.
-            TerraformError: something failed. What was made is in the state; planning and applying again goes on.
-            Locked: somebody else is working on this cluster.
+            TerraformError: something failed. What was made is in the state; the next apply does the rest.
+            Locked: another client is working on this cluster.
         """
-        raw = self.terraform.show(plan.path)
-        self._refuse_strangers(raw)
-        with reading_plan():
-            findings = evaluate(self.config, raw)
-        refuse(findings)
+        self.planner.refuse_file(plan.path)
         if plan.has_changes:
             self._apply(plan)
-        outputs = Outputs.from_terraform(self.terraform.output())
+        outputs = Outputs.from_terraform(self.stack.terraform.output())
         if outputs is None:
             raise TerraformError(
                 f"the stack in {self.config.stack_dir} has no machines after its apply",
@@ -45,65 +70,46 @@ class Deployment(Planning):
         return outputs
 
     def adopt(self, made: Mapping[str, tuple[str, frozenset[str]]]) -> bool:
-        """Take machines into the state that an interrupted creation has made, if its security group is theirs.
+        """Take machines of an interrupted creation into the state, if their security group is this state's.
 
         Args:
-            made: by their addresses in Terraform: instance ids, and ids of their security groups.
+            made: address in Terraform to the instance's id and the ids of its security groups.
 
         Returns:
-            Whether they are in the state now; False: not all of them are this state's.
+            Whether they are in the state now. False: at least one is not this state's.
 
         Raises:
-            TerraformError, Locked: Terraform cannot take them.
+            TerraformError, Locked: Terraform could not import them.
         """
-        groups = self.terraform.ids("aws_security_group")
+        groups = self.stack.terraform.resource_ids("aws_security_group")
         if not all(theirs and theirs <= groups for _, theirs in made.values()):
             return False
-        with self._backups.named(self._backups.keep()):
+        with self.stack.changing_state() as terraform:
             for address, (instance_id, _) in made.items():
-                self._reporter(Step(f"Taking over {instance_id}, whose creation was cut off, as {address}"))
-                self.terraform.adopt(address, instance_id)
-        self._close_state_files()
+                self._reporter(Step(f"Taking over {instance_id}, whose creation was interrupted, as {address}"))
+                terraform.import_resource(address, instance_id)
         return True
 
-    def outputs(self) -> Outputs | None:
-        """The outputs of the last apply; None for a cluster that was never applied. Asks Terraform, not AWS.
-
-        Raises:
-            TerraformError: the state cannot be read.
-        """
-        directory = self.config.stack_dir
-        if self.config.terraform.backend is None:
-            refuse_leaving(self.config)
-            if not (directory / "terraform.tfstate").is_file():
-                return None
-            # Every command begins with this: reading a local state needs no version check and no init.
-            quick = self._with(locate_terraform(self.config, environ=self._environ))
-            return Outputs.from_terraform(quick.output())
-        self.generate()
-        self.terraform.init()
-        return Outputs.from_terraform(self.terraform.output())
-
     def destroy(self) -> None:
-        """Remove everything of the cluster. The only way round the guard; after an interruption, run it again.
+        """Remove everything of the cluster. The guard permits it here only; after an interruption, run it again.
 
         Raises:
             GuardRefused: the state names something that is not this cluster's: nothing was removed.
             TerraformError: something could not be removed.
-            Locked: somebody else is working on this cluster.
+            Locked: another client is working on this cluster.
         """
-        with self._unprotected():
-            plan = self._plan(destroy=True)
-            self._refuse_strangers(plan.json)
+        with self.stack.unprotected():
+            plan = self.planner.draft_destruction()
+            self.planner.refuse_foreign_resources(plan.json)
             if plan.has_changes:
-                self._reporter(Step(f"Destroying {plan.counts['delete']} resources"))
+                number = plan.counts["delete"]
+                self._reporter(Step(f"Destroying {number} resource{'' if number == 1 else 's'}"))
                 self._apply(plan)
         self._reporter(Done(f"Cluster {self.config.cluster.name} is destroyed"))
 
     def _apply(self, plan: Plan) -> None:
         try:
-            with self._backups.named(self._backups.keep()):
-                self.terraform.apply(plan.path, parallelism=self.parallelism)
+            with self.stack.changing_state() as terraform:
+                terraform.apply(plan.path)
         finally:
             plan.path.unlink(missing_ok=True)  # it holds the state's secrets, and is stale now
-            self._close_state_files()

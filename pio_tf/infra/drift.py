@@ -1,4 +1,4 @@
-"""Drift: what somebody has changed in AWS behind Terraform's back. Power is none: pio-tf switches it all the time."""
+"""Drift: what has changed in AWS since the last apply, without power, which pio-tf itself changes."""
 
 from __future__ import annotations
 
@@ -10,11 +10,13 @@ from pio_tf.infra.guard import machine_name
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-_GOES_WITH_POWER = frozenset({"instance_state", "public_ip", "public_dns", "associate_public_ip_address"})
+_CHANGES_WITH_POWER = frozenset({"instance_state", "public_ip", "public_dns", "associate_public_ip_address"})
 _POLICY = "stop-machines"
-"""Of the role that terraform/modules/failsafe makes."""
+"""Policy of the role that terraform/modules/failsafe makes."""
 _SIDES = ("ingress", "egress")
 _SOURCES = ("cidr_blocks", "ipv6_cidr_blocks", "prefix_list_ids", "security_groups", "self")
+_Rule = tuple[str, str, str, int, int, str]
+"""Group, side, protocol, ports, and one source."""
 
 
 @dataclass(frozen=True)
@@ -28,21 +30,20 @@ class Difference:
 
 @dataclass(frozen=True)
 class Drift:
-    """A resource that is not as Terraform left it."""
+    """A resource that is not as Terraform left it; ``machine`` is its name if it is a machine: ``worker-2``."""
 
     address: str
     type: str
     machine: str
-    """The machine that it is, where it is one: ``worker-2``."""
     change: Literal["changed", "gone"]
     differences: tuple[Difference, ...] = ()
 
 
 def find_drift(plan_json: Mapping[str, Any]) -> tuple[Drift, ...]:
-    """What differs, from ``terraform show -json`` of a refresh-only plan.
+    """Return the drift in ``terraform show -json`` of a refresh-only plan.
 
-    Left out: what goes with power, and what Terraform learns only at its next look at what it has made itself
-    (a security group's rules and a role's policy, which are resources of their own; values that were null).
+    Without what changes with power, and without what Terraform learns only at its second look at what it has made: a
+    security group's rules and a role's policy, which are resources of their own, and values that were null.
 
     Args:
         plan_json: without its secrets.
@@ -55,15 +56,8 @@ def find_drift(plan_json: Mapping[str, Any]) -> tuple[Drift, ...]:
         gone = "delete" in change["change"]["actions"]
         differences = () if gone else tuple(_differences(change["type"], change["change"], rules))
         if gone or differences:
-            found.append(
-                Drift(
-                    address=change["address"],
-                    type=change["type"],
-                    machine=machine_name(change),
-                    change="gone" if gone else "changed",
-                    differences=differences,
-                )
-            )
+            kind: Literal["changed", "gone"] = "gone" if gone else "changed"
+            found.append(Drift(change["address"], change["type"], machine_name(change), kind, differences))
     return tuple(found)
 
 
@@ -73,21 +67,17 @@ def _differences(kind: str, change: Mapping[str, Any], rules: frozenset[_Rule]) 
         old, new = before.get(name), after.get(name)
         if old == new or old is None or not (old or new):
             continue
-        if name in _GOES_WITH_POWER and kind == "aws_instance":
+        if name in _CHANGES_WITH_POWER and kind == "aws_instance":
             continue
         if kind == "aws_security_group" and name in _SIDES and rules.issuperset(_rules(after["id"], name, new or ())):
-            continue  # a rule that is gone is told as the resource that it was
+            continue  # a rule that is gone is reported as the resource that it was
         if kind == "aws_iam_role" and name == "inline_policy" and {one.get("name") for one in new or ()} == {_POLICY}:
-            continue  # a resource of its own, which tells its changes itself; any other beside it is drift
+            continue  # a resource of its own, which reports its changes itself; any other policy is drift
         yield Difference(name, old, new)
 
 
-_Rule = tuple[str, str, str, int, int, str]
-"""Group, side, protocol, ports, and one source."""
-
-
 def _rules(group: str, side: str, rules: Sequence[Mapping[str, Any]]) -> Iterator[_Rule]:
-    """EC2 puts rules together that differ in their sources only: here, one for each source."""
+    """Yield one rule for each source: EC2 merges rules that differ in their sources only."""
     for rule in rules:
         for name in _SOURCES:
             value = rule.get(name)
@@ -96,19 +86,19 @@ def _rules(group: str, side: str, rules: Sequence[Mapping[str, Any]]) -> Iterato
 
 
 def _rules_of_the_stack(plan_json: Mapping[str, Any]) -> Iterator[_Rule]:
-    for values in _resources((plan_json.get("prior_state") or {}).get("values", {}).get("root_module") or {}):
+    for values in _rule_resources((plan_json.get("prior_state") or {}).get("values", {}).get("root_module") or {}):
         group = str(values["security_group_id"])
-        # The group itself as a source is read back as true in one place, and as its id in the other.
+        # AWS reads back the group itself as a source: as true in one place, and as its id in the other.
         sources = {**values, "security_groups": [values.get("source_security_group_id") or ""]}
         if values.get("self") or values.get("source_security_group_id") == group:
             sources |= {"self": True, "security_groups": [group]}
         yield from _rules(group, str(values["type"]), [sources])
 
 
-def _resources(module: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    """Values of all security group rules below a module."""
+def _rule_resources(module: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """Yield the values of all security group rules in a module and its children."""
     for resource in module.get("resources") or ():
         if resource["type"] == "aws_security_group_rule":
             yield resource["values"]
     for child in module.get("child_modules") or ():
-        yield from _resources(child)
+        yield from _rule_resources(child)

@@ -1,8 +1,8 @@
-"""Writes generated files into a directory that may hold others: only what differs, and never over somebody else's."""
+"""Generated files in a directory that may hold others: pio-tf writes what differs, and overwrites no foreign file."""
 
 from __future__ import annotations
 
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from pio_tf.atomic_write import write_atomically
@@ -10,9 +10,10 @@ from pio_tf.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+    from pathlib import Path
 
 MANIFEST = ".pio-tf-files"
-"""Names, in the directory, the files that pio-tf wrote into it."""
+"""A list, in the directory, of the files that pio-tf wrote into it."""
 _MANIFEST_HEADER = "# Files that pio-tf writes, and removes when it no longer needs them.\n"
 
 
@@ -24,17 +25,17 @@ def write_files(
     what: str = "the stack",
     instead: str = "another terraform.directory",
 ) -> None:
-    """Make the generated files in ``directory`` exactly ``files`` (relative path to text). Each is written at once.
+    """Make the generated files in ``directory`` exactly ``files``, each written atomically.
 
     Args:
-        directory: made if it is not there.
+        directory: made if necessary.
         files: relative paths with forward slashes, and their text.
-        named: what says that it is this directory, for an error.
-        what: what the files are.
-        instead: what to choose where this directory will not do.
+        named: the option that names the directory, for errors.
+        what: description of the files.
+        instead: what to choose if this directory cannot be used.
 
     Raises:
-        ConfigError: a file is in the way that pio-tf did not write, or the directory cannot be written.
+        ConfigError: pio-tf did not write a file that it would overwrite, or the directory cannot be written.
     """
     try:
         before = _read_manifest(directory)
@@ -46,7 +47,7 @@ def write_files(
                 next_step=f"choose {instead}, or move those files away",
             )
         directory.mkdir(parents=True, exist_ok=True)
-        # First all names, old and new: whatever is written before an interruption is known as ours.
+        # Old and new names first: after an interruption every written file is known as pio-tf's.
         _write(directory / MANIFEST, _manifest({*before, *files}))
         for name, text in files.items():
             _write(directory / name, text)
@@ -67,15 +68,9 @@ def _manifest(names: Iterable[str]) -> str:
 
 def _read_manifest(directory: Path) -> set[str]:
     path = directory / MANIFEST
-    if not path.is_file():
-        return set()
-    names = (line.strip() for line in path.read_text(encoding="utf-8").splitlines())
-    return {name for name in names if name and not name.startswith("#") and _is_inside(name)}
-
-
-def _is_inside(name: str) -> bool:
-    path = PurePosixPath(name)
-    return not path.is_absolute() and ".." not in path.parts
+    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+    names = {line.strip() for line in lines if not line.startswith("#")} - {""}
+    return {name for name in names if not name.startswith("/") and ".." not in PurePosixPath(name).parts}
 
 
 def _differs(path: Path, text: str) -> bool:
@@ -83,10 +78,9 @@ def _differs(path: Path, text: str) -> bool:
 
 
 def _write(path: Path, text: str) -> None:
-    if path.is_file() and path.read_bytes() == text.encode():
-        return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, text, mode=0o644)
+    if not path.exists() or _differs(path, text):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, text, mode=0o644)
 
 
 def _remove(directory: Path, name: str) -> None:

@@ -20,16 +20,19 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ResourceChange:
-    """What a plan does to one resource."""
+    """The change of one resource in a plan.
+
+    Args:
+        actions: Terraform's words: ``("create",)``, ``("update",)``, ``("delete", "create")``.
+        reasons: arguments that change in place, or that force a replacement.
+        machine: its name if it is a machine: ``worker-2``.
+    """
 
     address: str
     type: str
     actions: tuple[str, ...]
-    """Terraform's words: ``("create",)``, ``("update",)``, ``("delete", "create")``."""
     reasons: tuple[str, ...] = ()
-    """Arguments that change (in place), or that force a replacement."""
     machine: str = ""
-    """The machine that it is, where it is one: ``worker-2``."""
 
     @property
     def verb(self) -> str:
@@ -41,60 +44,59 @@ class ResourceChange:
 
 @dataclass(frozen=True)
 class Plan:
-    """A plan file, and what it would do."""
+    """A plan file, and what it would do.
+
+    Args:
+        has_changes: whether there is anything to apply: resources, or outputs only.
+        json: ``terraform show -json`` of the file. It may hold secrets.
+        findings: what the guard has found, waived or not.
+        error: why Terraform would not apply the plan that it wrote.
+    """
 
     path: Path
     changes: tuple[ResourceChange, ...]
     has_changes: bool
-    """Whether there is anything to apply: resources, or outputs only."""
     destroy: bool = False
     json: Mapping[str, Any] = field(default_factory=dict, repr=False)
-    """``terraform show -json`` of the file. It may hold secrets."""
     findings: tuple[Finding, ...] = ()
-    """What the guard has found, waived or not."""
     error: PioTfError | None = None
-    """Why Terraform would not apply it, though it wrote it."""
 
     @property
     def counts(self) -> dict[str, int]:
-        """How many resources are to be created, updated, replaced and deleted."""
+        """Numbers of resources to create, update, replace and delete."""
         counted = Counter(change.verb for change in self.changes)
         return {verb: counted[verb] for verb in ("create", "update", "replace", "delete")}
 
     @property
     def new_machines(self) -> dict[str, str]:
-        """The machines that it would create, each with its address in Terraform."""
-        return {
-            change.machine: change.address
-            for change in self.changes
-            if change.machine and change.actions == ("create",)
-        }
+        """The machines to create, each with its address in Terraform."""
+        return {one.machine: one.address for one in self.changes if one.machine and one.actions == ("create",)}
 
     @property
     def changed_machines(self) -> list[str]:
-        """The machines that it would change, each of which may be stopped and started for it."""
+        """The machines to change; AWS may stop and start each of them for it."""
         return [change.machine for change in self.changes if change.machine and "update" in change.actions]
 
 
 @contextmanager
 def reading_plan() -> Iterator[None]:
-    """What is inside reads ``terraform show -json``.
+    """Read ``terraform show -json`` inside.
 
     Raises:
-        TerraformError: something in it is not as Terraform writes it: nobody knows what such a plan would do.
+        TerraformError: something is not as Terraform writes it, so that it is unknown what the plan would do.
     """
     try:
         yield
     except (LookupError, TypeError, AttributeError, ValueError, OverflowError) as error:
         raise TerraformError(
-            "the plan cannot be read, so nothing of it is applied",
+            "the plan cannot be read, so it is not applied",
             cause=f"something in it is not as Terraform writes it: {error!r}",
             next_step="check terraform.binary and its version: `terraform show -json` must have format version 1",
         ) from error
 
 
 def find_changes(plan_json: Mapping[str, Any]) -> tuple[ResourceChange, ...]:
-    """What a plan does to resources, from its ``terraform show -json``."""
+    """Return the changes of resources in ``terraform show -json`` of a plan."""
     return tuple(
         ResourceChange(
             address=change["address"],
@@ -109,18 +111,13 @@ def find_changes(plan_json: Mapping[str, Any]) -> tuple[ResourceChange, ...]:
 
 
 def changes_anything(plan_json: Mapping[str, Any]) -> bool:
-    """Whether there is anything to apply: resources, or outputs only."""
+    """Return whether there is anything to apply: resources, or outputs only."""
     outputs = (plan_json.get("output_changes") or {}).values()
     return bool(find_changes(plan_json)) or any(output["actions"] != ["no-op"] for output in outputs)
 
 
 def _reasons(change: Mapping[str, Any]) -> tuple[str, ...]:
-    before, after = change.get("before"), change.get("after")
-    if not before or not after:
-        return ()
+    before, after = change.get("before") or {}, change.get("after") or {}
     unknown = change.get("after_unknown") or {}
-    return tuple(
-        name
-        for name in sorted({*before, *after})
-        if before.get(name) != after.get(name) and unknown.get(name) is not True
-    )
+    names = sorted({*before, *after}) if before and after else ()
+    return tuple(name for name in names if before.get(name) != after.get(name) and unknown.get(name) is not True)

@@ -121,7 +121,7 @@ def open_saved_plan(deployment: Deployment, saved: SavedPlan, *, account: str) -
     deployment.prepare()
     state = _state_version(deployment, make_id=False)
     _refuse_mismatches(directory, _compare_states(manifest, state, path=_state_path(config)))
-    path = deployment.plan_path
+    path = deployment.planner.plan_path
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     try:
         write_atomically(path, saved.plan)  # the checked bytes are applied, even if the file in the directory changes
@@ -221,7 +221,7 @@ def _differing(one: Mapping[str, str], other: Mapping[str, str]) -> list[str]:
 
 
 def _target(deployment: Deployment, account: str) -> PlanTarget:
-    config, binary = deployment.config, deployment.terraform.binary
+    config, binary = deployment.config, deployment.stack.terraform.binary
     return PlanTarget(
         pio_tf=__version__,
         cluster=config.cluster.name,
@@ -236,7 +236,7 @@ def _state_version(deployment: Deployment, *, make_id: bool) -> StateVersion:
     """Describe the state that is here; with ``make_id``, give a local state an id if it has none."""
     backend = deployment.config.terraform.backend
     kind = backend.type if backend else "local"
-    lineage, serial = deployment.terraform.state_mark()
+    lineage, serial = deployment.stack.terraform.state_version()
     place = ""
     if kind == "local":
         file = deployment.config.stack_dir / _STATE_ID

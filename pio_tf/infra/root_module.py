@@ -1,7 +1,7 @@
-"""The stack: a self-contained Terraform root module for one cluster, out of its configuration.
+"""The stack: a self-contained Terraform root module, generated from a cluster's configuration.
 
-Root files and modules are hand-written and copied; what differs between clusters stands in terraform.tfvars,
-providers.tf and backend.tf. Plain Terraform can apply it, without pio-tf.
+Root files and modules are copied; terraform.tfvars, providers.tf and backend.tf are generated. Plain Terraform can
+apply the stack without pio-tf.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pio_tf.config.components import components, find_elasticsearch
 from pio_tf.errors import ConfigError, PioTfError
 from pio_tf.infra.backend.s3 import s3_backend
 from pio_tf.infra.generated_files import write_files
-from pio_tf.infra.hcl_writer import Expression, Value, attributes, quote
+from pio_tf.infra.hcl_writer import Expression, Value, attributes, block, quote
 
 if TYPE_CHECKING:
     from pio_tf.config.blocks import MachineBlock
@@ -26,7 +26,7 @@ _ROOT = _HERE / "root"
 MODULES = ("bootstrap", "driver", "failsafe", "machine", "network", "security", "spark-cluster")
 _DAY = 86400
 _SERVICES = ("cloudwatch", "ec2", "iam", "sts")
-"""What the stack calls."""
+"""AWS services that the stack calls."""
 _PROTECTED = "prevent_destroy = true"
 _UNPROTECTED = "prevent_destroy = false"
 _HEADER = "# Written by pio-tf from {source}: change that file, not this one.\n\n"
@@ -40,11 +40,11 @@ crash.log
 
 
 def render_stack(config: Config, *, protect: bool = True) -> dict[str, str]:
-    """The stack's files: relative path to text. The same configuration gives the same bytes.
+    """Return the stack's files: relative path to text. The same configuration gives the same bytes.
 
     Args:
         config: the cluster.
-        protect: False leaves out the protection against removal (``prevent_destroy``): for ``destroy`` only.
+        protect: False leaves out ``prevent_destroy``: for ``destroy`` only.
 
     Raises:
         ConfigError: ssh.key has no public half, and no ssh.key_pair is given.
@@ -69,7 +69,7 @@ def render_stack(config: Config, *, protect: bool = True) -> dict[str, str]:
 
 
 def stack_sums(config: Config) -> dict[str, str]:
-    """The stack's files, each with its SHA-256.
+    """Return the stack's files, each with its SHA-256.
 
     Raises:
         ConfigError: as for :func:`render_stack`.
@@ -78,12 +78,12 @@ def stack_sums(config: Config) -> dict[str, str]:
 
 
 def write_stack(config: Config, *, protect: bool = True) -> Path:
-    """Write the stack into ``config.stack_dir``; only files that differ, each at once. Returns the directory.
+    """Write the stack into ``config.stack_dir``, each file atomically, if it differs. Return the directory.
 
-    Files that an earlier stack had and this one has not are removed; files that pio-tf did not write are left alone.
+    Files that only an earlier stack had are removed; files that pio-tf did not write are left alone.
 
     Raises:
-        ConfigError: as for :func:`render_stack`; or a file is in the way that pio-tf did not write.
+        ConfigError: as for :func:`render_stack`; or pio-tf did not write a file that it would overwrite.
     """
     directory = config.stack_dir
     write_files(directory, render_stack(config, protect=protect), named=config.where("terraform.directory"))
@@ -91,7 +91,7 @@ def write_stack(config: Config, *, protect: bool = True) -> Path:
 
 
 def find_modules() -> Path:
-    """The directory of the modules: in an installed package, or in a checkout.
+    """Return the directory of Terraform's modules, in an installed package or in a checkout.
 
     Raises:
         PioTfError: neither has them.
@@ -101,170 +101,154 @@ def find_modules() -> Path:
             return directory
     raise PioTfError(
         "pio-tf's Terraform modules are missing",
-        cause=f"neither {_HERE / 'modules'} nor a checkout's terraform/modules is there",
+        cause=f"neither {_HERE / 'modules'} nor a checkout's terraform/modules exists",
         next_step="install pio-tf again",
     )
 
 
-def _variables(config: Config) -> dict[str, Value]:
-    network, spark = config.network, config.spark
-    return {
-        "cluster": config.cluster.name,
-        "region": config.aws.region,
-        "tags": dict(sorted(config.cluster.tags.items())),
-        "network": _given(
-            cidr=str(network.cidr) if network.cidr is not None else None,
-            availability_zone=network.availability_zone,
-            vpc_id=network.vpc_id,
-            subnet_id=network.subnet_id,
-            public_ips=network.public_ips,
-            ssh_cidrs=[str(cidr) for cidr in network.ssh_cidrs],
-            first_host=config.first_host,
-            driver_eip=network.driver_eip,
-        ),
-        "ssh": _given(
-            user=config.ssh.user,
-            port=config.ssh.port,
-            key_pair=config.ssh.key_pair,
-            public_key=_public_key(config) if config.ssh.key_pair is None else None,
-        ),
-        "driver": _machine(config.driver),
-        "spark": {
-            "workers": spark.workers,
-            **_machine(spark),
-            **_given(master_instance_type=spark.master_instance_type),
-            "master_port": spark.master_port,
-            "master_ui_port": spark.master_ui_port,
-        },
-        "failsafe": _failsafe(config),
-        "software": _software(config),
-    }
-
-
-def _software(config: Config) -> dict[str, Value]:
-    search = find_elasticsearch(config)
-    return {
-        "user": config.software.user,
-        **_given(elasticsearch_name=search.cluster_name if search is not None else None),
-        "components": [
-            {"name": one.name, "version": one.version, "home": one.home, "sha512": one.sha512, "urls": list(one.urls)}
-            for one in components(config)
-        ],
-    }
-
-
-def _failsafe(config: Config) -> dict[str, Value]:
-    block = config.failsafe
-    return _given(
-        make_role=block.role and block.role_arn is None,
-        role_arn=block.role_arn,
-        role_path=block.role_path,
-        permissions_boundary=block.permissions_boundary,
-        idle_after=block.idle_after if block.idle_alarms else None,
-        master_idle_after=_master_idle_after(config) if block.idle_alarms else None,
-    )
-
-
-def _master_idle_after(config: Config) -> int:
-    """Seconds, whole hours. To EC2's metrics a Spark master is idle while others train: its alarm must take longer than
-    any run may last, and an hour more for its start."""
-    longest_run = -(-config.train.max_runtime // 3600) * 3600
-    return max(_DAY, longest_run + 3600)
-
-
-def _machine(block: MachineBlock) -> dict[str, Value]:
-    image = (block.ami_filter or AmiFilter()) if block.ami is None else None
-    return _given(
-        instance_type=block.instance_type,
-        root_volume_gib=block.root_volume_gib,
-        ami=block.ami,
-        ami_filter={"owner": image.owner, "name": image.name} if image else None,
-    )
-
-
-def _given(**values: Value) -> dict[str, Value]:
-    return {name: value for name, value in values.items() if value is not None}
-
-
 def public_key_file(config: Config) -> Path:
-    """The public half of ssh.key: the same name with ``.pub``."""
+    """Return the path of the public half of ssh.key: the same name with ``.pub``."""
     key = config.path.parent / config.ssh.key.expanduser()
     return key.with_name(f"{key.name}.pub")
 
 
+def _variables(config: Config) -> dict[str, Value]:
+    network, spark, failsafe = config.network, config.spark, config.failsafe
+    search = find_elasticsearch(config)
+    return {
+        "cluster": config.cluster.name,
+        "region": config.aws.region,
+        "tags": dict(sorted(config.cluster.tags.items())),
+        "network": {
+            "cidr": str(network.cidr) if network.cidr is not None else None,
+            "availability_zone": network.availability_zone,
+            "vpc_id": network.vpc_id,
+            "subnet_id": network.subnet_id,
+            "public_ips": network.public_ips,
+            "ssh_cidrs": [str(cidr) for cidr in network.ssh_cidrs],
+            "first_host": config.first_host,
+            "driver_eip": network.driver_eip,
+        },
+        "ssh": {
+            "user": config.ssh.user,
+            "port": config.ssh.port,
+            "key_pair": config.ssh.key_pair,
+            "public_key": _public_key(config) if config.ssh.key_pair is None else None,
+        },
+        "driver": _machine(config.driver),
+        "spark": {
+            "workers": spark.workers,
+            **_machine(spark),
+            "master_instance_type": spark.master_instance_type,
+            "master_port": spark.master_port,
+            "master_ui_port": spark.master_ui_port,
+        },
+        "failsafe": {
+            "make_role": failsafe.role and failsafe.role_arn is None,
+            "role_arn": failsafe.role_arn,
+            "role_path": failsafe.role_path,
+            "permissions_boundary": failsafe.permissions_boundary,
+            "idle_after": failsafe.idle_after if failsafe.idle_alarms else None,
+            "master_idle_after": _master_idle_after(config) if failsafe.idle_alarms else None,
+        },
+        "software": {
+            "user": config.software.user,
+            "elasticsearch_name": search.cluster_name if search is not None else None,
+            "components": [
+                {
+                    "name": one.name,
+                    "version": one.version,
+                    "home": one.home,
+                    "sha512": one.sha512,
+                    "urls": list(one.urls),
+                }
+                for one in components(config)
+            ],
+        },
+    }
+
+
+def _master_idle_after(config: Config) -> int:
+    """Return seconds, in whole hours. A Spark master looks idle to EC2's metrics while others train: its alarm must
+    take longer than any run, and an hour more for its start."""
+    longest_run = -(-config.train.max_runtime // 3600) * 3600
+    return max(_DAY, longest_run + 3600)
+
+
+def _machine(one: MachineBlock) -> dict[str, Value]:
+    image = (one.ami_filter or AmiFilter()) if one.ami is None else None
+    return {
+        "instance_type": one.instance_type,
+        "root_volume_gib": one.root_volume_gib,
+        "ami": one.ami,
+        "ami_filter": {"owner": image.owner, "name": image.name} if image else None,
+    }
+
+
 def _public_key(config: Config) -> str:
-    file = public_key_file(config)
-    where = config.where("ssh.key")
+    file, where = public_key_file(config), config.where("ssh.key")
+    write = f"`ssh-keygen -y -f {file.with_suffix('')} > {file}`"
     try:
         text = file.read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
-        key = file.with_suffix("")
         raise ConfigError(
             f"{where}: ssh.key: its public half {file} cannot be read",
             cause=getattr(error, "strerror", None) or "it is not text",
-            next_step=f"make one with `ssh-keygen -y -f {key} > {file}`, a new pair with "
-            f"`ssh-keygen -t ed25519 -f {key}`, or name an existing EC2 key pair in ssh.key_pair",
+            next_step=f"make one with {write}, a new pair with `ssh-keygen -t ed25519 -f {file.with_suffix('')}`, or "
+            "name an existing EC2 key pair in ssh.key_pair",
         ) from error
     if len(text.splitlines()) != 1 or not text.startswith(("ssh-", "ecdsa-")):
         raise ConfigError(
             f"{where}: ssh.key: {file} is not a public key in OpenSSH's format",
             cause="it must be one line that begins with ssh-ed25519, ssh-rsa or ecdsa-sha2-…",
-            next_step=f"write it with `ssh-keygen -y -f {file.with_suffix('')} > {file}`",
+            next_step=f"write it with {write}",
         )
     return text
 
 
 def _provider(config: Config) -> str:
     aws = config.aws
-    blocks = [attributes({"region": Expression("var.region"), **_given(profile=aws.profile)}, indent=2)]
+    parts = [attributes({"region": Expression("var.region"), "profile": aws.profile}, indent=2)]
     if aws.assume_role is not None:
         role = aws.assume_role
-        inside = _given(role_arn=role.role_arn, session_name=role.session_name, external_id=role.external_id)
-        blocks.append("  assume_role {\n" + attributes(inside, indent=4) + "  }\n")
+        values = {"role_arn": role.role_arn, "session_name": role.session_name, "external_id": role.external_id}
+        parts.append(block("assume_role", values, indent=2))
     if aws.endpoint_url is not None:
-        url = aws.endpoint_url.rstrip("/")
-        skip: dict[str, Value] = {
-            "skip_credentials_validation": True,
-            "skip_metadata_api_check": True,
-            "skip_requesting_account_id": True,
-        }
-        blocks.append(attributes(skip, indent=2))
-        blocks.append("  endpoints {\n" + attributes(dict.fromkeys(_SERVICES, url), indent=4) + "  }\n")
-    return 'provider "aws" {\n' + "\n".join(blocks) + "}\n"
+        checks = ("skip_credentials_validation", "skip_metadata_api_check", "skip_requesting_account_id")
+        parts.append(attributes(dict.fromkeys(checks, True), indent=2))
+        parts.append(block("endpoints", dict.fromkeys(_SERVICES, aws.endpoint_url.rstrip("/")), indent=2))
+    return 'provider "aws" {\n' + "\n".join(parts) + "}\n"
 
 
 def _backend(config: Config) -> str:
     backend = config.terraform.backend
-    assert backend is not None  # noqa: S101 - the caller has looked
+    assert backend is not None  # noqa: S101 - the caller has checked
     s3 = s3_backend(config)
     arguments = s3.arguments if s3 is not None else dict(sorted(backend.arguments.items()))
-    inside = attributes(arguments, indent=4)
-    body = "{\n" + inside + "  }" if inside else "{}"
-    return f"terraform {{\n  backend {quote(backend.type)} {body}\n}}\n"
+    return "terraform {\n" + block(f"backend {quote(backend.type)}", arguments, indent=2) + "}\n"
 
 
 def _readme(config: Config) -> str:
-    lines = [
-        f"# Cluster {config.cluster.name}",
-        "",
-        f"Written by pio-tf from {config.path.name}: change that file and run `pio-tf generate`, not these.",
-        "",
-        "A Terraform root module with all that it needs. pio-tf applies it (`pio-tf plan`, `pio-tf apply`); so does",
-        "plain Terraform:",
-        "",
-        "    terraform init && terraform plan",
-    ]
+    text = f"""\
+# Cluster {config.cluster.name}
+
+Written by pio-tf from {config.path.name}: change that file and run `pio-tf generate`, not these.
+
+A Terraform root module with all that it needs. pio-tf applies it (`pio-tf plan`, `pio-tf apply`); so does
+plain Terraform:
+
+    terraform init && terraform plan
+"""
     if config.aws.credentials_file is not None:
-        lines += [
-            "",
-            f"with AWS_SHARED_CREDENTIALS_FILE set to the file that {config.path.name} names in aws.credentials_file.",
-        ]
+        text += f"""
+with AWS_SHARED_CREDENTIALS_FILE set to the file that {config.path.name} names in aws.credentials_file.
+"""
     s3 = s3_backend(config)
     if s3 is not None:
-        lines += ["", f"The state is kept at {s3.url}; terraform.backend in {config.path.name} says so."]
+        text += f"\nThe state is kept at {s3.url}; terraform.backend in {config.path.name} says so.\n"
     if config.terraform.backend is None:
-        lines += ["", "The state is kept here, in `terraform.tfstate`: do not lose it, and do not commit it."]
-    return "\n".join([*lines, ""])
+        text += "\nThe state is kept here, in `terraform.tfstate`: do not lose it, and do not commit it.\n"
+    return text
 
 
 def _read(path: Path) -> str:

@@ -1,4 +1,4 @@
-"""Reads the events of ``terraform plan -json`` and ``apply -json``, and tells a reporter of them."""
+"""The events of ``terraform plan -json`` and ``apply -json``, passed on to a reporter."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from pio_tf.events import ResourceProgress, Step, Warned
-from pio_tf.infra.diagnostics import Diagnostic
+from pio_tf.infra.terraform_errors import Diagnostic
 from pio_tf.json_text import parse_json
 
 if TYPE_CHECKING:
@@ -23,40 +23,36 @@ _STATUS: dict[str, _Status] = {
     "apply_complete": "done",
     "apply_errored": "failed",
 }
-_KEPT_LINES = 40
 
 
 class EventReader:
-    """Takes Terraform's lines one by one. Keeps its diagnostics and its last lines that are no events, nothing else."""
+    """A reader of Terraform's lines, which collects its diagnostics and its last lines that are no events."""
 
     def __init__(self, reporter: Reporter) -> None:
         self._reporter = reporter
         self.diagnostics: list[Diagnostic] = []
-        self.other_lines: deque[str] = deque(maxlen=_KEPT_LINES)
+        self.other_lines: deque[str] = deque(maxlen=40)
 
     def read(self, line: str) -> None:
-        """One line of Terraform's output."""
+        """Read one line of Terraform's output."""
         try:
-            told = _told(parse_json(line))
+            event = _parse(parse_json(line))
         except (ValueError, LookupError, TypeError, AttributeError, OverflowError):
             if line.strip():
                 self.other_lines.append(line)
             return
-        if isinstance(told, Diagnostic):
-            self._diagnostic(told)
-        elif told is not None:
-            self._reporter(told)
-
-    def _diagnostic(self, diagnostic: Diagnostic) -> None:
-        if diagnostic in self.diagnostics:  # a plan file's warnings come again with its apply, one for each resource
-            return
-        self.diagnostics.append(diagnostic)
-        if diagnostic.severity == "warning":
-            self._reporter(Warned(str(diagnostic)))
+        if isinstance(event, Diagnostic):
+            if event in self.diagnostics:  # an apply repeats its plan's warnings, once for each resource
+                return
+            self.diagnostics.append(event)
+            if event.severity == "warning":
+                self._reporter(Warned(str(event)))
+        elif event is not None:
+            self._reporter(event)
 
 
-def _told(event: Mapping[str, Any]) -> Diagnostic | ResourceProgress | Step | None:
-    """What a line tells, None for what nobody needs to know. Raises, as Python does, for what is no event."""
+def _parse(event: Mapping[str, Any]) -> Diagnostic | ResourceProgress | Step | None:
+    """Return what a line reports; None for an event that users need not see. Any error means that it is no event."""
     kind = event["type"]
     if kind == "diagnostic":
         return Diagnostic.from_json(event.get("diagnostic") or {})

@@ -1,4 +1,4 @@
-"""Runs Terraform as a child process that is never left behind, and reads what it writes line by line."""
+"""Terraform as a child process: never left behind, its output read line by line."""
 
 from __future__ import annotations
 
@@ -16,17 +16,20 @@ if TYPE_CHECKING:
 
 _POLL_SECONDS = 0.05
 _BLOCK = 1 << 16
-_TAIL = 16 * 1024  # bytes of standard error that are kept
+_TAIL = 16 * 1024  # bytes of standard error that are returned
 
 
 @dataclass(frozen=True)
 class Ended:
-    """How a child ended."""
+    """A child that has ended.
+
+    Args:
+        exit_code: as in a shell: 128 + the signal's number if a signal ended it.
+        errors: the end of its standard error.
+    """
 
     exit_code: int
-    """As the shell has it: 128 + the signal's number where a signal ended it."""
     errors: str
-    """The end of its standard error."""
 
 
 def stream(
@@ -37,24 +40,24 @@ def stream(
     on_line: Callable[[str], None],
     on_interrupt: Callable[[], None] = lambda: None,
 ) -> Ended:
-    """Run a command to its end; give each line of its standard output to ``on_line`` as soon as it is written.
+    """Run a command to its end, and pass each line of its standard output to ``on_line`` as soon as it is written.
 
-    It has a session of its own, so a terminal's Ctrl-C reaches this process only, which passes it on: one SIGINT lets
-    Terraform finish what is under way, write its state and release its lock; a second one makes it stop now (Terraform
-    would take the terminal's own signal and ours for two). A third kills it. Any other exception here counts as one
-    SIGINT. The exception is raised once the child has ended: it is never left behind.
+    The child has a session of its own, so a terminal's Ctrl-C reaches this process only, which passes it on. With one
+    SIGINT Terraform finishes its running operations, saves its state and releases its lock; with a second one it stops
+    at once (it would count the terminal's signal and ours as two). A third Ctrl-C kills it. Any other exception here
+    counts as one SIGINT. The exception is raised once the child has ended.
 
-    Its output goes through a file, not a pipe: if this process is killed outright, Terraform is not (a broken pipe
-    would end it before it has written its state), but works to its end.
+    The output goes through a file instead of a pipe: if this process is killed, Terraform still works to its end. A
+    broken pipe would end it before it has saved its state.
 
-    Files that it makes can be read by this user only: state and plan files hold secrets.
+    Files that it makes are private to this user: state and plan files hold secrets.
 
     Args:
         command: program and arguments.
         cwd: its working directory.
         environ: its whole environment.
-        on_line: called with each line, without its end.
-        on_interrupt: called when the first interruption was passed on and its end is awaited.
+        on_line: called with each line, without the line end.
+        on_interrupt: called once the first interruption is passed on.
     """
     with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
         process = subprocess.Popen(
@@ -76,11 +79,12 @@ def stream(
             _interrupt(process, on_interrupt)
             raise
         lines.read_rest()
-        return Ended(exit_code=_exit_code(process.returncode), errors=_tail(errors))
+        code = process.returncode
+        return Ended(exit_code=128 - code if code < 0 else code, errors=_tail(errors))
 
 
 class _Lines:
-    """Reads a file that grows. It has its own position: the child writes through the same open file."""
+    """The lines of a growing file, read at a position of its own: the child writes through the same open file."""
 
     def __init__(self, file: IO[bytes], on_line: Callable[[str], None]) -> None:
         self._descriptor = file.fileno()
@@ -89,7 +93,7 @@ class _Lines:
         self._on_line = on_line
 
     def read(self) -> bool:
-        """Give the lines that are whole. False: nothing new was there."""
+        """Pass on complete lines. Return whether there was anything new."""
         block = os.pread(self._descriptor, _BLOCK, self._position)
         self._position += len(block)
         *lines, self._rest = (self._rest + block).split(b"\n")
@@ -98,16 +102,15 @@ class _Lines:
         return bool(block)
 
     def read_rest(self) -> None:
-        """Give all that is left."""
+        """Pass on all that is left."""
         while self.read():
             pass
         if self._rest:
             self._on_line(self._rest.decode("utf-8", "replace"))
-            self._rest = b""
 
 
 def _interrupt(process: subprocess.Popen[bytes], on_interrupt: Callable[[], None]) -> None:
-    """Ask the child to end, and wait until it has: politely, then firmly if we are interrupted again."""
+    """Stop the child and wait until it has ended: SIGINT first, more if this process is interrupted again."""
     attempts = [signal.SIGINT, signal.SIGINT, signal.SIGKILL]
     for attempt in attempts:
         try:
@@ -115,14 +118,10 @@ def _interrupt(process: subprocess.Popen[bytes], on_interrupt: Callable[[], None
             if attempt is attempts[0]:
                 on_interrupt()
             process.wait()
-        except BaseException:  # noqa: BLE001, S112 - the first exception is the one that is raised
+        except BaseException:  # noqa: BLE001, S112 - the caller raises the first exception
             continue
         return
     process.wait()
-
-
-def _exit_code(returncode: int) -> int:
-    return 128 - returncode if returncode < 0 else returncode
 
 
 def _tail(file: IO[bytes]) -> str:

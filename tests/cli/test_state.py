@@ -68,7 +68,7 @@ def test_an_existing_configuration_is_left_as_it_is_and_told_what_to_add(project
     assert 'backend "s3" {\n    bucket = "of-trial"\n  }' in done.stderr
     assert "add this to the terraform block" in done.stderr
     again = project.run("init", "--bucket", "of-trial")
-    assert "is there already" in again.stderr
+    assert "exists already" in again.stderr
 
 
 def test_the_bucket_of_a_configuration_is_made_where_it_is_missing(shared: Project) -> None:

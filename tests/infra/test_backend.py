@@ -153,7 +153,7 @@ def test_a_state_is_written_read_and_locked_in_s3(site: Site, bucket: Bucket) ->
     assert cluster.plan().has_changes
     assert bucket.names() == []  # the lock has been given back, and there is no state yet
     bucket.write(KEY, state(serial=3))
-    assert Deployment(config, environ=ENVIRON).terraform.output()["region"]["value"] == "us-east-1"
+    assert Deployment(config, environ=ENVIRON).stack.terraform.output()["region"]["value"] == "us-east-1"
 
 
 def test_a_lock_that_somebody_holds_is_told_with_who_since_when_for_what_and_the_way_out(
@@ -205,7 +205,7 @@ def test_of_pipelines_that_plan_at_once_with_no_patience_one_passes_and_the_othe
 
     def plan(config: Config) -> None:
         cluster = deployment(config)
-        _ = cluster.terraform
+        _ = cluster.stack.terraform
         start.wait()
         try:
             cluster.plan()

@@ -132,7 +132,7 @@ def test_state_and_plan_files_are_for_this_user_only(cluster: Applied) -> None:
 
 def test_initialising_is_not_repeated(cluster: Applied) -> None:
     recorder = Recorder()
-    assert deployment(cluster.config(), recorder).terraform.init() is False
+    assert deployment(cluster.config(), recorder).stack.initialise() is False
     assert recorder.events == []
 
 

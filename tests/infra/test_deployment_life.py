@@ -134,8 +134,8 @@ def test_a_provider_that_cannot_be_had_is_told_with_the_way_to_a_mirror(site: Si
 
 
 def test_arguments_are_built_by_python_terraform_and_nothing_else_becomes_a_command(site: Site) -> None:
-    terraform: Terraform = deployment(site.write()).terraform
-    command = terraform.generate_cmd_string("plan", "x", input=False, lock_timeout="5s", target=["a", "b"])
+    terraform: Terraform = deployment(site.write()).stack.terraform
+    command = terraform.command_line("plan", "x", input=False, lock_timeout="5s", target=["a", "b"])
     assert command == [
         *terraform.binary.command,
         "plan",
@@ -146,7 +146,7 @@ def test_arguments_are_built_by_python_terraform_and_nothing_else_becomes_a_comm
         "x",
     ]
     with pytest.raises(AttributeError):
-        terraform.force_unlock  # noqa: B018
+        terraform.force_unlock  # type: ignore[attr-defined]  # noqa: B018
 
 
 def test_a_missing_public_key_stops_everything_before_terraform(site: Site) -> None:
@@ -159,8 +159,8 @@ def test_a_missing_public_key_stops_everything_before_terraform(site: Site) -> N
 
 def test_parallelism_follows_the_number_of_machines(site: Site) -> None:
     few, many = site.write(spark="workers = 1"), site.write(spark="workers = 48")
-    assert deployment(few).parallelism == 11
-    assert deployment(many).parallelism == 58
+    assert deployment(few).stack.parallelism == 11
+    assert deployment(many).stack.parallelism == 58
     fixed = many.terraform.model_copy(update={"parallelism": 3})
-    assert deployment(many.model_copy(update={"terraform": fixed})).parallelism == 3
+    assert deployment(many.model_copy(update={"terraform": fixed})).stack.parallelism == 3
     assert ENVIRON.keys() == {"PATH"}

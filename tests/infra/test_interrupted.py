@@ -23,7 +23,8 @@ import pytest
 from pio_tf.cluster import Cluster
 from pio_tf.errors import GuardRefused, MachinesMayBeRunning, TerraformError
 from pio_tf.events import Event, Step, Warned
-from pio_tf.infra.backups import ERRORED, KEPT, StateBackups
+from pio_tf.infra.stack_directory import ERRORED
+from pio_tf.infra.state_backups import MOST_BACKUPS, StateBackups
 from tests.cluster.support import no_machines
 from tests.support.deployments import ENVIRON, deployment, existing_network, stop_all
 from tests.support.site import Site, ec2
@@ -132,7 +133,7 @@ def test_a_state_that_is_older_than_the_one_there_is_not_brought_back_but_named(
     errored = bigger.stack_dir / ERRORED
     errored.write_text(newest(bigger).read_text())
     try:
-        with pytest.raises(TerraformError, match="could not be brought back") as caught:
+        with pytest.raises(TerraformError, match="could not be restored") as caught:
             deployment(bigger).plan()
     finally:
         errored.unlink()
@@ -142,7 +143,7 @@ def test_a_state_that_is_older_than_the_one_there_is_not_brought_back_but_named(
 
 def test_a_state_that_was_cut_off_is_told_with_the_last_good_one(place: Site, config: Config) -> None:
     bigger = write(place, config, "workers = 2")
-    StateBackups(bigger).keep()
+    StateBackups(bigger).save()
     state = bigger.stack_dir / "terraform.tfstate"
     state.write_text(state.read_text()[:1000])
     with pytest.raises(TerraformError, match="is not a Terraform state") as caught:
@@ -255,13 +256,13 @@ def test_backups_are_for_this_user_only_and_the_last_ones_are_kept(tmp_path: Pat
     config = site.write()
     config.stack_dir.mkdir(parents=True)
     backups = StateBackups(config)
-    assert backups.keep() is None
-    for serial in range(KEPT + 5):
+    assert backups.save() is None
+    for serial in range(MOST_BACKUPS + 5):
         state = {"version": 4, "lineage": "a", "serial": serial, "resources": [{}]}
         (config.stack_dir / "terraform.tfstate").write_text(json.dumps(state))
-        assert backups.keep() == backups.keep()  # the same is not kept twice
+        assert backups.save() == backups.save()  # the same is not kept twice
     found = sorted(backups.directory.iterdir())
-    assert [json.loads(path.read_text())["serial"] for path in found] == list(range(5, KEPT + 5))
+    assert [json.loads(path.read_text())["serial"] for path in found] == list(range(5, MOST_BACKUPS + 5))
     assert {path.stat().st_mode & 0o777 for path in found} == {0o600}
     assert backups.directory.stat().st_mode & 0o077 == 0
 

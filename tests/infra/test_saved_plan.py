@@ -89,7 +89,7 @@ def test_the_plan_file_is_for_this_user_only(kept: Kept) -> None:
 
 
 def test_plan_json_is_terraform_s_without_secrets(kept: Kept) -> None:
-    shown = deployment(kept.config()).terraform.show(kept.original / "plan.tfplan")
+    shown = deployment(kept.config()).stack.terraform.show(kept.original / "plan.tfplan")
     assert json.loads((kept.original / "plan.json").read_text()) == redact_plan(shown)
 
 

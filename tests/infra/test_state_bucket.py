@@ -66,7 +66,7 @@ def test_a_creation_that_was_cut_off_is_finished_the_next_time(site: Site) -> No
     recorder = Recorder()
     prepare_bucket(site.write(), "half-made", reporter=recorder)
     assert set(fit(s3, "half-made").values()) == {True}
-    assert "was not whole, and is now" in str(recorder.events[-1])
+    assert "was incomplete and is now set up" in str(recorder.events[-1])
 
 
 def test_a_bucket_that_pio_tf_did_not_make_is_left_alone_and_told_what_it_lacks(site: Site) -> None:

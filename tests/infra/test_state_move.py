@@ -48,7 +48,7 @@ def region(config: Config, recorder: Recorder | None = None) -> str:
     """An output, as the next command reads it."""
     cluster = deployment(config, recorder)
     cluster.outputs()
-    return str(cluster.terraform.output()["region"]["value"])
+    return str(cluster.stack.terraform.output()["region"]["value"])
 
 
 def refused(config: Config) -> PioTfError:
@@ -227,7 +227,7 @@ def test_the_way_back_from_s3_is_refused_with_the_reason(site: Site, bucket: Buc
     for command in (lambda: deployment(plain).outputs(), lambda: deployment(plain).plan()):
         with pytest.raises(ConfigError, match=r"has no terraform\.backend any more") as caught:
             command()
-        assert "others go on using" in caught.value.cause
+        assert "diverge from the state that other clients use" in caught.value.cause
         assert f"terraform -chdir={plain.stack_dir} init -migrate-state" in caught.value.next_step
     assert not (plain.stack_dir / "terraform.tfstate").exists()
 
@@ -246,7 +246,7 @@ def test_of_two_checkouts_that_move_the_same_state_at_once_none_loses_it(
 
     def move(config: Config) -> None:
         cluster = deployment(config)
-        _ = cluster.terraform
+        _ = cluster.stack.terraform
         start.wait()
         moved = False
         while not moved:

@@ -1,6 +1,6 @@
-"""The bucket that states are kept in: made once for an account, or looked at.
+"""The S3 bucket for states: created once for an account, or checked.
 
-It is in no stack: Terraform could not make the place of its own state, and no plan could then remove it.
+It is in no stack: Terraform cannot create the place of its own state, and so no plan can remove the bucket.
 """
 
 from __future__ import annotations
@@ -8,16 +8,18 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from botocore.exceptions import ClientError
 
+from pio_tf.aws.errors import aws_errors
+from pio_tf.aws.identity import who_am_i
 from pio_tf.aws.objects import arn
-from pio_tf.aws.session import Aws, aws_errors
+from pio_tf.aws.session import Aws
 from pio_tf.errors import ConfigError
 from pio_tf.events import Done, Step, Warned
 from pio_tf.infra.backend.s3 import s3_backend
-from pio_tf.infra.hcl_writer import attributes
+from pio_tf.infra.hcl_writer import block
 from pio_tf.json_text import parse_json
 
 if TYPE_CHECKING:
@@ -25,17 +27,15 @@ if TYPE_CHECKING:
 
     from pio_tf.config.schema import Config
     from pio_tf.events import Reporter
-    from pio_tf.infra.hcl_writer import Value
+
+S3: TypeAlias = Any  # a botocore client
 
 PURPOSE_TAG, PURPOSE = "pio-tf:purpose", "terraform-state"
-"""By which a bucket is known as one that pio-tf has made."""
+"""The tag of a bucket that pio-tf has created."""
 _NAME = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
-_CLOSED = {
-    "BlockPublicAcls": True,
-    "IgnorePublicAcls": True,
-    "BlockPublicPolicy": True,
-    "RestrictPublicBuckets": True,
-}
+_PRIVATE = dict.fromkeys(
+    ("BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy", "RestrictPublicBuckets"), True
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -47,60 +47,61 @@ class StateBucket:
     created: bool
 
     def block(self, config: Config) -> str:
-        """The lines for the ``terraform`` block of pio-tf.hcl."""
-        values: dict[str, Value] = {"bucket": self.name}
-        if self.region != config.aws.region:
-            values["region"] = self.region
-        return '  backend "s3" {\n' + attributes(values, indent=4) + "  }\n"
+        """Return the lines for the ``terraform`` block of pio-tf.hcl."""
+        region = self.region if self.region != config.aws.region else None
+        return block('backend "s3"', {"bucket": self.name, "region": region}, indent=2)
 
 
 @dataclass(frozen=True)
 class Setting:
-    """Something that a bucket for states must have."""
+    """A property that a bucket for states must have.
+
+    Args:
+        lack: the problem without it.
+        holds: whether the bucket has it.
+        put: set it.
+        aws_cli: how to set it, with ``{bucket}``.
+        needs_tls: whether it would lock out a client that comes over plain HTTP.
+    """
 
     lack: str
-    """What is wrong without it."""
-    holds: Callable[[Any, str], bool]
-    put: Callable[[Any, str], object]
-    by_hand: str
-    """The AWS CLI's command, with ``{bucket}``."""
+    holds: Callable[[S3, str], bool]
+    put: Callable[[S3, str], object]
+    aws_cli: str
     needs_tls: bool = False
-    """Whether it would shut out a client that comes over plain HTTP."""
 
 
 def prepare_bucket(config: Config, name: str | None, *, reporter: Reporter) -> StateBucket:
-    """Make the bucket, unless it is there; see that it is fit. Safe to repeat.
+    """Create the bucket unless it exists, and check its settings. Safe to repeat.
 
     Args:
-        config: its ``aws`` block says where and as whom; its backend, if it has one, which bucket.
+        config: its ``aws`` block gives region and credentials; its backend, if it has one, the bucket.
         name: the bucket, with or without ``s3://``; default: the backend's, else ``pio-tf-state-<account>-<region>``.
 
     Raises:
-        ConfigError: it is somebody else's; it is in another region; it was made by somebody else than pio-tf, and is
-            not fit; pio-tf.hcl names another one. Nothing was changed.
+        ConfigError: it belongs to another account; it is in another region; pio-tf did not create it, and it is not
+            fit; pio-tf.hcl names another one. Nothing was changed.
         AwsError: AWS does not do it.
     """
-    named, aws, region = _wanted(config, name)
-    sts: Any = aws.client("sts")
-    s3: Any = aws.client("s3")
-    with aws_errors("asking which account this is", service="sts"):
-        account = str(sts.get_caller_identity()["Account"])
-    bucket = named or f"pio-tf-state-{account}-{region}"
+    wanted, aws, region = _wanted(config, name)
+    account = who_am_i(aws.client).account
+    bucket = wanted or f"pio-tf-state-{account}-{region}"
+    s3: S3 = aws.client("s3")
     created = False
-    if not _is_there(s3, bucket, account=account, region=region):
-        reporter(Step(f"Making the bucket {bucket} in {region}"))
-        created = _make(s3, bucket, region=region)
-    settings = [setting for setting in SETTINGS if not setting.needs_tls or _is_tls(s3)]
-    if len(settings) < len(SETTINGS):
-        reporter(Warned("the bucket is reached over plain HTTP here, so it is not told to refuse that"))
+    if not _exists(s3, bucket, account=account, region=region):
+        reporter(Step(f"Creating the bucket {bucket} in {region}"))
+        created = _create(s3, bucket, region=region)
+    is_tls = str(s3.meta.endpoint_url).startswith("https://")
+    if not is_tls:
+        reporter(Warned("the bucket is reached over plain HTTP here, so it does not get the rule that refuses it"))
     with aws_errors(f"looking at the bucket {bucket}", service="s3"):
-        lacking = [setting for setting in settings if not setting.holds(s3, bucket)]
+        lacking = [one for one in SETTINGS if (is_tls or not one.needs_tls) and not one.holds(s3, bucket)]
         if lacking and not created and not _is_ours(s3, bucket):
             raise _unfit(bucket, lacking)
     with aws_errors(f"setting up the bucket {bucket}", service="s3"):
         for setting in lacking:
             setting.put(s3, bucket)
-    done = "was made" if created else "was not whole, and is now" if lacking else "is there already"
+    done = "is created" if created else "was incomplete and is now set up" if lacking else "exists already"
     reporter(Done(f"the bucket {bucket} {done}: versioned, encrypted, closed to the public"))
     return StateBucket(bucket, region, created)
 
@@ -116,7 +117,7 @@ def _wanted(config: Config, name: str | None) -> tuple[str | None, Aws, str]:
     if name is not None and not _NAME.fullmatch(name):
         raise ConfigError(
             f"--bucket: {name!r} is no name of a bucket",
-            cause="3 to 63 lower-case letters, digits, hyphens and dots; a state's key is pio-tf's choice, or that of "
+            cause="a name has 3 to 63 lower-case letters, digits, hyphens and dots; the state's key is up to pio-tf or "
             "terraform.backend",
             next_step="--bucket s3://BUCKET",
         )
@@ -131,7 +132,7 @@ def _wanted(config: Config, name: str | None) -> tuple[str | None, Aws, str]:
     return s3.bucket, Aws(config.model_copy(update={"aws": s3.aws})), s3.aws.region
 
 
-def _is_there(s3: Any, bucket: str, *, account: str, region: str) -> bool:  # noqa: ANN401 - a botocore client
+def _exists(s3: S3, bucket: str, *, account: str, region: str) -> bool:
     try:
         found = s3.head_bucket(Bucket=bucket, ExpectedBucketOwner=account)
     except ClientError as error:
@@ -139,7 +140,7 @@ def _is_there(s3: Any, bucket: str, *, account: str, region: str) -> bool:  # no
         if status == 404:
             return False
         if status == 403:
-            raise _not_ours(bucket, account) from error
+            raise _foreign(bucket, f" of account {account}") from error
         with aws_errors(f"looking for the bucket {bucket}", service="s3"):
             raise
     where = found.get("BucketRegion") or region
@@ -151,28 +152,27 @@ def _is_there(s3: Any, bucket: str, *, account: str, region: str) -> bool:  # no
     return True
 
 
-def _make(s3: Any, bucket: str, *, region: str) -> bool:  # noqa: ANN401
+def _create(s3: S3, bucket: str, *, region: str) -> bool:
     place = {} if region == "us-east-1" else {"CreateBucketConfiguration": {"LocationConstraint": region}}
-    with aws_errors(f"making the bucket {bucket}", service="s3"):
+    with aws_errors(f"creating the bucket {bucket}", service="s3"):
         try:
             s3.create_bucket(Bucket=bucket, **place)
-            # At once: a creation that stops after this is known as ours, and finished the next time.
+            # At once, so that the next call recognises and completes a creation that stops after this.
             s3.put_bucket_tagging(Bucket=bucket, Tagging={"TagSet": [{"Key": PURPOSE_TAG, "Value": PURPOSE}]})
         except ClientError as error:
             code = error.response.get("Error", {}).get("Code")
             if code == "BucketAlreadyOwnedByYou":
-                return False  # made by somebody else of this account in this moment
+                return False  # another client of this account has just created it
             if code == "BucketAlreadyExists":
-                raise _not_ours(bucket, "") from error
+                raise _foreign(bucket, "") from error
             raise
     return True
 
 
-def _not_ours(bucket: str, account: str) -> ConfigError:
-    of = f" of account {account}" if account else ""
+def _foreign(bucket: str, of_account: str) -> ConfigError:
     return ConfigError(
-        f"the bucket {bucket} is not one{of} that these credentials may use",
-        cause="it is somebody else's (names of buckets are taken world-wide), or s3:ListBucket on it is missing",
+        f"the bucket {bucket} is not one{of_account} that these credentials may use",
+        cause="it belongs to another account (bucket names are global), or s3:ListBucket on it is missing",
         next_step="choose another name with --bucket; or, if it is yours, give the AWS user or role s3:ListBucket on "
         + arn(bucket),
     )
@@ -181,55 +181,50 @@ def _not_ours(bucket: str, account: str) -> ConfigError:
 def _unfit(bucket: str, lacking: list[Setting]) -> ConfigError:
     return ConfigError(
         f"the bucket {bucket} is not fit for a state: {'; '.join(setting.lack for setting in lacking)}",
-        cause="it was not made by pio-tf, so nothing in it was changed",
+        cause="pio-tf did not create it, so nothing in it was changed",
         next_step="set it up, or choose another one with --bucket:\n"
-        + "\n".join(f"  {setting.by_hand.format(bucket=bucket)}" for setting in lacking),
+        + "\n".join(f"  {setting.aws_cli.replace('{bucket}', bucket)}" for setting in lacking),
         details={"bucket": bucket, "lacking": [setting.lack for setting in lacking]},
     )
 
 
-def _is_ours(s3: Any, bucket: str) -> bool:  # noqa: ANN401
-    tags = _ask(s3.get_bucket_tagging, bucket, "NoSuchTagSet").get("TagSet", ())
+def _is_ours(s3: S3, bucket: str) -> bool:
+    tags = _get(s3.get_bucket_tagging, bucket, "NoSuchTagSet").get("TagSet", ())
     return {"Key": PURPOSE_TAG, "Value": PURPOSE} in tags
 
 
-def _is_tls(s3: Any) -> bool:  # noqa: ANN401
-    return str(s3.meta.endpoint_url).startswith("https://")
-
-
-def _ask(call: Callable[..., dict[str, Any]], bucket: str, nothing: str) -> dict[str, Any]:
-    """What AWS says of a bucket; nothing where it says so with this error."""
+def _get(call: Callable[..., dict[str, Any]], bucket: str, unset: str) -> dict[str, Any]:
+    """Ask AWS; an error with the code ``unset`` means that there is nothing."""
     try:
         return call(Bucket=bucket)
     except ClientError as error:
-        if error.response.get("Error", {}).get("Code") == nothing:
+        if error.response.get("Error", {}).get("Code") == unset:
             return {}
         raise
 
 
-def _is_versioned(s3: Any, bucket: str) -> bool:  # noqa: ANN401
-    return s3.get_bucket_versioning(Bucket=bucket).get("Status") == "Enabled"  # type: ignore[no-any-return]
+def _setting(
+    lack: str, name: str, value: dict[str, Any], holds: Callable[[dict[str, Any]], bool], *, argument: str, unset: str
+) -> Setting:
+    """Return the setting of ``get_<name>`` and ``put_<name>``."""
+    option = re.sub("([A-Z])", r"-\1", argument).lower()
+    return Setting(
+        lack,
+        holds=lambda s3, bucket: holds(_get(getattr(s3, f"get_{name}"), bucket, unset)),
+        put=lambda s3, bucket: getattr(s3, f"put_{name}")(Bucket=bucket, **{argument: value}),
+        aws_cli=f"aws s3api put-{name.replace('_', '-')} --bucket {{bucket}} -{option} '{json.dumps(value)}'",
+    )
 
 
-def _is_encrypted(s3: Any, bucket: str) -> bool:  # noqa: ANN401
-    found = _ask(s3.get_bucket_encryption, bucket, "ServerSideEncryptionConfigurationNotFoundError")
-    return bool(found.get("ServerSideEncryptionConfiguration", {}).get("Rules"))
-
-
-def _is_closed(s3: Any, bucket: str) -> bool:  # noqa: ANN401
-    found = _ask(s3.get_public_access_block, bucket, "NoSuchPublicAccessBlockConfiguration")
-    return dict(found.get("PublicAccessBlockConfiguration", {})) == _CLOSED
-
-
-def _policy(s3: Any, bucket: str) -> dict[str, Any]:  # noqa: ANN401
-    found = _ask(s3.get_bucket_policy, bucket, "NoSuchBucketPolicy").get("Policy")
+def _policy(s3: S3, bucket: str) -> dict[str, Any]:
+    found = _get(s3.get_bucket_policy, bucket, "NoSuchBucketPolicy").get("Policy")
     policy: dict[str, Any] = parse_json(found) if found else {"Version": "2012-10-17", "Statement": []}
     if isinstance(policy["Statement"], dict):
         policy["Statement"] = [policy["Statement"]]
     return policy
 
 
-def _wants_tls(s3: Any, bucket: str) -> bool:  # noqa: ANN401
+def _requires_tls(s3: S3, bucket: str) -> bool:
     return any(
         statement.get("Effect") == "Deny"
         and str(statement.get("Condition", {}).get("Bool", {}).get("aws:SecureTransport")).lower() == "false"
@@ -237,7 +232,7 @@ def _wants_tls(s3: Any, bucket: str) -> bool:  # noqa: ANN401
     )
 
 
-def _want_tls(s3: Any, bucket: str) -> None:  # noqa: ANN401
+def _require_tls(s3: S3, bucket: str) -> None:
     policy = _policy(s3, bucket)
     place = arn(bucket, region=s3.meta.region_name)
     policy["Statement"].append(
@@ -254,37 +249,36 @@ def _want_tls(s3: Any, bucket: str) -> None:  # noqa: ANN401
 
 
 SETTINGS = (
-    Setting(
-        lack="the public is not kept out",
-        holds=_is_closed,
-        put=lambda s3, bucket: s3.put_public_access_block(Bucket=bucket, PublicAccessBlockConfiguration=_CLOSED),
-        by_hand="aws s3api put-public-access-block --bucket {bucket} --public-access-block-configuration "
-        + ",".join(f"{name}=true" for name in _CLOSED),
+    _setting(
+        "the public is not kept out",
+        "public_access_block",
+        _PRIVATE,
+        lambda found: found.get("PublicAccessBlockConfiguration") == _PRIVATE,
+        argument="PublicAccessBlockConfiguration",
+        unset="NoSuchPublicAccessBlockConfiguration",
     ),
-    Setting(
-        lack="it is not versioned, so that an older state could not be brought back",
-        holds=_is_versioned,
-        put=lambda s3, bucket: s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"}),
-        by_hand="aws s3api put-bucket-versioning --bucket {bucket} --versioning-configuration Status=Enabled",
+    _setting(
+        "it is not versioned, so that an older state could not be restored",
+        "bucket_versioning",
+        {"Status": "Enabled"},
+        lambda found: found.get("Status") == "Enabled",
+        argument="VersioningConfiguration",
+        unset="",
     ),
-    Setting(
-        lack="it is not encrypted",
-        holds=_is_encrypted,
-        put=lambda s3, bucket: s3.put_bucket_encryption(
-            Bucket=bucket,
-            ServerSideEncryptionConfiguration={
-                "Rules": [{"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}}]
-            },
-        ),
-        by_hand="aws s3api put-bucket-encryption --bucket {bucket} --server-side-encryption-configuration "
-        '\'{{"Rules":[{{"ApplyServerSideEncryptionByDefault":{{"SSEAlgorithm":"AES256"}}}}]}}\'',
+    _setting(
+        "it is not encrypted",
+        "bucket_encryption",
+        {"Rules": [{"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}}]},
+        lambda found: bool(found.get("ServerSideEncryptionConfiguration", {}).get("Rules")),
+        argument="ServerSideEncryptionConfiguration",
+        unset="ServerSideEncryptionConfigurationNotFoundError",
     ),
     Setting(
         lack="it can be used without TLS",
-        holds=_wants_tls,
-        put=_want_tls,
-        by_hand="add to its policy: Deny s3:* where aws:SecureTransport is false (aws s3api put-bucket-policy)",
+        holds=_requires_tls,
+        put=_require_tls,
+        aws_cli="add to its policy: Deny s3:* where aws:SecureTransport is false (aws s3api put-bucket-policy)",
         needs_tls=True,
     ),
 )
-"""In the order in which they are put: first what keeps others out."""
+"""In the order in which they are set: first what keeps others out."""

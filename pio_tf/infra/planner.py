@@ -1,0 +1,201 @@
+"""Makes a cluster's plans, and judges them. Nothing in AWS changes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from pio_tf.errors import PioTfError
+from pio_tf.events import Warned
+from pio_tf.infra.drift import Drift, find_drift
+from pio_tf.infra.foreign_resources import refuse_foreign_resources
+from pio_tf.infra.guard import Removal, find_removals, find_restarts, refusal
+from pio_tf.infra.plan import Plan, changes_anything, find_changes, reading_plan
+from pio_tf.infra.policy import evaluate, refuse
+from pio_tf.infra.redaction import plain_secrets, redact_plan
+from pio_tf.infra.terraform_errors import DESTROY_PREVENTED
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from pio_tf.infra.stack_directory import StackDirectory
+    from pio_tf.infra.terraform import PlanRun
+
+_TAINTED = "replace_because_tainted"
+
+
+class Planner:
+    """The plans of one stack."""
+
+    def __init__(self, stack: StackDirectory) -> None:
+        self._stack = stack
+        self._config = stack.config
+        self.plan_path = stack.config.work_dir / "plan.tfplan"
+        """Where a plan file is until it is applied."""
+
+    def plan(self, *, destroy: bool = False) -> Plan:
+        """Write the stack and plan it.
+
+        Args:
+            destroy: show what destroying would remove. Such a plan cannot be applied.
+
+        Raises:
+            GuardRefused: the plan would remove or replace what must survive.
+            TerraformError, Locked, ConfigError: Terraform could not plan.
+        """
+        if destroy:
+            with self._stack.unprotected():
+                return self.draft_destruction()
+        plan = self.draft()
+        self.judge(plan)
+        return plan
+
+    def draft(self) -> Plan:
+        """Write the stack and plan it; the guard has evaluated the plan, but refused nothing yet.
+
+        Raises:
+            GuardRefused: Terraform refuses to replace what must survive, and wrote no plan.
+            TerraformError, Locked, ConfigError: Terraform could not plan.
+        """
+        self._stack.prepare()
+        run, raw = self._run()
+        removals = _removals(raw)
+        if removals and all(removal.reason == _TAINTED for removal in removals):
+            self._untaint(removals)
+            run, raw = self._run()
+            removals = _removals(raw)
+        if run.error is not None and not removals:
+            raise run.error
+        has_changes = run.changes or bool(removals)
+        with reading_plan():
+            findings = evaluate(self._config, raw)
+            return Plan(self.plan_path, find_changes(raw), has_changes, json=raw, findings=findings, error=run.error)
+
+    def draft_destruction(self) -> Plan:
+        """Plan to destroy everything. The stack must be unprotected."""
+        run, raw = self._run(destroy=True)
+        if run.error is not None:
+            raise run.error
+        with reading_plan():
+            return Plan(self.plan_path, find_changes(raw), run.changes, destroy=True, json=raw)
+
+    def judge(self, plan: Plan) -> None:
+        """Refuse a plan that must not be applied, and warn about what is unusual.
+
+        Raises:
+            GuardRefused: it breaks a rule of the guard that is not waived.
+            TerraformError: Terraform would not apply it.
+        """
+        self.refuse_foreign_resources(plan.json)
+        refuse(plan.findings)
+        if plan.error is not None:
+            raise plan.error
+        warnings = [f"{one.rule.id} is waived: {one.message} ({one.waived})" for one in plan.findings]
+        with reading_plan():
+            warnings += find_restarts(plan.json)
+            if _has_another_key(plan.json):
+                warnings.append(
+                    f"the cluster was made with another key than {self._config.ssh.key}.pub: its machines accept the "
+                    "old one until you add the new one to ~/.ssh/authorized_keys there"
+                )
+        for warning in warnings:
+            self._stack.reporter(Warned(warning))
+
+    def refuse_file(self, path: Path) -> None:
+        """Refuse a plan by the content of its file alone.
+
+        Raises:
+            GuardRefused: it breaks a rule of the guard that is not waived.
+        """
+        plan = self.read_plan(path)
+        self.refuse_foreign_resources(plan.json)
+        refuse(plan.findings)
+
+    def refuse_foreign_resources(self, plan_json: Mapping[str, Any]) -> None:
+        """Refuse a plan that would change or remove what is not this cluster's.
+
+        Raises:
+            GuardRefused: it would.
+        """
+        with reading_plan():
+            refuse_foreign_resources(plan_json, cluster=self._config.cluster.name)
+
+    def read_plan(self, path: Path) -> Plan:
+        """Return the plan in a file. The stack must be prepared.
+
+        Raises:
+            TerraformError: it is no plan of this stack and Terraform version.
+        """
+        raw = self._stack.terraform.show(path)
+        with reading_plan():
+            findings = evaluate(self._config, raw)
+            return Plan(path, find_changes(raw), changes_anything(raw), json=raw, findings=findings)
+
+    def drift(self) -> tuple[Drift, ...]:
+        """Return what has changed in AWS since the last apply, without power.
+
+        Raises:
+            TerraformError, Locked, ConfigError: Terraform could not read AWS.
+        """
+        self._stack.prepare()
+        path = self.plan_path.with_name("drift.tfplan")
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        try:
+            run = self._stack.terraform.plan(out=path, refresh_only=True)
+            if run.error is not None:
+                raise run.error
+            raw = self._stack.terraform.show(path)
+        finally:
+            path.unlink(missing_ok=True)
+        with reading_plan():
+            return find_drift(redact_plan(raw, secrets=plain_secrets(self._config)))
+
+    def _run(self, *, destroy: bool = False) -> tuple[PlanRun, dict[str, Any]]:
+        """Plan. Return the plan as JSON too, even of one that ``prevent_destroy`` has refused."""
+        path, terraform = self.plan_path, self._stack.terraform
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        path.unlink(missing_ok=True)
+        run = terraform.plan(out=path, destroy=destroy)
+        if run.error is None:
+            return run, terraform.show(path)
+        prevented = [item for item in run.diagnostics if item.summary == DESTROY_PREVENTED]
+        if not prevented:
+            raise run.error
+        try:
+            return run, terraform.show(path)
+        except PioTfError:
+            # Terraform before 1.6 writes no plan file then: only its error says what it would replace.
+            raise refusal(tuple(_prevented(item.detail) for item in prevented)) from run.error
+
+    def _untaint(self, removals: tuple[Removal, ...]) -> None:
+        # Terraform taints a resource whose creation it was interrupted waiting for. Ours have no provisioners: they are
+        # complete once AWS has made them, so replacing them would be wrong.
+        for removal in removals:
+            warning = f"{removal.address} exists, though its creation was interrupted: pio-tf uses it as it is"
+            self._stack.reporter(Warned(warning))
+            self._stack.terraform.untaint(removal.address)
+
+
+def _removals(raw: Mapping[str, Any]) -> tuple[Removal, ...]:
+    with reading_plan():
+        return find_removals(raw)
+
+
+def _prevented(detail: str) -> Removal:
+    """Read Terraform's error: ``Resource module.driver.aws_instance.this has lifecycle.prevent_destroy set, but …``."""
+    words = detail.split()
+    address = words[1] if len(words) > 1 and words[0] == "Resource" else " ".join(words[:12])
+    kind = next((part for part in reversed(address.split(".")) if part.startswith("aws_")), "")
+    return Removal(address=address, type=kind, name="", replaced=True, reason="", arguments=())
+
+
+def _has_another_key(raw: Mapping[str, Any]) -> bool:
+    """Return whether pio-tf.hcl names another key than the cluster's key pair, which never changes."""
+    wanted = ((raw.get("variables") or {}).get("ssh") or {}).get("value", {}).get("public_key")
+    pairs = [
+        change["change"].get("before") or {}
+        for change in raw.get("resource_changes") or ()
+        if change["type"] == "aws_key_pair"
+    ]
+    # Without the comments.
+    return any(wanted and pair and pair["public_key"].split()[:2] != wanted.split()[:2] for pair in pairs)

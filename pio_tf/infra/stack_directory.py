@@ -1,0 +1,171 @@
+"""The directory of a cluster's stack: written, initialised, and with its state in place."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from functools import cached_property
+from typing import TYPE_CHECKING, Final
+
+from pio_tf.errors import TerraformError
+from pio_tf.events import Done, Step
+from pio_tf.infra.backend.move import move_state, refuse_leaving
+from pio_tf.infra.backend.s3 import require_lockfile, s3_backend
+from pio_tf.infra.binary import TerraformBinary, find_terraform, locate_terraform
+from pio_tf.infra.init_mark import InitMark
+from pio_tf.infra.root_module import write_stack
+from pio_tf.infra.state_backups import StateBackups
+from pio_tf.infra.terraform import Terraform
+from pio_tf.infra.terraform_environment import refuse_workspace, terraform_environ
+from pio_tf.model import Outputs, refuse_another_region
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    from pio_tf.config.schema import Config
+    from pio_tf.events import Reporter
+
+ERRORED: Final = "errored.tfstate"
+"""Terraform writes this file into the stack if it has changed something and cannot save its state."""
+_TERRAFORM_DEFAULT_PARALLELISM = 10
+_OTHER_RESOURCES = 8  # network, security group and key pair, beside the machines
+
+
+class StackDirectory:
+    """The stack of one cluster, and the Terraform that runs in its directory.
+
+    Args:
+        reporter: gets steps, resources and warnings.
+        environ: for PATH and what Terraform inherits.
+        lock_timeout: seconds to wait for a state that another client has locked.
+    """
+
+    def __init__(self, config: Config, *, reporter: Reporter, environ: Mapping[str, str], lock_timeout: float) -> None:
+        self.config = config
+        self.reporter = reporter
+        self.backups = StateBackups(config)
+        self._environ = environ
+        self._lock_timeout = lock_timeout
+
+    @cached_property
+    def terraform(self) -> Terraform:
+        """Terraform, in the stack's directory.
+
+        Raises:
+            TerraformError: there is none, or it is too old.
+        """
+        binary = find_terraform(self.config, environ=self._environ)
+        backend = s3_backend(self.config)
+        if backend is not None:
+            require_lockfile(backend, binary)
+        return self._terraform(binary)
+
+    @property
+    def parallelism(self) -> int:
+        """Number of resources at once: as many as there are machines, so that all of them are made together."""
+        if self.config.terraform.parallelism is not None:
+            return self.config.terraform.parallelism
+        return max(_TERRAFORM_DEFAULT_PARALLELISM, len(self.config.machine_names) + _OTHER_RESOURCES)
+
+    def generate(self) -> Path:
+        """Write the stack. Return its directory.
+
+        Raises:
+            ConfigError: see :func:`pio_tf.infra.root_module.write_stack`.
+        """
+        return write_stack(self.config)
+
+    def prepare(self) -> None:
+        """Write the stack and initialise it.
+
+        Raises:
+            ConfigError: the stack cannot be written; the cluster was created in another region.
+            TerraformError: it cannot be initialised.
+        """
+        self.generate()
+        self._prepare_state()
+
+    @contextmanager
+    def unprotected(self) -> Iterator[None]:
+        """Prepare the stack without ``prevent_destroy``; write the protection again at the end."""
+        try:
+            write_stack(self.config, protect=False)
+            self._prepare_state()
+            yield
+        finally:
+            self.generate()
+
+    def initialise(self) -> bool:
+        """Run `terraform init` if something that it reads has changed. Return whether it was necessary."""
+        mark = InitMark(self.terraform)
+        if mark.is_current():
+            return False
+        self.reporter(Step("Initialising Terraform"))
+        self.terraform.init(reconfigure=move_state(self.config, reporter=self.reporter))
+        mark.write()
+        return True
+
+    def outputs(self) -> Outputs | None:
+        """Return the outputs of the last apply; None before the first. Reads the state only, not AWS.
+
+        Raises:
+            TerraformError: the state cannot be read.
+        """
+        terraform = None
+        if self.config.terraform.backend is None:
+            refuse_leaving(self.config)
+            if not (self.config.stack_dir / "terraform.tfstate").is_file():
+                return None
+            # Every command begins here, and a local state needs neither a version check nor an init.
+            terraform = self._terraform(locate_terraform(self.config, environ=self._environ))
+        else:
+            self.generate()
+            self.initialise()
+        return Outputs.from_terraform((terraform or self.terraform).output())
+
+    @contextmanager
+    def changing_state(self) -> Iterator[Terraform]:
+        """Yield Terraform to change the state. A local state is saved before, and private afterwards."""
+        try:
+            with self.backups.named_in_errors():
+                yield self.terraform
+        finally:
+            for path in self.config.stack_dir.glob("terraform.tfstate*"):  # plain Terraform makes them world-readable
+                path.chmod(0o600)
+
+    def _terraform(self, binary: TerraformBinary) -> Terraform:
+        refuse_workspace(self.config.stack_dir, self._environ)
+        return Terraform(
+            binary,
+            self.config.stack_dir,
+            environ=terraform_environ(self.config, self._environ),
+            reporter=self.reporter,
+            lock_timeout=self._lock_timeout,
+            parallelism=self.parallelism,
+            backend=s3_backend(self.config),
+        )
+
+    def _prepare_state(self) -> None:
+        self.backups.check_state()
+        self.initialise()
+        self._restore_errored_state()
+        region = self.terraform.output().get("region")
+        refuse_another_region(self.config, region.get("value") if isinstance(region, dict) else None)
+
+    def _restore_errored_state(self) -> None:
+        """Restore the state of an apply that could not save it: it knows what that apply has made."""
+        errored = self.config.stack_dir / ERRORED
+        if not errored.is_file():
+            return
+        self.reporter(Step(f"Restoring the state that Terraform could not save, from {errored}"))
+        try:
+            self.terraform.push_state(errored)
+        except TerraformError as error:
+            raise TerraformError(
+                f"the state in {errored} could not be restored",
+                cause=error.cause,
+                next_step="Terraform wrote this file when it could not save its state. If the current state is newer, "
+                f"remove the file; else terraform -chdir={self.config.stack_dir} state push -force {ERRORED}",
+                details={**error.details, "errored_state": str(errored)},
+            ) from error
+        self.reporter(Done(f"the state is restored; a copy is saved as {self.backups.take(errored)}"))

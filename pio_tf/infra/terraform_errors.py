@@ -1,0 +1,248 @@
+"""Terraform's diagnostics, and pio-tf's errors made from them, with next steps for the well-known ones."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any
+
+from pio_tf.aws.objects import arn
+from pio_tf.durations import duration
+from pio_tf.errors import Locked, TerraformError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from pio_tf.infra.backend.s3 import S3Backend
+
+DESTROY_PREVENTED = "Instance cannot be destroyed"
+"""Summary of Terraform's error for ``prevent_destroy``."""
+_HELD = "resource temporarily unavailable"
+"""The kernel's error for a file that another process has locked."""
+_ADVICE = {
+    "ExpiredToken|RequestExpired|[Tt]oken.{0,40}expired|expired.{0,40}[Tt]oken": (
+        "the AWS credentials have expired: sign in again (`aws sso login`, or renew the session), then run it again"
+    ),
+    "No valid credential|no EC2 IMDS role|NoCredentialProviders|failed to refresh cached credentials|"
+    "failed to get shared config profile|InvalidClientTokenId|AuthFailure|SignatureDoesNotMatch": (
+        "check the AWS credentials (aws.profile and aws.credentials_file in pio-tf.hcl): `aws sts get-caller-identity`"
+    ),
+    "UnauthorizedOperation|AccessDenied|not authorized to perform": (
+        "give the AWS user or role the permission that is named above"
+    ),
+    "InvalidAMIID|Your query returned no results|collecting Amazon Machine Image": (
+        "check ami or ami_filter of driver and spark: the image must be in this region and shared with this account"
+    ),
+    r"InvalidKeyPair\.Duplicate": (
+        "a key pair of this name exists already, of another cluster or a lost state: delete it, or set ssh.key_pair"
+    ),
+    "InvalidKeyPair": ("check ssh.key_pair: the key pair must exist in this region"),
+    r"InvalidSubnetID|InvalidSubnet\.|no matching (EC2 )?[Ss]ubnet|InvalidVpcID|is in vpc-": (
+        "check network.vpc_id and network.subnet_id: they must exist in this region, and the subnet in the VPC"
+    ),
+    "InsufficientInstanceCapacity|Unsupported.{0,80}instance type|InvalidInstanceType": (
+        "AWS has no such machine in this zone now: wait, or choose another instance_type; then run it again"
+    ),
+    "VcpuLimitExceeded|InstanceLimitExceeded|AddressLimitExceeded|VpcLimitExceeded": (
+        "ask AWS to raise the limit, or use fewer machines"
+    ),
+    r"InvalidIPAddress\.InUse|Address .* is in use|does not fall within the subnet|reserved address range": (
+        "choose another network.first_host: all addresses from there on must be free and inside the subnet"
+    ),
+    "[Ff]ailed to (query available|install) provider|could not connect to registry|[Ff]ailed to (obtain|"
+    "retrieve).{0,40}(provider|checksum)": (
+        "Terraform could not download its AWS provider: check the internet access (HTTPS_PROXY), or name a mirror "
+        "in terraform.cli_config_file"
+    ),
+    "[Bb]ackend configuration (block )?(has )?changed|[Bb]ackend type changed|Migrating state|"
+    "Backend initialization required": (
+        "terraform.backend has changed: move the state with `terraform -chdir={directory} init -migrate-state`, "
+        "then run it again (pio-tf does not do that itself, so that no state is lost)"
+    ),
+    "Saved plan is stale": (
+        "something was applied after the plan was made: make a new plan, have it reviewed, and apply that"
+    ),
+    "state snapshot was created by Terraform|newer Terraform version|[Uu]nsupported Terraform Core version": (
+        "use the Terraform that wrote the state, or a newer one"
+    ),
+    "connection refused|no such host|i/o timeout|dial tcp": ("check the network, and aws.region and aws.endpoint_url"),
+}
+"""Regular expressions of errors, and their next steps. The first match counts."""
+
+
+@dataclass(frozen=True)
+class Diagnostic:
+    """One error or warning of Terraform's."""
+
+    severity: str
+    summary: str
+    detail: str = ""
+    address: str = ""
+    file: str = ""
+    line: int = 0
+
+    @classmethod
+    def from_json(cls, raw: Mapping[str, Any]) -> Diagnostic:
+        """Return the diagnostic of an object in ``-json`` output."""
+        place = raw.get("range") or {}
+        return cls(
+            severity=str(raw.get("severity", "error")),
+            summary=str(raw.get("summary", "")),
+            detail=str(raw.get("detail", "")),
+            address=str(raw.get("address", "")),
+            file=str(place.get("filename", "")),
+            line=int((place.get("start") or {}).get("line", 0)),
+        )
+
+    def __str__(self) -> str:
+        """Return one line: ``module.driver.aws_eip.this[0] (modules/driver/main.tf:32): summary: detail``."""
+        place = f"{self.file}:{self.line}" if self.line else self.file
+        where = f"{self.address} ({place})" if self.address and place else self.address or place
+        return ": ".join(" ".join(part.split()) for part in (where, self.summary, self.detail) if part)
+
+
+def failure(
+    command: str,
+    diagnostics: Sequence[Diagnostic],
+    *,
+    exit_code: int,
+    directory: str,
+    unfinished: bool = False,
+    now: datetime | None = None,
+    backend: S3Backend | None = None,
+) -> TerraformError | Locked:
+    """Return the error for a Terraform command that failed.
+
+    Args:
+        command: ``terraform apply``.
+        diagnostics: what it printed.
+        exit_code: its exit code.
+        directory: of the stack, for advice.
+        unfinished: whether it was changing things: some are done, and the next apply does the rest.
+        now: for the age of a lock.
+        backend: where the state is, for advice.
+    """
+    errors = [diagnostic for diagnostic in diagnostics if diagnostic.severity == "error"]
+    for error in errors:
+        # Terraform names its own lock where it could not release it.
+        if "releasing" not in error.summary and "state lock" in f"{error.summary}\n{error.detail[:200]}":
+            locked = _locked(error.detail, now or datetime.now(timezone.utc), directory)
+            if locked is not None:
+                return locked
+    # Terraform reports an interruption beside the errors that it caused: those say more.
+    shown = [diagnostic for diagnostic in errors if diagnostic.summary != "execution halted"] or errors
+    found = (next_step(f"{error.summary}\n{error.detail}", backend) for error in shown)
+    steps = list(dict.fromkeys(step for step in found if step is not None))
+    if not steps:
+        verb = command.partition(" ")[2] or "plan"
+        by_hand = "plan" if verb in ("apply", "destroy") else verb
+        steps.append(f"fix what the cause names; for more output: terraform -chdir={directory} {by_hand}")
+    if unfinished:
+        steps.append("then run it again: what was made so far is in the state, and the rest will follow")
+    return TerraformError(
+        f"{command} failed" if shown else f"{command} ended with exit code {exit_code}",
+        cause="\n".join(dict.fromkeys(map(str, shown))),
+        next_step="; ".join(steps).replace("{directory}", directory),
+        details={
+            "exit_code": exit_code,
+            "diagnostics": [
+                {"summary": item.summary, "detail": item.detail, "address": item.address, "file": item.file}
+                | ({"line": item.line} if item.line else {})
+                for item in shown
+            ],
+        },
+    )
+
+
+def next_step(text: str, backend: S3Backend | None = None) -> str | None:
+    """Return the next step for an error's text; None for an unknown error.
+
+    Args:
+        backend: where the state is, if it is in S3.
+    """
+    about_state = _about_s3(text, backend) if backend is not None else None
+    return about_state or next((step for pattern, step in _ADVICE.items() if re.search(pattern, text)), None)
+
+
+def _about_s3(text: str, backend: S3Backend) -> str | None:
+    region = backend.aws.region
+    if re.search(r"NoSuchBucket|S3 bucket \S+ does not exist", text):
+        return f"`pio-tf init --backend` makes the bucket {backend.bucket}; or correct its name in terraform.backend"
+    if re.search(r"PermanentRedirect|requested bucket from|StatusCode: 301", text):
+        return f"the bucket {backend.bucket} is in another region: set region in terraform.backend"
+    if not re.search(r"StatusCode: 403|AccessDenied|Forbidden", text) or "S3" not in text:
+        return None
+    if "state lock" in text:
+        lock = arn(backend.bucket, backend.lock_key, region=region)
+        step = f"give the AWS user or role s3:GetObject, s3:PutObject and s3:DeleteObject on {lock}"
+        left = re.search(r"releasing.*?^\s*ID:\s*(\S+)", text, re.DOTALL | re.MULTILINE)
+        if left:
+            step += f"; the lock is still there: `terraform -chdir={{directory}} force-unlock {left[1]}`"
+        return step
+    state = arn(backend.bucket, backend.key, region=region)
+    bucket = arn(backend.bucket, region=region)
+    return f"give the AWS user or role s3:ListBucket on {bucket}, s3:GetObject and s3:PutObject on {state}"
+
+
+def diagnostics_in_text(text: str) -> list[Diagnostic]:
+    """Return the diagnostics in the output of a command that has no ``-json``, such as init."""
+    plain = re.sub(r"^[╷│╵] ?", "", re.sub(r"\x1b\[[0-9;]*m", "", text), flags=re.MULTILINE)
+    found = []
+    for part in re.split(r"^(?=(?:Error|Warning): )", plain, flags=re.MULTILINE):
+        match = re.match(r"(Error|Warning): ([^\n]*)\n?(.*)", part, flags=re.DOTALL)
+        if match:
+            place = re.search(r"^\s*on (\S+) line (\d+)", match[3], flags=re.MULTILINE)
+            found.append(
+                Diagnostic(
+                    severity=match[1].lower(),
+                    summary=match[2].strip(),
+                    detail=match[3].strip(),
+                    file=place[1] if place else "",
+                    line=int(place[2]) if place else 0,
+                )
+            )
+    return found
+
+
+def lock_error(holder: Mapping[str, str], directory: str, *, now: datetime | None = None) -> Locked:
+    """Return the error for a state that another client has locked.
+
+    Args:
+        holder: what the lock says: ID, Who, Operation, Created. Empty if the holder is unknown.
+        directory: of the stack, for advice.
+        now: for the lock's age.
+    """
+    what = "another client is working on this cluster: Terraform's state is locked"
+    if "ID" not in holder:
+        return Locked(
+            what,
+            cause="a process on this computer holds the lock; .terraform.tfstate.lock.info, which named it, is gone",
+            next_step="wait until it has ended: `ps aux | grep -i terraform` shows it. The lock ends with the process",
+            details={"id": ""},
+        )
+    lock, who, created = holder["ID"], holder.get("Who") or "unknown", holder.get("Created", "")
+    operation = holder.get("Operation", "").removeprefix("OperationType").lower()
+    age = _age(created, now or datetime.now(timezone.utc))
+    return Locked(
+        what,
+        cause=f"{operation or 'a run'} by {who}, since {created or 'unknown'}{f' ({age} ago)' if age else ''}, "
+        f"lock {lock}",
+        next_step="wait until it has ended. If you are certain that it is dead: "
+        f"`terraform -chdir={directory} force-unlock {lock}`",
+        details={"id": lock, "who": who, "operation": operation, "created": created},
+    )
+
+
+def _locked(detail: str, now: datetime, directory: str) -> Locked | None:
+    """Return the error for a held lock, from Terraform's words; None if locking failed for another reason."""
+    fields = dict(re.findall(r"^\s*(ID|Path|Operation|Who|Version|Created|Info):[ \t]*(.*?)[ \t]*$", detail, re.M))
+    return lock_error(fields, directory, now=now) if "ID" in fields or _HELD in detail else None
+
+
+def _age(created: str, now: datetime) -> str:
+    match = re.match(r"(\d{4}-\d\d-\d\d) (\d\d:\d\d:\d\d)", created)
+    if not match:
+        return ""
+    then = datetime.fromisoformat(f"{match[1]}T{match[2]}+00:00")
+    return duration(max(0.0, (now - then).total_seconds()))
