@@ -1,1 +1,1 @@
-"""Config -> a Terraform stack; Terraform itself: plan, guard, apply, outputs."""
+"""From a Config to a Terraform stack, and Terraform itself: plan, guard, apply, outputs, state."""

@@ -69,14 +69,14 @@ def render(value: Value, *, indent: int = 0) -> str:
 
 def quote(text: str) -> str:
     """Return a quoted HCL string for exactly ``text``: nothing in it is interpolated."""
+    text = re.sub(r'[\x00-\x1f\x7f"\\]', lambda match: _ESCAPES.get(match[0]) or _unicode(match[0]), text)
     # "$${" means "${", but Terraform would read a dollar sign before it too: that case is escaped.
-    text = "".join(_ESCAPES.get(character, character) for character in text)
-    text = re.sub(r"([$%]+)\{", _escape_template, text)
-    return '"' + re.sub(r"[\x00-\x1f\x7f]", lambda match: f"\\u{ord(match[0]):04x}", text) + '"'
+    return (
+        '"'
+        + re.sub(r"([$%]+)(?=\{)", lambda match: match[1] * 2 if len(match[1]) == 1 else _unicode(match[1]), text)
+        + '"'
+    )
 
 
-def _escape_template(match: re.Match[str]) -> str:
-    marks = match[1]
-    if len(marks) == 1:
-        return f"{marks}{marks}{{"
-    return "".join(f"\\u{ord(mark):04x}" for mark in marks) + "{"
+def _unicode(text: str) -> str:
+    return "".join(f"\\u{ord(character):04x}" for character in text)

@@ -155,13 +155,7 @@ def _variables(config: Config) -> dict[str, Value]:
             "user": config.software.user,
             "elasticsearch_name": search.cluster_name if search is not None else None,
             "components": [
-                {
-                    "name": one.name,
-                    "version": one.version,
-                    "home": one.home,
-                    "sha512": one.sha512,
-                    "urls": list(one.urls),
-                }
+                {name: getattr(one, name) for name in ("name", "version", "home", "sha512", "urls")}
                 for one in components(config)
             ],
         },

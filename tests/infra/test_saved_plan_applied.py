@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from pio_tf.config.schema import Config
     from pio_tf.sandbox.aws import LocalAws
 
-pytestmark = pytest.mark.xdist_group("kept-plan-applied")
+pytestmark = pytest.mark.xdist_group("saved-plan-applied")
 
 
 class Team:

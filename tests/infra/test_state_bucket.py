@@ -29,7 +29,7 @@ OURS = {"Key": PURPOSE_TAG, "Value": PURPOSE}
 
 def fit(s3: Any, bucket: str) -> dict[str, bool]:  # noqa: ANN401 - a botocore client
     """What is set, but for TLS, which a local AWS has not."""
-    return {setting.lack: setting.holds(s3, bucket) for setting in SETTINGS if not setting.needs_tls}
+    return {setting.lack: not setting.missing(s3, bucket) for setting in SETTINGS if not setting.needs_tls}
 
 
 def test_a_bucket_is_made_versioned_encrypted_closed_and_tagged(site: Site) -> None:
@@ -82,8 +82,8 @@ def test_a_bucket_that_pio_tf_did_not_make_is_left_alone_and_told_what_it_lacks(
     assert fit(s3, "of-the-team") == before
 
     for setting in SETTINGS:
-        if not setting.needs_tls:
-            setting.put(s3, "of-the-team")
+        if not setting.needs_tls and (arguments := setting.missing(s3, "of-the-team")):
+            setting.put(s3, "of-the-team", arguments)
     assert not prepare_bucket(site.write(), "of-the-team", reporter=Recorder()).created
 
 

@@ -1,1 +1,1 @@
-"""The state in S3: where it is, the bucket that it is in, its move there, and what can go wrong with it."""
+"""The state: its place in S3, the bucket, its locks, and its move there."""

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from pio_tf.events import Reporter
 
 S3: TypeAlias = Any  # a botocore client
+Answer: TypeAlias = dict[str, Any]
 
 PURPOSE_TAG, PURPOSE = "pio-tf:purpose", "terraform-state"
 """The tag of a bucket that pio-tf has created."""
@@ -58,17 +59,34 @@ class Setting:
 
     Args:
         lack: the problem without it.
-        holds: whether the bucket has it.
-        put: set it.
-        aws_cli: how to set it, with ``{bucket}``.
-        needs_tls: whether it would lock out a client that comes over plain HTTP.
+        name: of S3's operations ``get_<name>`` and ``put_<name>``.
+        unset: code of the error by which ``get_<name>`` says that there is nothing.
+        to_put: arguments of ``put_<name>``, from the answer of ``get_<name>`` and the bucket's ARN; none if it is set.
+        needs_tls: whether the property would lock out a client that comes over plain HTTP.
     """
 
     lack: str
-    holds: Callable[[S3, str], bool]
-    put: Callable[[S3, str], object]
-    aws_cli: str
+    name: str
+    unset: str
+    to_put: Callable[[Answer, str], dict[str, Any]]
     needs_tls: bool = False
+
+    def missing(self, s3: S3, bucket: str) -> dict[str, Any]:
+        """Return the arguments of ``put_<name>`` that set it; empty if the bucket has it."""
+        answer = _ask(getattr(s3, f"get_{self.name}"), bucket, self.unset)
+        return self.to_put(answer, arn(bucket, region=s3.meta.region_name))
+
+    def put(self, s3: S3, bucket: str, arguments: dict[str, Any]) -> None:
+        """Set it, with the arguments of :meth:`missing`."""
+        getattr(s3, f"put_{self.name}")(Bucket=bucket, **arguments)
+
+    def aws_cli(self, bucket: str, arguments: dict[str, Any]) -> str:
+        """Return the command that sets it."""
+        command = f"aws s3api put-{self.name.replace('_', '-')} --bucket {bucket}"
+        for name, value in arguments.items():
+            option = re.sub("([A-Z])", r"-\1", name).lower()
+            command += f" -{option} '{value if isinstance(value, str) else json.dumps(value)}'"
+        return command
 
 
 def prepare_bucket(config: Config, name: str | None, *, reporter: Reporter) -> StateBucket:
@@ -95,12 +113,13 @@ def prepare_bucket(config: Config, name: str | None, *, reporter: Reporter) -> S
     if not is_tls:
         reporter(Warned("the bucket is reached over plain HTTP here, so it does not get the rule that refuses it"))
     with aws_errors(f"looking at the bucket {bucket}", service="s3"):
-        lacking = [one for one in SETTINGS if (is_tls or not one.needs_tls) and not one.holds(s3, bucket)]
+        settings = [(one, one.missing(s3, bucket)) for one in SETTINGS if is_tls or not one.needs_tls]
+        lacking = [(setting, arguments) for setting, arguments in settings if arguments]
         if lacking and not created and not _is_ours(s3, bucket):
             raise _unfit(bucket, lacking)
     with aws_errors(f"setting up the bucket {bucket}", service="s3"):
-        for setting in lacking:
-            setting.put(s3, bucket)
+        for setting, arguments in lacking:
+            setting.put(s3, bucket, arguments)
     done = "is created" if created else "was incomplete and is now set up" if lacking else "exists already"
     reporter(Done(f"the bucket {bucket} {done}: versioned, encrypted, closed to the public"))
     return StateBucket(bucket, region, created)
@@ -178,23 +197,23 @@ def _foreign(bucket: str, of_account: str) -> ConfigError:
     )
 
 
-def _unfit(bucket: str, lacking: list[Setting]) -> ConfigError:
+def _unfit(bucket: str, lacking: list[tuple[Setting, dict[str, Any]]]) -> ConfigError:
+    lacks = [setting.lack for setting, _ in lacking]
     return ConfigError(
-        f"the bucket {bucket} is not fit for a state: {'; '.join(setting.lack for setting in lacking)}",
+        f"the bucket {bucket} is not fit for a state: {'; '.join(lacks)}",
         cause="pio-tf did not create it, so nothing in it was changed",
         next_step="set it up, or choose another one with --bucket:\n"
-        + "\n".join(f"  {setting.aws_cli.replace('{bucket}', bucket)}" for setting in lacking),
-        details={"bucket": bucket, "lacking": [setting.lack for setting in lacking]},
+        + "\n".join(f"  {setting.aws_cli(bucket, arguments)}" for setting, arguments in lacking),
+        details={"bucket": bucket, "lacking": lacks},
     )
 
 
 def _is_ours(s3: S3, bucket: str) -> bool:
-    tags = _get(s3.get_bucket_tagging, bucket, "NoSuchTagSet").get("TagSet", ())
+    tags = _ask(s3.get_bucket_tagging, bucket, "NoSuchTagSet").get("TagSet", ())
     return {"Key": PURPOSE_TAG, "Value": PURPOSE} in tags
 
 
-def _get(call: Callable[..., dict[str, Any]], bucket: str, unset: str) -> dict[str, Any]:
-    """Ask AWS; an error with the code ``unset`` means that there is nothing."""
+def _ask(call: Callable[..., Answer], bucket: str, unset: str) -> Answer:
     try:
         return call(Bucket=bucket)
     except ClientError as error:
@@ -203,82 +222,57 @@ def _get(call: Callable[..., dict[str, Any]], bucket: str, unset: str) -> dict[s
         raise
 
 
-def _setting(
-    lack: str, name: str, value: dict[str, Any], holds: Callable[[dict[str, Any]], bool], *, argument: str, unset: str
-) -> Setting:
-    """Return the setting of ``get_<name>`` and ``put_<name>``."""
-    option = re.sub("([A-Z])", r"-\1", argument).lower()
-    return Setting(
-        lack,
-        holds=lambda s3, bucket: holds(_get(getattr(s3, f"get_{name}"), bucket, unset)),
-        put=lambda s3, bucket: getattr(s3, f"put_{name}")(Bucket=bucket, **{argument: value}),
-        aws_cli=f"aws s3api put-{name.replace('_', '-')} --bucket {{bucket}} -{option} '{json.dumps(value)}'",
-    )
-
-
-def _policy(s3: S3, bucket: str) -> dict[str, Any]:
-    found = _get(s3.get_bucket_policy, bucket, "NoSuchBucketPolicy").get("Policy")
+def _policy(answer: Answer) -> dict[str, Any]:
+    found = answer.get("Policy")
     policy: dict[str, Any] = parse_json(found) if found else {"Version": "2012-10-17", "Statement": []}
     if isinstance(policy["Statement"], dict):
         policy["Statement"] = [policy["Statement"]]
     return policy
 
 
-def _requires_tls(s3: S3, bucket: str) -> bool:
-    return any(
-        statement.get("Effect") == "Deny"
-        and str(statement.get("Condition", {}).get("Bool", {}).get("aws:SecureTransport")).lower() == "false"
-        for statement in _policy(s3, bucket)["Statement"]
-    )
-
-
-def _require_tls(s3: S3, bucket: str) -> None:
-    policy = _policy(s3, bucket)
-    place = arn(bucket, region=s3.meta.region_name)
+def _tls_policy(answer: Answer, bucket_arn: str) -> dict[str, Any]:
+    policy = _policy(answer)
+    for statement in policy["Statement"]:
+        condition = statement.get("Condition", {}).get("Bool", {}).get("aws:SecureTransport")
+        if statement.get("Effect") == "Deny" and str(condition).lower() == "false":
+            return {}
     policy["Statement"].append(
         {
             "Sid": "OnlyTls",
             "Effect": "Deny",
             "Principal": "*",
             "Action": "s3:*",
-            "Resource": [place, f"{place}/*"],
+            "Resource": [bucket_arn, f"{bucket_arn}/*"],
             "Condition": {"Bool": {"aws:SecureTransport": "false"}},
         }
     )
-    s3.put_bucket_policy(Bucket=bucket, Policy=json.dumps(policy))
+    return {"Policy": json.dumps(policy)}
+
+
+def _public_access_block(answer: Answer, _arn: str) -> dict[str, Any]:
+    wanted = {"PublicAccessBlockConfiguration": _PRIVATE}
+    return {} if answer.get("PublicAccessBlockConfiguration") == _PRIVATE else wanted
+
+
+def _versioning(answer: Answer, _arn: str) -> dict[str, Any]:
+    return {} if answer.get("Status") == "Enabled" else {"VersioningConfiguration": {"Status": "Enabled"}}
+
+
+def _encryption(answer: Answer, _arn: str) -> dict[str, Any]:
+    rules = [{"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}}]
+    has_rules = answer.get("ServerSideEncryptionConfiguration", {}).get("Rules")
+    return {} if has_rules else {"ServerSideEncryptionConfiguration": {"Rules": rules}}
 
 
 SETTINGS = (
-    _setting(
+    Setting(
         "the public is not kept out",
         "public_access_block",
-        _PRIVATE,
-        lambda found: found.get("PublicAccessBlockConfiguration") == _PRIVATE,
-        argument="PublicAccessBlockConfiguration",
-        unset="NoSuchPublicAccessBlockConfiguration",
+        "NoSuchPublicAccessBlockConfiguration",
+        _public_access_block,
     ),
-    _setting(
-        "it is not versioned, so that an older state could not be restored",
-        "bucket_versioning",
-        {"Status": "Enabled"},
-        lambda found: found.get("Status") == "Enabled",
-        argument="VersioningConfiguration",
-        unset="",
-    ),
-    _setting(
-        "it is not encrypted",
-        "bucket_encryption",
-        {"Rules": [{"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}}]},
-        lambda found: bool(found.get("ServerSideEncryptionConfiguration", {}).get("Rules")),
-        argument="ServerSideEncryptionConfiguration",
-        unset="ServerSideEncryptionConfigurationNotFoundError",
-    ),
-    Setting(
-        lack="it can be used without TLS",
-        holds=_requires_tls,
-        put=_require_tls,
-        aws_cli="add to its policy: Deny s3:* where aws:SecureTransport is false (aws s3api put-bucket-policy)",
-        needs_tls=True,
-    ),
+    Setting("it is not versioned, so that an older state could not be restored", "bucket_versioning", "", _versioning),
+    Setting("it is not encrypted", "bucket_encryption", "ServerSideEncryptionConfigurationNotFoundError", _encryption),
+    Setting("it can be used without TLS", "bucket_policy", "NoSuchBucketPolicy", _tls_policy, needs_tls=True),
 )
 """In the order in which they are set: first what keeps others out."""
