@@ -1,1 +1,1 @@
-"""A copy of everything that machines install: in a directory, and from there in a bucket."""
+"""A mirror of everything that machines install: in a directory, and from there in a bucket."""

@@ -1,4 +1,4 @@
-"""SHA-512: of a file, and as Apache publishes it beside an archive."""
+"""SHA-512 checksums: of a file, and as Apache publishes them beside an archive."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ _AS_GPG_WRITES = re.compile(r"(?:SHA512\s*=|:)\s*((?:[0-9A-Fa-f]{4,8}\s+){15,31}
 
 
 def sha512_of(path: Path) -> str:
-    """Of a whole file.
+    """Return the SHA-512 of a file.
 
     Raises:
-        OSError: it cannot be read.
+        OSError: the file cannot be read.
     """
     digest = hashlib.sha512()
     with path.open("rb") as file:
@@ -28,10 +28,10 @@ def sha512_of(path: Path) -> str:
 
 
 def read_published(text: str) -> str | None:
-    """The SHA-512 in a ``.sha512`` or ``.mds`` file; None: there is none.
+    """Return the SHA-512 in a ``.sha512`` or ``.mds`` file; None if there is none.
 
-    Apache's releases have had three ways over the years: ``HASH  FILE``; gpg's ``--print-md SHA512``, in groups of 8
-    over several lines; and gpg's ``--print-mds``, with every algorithm in one file.
+    Apache's releases have used three formats over the years: ``HASH  FILE``; gpg's ``--print-md SHA512``, in groups of
+    8 over several lines; and gpg's ``--print-mds``, with every algorithm in one file.
     """
     alone = _ALONE.findall(text)
     if len(set(alone)) == 1:

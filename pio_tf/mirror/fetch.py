@@ -1,24 +1,25 @@
-"""Everything that machines install, into a directory with the layout of Apache's archive."""
+"""Fetching everything that machines install into a directory with the layout of Apache's archive."""
 
 from __future__ import annotations
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
-from dataclasses import dataclass
-from http.client import HTTPException
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
-from urllib.error import HTTPError, URLError
-from urllib.request import Request, urlopen
+
+from urllib3.exceptions import HTTPError
 
 from pio_tf.config.software import APACHE
 from pio_tf.errors import PioTfError
 from pio_tf.events import Done, Reporter, Step, silent
+from pio_tf.http_pool import http_pool, http_reason
 from pio_tf.mirror.checksum import BLOCK, read_published, sha512_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
+
+    from urllib3 import BaseHTTPResponse
 
     from pio_tf.config.components import Component
 
@@ -27,23 +28,23 @@ ATTEMPTS = 3
 TIMEOUT = 30.0
 """Seconds without a byte."""
 _PUBLISHED = (".sha512", ".mds", ".sha")
-_GONE_ON = 206
+_PARTIAL = 206
 _NO_SUCH_RANGE = 416
 
 
 @dataclass(frozen=True)
 class Fetched:
-    """An archive that is in the directory, whole and right."""
+    """An archive in the directory, complete and with the expected checksum."""
 
     component: Component
     path: Path
     sha512: str
     status: Literal["fetched", "there"]
-    """Whether it was there already."""
+    """``there``: it was in the directory already."""
 
     @property
     def option(self) -> str:
-        """The option of pio-tf.hcl that pins it; empty: it is pinned already."""
+        """Return the option of pio-tf.hcl that pins the archive; empty if it is pinned already."""
         if self.component.pinned:
             return ""
         name = self.component.name
@@ -51,18 +52,17 @@ class Fetched:
 
 
 class _Stopped(Exception):
-    """Somebody else has failed, or the user has had enough."""
+    """The user has interrupted the command."""
 
 
-@dataclass
+@dataclass(frozen=True)
 class Fetcher:
-    """Fetches archives.
+    """Fetches archives into a directory.
 
     Args:
-        directory: where to.
-        base: base address of the archives that pio-tf.hcl gives no ``url`` for.
+        base: base address of the archives for which pio-tf.hcl gives no ``url``.
         checksums: base address of their published checksums: Apache's own, over https.
-        sleep: waits so many seconds between attempts.
+        sleep: waits this many seconds between attempts; default: until the command is interrupted.
     """
 
     directory: Path
@@ -70,40 +70,37 @@ class Fetcher:
     checksums: str = APACHE
     reporter: Reporter = silent
     sleep: Callable[[float], object] | None = None
-
-    def __post_init__(self) -> None:
-        self._stop = threading.Event()
+    _stop: threading.Event = field(default_factory=threading.Event)
 
     def fetch(self, components: Sequence[Component]) -> tuple[Fetched, ...]:
-        """Fetch what is missing, all at once; what is there and right is left alone, a part is gone on with.
+        """Fetch all missing archives at once. Correct ones stay as they are; partial downloads are resumed.
 
         Raises:
-            PioTfError: an archive could not be fetched, or is not the expected one; the others may be there.
+            PioTfError: pio-tf could not fetch an archive, or its checksum differs; others may be in the directory.
         """
         wanted = [one for one in components if one.path]
-        self.reporter(Step(f"Fetching {len(wanted)} archives into {self.directory}"))
+        self.reporter(Step(f"Fetching {len(wanted)} archive{'s' * (len(wanted) != 1)} into {self.directory}"))
         with ThreadPoolExecutor(max_workers=AT_ONCE) as pool:
-            jobs = [pool.submit(self._one, one) for one in wanted]
+            jobs = [pool.submit(self._fetch_one, one) for one in wanted]
             try:
                 for job in jobs:
-                    job.exception()  # waits; what is wrong with one is told when all have ended
+                    job.exception()  # waits; an error is raised once all have ended
             except BaseException:
                 self._stop.set()
                 raise
-        failures = [error for job in jobs if (error := job.exception()) is not None]
-        if failures:
-            raise _together([error for error in failures if not isinstance(error, _Stopped)] or failures)
+        if failures := [error for job in jobs if (error := job.exception()) is not None]:
+            raise _together(failures)
         return tuple(job.result() for job in jobs)
 
-    def _one(self, component: Component) -> Fetched:
+    def _fetch_one(self, component: Component) -> Fetched:
         path = self.directory / component.path
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             expected = component.sha512 if component.pinned else self._published(component)
             if component.url.startswith("s3://") and not path.exists():
                 raise PioTfError(
-                    f"{component.name} is fetched from S3 by hand",
-                    cause=f"its url is {component.url}, and whose credentials it needs is not known",
+                    f"pio-tf does not fetch {component.name} from S3",
+                    cause=f"its url is {component.url}, and pio-tf does not know which credentials can read it",
                     next_step=f"aws s3 cp {component.url} {path}",
                     details={"component": component.name},
                 )
@@ -115,7 +112,7 @@ class Fetcher:
             raise PioTfError(
                 f"cannot write {path}",
                 cause=error.strerror or str(error),
-                next_step="see whether the disk is full (df -h), and who owns the directory",
+                next_step="check free disk space (df -h) and the owner of the directory",
                 details={"component": component.name, "path": str(path)},
             ) from error
         self.reporter(Done(f"{component.name} {component.version}: {path} ({path.stat().st_size / 1e6:.0f} MB)"))
@@ -126,10 +123,10 @@ class Fetcher:
         for suffix in _PUBLISHED:
             url = f"{self.checksums}/{component.path}{suffix}"
             try:
-                with closing(urlopen(url, timeout=TIMEOUT)) as answer:  # noqa: S310 - an address of Apache's
+                with _get(url) as answer:
                     found = read_published(answer.read(BLOCK).decode("utf-8", "replace"))
-            except (OSError, HTTPException) as error:
-                reasons.append(f"{url}: {_reason(error)}")
+            except HTTPError as error:
+                reasons.append(f"{url}: {http_reason(error)}")
                 continue
             if found:
                 return found
@@ -137,7 +134,7 @@ class Fetcher:
         raise PioTfError(
             f"no SHA-512 is known for {component.name} {component.version}",
             cause="; ".join(reasons),
-            next_step="give its sha512 in pio-tf.hcl, from where you trust it",
+            next_step="set its sha512 in pio-tf.hcl, from a source that you trust",
             details={"component": component.name},
         )
 
@@ -149,11 +146,9 @@ class Fetcher:
             if attempt:
                 (self.sleep or self._stop.wait)(2.0 * attempt)
             try:
-                self._get(url, part)
-            except (HTTPException, URLError, TimeoutError, ConnectionError) as error:
-                reason = _reason(error)
-                if isinstance(error, HTTPError) and error.code == _NO_SUCH_RANGE:
-                    part.unlink(missing_ok=True)
+                self._resume(url, part)
+            except HTTPError as error:
+                reason = http_reason(error)
                 continue
             if sha512_of(part) == expected:
                 part.replace(path)
@@ -161,40 +156,53 @@ class Fetcher:
             part.unlink()
             reason = f"it does not have the SHA-512 {expected}"
         raise PioTfError(
-            f"{component.name} {component.version} could not be fetched from {url}",
+            f"could not fetch {component.name} {component.version} from {url}",
             cause=reason,
-            next_step="try again; it goes on where it ended. --from names another place, or give its url and sha512 in "
+            next_step="try again: pio-tf resumes the download. --from names another source; so do url and sha512 in "
             "pio-tf.hcl",
             details={"component": component.name, "url": url},
         )
 
-    def _get(self, url: str, part: Path) -> None:
+    def _resume(self, url: str, part: Path) -> None:
         have = part.stat().st_size if part.exists() else 0
-        request = Request(url, headers={"Range": f"bytes={have}-"} if have else {})  # noqa: S310 - as the user has it
-        with closing(urlopen(request, timeout=TIMEOUT)) as answer:  # noqa: S310 - the same
-            goes_on = have and answer.status == _GONE_ON
-            with part.open("ab" if goes_on else "wb") as file:
-                while data := answer.read(BLOCK):
+        try:
+            answer = _get(url, {"Range": f"bytes={have}-"} if have else {})
+            mode = "ab" if have and answer.status == _PARTIAL else "wb"
+            with answer, part.open(mode) as file:
+                for data in answer.stream(BLOCK):
                     if self._stop.is_set():
                         raise _Stopped
                     file.write(data)
-                if answer.length:
-                    raise HTTPException(f"the connection ended with {answer.length} bytes to come")
+        except _Refused as error:
+            if error.status == _NO_SUCH_RANGE:
+                part.unlink(missing_ok=True)
+            raise
 
 
-def _reason(error: BaseException) -> str:
-    if isinstance(error, HTTPError):
-        return f"HTTP {error.code} {error.reason}"
-    return str(getattr(error, "reason", "") or error) or type(error).__name__
+class _Refused(HTTPError):
+    """The server answered with an error."""
+
+    def __init__(self, answer: BaseHTTPResponse) -> None:
+        super().__init__(f"HTTP {answer.status} {answer.reason}")
+        self.status = answer.status
+
+
+def _get(url: str, headers: dict[str, str] | None = None) -> BaseHTTPResponse:
+    answer = http_pool(url, timeout=TIMEOUT).request(
+        "GET", url, headers=headers, preload_content=False, decode_content=False, enforce_content_length=True
+    )
+    if answer.status >= 400:
+        answer.close()
+        raise _Refused(answer)
+    return answer
 
 
 def _together(failures: Sequence[BaseException]) -> BaseException:
-    first = failures[0]
-    if len(failures) == 1 or not isinstance(first, PioTfError):
-        return first
-    told = [failure for failure in failures if isinstance(failure, PioTfError)]
+    known = [failure for failure in failures if isinstance(failure, PioTfError)]
+    if len(known) < 2 or len(known) < len([one for one in failures if not isinstance(one, _Stopped)]):
+        return next((one for one in failures if not isinstance(one, _Stopped)), failures[0])
     return PioTfError(
-        f"{len(told)} archives could not be fetched: {', '.join(str(one.details.get('component')) for one in told)}",
-        cause="; ".join(f"{one.what}: {one.cause}" for one in told),
-        next_step=first.next_step,
+        f"could not fetch {len(known)} archives: {', '.join(str(one.details.get('component')) for one in known)}",
+        cause="; ".join(f"{one.what}: {one.cause}" for one in known),
+        next_step=known[0].next_step,
     )

@@ -1,4 +1,4 @@
-"""A mirror's directory into a bucket, whence machines without internet install everything."""
+"""Copying a mirror's directory into a bucket, from which machines without internet install everything."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ _MISSING = 404
 
 @dataclass(frozen=True)
 class Pushed:
-    """An archive that is in the bucket."""
+    """An archive in the bucket."""
 
     component: Component
     url: str
     status: Literal["pushed", "there"]
-    """Whether the same file was there already."""
+    """``there``: the same file was in the bucket already."""
 
 
 @dataclass(frozen=True)
@@ -47,48 +47,46 @@ class Pusher:
     reporter: Reporter = silent
 
     def push(self, directory: Path, components: Sequence[Component]) -> tuple[Pushed, ...]:
-        """Copy what the bucket lacks. A file that is there with the same size and SHA-512 is left alone.
+        """Copy the archives that the bucket lacks. One with the same size and SHA-512 stays as it is.
 
         Raises:
-            ConfigError: it is no S3 address; an archive is missing in the directory, or is not the expected one.
-            AwsError: the bucket is not there, or is not to be written to.
+            ConfigError: the URL is not one of S3; an archive is missing in the directory, or is not the expected one.
+            AwsError: the bucket does not exist, or pio-tf may not write to it.
         """
         if not _URL.fullmatch(self.url):
             raise ConfigError(f"{self.url!r} is no S3 address", next_step="give one like s3://bucket/prefix")
         wanted = [(one, _checked(directory, one)) for one in components if one.path]
-        with aws_errors(f"{self.url}: looking at the bucket", service="s3"):
-            self.s3.head_bucket(Bucket=self.url.removeprefix("s3://").partition("/")[0])
-        self.reporter(Step(f"Pushing {len(wanted)} archives to {self.url}"))
-        with ThreadPoolExecutor(max_workers=AT_ONCE) as pool:
-            return tuple(pool.map(lambda one: self._one(directory, *one), wanted))
-
-    def _one(self, directory: Path, component: Component, sha512: str) -> Pushed:
-        path = directory / component.path
         bucket, _, prefix = self.url.removeprefix("s3://").partition("/")
-        key = "/".join(part for part in (prefix.strip("/"), component.path) if part)
+        with aws_errors(f"{self.url}: looking at the bucket", service="s3"):
+            self.s3.head_bucket(Bucket=bucket)
+        self.reporter(Step(f"Pushing {len(wanted)} archive{'s' * (len(wanted) != 1)} to {self.url}"))
+        with ThreadPoolExecutor(max_workers=AT_ONCE) as pool:
+            return tuple(pool.map(lambda one: self._push_one(directory, bucket, prefix.strip("/"), *one), wanted))
+
+    def _push_one(self, directory: Path, bucket: str, prefix: str, component: Component, sha512: str) -> Pushed:
+        path = directory / component.path
+        key = f"{prefix}/{component.path}" if prefix else component.path
         url = f"s3://{bucket}/{key}"
-        size = path.stat().st_size
-        with aws_errors(f"{url}: looking whether it is there", service="s3"):
-            there = self._head(bucket, key)
-        if there is not None and (there["ContentLength"], there["Metadata"].get("sha512")) == (size, sha512):
+        existing = self._head(bucket, key)
+        if (existing.get("ContentLength"), existing.get("Metadata", {}).get("sha512")) == (path.stat().st_size, sha512):
             return Pushed(component, url, "there")
         with aws_errors(f"{url}: writing {component.name}", service="s3"), path.open("rb") as file:
             self.s3.put_object(Bucket=bucket, Key=key, Body=file, Metadata={"sha512": sha512})
         self.reporter(Done(f"{component.name} {component.version}: {url}"))
         return Pushed(component, url, "pushed")
 
-    def _head(self, bucket: str, key: str) -> dict[str, Any] | None:
+    def _head(self, bucket: str, key: str) -> dict[str, Any]:
         try:
-            with aws_errors(f"s3://{bucket}/{key}: looking whether it is there", service="s3"):
+            with aws_errors(f"s3://{bucket}/{key}: looking for it", service="s3"):
                 return dict(self.s3.head_object(Bucket=bucket, Key=key))
         except AwsError as error:
             if error.details.get("http_status") == _MISSING:
-                return None
+                return {}
             raise
 
 
 def _checked(directory: Path, component: Component) -> str:
-    """The SHA-512 of the file in the directory, which must be the right one."""
+    """Return the SHA-512 of the file in the directory, which must be the expected one."""
     path = directory / component.path
     fetch = f"pio-tf mirror fetch {directory}"
     try:

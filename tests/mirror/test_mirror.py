@@ -81,7 +81,7 @@ def test_a_part_that_was_wrong_is_begun_again(fetcher: Fetcher, tmp_path: Path, 
 
 def test_a_wrong_archive_is_not_kept(fetcher: Fetcher, archives: Archives, tmp_path: Path) -> None:
     archives.files[f"/{SPARK}"] = b"an error page"
-    with pytest.raises(PioTfError, match="spark 1 could not be fetched") as caught:
+    with pytest.raises(PioTfError, match="could not fetch spark 1") as caught:
         fetcher.fetch([component("spark", SPARK)])
     assert caught.value.cause == f"it does not have the SHA-512 {sha512(CONTENT)}"
     assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == []
@@ -97,7 +97,7 @@ def test_one_that_is_missing_does_not_keep_the_others_away(fetcher: Fetcher, arc
 
 def test_all_that_failed_are_named(fetcher: Fetcher, archives: Archives) -> None:
     archives.files.clear()
-    with pytest.raises(PioTfError, match="2 archives could not be fetched: hbase, spark"):
+    with pytest.raises(PioTfError, match="could not fetch 2 archives: hbase, spark"):
         fetcher.fetch([component("hbase", HBASE), component("spark", SPARK)])
 
 
@@ -133,7 +133,7 @@ def test_an_archive_of_ones_own_comes_from_its_own_address(fetcher: Fetcher, arc
 
 
 def test_an_archive_in_s3_is_the_users_to_copy(fetcher: Fetcher) -> None:
-    with pytest.raises(PioTfError, match="pio is fetched from S3 by hand") as caught:
+    with pytest.raises(PioTfError, match="pio-tf does not fetch pio from S3") as caught:
         fetcher.fetch([component("pio", "pio/0.12.1/pio.tgz", url="s3://builds/pio.tgz")])
     assert caught.value.next_step == f"aws s3 cp s3://builds/pio.tgz {fetcher.directory}/pio/0.12.1/pio.tgz"
 

@@ -1,0 +1,40 @@
+"""HTTP connections of pio-tf's own: with time-outs and redirects, through the proxy that the environment names."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
+
+from urllib3 import PoolManager, ProxyManager, Retry, make_headers
+from urllib3.util import parse_url
+
+if TYPE_CHECKING:
+    from urllib3.exceptions import HTTPError
+
+REDIRECTS = 5
+
+
+def http_pool(url: str, *, timeout: float, **options: Any) -> PoolManager:  # noqa: ANN401 - of PoolManager
+    """Return a pool of connections for a URL. It follows redirects, and repeats no request.
+
+    Args:
+        timeout: seconds to connect, and seconds without a byte.
+        options: further arguments of ``urllib3.PoolManager``.
+    """
+    retries = Retry(total=None, connect=False, read=False, other=False, status=0, redirect=REDIRECTS)
+    options = {"timeout": timeout, "retries": retries, **options}
+    parts = urlsplit(url)
+    proxy = getproxies().get(parts.scheme)
+    if not proxy or proxy_bypass(parts.netloc):
+        return PoolManager(**options)
+    proxy = proxy if "://" in proxy else f"http://{proxy}"
+    login = parse_url(proxy).auth
+    return ProxyManager(proxy, proxy_headers=make_headers(proxy_basic_auth=login) if login else None, **options)
+
+
+def http_reason(error: HTTPError) -> str:
+    """Return an error of urllib3 without the connection's repr: ``[Errno 111] Connection refused``."""
+    cause = getattr(error, "reason", None) or error
+    text = str(cause.args[0] if cause.args else "").rpartition("): ")[2]
+    return text.removeprefix("Failed to establish a new connection: ") or type(cause).__name__
