@@ -1,4 +1,4 @@
-# make setup | demo | test | test-machines | fuzz | faults | lint | types | bench | docs | clean
+# make setup | demo | test | test-machines | fuzz | faults | lint | types | bench | docs | release | clean
 SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
@@ -9,7 +9,7 @@ SEED ?= 0
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: setup demo test test-machines fuzz faults lint types bench docs format clean
+.PHONY: setup demo test test-machines fuzz faults lint types bench docs format release clean
 
 setup: $(VENV)/.ready
 
@@ -48,6 +48,10 @@ bench: setup
 
 docs: setup
 	$(BIN)/python -m scripts.reference
+
+release: setup
+	PIP_CONSTRAINT=constraints.txt $(BIN)/python -m pip install --quiet --group release
+	$(BIN)/python -m scripts.release $(TAG)
 
 format: setup
 	$(BIN)/ruff check --fix .
