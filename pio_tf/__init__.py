@@ -1,8 +1,7 @@
 """pio-tf: create the training machines of an Apache PredictionIO system once, then only start and stop them.
 
-The public surface is :class:`Cluster`, :class:`Config` (through :func:`load_config`), the events that report
-progress and the errors. Names are imported when they are first asked for, so that ``pio-tf --help`` does not pay
-for boto3 or pydantic.
+``__all__`` is the public API; docs/python.md describes it. A name is imported when it is first asked for, so that
+``pio-tf --help`` does not pay for boto3 or pydantic.
 """
 
 from __future__ import annotations
@@ -12,24 +11,120 @@ from typing import TYPE_CHECKING
 from pio_tf.version import __version__
 
 if TYPE_CHECKING:
-    from pio_tf.cluster import Cluster as Cluster
-    from pio_tf.config.load import load_config as load_config
-    from pio_tf.config.schema import Config as Config
-    from pio_tf.errors import PioTfError as PioTfError
+    from pio_tf.cluster import Cluster, ClusterStatus, Extended
+    from pio_tf.config.load import load_config
+    from pio_tf.config.schema import Config
+    from pio_tf.errors import (
+        AwsError,
+        ConfigError,
+        GuardRefused,
+        Interrupted,
+        Locked,
+        MachinesMayBeRunning,
+        NotReady,
+        PioTfError,
+        RemoteError,
+        SandboxError,
+        TerraformError,
+        TrainingFailed,
+    )
+    from pio_tf.events import (
+        Checked,
+        Done,
+        Event,
+        MachineProgress,
+        OutputLine,
+        Reporter,
+        ResourceProgress,
+        Step,
+        TrainingProgress,
+        Warned,
+    )
+    from pio_tf.infra.drift import Drift
+    from pio_tf.infra.plan import Plan
+    from pio_tf.model import Machine, Outputs
+    from pio_tf.training.preflight import CheckResult
+    from pio_tf.training.runs.record import RunRecord
 
-_EXPORTS = {
-    "Cluster": "pio_tf.cluster",
-    "Config": "pio_tf.config.schema",
-    "PioTfError": "pio_tf.errors",
-    "load_config": "pio_tf.config.load",
+_MODULES = {
+    "cluster": ("Cluster", "ClusterStatus", "Extended"),
+    "config.load": ("load_config",),
+    "config.schema": ("Config",),
+    "errors": (
+        "AwsError",
+        "ConfigError",
+        "GuardRefused",
+        "Interrupted",
+        "Locked",
+        "MachinesMayBeRunning",
+        "NotReady",
+        "PioTfError",
+        "RemoteError",
+        "SandboxError",
+        "TerraformError",
+        "TrainingFailed",
+    ),
+    "events": (
+        "Checked",
+        "Done",
+        "Event",
+        "MachineProgress",
+        "OutputLine",
+        "Reporter",
+        "ResourceProgress",
+        "Step",
+        "TrainingProgress",
+        "Warned",
+    ),
+    "infra.drift": ("Drift",),
+    "infra.plan": ("Plan",),
+    "model": ("Machine", "Outputs"),
+    "training.preflight": ("CheckResult",),
+    "training.runs.record": ("RunRecord",),
 }
 
-__all__ = ["Cluster", "Config", "PioTfError", "__version__", "load_config"]
+__all__ = [
+    "AwsError",
+    "CheckResult",
+    "Checked",
+    "Cluster",
+    "ClusterStatus",
+    "Config",
+    "ConfigError",
+    "Done",
+    "Drift",
+    "Event",
+    "Extended",
+    "GuardRefused",
+    "Interrupted",
+    "Locked",
+    "Machine",
+    "MachineProgress",
+    "MachinesMayBeRunning",
+    "NotReady",
+    "OutputLine",
+    "Outputs",
+    "PioTfError",
+    "Plan",
+    "RemoteError",
+    "Reporter",
+    "ResourceProgress",
+    "RunRecord",
+    "SandboxError",
+    "Step",
+    "TerraformError",
+    "TrainingFailed",
+    "TrainingProgress",
+    "Warned",
+    "__version__",
+    "load_config",
+]
 
 
 def __getattr__(name: str) -> object:
     from importlib import import_module
 
-    if name not in _EXPORTS:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(_EXPORTS[name]), name)
+    for module, names in _MODULES.items():
+        if name in names:
+            return getattr(import_module(f"pio_tf.{module}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

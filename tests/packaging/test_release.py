@@ -37,7 +37,14 @@ def test_a_tag_of_another_version_is_refused() -> None:
 
 def test_the_workflows_match_the_schema_of_github() -> None:
     assert {path.name for path in WORKFLOWS} == {"ci.yml", "release.yml"}
-    check = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.github-workflows", *map(str, WORKFLOWS)]
+    check = [
+        sys.executable,
+        "-m",
+        "check_jsonschema",
+        "--builtin-schema",
+        "vendor.github-workflows",
+        *map(str, WORKFLOWS),
+    ]
     done = subprocess.run(check, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
 
