@@ -1,5 +1,5 @@
-# Bakes an image with all that the machines of a cluster install, by the script that they run themselves at their first
-# boot (bootstrap.sh). One image is for all roles. What differs between clusters stands in pio-tf.auto.pkrvars.hcl.
+# Bakes an image with all software of a cluster's machines, with the script of their first boot (bootstrap.sh). One image
+# serves all roles. Values that differ between clusters are in pio-tf.auto.pkrvars.hcl.
 
 packer {
   required_version = ">= 1.8"
@@ -13,7 +13,7 @@ packer {
 }
 
 variable "name" {
-  description = "What the image's name begins with."
+  description = "Prefix of the image's name."
   type        = string
 }
 
@@ -29,7 +29,7 @@ variable "profile" {
 }
 
 variable "role_arn" {
-  description = "Role that is assumed. Empty: none."
+  description = "Role to assume. Empty: none."
   type        = string
   default     = ""
 }
@@ -41,28 +41,28 @@ variable "external_id" {
 }
 
 variable "source_ami" {
-  description = "Image to begin with. Empty: the newest of source_owner whose name is source_name."
+  description = "Source image. Empty: the newest image of source_owner with the name source_name."
   type        = string
   default     = ""
 }
 
 variable "source_owner" {
-  description = "Owner of the image to begin with: account id or alias."
+  description = "Owner of the source image: account id or alias."
   type        = string
 }
 
 variable "source_name" {
-  description = "Name of the image to begin with, with * as a wildcard."
+  description = "Name of the source image, with * as a wildcard."
   type        = string
 }
 
 variable "instance_type" {
-  description = "Type of the machine that the image is made on. It runs for some minutes."
+  description = "Type of the machine that builds the image. It runs for some minutes."
   type        = string
 }
 
 variable "ssh_user" {
-  description = "User of the image, as whom pio-tf logs in too."
+  description = "SSH user of the image, for Packer and pio-tf."
   type        = string
 }
 
@@ -73,20 +73,20 @@ variable "vpc_id" {
 }
 
 variable "subnet_id" {
-  description = "Subnet of that machine. Packer must reach it over SSH, and it the mirrors."
+  description = "Subnet of that machine. Packer must reach the machine over SSH, and the machine must reach the mirrors."
   type        = string
   default     = ""
 }
 
 variable "tags" {
-  description = "Tags of the image, its snapshot, and the machine that it is made on."
+  description = "Tags of the image, its snapshot, and the machine that builds it."
   type        = map(string)
   default     = {}
 }
 
 locals {
   image_name = "${var.name}-${formatdate("YYYYMMDDhhmmss", timestamp())}"
-  # Never pio-tf:cluster: pio-tf takes whatever carries it for a machine of that cluster.
+  # Never pio-tf:cluster: pio-tf treats anything with that tag as a machine of the cluster.
   tags = merge(var.tags, { Name = local.image_name })
 }
 
@@ -146,7 +146,7 @@ source "amazon-ebs" "machine" {
 build {
   sources = ["source.amazon-ebs.machine"]
 
-  # cloud-init may hold the lock of apt; what it makes of its own work does not matter here.
+  # cloud-init may hold apt's lock; its own result does not matter here.
   provisioner "shell" {
     inline = ["cloud-init status --wait >/dev/null || true"]
   }
@@ -156,8 +156,8 @@ build {
     execute_command = "sudo -n bash '{{ .Path }}' image"
   }
 
-  # A machine made of the image begins as a new one: its own host keys, its own id, its own user data. An id that D-Bus
-  # still has would become the new machine's, too.
+  # A machine made from the image needs its own host keys, id and user data. An id left with D-Bus would become the new
+  # machine's id.
   provisioner "shell" {
     inline = [
       "sudo rm -f /etc/ssh/ssh_host_* /var/lib/dbus/machine-id",

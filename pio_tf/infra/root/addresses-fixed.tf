@@ -1,5 +1,5 @@
 # Fixed private addresses: from network.first_host on, in the order driver, master, worker-1, worker-2 …
-# The workers know their master's address before it exists, so all machines are made at once.
+# The master's address is known before the master exists, so all machines are created at once.
 
 locals {
   private_ips = {

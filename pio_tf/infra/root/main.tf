@@ -37,8 +37,8 @@ module "security" {
   tags      = local.tags
 }
 
-# Without an existing key pair: one from the public key. It is used when a machine is created, and never changed: another
-# key here would not reach the machines that exist, but would replace the pair in the plan of every colleague.
+# Without an existing key pair, Terraform creates one from the public key. Machines read it only when they are created,
+# so it never changes: another key would not reach existing machines, but every colleague's plan would replace the pair.
 resource "aws_key_pair" "this" {
   count = var.ssh.key_pair == null ? 1 : 0
 

@@ -1,4 +1,4 @@
-# Only what never changes with power: a plan after a stop must find no changes here.
+# Only values that never change with power: a plan after a stop must find no changes.
 
 output "cluster" {
   description = "Name of the cluster."
@@ -16,11 +16,11 @@ output "machines" {
 }
 
 output "security_group_id" {
-  description = "Security group of the machines: let it into those of Elasticsearch, HBase and HDFS."
+  description = "Security group of the machines. Let it into the groups of Elasticsearch, HBase and HDFS."
   value       = module.security.id
 }
 
 output "deadline_role_arn" {
-  description = "The role that EventBridge Scheduler stops the machines with when a deadline has come; null: there is none."
+  description = "Role with which EventBridge Scheduler stops the machines at a deadline; null: none."
   value       = module.failsafe.role_arn
 }

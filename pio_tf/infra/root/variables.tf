@@ -14,7 +14,7 @@ variable "tags" {
 }
 
 variable "network" {
-  description = "A new network (cidr) or an existing subnet (vpc_id, subnet_id), and who may reach it."
+  description = "A new network (cidr) or an existing subnet (vpc_id, subnet_id), and the addresses that may reach it."
   type = object({
     cidr              = optional(string)
     availability_zone = optional(string)
@@ -62,7 +62,7 @@ variable "spark" {
 }
 
 variable "failsafe" {
-  description = "What stops the machines without a client: the role for deadlines, and after how many seconds an idle machine is stopped (null: never)."
+  description = "Stops without a client: the role for deadlines, and the seconds after which an idle machine is stopped (null: never)."
   type = object({
     make_role            = bool
     role_arn             = optional(string)
@@ -74,7 +74,7 @@ variable "failsafe" {
 }
 
 variable "software" {
-  description = "What is installed, as the module bootstrap has it."
+  description = "Software to install, as in the module bootstrap."
   type = object({
     user               = string
     elasticsearch_name = optional(string)
