@@ -50,7 +50,7 @@ def manifest(directory: Path) -> Manifest:
 
 
 def rewrite(directory: Path, change: Callable[[Manifest], Manifest] = lambda one: one) -> None:
-    """Write the manifest anew, with sums that fit the files as they are now: what a forger would do."""
+    """Rewrite the manifest with sums that match the files as they are now: what a forger would do."""
     sums = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in directory.iterdir()}
     del sums["manifest.json"]
     forged = change(replace(manifest(directory), files=sums))

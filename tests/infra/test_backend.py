@@ -1,4 +1,4 @@
-"""The state in S3: its defaults, its lock, and what is said when the bucket or a permission is missing."""
+"""The state in S3: its defaults, its lock, and the errors for a missing bucket or permission."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def bucket(aws: LocalAws) -> Bucket:
 
 @pytest.fixture
 def dry(tmp_path: Path) -> Site:
-    """A directory for a cluster on AWS that nobody asks."""
+    """A directory for a cluster on AWS; no test calls AWS."""
     return Site(directory=tmp_path, name="demo", url="https://api.example.internal", mirror=tmp_path / "terraformrc")
 
 
@@ -156,9 +156,7 @@ def test_a_state_is_written_read_and_locked_in_s3(site: Site, bucket: Bucket) ->
     assert Deployment(config, environ=ENVIRON).stack.terraform.output()["region"]["value"] == "us-east-1"
 
 
-def test_a_lock_that_somebody_holds_is_told_with_who_since_when_for_what_and_the_way_out(
-    site: Site, bucket: Bucket
-) -> None:
+def test_a_held_lock_is_reported_with_holder_time_operation_and_next_step(site: Site, bucket: Bucket) -> None:
     config = with_backend(site, bucket.name)
     bucket.write(f"{KEY}.tflock", json.dumps(LOCK))
     error = error_of(config)
@@ -222,7 +220,7 @@ def test_of_pipelines_that_plan_at_once_with_no_patience_one_passes_and_the_othe
     assert f"{KEY}.tflock" not in bucket.names()
 
 
-def test_a_missing_bucket_is_told_with_the_command_that_makes_it(site: Site) -> None:
+def test_a_missing_bucket_is_reported_with_the_command_that_makes_it(site: Site) -> None:
     error = error_of(with_backend(site, "no-such-bucket"))
     assert "no-such-bucket" in str(error)
     assert "pio-tf init --backend" in error.next_step

@@ -1,4 +1,4 @@
-"""Which Terraform is used, and what is said when there is none that can be."""
+"""The choice of a Terraform, and the errors if there is none."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def test_a_configured_one_that_is_missing_is_named_with_its_line(site: Site) -> 
     assert caught.value.cause == "there is no such program"
 
 
-def test_a_configured_one_that_is_not_executable_is_said_to_be_so(site: Site) -> None:
+def test_a_configured_one_that_is_not_executable_is_reported(site: Site) -> None:
     program(site.directory, "tf", version="1.9.0").chmod(0o644)
     with pytest.raises(TerraformError) as caught:
         find_terraform(with_binary(site, "./tf"), environ={"PATH": ""})

@@ -61,7 +61,7 @@ def test_the_driver_gets_the_clients_and_predictionio_and_no_service(machine: Ma
     assert ready["versions"]["java"] == "1.8.0_402"
 
 
-def test_whoever_pio_tf_logs_in_as_may_write_the_configuration_of_clients(machine: Machine, mirror: Mirror) -> None:
+def test_the_ssh_user_may_write_the_configuration_of_clients(machine: Machine, mirror: Mirror) -> None:
     said = machine.boot(
         "driver",
         before="useradd --create-home ubuntu\n",
@@ -138,7 +138,7 @@ def test_a_download_goes_on_where_it_ended(machine: Machine, mirror: Mirror, bro
     assert "spark 2.4.8" in machine.boot("driver", components=(spark,), before=before, then=then)
 
 
-def test_a_checksum_that_nobody_has_is_told_and_nothing_is_installed(machine: Machine, mirror: Mirror) -> None:
+def test_a_missing_checksum_is_reported_and_nothing_is_installed(machine: Machine, mirror: Mirror) -> None:
     spark = replace(mirror.component("spark", "2.4.8"), sha512="https://127.0.0.1:9/spark.tgz.sha512")
     reason = json.loads(machine.fail("driver", components=(spark,)))["reason"]
     assert "no SHA-512 is known for it, and Apache's cannot be had" in reason

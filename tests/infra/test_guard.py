@@ -147,8 +147,8 @@ def test_a_change_that_stops_and_starts_a_machine_is_told_and_one_that_does_not_
     tagged = change("aws_instance", "update", machine="driver")
     tagged["change"]["after"]["tags"] = {"pio-tf:machine": "driver", "team": "x"}
 
-    told = find_restarts(plan(typed, tagged))
+    warnings = find_restarts(plan(typed, tagged))
 
-    assert [line.partition(": AWS changes this")[0] for line in told] == [
+    assert [line.partition(": AWS changes this")[0] for line in warnings] == [
         "master: instance_type r3.xlarge -> r3.2xlarge"
     ]

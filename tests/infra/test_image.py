@@ -126,7 +126,7 @@ def test_the_script_has_all_that_any_machine_installs_and_no_address_of_a_cluste
         assert re.search(rf"^(COMPONENTS=')?{name}\t", head, re.MULTILINE), name
 
 
-def test_files_of_somebody_else_are_not_overwritten(site: Site) -> None:
+def test_foreign_files_are_not_overwritten(site: Site) -> None:
     directory = site.directory / "packer"
     directory.mkdir()
     (directory / TEMPLATE).write_text("# mine\n")

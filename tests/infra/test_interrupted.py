@@ -1,4 +1,4 @@
-"""An apply that ends in the middle, by SIGKILL or without its state: what is there is kept, and the next one goes on.
+"""An apply that ends in the middle, by SIGKILL or without its state: the next one continues with what exists.
 
 The tests share one cluster, in the order of what happens to it.
 """
@@ -66,12 +66,12 @@ def test_a_creation_that_was_killed_with_its_terraform_is_taken_over_and_finishe
     with pytest.raises(GuardRefused, match="a second time"):
         Cluster(config, environ=ENVIRON).plan()
 
-    told: list[Event] = []
-    Cluster(config, environ=ENVIRON, reporter=told.append).apply()
+    events: list[Event] = []
+    Cluster(config, environ=ENVIRON, reporter=events.append).apply()
 
     assert ids(place) == made
     taken = {
-        one for event in told if isinstance(event, Step) for one in re.findall(r"Taking over (i-\w+)", event.message)
+        one for event in events if isinstance(event, Step) for one in re.findall(r"Taking over (i-\w+)", event.message)
     }
     assert taken == set(made.values())
     assert deployment(config).plan().changes == ()
@@ -84,7 +84,7 @@ def test_a_machine_of_another_security_group_is_not_taken_over(place: Site, conf
         "SubnetId"
     ]
     tags = {"pio-tf:cluster": "cut", "pio-tf:machine": "worker-2", "pio-tf:role": "worker"}
-    stranger = client.run_instances(
+    foreign = client.run_instances(
         ImageId="ami-0a1b2c3d4e5f60718",
         InstanceType="m5.large",
         MinCount=1,
@@ -96,7 +96,7 @@ def test_a_machine_of_another_security_group_is_not_taken_over(place: Site, conf
     )["Instances"][0]["InstanceId"]
     with pytest.raises(GuardRefused, match="the plan would create worker-2 a second time"):
         Cluster(bigger, environ=ENVIRON).apply()
-    client.terminate_instances(InstanceIds=[stranger])
+    client.terminate_instances(InstanceIds=[foreign])
     wait_for(lambda: "worker-2" not in place.instances())
 
 
@@ -113,7 +113,7 @@ def test_a_client_that_was_killed_leaves_terraform_to_its_end_and_the_next_apply
     assert deployment(bigger).plan().changes == ()
 
 
-def test_a_state_that_terraform_could_not_write_is_brought_back(place: Site, config: Config) -> None:
+def test_a_state_that_terraform_could_not_save_is_restored(place: Site, config: Config) -> None:
     bigger = write(place, config, "workers = 2")
     state = bigger.stack_dir / "terraform.tfstate"
     newer, older = state.read_text(), newest(bigger).read_text()
@@ -128,7 +128,7 @@ def test_a_state_that_terraform_could_not_write_is_brought_back(place: Site, con
     assert len(list(StateBackups(bigger).directory.glob("*.errored"))) == 1
 
 
-def test_a_state_that_is_older_than_the_one_there_is_not_brought_back_but_named(place: Site, config: Config) -> None:
+def test_an_older_state_is_not_restored_but_named(place: Site, config: Config) -> None:
     bigger = write(place, config, "workers = 2")
     errored = bigger.stack_dir / ERRORED
     errored.write_text(newest(bigger).read_text())
@@ -141,7 +141,7 @@ def test_a_state_that_is_older_than_the_one_there_is_not_brought_back_but_named(
     assert "state push -force" in caught.value.next_step
 
 
-def test_a_state_that_was_cut_off_is_told_with_the_last_good_one(place: Site, config: Config) -> None:
+def test_a_state_that_was_cut_off_is_reported_with_the_last_good_one(place: Site, config: Config) -> None:
     bigger = write(place, config, "workers = 2")
     StateBackups(bigger).save()
     state = bigger.stack_dir / "terraform.tfstate"
@@ -167,43 +167,41 @@ def test_an_apply_that_fails_half_way_leaves_nothing_running_that_did_not_run_be
         PrivateIpAddress="127.77.35.25",
     )["Instances"][0]["InstanceId"]
     wanted = write(place, config, 'workers = 4\nmaster_instance_type = "m5.xlarge"')
-    told: list[Event] = []
+    events: list[Event] = []
     with pytest.raises(TerraformError, match="terraform apply failed") as caught:
-        Cluster(wanted, environ=ENVIRON, reporter=told.append).apply()
+        Cluster(wanted, environ=ENVIRON, reporter=events.append).apply()
     assert "127.77.35.25 is in use" in caught.value.cause
     assert "state-backups" in caught.value.next_step
     assert {name: one["State"]["Name"] for name, one in place.instances().items()} == dict.fromkeys(
         ("driver", "master", "worker-1", "worker-2", "worker-3"), "stopped"
     )
     assert place.instances()["master"]["InstanceType"] == "m5.xlarge"
-    steps = [event.message for event in told if isinstance(event, Step)]
+    steps = [event.message for event in events if isinstance(event, Step)]
     assert "Stopping again what Terraform started: master, worker-3" in steps
     client.terminate_instances(InstanceIds=[taken])
 
 
-def test_what_an_apply_that_was_killed_has_started_is_told_by_status_and_stopped_by_the_next(
+def test_status_reports_what_a_killed_apply_has_started_and_the_next_apply_stops_it(
     place: Site, config: Config
 ) -> None:
     wanted = write(place, config, 'workers = 3\nmaster_instance_type = "m5.2xlarge"')
     killed_amid(place, lambda: power(place, "master") != "stopped", kill_terraform=True)
     wait_for(lambda: power(place, "master") == "running")
-    told: list[Event] = []
-    cluster = Cluster(wanted, environ=ENVIRON, reporter=told.append)
+    events: list[Event] = []
+    cluster = Cluster(wanted, environ=ENVIRON, reporter=events.append)
     cluster.status()
-    warned = [event.message for event in told if isinstance(event, Warned)]
+    warned = [event.message for event in events if isinstance(event, Warned)]
     assert any(message.startswith("an apply that was cut off has left running: master (i-") for message in warned)
 
     cluster.apply()
 
     assert {power(place, name) for name in place.instances()} == {"stopped"}
-    told.clear()
+    events.clear()
     cluster.status()
-    assert not [event for event in told if isinstance(event, Warned)]
+    assert not [event for event in events if isinstance(event, Warned)]
 
 
-def test_a_stop_without_an_answer_of_aws_lists_the_machines_and_the_command_by_hand(
-    place: Site, config: Config
-) -> None:
+def test_a_stop_without_an_answer_of_aws_lists_the_machines_and_the_aws_command(place: Site, config: Config) -> None:
     there = write(place, config, "workers = 3")
     deaf = there.model_copy(update={"aws": there.aws.model_copy(update={"endpoint_url": "http://127.0.0.1:1"})})
     with pytest.raises(MachinesMayBeRunning) as caught:
@@ -260,7 +258,7 @@ def test_backups_are_for_this_user_only_and_the_last_ones_are_kept(tmp_path: Pat
     for serial in range(MOST_BACKUPS + 5):
         state = {"version": 4, "lineage": "a", "serial": serial, "resources": [{}]}
         (config.stack_dir / "terraform.tfstate").write_text(json.dumps(state))
-        assert backups.save() == backups.save()  # the same is not kept twice
+        assert backups.save() == backups.save()  # the same state is not saved twice
     found = sorted(backups.directory.iterdir())
     assert [json.loads(path.read_text())["serial"] for path in found] == list(range(5, MOST_BACKUPS + 5))
     assert {path.stat().st_mode & 0o777 for path in found} == {0o600}

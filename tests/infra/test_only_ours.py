@@ -33,7 +33,7 @@ def made(tmp_path_factory: pytest.TempPathFactory, aws: LocalAws, mirror: Any) -
 
 
 def another_machine(site: Site, tags: dict[str, str]) -> str:
-    """Somebody else's machine, which looks like the worker; its id."""
+    """Start a foreign machine that looks like the worker. Return its id."""
     ours = site.instances()["worker-1"]
     made = ec2(site.url).run_instances(
         ImageId=ours["ImageId"],
@@ -122,5 +122,5 @@ OURS = {"id": "sg-1", "tags": {"pio-tf:cluster": "ours"}}
 )
 def test_what_a_destruction_removes_has_our_tag_or_hangs_on_what_has_it(before: dict[str, Any], is_ours: bool) -> None:
     removed = plan(change("aws_security_group", "group", before=OURS), change("aws_thing", "thing", before=before))
-    found = [stranger.address for stranger in find_foreign_resources(json.loads(json.dumps(removed)), cluster="ours")]
+    found = [foreign.address for foreign in find_foreign_resources(json.loads(json.dumps(removed)), cluster="ours")]
     assert found == ([] if is_ours else ["thing"])

@@ -43,7 +43,7 @@ def test_no_changes_are_told_as_such() -> None:
     assert "AWS matches pio-tf.hcl." in text
 
 
-def test_what_is_created_and_changed_is_told_with_the_reason_and_that_nothing_is_removed() -> None:
+def test_what_is_created_and_changed_is_reported_with_the_reason_and_that_nothing_is_removed() -> None:
     text = summary(
         plan(
             change("aws_instance", "new", after=machine("worker-2", type="r5.xlarge")),

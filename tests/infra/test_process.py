@@ -48,7 +48,7 @@ def test_a_line_is_given_while_the_child_goes_on(tmp_path: Path) -> None:
     assert stream(["sh", "-c", script], cwd=tmp_path, environ=ENVIRON, on_line=release).exit_code == 0
 
 
-def test_much_output_on_both_sides_blocks_nothing_and_only_the_end_of_the_errors_is_kept(tmp_path: Path) -> None:
+def test_much_output_on_both_sides_blocks_nothing_and_only_the_end_of_the_errors_is_returned(tmp_path: Path) -> None:
     lines, ended = run(
         "i=0; while [ $i -lt 3000 ]; do i=$((i+1)); echo line $i; echo $i wrong wrong >&2; done", tmp_path
     )

@@ -28,14 +28,14 @@ FILES = ["manifest.json", "plan.json", "plan.md", "plan.tfplan", "terraform.lock
 NETWORK = 'cidr = "127.77.63.0/24"'
 
 
-class Kept:
-    """A project with a local state, in which a plan was kept."""
+class Project:
+    """A project with a local state, with a saved plan."""
 
     def __init__(self, site: Site) -> None:
         self.site = site
         config = self.config()
         self.set_state(serial=3)
-        self.original = site.directory / "kept"
+        self.original = site.directory / "project"
         cluster(config).plan(self.original)
 
     def config(self) -> Config:
@@ -58,22 +58,22 @@ class Kept:
 
 
 @pytest.fixture(scope="module")
-def kept(tmp_path_factory: pytest.TempPathFactory, aws: LocalAws, mirror: Path) -> Kept:
-    return Kept(Site(directory=tmp_path_factory.mktemp("project"), name="demo", url=aws.url, mirror=mirror))
+def project(tmp_path_factory: pytest.TempPathFactory, aws: LocalAws, mirror: Path) -> Project:
+    return Project(Site(directory=tmp_path_factory.mktemp("project"), name="demo", url=aws.url, mirror=mirror))
 
 
 @pytest.fixture
-def copy(kept: Kept, tmp_path: Path) -> Path:
+def copy(project: Project, tmp_path: Path) -> Path:
     """A copy of the saved plan, to be spoilt."""
-    return shutil.copytree(kept.original, tmp_path / "copy")
+    return shutil.copytree(project.original, tmp_path / "copy")
 
 
 # What it holds
 
 
-def test_it_says_what_it_was_made_from_and_for_what(kept: Kept) -> None:
-    assert sorted(path.name for path in kept.original.iterdir()) == FILES
-    written = manifest(kept.original)
+def test_it_says_what_it_was_made_from_and_for_what(project: Project) -> None:
+    assert sorted(path.name for path in project.original.iterdir()) == FILES
+    written = manifest(project.original)
     target = written.target
     assert (target.cluster, target.account, target.region) == ("demo", "123456789012", "us-east-1")
     assert target.terraform == "terraform 1.15.5"
@@ -81,20 +81,20 @@ def test_it_says_what_it_was_made_from_and_for_what(kept: Kept) -> None:
     assert (written.state.backend, written.state.lineage, written.state.serial) == ("local", "f3c1", 3)
     assert written.has_changes
     assert written.who.startswith("arn:aws:sts::123456789012:")
-    assert json.loads((kept.original / "manifest.json").read_text())["stack_digest"] == written.stack_digest
+    assert json.loads((project.original / "manifest.json").read_text())["stack_digest"] == written.stack_digest
 
 
-def test_the_plan_file_is_for_this_user_only(kept: Kept) -> None:
-    assert stat.S_IMODE((kept.original / "plan.tfplan").stat().st_mode) == 0o600
+def test_the_plan_file_is_for_this_user_only(project: Project) -> None:
+    assert stat.S_IMODE((project.original / "plan.tfplan").stat().st_mode) == 0o600
 
 
-def test_plan_json_is_terraform_s_without_secrets(kept: Kept) -> None:
-    shown = deployment(kept.config()).stack.terraform.show(kept.original / "plan.tfplan")
-    assert json.loads((kept.original / "plan.json").read_text()) == redact_plan(shown)
+def test_plan_json_is_terraform_s_without_secrets(project: Project) -> None:
+    shown = deployment(project.config()).stack.terraform.show(project.original / "plan.tfplan")
+    assert json.loads((project.original / "plan.json").read_text()) == redact_plan(shown)
 
 
-def test_the_summary_can_be_found_and_says_what_is_made(kept: Kept) -> None:
-    text = (kept.original / "plan.md").read_text()
+def test_the_summary_can_be_found_and_says_what_is_made(project: Project) -> None:
+    text = (project.original / "plan.md").read_text()
     assert text.startswith("<!-- pio-tf plan demo -->\n### pio-tf plan for `demo`: changes\n")
     assert "**14 to create, nothing is removed or replaced.**" in text
     assert '| `module.spark_cluster.module.worker["worker-1"].aws_instance.this` (worker-1) | `m5.large`,' in text
@@ -102,15 +102,15 @@ def test_the_summary_can_be_found_and_says_what_is_made(kept: Kept) -> None:
     assert "| AWS account | `123456789012` |" in text
 
 
-def test_a_plan_is_written_over_an_older_one_and_over_nothing_else(kept: Kept, tmp_path: Path) -> None:
+def test_a_plan_is_written_over_an_older_one_and_over_nothing_else(project: Project, tmp_path: Path) -> None:
     (tmp_path / "plan.json").write_text("{}")
     with pytest.raises(ConfigError, match=r"holds files that pio-tf did not write: plan\.json"):
-        cluster(kept.config()).plan(tmp_path)
+        cluster(project.config()).plan(tmp_path)
     assert (tmp_path / "plan.json").read_text() == "{}"
 
 
-def test_a_plan_that_fails_leaves_no_older_one_to_be_applied(kept: Kept, copy: Path) -> None:
-    config = kept.site.write(network='vpc_id = "vpc-0123456789abcdef0"\nsubnet_id = "subnet-0123456789abcdef0"')
+def test_a_plan_that_fails_leaves_no_older_one_to_be_applied(project: Project, copy: Path) -> None:
+    config = project.site.write(network='vpc_id = "vpc-0123456789abcdef0"\nsubnet_id = "subnet-0123456789abcdef0"')
     with pytest.raises(ConfigError, match="does not exist"):
         cluster(config).plan(copy)
     assert list(copy.iterdir()) == []
@@ -119,56 +119,56 @@ def test_a_plan_that_fails_leaves_no_older_one_to_be_applied(kept: Kept, copy: P
 # Another cluster, region, account, configuration, version
 
 
-def test_a_plan_of_another_cluster(kept: Kept, copy: Path) -> None:
-    other = edited(kept.config(), 'name = "demo"', 'name = "other"')
-    said = kept.refusal(copy, other)
+def test_a_plan_of_another_cluster(project: Project, copy: Path) -> None:
+    other = edited(project.config(), 'name = "demo"', 'name = "other"')
+    said = project.refusal(copy, other)
     assert "cluster: demo in the plan, other here" in said
     assert not other.work_dir.exists()
 
 
-def test_a_plan_of_another_region(kept: Kept, copy: Path) -> None:
-    said = kept.refusal(copy, edited(kept.config(), '"us-east-1"', '"eu-west-1"'))
+def test_a_plan_of_another_region(project: Project, copy: Path) -> None:
+    said = project.refusal(copy, edited(project.config(), '"us-east-1"', '"eu-west-1"'))
     assert "region: us-east-1 in the plan, eu-west-1 here" in said
 
 
-def test_a_plan_of_another_account(kept: Kept, copy: Path) -> None:
-    config = kept.config()
-    use_another_account(kept.site, "222222222222")
-    said = kept.refusal(copy, config)
+def test_a_plan_of_another_account(project: Project, copy: Path) -> None:
+    config = project.config()
+    use_another_account(project.site, "222222222222")
+    said = project.refusal(copy, config)
     assert "AWS account: 123456789012 in the plan, 222222222222 here" in said
     assert "use credentials of the account 123456789012" in said
 
 
-def test_a_plan_of_another_configuration_names_the_files_of_the_stack_that_differ(kept: Kept, copy: Path) -> None:
-    said = kept.refusal(copy, kept.site.write(network=NETWORK, spark="workers = 2"))
+def test_a_plan_of_another_configuration_names_the_files_of_the_stack_that_differ(project: Project, copy: Path) -> None:
+    said = project.refusal(copy, project.site.write(network=NETWORK, spark="workers = 2"))
     assert "the stack (terraform.tfvars): " in said
     assert "use the pio-tf.hcl and the public key (ssh.key) that were planned" in said
 
 
-def test_everything_that_differs_is_told_at_once(kept: Kept, copy: Path) -> None:
-    config = edited(edited(kept.config(), '"us-east-1"', '"eu-west-1"'), 'name = "demo"', 'name = "other"')
-    said = kept.refusal(copy, config)
+def test_all_differences_are_reported_at_once(project: Project, copy: Path) -> None:
+    config = edited(edited(project.config(), '"us-east-1"', '"eu-west-1"'), 'name = "demo"', 'name = "other"')
+    said = project.refusal(copy, config)
     assert "cluster: demo in the plan" in said
     assert "region: us-east-1 in the plan" in said
 
 
-def test_another_version_of_terraform(kept: Kept, copy: Path) -> None:
-    program = kept.site.directory / "terraform"
+def test_another_version_of_terraform(project: Project, copy: Path) -> None:
+    program = project.site.directory / "terraform"
     program.write_text(
         f'#!/bin/sh\n[ "$1" = version ] && echo \'{{"terraform_version": "1.16.2"}}\' && exit\nexec {TERRAFORM} "$@"\n'
     )
     program.chmod(0o755)
-    said = kept.refusal(copy, edited(kept.config(), str(TERRAFORM), "./terraform"))
+    said = project.refusal(copy, edited(project.config(), str(TERRAFORM), "./terraform"))
     assert "Terraform: terraform 1.15.5 in the plan, terraform 1.16.2 here" in said
 
 
-def test_another_version_of_the_provider(kept: Kept, copy: Path) -> None:
-    config = kept.config()
+def test_another_version_of_the_provider(project: Project, copy: Path) -> None:
+    config = project.config()
     locks = config.stack_dir / ".terraform.lock.hcl"
     before = locks.read_text()
     try:
         locks.write_text(before.replace("3.39.0", "5.99.0"))
-        said = kept.refusal(copy)
+        said = project.refusal(copy)
     finally:
         locks.write_text(before)
     assert "provider registry.terraform.io/hashicorp/aws: 3.39.0 in the plan, 5.99.0 here" in said
@@ -177,30 +177,30 @@ def test_another_version_of_the_provider(kept: Kept, copy: Path) -> None:
 # Another state
 
 
-def test_a_plan_that_is_older_than_the_state(kept: Kept, copy: Path) -> None:
-    kept.set_state(serial=4)
+def test_a_plan_that_is_older_than_the_state(project: Project, copy: Path) -> None:
+    project.set_state(serial=4)
     try:
-        said = kept.refusal(copy)
+        said = project.refusal(copy)
     finally:
-        kept.set_state(serial=3)
+        project.set_state(serial=3)
     assert "serial of the state: 3 in the plan, 4 here (something was applied since)" in said
     assert f"make a new plan (`pio-tf plan --out {copy}`)" in said
 
 
-def test_a_state_of_another_lineage(kept: Kept, copy: Path) -> None:
-    kept.set_state(serial=3, lineage="a0b1")
+def test_a_state_of_another_lineage(project: Project, copy: Path) -> None:
+    project.set_state(serial=3, lineage="a0b1")
     try:
-        said = kept.refusal(copy)
+        said = project.refusal(copy)
     finally:
-        kept.set_state(serial=3)
+        project.set_state(serial=3)
     assert "lineage of the state: f3c1 in the plan, a0b1 here (another state)" in said
 
 
-def test_a_local_state_in_another_directory(kept: Kept, copy: Path, tmp_path: Path) -> None:
-    other = fresh_checkout(kept.config(), tmp_path / "checkout")
-    said = kept.refusal(copy, other)
+def test_a_local_state_in_another_directory(project: Project, copy: Path, tmp_path: Path) -> None:
+    other = fresh_checkout(project.config(), tmp_path / "checkout")
+    said = project.refusal(copy, other)
     assert "the state is a local file: " in said
-    assert f"{kept.config().stack_dir}/terraform.tfstate in the plan" in said
+    assert f"{project.config().stack_dir}/terraform.tfstate in the plan" in said
     assert f"{other.stack_dir}/terraform.tfstate here" in said
     assert "keep the state where every job finds it (`terraform.backend`)" in said
 
@@ -209,73 +209,75 @@ def test_a_local_state_in_another_directory(kept: Kept, copy: Path, tmp_path: Pa
 
 
 @pytest.mark.parametrize("name", [name for name in FILES if name != "manifest.json"])
-def test_a_file_that_was_edited(kept: Kept, copy: Path, name: str) -> None:
+def test_a_file_that_was_edited(project: Project, copy: Path, name: str) -> None:
     with (copy / name).open("ab") as file:
         file.write(b" ")
-    assert f"{copy / name} was changed or damaged after the plan was made" in kept.refusal(copy)
+    assert f"{copy / name} was changed or damaged after the plan was made" in project.refusal(copy)
 
 
-def test_a_plan_file_that_is_cut_short(kept: Kept, copy: Path) -> None:
+def test_a_plan_file_that_is_cut_short(project: Project, copy: Path) -> None:
     (copy / "plan.tfplan").write_bytes((copy / "plan.tfplan").read_bytes()[:1000])
-    assert "plan.tfplan was changed or damaged" in kept.refusal(copy)
+    assert "plan.tfplan was changed or damaged" in project.refusal(copy)
 
 
-def test_a_manifest_that_was_edited(kept: Kept, copy: Path) -> None:
+def test_a_manifest_that_was_edited(project: Project, copy: Path) -> None:
     file = copy / "manifest.json"
     file.write_text(file.read_text().replace('"serial": 3', '"serial": 4'))
-    assert "manifest.json was changed or damaged" in kept.refusal(copy)
+    assert "manifest.json was changed or damaged" in project.refusal(copy)
 
 
-def test_a_plan_json_that_was_edited_together_with_the_manifest(kept: Kept, copy: Path) -> None:
+def test_a_plan_json_that_was_edited_together_with_the_manifest(project: Project, copy: Path) -> None:
     file = copy / "plan.json"
     file.write_text(file.read_text().replace("m5.large", "t3.nano"))
     rewrite(copy)
-    assert "it differs from plan.tfplan" in kept.refusal(copy)
+    assert "it differs from plan.tfplan" in project.refusal(copy)
 
 
-def test_a_plan_file_of_another_cluster_under_a_manifest_of_this_one(kept: Kept, copy: Path) -> None:
-    other = Site(directory=kept.site.directory / "other", name="other", url=kept.site.url, mirror=kept.site.mirror)
+def test_a_plan_file_of_another_cluster_under_a_manifest_of_this_one(project: Project, copy: Path) -> None:
+    other = Site(
+        directory=project.site.directory / "other", name="other", url=project.site.url, mirror=project.site.mirror
+    )
     other.directory.mkdir()
-    planned = other.directory / "kept"
+    planned = other.directory / "project"
     cluster(other.write(network=NETWORK)).plan(planned)
     for name in ("plan.tfplan", "plan.json"):
         shutil.copy(planned / name, copy / name)
     rewrite(copy)
-    assert "cluster of plan.tfplan: other in the plan, demo here" in kept.refusal(copy)
+    assert "cluster of plan.tfplan: other in the plan, demo here" in project.refusal(copy)
 
 
-def test_a_manifest_of_a_newer_pio_tf(kept: Kept, copy: Path) -> None:
+def test_a_manifest_of_a_newer_pio_tf(project: Project, copy: Path) -> None:
     file = copy / "manifest.json"
     file.write_text(json.dumps({**json.loads(file.read_text()), "version": 2}))
-    said = kept.refusal(copy)
+    said = project.refusal(copy)
     assert "a newer pio-tf wrote the saved plan" in said
     assert "manifest.json has version 2" in said
     assert "use the same pio-tf for plan and apply" in said
 
 
-def test_another_pio_tf(kept: Kept, copy: Path) -> None:
+def test_another_pio_tf(project: Project, copy: Path) -> None:
     rewrite(copy, lambda one: replace(one, target=replace(one.target, pio_tf="9.9.9")))
-    assert "use pio-tf 9.9.9 here, as for the plan" in kept.refusal(copy)
+    assert "use pio-tf 9.9.9 here, as for the plan" in project.refusal(copy)
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_a_file_that_is_missing(kept: Kept, copy: Path, name: str) -> None:
+def test_a_file_that_is_missing(project: Project, copy: Path, name: str) -> None:
     (copy / name).unlink()
     with pytest.raises(ConfigError, match="holds no plan that can be applied") as caught:
-        cluster(kept.config()).apply(copy)
+        cluster(project.config()).apply(copy)
     assert name in caught.value.cause
     assert "pio-tf plan --out" in caught.value.next_step
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b"\xff\xfe", b'{"version": 1'])
-def test_a_manifest_that_cannot_be_read(kept: Kept, copy: Path, content: bytes) -> None:
+def test_a_manifest_that_cannot_be_read(project: Project, copy: Path, content: bytes) -> None:
     (copy / "manifest.json").write_bytes(content)
     with pytest.raises(ConfigError, match=r"manifest\.json cannot be read") as caught:
-        cluster(kept.config()).apply(copy)
+        cluster(project.config()).apply(copy)
     assert "copy the whole directory again" in caught.value.next_step
 
 
 @pytest.mark.parametrize("missing", ["nothing", "plan.json"])
-def test_a_directory_that_is_none(kept: Kept, copy: Path, missing: str) -> None:
+def test_a_directory_that_is_none(project: Project, copy: Path, missing: str) -> None:
     with pytest.raises(ConfigError, match="holds no plan that can be applied"):
-        cluster(kept.config()).apply(copy / missing)
+        cluster(project.config()).apply(copy / missing)

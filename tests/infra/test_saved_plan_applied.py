@@ -1,4 +1,4 @@
-"""A plan that one job keeps and another applies, with the state in S3: from the first machine to drift.
+"""A plan that one job saves and another applies, with the state in S3: from the first machine to drift.
 
 Its tests share one cluster, in the order in which they stand.
 """
@@ -76,15 +76,15 @@ def test_it_cannot_be_applied_twice(team: Team) -> None:
     assert team.site.instances() == before
 
 
-def test_a_plan_without_changes_is_kept_and_applying_it_changes_nothing(team: Team) -> None:
+def test_a_saved_plan_without_changes_changes_nothing(team: Team) -> None:
     before = team.site.instances()
     config = team.job("nothing")
-    kept = team.plans / "nothing"
-    assert cluster(config).plan(kept).has_changes is False
-    assert "no changes" in (kept / "plan.md").read_text().splitlines()[1]
+    saved = team.plans / "nothing"
+    assert cluster(config).plan(saved).has_changes is False
+    assert "no changes" in (saved / "plan.md").read_text().splitlines()[1]
 
     recorder = Recorder()
-    cluster(config, recorder).apply(kept)
+    cluster(config, recorder).apply(saved)
 
     assert not any(isinstance(event, Step) and event.message.startswith("Applying") for event in recorder.events)
     assert team.site.instances() == before
@@ -98,7 +98,7 @@ def test_power_is_no_drift(team: Team) -> None:
     assert not list(config.work_dir.glob("*.tfplan"))
 
 
-def test_a_port_that_somebody_opened_and_a_type_that_somebody_changed_are_drift(team: Team) -> None:
+def test_an_opened_port_and_a_changed_type_are_drift(team: Team) -> None:
     client = ec2(team.site.url)
     driver = team.site.instances()["driver"]
     group = driver["SecurityGroups"][0]["GroupId"]
@@ -119,14 +119,14 @@ def test_a_port_that_somebody_opened_and_a_type_that_somebody_changed_are_drift(
     assert cluster(team.job("mended")).drift() == ()
 
 
-def test_applying_a_kept_plan_leaves_the_power_as_it_was(team: Team) -> None:
-    kept = team.plans / "bigger"
+def test_applying_a_saved_plan_leaves_the_power_as_it_was(team: Team) -> None:
+    saved = team.plans / "bigger"
     change = ("workers = 1", 'workers = 1\nmaster_instance_type = "m5.xlarge"')
-    cluster(team.job("bigger", change)).plan(kept)
-    assert '`instance_type`: `"m5.large"` → `"m5.xlarge"`' in (kept / "plan.md").read_text()
-    assert "so it is stopped and started" in (kept / "plan.md").read_text()
+    cluster(team.job("bigger", change)).plan(saved)
+    assert '`instance_type`: `"m5.large"` → `"m5.xlarge"`' in (saved / "plan.md").read_text()
+    assert "so it is stopped and started" in (saved / "plan.md").read_text()
 
-    cluster(team.job("bigger-applied", change)).apply(kept)
+    cluster(team.job("bigger-applied", change)).apply(saved)
 
     assert team.site.instances()["master"]["InstanceType"] == "m5.xlarge"
     assert team.states() == {"stopped"}
@@ -136,33 +136,33 @@ REPLACING = ('cidr = "127.77.0.0/24"', 'cidr = "127.77.0.0/24"\nfirst_host = 90'
 
 
 def test_a_refused_plan_leaves_what_people_read_and_nothing_to_apply(team: Team) -> None:
-    kept = team.plans / "refused"
+    saved = team.plans / "refused"
     with pytest.raises(GuardRefused, match="the plan would replace 3 machines"):
-        cluster(team.job("refused", REPLACING)).plan(kept)
+        cluster(team.job("refused", REPLACING)).plan(saved)
 
-    assert sorted(path.name for path in kept.iterdir()) == ["plan.json", "plan.md"]
-    text = (kept / "plan.md").read_text()
+    assert sorted(path.name for path in saved.iterdir()) == ["plan.json", "plan.md"]
+    text = (saved / "plan.md").read_text()
     assert "### pio-tf plan for `team`: refused" in text
     assert "(worker-1) would be replaced: private_ip cannot change on an existing resource" in text
     with pytest.raises(ConfigError, match=r"the plan was refused, as plan\.md says"):
-        cluster(team.job("refused-applied", REPLACING)).apply(kept)
+        cluster(team.job("refused-applied", REPLACING)).apply(saved)
 
 
 def test_the_guard_reads_the_plan_file_itself_before_it_is_applied(team: Team) -> None:
-    """Whatever way a plan has got round the guard: here, by keeping it unjudged."""
+    """The plan was saved without being judged."""
     before = team.site.instances()
-    kept = team.plans / "smuggled"
+    saved = team.plans / "smuggled"
     smuggler = deployment(team.job("smuggler", REPLACING))
-    prepare_directory(kept)
-    save_plan(smuggler, smuggler.draft(), kept, account="123456789012", who="nobody")
+    prepare_directory(saved)
+    save_plan(smuggler, smuggler.draft(), saved, account="123456789012", who="nobody")
 
     with pytest.raises(GuardRefused, match="the plan would replace 3 machines: refused, nothing was changed"):
-        cluster(team.job("smuggled", REPLACING)).apply(kept)
+        cluster(team.job("smuggled", REPLACING)).apply(saved)
 
     assert team.site.instances() == before
 
 
-def test_a_plan_that_terraform_itself_finds_stale_is_told_so(team: Team) -> None:
+def test_a_plan_that_terraform_itself_finds_stale_is_reported(team: Team) -> None:
     """The state moves between our look at it and Terraform's."""
     planned = deployment(team.job("late", ("workers = 1", "workers = 2")))
     plan = planned.plan()

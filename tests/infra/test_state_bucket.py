@@ -1,4 +1,4 @@
-"""The bucket for states: made once, whole; somebody else's refused; one that is there looked at, and what it lacks."""
+"""The bucket for states: made once and completely; a foreign one refused; an existing one checked."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_a_second_time_changes_nothing(site: Site) -> None:
     assert s3.list_objects_v2(Bucket="twice")["KeyCount"] == 1
 
 
-def test_a_creation_that_was_cut_off_is_finished_the_next_time(site: Site) -> None:
+def test_an_interrupted_creation_is_completed_the_next_time(site: Site) -> None:
     s3 = client(site.url)
     s3.create_bucket(Bucket="half-made")
     s3.put_bucket_tagging(Bucket="half-made", Tagging={"TagSet": [OURS]})
@@ -69,7 +69,7 @@ def test_a_creation_that_was_cut_off_is_finished_the_next_time(site: Site) -> No
     assert "was incomplete and is now set up" in str(recorder.events[-1])
 
 
-def test_a_bucket_that_pio_tf_did_not_make_is_left_alone_and_told_what_it_lacks(site: Site) -> None:
+def test_a_bucket_that_pio_tf_did_not_create_is_left_alone_and_its_lacks_are_listed(site: Site) -> None:
     s3 = client(site.url)
     s3.create_bucket(Bucket="of-the-team")
     s3.put_bucket_versioning(Bucket="of-the-team", VersioningConfiguration={"Status": "Suspended"})
@@ -107,7 +107,7 @@ def test_a_bucket_of_another_account_is_refused(site: Site) -> None:
     assert "Status" not in theirs.get_bucket_versioning(Bucket="of-somebody-else")
 
 
-def test_a_bucket_of_another_region_is_told_with_the_line_that_is_missing(site: Site) -> None:
+def test_a_bucket_of_another_region_is_reported_with_the_line_that_is_missing(site: Site) -> None:
     elsewhere = boto3.client(
         "s3", region_name="eu-west-1", endpoint_url=site.url, aws_access_key_id="x", aws_secret_access_key="x"
     )
@@ -153,7 +153,7 @@ def test_of_clients_that_make_it_at_once_both_find_it_whole(site: Site) -> None:
     assert set(fit(client(site.url), "made-by-two").values()) == {True}
 
 
-def test_over_plain_http_it_is_said_that_tls_is_not_asked_for(site: Site) -> None:
+def test_over_plain_http_a_warning_says_that_tls_is_not_required(site: Site) -> None:
     recorder = Recorder()
     prepare_bucket(site.write(), "over-http", reporter=recorder)
     assert any(isinstance(event, Warned) and "plain HTTP" in event.message for event in recorder.events)

@@ -126,7 +126,7 @@ def test_a_state_is_never_written_over_by_another(site: Site, bucket: Bucket, th
     assert path.read_text() == state(serial=7)
 
 
-def test_a_state_is_not_moved_while_somebody_has_its_place_locked(site: Site, bucket: Bucket) -> None:
+def test_a_state_is_not_moved_while_another_client_has_its_place_locked(site: Site, bucket: Bucket) -> None:
     config = with_backend(site, bucket.name, more='lock_timeout = "5m"')
     path = local_state(config, state(serial=7))
     bucket.write(f"{KEY}.tflock", json.dumps(LOCK))
@@ -138,7 +138,7 @@ def test_a_state_is_not_moved_while_somebody_has_its_place_locked(site: Site, bu
     assert region(config) == "us-east-1"
 
 
-def test_a_state_is_not_moved_while_somebody_is_at_work_on_it_here(site: Site, bucket: Bucket) -> None:
+def test_a_state_is_not_moved_while_another_process_is_using_it_here(site: Site, bucket: Bucket) -> None:
     config = with_backend(site, bucket.name)
     path = local_state(config, state(serial=7))
     path.with_name(".terraform.tfstate.lock.info").write_text(json.dumps(LOCK))  # as Terraform writes it
@@ -167,7 +167,7 @@ def test_a_move_that_fails_leaves_the_state_where_it_was(site: Site, bucket: Buc
     assert identity(bucket.read(KEY)) == ("f3c1", 7)
 
 
-def test_a_move_that_was_cut_off_after_the_copy_goes_on(site: Site, bucket: Bucket) -> None:
+def test_a_move_that_was_interrupted_after_the_copy_is_completed(site: Site, bucket: Bucket) -> None:
     config = with_backend(site, bucket.name)
     local_state(config, state(serial=7))
     bucket.write(KEY, state(serial=7))  # the copy has arrived, and Terraform was killed then
@@ -179,6 +179,16 @@ def test_a_state_without_content_is_not_moved(site: Site, bucket: Bucket) -> Non
     local_state(config, json.dumps(json.loads(state(serial=7)) | {"outputs": {}}))
     assert deployment(config).outputs() is None
     assert bucket.names() == []
+
+
+def test_an_encrypted_state_of_opentofu_is_not_taken_for_an_empty_one(site: Site, bucket: Bucket) -> None:
+    config = with_backend(site, bucket.name)
+    encrypted = json.dumps({"serial": 7, "lineage": "a0b1", "encrypted_data": "…", "encryption_version": "v0"})
+    bucket.write(KEY, encrypted)
+    path = local_state(config, state(serial=7))
+    assert "different states" in refused(config).cause
+    assert bucket.read(KEY).decode() == encrypted
+    assert path.exists()
 
 
 def test_a_state_that_cannot_be_read_is_left_alone(site: Site, bucket: Bucket) -> None:
