@@ -18,6 +18,8 @@ import typer
 from pio_tf import errors
 from pio_tf.cli.app import app
 from pio_tf.config.schema import Config, block_class
+from pio_tf.version import __version__
+from scripts.release import release_notes
 from tests.support.markdown import anchors, blocks, code_spans, links
 
 if TYPE_CHECKING:
@@ -119,11 +121,11 @@ def test_every_module_says_what_it_is() -> None:
         assert len(text) > 100
 
 
-def test_the_changelog_has_an_unreleased_section_that_says_something() -> None:
+def test_the_changelog_collects_what_is_unreleased_above_the_notes_of_this_version() -> None:
     text = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
-    unreleased = re.search(r"^## Unreleased\n(.*?)(?=^## |\Z)", text, flags=re.MULTILINE | re.DOTALL)
-    assert unreleased is not None
-    assert re.search(r"^- \S", unreleased[1], flags=re.MULTILINE)
+    headings = re.findall(r"^## (\S+)", text, flags=re.MULTILINE)
+    assert headings[:2] == ["Unreleased", __version__]
+    assert re.search(r"^- \S", release_notes(text, __version__), flags=re.MULTILINE)
 
 
 def test_no_file_names_this_computer_or_the_package_index_that_it_installs_from() -> None:
