@@ -57,18 +57,17 @@ class Command:
     def __init__(
         self,
         context: ClusterContext,
-        storage: RunStorage,
         *,
         started: frozenset[str] = frozenset(),
         armed: ScheduledDeadline | None = None,
     ) -> None:
         self.context = context
-        self.storage = storage
+        self.storage = RunStorage(context, report_driver=lambda: Command(context).driver.report())
         self.fleet = Fleet(context, started=started)
         self.deadline = Deadline(context, self.fleet, armed=armed)
-        self.driver = Driver(context, self.fleet, self.deadline, storage)
+        self.driver = Driver(context, self.fleet, self.deadline, self.storage)
         self.stack = Stack(context, self.fleet, self.deadline, self.driver)
-        self.power = Power(context, self.fleet, self.deadline, self.driver, self.stack, storage)
+        self.power = Power(context, self.fleet, self.deadline, self.driver, self.stack, self.storage)
 
 
 class Cluster:
@@ -110,7 +109,6 @@ class Cluster:
             now=now,
             open_session=open_session,
         )
-        self._storage = RunStorage(self._context, facts=lambda: self._command().driver.facts())
         self._last = self._command()
         """The last command that has changed something: the next one takes over what it has started."""
 
@@ -484,9 +482,9 @@ class Cluster:
     # Its objects
 
     def _command(self) -> Command:
-        return Command(self._context, self._storage)
+        return Command(self._context)
 
     def _change(self, *, armed: ScheduledDeadline | None = None) -> Command:
         """Return the objects of a command that may start or stop machines."""
-        self._last = Command(self._context, self._storage, started=self._last.fleet.started, armed=armed)
+        self._last = Command(self._context, started=self._last.fleet.started, armed=armed)
         return self._last

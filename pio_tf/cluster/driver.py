@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pio_tf.training.driver_session import DriverSession
     from pio_tf.training.preflight import CheckResult
     from pio_tf.training.provisioning import ProvisionedMachine
-    from pio_tf.training.runs.claims import Facts
+    from pio_tf.training.runs.bucket_lock import DriverReport
     from pio_tf.training.runs.driver_runs import DriverState
     from pio_tf.training.runs.record import RunRecord
 
@@ -181,10 +181,10 @@ class Driver:
             Locked: a run is active, or being prepared.
             MachinesMayBeRunning: the driver runs and does not answer.
         """
-        claims = self.storage.claims
-        if claims:
+        lock = self.storage.lock
+        if lock:
             try:
-                claims.before_stopping(force=force)
+                lock.before_stopping(force=force)
             except AwsError as error:  # machines must stop whatever is wrong with a bucket
                 self.context.report(Warned(f"it is not known whether somebody starts a run: {short(error)}"))
         if not view.driver_runs:
@@ -202,19 +202,19 @@ class Driver:
                 raise unanswered(self.context.config, view.not_stopped, error) from error
             self.context.report(Warned(f"the driver was not asked for runs: {short(error)}"))
 
-    def facts(self) -> Facts:
-        """Return what decides whether another client's claim was left behind."""
-        from pio_tf.training.runs.claims import Facts
+    def report(self) -> DriverReport:
+        """Return what decides whether another client's claim is stale."""
+        from pio_tf.training.runs.bucket_lock import DriverReport
 
         view = self.fleet.look()
         if view.driver_runs:
             try:
                 state = self.state(view)
             except PioTfError as error:
-                return Facts("on", silent=short(error))
-            return Facts("on", state.holder, {run.id: run.state for run in state.runs})
+                return DriverReport("on", silent=short(error))
+            return DriverReport("on", state.holder, {run.id: run.state for run in state.runs})
         changing = any(machine.state in ("pending", "stopping") for machine in view.machines)
-        return Facts("changing" if changing else "off")
+        return DriverReport("changing" if changing else "off")
 
     def ask_spark(self, view: FleetView) -> tuple[frozenset[str] | None, str]:
         """Return the addresses of the workers that Spark has ALIVE, None if it can't be asked; and the active run."""

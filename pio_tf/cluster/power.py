@@ -171,8 +171,8 @@ class Power:
             )
             self.context.report(Step(f"Stopping {len(to_stop)} of {len(view.machines)} machines"))
             view = view.updated(self.fleet.stop(to_stop))
-            if self.storage.claims:
-                self.storage.claims.tidy()
+            if self.storage.lock:
+                self.storage.lock.remove_stale()
         PowerNote.of(self.context.config).remove()
         self.context.report(Done(f"{len(view.machines)} machines are stopped"))
         if not interrupted_before:

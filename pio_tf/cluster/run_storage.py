@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pio_tf.cluster.context import ClusterContext
-    from pio_tf.training.runs.claims import Claims, Facts
+    from pio_tf.training.runs.bucket_lock import BucketLock, DriverReport
     from pio_tf.training.runs.record import RunRecord
 
 
@@ -22,12 +22,12 @@ class RunStorage:
     """The places for logs and records of one cluster's runs, and the run lock that all clients see.
 
     Args:
-        facts: asks AWS and the driver who holds the driver's own lock.
+        report_driver: asks AWS and the driver who holds the driver's own lock.
     """
 
-    def __init__(self, context: ClusterContext, *, facts: Callable[[], Facts]) -> None:
+    def __init__(self, context: ClusterContext, *, report_driver: Callable[[], DriverReport]) -> None:
         self._context = context
-        self._facts = facts
+        self._report_driver = report_driver
 
     @cached_property
     def shared(self) -> RunBucket | None:
@@ -38,14 +38,19 @@ class RunStorage:
         return RunBucket(open_objects(self._context.config, backend), backend.prefix)
 
     @cached_property
-    def claims(self) -> Claims | None:
-        """The run lock, if the state is in S3. It lives as long as this program, which may hold it."""
+    def lock(self) -> BucketLock | None:
+        """The run lock, if the state is in S3."""
         if self.shared is None:
             return None
-        from pio_tf.training.runs.claims import BEFORE_THE_START, Claims
+        from pio_tf.training.runs.bucket_lock import BEFORE_THE_START, BucketLock
 
         starts_within = self._context.config.cluster.start_timeout + BEFORE_THE_START
-        return Claims(self.shared, facts=self._facts, starts_within=starts_within, reporter=self._context.report)
+        return BucketLock(
+            self.shared,
+            report_driver=self._report_driver,
+            starts_within=starts_within,
+            reporter=self._context.report,
+        )
 
     def upload(self, url: str) -> Upload:
         """Return the uploader for ``s3://bucket/prefix``."""

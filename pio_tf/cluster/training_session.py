@@ -99,8 +99,8 @@ class TrainingSession:
                 driver_was_on=(not apply or self._command.stack.is_applied()) and self._command.driver.is_on(),
             )
 
-        claims = self._command.storage.claims
-        return claims.around(request.run, play) if claims else play()
+        lock = self._command.storage.lock
+        return lock.around(request.run, play) if lock else play()
 
     def attach(self, run: str, *, upload: str | None) -> RunRecord:
         """Follow a run, the latest if ``run`` is empty, to its end; then stop the machines."""

@@ -90,10 +90,10 @@ def aws() -> Iterator[RecordingAws]:
 
 def keep_runs(cluster: Cluster) -> None:
     """Keep a run as a session with the driver and the run lock do, but for the driver's part."""
-    storage = cluster._storage
-    shared, claims, upload = storage.shared, storage.claims, storage.upload(storage.checked_upload(None))
+    storage = cluster._command().storage
+    shared, lock, upload = storage.shared, storage.lock, storage.upload(storage.checked_upload(None))
     assert shared is not None
-    assert claims is not None
+    assert lock is not None
     directory = cluster.config.work_dir / "runs" / RUN
     directory.mkdir(parents=True, exist_ok=True)
     record = RunRecord(
@@ -105,15 +105,15 @@ def keep_runs(cluster: Cluster) -> None:
     )
     for name, text in (("log", "a line\n"), ("record.json", record.to_json())):
         (directory / name).write_text(text)
-    claims.before_stopping()
-    claims.take(RUN)
-    claims.before_stopping()
+    lock.before_stopping()
+    lock.take(RUN)
+    lock.before_stopping()
     shared.begin(record)
     shared.put(record, directory)
     upload.put(record, directory)
     assert [one.id for one in shared.records()] == [RUN]
     assert shared.fetch_log(RUN, directory / "copy")
-    claims.release()
+    lock.release()
     assert cluster._context.secrets.values == ("of-elasticsearch",)
 
 

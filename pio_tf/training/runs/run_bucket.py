@@ -2,7 +2,7 @@
 
 ``PREFIX/runs/ID/`` beside the state holds ``record.json``, from the start of a run on, and ``log``, once the run has
 ended. The record of an ended run is written last: once it says "ended", the log is there. ``PREFIX/run.lock`` belongs
-to :mod:`pio_tf.training.runs.claims`.
+to :mod:`pio_tf.training.runs.bucket_lock`.
 """
 
 from __future__ import annotations

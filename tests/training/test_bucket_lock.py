@@ -15,7 +15,7 @@ import pytest
 from pio_tf.errors import AwsError, Locked, MachinesMayBeRunning, TrainingFailed
 from pio_tf.events import Event, Warned
 from pio_tf.sandbox.aws import LocalAws
-from pio_tf.training.runs.claims import Claim, Claims, Facts, Held
+from pio_tf.training.runs.bucket_lock import BucketLock, Claim, DriverReport, StoredClaim
 from pio_tf.training.runs.driver_runs import LockHolder
 from pio_tf.training.runs.record import Client, RunRecord, new_run_id
 from tests.training.bucket_world import make_run_bucket
@@ -26,10 +26,10 @@ if TYPE_CHECKING:
     from pio_tf.training.runs.record import RunState
     from pio_tf.training.runs.run_bucket import RunBucket
 
-pytestmark = pytest.mark.xdist_group("claims")
+pytestmark = pytest.mark.xdist_group("bucket-lock")
 ANN = Client("ann", "laptop", 17, "2026-11-23T18:00:00Z")
 BOB = Client("bob", "ci", 18, "2026-11-23T18:00:01Z")
-OFF = Facts("off")
+OFF = DriverReport("off")
 RACES = 20
 
 
@@ -44,20 +44,20 @@ def bucket(aws: LocalAws) -> RunBucket:
     return make_run_bucket(aws)[0]
 
 
-def unasked() -> Facts:
+def unasked() -> DriverReport:
     raise AssertionError("nobody else has the lock: no reason to ask for facts")
 
 
-def claims(
+def lock(
     bucket: RunBucket,
     client: Client = BOB,
-    facts: Facts | Callable[[], Facts] = unasked,
+    facts: DriverReport | Callable[[], DriverReport] = unasked,
     *,
     starts_within: float = 600,
     reporter: Callable[[Event], None] = lambda _event: None,
-) -> Claims:
+) -> BucketLock:
     ask = facts if callable(facts) else lambda: facts
-    return Claims(bucket, facts=ask, starts_within=starts_within, client=client, reporter=reporter)
+    return BucketLock(bucket, report_driver=ask, starts_within=starts_within, client=client, reporter=reporter)
 
 
 def record(run: str, state: RunState = "succeeded") -> RunRecord:
@@ -74,7 +74,7 @@ def left_by(bucket: RunBucket, client: Client = ANN, *, begun: bool = False, pro
 
 
 def holder(bucket: RunBucket) -> Claim:
-    there = claims(bucket).look()
+    there = lock(bucket).look()
     assert there is not None
     return there.claim
 
@@ -83,7 +83,7 @@ def holder(bucket: RunBucket) -> Claim:
 
 
 def test_a_free_lock_is_taken_names_its_holder_and_is_given_back(bucket: RunBucket) -> None:
-    mine = claims(bucket, ANN)
+    mine = lock(bucket, ANN)
     mine.take("20261123T182359Z-3f9c")
     raw = json.loads(bucket.objects.read("pio-tf/ur/run.lock").body)  # type: ignore[union-attr]
     assert {name: raw[name] for name in ("version", "owner", "host", "pid", "since", "run")} == {
@@ -101,7 +101,7 @@ def test_a_free_lock_is_taken_names_its_holder_and_is_given_back(bucket: RunBuck
 def test_of_clients_that_race_for_a_free_lock_exactly_one_wins_each_time(aws: LocalAws) -> None:
     clients = make_run_bucket(aws, clients=3)
     for _ in range(RACES):
-        assert race([claims(bucket, BOB, Facts("changing")) for bucket in clients]) == {"won": 1, "locked": 2}
+        assert race([lock(bucket, BOB, DriverReport("changing")) for bucket in clients]) == {"won": 1, "locked": 2}
 
 
 def test_of_clients_that_race_for_a_lock_that_was_left_behind_exactly_one_wins_each_time(aws: LocalAws) -> None:
@@ -109,19 +109,19 @@ def test_of_clients_that_race_for_a_lock_that_was_left_behind_exactly_one_wins_e
     for _ in range(RACES):
         left = left_by(clients[0], begun=True)
 
-        def facts(left: str = left) -> Facts:
+        def facts(left: str = left) -> DriverReport:
             # The truth at that moment: a run that is known to have ended, and nothing of the one who takes over.
-            return Facts("on", runs={left: "failed"})
+            return DriverReport("on", runs={left: "failed"})
 
-        assert race([claims(bucket, BOB, facts) for bucket in clients]) == {"won": 1, "locked": 2}
+        assert race([lock(bucket, BOB, facts) for bucket in clients]) == {"won": 1, "locked": 2}
 
 
-def race(rivals: list[Claims]) -> Counter[str]:
+def race(rivals: list[BucketLock]) -> Counter[str]:
     """All at once; whoever wins gives the lock back when all have been told."""
     results: Counter[str] = Counter()
     start, told = threading.Barrier(len(rivals)), threading.Barrier(len(rivals))
 
-    def run(rival: Claims) -> None:
+    def run(rival: BucketLock) -> None:
         start.wait()
         try:
             rival.take(new_run_id())
@@ -140,21 +140,21 @@ def race(rivals: list[Claims]) -> Counter[str]:
 
 
 def test_a_lock_that_goes_while_it_is_looked_at_is_taken(bucket: RunBucket) -> None:
-    theirs = claims(bucket, ANN)
+    theirs = lock(bucket, ANN)
     theirs.take("R1")
 
-    def facts() -> Facts:
+    def facts() -> DriverReport:
         theirs.release()
         return OFF
 
     with pytest.raises(Locked):  # by what was seen then, it is held; the next try finds it free
-        claims(bucket, BOB, facts).take("R2")
-    claims(bucket, BOB, facts).take("R2")
+        lock(bucket, BOB, facts).take("R2")
+    lock(bucket, BOB, facts).take("R2")
     assert holder(bucket).client == BOB
 
 
 def test_only_ones_own_lock_is_given_back(bucket: RunBucket) -> None:
-    mine = claims(bucket, ANN)
+    mine = lock(bucket, ANN)
     mine.take("R1")
     left_by(bucket, BOB)  # somebody has taken it over since
     mine.release()
@@ -167,7 +167,7 @@ def test_only_ones_own_lock_is_given_back(bucket: RunBucket) -> None:
 def test_a_client_that_is_about_to_start_its_run_is_named_though_the_driver_is_off(bucket: RunBucket) -> None:
     run = left_by(bucket, ANN)
     with pytest.raises(Locked, match=rf"run {run} is being started.* by ann on laptop") as caught:
-        claims(bucket, BOB, OFF).take("R2")
+        lock(bucket, BOB, OFF).take("R2")
     assert caught.value.exit_code == 4
     assert bucket.url("pio-tf/ur/run.lock") in caught.value.cause
     assert "10 min" in caught.value.next_step
@@ -183,7 +183,7 @@ def test_a_lock_whose_run_has_begun_and_goes_on_no_more_is_taken_over(
 ) -> None:
     run = left_by(bucket, ANN, begun=True)
     events: list[Event] = []
-    claims(bucket, BOB, Facts(power, runs={run: state} if state else {}), reporter=events.append).take("R2")
+    lock(bucket, BOB, DriverReport(power, runs={run: state} if state else {}), reporter=events.append).take("R2")
     assert holder(bucket).client == BOB
     (event,) = events
     assert isinstance(event, Warned)
@@ -193,17 +193,19 @@ def test_a_lock_whose_run_has_begun_and_goes_on_no_more_is_taken_over(
 
 def test_a_run_that_goes_on_keeps_the_lock_and_the_driver_says_by_whom(bucket: RunBucket) -> None:
     run = left_by(bucket, ANN, begun=True)
-    facts = Facts("on", LockHolder("running", str(ANN), run), {run: "running"})
+    facts = DriverReport("on", LockHolder("running", str(ANN), run), {run: "running"})
     with pytest.raises(Locked, match=f"run {run} is active, started by ann") as caught:
-        claims(bucket, BOB, facts).take("R2")
+        lock(bucket, BOB, facts).take("R2")
     assert f"pio-tf train --attach {run}" in caught.value.next_step
 
 
-@pytest.mark.parametrize("facts", [Facts("changing"), Facts("on", silent="no answer"), Facts("on", runs={})])
-def test_where_facts_are_wanting_the_lock_is_held(bucket: RunBucket, facts: Facts) -> None:
-    left_by(bucket, ANN, begun=facts != Facts("on", runs={}))
+@pytest.mark.parametrize(
+    "facts", [DriverReport("changing"), DriverReport("on", silent="no answer"), DriverReport("on", runs={})]
+)
+def test_where_facts_are_wanting_the_lock_is_held(bucket: RunBucket, facts: DriverReport) -> None:
+    left_by(bucket, ANN, begun=facts != DriverReport("on", runs={}))
     with pytest.raises(Locked) as caught:
-        claims(bucket, BOB, facts).take("R2")
+        lock(bucket, BOB, facts).take("R2")
     assert (facts.silent in caught.value.cause) or not facts.silent
     assert holder(bucket).client == ANN
 
@@ -211,13 +213,13 @@ def test_where_facts_are_wanting_the_lock_is_held(bucket: RunBucket, facts: Fact
 def test_a_client_that_never_came_to_start_its_run_loses_the_lock_after_its_time(bucket: RunBucket) -> None:
     left_by(bucket, ANN)
     events: list[Event] = []
-    claims(bucket, BOB, OFF, starts_within=-1, reporter=events.append).take("R2")
+    lock(bucket, BOB, OFF, starts_within=-1, reporter=events.append).take("R2")
     assert "no run has begun" in str(events)
 
 
 def test_a_client_on_this_computer_that_was_killed_is_seen_at_once(bucket: RunBucket) -> None:
     program = (
-        "import sys; from pio_tf.training.runs.claims import Claim; from pio_tf.training.runs.record import Client; "
+        "import sys; from pio_tf.training.runs.bucket_lock import Claim, Client; "
         "print(Claim.here('R1', Client.here()).to_json(), flush=True); sys.stdin.read()"
     )
     with subprocess.Popen(
@@ -227,10 +229,10 @@ def test_a_client_on_this_computer_that_was_killed_is_seen_at_once(bucket: RunBu
         text = client.stdout.readline()
         bucket.objects.write(bucket.lock_key, text.encode())
         with pytest.raises(Locked):
-            claims(bucket, BOB, OFF).take("R2")
+            lock(bucket, BOB, OFF).take("R2")
         client.kill()
     assert Claim.from_json(text).has_died
-    claims(bucket, BOB, OFF).take("R2")
+    lock(bucket, BOB, OFF).take("R2")
     assert holder(bucket).client == BOB
 
 
@@ -247,17 +249,17 @@ def test_a_process_elsewhere_is_never_taken_for_dead() -> None:
 @pytest.mark.parametrize("text", ["", "{}", "[1]", "not json", '{"owner": 1}'])
 def test_what_is_no_lock_is_held_by_nobody_who_is_known_until_its_time_has_passed(bucket: RunBucket, text: str) -> None:
     bucket.objects.write(bucket.lock_key, text.encode())
-    with pytest.raises(Locked, match=r"a run is being started.*somebody on an unknown computer"):
-        claims(bucket, BOB, OFF).take("R2")
-    claims(bucket, BOB, OFF, starts_within=-1).take("R2")
+    with pytest.raises(Locked, match=r"a run is being started.*an unknown user on an unknown computer"):
+        lock(bucket, BOB, OFF).take("R2")
+    lock(bucket, BOB, OFF, starts_within=-1).take("R2")
 
 
 # Around a run
 
 
 def test_the_lock_is_held_around_a_run_and_given_back_after_it(bucket: RunBucket) -> None:
-    seen: list[Held | None] = []
-    mine = claims(bucket, ANN)
+    seen: list[StoredClaim | None] = []
+    mine = lock(bucket, ANN)
 
     def work() -> RunRecord:
         seen.append(mine.look())
@@ -277,12 +279,12 @@ def test_the_lock_is_given_back_whatever_happens(bucket: RunBucket, error: BaseE
         raise error
 
     with pytest.raises(type(error)):
-        claims(bucket, ANN).around("R1", work)
-    assert claims(bucket).look() is None
+        lock(bucket, ANN).around("R1", work)
+    assert lock(bucket).look() is None
 
 
 def test_a_run_that_goes_on_without_its_client_keeps_the_lock(bucket: RunBucket) -> None:
-    claims(bucket, ANN).around("R1", lambda: record("R1", "running"))
+    lock(bucket, ANN).around("R1", lambda: record("R1", "running"))
     assert holder(bucket).run == "R1"
 
 
@@ -291,7 +293,7 @@ def test_machines_that_may_be_running_keep_the_lock(bucket: RunBucket) -> None:
         raise MachinesMayBeRunning("not stopped")
 
     with pytest.raises(MachinesMayBeRunning):
-        claims(bucket, ANN).around("R1", work)
+        lock(bucket, ANN).around("R1", work)
     assert holder(bucket).run == "R1"
 
 
@@ -302,28 +304,28 @@ def test_nothing_is_begun_while_somebody_else_has_the_lock(bucket: RunBucket) ->
         raise AssertionError("not to be called")
 
     with pytest.raises(Locked):
-        claims(bucket, BOB, OFF).around("R2", work)
+        lock(bucket, BOB, OFF).around("R2", work)
     assert holder(bucket).client == ANN
 
 
 def test_machines_are_not_stopped_under_a_client_that_starts_its_run(bucket: RunBucket) -> None:
-    claims(bucket).before_stopping()  # nobody
+    lock(bucket).before_stopping()  # nobody
     left_by(bucket, ANN)
     with pytest.raises(Locked, match="ann on laptop"):
-        claims(bucket).before_stopping()
-    claims(bucket).before_stopping(force=True)
-    claims(bucket, starts_within=-1).before_stopping()
+        lock(bucket).before_stopping()
+    lock(bucket).before_stopping(force=True)
+    lock(bucket, starts_within=-1).before_stopping()
     left_by(bucket, ANN, begun=True)
-    claims(bucket).before_stopping()  # the driver is asked for it
+    lock(bucket).before_stopping()  # the driver is asked for it
 
 
 def test_who_has_lost_the_lock_of_an_earlier_run_does_not_stop_the_machines_under_its_new_holder(
     bucket: RunBucket,
 ) -> None:
-    mine, run = claims(bucket, ANN), new_run_id()
+    mine, run = lock(bucket, ANN), new_run_id()
     mine.around(run, lambda: record(run, "running"))
     bucket.begin(record(run, "running"))
-    claims(bucket, BOB, OFF).take(new_run_id())
+    lock(bucket, BOB, OFF).take(new_run_id())
     with pytest.raises(Locked, match="bob on ci"):
         mine.before_stopping()
     mine.release()
@@ -333,20 +335,20 @@ def test_who_has_lost_the_lock_of_an_earlier_run_does_not_stop_the_machines_unde
 def test_a_client_that_was_killed_while_it_stopped_the_machines_leaves_the_lock_until_they_are_stopped(
     bucket: RunBucket,
 ) -> None:
-    theirs = claims(bucket, ANN)
+    theirs = lock(bucket, ANN)
     theirs.take(new_run_id())
     theirs.before_stopping()
-    claims(bucket).before_stopping()  # somebody else may stop them, too
+    lock(bucket).before_stopping()  # somebody else may stop them, too
     with pytest.raises(Locked):
-        claims(bucket, BOB, Facts("changing")).take("R2")
-    claims(bucket, BOB, OFF).take("R2")
+        lock(bucket, BOB, DriverReport("changing")).take("R2")
+    lock(bucket, BOB, OFF).take("R2")
     assert holder(bucket).client == BOB
     theirs.release()
     assert holder(bucket).client == BOB
 
 
 def test_a_lock_is_given_back_after_the_machines_are_stopped_as_well(bucket: RunBucket) -> None:
-    mine = claims(bucket, ANN)
+    mine = lock(bucket, ANN)
     mine.take("R1")
     mine.before_stopping()
     assert holder(bucket).stopping
@@ -356,10 +358,10 @@ def test_a_lock_is_given_back_after_the_machines_are_stopped_as_well(bucket: Run
 
 def test_after_a_stop_a_lock_that_was_left_behind_is_removed_and_no_other(bucket: RunBucket) -> None:
     left_by(bucket, ANN, begun=True)
-    claims(bucket, BOB, OFF).tidy()
-    assert claims(bucket).look() is None
+    lock(bucket, BOB, OFF).remove_stale()
+    assert lock(bucket).look() is None
     left_by(bucket, ANN)
-    claims(bucket, BOB, OFF).tidy()
+    lock(bucket, BOB, OFF).remove_stale()
     assert holder(bucket).client == ANN
 
 
@@ -370,12 +372,12 @@ def test_a_permission_that_is_missing_is_named_with_its_object(bucket: RunBucket
         Bucket=bucket.objects.bucket, Policy=json.dumps({"Version": "2012-10-17", "Statement": [statement]})
     )
     with pytest.raises(AwsError, match="is not allowed") as caught:
-        claims(bucket).take("R1")
+        lock(bucket).take("R1")
     assert caught.value.next_step == f"give the AWS user or role s3:PutObject on {place}"
 
 
 def test_a_bucket_that_is_gone_is_told_with_what_makes_it(bucket: RunBucket) -> None:
     bucket.objects.s3.delete_bucket(Bucket=bucket.objects.bucket)
     with pytest.raises(AwsError, match="does not exist") as caught:
-        claims(bucket).take("R1")
+        lock(bucket).take("R1")
     assert "pio-tf init --backend" in caught.value.next_step
