@@ -1,135 +1,18 @@
-"""A sandbox for the whole file, and `pio-tf` run in it as a user would."""
+"""A sandbox for the tests of one file."""
 
 from __future__ import annotations
 
-import contextlib
-import json
-import os
-import re
-import shutil
-import subprocess
-import sys
-from dataclasses import dataclass, field, replace
-from functools import cached_property
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import boto3
 import pytest
 
-from pio_tf.sandbox.control import sandbox_status, start_sandbox, stop_sandbox
-from pio_tf.sandbox.processes import ProcessId, find_processes
+from pio_tf.sandbox.control import start_sandbox, stop_sandbox
 from pio_tf.sandbox.project import prepare_project
-from tests.support.background import Client
+from tests.support.sandbox_project import Project, clean_environment
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-
-    from mypy_boto3_ec2 import EC2Client
-
-    from pio_tf.sandbox.layout import SandboxInfo
-
-PIO_TF = Path(sys.executable).with_name("pio-tf")
-
-
-@dataclass(frozen=True)
-class Project:
-    """A directory with a pio-tf.hcl for the sandbox."""
-
-    directory: Path
-    sandbox: SandboxInfo
-    environment: dict[str, str] = field(repr=False)
-
-    @property
-    def config(self) -> Path:
-        return self.directory / "pio-tf.hcl"
-
-    def run(self, *arguments: str, exit_code: int = 0) -> subprocess.CompletedProcess[str]:
-        """Run ``pio-tf``; fail, showing what it said, unless it ends with ``exit_code``."""
-        done = subprocess.run(
-            [PIO_TF, *arguments],
-            cwd=self.directory,
-            env=self.environment,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=300,
-        )
-        assert done.returncode == exit_code, f"exit code {done.returncode}\n{done.stdout}\n{done.stderr}"
-        assert "Traceback" not in done.stderr
-        return done
-
-    def start(self, *arguments: str) -> Client:
-        """Run ``pio-tf`` in the background; ``with`` kills it at the latest."""
-        return Client([PIO_TF, *arguments], directory=self.directory, environment=self.environment)
-
-    def changed(self, pattern: str, replacement: str) -> Path:
-        """A copy of pio-tf.hcl beside it, with one thing changed."""
-        text, count = re.subn(pattern, replacement, self.config.read_text())
-        assert count == 1, f"{pattern} stands {count} times in {self.config}"
-        path = self.directory / "other.hcl"
-        path.write_text(text)
-        return path
-
-    @contextlib.contextmanager
-    def edited(self, pattern: str, replacement: str) -> Iterator[None]:
-        """pio-tf.hcl itself has one thing changed meanwhile: a file of another name would be another stack to plan."""
-        text = self.config.read_text()
-        self.changed(pattern, replacement).replace(self.config)
-        try:
-            yield
-        finally:
-            self.config.write_text(text)
-
-    def copy(self, directory: Path) -> Project:
-        """Another computer's directory of the same cluster, which knows nothing of runs."""
-        shutil.copytree(self.directory, directory, ignore=shutil.ignore_patterns("runs"), symlinks=True)
-        return replace(self, directory=directory)
-
-    # The machines
-
-    def machines(self) -> dict[str, dict[str, Any]]:
-        """``pio-tf status --json``, by name."""
-        return {machine["name"]: machine for machine in json.loads(self.run("status", "--json").stdout)["machines"]}
-
-    def states(self) -> set[str]:
-        return {machine["state"] for machine in self.machines().values()}
-
-    @cached_property
-    def ec2(self) -> EC2Client:
-        """The sandbox's EC2, for what somebody else does there, and for its own word."""
-        session = boto3.Session(aws_access_key_id="x", aws_secret_access_key="x", region_name=self.sandbox.region)
-        return session.client("ec2", endpoint_url=self.sandbox.url)
-
-    def powers(self) -> set[str]:
-        """The states of all instances, by EC2's own word."""
-        found = self.ec2.describe_instances()["Reservations"]
-        return {one["State"]["Name"] for reservation in found for one in reservation["Instances"]}
-
-    def instance(self, name: str) -> str:
-        """The id of a machine's instance."""
-        return next(one.instance_id for one in sandbox_status(self.sandbox.directory).machines if one.name == name)
-
-    def address(self, name: str) -> str:
-        """A machine's private address."""
-        return next(one.address for one in sandbox_status(self.sandbox.directory).machines if one.name == name)
-
-    def home(self, name: str) -> Path:
-        """The home directory of a machine, on its disk."""
-        return self.sandbox.directory / "machines" / self.instance(name) / "home"
-
-    def processes(self, name: str, word: str) -> list[ProcessId]:
-        """The processes of a machine whose command lines have this word."""
-        found = find_processes(self.home(name).parent)
-        return [process for process in found if word.encode() in _command_line(process)]
-
-
-def _command_line(process: ProcessId) -> bytes:
-    try:
-        return Path(f"/proc/{process.pid}/cmdline").read_bytes()
-    except OSError:  # it has ended meanwhile
-        return b""
+    from pathlib import Path
 
 
 @pytest.fixture(scope="module")
@@ -145,7 +28,6 @@ def project(
     info = start_sandbox(sandbox, alarm_speed=getattr(request.module, "ALARM_SPEED", 1.0), install_mirror=share_mirror)
     try:
         prepare_project(directory, info, cluster="trial", cidr=request.module.CIDR)
-        clean = {key: value for key, value in os.environ.items() if not key.startswith(("AWS_", "PIO_TF", "TF_"))}
-        yield Project(directory, info, clean | {"PIO_TF_SANDBOX_DIR": str(sandbox)})
+        yield Project(directory, info, clean_environment() | {"PIO_TF_SANDBOX_DIR": str(sandbox)})
     finally:
         stop_sandbox(sandbox)

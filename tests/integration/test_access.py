@@ -16,7 +16,7 @@ import pytest
 from pio_tf.remote.known_hosts import KnownHosts
 from pio_tf.sandbox.control import start_sandbox, stop_sandbox
 from pio_tf.sandbox.project import prepare_project
-from tests.integration.conftest import PIO_TF, Project
+from tests.support.sandbox_project import PIO_TF, Project
 from tests.support.terminal import TerminalUser
 
 if TYPE_CHECKING:

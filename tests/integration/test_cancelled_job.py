@@ -17,14 +17,14 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pio_tf.sandbox.processes import find_processes
-from tests.integration.conftest import PIO_TF
 from tests.integration.training import TRAINING, behave, bring_up, kept_there, listed, run_in
 from tests.support.background import Client, wait_until
+from tests.support.sandbox_project import PIO_TF
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.integration.conftest import Project
+    from tests.support.sandbox_project import Project
 
 pytestmark = [pytest.mark.sandbox, pytest.mark.xdist_group("sandbox")]
 

@@ -13,7 +13,7 @@ from tests.integration.training import bring_up, records
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.integration.conftest import Project
+    from tests.support.sandbox_project import Project
 
 pytestmark = [pytest.mark.sandbox, pytest.mark.xdist_group("sandbox")]
 

@@ -14,7 +14,7 @@ from tests.integration.training import TRAINING, behave, bring_up, listed, run_i
 from tests.support.background import wait_until
 
 if TYPE_CHECKING:
-    from tests.integration.conftest import Project
+    from tests.support.sandbox_project import Project
 
 CIDR = "127.77.26.0/24"
 ALARM_SPEED = 3600

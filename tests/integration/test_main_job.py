@@ -19,7 +19,7 @@ from pio_tf.events import Event, MachineProgress
 if TYPE_CHECKING:
     from mypy_boto3_ec2.type_defs import TagTypeDef
 
-    from tests.integration.conftest import Project
+    from tests.support.sandbox_project import Project
 
 pytestmark = [pytest.mark.sandbox, pytest.mark.xdist_group("sandbox")]
 

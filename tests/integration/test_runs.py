@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.integration.conftest import PIO_TF
 from tests.integration.training import (
     PASSWORD,
     TRAINING,
@@ -30,11 +29,12 @@ from tests.integration.training import (
     run_in,
 )
 from tests.support.background import wait_until
+from tests.support.sandbox_project import PIO_TF
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.integration.conftest import Project
+    from tests.support.sandbox_project import Project
 
 pytestmark = [pytest.mark.sandbox, pytest.mark.xdist_group("sandbox")]
 

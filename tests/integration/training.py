@@ -13,7 +13,7 @@ from pio_tf.sandbox.sample import make_events
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.integration.conftest import Project
+    from tests.support.sandbox_project import Project
 
 USER, PASSWORD = "trainer", "correct horse battery"
 TRAINING = "[Engine$] EngineWorkflow.train"

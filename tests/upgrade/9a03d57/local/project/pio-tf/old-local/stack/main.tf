@@ -1,0 +1,134 @@
+# Written by pio-tf from pio-tf.hcl: change that file, not this one.
+
+locals {
+  workers  = toset([for number in range(1, var.spark.workers + 1) : "worker-${number}"])
+  machines = concat(["driver", "master"], [for number in range(1, var.spark.workers + 1) : "worker-${number}"])
+  tags     = merge(var.tags, { "pio-tf:cluster" = var.cluster })
+  key_name = var.ssh.key_pair != null ? var.ssh.key_pair : aws_key_pair.this[0].key_name
+
+  idle_alarm = var.failsafe.idle_after == null ? null : {
+    seconds = var.failsafe.idle_after
+    action  = module.failsafe.stop_action
+  }
+  master_idle_alarm = var.failsafe.idle_after == null ? null : {
+    seconds = var.failsafe.master_idle_after
+    action  = module.failsafe.stop_action
+  }
+}
+
+module "network" {
+  source = "./modules/network"
+
+  name              = var.cluster
+  cidr              = var.network.cidr
+  availability_zone = var.network.availability_zone
+  public_ips        = var.network.public_ips
+  internet_gateway  = var.network.public_ips || var.network.driver_eip
+  vpc_id            = var.network.vpc_id
+  subnet_id         = var.network.subnet_id
+  tags              = local.tags
+}
+
+module "security" {
+  source = "./modules/security"
+
+  name      = "pio-tf-${var.cluster}"
+  vpc_id    = module.network.vpc_id
+  ssh_cidrs = var.network.ssh_cidrs
+  ssh_port  = var.ssh.port
+  tags      = local.tags
+}
+
+# Without an existing key pair: one from the public key. It is used when a machine is created, and never changed: another
+# key here would not reach the machines that exist, but would replace the pair in the plan of every colleague.
+resource "aws_key_pair" "this" {
+  count = var.ssh.key_pair == null ? 1 : 0
+
+  key_name   = "pio-tf-${var.cluster}"
+  public_key = var.ssh.public_key
+  tags       = merge(local.tags, { Name = var.cluster })
+
+  lifecycle {
+    ignore_changes = [public_key]
+  }
+}
+
+data "aws_ami" "driver" {
+  count = var.driver.ami == null ? 1 : 0
+
+  most_recent = true
+  owners      = [var.driver.ami_filter.owner]
+
+  filter {
+    name   = "name"
+    values = [var.driver.ami_filter.name]
+  }
+}
+
+data "aws_ami" "spark" {
+  count = var.spark.ami == null ? 1 : 0
+
+  most_recent = true
+  owners      = [var.spark.ami_filter.owner]
+
+  filter {
+    name   = "name"
+    values = [var.spark.ami_filter.name]
+  }
+}
+
+module "failsafe" {
+  source = "./modules/failsafe"
+
+  cluster              = var.cluster
+  region               = var.region
+  make_role            = var.failsafe.make_role
+  role_arn             = var.failsafe.role_arn
+  role_path            = var.failsafe.role_path
+  permissions_boundary = var.failsafe.permissions_boundary
+  tags                 = merge(local.tags, { Name = "pio-tf-${var.cluster}" })
+}
+
+module "driver" {
+  source = "./modules/driver"
+
+  cluster            = var.cluster
+  subnet_id          = module.network.subnet_id
+  private_ip         = lookup(local.private_ips, "driver", null)
+  security_group_ids = [module.security.id]
+  instance_type      = var.driver.instance_type
+  ami                = var.driver.ami != null ? var.driver.ami : data.aws_ami.driver[0].id
+  root_volume_gib    = var.driver.root_volume_gib
+  key_name           = local.key_name
+  ssh_user           = var.ssh.user
+  eip                = var.network.driver_eip
+  region             = var.region
+  software           = var.software
+  hosts              = local.hosts
+  idle_alarm         = local.idle_alarm
+  tags               = var.tags
+}
+
+module "spark_cluster" {
+  source = "./modules/spark-cluster"
+
+  cluster              = var.cluster
+  subnet_id            = module.network.subnet_id
+  private_ips          = local.private_ips
+  security_group_ids   = [module.security.id]
+  instance_type        = var.spark.instance_type
+  master_instance_type = var.spark.master_instance_type
+  workers              = local.workers
+  ami                  = var.spark.ami != null ? var.spark.ami : data.aws_ami.spark[0].id
+  root_volume_gib      = var.spark.root_volume_gib
+  key_name             = local.key_name
+  ssh_user             = var.ssh.user
+  master_host          = local.master_host
+  spark                = var.spark
+  region               = var.region
+  software             = var.software
+  hosts                = local.hosts
+  idle_alarm           = local.idle_alarm
+  master_idle_alarm    = local.master_idle_alarm
+  tags                 = var.tags
+}

@@ -1,0 +1,12 @@
+# Written by pio-tf from pio-tf.hcl: change that file, not this one.
+
+terraform {
+  required_version = ">= 1.3"
+
+  required_providers {
+    aws = {
+      source  = "hashicorp/aws"
+      version = ">= 3.39, < 7.0"
+    }
+  }
+}

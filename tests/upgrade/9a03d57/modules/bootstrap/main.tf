@@ -1,0 +1,33 @@
+# The script that prepares a machine: settings in front, then the parts of the script, which read them.
+
+locals {
+  # The driver gets all; the Spark machines what Spark needs.
+  components = [
+    for one in var.software.components : one if var.role == "driver" || contains(["java", "spark"], one.name)
+  ]
+
+  settings = {
+    ROLE               = var.role
+    SSH_USER           = var.ssh_user
+    SERVICE_USER       = var.software.user
+    REGION             = var.region
+    MASTER_HOST        = coalesce(var.master_host, "-")
+    MASTER_PORT        = tostring(var.master_port)
+    MASTER_UI_PORT     = tostring(var.master_ui_port)
+    ELASTICSEARCH_NAME = coalesce(var.software.elasticsearch_name, "elasticsearch")
+    HOSTS              = join("\n", [for name in sort(keys(var.hosts)) : "${var.hosts[name]} ${name}"])
+    COMPONENTS = join("\n", [
+      for one in local.components : join("\t", [one.name, one.version, one.home, one.sha512, join(" ", one.urls)])
+    ])
+  }
+
+  script = join("\n", concat(
+    ["#!/bin/bash"],
+    [for name, value in local.settings : "${name}='${replace(value, "'", "'\\''")}'"],
+    [for part in ["common", "machine", "install", "disks", "services", "bootstrap"] : file("${path.module}/${part}.sh")],
+  ))
+
+  # cloud-init unpacks it. AWS takes 16 KiB, counted before base64.
+  packed       = base64gzip(local.script)
+  packed_bytes = length(local.packed) / 4 * 3 - (length(local.packed) - length(trimsuffix(trimsuffix(local.packed, "="), "=")))
+}

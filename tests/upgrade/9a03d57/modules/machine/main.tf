@@ -1,0 +1,83 @@
+# One EC2 instance that is made once, and from then on only started and stopped.
+#
+# Left out on purpose: associate_public_ip_address (reads back as false on a stopped machine, and replaces it:
+# terraform-provider-aws #33775, #37642); network_interface (deprecated since provider 6.10, and 20 s slower to make).
+
+locals {
+  tags = merge(var.tags, {
+    Name             = "${var.cluster}-${var.name}"
+    "pio-tf:cluster" = var.cluster
+    "pio-tf:machine" = var.name
+    "pio-tf:role"    = var.role
+  })
+
+  # CloudWatch looks back a day at the most, and a week in periods of an hour. EC2 measures every five minutes.
+  idle_period = try(var.idle_alarm.seconds, 0) > 86400 ? 3600 : 300
+}
+
+resource "aws_instance" "this" {
+  # checkov:skip=CKV_AWS_126: Metrics of every minute are charged for each machine; those of every five minutes do.
+  # checkov:skip=CKV_AWS_135: Current types always are; r3 is where AWS offers it, but r3.8xlarge would be refused.
+  # checkov:skip=CKV2_AWS_41: No role is the narrowest: machines ask AWS for nothing, and read a mirror in S3 without one.
+  ami                                  = var.ami
+  instance_type                        = var.instance_type
+  key_name                             = var.key_name
+  subnet_id                            = var.subnet_id
+  private_ip                           = var.private_ip
+  vpc_security_group_ids               = var.security_group_ids
+  user_data_base64                     = var.user_data_base64
+  instance_initiated_shutdown_behavior = "stop"
+  tags                                 = local.tags
+
+  metadata_options {
+    http_endpoint               = "enabled"
+    http_tokens                 = "required"
+    http_put_response_hop_limit = 1
+  }
+
+  root_block_device {
+    encrypted             = true
+    volume_type           = "gp3"
+    volume_size           = var.root_volume_gib
+    delete_on_termination = true
+    tags                  = local.tags
+  }
+
+  lifecycle {
+    prevent_destroy = true
+
+    # Only used when a machine is made. Later changes of them would replace it (ami, key_name, encryption), or stop and
+    # start it for nothing (user data runs at the first boot only).
+    ignore_changes = [
+      ami,
+      key_name,
+      user_data,
+      user_data_base64,
+      root_block_device[0].encrypted,
+      root_block_device[0].kms_key_id,
+    ]
+  }
+}
+
+# The second guard, after the deadline: a machine whose processors have been idle for hours is stopped. A Spark driver that
+# waits for its executors, a worker without a task and a master at any time are idle to every metric of EC2's; what tells
+# them from forgotten ones is time alone, so that the periods are long. One metric, because an alarm with EC2's actions
+# must be on a metric of one instance. A stopped machine has none: missing data is not idleness.
+resource "aws_cloudwatch_metric_alarm" "idle" {
+  count = var.idle_alarm == null ? 0 : 1
+
+  alarm_name          = "pio-tf/${var.cluster}/${var.name}/idle"
+  alarm_description   = "Stops ${var.name} of cluster ${var.cluster} when it has done nothing for ${var.idle_alarm.seconds / 3600} hours"
+  namespace           = "AWS/EC2"
+  metric_name         = "CPUUtilization"
+  dimensions          = { InstanceId = aws_instance.this.id }
+  statistic           = "Average"
+  comparison_operator = "LessThanThreshold"
+  threshold           = 1 # percent; one busy core of 96 is more
+  period              = local.idle_period
+  evaluation_periods  = ceil(var.idle_alarm.seconds / local.idle_period)
+  datapoints_to_alarm = ceil(var.idle_alarm.seconds / local.idle_period)
+  treat_missing_data  = "notBreaching"
+  alarm_actions       = [var.idle_alarm.action]
+  tags                = local.tags
+}

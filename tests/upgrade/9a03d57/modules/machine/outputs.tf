@@ -1,0 +1,9 @@
+output "id" {
+  description = "Instance id."
+  value       = aws_instance.this.id
+}
+
+output "private_ip" {
+  description = "Private IPv4 address, which the machine keeps."
+  value       = aws_instance.this.private_ip
+}

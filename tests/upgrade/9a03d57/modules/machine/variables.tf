@@ -1,0 +1,100 @@
+variable "name" {
+  description = "Name of the machine in its cluster: driver, master, worker-1 and so on."
+  type        = string
+
+  validation {
+    condition     = can(regex("^(driver|master|worker-[1-9][0-9]*)$", var.name))
+    error_message = "The name must be driver, master, or worker- and a number from 1."
+  }
+}
+
+variable "role" {
+  description = "Role of the machine: driver, master or worker."
+  type        = string
+
+  validation {
+    condition     = contains(["driver", "master", "worker"], var.role)
+    error_message = "The role must be driver, master or worker."
+  }
+}
+
+variable "cluster" {
+  description = "Name of the cluster. Its tag pio-tf:cluster is how pio-tf finds its machines."
+  type        = string
+}
+
+variable "subnet_id" {
+  description = "Subnet of the machine."
+  type        = string
+}
+
+variable "private_ip" {
+  description = "Fixed private IPv4 address. Null: AWS chooses one, which the machine keeps."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.private_ip == null || can(cidrnetmask("${var.private_ip}/32"))
+    error_message = "The private_ip must be an IPv4 address."
+  }
+}
+
+variable "security_group_ids" {
+  description = "Security groups of the machine."
+  type        = list(string)
+}
+
+variable "instance_type" {
+  description = "EC2 instance type."
+  type        = string
+}
+
+variable "ami" {
+  description = "Image. Only used when the machine is created."
+  type        = string
+}
+
+variable "root_volume_gib" {
+  description = "Size of the encrypted gp3 root disk, GiB."
+  type        = number
+  default     = 50
+  nullable    = false
+
+  validation {
+    condition     = var.root_volume_gib >= 8 && var.root_volume_gib <= 16384
+    error_message = "The root_volume_gib must be between 8 and 16384."
+  }
+}
+
+variable "key_name" {
+  description = "EC2 key pair. Only used when the machine is created."
+  type        = string
+}
+
+variable "user_data_base64" {
+  description = "Script for the first boot, gzipped, in base64. Only used when the machine is created."
+  type        = string
+
+  validation {
+    condition     = floor(length(var.user_data_base64) / 4) * 3 <= 16386
+    error_message = "The user_data_base64 stands for more than the 16384 bytes that AWS takes."
+  }
+}
+
+variable "idle_alarm" {
+  description = "Stops the machine when its processors have been idle for so many seconds, an hour to a week, with an alarm's action. Null: no alarm."
+  type        = object({ seconds = number, action = string })
+  default     = null
+
+  validation {
+    condition     = var.idle_alarm == null || try(var.idle_alarm.seconds >= 3600 && var.idle_alarm.seconds <= 604800, false)
+    error_message = "The idle_alarm's seconds must be between 3600 (an hour) and 604800 (a week)."
+  }
+}
+
+variable "tags" {
+  description = "More tags of the machine and its disk."
+  type        = map(string)
+  default     = {}
+  nullable    = false
+}

@@ -1,0 +1,18 @@
+output "vpc_id" {
+  description = "The VPC."
+  value       = local.create ? aws_vpc.this[0].id : data.aws_subnet.existing[0].vpc_id
+}
+
+output "subnet_id" {
+  description = "The subnet."
+  value       = local.create ? aws_subnet.this[0].id : data.aws_subnet.existing[0].id
+
+  # A machine installs its software at its first boot, and an Elastic IP is refused without a gateway: the way to the
+  # internet must be there before whatever is put into the subnet.
+  depends_on = [aws_route.internet]
+}
+
+output "cidr" {
+  description = "The subnet's address range."
+  value       = local.create ? var.cidr : data.aws_subnet.existing[0].cidr_block
+}

@@ -1,0 +1,7 @@
+output "id" {
+  description = "The security group. Let it into the security groups of Elasticsearch, HBase and HDFS."
+  value       = aws_security_group.this.id
+
+  # A machine downloads its software and looks for its master at its first boot.
+  depends_on = [aws_security_group_rule.within, aws_security_group_rule.egress]
+}

@@ -1,0 +1,62 @@
+# The Spark standalone cluster: one master, and workers by name. A new worker changes nothing else.
+
+module "master_bootstrap" {
+  source = "../bootstrap"
+
+  role           = "master"
+  ssh_user       = var.ssh_user
+  region         = var.region
+  software       = var.software
+  hosts          = var.hosts
+  master_port    = var.spark.master_port
+  master_ui_port = var.spark.master_ui_port
+}
+
+module "master" {
+  source = "../machine"
+
+  name               = "master"
+  role               = "master"
+  cluster            = var.cluster
+  subnet_id          = var.subnet_id
+  private_ip         = lookup(var.private_ips, "master", null)
+  security_group_ids = var.security_group_ids
+  instance_type      = coalesce(var.master_instance_type, var.instance_type)
+  ami                = var.ami
+  root_volume_gib    = var.root_volume_gib
+  key_name           = var.key_name
+  user_data_base64   = module.master_bootstrap.user_data_base64
+  idle_alarm         = var.master_idle_alarm
+  tags               = var.tags
+}
+
+module "worker_bootstrap" {
+  source = "../bootstrap"
+
+  role        = "worker"
+  ssh_user    = var.ssh_user
+  region      = var.region
+  software    = var.software
+  hosts       = merge(var.hosts, { spark-master = var.master_host })
+  master_host = var.master_host
+  master_port = var.spark.master_port
+}
+
+module "worker" {
+  source   = "../machine"
+  for_each = var.workers
+
+  name               = each.key
+  role               = "worker"
+  cluster            = var.cluster
+  subnet_id          = var.subnet_id
+  private_ip         = lookup(var.private_ips, each.key, null)
+  security_group_ids = var.security_group_ids
+  instance_type      = var.instance_type
+  ami                = var.ami
+  root_volume_gib    = var.root_volume_gib
+  key_name           = var.key_name
+  user_data_base64   = module.worker_bootstrap.user_data_base64
+  idle_alarm         = var.idle_alarm
+  tags               = var.tags
+}

@@ -1,0 +1,91 @@
+# Written by pio-tf from pio-tf.hcl: change that file, not this one.
+
+variable "cluster" {
+  description = "Name of the cluster: the value of the tag pio-tf:cluster on everything."
+  type        = string
+}
+
+variable "region" {
+  description = "AWS region."
+  type        = string
+}
+
+variable "tags" {
+  description = "More tags for everything."
+  type        = map(string)
+}
+
+variable "network" {
+  description = "A new network (cidr) or an existing subnet (vpc_id, subnet_id), and who may reach it."
+  type = object({
+    cidr              = optional(string)
+    availability_zone = optional(string)
+    public_ips        = bool
+    vpc_id            = optional(string)
+    subnet_id         = optional(string)
+    ssh_cidrs         = list(string)
+    first_host        = optional(number)
+    driver_eip        = bool
+  })
+}
+
+variable "ssh" {
+  description = "SSH: user, port, and an existing key pair or the public key for a new one."
+  type = object({
+    user       = string
+    port       = number
+    key_pair   = optional(string)
+    public_key = optional(string)
+  })
+}
+
+variable "driver" {
+  description = "The driver."
+  type = object({
+    instance_type   = string
+    root_volume_gib = number
+    ami             = optional(string)
+    ami_filter      = optional(object({ owner = string, name = string }))
+  })
+}
+
+variable "spark" {
+  description = "The Spark cluster."
+  type = object({
+    workers              = number
+    instance_type        = string
+    master_instance_type = optional(string)
+    root_volume_gib      = number
+    ami                  = optional(string)
+    ami_filter           = optional(object({ owner = string, name = string }))
+    master_port          = number
+    master_ui_port       = number
+  })
+}
+
+variable "failsafe" {
+  description = "What stops the machines without a client: the role for deadlines, and after how many seconds an idle machine is stopped (null: never)."
+  type = object({
+    make_role            = bool
+    role_arn             = optional(string)
+    role_path            = string
+    permissions_boundary = optional(string)
+    idle_after           = optional(number)
+    master_idle_after    = optional(number)
+  })
+}
+
+variable "software" {
+  description = "What is installed, as the module bootstrap has it."
+  type = object({
+    user               = string
+    elasticsearch_name = optional(string)
+    components = list(object({
+      name    = string
+      version = string
+      home    = string
+      sha512  = string
+      urls    = list(string)
+    }))
+  })
+}

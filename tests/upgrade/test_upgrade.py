@@ -1,0 +1,174 @@
+"""Clusters of commit 9a03d57, taken over by today's pio-tf.
+
+The tests of a cluster run in the order of the file, each on what the one before has left.
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime, timedelta, timezone
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pio_tf.sandbox.control import start_sandbox, stop_sandbox
+from tests.support.background import wait_until
+from tests.upgrade.restore import DEADLINE, TEAM_UNFOLLOWED, OldCluster, restore_clusters
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+SUCCEEDED, FAILED, UNFOLLOWED = "20261128T215636Z-91e3", "20261128T215948Z-6e1e", "20261128T220032Z-79f5"
+CLAIM = "pio-tf/old-team/run.lock"
+
+
+@pytest.fixture(scope="module")
+def clusters(
+    tmp_path_factory: pytest.TempPathFactory, share_mirror: Callable[[Path], Path]
+) -> Iterator[dict[str, OldCluster]]:
+    sandbox = tmp_path_factory.mktemp("sandbox") / "sandbox"
+    info = start_sandbox(sandbox, install_mirror=share_mirror)
+    try:
+        yield restore_clusters(tmp_path_factory.mktemp("projects"), info)
+    finally:
+        stop_sandbox(sandbox)
+
+
+@pytest.fixture(scope="module")
+def local(clusters: dict[str, OldCluster]) -> OldCluster:
+    """A cluster whose state is a local file."""
+    return clusters["local"]
+
+
+@pytest.fixture(scope="module")
+def team(clusters: dict[str, OldCluster]) -> OldCluster:
+    """A cluster whose state, runs and run lock are in S3."""
+    return clusters["team"]
+
+
+def test_status_knows_the_machines_and_the_armed_deadline(local: OldCluster) -> None:
+    status = json.loads(local.run("status", "--json").stdout)
+    assert {one["name"]: one["instance_id"] for one in status["machines"]} == local.machines
+    assert [one["private_ip"] for one in status["machines"]] == [f"127.77.214.{host}" for host in (10, 11, 12)]
+    assert {one["in_outputs"] for one in status["machines"]} == {True}
+    assert datetime.fromisoformat(status["deadline"]) == DEADLINE
+    assert status["run"] is None
+
+
+def test_outputs_of_the_old_state_are_read(local: OldCluster) -> None:
+    assert json.loads(local.run("output", "--json").stdout) == local.json("said/output.json")
+
+
+def test_a_plan_finds_no_changes(local: OldCluster) -> None:
+    plan = json.loads(local.run("plan", "--json", "--detailed-exitcode").stdout)
+    assert plan["has_changes"] is False
+    assert plan["changes"] == []
+
+
+def test_the_pinned_host_keys_are_those_of_the_machines(local: OldCluster) -> None:
+    pinned = json.loads(local.run("host-keys", "--json").stdout)
+    assert {one["machine"]: one["id"] for one in pinned["host_keys"]} == local.machines
+    assert {one["learned"] for one in pinned["host_keys"]} == {"console"}
+    assert local.text("project/pio-tf/old-local/known_hosts") == (local.own_files / "known_hosts").read_text()
+
+
+def test_runs_are_listed_as_the_old_code_listed_them(local: OldCluster) -> None:
+    assert json.loads(local.run("runs", "--json").stdout) == local.json("said/runs.json")
+
+
+@pytest.mark.parametrize("run", [SUCCEEDED, FAILED, UNFOLLOWED])
+def test_logs_shows_the_log_of_every_run(local: OldCluster, run: str) -> None:
+    assert local.run("logs", run).stdout == local.text(f"driver/pio-tf/runs/{run}/log")
+
+
+def test_down_collects_the_unfollowed_run_and_releases_the_deadline(local: OldCluster) -> None:
+    expected = local.json("said/runs-after-down.json")
+    local.serve_model(expected["runs"][-1])
+    local.run("down")
+    assert json.loads(local.run("runs", "--json").stdout) == expected
+    assert (local.own_files / "runs" / UNFOLLOWED / "log").read_text() == local.text(
+        f"driver/pio-tf/runs/{UNFOLLOWED}/log"
+    )
+    schedule = local.schedule()
+    assert schedule["Name"] == "pio-tf-old-local"
+    at = datetime.strptime(schedule["ScheduleExpression"], "at(%Y-%m-%dT%H:%M:%S)").replace(tzinfo=timezone.utc)
+    assert at < datetime.now(timezone.utc) + timedelta(minutes=20)
+    assert set(json.loads(schedule["Target"]["Input"])["InstanceIds"]) == set(local.machines.values())
+
+
+def test_train_starts_the_same_machines_and_leaves_a_model(local: OldCluster) -> None:
+    home = local.disk("driver") / "home"
+    notes = {path.name for path in (home / ".pio-tf" / "written").iterdir()}
+    with local.project.edited(r'("spark.default.parallelism"\s*=\s*)"4"', r'\1"5"'):
+        local.run("train")
+    assert "spark.default.parallelism 5\n" in (home / "spark" / "conf" / "spark-defaults.conf").read_text()
+    # The old checksums say that the file was pio-tf's own: it is replaced, and not kept aside as a user's.
+    assert {path.name for path in (home / ".pio-tf" / "written").iterdir()} == notes
+    assert not list((home / "spark").rglob("spark-defaults.conf.*"))
+    runs = json.loads(local.run("runs", "--json").stdout)["runs"]
+    assert [run["state"] for run in runs] == ["succeeded", "failed", "succeeded", "succeeded"]
+    assert {run["id"] for run in runs} > {SUCCEEDED, FAILED, UNFOLLOWED}
+    assert runs[-1]["model"].startswith("urindex_")
+    status = json.loads(local.run("status", "--json").stdout)
+    assert {one["instance_id"]: one["state"] for one in status["machines"]} == dict.fromkeys(
+        local.machines.values(), "stopped"
+    )
+
+
+def test_the_pinned_host_keys_are_kept(local: OldCluster) -> None:
+    assert (local.own_files / "known_hosts").read_text() == local.text("project/pio-tf/old-local/known_hosts")
+
+
+def test_a_plan_of_stopped_machines_finds_no_changes(local: OldCluster) -> None:
+    assert json.loads(local.run("plan", "--json", "--detailed-exitcode").stdout)["changes"] == []
+
+
+def test_a_plan_with_the_state_in_s3_finds_no_changes(team: OldCluster) -> None:
+    assert json.loads(team.run("plan", "--json", "--detailed-exitcode").stdout)["changes"] == []
+    assert "pio-tf/old-team/terraform.tfstate" in team.objects()
+    assert not list((team.own_files / "stack").glob("terraform.tfstate*"))
+
+
+def test_runs_of_the_team_are_listed_as_the_old_code_listed_them(team: OldCluster) -> None:
+    assert json.loads(team.run("runs", "--json").stdout) == team.json("said/runs.json")
+
+
+async def test_a_run_that_the_old_code_started_is_followed_and_cancelled(team: OldCluster) -> None:
+    run = "20261128T222000Z-0123"
+    await team.start_run(run, "echo Training has begun; sleep 600")
+    assert json.loads(team.run("status", "--json").stdout)["run"] == run
+    assert wait_until(lambda: team.project.run("logs", run).stdout == "Training has begun\n")
+    team.run("logs", run)
+    assert run in team.run("down", exit_code=4).stderr
+    team.run("cancel", run)
+    runs = {one["id"]: one["state"] for one in json.loads(team.run("runs", "--json").stdout)["runs"]}
+    assert runs[run] == "cancelled"
+
+
+def test_down_collects_the_teams_run_and_releases_its_claim(team: OldCluster) -> None:
+    assert json.loads(team.objects()[CLAIM])["run"] == TEAM_UNFOLLOWED
+    expected = team.json("said/record-after-down.json")
+    team.serve_model(expected)
+    team.run("down")
+    objects = team.objects()
+    assert CLAIM not in objects
+    assert json.loads(objects[f"pio-tf/old-team/runs/{TEAM_UNFOLLOWED}/record.json"]) == expected
+    assert objects[f"pio-tf/old-team/runs/{TEAM_UNFOLLOWED}/log"] == team.text(
+        f"driver/pio-tf/runs/{TEAM_UNFOLLOWED}/log"
+    )
+
+
+def test_a_claim_of_an_old_client_that_starts_machines_is_respected(team: OldCluster) -> None:
+    claim = team.json("claim-while-starting.json")
+    team.put(CLAIM, json.dumps({**claim, "since": datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")}))
+    refused = team.run("train", exit_code=4).stderr
+    assert f"{claim['owner']} on {claim['host']}" in refused
+    assert claim["run"] in refused
+    assert json.loads(team.objects()[CLAIM])["run"] == claim["run"]
+    assert {one["state"] for one in json.loads(team.run("status", "--json").stdout)["machines"]} == {"stopped"}
+
+
+def test_destroy_removes_the_old_cluster(local: OldCluster) -> None:
+    local.run("destroy", "--confirm", "old-local")
+    assert json.loads(local.run("status", "--json").stdout)["machines"] == []
