@@ -1,81 +1,15 @@
-"""The software of each machine: which versions fit PredictionIO, their checksums, and the addresses to try."""
+"""The software of each machine: versions, checksums, and the addresses to try."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
-from pio_tf.config.software import APACHE, SoftwareBlock
+from pio_tf.config.software import APACHE, COMPATIBILITY, line_of
 from pio_tf.config.storage import ElasticsearchBlock, HbaseBlock, HdfsBlock, StorageBlock
 
 if TYPE_CHECKING:
-    from pio_tf.config.blocks import PioBlock, SparkBlock
     from pio_tf.config.schema import Config
-
-Line = tuple[int, int]
-"""Major and minor version: (2, 4) stands for all of 2.4.x."""
-JAVA = 8
-"""Every version of PredictionIO needs this Java."""
-_TITLES = {"spark": "Spark", "hadoop": "Hadoop", "hbase": "HBase", "elasticsearch": "Elasticsearch"}
-
-
-@dataclass(frozen=True)
-class Compatibility:
-    """The versions that fit one version of PredictionIO. A range has its first and its last line."""
-
-    spark: tuple[Line, Line]
-    hadoop: tuple[Line, Line]
-    hbase: tuple[Line, Line]
-    elasticsearch: tuple[tuple[Line, Line], ...]
-    defaults: dict[str, str]
-    """By component, the version that a machine gets if pio-tf.hcl names none."""
-    has_binaries: bool
-    """Whether Apache publishes a binary distribution. Before 0.14.0, you make one with `make-distribution.sh`."""
-
-    @property
-    def elasticsearch_majors(self) -> tuple[int, ...]:
-        """5, or 5 and 6."""
-        return tuple(first[0] for first, _ in self.elasticsearch)
-
-    def lines(self, component: str) -> str:
-        """Return the lines that fit, for messages: ``2.1 to 2.4``."""
-        return " or ".join(_range(*one) for one in self._ranges(component))
-
-    def takes(self, component: str, version: str) -> bool:
-        """Return whether a version of a component fits."""
-        return any(first <= line_of(version) <= last for first, last in self._ranges(component))
-
-    def _ranges(self, component: str) -> tuple[tuple[Line, Line], ...]:
-        return self.elasticsearch if component == "elasticsearch" else (getattr(self, component),)
-
-
-COMPATIBILITY = {
-    "0.12.1": Compatibility(
-        spark=((2, 1), (2, 1)),  # the Universal Recommender 0.7, which goes with it, takes no other
-        hadoop=((2, 6), (2, 7)),
-        hbase=((1, 2), (1, 2)),
-        elasticsearch=(((5, 0), (5, 6)),),
-        defaults={"spark": "2.1.1", "hadoop": "2.7.3", "hbase": "1.2.6", "elasticsearch": "5.5.2"},
-        has_binaries=False,
-    ),
-    "0.13.0": Compatibility(
-        spark=((2, 1), (2, 3)),
-        hadoop=((2, 6), (2, 7)),
-        hbase=((1, 2), (1, 2)),
-        elasticsearch=(((5, 0), (5, 6)),),
-        defaults={"spark": "2.3.4", "hadoop": "2.7.7", "hbase": "1.2.6", "elasticsearch": "5.5.2"},
-        has_binaries=False,
-    ),
-    "0.14.0": Compatibility(
-        spark=((2, 1), (2, 4)),
-        hadoop=((2, 6), (2, 7)),
-        hbase=((1, 2), (1, 2)),
-        elasticsearch=(((5, 0), (5, 6)), ((6, 4), (6, 8))),
-        defaults={"spark": "2.4.8", "hadoop": "2.7.7", "hbase": "1.2.6", "elasticsearch": "5.6.9"},
-        has_binaries=True,
-    ),
-}
-"""From PredictionIO's release notes, and the versions that build.sbt and .travis.yml of each release name."""
 
 PINS = {
     # Apache's own .mds of Hadoop 2.7.7, quoted in several public repositories.
@@ -156,40 +90,8 @@ def spark_version(config: Config) -> str:
 
 
 def find_elasticsearch(config: Config) -> ElasticsearchBlock | None:
-    """Return the Elasticsearch with REST whose configuration the driver gets."""
+    """Return the Elasticsearch with REST, which the driver configures."""
     return find_block(config, ElasticsearchBlock)
-
-
-def check_versions(software: SoftwareBlock, *, pio: PioBlock | None, spark: SparkBlock | None) -> dict[str, str]:
-    """Return messages by dotted name for versions that do not fit PredictionIO.
-
-    Args:
-        software: the block.
-        pio: its version decides; None: it has mistakes.
-        spark: None: it has mistakes.
-    """
-    if pio is None:
-        return {}
-    row = COMPATIBILITY[pio.version]
-    wanted = {
-        "spark.version": ("spark", spark.version if spark else None),
-        "software.hadoop.version": ("hadoop", software.hadoop.version),
-        "software.hbase.version": ("hbase", software.hbase.version),
-        "software.elasticsearch.version": ("elasticsearch", software.elasticsearch.version),
-    }
-    all_lines = ", ".join(f"{title} {row.lines(component)}" for component, title in _TITLES.items())
-    return {
-        name: f"PredictionIO {pio.version} needs {_TITLES[component]} {row.lines(component)}, got {version}; "
-        f"it fits {all_lines}, Java {JAVA}"
-        for name, (component, version) in wanted.items()
-        if version is not None and not row.takes(component, version)
-    }
-
-
-def line_of(version: str) -> Line:
-    """Return (2, 4) for ``2.4.8``."""
-    major, minor = version.split(".")[:2]
-    return int(major), int(minor)
 
 
 def archive_path(component: str, version: str) -> str:
@@ -225,8 +127,3 @@ def _component(config: Config, name: str, version: str, home: str, url: str | No
         urls = (*(f"{mirror}/{path}" for mirror in mirrors if mirror != APACHE), url)
     checksum = sha512 or (PINS.get(path) if url is None else None) or f"{APACHE}/{path}.sha512"
     return Component(name, version, home, path, checksum, urls, url or "")
-
-
-def _range(first: Line, last: Line) -> str:
-    one, other = ".".join(map(str, first)), ".".join(map(str, last))
-    return one if one == other else f"{one} to {other}"

@@ -21,11 +21,10 @@ from pio_tf.config.blocks import (
     TerraformBlock,
     TrainBlock,
 )
-from pio_tf.config.components import check_versions
 from pio_tf.config.kinds import SourceName
 from pio_tf.config.problems import Mistakes, nearest_line
 from pio_tf.config.repositories import GUIDES, RepositoryBlock, Source, check_sources, collect_sources, find_missing
-from pio_tf.config.software import SoftwareBlock
+from pio_tf.config.software import SoftwareBlock, check_versions
 from pio_tf.config.storage import AnySource, ElasticsearchBlock, HbaseBlock, HdfsBlock
 
 

@@ -1,18 +1,87 @@
-"""The ``software`` block: what new machines install, and from where."""
+"""The ``software`` block: what new machines install, from where, and which versions fit PredictionIO."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field, field_validator, model_validator
 
 from pio_tf.config.blocks import Block
 from pio_tf.config.kinds import DownloadUrl, RemotePath, Sha512, UserName, Version, Words, matching
 
+if TYPE_CHECKING:
+    from pio_tf.config.blocks import PioBlock, SparkBlock
+
 APACHE = "https://archive.apache.org/dist"
 """Apache's archive, which keeps every release."""
 
 _SHA512 = "SHA-512 of that file."
+
+Line = tuple[int, int]
+"""Major and minor version: (2, 4) stands for all of 2.4.x."""
+JAVA = 8
+"""Every version of PredictionIO needs this Java."""
+_TITLES = {"spark": "Spark", "hadoop": "Hadoop", "hbase": "HBase", "elasticsearch": "Elasticsearch"}
+
+
+@dataclass(frozen=True)
+class Compatibility:
+    """The versions that fit one version of PredictionIO. A range has its first and its last line."""
+
+    spark: tuple[Line, Line]
+    hadoop: tuple[Line, Line]
+    hbase: tuple[Line, Line]
+    elasticsearch: tuple[tuple[Line, Line], ...]
+    defaults: dict[str, str]
+    """By component, the version that a machine gets if pio-tf.hcl names none."""
+    has_binaries: bool
+    """Whether Apache publishes a binary distribution. Before 0.14.0, you make one with `make-distribution.sh`."""
+
+    @property
+    def elasticsearch_majors(self) -> tuple[int, ...]:
+        """5, or 5 and 6."""
+        return tuple(first[0] for first, _ in self.elasticsearch)
+
+    def lines(self, component: str) -> str:
+        """Return the lines that fit, for messages: ``2.1 to 2.4``."""
+        return " or ".join(_range(*one) for one in self._ranges(component))
+
+    def takes(self, component: str, version: str) -> bool:
+        """Return whether a version of a component fits."""
+        return any(first <= line_of(version) <= last for first, last in self._ranges(component))
+
+    def _ranges(self, component: str) -> tuple[tuple[Line, Line], ...]:
+        return self.elasticsearch if component == "elasticsearch" else (getattr(self, component),)
+
+
+COMPATIBILITY = {
+    "0.12.1": Compatibility(
+        spark=((2, 1), (2, 1)),  # the Universal Recommender 0.7, which goes with it, takes no other
+        hadoop=((2, 6), (2, 7)),
+        hbase=((1, 2), (1, 2)),
+        elasticsearch=(((5, 0), (5, 6)),),
+        defaults={"spark": "2.1.1", "hadoop": "2.7.3", "hbase": "1.2.6", "elasticsearch": "5.5.2"},
+        has_binaries=False,
+    ),
+    "0.13.0": Compatibility(
+        spark=((2, 1), (2, 3)),
+        hadoop=((2, 6), (2, 7)),
+        hbase=((1, 2), (1, 2)),
+        elasticsearch=(((5, 0), (5, 6)),),
+        defaults={"spark": "2.3.4", "hadoop": "2.7.7", "hbase": "1.2.6", "elasticsearch": "5.5.2"},
+        has_binaries=False,
+    ),
+    "0.14.0": Compatibility(
+        spark=((2, 1), (2, 4)),
+        hadoop=((2, 6), (2, 7)),
+        hbase=((1, 2), (1, 2)),
+        elasticsearch=(((5, 0), (5, 6)), ((6, 4), (6, 8))),
+        defaults={"spark": "2.4.8", "hadoop": "2.7.7", "hbase": "1.2.6", "elasticsearch": "5.6.9"},
+        has_binaries=True,
+    ),
+}
+"""From PredictionIO's release notes, and the versions that build.sbt and .travis.yml of each release name."""
 
 Mirror = Annotated[
     str,
@@ -109,3 +178,40 @@ class SoftwareBlock(Block):
         if user == "root":
             raise ValueError("must not be root, because Spark runs any code that it receives")
         return user
+
+
+def check_versions(software: SoftwareBlock, *, pio: PioBlock | None, spark: SparkBlock | None) -> dict[str, str]:
+    """Return messages by dotted name for versions that do not fit PredictionIO.
+
+    Args:
+        software: the block.
+        pio: its version decides; None: it has mistakes.
+        spark: None: it has mistakes.
+    """
+    if pio is None:
+        return {}
+    row = COMPATIBILITY[pio.version]
+    wanted = {
+        "spark.version": ("spark", spark.version if spark else None),
+        "software.hadoop.version": ("hadoop", software.hadoop.version),
+        "software.hbase.version": ("hbase", software.hbase.version),
+        "software.elasticsearch.version": ("elasticsearch", software.elasticsearch.version),
+    }
+    all_lines = ", ".join(f"{title} {row.lines(component)}" for component, title in _TITLES.items())
+    return {
+        name: f"PredictionIO {pio.version} needs {_TITLES[component]} {row.lines(component)}, got {version}; "
+        f"it fits {all_lines}, Java {JAVA}"
+        for name, (component, version) in wanted.items()
+        if version is not None and not row.takes(component, version)
+    }
+
+
+def line_of(version: str) -> Line:
+    """Return (2, 4) for ``2.4.8``."""
+    major, minor = version.split(".")[:2]
+    return int(major), int(minor)
+
+
+def _range(first: Line, last: Line) -> str:
+    one, other = ".".join(map(str, first)), ".".join(map(str, last))
+    return one if one == other else f"{one} to {other}"

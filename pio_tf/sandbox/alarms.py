@@ -1,9 +1,8 @@
-"""CloudWatch's other half: the machines' CPU is measured, alarms change their state and stop machines. moto only keeps
-alarms.
+"""CloudWatch alarms that measure the machines' CPU and stop idle ones. moto only stores alarms.
 
-Of alarms, this knows what pio-tf uses: CPUUtilization of one instance, its average, LessThanThreshold, all of the last
-periods, EC2's stop action. Others are left alone. A period without data is not idle (``notBreaching``), and an action
-is taken when the state changes, as on AWS.
+This module supports the alarms of pio-tf: CPUUtilization of one instance, its average, LessThanThreshold, all of the
+last periods, EC2's stop action. It ignores others. A period without data is not idle (``notBreaching``), and an alarm
+acts when its state changes, as on AWS.
 """
 
 from __future__ import annotations
@@ -24,33 +23,34 @@ from pio_tf.sandbox.processes import find_processes
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from pio_tf.sandbox.aws import LocalInstance
+    from pio_tf.sandbox.ec2_models import LocalInstance
 
 logger = logging.getLogger("pio_tf.sandbox")
 
 PERIOD: Final = 300
-"""Seconds that a data point stands for, as EC2's basic monitoring has them."""
+"""Seconds of a data point, as in EC2's basic monitoring."""
 _WEEK: Final = 7 * 86400 // PERIOD
 _TICKS: Final = os.sysconf("SC_CLK_TCK")
 
 
 class CpuMeter:
-    """How busy the machines' processes were since the last look.
+    """A meter of the CPU utilization since the last measurement.
 
     Args:
-        directory: where each machine has its own, named by the instance's id.
+        directory: the parent of the machines' directories, which are named by the instance's id.
+        clock: seconds, monotonic.
     """
 
     def __init__(self, directory: Path, clock: Callable[[], float] = time.monotonic) -> None:
         self._directory = directory
         self._clock = clock
         self._last: dict[int, int] = {}
-        self._looked = clock()
+        self._measured = clock()
 
     def percents(self, instances: Sequence[LocalInstance]) -> dict[str, float]:
-        """Percent of all its processors, by instance; only of those that run."""
+        """Return, by id, the utilization of each running instance in percent of all its processors."""
         now = self._clock()
-        seconds = max(now - self._looked, 1 / _TICKS)
+        seconds = max(now - self._measured, 1 / _TICKS)
         seen: dict[int, int] = {}
         found = {}
         for instance in (one for one in instances if one.state == "running"):
@@ -60,18 +60,18 @@ class CpuMeter:
             used = sum(max(0, now_used - self._last.get(pid, 0)) for pid, now_used in ticks.items())
             found[instance.instance_id] = 100.0 * used / _TICKS / seconds / instance.vcpus
             seen |= ticks
-        self._last, self._looked = seen, now
+        self._last, self._measured = seen, now
         return found
 
 
 class Alarms:
-    """The data points so far, and what alarms make of them. No request of EC2's may be under way meanwhile."""
+    """The data points so far, and the alarms that watch them. The caller must hold the lock of EC2's requests."""
 
     def __init__(self) -> None:
         self._points: defaultdict[str, deque[float | None]] = defaultdict(lambda: deque(maxlen=_WEEK))
 
     def observe(self, percents: Mapping[str, float]) -> None:
-        """A period has passed, in which these instances were so busy; others were off. Then look at all alarms."""
+        """Record one period, in which all other instances were off, and update all alarms."""
         for instance_id in {*self._points, *percents}:
             self._points[instance_id].append(percents.get(instance_id))
         for account, region, alarm, instance_id in list(_stopping_alarms()):
@@ -112,20 +112,20 @@ def _stopping_alarms() -> Iterator[tuple[str, str, Any, str]]:
 
 
 def _watched(alarm: Any) -> str:  # noqa: ANN401 - moto's
-    """The instance of an alarm that this knows; else nothing."""
+    """Return the instance of a supported alarm, else an empty string."""
     dimensions = {one.name: one.value for one in alarm.dimensions}
-    usual = (
+    supported = (
         (alarm.namespace, alarm.metric_name, alarm.statistic) == ("AWS/EC2", "CPUUtilization", "Average")
         and alarm.comparison_operator == "LessThanThreshold"
         and alarm.treat_missing_data == "notBreaching"
         and int(alarm.datapoints_to_alarm or alarm.evaluation_periods) == int(alarm.evaluation_periods)
         and any(action.endswith(":ec2:stop") and ":automate:" in action for action in alarm.alarm_actions)
     )
-    return str(dimensions.get("InstanceId", "")) if usual and len(dimensions) == 1 else ""
+    return str(dimensions.get("InstanceId", "")) if supported and len(dimensions) == 1 else ""
 
 
 def _ticks(pid: int) -> int:
-    """Of a processor's time, so far; 0 of a process that is gone."""
+    """Return the processor time of a process so far; 0 if it is gone."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace").rpartition(")")[2].split()
     except OSError:

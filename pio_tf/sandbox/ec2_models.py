@@ -1,6 +1,6 @@
-"""Instances and interfaces of moto's EC2, as they are on AWS. Put in place by :mod:`pio_tf.sandbox.corrections`.
+"""Instances and interfaces of moto's EC2 that behave as on AWS. :mod:`pio_tf.sandbox.corrections` installs them.
 
-The subclasses keep the names of moto's own classes: its serializer derives from them how a response field is called
+The subclasses keep the names of moto's classes, because its serializer derives the names of response fields from them
 (``InstanceId`` is ``Instance.id``).
 """
 
@@ -8,21 +8,25 @@ from __future__ import annotations
 
 import copy
 import time
+from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from moto.core.utils import utcnow
 from moto.ec2.exceptions import EC2ClientError
-from moto.ec2.models import elastic_network_interfaces, instances
+from moto.ec2.models import ec2_backends, elastic_network_interfaces, instances
+from moto.ec2.models.instance_types import INSTANCE_TYPES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from pio_tf.model import PowerState
 
 _CODES = {"pending": 0, "running": 16, "shutting-down": 32, "terminated": 48, "stopping": 64, "stopped": 80}
 
 
 class PassingState(instances.InstanceState):  # type: ignore[misc]
-    """A state that gives way to the next one when its time is over; computed when read, so it needs no timer."""
+    """A state that becomes the next one after some time. It is computed when read, so it needs no timer."""
 
     def __init__(self, passing: str, *, then: str, seconds: float, clock: Callable[[], float]) -> None:
         self._passing = passing
@@ -41,13 +45,58 @@ class PassingState(instances.InstanceState):  # type: ignore[misc]
         return _CODES[self.name]
 
     def snapshot(self) -> instances.InstanceState:
-        """The state now, which does not pass."""
+        """Return the state of this moment, which does not change."""
         name = self.name
         return instances.InstanceState(name, _CODES[name])
 
 
+@dataclass(frozen=True)
+class LocalInstance:
+    """The facts about an EC2 instance from which its machine is built."""
+
+    instance_id: str
+    state: PowerState
+    region: str
+    private_ip: str
+    instance_type: str
+    memory_mib: int
+    vcpus: int
+    tags: dict[str, str]
+    reboots: int
+    """Number of reboots since it was created."""
+    public_key: str | None
+    """The public half of its key pair, in OpenSSH's one-line form; None without a key pair."""
+
+
+def list_instances() -> list[LocalInstance]:
+    """Return every instance of every region, terminated ones included, in the order of creation."""
+    return [
+        _local_instance(instance, region=region)
+        for regions in list(ec2_backends.values())
+        for region, backend in list(regions.items())
+        for reservation in list(backend.reservations.values())
+        for instance in reservation.instances
+    ]
+
+
+def _local_instance(instance: Any, *, region: str) -> LocalInstance:  # noqa: ANN401
+    kind = INSTANCE_TYPES[instance.instance_type]
+    return LocalInstance(
+        instance_id=instance.id,
+        state=instance.state,
+        region=region,
+        private_ip=instance.private_ip,
+        instance_type=instance.instance_type,
+        memory_mib=kind["MemoryInfo"]["SizeInMiB"],
+        vcpus=kind["VCpuInfo"]["DefaultVCpus"],
+        tags=dict(instance.ec2_backend.tags[instance.id]),
+        reboots=instance.reboots,
+        public_key=instance.installed_key,
+    )
+
+
 def incorrect_state(message: str) -> EC2ClientError:
-    """AWS's error for a call that the state of an instance does not allow."""
+    """Return AWS's error for a call that the state of an instance does not allow."""
     return EC2ClientError("IncorrectInstanceState", message)
 
 
@@ -64,7 +113,7 @@ def _check_address(wanted: str, subnet: Any) -> None:  # noqa: ANN401 - moto's S
 
 
 class Instance(instances.Instance):  # type: ignore[misc]
-    """An instance whose power changes take a moment, and whose interface shows what AWS shows."""
+    """An instance with power changes that take a moment, and with the interface that AWS shows."""
 
     transition_seconds: ClassVar[float] = 0.5
     clock: ClassVar[Callable[[], float]] = staticmethod(time.monotonic)
@@ -75,9 +124,9 @@ class Instance(instances.Instance):  # type: ignore[misc]
         self.state_reason = None  # moto: one with empty fields
         pair = self.ec2_backend.key_pairs.get(self.key_name)
         self.installed_key: str | None = pair.public_key.strip() if pair else None
-        """Public key that was put into the machine at launch; it stays when the key pair is deleted, as on AWS."""
+        """The public key at launch. It stays when the key pair is deleted, as on AWS."""
         self.reboots = 0
-        """How often it was rebooted, ever."""
+        """Number of reboots since it was created."""
         self._never_ran_until = type(self).clock() + self.transition_seconds
         self._pass("pending", then="running")
 
@@ -86,7 +135,7 @@ class Instance(instances.Instance):  # type: ignore[misc]
         type(self).on_change()
 
     def get_tags(self) -> list[dict[str, str]]:
-        """Its tags. moto looks through those of everything, for each instance: seconds a page of 500 machines."""
+        """Return its tags. moto searches the tags of all resources for each instance: seconds for 500 machines."""
         tags = self.ec2_backend.tags.get(self.id, {})
         return [
             {"resource_id": self.id, "resource_type": "instance", "key": key, "value": value}
@@ -94,7 +143,7 @@ class Instance(instances.Instance):  # type: ignore[misc]
         ]
 
     def prep_nics(self, nic_spec: list[dict[str, Any]], **kwargs: Any) -> None:  # noqa: ANN401 - moto's own signature
-        """Refuses a private address that AWS would refuse: moto answers HTTP 500, which SDKs try again and again."""
+        """Refuse a private address that AWS would refuse. moto answers HTTP 500, which SDKs retry."""
         primary = next((nic for nic in nic_spec if int(nic.get("DeviceIndex", 0)) == 0), {})
         wanted = kwargs.get("private_ip") or self._get_private_ip_from_nic(primary)
         if wanted and self.subnet_id:
@@ -103,8 +152,8 @@ class Instance(instances.Instance):  # type: ignore[misc]
 
     @property
     def security_groups(self) -> list[Any]:
-        """The primary interface's groups. moto leaves them out of DescribeInstances when they were given with the
-        interface, and a plan then shows ``~ vpc_security_group_ids`` for ever."""
+        """The primary interface's groups. If the interface sets them, moto omits them in DescribeInstances, and every
+        plan shows ``~ vpc_security_group_ids``."""
         nics = self.__dict__.get("nics")
         return list(nics[0]._group_set) if nics else self.__dict__.get("_asked_groups", [])  # noqa: SLF001
 
@@ -116,7 +165,7 @@ class Instance(instances.Instance):  # type: ignore[misc]
             nics[0]._group_set = list(groups)  # noqa: SLF001
 
     def start(self) -> Any:  # noqa: ANN401 - moto's InstanceState
-        """``stopped`` → ``pending`` → ``running``; running and pending stay as they are."""
+        """Go from ``stopped`` to ``pending`` and ``running``; do nothing if running or pending."""
         before = self._state.snapshot()
         if before.name == "stopped":
             for nic in self.nics.values():
@@ -128,7 +177,7 @@ class Instance(instances.Instance):  # type: ignore[misc]
         return before
 
     def stop(self) -> Any:  # noqa: ANN401 - moto's InstanceState
-        """``running`` → ``stopping`` → ``stopped``; stopping and stopped stay as they are."""
+        """Go from ``running`` to ``stopping`` and ``stopped``; do nothing if stopping or stopped."""
         before = self._state.snapshot()
         if before.name in ("running", "pending"):
             for nic in self.nics.values():
@@ -138,11 +187,11 @@ class Instance(instances.Instance):  # type: ignore[misc]
         return before
 
     def terminate(self) -> Any:  # noqa: ANN401 - moto's InstanceState
-        """Any state → ``shutting-down`` → ``terminated``; its addresses are free again, which moto leaves taken."""
+        """Go to ``shutting-down`` and ``terminated``, and free the addresses, which moto does not."""
         before = self._state.snapshot()
         if before.name in ("shutting-down", "terminated"):
             return before
-        self._state = copy.copy(before)  # a plain state, which moto's method may write to
+        self._state = copy.copy(before)  # a plain state, which moto's method can change
         super().terminate()
         for eip in [eip for eip in self.ec2_backend.addresses if eip.instance is self]:
             self.ec2_backend.disassociate_address(address=eip.public_ip)
@@ -156,12 +205,12 @@ class Instance(instances.Instance):  # type: ignore[misc]
         return before
 
     def reboot(self) -> None:
-        """A reboot does not show in the state, but its machine has to know of it."""
+        """Count the reboot, which does not show in the state, for the machine."""
         self.reboots += 1
         type(self).on_change()
 
     def _user_initiated(self) -> None:
-        # AWS writes GMT, moto UTC; the time in the parentheses is the only record of when a machine was stopped.
+        # AWS writes GMT, moto UTC. This time is the only record of when a machine was stopped.
         self._reason = f"User initiated ({utcnow():%Y-%m-%d %H:%M:%S} GMT)"
         self.state_reason = instances.StateReason(
             "Client.UserInitiatedShutdown: User initiated shutdown", "Client.UserInitiatedShutdown"
@@ -174,28 +223,28 @@ class Instance(instances.Instance):  # type: ignore[misc]
 
 
 class NetworkInterface(elastic_network_interfaces.NetworkInterface):  # type: ignore[misc]
-    """An interface that loses only its passing public address at a stop, and has no empty Association."""
+    """An interface that loses only its temporary public address at a stop, and has no empty Association."""
 
     @property
     def association(self) -> Any:  # noqa: ANN401 - moto's dict
-        """None without a public address, as on AWS. moto writes an empty element, which hides the replacement that
-        ``associate_public_ip_address = true`` causes on a stopped machine (terraform-provider-aws #33775)."""
+        """None without a public address, as on AWS. moto writes an empty element, which hides that
+        ``associate_public_ip_address = true`` replaces a stopped machine (terraform-provider-aws #33775)."""
         return super().association or None
 
     @property
     def group_set(self) -> list[Any]:
-        """Its own groups: on AWS an interface has no others."""
+        """Its own groups. On AWS, an interface has no others."""
         return list(self._group_set)
 
     def _has_eip(self) -> bool:
         return any(eip.eni is self for eip in self.ec2_backend.addresses)
 
     def stop(self) -> None:
-        """An Elastic IP stays; moto takes it as well, where an address was assigned automatically before."""
+        """Keep an Elastic IP. moto removes it if an address was assigned automatically before."""
         if not self._has_eip():
             super().stop()
 
     def start(self) -> None:
-        """A new passing address, unless there is an Elastic IP."""
+        """Assign a new temporary address, unless there is an Elastic IP."""
         if not self._has_eip():
             super().start()

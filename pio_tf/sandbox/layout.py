@@ -1,14 +1,18 @@
-"""What a sandbox keeps in its directory, and the records that its server and its clients exchange there."""
+"""The files of a sandbox, and the records that its server and its clients exchange there."""
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import Any, TypeVar
+from dataclasses import dataclass
+from pathlib import Path  # noqa: TC003 - pydantic evaluates the annotations
+from typing import TYPE_CHECKING, TypeVar
+
+from pydantic import TypeAdapter
 
 from pio_tf.atomic_write import write_atomically
-from pio_tf.sandbox.processes import ProcessId
+from pio_tf.sandbox.processes import ProcessId  # noqa: TC001 - pydantic evaluates the annotations
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 PROFILE = "sandbox"
 REGION = "us-east-1"
@@ -22,7 +26,7 @@ CONSOLE = "console.log"
 
 @dataclass(frozen=True)
 class Services:
-    """Where the stand-ins for Elasticsearch, ZooKeeper and the HDFS name node listen."""
+    """The addresses of the stand-ins for Elasticsearch, ZooKeeper and the HDFS name node."""
 
     host: str
     """An address on loopback."""
@@ -33,7 +37,7 @@ class Services:
 
 @dataclass(frozen=True)
 class SandboxInfo:
-    """A running sandbox: what a pio-tf.hcl for it must say, and where it lives."""
+    """A running sandbox: the values for a pio-tf.hcl, and its files."""
 
     url: str
     pid: int
@@ -66,121 +70,73 @@ class MachineStatus:
 
 @dataclass(frozen=True)
 class ServerRecord:
-    """The server process, as it records itself when it is ready."""
+    """The record that the server process writes when it is ready."""
 
     process: ProcessId
     url: str
     services: Services
 
 
-@dataclass(frozen=True)
 class Layout:
     """The files of a sandbox."""
 
-    directory: Path
-
-    @property
-    def marker(self) -> Path:
-        """Says that the directory is a sandbox's and may be removed as a whole."""
-        return self.directory / ".pio-tf-sandbox"
-
-    @property
-    def info(self) -> Path:
-        """:class:`SandboxInfo`, for clients."""
-        return self.directory / "sandbox.json"
-
-    @property
-    def server(self) -> Path:
-        """:class:`ServerRecord`."""
-        return self.directory / "server.json"
-
-    @property
-    def server_lock(self) -> Path:
-        """Locked by the server as long as it lives, however it ends."""
-        return self.directory / "server.lock"
-
-    @property
-    def machines_file(self) -> Path:
-        """List of :class:`MachineStatus`, kept by the server."""
-        return self.directory / "machines.json"
-
-    @property
-    def machines(self) -> Path:
-        """One directory an instance, named by its id: its disk."""
-        return self.directory / "machines"
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.marker = directory / ".pio-tf-sandbox"  # the directory belongs to a sandbox, and may be removed
+        self.info = directory / "sandbox.json"  # SandboxInfo
+        self.server = directory / "server.json"  # ServerRecord
+        self.server_lock = directory / "server.lock"  # locked while the server lives, however it ends
+        self.machines_file = directory / "machines.json"  # every MachineStatus
+        self.machines = directory / "machines"  # a directory per instance, named by its id: its disk
+        self.log = directory / "sandbox.log"  # output of the server and of the machines' own programs
+        self.credentials = directory / "credentials"  # AWS credentials file with the profile "sandbox"
+        self.mirror = directory / "terraform"  # Terraform's provider mirror, and the CLI configuration that names it
 
     def console(self, instance_id: str) -> str:
-        """What a machine has written to its console so far."""
+        """Return a machine's console log so far."""
         try:
             return (self.machines / instance_id / CONSOLE).read_text(encoding="utf-8", errors="replace")
         except FileNotFoundError:
             return ""
 
-    @property
-    def log(self) -> Path:
-        """What the server and the machines' own programs say."""
-        return self.directory / "sandbox.log"
 
-    @property
-    def credentials(self) -> Path:
-        """AWS credentials file with the profile ``sandbox``."""
-        return self.directory / "credentials"
-
-    @property
-    def mirror(self) -> Path:
-        """Terraform's provider mirror and the CLI configuration that names it."""
-        return self.directory / "terraform"
-
-
-Record = TypeVar("Record", SandboxInfo, ServerRecord)
+Record = TypeVar("Record")
+_INFO, _SERVER = TypeAdapter(SandboxInfo), TypeAdapter(ServerRecord)
+_MACHINES = TypeAdapter(tuple[MachineStatus, ...])
 
 
 def write_info(layout: Layout, info: SandboxInfo) -> None:
     """Write sandbox.json, 0600."""
-    write_atomically(layout.info, json.dumps(asdict(info), indent=2, default=str))
+    write_atomically(layout.info, _INFO.dump_json(info, indent=2))
 
 
 def read_info(layout: Layout) -> SandboxInfo | None:
-    """Read sandbox.json; None when it is missing or unreadable."""
-    raw = _read(layout.info)
-    try:
-        paths = {name: Path(raw[name]) for name in ("directory", "credentials_file", "cli_config_file", "log_file")}
-        return SandboxInfo(**{**raw, **paths, "services": Services(**raw["services"])})
-    except (KeyError, TypeError):
-        return None
+    """Read sandbox.json; None if it is missing or unreadable."""
+    return _read(layout.info, _INFO.validate_json)
 
 
 def write_server(layout: Layout, record: ServerRecord) -> None:
     """Write server.json, 0600."""
-    write_atomically(layout.server, json.dumps(asdict(record)))
+    write_atomically(layout.server, _SERVER.dump_json(record))
 
 
 def read_server(layout: Layout) -> ServerRecord | None:
-    """Read server.json; None when it is missing or unreadable."""
-    raw = _read(layout.server)
-    try:
-        process, services = ProcessId(**raw["process"]), Services(**raw["services"])
-        return ServerRecord(process=process, url=raw["url"], services=services)
-    except (KeyError, TypeError):
-        return None
+    """Read server.json; None if it is missing or unreadable."""
+    return _read(layout.server, _SERVER.validate_json)
 
 
 def write_machines(layout: Layout, machines: tuple[MachineStatus, ...]) -> None:
     """Write machines.json, 0600."""
-    write_atomically(layout.machines_file, json.dumps([asdict(machine) for machine in machines], indent=2))
+    write_atomically(layout.machines_file, _MACHINES.dump_json(machines, indent=2))
 
 
 def read_machines(layout: Layout) -> tuple[MachineStatus, ...]:
-    """Read machines.json; nothing when it is missing or unreadable."""
-    raw = _read(layout.machines_file)
-    try:
-        return tuple(MachineStatus(**item) for item in raw)
-    except TypeError:
-        return ()
+    """Read machines.json; nothing if it is missing or unreadable."""
+    return _read(layout.machines_file, _MACHINES.validate_json) or ()
 
 
-def _read(path: Path) -> Any:  # noqa: ANN401 - JSON
+def _read(path: Path, parse: Callable[[bytes], Record]) -> Record | None:
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return parse(path.read_bytes())
     except (OSError, ValueError):
         return None

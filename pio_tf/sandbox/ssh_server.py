@@ -1,4 +1,4 @@
-"""The SSH server of a machine: public keys, commands and shells, SFTP, and tunnels within loopback."""
+"""A machine's SSH server: public keys, commands and shells, SFTP, and tunnels within loopback."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ _CLOSE_SECONDS = 2.0
 
 
 class MachineSshServer:
-    """Listens on one address.
+    """An SSH server on one address.
 
     Args:
-        files: the machine's disk: home directory and host key, which is made when there is none.
-        address: of 127.0.0.0/8.
-        port: of the listener.
+        files: the machine's disk, with the home directory and the host key.
+        address: an address in 127.0.0.0/8.
+        port: the port to listen on.
         user: the only user name that may log in; None: any.
         authorized_keys: public keys in OpenSSH's form that may log in.
     """
@@ -54,17 +54,17 @@ class MachineSshServer:
         """Listen.
 
         Raises:
-            SandboxError: the address and port are taken, or a key is not one.
+            SandboxError: the address and port are taken, or a key is not valid.
         """
         try:
             keys = frozenset(asyncssh.import_public_key(line).public_data for line in self._authorized_keys)
         except asyncssh.KeyImportError as error:
-            raise SandboxError(f"{self._address}: an authorized SSH key cannot be read", cause=str(error)) from error
+            raise SandboxError(f"cannot read an authorized SSH key for {self._address}", cause=str(error)) from error
         try:
             self._acceptor = await asyncssh.listen(
                 self._address,
                 self._port,
-                server_factory=lambda: _Server(self, keys),
+                server_factory=lambda: _Connection(self, keys),
                 server_host_keys=[read_host_key(self._files.host_key)],
                 encoding=None,
                 line_editor=False,
@@ -79,7 +79,7 @@ class MachineSshServer:
             ) from error
 
     async def stop(self) -> None:
-        """Close the listener and every connection. Processes are the machine's to end, then :meth:`wait`."""
+        """Close the listener and every connection. The machine ends the processes; then call :meth:`wait`."""
         if self._acceptor is not None:
             self._acceptor.close()
             self._acceptor = None
@@ -94,16 +94,16 @@ class MachineSshServer:
             await asyncio.wait(closing, timeout=_CLOSE_SECONDS)
 
     async def wait(self) -> None:
-        """Until every session has noticed that its process has ended."""
+        """Wait until every session has noticed that its process has ended."""
         if self.sessions:
             await asyncio.wait(tuple(self.sessions), timeout=_CLOSE_SECONDS)
 
     def accepts(self, username: str) -> bool:
-        """Whether that user may log in."""
+        """Return whether a user may log in."""
         return self._user is None or username == self._user
 
     def open_session(self, username: str) -> SshSession:
-        """A session for one command, shell or SFTP client."""
+        """Return a session for one command, shell or SFTP client."""
 
         def begin(session: asyncssh.SSHServerProcess[bytes]) -> None:
             assert isinstance(session, SshSession)  # noqa: S101 - made below
@@ -124,7 +124,7 @@ class MachineSshServer:
             logger.error("%s: an SSH session failed", self._address, exc_info=task.exception())
 
 
-class _Server(asyncssh.SSHServer):
+class _Connection(asyncssh.SSHServer):
     """One connection."""
 
     def __init__(self, machine: MachineSshServer, keys: frozenset[bytes]) -> None:
@@ -151,7 +151,7 @@ class _Server(asyncssh.SSHServer):
         return self._machine.open_session(str(self._connection.get_extra_info("username")))
 
     def connection_requested(self, dest_host: str, dest_port: int, orig_host: str, orig_port: int) -> bool:  # noqa: ARG002
-        """A tunnel: to another machine, or to a web page of Spark; never out of loopback."""
+        """Allow tunnels to other machines and Spark's web pages, never out of loopback."""
         try:
             return ipaddress.ip_address(dest_host) in _LOOPBACK
         except ValueError:  # a name
@@ -159,7 +159,7 @@ class _Server(asyncssh.SSHServer):
 
 
 class _HomeSftp(asyncssh.SFTPServer):
-    """Files of the host, with relative paths meant from the machine's home directory, as after a login."""
+    """The host's files. Relative paths start at the machine's home directory, as after a login."""
 
     def __init__(self, channel: SSHChannel[bytes], home: Path) -> None:
         super().__init__(cast("asyncssh.SSHServerChannel[bytes]", channel))  # asyncssh's types disagree
@@ -170,7 +170,7 @@ class _HomeSftp(asyncssh.SFTPServer):
 
 
 def read_host_key(path: Path) -> asyncssh.SSHKey:
-    """The machine's own key: made at its first boot, kept after that."""
+    """Return the machine's host key, which is made at the first boot."""
     if path.exists():
         return asyncssh.read_private_key(path)
     key = asyncssh.generate_private_key("ssh-ed25519")

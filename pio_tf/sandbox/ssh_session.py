@@ -1,4 +1,7 @@
-"""One command or shell that somebody runs on a machine over SSH: a process of its own, with pipes or a terminal."""
+"""A command or shell of an SSH client on a machine: a process of its own, with pipes or a terminal.
+
+It copies the streams itself: asyncssh 2.24's ``redirect`` loses input that arrives while it pauses for a slow command.
+"""
 
 from __future__ import annotations
 
@@ -28,43 +31,43 @@ _ACCEPTED = ("LANG", "LC_", "TZ")
 
 @dataclass
 class _Pipe:
-    """The parent's end of a pipe, or of a terminal, that the process writes to."""
+    """Our end of a pipe or terminal that the process writes to."""
 
     reader: asyncio.StreamReader
     transport: asyncio.ReadTransport
 
 
 class SshSession(asyncssh.SSHServerProcess[bytes]):
-    """A session of the machine's SSH server. Streams are bytes; what is written to them is nobody's business.
+    """A session of the machine's SSH server. It passes bytes on as they are.
 
     When the client goes away, the command's process group gets SIGHUP and its pipes are closed. (OpenSSH sends the
-    signal only where there is a terminal; without one the next write to the closed pipe ends the command.)
+    signal only if there is a terminal. Without one, the next write to the closed pipe ends the command.)
     """
 
     def configure(self, *, home: Path, environment: Mapping[str, str]) -> None:
-        """What commands run in."""
+        """Set the working directory and the environment of commands."""
         self._home = home
         self._environment = environment
         self._child: asyncio.subprocess.Process | None = None
         self._terminal: int | None = None
 
     def signal_received(self, signal: str) -> None:
-        """The client sends a signal, by its name without SIG."""
+        """Pass on a signal of the client, by its name without SIG."""
         self._signal(signal)
 
     def break_received(self, msec: int) -> bool:  # noqa: ARG002 - asyncssh's signature
-        """The client sends a break: Ctrl-C."""
+        """Pass on a break of the client: Ctrl-C."""
         self._signal("INT")
         return True
 
     def terminal_size_changed(self, width: int, height: int, pixwidth: int, pixheight: int) -> None:
-        """The client's window has another size."""
+        """Pass on the size of the client's window."""
         if self._terminal is not None:
             size = struct.pack("HHHH", height, width, pixwidth, pixheight)
             fcntl.ioctl(self._terminal, termios.TIOCSWINSZ, size)
 
     async def serve(self) -> None:
-        """Run the command until it ends or the client goes away. Returns when the process has ended."""
+        """Run the command until it ends or the client goes away, and wait until its process has ended."""
         with_terminal = self.term_type is not None
         writer, pipes = await (self._start_with_terminal() if with_terminal else self._start_with_pipes())
         assert self._child is not None  # noqa: S101 - just started
@@ -99,8 +102,8 @@ class SshSession(asyncssh.SSHServerProcess[bytes]):
                 os.killpg(self._child.pid, number)
 
     async def _spawn(self, *, stdin: int, stdout: int, stderr: int, terminal: bool) -> None:
-        environment = dict(self._environment)
-        environment.update({name: value for name, value in self._asked_environment() if name.startswith(_ACCEPTED)})
+        asked = {_text(name): _text(value) for name, value in self.env.items()}
+        environment = {**self._environment, **{name: asked[name] for name in asked if name.startswith(_ACCEPTED)}}
         if self.term_type is not None:
             environment["TERM"] = self.term_type
         arguments = ("-c", self.command) if self.command is not None else ("-i",) if terminal else ()
@@ -115,9 +118,6 @@ class SshSession(asyncssh.SSHServerProcess[bytes]):
             start_new_session=True,
             preexec_fn=_own_terminal if terminal else die_with_parent,
         )
-
-    def _asked_environment(self) -> list[tuple[str, str]]:
-        return [(_text(name), _text(value)) for name, value in self.env.items()]
 
     async def _start_with_pipes(self) -> tuple[asyncio.StreamWriter, list[_Pipe]]:
         stdin, feed = os.pipe()
@@ -149,7 +149,7 @@ class SshSession(asyncssh.SSHServerProcess[bytes]):
 
 
 def _own_terminal() -> None:
-    """In the child: its standard input becomes the controlling terminal of its session."""
+    """Make standard input the controlling terminal of the session, in the child."""
     die_with_parent()
     fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 
@@ -168,7 +168,7 @@ async def _reader(descriptor: int) -> _Pipe:
 
 async def _writer(descriptor: int) -> asyncio.StreamWriter:
     loop = asyncio.get_running_loop()
-    # A protocol that knows flow control and has nothing to read.
+    # This protocol has flow control; it reads nothing.
     transport, protocol = await loop.connect_write_pipe(
         lambda: asyncio.StreamReaderProtocol(asyncio.StreamReader()), os.fdopen(descriptor, "wb", 0)
     )
@@ -176,7 +176,7 @@ async def _writer(descriptor: int) -> asyncio.StreamWriter:
 
 
 async def _pump(source: asyncio.StreamReader, target: asyncssh.SSHWriter[bytes]) -> None:
-    """Copy until the end, which for a terminal is an input/output error. The client may be gone first."""
+    """Copy until the end, which for a terminal is an input/output error, or until the client is gone."""
     with suppress(OSError, asyncssh.Error):
         while data := await source.read(_CHUNK):
             target.write(data)
@@ -184,7 +184,7 @@ async def _pump(source: asyncio.StreamReader, target: asyncssh.SSHWriter[bytes])
 
 
 async def _feed(source: asyncssh.SSHReader[bytes], target: asyncio.StreamWriter, *, close: bool) -> None:
-    """Copy what the client sends. Its end is the end of the process's input, but a terminal's input has no end."""
+    """Copy the client's input. Its end is the end of the process's input, but a terminal's input has no end."""
     with suppress(OSError, asyncssh.Error):
         while data := await source.read(_CHUNK):
             target.write(data)
@@ -194,6 +194,6 @@ async def _feed(source: asyncssh.SSHReader[bytes], target: asyncio.StreamWriter,
 
 
 async def _all_ended(child: asyncio.subprocess.Process, pumps: list[asyncio.Task[None]]) -> None:
-    """As with sshd, a session lasts until the process has ended and nobody holds its output any more."""
+    """Wait, as sshd does, until the process has ended and no process holds its output any more."""
     await child.wait()
     await asyncio.gather(*pumps)

@@ -1,4 +1,4 @@
-"""Keeps the machines in step with EC2: a running instance has a machine that is on, a terminated one has none."""
+"""The supervisor of the machines: it keeps each in step with the state of its EC2 instance."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, get_args
 from pio_tf.errors import PioTfError
 from pio_tf.model import CLUSTER_TAG, MACHINE_TAG, ROLE_TAG, Role
 from pio_tf.sandbox.layout import MachineStatus
+from pio_tf.sandbox.machine import MachineSpec
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator, Sequence
     from pathlib import Path
 
-    from pio_tf.sandbox.aws import LocalInstance
+    from pio_tf.sandbox.ec2_models import LocalInstance
 
 logger = logging.getLogger("pio_tf.sandbox")
 
@@ -25,7 +26,7 @@ _RETRY_SECONDS = 1.0
 
 
 class PoweredMachine(Protocol):
-    """What stands behind an instance: :class:`pio_tf.sandbox.machine.SandboxMachine`, or a simpler one in tests."""
+    """The machine behind an instance: :class:`pio_tf.sandbox.machine.SandboxMachine`, or a simpler one in tests."""
 
     async def start(self) -> None:
         """Switch on."""
@@ -37,51 +38,19 @@ class PoweredMachine(Protocol):
         """Switch off and remove its directory."""
 
 
-class MachineFactory(Protocol):
-    """Makes a machine: the constructor of :class:`pio_tf.sandbox.machine.SandboxMachine`."""
-
-    def __call__(
-        self,
-        *,
-        directory: Path,
-        role: Role,
-        name: str,
-        address: str,
-        ssh_port: int,
-        user: str | None,
-        authorized_keys: Sequence[str],
-        memory_mib: int,
-        vcpus: int,
-        master_address: str | None,
-    ) -> PoweredMachine: ...
-
-
+MachineFactory: TypeAlias = "Callable[[MachineSpec], PoweredMachine]"
 Power: TypeAlias = Literal["off", "starting", "on", "stopping", "failed"]
-
-
-@dataclass(frozen=True)
-class Plug:
-    """How a machine is to be built; another one needs another machine."""
-
-    directory: Path
-    role: Role
-    name: str
-    address: str
-    authorized_keys: tuple[str, ...]
-    memory_mib: int
-    vcpus: int
-    master_address: str | None
 
 
 @dataclass
 class Slot:
     """One instance and its machine."""
 
-    plug: Plug
+    instance: LocalInstance
+    spec: MachineSpec
     machine: PoweredMachine
-    instance: LocalInstance | None = None
     reboots: int = 0
-    """The instance's, when the machine was last switched on."""
+    """The instance's number of reboots when the machine was last switched on."""
     power: Power = "off"
     error: str = ""
     failed_at: float | None = None
@@ -92,10 +61,10 @@ class Supervisor:
     """Follows a list of instances with machines.
 
     Args:
-        directory: where each machine has its own, named by the instance's id.
+        directory: the parent of the machines' directories, which are named by the instance's id.
         make_machine: constructor of a machine.
         ssh_port: port of every machine's SSH server.
-        user: who may log in.
+        user: the user who may log in.
         clock: seconds, monotonic.
     """
 
@@ -117,7 +86,7 @@ class Supervisor:
         self._gone: set[str] = set()
 
     def follow(self, instances: Sequence[LocalInstance]) -> None:
-        """Begin whatever brings the machines nearer to what EC2 says; returns at once. Call it again and again."""
+        """Start the tasks that bring the machines nearer to EC2's states, and return. Call it repeatedly."""
         masters = {
             instance.tags.get(CLUSTER_TAG): instance.private_ip
             for instance in instances
@@ -127,30 +96,29 @@ class Supervisor:
             role = _role(instance)
             if role is None or instance.instance_id in self._gone:
                 continue
-            plug = self._plug(instance, role=role, master=masters.get(instance.tags.get(CLUSTER_TAG)))
+            spec = self._spec(instance, role=role, master=masters.get(instance.tags.get(CLUSTER_TAG)))
             slot = self._slots.get(instance.instance_id)
             if slot is None:
-                slot = self._slots[instance.instance_id] = Slot(plug=plug, machine=self._build(plug))
+                slot = self._slots[instance.instance_id] = Slot(instance, spec, self._make_machine(spec))
             slot.instance = instance
             if slot.task is None or slot.task.done():
-                work = self._next_work(slot, plug)
+                work = self._next_work(slot, spec)
                 slot.task = asyncio.create_task(work) if work is not None else None
 
     def statuses(self) -> tuple[MachineStatus, ...]:
-        """Every machine that there is, for ``sandbox status``."""
+        """Return the status of every machine, for ``sandbox status``."""
         return tuple(
             MachineStatus(
                 cluster=slot.instance.tags.get(CLUSTER_TAG, ""),
-                name=slot.plug.name,
-                role=slot.plug.role,
+                name=slot.spec.name,
+                role=slot.spec.role,
                 instance_id=slot.instance.instance_id,
                 state=slot.instance.state,
-                address=slot.plug.address,
+                address=slot.spec.address,
                 power=slot.power,
                 error=slot.error,
             )
             for slot in self._slots.values()
-            if slot.instance is not None
         )
 
     async def close(self) -> None:
@@ -163,59 +131,45 @@ class Supervisor:
             await asyncio.wait([slot.task])
         await self._stop(slot)
 
-    def _plug(self, instance: LocalInstance, *, role: Role, master: str | None) -> Plug:
-        return Plug(
+    def _spec(self, instance: LocalInstance, *, role: Role, master: str | None) -> MachineSpec:
+        return MachineSpec(
             directory=self._directory / instance.instance_id,
             role=role,
             name=instance.tags.get(MACHINE_TAG, instance.instance_id),
             address=instance.private_ip,
+            user=self._user,
             authorized_keys=(instance.public_key,) if instance.public_key else (),
             memory_mib=instance.memory_mib,
             vcpus=instance.vcpus,
             master_address=master if role == "worker" else None,
-        )
-
-    def _build(self, plug: Plug) -> PoweredMachine:
-        return self._make_machine(
-            directory=plug.directory,
-            role=plug.role,
-            name=plug.name,
-            address=plug.address,
             ssh_port=self._ssh_port,
-            user=self._user,
-            authorized_keys=plug.authorized_keys,
-            memory_mib=plug.memory_mib,
-            vcpus=plug.vcpus,
-            master_address=plug.master_address,
         )
 
-    def _next_work(self, slot: Slot, plug: Plug) -> Coroutine[Any, Any, None] | None:
-        """What to do next for a machine that nothing is done to at the moment, if anything."""
-        assert slot.instance is not None  # noqa: S101 - for the type checker
+    def _next_work(self, slot: Slot, spec: MachineSpec) -> Coroutine[Any, Any, None] | None:
+        """Return the next work for a machine without a task, if there is any."""
         if slot.failed_at is not None and self._clock() < slot.failed_at + _RETRY_SECONDS:
             return None
         state = slot.instance.state
         if state == "terminated":
             return self._remove(slot)
         if state == "running":
-            # A worker that came before its master learns of it; nothing else of a running machine can change.
-            settled = slot.power == "on" and slot.plug.master_address == plug.master_address
+            # A worker that started before its master gets its address now. Nothing else of a running machine changes.
+            settled = slot.power == "on" and slot.spec.master_address == spec.master_address
             if settled and slot.reboots != slot.instance.reboots:
-                return self._reboot(slot, plug)
-            return None if settled else self._start(slot, plug)
+                return self._reboot(slot, spec)
+            return None if settled else self._start(slot, spec)
         return None if state == "pending" or slot.power == "off" else self._stop(slot)
 
-    async def _reboot(self, slot: Slot, plug: Plug) -> None:
+    async def _reboot(self, slot: Slot, spec: MachineSpec) -> None:
         await self._stop(slot)
-        await self._start(slot, plug)
+        await self._start(slot, spec)
 
-    async def _start(self, slot: Slot, plug: Plug) -> None:
+    async def _start(self, slot: Slot, spec: MachineSpec) -> None:
         with self._recorded(slot, "starting", "on"):
-            assert slot.instance is not None  # noqa: S101 - for the type checker
             slot.reboots = slot.instance.reboots
-            if slot.plug != plug:
+            if slot.spec != spec:
                 await slot.machine.stop()
-                slot.plug, slot.machine = plug, self._build(plug)
+                slot.spec, slot.machine = spec, self._make_machine(spec)
             await slot.machine.start()
 
     async def _stop(self, slot: Slot) -> None:
@@ -225,24 +179,23 @@ class Supervisor:
     async def _remove(self, slot: Slot) -> None:
         with self._recorded(slot, "stopping", "off"):
             await slot.machine.remove()
-            assert slot.instance is not None  # noqa: S101 - for the type checker
             self._gone.add(slot.instance.instance_id)
             del self._slots[slot.instance.instance_id]
 
     @contextmanager
     def _recorded(self, slot: Slot, during: Power, after: Power) -> Iterator[None]:
-        """Notes a machine's power. A failure is logged, shown by the status and tried again; it harms no other one."""
+        """Record a machine's power. A failure is logged, shown by the status and retried; other machines go on."""
         slot.power = during
         try:
             yield
         except Exception as error:
             slot.power, slot.error, slot.failed_at = "failed", str(error), self._clock()
-            logger.warning("%s: %s", slot.plug.name, error, exc_info=not isinstance(error, PioTfError))
+            logger.warning("%s: %s", slot.spec.name, error, exc_info=not isinstance(error, PioTfError))
         else:
             slot.power, slot.error, slot.failed_at = after, "", None
 
 
 def _role(instance: LocalInstance) -> Role | None:
-    """The role of an instance of a cluster; None for an instance that pio-tf did not make: nothing stands behind it."""
+    """Return the role of a cluster's instance; None if pio-tf did not make it, so that it has no machine."""
     role = instance.tags.get(ROLE_TAG)
     return next((known for known in get_args(Role) if known == role), None)

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pio_tf.config.components import COMPATIBILITY, PINS, Component, archive_path, components
+from pio_tf.config.components import PINS, Component, archive_path, components
+from pio_tf.config.software import COMPATIBILITY
 from pio_tf.errors import ConfigError
 from tests.support.config_samples import BLOCKS, load_text
 

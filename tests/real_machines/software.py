@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING
 import pyspark
 
 import pio_tf.sandbox.pio
-from pio_tf.config.components import COMPATIBILITY, archive_path
+from pio_tf.config.components import archive_path
+from pio_tf.config.software import COMPATIBILITY
 from pio_tf.sandbox.pio.jars import write_jars
 from pio_tf.sandbox.sample import make_events
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import asyncssh
 
-from pio_tf.sandbox.machine import SandboxMachine
+from pio_tf.sandbox.machine import MachineSpec, SandboxMachine
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -51,16 +51,18 @@ def make_machine(
 ) -> SandboxMachine:
     """A machine of the size of the sandbox's own."""
     return SandboxMachine(
-        directory=directory,
-        role=role,
-        name=directory.name,
-        address=address,
-        ssh_port=SSH_PORT,
-        user=user,
-        authorized_keys=[key.export_public_key().decode()],
-        memory_mib=2048,
-        vcpus=2,
-        master_address=master_address,
+        MachineSpec(
+            directory=directory,
+            role=role,
+            name=directory.name,
+            address=address,
+            ssh_port=SSH_PORT,
+            user=user,
+            authorized_keys=(key.export_public_key().decode(),),
+            memory_mib=2048,
+            vcpus=2,
+            master_address=master_address,
+        )
     )
 
 

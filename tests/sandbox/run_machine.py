@@ -6,23 +6,22 @@ import asyncio
 import sys
 from pathlib import Path
 
-from pio_tf.sandbox.machine import SandboxMachine
+from pio_tf.sandbox.machine import MachineSpec, SandboxMachine
 
 
 async def main() -> None:
     directory, address, key = sys.argv[1:]
-    machine = SandboxMachine(
+    spec = MachineSpec(
         directory=Path(directory),
         role="master",
         name="master",
         address=address,
         user=None,
-        authorized_keys=[key],
+        authorized_keys=(key,),
         memory_mib=2048,
         vcpus=2,
-        master_address=None,
     )
-    await machine.start()
+    await SandboxMachine(spec).start()
     await asyncio.Event().wait()
 
 

@@ -10,32 +10,19 @@ import sys
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from pathlib import Path
-
-    from pio_tf.model import Role
+    from pio_tf.sandbox.machine import MachineSpec
 
 
 class SmallMachine:
     """Listens on its address while it is on, and has a child that ignores SIGTERM, as a stuck Spark might."""
 
-    def __init__(
-        self,
-        *,
-        directory: Path,
-        role: Role,
-        name: str,
-        address: str,
-        ssh_port: int,
-        user: str | None,
-        authorized_keys: Sequence[str],
-        memory_mib: int,
-        vcpus: int,
-        master_address: str | None,
-    ) -> None:
-        self.directory = directory
-        self.address = (address, ssh_port)
-        self.facts = f"{role} {name} {user} {len(authorized_keys)} {memory_mib} {vcpus} {master_address}"
+    def __init__(self, spec: MachineSpec) -> None:
+        self.directory = spec.directory
+        self.address = (spec.address, spec.ssh_port)
+        self.facts = (
+            f"{spec.role} {spec.name} {spec.user} {len(spec.authorized_keys)} {spec.memory_mib} {spec.vcpus} "
+            f"{spec.master_address}"
+        )
         self._listener: asyncio.Server | None = None
         self._child: asyncio.subprocess.Process | None = None
 

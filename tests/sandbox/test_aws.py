@@ -457,7 +457,7 @@ def test_each_start_is_empty_and_moto_is_itself_again_afterwards() -> None:
 
 
 def test_a_second_one_in_the_process_and_a_taken_port_are_refused(aws: LocalAws) -> None:
-    with pytest.raises(SandboxError, match="running in this process already"):
+    with pytest.raises(SandboxError, match="already running in this process"):
         LocalAws().start()
     port = int(aws.url.rpartition(":")[2])
     aws.stop()
@@ -469,7 +469,7 @@ def test_a_second_one_in_the_process_and_a_taken_port_are_refused(aws: LocalAws)
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        with pytest.raises(SandboxError, match=f"could not listen on 127.0.0.1:{port}"):
+        with pytest.raises(SandboxError, match=f"cannot listen on 127.0.0.1:{port}"):
             LocalAws(port=port).start()
     with LocalAws(port=port) as again:
         assert again.url.endswith(str(port))

@@ -258,7 +258,7 @@ def test_one_that_dies_at_its_start_shows_the_end_of_its_log(directory: Path) ->
         port = taken.getsockname()[1]
         with pytest.raises(SandboxError, match="could not be started") as caught:
             start(directory, port=port)
-    assert f"could not listen on 127.0.0.1:{port}" in caught.value.cause
+    assert f"cannot listen on 127.0.0.1:{port}" in caught.value.cause
     assert "a port that is in use can be changed" in caught.value.next_step
     assert not directory.exists()
 

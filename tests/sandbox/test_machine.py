@@ -15,7 +15,7 @@ import pytest
 from pio_tf.errors import SandboxError
 from pio_tf.machines.console import parse_host_keys
 from pio_tf.sandbox.processes import end_processes, find_processes
-from pio_tf.sandbox.spark import MASTER_PORT, wait_for_port
+from pio_tf.sandbox.spark_daemon import MASTER_PORT, wait_for_port
 from tests.sandbox.machines import SSH_PORT, free_network, is_free, log_in, make_machine
 
 if TYPE_CHECKING:
@@ -107,12 +107,12 @@ async def test_a_command_starts_in_a_clean_environment_at_home(
 
 
 @pytest.mark.parametrize("shell", ["{}", "bash -lc '{}'"], ids=["a command", "a login shell"])
-async def test_nobody_is_root_on_the_computer_that_a_machine_shares(
+async def test_a_machine_has_no_root_on_the_computer_that_a_machine_shares(
     client: asyncssh.SSHClientConnection, shell: str
 ) -> None:
     result = await client.run(shell.format("sudo -n true"))
     assert result.exit_status == 1
-    assert "nobody is root" in str(result.stderr)
+    assert "so it has no root" in str(result.stderr)
 
 
 async def test_a_login_shell_finds_java(client: asyncssh.SSHClientConnection, tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ import pytest
 
 from pio_tf.sandbox.processes import find_processes
 from pio_tf.sandbox.services import LocalServices
-from pio_tf.sandbox.spark import SparkDaemon, worker_memory_mib
+from pio_tf.sandbox.spark_daemon import SparkDaemon, worker_memory_mib
 from tests.sandbox.driver import configure
 from tests.sandbox.machines import SSH_PORT, free_network, is_free, log_in, make_machine
 

@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pio_tf.errors import SandboxError
-from pio_tf.sandbox.aws import LocalInstance
+from pio_tf.sandbox.ec2_models import LocalInstance
 from pio_tf.sandbox.supervisor import Supervisor
 
 if TYPE_CHECKING:
     from pio_tf.model import PowerState
+    from pio_tf.sandbox.machine import MachineSpec
 
 DRIVER = LocalInstance(
     instance_id="i-1",
@@ -33,13 +34,13 @@ class Bench:
     """Makes machines that note what is done to them, and fail where told."""
 
     done: list[str] = field(default_factory=list)
-    built: list[dict[str, Any]] = field(default_factory=list)
+    built: list[MachineSpec] = field(default_factory=list)
     broken: set[str] = field(default_factory=set)
     now: float = 0.0
 
-    def machine(self, **facts: Any) -> BenchMachine:  # noqa: ANN401
-        self.built.append(facts)
-        return BenchMachine(self, facts["name"])
+    def machine(self, spec: MachineSpec) -> BenchMachine:
+        self.built.append(spec)
+        return BenchMachine(self, spec.name)
 
     def supervisor(self) -> Supervisor:
         return Supervisor(
@@ -122,8 +123,8 @@ async def test_a_changed_type_counts_from_the_next_start() -> None:
     bigger = replace(DRIVER, instance_type="r3.xlarge", memory_mib=31232, vcpus=4)
     for instance in (DRIVER, in_state("stopped"), in_state("stopped", bigger), bigger):
         await follow(supervisor, instance)
-    assert [facts["memory_mib"] for facts in bench.built] == [4096, 31232]
-    assert bench.built[1]["directory"] == bench.built[0]["directory"] == Path("/machines/i-1")
+    assert [spec.memory_mib for spec in bench.built] == [4096, 31232]
+    assert bench.built[1].directory == bench.built[0].directory == Path("/machines/i-1")
 
 
 async def test_workers_get_the_master_of_their_own_cluster() -> None:
@@ -133,7 +134,7 @@ async def test_workers_get_the_master_of_their_own_cluster() -> None:
         another("master", private_ip="127.77.9.9"), instance_id="i-9", tags={**master.tags, "pio-tf:cluster": "two"}
     )
     await follow(bench.supervisor(), another("worker-1"), foreign, master, DRIVER)
-    masters = {facts["name"]: facts["master_address"] for facts in bench.built}
+    masters = {spec.name: spec.master_address for spec in bench.built}
     assert masters == {"worker-1": "127.77.0.11", "master": None, "driver": None}
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from pio_tf.config.components import JAVA
+from pio_tf.config.software import JAVA
 from pio_tf.remote.bash import in_bash, shell_path
 from pio_tf.training.preflight.context import combine, failed, ok, warning
 from pio_tf.training.preflight.probe import event_log_url

@@ -14,7 +14,8 @@ from urllib.parse import urlsplit
 
 import asyncssh
 
-from pio_tf.config.components import COMPATIBILITY, find_block
+from pio_tf.config.components import find_block
+from pio_tf.config.software import COMPATIBILITY
 from pio_tf.config.storage import Elasticsearch1Source, ElasticsearchBlock, HbaseBlock, HdfsBlock, JdbcSource
 from pio_tf.errors import RemoteError
 from pio_tf.remote.bash import in_bash, shell_path

@@ -6,7 +6,7 @@ import asyncio
 import re
 from typing import TYPE_CHECKING
 
-from pio_tf.config.components import COMPATIBILITY
+from pio_tf.config.software import COMPATIBILITY
 from pio_tf.errors import ConfigError, RemoteError
 from pio_tf.pio.engine import read_engine, with_engine
 from pio_tf.remote.bash import shell_path

@@ -1,4 +1,4 @@
-"""The Spark process of a machine: a standalone master or worker, kept running as systemd would keep it."""
+"""The Spark process of a machine: a standalone master or worker, restarted as systemd would do it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _RESTART_SECONDS = 1.0
 
 
 def worker_memory_mib(memory_mib: int) -> int:
-    """What a worker offers: the machine's memory less 1 GiB, which is Spark's default, and at least 512 MiB.
+    """Return a worker's memory for Spark: the machine's less 1 GiB, as is Spark's default, and at least 512 MiB.
 
     https://spark.apache.org/docs/3.5.5/spark-standalone.html, SPARK_WORKER_MEMORY.
     """
@@ -34,7 +34,7 @@ def worker_memory_mib(memory_mib: int) -> int:
 
 
 def master_command(files: MachineFiles, *, address: str) -> tuple[str, ...]:
-    """Runs a master on its address alone."""
+    """Return the command of a master that listens only on its address."""
     where = ("--host", address, "--port", str(MASTER_PORT), "--webui-port", str(MASTER_UI_PORT))
     return (str(files.spark / "bin" / "spark-class"), "org.apache.spark.deploy.master.Master", *where)
 
@@ -42,7 +42,7 @@ def master_command(files: MachineFiles, *, address: str) -> tuple[str, ...]:
 def worker_command(
     files: MachineFiles, *, address: str, master_address: str, memory_mib: int, vcpus: int
 ) -> tuple[str, ...]:
-    """Runs a worker of the master at ``master_address``; ``memory_mib`` is the whole machine's."""
+    """Return the command of a worker for the master at ``master_address``. ``memory_mib`` is the whole machine's."""
     return (
         str(files.spark / "bin" / "spark-class"),
         "org.apache.spark.deploy.worker.Worker",
@@ -53,15 +53,15 @@ def worker_command(
 
 
 class SparkDaemon:
-    """Starts a Spark process and starts it again when it ends, until it is told to stop.
+    """Runs a Spark process and restarts it when it ends, until :meth:`stop`.
 
     Args:
         command: program and arguments.
-        environment: its whole environment.
-        log: file that its output is added to.
+        environment: the whole environment of the process.
+        log: the file to which its output is appended.
         directory: its working directory.
-        wait_for: address and port that must answer first. A worker that finds no master tries again only after 5 to
-            15 s (Worker.INITIAL_REGISTRATION_RETRY_INTERVAL_SECONDS), so it had better not come before it.
+        wait_for: address and port that must answer first. A worker that finds no master retries only after 5 to 15 s
+            (Worker.INITIAL_REGISTRATION_RETRY_INTERVAL_SECONDS), so it must not start before the master.
     """
 
     def __init__(
@@ -82,12 +82,12 @@ class SparkDaemon:
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        """Start it; returns at once."""
+        """Start the process in the background."""
         if self._task is None:
             self._task = asyncio.create_task(self._keep_running())
 
     async def stop(self) -> None:
-        """No more starts, and the process ends: asked first, by SIGTERM, then killed."""
+        """End the process, with SIGTERM and then SIGKILL, and do not restart it."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait([self._task])
@@ -108,10 +108,10 @@ class SparkDaemon:
             if self._wait_for is not None:
                 await wait_for_port(*self._wait_for)
             with self._log.open("ab") as log:
-                # Not cancelled half-way: a process that has been started must be known, to be ended.
+                # Shielded from cancellation, because stop() must know a process that has started.
                 self._process = await asyncio.shield(asyncio.ensure_future(self._spawn(log.fileno())))
             code = await self._process.wait()
-            logger.warning("%s ended with %d; starting it again", self._command[1], code)
+            logger.warning("%s ended with %d; restarting it", self._command[1], code)
             await asyncio.sleep(_RESTART_SECONDS)
 
     async def _spawn(self, log: int) -> asyncio.subprocess.Process:
@@ -129,7 +129,7 @@ class SparkDaemon:
 
 
 async def wait_for_port(address: str, port: int) -> None:
-    """Return when something listens there."""
+    """Wait until something listens on a port."""
     while not await _listens(address, port):
         await asyncio.sleep(_POLL_SECONDS)
 
