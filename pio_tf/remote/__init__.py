@@ -1,1 +1,1 @@
-"""Commands and files on the machines, over SSH."""
+"""SSH to a cluster's machines: commands, files, HTTP, tunnels and host keys."""

@@ -1,11 +1,11 @@
-"""One command on a connection: its output, its end, and its cancellation."""
+"""Commands on one SSH connection: their output, their end, and their cancellation."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import asyncssh
 
@@ -14,7 +14,7 @@ from pio_tf.remote.lines import LineSplitter
 from pio_tf.remote.ssh_errors import connection_lost
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
 READ_BYTES = 64 * 1024
 ENDS_WITHIN = 5.0
@@ -23,7 +23,7 @@ ENDS_WITHIN = 5.0
 
 @dataclass(frozen=True)
 class CompletedCommand:
-    """A command's end. ``exit_status`` is the shell's: 128 + N for a process that signal N ended."""
+    """The end of a command. ``exit_status`` is the shell's: 128 + N for a process that signal N ended."""
 
     exit_status: int
     stdout: str
@@ -33,25 +33,23 @@ class CompletedCommand:
 async def run(
     connection: asyncssh.SSHClientConnection, machine: str, command: str, *, content: bytes
 ) -> CompletedCommand:
-    """Run to the end; ``content`` is its standard input. For commands that say little.
+    """Run a command to its end, with ``content`` as its standard input. The output is kept in memory.
 
     Raises:
         RemoteError: the connection was lost.
     """
-    process = await _start(connection, machine, in_bash(command), merge_output=False)
+    process = await start_process(connection, machine, in_bash(command))
     try:
         if content:
             process.stdin.write(content)
         process.stdin.write_eof()
         stdout, stderr = await process.communicate()
-        status = _exit_status(process)
     except (OSError, asyncssh.Error) as error:
         raise connection_lost(machine, "running a command", error) from error
     except BaseException:
         await _end(process)
         raise
-    if status is None:
-        raise connection_lost(machine, "running a command", None)
+    status = exit_status(process, machine, "running a command")
     return CompletedCommand(status, _text(stdout), _text(stderr))
 
 
@@ -63,7 +61,7 @@ async def stream(
     *,
     login: bool = False,
 ) -> int:
-    """Run to the end, handing each line of its output (stderr within stdout, as on a terminal) to ``on_line``.
+    """Run a command to its end, and hand each line of its output and errors to ``on_line``, as on a terminal.
 
     Returns and raises what :func:`stream_bytes` does.
     """
@@ -74,7 +72,7 @@ async def stream(
             on_line(line)
 
     try:
-        # One pipe for both in the shell itself: two would lose their order, and break into each other's lines.
+        # One pipe for both in the shell itself: two would lose their order, and mix parts of lines.
         return await stream_bytes(connection, machine, f"exec 2>&1\n{command}", on_data, login=login)
     finally:
         for line in splitter.end():
@@ -89,41 +87,34 @@ async def stream_bytes(
     *,
     login: bool = False,
 ) -> int:
-    """Run to the end, handing its output as it comes to ``on_data``.
+    """Run a command to its end, and hand its output to ``on_data`` as it comes.
 
-    Memory stays bounded, whatever it writes: SSH's window holds the command up while ``on_data`` works. When the
-    caller is cancelled, or ``on_data`` raises, the command is ended first.
+    Memory stays bounded: while ``on_data`` works, SSH's window stops the command. If the caller is cancelled, or
+    ``on_data`` raises, the command is ended first.
 
     Returns:
-        Its exit status, as :class:`CompletedCommand` has it.
+        The exit status, as :class:`CompletedCommand` has it.
 
     Raises:
-        RemoteError: the connection was lost; the output until then has been handed out.
+        RemoteError: the connection was lost. ``on_data`` has received the output until then.
     """
-    process = await _start(connection, machine, in_bash(command, login=login), merge_output=True)
+    process = await start_process(connection, machine, in_bash(command, login=login), stderr=asyncssh.STDOUT)
     process.stdin.write_eof()
-    lost: Exception | None = None
-    data = b"-"
+    doing = "a command was running"
     try:
-        while data:
-            data, lost = await _read(process)
-            if data:
-                on_data(data)
-        if lost is None:
-            await process.wait_closed()
+        while data := await _read(process, machine, doing):
+            on_data(data)
+        await process.wait_closed()
     except BaseException:
         await _end(process)
         raise
-    status = _exit_status(process)
-    if lost or status is None:
-        raise connection_lost(machine, "a command was running", lost) from lost
-    return status
+    return exit_status(process, machine, doing)
 
 
 class InteractiveCommand:
-    """A command that is talked to: a line to its standard input, a line from its output.
+    """A command that answers each line on its standard input with a line of output.
 
-    Closing it closes the command's standard input; the command is expected to end of its own accord.
+    Closing it closes the command's standard input. The command must then end by itself.
     """
 
     def __init__(self, process: asyncssh.SSHClientProcess[bytes], machine: str) -> None:
@@ -137,15 +128,15 @@ class InteractiveCommand:
         Raises:
             RemoteError: the connection was lost.
         """
-        return cls(await _start(connection, machine, in_bash(command), merge_output=True), machine)
+        return cls(await start_process(connection, machine, in_bash(command), stderr=asyncssh.STDOUT), machine)
 
     def write_line(self, line: str) -> None:
-        """Write a line. One that does not arrive any more shows in the answer that does not come."""
+        """Send a line. If the connection is lost, the next :meth:`read_line` says so."""
         with contextlib.suppress(OSError, asyncssh.Error):
             self._process.stdin.write(f"{line}\n".encode())
 
     async def read_line(self, *, timeout: float) -> str:
-        """The next line of its output; "" at its end.
+        """Return the next line of the output, "" at its end.
 
         Raises:
             RemoteError: the connection was lost, or nothing came within ``timeout`` seconds.
@@ -157,48 +148,66 @@ class InteractiveCommand:
         return line.decode(errors="replace").rstrip("\n")
 
     async def close(self) -> None:
-        """Close its input, and forget it."""
+        """Close the command's standard input, and wait a second for its end."""
         with contextlib.suppress(OSError, asyncssh.Error, asyncio.TimeoutError):
             self._process.stdin.write_eof()
             await asyncio.wait_for(self._process.wait_closed(), timeout=1.0)
         self._process.close()
 
 
-async def _start(
-    connection: asyncssh.SSHClientConnection, machine: str, command: str, *, merge_output: bool
+async def start_process(
+    connection: asyncssh.SSHClientConnection,
+    machine: str,
+    command: str | None,
+    *,
+    doing: str = "starting a command",
+    **options: Any,  # noqa: ANN401 - asyncssh's own
 ) -> asyncssh.SSHClientProcess[bytes]:
+    """Start a command, or a shell, whose input and output are bytes.
+
+    Raises:
+        RemoteError: the connection was lost.
+    """
     try:
-        process: asyncssh.SSHClientProcess[bytes] = await connection.create_process(
-            command, encoding=None, stderr=asyncssh.STDOUT if merge_output else asyncssh.PIPE
-        )
+        return await connection.create_process(command, encoding=None, **options)
     except (OSError, asyncssh.Error) as error:
-        raise connection_lost(machine, "starting a command", error) from error
-    return process
+        raise connection_lost(machine, doing, error) from error
 
 
-async def _read(process: asyncssh.SSHClientProcess[bytes]) -> tuple[bytes, Exception | None]:
-    """The next output, empty at its end, and what broke the connection. Kept apart from errors of the line's reader."""
+async def end_process(process: asyncssh.SSHClientProcess[bytes], signals: Iterable[tuple[str, float]]) -> None:
+    """End a command by signals, each with the seconds that it then has. Close its channel in any case."""
     try:
-        return await process.stdout.read(READ_BYTES), None
-    except (OSError, asyncssh.Error) as error:
-        return b"", error
-
-
-async def _end(process: asyncssh.SSHClientProcess[bytes]) -> None:
-    """End a command that nobody waits for any more: SIGTERM, SIGKILL, and then its channel, whatever happens."""
-    try:
-        for signal, patience in (("TERM", ENDS_WITHIN), ("KILL", 1.0)):
+        for signal, seconds in signals:
             with contextlib.suppress(asyncio.TimeoutError, OSError, asyncssh.Error):
                 process.send_signal(signal)
-                await asyncio.wait_for(process.wait_closed(), timeout=patience)
+                await asyncio.wait_for(process.wait_closed(), timeout=seconds)
                 return
     finally:
         process.close()
 
 
-def _exit_status(process: asyncssh.SSHClientProcess[bytes]) -> int | None:
-    code = process.returncode
-    return 128 - code if code is not None and code < 0 else code
+def exit_status(process: asyncssh.SSHClientProcess[bytes], machine: str, doing: str) -> int:
+    """Return the exit status of a command that has ended.
+
+    Raises:
+        RemoteError: it has none, because the connection was lost.
+    """
+    status = process.returncode
+    if status is None:
+        raise connection_lost(machine, doing, None)
+    return 128 - status if status < 0 else status
+
+
+async def _end(process: asyncssh.SSHClientProcess[bytes]) -> None:
+    await end_process(process, (("TERM", ENDS_WITHIN), ("KILL", 1.0)))
+
+
+async def _read(process: asyncssh.SSHClientProcess[bytes], machine: str, doing: str) -> bytes:
+    """Return the next output, empty at its end."""
+    try:
+        return await process.stdout.read(READ_BYTES)
+    except (OSError, asyncssh.Error) as error:
+        raise connection_lost(machine, doing, error) from error
 
 
 def _text(data: bytes | str | None) -> str:

@@ -1,4 +1,4 @@
-"""Whether to trust a machine that nobody here has connected to before: by its console, else on first use."""
+"""Trust in host keys that are not pinned yet: from the machine's console, else on first use."""
 
 from __future__ import annotations
 
@@ -17,54 +17,49 @@ if TYPE_CHECKING:
     from pio_tf.config.schema import Config
 
 ConsoleKeys: TypeAlias = Callable[[str], tuple[str, ...]]
-"""Instance id -> the public host keys on the machine's console, as ``ssh-ed25519 AAAA…``; none where it shows none.
-May block (it asks AWS), and may raise any :class:`PioTfError`."""
-ASKS_WITHIN = 20.0
-"""Seconds that AWS has for an answer, before a machine is trusted on first use."""
+"""A function of the instance id: the public host keys on the machine's console, as ``ssh-ed25519 AAAA…``, or none.
+It may block, because it asks AWS, and may raise any :class:`PioTfError`."""
+CONSOLE_SECONDS = 20.0
+"""How long AWS may take to show a console, before a machine is trusted on first use."""
 
 
 @dataclass(frozen=True)
 class HostKeyTrust:
-    """The host keys of which a machine may show one. ``because``: why they are not from its console."""
+    """The host keys of which a machine may show one. ``because``: why they do not come from its console."""
 
     keys: tuple[asyncssh.SSHKey, ...]
     learned: Learned
     because: str = ""
 
 
-async def trust_on_first_use(shown: asyncssh.SSHKey) -> HostKeyTrust:
-    """For what is no machine of the cluster: a bastion."""
-    return HostKeyTrust((shown,), "first use", "it is no machine of this cluster, whose console AWS would show")
-
-
 class ConsoleTrust:
-    """Decides about machines without a pinned key. Each console is asked for once, and only if it comes to that.
+    """Chooses the host keys to trust of machines without a pinned key. It reads each console at most once.
 
     Args:
-        ask: None: nobody can be asked.
-        within: seconds for an answer.
+        console_keys: None: no console can be read.
+        timeout: seconds for an answer.
     """
 
-    def __init__(self, ask: ConsoleKeys | None, *, within: float = ASKS_WITHIN) -> None:
-        self._ask = ask
-        self._within = within
+    def __init__(self, console_keys: ConsoleKeys | None, *, timeout: float = CONSOLE_SECONDS) -> None:
+        self._console_keys = console_keys
+        self._timeout = timeout
         self._answers: dict[str, tuple[tuple[asyncssh.SSHKey, ...], str]] = {}
 
     async def decide(self, instance_id: str, shown: asyncssh.SSHKey) -> HostKeyTrust:
-        """The keys of the machine's console; where AWS has none, the key that it has just shown."""
+        """Return the keys on the machine's console; if there are none, the key that it shows now."""
         if instance_id not in self._answers:
-            self._answers[instance_id] = await self._answer(instance_id)
+            self._answers[instance_id] = await self._read_console(instance_id)
         keys, because = self._answers[instance_id]
         return HostKeyTrust(keys, "console") if keys else HostKeyTrust((shown,), "first use", because)
 
-    async def _answer(self, instance_id: str) -> tuple[tuple[asyncssh.SSHKey, ...], str]:
-        """The keys, or why there are none."""
-        if self._ask is None:
-            return (), "its console was not looked at"
+    async def _read_console(self, instance_id: str) -> tuple[tuple[asyncssh.SSHKey, ...], str]:
+        """Return the keys, or why there are none."""
+        if self._console_keys is None:
+            return (), "pio-tf did not read its console"
         try:
-            lines = await asyncio.wait_for(asyncio.to_thread(self._ask, instance_id), timeout=self._within)
+            lines = await asyncio.wait_for(asyncio.to_thread(self._console_keys, instance_id), timeout=self._timeout)
         except asyncio.TimeoutError:
-            return (), f"AWS did not show its console within {self._within:g} s"
+            return (), f"AWS did not show its console within {self._timeout:g} s"
         except PioTfError as error:
             return (), f"AWS did not show its console: {error.what}"
         keys = tuple(key for line in lines if (key := _import(line)) is not None)
@@ -73,26 +68,26 @@ class ConsoleTrust:
 
 @dataclass(frozen=True)
 class HostKey:
-    """What a machine shows, and what is pinned for it."""
+    """The host key that a machine shows now, and its pinned keys."""
 
     shown: Pin
     pinned: tuple[Pin, ...]
     on_console: bool | None
-    """Whether it is among the keys on the machine's console; None where AWS shows none."""
+    """Whether the machine's console has the shown key; None if AWS shows no key there."""
 
     @property
     def is_pinned(self) -> bool:
-        """Whether nothing has changed."""
+        """Whether the shown key is pinned."""
         return self.shown.key in [pin.key for pin in self.pinned]
 
 
 def accept_host_key(config: Config, key: HostKey) -> None:
-    """Pin what a machine shows in place of what was pinned for it."""
+    """Pin the key that a machine shows, in place of its pinned keys."""
     KnownHosts(known_hosts_file(config)).replace(key.shown.name, key.shown.key, key.shown.learned)
 
 
 def _import(line: str) -> asyncssh.SSHKey | None:
-    """None for a type that SSH no longer knows, and for a key that a serial console has cut short."""
+    """Return a key; None for a type that SSH no longer knows, and for a key that a serial console has cut short."""
     try:
         return asyncssh.import_public_key(line)
     except asyncssh.KeyImportError:

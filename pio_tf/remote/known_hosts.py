@@ -1,8 +1,8 @@
-"""Host keys of the machines, pinned when they are first connected to.
+"""The file of the machines' host keys, pinned at the first connection.
 
-A machine's entry is named for its instance id, not for its address (OpenSSH's HostKeyAlias idea): an instance keeps
-its id and its disk, and so its host key, through every stop and start, while a public address changes hands.
-The file has OpenSSH's format; how a key was learned stands where OpenSSH has a comment.
+A machine's entry has the name of its instance id, not of its address (OpenSSH's HostKeyAlias idea). An instance keeps
+its id, its disk and so its host key through every stop and start; AWS gives its public address to other customers.
+The file has OpenSSH's format, with the source of each key in place of the comment.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 Learned: TypeAlias = Literal["console", "first use", "accepted"]
-"""From the machine's console, as AWS shows it; on trust, when it was first connected to; from the user."""
+"""The source of a key: the machine's console, as AWS shows it; the first connection; the user."""
 
 
 @dataclass(frozen=True)
 class Pin:
-    """One key of one machine. ``name`` is an instance id, or a bastion's ``[host]:port``."""
+    """A pinned key. ``name`` is an instance id, or a bastion's ``[host]:port``."""
 
     name: str
     key: asyncssh.SSHKey
@@ -40,33 +40,33 @@ class Pin:
 
 
 class KnownHosts:
-    """The pinned keys of one cluster. Several clients may use the file at once."""
+    """The file of the pinned keys of one cluster. Several clients may use it at once."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
     def pins(self) -> tuple[Pin, ...]:
-        """All of them, in the order in which they were pinned.
+        """Return all pins, in the order of pinning.
 
         Raises:
-            RemoteError: a line holds no key, or the file cannot be read.
+            RemoteError: a line contains no key, or the file cannot be read.
         """
         return tuple(self._pin(line) for line in self._lines())
 
     def pins_of(self, name: str) -> tuple[Pin, ...]:
-        """Those of one machine; none before its first use.
+        """Return the pins of one machine; none before its first connection.
 
         Raises:
-            RemoteError: a line of that machine holds no key, or the file cannot be read.
+            RemoteError: a line of that machine contains no key, or the file cannot be read.
         """
         return tuple(self._pin(line) for line in self._lines() if _name(line) == name)
 
     def keys(self, name: str) -> tuple[asyncssh.SSHKey, ...]:
-        """The keys of :meth:`pins_of`, which raises the same."""
+        """Return the keys of :meth:`pins_of`, which raises the same."""
         return tuple(pin.key for pin in self.pins_of(name))
 
     def pin(self, name: str, key: asyncssh.SSHKey, learned: Learned) -> bool:
-        """Write a machine's key down, unless it is. False where another client has pinned another key meanwhile.
+        """Pin a machine's key, unless it has one. Return False if another client has pinned another key meanwhile.
 
         Raises:
             RemoteError: the file cannot be written.
@@ -78,7 +78,7 @@ class KnownHosts:
             return not known or key in known
 
     def replace(self, name: str, key: asyncssh.SSHKey, learned: Learned) -> None:
-        """Write a machine's key down in place of what was pinned for it.
+        """Pin a machine's key in place of its pinned ones.
 
         Raises:
             RemoteError: the file cannot be written.
@@ -93,9 +93,9 @@ class KnownHosts:
             key = asyncssh.import_public_key(text)
         except asyncssh.KeyImportError as error:
             raise RemoteError(
-                f"{self.path}: the line of {name} holds no host key",
+                f"{self.path}: the line of {name} contains no host key",
                 cause=str(error),
-                next_step="remove that line: the key is then learned anew",
+                next_step="remove that line: the next connection pins the key again",
                 details={"kind": "host-keys-file", "file": str(self.path)},
             ) from error
         comment = key.get_comment()
@@ -115,26 +115,26 @@ class KnownHosts:
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:
-        """One writer at a time. The lock is a file of its own, because the other one is replaced."""
+        """Let one client write at a time. The lock is a file of its own, because writing replaces the other one."""
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             with self.path.with_name(f"{self.path.name}.lock").open("a") as lock:
                 fcntl.flock(lock, fcntl.LOCK_EX)
                 yield
-        except OSError as error:  # which a connection's own errors are, too: it must not look like one
+        except OSError as error:  # it must not look like an error of the connection, which is an OSError, too
             raise self._unusable(error) from error
 
     def _unusable(self, error: OSError) -> RemoteError:
         return RemoteError(
-            f"cannot use {self.path}, where the machines' host keys are pinned",
+            f"cannot use {self.path}, the file of the machines' pinned host keys",
             cause=error.strerror or str(error),
-            next_step=f"see who may write there and whether the disk is full: ls -la {self.path.parent}; df -h",
+            next_step=f"check the permissions, and whether the disk is full: ls -la {self.path.parent}; df -h",
             details={"kind": "host-keys-file", "file": str(self.path)},
         )
 
 
 def user_known_hosts(host: str, port: int) -> tuple[Sequence[asyncssh.SSHKey], ...]:
-    """The host, CA and revoked keys that the user's own ~/.ssh/known_hosts has for a host (a bastion)."""
+    """Return the host, CA and revoked keys of a host (a bastion) in the user's own ~/.ssh/known_hosts."""
     path = Path("~/.ssh/known_hosts").expanduser()
     if not path.is_file():
         return (), (), ()

@@ -1,4 +1,4 @@
-"""Who we log in as: the key of ``ssh.key``, from its file or from an agent that holds it."""
+"""The user and the key of every SSH login: ``ssh.key``, from its file or from an agent."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class SshLogin:
-    """The user and key of every login to a machine; ``options`` are asyncssh's."""
+    """The user and key of a login; ``options`` are asyncssh's."""
 
     user: str
     key_file: Path
@@ -28,11 +28,11 @@ class SshLogin:
 def load_login(config: Config) -> SshLogin:
     """Read the private key, once for all machines.
 
-    An agent is asked only for a key that is encrypted, and only for that key: one that offers all it has uses up
-    sshd's six attempts (MaxAuthTries) before ours has its turn.
+    Only an encrypted key comes from an agent, and pio-tf asks the agent for that key alone: an agent that offers all
+    its keys may use up sshd's six attempts (MaxAuthTries) before ours.
 
     Raises:
-        ConfigError: the file is not there, is not a private key, or is encrypted and no agent has it.
+        ConfigError: the file does not exist, is not a private key, or is encrypted and no agent has the key.
     """
     where = config.where("ssh.key")
     path = config.path.parent / config.ssh.key.expanduser()
@@ -41,12 +41,12 @@ def load_login(config: Config) -> SshLogin:
     except FileNotFoundError as error:
         raise ConfigError(
             f"{where}: ssh.key: there is no file {path}",
-            next_step=f"make a key with `ssh-keygen -t ed25519 -f {path}`, or name the one whose public half the "
-            "machines have",
+            next_step=f"make a key with `ssh-keygen -t ed25519 -f {path}`, or name the private key of the machines' "
+            "public key",
         ) from error
     except (asyncssh.KeyImportError, asyncssh.KeyEncryptionError) as error:
         if "passphrase" in str(error).lower():
-            return SshLogin(user=config.ssh.user, key_file=path, options=_from_agent(where, path))
+            return SshLogin(user=config.ssh.user, key_file=path, options=_agent_options(where, path))
         raise ConfigError(
             f"{where}: ssh.key: {path} is not a private key that SSH can use",
             cause=str(error),
@@ -61,11 +61,11 @@ def load_login(config: Config) -> SshLogin:
     return SshLogin(user=config.ssh.user, key_file=path, options={"client_keys": [key], "agent_path": None})
 
 
-def _from_agent(where: str, path: Path) -> dict[str, Any]:
+def _agent_options(where: str, path: Path) -> dict[str, Any]:
     public = path.with_name(path.name + ".pub")
     if not os.environ.get("SSH_AUTH_SOCK") or not public.is_file():
         raise ConfigError(
-            f"{where}: ssh.key: {path} has a passphrase, and no SSH agent holds it",
+            f"{where}: ssh.key: {path} has a passphrase, and no SSH agent has the key",
             cause="SSH_AUTH_SOCK is not set" if public.is_file() else f"there is no {public} to ask an agent for",
             next_step=f'run `eval "$(ssh-agent)"; ssh-add {path}` first; pio-tf never asks for a passphrase',
         )

@@ -1,12 +1,11 @@
-"""Which machine is meant, and at which address it is reached."""
+"""The machines to connect to, and their addresses for SSH."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from pio_tf.errors import ConfigError, RemoteError
-from pio_tf.remote.ssh_errors import BASTION, Endpoint
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -16,13 +15,16 @@ if TYPE_CHECKING:
     from pio_tf.model import Machine, Role
     from pio_tf.remote.login import SshLogin
 
+BASTION = "bastion"
+"""The bastion's name in commands."""
+
 
 @dataclass(frozen=True)
 class SshTarget:
     """A machine to connect to.
 
-    ``address`` is where this computer (or the bastion) reaches it: used for the driver alone. The others are
-    reached through the driver, at their ``private_ip``.
+    ``address`` is the driver's address for this computer or the bastion. pio-tf connects to the other machines through
+    the driver, at their ``private_ip``.
     """
 
     name: str
@@ -32,28 +34,62 @@ class SshTarget:
     address: str
 
 
-def ssh_target(config: Config, machine: Machine) -> SshTarget:
-    """The target of a machine, with the address that ``ssh.address`` asks for.
+@dataclass(frozen=True)
+class Endpoint:
+    """The far end of an SSH connection.
+
+    Args:
+        name: the machine's, or ``bastion``.
+        port: 0: as ~/.ssh/config says. Likewise an empty user in ``login``.
+        host_key_name: its entry in the file of pinned keys.
+        via: the machine on the way, for messages.
+        direct: whether the way does not lead through the driver.
+    """
+
+    name: str
+    address: str
+    port: int
+    login: SshLogin
+    host_key_name: str
+    known_hosts: Path
+    via: str = ""
+    direct: bool = True
+
+    @property
+    def is_bastion(self) -> bool:
+        """Whether this is the bastion, which is not one of the cluster's machines."""
+        return self.name == BASTION
+
+    @property
+    def machine(self) -> str:
+        """The name in sentences."""
+        return "the bastion" if self.is_bastion else self.name
+
+    def __str__(self) -> str:
+        at = f"{self.address}:{self.port}" if self.port else self.address
+        return f"{self.machine} at {at}" + (f" through {self.via}" if self.via else "")
+
+
+def ssh_targets(config: Config, machines: Iterable[Machine]) -> tuple[SshTarget, ...]:
+    """Return the targets of these machines, in their order, with the address that ``ssh.address`` chooses.
 
     Raises:
         RemoteError: ``ssh.address`` is "public" and the driver has no public address.
     """
-    return SshTarget(
-        name=machine.name,
-        role=machine.role,
-        instance_id=machine.instance_id,
-        private_ip=machine.private_ip,
-        address=_driver_address(config, machine) if machine.role == "driver" else machine.private_ip,
+    return tuple(
+        SshTarget(
+            name=machine.name,
+            role=machine.role,
+            instance_id=machine.instance_id,
+            private_ip=machine.private_ip,
+            address=_driver_address(config, machine) if machine.role == "driver" else machine.private_ip,
+        )
+        for machine in machines
     )
 
 
-def ssh_targets(config: Config, machines: Iterable[Machine]) -> tuple[SshTarget, ...]:
-    """The targets of these machines, in their order. Raises what :func:`ssh_target` raises."""
-    return tuple(ssh_target(config, machine) for machine in machines)
-
-
 def find_target(targets: Iterable[SshTarget], wanted: str) -> SshTarget:
-    """The target of that name (``worker-2``) or instance id.
+    """Return the target with that name (``worker-2``) or instance id.
 
     Raises:
         ConfigError: there is none.
@@ -63,20 +99,19 @@ def find_target(targets: Iterable[SshTarget], wanted: str) -> SshTarget:
         if wanted in (target.name, target.instance_id):
             return target
     raise ConfigError(
-        f"no machine that runs is called {wanted!r}",
+        f"no running machine has the name {wanted!r}",
         next_step=f"choose one of {', '.join(target.name for target in among)}, or its instance id",
     )
 
 
-def machine_endpoint(config: Config, identity: SshLogin, target: SshTarget) -> Endpoint:
-    """Where a machine is reached: the driver from here or from the bastion, the others from the driver."""
+def machine_endpoint(config: Config, login: SshLogin, target: SshTarget) -> Endpoint:
+    """Return the endpoint of a machine: the driver for this computer or the bastion, the others for the driver."""
     direct, bastion = target.role == "driver", config.ssh.bastion
     return Endpoint(
-        machine=target.name,
+        name=target.name,
         address=target.address if direct else target.private_ip,
         port=config.ssh.port,
-        user=identity.user,
-        key_file=identity.key_file,
+        login=login,
         host_key_name=target.instance_id,
         known_hosts=known_hosts_file(config),
         via=(f"bastion {bastion}" if bastion else "") if direct else "driver",
@@ -84,8 +119,8 @@ def machine_endpoint(config: Config, identity: SshLogin, target: SshTarget) -> E
     )
 
 
-def bastion_endpoint(config: Config, identity: SshLogin) -> Endpoint:
-    """Where the bastion is reached.
+def bastion_endpoint(config: Config, login: SshLogin) -> Endpoint:
+    """Return the endpoint of the bastion. Unlike a machine's, its login may use any key of ~/.ssh/config or an agent.
 
     Raises:
         ConfigError: there is none.
@@ -97,18 +132,17 @@ def bastion_endpoint(config: Config, identity: SshLogin) -> Endpoint:
     user, _, host_port = config.ssh.bastion.rpartition("@")
     host, _, port = host_port.partition(":")
     return Endpoint(
-        machine=BASTION,
+        name=BASTION,
         address=host,
         port=int(port or 0),
-        user=user,
-        key_file=identity.key_file,
+        login=replace(login, user=user, options={**login.options, "agent_path": ()}),
         host_key_name=f"[{host}]:{port or 22}",
         known_hosts=known_hosts_file(config),
     )
 
 
 def known_hosts_file(config: Config) -> Path:
-    """The cluster's pinned host keys."""
+    """Return the file of the cluster's pinned host keys."""
     return config.work_dir / "known_hosts"
 
 
@@ -119,8 +153,8 @@ def _driver_address(config: Config, machine: Machine) -> str:
     if not machine.public_ip:
         raise RemoteError(
             f"{machine.name} ({machine.instance_id}) has no public address, but ssh.address is {wanted!r}",
-            next_step=f'{config.where("ssh.address")}: set ssh.address = "private" and reach it over a VPN or '
-            "ssh.bastion, or give the driver an address: network.driver_eip = true",
+            next_step=f'{config.where("ssh.address")}: set ssh.address = "private" and use a VPN or ssh.bastion, or '
+            "give the driver an address: network.driver_eip = true",
             details={"machine": machine.name, "address": machine.private_ip},
         )
     return machine.public_ip

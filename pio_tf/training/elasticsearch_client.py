@@ -86,7 +86,7 @@ class ElasticsearchClient:
 
     async def _ask_node(self, node: Node, method: str, path: str, body: bytes, timeout: float) -> Any:  # noqa: ANN401
         connection = await self._remote.connection(self._remote.driver.name)
-        request = http.Request(
+        request = http.HttpRequest(
             node.host,
             node.port,
             path,
@@ -95,7 +95,7 @@ class ElasticsearchClient:
             body=body,
             tls=self._context() if node.scheme == "https" else None,
         )
-        answer = await http.ask(connection, request, timeout=timeout)
+        answer = await http.send_request(connection, request, timeout=timeout)
         if answer.status != 200:
             raise _refused(answer)
         return answer.json()
@@ -130,7 +130,7 @@ def _none_answers(failures: list[tuple[Node, RemoteError]]) -> RemoteError:
     )
 
 
-def _refused(answer: http.Answer) -> RemoteError:
+def _refused(answer: http.HttpResponse) -> RemoteError:
     said = _said(answer)
     next_step = "look at Elasticsearch's own log"
     if answer.status in (401, 403):
@@ -143,7 +143,7 @@ def _refused(answer: http.Answer) -> RemoteError:
     )
 
 
-def _said(answer: http.Answer) -> str:
+def _said(answer: http.HttpResponse) -> str:
     """Elasticsearch's own reason, shortened; empty where the answer is a proxy's."""
     try:
         error = parse_json(answer.body)["error"]

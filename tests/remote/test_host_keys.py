@@ -109,7 +109,7 @@ async def test_a_console_with_keys_of_other_types_alone_is_a_refusal_too(cluster
         (Consoles(), "AWS shows no host keys on its console (yet)"),
         (Consoles({"i-driver": ("ssh-ed25519 AAAAC3Nz",)}), "AWS shows no host keys on its console (yet)"),
         (Consoles(fault=AwsError("not allowed: ec2:GetConsoleOutput")), "not allowed: ec2:GetConsoleOutput"),
-        (None, "its console was not looked at"),
+        (None, "pio-tf did not read its console"),
     ],
 )
 async def test_without_a_console_the_first_use_is_trusted_and_told_with_the_fingerprint(
@@ -132,7 +132,7 @@ async def test_an_aws_that_does_not_answer_does_not_keep_anybody_waiting() -> No
         return ()
 
     shown = new_key()
-    trust = await ConsoleTrust(ask, within=0.1).decide("i-1", shown)
+    trust = await ConsoleTrust(ask, timeout=0.1).decide("i-1", shown)
     assert (trust.keys, trust.learned) == ((shown,), "first use")
     assert trust.because == "AWS did not show its console within 0.1 s"
     answers.set()
@@ -237,10 +237,10 @@ async def test_a_file_that_cannot_be_written_is_told_at_once_as_that_and_not_as_
     cluster: TestCluster,
 ) -> None:
     cluster.known_hosts.mkdir(parents=True)
-    with pytest.raises(RemoteError, match="where the machines' host keys are pinned") as caught:
+    with pytest.raises(RemoteError, match="the file of the machines' pinned host keys") as caught:
         await greet(cluster)
     assert caught.value.details["kind"] == "host-keys-file"
     cluster.known_hosts.rmdir()
     cluster.known_hosts.with_name("known_hosts.lock").mkdir()
-    with pytest.raises(RemoteError, match="where the machines' host keys are pinned"):
+    with pytest.raises(RemoteError, match="the file of the machines' pinned host keys"):
         await greet(cluster)

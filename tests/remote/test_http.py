@@ -49,13 +49,21 @@ async def test_json_is_fetched_through_the_driver(cluster: TestCluster) -> None:
         answer = await ask(cluster, port)
     assert len(answer["workers"]) == 100_001
     assert answer["workers"][-1] == "ü"
-    assert requests[0].startswith(b"GET /json/ HTTP/1.0\r\nHost: 127.0.0.2:")
+    assert requests[0].startswith(b"GET /json/ HTTP/1.1\r\nHost: 127.0.0.2:")
     assert cluster.driver.forwarded == [("127.0.0.2", port)]
+
+
+async def test_a_chunked_answer_is_put_together(cluster: TestCluster) -> None:
+    head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+    async with answering(head + b"7\r\n[1, 2, \r\n2\r\n3]\r\n0\r\n\r\n") as (port, _):
+        assert await ask(cluster, port) == [1, 2, 3]
 
 
 @pytest.mark.parametrize(
     ("answer", "cause"),
     [
+        (b"SSH-2.0-OpenSSH_9.6\r\n", "is not HTTP"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n[1]", "not complete"),
         (b"HTTP/1.1 404 Not Found\r\n\r\n{}", "it answered 'HTTP/1.1 404 Not Found'"),
         (OK + b"<html>", "not JSON"),
         (b"", "closed without an answer"),

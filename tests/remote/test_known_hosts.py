@@ -90,5 +90,5 @@ def test_a_line_that_holds_no_key_is_told_rather_than_passed_over(file: KnownHos
     file.pin("i-1", key, "first use")
     file.path.write_text(file.path.read_text() + "i-2 ssh-ed25519 AAAAC3Nz\n")
     assert file.keys("i-1") == (key,)
-    with pytest.raises(RemoteError, match="the line of i-2 holds no host key"):
+    with pytest.raises(RemoteError, match="the line of i-2 contains no host key"):
         file.keys("i-2")

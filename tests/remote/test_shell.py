@@ -188,7 +188,7 @@ def test_a_command_that_does_not_read_its_input_leaves_it(machine: Machine) -> N
 def test_a_full_disk_here_is_told(machine: Machine) -> None:
     with Path("/dev/full").open("wb") as full:
         done = subprocess.run(machine.client("echo hi"), cwd=ROOT, stdout=full, stderr=subprocess.PIPE, check=False)
-    assert b"cannot write what driver says\ncause: No space left on device" in done.stderr
+    assert b"cannot write the output of driver\ncause: No space left on device" in done.stderr
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -8,7 +8,7 @@ import pytest
 
 from pio_tf.errors import RemoteError
 from pio_tf.model import Machine
-from pio_tf.remote.target import SshTarget, ssh_target, ssh_targets
+from pio_tf.remote.target import SshTarget, ssh_targets
 from tests.support.builders import make_config
 
 if TYPE_CHECKING:
@@ -32,7 +32,8 @@ def machine(role: Role, public_ip: str | None) -> Machine:
 def test_the_driver_is_reached_where_the_configuration_says(
     ssh: dict[str, str], public_ip: str | None, address: str
 ) -> None:
-    assert ssh_target(make_config(ssh=ssh), machine("driver", public_ip)).address == address
+    (target,) = ssh_targets(make_config(ssh=ssh), [machine("driver", public_ip)])
+    assert target.address == address
 
 
 def test_the_others_are_reached_at_their_private_addresses() -> None:
@@ -45,5 +46,5 @@ def test_the_others_are_reached_at_their_private_addresses() -> None:
 
 def test_a_public_address_that_is_asked_for_and_not_there_is_told() -> None:
     with pytest.raises(RemoteError, match="no public address") as caught:
-        ssh_target(make_config(ssh={"address": "public"}), machine("driver", None))
+        ssh_targets(make_config(ssh={"address": "public"}), [machine("driver", None)])
     assert "ssh.address" in caught.value.next_step

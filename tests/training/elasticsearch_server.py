@@ -113,7 +113,7 @@ async def _read(reader: asyncio.StreamReader) -> Question:
     head = (await reader.readuntil(b"\r\n\r\n")).decode()
     first, *lines = head.rstrip().split("\r\n")
     method, path, version = first.split(" ")
-    assert version == "HTTP/1.0"
+    assert version == "HTTP/1.1"
     headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines)}
     body = await reader.readexactly(int(headers.get("content-length", 0)))
     return Question(method, path, headers, body)
