@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 ROOT = Path(__file__).parents[2]
-PAGES = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *ROOT.glob("docs/*.md"), *ROOT.glob("terraform/**/*.md")])
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("terraform/**/*.md")])
 GENERATED = {"commands.md"}  # usage lines such as `pio-tf init [OPTIONS]`, compared with the commands elsewhere
 MESSAGES = {"pio-tf has a bug here"}
 FILES = {"driver.sh", "terraform.tfstate"}
