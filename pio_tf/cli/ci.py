@@ -133,7 +133,7 @@ def reviewed(call: CommandCall, directory: _Plan) -> None:
     from pio_tf.cli.results.stack import ReviewedResult
 
     taken = take_reviewed_plan(call.cluster, directory, os.environ, call.output.reporter)
-    call.show(ReviewedResult.of_pull(taken.pull, taken.plan, directory))
+    call.show(ReviewedResult.of(taken.plan, directory, pull=taken.pull))
 
 
 @command()

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import re
-import secrets
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -53,7 +52,7 @@ def guard(text: str) -> str:
 def _guard_line(line: str) -> str:
     if not _COMMAND.search(line):
         return line
-    token = f"pio-tf-{secrets.token_hex(16)}"
+    token = f"pio-tf-{os.urandom(16).hex()}"
     return f"::stop-commands::{token}\n{line}\n::{token}::"
 
 
@@ -62,7 +61,7 @@ def output_entry(name: str, value: object) -> str:
     text = str(value).lower() if isinstance(value, bool) else "" if value is None else str(value)
     if "\n" not in text and "\r" not in text:
         return f"{name}={text}\n"
-    delimiter = f"pio-tf-{secrets.token_hex(16)}"
+    delimiter = f"pio-tf-{os.urandom(16).hex()}"
     return f"{name}<<{delimiter}\n{text}\n{delimiter}\n"
 
 

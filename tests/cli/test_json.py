@@ -239,7 +239,7 @@ def test_what_is_handed_on_is_what_the_page_says() -> None:
         ChecksResult(checks=[]),
         DriftResult.of(()),
         PlanResult.of(plan),
-        ReviewedResult.of_pull(7, plan, Path()),
+        ReviewedResult.of(plan, pull=7),
     )
     for result in made:
         assert set(result.outputs()) == set(result.OUTPUTS)

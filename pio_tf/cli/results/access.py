@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 
-from pio_tf.cli.results.base import CommandResult, ResultData, Table
+from pio_tf.cli.results.base import CommandResult, ResultData
 
 if TYPE_CHECKING:
     from pio_tf.remote.known_hosts import KnownHosts
@@ -29,36 +29,24 @@ class PageData(ResultData):
 class PagesResult(CommandResult):
     """The pages that are forwarded to this computer. Written at once; the command then runs until it is ended."""
 
+    ROWS = "pages"
+    COLUMNS: ClassVar = {
+        "PAGE": "name",
+        "ADDRESS HERE": "url",
+        "LEADS TO": lambda page: f"{page.host}:{page.port}",
+        "NOW": lambda page: "answers" if page.answers else f"does not answer yet: {page.silent_because}",
+    }
+
     pages: list[PageData]
 
     @classmethod
     def of(cls, pages: Sequence[ForwardedPage]) -> PagesResult:
         """Return the result of ``ui``."""
-        return cls(
-            pages=[
-                PageData(
-                    name=one.page.name,
-                    url=one.url,
-                    host=one.page.host,
-                    port=one.page.port,
-                    answers=not one.silent_because,
-                    silent_because=one.silent_because,
-                )
-                for one in pages
-            ]
-        )
-
-    def table(self) -> Table:
-        rows = [
-            (
-                one.name,
-                one.url,
-                f"{one.host}:{one.port}",
-                "answers" if one.answers else f"does not answer yet: {one.silent_because}",
-            )
-            for one in self.pages
+        data = [
+            {**vars(one.page), "url": one.url, "answers": not one.silent_because, "silent_because": one.silent_because}
+            for one in pages
         ]
-        return Table(("PAGE", "ADDRESS HERE", "LEADS TO", "NOW"), rows)
+        return cls.model_validate({"pages": data})
 
 
 class HostKeyData(ResultData):
@@ -73,6 +61,15 @@ class HostKeyData(ResultData):
 
 class HostKeysResult(CommandResult):
     """The pinned host keys."""
+
+    ROWS = "host_keys"
+    COLUMNS: ClassVar = {
+        "MACHINE": "machine",
+        "ID": "id",
+        "TYPE": "type",
+        "FINGERPRINT": "fingerprint",
+        "LEARNED BY": "learned",
+    }
 
     file: Path
     host_keys: list[HostKeyData]
@@ -97,10 +94,6 @@ class HostKeysResult(CommandResult):
                 for pin in known.pins()
             ],
         )
-
-    def table(self) -> Table:
-        rows = [(one.machine or "-", one.id, one.type, one.fingerprint, one.learned) for one in self.host_keys]
-        return Table(("MACHINE", "ID", "TYPE", "FINGERPRINT", "LEARNED BY"), rows)
 
     def closing(self) -> str:
         return "" if self.host_keys else "no host keys are pinned yet: the first connection to a machine pins its key"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Annotated, Any, ClassVar, Literal, NamedTuple, TypeAlias
 
@@ -18,6 +18,9 @@ Number: TypeAlias = Annotated[int | float, WithJsonSchema({"type": "number"})]
 TextOrNone: TypeAlias = Annotated[str | None, BeforeValidator(lambda text: text or None)]
 """A text that the library leaves empty, and JSON null, if there is none."""
 
+Columns: TypeAlias = Mapping[str, str | Callable[[Any], object]]
+"""By its heading, the attribute of an item that a column of a table shows, or a function of the item."""
+
 
 class Table(NamedTuple):
     """A result as people read it."""
@@ -29,12 +32,20 @@ class Table(NamedTuple):
 class ResultData(BaseModel):
     """A part of a result. It can be made of any object with attributes of the same names."""
 
-    model_config = ConfigDict(frozen=True, from_attributes=True, json_schema_serialization_defaults_required=True)
+    model_config = ConfigDict(
+        frozen=True,
+        from_attributes=True,
+        json_schema_serialization_defaults_required=True,
+        use_attribute_docstrings=True,  # for the library's dataclasses, whose descriptions the JSON Schema shares
+    )
 
 
 class CommandResult(ResultData):
     """A command's result."""
 
+    ROWS: ClassVar[str] = ""
+    """The field whose items are the rows of the table; empty: there is no table."""
+    COLUMNS: ClassVar[Columns] = {}
     OUTPUTS: ClassVar[Mapping[str, str]] = {}
     """What :meth:`outputs` has: each name with its meaning."""
 
@@ -42,7 +53,8 @@ class CommandResult(ResultData):
 
     def table(self) -> Table:
         """Return the rows that people read."""
-        return Table()
+        items = getattr(self, self.ROWS) if self.ROWS else ()
+        return Table(tuple(self.COLUMNS), [[_cell(item, show) for show in self.COLUMNS.values()] for item in items])
 
     def closing(self) -> str:
         """Return the text below the table."""
@@ -55,6 +67,13 @@ class CommandResult(ResultData):
     def markdown(self) -> str:
         """Return what a CI job's summary shows in place of the table; empty for the table."""
         return ""
+
+
+def _cell(item: object, show: str | Callable[[Any], object]) -> str:
+    value = getattr(item, show) if isinstance(show, str) else show(item)
+    if isinstance(value, list | tuple):
+        return ", ".join(value)
+    return "-" if value in (None, "") else str(value)
 
 
 class ErrorData(ResultData):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 
-from pio_tf.cli.results.base import CommandResult, Number, ResultData, Table, TextOrNone
+from pio_tf.cli.results.base import CommandResult, Number, ResultData, TextOrNone
 from pio_tf.infra.cost import price_note
 
 if TYPE_CHECKING:
@@ -32,6 +32,15 @@ class RuleData(ResultData):
 class RulesResult(CommandResult):
     """The guard's rules."""
 
+    ROWS = "rules"
+    COLUMNS: ClassVar = {
+        "RULE": "id",
+        "NAME": "name",
+        "SEVERITY": "severity",
+        "SAYS": "title",
+        "WAIVED": lambda rule: (rule.waived or "no") if rule.waivable else "never",
+    }
+
     rules: list[RuleData]
 
     @classmethod
@@ -43,13 +52,6 @@ class RulesResult(CommandResult):
         """
         data = [{**vars(rule), "waivable": rule.waivable, "waived": waived.get(rule.id)} for rule in rules]
         return cls.model_validate({"rules": data})
-
-    def table(self) -> Table:
-        rows = [
-            (one.id, one.name, one.severity, one.title, (one.waived or "no") if one.waivable else "never")
-            for one in self.rules
-        ]
-        return Table(("RULE", "NAME", "SEVERITY", "SAYS", "WAIVED"), rows)
 
 
 class FindingData(ResultData):
@@ -91,14 +93,10 @@ class CostData(ResultData):
     @classmethod
     def of(cls, cost: Cost, hours: float) -> CostData:
         """Return the cost with so many hours of training in a month."""
-        figures = (cost.running_hourly_usd, cost.stopped_monthly_usd, cost.monthly_usd(hours))
-        hourly, stopped, monthly = (None if one is None else round(one, 4) for one in figures)
-        return cls(
-            running_hourly_usd=hourly,
-            stopped_monthly_usd=stopped,
-            monthly_usd=monthly,
-            unknown=list(cost.unknown),
-        )
+        figures = {name: getattr(cost, name) for name in ("running_hourly_usd", "stopped_monthly_usd")}
+        figures["monthly_usd"] = cost.monthly_usd(hours)
+        rounded = {name: None if one is None else round(one, 4) for name, one in figures.items()}
+        return cls.model_validate({**rounded, "unknown": cost.unknown})
 
 
 class CostChangeData(ResultData):
@@ -127,6 +125,14 @@ class CostChangeData(ResultData):
 class GuardResult(CommandResult):
     """The guard's verdict on a plan."""
 
+    ROWS = "findings"
+    COLUMNS: ClassVar = {
+        "RULE": "rule",
+        "NAME": "name",
+        "RESULT": lambda one: "waived" if one.waived else "refused",
+        "WHERE": "place",
+        "FOUND": "message",
+    }
     OUTPUTS: ClassVar = {"refused": "`true` or `false`"}
 
     refused: bool
@@ -138,31 +144,21 @@ class GuardResult(CommandResult):
     def of(cls, config: Config, judgement: Judgement) -> GuardResult:
         """Return the result of ``guard``."""
         hours = config.guard.training_hours_per_month
-        return cls(
-            refused=bool(judgement.refused),
-            findings=[FindingData(**one.data, what_to_do=one.rule.what_to_do) for one in judgement.findings],
-            waivers=[
-                WaiverData(
-                    rule=name,
-                    reason=waiver.reason,
-                    line=config.line(f"guard.waive.{name}"),
-                    place=config.where(f"guard.waive.{name}"),
-                )
-                for name, waiver in config.guard.waive.items()
-            ],
-            cost=CostChangeData(
-                before=CostData.of(judgement.before, hours),
-                after=CostData.of(judgement.after, hours),
-                training_hours_per_month=hours,
-                note=price_note(config),
-            ),
-        )
-
-    def table(self) -> Table:
-        rows = [
-            (one.rule, one.name, "waived" if one.waived else "refused", one.place, one.message) for one in self.findings
+        waivers = [
+            {"rule": name, "reason": waiver.reason, "line": config.line(option), "place": config.where(option)}
+            for name, waiver in config.guard.waive.items()
+            for option in [f"guard.waive.{name}"]
         ]
-        return Table(("RULE", "NAME", "RESULT", "WHERE", "FOUND"), rows)
+        cost = {
+            "before": CostData.of(judgement.before, hours),
+            "after": CostData.of(judgement.after, hours),
+            "training_hours_per_month": hours,
+            "note": price_note(config),
+        }
+        findings = [{**one.data, "what_to_do": one.rule.what_to_do} for one in judgement.findings]
+        return cls.model_validate(
+            {"refused": bool(judgement.refused), "findings": findings, "waivers": waivers, "cost": cost}
+        )
 
     def closing(self) -> str:
         broken = {one.rule: one.what_to_do for one in self.findings if not one.waived}

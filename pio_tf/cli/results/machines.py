@@ -8,14 +8,23 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 
-from pio_tf.cli.results.base import CommandResult, Moment, ResultData, Table, TextOrNone
+from pio_tf.cli.results.base import Columns, CommandResult, Moment, ResultData, TextOrNone
 from pio_tf.durations import duration
 from pio_tf.model import PowerState, Role
 
 if TYPE_CHECKING:
     from pio_tf.cluster import ClusterStatus
 
-_COLUMNS = ("ROLE", "NAME", "ID", "TYPE", "STATE", "PRIVATE IP", "PUBLIC IP", "SINCE")
+_COLUMNS: Columns = {
+    "ROLE": "role",
+    "NAME": lambda machine: machine.name + _notes(machine),
+    "ID": "instance_id",
+    "TYPE": "instance_type",
+    "STATE": "state",
+    "PRIVATE IP": "private_ip",
+    "PUBLIC IP": "public_ip",
+    "SINCE": lambda machine: f"{duration((_now() - machine.since).total_seconds())} ago" if machine.since else "",
+}
 _STATE = "`running`, `stopped`, …; `mixed`; `none`: no machines"
 _DEADLINE = "ISO 8601: when AWS stops the machines; empty: no deadline"
 
@@ -34,31 +43,16 @@ class MachineData(ResultData):
     spot: bool = Field(description="true: a Spot instance, which pio-tf did not create and does not start")
     in_outputs: bool = Field(description="false: it has the cluster's tags, but Terraform does not know it")
 
-    def row(self) -> tuple[str, ...]:
-        """Return its cells under the columns of a table of machines."""
-        now = datetime.now(tz=timezone.utc)
-        return (
-            self.role,
-            self.name + (" (Spot)" if self.spot else "") + ("" if self.in_outputs else " (not in the state)"),
-            self.instance_id,
-            self.instance_type,
-            self.state,
-            self.private_ip or "-",
-            self.public_ip or "-",
-            f"{duration((now - self.since).total_seconds())} ago" if self.since else "-",
-        )
-
 
 class MachinesResult(CommandResult):
     """The machines, once they are started or stopped."""
 
+    ROWS = "machines"
+    COLUMNS = _COLUMNS
     OUTPUTS: ClassVar = {"state": _STATE, "deadline": _DEADLINE}
 
     machines: list[MachineData] = Field(description="driver, master and workers")
     deadline: Moment | None = Field(description="when AWS stops them; null: no deadline was set")
-
-    def table(self) -> Table:
-        return Table(_COLUMNS, [machine.row() for machine in self.machines])
 
     def closing(self) -> str:
         return _until(self.deadline) if self.deadline else ""
@@ -94,6 +88,8 @@ class StatusMachineData(MachineData):
 class StatusResult(CommandResult):
     """The cluster now."""
 
+    ROWS = "machines"
+    COLUMNS: ClassVar = {**_COLUMNS, "SPARK": lambda one: {True: "alive", False: "no", None: ""}[one.spark_alive]}
     OUTPUTS: ClassVar = {"state": _STATE, "run": "the active run; empty: none", "deadline": _DEADLINE}
 
     cluster: str
@@ -111,10 +107,6 @@ class StatusResult(CommandResult):
         ]
         return cls.model_validate({**vars(status), "machines": machines})
 
-    def table(self) -> Table:
-        words = {True: "alive", False: "no", None: "-"}
-        return Table((*_COLUMNS, "SPARK"), [(*one.row(), words[one.spark_alive]) for one in self.machines])
-
     def closing(self) -> str:
         if not self.machines:
             return f"{self.cluster} has no machines: `pio-tf up` creates them"
@@ -129,6 +121,15 @@ class StatusResult(CommandResult):
         return {"state": _power(self.machines), "run": self.run or "", "deadline": _iso(self.deadline)}
 
 
+def _now() -> datetime:
+    return datetime.now(tz=timezone.utc)
+
+
+def _notes(machine: MachineData) -> str:
+    """Return whatever is unusual about a machine."""
+    return (" (Spot)" if machine.spot else "") + ("" if machine.in_outputs else " (not in the state)")
+
+
 def _power(machines: Sequence[MachineData]) -> str:
     """Return the state of all machines in one word."""
     states = {machine.state for machine in machines}
@@ -136,7 +137,7 @@ def _power(machines: Sequence[MachineData]) -> str:
 
 
 def _until(deadline: datetime) -> str:
-    left = (deadline - datetime.now(tz=timezone.utc)).total_seconds()
+    left = (deadline - _now()).total_seconds()
     when = f"in {duration(left)}" if left > 0 else "which has passed"
     return f"AWS stops the machines at {deadline:%Y-%m-%d %H:%M} UTC, {when}"
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
 
+from pio_tf.ci.needs import Need
 from pio_tf.cli.results.base import CommandResult, ResultData, Table
 
 if TYPE_CHECKING:
-    from pio_tf.ci.needs import Need
     from pio_tf.ci.pipeline import System
     from pio_tf.iam import Policy
 
@@ -22,21 +22,16 @@ class PipelineFileData(ResultData):
     content: str
 
 
-class NeedData(ResultData):
-    """Something that you must set up before a pipeline works."""
-
-    name: str
-    where: str = Field(description="`repository variable`, `environment`, …")
-    what: str
-
-
 class PipelineResult(CommandResult):
     """A pipeline."""
+
+    ROWS = "needs"
+    COLUMNS: ClassVar = {"TO BE SET UP": "name", "WHERE": "where", "WHAT": "what"}
 
     system: Literal["github", "gitlab", "jenkins", "cron"]
     written: bool = Field(description="false with `--stdout`")
     files: list[PipelineFileData]
-    needs: list[NeedData]
+    needs: list[Need]
 
     @classmethod
     def of(cls, system: System, files: Mapping[str, str], needs: Sequence[Need], *, written: bool) -> PipelineResult:
@@ -49,8 +44,7 @@ class PipelineResult(CommandResult):
         return cls.model_validate({"system": system, "written": written, "files": data, "needs": needs})
 
     def table(self) -> Table:
-        rows = [(need.name, need.where, need.what) for need in self.needs] if self.written else []
-        return Table(("TO BE SET UP", "WHERE", "WHAT"), rows)
+        return super().table() if self.written else Table()
 
 
 class KeysResult(CommandResult):
@@ -88,24 +82,20 @@ class RoleData(ResultData):
 class IamResult(CommandResult):
     """Policies for a pipeline's jobs."""
 
+    ROWS = "roles"
+    COLUMNS: ClassVar = {
+        "ROLE": "role",
+        "STATEMENTS": lambda role: len(role.policy["Statement"]),
+        "ACTIONS": lambda role: len({call.action for call in role.calls}),
+        "FOR": "commands",
+    }
+
     roles: list[RoleData] = Field(description="the one of `--for`, or all")
 
     @classmethod
     def of(cls, policies: Sequence[Policy]) -> IamResult:
         """Return the result of ``iam``."""
         return cls.model_validate({"roles": [_role(one) for one in policies]})
-
-    def table(self) -> Table:
-        rows = [
-            (
-                one.role,
-                str(len(one.policy["Statement"])),
-                str(len({call.action for call in one.calls})),
-                ", ".join(one.commands),
-            )
-            for one in self.roles
-        ]
-        return Table(("ROLE", "STATEMENTS", "ACTIONS", "FOR"), rows)
 
     def closing(self) -> str:
         return "`pio-tf iam --for ROLE` writes its policy"

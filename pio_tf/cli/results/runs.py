@@ -3,24 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
 from datetime import datetime, timezone
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 from pydantic import Field
 
-from pio_tf.cli.results.base import CommandResult, Number, ResultData, Table, TextOrNone
+from pio_tf.cli.results.base import CommandResult, Number, ResultData, TextOrNone
 from pio_tf.durations import duration
-from pio_tf.training.runs.record import RunState
-
-
-class ClientData(ResultData):
-    """The client that began a run."""
-
-    owner: str
-    host: str
-    pid: int
-    since: str = Field(description="ISO 8601")
+from pio_tf.training.preflight import CheckResult
+from pio_tf.training.runs.record import Client, RunState
 
 
 class ProofData(ResultData):
@@ -34,6 +25,12 @@ class ProofData(ResultData):
 class RunResult(CommandResult):
     """A run. Times are seconds since 1970 by the driver's clock; null: not yet."""
 
+    ROWS = "proofs"
+    COLUMNS: ClassVar = {
+        "PROOF": "name",
+        "HOLDS": lambda proof: {True: "yes", False: "no", None: ""}[proof.held],
+        "FOUND": "detail",
+    }
     OUTPUTS: ClassVar = {
         "run": "its id",
         "state": "the run's",
@@ -42,7 +39,7 @@ class RunResult(CommandResult):
 
     id: str
     cluster: str
-    client: ClientData
+    client: Client
     command: str = Field(description="without secrets")
     engine_dir: str
     machines: list[str] = Field(description="name, type and id of each")
@@ -63,13 +60,8 @@ class RunResult(CommandResult):
         description="ISO 8601: when AWS was to stop the machines, as of the run's start; null: no deadline"
     )
 
-    def table(self) -> Table:
-        words = {True: "yes", False: "no", None: "-"}
-        rows = [(proof.name, words[proof.held], proof.detail) for proof in self.proofs]
-        return Table(("PROOF", "HOLDS", "FOUND") if rows else (), rows)
-
     def closing(self) -> str:
-        took = f" after {duration(self.seconds)}" if self.seconds is not None else ""
+        took = "" if self.seconds is None else f" after {duration(self.seconds)}"
         absent = f", without {', '.join(self.absent)}: AWS had no capacity for more workers" if self.absent else ""
         return f"run {self.id}: {self.state}{took}{absent}"
 
@@ -80,22 +72,18 @@ class RunResult(CommandResult):
 class RunsResult(CommandResult):
     """The runs, oldest first."""
 
-    runs: list[RunResult]
+    ROWS = "runs"
+    COLUMNS: ClassVar = {
+        "RUN": "id",
+        "STARTED": lambda run: _time(run.started),
+        "DURATION": lambda run: "" if run.seconds is None else duration(run.seconds),
+        "STATE": "state",
+        "EXIT": "exit_status",
+        "MACHINES": lambda run: _machine_types(run.machines),
+        "MODEL": "model",
+    }
 
-    def table(self) -> Table:
-        rows = [
-            (
-                run.id,
-                _time(run.started),
-                "-" if run.seconds is None else duration(run.seconds),
-                run.state,
-                "-" if run.exit_status is None else str(run.exit_status),
-                _machine_types(run.machines),
-                run.model or "-",
-            )
-            for run in self.runs
-        ]
-        return Table(("RUN", "STARTED", "DURATION", "STATE", "EXIT", "MACHINES", "MODEL"), rows)
+    runs: list[RunResult]
 
     def closing(self) -> str:
         return "" if self.runs else "no runs yet: pio-tf train"
@@ -107,42 +95,29 @@ class LogLine(CommandResult):
     line: str
 
 
-class CheckData(ResultData):
-    """A check."""
-
-    name: str
-    status: Literal["ok", "warning", "failed", "skipped"]
-    detail: str
-    next_step: str
-
-
 class ChecksResult(CommandResult):
     """The results of the checks."""
 
+    ROWS = "checks"
+    COLUMNS: ClassVar = {"CHECK": "name", "RESULT": "status", "FOUND": "detail", "WHAT TO DO": "next_step"}
     OUTPUTS: ClassVar = {"failed": "names of the checks that failed, separated by commas"}
 
-    checks: list[CheckData]
+    checks: list[CheckResult]
 
     @property
     def failed(self) -> list[str]:
         """The names of the checks that failed."""
         return [one.name for one in self.checks if one.status == "failed"]
 
-    def table(self) -> Table:
-        rows = [(one.name, one.status, one.detail, one.next_step or "-") for one in self.checks]
-        return Table(("CHECK", "RESULT", "FOUND", "WHAT TO DO"), rows)
-
     def outputs(self) -> dict[str, object]:
         return {"failed": ",".join(self.failed)}
 
 
 def _time(seconds: float | None) -> str:
-    if seconds is None:
-        return "-"
-    return datetime.fromtimestamp(seconds, tz=timezone.utc).strftime("%Y-%m-%d %H:%M:%S UTC")
+    return "" if seconds is None else f"{datetime.fromtimestamp(seconds, tz=timezone.utc):%Y-%m-%d %H:%M:%S UTC}"
 
 
-def _machine_types(machines: Sequence[str]) -> str:
+def _machine_types(machines: list[str]) -> str:
     """Return ``2 r3.xlarge`` for ``driver r3.xlarge i-1`` and ``worker-1 r3.xlarge i-2``."""
     counts = Counter(machine.split(" ")[1] for machine in machines)
-    return ", ".join(f"{number} {kind}" for kind, number in counts.items()) or "-"
+    return ", ".join(f"{number} {kind}" for kind, number in counts.items())

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 
-from pio_tf.cli.results.base import CommandResult, ResultData, Table, TextOrNone
+from pio_tf.cli.results.base import CommandResult, ResultData, TextOrNone
 
 if TYPE_CHECKING:
     from pio_tf.mirror.fetch import Fetched
@@ -42,11 +42,10 @@ class PutData(ResultData):
 class PushResult(CommandResult):
     """The files on the driver."""
 
-    files: list[PutData]
+    ROWS = "files"
+    COLUMNS: ClassVar = {"FILE": "name", "IS": lambda file: "written" if file.changed else "as it was", "PATH": "path"}
 
-    def table(self) -> Table:
-        rows = [(one.name, "written" if one.changed else "as it was", one.path) for one in self.files]
-        return Table(("FILE", "IS", "PATH"), rows)
+    files: list[PutData]
 
 
 class PreparedData(ResultData):
@@ -59,19 +58,18 @@ class PreparedData(ResultData):
 class ProvisionResult(CommandResult):
     """The machines that were provisioned."""
 
+    ROWS = "machines"
+    COLUMNS: ClassVar = {
+        "MACHINE": "name",
+        "HAS": lambda one: ", ".join(" ".join(item) for item in one.versions.items()),
+    }
+
     machines: list[PreparedData]
 
     @classmethod
     def of(cls, machines: Sequence[ProvisionedMachine]) -> ProvisionResult:
         """Return the result of ``provision``."""
         return cls(machines=[PreparedData(name=one.machine, versions=dict(one.versions)) for one in machines])
-
-    def table(self) -> Table:
-        rows = [
-            (one.name, ", ".join(f"{name} {version}" for name, version in one.versions.items()) or "-")
-            for one in self.machines
-        ]
-        return Table(("MACHINE", "HAS"), rows)
 
 
 class FetchedData(ResultData):
@@ -88,28 +86,23 @@ class FetchedData(ResultData):
 class FetchResult(CommandResult):
     """The mirror's directory."""
 
+    ROWS = "files"
+    COLUMNS: ClassVar = {
+        "NAME": "name",
+        "VERSION": "version",
+        "IS": lambda file: "fetched" if file.fetched else "there",
+        "PATH": "path",
+    }
+
     files: list[FetchedData]
 
     @classmethod
     def of(cls, files: Sequence[Fetched]) -> FetchResult:
         """Return the result of ``mirror fetch``."""
-        return cls(
-            files=[
-                FetchedData(
-                    name=one.component.name,
-                    version=one.component.version,
-                    path=one.path,
-                    sha512=one.sha512,
-                    fetched=one.status == "fetched",
-                    pin=one.option,
-                )
-                for one in files
-            ]
-        )
-
-    def table(self) -> Table:
-        rows = [(one.name, one.version, "fetched" if one.fetched else "there", str(one.path)) for one in self.files]
-        return Table(("NAME", "VERSION", "IS", "PATH"), rows)
+        data = [
+            {**vars(one.component), **vars(one), "fetched": one.status == "fetched", "pin": one.option} for one in files
+        ]
+        return cls.model_validate({"files": data})
 
     def closing(self) -> str:
         pins = [f'{one.pin} = "{one.sha512}"' for one in self.files if one.pin]
@@ -128,28 +121,22 @@ class PushedData(ResultData):
 class MirrorPushResult(CommandResult):
     """The mirror's bucket."""
 
+    ROWS = "files"
+    COLUMNS: ClassVar = {
+        "NAME": "name",
+        "VERSION": "version",
+        "IS": lambda file: "pushed" if file.pushed else "there",
+        "URL": "url",
+    }
+
     files: list[PushedData]
     mirror: str = Field(exclude=True)
 
     @classmethod
     def of(cls, url: str, files: Sequence[Pushed]) -> MirrorPushResult:
         """Return the result of ``mirror push``."""
-        return cls(
-            mirror=url.rstrip("/"),
-            files=[
-                PushedData(
-                    name=one.component.name,
-                    version=one.component.version,
-                    url=one.url,
-                    pushed=one.status == "pushed",
-                )
-                for one in files
-            ],
-        )
-
-    def table(self) -> Table:
-        rows = [(one.name, one.version, "pushed" if one.pushed else "there", one.url) for one in self.files]
-        return Table(("NAME", "VERSION", "IS", "URL"), rows)
+        data = [{**vars(one.component), **vars(one), "pushed": one.status == "pushed"} for one in files]
+        return cls.model_validate({"mirror": url.rstrip("/"), "files": data})
 
     def closing(self) -> str:
         return f'in pio-tf.hcl: software {{ mirrors = ["{self.mirror}"] }}'

@@ -8,14 +8,17 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from pio_tf.cli.results.base import CommandResult, ResultData, Table
+from pio_tf.cli.results.base import CommandResult, Table
+from pio_tf.infra.drift import Drift
+from pio_tf.infra.plan import ResourceChange
 from pio_tf.infra.saved_plan import SUMMARY
-from pio_tf.model import Role
+from pio_tf.model import MachineOutput
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from pio_tf.infra.drift import Drift
+    from typing_extensions import Self
+
     from pio_tf.infra.plan import Plan
 
 _LONGEST_VALUE = 80
@@ -36,38 +39,28 @@ class GenerateResult(CommandResult):
     directory: Path
 
 
-class ChangeData(ResultData):
-    """The change of one resource."""
-
-    address: str
-    type: str
-    actions: list[str] = Field(description="Terraform's words: `create`, `update`, `delete`, …")
-    reasons: list[str] = Field(description="arguments that change")
-    machine: str = Field(description="the name of the machine, if the resource is one; else empty")
-
-
 class PlanResult(CommandResult):
     """What `apply` would do."""
 
+    ROWS = "changes"
+    COLUMNS: ClassVar = {"ACTION": lambda change: "+".join(change.actions), "RESOURCE": "address", "BECAUSE": "reasons"}
     OUTPUTS: ClassVar = _HAS_CHANGES
 
     has_changes: bool
-    changes: list[ChangeData]
+    changes: list[ResourceChange]
     directory: Path | None = Field(description="where the plan was saved")
     counts: dict[str, int] = Field(exclude=True)
 
     @classmethod
-    def of(cls, plan: Plan, directory: Path | None = None) -> PlanResult:
+    def of(cls, plan: Plan, directory: Path | None = None, **more: object) -> Self:
         """Return the result of ``plan``.
 
         Args:
             directory: where the plan was saved.
+            more: fields that a kind of plan has besides.
         """
-        return cls.model_validate(_fields(plan, directory))
-
-    def table(self) -> Table:
-        rows = [("+".join(one.actions), one.address, ", ".join(one.reasons)) for one in self.changes]
-        return Table(("ACTION", "RESOURCE", "BECAUSE"), rows)
+        names = ("has_changes", "changes", "counts")
+        return cls.model_validate({**{name: getattr(plan, name) for name in names}, "directory": directory, **more})
 
     def closing(self) -> str:
         counts = ", ".join(f"{number} to {word}" for word, number in self.counts.items() if number)
@@ -88,11 +81,6 @@ class ReviewedResult(PlanResult):
 
     pull: int | None = Field(description="the pull request on which it was reviewed; null: the plan is new")
 
-    @classmethod
-    def of_pull(cls, pull: int | None, plan: Plan, directory: Path) -> ReviewedResult:
-        """Return the result of ``ci reviewed``."""
-        return cls.model_validate({**_fields(plan, directory), "pull": pull})
-
     def outputs(self) -> dict[str, object]:
         return {**super().outputs(), "reviewed": self.pull is not None}
 
@@ -104,44 +92,21 @@ class ReviewedResult(PlanResult):
 _NEW = "**A new plan, which nobody has reviewed.** The job's log says why it is not the one of the pull request."
 
 
-class OutputMachineData(ResultData):
-    """A machine, as Terraform created it."""
-
-    name: str
-    role: Role
-    instance_id: str
-    private_ip: str
-    eip: str | None = Field(description="its Elastic IP")
-
-
 class OutputResult(CommandResult):
     """Terraform's outputs."""
 
+    ROWS = "machines"
+    COLUMNS: ClassVar = {
+        "ROLE": "role",
+        "NAME": "name",
+        "ID": "instance_id",
+        "PRIVATE IP": "private_ip",
+        "ELASTIC IP": "eip",
+    }
+
     cluster: str
     region: str
-    machines: list[OutputMachineData]
-
-    def table(self) -> Table:
-        rows = [(one.role, one.name, one.instance_id, one.private_ip, one.eip or "-") for one in self.machines]
-        return Table(("ROLE", "NAME", "ID", "PRIVATE IP", "ELASTIC IP"), rows)
-
-
-class DifferenceData(ResultData):
-    """An argument that differs."""
-
-    name: str
-    before: Any = Field(description="as Terraform left it")
-    after: Any = Field(description="as AWS has it")
-
-
-class DriftData(ResultData):
-    """A resource that differs from what Terraform left."""
-
-    address: str
-    type: str
-    machine: str = Field(description="the name of the machine, if the resource is one; else empty")
-    change: Literal["changed", "gone"]
-    differences: list[DifferenceData]
+    machines: list[MachineOutput]
 
 
 class DriftResult(CommandResult):
@@ -150,7 +115,7 @@ class DriftResult(CommandResult):
     OUTPUTS: ClassVar = {"drift": "`true` or `false`"}
 
     drift: bool
-    resources: list[DriftData]
+    resources: list[Drift]
 
     @classmethod
     def of(cls, found: Sequence[Drift]) -> DriftResult:
@@ -178,15 +143,6 @@ class DestroyResult(CommandResult):
 
     cluster: str
     destroyed: Literal[True] = True
-
-
-def _fields(plan: Plan, directory: Path | None) -> dict[str, object]:
-    return {
-        "has_changes": plan.has_changes,
-        "changes": plan.changes,
-        "directory": directory,
-        "counts": plan.counts,
-    }
 
 
 def _brief(value: Any) -> str:  # noqa: ANN401 - any JSON
