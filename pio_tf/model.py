@@ -72,6 +72,7 @@ class MachineOutput:
     instance_id: str
     private_ip: str
     eip: str | None = None
+    """Its Elastic IP."""
 
 
 @dataclass(frozen=True)

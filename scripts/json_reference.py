@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from pydantic.json_schema import models_json_schema
@@ -128,8 +129,7 @@ def json_schema() -> Schema:
     _, schema = models_json_schema([(model, "serialization") for model in models])
     definitions: Schema = schema["$defs"]
     for definition in definitions.values():
-        for field in definition["properties"].values():
-            field.pop("title", None)  # pydantic's, made of the name
+        _describe(definition)
     commands = ", ".join(f"{name}: {model.__name__}" for name, model in RESULTS.items())
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
@@ -172,6 +172,21 @@ def _in_order(definitions: Schema, models: list[type[CommandResult]]) -> list[st
     for model in models:
         walk(model.__name__)
     return names
+
+
+def _describe(definition: Schema) -> None:
+    """Make descriptions of docstrings: those of fields may stand under ``Args:``, and code between two backticks."""
+    text, _, arguments = definition["description"].partition("\n\nArgs:\n")
+    fields = dict(re.findall(r"^ *(\w+): (.*(?:\n +.*)*?)(?=\n *\w+: |\Z)", arguments, flags=re.MULTILINE))
+    definition["description"] = _plain(text)
+    for name, field in definition["properties"].items():
+        field.pop("title", None)  # pydantic's, made of the name
+        if description := field.get("description") or fields.get(name, ""):
+            field["description"] = _plain(description)
+
+
+def _plain(text: str) -> str:
+    return " ".join(text.split()).replace("``", "`").rstrip(".") + ("." if text[:1].isupper() else "")
 
 
 def _references(schema: object) -> Iterator[str]:

@@ -14,7 +14,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Need:
-    """Something that somebody has to set up."""
+    """Something to set up before a pipeline works.
+
+    Args:
+        where: ``repository variable``, ``environment``, ….
+    """
 
     name: str
     where: str

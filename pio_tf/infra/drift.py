@@ -21,7 +21,12 @@ _Rule = tuple[str, str, str, int, int, str]
 
 @dataclass(frozen=True)
 class Difference:
-    """An argument that is not as Terraform left it."""
+    """An argument that is not as Terraform left it.
+
+    Args:
+        before: as Terraform left it.
+        after: as AWS has it.
+    """
 
     name: str
     before: Any
@@ -30,7 +35,11 @@ class Difference:
 
 @dataclass(frozen=True)
 class Drift:
-    """A resource that is not as Terraform left it; ``machine`` is its name if it is a machine: ``worker-2``."""
+    """A resource that is not as Terraform left it.
+
+    Args:
+        machine: its name if it is a machine: ``worker-2``.
+    """
 
     address: str
     type: str

@@ -23,7 +23,7 @@ class ResourceChange:
     """The change of one resource in a plan.
 
     Args:
-        actions: Terraform's words: ``("create",)``, ``("update",)``, ``("delete", "create")``.
+        actions: Terraform's words: ``create``, ``update``, ``delete``; a replacement has two of them.
         reasons: arguments that change in place, or that force a replacement.
         machine: its name if it is a machine: ``worker-2``.
     """
