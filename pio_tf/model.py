@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 from pio_tf.errors import ConfigError, TerraformError
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Mapping, Sequence
+    from collections.abc import Container, Mapping, Sequence, Sized
     from datetime import datetime
 
     from pio_tf.config.schema import Config
@@ -61,6 +61,11 @@ class Machine:
     def is_off(self) -> bool:
         """Tell whether it is stopped or terminated. A machine that is stopping still runs."""
         return self.state == "stopped" or self.is_terminated
+
+
+def count(machines: Sized) -> str:
+    """Return ``1 machine`` or ``4 machines``."""
+    return f"{len(machines)} machine{'' if len(machines) == 1 else 's'}"
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,10 @@ from pio_tf.atomic_write import write_atomically
 from pio_tf.cluster.messages import interrupted, short
 from pio_tf.errors import AwsError, ConfigError, Locked, MachinesMayBeRunning, PioTfError
 from pio_tf.events import Step, Warned
+from pio_tf.model import count
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable
     from datetime import datetime
     from pathlib import Path
 
@@ -34,11 +35,7 @@ class PowerBefore:
     """Whether an earlier apply noted it, which was interrupted."""
 
     def started(self, machines: Iterable[Machine], *, and_new: bool) -> list[Machine]:
-        """Return the machines that run now and did not before.
-
-        Args:
-            and_new: also those that did not exist before.
-        """
+        """Return the machines that run now and did not before; ``and_new``: also those that did not exist before."""
         return [
             machine
             for machine in machines
@@ -60,13 +57,6 @@ class PowerNote:
         """Return the note of this cluster."""
         return cls(config.work_dir / "power-before-apply.json")
 
-    def before(self, machines: Sequence[Machine]) -> PowerBefore:
-        """Return the power as it is; after an interrupted apply, as that one noted it."""
-        return self.left() or PowerBefore(
-            known=frozenset(machine.instance_id for machine in machines),
-            on=frozenset(machine.instance_id for machine in machines if machine.is_on),
-        )
-
     def save(self, before: PowerBefore) -> None:
         """Write the note, before Terraform changes anything.
 
@@ -80,9 +70,9 @@ class PowerNote:
             write_atomically(self._path, json.dumps({"known": sorted(before.known), "awake": sorted(before.on)}) + "\n")
         except OSError as error:
             raise ConfigError(
-                f"cannot write {self._path}, where the machines' power is noted before a change",
+                f"could not write {self._path}, which notes the power of the machines before a change",
                 cause=str(error.strerror),
-                next_step="see what is in the way, who may write there and whether the disk is full: "
+                next_step="check what is in the way, the permissions and the free space: "
                 f"ls -ld {self._path.parent}; df -h",
             ) from error
 
@@ -104,27 +94,27 @@ class ApplyGuard:
     """One apply, from before its plan to its end: it stops again what the apply has started.
 
     Args:
-        before: the machines before the apply.
+        view: the machines before the apply.
     """
 
     def __init__(
-        self, context: ClusterContext, fleet: Fleet, deadline: Deadline, driver: Driver, *, before: FleetView
+        self, context: ClusterContext, fleet: Fleet, deadline: Deadline, driver: Driver, view: FleetView
     ) -> None:
         self._context = context
         self._fleet = fleet
         self._deadline = deadline
         self._driver = driver
         self._note = PowerNote.of(context.config)
-        self._before = self._note.before(before.machines)
+        # After an interrupted apply, the power is to be as it was before that one.
+        self._before = self._note.left() or PowerBefore(
+            known=frozenset(machine.instance_id for machine in view.machines),
+            on=frozenset(machine.instance_id for machine in view.on),
+        )
         self._has_begun = False
         """Whether Terraform was told to change something."""
 
     def begin(self) -> None:
-        """Note the power, before Terraform changes anything.
-
-        Raises:
-            ConfigError: the note can't be written.
-        """
+        """Note the power, before Terraform changes anything."""
         self._note.save(self._before)
         self._has_begun = True
 
@@ -136,7 +126,7 @@ class ApplyGuard:
             failed: why the apply failed; None: it succeeded.
 
         Raises:
-            MachinesMayBeRunning: some could not be stopped, or AWS can't be asked, or it was interrupted.
+            MachinesMayBeRunning: some could not be stopped, or AWS can't be asked, or Ctrl-C has ended it.
         """
         try:
             self.stop_started(until, failed=failed)
@@ -147,20 +137,20 @@ class ApplyGuard:
             raise interrupted(self._context.config, left) from error
 
     def stop_started(self, until: datetime | None, *, failed: BaseException | None) -> None:
-        """As :meth:`restore`, for a command that goes on to say what runs if it is interrupted."""
+        """As :meth:`restore`, for a command that names what runs itself if Ctrl-C ends it."""
         if isinstance(failed, Locked) and "id" in failed.details:
             return  # another Terraform is at work, whose machines change still
         if failed is not None and not self._has_begun and not self._before.of_another:
             return  # nothing was changed: another client has started what runs now
+        why = short(failed) if isinstance(failed, PioTfError) else None
         try:
             view = self._fleet.look()
         except AwsError as error:
             if failed is None or not self._has_begun:
                 raise
             raise MachinesMayBeRunning(
-                "the apply has ended amid its work, and nobody knows which machines it has left running",
-                cause=f"before that: {failed if not isinstance(failed, PioTfError) else short(failed)}\n"
-                f"       looking: {short(error)}",
+                "the apply was interrupted, and pio-tf could not determine which machines it left running",
+                cause=f"before that: {why or failed}\n       looking: {short(error)}",
                 next_step="; ".join(filter(None, [error.next_step, "then `pio-tf down`"])),
                 details=error.details,
             ) from failed
@@ -169,19 +159,14 @@ class ApplyGuard:
             started = []  # another client has come to need them
         if started:
             self._context.report(
-                Step(f"Stopping again what Terraform started: {', '.join(machine.name for machine in started)}")
+                Step(f"Stopping what Terraform started: {', '.join(machine.name for machine in started)}")
             )
-            try:
-                self._fleet.stop(started)
-            except MachinesMayBeRunning as left:
-                if isinstance(failed, PioTfError):
-                    left.cause = f"before that: {short(failed)}\n       stopping: {left.cause}"
-                raise left from failed
+            self._fleet.stop_after(why, started)
         self._note.remove()
-        running = len(view.on) - len(started)
-        if running:
-            said = "1 machine runs" if running == 1 else f"{running} machines run"
-            self._context.report(Warned(f"{said}, and cost: `pio-tf down` stops them"))
+        left = [machine for machine in view.on if machine not in started]
+        if left:
+            verb = "runs and is" if len(left) == 1 else "run and are"
+            self._context.report(Warned(f"{count(left)} {verb} billed: `pio-tf down` stops them"))
         elif until is not None:
             self._deadline.release()
 
@@ -192,6 +177,8 @@ class ApplyGuard:
         try:
             self._driver.refuse_active(view, "stopping what an apply has started")
         except PioTfError as error:
-            self._context.report(Warned(f"what an apply that was cut off has started is left running: {short(error)}"))
+            self._context.report(
+                Warned(f"the machines that an interrupted apply has started keep running: {short(error)}")
+            )
             return False
         return True

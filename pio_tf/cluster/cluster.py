@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 
 
 class Command:
-    """The objects that one command works with, put together. They live as long as the command.
+    """The objects that one command works with, and that end with it.
 
     Args:
         started, armed: what an earlier command of this program has started and armed.
@@ -99,26 +99,14 @@ class Cluster:
         now: Callable[[], datetime] = lambda: datetime.now(tz=timezone.utc),
     ) -> None:
         self.config = config
-        self._context = ClusterContext(
-            config,
-            report=reporter,
-            aws=aws or Aws(config),
-            environ=dict(os.environ if environ is None else environ),
-            clock=clock,
-            sleep=sleep,
-            now=now,
-            open_session=open_session,
-        )
+        environ = dict(os.environ if environ is None else environ)
+        self._context = ClusterContext(config, reporter, aws or Aws(config), environ, clock, sleep, now, open_session)
         self._last = self._command()
-        """The last command that has changed something: the next one takes over what it has started."""
+        """The last command that may have changed power: the next one takes over what it has started."""
 
     @classmethod
     def load(
-        cls,
-        path: Path | str | None = None,
-        *,
-        reporter: Reporter = silent,
-        environ: Mapping[str, str] | None = None,
+        cls, path: Path | str | None = None, *, reporter: Reporter = silent, environ: Mapping[str, str] | None = None
     ) -> Self:
         """Return the cluster of a pio-tf.hcl; default: ``$PIO_TF_CONFIG``, else ``pio-tf.hcl`` here.
 
@@ -126,6 +114,13 @@ class Cluster:
             ConfigError: the file is missing or wrong; the error names every mistake with its line.
         """
         return cls(load_config(path, environ=environ), reporter=reporter, environ=environ)
+
+    def _command(self) -> Command:
+        return Command(self._context)
+
+    def _change(self, *, armed: ScheduledDeadline | None = None) -> Command:
+        self._last = Command(self._context, started=self._last.fleet.started, armed=armed)
+        return self._last
 
     # The stack
 
@@ -142,13 +137,10 @@ class Cluster:
         return self._command().stack.generate(directory)
 
     def generate_image(self, directory: Path | None = None) -> Path:
-        """Write a Packer template that bakes an image with everything that the machines install.
+        """Write a Packer template that bakes an image with everything that the machines install. Return its directory.
 
         Args:
             directory: default: ``image`` beside the stack.
-
-        Returns:
-            The directory.
 
         Raises:
             ConfigError: the directory holds files that pio-tf did not write, or can't be written.
@@ -166,8 +158,8 @@ class Cluster:
 
         Raises:
             ConfigError: something that pio-tf.hcl refers to does not exist.
-            GuardRefused: the plan would delete or replace a machine, a disk or an address, or create a machine that
-                exists already, or break another rule of the guard.
+            GuardRefused: the plan would delete or replace a machine, a disk or an address, create a machine that exists
+                already, or break another rule of the guard.
         """
         return self._command().stack.plan(out)
 
@@ -175,8 +167,8 @@ class Cluster:
         """Create and change what pio-tf.hcl asks for. The power of machines stays as it was.
 
         A change of the instance type makes the AWS provider start a machine that was stopped
-        (terraform-provider-aws #1998): pio-tf stops such machines again, and new ones of an apply that then fails. What
-        an apply that was killed has started is stopped by the next one, or by :meth:`down`.
+        (terraform-provider-aws #1998): pio-tf stops such machines again, and new ones if the apply fails. What a killed
+        apply has started is stopped by the next one, or by :meth:`down`.
 
         Args:
             artifact: a directory of :meth:`plan`: exactly that plan is applied, or none.
@@ -247,8 +239,8 @@ class Cluster:
         It is safe to repeat, from any mixture of states. No machine starts before AWS is set to stop it again.
 
         Args:
-            duration: seconds from now until AWS stops the machines; default: ``train.max_runtime``. A deadline that is
-                set already, and later, stands.
+            duration: seconds from now until AWS stops the machines; default: ``train.max_runtime``. A later deadline
+                that is set already stands.
             deadline: False starts them without one.
             lasting: the former name of ``duration``.
 
@@ -261,9 +253,7 @@ class Cluster:
         return self._change().power.up(lasting if duration is None else duration, deadline=deadline)
 
     def down(self, *, force: bool = False) -> tuple[Machine, ...]:
-        """Stop all machines and wait until AWS confirms it. It is safe to repeat.
-
-        Logs and records of runs that have ended are copied here first.
+        """Stop all machines and wait until AWS confirms it. Copy logs and records of ended runs before. Safe to repeat.
 
         Args:
             force: end a run that is active, and stop machines whose driver does not answer.
@@ -280,9 +270,6 @@ class Cluster:
 
         Args:
             idle_for: seconds that must have passed since the last machine was started and since the last run ended.
-
-        Raises:
-            MachinesMayBeRunning: as :meth:`down` does.
         """
         return self._change().power.down_if_idle(idle_for=idle_for)
 
@@ -296,11 +283,7 @@ class Cluster:
         return self._last.deadline.armed.at if self._last.deadline.armed else None
 
     def deadline(self) -> datetime | None:
-        """Return when AWS stops the machines, in UTC; None: there is no deadline. Change nothing.
-
-        Raises:
-            AwsError: AWS can't be asked.
-        """
+        """Return when AWS stops the machines, in UTC; None: there is no deadline. Change nothing."""
         return self._command().deadline.find()
 
     def extend(self, seconds: float) -> Extended:
@@ -340,9 +323,7 @@ class Cluster:
             skip_checks: checks to leave out, of :data:`pio_tf.training.preflight.CHECKS`.
             upload: ``s3://bucket/prefix`` for log and record; default: ``train.upload``.
             apply: first create and change what pio-tf.hcl asks for; False: train on what was applied.
-            duration: seconds until AWS stops the machines; default: ``train.max_runtime``.
-            deadline: False starts the machines without a deadline.
-            lasting: the former name of ``duration``.
+            duration, deadline, lasting: as of :meth:`up`.
 
         Raises:
             AwsError, ConfigError: the deadline can't be set; nothing was started.
@@ -362,10 +343,7 @@ class Cluster:
         )
 
     def attach(self, run: str = "", *, keep_up: bool | None = None, upload: str | None = None) -> RunRecord:
-        """Follow a run, the latest if none is named, to its end; then stop the machines, as :meth:`train` does.
-
-        Raises what :meth:`train` does.
-        """
+        """Follow a run, the latest if none is named, to its end; then stop the machines, as :meth:`train` does."""
         command = self._change(armed=self._last.deadline.armed)
         return TrainingSession(command, keep_up=keep_up).attach(run, upload=upload)
 
@@ -407,7 +385,7 @@ class Cluster:
         command = self._command()
         return command.driver.check(command.stack.outputs(), skip=skip)
 
-    # The machines' software
+    # The software of the machines
 
     def sizing(self) -> Sizing:
         """Return heaps and cores of driver and executors. Report what does not fit as warnings."""
@@ -436,9 +414,9 @@ class Cluster:
         return command.driver.push(command.stack.outputs())
 
     def provision(self, machine: str = "", *, rollback: str = "") -> tuple[ProvisionedMachine, ...]:
-        """Prepare running machines as at their first boot: what is missing is installed, a new version beside the old.
+        """Prepare running machines as at their first boot: install what is missing, a new version beside the old one.
 
-        Then the driver's files are written, as :meth:`push_config` does.
+        Then write the driver's files, as :meth:`push_config` does.
 
         Args:
             machine: its name; empty: all that run.
@@ -454,7 +432,7 @@ class Cluster:
         return command.driver.provision(command.stack.outputs(), machine, rollback=rollback)
 
     def mirror_fetch(self, directory: Path, *, base: str = APACHE) -> tuple[Fetched, ...]:
-        """Download everything that the machines install into a directory, and check it. AWS is not asked.
+        """Download everything that the machines install into a directory, and check it. Ask AWS for nothing.
 
         Args:
             base: base address of the archives that pio-tf.hcl gives no ``url`` for.
@@ -467,7 +445,7 @@ class Cluster:
         return Fetcher(directory, base.rstrip("/"), reporter=self._context.report).fetch(components(self.config))
 
     def mirror_push(self, directory: Path, url: str) -> tuple[Pushed, ...]:
-        """Copy such a directory to ``s3://bucket/prefix``. Objects that exist there are left alone.
+        """Copy such a directory to ``s3://bucket/prefix``. Leave objects that exist there alone.
 
         Raises:
             ConfigError: it is no S3 address; an archive is missing in the directory, or is not the expected one.
@@ -475,16 +453,5 @@ class Cluster:
         """
         from pio_tf.mirror.push import Pusher
 
-        return Pusher(self._context.aws.client("s3"), url, self._context.report).push(
-            directory, components(self.config)
-        )
-
-    # Its objects
-
-    def _command(self) -> Command:
-        return Command(self._context)
-
-    def _change(self, *, armed: ScheduledDeadline | None = None) -> Command:
-        """Return the objects of a command that may start or stop machines."""
-        self._last = Command(self._context, started=self._last.fleet.started, armed=armed)
-        return self._last
+        pusher = Pusher(self._context.aws.client("s3"), url, self._context.report)
+        return pusher.push(directory, components(self.config))

@@ -11,19 +11,19 @@ from typing import TYPE_CHECKING
 
 from pio_tf.aws.arns import deadline_role_arn
 from pio_tf.aws.identity import who_am_i
-from pio_tf.cluster.messages import short
+from pio_tf.cluster.messages import warning
 from pio_tf.durations import duration
 from pio_tf.errors import ConfigError, NotReady, PioTfError
 from pio_tf.events import Done, ResourceProgress, Warned
 from pio_tf.machines.deadline_schedule import DeadlineSchedule, DeadlineUpdater, ScheduledDeadline, whole_minute
 from pio_tf.model import CLUSTER_TAG
-from pio_tf.training.deadline import DeadlineWatch
+from pio_tf.training.deadline_watch import DeadlineWatch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from pio_tf.cluster.context import ClusterContext
-    from pio_tf.cluster.fleet import Fleet
+    from pio_tf.cluster.fleet import Fleet, FleetView
     from pio_tf.events import Event
     from pio_tf.model import Machine, Outputs
 
@@ -43,7 +43,7 @@ class Deadline:
     """The time at which AWS stops a cluster's machines, as one command arms it.
 
     Args:
-        armed: what an earlier command of this program has armed, if this one goes on with its run.
+        armed: what an earlier command of this program has armed, if this one continues with its run.
     """
 
     def __init__(self, context: ClusterContext, fleet: Fleet, *, armed: ScheduledDeadline | None = None) -> None:
@@ -54,38 +54,42 @@ class Deadline:
         self.armed = armed
         """What is armed, as far as this command knows."""
         self._updater: DeadlineUpdater | None = None
-        """Arms the deadline of machines that Terraform is creating."""
 
     @property
     def has_role(self) -> bool:
-        """Whether there is a role, or will be, that AWS stops the machines with."""
+        """Whether AWS has a role to stop the machines with, or will have one after the next apply."""
         return self._config.failsafe.role or self._config.failsafe.role_arn is not None
+
+    @cached_property
+    def schedule(self) -> DeadlineSchedule:
+        """The schedule in AWS."""
+        return DeadlineSchedule(
+            self._context.aws.client("scheduler"),
+            cluster=self._config.cluster.name,
+            reporter=self._report,
+            now=self._context.now,
+            clock=self._context.clock,
+            sleep=self._context.sleep,
+        )
 
     def after(self, seconds: float | None) -> datetime:
         """Return the deadline that is so far from now; default: ``train.max_runtime``."""
         return self._context.now() + timedelta(seconds=self._config.train.max_runtime if seconds is None else seconds)
 
     def find(self) -> datetime | None:
-        """Return when AWS stops the machines, in UTC; None: there is no deadline.
-
-        Raises:
-            AwsError: AWS can't be asked.
-        """
+        """Return when AWS stops the machines, in UTC; None: there is no deadline."""
         found = self.schedule.find()
         return found.at if found else None
 
-    def find_if_on(self, machines: Sequence[Machine]) -> datetime | None:
-        """Return the deadline if one of the machines is not off, and AWS can be asked."""
-        if not self.has_role or not any(not machine.is_off for machine in machines):
-            return None
-        try:
-            return self.find()
-        except PioTfError as error:
-            self._report(Warned(f"the deadline is not known: {short(error)}"))
-            return None
+    def find_if_known(self) -> datetime | None:
+        """Return the deadline if AWS can be asked."""
+        if self.has_role:
+            with warning(self._report, "could not find the deadline"):
+                return self.find()
+        return None
 
     def is_in_force(self) -> bool:
-        """Return whether AWS has a deadline that was not released: then machines may have been started."""
+        """Return whether AWS has a deadline that no client has released: then machines may have been started."""
         if not self.has_role:
             return False
         try:
@@ -95,57 +99,50 @@ class Deadline:
         return found is not None and not found.released
 
     def extend(self, outputs: Outputs, seconds: float) -> Extended:
-        """Keep the machines running for a number of seconds from now.
-
-        Raises:
-            NotReady: no machine runs.
-            ConfigError: the deadline is later already: it is never shortened.
-            AwsError: it could not be armed; the old one stands.
-        """
+        """Keep the machines running for a number of seconds from now."""
         view = self._fleet.look(outputs, strict=False)
         if not view.on:
             raise NotReady(
                 "no machine runs: there is no deadline to extend",
                 next_step="`pio-tf up --for` starts the machines for a time",
             )
-        found = self.schedule.find()
-        before = found.at if found else None
-        wanted = whole_minute(self.after(seconds))
+        found, wanted = self.schedule.find(), whole_minute(self.after(seconds))
         if found is not None and found.at > wanted and not found.released:
             raise ConfigError(
                 f"the deadline is {self._said(found.at)} already, later than {self._said(wanted)}",
-                cause="somebody may count on it: a deadline is never shortened",
+                cause="another user may rely on it: pio-tf never shortens a deadline",
                 next_step="`pio-tf down` stops the machines now",
                 details={"deadline": found.at.isoformat(), "asked": wanted.isoformat()},
             )
-        return Extended(before, self._arm(view.staying, wanted, role_arn=self._role(outputs)).at)
+        return Extended(found.at if found else None, self._arm(view.staying, wanted, role_arn=self._role(outputs)).at)
 
-    def arm(self, outputs: Outputs, machines: Sequence[Machine], until: datetime | None) -> None:
-        """Before any machine starts: let AWS stop them all at their deadline, and confirm that it will.
+    def arm(self, outputs: Outputs, view: FleetView, until: datetime | None) -> None:
+        """Let AWS stop all machines at their deadline, and confirm that it will. No machine may start before.
 
         Args:
-            machines: all that carry the cluster's tag, including those that Terraform does not know.
+            view: all machines that carry the cluster's tag, including those that Terraform does not know.
             until: the deadline that the user asks for; None: no deadline.
 
         Raises:
             ConfigError: there is no role to do it with.
-            AwsError: it is not armed. Nothing has been started.
+            AwsError: it is not armed.
         """
         if until is None:
             self._say_there_is_none()
             return
-        all_off = all(machine.state == "stopped" for machine in machines)
-        armed = self._arm(machines, until, role_arn=self._role(outputs), if_due_wait=all_off)
+        machines = view.staying
+        all_stopped = all(machine.state == "stopped" for machine in machines)
+        armed = self._arm(machines, until, role_arn=self._role(outputs), if_due_wait=all_stopped)
         if armed.at > whole_minute(until):
-            self._report(Warned("the deadline was later than asked for already, and is never shortened"))
+            self._report(Warned("the deadline was later already: pio-tf never shortens it"))
         self._report(Done(f"AWS stops the machines at {self._said(armed.at)}, whatever happens to this client"))
 
     @contextlib.contextmanager
-    def armed_as_created(self, existing: Sequence[Machine], until: datetime | None) -> Iterator[None]:
-        """While Terraform creates machines: arm each as soon as its creation is reported to :meth:`hear`.
+    def armed_as_created(self, view: FleetView, until: datetime | None) -> Iterator[None]:
+        """While Terraform creates machines: arm each as soon as :meth:`hear` hears of its creation.
 
         Raises:
-            AwsError: the deadline can't be armed. Nothing has been created yet, if AWS said so before.
+            AwsError: the deadline can't be armed. If AWS says so at once, nothing has been created.
         """
         if until is None:
             yield
@@ -154,7 +151,7 @@ class Deadline:
         role_arn = deadline_role_arn(self._config, account=who_am_i(self._context.aws.client).account)
         if role_arn is None:
             raise self._no_role()
-        ids = [machine.instance_id for machine in existing]
+        ids = [machine.instance_id for machine in view.staying]
         self._updater = DeadlineUpdater(self.schedule, until, ids=ids, role_arn=role_arn, report=self._report)
         try:
             with self._updater:
@@ -173,24 +170,18 @@ class Deadline:
     def check_still_armed(self) -> None:
         """After a start: arm the deadline again if another client has removed or shortened it."""
         if self.armed is not None:
-            try:
+            with warning(self._report, "could not check the deadline again"):  # it was read back before the start
                 self.look_after()
-            except PioTfError as error:  # it was armed and read back before the start
-                self._report(Warned(f"the deadline was not looked at once more: {short(error)}"))
 
     def look_after(self) -> datetime | None:
         """Return what is armed now. Arm again what this command has armed, and another client removed or shortened:
-        a `down` that had stopped the machines before they were started here may end after that.
-
-        Raises:
-            AwsError: AWS can't be asked, or refuses.
-        """
+        a `down` that had stopped the machines before they were started here may end after that."""
         found, mine = self.schedule.find(), self.armed
         lost = mine is not None and self._context.now() < mine.at and (found is None or found.at < mine.at)
         if mine is None or not lost:
             self.armed = found or mine
             return found.at if found else None
-        self._report(Warned("somebody has removed or shortened the deadline meanwhile: it is armed again"))
+        self._report(Warned("another client has removed or shortened the deadline: pio-tf has armed it again"))
         self.armed = self.schedule.arm(mine.ids, mine.at, role_arn=mine.role_arn)
         return self.armed.at
 
@@ -202,48 +193,31 @@ class Deadline:
         return DeadlineWatch(self._look_after_during_run, at=at, reporter=self._report, now=self._context.now)
 
     def release(self) -> None:
-        """Once all machines are confirmed stopped: bring the deadline forward to when a start that is under way now
-        must have ended. Another client may have started machines, and died before it looked after its deadline."""
+        """Once AWS has confirmed that all machines are stopped: bring the deadline forward to when a start that is
+        under way now must have ended. The client that starts them may die before it looks after its deadline."""
         self.armed = None
         if not self.has_role:
             return
-        try:
+        with warning(self._report, "could not release the deadline, which will find the machines stopped"):
             left = self.schedule.release(self.after(self._config.cluster.start_timeout))
-        except PioTfError as error:
-            self._report(Warned(f"the deadline stays; it will find the machines stopped: {short(error)}"))
-            return
-        if left is not None:
-            self._report(Done(f"the deadline ends at {self._said(left.at)}, and finds the machines stopped"))
+            if left is not None:
+                self._report(Done(f"released the deadline: it ends at {self._said(left.at)}"))
 
     def remove(self) -> None:
         """Remove the deadline, once there are no machines."""
         self.armed = None
         if not self.has_role:
             return
-        try:
+        with warning(self._report, "could not remove the deadline, which will find no machines"):
             if self.schedule.remove():
-                self._report(Done("the deadline is removed"))
-        except PioTfError as error:
-            self._report(Warned(f"the deadline is not removed; it will find no machines: {short(error)}"))
+                self._report(Done("removed the deadline"))
 
     def say_until(self) -> None:
         """Warn when AWS stops machines that are left running."""
         if self.armed is not None:
             self._report(Warned(f"AWS stops them at {self._said(self.armed.at)}; `pio-tf extend` sets another time"))
         else:
-            self._report(Warned("no deadline is known: they run until somebody stops them, or an idle alarm does"))
-
-    @cached_property
-    def schedule(self) -> DeadlineSchedule:
-        """The schedule in AWS."""
-        return DeadlineSchedule(
-            self._context.aws.client("scheduler"),
-            cluster=self._config.cluster.name,
-            reporter=self._report,
-            now=self._context.now,
-            clock=self._context.clock,
-            sleep=self._context.sleep,
-        )
+            self._report(Warned("no deadline is known: they run until `pio-tf down` or an idle alarm stops them"))
 
     def _arm(
         self, machines: Sequence[Machine], at: datetime, *, role_arn: str, if_due_wait: bool = False
@@ -264,8 +238,8 @@ class Deadline:
         self.armed = self.schedule.arm(armed.ids - gone, armed.at, role_arn=armed.role_arn)
         self._report(
             Warned(
-                f"the deadline leaves out {', '.join(sorted(gone))}: terminated, or without the tag {CLUSTER_TAG}; AWS "
-                "would stop none of the machines with it"
+                f"the deadline leaves out {', '.join(sorted(gone))}: terminated, or without the tag {CLUSTER_TAG}. "
+                "With such a machine, AWS would stop none of them"
             )
         )
         return self.armed.at
@@ -277,11 +251,10 @@ class Deadline:
                 self.schedule.remove()
             elif found is not None:
                 self.armed = found
-                self._report(
-                    Warned(f"AWS stops the machines at {self._said(found.at)} all the same: somebody has set that")
-                )
+                when = self._said(found.at)
+                self._report(Warned(f"AWS stops the machines at {when} all the same: an earlier command set that"))
                 return
-        self._report(Warned("without a deadline: the machines run until somebody stops them, or an idle alarm does"))
+        self._report(Warned("without a deadline: the machines run until `pio-tf down` or an idle alarm stops them"))
 
     def _role(self, outputs: Outputs) -> str:
         if outputs.deadline_role_arn is not None:
@@ -291,14 +264,14 @@ class Deadline:
     def _no_role(self) -> ConfigError:
         if not self.has_role:
             return ConfigError(
-                f"{self._config.where('failsafe.role')}: there is no role to stop the machines with at a deadline",
+                f"{self._config.where('failsafe.role')}: no role can stop the machines at a deadline",
                 cause="failsafe.role is false, and failsafe.role_arn names none",
                 next_step="name one in failsafe.role_arn; `--no-deadline` starts the machines without a deadline",
             )
         return ConfigError(
-            "there is no role to stop the machines with at a deadline",
-            cause="the cluster was applied last by a pio-tf that had no deadlines, or without the role",
-            next_step="`pio-tf apply` makes it; `--no-deadline` starts the machines without a deadline",
+            "no role can stop the machines at a deadline",
+            cause="the cluster was last applied without the role, or by a pio-tf that had no deadlines",
+            next_step="`pio-tf apply` creates it; `--no-deadline` starts the machines without a deadline",
         )
 
     def _said(self, moment: datetime) -> str:

@@ -1,4 +1,4 @@
-"""A cluster's driver, as commands use it: what it runs, who holds its lock, and its files."""
+"""A cluster's driver, as commands use it: its runs, its lock and its files."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
-from pio_tf.cluster.messages import short, unanswered
+from pio_tf.cluster.messages import short, unanswered, warning
 from pio_tf.errors import AwsError, ConfigError, Locked, NotReady, PioTfError, RemoteError
 from pio_tf.events import Step, Warned
+from pio_tf.model import count
+from pio_tf.training.runs.archive import find_run
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Collection, Coroutine, Sequence
+    from collections.abc import Awaitable, Callable, Coroutine, Sequence
 
     from pio_tf.cluster.context import ClusterContext
     from pio_tf.cluster.deadline import Deadline
@@ -48,15 +50,15 @@ class Driver:
         work: Callable[[DriverSession], Awaitable[_T]],
         *,
         wait: bool = False,
-        patience: RetryPolicy | None = None,
+        retry: RetryPolicy | None = None,
         upload: str = "",
     ) -> _T:
-        """Do some work over one connection to the driver. Return its result.
+        """Return the result of some work over one connection to the driver.
 
         Args:
             view: the machines; those that run are worked with.
-            wait: wait until all of these, and Spark, are ready.
-            patience: for a driver that should be up already; default: half a minute.
+            wait: first wait until all of these, and Spark, are ready.
+            retry: for a driver that should be up already; default: half a minute.
             upload: where logs and records are uploaded; default: ``train.upload``.
         """
         from pio_tf.training.driver_session import QUICK, DriverSetup, open_session
@@ -75,13 +77,13 @@ class Driver:
         connect = self.context.open_session or open_session
 
         async def connected() -> _T:
-            async with connect(setup, wait=wait, patience=patience or QUICK) as session:
+            async with connect(setup, wait=wait, retry=retry or QUICK) as session:
                 return await work(session)
 
         return _run(connected())
 
     def targets(self, outputs: Outputs) -> tuple[SshTarget, ...]:
-        """Return the running machines, to connect to. Raise NotReady if the driver does not run."""
+        """Return the running machines, to connect to."""
         from pio_tf.remote.target import ssh_targets
 
         view = self.fleet.look(outputs)
@@ -96,9 +98,6 @@ class Driver:
 
     def check(self, outputs: Outputs, *, skip: Sequence[str]) -> tuple[CheckResult, ...]:
         """Check everything that a training needs. Change nothing."""
-        from pio_tf.training.preflight import check_names
-
-        check_names(skip)
         view, outputs = self._running(outputs)
         sizing = self.fleet.sizing()
         return self.session(view, lambda session: session.check(outputs, sizing, skip=skip))
@@ -106,28 +105,23 @@ class Driver:
     def provision(self, outputs: Outputs, machine: str, *, rollback: str) -> tuple[ProvisionedMachine, ...]:
         """Prepare running machines as at their first boot, or roll a component back; then write the driver's files."""
         view, outputs = self._running(outputs)
-        wanted = self._choose(outputs, {one.name for one in view.running}, machine, rollback)
-        self.context.report(Step(f"Rolling {rollback} back" if rollback else f"Provisioning {len(wanted)} machines"))
+        wanted = self._choose(outputs, [one.name for one in view.running], machine, rollback)
+        self.context.report(Step(f"Rolling {rollback} back" if rollback else f"Provisioning {count(wanted)}"))
         done = self.session(view, lambda session: session.provision(outputs, wanted, component=rollback))
-        if any(one.machine == outputs.driver.name for one in done):
+        if outputs.driver.name in [one.machine for one in done]:
             sizing = self.fleet.sizing()
             try:
                 self.session(view, lambda session: session.push(outputs, sizing))
             except RemoteError as error:
-                warning = unwritten(error)
-                if warning is None:
-                    raise
-                self.context.report(warning)
+                self.context.report(unwritten(error))
         return done
 
     def runs(self, outputs: Outputs | None) -> tuple[RunRecord, ...]:
         """Return every run that the driver, while it runs, or this computer knows; oldest first."""
         view = self.fleet.look(outputs, strict=False) if outputs else None
         if view and view.driver_runs:
-            try:
-                return self.session(view, lambda session: session.runs(), patience=_patience(_STATUS_SECONDS))
-            except PioTfError as error:
-                self.context.report(Warned(f"only what this computer knows: {short(error)}"))
+            with warning(self.context.report, "showing only the runs that this computer knows"):
+                return self.session(view, lambda session: session.runs(), retry=_at_once(_STATUS_SECONDS))
         return self.storage.runs()
 
     def log(self, outputs: Outputs | None, run: str, on_line: Callable[[str], None], *, follow: bool) -> None:
@@ -141,16 +135,12 @@ class Driver:
     def find(self, outputs: Outputs, run: str) -> tuple[FleetView, str]:
         """Return the running machines, and the id of a run on their driver."""
         view, _ = self._running(outputs, strict=False)
-        return view, self.session(view, lambda session: session.find(run))
+        return view, find_run(run, [one.id for one in self.state(view).runs])
 
     def cancel(self, outputs: Outputs, run: str) -> RunRecord:
         """End a run, the active one if ``run`` is empty."""
         view, _ = self._running(outputs, strict=False)
         return self.session(view, lambda session: session.cancel(run))
-
-    def is_on(self) -> bool:
-        """Return whether the driver runs: then another client's run may be active."""
-        return self.fleet.look(strict=False).driver_runs
 
     def state(self, view: FleetView) -> DriverState:
         """Return the driver's runs, and the holder of its lock."""
@@ -175,32 +165,32 @@ class Driver:
             force: end a run that is active, and do without a driver that does not answer.
             own_run: a run to end if it is active.
             driver_may_have_run: whether a driver that does not answer may have a run.
-            timeout: seconds for the driver to answer; None: its usual patience.
+            timeout: seconds for the driver to answer; None: as long as usual.
 
         Raises:
             Locked: a run is active, or being prepared.
             MachinesMayBeRunning: the driver runs and does not answer.
         """
-        lock = self.storage.lock
-        if lock:
+        if self.storage.lock:
             try:
-                lock.before_stopping(force=force)
+                self.storage.lock.before_stopping(force=force)
             except AwsError as error:  # machines must stop whatever is wrong with a bucket
-                self.context.report(Warned(f"it is not known whether somebody starts a run: {short(error)}"))
+                self.context.report(Warned(f"could not check whether another client starts a run: {short(error)}"))
         if not view.driver_runs:
             return
+        retry = None if timeout is None else _at_once(timeout)
         try:
             self.session(
                 view,
                 lambda session: session.prepare_stop(force=force, own_run=own_run, timeout=timeout),
-                patience=None if timeout is None else _patience(timeout),
+                retry=retry,
             )
         except Locked:
             raise
         except PioTfError as error:
             if not force and driver_may_have_run:
                 raise unanswered(self.context.config, view.not_stopped, error) from error
-            self.context.report(Warned(f"the driver was not asked for runs: {short(error)}"))
+            self.context.report(Warned(f"could not ask the driver for runs: {short(error)}"))
 
     def report(self) -> DriverReport:
         """Return what decides whether another client's claim is stale."""
@@ -219,8 +209,6 @@ class Driver:
     def ask_spark(self, view: FleetView) -> tuple[frozenset[str] | None, str]:
         """Return the addresses of the workers that Spark has ALIVE, None if it can't be asked; and the active run."""
         machines = {machine.role: machine for machine in view.running}
-        if "driver" not in machines or "master" not in machines:
-            return None, ""
 
         async def ask() -> tuple[frozenset[str], str]:
             from pio_tf.remote.ssh import connect_cluster
@@ -228,27 +216,25 @@ class Driver:
             from pio_tf.training.runs.driver_runs import DriverRuns
             from pio_tf.training.spark_master import spark_status
 
-            targets = ssh_targets(self.context.config, (machines["driver"],))
-            async with connect_cluster(self.context.config, targets, retry=_patience(_STATUS_SECONDS)) as remote:
-                holder = (await DriverRuns(remote).state()).holder
-                port = self.context.config.spark.master_ui_port
-                status = await spark_status(remote, master=machines["master"].private_ip, port=port)
+            config = self.context.config
+            targets = ssh_targets(config, (machines["driver"],))
+            async with connect_cluster(config, targets, retry=_at_once(_STATUS_SECONDS)) as connection:
+                holder = (await DriverRuns(connection).state()).holder
+                master, port = machines["master"].private_ip, config.spark.master_ui_port
+                status = await spark_status(connection, master=master, port=port)
                 return status.alive_hosts, holder.run if holder else ""
 
-        try:
-            return _run(ask())
-        except PioTfError as error:  # without a key too: what runs, and costs, is shown whatever happens
-            self.context.report(Warned(f"Spark was not asked for its workers: {short(error)}"))
-            return None, ""
+        if "driver" in machines and "master" in machines:
+            # An SSH key that can't be used is a warning, too: `status` shows what runs, and is billed, in any case.
+            with warning(self.context.report, "could not ask Spark for its workers"):
+                return _run(ask())
+        return None, ""
 
     def _running(self, outputs: Outputs, *, strict: bool = True) -> tuple[FleetView, Outputs]:
-        """Return the machines, and the outputs without workers that do not run if enough of them do.
+        """Return the machines; and the outputs, without workers that do not run if enough of them do.
 
         Args:
-            strict: False accepts those that there are, for a run that has begun.
-
-        Raises:
-            NotReady: the driver does not run.
+            strict: False accepts the machines that exist, for a run that has begun.
         """
         view = self.fleet.own(self.fleet.look(outputs, strict=strict))
         _check_driver_runs(view)
@@ -256,7 +242,7 @@ class Driver:
         enough = len(fewer.workers) >= (self.context.config.spark.min_workers or len(outputs.workers))
         return view, fewer if enough else outputs
 
-    def _choose(self, outputs: Outputs, running: Collection[str], machine: str, component: str) -> list[str]:
+    def _choose(self, outputs: Outputs, running: Sequence[str], machine: str, component: str) -> list[str]:
         """Return the names of the machines to provision."""
         from pio_tf.config.components import components
         from pio_tf.infra.bootstrap import FOR_SPARK
@@ -277,16 +263,16 @@ class Driver:
         return [machine] if machine else [name for name in names if name in running]
 
 
-def unwritten(error: BaseException) -> Warned | None:
-    """Return the warning for files that could not be written on a new driver, on which PredictionIO is yet to be
-    installed; None for any other error."""
+def unwritten(error: BaseException) -> Warned:
+    """Return a warning if the driver's files could not be written, because PredictionIO is yet to be installed there.
+    Raise any other error."""
     if not isinstance(error, RemoteError) or error.details.get("kind") != "write":
-        return None
+        raise error
     return Warned(f"the driver is not configured yet: {error}\nthen:  pio-tf config push")
 
 
 def _run(work: Coroutine[object, object, _T]) -> _T:
-    """Run a coroutine to its end: the only place where the cluster enters asyncio."""
+    """Run a coroutine to its end: the only place where a cluster enters asyncio."""
     return asyncio.run(work)
 
 
@@ -296,8 +282,8 @@ def _check_driver_runs(view: FleetView) -> None:
         raise NotReady(f"the driver is {driver.state if driver else 'gone'}", next_step="pio-tf up")
 
 
-def _patience(seconds: float) -> RetryPolicy:
-    """Return limits for a driver that has to answer at once."""
+def _at_once(seconds: float) -> RetryPolicy:
+    """Return limits for a driver that has to answer within some seconds."""
     from pio_tf.remote.connect import RetryPolicy
 
     return RetryPolicy(timeout=seconds, denied=0.0, attempt=seconds)

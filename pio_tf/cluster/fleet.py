@@ -14,6 +14,7 @@ from pio_tf.machines.instance_types import describe_instance_types
 from pio_tf.machines.inventory import find_machines, find_untagged
 from pio_tf.machines.power import start_machines, stop_machines
 from pio_tf.machines.power_errors import lacking
+from pio_tf.model import count
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -46,6 +47,11 @@ class FleetView:
         return tuple(machine for machine in self.machines if machine.is_on)
 
     @property
+    def not_off(self) -> tuple[Machine, ...]:
+        """The machines of which something still runs."""
+        return tuple(machine for machine in self.machines if not machine.is_off)
+
+    @property
     def not_stopped(self) -> tuple[Machine, ...]:
         """The machines in any other state than ``stopped``."""
         return tuple(machine for machine in self.machines if machine.state != "stopped")
@@ -68,8 +74,7 @@ class FleetView:
 class Fleet:
     """The machines of one cluster, as one command finds, starts and stops them.
 
-    Every method that asks EC2 answers with a value. The last one is kept in ``seen``, for the command that is
-    interrupted, or that EC2 no longer answers: it has to name the machines that may be running.
+    A call that fails returns no view, so ``seen`` keeps the last one: the error has to name the machines that may run.
 
     Args:
         started: ids of machines that an earlier command of this program started, and did not see stopped since.
@@ -83,7 +88,7 @@ class Fleet:
         lags by seconds, and may still show them as stopped."""
 
     def look(self, outputs: Outputs | None = None, *, strict: bool = True) -> FleetView:
-        """Ask EC2 for the machines that carry the cluster's tag.
+        """Return the machines that carry the cluster's tag, as EC2 shows them now.
 
         Args:
             outputs: Terraform's outputs, to compare with; None: the tag decides alone.
@@ -96,33 +101,30 @@ class Fleet:
 
     def own(self, view: FleetView) -> FleetView:
         """Return only the machines of Terraform's outputs. Warn of others with the cluster's tag."""
-        strays = [machine for machine in view.machines if not machine.in_outputs]
-        if strays:
+        unknown = [machine for machine in view.machines if not machine.in_outputs]
+        if unknown:
             self._context.report(
                 Warned(
-                    f"{names(strays)}: tagged for {self._context.config.cluster.name}, but not in Terraform's state "
-                    "(an interrupted creation?). Left alone here; `pio-tf down` stops it"
+                    f"{names(unknown)}: tagged for {self._context.config.cluster.name}, but not in Terraform's state "
+                    "(an interrupted creation?). This command leaves them alone; `pio-tf down` stops them"
                 )
             )
         return replace(view, machines=tuple(machine for machine in view.machines if machine.in_outputs))
 
     def untagged(self, outputs: Outputs, view: FleetView) -> list[Machine]:
         """Return the machines of the outputs that have lost the cluster's tag, or carry another cluster's."""
-        context = self._context
-        return find_untagged(context.ec2, cluster=context.config.cluster.name, outputs=outputs, found=view.machines)
+        cluster = self._context.config.cluster.name
+        return find_untagged(self._context.ec2, cluster=cluster, outputs=outputs, found=view.machines)
 
-    def not_off(self) -> list[Machine] | None:
-        """Return the machines that are not off, as EC2 says now, or else as it said last. None: it has said nothing.
+    def not_off(self) -> tuple[Machine, ...] | None:
+        """After a failure or Ctrl-C: return the machines that are not off, as EC2 says now, or else as it said last.
 
-        For a command that failed or was interrupted.
+        None: it has not said anything.
         """
         try:
-            view = self.look(strict=False)
+            return self.look(strict=False).not_off
         except (AwsError, KeyboardInterrupt):
-            if self.seen is None or not self.seen.machines:
-                return None
-            view = self.seen
-        return [machine for machine in view.machines if not machine.is_off]
+            return self.seen.not_off if self.seen and self.seen.machines else None
 
     def any_on(self) -> bool:
         """Return whether a machine runs. If EC2 can't be asked, one may."""
@@ -139,8 +141,8 @@ class Fleet:
         with aws_errors():
             specs = describe_instance_types(self._context.ec2, config)
         sizing = size_cluster(config, specs)
-        for warning in sizing.warnings:
-            self._context.report(Warned(warning))
+        for message in sizing.warnings:
+            self._context.report(Warned(message))
         return sizing
 
     def start(self, machines: Sequence[Machine], *, workers: int) -> None:
@@ -174,7 +176,7 @@ class Fleet:
         if absent:
             context.report(
                 Warned(
-                    f"going on with {workers - len(absent)} of {workers} workers (spark.min_workers is "
+                    f"continuing with {workers - len(absent)} of {workers} workers (spark.min_workers is "
                     f"{spark.min_workers}): AWS has no capacity for {lacking(absent)}"
                 )
             )
@@ -199,22 +201,27 @@ class Fleet:
         self.started -= {machine.instance_id for machine in stopped}
         return stopped
 
+    def stop_after(self, why: str | None, machines: Sequence[Machine]) -> list[Machine]:
+        """As :meth:`stop`. If it fails, name in its cause what had failed before."""
+        try:
+            return self.stop(machines)
+        except MachinesMayBeRunning as error:
+            if why is not None:
+                error.cause = f"before that: {why}\n       stopping: {error.cause}"
+            raise
+
     def _take_back(self, machines: Sequence[Machine], error: NotReady) -> NoReturn:
         """Stop those machines that did start, and raise the reason."""
         ids = {machine.instance_id for machine in machines}
         running = [machine for machine in self.look(strict=False).not_stopped if machine.instance_id in ids]
         if running:
-            self._context.report(Step(f"Stopping the {len(running)} machines that were started"))
-            try:
-                self.stop(running)
-            except MachinesMayBeRunning as left:
-                left.cause = f"before that: {short(error)}\n       stopping: {left.cause}"
-                raise left from error
+            self._context.report(Step(f"Stopping the {count(running)} that did start"))
+            self.stop_after(short(error), running)
         self.started -= ids
         raise NotReady(
             error.what,
             cause=error.cause,
-            next_step=f"{CAPACITY_ADVICE}; `spark.min_workers` in {self._context.config.path.name} goes on with fewer "
-            "workers. What was started in vain is stopped again",
+            next_step=f"{CAPACITY_ADVICE}; `spark.min_workers` in {self._context.config.path.name} lets pio-tf "
+            "continue with fewer workers. The machines that did start have been stopped",
             details=error.details,
         ) from error

@@ -1,18 +1,21 @@
-"""What is said where nobody can prove that a cluster's machines are off: which, why, and how to stop them by hand."""
+"""What pio-tf says if machines may be running: which, why, and how to stop them with the AWS CLI."""
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from pio_tf.aws.cli_hints import AwsCliHints
 from pio_tf.errors import MachinesMayBeRunning, PioTfError
+from pio_tf.events import Warned
 from pio_tf.machines.inventory import RIGHT_STATE
 from pio_tf.model import CLUSTER_TAG
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from pio_tf.config.schema import Config
+    from pio_tf.events import Reporter
     from pio_tf.model import Machine
 
 
@@ -26,52 +29,63 @@ def names(machines: Sequence[Machine]) -> str:
     return ", ".join(f"{machine.name} ({machine.instance_id}, {machine.state})" for machine in machines)
 
 
-def unanswered(config: Config, awake: Sequence[Machine], error: PioTfError) -> MachinesMayBeRunning:
-    """The driver runs and does not answer: nobody knows whether a run is active."""
+@contextmanager
+def warning(report: Reporter, what: str, *, but: type[PioTfError] | tuple[()] = ()) -> Iterator[None]:
+    """Report an error of the block as a warning that begins with ``what``, and go on; but let one kind pass."""
+    try:
+        yield
+    except but:
+        raise
+    except PioTfError as error:
+        report(Warned(f"{what}: {short(error)}"))
+
+
+def unanswered(config: Config, machines: Sequence[Machine], error: PioTfError) -> MachinesMayBeRunning:
+    """Return the error for a driver that runs and does not answer: it may have an active run."""
     return MachinesMayBeRunning(
-        "not stopped: the driver does not answer, and a run may be active on it",
-        cause=f"{short(error)}\n       not stopped are {names(awake)}",
-        next_step="`pio-tf down --force` stops the machines whatever goes on there; or, "
-        f"{error.next_step or 'try again'}; by hand: {AwsCliHints.of(config).stop_machines(awake)}",
-        details={"machines": [machine.instance_id for machine in awake], **error.details},
+        "did not stop the machines: the driver does not answer, and may have an active run",
+        cause=f"{short(error)}\n       not stopped: {names(machines)}",
+        next_step="`pio-tf down --force` stops the machines in any case; or, "
+        f"{error.next_step or 'try again'}; or, with the AWS CLI: {AwsCliHints.of(config).stop_machines(machines)}",
+        details={"machines": [machine.instance_id for machine in machines], **error.details},
     )
 
 
 def unknown(config: Config, ids: Sequence[str], error: PioTfError | None) -> MachinesMayBeRunning:
-    """AWS can't be asked which machines run.
+    """Return the error for machines that AWS can't be asked about.
 
     Args:
         ids: those of the cluster, as far as they are known.
         error: why; None: Ctrl-C.
     """
-    name, by_hand = config.cluster.name, AwsCliHints.of(config)
-    command = by_hand.stop(ids) if ids else by_hand.stop_cluster(name)
+    name, hints = config.cluster.name, AwsCliHints.of(config)
+    command = hints.stop(ids) if ids else hints.stop_cluster(name)
     return MachinesMayBeRunning(
-        f"not stopped: nobody knows which of {name}'s {f'{len(ids)} ' if ids else ''}machines run",
-        cause=short(error) if error else "interrupted before AWS has said it",
+        f"could not determine which {f'of the {len(ids)} ' if ids else ''}machines of {name} are running",
+        cause=short(error) if error else "interrupted before AWS answered",
         next_step=f"{error.next_step + '; then ' if error and error.next_step else ''}`pio-tf down`, or {command}",
         details={"machines": list(ids), **(error.details if error else {})},
     )
 
 
 def not_ours(config: Config, machines: Sequence[Machine]) -> MachinesMayBeRunning:
-    """Terraform's outputs name machines that run, and that do not carry this cluster's tag: none of them was touched.
+    """Return the error for machines of Terraform's outputs that run and do not carry this cluster's tag.
 
-    What is another cluster's is not for this one to stop by hand either.
+    pio-tf has touched none of them. A machine of another cluster is not for this one to stop with the AWS CLI either.
     """
-    lost = [machine for machine in machines if not machine.cluster]
-    theirs = [machine for machine in machines if machine.cluster]
+    untagged = [machine for machine in machines if not machine.cluster]
+    foreign = [machine for machine in machines if machine.cluster]
     causes, advice = [], []
-    if lost:
-        causes.append(f"without the tag {CLUSTER_TAG} {'is' if len(lost) == 1 else 'are'} {names(lost)}")
-        by_hand = AwsCliHints.of(config).stop_machines(lost)
-        advice.append(f"`pio-tf apply` puts the tag back, then `pio-tf down`; or by hand: {by_hand}")
-    causes += [f"{names([machine])} is tagged for {machine.cluster}" for machine in theirs]
-    if theirs:
+    if untagged:
+        causes.append(f"{names(untagged)} {'lacks' if len(untagged) == 1 else 'lack'} the tag {CLUSTER_TAG}")
+        command = AwsCliHints.of(config).stop_machines(untagged)
+        advice.append(f"`pio-tf apply` restores the tag, then `pio-tf down`; or, with the AWS CLI: {command}")
+    causes += [f"{names([machine])} is tagged for {machine.cluster}" for machine in foreign]
+    if foreign:
         advice.append(RIGHT_STATE)
     return MachinesMayBeRunning(
-        f"not stopped: {names(machines)}",
-        cause=f"Terraform's outputs name them, but only what carries {config.cluster.name}'s tag is touched: "
+        f"did not stop {names(machines)}",
+        cause=f"Terraform's outputs name them, but pio-tf touches only what carries the tag of {config.cluster.name}: "
         + "; ".join(causes),
         next_step="; ".join(advice),
         details={"machines": [machine.instance_id for machine in machines]},
@@ -79,33 +93,26 @@ def not_ours(config: Config, machines: Sequence[Machine]) -> MachinesMayBeRunnin
 
 
 def interrupted(config: Config, machines: Sequence[Machine]) -> MachinesMayBeRunning:
-    """Ctrl-C while machines were being stopped, by a command that does not go on to stop them.
-
-    Args:
-        machines: those that were not stopped when they were seen last.
-    """
+    """Return the error for machines whose stop AWS had not confirmed when Ctrl-C ended the command."""
+    command = AwsCliHints.of(config).stop([machine.instance_id for machine in machines])
     return MachinesMayBeRunning(
-        f"machines that are not proved to be stopped, and may cost money: {names(machines)}",
-        cause="interrupted before AWS said that they are",
-        next_step="`pio-tf down` stops what runs, and proves it; by hand: "
-        + AwsCliHints.of(config).stop([machine.instance_id for machine in machines]),
+        f"AWS has not confirmed that these machines are stopped, and they may be billed: {names(machines)}",
+        cause="interrupted before that",
+        next_step=f"`pio-tf down` stops all machines and waits until AWS confirms it; or, with the AWS CLI: {command}",
         details={"machines": [machine.instance_id for machine in machines]},
     )
 
 
 def not_destroyed(config: Config, machines: Sequence[Machine], error: PioTfError | None) -> MachinesMayBeRunning:
-    """A destruction has ended amid its work, perhaps without the deadline's role and the alarms, and machines run.
-
-    Args:
-        error: what has ended it; None: Ctrl-C.
-    """
-    next_step = "`pio-tf destroy` goes on, `pio-tf down` stops them meanwhile; by hand: " + AwsCliHints.of(
-        config
-    ).stop_machines(machines)
+    """Return the error for machines that run after a destruction that failed; ``error`` None: Ctrl-C ended it."""
+    next_step = (
+        "`pio-tf destroy` continues, `pio-tf down` stops them meanwhile; or, with the AWS CLI: "
+        + AwsCliHints.of(config).stop_machines(machines)
+    )
     return MachinesMayBeRunning(
-        f"machines of {config.cluster.name} still run, and cost money: {names(machines)}",
+        f"machines of {config.cluster.name} still run and are billed: {names(machines)}",
         cause=f"destroying them: {short(error) if error else 'interrupted'}\n"
-        "       what stops machines without a client may be gone already: their deadline's role, their alarms",
+        "       what stops machines without a client may be gone already: the role of their deadline, their alarms",
         next_step="; ".join(filter(None, [error.next_step if error else "", next_step])),
         details={"machines": [machine.instance_id for machine in machines], **(error.details if error else {})},
     )

@@ -10,9 +10,10 @@ from pio_tf.cluster.apply_guard import PowerNote
 from pio_tf.cluster.driver import unwritten
 from pio_tf.cluster.fleet import Fleet
 from pio_tf.cluster.messages import interrupted, names, not_ours, unanswered, unknown
-from pio_tf.errors import AwsError, Locked, MachinesMayBeRunning, PioTfError
+from pio_tf.errors import AwsError, Locked, MachinesMayBeRunning, PioTfError, RemoteError
 from pio_tf.events import Done, Step, Warned
 from pio_tf.machines.inventory import IS_SPOT, LEAVE_SPOT
+from pio_tf.model import count
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -23,11 +24,11 @@ if TYPE_CHECKING:
     from pio_tf.cluster.fleet import FleetView
     from pio_tf.cluster.run_storage import RunStorage
     from pio_tf.cluster.stack import Stack
-    from pio_tf.config.schema import Config
+    from pio_tf.config.sizing import Sizing
     from pio_tf.model import Machine, Outputs
 
 IDLE_FOR = 1800.0
-"""Seconds that machines are left alone after their start and after the last run, by default."""
+"""Seconds for which `down --if-idle` leaves machines alone after their start and after the last run, by default."""
 
 
 @dataclass(frozen=True)
@@ -65,20 +66,26 @@ class Power:
 
     def up(self, duration: float | None, *, deadline: bool) -> tuple[Machine, ...]:
         """Create what is missing, start what is stopped, wait until Spark has every worker, configure the driver."""
-        check_key(self.context.config)
-        sizing, _ = self.fleet.sizing(), self.context.secrets  # all that may be wrong, before a machine is started
+        sizing = self.check_before_start()
         until = self.deadline.after(duration) if deadline else None
         try:
             view, whole = self.start(until)
             outputs = view.at_work(whole)
             self.driver.session(view, lambda session: session.configure(outputs, sizing), wait=True)
         except (KeyboardInterrupt, PioTfError) as error:
-            warning = unwritten(error)
-            if warning is None:
+            if not isinstance(error, RemoteError) or error.details.get("kind") != "write":
                 self._say_left_on(error)
-                raise
-            self.context.report(warning)  # the cluster is up, as asked for; `train` insists
+            # The cluster is up, as asked for, even if its files can't be written yet. `train` insists on them.
+            self.context.report(unwritten(error))
         return view.machines
+
+    def check_before_start(self) -> Sizing:
+        """Check SSH key, sizes and passwords, before a machine is created or started for nothing."""
+        from pio_tf.remote.login import load_login
+
+        load_login(self.context.config)
+        sizing, _ = self.fleet.sizing(), self.context.secrets
+        return sizing
 
     def start(self, until: datetime | None, *, apply: bool = True) -> tuple[FleetView, Outputs]:
         """Start every machine, and wait until EC2 shows it as running.
@@ -92,15 +99,15 @@ class Power:
             outputs, found = self.stack.apply_for_start(until)
         else:
             found = self.fleet.look(outputs)
-            self.deadline.arm(outputs, found.staying, until)
+            self.deadline.arm(outputs, found, until)
         view = self.fleet.own(found)
         stopped = [machine for machine in view.machines if machine.state != "running"]
         if stopped:
-            self.context.report(Step(f"Starting {len(stopped)} of {len(view.machines)} machines"))
+            self.context.report(Step(f"Starting {len(stopped)} of {count(view.machines)}"))
             self.fleet.start(stopped, workers=len(outputs.workers))
             self.deadline.check_still_armed()
             view = self.fleet.own(self.fleet.look(outputs))
-        PowerNote.of(self.context.config).remove()  # these machines are wanted now
+        self._note.remove()  # these machines are wanted now
         return view, outputs
 
     def down(self, *, force: bool = False) -> tuple[Machine, ...]:
@@ -120,7 +127,7 @@ class Power:
         from pio_tf.training.idle import find_runs, find_starts
 
         try:
-            view = Fleet(self.context).look(strict=False)  # what it shows does not count for an interrupted `down`
+            view = Fleet(self.context).look(strict=False)  # not enough for a `down` that is interrupted to go by
         except AwsError as error:
             raise self._unknown(self.stack.outputs_if_any(), error) from error
         busy = find_starts(view.on, grace=idle_for, now=time.time())
@@ -146,12 +153,9 @@ class Power:
         timeout: float | None = None,
         interrupted_before: bool = False,
     ) -> tuple[Machine, ...]:
-        """As :meth:`down`, for a command that goes on if it is interrupted.
+        """As :meth:`down`, for a command that goes on after Ctrl-C. Arguments as of :meth:`Driver.prepare_stop`.
 
         Args:
-            own_run: a run to end first if it is active.
-            driver_may_have_run: whether a driver that does not answer may have a run.
-            timeout: seconds for the driver to answer; None: its usual patience.
             interrupted_before: do not ask Terraform: the machines' tags must do.
         """
         outputs = None if interrupted_before else self.stack.outputs_if_any()
@@ -169,12 +173,13 @@ class Power:
             self.driver.prepare_stop(
                 view, force=force, own_run=own_run, driver_may_have_run=driver_may_have_run, timeout=timeout
             )
-            self.context.report(Step(f"Stopping {len(to_stop)} of {len(view.machines)} machines"))
+            self.context.report(Step(f"Stopping {len(to_stop)} of {count(view.machines)}"))
             view = view.updated(self.fleet.stop(to_stop))
             if self.storage.lock:
                 self.storage.lock.remove_stale()
-        PowerNote.of(self.context.config).remove()
-        self.context.report(Done(f"{len(view.machines)} machines are stopped"))
+        self._note.remove()
+        verb = "is" if len(view.machines) == 1 else "are"
+        self.context.report(Done(f"{count(view.machines)} {verb} stopped"))
         if not interrupted_before:
             self.deadline.release()
         foreign = [machine for machine in untagged if machine.state != "stopped"]
@@ -189,22 +194,26 @@ class Power:
         for machine in view.machines:
             if machine.spot:
                 self.context.report(Warned(f"{machine.name} ({machine.instance_id}) {IS_SPOT}; {LEAVE_SPOT}"))
-        left = PowerNote.of(self.context.config).left()
-        started = left.started(view.machines, and_new=True) if left else []
+        note = self._note.left()
+        started = note.started(view.machines, and_new=True) if note else []
         if started:
             self.context.report(
-                Warned(f"an apply that was cut off has left running: {names(started)}; `pio-tf down` stops them")
+                Warned(f"an interrupted apply has left running: {names(started)}; `pio-tf down` stops them")
             )
         alive, run = self.driver.ask_spark(view)
-        deadline = self.deadline.find_if_on(view.machines)
+        deadline = self.deadline.find_if_known() if view.not_off else None
         return ClusterStatus(self.context.config.cluster.name, outputs is not None, view.machines, alive, run, deadline)
 
+    @property
+    def _note(self) -> PowerNote:
+        return PowerNote.of(self.context.config)
+
     def _unknown(self, outputs: Outputs | None, error: AwsError) -> PioTfError:
-        """Return the error for machines that AWS can't be asked about. Where pio-tf has never created any, that is
-        AWS's own."""
+        """Return the error for machines that AWS can't be asked about; AWS's own if pio-tf has never created any."""
         known = outputs.machines if outputs else self.fleet.seen.machines if self.fleet.seen else ()
         ids = [machine.instance_id for machine in known]
-        return unknown(self.context.config, ids, error) if ids or self.context.config.stack_dir.exists() else error
+        config = self.context.config
+        return unknown(config, ids, error) if ids or config.stack_dir.exists() else error
 
     def _possibly_running(self, view: FleetView) -> list[Machine]:
         """Return machines that AWS shows as stopped, and that may just have been started: DescribeInstances lags by
@@ -219,21 +228,14 @@ class Power:
         """After an `up` that failed or was interrupted: warn what is left running, and until when."""
         if isinstance(error, MachinesMayBeRunning | Locked):
             return  # it says so itself; or they run for another client
-        started, seen = self.fleet.started, self.fleet.seen
-        if isinstance(error, PioTfError) and not (started or (seen and seen.on)):
+        fleet = self.fleet
+        if isinstance(error, PioTfError) and not (fleet.started or (fleet.seen and fleet.seen.on)):
             return  # there is no need to ask AWS once more
-        left = [machine for machine in self.fleet.not_off() or () if machine.is_on]
-        if not left and not started:
+        left = [machine for machine in fleet.not_off() or () if machine.is_on]
+        if not left and not fleet.started:
             return
-        interrupted = "" if isinstance(error, PioTfError) else "interrupted; "
+        why = "" if isinstance(error, PioTfError) else "interrupted; "
         which = names(left) or "the machines that were started"
-        self.context.report(Warned(f"{interrupted}left running: {which}; `pio-tf down` stops them"))
+        self.context.report(Warned(f"{why}left running: {which}; `pio-tf down` stops them"))
         if self.deadline.armed is not None:
             self.deadline.say_until()
-
-
-def check_key(config: Config) -> None:
-    """Check the SSH key, before a machine is created or started that pio-tf could not log in to."""
-    from pio_tf.remote.login import load_login
-
-    load_login(config)

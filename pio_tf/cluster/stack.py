@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from pio_tf.aws.cli_hints import AwsCliHints
 from pio_tf.aws.identity import who_am_i
 from pio_tf.cluster.apply_guard import ApplyGuard, PowerNote
-from pio_tf.cluster.messages import names, not_destroyed, short
+from pio_tf.cluster.messages import names, not_destroyed, short, warning
 from pio_tf.errors import ConfigError, GuardRefused, Locked, MachinesMayBeRunning, NotReady, PioTfError
 from pio_tf.events import Step, Warned
 from pio_tf.infra.deployment import Deployment
@@ -19,7 +19,7 @@ from pio_tf.infra.guard import refuse_doubles
 from pio_tf.infra.root_module import render_stack, write_stack
 from pio_tf.machines.inventory import security_groups
 from pio_tf.machines.references import check_references
-from pio_tf.model import refuse_another_region
+from pio_tf.model import count, refuse_another_region
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from pio_tf.cluster.deadline import Deadline
     from pio_tf.cluster.driver import Driver
     from pio_tf.cluster.fleet import Fleet, FleetView
+    from pio_tf.config.schema import Config
     from pio_tf.infra.drift import Drift
     from pio_tf.infra.plan import Plan
     from pio_tf.infra.policy import Judgement
@@ -48,15 +49,20 @@ class Stack:
     @cached_property
     def deployment(self) -> Deployment:
         """Terraform, in the directory of the stack."""
-        return Deployment(self.context.config, reporter=self.deadline.hear, environ=self.context.environ)
+        return Deployment(self.config, reporter=self.deadline.hear, environ=self.context.environ)
+
+    @property
+    def config(self) -> Config:
+        """What pio-tf.hcl says."""
+        return self.context.config
 
     def outputs(self) -> Outputs:
         """Return Terraform's outputs. Raise NotReady if the cluster has not been created."""
         outputs = self.deployment.outputs()
         if outputs is None:
             raise NotReady(
-                f"{self.context.config.cluster.name} has not been created",
-                cause=f"the stack in {self.context.config.stack_dir} has no outputs",
+                f"{self.config.cluster.name} has not been created",
+                cause=f"the stack in {self.config.stack_dir} has no outputs",
                 next_step="pio-tf up",
             )
         return outputs
@@ -66,11 +72,10 @@ class Stack:
         try:
             outputs = self.deployment.outputs()
         except PioTfError as error:
-            self.context.report(Warned(f"going by the machines' tags alone: {short(error)}"))
+            self.context.report(Warned(f"using only the tags of the machines: {short(error)}"))
             return None
         if outputs is not None:
-            # Rather than find no machines, and call them stopped:
-            refuse_another_region(self.context.config, outputs.region)
+            refuse_another_region(self.config, outputs.region)  # rather than find no machines, and call them stopped
         return outputs
 
     def outputs_if_applied(self) -> Outputs | None:
@@ -80,28 +85,28 @@ class Stack:
     def is_applied(self) -> bool:
         """Return whether the stack that was applied last is the one that pio-tf.hcl asks for now."""
         try:
-            return self._applied.read_text().strip() == self._digest()
+            return self.applied.read_text().strip() == self.digest()
         except OSError:  # what is in the way of it is named where it is written
             return False
 
-    def generate(self, directory: Path | None = None) -> Path:
+    def generate(self, directory: Path | None) -> Path:
         """Write the stack; default: where pio-tf itself uses it. Return its directory."""
         if directory is None:
             return self.deployment.generate()
-        terraform = self.context.config.terraform.model_copy(update={"directory": directory.absolute()})
-        return write_stack(self.context.config.model_copy(update={"terraform": terraform}))
+        terraform = self.config.terraform.model_copy(update={"directory": directory.absolute()})
+        return write_stack(self.config.model_copy(update={"terraform": terraform}))
 
-    def plan(self, out: Path | None = None) -> Plan:
+    def plan(self, out: Path | None) -> Plan:
         """Return what Terraform would create or change; also save it in the directory ``out``."""
         return self._plan(self.fleet.look(), out=out)
 
-    def apply(self, directory: Path | None = None) -> Outputs:
+    def apply(self, directory: Path | None) -> Outputs:
         """Create and change what pio-tf.hcl asks for, or exactly the plan that is saved in a directory."""
         from pio_tf.infra.saved_plan import read_saved_plan
 
         saved = read_saved_plan(directory) if directory is not None else None
         view = self.fleet.look()
-        guard = self._guard(view)
+        guard = ApplyGuard(self.context, self.fleet, self.deadline, self.driver, view)
         until: datetime | None = None
         try:
             plan = self._plan_whole(view) if saved is None else self._open_plan(saved, view)
@@ -117,18 +122,18 @@ class Stack:
     def apply_for_start(self, until: datetime | None) -> tuple[Outputs, FleetView]:
         """Create and change what pio-tf.hcl asks for, and arm the deadline of the machines, which start next."""
         view = self.fleet.look()
-        guard = self._guard(view)
+        guard = ApplyGuard(self.context, self.fleet, self.deadline, self.driver, view)
         try:
             plan = self._plan_whole(view)
             self._refuse_to_cut_off(plan, view)
             self._arm_before_changes(plan, view, until)
             outputs = self._create(plan, guard, view, until)
             found = self.fleet.look(outputs)
-            self.deadline.arm(outputs, found.staying, until)
-        except PioTfError as error:  # also where no deadline can be armed: what was created runs, and is stopped
+            self.deadline.arm(outputs, found, until)
+        except PioTfError as error:  # also if no deadline can be armed: what was created runs, and is stopped
             guard.stop_started(until, failed=error)
             raise
-        PowerNote.of(self.context.config).remove()
+        PowerNote.of(self.config).remove()
         return outputs, found
 
     def check_plan(self, directory: Path) -> Plan:
@@ -150,17 +155,17 @@ class Stack:
         from pio_tf.infra.policy import judge, judge_file
 
         if plan is not None:
-            return judge_file(self.context.config, plan)
+            return judge_file(self.config, plan)
         draft = self._draft(self.fleet.look())
         draft.path.unlink(missing_ok=True)  # it will not be applied, and holds the state's secrets
-        return judge(self.context.config, draft.json)
+        return judge(self.config, draft.json)
 
     def destroy(self) -> None:
         """Remove the cluster: all machines, disks and addresses."""
-        name = self.context.config.cluster.name
+        name = self.config.cluster.name
         view = self.fleet.look()  # asks AWS first: without it, Terraform's own words would come late and be many
         self.driver.prepare_stop(view, force=False, driver_may_have_run=False)
-        self.context.report(Step(f"Removing {name}: {len(view.machines)} machines, with their disks and addresses"))
+        self.context.report(Step(f"Removing {name}: {count(view.machines)}, with disks and addresses"))
         try:
             self.deployment.destroy()
         except (GuardRefused, Locked, ConfigError):
@@ -169,31 +174,38 @@ class Stack:
             left = self.fleet.not_off()
             if not left:
                 raise
-            raise not_destroyed(self.context.config, left, error if isinstance(error, PioTfError) else None) from error
-        self._applied.unlink(missing_ok=True)
+            raise not_destroyed(self.config, left, error if isinstance(error, PioTfError) else None) from error
+        self.applied.unlink(missing_ok=True)
         foreign = self.fleet.look().machines
         if not foreign:
             self.deadline.remove()
             return
         raise MachinesMayBeRunning(
-            f"{len(foreign)} machines of {name} are still there: {names(foreign)}",
-            cause="they carry the cluster's tags but were not in Terraform's state",
-            next_step="remove them by hand: "
-            + AwsCliHints.of(self.context.config).terminate(machine.instance_id for machine in foreign),
+            f"{count(foreign)} of {name} still exist: {names(foreign)}",
+            cause="they carry the tags of the cluster but were not in Terraform's state",
+            next_step="remove them with the AWS CLI: "
+            + AwsCliHints.of(self.config).terminate(machine.instance_id for machine in foreign),
             details={"machines": [machine.instance_id for machine in foreign]},
         )
 
-    def _guard(self, view: FleetView) -> ApplyGuard:
-        return ApplyGuard(self.context, self.fleet, self.deadline, self.driver, before=view)
+    @property
+    def applied(self) -> Path:
+        """The file that holds the digest of the stack that was applied last."""
+        return self.config.work_dir / "applied"
+
+    def digest(self) -> str:
+        """Return the digest of the stack that pio-tf.hcl asks for."""
+        files = render_stack(self.config)
+        return hashlib.sha256("\0".join(f"{path}\0{files[path]}" for path in sorted(files)).encode()).hexdigest()
 
     def _draft(self, view: FleetView) -> Plan:
-        """Return a plan that the guard has not judged."""
-        check_references(self.context.config, self.context.ec2, existing={machine.name for machine in view.machines})
+        """Return a plan that is not judged yet."""
+        check_references(self.config, self.context.ec2, existing={machine.name for machine in view.machines})
         self.context.report(Step("Planning"))
         return self.deployment.draft()
 
     def _plan(self, view: FleetView, *, out: Path | None = None) -> Plan:
-        """Plan, given the machines that carry the cluster's tag; save the plan if asked for."""
+        """Return a plan, given the machines that carry the cluster's tag; save it if asked for."""
         from pio_tf.infra.plan_transfer import save_plan
         from pio_tf.infra.saved_plan import prepare_directory
 
@@ -207,9 +219,8 @@ class Stack:
             refused = error
         if out is not None:
             who = who_am_i(self.context.aws.client)
-            save_plan(
-                self.deployment, plan, out, account=who.account, who=who.arn, refused=str(refused) if refused else ""
-            )
+            why = str(refused) if refused else ""
+            save_plan(self.deployment, plan, out, account=who.account, who=who.arn, refused=why)
         if refused is not None:
             raise refused
         return plan
@@ -232,7 +243,7 @@ class Stack:
         """Return a saved plan, judged by its file as if it were new."""
         from pio_tf.infra.plan_transfer import open_saved_plan
 
-        self.context.report(Step(f"Checking the plan in {saved.directory}, made at {saved.manifest.when}"))
+        self.context.report(Step(f"Checking saved plan {saved.directory}, made at {saved.manifest.when}"))
         plan = open_saved_plan(self.deployment, saved, account=who_am_i(self.context.aws.client).account)
         self._judge(plan, view)
         return plan
@@ -240,19 +251,15 @@ class Stack:
     def _judge(self, plan: Plan, view: FleetView) -> None:
         self.deployment.judge(plan)
         existing = {machine.name: machine.instance_id for machine in view.machines}
-        refuse_doubles(plan.new_machines, existing, directory=self.context.config.stack_dir)
+        refuse_doubles(plan.new_machines, existing, directory=self.config.stack_dir)
 
     def _refuse_to_cut_off(self, plan: Plan, view: FleetView) -> None:
         """Refuse to change machines while a run is active: the change may stop them."""
         changed = plan.changed_machines
         if not changed or not view.driver_runs:
             return
-        try:
+        with warning(self.context.report, "could not ask the driver for runs", but=Locked):
             self.driver.refuse_active(view, f"changing {', '.join(changed)}")
-        except Locked:
-            raise
-        except PioTfError as error:
-            self.context.report(Warned(f"the driver was not asked for runs: {short(error)}"))
 
     def _arm_before_changes(self, plan: Plan, view: FleetView, until: datetime | None) -> None:
         """Arm the deadline before Terraform changes machines: the AWS provider stops and starts a machine whose type
@@ -261,7 +268,7 @@ class Stack:
             return
         outputs = self.deployment.outputs()
         if outputs is not None and outputs.deadline_role_arn is not None:
-            self.deadline.arm(outputs, view.staying, until)
+            self.deadline.arm(outputs, view, until)
 
     def _deadline_if_possible(self, plan: Plan, view: FleetView) -> datetime | None:
         """Return the deadline of an apply. It is not about power, but what it creates or changes may run, also if the
@@ -274,8 +281,8 @@ class Stack:
             self.deadline.find()
             self._arm_before_changes(plan, view, until)
         except PioTfError as error:
-            which = "new machines run" if new else f"{', '.join(changed)}: whatever is started for the change runs"
-            self.context.report(Warned(f"{which} without a deadline: {short(error)}"))
+            which = "new machines" if new else f"machines that start for the change of {', '.join(changed)}"
+            self.context.report(Warned(f"{which} run without a deadline: {short(error)}"))
             return None
         return until
 
@@ -284,18 +291,9 @@ class Stack:
             counts = ", ".join(f"{number} to {word}" for word, number in plan.counts.items() if number)
             self.context.report(Step(f"Applying: {counts}"))
         guard.begin()
-        self._applied.unlink(missing_ok=True)  # until it is whole: the next `up` plans, whatever becomes of this
-        arming = self.deadline.armed_as_created(view.staying, until) if plan.new_machines else contextlib.nullcontext()
-        with arming:
+        self.applied.unlink(missing_ok=True)  # until the apply is whole: the next `up` plans, whatever becomes of this
+        with self.deadline.armed_as_created(view, until) if plan.new_machines else contextlib.nullcontext():
             outputs = self.deployment.apply(plan)
-        self._applied.parent.mkdir(parents=True, exist_ok=True)
-        self._applied.write_text(self._digest() + "\n")
+        self.applied.parent.mkdir(parents=True, exist_ok=True)
+        self.applied.write_text(self.digest() + "\n")
         return outputs
-
-    def _digest(self) -> str:
-        files = render_stack(self.context.config)
-        return hashlib.sha256("\0".join(f"{path}\0{files[path]}" for path in sorted(files)).encode()).hexdigest()
-
-    @property
-    def _applied(self) -> Path:
-        return self.context.config.work_dir / "applied"

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import dataclasses
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from pio_tf.aws.session import aws_errors
 from pio_tf.errors import Locked, NotReady, PioTfError, RemoteError
@@ -39,6 +39,7 @@ from pio_tf.version import __version__
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping, Sequence
     from contextlib import AbstractAsyncContextManager
+    from typing import TypeAlias
 
     from mypy_boto3_ec2 import EC2Client
 
@@ -48,11 +49,14 @@ if TYPE_CHECKING:
     from pio_tf.pio.secrets import Secrets
     from pio_tf.remote.files import ProvisionedFile
     from pio_tf.remote.ssh import ClusterConnection
-    from pio_tf.training.deadline import DeadlineWatch
+    from pio_tf.training.deadline_watch import DeadlineWatch
     from pio_tf.training.preflight import CheckResult
     from pio_tf.training.runs.driver_lock import DriverLock
     from pio_tf.training.runs.driver_runs import DriverState
     from pio_tf.training.runs.run_bucket import RunBucket, Upload
+
+    SessionOpener: TypeAlias = Callable[..., AbstractAsyncContextManager["DriverSession"]]
+    """A function with the arguments of :func:`open_session`."""
 
 QUICK = RetryPolicy(timeout=30.0)
 """For machines that should be up: they may be in the middle of a boot, but pio-tf does not wait for them for long."""
@@ -105,13 +109,13 @@ class DriverSetup:
 
 @contextlib.asynccontextmanager
 async def open_session(
-    setup: DriverSetup, *, wait: bool = False, patience: RetryPolicy = QUICK
+    setup: DriverSetup, *, wait: bool = False, retry: RetryPolicy = QUICK
 ) -> AsyncIterator[DriverSession]:
     """Connect to the driver while the block runs.
 
     Args:
         wait: wait up to ``cluster.start_timeout`` until all machines answer and Spark has every worker.
-        patience: how long to wait for the driver otherwise.
+        retry: how long to try to reach the driver otherwise.
 
     Raises:
         NotReady: the cluster did not become ready in time. The error says how the machines look from outside.
@@ -124,7 +128,7 @@ async def open_session(
     targets = ssh_targets(setup.config, setup.machines)
     if not wait:
         async with connect_cluster(
-            setup.config, targets, reporter=setup.reporter, retry=patience, console_keys=console_keys
+            setup.config, targets, reporter=setup.reporter, retry=retry, console_keys=console_keys
         ) as remote:
             yield DriverSession(setup, remote)
         return
@@ -137,15 +141,6 @@ async def open_session(
             await asyncio.to_thread(diagnose, error, setup.ec2, setup.machines)
             raise
         yield DriverSession(setup, remote)
-
-
-class SessionOpener(Protocol):
-    """A function that connects to the driver, as :func:`open_session` does."""
-
-    def __call__(
-        self, setup: DriverSetup, *, wait: bool = False, patience: RetryPolicy = QUICK
-    ) -> AbstractAsyncContextManager[DriverSession]:
-        """Connect to the driver while the block runs."""
 
 
 class DriverSession:
@@ -169,8 +164,6 @@ class DriverSession:
             reporter=setup.reporter,
         )
 
-    # Files, checks and provisioning
-
     async def configure(self, outputs: Outputs, sizing: Sizing) -> tuple[ProvisionedFile, ...]:
         """Give all machines the names of all, and write the driver's files where they differ."""
         hosts = {host_name(one.name): one.private_ip for one in outputs.machines}
@@ -184,7 +177,7 @@ class DriverSession:
         for file in put:
             if file.kept:
                 self._report(
-                    Warned(f"{file.name} on the driver was not pio-tf's: what was there is kept as {file.kept}")
+                    Warned(f"{file.name} on the driver was not written by pio-tf: the old file is kept as {file.kept}")
                 )
         changed = [file.name for file in put if file.changed]
         self._report(Done(f"wrote {', '.join(changed)} on the driver" if changed else "the driver is configured"))
@@ -198,11 +191,7 @@ class DriverSession:
         skip: Sequence[str] = (),
         settings: Mapping[str, str] | None = None,
     ) -> tuple[CheckResult, ...]:
-        """Check everything that a training needs. Change nothing.
-
-        Args:
-            settings: Spark's settings; default: those of a run without extra arguments.
-        """
+        """Check everything that a training needs; ``settings``: of Spark, if not those without extra arguments."""
         self._report(Step("Checking what the training needs"))
         return await run_checks(
             self._config,
@@ -218,15 +207,14 @@ class DriverSession:
     async def provision(
         self, outputs: Outputs, machines: Sequence[str], *, component: str = ""
     ) -> tuple[ProvisionedMachine, ...]:
-        """Prepare machines as at their first boot, all at once. No run begins meanwhile.
+        """Prepare machines as at their first boot, all at once; no run begins meanwhile.
 
         Args:
-            machines: their names.
             component: go back to the version of it that was in use before, instead.
 
         Raises:
             Locked: a run is active, or being prepared.
-            RemoteError: some machines could not be prepared: the error names them. The others are.
+            RemoteError: some machines could not be prepared: the error names them.
         """
 
         async def one(name: str) -> ProvisionedMachine:
@@ -244,15 +232,13 @@ class DriverSession:
         if failures:
             errors = [failure for failure in failures if isinstance(failure, RemoteError)]
             raise RemoteError(
-                f"{len(errors)} machines could not be provisioned: "
+                f"could not provision {len(errors)} machines: "
                 + ", ".join(str(error.details.get("machine")) for error in errors),
                 cause="; ".join(f"{error.what}: {error.cause}" for error in errors),
-                next_step="once the reason is gone: pio-tf provision",
+                next_step="remove the reasons, then run `pio-tf provision`",
                 details={"machines": [error.details.get("machine") for error in errors], "kind": "provision"},
             ) from errors[0]
         return tuple(result for result in done if isinstance(result, ProvisionedMachine))
-
-    # Runs
 
     async def train(
         self, outputs: Outputs, sizing: Sizing, request: TrainingRequest, on_start: Callable[[], None]
@@ -297,25 +283,12 @@ class DriverSession:
             run, client=str(self._setup.client), watch=self._watch, stop_after=stop_after
         )
 
-    async def find(self, wanted: str) -> str:
-        """Return the id of a run on the driver, the latest if ``wanted`` is empty.
-
-        Raises:
-            ConfigError: the driver has no such run.
-        """
-        return find_run(wanted, [run.id for run in (await self.state()).runs])
-
     async def state(self) -> DriverState:
         """Return the driver's runs, and the holder of its lock."""
         return await self._runs.state()
 
     async def refuse_active(self, doing: str) -> None:
-        """Refuse to do something that would cut off a run.
-
-        Raises:
-            Locked: a run is active, or being prepared.
-            RemoteError: the driver can't be asked.
-        """
+        """Raise Locked if a run is active or being prepared, which ``doing`` would cut off."""
         holder = (await self.state()).holder
         if holder is not None and holder.doing != "stopping":
             error = locked_by(holder)
@@ -362,8 +335,6 @@ class DriverSession:
         """
         await self._remote.await_or_abort(self._prepare_stop(force=force, own_run=own_run), timeout=timeout)
 
-    # How it is done
-
     def _lock(self, doing: str, run: str = "") -> AbstractAsyncContextManager[DriverLock]:
         return hold_driver_lock(self._remote, self._setup.client, doing=doing, run=run)
 
@@ -400,7 +371,7 @@ class DriverSession:
             try:
                 await asyncio.to_thread(self._setup.shared.begin, record)
             except PioTfError as error:  # the run goes on, and the driver knows of it
-                self._report(Warned(f"other clients see run {record.id} on the driver only: {error}"))
+                self._report(Warned(f"other clients see run {record.id} only on the driver: {error}"))
 
     def _shared_records(self) -> tuple[RunRecord, ...]:
         return shared_records(self._setup.shared, self._report)

@@ -1,4 +1,4 @@
-"""Whether anybody uses the machines: by facts that AWS and the driver give, never by guesses about load."""
+"""Whether machines are idle: by facts that AWS and the driver give, never by guesses about load."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ if TYPE_CHECKING:
 
 
 def find_starts(machines: Sequence[Machine], *, grace: float, now: float) -> str:
-    """Why machines that run are not to be stopped, going by when they were started; empty where nothing is against it.
+    """Return why running machines are in use, going by their start; empty: they are not.
 
     Args:
-        grace: seconds after a start in which somebody may be about to use them. A client that starts the machines has
-            no lock before they are ready.
+        grace: seconds after a start in which the client that started them may be about to use them: it has no lock
+            before they are ready.
         now: seconds since 1970.
     """
     starting = [machine.name for machine in machines if machine.state == "pending"]
     if starting:
-        return f"{', '.join(starting)}: being started"
+        return f"{', '.join(starting)}: starting"
     latest = max((machine.since.timestamp() for machine in machines if machine.since is not None), default=0.0)
     if now - latest < grace:
         return f"started {duration(now - latest)} ago, which is less than {duration(grace)}"
@@ -31,16 +31,16 @@ def find_starts(machines: Sequence[Machine], *, grace: float, now: float) -> str
 
 
 def find_runs(state: DriverState, *, grace: float, now: float) -> str:
-    """The same, going by the driver's runs.
+    """Return why running machines are in use, going by the driver's runs; empty: they are not.
 
     Args:
-        grace: seconds after the last run's end in which somebody may be looking at it.
+        grace: seconds after the last run's end in which a user may be looking at it.
         now: seconds since 1970, by a clock like the driver's.
     """
     holder = state.holder
     if holder is not None:
         doing = {"running": "is active", "preparing": "is being prepared"}.get(holder.doing)
-        return f"run {holder.run} {doing}, {holder.who}" if doing else f"being stopped already by {holder.who}"
+        return f"run {holder.run} {doing}, {holder.who}" if doing else f"already being stopped by {holder.who}"
     ended = [(run.ending.time, run.id) for run in state.runs if run.ending is not None]
     if ended and now - max(ended)[0] < grace:
         time, run = max(ended)

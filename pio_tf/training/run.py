@@ -151,13 +151,13 @@ class RunFollower:
         try:
             return await asyncio.shield(following)
         except (asyncio.CancelledError, Interrupted, OSError):  # Ctrl-C, SIGTERM; a log that is not read, or kept
-            then = "then the machines stop; Ctrl-C again stops them now" if stop_after else "the machines go on running"
-            self._report(Warned(f"interrupted: run {run} is ended, {then}"))
+            then = "then the machines stop; Ctrl-C again stops them now" if stop_after else "the machines keep running"
+            self._report(Warned(f"interrupted: ending run {run}; {then}"))
             try:
                 await self._remote.await_or_abort(end(), timeout=INTERRUPTED_SECONDS + ANSWER_SECONDS)
             except RemoteError:  # it ends with the driver's power, and its log stays there
                 until = "it ends when the machines stop" if stop_after else f"`pio-tf cancel {run}` ends it"
-                self._report(Warned(f"run {run} is not seen to its end: {until}"))
+                self._report(Warned(f"stopped waiting for run {run}: {until}"))
             raise
 
     async def collect(self, run: str) -> RunRecord:
@@ -174,7 +174,7 @@ class RunFollower:
         """End a run, and every process of it, by force after ``patience`` seconds; then keep its log and record."""
         self._report(Step(f"Ending run {run}"))
         if await self._runs.cancel(run, who=who, patience=patience) == "killed":
-            self._report(Warned(f"run {run} had to be killed: it did not end when it was asked to"))
+            self._report(Warned(f"killed run {run}: it did not end {patience} s after SIGTERM"))
         return await self.collect(run)
 
     async def _copy(self, run: str, on_line: Callable[[str], None], *, once: bool = False) -> DriverRun:
@@ -219,7 +219,7 @@ class RunFollower:
             try:
                 self._report(Done(f"log and record are at {await asyncio.to_thread(place.put, record, directory)}"))
             except PioTfError as error:  # neither the model nor the machines' stop depends on it, and nothing is lost
-                self._report(Warned(f"not uploaded, but kept in {directory}: {error}"))
+                self._report(Warned(f"could not upload log and record, which are kept in {directory}: {error}"))
 
 
 @contextlib.asynccontextmanager
@@ -236,16 +236,16 @@ async def _meanwhile(work: Coroutine[Any, Any, None] | None) -> AsyncIterator[No
 def _failure(facts: DriverRun, log: TrainingLog) -> TrainingFailed | None:
     if facts.cancelled_by:
         return TrainingFailed(
-            f"run {facts.id} was cancelled by {facts.cancelled_by}", next_step="pio-tf train, when it is wanted again"
+            f"run {facts.id} was cancelled by {facts.cancelled_by}", next_step="`pio-tf train` starts a new one"
         )
     if facts.ending is None:
         why = "the driver has restarted since" if facts.booted_since else "it was killed, or the driver restarted"
-        return log.failure(None, why=f"its process is gone without a word: {why}")
+        return log.failure(None, why=f"its process disappeared: {why}")
     if not facts.ending.log_whole:
         return TrainingFailed(
-            f"the log of run {facts.id} could not be written to its end: nobody can tell whether there is a model",
+            f"the log of run {facts.id} could not be written to its end: pio-tf can't tell whether there is a model",
             cause=f"{facts.ending.free_bytes // 2**20} MiB are free on the driver's disk",
-            next_step="make room on the driver (pio-tf ssh; its kept disk fills up), then train again",
+            next_step="free space on the driver (pio-tf ssh; its disk is kept for years), then train again",
             details={"exit_status": facts.ending.exit_status},
         )
     return log.failure(facts.ending.exit_status)

@@ -54,7 +54,7 @@ def test_the_machine_that_was_started_last_counts() -> None:
 
 def test_machines_that_are_being_started_are_left_alone_whatever_their_time() -> None:
     booting = machine("master", minutes=99, state="pending")
-    assert find_starts([booting], grace=0, now=NOW.timestamp()) == "master: being started"
+    assert find_starts([booting], grace=0, now=NOW.timestamp()) == "master: starting"
 
 
 @pytest.mark.parametrize(("doing", "said"), [("running", "is active"), ("preparing", "is being prepared")])
@@ -63,7 +63,7 @@ def test_a_run_is_named_with_whose_it_is(doing: str, said: str) -> None:
 
 
 def test_machines_that_somebody_else_is_stopping_are_left_to_them() -> None:
-    assert runs(holder=LockHolder("stopping", str(ANN))) == f"being stopped already by {ANN}"
+    assert runs(holder=LockHolder("stopping", str(ANN))) == f"already being stopped by {ANN}"
 
 
 def test_a_run_that_has_just_ended_may_be_looked_at_still() -> None:

@@ -117,7 +117,7 @@ def test_a_creation_that_stops_half_way_says_what_was_refused_and_what_is_kept(h
     assert "Address 127.77.8.22 is in use" in error
     assert "choose another network.first_host" in error
     assert "what was made so far is in the state" in error
-    assert "Stopping again what Terraform started: driver, master" in said
+    assert "Stopping what Terraform started: driver, master" in said
     assert half.states() == {"driver": "stopped", "master": "stopped"}
 
 
@@ -146,7 +146,7 @@ def test_down_stops_what_it_cannot_ask_for_runs_only_by_force(half: Project) -> 
     assert "a run may be active on it" in said
     assert "pio-tf down --force" in said
     assert half.states() == before
-    assert "the driver was not asked for runs" in half.run("down", "--force").stderr
+    assert "could not ask the driver for runs" in half.run("down", "--force").stderr
     assert half.states() == {"driver": "stopped", "master": "stopped"}
 
 

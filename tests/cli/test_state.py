@@ -114,7 +114,7 @@ def test_a_missing_bucket_keeps_no_machine_from_being_stopped_or_shown(shared: P
     shared.write(terraform=with_backend(shared, "no-such-bucket"))
     for command in ("status", "down"):
         said = shared.run(command).stderr
-        assert "going by the machines' tags alone" in said
+        assert "using only the tags of the machines" in said
         assert "no-such-bucket" in said
 
 

@@ -60,7 +60,7 @@ def test_an_apply_that_is_refused_stops_nothing_of_others_though_one_before_it_h
     life.cluster.plan(tmp_path / "plan")
     life.cluster.apply(tmp_path / "plan")
     life.cluster.down()
-    life.on_step = lambda step: life.start_by_hand() if step.startswith("Checking the plan in") else None
+    life.on_step = lambda step: life.start_by_hand() if step.startswith("Checking saved plan") else None
     with pytest.raises(GuardRefused):
         life.cluster.apply(tmp_path / "plan")  # once more
     life.on_step = lambda _step: None

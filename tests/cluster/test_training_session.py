@@ -98,7 +98,7 @@ def test_machines_that_are_to_stay_up_stay_up_and_it_is_said() -> None:
         else:
             assert session.train(keep_up=True) is RESULT
         assert session.calls == ["up", "run"]
-        assert session.warnings == ["the machines go on running, as asked for (keep-up); `pio-tf down` stops them"]
+        assert session.warnings == ["the machines keep running (keep-up); `pio-tf down` stops them"]
 
 
 def test_the_machines_of_another_client_are_left_alone() -> None:
@@ -121,7 +121,7 @@ def test_machines_that_somebody_elses_run_is_on_by_now_stay_up() -> None:
     session = Session()
     session.does["down"] = raising(Locked("run R2 is active, started by bob"))
     assert session.train() is RESULT
-    assert session.warnings[-1].endswith("for somebody else: run R2 is active, started by bob")
+    assert session.warnings[-1].endswith("for another client: run R2 is active, started by bob")
 
 
 def test_a_run_that_was_lost_from_sight_leaves_machines_that_may_be_running() -> None:

@@ -96,14 +96,14 @@ class SessionStandIn:
     @classmethod
     @asynccontextmanager
     async def open(
-        cls, client: Client, setup: DriverSetup, *, wait: bool = False, patience: RetryPolicy
+        cls, client: Client, setup: DriverSetup, *, wait: bool = False, retry: RetryPolicy
     ) -> AsyncIterator[SessionStandIn]:
         """A dealing with the driver, over a connection of its own."""
         session = cls(client, setup)
         if wait:
             session._wait_until_ready()
         else:
-            session._deal(patience.timeout)
+            session._deal(retry.timeout)
         yield session
 
     async def configure(self, *_arguments: object) -> None:

@@ -93,8 +93,8 @@ class Stage:
         self.aws = FaultyAws(world.config, current_client)
         cluster = Cluster(world.config, environ={"PATH": "/usr/bin:/bin"})
         stack = cluster._command().stack
-        stack._applied.parent.mkdir(parents=True, exist_ok=True)
-        stack._applied.write_text(stack._digest() + "\n")
+        stack.applied.parent.mkdir(parents=True, exist_ok=True)
+        stack.applied.write_text(stack.digest() + "\n")
 
     def command(self, command: str, client: Client) -> Outcome:
         """Run one command as the command line does: its exit code, and what it says."""
@@ -216,13 +216,13 @@ def check_outcomes(result: Result, world: World) -> list[str]:
             found.append(f"{label}, but {', '.join(awake)} are not stopped: {outcome.error}")
         left = world.started.get(outcome.client, set()) & set(awake)
         if outcome.command == "train" and outcome.code not in (7, KILLED, Locked.exit_code) and left:
-            said = [line for line in outcome.warnings if "go on running" in line]
+            said = [line for line in outcome.warnings if "keep running" in line]
             if not said:
                 found.append(f"{label}, but {', '.join(awake)} are not stopped: {outcome.error}; {outcome.warnings}")
         if outcome.code == MachinesMayBeRunning.exit_code and outcome.error and outcome.command in _STOPPING:
             ids = str(outcome.error) + str(outcome.error.details)
             untold = [name for name in awake if name not in ids and world.ids[name] not in ids]
-            if untold and "nobody knows" not in ids and "looking" not in ids:
+            if untold and "could not determine which" not in ids and "looking" not in ids:
                 found.append(f"{label} and does not name {', '.join(untold)}: {outcome.error}")
     return found
 

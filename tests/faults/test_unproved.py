@@ -94,7 +94,7 @@ def test_a_down_that_is_interrupted_twice_before_aws_has_said_anything_does_not_
     player.begin("running")
     ended = player.play(Cluster.down, Fault("interrupted", 1, times=2))
     assert isinstance(ended, MachinesMayBeRunning)
-    assert "nobody knows which of c2's machines run" in ended.what
+    assert "could not determine which machines of c2 are running" in ended.what
     assert "Name=tag:pio-tf:cluster,Values=c2" in ended.next_step
 
 
@@ -105,7 +105,7 @@ def test_who_stops_machines_and_cannot_ask_aws_for_them_ends_with_7_and_names_th
     player.begin("running")
     ended = player.play(command, EXPIRED)
     assert isinstance(ended, MachinesMayBeRunning)
-    assert "nobody knows which of c2's 4 machines run" in ended.what
+    assert "could not determine which of the 4 machines of c2 are running" in ended.what
     assert all(instance_id in ended.next_step for instance_id in player.awake)
     assert "expired" in ended.cause
 
@@ -120,7 +120,7 @@ def test_without_terraforms_outputs_the_command_by_hand_goes_by_the_tag(
     ended = player.play(command, EXPIRED)
     player.world.know()
     assert isinstance(ended, MachinesMayBeRunning)
-    assert "nobody knows which of c2's machines run" in ended.what
+    assert "could not determine which machines of c2 are running" in ended.what
     assert "Name=tag:pio-tf:cluster,Values=c2" in ended.next_step
 
 
@@ -182,7 +182,7 @@ def test_machines_that_were_stopped_again_do_not_go_on_running_with_keep_up(play
     ended = player.play(lambda cluster: cluster.train(keep_up=True))
     assert isinstance(ended, NotReady)
     assert not player.awake
-    assert not [line for line in player.told if "go on running" in line or "AWS stops them" in line]
+    assert not [line for line in player.told if "keep running" in line or "AWS stops them" in line]
 
 
 def test_machines_that_stay_up_are_told_with_the_time_at_which_aws_stops_them(player: Player) -> None:
@@ -190,7 +190,7 @@ def test_machines_that_stay_up_are_told_with_the_time_at_which_aws_stops_them(pl
     assert player.play(lambda cluster: cluster.train(keep_up=True)) is None
     assert len(player.awake) == 4
     said, until = player.told[-2:]
-    assert "go on running, as asked for" in said
+    assert "the machines keep running (keep-up)" in said
     assert "AWS stops them at" in until
 
 
@@ -214,7 +214,7 @@ def test_a_machine_that_has_lost_its_tag_is_named_with_the_command_that_stops_it
     ended = player.play(Cluster.down)
     player.world.know()
     assert isinstance(ended, MachinesMayBeRunning)
-    assert f"without the tag pio-tf:cluster is worker-1 ({lost}, running)" in ended.cause
+    assert f"worker-1 ({lost}, running) lacks the tag pio-tf:cluster" in ended.cause
     assert f"aws ec2 stop-instances --region eu-west-1 --endpoint-url {player.world.aws.url}" in ended.next_step
     assert f"--instance-ids {lost}" in ended.next_step
 

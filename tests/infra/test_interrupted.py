@@ -177,7 +177,7 @@ def test_an_apply_that_fails_half_way_leaves_nothing_running_that_did_not_run_be
     )
     assert place.instances()["master"]["InstanceType"] == "m5.xlarge"
     steps = [event.message for event in events if isinstance(event, Step)]
-    assert "Stopping again what Terraform started: master, worker-3" in steps
+    assert "Stopping what Terraform started: master, worker-3" in steps
     client.terminate_instances(InstanceIds=[taken])
 
 
@@ -191,7 +191,7 @@ def test_status_reports_what_a_killed_apply_has_started_and_the_next_apply_stops
     cluster = Cluster(wanted, environ=ENVIRON, reporter=events.append)
     cluster.status()
     warned = [event.message for event in events if isinstance(event, Warned)]
-    assert any(message.startswith("an apply that was cut off has left running: master (i-") for message in warned)
+    assert any(message.startswith("an interrupted apply has left running: master (i-") for message in warned)
 
     cluster.apply()
 
@@ -216,15 +216,14 @@ def test_an_apply_that_is_interrupted_again_as_it_stops_what_it_has_made_names_t
     wanted = write(place, config, 'workers = 3\nmaster_instance_type = "m5.xlarge"')
 
     def interrupting(event: Event) -> None:
-        if isinstance(event, Step) and event.message.startswith("Stopping again what Terraform started"):
+        if isinstance(event, Step) and event.message.startswith("Stopping what Terraform started"):
             raise KeyboardInterrupt
 
     with pytest.raises(MachinesMayBeRunning) as caught:
         Cluster(wanted, environ=ENVIRON, reporter=interrupting).apply()
     assert power(place, "master") == "running"
-    assert f"machines that are not proved to be stopped, and may cost money: master ({ids(place)['master']}" in str(
-        caught.value
-    )
+    said = "AWS has not confirmed that these machines are stopped, and they may be billed: master"
+    assert f"{said} ({ids(place)['master']}" in str(caught.value)
     assert f"--instance-ids {ids(place)['master']}" in caught.value.next_step
     Cluster(wanted, environ=ENVIRON).apply()
     assert power(place, "master") == "stopped"

@@ -67,7 +67,7 @@ def test_apply_on_a_finished_cluster_changes_nothing_and_says_what_runs(project:
     assert {name: machine["since"] for name, machine in project.machines().items()} == {
         name: machine["since"] for name, machine in before.items()
     }
-    assert "4 machines run, and cost" in done.stderr
+    assert "4 machines run and are billed" in done.stderr
 
 
 async def test_the_driver_has_the_files_that_config_show_shows(project: Project) -> None:

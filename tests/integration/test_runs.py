@@ -195,7 +195,7 @@ def test_a_followed_run_ends_with_its_interrupted_client_and_its_log_is_kept(
         said = client.ends(code)
     assert project.powers() == {"stopped"}
     *_, record = records(project)
-    assert f"interrupted: run {record['id']} is ended, then the machines stop; Ctrl-C again stops them now" in said
+    assert f"interrupted: ending run {record['id']}; then the machines stop; Ctrl-C again stops them now" in said
     assert record["state"] == "cancelled"
     assert record["exit_status"] in (128 + signal.SIGTERM, 128 + signal.SIGKILL)
     assert TRAINING in project.run("logs").stdout
@@ -236,7 +236,7 @@ def test_an_interrupted_run_whose_machines_stay_up_is_not_said_to_stop_them(proj
         client.says(TRAINING)
         client.send(signal.SIGINT)
         said = client.ends(130)
-    assert f"interrupted: run {run_in(said)} is ended, the machines go on running" in said
+    assert f"interrupted: ending run {run_in(said)}; the machines keep running" in said
     assert "AWS stops them at" in said
     assert project.powers() == {"running"}
 

@@ -101,7 +101,7 @@ async def test_all_machines_that_fail_are_named(cluster: TestCluster) -> None:
     names = await start_all(cluster)
     for name in ("worker-1", "worker-2"):
         (cluster.servers[name].home / "broken").touch()
-    with pytest.raises(RemoteError, match="2 machines could not be provisioned: worker-1, worker-2"):
+    with pytest.raises(RemoteError, match="could not provision 2 machines: worker-1, worker-2"):
         async with session(cluster) as driver:
             await driver.provision(OUTPUTS, names)
 

@@ -1,4 +1,4 @@
-"""The deadline while a run is followed: looked up again and again, and warned of as it nears."""
+"""The deadline while a run is followed: looked up every minute, with warnings as it nears."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ if TYPE_CHECKING:
     from pio_tf.events import Reporter
 
 EVERY: Final = 60.0
-"""Seconds between two looks: somebody else may have extended it."""
+"""Seconds between two looks: another client may have extended it."""
 WARN_BEFORE: Final = tuple(timedelta(minutes=minutes) for minutes in (30, 10, 5))
 
 
 class DeadlineWatch:
-    """What a client that follows a run knows of the deadline.
+    """The deadline as a client that follows a run knows it.
 
     Args:
-        find: asks AWS.
-        at: what is known already.
+        find: asks AWS for it.
+        at: the deadline as it is known already.
     """
 
     def __init__(
@@ -43,21 +43,21 @@ class DeadlineWatch:
         self.at = at
 
     async def watch(self) -> None:
-        """Look and warn until it is cancelled."""
+        """Look and warn until cancelled."""
         while True:
             await self.look()
             await asyncio.sleep(EVERY)
 
     async def look(self) -> None:
-        """Once."""
+        """Look once, and warn of a change, or if the deadline is near."""
         try:
             found = await asyncio.to_thread(self._find)
-        except PioTfError:  # the deadline stands whether we see it or not
+        except PioTfError:  # the deadline stands in any case
             found = self.at
         if found != self.at:
             self.at, self._warned = found, None
             self._report(
-                Warned(f"the deadline is {found:%H:%M} UTC now: it was changed" if found else "the deadline is gone")
+                Warned(f"the deadline was changed to {found:%H:%M} UTC" if found else "the deadline was removed")
             )
         if self.at is None:
             return

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta, timezone
 
 from pio_tf.errors import AwsError
 from pio_tf.events import Event, Warned
-from pio_tf.training.deadline import DeadlineWatch
+from pio_tf.training.deadline_watch import DeadlineWatch
 
 NOON = datetime(2026, 1, 1, 12, 0, tzinfo=timezone.utc)
 
@@ -53,7 +53,7 @@ def test_an_extension_is_told_and_warned_of_anew() -> None:
     follower = Follower()
     follower.look(10)
     follower.found = NOON + timedelta(hours=1)
-    assert follower.look(9) == ["the deadline is 13:00 UTC now: it was changed"]
+    assert follower.look(9) == ["the deadline was changed to 13:00 UTC"]
     assert follower.watch.at == NOON + timedelta(hours=1)
     assert len(follower.look(-55)) == 1
 
@@ -61,7 +61,7 @@ def test_an_extension_is_told_and_warned_of_anew() -> None:
 def test_a_deadline_that_is_gone_is_told_once() -> None:
     follower = Follower()
     follower.found = None
-    assert follower.look(60) == ["the deadline is gone"]
+    assert follower.look(60) == ["the deadline was removed"]
     assert follower.look(59) == []
 
 
