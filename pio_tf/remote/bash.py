@@ -7,9 +7,9 @@ import shlex
 
 
 def shell_path(path: str) -> str:
-    r"""A path for bash: ``~/x`` is the caller's home, ``"$HOME/x"``; everything else stands as it is, quoted.
+    r"""Return a path for bash, quoted. ``~/x`` becomes ``"$HOME/x"``, in the home of the machine's user.
 
-    In double quotes bash still acts on ``\``, ``"``, ``$`` and `````: they are escaped.
+    In double quotes, bash still interprets ``\``, ``"``, ``$`` and `````: they are escaped.
     """
     if path.startswith("~/"):
         return '"$HOME/' + re.sub(r'([\\"$`])', r"\\\1", path[2:]) + '"'

@@ -1,4 +1,4 @@
-"""Files for machines, and the shell program that writes one: whole or not at all, and over nobody's work."""
+"""Files for machines, and the bash program that writes one atomically and keeps versions that others wrote."""
 
 from __future__ import annotations
 
@@ -20,27 +20,26 @@ class RemoteFile:
 
 @dataclass(frozen=True)
 class ProvisionedFile:
-    """What became of a file."""
+    """The result of writing a file."""
 
     name: str
     path: str
     changed: bool
-    """Whether it was written; its content and mode were right already where not."""
+    """Whether it was written. If not, its content and mode were right already."""
     kept: str = ""
-    """Where a file that was not as pio-tf had left it was put aside, on the machine; empty: there was none."""
+    """The path on the machine of the version that pio-tf had not written; empty: there was none."""
 
 
 def write_program(file: RemoteFile) -> str:
-    """A bash program that reads the content from its standard input; :func:`read_answer` reads what it prints.
+    """Return a bash program that writes its standard input to a file. :func:`read_answer` reads its output.
 
-    The content goes to a file beside the old one, with its mode, and is then renamed over it: a `pio` that is just
-    starting reads the old file or the new one, and a broken connection or a full disk leaves the old one. A symbolic
-    link is followed, so that a link to a file elsewhere stays a link. The checksum is compared because a shell cannot
-    tell a connection that broke in mid-content from the content's end.
+    The program writes a file beside the old one, with its mode, and renames it: a `pio` that starts meanwhile reads the
+    old file or the new one, and a broken connection or a full disk leaves the old one. It follows symbolic links,
+    which stay links. It compares the checksum, because a shell cannot distinguish a broken connection from the end.
 
-    ``~/.pio-tf/written`` has the checksum of what was written to each path last. A file with another one is somebody's
-    work: it is kept beside the new one, as ``PATH.kept-20260131T120000Z``, by a hard link where the system allows one,
-    so that it stays what it is, owner and mode included.
+    ``~/.pio-tf/written`` has the checksum of pio-tf's last version of each path. A file with another checksum is the
+    work of others: the program keeps it as ``PATH.kept-20260131T120000Z``. If the system allows it, that is a hard
+    link, so that owner and mode stay the same.
     """
     checksum = hashlib.sha256(file.content.encode()).hexdigest()
     return f"""\
@@ -99,6 +98,6 @@ echo "$kept"
 
 
 def read_answer(file: RemoteFile, stdout: str) -> ProvisionedFile:
-    """What :func:`write_program` printed, when it ended well."""
+    """Return the result that a successful :func:`write_program` printed."""
     word, _, kept = stdout.strip().partition("\n")
     return ProvisionedFile(file.name, file.path, changed=word == "changed", kept=kept)

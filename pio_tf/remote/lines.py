@@ -1,16 +1,16 @@
-"""A stream of bytes -> lines of text, in bounded memory."""
+"""Lines of text from a stream of bytes, in bounded memory."""
 
 from __future__ import annotations
 
 LONGEST_LINE = 64 * 1024
-"""Bytes of a line that are kept. PIO's ``Submission command`` with its class path is some 10 KiB."""
+"""The longest line, in bytes. PIO's ``Submission command`` with its class path is some 10 KiB."""
 
 
 class LineSplitter:
-    """Collects bytes and hands out whole lines. Bytes that are not UTF-8 become U+FFFD; no line is lost.
+    """A buffer that collects bytes and returns whole lines. Bytes that are not UTF-8 become U+FFFD.
 
-    A line longer than ``longest`` is cut, and says so. Of a line that rewrites itself with carriage returns (a
-    progress bar), what a terminal would show in the end is left.
+    A line longer than ``longest`` is cut, and says so. A line that rewrites itself with carriage returns (a progress
+    bar) ends as a terminal would show it.
     """
 
     def __init__(self, longest: int = LONGEST_LINE) -> None:
@@ -19,7 +19,7 @@ class LineSplitter:
         self._dropped = 0
 
     def feed(self, data: bytes) -> list[str]:
-        """The lines that these bytes complete."""
+        """Return the lines that these bytes complete."""
         *whole, rest = data.split(b"\n")
         lines = []
         for part in whole:
@@ -29,7 +29,7 @@ class LineSplitter:
         return lines
 
     def end(self) -> list[str]:
-        """The last line, if it did not end with a newline."""
+        """Return the last line, if it did not end with a newline."""
         return [self._take()] if self._kept else []
 
     def _keep(self, part: bytes) -> None:

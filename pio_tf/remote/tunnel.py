@@ -1,4 +1,4 @@
-"""Spark's web pages on this computer: local ports that lead through the driver's SSH connection."""
+"""Spark's web pages on this computer: local ports, forwarded through the driver's SSH connection."""
 
 from __future__ import annotations
 
@@ -25,16 +25,17 @@ APPLICATION_PORT = 4040
 HISTORY_PORT = 18080
 WORKER_PORT = 8081
 """Spark's defaults."""
-ANSWERS_WITHIN = 3.0
-"""Seconds, for a port that drops packets."""
-TRIES_AGAIN = 5.0
-"""Seconds between attempts to connect to a driver that has become unreachable."""
-_HOPELESS = ("host-key-changed", "permission-denied")
+ANSWER_SECONDS = 3.0
+"""How long a page may take to accept a connection: some ports drop packets."""
+RETRY_SECONDS = 5.0
+"""Time between attempts to connect to a driver that has become unreachable."""
+_PERMANENT = ("host-key-changed", "permission-denied")
+"""Kinds of errors that no further attempt can change."""
 
 
 @dataclass(frozen=True)
 class WebPage:
-    """A web page that the driver reaches at ``host:port``. ``optional``: of interest only where it answers."""
+    """A web page at an address for the driver. ``optional``: left out if it does not answer."""
 
     name: str
     host: str
@@ -44,7 +45,7 @@ class WebPage:
 
 @dataclass(frozen=True)
 class ForwardedPage:
-    """A page at a port of this computer. ``silent_because``: why it did not answer just now; empty: it did."""
+    """A page at a port of this computer. ``silent_because``: why it does not answer yet; empty: it does."""
 
     page: WebPage
     port: int
@@ -52,18 +53,20 @@ class ForwardedPage:
 
     @property
     def url(self) -> str:
-        """Its address here."""
+        """The address on this computer."""
         return f"http://{LOCALHOST}:{self.port}"
 
 
 def spark_pages(
     config: Config, targets: Sequence[SshTarget], settings: Mapping[str, str], *, workers: Collection[int] = ()
 ) -> tuple[WebPage, ...]:
-    """The pages of Spark's master, of the application that runs, of these workers (2 for worker-2), and of the history
-    server beside the master, which is optional unless ``spark.history.ui.port`` is set.
+    """Return the pages of Spark's master, the running application, these workers, and the history server.
+
+    The history server is on the master. Its page is optional unless ``spark.history.ui.port`` is set.
 
     Args:
-        settings: Spark's, as the user has set them.
+        settings: the user's Spark settings.
+        workers: numbers: 2 for worker-2.
 
     Raises:
         ConfigError: one of these machines does not run.
@@ -87,44 +90,43 @@ async def serve_pages(
     on_open: Callable[[tuple[ForwardedPage, ...]], None],
     *,
     reporter: Reporter = silent,
-    tries_again: float = TRIES_AGAIN,
+    retry_seconds: float = RETRY_SECONDS,
 ) -> None:
-    """Open a local port for each page, the page's own number where it is free, until the caller is cancelled.
+    """Forward a local port to each page, if possible with the page's own number, until the caller is cancelled.
 
-    Each use of a port is a new attempt, so that a page may begin to answer later. A lost connection is made again, with
-    the same local ports.
+    Each use of a port is a new attempt, so a page may begin to answer later. If the SSH connection is lost, pio-tf
+    connects again, with the same local ports.
 
     Args:
-        on_open: told the pages, once, when they can be used.
-        tries_again: seconds between attempts to connect again.
+        on_open: called once with the pages, when they can be used.
+        retry_seconds: time between attempts to connect again.
 
     Raises:
-        RemoteError: the driver could not be reached at first, or refuses the key, or has changed its host key.
+        RemoteError: the driver is unreachable at first, refuses the key, or has another host key.
     """
     connection = await remote.connection(remote.driver.name)
-    here = await _look(connection, pages)
-    here = await _open(connection, here)
+    here = await _open(connection, await _existing(connection, pages))
     on_open(here)
     while True:
         await connection.wait_closed()
         reporter(Warned("the SSH connection to the driver was lost: connecting again"))
-        connection = await _connect_again(remote, reporter, tries_again)
+        connection = await _connect_again(remote, reporter, retry_seconds)
         before, here = here, await _open(connection, here)
         moved = [page for page in here if page.port not in [old.port for old in before]]
         reporter(Done("connected again" + "".join(f"; {page.page.name} is now at {page.url}" for page in moved)))
 
 
-async def _look(connection: asyncssh.SSHClientConnection, pages: Sequence[WebPage]) -> tuple[ForwardedPage, ...]:
-    """The pages that there are, at their own port numbers."""
+async def _existing(connection: asyncssh.SSHClientConnection, pages: Sequence[WebPage]) -> tuple[ForwardedPage, ...]:
+    """Return the pages, without optional ones that do not answer, at their own port numbers."""
     reasons = await asyncio.gather(*(_silent_because(connection, page) for page in pages))
-    looked = [ForwardedPage(page, page.port, because) for page, because in zip(pages, reasons, strict=True)]
-    return tuple(page for page in looked if not (page.page.optional and page.silent_because))
+    found = [ForwardedPage(page, page.port, because) for page, because in zip(pages, reasons, strict=True)]
+    return tuple(page for page in found if not (page.page.optional and page.silent_because))
 
 
 async def _silent_because(connection: asyncssh.SSHClientConnection, page: WebPage) -> str:
-    """Why nothing answers there; empty where something does."""
+    """Return why the page does not answer; empty if it does."""
     try:
-        _, writer = await asyncio.wait_for(connection.open_connection(page.host, page.port), ANSWERS_WITHIN)
+        _, writer = await asyncio.wait_for(connection.open_connection(page.host, page.port), ANSWER_SECONDS)
     except (OSError, asyncssh.Error, asyncio.TimeoutError) as error:
         return reason(error)
     writer.close()
@@ -132,7 +134,7 @@ async def _silent_because(connection: asyncssh.SSHClientConnection, page: WebPag
 
 
 async def _open(connection: asyncssh.SSHClientConnection, pages: Sequence[ForwardedPage]) -> tuple[ForwardedPage, ...]:
-    """Listen for each of them, at the port that it has, or another one where somebody else has that now."""
+    """Forward a local port to each page: its own number, or another one if that is taken."""
     opened = []
     for page in pages:
         target = (page.page.host, page.page.port)
@@ -145,21 +147,21 @@ async def _open(connection: asyncssh.SSHClientConnection, pages: Sequence[Forwar
 
 
 async def _connect_again(
-    remote: ClusterConnection, reporter: Reporter, tries_again: float
+    remote: ClusterConnection, reporter: Reporter, retry_seconds: float
 ) -> asyncssh.SSHClientConnection:
-    said = ""
+    reported = ""
     while True:
         try:
             return await remote.connection(remote.driver.name)
         except RemoteError as error:
-            if error.details.get("kind") in _HOPELESS:
+            if error.details.get("kind") in _PERMANENT:
                 raise
-            if error.what != said:
-                reporter(Warned(f"{error.what} ({error.cause}): trying on"))
-                said = error.what
-        await asyncio.sleep(tries_again)
+            if error.what != reported:
+                reporter(Warned(f"{error.what} ({error.cause}): still trying"))
+                reported = error.what
+        await asyncio.sleep(retry_seconds)
 
 
 def _port(setting: str | None, default: int) -> int:
-    """0, which stands for any port, cannot be known here."""
+    """Return the port of a setting. Its value 0 stands for any port, which pio-tf cannot know."""
     return int(setting) if setting and setting.isdecimal() and int(setting) else default

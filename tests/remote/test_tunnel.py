@@ -60,7 +60,7 @@ class Tunnels:
         self.events: list[Event] = []
         self._opened: asyncio.Future[tuple[ForwardedPage, ...]] = asyncio.get_running_loop().create_future()
         self.task = asyncio.ensure_future(
-            serve_pages(remote, pages, self._opened.set_result, reporter=self.events.append, tries_again=0.1)
+            serve_pages(remote, pages, self._opened.set_result, reporter=self.events.append, retry_seconds=0.1)
         )
 
     async def pages(self) -> tuple[ForwardedPage, ...]:
