@@ -45,11 +45,11 @@ def ssh(
     import asyncio
 
     from pio_tf.remote.shell import open_shell
-    from pio_tf.remote.ssh import connect_cluster
+    from pio_tf.remote.ssh import ClusterConnection
     from pio_tf.remote.target import find_target
 
     async def log_in() -> int:
-        async with connect_cluster(
+        async with ClusterConnection(
             cluster.config, targets, reporter=call.output.reporter, console_keys=_console_keys(cluster)
         ) as remote:
             connection = await remote.connection(name)
@@ -80,7 +80,7 @@ def ui(
     import asyncio
 
     from pio_tf.cli.results.access import PagesResult
-    from pio_tf.remote.ssh import connect_cluster
+    from pio_tf.remote.ssh import ClusterConnection
     from pio_tf.remote.tunnel import serve_pages, spark_pages
 
     def show(pages: tuple[ForwardedPage, ...]) -> None:
@@ -91,7 +91,7 @@ def ui(
         call.output.say("Ctrl-C ends it")
 
     async def serve(pages: tuple[WebPage, ...]) -> None:
-        async with connect_cluster(
+        async with ClusterConnection(
             cluster.config, targets, reporter=call.output.reporter, console_keys=_console_keys(cluster)
         ) as remote:
             await serve_pages(remote, pages, show, reporter=call.output.reporter)
@@ -140,15 +140,21 @@ def accept(
 
     from pio_tf.cli.results.access import AcceptResult
     from pio_tf.remote.host_keys import accept_host_key
-    from pio_tf.remote.ssh import look_at_host_key
+    from pio_tf.remote.ssh import ClusterConnection
     from pio_tf.remote.target import find_target
 
     call.config = call.config or call.context.obj
     config, targets, output = call.cluster.config, call.cluster.targets(), call.output
     name = machine if machine == "bastion" else find_target(targets, machine).name
-    key = asyncio.run(
-        look_at_host_key(config, targets, name, reporter=output.reporter, console_keys=_console_keys(call.cluster))
-    )
+
+    async def read_host_key() -> HostKey:
+        remote = ClusterConnection(config, targets, reporter=output.reporter, console_keys=_console_keys(call.cluster))
+        try:
+            return await remote.read_host_key(name)
+        finally:
+            await remote.close()
+
+    key = asyncio.run(read_host_key())
     shown = key.shown.fingerprint
     is_pinned = key.is_pinned and fingerprint in (None, shown)
     if is_pinned:

@@ -211,14 +211,14 @@ class Driver:
         machines = {machine.role: machine for machine in view.running}
 
         async def ask() -> tuple[frozenset[str], str]:
-            from pio_tf.remote.ssh import connect_cluster
+            from pio_tf.remote.ssh import ClusterConnection
             from pio_tf.remote.target import ssh_targets
             from pio_tf.training.runs.driver_runs import DriverRuns
             from pio_tf.training.spark_master import spark_status
 
             config = self.context.config
             targets = ssh_targets(config, (machines["driver"],))
-            async with connect_cluster(config, targets, retry=_at_once(_STATUS_SECONDS)) as connection:
+            async with ClusterConnection(config, targets, retry=_at_once(_STATUS_SECONDS)) as connection:
                 holder = (await DriverRuns(connection).state()).holder
                 master, port = machines["master"].private_ip, config.spark.master_ui_port
                 status = await spark_status(connection, master=master, port=port)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeAlias
 
 import asyncssh
@@ -43,27 +43,29 @@ class ConsoleTrust:
     def __init__(self, console_keys: ConsoleKeys | None, *, timeout: float = CONSOLE_SECONDS) -> None:
         self._console_keys = console_keys
         self._timeout = timeout
-        self._answers: dict[str, tuple[tuple[asyncssh.SSHKey, ...], str]] = {}
+        self._answers: dict[str, HostKeyTrust] = {}
 
     async def decide(self, instance_id: str, shown: asyncssh.SSHKey) -> HostKeyTrust:
         """Return the keys on the machine's console; if there are none, the key that it shows now."""
         if instance_id not in self._answers:
             self._answers[instance_id] = await self._read_console(instance_id)
-        keys, because = self._answers[instance_id]
-        return HostKeyTrust(keys, "console") if keys else HostKeyTrust((shown,), "first use", because)
+        trust = self._answers[instance_id]
+        return trust if trust.keys else replace(trust, keys=(shown,))
 
-    async def _read_console(self, instance_id: str) -> tuple[tuple[asyncssh.SSHKey, ...], str]:
-        """Return the keys, or why there are none."""
+    async def _read_console(self, instance_id: str) -> HostKeyTrust:
+        """Return the keys of the console; without keys, the trust says why there are none."""
+        because = "AWS shows no host keys on its console (yet)"
         if self._console_keys is None:
-            return (), "pio-tf did not read its console"
+            return HostKeyTrust((), "first use", "pio-tf did not read its console")
         try:
             lines = await asyncio.wait_for(asyncio.to_thread(self._console_keys, instance_id), timeout=self._timeout)
+            if keys := tuple(key for line in lines if (key := _import(line)) is not None):
+                return HostKeyTrust(keys, "console")
         except asyncio.TimeoutError:
-            return (), f"AWS did not show its console within {self._timeout:g} s"
+            because = f"AWS did not show its console within {self._timeout:g} s"
         except PioTfError as error:
-            return (), f"AWS did not show its console: {error.what}"
-        keys = tuple(key for line in lines if (key := _import(line)) is not None)
-        return keys, "" if keys else "AWS shows no host keys on its console (yet)"
+            because = f"AWS did not show its console: {error.what}"
+        return HostKeyTrust((), "first use", because)
 
 
 @dataclass(frozen=True)

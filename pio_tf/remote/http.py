@@ -61,24 +61,14 @@ class HttpResponse:
         """Return the body's value.
 
         Raises:
-            RemoteError: the body is not JSON.
+            RemoteError: the status is not 200, or the body is not JSON.
         """
+        if self.status != 200:
+            raise _no_answer(self.url, f"it answered {self.status_line!r}")
         try:
             return parse_json(self.body)
         except ValueError as error:
             raise _no_answer(self.url, f"the answer is not JSON ({error})") from error
-
-
-async def get_json(connection: asyncssh.SSHClientConnection, *, host: str, port: int, path: str, timeout: float) -> Any:  # noqa: ANN401 - JSON may be anything
-    """Return the JSON at ``http://host:port/path``, as the far end of ``connection`` sees it.
-
-    Raises:
-        RemoteError: no connection, no answer within ``timeout`` seconds, a status other than 200, or no JSON.
-    """
-    response = await send_request(connection, HttpRequest(host, port, path), timeout=timeout)
-    if response.status != 200:
-        raise _no_answer(response.url, f"it answered {response.status_line!r}")
-    return response.json()
 
 
 async def send_request(

@@ -45,25 +45,17 @@ class KnownHosts:
     def __init__(self, path: Path) -> None:
         self.path = path
 
-    def pins(self) -> tuple[Pin, ...]:
-        """Return all pins, in the order of pinning.
+    def pins(self, name: str = "") -> tuple[Pin, ...]:
+        """Return the pins of one machine, or all, in the order of pinning.
 
         Raises:
             RemoteError: a line contains no key, or the file cannot be read.
         """
-        return tuple(self._pin(line) for line in self._lines())
-
-    def pins_of(self, name: str) -> tuple[Pin, ...]:
-        """Return the pins of one machine; none before its first connection.
-
-        Raises:
-            RemoteError: a line of that machine contains no key, or the file cannot be read.
-        """
-        return tuple(self._pin(line) for line in self._lines() if _name(line) == name)
+        return tuple(self._pin(line) for line in self._lines() if not name or _name(line) == name)
 
     def keys(self, name: str) -> tuple[asyncssh.SSHKey, ...]:
-        """Return the keys of :meth:`pins_of`, which raises the same."""
-        return tuple(pin.key for pin in self.pins_of(name))
+        """Return the keys of :meth:`pins`, which raises the same."""
+        return tuple(pin.key for pin in self.pins(name))
 
     def pin(self, name: str, key: asyncssh.SSHKey, learned: Learned) -> bool:
         """Pin a machine's key, unless it has one. Return False if another client has pinned another key meanwhile.

@@ -2,7 +2,7 @@
 
 ::
 
-    async with connect_cluster(config, targets) as remote:
+    async with ClusterConnection(config, targets) as remote:
         await remote.run("driver", "uname -r")
 
 Only the driver must be reachable from this computer, directly or through a bastion. pio-tf connects to the master and
@@ -28,10 +28,10 @@ from pio_tf.remote.files import ProvisionedFile, RemoteFile, read_answer, write_
 from pio_tf.remote.host_keys import ConsoleTrust, HostKey, HostKeyTrust
 from pio_tf.remote.known_hosts import KnownHosts, Pin
 from pio_tf.remote.login import load_login
-from pio_tf.remote.target import BASTION, bastion_endpoint, known_hosts_file, machine_endpoint
+from pio_tf.remote.target import BASTION, bastion_endpoint, machine_endpoint
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Sequence
+    from collections.abc import Callable, Coroutine, Iterable, Sequence
 
     from pio_tf.config.schema import Config
     from pio_tf.remote.commands import CompletedCommand
@@ -48,16 +48,10 @@ _CANCELLED_SECONDS = 1.5
 _T = TypeVar("_T")
 
 
-@contextlib.asynccontextmanager
-async def connect_cluster(
-    config: Config,
-    targets: Sequence[SshTarget],
-    *,
-    reporter: Reporter = silent,
-    retry: RetryPolicy | None = None,
-    console_keys: ConsoleKeys | None = None,
-) -> AsyncIterator[ClusterConnection]:
-    """Connect to the driver. The first use of another machine connects to that.
+class ClusterConnection:
+    """Commands, files and HTTP on the machines of a cluster. Machines have names: ``driver``, ``worker-1``.
+
+    As a context manager, it first connects to the driver. pio-tf connects to other machines on first use.
 
     Args:
         targets: the driver, and the machines to connect to through it.
@@ -68,55 +62,13 @@ async def connect_cluster(
         ConfigError: ``ssh.key`` cannot be used.
         RemoteError: the driver is unreachable, refuses the key, or shows another host key than the pinned one.
     """
-    remote = ClusterConnection(config, targets, reporter=reporter, retry=retry, console_keys=console_keys)
-    try:
-        await remote.connection(remote.driver.name)
-        yield remote
-    except asyncio.CancelledError:  # Ctrl-C, SIGTERM: the other end may be the reason, so do not wait for it
-        remote.abort()
-        raise
-    finally:
-        await remote.close()
-
-
-async def look_at_host_key(
-    config: Config,
-    targets: Sequence[SshTarget],
-    machine: str,
-    *,
-    reporter: Reporter = silent,
-    retry: RetryPolicy | None = None,
-    console_keys: ConsoleKeys | None = None,
-) -> HostKey:
-    """Return the host key of a machine, or of the ``bastion``, without a login. Pin nothing for it.
-
-    Raises:
-        ConfigError: ``ssh.key`` cannot be used, or there is no bastion.
-        RemoteError: the machine, or the driver on the way to it, is unreachable.
-    """
-    retry = retry or RetryPolicy()
-    remote = ClusterConnection(config, targets, reporter=reporter, retry=retry, console_keys=console_keys)
-    try:
-        endpoint, tunnel = await remote.route(machine)
-        key = await shown_host_key(endpoint, tunnel=tunnel, timeout=retry.attempt)
-    finally:
-        await remote.close()
-    name = endpoint.host_key_name
-    trust = await ConsoleTrust(None if endpoint.is_bastion else console_keys).decide(name, key)
-    on_console = key in trust.keys if trust.learned == "console" else None
-    shown = Pin(name, key, "console" if on_console else "accepted")
-    return HostKey(shown, KnownHosts(known_hosts_file(config)).pins_of(name), on_console)
-
-
-class ClusterConnection:
-    """Commands, files and HTTP on the machines of a cluster. Machines have names: ``driver``, ``worker-1``."""
 
     def __init__(
         self,
         config: Config,
         targets: Sequence[SshTarget],
         *,
-        reporter: Reporter,
+        reporter: Reporter = silent,
         retry: RetryPolicy | None = None,
         console_keys: ConsoleKeys | None = None,
     ) -> None:
@@ -131,6 +83,19 @@ class ClusterConnection:
         self._reported: dict[str, str] = {}
         self._slots = asyncio.Semaphore(AT_ONCE)
         self.driver = next(target for target in targets if target.role == "driver")
+
+    async def __aenter__(self) -> ClusterConnection:
+        try:
+            await self.connection(self.driver.name)
+        except BaseException as error:
+            await self.__aexit__(type(error))
+            raise
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, *_error: object) -> None:
+        if kind is not None and issubclass(kind, asyncio.CancelledError):
+            self.abort()  # Ctrl-C, SIGTERM: the other end may be the reason, so do not wait for it
+        await self.close()
 
     async def connection(self, machine: str) -> asyncssh.SSHClientConnection:
         """Return the connection to a machine. Connect if there is none, or if it was lost.
@@ -153,6 +118,21 @@ class ClusterConnection:
         if not endpoint.direct:
             return endpoint, await self._connected(self.driver.name)
         return endpoint, await self._connected(BASTION) if self._config.ssh.bastion else None
+
+    async def read_host_key(self, machine: str) -> HostKey:
+        """Return the host key of a machine, or of the ``bastion``, without a login. Pin nothing for it.
+
+        Raises:
+            ConfigError: there is no bastion.
+            RemoteError: the machine, or the driver on the way to it, is unreachable.
+        """
+        endpoint, tunnel = await self.route(machine)
+        key = await shown_host_key(endpoint, tunnel=tunnel, timeout=self._retry.attempt)
+        name = endpoint.host_key_name
+        trust = await self._decide_trust(endpoint, key)
+        on_console = key in trust.keys if trust.learned == "console" else None
+        pinned = KnownHosts(endpoint.known_hosts).pins(name)
+        return HostKey(Pin(name, key, "console" if on_console else "accepted"), pinned, on_console)
 
     async def reach(self, machines: Iterable[str]) -> None:
         """Connect to these machines, all at once, and report ``ssh ready`` for each.
@@ -230,9 +210,13 @@ class ClusterConnection:
         return done
 
     async def http_get_json(self, host: str, port: int, path: str, *, timeout: float = 10.0) -> Any:  # noqa: ANN401
-        """Return JSON over HTTP, from an address as the driver sees it: see :func:`pio_tf.remote.http.get_json`."""
+        """Return the JSON at ``http://host:port/path``, as the driver sees it.
+
+        Raises:
+            RemoteError: no connection, no answer within ``timeout`` seconds, a status other than 200, or no JSON.
+        """
         connection = await self.connection(self.driver.name)
-        return await http.get_json(connection, host=host, port=port, path=path, timeout=timeout)
+        return (await http.send_request(connection, http.HttpRequest(host, port, path), timeout=timeout)).json()
 
     async def await_or_abort(self, work: Coroutine[Any, Any, _T], *, timeout: float | None = None) -> _T:
         """Await work on the machines. If it is late, or does not end when cancelled, abort every connection.
@@ -244,15 +228,19 @@ class ClusterConnection:
             RemoteError: the work took longer (kind "timeout").
         """
         task = asyncio.ensure_future(work)
+        late = False
         try:
             await asyncio.wait([task], timeout=timeout)
         except asyncio.CancelledError:
             task.cancel()
             await asyncio.wait([task], timeout=_CANCELLED_SECONDS)
-            await self._abort_work(task)
             raise
-        if not task.done():
-            await self._abort_work(task)
+        finally:
+            if late := not task.done():
+                task.cancel()
+                self.abort()
+                await asyncio.wait([task])
+        if late:
             raise RemoteError(
                 "the driver does not answer",
                 cause=f"not within {timeout:g} s, and an interrupted client waits no longer",
@@ -273,12 +261,6 @@ class ClusterConnection:
         """Cut every connection at once, without a word to the other ends."""
         for connection in self._open.values():
             connection.ssh.abort()
-
-    async def _abort_work(self, task: asyncio.Future[Any]) -> None:
-        if not task.done():
-            task.cancel()
-            self.abort()
-            await asyncio.wait([task])
 
     async def _reach(self, name: str) -> None:
         await self.connection(name)
@@ -304,13 +286,13 @@ class ClusterConnection:
                 connection = self._open[name] = await self._connect(name)
             return connection
 
+    async def _decide_trust(self, endpoint: Endpoint, shown: asyncssh.SSHKey) -> HostKeyTrust:
+        if endpoint.is_bastion:
+            return HostKeyTrust((shown,), "first use", "it is not a machine of this cluster, with a console in AWS")
+        return await self._console_trust.decide(endpoint.host_key_name, shown)
+
     async def _connect(self, name: str) -> MachineConnection:
         endpoint, tunnel = await self.route(name)
-
-        async def decide_trust(shown: asyncssh.SSHKey) -> HostKeyTrust:
-            if endpoint.is_bastion:
-                return HostKeyTrust((shown,), "first use", "it is not a machine of this cluster, with a console in AWS")
-            return await self._console_trust.decide(endpoint.host_key_name, shown)
 
         def on_retry(why: str) -> None:
             if not endpoint.is_bastion:
@@ -322,7 +304,7 @@ class ClusterConnection:
             retry=bastion_retry if endpoint.is_bastion else self._retry,
             tunnel=tunnel,
             slots=self._slots,
-            decide_trust=decide_trust,
+            decide_trust=lambda shown: self._decide_trust(endpoint, shown),
             on_retry=on_retry,
         )
         trust = connection.first_trust

@@ -18,7 +18,7 @@ from pio_tf.pio.engine import with_engine
 from pio_tf.pio.files import render_files
 from pio_tf.pio.spark_defaults import ui_port
 from pio_tf.remote.connect import RetryPolicy
-from pio_tf.remote.ssh import connect_cluster
+from pio_tf.remote.ssh import ClusterConnection
 from pio_tf.remote.target import ssh_targets
 from pio_tf.training.evidence import Evidence
 from pio_tf.training.preflight import build_engine, refuse_failed, run_checks
@@ -48,7 +48,6 @@ if TYPE_CHECKING:
     from pio_tf.model import Machine, Outputs
     from pio_tf.pio.secrets import Secrets
     from pio_tf.remote.files import ProvisionedFile
-    from pio_tf.remote.ssh import ClusterConnection
     from pio_tf.training.deadline_watch import DeadlineWatch
     from pio_tf.training.preflight import CheckResult
     from pio_tf.training.runs.driver_lock import DriverLock
@@ -127,7 +126,7 @@ async def open_session(
 
     targets = ssh_targets(setup.config, setup.machines)
     if not wait:
-        async with connect_cluster(
+        async with ClusterConnection(
             setup.config, targets, reporter=setup.reporter, retry=retry, console_keys=console_keys
         ) as remote:
             yield DriverSession(setup, remote)

@@ -13,7 +13,7 @@ from pio_tf.events import Done, MachineProgress, Reporter, silent
 from pio_tf.machines.health import examine
 from pio_tf.remote.bash import shell_path
 from pio_tf.remote.connect import RetryPolicy
-from pio_tf.remote.ssh import ClusterConnection, connect_cluster
+from pio_tf.remote.ssh import ClusterConnection
 from pio_tf.training.provisioning import STATE, BootWatch
 from pio_tf.training.spark_master import spark_status
 
@@ -53,7 +53,7 @@ async def ready_cluster(
         targets: driver, master and workers.
         timeout: seconds in all; default: ``cluster.start_timeout``.
         patience: for one machine's SSH, within ``timeout``.
-        console_keys: see :func:`pio_tf.remote.ssh.connect_cluster`.
+        console_keys: see :func:`pio_tf.remote.ssh.ClusterConnection`.
         boot_state: directory in which a machine reports a failed bootstrap.
 
     Raises:
@@ -67,7 +67,7 @@ async def ready_cluster(
             left = replace(patience or RetryPolicy(), timeout=max(0.1, deadline - time.monotonic()))
             try:
                 remote = await connections.enter_async_context(
-                    connect_cluster(config, targets, reporter=reporter, retry=left, console_keys=console_keys)
+                    ClusterConnection(config, targets, reporter=reporter, retry=left, console_keys=console_keys)
                 )
                 await remote.reach(target.name for target in targets)
                 boot = BootWatch(remote, boot_state, every=LONGEST_POLL)

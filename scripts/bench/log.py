@@ -20,7 +20,7 @@ from statistics import median
 from typing import TYPE_CHECKING
 
 from pio_tf import Cluster
-from pio_tf.remote.ssh import connect_cluster
+from pio_tf.remote.ssh import ClusterConnection
 from pio_tf.training.proof import Before, Traces
 from pio_tf.training.redact import Redactor
 from pio_tf.training.run import start_run
@@ -131,7 +131,7 @@ async def start(cluster: SandboxCluster, command: str) -> RunRecord:
         before=asdict(Before()),
     )
     async with (
-        connect_cluster(loaded.config, loaded.targets()) as remote,
+        ClusterConnection(loaded.config, loaded.targets()) as remote,
         hold_driver_lock(remote, client, doing="preparing", run=record.id) as lock,
     ):
         return await start_run(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import asynccontextmanager
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from types import SimpleNamespace
@@ -39,7 +38,7 @@ from pio_tf.training.runs.record import Client, RunRecord
 from tests.support.config_samples import text_with
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     import pytest
 
@@ -301,26 +300,33 @@ def stand_in(monkeypatch: pytest.MonkeyPatch, directory: Path) -> None:
     monkeypatch.setattr("pio_tf.sandbox.control.start_sandbox", lambda _directory, **_options: SANDBOX.info)
     monkeypatch.setattr("pio_tf.sandbox.control.sandbox_status", lambda _directory: SANDBOX)
     monkeypatch.setattr("pio_tf.sandbox.control.stop_sandbox", lambda _directory: True)
-    monkeypatch.setattr("pio_tf.remote.ssh.connect_cluster", _connected)
+    monkeypatch.setattr("pio_tf.remote.ssh.ClusterConnection", _Connection)
     monkeypatch.setattr("pio_tf.remote.tunnel.serve_pages", _served)
-    monkeypatch.setattr("pio_tf.remote.ssh.look_at_host_key", _looked)
     monkeypatch.setattr("pio_tf.remote.host_keys.accept_host_key", lambda _config, _key: None)
 
 
-@asynccontextmanager
-async def _connected(*_arguments: object, **_options: object) -> AsyncIterator[None]:
-    yield None
+class _Connection:
+    def __init__(self, *_arguments: object, **_options: object) -> None:
+        """Connects to nothing."""
+
+    async def __aenter__(self) -> None:
+        await asyncio.sleep(0)
+
+    async def __aexit__(self, *_error: object) -> None:
+        await asyncio.sleep(0)
+
+    async def read_host_key(self, _machine: str) -> HostKey:
+        await asyncio.sleep(0)
+        return HostKey(Pin("i-0d", NEW_KEY, "accepted"), (Pin("i-0d", OLD_KEY, "console"),), on_console=None)
+
+    async def close(self) -> None:
+        await asyncio.sleep(0)
 
 
 async def _served(
     _remote: object, _pages: object, on_open: Callable[[tuple[ForwardedPage, ...]], None], **_options: object
 ) -> None:
     on_open(PAGES)
-
-
-async def _looked(*_arguments: object, **_options: object) -> HostKey:
-    await asyncio.sleep(0)
-    return HostKey(Pin("i-0d", NEW_KEY, "accepted"), (Pin("i-0d", OLD_KEY, "console"),), on_console=None)
 
 
 def sections(text: str) -> Iterator[tuple[str, str]]:

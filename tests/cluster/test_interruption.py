@@ -14,7 +14,7 @@ import asyncssh
 import pytest
 
 from pio_tf.events import Event, OutputLine
-from pio_tf.remote.ssh import connect_cluster
+from pio_tf.remote.ssh import ClusterConnection
 from pio_tf.sandbox.processes import end_processes
 from pio_tf.training.runs.archive import Archive
 from tests.cluster.support import Steps
@@ -58,7 +58,7 @@ def test_ctrl_c_ends_the_run_on_the_driver_keeps_its_log_and_then_stops_the_mach
             os.kill(os.getpid(), signal.SIGINT)
 
     async def run() -> RunRecord:
-        async with connect_cluster(config, [server.target("driver", "driver", "i-0")], retry=QUICK) as remote:
+        async with ClusterConnection(config, [server.target("driver", "driver", "i-0")], retry=QUICK) as remote:
             finish = make_finish(remote, tmp_path, reporter)
             record = await started(remote, tmp_path, "echo $$; sleep 300; true")
             try:

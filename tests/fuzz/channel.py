@@ -58,7 +58,7 @@ class AnsweringDriver:
     async def http_get_json(self, host: str, port: int, path: str, *, timeout: float = 10.0) -> Any:  # noqa: ANN401
         """As ClusterConnection has it, with the real HTTP over the channel."""
         connection = cast("asyncssh.SSHClientConnection", self)
-        return await http.get_json(connection, host=host, port=port, path=path, timeout=timeout)
+        return (await http.send_request(connection, http.HttpRequest(host, port, path), timeout=timeout)).json()
 
     @property
     def remote(self) -> ClusterConnection:

@@ -12,29 +12,29 @@ import pytest
 
 from pio_tf.errors import RemoteError
 from pio_tf.remote.lines import LONGEST_LINE
-from pio_tf.remote.ssh import connect_cluster
+from pio_tf.remote.ssh import ClusterConnection
 from tests.support.ssh_cluster import QUICK, TestCluster
 
 
 async def streamed(cluster: TestCluster, command: str) -> tuple[int, list[str]]:
     lines: list[str] = []
-    async with connect_cluster(cluster.config(), cluster.targets(), retry=QUICK) as remote:
+    async with ClusterConnection(cluster.config(), cluster.targets(), retry=QUICK) as remote:
         return await remote.stream("driver", command, lines.append), lines
 
 
 async def test_a_command_gives_its_output_and_its_exit_status(cluster: TestCluster) -> None:
-    async with connect_cluster(cluster.config(), cluster.targets(), retry=QUICK) as remote:
+    async with ClusterConnection(cluster.config(), cluster.targets(), retry=QUICK) as remote:
         done = await remote.run("driver", 'cat; echo "it\'s $((1 + 1))"; echo bad >&2; exit 3', content=b"in\n")
     assert (done.exit_status, done.stdout, done.stderr) == (3, "in\nit's 2\n", "bad\n")
 
 
 async def test_a_command_that_a_signal_ended_has_the_shells_exit_status(cluster: TestCluster) -> None:
-    async with connect_cluster(cluster.config(), cluster.targets(), retry=QUICK) as remote:
+    async with ClusterConnection(cluster.config(), cluster.targets(), retry=QUICK) as remote:
         assert (await remote.run("driver", "kill -KILL $$")).exit_status == 137
 
 
 async def test_a_command_that_hangs_is_ended_and_told(cluster: TestCluster) -> None:
-    async with connect_cluster(cluster.config(), cluster.targets(), retry=QUICK) as remote:
+    async with ClusterConnection(cluster.config(), cluster.targets(), retry=QUICK) as remote:
         with pytest.raises(RemoteError, match=r"did not end within 0\.3 s"):
             await remote.run("driver", "sleep 60", timeout=0.3)
     await ended(cluster.driver.processes[-1])
@@ -59,7 +59,7 @@ async def test_megabytes_of_output_arrive_whole_in_bounded_memory(cluster: TestC
         length += len(line)
 
     tracemalloc.start()
-    async with connect_cluster(cluster.config(), cluster.targets(), retry=QUICK) as remote:
+    async with ClusterConnection(cluster.config(), cluster.targets(), retry=QUICK) as remote:
         assert await remote.stream("driver", "yes $(printf %0400d 0) | head -40000", on_line) == 0
     assert (count, length) == (40_000, 16_000_000)
     _, peak = tracemalloc.get_traced_memory()
@@ -82,7 +82,7 @@ async def test_a_connection_that_is_cut_in_the_middle_is_told_after_the_lines_un
         lines.append(line)
         asyncio.get_running_loop().call_soon(cluster.driver.cut)
 
-    async with connect_cluster(cluster.config(), cluster.targets(), retry=QUICK) as remote:
+    async with ClusterConnection(cluster.config(), cluster.targets(), retry=QUICK) as remote:
         with pytest.raises(RemoteError, match="connection to driver was lost while a command was running") as caught:
             await remote.stream("driver", "echo begun; sleep 60", on_line)
     assert lines == ["begun"]
@@ -92,7 +92,7 @@ async def test_a_connection_that_is_cut_in_the_middle_is_told_after_the_lines_un
 async def test_cancelling_a_stream_ends_the_command_on_the_machine(cluster: TestCluster) -> None:
     begun = asyncio.Event()
     command = "trap 'echo caught > $HOME/trapped; exit 0' TERM; echo $$; while true; do sleep 0.1; done"
-    async with connect_cluster(cluster.config(), cluster.targets(), retry=QUICK) as remote:
+    async with ClusterConnection(cluster.config(), cluster.targets(), retry=QUICK) as remote:
         task = asyncio.ensure_future(remote.stream("driver", command, lambda _: begun.set()))
         await asyncio.wait_for(begun.wait(), 5)
         task.cancel()
@@ -106,7 +106,7 @@ async def test_cancelling_a_stream_ends_the_command_on_the_machine(cluster: Test
 async def test_a_command_that_ignores_sigterm_is_killed(cluster: TestCluster, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pio_tf.remote.commands.ENDS_WITHIN", 0.3)
     begun = asyncio.Event()
-    async with connect_cluster(cluster.config(), cluster.targets(), retry=QUICK) as remote:
+    async with ClusterConnection(cluster.config(), cluster.targets(), retry=QUICK) as remote:
         command = "trap '' TERM; echo $$; while true; do sleep 0.1; done"
         task = asyncio.ensure_future(remote.stream("driver", command, lambda _: begun.set()))
         await asyncio.wait_for(begun.wait(), 5)
@@ -121,7 +121,7 @@ async def test_a_reader_that_fails_ends_the_command(cluster: TestCluster) -> Non
     def on_line(line: str) -> None:
         raise BrokenPipeError(line)
 
-    async with connect_cluster(cluster.config(), cluster.targets(), retry=QUICK) as remote:
+    async with ClusterConnection(cluster.config(), cluster.targets(), retry=QUICK) as remote:
         with pytest.raises(BrokenPipeError):
             await remote.stream("driver", "echo x; sleep 60", on_line)
     await ended(cluster.driver.processes[-1])

@@ -13,7 +13,7 @@ import pytest
 from pio_tf.errors import ConfigError, RemoteError
 from pio_tf.events import Event, MachineProgress
 from pio_tf.remote.connect import RetryPolicy
-from pio_tf.remote.ssh import connect_cluster
+from pio_tf.remote.ssh import ClusterConnection
 from tests.support.ssh_cluster import QUICK, TestCluster
 from tests.support.ssh_servers import MachineServer, free_port
 
@@ -24,7 +24,7 @@ IMPATIENT = RetryPolicy(timeout=0.6, denied=0.3, attempt=0.5, first_delay=0.05, 
 
 
 async def greet(cluster: TestCluster, *, patience: RetryPolicy = QUICK) -> str:
-    async with connect_cluster(cluster.config(), cluster.targets(), retry=patience) as remote:
+    async with ClusterConnection(cluster.config(), cluster.targets(), retry=patience) as remote:
         return (await remote.run("driver", "echo hello from $HOME")).stdout
 
 
@@ -72,7 +72,7 @@ async def test_a_machine_that_boots_is_waited_for_and_the_wait_is_told(cluster: 
         await cluster.driver.start()
 
     booting = asyncio.ensure_future(boot())
-    async with connect_cluster(cluster.config(), cluster.targets(), retry=QUICK, reporter=events.append):
+    async with ClusterConnection(cluster.config(), cluster.targets(), retry=QUICK, reporter=events.append):
         await booting
     progress = [event for event in events if isinstance(event, MachineProgress)]
     assert progress == [MachineProgress("driver", "waiting for ssh: connection refused")]
@@ -133,7 +133,7 @@ async def test_the_other_machines_are_reached_through_the_driver_alone(cluster: 
         await cluster.servers[name].start()
     events: list[Event] = []
     targets = cluster.targets(*names)
-    async with connect_cluster(cluster.config(), targets, retry=QUICK, reporter=events.append) as remote:
+    async with ClusterConnection(cluster.config(), targets, retry=QUICK, reporter=events.append) as remote:
         await remote.reach(names)
         assert (await remote.run("worker-2", "echo $HOME")).stdout.strip() == str(cluster.servers["worker-2"].home)
     assert set(cluster.driver.forwarded) == {
@@ -148,7 +148,7 @@ async def test_machines_that_cannot_be_reached_are_all_named(cluster: TestCluste
     await cluster.servers["master"].start()
     names = ("driver", "master", "worker-1", "worker-2")
     patience = RetryPolicy(timeout=1, first_delay=0.05, longest_delay=0.2)
-    async with connect_cluster(cluster.config(), cluster.targets(*names), retry=patience) as remote:
+    async with ClusterConnection(cluster.config(), cluster.targets(*names), retry=patience) as remote:
         with pytest.raises(RemoteError) as caught:
             await remote.reach(names)
         assert "worker-1, worker-2" in caught.value.what
@@ -159,7 +159,7 @@ async def test_machines_that_cannot_be_reached_are_all_named(cluster: TestCluste
 
 async def test_a_driver_that_goes_away_ends_the_wait_for_the_others(cluster: TestCluster) -> None:
     names = ("driver", "worker-1")
-    async with connect_cluster(cluster.config(), cluster.targets(*names), retry=RetryPolicy(timeout=30)) as remote:
+    async with ClusterConnection(cluster.config(), cluster.targets(*names), retry=RetryPolicy(timeout=30)) as remote:
         asyncio.get_running_loop().call_later(0.5, cluster.driver.cut)
         started = time.monotonic()
         with pytest.raises(RemoteError, match="connection to driver was lost while connecting to worker-1"):
@@ -168,7 +168,7 @@ async def test_a_driver_that_goes_away_ends_the_wait_for_the_others(cluster: Tes
 
 
 async def test_a_lost_connection_is_made_again_when_it_is_next_used(cluster: TestCluster) -> None:
-    async with connect_cluster(cluster.config(), cluster.targets(), retry=QUICK) as remote:
+    async with ClusterConnection(cluster.config(), cluster.targets(), retry=QUICK) as remote:
         await remote.run("driver", "true")
         cluster.driver.cut()
         await asyncio.sleep(0.1)
@@ -183,7 +183,7 @@ async def test_a_bastion_is_gone_through_and_pinned_by_its_address(cluster: Test
     await bastion.start()
     config = cluster.config(ssh={"bastion": f"ubuntu@127.0.0.1:{bastion_port}"})
     for _ in range(2):
-        async with connect_cluster(config, cluster.targets(), retry=QUICK) as remote:
+        async with ClusterConnection(config, cluster.targets(), retry=QUICK) as remote:
             assert (await remote.run("driver", "echo hi")).stdout == "hi\n"
     # Twice for the first of them: once to see the host key, once to use it.
     assert bastion.forwarded == [("127.0.0.1", cluster.port)] * 3
@@ -199,7 +199,7 @@ async def test_a_lost_bastion_is_connected_to_again_once(cluster: TestCluster) -
     )
     await bastion.start()
     config = cluster.config(ssh={"bastion": f"ubuntu@127.0.0.1:{port}"})
-    async with connect_cluster(config, cluster.targets(), retry=QUICK) as remote:
+    async with ClusterConnection(config, cluster.targets(), retry=QUICK) as remote:
         bastion.cut()
         await asyncio.sleep(0.1)
         assert (await remote.run("driver", "echo again")).stdout == "again\n"
@@ -224,7 +224,7 @@ async def test_a_bastion_that_the_users_own_file_knows_otherwise_is_refused(
     (no_ssh_config / ".ssh" / "known_hosts").write_text(f"[127.0.0.1]:{port} {other}")
     config = cluster.config(ssh={"bastion": f"ubuntu@127.0.0.1:{port}"})
     with pytest.raises(RemoteError, match=r"the bastion at .* shows another SSH host key"):
-        async with connect_cluster(config, cluster.targets(), retry=QUICK):
+        async with ClusterConnection(config, cluster.targets(), retry=QUICK):
             pass
     await bastion.stop()
 
@@ -244,7 +244,7 @@ async def test_the_jump_host_of_the_users_ssh_config_is_gone_through(cluster: Te
         "Host 127.0.0.1\n  ProxyJump jump\n"
     )
     # Both are 127.0.0.1, but entries go by the name that was asked for: the driver's does not apply to the jump host.
-    async with connect_cluster(cluster.config(), cluster.targets(), retry=QUICK) as remote:
+    async with ClusterConnection(cluster.config(), cluster.targets(), retry=QUICK) as remote:
         assert (await remote.run("driver", "echo hi")).stdout == "hi\n"
     assert set(jump.forwarded) == {("127.0.0.1", cluster.port)}
     await jump.stop()

@@ -14,7 +14,7 @@ import pytest
 from pio_tf.errors import RemoteError
 from pio_tf.events import Event, Reporter, Warned, silent
 from pio_tf.remote.files import ProvisionedFile, RemoteFile, read_answer, write_program
-from pio_tf.remote.ssh import connect_cluster
+from pio_tf.remote.ssh import ClusterConnection
 from tests.support.ssh_cluster import QUICK, TestCluster
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ NASTY = "quote ' \" dollar $HOME back `tick` \\ ümlaut\n\x01\nno newline at the
 
 
 async def put_all(cluster: TestCluster, *files: RemoteFile, reporter: Reporter = silent) -> tuple[ProvisionedFile, ...]:
-    async with connect_cluster(cluster.config(), cluster.targets(), retry=QUICK, reporter=reporter) as remote:
+    async with ClusterConnection(cluster.config(), cluster.targets(), retry=QUICK, reporter=reporter) as remote:
         return await remote.put_files("driver", files)
 
 
@@ -109,7 +109,7 @@ async def test_a_reader_sees_the_old_file_or_the_new_one_never_half(cluster: Tes
 
     watching = asyncio.get_running_loop().run_in_executor(None, watch)
     try:
-        async with connect_cluster(cluster.config(), cluster.targets(), retry=QUICK) as remote:
+        async with ClusterConnection(cluster.config(), cluster.targets(), retry=QUICK) as remote:
             for letter in "bababa":
                 await remote.put_files("driver", [RemoteFile("f", "~/f", contents[letter])])
     finally:

@@ -13,12 +13,16 @@ from pio_tf.events import Event, Warned
 from pio_tf.remote.connect import RetryPolicy
 from pio_tf.remote.host_keys import ConsoleTrust, HostKey, accept_host_key
 from pio_tf.remote.known_hosts import KnownHosts, Pin
-from pio_tf.remote.ssh import connect_cluster, look_at_host_key
+from pio_tf.remote.ssh import ClusterConnection
 from tests.support.ssh_cluster import QUICK, TestCluster
 from tests.support.ssh_servers import MachineServer, free_port
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pio_tf.config.schema import Config
     from pio_tf.remote.host_keys import ConsoleKeys
+    from pio_tf.remote.target import SshTarget
 
 
 class Consoles:
@@ -49,7 +53,7 @@ def new_key(kind: str = "ssh-ed25519") -> asyncssh.SSHKey:
 async def greet(cluster: TestCluster, console: ConsoleKeys | None = None, *, machine: str = "driver") -> list[Event]:
     events: list[Event] = []
     targets = cluster.targets("driver", *({machine} - {"driver"}))
-    async with connect_cluster(
+    async with ClusterConnection(
         cluster.config(), targets, retry=QUICK, reporter=events.append, console_keys=console
     ) as remote:
         assert (await remote.run(machine, "echo hello")).stdout == "hello\n"
@@ -64,7 +68,17 @@ async def change_key(server: MachineServer, key: asyncssh.SSHKey | None = None) 
 
 async def look(cluster: TestCluster, console: ConsoleKeys | None = None, *, machine: str = "driver") -> HostKey:
     targets = cluster.targets("driver", *({machine} - {"driver"}))
-    return await look_at_host_key(cluster.config(), targets, machine, retry=QUICK, console_keys=console)
+    return await read_key(cluster.config(), targets, machine, console)
+
+
+async def read_key(
+    config: Config, targets: Sequence[SshTarget], machine: str, console: ConsoleKeys | None = None
+) -> HostKey:
+    remote = ClusterConnection(config, targets, retry=QUICK, console_keys=console)
+    try:
+        return await remote.read_host_key(machine)
+    finally:
+        await remote.close()
 
 
 def pins(cluster: TestCluster) -> tuple[Pin, ...]:
@@ -143,7 +157,7 @@ async def test_a_machine_that_boots_is_asked_about_once(cluster: TestCluster) ->
     cluster.driver.authorized = []
     patience = RetryPolicy(timeout=5, denied=0.6, attempt=3, first_delay=0.05, longest_delay=0.1)
     with pytest.raises(RemoteError, match="refuses the key"):
-        async with connect_cluster(cluster.config(), cluster.targets(), retry=patience, console_keys=console):
+        async with ClusterConnection(cluster.config(), cluster.targets(), retry=patience, console_keys=console):
             pass
     assert len(cluster.driver.logins) > 2
     assert console.asked == ["i-driver"]
@@ -215,7 +229,7 @@ async def test_a_bastions_changed_key_is_accepted_by_its_own_name(cluster: TestC
     config = cluster.config(ssh={"bastion": f"ubuntu@127.0.0.1:{port}"})
 
     async def connect() -> None:
-        async with connect_cluster(config, cluster.targets(), retry=QUICK):
+        async with ClusterConnection(config, cluster.targets(), retry=QUICK):
             pass
 
     await connect()
@@ -223,14 +237,14 @@ async def test_a_bastions_changed_key_is_accepted_by_its_own_name(cluster: TestC
     with pytest.raises(RemoteError) as caught:
         await connect()
     assert caught.value.next_step.endswith("pio-tf host-keys accept bastion")
-    accept_host_key(config, await look_at_host_key(config, cluster.targets(), "bastion", retry=QUICK))
+    accept_host_key(config, await read_key(config, cluster.targets(), "bastion"))
     await connect()
     await bastion.stop()
 
 
 async def test_without_a_bastion_there_is_none_to_look_at(cluster: TestCluster) -> None:
     with pytest.raises(ConfigError, match="there is no bastion"):
-        await look_at_host_key(cluster.config(), cluster.targets(), "bastion")
+        await read_key(cluster.config(), cluster.targets(), "bastion")
 
 
 async def test_a_file_that_cannot_be_written_is_told_at_once_as_that_and_not_as_a_connection(

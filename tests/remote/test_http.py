@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pio_tf.errors import RemoteError
-from pio_tf.remote.ssh import connect_cluster
+from pio_tf.remote.ssh import ClusterConnection
 from tests.support.ssh_cluster import QUICK, TestCluster
 from tests.support.ssh_servers import free_port
 
@@ -40,7 +40,7 @@ async def answering(answer: bytes | None) -> AsyncIterator[tuple[int, list[bytes
 
 
 async def ask(cluster: TestCluster, port: int, *, timeout: float = 5.0) -> Any:  # noqa: ANN401
-    async with connect_cluster(cluster.config(), cluster.targets(), retry=QUICK) as remote:
+    async with ClusterConnection(cluster.config(), cluster.targets(), retry=QUICK) as remote:
         return await remote.http_get_json("127.0.0.2", port, "/json/", timeout=timeout)
 
 

@@ -13,14 +13,13 @@ import pytest
 from pio_tf.errors import ConfigError, RemoteError
 from pio_tf.events import Done, Event, Warned
 from pio_tf.remote.connect import RetryPolicy
-from pio_tf.remote.ssh import connect_cluster
+from pio_tf.remote.ssh import ClusterConnection
 from pio_tf.remote.tunnel import ForwardedPage, WebPage, serve_pages, spark_pages
 from tests.support.ssh_servers import free_port
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
-    from pio_tf.remote.ssh import ClusterConnection
     from tests.support.ssh_cluster import TestCluster
 
 SHORT = RetryPolicy(timeout=0.5, attempt=0.5, first_delay=0.05, longest_delay=0.1)
@@ -76,7 +75,7 @@ class Tunnels:
 
 @contextlib.asynccontextmanager
 async def tunnels(cluster: TestCluster, *pages: WebPage) -> AsyncIterator[Tunnels]:
-    async with connect_cluster(cluster.config(), cluster.targets(), retry=SHORT) as remote:
+    async with ClusterConnection(cluster.config(), cluster.targets(), retry=SHORT) as remote:
         opened = Tunnels(remote, pages)
         try:
             yield opened

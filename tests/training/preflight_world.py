@@ -13,7 +13,7 @@ import pytest_asyncio
 from pio_tf.config.sizing import Sizing
 from pio_tf.model import MachineOutput, Outputs
 from pio_tf.pio.secrets import resolve_secrets
-from pio_tf.remote.ssh import ClusterConnection, connect_cluster
+from pio_tf.remote.ssh import ClusterConnection
 from pio_tf.training.preflight import CheckResult, Limits, run_checks
 from tests.support.ssh_cluster import ADDRESSES, QUICK, TestCluster
 from tests.training.elasticsearch_server import Node, Question, listening
@@ -135,7 +135,7 @@ class World:
     async def remote(self) -> AsyncIterator[ClusterConnection]:
         """A connection to driver and master."""
         targets = self.cluster.targets("driver", "master")
-        async with connect_cluster(self.config(), targets, retry=QUICK) as remote:
+        async with ClusterConnection(self.config(), targets, retry=QUICK) as remote:
             yield remote
 
 

@@ -9,7 +9,7 @@ import pytest
 import pytest_asyncio
 
 from pio_tf.errors import RemoteError
-from pio_tf.remote.ssh import ClusterConnection, connect_cluster
+from pio_tf.remote.ssh import ClusterConnection
 from pio_tf.training.elasticsearch_client import ElasticsearchClient
 from tests.support.ssh_cluster import QUICK, TestCluster
 from tests.support.ssh_servers import free_port
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @pytest_asyncio.fixture
 async def remote(cluster: TestCluster) -> AsyncIterator[ClusterConnection]:
-    async with connect_cluster(cluster.config(), cluster.targets(), retry=QUICK) as remote:
+    async with ClusterConnection(cluster.config(), cluster.targets(), retry=QUICK) as remote:
         yield remote
 
 

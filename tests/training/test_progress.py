@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pio_tf.events import Event, TrainingProgress
-from pio_tf.remote.ssh import connect_cluster
+from pio_tf.remote.ssh import ClusterConnection
 from pio_tf.training.progress import PORTS, watch
 from tests.support.spark_pages import DRIVER, MASTER, Application, executor, job, master, pages, stage
 from tests.support.ssh_cluster import QUICK, TestCluster
@@ -62,7 +62,7 @@ async def watched(
         assert isinstance(event, TrainingProgress)
         events.append(event)
 
-    async with connect_cluster(cluster.config(), cluster.targets(), retry=QUICK) as remote:
+    async with ClusterConnection(cluster.config(), cluster.targets(), retry=QUICK) as remote:
         task = asyncio.ensure_future(
             watch(
                 remote,

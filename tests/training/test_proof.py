@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import pytest_asyncio
 
-from pio_tf.remote.ssh import ClusterConnection, connect_cluster
+from pio_tf.remote.ssh import ClusterConnection
 from pio_tf.training.elasticsearch_client import ElasticsearchClient
 from pio_tf.training.proof import Before, Proof, Traces, contradiction, look_before, prove
 from tests.support.ssh_cluster import QUICK, TestCluster
@@ -28,7 +28,7 @@ NEW = "pio_meta_engine_instances"
 
 @pytest_asyncio.fixture
 async def remote(cluster: TestCluster) -> AsyncIterator[ClusterConnection]:
-    async with connect_cluster(cluster.config(), cluster.targets(), retry=QUICK) as remote:
+    async with ClusterConnection(cluster.config(), cluster.targets(), retry=QUICK) as remote:
         yield remote
 
 

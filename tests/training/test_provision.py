@@ -8,7 +8,7 @@ import pytest
 
 from pio_tf.errors import Locked, RemoteError
 from pio_tf.model import Machine
-from pio_tf.remote.ssh import connect_cluster
+from pio_tf.remote.ssh import ClusterConnection
 from pio_tf.training.driver_session import DriverSession, DriverSetup, open_session
 from pio_tf.training.runs.driver_lock import hold_driver_lock
 from pio_tf.training.runs.record import Client
@@ -66,7 +66,7 @@ async def start_all(cluster: TestCluster) -> list[str]:
     for name in ("master", "worker-1", "worker-2"):
         await cluster.servers[name].start()
     # Their host keys are known from here on: AWS is not asked for a console.
-    async with connect_cluster(cluster.config(), cluster.targets(*ADDRESSES), retry=QUICK) as remote:
+    async with ClusterConnection(cluster.config(), cluster.targets(*ADDRESSES), retry=QUICK) as remote:
         await remote.reach(ADDRESSES)
     return [one.name for one in OUTPUTS.machines]
 
@@ -117,7 +117,7 @@ async def test_a_rollback_runs_no_other_script(cluster: TestCluster) -> None:
 @pytest.mark.usefixtures("sudo")
 async def test_while_a_run_is_active_nothing_is_provisioned(cluster: TestCluster) -> None:
     async with (
-        connect_cluster(cluster.config(), cluster.targets(), retry=QUICK) as remote,
+        ClusterConnection(cluster.config(), cluster.targets(), retry=QUICK) as remote,
         session(cluster) as driver,
         hold_driver_lock(remote, BOB, doing="preparing", run="20261123T020000Z-3f9c"),
     ):
@@ -128,7 +128,7 @@ async def test_while_a_run_is_active_nothing_is_provisioned(cluster: TestCluster
 
 async def test_while_machines_are_provisioned_they_are_not_stopped(cluster: TestCluster) -> None:
     async with (
-        connect_cluster(cluster.config(), cluster.targets(), retry=QUICK) as remote,
+        ClusterConnection(cluster.config(), cluster.targets(), retry=QUICK) as remote,
         session(cluster) as driver,
         hold_driver_lock(remote, BOB, doing="provisioning"),
     ):

@@ -10,7 +10,7 @@ import pytest
 
 from pio_tf.errors import NotReady, RemoteError
 from pio_tf.events import Event, MachineProgress
-from pio_tf.remote.ssh import connect_cluster
+from pio_tf.remote.ssh import ClusterConnection
 from pio_tf.training import provisioning
 from pio_tf.training.readiness import ready_cluster
 from tests.support.ssh_cluster import QUICK, TestCluster
@@ -52,14 +52,14 @@ async def test_nobody_waits_for_a_machine_that_has_given_up(cluster: TestCluster
 
 async def test_a_failure_of_an_earlier_boot_is_waited_out(cluster: TestCluster) -> None:
     fail(cluster, "driver", boot="another")
-    async with connect_cluster(cluster.config(), cluster.targets()) as remote:
+    async with ClusterConnection(cluster.config(), cluster.targets()) as remote:
         await provisioning.BootWatch(remote, STATE).refuse_failed(["driver"])
 
 
 async def test_what_is_not_json_is_no_failure(cluster: TestCluster) -> None:
     (cluster.driver.home / "state").mkdir()
     (cluster.driver.home / "state" / "failed.json").write_text("{half")
-    async with connect_cluster(cluster.config(), cluster.targets()) as remote:
+    async with ClusterConnection(cluster.config(), cluster.targets()) as remote:
         await provisioning.BootWatch(remote, STATE).refuse_failed(["driver"])
 
 
@@ -76,7 +76,7 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 async def provision(cluster: TestCluster, script: str) -> tuple[provisioning.ProvisionedMachine, list[Event]]:
     events: list[Event] = []
-    async with connect_cluster(cluster.config(), cluster.targets()) as remote:
+    async with ClusterConnection(cluster.config(), cluster.targets()) as remote:
         return await provisioning.provision(remote, "driver", script, reporter=events.append), events
 
 
@@ -114,5 +114,5 @@ async def test_without_root_nothing_is_tried(cluster: TestCluster, root: Path) -
 
 async def test_machines_without_the_script_have_no_names(cluster: TestCluster, root: Path) -> None:
     hosts: Mapping[str, str] = {"driver": "127.0.0.1"}
-    async with connect_cluster(cluster.config(), cluster.targets()) as remote:
+    async with ClusterConnection(cluster.config(), cluster.targets()) as remote:
         await provisioning.complete_hosts(remote, ["driver"], hosts)

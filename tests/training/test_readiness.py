@@ -13,7 +13,7 @@ import pytest
 from pio_tf.errors import NotReady, RemoteError
 from pio_tf.events import Done, Event, MachineProgress
 from pio_tf.remote.connect import RetryPolicy
-from pio_tf.remote.ssh import connect_cluster
+from pio_tf.remote.ssh import ClusterConnection
 from pio_tf.training.readiness import ready_cluster
 from pio_tf.training.spark_master import SparkStatus, spark_status
 from tests.support.ssh_cluster import QUICK, TestCluster
@@ -198,7 +198,7 @@ async def test_a_refused_key_ends_the_wait_long_before_its_time(cluster: TestClu
 async def test_something_else_on_the_port_is_told(cluster: TestCluster) -> None:
     async with (
         spark_master(lambda: [{"host": "x"}]) as port,
-        connect_cluster(cluster.config(), cluster.targets(), retry=QUICK) as remote,
+        ClusterConnection(cluster.config(), cluster.targets(), retry=QUICK) as remote,
     ):
         with pytest.raises(RemoteError, match=r"the program at http://127\.0\.0\.2:\d+/json/ is not a Spark master"):
             await spark_status(remote, master="127.0.0.2", port=port)

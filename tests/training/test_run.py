@@ -11,7 +11,7 @@ from botocore.session import Session
 
 from pio_tf.errors import AwsError, ConfigError, TrainingFailed
 from pio_tf.events import Done, Event, OutputLine, Warned
-from pio_tf.remote.ssh import connect_cluster
+from pio_tf.remote.ssh import ClusterConnection
 from pio_tf.training.proof import ALIAS, Proof
 from pio_tf.training.runs.archive import Archive
 from pio_tf.training.runs.run_bucket import Upload
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 async def trained(cluster: TestCluster, directory: Path, command: str, events: list[Event]) -> RunRecord:
-    async with connect_cluster(cluster.config(), cluster.targets(), retry=QUICK) as remote:
+    async with ClusterConnection(cluster.config(), cluster.targets(), retry=QUICK) as remote:
         run = await started(remote, directory, command, secrets=("hunter2",))
         return await make_finish(remote, directory, events.append).follow(run.id)
 
@@ -106,7 +106,7 @@ async def test_spark_without_resources_is_told_once_while_it_waits(cluster: Test
 
 
 async def test_a_model_that_elasticsearch_does_not_have_is_a_failure(cluster: TestCluster, tmp_path: Path) -> None:
-    async with connect_cluster(cluster.config(), cluster.targets(), retry=QUICK) as remote:
+    async with ClusterConnection(cluster.config(), cluster.targets(), retry=QUICK) as remote:
         run = await started(remote, tmp_path, SUCCESS)
         finish = make_finish(remote, tmp_path, proofs=(Proof(ALIAS, False, "alias ur points to ur_1, as before"),))
         with pytest.raises(TrainingFailed, match="does not bear it out") as caught:
@@ -115,7 +115,7 @@ async def test_a_model_that_elasticsearch_does_not_have_is_a_failure(cluster: Te
 
 
 async def test_a_run_that_somebody_has_judged_is_not_judged_again(cluster: TestCluster, tmp_path: Path) -> None:
-    async with connect_cluster(cluster.config(), cluster.targets(), retry=QUICK) as remote:
+    async with ClusterConnection(cluster.config(), cluster.targets(), retry=QUICK) as remote:
         run = await started(remote, tmp_path, SUCCESS)
         first = await make_finish(remote, tmp_path).follow(run.id)
         doubtful = make_finish(remote, tmp_path / "another", proofs=(Proof(ALIAS, False, "the alias has moved since"),))
@@ -124,7 +124,7 @@ async def test_a_run_that_somebody_has_judged_is_not_judged_again(cluster: TestC
 
 
 async def test_a_log_that_could_not_be_written_is_no_proof_of_a_model(cluster: TestCluster, tmp_path: Path) -> None:
-    async with connect_cluster(cluster.config(), cluster.targets(), retry=QUICK) as remote:
+    async with ClusterConnection(cluster.config(), cluster.targets(), retry=QUICK) as remote:
         run = await started(remote, tmp_path, SUCCESS)
         directory = cluster.driver.home / ".pio-tf" / "runs" / run.id
         while not (directory / "ended").exists():
@@ -160,7 +160,7 @@ async def test_a_log_and_a_record_go_to_s3_as_well(
     try:
         s3.create_bucket(Bucket="runs")
         events: list[Event] = []
-        async with connect_cluster(cluster.config(), cluster.targets(), retry=QUICK) as remote:
+        async with ClusterConnection(cluster.config(), cluster.targets(), retry=QUICK) as remote:
             run = await started(remote, tmp_path, SUCCESS)
             upload = Upload(s3, "s3://runs/weekly/")
             upload.check()
@@ -187,7 +187,7 @@ async def test_a_log_and_a_record_go_to_s3_as_well(
 async def test_a_followed_run_that_is_cancelled_by_another_client_says_who(
     cluster: TestCluster, tmp_path: Path
 ) -> None:
-    async with connect_cluster(cluster.config(), cluster.targets(), retry=QUICK) as remote:
+    async with ClusterConnection(cluster.config(), cluster.targets(), retry=QUICK) as remote:
         run = await started(remote, tmp_path, "sleep 300")
         finish = make_finish(remote, tmp_path)
         following = asyncio.create_task(finish.follow(run.id))

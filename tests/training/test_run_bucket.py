@@ -8,7 +8,7 @@ import pytest
 
 from pio_tf.errors import AwsError
 from pio_tf.events import Done, Event, Warned
-from pio_tf.remote.ssh import connect_cluster
+from pio_tf.remote.ssh import ClusterConnection
 from pio_tf.sandbox.aws import LocalAws
 from pio_tf.training.runs.archive import Archive, merge_records
 from pio_tf.training.runs.record import Client, RunRecord, new_run_id
@@ -137,7 +137,7 @@ def test_without_the_bucket_the_other_runs_are_told_all_the_same(aws: LocalAws) 
 
 async def test_a_followed_run_is_kept_for_all_clients(cluster: TestCluster, bucket: RunBucket, tmp_path: Path) -> None:
     events: list[Event] = []
-    async with connect_cluster(cluster.config(), cluster.targets(), retry=QUICK) as remote:
+    async with ClusterConnection(cluster.config(), cluster.targets(), retry=QUICK) as remote:
         run = await started(remote, tmp_path, SUCCESS)
         finished = await make_finish(remote, tmp_path, events.append, shared=bucket).follow(run.id)
     assert bucket.records() == (finished,)
@@ -153,7 +153,7 @@ async def test_a_bucket_that_takes_nothing_costs_no_model(cluster: TestCluster, 
 
     gone = RunBucket(make_objects(aws, "no-such-bucket"), "pio-tf/ur/")
     events: list[Event] = []
-    async with connect_cluster(cluster.config(), cluster.targets(), retry=QUICK) as remote:
+    async with ClusterConnection(cluster.config(), cluster.targets(), retry=QUICK) as remote:
         run = await started(remote, tmp_path, SUCCESS)
         assert (await make_finish(remote, tmp_path, events.append, shared=gone).follow(run.id)).state == "succeeded"
     assert any("could not upload log and record" in str(event) for event in events if isinstance(event, Warned))

@@ -13,7 +13,7 @@ import pytest
 
 from pio_tf.errors import ConfigError, Locked, PioTfError, RemoteError
 from pio_tf.events import Event, Warned
-from pio_tf.remote.ssh import connect_cluster
+from pio_tf.remote.ssh import ClusterConnection
 from pio_tf.training.redact import Redactor
 from pio_tf.training.runs.archive import Archive, find_run
 from pio_tf.training.runs.driver_lock import hold_driver_lock
@@ -23,7 +23,6 @@ from pio_tf.training.runs.run_log import follow_log
 from tests.support.ssh_cluster import QUICK, TestCluster
 
 if TYPE_CHECKING:
-    from pio_tf.remote.ssh import ClusterConnection
     from pio_tf.training.runs.driver_runs import DriverRun
 
 ANN = Client("ann", "laptop", 17, "2026-11-23T18:00:00Z")
@@ -73,7 +72,7 @@ async def gone(pid: int) -> bool:
 
 
 async def test_a_run_is_followed_to_its_end(cluster: TestCluster, tmp_path: Path) -> None:
-    async with connect_cluster(cluster.config(), cluster.targets(), retry=QUICK) as remote:
+    async with ClusterConnection(cluster.config(), cluster.targets(), retry=QUICK) as remote:
         run = await started(remote, "echo one; sleep 0.3; echo two >&2; exit 7")
         lines, facts, events = await followed(remote, run, tmp_path / "log")
     assert lines == ["one", "two"]
@@ -89,7 +88,7 @@ async def test_a_run_is_followed_to_its_end(cluster: TestCluster, tmp_path: Path
 
 
 async def test_the_files_of_a_run_are_the_users_own_and_hold_no_secret(cluster: TestCluster, tmp_path: Path) -> None:
-    async with connect_cluster(cluster.config(), cluster.targets(), retry=QUICK) as remote:
+    async with ClusterConnection(cluster.config(), cluster.targets(), retry=QUICK) as remote:
         command = "echo --env PIO_A_PASSWORD=pa55word,PIO_B=1; echo hunter2"
         run = await started(remote, command, secrets=("hunter2",))
         lines, _, _ = await followed(remote, run, tmp_path / "log")
@@ -110,10 +109,10 @@ async def test_the_files_of_a_run_are_the_users_own_and_hold_no_secret(cluster: 
 
 
 async def test_a_run_goes_on_when_its_client_goes_away(cluster: TestCluster, tmp_path: Path) -> None:
-    async with connect_cluster(cluster.config(), cluster.targets(), retry=QUICK) as remote:
+    async with ClusterConnection(cluster.config(), cluster.targets(), retry=QUICK) as remote:
         run = await started(remote, "for n in 1 2 3 4 5 6; do echo $n; sleep 0.2; done")
     cluster.driver.cut()
-    async with connect_cluster(cluster.config(), cluster.targets(), retry=QUICK) as remote:
+    async with ClusterConnection(cluster.config(), cluster.targets(), retry=QUICK) as remote:
         assert [(found.id, found.state) for found in (await DriverRuns(remote).state()).runs] == [(run, "running")]
         lines, facts, _ = await followed(remote, run, tmp_path / "log")
     assert lines == ["1", "2", "3", "4", "5", "6"]
@@ -129,7 +128,7 @@ async def test_no_line_is_lost_or_repeated_when_the_connection_is_cut_again_and_
             await asyncio.sleep(0.4)
             cluster.driver.cut()
 
-    async with connect_cluster(cluster.config(), cluster.targets(), retry=QUICK) as remote:
+    async with ClusterConnection(cluster.config(), cluster.targets(), retry=QUICK) as remote:
         run = await started(remote, "for n in $(seq 300); do printf 'line %s ' $n; sleep 0.01; echo end; done")
         cutting = asyncio.create_task(cut())
         try:
@@ -156,7 +155,7 @@ async def test_a_reader_that_is_killed_on_the_driver_is_followed_by_another(
                         os.kill(int(entry.parent.name), signal.SIGTERM)
                         killed.append(int(entry.parent.name))
 
-    async with connect_cluster(cluster.config(), cluster.targets(), retry=QUICK) as remote:
+    async with ClusterConnection(cluster.config(), cluster.targets(), retry=QUICK) as remote:
         run = await started(remote, "for n in $(seq 300); do printf 'line %s ' $n; sleep 0.01; echo end; done")
         killing = asyncio.create_task(kill(run))
         try:
@@ -170,7 +169,7 @@ async def test_a_reader_that_is_killed_on_the_driver_is_followed_by_another(
 
 
 async def test_a_second_look_reads_on_from_the_copy(cluster: TestCluster, tmp_path: Path) -> None:
-    async with connect_cluster(cluster.config(), cluster.targets(), retry=QUICK) as remote:
+    async with ClusterConnection(cluster.config(), cluster.targets(), retry=QUICK) as remote:
         run = await started(remote, "printf 'one\\ntwo\\nthree'")
         first, _, _ = await followed(remote, run, tmp_path / "log")
         (tmp_path / "log").write_bytes(b"ONE\ntw")
@@ -181,7 +180,7 @@ async def test_a_second_look_reads_on_from_the_copy(cluster: TestCluster, tmp_pa
 
 
 async def test_output_that_is_no_text_is_kept_byte_by_byte(cluster: TestCluster, tmp_path: Path) -> None:
-    async with connect_cluster(cluster.config(), cluster.targets(), retry=QUICK) as remote:
+    async with ClusterConnection(cluster.config(), cluster.targets(), retry=QUICK) as remote:
         run = await started(remote, r"printf 'a\377\000b\n\344\n'")
         lines, _, _ = await followed(remote, run, tmp_path / "log")
     assert lines == ["a\ufffd\0b", "\ufffd"]
@@ -189,7 +188,7 @@ async def test_output_that_is_no_text_is_kept_byte_by_byte(cluster: TestCluster,
 
 
 async def test_cancelling_ends_every_process_of_the_run(cluster: TestCluster) -> None:
-    async with connect_cluster(cluster.config(), cluster.targets(), retry=QUICK) as remote:
+    async with ClusterConnection(cluster.config(), cluster.targets(), retry=QUICK) as remote:
         run = await started(remote, "sleep 300 & echo $! > ~/child; sleep 300")
         runs = DriverRuns(remote)
         while not (cluster.driver.home / "child").is_file():
@@ -205,7 +204,7 @@ async def test_cancelling_ends_every_process_of_the_run(cluster: TestCluster) ->
 
 
 async def test_cancelling_waits_for_a_process_that_outlives_the_commands_shell(cluster: TestCluster) -> None:
-    async with connect_cluster(cluster.config(), cluster.targets(), retry=QUICK) as remote:
+    async with ClusterConnection(cluster.config(), cluster.targets(), retry=QUICK) as remote:
         run = await started(
             remote, "bash -c 'trap \"\" TERM; touch ~/deaf; sleep 300' >~/its-own & echo $! >~/child; wait"
         )
@@ -216,7 +215,7 @@ async def test_cancelling_waits_for_a_process_that_outlives_the_commands_shell(c
 
 
 async def test_a_run_whose_runner_was_killed_is_lost(cluster: TestCluster, tmp_path: Path) -> None:
-    async with connect_cluster(cluster.config(), cluster.targets(), retry=QUICK) as remote:
+    async with ClusterConnection(cluster.config(), cluster.targets(), retry=QUICK) as remote:
         run = await started(remote, "echo one; sleep 300")
         process = (cluster.driver.home / ".pio-tf" / "runs" / run / "process").read_text().split()
         following = asyncio.create_task(followed(remote, run, tmp_path / "log"))
@@ -231,7 +230,7 @@ async def test_a_run_whose_runner_was_killed_is_lost(cluster: TestCluster, tmp_p
 
 
 async def test_a_run_from_before_a_boot_is_lost_though_its_process_id_is_in_use(cluster: TestCluster) -> None:
-    async with connect_cluster(cluster.config(), cluster.targets(), retry=QUICK) as remote:
+    async with ClusterConnection(cluster.config(), cluster.targets(), retry=QUICK) as remote:
         run = await started(remote, "true")
         path = cluster.driver.home / ".pio-tf" / "runs" / run
         while not (path / "ended").exists():
@@ -248,7 +247,7 @@ async def test_a_run_directory_that_exists_is_left_as_it_is(cluster: TestCluster
     directory = cluster.driver.home / ".pio-tf" / "runs" / wanted.id
     directory.mkdir(parents=True)
     (directory / "log").write_text("somebody's\n")
-    async with connect_cluster(cluster.config(), cluster.targets(), retry=QUICK) as remote:
+    async with ClusterConnection(cluster.config(), cluster.targets(), retry=QUICK) as remote:
         with pytest.raises(Locked, match=wanted.id) as caught:
             await DriverRuns(remote).prepare(wanted, command="true", redactor="")
     assert "nothing was started" in caught.value.next_step
@@ -262,7 +261,7 @@ async def test_the_driver_keeps_the_latest_runs_only(cluster: TestCluster, monke
         (runs / f"2026010{day}T000000Z-0000").mkdir(parents=True)
         if day > 1:
             (runs / f"2026010{day}T000000Z-0000" / "ended").write_text("exit=0\n")
-    async with connect_cluster(cluster.config(), cluster.targets(), retry=QUICK) as remote:
+    async with ClusterConnection(cluster.config(), cluster.targets(), retry=QUICK) as remote:
         wanted = record()
         await DriverRuns(remote).prepare(wanted, command="true", redactor="")
     left = sorted(path.name for path in runs.iterdir())
@@ -271,8 +270,8 @@ async def test_the_driver_keeps_the_latest_runs_only(cluster: TestCluster, monke
 
 async def test_a_second_client_is_refused_and_told_who_has_the_lock(cluster: TestCluster) -> None:
     async with (
-        connect_cluster(cluster.config(), cluster.targets(), retry=QUICK) as mine,
-        connect_cluster(cluster.config(), cluster.targets(), retry=QUICK) as theirs,
+        ClusterConnection(cluster.config(), cluster.targets(), retry=QUICK) as mine,
+        ClusterConnection(cluster.config(), cluster.targets(), retry=QUICK) as theirs,
     ):
         async with hold_driver_lock(mine, ANN, doing="preparing", run="R1"):
             with pytest.raises(Locked, match="R1 is being prepared by ann on laptop") as caught:
@@ -284,7 +283,7 @@ async def test_a_second_client_is_refused_and_told_who_has_the_lock(cluster: Tes
 
 
 async def test_a_running_run_holds_the_lock_without_its_client(cluster: TestCluster) -> None:
-    async with connect_cluster(cluster.config(), cluster.targets(), retry=QUICK) as remote:
+    async with ClusterConnection(cluster.config(), cluster.targets(), retry=QUICK) as remote:
         run = await started(remote, "sleep 300")
         with pytest.raises(Locked, match=f"{run} is active, started by ann"):
             async with hold_driver_lock(remote, BOB, doing="preparing", run="R2"):
@@ -299,7 +298,7 @@ async def test_a_running_run_holds_the_lock_without_its_client(cluster: TestClus
 
 
 async def test_what_a_run_leaves_behind_does_not_hold_the_lock(cluster: TestCluster, tmp_path: Path) -> None:
-    async with connect_cluster(cluster.config(), cluster.targets(), retry=QUICK) as remote:
+    async with ClusterConnection(cluster.config(), cluster.targets(), retry=QUICK) as remote:
         run = await started(remote, "setsid sleep 300 >/dev/null 2>&1 & echo $! >~/left; echo done")
         await followed(remote, run, tmp_path / "log")
         left = int((cluster.driver.home / "left").read_text())
@@ -312,7 +311,7 @@ async def test_what_a_run_leaves_behind_does_not_hold_the_lock(cluster: TestClus
 
 
 async def test_a_lock_goes_with_the_connection_of_its_holder(cluster: TestCluster) -> None:
-    async with connect_cluster(cluster.config(), cluster.targets(), retry=QUICK) as remote:
+    async with ClusterConnection(cluster.config(), cluster.targets(), retry=QUICK) as remote:
         async with hold_driver_lock(remote, ANN, doing="preparing", run="R1"):
             cluster.driver.cut()
         for _ in range(50):
@@ -325,8 +324,8 @@ async def test_a_lock_goes_with_the_connection_of_its_holder(cluster: TestCluste
 
 async def test_of_two_clients_that_race_for_the_lock_exactly_one_wins_each_time(cluster: TestCluster) -> None:
     async with (
-        connect_cluster(cluster.config(), cluster.targets(), retry=QUICK) as mine,
-        connect_cluster(cluster.config(), cluster.targets(), retry=QUICK) as theirs,
+        ClusterConnection(cluster.config(), cluster.targets(), retry=QUICK) as mine,
+        ClusterConnection(cluster.config(), cluster.targets(), retry=QUICK) as theirs,
     ):
         for _ in range(50):
             decided = asyncio.Event()
@@ -345,7 +344,7 @@ async def test_of_two_clients_that_race_for_the_lock_exactly_one_wins_each_time(
 
 
 async def test_while_the_machines_are_being_stopped_nobody_starts_a_run(cluster: TestCluster) -> None:
-    async with connect_cluster(cluster.config(), cluster.targets(), retry=QUICK) as remote:
+    async with ClusterConnection(cluster.config(), cluster.targets(), retry=QUICK) as remote:
         async with hold_driver_lock(remote, ANN, doing="stopping") as lock:
             await lock.hold_for_stopping()
         with pytest.raises(Locked, match="being stopped by ann"):
@@ -354,7 +353,7 @@ async def test_while_the_machines_are_being_stopped_nobody_starts_a_run(cluster:
 
 
 async def test_a_disk_that_fills_up_takes_the_log_but_not_the_exit_status(cluster: TestCluster, tmp_path: Path) -> None:
-    async with connect_cluster(cluster.config(), cluster.targets(), retry=QUICK) as remote:
+    async with ClusterConnection(cluster.config(), cluster.targets(), retry=QUICK) as remote:
         wanted = record()
         runs = DriverRuns(remote)
         await runs.prepare(wanted, command="trap '' PIPE; sleep 0.2; echo lost; exit 3", redactor=Redactor().in_perl())
@@ -369,7 +368,7 @@ async def test_a_disk_that_fills_up_takes_the_log_but_not_the_exit_status(cluste
 
 
 async def test_a_run_that_cannot_be_started_says_why_and_gives_the_lock_back(cluster: TestCluster) -> None:
-    async with connect_cluster(cluster.config(), cluster.targets(), retry=QUICK) as remote:
+    async with ClusterConnection(cluster.config(), cluster.targets(), retry=QUICK) as remote:
         wanted = record()
         await DriverRuns(remote).prepare(wanted, command="true", redactor="")
         (cluster.driver.home / ".pio-tf" / "runs" / wanted.id / "pipe").write_text("in the way")
@@ -382,7 +381,7 @@ async def test_a_run_that_cannot_be_started_says_why_and_gives_the_lock_back(clu
 
 
 async def test_a_driver_whose_power_is_off_is_not_waited_for(cluster: TestCluster, tmp_path: Path) -> None:
-    async with connect_cluster(cluster.config(), cluster.targets(), retry=QUICK) as remote:
+    async with ClusterConnection(cluster.config(), cluster.targets(), retry=QUICK) as remote:
         run = await started(remote, "sleep 300")
         following = asyncio.create_task(followed(remote, run, tmp_path / "log", power=False))
         await asyncio.sleep(0.3)
