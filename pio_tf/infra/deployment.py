@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from pio_tf.errors import TerraformError
 from pio_tf.events import Done, Reporter, Step, silent
+from pio_tf.infra.foreign_resources import refuse_foreign_resources
 from pio_tf.infra.planner import Planner
 from pio_tf.infra.stack_directory import StackDirectory
 from pio_tf.model import Outputs
@@ -100,7 +101,7 @@ class Deployment:
         """
         with self.stack.unprotected():
             plan = self.planner.draft_destruction()
-            self.planner.refuse_foreign_resources(plan.json)
+            refuse_foreign_resources(plan.json, cluster=self.config.cluster.name)
             if plan.has_changes:
                 number = plan.counts["delete"]
                 self._reporter(Step(f"Destroying {number} resource{'' if number == 1 else 's'}"))

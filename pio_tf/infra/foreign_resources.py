@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from pio_tf.errors import GuardRefused
+from pio_tf.infra.plan import reading_plan
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -43,8 +44,10 @@ def refuse_foreign_resources(plan_json: Mapping[str, Any], *, cluster: str) -> N
 
     Raises:
         GuardRefused: a resource is another cluster's, or has no cluster's tag.
+        TerraformError: the plan cannot be read.
     """
-    foreign = tuple(find_foreign_resources(plan_json, cluster=cluster))
+    with reading_plan():
+        foreign = tuple(find_foreign_resources(plan_json, cluster=cluster))
     if not foreign:
         return
     untagged = [one.id for one in foreign if not one.owner]

@@ -59,17 +59,24 @@ class Planner:
         """
         self._stack.prepare()
         run, raw = self._run()
-        removals = _removals(raw)
+        with reading_plan():
+            removals = find_removals(raw)
         if removals and all(removal.reason == _TAINTED for removal in removals):
             self._untaint(removals)
             run, raw = self._run()
-            removals = _removals(raw)
+            with reading_plan():
+                removals = find_removals(raw)
         if run.error is not None and not removals:
             raise run.error
-        has_changes = run.changes or bool(removals)
         with reading_plan():
-            findings = evaluate(self._config, raw)
-            return Plan(self.plan_path, find_changes(raw), has_changes, json=raw, findings=findings, error=run.error)
+            return Plan(
+                self.plan_path,
+                find_changes(raw),
+                has_changes=run.changes or bool(removals),
+                json=raw,
+                findings=evaluate(self._config, raw),
+                error=run.error,
+            )
 
     def draft_destruction(self) -> Plan:
         """Plan to destroy everything. The stack must be unprotected."""
@@ -86,7 +93,7 @@ class Planner:
             GuardRefused: it breaks a rule of the guard that is not waived.
             TerraformError: Terraform would not apply it.
         """
-        self.refuse_foreign_resources(plan.json)
+        refuse_foreign_resources(plan.json, cluster=self._config.cluster.name)
         refuse(plan.findings)
         if plan.error is not None:
             raise plan.error
@@ -108,17 +115,8 @@ class Planner:
             GuardRefused: it breaks a rule of the guard that is not waived.
         """
         plan = self.read_plan(path)
-        self.refuse_foreign_resources(plan.json)
+        refuse_foreign_resources(plan.json, cluster=self._config.cluster.name)
         refuse(plan.findings)
-
-    def refuse_foreign_resources(self, plan_json: Mapping[str, Any]) -> None:
-        """Refuse a plan that would change or remove what is not this cluster's.
-
-        Raises:
-            GuardRefused: it would.
-        """
-        with reading_plan():
-            refuse_foreign_resources(plan_json, cluster=self._config.cluster.name)
 
     def read_plan(self, path: Path) -> Plan:
         """Return the plan in a file. The stack must be prepared.
@@ -174,11 +172,6 @@ class Planner:
             warning = f"{removal.address} exists, though its creation was interrupted: pio-tf uses it as it is"
             self._stack.reporter(Warned(warning))
             self._stack.terraform.untaint(removal.address)
-
-
-def _removals(raw: Mapping[str, Any]) -> tuple[Removal, ...]:
-    with reading_plan():
-        return find_removals(raw)
 
 
 def _prevented(detail: str) -> Removal:

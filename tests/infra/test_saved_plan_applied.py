@@ -124,7 +124,7 @@ def test_applying_a_saved_plan_leaves_the_power_as_it_was(team: Team) -> None:
     change = ("workers = 1", 'workers = 1\nmaster_instance_type = "m5.xlarge"')
     cluster(team.job("bigger", change)).plan(saved)
     assert '`instance_type`: `"m5.large"` → `"m5.xlarge"`' in (saved / "plan.md").read_text()
-    assert "so it is stopped and started" in (saved / "plan.md").read_text()
+    assert "Terraform stops and starts it" in (saved / "plan.md").read_text()
 
     cluster(team.job("bigger-applied", change)).apply(saved)
 
