@@ -1,16 +1,25 @@
-"""One statement of a policy, with who makes the calls and why."""
+"""One statement of a policy, and the cluster that it is for."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+from pio_tf.aws.arns import partition_of
+from pio_tf.infra.backend.s3 import S3Backend, s3_backend
+from pio_tf.model import CLUSTER_TAG
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from pio_tf.iam.scope import Conditions
+    from pio_tf.config.schema import Config
+
+    Conditions = Mapping[str, Mapping[str, str | tuple[str, ...]]]
 
 Maker: TypeAlias = Literal["terraform", "pio-tf"]
+
+ANY_ACCOUNT = "*"
 
 
 @dataclass(frozen=True)
@@ -19,12 +28,12 @@ class Grant:
 
     Args:
         sid: letters and digits, unique in a policy.
-        why: what they are for, in one sentence.
+        why: the purpose of the calls, in one sentence.
         resources: ARNs.
-        terraform: actions that Terraform makes: its AWS provider, or its backend for the state.
-        newer: of these, the ones that only later versions of the provider make (4 to 6).
-        pio_tf: actions that pio-tf itself makes.
-        conditions: all of them must hold.
+        terraform: actions of Terraform: of its AWS provider, or of its backend for the state.
+        newer: further actions of Terraform, which only later versions of the provider (4 to 6) call.
+        pio_tf: actions of pio-tf itself.
+        conditions: conditions that must all hold.
     """
 
     sid: str
@@ -37,7 +46,7 @@ class Grant:
 
     @property
     def makers(self) -> Mapping[str, tuple[Maker, ...]]:
-        """Who makes each call, by action."""
+        """Return which of Terraform and pio-tf make each call, by action."""
         ours, theirs = set(self.pio_tf), {*self.terraform, *self.newer}
         return {
             action: (*(("terraform",) if action in theirs else ()), *(("pio-tf",) if action in ours else ()))
@@ -46,7 +55,7 @@ class Grant:
 
     @property
     def statement(self) -> dict[str, Any]:
-        """As a policy document has it."""
+        """Return the statement of a policy document."""
         statement: dict[str, Any] = {
             "Sid": self.sid,
             "Effect": "Allow",
@@ -59,3 +68,67 @@ class Grant:
                 for operator, keys in self.conditions.items()
             }
         return statement
+
+
+@dataclass(frozen=True)
+class Scope:
+    """The cluster, in one region of one account, that a policy is for: as ARNs and conditions name it.
+
+    Args:
+        account: twelve digits, or :data:`ANY_ACCOUNT`.
+    """
+
+    config: Config
+    account: str = ANY_ACCOUNT
+
+    @property
+    def cluster(self) -> str:
+        """Return the cluster's name."""
+        return self.config.cluster.name
+
+    @property
+    def partition(self) -> str:
+        """Return ``aws``, or the partition of China or of GovCloud."""
+        return partition_of(self.config.aws.region)
+
+    @cached_property
+    def state(self) -> S3Backend | None:
+        """The place of the state, if that is in S3."""
+        return s3_backend(self.config)
+
+    @property
+    def makes_network(self) -> bool:
+        """Tell whether the stack creates a network."""
+        return self.config.network.cidr is not None
+
+    @property
+    def makes_gateway(self) -> bool:
+        """Tell whether that network has a route to the internet."""
+        return self.makes_network and (self.config.network.public_ips or self.config.network.driver_eip)
+
+    def arn(self, service: str, resource: str, *, region: str | None = None) -> str:
+        """Return the ARN of something in the account. ``region`` is only for another one than the cluster's."""
+        region = self.config.aws.region if region is None else region
+        return f"arn:{self.partition}:{service}:{region}:{self.account}:{resource}"
+
+    def ec2(self, *kinds: str, name: str = "*") -> tuple[str, ...]:
+        """Return the ARNs of resources of EC2: ``instance``, ``vpc``, …"""
+        return tuple(self.arn("ec2", f"{kind}/{name}") for kind in kinds)
+
+    def image(self, name: str = "*") -> str:
+        """Return the ARN of an image, which belongs to no account."""
+        return f"arn:{self.partition}:ec2:{self.config.aws.region}::image/{name}"
+
+    def bucket(self, name: str, key: str = "") -> tuple[str]:
+        """Return the ARN of a bucket, or of objects in it."""
+        return (f"arn:{self.partition}:s3:::{name}/{key}" if key else f"arn:{self.partition}:s3:::{name}",)
+
+    @property
+    def owned(self) -> Conditions:
+        """Return the condition for what exists: it carries the cluster's tag."""
+        return {"StringEquals": {f"ec2:ResourceTag/{CLUSTER_TAG}": self.cluster}}
+
+    @property
+    def tagged(self) -> Conditions:
+        """Return the condition for what is created: it gets the cluster's tag."""
+        return {"StringEquals": {f"aws:RequestTag/{CLUSTER_TAG}": self.cluster}}

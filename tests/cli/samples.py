@@ -16,7 +16,7 @@ from pio_tf.ci.reviewed import ReviewedPlan
 from pio_tf.cluster import Cluster, ClusterStatus, Extended
 from pio_tf.config.components import Component
 from pio_tf.config.load import load_config
-from pio_tf.iam import Role as IamRole
+from pio_tf.iam import JobRole
 from pio_tf.iam.grant import Grant
 from pio_tf.infra.cost import Cost
 from pio_tf.infra.drift import Difference, Drift
@@ -157,7 +157,7 @@ PAGES = (
 class SamplePolicy:
     """A policy whose notes are not those of the library, which are prose."""
 
-    def __init__(self, role: IamRole, account: str, grants: tuple[Grant, ...]) -> None:
+    def __init__(self, role: JobRole, account: str, grants: tuple[Grant, ...]) -> None:
         self.role, self.grants, self.notes = role, grants, ("AWS is not asked",)
         self.scope = SimpleNamespace(account=account)
         self.document = {"Version": "2012-10-17", "Statement": [grant.statement for grant in grants]}
@@ -223,7 +223,7 @@ class FakeCluster:
             ),
             Grant("Tag", "to tag", ("arn:aws:ec2:*:*:instance/*",), ("ec2:CreateTags",)),
         )
-        roles = (IamRole("plan", ("plan", "guard"), ()), IamRole("mirror", ("mirror push",), ()))
+        roles = (JobRole("plan", ("plan", "guard"), ()), JobRole("mirror", ("mirror push",), ()))
         return tuple(SamplePolicy(one, account or "*", grants) for one in roles if role in ("", one.name))
 
     def check(self, *, skip: Sequence[str]) -> tuple[CheckResult, ...]:
@@ -285,7 +285,7 @@ def stand_in(monkeypatch: pytest.MonkeyPatch, directory: Path) -> None:
     cluster = FakeCluster(directory)
     monkeypatch.setattr(Cluster, "load", lambda *_arguments, **_options: cluster)
     monkeypatch.setattr("pio_tf.infra.policy.RULES", RULES)
-    monkeypatch.setattr("pio_tf.infra.cost.price_note", lambda _config: "an estimate")
+    monkeypatch.setattr("pio_tf.cli.results.guard.price_note", lambda _config: "an estimate")
     pipeline = Pipeline("cron", {"pio-tf-job": "#!/bin/sh\n", "pio-tf.crontab": "17 3 * * 0 job\n"})
     monkeypatch.setattr("pio_tf.ci.pipeline.render_pipeline", lambda *_arguments, **_options: pipeline)
     needs = (Need("PIO_TF_SSH_KEY", "repository secret", "the private key"),)

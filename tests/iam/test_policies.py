@@ -92,7 +92,7 @@ def test_without_an_account_arns_have_a_star_and_the_user_is_told(project: Proje
     project.write()
     done = project.run("iam", "--for", "train")
     assert "arn:aws:ec2:us-east-1:*:instance/*" in done.stdout
-    assert "the account is not known" in done.stderr
+    assert "the account is unknown" in done.stderr
     assert "--account" in done.stderr
     assert "not known" not in project.run("iam", "--for", "train", "--account", ACCOUNT).stderr
 
@@ -100,7 +100,7 @@ def test_without_an_account_arns_have_a_star_and_the_user_is_told(project: Proje
 @pytest.mark.parametrize("account", ["12345", "123456789o12", "arn:aws:iam::123456789012:root"])
 def test_what_is_no_account_is_refused(project: Project, account: str) -> None:
     project.write()
-    assert "is no AWS account" in project.fails("iam", "--for", "plan", "--account", account, exit_code=2)
+    assert "is not an AWS account" in project.fails("iam", "--for", "plan", "--account", account, exit_code=2)
 
 
 def test_the_account_of_the_role_that_is_assumed_is_known_and_no_other_is_taken(project: Project) -> None:

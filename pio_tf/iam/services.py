@@ -1,0 +1,222 @@
+"""Grants beside EC2: state, runs, mirrors and uploads in S3; deadlines, alarms and roles; passwords."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from pio_tf.aws.arns import deadline_role_arn
+from pio_tf.config.kinds import SecretReference
+from pio_tf.iam.grant import Grant
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pio_tf.config.schema import Config
+    from pio_tf.iam.grant import Conditions, Scope
+    from pio_tf.infra.backend.s3 import S3Backend
+
+_LINKED_ROLE = "role/aws-service-role/events.amazonaws.com/AWSServiceRoleForCloudWatchEvents"
+_OBJECT = ("s3:DeleteObject", "s3:GetObject", "s3:PutObject")
+_SECRET_ENDING = re.compile(r"-[A-Za-z0-9]{6}$")
+"""The end of a secret's ARN, which Secrets Manager adds to the name."""
+
+
+def knows_itself(_scope: Scope) -> Iterator[Grant]:
+    """Grant asking for the own account. AWS allows this to every identity, unless a policy denies it."""
+    why = "Read the account: the role for deadlines trusts it, and a saved plan names it and its author."
+    action = ("sts:GetCallerIdentity",)
+    yield Grant("WhoAmI", why, ("*",), terraform=action, pio_tf=action)
+
+
+def assumes_roles(scope: Scope) -> Iterator[Grant]:
+    """Grant assuming the cluster's role and the state's, for the credentials that a job starts with."""
+    blocks = [scope.config.aws, *([scope.state.aws] if scope.state else [])]
+    arns = dict.fromkeys(block.assume_role.role_arn for block in blocks if block.assume_role is not None)
+    if arns:
+        action = ("sts:AssumeRole",)
+        why = "Assume the role that does everything else."
+        yield Grant("AssumeRole", why, tuple(arns), terraform=action, pio_tf=action)
+
+
+def reads_state(scope: Scope) -> Iterator[Grant]:
+    """Grant reading Terraform's outputs, with which every command begins. A local state needs no permission."""
+    if (state := scope.state) is None:
+        return
+    why = (
+        "List names in the bucket: without it, S3 calls a missing object forbidden. S3 cannot limit this to the "
+        "cluster's objects, since the request for an object has no prefix."
+    )
+    yield Grant("FindState", why, scope.bucket(state.bucket), ("s3:ListBucket",))
+    yield Grant("ReadState", "Read the state.", scope.bucket(state.bucket, state.key), ("s3:GetObject",))
+    yield from _key(scope, state, "ReadKey", "kms:Decrypt")
+
+
+def locks_state(scope: Scope) -> Iterator[Grant]:
+    """Grant the state's lock. A plan takes it, too: it must not read a state during a write."""
+    if (state := scope.state) is None:
+        return
+    if state.locks_by_object:
+        why = "Take and release the lock, an object beside the state."
+        yield Grant("LockState", why, scope.bucket(state.bucket, state.lock_key), _OBJECT)
+        yield from _key(scope, state, "LockKey", "kms:GenerateDataKey")
+    if table := state.arguments.get("dynamodb_table"):
+        why = "Take and release the lock, an item of a DynamoDB table."
+        arn = scope.arn("dynamodb", f"table/{table}", region=state.aws.region)
+        yield Grant("LockTable", why, (arn,), ("dynamodb:DeleteItem", "dynamodb:GetItem", "dynamodb:PutItem"))
+
+
+def writes_state(scope: Scope) -> Iterator[Grant]:
+    """Grant writing the state, for an apply."""
+    if (state := scope.state) is not None:
+        yield Grant("WriteState", "Write the state.", scope.bucket(state.bucket, state.key), ("s3:PutObject",))
+
+
+def keeps_runs(scope: Scope) -> Iterator[Grant]:
+    """Grant the records, logs and lock of runs, beside the state."""
+    if (state := scope.state) is None:
+        return
+    yield Grant("FindRuns", "List runs.", scope.bucket(state.bucket), pio_tf=("s3:ListBucket",))
+    runs = scope.bucket(state.bucket, f"{state.prefix}runs/*")
+    yield Grant("KeepRuns", "Read and write records and logs of runs.", runs, pio_tf=("s3:GetObject", "s3:PutObject"))
+    lock = scope.bucket(state.bucket, f"{state.prefix}run.lock")
+    yield Grant("LockRuns", "Allow one training at a time.", lock, pio_tf=_OBJECT)
+    yield from _key(scope, state, "RunsKey", "kms:GenerateDataKey", ours=True)
+
+
+def _key(scope: Scope, state: S3Backend, sid: str, action: str, *, ours: bool = False) -> Iterator[Grant]:
+    """Grant the KMS key that the backend names, if it names one."""
+    name, region = str(state.arguments.get("kms_key_id") or ""), state.aws.region
+    if not name:
+        return
+    # A permission for an alias's ARN gives none for its key: the condition limits the key by the service that uses it.
+    alias = "alias/" in name
+    own = name.startswith("arn:") and not alias
+    arn = name if own else scope.arn("kms", f"key/{'*' if alias else name}", region=region)
+    domain = "amazonaws.com.cn" if scope.partition == "aws-cn" else "amazonaws.com"
+    why = "Use the key that encrypts the bucket's objects (kms_key_id)."
+    conditions: Conditions = {"StringEquals": {"kms:ViaService": f"s3.{region}.{domain}"}}
+    yield Grant(sid, why, (arn,), () if ours else (action,), (), (action,) if ours else (), conditions)
+
+
+def fills_mirrors(scope: Scope) -> Iterator[Grant]:
+    """Grant the buckets of software.mirrors, and the mirror's place in each."""
+    places = [one.removeprefix("s3://").partition("/") for one in scope.config.software.mirrors if one[:5] == "s3://"]
+    if places:
+        buckets = tuple(dict.fromkeys(arn for bucket, _, _ in places for arn in scope.bucket(bucket)))
+        why = "Check that the bucket exists. Without this, S3 calls a missing archive forbidden."
+        yield Grant("FindMirror", why, buckets, pio_tf=("s3:ListBucket",))
+        objects = tuple(
+            arn for bucket, _, prefix in places for arn in scope.bucket(bucket, f"{prefix}/*" if prefix else "*")
+        )
+        yield Grant("FillMirror", "Write missing archives.", objects, pio_tf=("s3:GetObject", "s3:PutObject"))
+
+
+def uploads_runs(scope: Scope) -> Iterator[Grant]:
+    """Grant the bucket of train.upload, and the cluster's place in it."""
+    if url := scope.config.train.upload:
+        bucket, _, prefix = url.removeprefix("s3://").partition("/")
+        place = "/".join(part for part in (prefix.strip("/"), scope.cluster, "*") if part)
+        why = "Check that the bucket exists before a training costs money."
+        yield Grant("FindUploads", why, scope.bucket(bucket), pio_tf=("s3:ListBucket",))
+        why = "Upload the log and record of a run. S3 takes a long log in parts, and pio-tf removes them if it fails."
+        yield Grant("Upload", why, scope.bucket(bucket, place), pio_tf=("s3:AbortMultipartUpload", "s3:PutObject"))
+
+
+def sets_deadlines(scope: Scope) -> Iterator[Grant]:
+    """Grant the cluster's one schedule, and passing it the one role that it may have."""
+    if (role := deadline_role_arn(scope.config, account=scope.account)) is None:
+        return
+    why = "Set when AWS stops the machines: before they start, or as soon as they are created."
+    actions = ("scheduler:CreateSchedule", "scheduler:GetSchedule", "scheduler:UpdateSchedule")
+    yield Grant("Deadline", why, _schedule(scope), pio_tf=actions)
+    why = "Give Scheduler, and no other service, the role that stops them."
+    conditions: Conditions = {"StringEquals": {"iam:PassedToService": "scheduler.amazonaws.com"}}
+    yield Grant("GiveRoleToDeadline", why, (role,), pio_tf=("iam:PassRole",), conditions=conditions)
+
+
+def removes_deadlines(scope: Scope) -> Iterator[Grant]:
+    """Grant the removal of the schedule, for a start without a deadline, or after the machines are gone."""
+    if deadline_role_arn(scope.config, account=scope.account) is not None:
+        why = "Remove a deadline of machines that start without one, or are gone."
+        yield Grant("RemoveDeadline", why, _schedule(scope), pio_tf=("scheduler:DeleteSchedule",))
+
+
+def reads_failsafe(scope: Scope) -> Iterator[Grant]:
+    """Grant Terraform's refresh of the role and the alarms."""
+    if role := _own_role(scope):
+        of_role = ("iam:GetRole", "iam:GetRolePolicy", "iam:ListAttachedRolePolicies", "iam:ListRolePolicies")
+        yield Grant("LookAtRole", "Read the role for deadlines.", role, of_role)
+    if alarms := _alarms(scope):
+        of_alarms = ("cloudwatch:DescribeAlarms", "cloudwatch:ListTagsForResource")
+        yield Grant("LookAtAlarms", "Read the idle alarms.", alarms, of_alarms)
+
+
+def makes_failsafe(scope: Scope) -> Iterator[Grant]:
+    """Grant creating and changing the role and the alarms."""
+    if role := _own_role(scope):
+        boundary = ("iam:PutRolePermissionsBoundary",) if scope.config.failsafe.permissions_boundary else ()
+        of_role = ("iam:CreateRole", "iam:PutRolePolicy", "iam:TagRole", "iam:UntagRole", *boundary)
+        why = "Create the role for deadlines, which may only stop the cluster's machines."
+        yield Grant("MakeRole", why, role, of_role)
+    if alarms := _alarms(scope):
+        of_alarms = ("cloudwatch:PutMetricAlarm", "cloudwatch:TagResource", "cloudwatch:UntagResource")
+        yield Grant("MakeAlarms", "Create the idle alarms.", alarms, of_alarms)
+        linked = (f"arn:{scope.partition}:iam::{scope.account}:{_LINKED_ROLE}",)
+        why = "Create the role that CloudWatch stops machines with: AWS creates it with an account's first such alarm."
+        conditions: Conditions = {"StringEquals": {"iam:AWSServiceName": "events.amazonaws.com"}}
+        yield Grant("LinkAlarmsToEc2", why, linked, ("iam:CreateServiceLinkedRole",), conditions=conditions)
+
+
+def removes_failsafe(scope: Scope) -> Iterator[Grant]:
+    """Grant the removal of the role and the alarms."""
+    if role := _own_role(scope):
+        of_role = ("iam:DeleteRole", "iam:DeleteRolePolicy", "iam:ListInstanceProfilesForRole")
+        yield Grant("RemoveRole", "Remove the role for deadlines.", role, of_role)
+    if alarms := _alarms(scope):
+        yield Grant("RemoveAlarms", "Remove the idle alarms.", alarms, ("cloudwatch:DeleteAlarms",))
+
+
+def _own_role(scope: Scope) -> tuple[str, ...]:
+    """Return the role that Terraform creates; empty if it creates none."""
+    role = deadline_role_arn(scope.config, account=scope.account)
+    return () if role is None or scope.config.failsafe.role_arn is not None else (role,)
+
+
+def _schedule(scope: Scope) -> tuple[str]:
+    return (scope.arn("scheduler", f"schedule/default/pio-tf-{scope.cluster}"),)
+
+
+def _alarms(scope: Scope) -> tuple[str, ...]:
+    return (scope.arn("cloudwatch", f"alarm:pio-tf/{scope.cluster}/*"),) if scope.config.failsafe.idle_alarms else ()
+
+
+def reads_secrets(scope: Scope) -> Iterator[Grant]:
+    """Grant the passwords that pio-tf.hcl refers to, and no others."""
+    found = references(scope.config)
+    parameters = dict.fromkeys(_parameter(scope, one.name) for one in found if one.service == "ssm")
+    secrets = dict.fromkeys(_secret(scope, one.name) for one in found if one.service == "secretsmanager")
+    if parameters:
+        why = "Read passwords in SSM's Parameter Store."
+        yield Grant("ReadParameters", why, tuple(parameters), pio_tf=("ssm:GetParameters",))
+    if secrets:
+        why = "Read passwords in Secrets Manager."
+        yield Grant("ReadSecrets", why, tuple(secrets), pio_tf=("secretsmanager:GetSecretValue",))
+
+
+def references(config: Config) -> tuple[SecretReference, ...]:
+    """Return the references to passwords that AWS stores, each once."""
+    passwords = (getattr(source.block, "password", None) for source in config.sources)
+    return tuple(dict.fromkeys(one for one in passwords if isinstance(one, SecretReference)))
+
+
+def _parameter(scope: Scope, name: str) -> str:
+    if name.startswith("arn:"):
+        return ":".join(name.split(":")[:6])  # without :version or :label
+    return scope.arn("ssm", f"parameter/{name.split(':')[0].lstrip('/')}")
+
+
+def _secret(scope: Scope, name: str) -> str:
+    if name.startswith("arn:"):
+        return name if _SECRET_ENDING.search(name) else f"{name}-??????"
+    return scope.arn("secretsmanager", f"secret:{name}-??????")
