@@ -1,4 +1,4 @@
-"""Start, stop and look at a sandbox: one background process, one directory, and nothing left when it stops."""
+"""Start, stop and status of a sandbox: one background process and one directory. A stop leaves nothing behind."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from pio_tf.sandbox.layout import (
     Layout,
     MachineStatus,
     SandboxInfo,
+    ServerRecord,
     read_info,
     read_machines,
     read_server,
@@ -48,8 +49,7 @@ class SandboxStatus:
 
 
 def default_directory(environ: Mapping[str, str] | None = None) -> Path:
-    """Where the sandbox lives: ``$PIO_TF_SANDBOX_DIR``, else ``$XDG_STATE_HOME/pio-tf/sandbox``, else
-    ``~/.local/state/pio-tf/sandbox``."""
+    """Return $PIO_TF_SANDBOX_DIR, else $XDG_STATE_HOME/pio-tf/sandbox, else ~/.local/state/pio-tf/sandbox."""
     environ = os.environ if environ is None else environ
     if environ.get(DIRECTORY_VARIABLE):
         return Path(environ[DIRECTORY_VARIABLE]).expanduser().absolute()
@@ -68,54 +68,70 @@ def start_sandbox(
     alarm_speed: float = 1.0,
     install_mirror: Callable[[Path], Path] | None = None,
 ) -> SandboxInfo:
-    """Start the sandbox in the background, and wait until it answers. One that runs already is returned as it is.
+    """Start the sandbox in the background, and wait until it answers. If it runs already, return it unchanged.
 
-    What a crashed one left, processes and files, is removed first.
+    Processes and files of a crashed sandbox are removed first.
 
     Args:
-        directory: a directory of its own, which ``stop`` removes; made when missing.
-        timeout: seconds to wait for it to answer.
+        directory: a directory of its own, which ``stop`` removes; created if missing.
+        timeout: seconds to wait for an answer.
         port: port of its AWS API; 0: a free one.
         ssh_port: port of every machine's SSH server.
-        machine: what stands behind an instance, as ``module:class``. Default: machines with SSH and Spark.
-        alarm_speed: how many seconds of CloudWatch's pass in one, for its idle alarms.
+        machine: the class of machines, as ``module:class``. Default: machines with SSH and Spark.
+        alarm_speed: how many seconds of CloudWatch's time pass in one second, for its idle alarms.
         install_mirror: lays out the Terraform provider in a directory and returns the CLI configuration file that names
             it. Default: :func:`pio_tf.sandbox.provider.install_mirror`.
 
     Raises:
-        SandboxError: not Linux, the extra is not installed, the directory holds other files, the port is taken, or the
-            process ended or did not answer; the end of its log is quoted.
+        SandboxError: this is not Linux, the extra is not installed, the directory holds other files, the port is taken,
+            or the process ended or did not answer; the error quotes the end of its log.
     """
     check_platform()
     layout = _layout(directory)
+    command = [sys.executable, "-m", "pio_tf.sandbox.server", "--dir", str(layout.directory)]
+    command += ["--port", str(port), "--ssh-port", str(ssh_port), "--alarm-speed", str(alarm_speed)]
+    command += ["--machine", machine] if machine else []
+    if install_mirror is None:
+        from pio_tf.sandbox import provider
+
+        install_mirror = provider.install_mirror
     with exclusive(layout):
         if server_runs(layout):
             info = read_info(layout)
             if info is not None:
                 return info
-        clean_up(layout)  # a crashed one, or one whose start was interrupted
+        clean_up(layout)  # a crashed sandbox, or one whose start was interrupted
         claim(layout)
         try:
-            return _start(
-                layout,
-                timeout=timeout,
-                port=port,
+            write_credentials(layout.credentials)
+            cli_config_file = install_mirror(layout.mirror)
+            record = _start_server(layout, command, timeout=timeout)
+            info = SandboxInfo(
+                url=record.url,
+                pid=record.process.pid,
+                directory=layout.directory,
+                region=REGION,
+                profile=PROFILE,
+                credentials_file=layout.credentials,
+                cli_config_file=cli_config_file,
                 ssh_port=ssh_port,
-                machine=machine,
-                alarm_speed=alarm_speed,
-                install_mirror=install_mirror or _default_mirror,
+                ssh_user=SSH_USER,
+                services=record.services,
+                log_file=layout.log,
             )
+            write_info(layout, info)
         except BaseException:
             clean_up(layout)
             layout.directory.rmdir()
             raise
+        return info
 
 
 def running_sandbox(directory: Path) -> SandboxInfo:
-    """The sandbox that runs in ``directory``.
+    """Return the sandbox that runs in ``directory``.
 
     Raises:
-        SandboxError: none does.
+        SandboxError: there is none.
     """
     status = sandbox_status(directory)
     if status.info is None:
@@ -128,7 +144,7 @@ def running_sandbox(directory: Path) -> SandboxInfo:
 
 
 def sandbox_status(directory: Path) -> SandboxStatus:
-    """Whether a sandbox runs in ``directory``, and its machines."""
+    """Return the state of the sandbox in ``directory``, and its machines."""
     layout = _layout(directory)
     if server_runs(layout):
         info = read_info(layout)
@@ -138,21 +154,21 @@ def sandbox_status(directory: Path) -> SandboxStatus:
 
 
 def stop_sandbox(directory: Path, *, timeout: float = 30.0) -> bool:
-    """Stop the sandbox and remove all of it: processes, ports, files. Returns False when there was none.
+    """Stop the sandbox and remove all of it: processes, ports, files. Return False if there was none.
 
     Args:
         directory: its directory.
-        timeout: seconds that its machines have to stop by themselves, before they are killed.
+        timeout: seconds that its machines have to stop before they are killed.
 
     Raises:
-        SandboxError: the directory is not a sandbox's, or a process of it can't be killed.
+        SandboxError: the directory does not belong to a sandbox, or a process of it cannot be killed.
     """
     layout = _layout(directory)
     if not layout.directory.exists():
         return False
     with exclusive(layout):
-        there = layout.marker.exists()
-        if not there and any(layout.directory.iterdir()):
+        existed = layout.marker.exists()
+        if not existed and any(layout.directory.iterdir()):
             raise SandboxError(
                 f"{layout.directory} is not a sandbox's directory",
                 cause=f"it holds no {layout.marker.name}",
@@ -163,21 +179,21 @@ def stop_sandbox(directory: Path, *, timeout: float = 30.0) -> bool:
             record.process.signal(signal.SIGTERM)
             _wait(lambda: not record.process.is_alive(), timeout=timeout)
         clean_up(layout)
-        if there:
+        if existed:
             layout.directory.rmdir()
     if layout.directory == default_directory().resolve():
         with suppress(OSError):  # not empty, or gone
             layout.directory.parent.rmdir()
-    return there
+    return existed
 
 
 def _layout(directory: Path) -> Layout:
-    """Resolved: processes are known by this name, whichever way it is written."""
+    """Return the layout with a resolved path, by which the sandbox's processes are known."""
     return Layout(directory.resolve())
 
 
 def check_platform(*, platform: str = sys.platform, packages: Sequence[str] = _PACKAGES) -> None:
-    """Whether the sandbox can run on this computer.
+    """Check that the sandbox can run on this computer.
 
     Raises:
         SandboxError: it is not Linux, or packages of the extra are missing.
@@ -185,7 +201,7 @@ def check_platform(*, platform: str = sys.platform, packages: Sequence[str] = _P
     if platform != "linux":
         raise SandboxError(
             f"the sandbox runs on Linux only, and this is {platform}",
-            cause="each machine needs an address of its own on loopback, and the AWS provider is a Linux program",
+            cause="each machine needs its own address on loopback, and the AWS provider is a Linux program",
             next_step="use a Linux machine or container, or a real AWS account",
         )
     missing = [name for name in packages if find_spec(name) is None]
@@ -197,21 +213,7 @@ def check_platform(*, platform: str = sys.platform, packages: Sequence[str] = _P
         )
 
 
-def _start(
-    layout: Layout,
-    *,
-    timeout: float,
-    port: int,
-    ssh_port: int,
-    machine: str | None,
-    alarm_speed: float,
-    install_mirror: Callable[[Path], Path],
-) -> SandboxInfo:
-    write_credentials(layout.credentials)
-    cli_config_file = install_mirror(layout.mirror)
-    command = [sys.executable, "-m", "pio_tf.sandbox.server", "--dir", str(layout.directory)]
-    command += ["--port", str(port), "--ssh-port", str(ssh_port), "--alarm-speed", str(alarm_speed)]
-    command += ["--machine", machine] if machine else []
+def _start_server(layout: Layout, command: list[str], *, timeout: float) -> ServerRecord:
     with layout.log.open("ab") as log:
         process = subprocess.Popen(
             command,
@@ -229,46 +231,26 @@ def _start(
     record = read_server(layout)
     if record is None:
         raise _start_failed(layout, f"its process ended with exit code {process.returncode}")
-    process.returncode = 0  # it is to outlive this process: Popen need not complain that nobody waits for it
-    info = SandboxInfo(
-        url=record.url,
-        pid=record.process.pid,
-        directory=layout.directory,
-        region=REGION,
-        profile=PROFILE,
-        credentials_file=layout.credentials,
-        cli_config_file=cli_config_file,
-        ssh_port=ssh_port,
-        ssh_user=SSH_USER,
-        services=record.services,
-        log_file=layout.log,
-    )
-    write_info(layout, info)
-    return info
+    process.returncode = 0  # the server outlives this process, so Popen must not warn about it
+    return record
 
 
 def _start_failed(layout: Layout, cause: str) -> SandboxError:
     log = layout.log.read_text(encoding="utf-8", errors="replace") if layout.log.exists() else ""
     end = "\n".join(log.splitlines()[-_LOG_LINES:])
     return SandboxError(
-        "the sandbox could not be started",
+        "the sandbox could not start",
         cause=f"{cause}; the end of its log:\n{end}" if end else cause,
-        next_step="see the cause; a port that is in use can be changed, 0 takes a free one",
+        next_step="see the cause; if a port is in use, choose another one, or 0 for a free one",
         details={"log": end},
     )
 
 
-def _default_mirror(directory: Path) -> Path:
-    from pio_tf.sandbox.provider import install_mirror
-
-    return install_mirror(directory)
-
-
 def write_credentials(path: Path) -> None:
-    """Keys that moto takes as it takes any; in a file, so that nobody's own credentials go to the sandbox."""
+    """Write keys for the sandbox, which accepts any, so that the user's own credentials are not sent to it."""
     path.touch(mode=0o600)
     path.write_text(
-        f"# Not secret: the sandbox takes any keys.\n[{PROFILE}]\naws_access_key_id = sandbox\n"
+        f"# Not secret: the sandbox accepts any keys.\n[{PROFILE}]\naws_access_key_id = sandbox\n"
         "aws_secret_access_key = sandbox\n",
         encoding="ascii",
     )

@@ -1,7 +1,7 @@
-"""Where moto departs from AWS in ways that pio-tf's users would notice, and what stands in its place.
+"""Corrections of moto where it differs from AWS in ways that pio-tf's users would notice.
 
-moto's server keeps one state for the whole process, so the corrections are put in when a :class:`LocalAws` starts and
-taken out when it stops. Each names the behaviour of AWS that it restores. Instances and interfaces themselves are in
+moto's server keeps one state for the whole process, so a :class:`LocalAws` installs the corrections when it starts, and
+removes them when it stops. Each names the behaviour of AWS that it restores. Instances and interfaces are in
 :mod:`pio_tf.sandbox.ec2_models`. Checked against moto 5.2.
 """
 
@@ -48,7 +48,7 @@ _JAMMY = {
     "sriov": "simple",
     "creation_date": "2026-01-01T00:00:00.000Z",
 }
-"""moto's newest Ubuntu is 16.04; the default of ``ami_filter`` must find its image here as it does on AWS."""
+"""moto's newest Ubuntu is 16.04, but the default of ``ami_filter`` must find its image as on AWS."""
 
 
 def _start_instances(backend: Any, instance_ids: Sequence[str]) -> list[tuple[Any, Any]]:  # noqa: ANN401
@@ -87,8 +87,8 @@ _allocate_address = elastic_ip_addresses.ElasticAddressBackend.allocate_address
 
 
 def _allocate_in_a_vpc(backend: Any, domain: str | None, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
-    # EC2-Classic is gone: AWS answers "vpc" whatever is asked. AWS provider 3.39 asks for "standard" where a
-    # configuration says nothing, and then refuses to tag an address that is not in a VPC.
+    # EC2-Classic is gone: AWS always answers "vpc". AWS provider 3.39 asks for "standard" by default, and then refuses
+    # to tag an address that is not in a VPC.
     del domain
     return _allocate_address(backend, "vpc", *args, **kwargs)
 
@@ -97,7 +97,7 @@ _describe_account_attributes = AccountAttributes.describe_account_attributes
 
 
 def _without_classic(self: Any) -> ActionResult:  # noqa: ANN401 - moto's response class
-    # EC2-Classic is gone from every account. Where moto says it is there, AWS provider 3.39 refuses to tag an address.
+    # EC2-Classic is gone from every account, but moto reports it, so AWS provider 3.39 refuses to tag an address.
     answer = _describe_account_attributes(self)
     for attribute in answer.result["AccountAttributes"]:
         if attribute["AttributeName"] == "supported-platforms":
@@ -109,7 +109,7 @@ _modify_by_value = InstanceResponse._dot_value_instance_attribute_handler  # noq
 
 
 def _modify_shutdown_behavior_too(self: Any) -> bool:  # noqa: ANN401 - moto's response class
-    # moto does not know InstanceInitiatedShutdownBehavior here, and takes the call for one that removes all groups.
+    # moto does not know InstanceInitiatedShutdownBehavior here, and would remove all security groups instead.
     value = self._get_param("InstanceInitiatedShutdownBehavior.Value")
     if value is None:
         return bool(_modify_by_value(self))
@@ -122,7 +122,7 @@ _modify_instance_attribute = instances.InstanceBackend.modify_instance_attribute
 
 
 def _modify_only_while_stopped(backend: Any, instance_id: str, key: str, value: Any) -> Any:  # noqa: ANN401
-    # AWS changes type and user data of a stopped instance only; moto at any time.
+    # AWS changes the type and user data only of a stopped instance; moto does at any time.
     if key in ("instance_type", "user_data") and backend.get_instance(instance_id).state != "stopped":
         raise incorrect_state(f"The instance '{instance_id}' is not in the 'stopped' state.")
     return _modify_instance_attribute(backend, instance_id, key, value)
@@ -135,7 +135,7 @@ logs only for Nitro-based instances."
 
 
 def _console_output(console: Callable[[str], str]) -> Callable[[Any], ActionResult]:
-    """A handler that answers with what the machine has written; moto has the same for all."""
+    """Return a handler that answers with the machine's console log. moto has one text for all machines."""
 
     def handle(self: Any) -> ActionResult:  # noqa: ANN401 - moto's response class
         instance = self.ec2_backend.get_instance(self._get_param("InstanceId"))
@@ -150,7 +150,7 @@ def _console_output(console: Callable[[str], str]) -> Callable[[Any], ActionResu
 
 
 def _changes(response: str, call: str) -> Callable[[Any], ActionResult]:
-    """A handler that answers with the state before and the real one now; moto writes a constant for the latter."""
+    """Return a handler that answers with the state before and the state now. moto writes a constant for the latter."""
 
     def handle(self: Any) -> ActionResult:  # noqa: ANN401 - moto's response class
         self.error_on_dryrun()
@@ -168,7 +168,7 @@ _head_bucket = S3Response.head_bucket
 
 
 def _head_an_own_bucket(self: Any) -> Any:  # noqa: ANN401 - moto's response
-    """AWS shows nobody a bucket of another account than the one that is expected to own it."""
+    """Refuse a bucket of another account than the expected owner, as AWS does."""
     expected = self.headers.get("x-amz-expected-bucket-owner")
     _partition, owner = s3_backends.bucket_accounts.get(self.bucket_name, ("", expected))
     return (403, {}, "") if expected and owner != expected else _head_bucket(self)
@@ -182,13 +182,13 @@ def corrected(
     on_change: Callable[[], None],
     console: Callable[[str], str],
 ) -> Iterator[None]:
-    """moto as corrected, until the block ends.
+    """Correct moto until the block ends.
 
     Args:
         transition_seconds: how long an instance is pending, stopping and shutting-down.
-        clock: seconds, monotonic, that these are counted with.
-        on_change: called, in the thread of the request, when an instance begins to change its state. Must be quick.
-        console: what an instance, by its id, has written to its console so far.
+        clock: seconds, monotonic, for these transitions.
+        on_change: called in the thread of the request when an instance begins to change its state. It must be quick.
+        console: returns the console log of an instance by its id.
     """
     backend = instances.InstanceBackend
     with ExitStack() as stack:
@@ -213,7 +213,7 @@ def corrected(
             (S3Response, "head_bucket", _head_an_own_bucket),
             (EventBridgeSchedulerBackend, "create_schedule", create_schedule),
             (EventBridgeSchedulerBackend, "update_schedule", update_schedule),
-            # AWS refuses what does not exist; moto only when asked to.
+            # AWS refuses resources that do not exist; moto does so only with these settings.
             (settings, "ENABLE_AMI_VALIDATION", True),
             (settings, "ENABLE_KEYPAIR_VALIDATION", True),
             (settings, "EC2_ENABLE_INSTANCE_TYPE_VALIDATION", True),

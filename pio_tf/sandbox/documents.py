@@ -1,7 +1,7 @@
-"""What the stand-in for Elasticsearch holds, and how it is found: indices, aliases, documents, the commonest queries.
+"""The data of the stand-in for Elasticsearch: indices, aliases, documents, and the most common queries.
 
-In memory: it goes with the sandbox. Mappings are taken and not applied: every text is a keyword, and a text that is a
-date in ISO's form compares as one. Answers have the form of Elasticsearch 5.6's.
+It is in memory and ends with the sandbox. Mappings have no effect: every text is a keyword, and a text that is an ISO
+date compares as a date. Answers have the form of Elasticsearch 5.6.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {
 
 
 class Refused(Exception):
-    """A request that Elasticsearch would refuse: ``status`` is HTTP's, ``body`` the answer."""
+    """A request that Elasticsearch would refuse: HTTP's ``status``, and the answer's ``body``."""
 
     def __init__(self, status: int, kind: str, reason: str, **details: object) -> None:
         super().__init__(reason)
@@ -43,7 +43,7 @@ class Refused(Exception):
 
 @dataclass
 class Document:
-    """One document, of one version."""
+    """One version of a document."""
 
     type: str
     id: str
@@ -53,7 +53,7 @@ class Document:
 
 @dataclass
 class Index:
-    """One index. Documents are found by type and id."""
+    """One index, with its documents by type and id."""
 
     name: str
     created: int = field(default_factory=lambda: time.time_ns() // 1_000_000)
@@ -63,17 +63,17 @@ class Index:
     documents: dict[tuple[str, str], Document] = field(default_factory=dict)
 
     def describe(self) -> Json:
-        """As ``GET /index`` shows it."""
+        """Return the answer of ``GET /index``."""
         settings = {"creation_date": str(self.created), "number_of_shards": "5", "provided_name": self.name}
         return {"aliases": self.described_aliases(), "mappings": self.mappings, "settings": {"index": settings}}
 
     def described_aliases(self) -> Json:
-        """As ``GET /_alias`` shows them."""
+        """Return the aliases as ``GET /_alias`` does."""
         return {alias: {} for alias in sorted(self.aliases)}
 
 
 class Documents:
-    """All indices of one Elasticsearch. Not for several threads at once."""
+    """All indices of one Elasticsearch. It is not thread-safe."""
 
     def __init__(self) -> None:
         self._indices: dict[str, Index] = {}
@@ -82,7 +82,7 @@ class Documents:
         """Make an index.
 
         Raises:
-            Refused: there is one, or an alias, of this name.
+            Refused: an index or alias with this name exists.
         """
         if name in self._indices or self._behind(name):
             raise Refused(400, "index_already_exists_exception", f"index [{name}] already exists", index=name)
@@ -90,7 +90,7 @@ class Documents:
         index.mappings.update(body.get("mappings", {}))
 
     def delete(self, expression: str) -> None:
-        """Remove indices and what is in them.
+        """Remove indices with their documents.
 
         Raises:
             Refused: one of them does not exist.
@@ -99,10 +99,10 @@ class Documents:
             del self._indices[index.name]
 
     def find(self, expression: str) -> list[Index]:
-        """The indices that a path names: names, aliases and patterns, with commas between them.
+        """Return the indices that a path names: names, aliases and patterns, separated by commas.
 
         Raises:
-            Refused: a name without ``*`` is that of no index.
+            Refused: there is no index with a name without ``*``.
         """
         found: dict[str, Index] = {}
         for part in expression.split(","):
@@ -114,11 +114,11 @@ class Documents:
         return list(found.values())
 
     def with_alias(self, pattern: str) -> list[Index]:
-        """The indices that have an alias of this name; none is an answer, too."""
+        """Return the indices with an alias that matches; there may be none."""
         return [one for one in self._indices.values() if any(fnmatchcase(alias, pattern) for alias in one.aliases)]
 
     def put(self, name: str, kind: str, identifier: str | None, source: Json) -> Json:
-        """Write a document; the index is made when missing. Without an id it gets one, of Elasticsearch's form."""
+        """Write a document, with a new id of Elasticsearch's form if it has none. A missing index is created."""
         index = self._one(name)
         identifier = identifier or base64.urlsafe_b64encode(secrets.token_bytes(15)).decode()
         before = index.documents.get((kind, identifier))
@@ -129,7 +129,7 @@ class Documents:
         return {**_address(index, document), "result": result, "created": before is None, "_shards": dict(_SHARDS)}
 
     def get(self, name: str, kind: str, identifier: str) -> Json | None:
-        """A document with its address; None when there is none.
+        """Return a document with its address, or None.
 
         Raises:
             Refused: there is no such index.
@@ -141,7 +141,7 @@ class Documents:
         return None
 
     def remove(self, name: str, kind: str, identifier: str) -> Json | None:
-        """Remove a document; None when there was none.
+        """Remove a document. Return None if there was none.
 
         Raises:
             Refused: there is no such index.
@@ -153,7 +153,7 @@ class Documents:
         return None
 
     def change_aliases(self, actions: Sequence[Mapping[str, Any]]) -> None:
-        """All of ``POST /_aliases``, or none of it: nobody sees a state in between.
+        """Apply all actions of ``POST /_aliases``, or none.
 
         Raises:
             Refused: an action is unknown, or names what does not exist.
@@ -179,10 +179,10 @@ class Documents:
         raise Refused(400, "illegal_argument_exception", f"Alias action [{verb}] not supported")
 
     def search(self, expression: str, kind: str | None, body: Json) -> Json:
-        """The answer of ``_search``.
+        """Return the answer of ``_search``.
 
         Raises:
-            Refused: no such index, or a query that this stand-in does not know.
+            Refused: there is no such index, or this stand-in does not support the query.
         """
         found = self._matching(expression, kind, body.get("query", {"match_all": {}}))
         order = [_sort_key(entry) for entry in _as_list(body.get("sort", []))]
@@ -202,7 +202,7 @@ class Documents:
         return {"took": 1, "timed_out": False, "_shards": dict(_SHARDS), "hits": totals}
 
     def count(self, expression: str, kind: str | None, body: Json) -> Json:
-        """The answer of ``_count``.
+        """Return the answer of ``_count``.
 
         Raises:
             Refused: as in :meth:`search`.
@@ -223,7 +223,7 @@ class Documents:
         return [index for index in self._indices.values() if alias in index.aliases]
 
     def _one(self, name: str) -> Index:
-        """The index to write to."""
+        """Return the index to write to."""
         behind = self._behind(name)
         if len(behind) > 1:
             raise Refused(400, "illegal_argument_exception", f"Alias [{name}] has more than one indices associated")
@@ -245,7 +245,7 @@ def _address(index: Index, document: Document) -> Json:
 
 
 def _compile(query: Json) -> Callable[[Document], bool]:
-    """A query as a function of a document."""
+    """Return a query as a function of a document."""
     if len(query) != 1:
         raise Refused(400, "parsing_exception", "[query] malformed, one query is expected")
     ((kind, body),) = query.items()
@@ -262,13 +262,13 @@ def _compile(query: Json) -> Callable[[Document], bool]:
         ((name, bounds),) = body.items()
         limits = [(_COMPARISONS[key], _comparable(bound)) for key, bound in bounds.items() if key in _COMPARISONS]
         return lambda document: any(_within(_comparable(value), limits) for value in _values(document, name))
-    raise Refused(400, "parsing_exception", f"this stand-in does not know the query [{kind}]")
+    raise Refused(400, "parsing_exception", f"this stand-in does not support the query [{kind}]")
 
 
 def _compile_bool(body: Json) -> Callable[[Document], bool]:
     unknown = set(body) - {"must", "filter", "must_not", "should", "minimum_should_match"}
     if unknown:
-        raise Refused(400, "parsing_exception", f"this stand-in does not know [bool] with {sorted(unknown)}")
+        raise Refused(400, "parsing_exception", f"this stand-in does not support [bool] with {sorted(unknown)}")
     needed = [_compile(one) for part in ("must", "filter") for one in _as_list(body.get(part, []))]
     refused = [_compile(one) for one in _as_list(body.get("must_not", []))]
     wished = [_compile(one) for one in _as_list(body.get("should", []))]
@@ -289,7 +289,7 @@ def _within(value: object, limits: Iterable[tuple[Callable[[Any, Any], bool], ob
 
 
 def _values(document: Document, name: str) -> list[Any]:
-    """The values of a field; ``a.b`` is b inside a."""
+    """Return the values of a field; ``a.b`` is b inside a."""
     value: Any = {**document.source, "_id": document.id}
     for part in name.split("."):
         value = value.get(part) if isinstance(value, dict) else None
@@ -297,7 +297,7 @@ def _values(document: Document, name: str) -> list[Any]:
 
 
 def _shown(source: Json, asked: object) -> Json:
-    """The fields that a search asks for: all of them, or those that it names."""
+    """Return the fields that a search asks for: all of them, or those that it names."""
     return source if asked in (None, True) else {name: source[name] for name in _as_list(asked) if name in source}
 
 
@@ -306,7 +306,7 @@ def _as_list(value: object) -> list[Any]:
 
 
 def _comparable(value: object) -> float | str:
-    """Numbers and dates as a number (a date's is that of its milliseconds since 1970), everything else as text."""
+    """Return numbers and dates as numbers (dates as milliseconds since 1970), everything else as text."""
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, (int, float)):
@@ -319,7 +319,7 @@ def _comparable(value: object) -> float | str:
 
 
 def _sort(found: list[tuple[Index, Document]], name: str, *, descending: bool) -> None:
-    """What lacks the field comes last in either order."""
+    """Sort hits. Those without the field come last in either order."""
     found.sort(key=lambda hit: _order(hit[1], name), reverse=descending)
     found.sort(key=lambda hit: not _values(hit[1], name))
 
@@ -330,7 +330,7 @@ def _order(document: Document, name: str) -> float | str:
 
 
 def _sort_key(entry: str | Json) -> tuple[str, bool]:
-    """Field, and whether the greatest is first."""
+    """Return the field, and whether the greatest comes first."""
     if isinstance(entry, str):
         return entry, False
     ((name, order),) = entry.items()

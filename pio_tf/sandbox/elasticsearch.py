@@ -1,5 +1,6 @@
-"""A stand-in for Elasticsearch 5.6: the part of its REST interface that PredictionIO, the Universal Recommender and
-pio-tf use. It says in ``/`` what it is, and takes any user and password.
+"""A stand-in for Elasticsearch 5.6: the REST API as far as PredictionIO, the Universal Recommender and pio-tf use it.
+
+It says in ``/`` that it is a stand-in, and accepts any user and password.
 """
 
 from __future__ import annotations
@@ -19,68 +20,55 @@ if TYPE_CHECKING:
 
 NAME = "pio-tf sandbox stand-in for Elasticsearch"
 CLUSTER = "elasticsearch"
-"""cluster.name: Elasticsearch's default, and that of pio-tf.hcl."""
+"""cluster.name: the default of Elasticsearch and of pio-tf.hcl."""
 VERSION = "5.6.9"
-"""Of the PredictionIO 0.14.0 that the sandbox stands in for."""
+"""The version for PredictionIO 0.14.0, which the sandbox imitates."""
 
 Answer: TypeAlias = tuple[int, Any]
 
 _WRITE = ["PUT", "POST"]
 _ASK = ["GET", "POST"]
 _ACKNOWLEDGED = {"acknowledged": True}
-_RULES = (
-    ("/", ["GET"], "root"),
-    ("/_cluster/health", ["GET"], "health"),
-    ("/_cluster/health/<index>", ["GET"], "health"),
-    ("/_aliases", ["POST"], "change_aliases"),
-    ("/_alias", ["GET"], "aliases"),
-    ("/_alias/<alias>", ["GET"], "aliases"),
-    ("/<index>/_alias", ["GET"], "aliases"),
-    ("/<index>/_alias/<alias>", ["GET"], "aliases"),
-    ("/_search", _ASK, "search"),
-    ("/<index>/_search", _ASK, "search"),
-    ("/<index>/<kind>/_search", _ASK, "search"),
-    ("/<index>/_count", _ASK, "count"),
-    ("/<index>/<kind>/_count", _ASK, "count"),
-    ("/_bulk", _WRITE, "bulk"),
-    ("/<index>/<kind>/_bulk", _WRITE, "bulk"),
-    ("/<index>/_refresh", _ASK, "refresh"),
-    ("/<index>/_mapping/<kind>", ["GET", "PUT"], "mapping"),
-    ("/<index>", ["GET", "PUT", "DELETE"], "index"),
-    ("/<index>/<kind>", ["POST"], "document"),
-    ("/<index>/<kind>/<identifier>", ["GET", "PUT", "POST", "DELETE"], "document"),
-)
 
 
 class LocalElasticsearch:
-    """The WSGI application. Empty at first; one request at a time."""
+    """The WSGI application. It starts empty, and handles one request at a time."""
 
     def __init__(self) -> None:
         self.documents = Documents()
         self._lock = Lock()
-        self._map = Map(
-            [Rule(path, methods=methods, endpoint=name) for path, methods, name in _RULES], strict_slashes=False
+        rules: tuple[tuple[str, list[str], Callable[..., Answer]], ...] = (
+            ("/", ["GET"], self._root),
+            ("/_cluster/health", ["GET"], self._health),
+            ("/_cluster/health/<index>", ["GET"], self._health),
+            ("/_aliases", ["POST"], self._change_aliases),
+            ("/_alias", ["GET"], self._aliases),
+            ("/_alias/<alias>", ["GET"], self._aliases),
+            ("/<index>/_alias", ["GET"], self._aliases),
+            ("/<index>/_alias/<alias>", ["GET"], self._aliases),
+            ("/_search", _ASK, self._search),
+            ("/<index>/_search", _ASK, self._search),
+            ("/<index>/<kind>/_search", _ASK, self._search),
+            ("/<index>/_count", _ASK, self._count),
+            ("/<index>/<kind>/_count", _ASK, self._count),
+            ("/_bulk", _WRITE, self._bulk),
+            ("/<index>/<kind>/_bulk", _WRITE, self._bulk),
+            ("/<index>/_refresh", _ASK, self._refresh),
+            ("/<index>/_mapping/<kind>", ["GET", "PUT"], self._mapping),
+            ("/<index>", ["GET", "PUT", "DELETE"], self._index),
+            ("/<index>/<kind>", ["POST"], self._document),
+            ("/<index>/<kind>/<identifier>", ["GET", "PUT", "POST", "DELETE"], self._document),
         )
-        self._handlers: dict[str, Callable[..., Answer]] = {
-            "root": self._root,
-            "health": self._health,
-            "change_aliases": self._change_aliases,
-            "aliases": self._aliases,
-            "search": self._search,
-            "count": self._count,
-            "bulk": self._bulk,
-            "refresh": self._refresh,
-            "mapping": self._mapping,
-            "index": self._index,
-            "document": self._document,
-        }
+        self._map = Map(
+            [Rule(path, methods=methods, endpoint=handler) for path, methods, handler in rules], strict_slashes=False
+        )
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         request = Request(environ)
         try:
-            endpoint, arguments = self._map.bind_to_environ(environ).match()
+            handler, arguments = self._map.bind_to_environ(environ).match()
             with self._lock:
-                status, body = self._handlers[endpoint](request, **arguments)
+                status, body = handler(request, **arguments)
         except Refused as refused:
             status, body = refused.status, refused.body
         except MethodNotAllowed:
@@ -91,7 +79,7 @@ class LocalElasticsearch:
         response = Response(json.dumps(body), status, content_type="application/json; charset=UTF-8")
         return response(environ, start_response)
 
-    def _root(self, request: Request) -> Answer:  # noqa: ARG002 - every handler gets it
+    def _root(self, request: Request) -> Answer:  # noqa: ARG002 - every handler gets the request
         version = {"number": VERSION, "build_snapshot": False, "lucene_version": "6.6.1"}
         return 200, {"name": "sandbox", "cluster_name": CLUSTER, "version": version, "tagline": NAME}
 
@@ -155,7 +143,7 @@ class LocalElasticsearch:
         if request.method in _WRITE:
             written = self.documents.put(index, kind, identifier, _body(request))
             return (201 if written["created"] else 200), written
-        assert identifier is not None  # noqa: S101 - the rule without one takes POST alone
+        assert identifier is not None  # noqa: S101 - without an id, the rule has only POST
         look = self.documents.remove if request.method == "DELETE" else self.documents.get
         found = look(index, kind, identifier)
         return (200, found) if found else (404, {"_index": index, "_type": kind, "_id": identifier, "found": False})

@@ -1,4 +1,4 @@
-"""Whose a sandbox's directory is: one command works on it at a time, and only a sandbox's own is ever emptied."""
+"""Ownership of the sandbox directory: one command works on it at a time, and no other directory is ever emptied."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ _POLL_SECONDS = 0.05
 
 
 def server_runs(layout: Layout) -> bool:
-    """Whether a server holds its lock: the kernel lets go of it whatever way the process ends."""
+    """Return whether a server holds its lock, which the kernel releases however the process ends."""
     try:
         with layout.server_lock.open("r+") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        # A killed process holds its files for a moment longer, until the last of its threads has ended.
+        # A killed process holds its files until the last of its threads has ended.
         record = read_server(layout)
         return record is None or record.process.is_alive()
     except OSError:
@@ -36,15 +36,15 @@ def server_runs(layout: Layout) -> bool:
 
 
 def claim(layout: Layout) -> None:
-    """Make the directory a sandbox's own.
+    """Mark the directory as a sandbox's.
 
     Raises:
-        SandboxError: there is something else in it.
+        SandboxError: it holds other files.
     """
     layout.directory.mkdir(parents=True, exist_ok=True)
     if any(layout.directory.iterdir()):
         raise SandboxError(
-            f"{layout.directory} is not empty, and not a sandbox's",
+            f"{layout.directory} is not empty, and does not belong to a sandbox",
             cause="the sandbox removes its whole directory when it stops",
             next_step=f"set {DIRECTORY_VARIABLE} to a directory of its own",
         )
@@ -55,31 +55,31 @@ def claim(layout: Layout) -> None:
 
 
 def clean_up(layout: Layout) -> None:
-    """End every process of the sandbox and empty its directory; a directory that is not a sandbox's is left alone.
+    """End every process of the sandbox and empty its directory. Leave the directory of anything else alone.
 
-    The directory itself stays, because the lock is on it; what is last to hold the lock removes it.
+    The directory itself stays, because the lock is on it. The last holder of the lock removes it.
 
     Raises:
-        SandboxError: a process can't be ended.
+        SandboxError: a process cannot be ended.
     """
     if not layout.marker.exists():
         return
     left = end_processes(layout.directory)
     if left:
         raise SandboxError(
-            f"processes of the sandbox can't be ended: {', '.join(str(process.pid) for process in left)}",
-            cause="they are in a system call that can't be interrupted",
-            next_step="look at them with ps, then run `pio-tf sandbox stop` again",
+            f"could not end these processes of the sandbox: {', '.join(str(process.pid) for process in left)}",
+            cause="they are in a system call that cannot be interrupted",
+            next_step="inspect them with ps, then run `pio-tf sandbox stop` again",
         )
     for path in layout.directory.iterdir():
         if path != layout.marker:
             shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
-    layout.marker.unlink()  # last: without it nobody may remove the rest
+    layout.marker.unlink()  # last, because without it the rest may not be removed
 
 
 @contextmanager
 def exclusive(layout: Layout, *, timeout: float = 120.0) -> Iterator[None]:
-    """One start or stop at a time. The directory itself is locked, so that no lock file stays behind.
+    """Allow one start or stop at a time. The lock is on the directory itself, so that no lock file stays behind.
 
     Raises:
         SandboxError: another command takes too long.
@@ -95,11 +95,11 @@ def exclusive(layout: Layout, *, timeout: float = 120.0) -> Iterator[None]:
                 if time.monotonic() > deadline:
                     raise SandboxError(
                         f"another command is starting or stopping the sandbox in {layout.directory}",
-                        next_step="wait for it, or end it, and try again",
+                        next_step="wait for it, or end it, and retry",
                     ) from error
                 time.sleep(_POLL_SECONDS)
                 continue
-            if _same(handle, layout.directory):  # else it was removed since, and perhaps made anew
+            if _same(handle, layout.directory):  # otherwise another command has removed it
                 yield
                 return
         finally:

@@ -1,8 +1,8 @@
-"""Whether a role lets EventBridge Scheduler stop an instance: the part of IAM that a deadline depends on.
+"""The part of IAM that a deadline depends on: may EventBridge Scheduler stop an instance with a role?
 
-moto's server asks nobody for permission. A deadline that the role's policy would not permit on AWS must not stop
-machines here either, so the role's own documents are read. What is not known (an operator, a condition key) permits
-nothing, and a Deny that may apply denies.
+moto's server checks no permissions. A deadline that the role's policy would not permit on AWS must not stop machines
+here either, so this module reads the role's documents. An unknown operator or condition key permits nothing, and a Deny
+that may apply denies.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ SERVICE = "scheduler.amazonaws.com"
 
 
 def may_assume(role_arn: str, *, account: str, region: str) -> bool:
-    """Whether Scheduler may take on the role for a schedule of this account."""
+    """Return whether Scheduler may assume the role for a schedule of this account."""
     role = _role(role_arn, account=account, region=region)
     if role is None:
         return False
@@ -36,7 +36,7 @@ def may_assume(role_arn: str, *, account: str, region: str) -> bool:
 
 
 def may_stop(role_arn: str, instance_id: str, *, tags: Mapping[str, str], account: str, region: str) -> bool:
-    """Whether Scheduler may stop this instance with the role."""
+    """Return whether Scheduler may stop this instance with the role."""
     role = _role(role_arn, account=account, region=region)
     if role is None or not may_assume(role_arn, account=account, region=region):
         return False
@@ -82,5 +82,5 @@ def _holds(statement: dict[str, Any], context: Mapping[str, str]) -> bool:
     )
 
 
-def _list(value: Any) -> list[Any]:  # noqa: ANN401 - JSON has one or many
+def _list(value: Any) -> list[Any]:  # noqa: ANN401 - JSON has one value or a list
     return [] if value is None else value if isinstance(value, list) else [value]

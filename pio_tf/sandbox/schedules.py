@@ -1,8 +1,8 @@
-"""EventBridge Scheduler's other half: schedules whose time has come are carried out. moto only keeps them.
+"""EventBridge schedules that run when they are due. moto only stores schedules.
 
-Of what a schedule can do, this knows what pio-tf uses: ``at(…)`` in UTC, the target ``ec2:stopInstances``, the removal
-after completion. Others are left alone. A call that AWS would refuse for want of permission is
-refused: see :mod:`pio_tf.sandbox.permits`. Nothing is tried again: the sandbox's EC2 has no passing failures.
+This module supports the schedules of pio-tf: ``at(…)`` in UTC, the target ``ec2:stopInstances``, removal after
+completion. It ignores others. It refuses a call for which AWS would lack permission: see
+:mod:`pio_tf.sandbox.permits`. It never retries, because the sandbox's EC2 has no temporary failures.
 """
 
 from __future__ import annotations
@@ -28,10 +28,7 @@ _STOP = ":scheduler:::aws-sdk:ec2:stopInstances"
 
 
 def fire_due(now: datetime) -> int:
-    """Carry out every schedule whose time has come. How many there were.
-
-    No request of EC2's may be under way meanwhile.
-    """
+    """Run every schedule that is due, and return their number. The caller must hold the lock of EC2's requests."""
     fired = 0
     for account, region, group, schedule in list(_schedules()):
         at = _moment(schedule)
@@ -55,14 +52,13 @@ def _schedules() -> Iterator[tuple[str, str, Any, Any]]:
 
 
 def _moment(schedule: Any) -> datetime | None:  # noqa: ANN401 - moto's
-    """None: it is none of those that this knows."""
+    """Return the time of a schedule; None if this module does not support it."""
     if not str(schedule.target.get("Arn", "")).endswith(_STOP) or schedule.schedule_expression_timezone != "UTC":
         return None
     try:
-        at = datetime.strptime(f"{schedule.schedule_expression}Z", "at(%Y-%m-%dT%H:%M:%S)%z")
+        return datetime.strptime(f"{schedule.schedule_expression}Z", "at(%Y-%m-%dT%H:%M:%S)%z")
     except ValueError:
         return None
-    return at
 
 
 def _stop_instances(account: str, region: str, schedule: Any) -> None:  # noqa: ANN401 - moto's
@@ -76,23 +72,23 @@ def _stop_instances(account: str, region: str, schedule: Any) -> None:  # noqa: 
             return
     try:
         backend.stop_instances(ids)
-    except EC2ClientError as error:  # one instance that can't be stopped fails the whole call, as on AWS
+    except EC2ClientError as error:  # one instance that cannot be stopped fails the whole call, as on AWS
         logger.warning("schedule %s: %s", schedule.name, error)
     else:
-        logger.info("schedule %s has stopped %s", schedule.name, ", ".join(ids))
+        logger.info("schedule %s stopped %s", schedule.name, ", ".join(ids))
 
 
 _create, _update = EventBridgeSchedulerBackend.create_schedule, EventBridgeSchedulerBackend.update_schedule
 
 
 def create_schedule(backend: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - as moto's
-    """moto's, with the check of the role that AWS makes."""
+    """Create a schedule as moto does, after AWS's check of the role."""
     _check_role(backend, kwargs["target"])
     return _create(backend, *args, **kwargs)
 
 
 def update_schedule(backend: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - as moto's
-    """The same of an update."""
+    """Update a schedule as moto does, after AWS's check of the role."""
     _check_role(backend, kwargs["target"])
     return _update(backend, *args, **kwargs)
 

@@ -1,6 +1,6 @@
 """The sandbox's one background process: ``python -m pio_tf.sandbox.server --dir DIR``.
 
-It holds the local AWS, every machine behind it and the services that they connect to, until SIGTERM or SIGINT.
+It runs the local AWS, every machine behind it and the services that they connect to, until SIGTERM or SIGINT.
 :mod:`pio_tf.sandbox.control` starts it.
 """
 
@@ -39,7 +39,7 @@ logger = logging.getLogger("pio_tf.sandbox")
 
 DEFAULT_MACHINE = "pio_tf.sandbox.machine:SandboxMachine"
 _POLL_SECONDS = 0.2
-"""EC2's states pass with time alone, so they are looked at this often; a call that changes one is noticed at once."""
+"""EC2's states also change with time, so the server polls them. It notices a call that changes one at once."""
 
 
 async def serve(
@@ -48,7 +48,7 @@ async def serve(
     """Run the sandbox until SIGTERM or SIGINT.
 
     Args:
-        alarm_speed: how many seconds of CloudWatch's pass in one.
+        alarm_speed: how many seconds of CloudWatch's time pass in one second.
 
     Raises:
         SandboxError: the port is taken, or no address is left for the services.
@@ -70,10 +70,10 @@ async def serve(
         ending = asyncio.create_task(ended.wait())
         measuring = asyncio.create_task(_measure(aws, layout, every=PERIOD / alarm_speed))
         written: tuple[MachineStatus, ...] | None = None
-        # Somebody who removes the directory removes the sandbox: no process is to live on without it.
+        # If a user removes the directory, the server ends, too.
         while not ending.done() and layout.server.exists():
             changed.clear()
-            # In a thread: it waits for whatever request moto is busy with, and SSH must go on meanwhile.
+            # In a thread: it waits for the current request to moto, and SSH must go on meanwhile.
             supervisor.follow(await asyncio.to_thread(aws.instances))
             if supervisor.statuses() != written:
                 written = supervisor.statuses()
@@ -94,7 +94,7 @@ async def serve(
 
 
 async def _measure(aws: LocalAws, layout: Layout, *, every: float) -> None:
-    """How busy the machines are, for the alarms."""
+    """Measure the CPU utilization of the machines periodically, for the alarms."""
     meter = CpuMeter(layout.machines)
     while True:
         await asyncio.sleep(every)
@@ -102,46 +102,39 @@ async def _measure(aws: LocalAws, layout: Layout, *, every: float) -> None:
 
 
 def _wake(loop: asyncio.AbstractEventLoop, event: asyncio.Event) -> None:
-    with suppress(RuntimeError):  # the loop is closed: nobody needs to know any more
+    with suppress(RuntimeError):  # the loop is closed, and needs no wake-up
         loop.call_soon_threadsafe(event.set)
 
 
 def _lock(lock: TextIO, layout: Layout) -> None:
-    """Hold the lock until this process ends. Somebody who asks for the status has it for a moment: try a while."""
+    """Hold the lock until this process ends. A status command may hold it for a moment, so retry."""
     for _ in range(100):
-        if _try_lock(lock):
+        with suppress(BlockingIOError):
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             return
         time.sleep(0.02)
-    raise SandboxError(f"another sandbox runs in {layout.directory}")
-
-
-def _try_lock(lock: TextIO) -> bool:
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
+    raise SandboxError(f"another sandbox is running in {layout.directory}")
 
 
 def load_machine(name: str) -> MachineFactory:
-    """The constructor that ``module:name`` names."""
+    """Return the constructor with the name ``module:name``."""
     module, _, attribute = name.partition(":")
     return cast("MachineFactory", getattr(import_module(module), attribute))
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Entry point. Returns the exit code; what went wrong stands in the log, which is its standard error."""
+    """Run the server and return the exit code. Errors are in the log, which is its standard error."""
     parser = argparse.ArgumentParser(prog="python -m pio_tf.sandbox.server", description=__doc__)
     parser.add_argument("--dir", type=Path, required=True, help="the sandbox's directory")
     parser.add_argument("--port", type=int, default=0, help="port of the AWS API; 0: a free one")
     parser.add_argument("--ssh-port", type=int, default=SSH_PORT, help="port of every machine's SSH server")
-    parser.add_argument("--alarm-speed", type=float, default=1.0, help="seconds of CloudWatch's that pass in one")
-    parser.add_argument("--machine", default=DEFAULT_MACHINE, help="what stands behind an instance, as module:class")
+    parser.add_argument("--alarm-speed", type=float, default=1.0, help="seconds of CloudWatch's time that pass in one")
+    parser.add_argument("--machine", default=DEFAULT_MACHINE, help="class of machines, as module:class")
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger("asyncssh").setLevel(logging.WARNING)
     layout = Layout(options.dir.resolve())
-    os.environ[MARK] = str(layout.directory)  # every process from here on can be told to be this sandbox's
+    os.environ[MARK] = str(layout.directory)  # marks every later process as this sandbox's
     try:
         with layout.server_lock.open("w") as lock:
             _lock(lock, layout)
@@ -155,7 +148,7 @@ def main(arguments: list[str] | None = None) -> int:
                 )
             )
     except PioTfError as error:
-        logger.error("%s", error)  # noqa: TRY400 - an expected one, without a traceback
+        logger.error("%s", error)  # noqa: TRY400 - an expected error, without a traceback
         return error.exit_code
     return 0
 

@@ -1,7 +1,7 @@
-"""The services that PredictionIO connects to, as stand-ins on loopback: Elasticsearch, ZooKeeper, an HDFS name node.
+"""Stand-ins on loopback for PredictionIO's services: Elasticsearch, ZooKeeper and an HDFS name node.
 
-Elasticsearch takes requests (:mod:`pio_tf.sandbox.elasticsearch`). ZooKeeper answers ``ruok``, and the name node takes
-connections: enough to tell a service that is there from one that is not, and no more.
+Elasticsearch answers requests (:mod:`pio_tf.sandbox.elasticsearch`). ZooKeeper answers ``ruok``, and the name node
+accepts connections: just enough to distinguish a running service from a missing one.
 """
 
 from __future__ import annotations
@@ -21,26 +21,25 @@ from pio_tf.sandbox.layout import Services
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from types import TracebackType
 
 _NETWORK = "127.77.255"
-"""Of the sandboxes' services: outside of the networks that clusters usually get."""
+"""The network of the services, outside the usual networks of clusters."""
 _ADDRESSES = 254
 USUAL_PORTS = (9200, 2181, 9000)
-"""Where Elasticsearch, ZooKeeper and a name node listen everywhere else, and on AWS."""
+"""The usual ports of Elasticsearch, ZooKeeper and a name node."""
 _POLL_SECONDS = 0.05
 
 
 class LocalServices:
     """The stand-ins, in threads of this process.
 
-    Each sandbox has an address of its own, on which it has the usual ports. Started again, it has the same ones, unless
-    somebody has taken them meanwhile.
+    Each sandbox has its own address, with the usual ports. After a restart it has the same address and ports, unless
+    another program has taken them meanwhile.
 
     Args:
-        owner: tells this sandbox from others on this computer; its address follows from it.
+        owner: distinguishes this sandbox from others on this computer, and determines its address.
         ports: the usual ports of Elasticsearch, ZooKeeper and a name node.
-        host: another address to listen on, for machines that loopback does not reach.
+        host: another address to listen on, for machines that cannot reach loopback.
     """
 
     def __init__(self, owner: str = "", *, ports: tuple[int, int, int] = USUAL_PORTS, host: str = "") -> None:
@@ -52,7 +51,7 @@ class LocalServices:
 
     @property
     def where(self) -> Services:
-        """Address and ports.
+        """The address and the ports.
 
         Raises:
             SandboxError: they are not running.
@@ -62,10 +61,10 @@ class LocalServices:
         return self._where
 
     def start(self) -> None:
-        """Listen.
+        """Start to listen.
 
         Raises:
-            SandboxError: no address is left.
+            SandboxError: no address is free.
         """
         with ExitStack() as stack:
             listeners = [stack.enter_context(listener) for listener in _listen(self._hosts, self._ports)]
@@ -75,12 +74,10 @@ class LocalServices:
                 elasticsearch,
                 self.elasticsearch,
                 threaded=True,
-                request_handler=_QuietHandler,
+                request_handler=_StandInHandler,
                 fd=listeners[0].fileno(),
             )
-            zookeeper = _Server(listeners[1], _ZooKeeper)
-            namenode = _Server(listeners[2], _NameNode)
-            for server in (rest, zookeeper, namenode):
+            for server in (rest, _ListenerServer(listeners[1], _ZooKeeper), _ListenerServer(listeners[2], _NameNode)):
                 stack.callback(server.server_close)
                 thread = Thread(target=server.serve_forever, kwargs={"poll_interval": _POLL_SECONDS}, daemon=True)
                 thread.start()
@@ -91,7 +88,7 @@ class LocalServices:
             self._stack = stack.pop_all()
 
     def stop(self) -> None:
-        """Stop listening; what Elasticsearch held stays until this object goes."""
+        """Stop listening. Elasticsearch's documents stay in this object."""
         self._where = None
         self._stack.close()
 
@@ -99,20 +96,20 @@ class LocalServices:
         self.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.stop()
 
 
 def _addresses(owner: str) -> list[str]:
-    """All that sandboxes' services may have, the owner's own first."""
+    """Return all addresses for sandboxes' services, the owner's own first."""
     return [f"{_NETWORK}.{1 + (zlib.crc32(owner.encode()) + attempt) % _ADDRESSES}" for attempt in range(_ADDRESSES)]
 
 
 def _listen(hosts: Sequence[str], usual: tuple[int, int, int]) -> list[socket.socket]:
-    """A listener for each port, all on one address; on free ports where the usual ones are taken everywhere, as by a
-    server that listens on every address of this computer."""
+    """Return a listener for each port, all on one address.
+
+    If the usual ports are taken on every address, for example by a server that listens on all of them, use free ports.
+    """
     for ports in (usual, (0, 0, 0)):
         for host in hosts:
             with ExitStack() as stack:
@@ -120,7 +117,7 @@ def _listen(hosts: Sequence[str], usual: tuple[int, int, int]) -> list[socket.so
                 try:
                     for port in ports:
                         listeners.append(stack.enter_context(socket.socket()))
-                        listeners[-1].setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # soon after another one
+                        listeners[-1].setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # after a recent listener
                         listeners[-1].bind((host, port))
                         listeners[-1].listen()
                 except OSError:
@@ -128,23 +125,23 @@ def _listen(hosts: Sequence[str], usual: tuple[int, int, int]) -> list[socket.so
                 stack.pop_all()
                 return listeners
     raise SandboxError(
-        f"the sandbox's services cannot listen on any address from {hosts[0]} on",
-        cause="each of them is taken, or this computer forbids it",
+        f"the sandbox's services cannot listen on {hosts[0]} or the other addresses for them",
+        cause="each address is taken, or this computer forbids it",
         next_step="see what listens there with `ss -ltn`, and stop it",
     )
 
 
-class _QuietHandler(WSGIRequestHandler):
+class _StandInHandler(WSGIRequestHandler):
     def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
-        """Says nothing."""
+        """Log nothing."""
 
     def version_string(self) -> str:
-        """The Server header."""
+        """Return the Server header."""
         return NAME
 
 
-class _Server(socketserver.ThreadingMixIn, socketserver.TCPServer):
-    """Serves connections of a listener that is there already."""
+class _ListenerServer(socketserver.ThreadingMixIn, socketserver.TCPServer):
+    """A server for an existing listener."""
 
     daemon_threads = True
 
@@ -155,7 +152,7 @@ class _Server(socketserver.ThreadingMixIn, socketserver.TCPServer):
 
 
 class _ZooKeeper(socketserver.StreamRequestHandler):
-    """Answers the words of four letters that tell whether it is well, and nothing else."""
+    """Answers ZooKeeper's four-letter words for its health, and nothing else."""
 
     def handle(self) -> None:
         word = self.rfile.read(4)
@@ -166,11 +163,11 @@ class _ZooKeeper(socketserver.StreamRequestHandler):
 
 
 class _NameNode(socketserver.StreamRequestHandler):
-    """Takes a connection and holds it until the client goes. Who speaks HTTP to it is told what it is."""
+    """Accepts a connection and holds it until the client closes it. An HTTP client gets a page about the stand-in."""
 
     def handle(self) -> None:
         if self.rfile.read(4) in (b"GET ", b"HEAD"):
-            text = b"pio-tf sandbox stand-in for an HDFS name node: it takes connections, and speaks no protocol\n"
+            text = b"pio-tf sandbox stand-in for an HDFS name node: it accepts connections, and has no protocol\n"
             self.wfile.write(b"HTTP/1.1 404 Not Found\r\nContent-Type: text/plain\r\nConnection: close\r\n\r\n" + text)
             return
         while self.rfile.read(1):

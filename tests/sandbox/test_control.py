@@ -256,15 +256,15 @@ def test_one_that_dies_at_its_start_shows_the_end_of_its_log(directory: Path) ->
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        with pytest.raises(SandboxError, match="could not be started") as caught:
+        with pytest.raises(SandboxError, match="the sandbox could not start") as caught:
             start(directory, port=port)
     assert f"cannot listen on 127.0.0.1:{port}" in caught.value.cause
-    assert "a port that is in use can be changed" in caught.value.next_step
+    assert "if a port is in use, choose another one" in caught.value.next_step
     assert not directory.exists()
 
 
 def test_one_that_does_not_answer_in_time_is_ended(directory: Path) -> None:
-    with pytest.raises(SandboxError, match="could not be started") as caught:
+    with pytest.raises(SandboxError, match="the sandbox could not start") as caught:
         start(directory, timeout=0.0)
     assert "did not answer within 0 s" in caught.value.cause
     assert find_processes(directory) == []
@@ -281,7 +281,7 @@ def test_one_whose_directory_is_removed_ends(directory: Path) -> None:
 def test_a_directory_with_other_files_is_left_alone(directory: Path) -> None:
     directory.mkdir()
     (directory / "thesis.txt").write_text("precious", encoding="utf-8")
-    with pytest.raises(SandboxError, match="not empty, and not a sandbox's") as caught:
+    with pytest.raises(SandboxError, match="not empty, and does not belong to a sandbox") as caught:
         start(directory)
     assert "PIO_TF_SANDBOX_DIR" in caught.value.next_step
     with pytest.raises(SandboxError, match="not a sandbox's directory"):
