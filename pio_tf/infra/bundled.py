@@ -15,10 +15,9 @@ if TYPE_CHECKING:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run Terraform in this process. Return its exit code, or 1 with a message if the package is missing.
+    """Run Terraform in this process, by default with this program's arguments. Return its exit code.
 
-    Args:
-        argv: Terraform's arguments, without a program name. Default: this program's.
+    If the package is missing, print a message and return 1.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
     # Terraform handles signals while it works: after the first it finishes running operations and saves the state,

@@ -23,7 +23,6 @@ class Deployment:
     """A cluster's infrastructure: its stack, its plans, and what changes AWS.
 
     Args:
-        config: the cluster.
         reporter: gets steps, resources and warnings.
         environ: environment, for PATH and what Terraform inherits; default: this process's.
         lock_timeout: seconds to wait for a state that another client has locked; default: ``terraform.lock_timeout``.

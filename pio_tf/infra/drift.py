@@ -49,13 +49,10 @@ class Drift:
 
 
 def find_drift(plan_json: Mapping[str, Any]) -> tuple[Drift, ...]:
-    """Return the drift in ``terraform show -json`` of a refresh-only plan.
+    """Return the drift in ``terraform show -json`` of a refresh-only plan, from which secrets were removed.
 
     Without what changes with power, and without what Terraform learns only at its second look at what it has made: a
     security group's rules and a role's policy, which are resources of their own, and values that were null.
-
-    Args:
-        plan_json: without its secrets.
     """
     rules = frozenset(_rules_of_the_stack(plan_json))
     found = []

@@ -43,7 +43,6 @@ def render_stack(config: Config, *, protect: bool = True) -> dict[str, str]:
     """Return the stack's files: relative path to text. The same configuration gives the same bytes.
 
     Args:
-        config: the cluster.
         protect: False leaves out ``prevent_destroy``: for ``destroy`` only.
 
     Raises:

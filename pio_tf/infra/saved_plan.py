@@ -153,12 +153,7 @@ def write_summary(directory: Path, summary: str, plan_json: Mapping[str, Any]) -
 
 
 def write_saved_plan(saved: SavedPlan, summary: str) -> None:
-    """Write all files; the manifest last, so that a part of a plan is none.
-
-    Args:
-        saved: its manifest gets the sums of the files.
-        summary: Markdown that begins with :data:`MARKER`.
-    """
+    """Write all files; the manifest last, with their sums, so that a part of a plan is none."""
     directory = saved.directory
     write_summary(directory, summary, saved.plan_json)
     with _writing(directory):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+import re
 from contextlib import contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING, Final
@@ -11,11 +14,11 @@ from pio_tf.events import Done, Step
 from pio_tf.infra.backend.move import move_state, refuse_leaving
 from pio_tf.infra.backend.s3 import require_lockfile, s3_backend
 from pio_tf.infra.binary import TerraformBinary, find_terraform, locate_terraform
-from pio_tf.infra.init_mark import InitMark
 from pio_tf.infra.root_module import write_stack
 from pio_tf.infra.state_backups import StateBackups
 from pio_tf.infra.terraform import Terraform
 from pio_tf.infra.terraform_environment import refuse_workspace, terraform_environ
+from pio_tf.json_text import parse_json
 from pio_tf.model import Outputs, refuse_another_region
 
 if TYPE_CHECKING:
@@ -29,6 +32,8 @@ ERRORED: Final = "errored.tfstate"
 """Terraform writes this file into the stack if it has changed something and cannot save its state."""
 _TERRAFORM_DEFAULT_PARALLELISM = 10
 _OTHER_RESOURCES = 8  # network, security group and key pair, beside the machines
+_LOCK_FILE = ".terraform.lock.hcl"
+_NAMING_LINE = re.compile(rb"^\s*(?:module|source|version)\b.*$", re.MULTILINE)
 
 
 class StackDirectory:
@@ -169,3 +174,49 @@ class StackDirectory:
                 details={**error.details, "errored_state": str(errored)},
             ) from error
         self.reporter(Done(f"the state is restored; a copy is saved as {self.backups.take(errored)}"))
+
+
+class InitMark:
+    """A file in the stack's directory that says what the directory was initialised for.
+
+    `terraform init` takes half a second and may ask registries; most commands need none.
+    """
+
+    def __init__(self, terraform: Terraform) -> None:
+        self._terraform = terraform
+        self._directory = terraform.directory
+        self._path = terraform.directory / ".terraform" / "pio-tf-initialised.json"
+
+    def is_current(self) -> bool:
+        """Return whether nothing that init reads has changed since :meth:`write`, and its result still exists."""
+        try:
+            return parse_json(self._path.read_text(encoding="utf-8")) == self._content() and self._has_providers()
+        except (OSError, ValueError):
+            return False
+
+    def write(self) -> None:
+        """Record that the directory has just been initialised."""
+        self._path.write_text(json.dumps(self._content()), encoding="utf-8")
+
+    def _content(self) -> dict[str, object]:
+        binary, digest = self._terraform.binary, hashlib.sha256()
+        for name, content in self._inputs():
+            digest.update(name.encode() + b"\0" + content + b"\0")
+        return {
+            "terraform": [str(binary.path), binary.product, binary.version],
+            "cli_config": self._terraform.environ.get("TF_CLI_CONFIG_FILE", ""),
+            "sha256": digest.hexdigest(),
+        }
+
+    def _inputs(self) -> Iterator[tuple[str, bytes]]:
+        """Yield what names providers, modules and the backend; values and ``prevent_destroy`` need no init."""
+        for path in sorted(self._directory.glob("*.tf")):
+            yield path.name, path.read_bytes()
+        for path in sorted(self._directory.glob("modules/*/*.tf")):
+            yield f"{path.parent.name}/{path.name}", b"\n".join(_NAMING_LINE.findall(path.read_bytes()))
+        yield _LOCK_FILE, (self._directory / _LOCK_FILE).read_bytes()
+
+    def _has_providers(self) -> bool:
+        # They may be links into a mirror or a plugin cache that was removed.
+        packages = list(self._directory.glob(".terraform/providers/*/*/*/*/*"))
+        return bool(packages) and all(package.is_dir() for package in packages)

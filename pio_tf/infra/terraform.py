@@ -52,8 +52,6 @@ class Terraform:
     Every command raises TerraformError if it fails, and Locked if another client holds the state's lock.
 
     Args:
-        binary: the Terraform to run.
-        directory: the stack.
         environ: Terraform's whole environment (:func:`pio_tf.infra.terraform_environment.terraform_environ`).
         reporter: gets resources, warnings and output.
         lock_timeout: seconds to wait for a state that another client has locked.
@@ -106,13 +104,7 @@ class Terraform:
             raise self._failure("init", ended, diagnostics_in_text(f"{output}\n{ended.errors}"), ended.errors)
 
     def plan(self, *, out: Path, destroy: bool = False, refresh_only: bool = False) -> PlanRun:
-        """Run `terraform plan`. A failure is in the result: with ``prevent_destroy`` there is a plan file all the same.
-
-        Args:
-            out: the plan file.
-            destroy: plan to destroy everything.
-            refresh_only: plan only to record what has changed in AWS.
-        """
+        """Run `terraform plan`. A failure is in the result: with ``prevent_destroy`` there is still a plan file."""
         options = {
             "json": IsFlagged,
             "input": False,

@@ -43,11 +43,7 @@ def terraform_environ(config: Config, environ: Mapping[str, str]) -> dict[str, s
 
 
 def refuse_workspace(directory: Path, environ: Mapping[str, str]) -> None:
-    """Refuse any workspace of Terraform's but the default one.
-
-    Args:
-        directory: the stack.
-        environ: the user's environment.
+    """Refuse any workspace of Terraform's but the default one, in the user's environment or in the stack's directory.
 
     Raises:
         ConfigError: TF_WORKSPACE names another one, or `terraform workspace select` has chosen one in the stack.

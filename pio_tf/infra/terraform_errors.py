@@ -115,9 +115,6 @@ def failure(
     """Return the error for a Terraform command that failed.
 
     Args:
-        command: ``terraform apply``.
-        diagnostics: what it printed.
-        exit_code: its exit code.
         directory: of the stack, for advice.
         unfinished: whether it was changing things: some are done, and the next apply does the rest.
         now: for the age of a lock.

@@ -53,9 +53,7 @@ def stream(
     Files that it makes are private to this user: state and plan files hold secrets.
 
     Args:
-        command: program and arguments.
-        cwd: its working directory.
-        environ: its whole environment.
+        environ: the child's whole environment.
         on_line: called with each line, without the line end.
         on_interrupt: called once the first interruption is passed on.
     """
