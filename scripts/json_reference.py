@@ -152,7 +152,7 @@ def render_json() -> str:
     outputs = [
         f"| `{command}` | `{name}` | {value} |"
         for command, result in RESULTS.items()
-        for name, value in result.OUTPUTS.items()
+        for name, (_show, value) in result.OUTPUTS.items()
     ]
     sections = [_section(name, definition) for name, definition in json_schema()["$defs"].items()]
     parts = [_INTRODUCTION, "\n".join(commands), *sections, _CI.format(outputs="\n".join(outputs))]

@@ -61,8 +61,8 @@ class Output:
         environ: Mapping[str, str] = os.environ,
     ) -> None:
         from pio_tf.cli.ci_output import job_log
-        from pio_tf.cli.live import can_be_live
-        from pio_tf.cli.progress import LiveProgress, TrainingLines
+        from pio_tf.cli.live import LiveProgress, can_be_live
+        from pio_tf.cli.progress import TrainingLines
 
         # asyncio warns of every packet that SSH still sends into a broken connection, which pio-tf reports itself.
         logging.getLogger("asyncio").setLevel(logging.ERROR)

@@ -18,8 +18,12 @@ Number: TypeAlias = Annotated[int | float, WithJsonSchema({"type": "number"})]
 TextOrNone: TypeAlias = Annotated[str | None, BeforeValidator(lambda text: text or None)]
 """A text that the library leaves empty, and JSON null, if there is none."""
 
-Columns: TypeAlias = Mapping[str, str | Callable[[Any], object]]
-"""By its heading, the attribute of an item that a column of a table shows, or a function of the item."""
+Shown: TypeAlias = str | Callable[[Any], object]
+"""An attribute of an object, or a function of the object."""
+Columns: TypeAlias = Mapping[str, Shown]
+"""What the columns of a table show of an item, by their headings."""
+Outputs: TypeAlias = Mapping[str, tuple[Shown, str]]
+"""What a CI job hands on of a result, by its name, and the meaning of that."""
 
 
 class Table(NamedTuple):
@@ -46,8 +50,7 @@ class CommandResult(ResultData):
     ROWS: ClassVar[str] = ""
     """The field whose items are the rows of the table; empty: there is no table."""
     COLUMNS: ClassVar[Columns] = {}
-    OUTPUTS: ClassVar[Mapping[str, str]] = {}
-    """What :meth:`outputs` has: each name with its meaning."""
+    OUTPUTS: ClassVar[Outputs] = {}
 
     version: Literal[1] = Field(default=1, description="version of the schema")
 
@@ -62,15 +65,19 @@ class CommandResult(ResultData):
 
     def outputs(self) -> dict[str, object]:
         """Return what a CI job hands on to its next steps, by name: text, numbers, true and false."""
-        return {}
+        return {name: _shown(self, show) for name, (show, _meaning) in self.OUTPUTS.items()}
 
     def markdown(self) -> str:
         """Return what a CI job's summary shows in place of the table; empty for the table."""
         return ""
 
 
-def _cell(item: object, show: str | Callable[[Any], object]) -> str:
-    value = getattr(item, show) if isinstance(show, str) else show(item)
+def _shown(item: object, show: Shown) -> object:
+    return getattr(item, show) if isinstance(show, str) else show(item)
+
+
+def _cell(item: object, show: Shown) -> str:
+    value = _shown(item, show)
     if isinstance(value, list | tuple):
         return ", ".join(value)
     return "-" if value in (None, "") else str(value)

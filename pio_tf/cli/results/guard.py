@@ -133,7 +133,7 @@ class GuardResult(CommandResult):
         "WHERE": "place",
         "FOUND": "message",
     }
-    OUTPUTS: ClassVar = {"refused": "`true` or `false`"}
+    OUTPUTS: ClassVar = {"refused": ("refused", "`true` or `false`")}
 
     refused: bool
     findings: list[FindingData]
@@ -166,9 +166,6 @@ class GuardResult(CommandResult):
         lines += [f"  {rule}: {what_to_do}" for rule, what_to_do in broken.items()]
         lines += [f"waived in {one.place}: {one.rule}: {one.reason}" for one in self.waivers]
         return "\n".join([*lines, *self.cost.lines()])
-
-    def outputs(self) -> dict[str, object]:
-        return {"refused": self.refused}
 
 
 def _usd(amount: float | None) -> str:

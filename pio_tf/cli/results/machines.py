@@ -25,8 +25,8 @@ _COLUMNS: Columns = {
     "PUBLIC IP": "public_ip",
     "SINCE": lambda machine: f"{duration((_now() - machine.since).total_seconds())} ago" if machine.since else "",
 }
-_STATE = "`running`, `stopped`, …; `mixed`; `none`: no machines"
-_DEADLINE = "ISO 8601: when AWS stops the machines; empty: no deadline"
+_STATE = (lambda result: _power(result.machines), "`running`, `stopped`, …; `mixed`; `none`: no machines")
+_DEADLINE = (lambda result: _iso(result.deadline), "ISO 8601: when AWS stops the machines; empty: no deadline")
 
 
 class MachineData(ResultData):
@@ -57,9 +57,6 @@ class MachinesResult(CommandResult):
     def closing(self) -> str:
         return _until(self.deadline) if self.deadline else ""
 
-    def outputs(self) -> dict[str, object]:
-        return {"state": _power(self.machines), "deadline": _iso(self.deadline)}
-
 
 class ExtendResult(CommandResult):
     """The deadline of running machines."""
@@ -72,9 +69,6 @@ class ExtendResult(CommandResult):
     def closing(self) -> str:
         before = f"before: {self.before:%Y-%m-%d %H:%M} UTC" if self.before else "there was no deadline"
         return f"{_until(self.deadline)} ({before})"
-
-    def outputs(self) -> dict[str, object]:
-        return {"deadline": _iso(self.deadline)}
 
 
 class StatusMachineData(MachineData):
@@ -90,7 +84,7 @@ class StatusResult(CommandResult):
 
     ROWS = "machines"
     COLUMNS: ClassVar = {**_COLUMNS, "SPARK": lambda one: {True: "alive", False: "no", None: ""}[one.spark_alive]}
-    OUTPUTS: ClassVar = {"state": _STATE, "run": "the active run; empty: none", "deadline": _DEADLINE}
+    OUTPUTS: ClassVar = {"state": _STATE, "run": ("run", "the active run; empty: none"), "deadline": _DEADLINE}
 
     cluster: str
     created: bool = Field(description="whether Terraform has outputs")
@@ -116,9 +110,6 @@ class StatusResult(CommandResult):
         elif any(machine.state in ("pending", "running") for machine in self.machines):
             lines.append("machines run without a deadline: `pio-tf extend 2h` sets one")
         return "\n".join(lines)
-
-    def outputs(self) -> dict[str, object]:
-        return {"state": _power(self.machines), "run": self.run or "", "deadline": _iso(self.deadline)}
 
 
 def _now() -> datetime:

@@ -32,9 +32,9 @@ class RunResult(CommandResult):
         "FOUND": "detail",
     }
     OUTPUTS: ClassVar = {
-        "run": "its id",
-        "state": "the run's",
-        "model": "index or engine instance; empty: unknown",
+        "run": ("id", "its id"),
+        "state": ("state", "the run's"),
+        "model": ("model", "index or engine instance; empty: unknown"),
     }
 
     id: str
@@ -64,9 +64,6 @@ class RunResult(CommandResult):
         took = "" if self.seconds is None else f" after {duration(self.seconds)}"
         absent = f", without {', '.join(self.absent)}: AWS had no capacity for more workers" if self.absent else ""
         return f"run {self.id}: {self.state}{took}{absent}"
-
-    def outputs(self) -> dict[str, object]:
-        return {"run": self.id, "state": self.state, "model": self.model}
 
 
 class RunsResult(CommandResult):
@@ -100,7 +97,9 @@ class ChecksResult(CommandResult):
 
     ROWS = "checks"
     COLUMNS: ClassVar = {"CHECK": "name", "RESULT": "status", "FOUND": "detail", "WHAT TO DO": "next_step"}
-    OUTPUTS: ClassVar = {"failed": "names of the checks that failed, separated by commas"}
+    OUTPUTS: ClassVar = {
+        "failed": (lambda checks: ",".join(checks.failed), "names of the checks that failed, separated by commas")
+    }
 
     checks: list[CheckResult]
 
@@ -108,9 +107,6 @@ class ChecksResult(CommandResult):
     def failed(self) -> list[str]:
         """The names of the checks that failed."""
         return [one.name for one in self.checks if one.status == "failed"]
-
-    def outputs(self) -> dict[str, object]:
-        return {"failed": ",".join(self.failed)}
 
 
 def _time(seconds: float | None) -> str:

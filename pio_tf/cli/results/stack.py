@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from pio_tf.cli.results.base import CommandResult, Table
+from pio_tf.cli.results.base import CommandResult, Outputs, Table
 from pio_tf.infra.drift import Drift
 from pio_tf.infra.plan import ResourceChange
 from pio_tf.infra.saved_plan import SUMMARY
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pio_tf.infra.plan import Plan
 
 _LONGEST_VALUE = 80
-_HAS_CHANGES = {"has-changes": "`true` or `false`"}
+_HAS_CHANGES: Outputs = {"has-changes": ("has_changes", "`true` or `false`")}
 
 
 class InitResult(CommandResult):
@@ -67,9 +67,6 @@ class PlanResult(CommandResult):
         saved = f"\nkept in {self.directory}; to apply it: pio-tf apply {self.directory}" if self.directory else ""
         return (counts if self.has_changes else "no changes: what is there is what pio-tf.hcl asks for") + saved
 
-    def outputs(self) -> dict[str, object]:
-        return {"has-changes": self.has_changes}
-
     def markdown(self) -> str:
         return (self.directory / SUMMARY).read_text(encoding="utf-8") if self.directory else ""
 
@@ -77,12 +74,12 @@ class PlanResult(CommandResult):
 class ReviewedResult(PlanResult):
     """The plan to apply for a merge."""
 
-    OUTPUTS: ClassVar = {"reviewed": "`true`: the plan of the pull request; `false`: a new one", **_HAS_CHANGES}
+    OUTPUTS: ClassVar = {
+        "reviewed": (lambda plan: plan.pull is not None, "`true`: the plan of the pull request; `false`: a new one"),
+        **_HAS_CHANGES,
+    }
 
     pull: int | None = Field(description="the pull request on which it was reviewed; null: the plan is new")
-
-    def outputs(self) -> dict[str, object]:
-        return {**super().outputs(), "reviewed": self.pull is not None}
 
     def markdown(self) -> str:
         origin = f"The plan of pull request #{self.pull}, as it was reviewed." if self.pull else _NEW
@@ -112,7 +109,7 @@ class OutputResult(CommandResult):
 class DriftResult(CommandResult):
     """What was changed outside Terraform."""
 
-    OUTPUTS: ClassVar = {"drift": "`true` or `false`"}
+    OUTPUTS: ClassVar = {"drift": ("drift", "`true` or `false`")}
 
     drift: bool
     resources: list[Drift]
@@ -133,9 +130,6 @@ class DriftResult(CommandResult):
 
     def closing(self) -> str:
         return "" if self.drift else "no drift: AWS has what Terraform left there"
-
-    def outputs(self) -> dict[str, object]:
-        return {"drift": self.drift}
 
 
 class DestroyResult(CommandResult):
