@@ -182,6 +182,6 @@ def _link(link: Path, target: Path) -> None:
 
 
 def _write(path: Path, text: str, *, mode: int = 0o644) -> None:
-    """Write a file as a whole: another one of the same name is replaced, not changed under whoever runs it."""
+    """Replace a file in one step, because a running program may have it open."""
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(path, text, mode=mode)

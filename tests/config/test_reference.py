@@ -65,7 +65,7 @@ def test_commands_are_described_from_the_application(script: Script) -> None:
 
     @app.command(hidden=True)
     def secret() -> None:
-        """Nobody sees this."""
+        """Stay out of the page."""
 
     @group.command("open")
     def open_box(
@@ -78,7 +78,7 @@ def test_commands_are_described_from_the_application(script: Script) -> None:
     assert "## pio-tf box open" in page
     assert "| `-f, --fast` | At &lt;once> \\| now. |" in page
     assert "[env var: BOX; default: a box] |" in page
-    assert "Nobody" not in page
+    assert "Stay out" not in page
     usage = "Wrong usage of a command. A mistake in pio-tf.hcl or an option; nothing was started or changed."
     assert f"| 2 | usage; changes present | {usage} |" in page
     assert "| 129 | hung up | SIGHUP: the terminal was closed. |" in page

@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 
     from pio_tf.sandbox.layout import Services
 
-NOBODY = 1
-"""A port on which nobody listens."""
+CLOSED_PORT = 1
+"""A port on which nothing listens."""
 
 _ENV = """\
 SPARK_HOME=$HOME/spark

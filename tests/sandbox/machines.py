@@ -70,8 +70,8 @@ async def log_in(
     address: str, key: asyncssh.SSHKey, *, user: str = USER, host_key: asyncssh.SSHKey | None = None
 ) -> asyncssh.SSHClientConnection:
     """A client's connection; with ``host_key``, to that server only."""
-    nobody: list[asyncssh.SSHKey] = []
-    known = None if host_key is None else ([host_key], nobody, nobody)
+    none: list[asyncssh.SSHKey] = []
+    known = None if host_key is None else ([host_key], none, none)
     return await asyncssh.connect(
         address, SSH_PORT, username=user, client_keys=[key], known_hosts=known, config=None, agent_path=None
     )

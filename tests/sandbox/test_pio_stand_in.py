@@ -14,7 +14,7 @@ import pytest
 
 from pio_tf.sandbox.home import MachineFiles, lay_out
 from pio_tf.sandbox.services import LocalServices
-from tests.sandbox.driver import NOBODY, ask, configure, pio_env
+from tests.sandbox.driver import CLOSED_PORT, ask, configure, pio_env
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -113,7 +113,7 @@ def test_status_says_what_is_missing_and_fails(driver: Driver, old: str, new: st
 
 
 def test_status_without_elasticsearch_dumps_its_configuration_with_the_password(driver: Driver) -> None:
-    configure(driver.home, replace(driver.services, elasticsearch=NOBODY))
+    configure(driver.home, replace(driver.services, elasticsearch=CLOSED_PORT))
     result = driver.pio("status")
     assert "\nConnection refused (java.net.ConnectException)\n" in result.stdout
     assert last_line(result).startswith("Source Name: ELASTICSEARCH; Type: elasticsearch; Configuration: ")
@@ -122,7 +122,7 @@ def test_status_without_elasticsearch_dumps_its_configuration_with_the_password(
 
 
 def test_status_without_zookeeper_fails(driver: Driver) -> None:
-    configure(driver.home, replace(driver.services, zookeeper=NOBODY))
+    configure(driver.home, replace(driver.services, zookeeper=CLOSED_PORT))
     result = driver.pio("status")
     assert f"Cannot connect to ZooKeeper (ZooKeeper ensemble: {driver.services.host})" in result.stdout
     assert "\nData source HBASE was not properly initialized. (org.apache" in result.stdout
@@ -131,7 +131,7 @@ def test_status_without_zookeeper_fails(driver: Driver) -> None:
 
 
 def test_status_does_not_notice_a_name_node_that_is_gone_as_in_predictionio(driver: Driver) -> None:
-    configure(driver.home, replace(driver.services, namenode=NOBODY))
+    configure(driver.home, replace(driver.services, namenode=CLOSED_PORT))
     assert driver.pio("status").returncode == 0
 
 
@@ -140,7 +140,7 @@ def test_the_next_node_of_elasticsearch_is_asked_where_the_first_does_not_answer
     driver.change_env(f"HOSTS={host}", f"HOSTS={host},{host}")
     assert driver.pio("status").returncode == 0
     text = (driver.home / "pio" / "conf" / "pio-env.sh").read_text()
-    text = text.replace(f"PORTS={port}", f"PORTS={NOBODY},{port}").replace("SCHEMES=http", "SCHEMES=http,http")
+    text = text.replace(f"PORTS={port}", f"PORTS={CLOSED_PORT},{port}").replace("SCHEMES=http", "SCHEMES=http,http")
     (driver.home / "pio" / "conf" / "pio-env.sh").write_text(text)
     assert driver.pio("status").returncode == 0
     # One scheme for two hosts: the second one does not count.

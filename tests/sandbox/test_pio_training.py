@@ -20,7 +20,7 @@ import pytest
 from pio_tf.sandbox.home import MachineFiles, lay_out
 from pio_tf.sandbox.processes import end_processes
 from pio_tf.sandbox.services import LocalServices
-from tests.sandbox.driver import NOBODY, ask, configure
+from tests.sandbox.driver import CLOSED_PORT, ask, configure
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -177,7 +177,7 @@ def test_it_leaves_a_completed_instance_and_a_new_index_behind_the_alias(
 
 
 def test_without_elasticsearch_it_ends_before_spark_starts(driver: MachineFiles, services: LocalServices) -> None:
-    configure(driver.home, replace(services.where, elasticsearch=NOBODY))
+    configure(driver.home, replace(services.where, elasticsearch=CLOSED_PORT))
     result = train(driver)
     assert '\nException in thread "main" java.net.ConnectException: Connection refused\n\tat ' in result.stdout
     assert "Starting Spark" not in result.stdout
@@ -211,7 +211,7 @@ def test_an_exception_that_is_asked_for_has_a_cause_and_leaves_the_model_as_it_w
 def test_writes_that_fail_are_lines_in_the_log_of_a_success_as_in_predictionio(
     driver: MachineFiles, services: LocalServices
 ) -> None:
-    configure(driver.home, replace(services.where, namenode=NOBODY))
+    configure(driver.home, replace(services.where, namenode=CLOSED_PORT))
     write_engine(driver, standIn={"fail": "metadata"})
     result = train(driver)
     assert "\n[ERROR] [HDFSModels] Call From " in result.stdout

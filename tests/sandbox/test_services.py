@@ -217,7 +217,7 @@ def test_another_sandbox_gets_an_address_of_its_own_and_the_next_one_the_same_ag
 
 def test_a_server_that_has_a_usual_port_on_every_address_is_not_in_the_way() -> None:
     with socket.socket() as everywhere:
-        everywhere.bind(("0.0.0.0", 0))  # noqa: S104 - as somebody's own Elasticsearch might
+        everywhere.bind(("0.0.0.0", 0))  # noqa: S104 - as an Elasticsearch of the user's own might
         everywhere.listen()
         port = everywhere.getsockname()[1]
         with LocalServices(ports=(port, 2181, 9000)) as services:

@@ -1,1 +1,1 @@
-"""The stand-in for Apache PredictionIO on a sandbox's driver: files that are copied to it."""
+"""The stand-in for Apache PredictionIO: files that the sandbox copies to its driver."""

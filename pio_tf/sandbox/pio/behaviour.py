@@ -1,16 +1,16 @@
-"""Trainings that last, talk or fail: what ``"standIn"`` in engine.json asks of the stand-in.
+"""Trainings that take long, print much or fail, as ``"standIn"`` in engine.json asks.
 
 ::
 
     "standIn": {
-      "pauseSeconds": 30,         once it has its executors, it waits so long before it trains, and holds them
-      "noiseMegabytes": 20,       before that, it prints so many megabytes, as fast as they are taken
-      "binary": true,             with bytes among them that are no UTF-8
-      "fail": "exception"         after that, it ends with a stack trace, and exit status 1
+      "pauseSeconds": 30,         wait this long before the training, while holding the executors
+      "noiseMegabytes": 20,       before that, print this many megabytes, as fast as possible
+      "binary": true,             with bytes that are not UTF-8
+      "fail": "exception"         after that, end with a stack trace, and exit status 1
     }
 
-``"fail": "metadata"`` is a training whose last word to the metadata is lost: the engine instance stays INIT, which
-PredictionIO logs, and calls a success.
+With ``"fail": "metadata"``, the last update of the metadata is lost: the engine instance stays INIT. PredictionIO logs
+that, and reports a success.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import sys
 import time
 from typing import Any
 
-from storage import JavaException  # type: ignore[import-not-found]  # it stands beside this file
+from storage import JavaException  # type: ignore[import-not-found]  # it is beside this file
 
 EXCEPTION = "exception"
 LOST_UPDATE = "metadata"
@@ -30,10 +30,10 @@ _BINARY_LINE = b"[INFO] [Noise] \xff\xfe\x00\xc3( " + b"\xe9\xe8 no UTF-8 " * 76
 
 
 def behave(asked: dict[str, Any]) -> None:
-    """Print and wait as asked.
+    """Print, wait and fail as asked.
 
     Raises:
-        JavaException: as asked.
+        JavaException: engine.json asks for it.
     """
     make_noise(float(asked.get("noiseMegabytes", 0)), binary=bool(asked.get("binary")))
     time.sleep(float(asked.get("pauseSeconds", 0)))
@@ -43,7 +43,7 @@ def behave(asked: dict[str, Any]) -> None:
 
 
 def make_noise(megabytes: float, *, binary: bool) -> None:
-    """Print so many megabytes."""
+    """Print this many megabytes."""
     block = (_BINARY_LINE if binary else _LINE) * 64
     for _ in range(int(megabytes * 1_000_000 / len(block))):
         sys.stdout.buffer.write(block)

@@ -1,6 +1,6 @@
-"""The stand-in's `pio`, after bin/pio has read pio-env.sh: `status`, `build`, `train`, `version`.
+"""The commands of the stand-in's `pio`: `status`, `build`, `train`, `version`. bin/pio has read pio-env.sh.
 
-It prints what PredictionIO prints, on standard output. Standard library only.
+It prints PredictionIO's lines, on standard output. Standard library only.
 """
 # ruff: noqa: T201
 
@@ -15,7 +15,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from jars import find_jars, write_jars  # type: ignore[import-not-found]  # these stand beside this file
+from jars import find_jars, write_jars  # type: ignore[import-not-found]  # these are beside this file
 from storage import JavaException, NotConfigured, find_repository, open_source  # type: ignore[import-not-found]
 
 if TYPE_CHECKING:
@@ -28,24 +28,24 @@ _HELP = f"""\
 
   pio status                                      checks conf/pio-env.sh, Spark and the storages
   pio train [options] -- [spark-submit arguments] trains the engine in this directory
-  pio build                                       writes the jars that `pio train` wants to see
+  pio build                                       writes the jars that `pio train` requires
   pio version
 """
 
 
 def say(source: str, message: str) -> None:
-    """A line of the console."""
+    """Print a line of the console."""
     print(f"[INFO] [{source}] {message}", flush=True)
 
 
 def fail(source: str, message: str) -> int:
-    """An error of the console, and the exit code for it."""
+    """Print an error of the console, and return its exit code."""
     print(f"[ERROR] [{source}] {message}", flush=True)
     return 1
 
 
 def spark_version() -> str | None:
-    """Of the Spark at SPARK_HOME; None where there is none."""
+    """Return the version of the Spark at SPARK_HOME, or None."""
     home = Path(os.environ.get("SPARK_HOME") or "/nowhere")
     release = home / "RELEASE"
     if not os.access(home / "bin" / "spark-submit", os.X_OK) or not release.is_file():
@@ -54,13 +54,13 @@ def spark_version() -> str | None:
 
 
 def no_spark(source: str) -> int:
-    """The error for that."""
+    """Report that there is no Spark, and return the exit code."""
     home = os.environ.get("SPARK_HOME") or "(not set)"
     return fail(source, f"Unable to locate a proper Apache Spark installation at SPARK_HOME={home}. Aborting.")
 
 
 def status() -> int:
-    """`pio status`. Neither Spark's master nor HDFS is contacted: PredictionIO doesn't, either."""
+    """Run `pio status`. Like PredictionIO, it contacts neither Spark's master nor HDFS."""
     home = os.environ["PIO_HOME"]
     say("Management$", "Inspecting PredictionIO...")
     say("Management$", f"PredictionIO {VERSION} is installed at {home} ({STAND_IN})")
@@ -82,7 +82,7 @@ def status() -> int:
             say("Storage$", f"Verifying {repository.label} Backend (Source: {source.name})...")
             opened[source.name] = source.description
             if source.type == "hbase":
-                # Its client connects at once; where it can't, the source itself is not there to be described.
+                # Its client connects at once. If it cannot, there is no source to describe.
                 opened[source.name] = f"Source Name: {source.name}; Type: (error); Configuration: (error)"
             open_source(repository, os.environ)
             opened[source.name] = source.description
@@ -96,7 +96,7 @@ def status() -> int:
 
 
 def storage_failed(error: JavaException, opened: dict[str, str]) -> int:
-    """What PredictionIO says, with the configuration of every source so far, passwords included."""
+    """Print PredictionIO's error, with the configuration of every source so far, passwords included."""
     said = f"{error} ({error.kind})"
     if error.kind.endswith("ZooKeeperConnectionException"):
         name = next(reversed(opened))
@@ -125,7 +125,7 @@ def storage_failed(error: JavaException, opened: dict[str, str]) -> int:
 
 
 def build() -> int:
-    """`pio build`."""
+    """Run `pio build`."""
     engine = Path.cwd()
     if not (engine / "engine.json").is_file():
         return fail("Engine$", f"{engine}/engine.json does not exist. Aborting.")
@@ -147,13 +147,13 @@ def build() -> int:
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
-        """Ends as PredictionIO does: with 1."""
+        """Exit with 1, as PredictionIO does."""
         sys.stderr.write(f"Error: {message}\nTry --help for more information.\n")
         sys.exit(1)
 
 
 def parse_train(arguments: Sequence[str]) -> argparse.Namespace:
-    """The options of `pio train` before the ``--``."""
+    """Parse the options of `pio train` before the ``--``."""
     parser = _Parser(prog="pio train", allow_abbrev=False)
     parser.add_argument("-v", "--variant", "--engine-variant", type=Path, default=Path("engine.json"))
     for name in ("--batch", "--engine-factory", "--engine-params-key", "--scratch-uri"):
@@ -169,7 +169,7 @@ def parse_train(arguments: Sequence[str]) -> argparse.Namespace:
 
 
 def train(arguments: Sequence[str]) -> int:
-    """`pio train`: becomes spark-submit, unless it refuses to."""
+    """Run `pio train`: check the arguments, and become spark-submit."""
     end = arguments.index("--") if "--" in arguments else len(arguments)
     options, spark = parse_train(arguments[:end]), list(arguments[end + 1 :])
     options.variant = options.variant.absolute()
@@ -190,14 +190,14 @@ def train(arguments: Sequence[str]) -> int:
 
 
 def become(command: list[str]) -> NoReturn:
-    """From here on this process is another program."""
+    """Replace this process by another program."""
     os.execv(command[0], command)  # noqa: S606 - no shell is needed
 
 
 def submission(options: argparse.Namespace, spark: Sequence[str], *, factory: str) -> list[str]:
-    """The spark-submit command, with every PIO_ variable in it, passwords too: so does PredictionIO."""
+    """Return the spark-submit command, with every PIO_ variable, passwords included, as PredictionIO does."""
     jars = find_jars(Path.cwd())
-    # PredictionIO tells engines apart by their factory and the path of their directory.
+    # PredictionIO identifies an engine by its factory and the path of its directory.
     version = hashlib.sha1(os.path.realpath(Path.cwd()).encode(), usedforsecurity=False).hexdigest()
     flags = [f"--{name.replace('_', '-')}" for name, value in vars(options).items() if value is True]
     return [
@@ -214,7 +214,7 @@ def submission(options: argparse.Namespace, spark: Sequence[str], *, factory: st
 
 
 def main(arguments: Sequence[str]) -> int:
-    """One command; its exit code."""
+    """Run one command and return its exit code."""
     command, *rest = arguments or ["help"]
     if command == "status":
         return status()

@@ -1,8 +1,8 @@
-"""A co-occurrence recommender with the log-likelihood ratio, on Spark: what the Universal Recommender trains.
+"""A co-occurrence recommender with the log-likelihood ratio, on Spark, like the Universal Recommender.
 
-For each indicator (a kind of event) it counts, over users, how often somebody with the primary event on item A has the
-indicator's event on item B, and keeps the B's whose count is most surprising. It runs on executors without Python:
-there are no Python functions in it, only expressions.
+For each indicator (a kind of event) it counts how many users with the primary event on item A have the indicator's
+event on item B, and keeps the items B with the most surprising counts. It runs on executors without Python, because it
+has only expressions, no Python functions.
 """
 
 from __future__ import annotations
@@ -18,20 +18,20 @@ if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
 
 LLR_DECIMALS = 6
-"""Ratios are rounded, so that the order of correlators does not hang on the last bits of a sum."""
+"""Ratios are rounded, so that the order of correlators does not depend on the last bits of a sum."""
 
 
 def x_log_x(count: Column) -> Column:
-    """k ln k of a count, which is 0 for 0 (and for 1, whose logarithm is 0)."""
+    """Return k ln k of a count, which is 0 for 0 and 1."""
     return count * F.log(F.greatest(count, F.lit(1.0)))
 
 
 def log_likelihood_ratio(*, both: Column, first: Column, second: Column, users: Column) -> Column:
-    """G2 of a 2x2 table of users: 2 (H(rows) + H(columns) - H(cells)), with H = N ln N - sum(k ln k), never below 0.
+    """Return G2 of a 2x2 table of users: 2 (H(rows) + H(columns) - H(cells)) with H = N ln N - sum(k ln k), at least 0.
 
     T. Dunning, "Accurate Methods for the Statistics of Surprise and Coincidence", Computational Linguistics 19(1),
-    1993, in the form with entropies of his "Surprise and Coincidence" (2008), which Apache Mahout uses too. The
-    N ln N of two of the three entropies cancel; what is left is summed here.
+    1993, in the form with entropies of his "Surprise and Coincidence" (2008), which Apache Mahout also uses. The
+    N ln N of two of the three entropies cancel; this is the sum of the rest.
 
     Args:
         both: users with both events.
@@ -46,15 +46,14 @@ def log_likelihood_ratio(*, both: Column, first: Column, second: Column, users: 
 
 
 def correlators(events: DataFrame, *, primary: str, limits: Mapping[str, int]) -> DataFrame:
-    """The strongest correlators of each item, for each indicator.
+    """Return the strongest correlators of each item, for each indicator.
 
     Only users with a primary event count, as in the Universal Recommender.
 
     Args:
         events: columns event, user, item.
-        primary: the event that is recommended for.
-        limits: the events that recommendations are drawn from (the primary one may be one of them), and how many
-            correlators an item keeps for each.
+        primary: the event to recommend for.
+        limits: by indicator (which may be the primary event), how many correlators an item keeps.
 
     Returns:
         Columns indicator, item, correlator, llr (> 0) and rank (from 1; strongest first, ties by name).
@@ -94,5 +93,5 @@ def correlators(events: DataFrame, *, primary: str, limits: Mapping[str, int]) -
 
 
 def _count(name: str) -> Column:
-    """The number of rows, as a double: what is done with it is arithmetic with logarithms."""
+    """Return the number of rows, as a double for the logarithms."""
     return F.count("*").cast("double").alias(name)

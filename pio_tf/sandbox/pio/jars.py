@@ -1,4 +1,4 @@
-"""What `pio build` leaves in an engine's directory, and what `pio train` looks for there. Standard library only."""
+"""The jars that `pio build` writes to an engine's directory and `pio train` looks for. Standard library only."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 TARGET = ("target", "scala-2.11")
-"""Where sbt puts jars for the Scala of PredictionIO 0.14.0."""
+"""sbt's directory of jars for the Scala of PredictionIO 0.14.0."""
 _NOT_FOR_SPARK = ("-javadoc.jar", "-sources.jar")
 
 
 def write_jars(engine: Path, *, name: str) -> list[Path]:
-    """Those of ``sbt package assemblyPackageDependency``: the engine's, and that of its libraries. No class is in them.
+    """Write the jars of ``sbt package assemblyPackageDependency``, without classes: the engine's and its libraries'.
 
     Args:
         engine: the engine's directory.
-        name: what sbt calls the project.
+        name: sbt's name of the project.
     """
     target = engine.joinpath(*TARGET)
     target.mkdir(parents=True, exist_ok=True)
@@ -34,7 +34,7 @@ def write_jars(engine: Path, *, name: str) -> list[Path]:
 
 
 def find_jars(engine: Path) -> list[Path]:
-    """The jars that PredictionIO takes: those under target, or where there are none, those under lib."""
+    """Return the jars that PredictionIO uses: those under target, or if there are none, those under lib."""
     for directory in (engine.joinpath(*TARGET), engine / "lib"):
         jars = [path for path in sorted(directory.rglob("*.jar")) if not path.name.lower().endswith(_NOT_FOR_SPARK)]
         if jars:

@@ -1,8 +1,8 @@
-"""The storages that pio-env.sh names, contacted as PredictionIO contacts them. Standard library only.
+"""The storages of pio-env.sh, contacted as PredictionIO contacts them. Standard library only.
 
-Elasticsearch is really used. Of HBase there is the connection to ZooKeeper, which PredictionIO makes first, and of HDFS
-the one to the name node, which it makes no sooner than it writes a model: `pio status` does not notice a name node that
-is gone. Other types are taken as they are.
+Elasticsearch is really used. For HBase, there is only PredictionIO's first connection, to ZooKeeper. For HDFS, there is
+only the connection to the name node, which PredictionIO makes when it writes a model: `pio status` does not notice a
+missing name node. Other types are not contacted.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _REACHED = 400
 
 
 class JavaException(Exception):
-    """What PredictionIO would throw: ``kind`` is the class."""
+    """An exception of PredictionIO; ``kind`` is its class."""
 
     def __init__(self, kind: str, message: str) -> None:
         super().__init__(message)
@@ -36,12 +36,12 @@ class JavaException(Exception):
 
 
 class NotConfigured(Exception):
-    """pio-env.sh lacks something; the message ends with "Aborting."."""
+    """A missing setting in pio-env.sh; the message ends with "Aborting."."""
 
 
 @dataclass(frozen=True)
 class Source:
-    """``PIO_STORAGE_SOURCES_<name>_*``."""
+    """A source: ``PIO_STORAGE_SOURCES_<name>_*``."""
 
     name: str
     type: str
@@ -49,14 +49,14 @@ class Source:
 
     @property
     def description(self) -> str:
-        """As `pio status` dumps it, password and all."""
+        """The source as `pio status` prints it, password included."""
         configuration = ", ".join(f"{key} -> {value}" for key, value in self.settings.items())
         return f"Source Name: {self.name}; Type: {self.type}; Configuration: {configuration}"
 
 
 @dataclass(frozen=True)
 class Repository:
-    """``PIO_STORAGE_REPOSITORIES_<id>_*``."""
+    """A repository: ``PIO_STORAGE_REPOSITORIES_<id>_*``."""
 
     id: str
     name: str
@@ -64,15 +64,15 @@ class Repository:
 
     @property
     def label(self) -> str:
-        """For people."""
+        """Its name in messages."""
         return _NAMES[self.id]
 
 
 def find_source(name: str, environ: Mapping[str, str]) -> Source:
-    """A source.
+    """Return a source.
 
     Raises:
-        NotConfigured: there is none of this name.
+        NotConfigured: there is no source with this name.
     """
     prefix = f"PIO_STORAGE_SOURCES_{name}_"
     settings = {key[len(prefix) :]: value for key, value in sorted(environ.items()) if key.startswith(prefix)}
@@ -82,10 +82,10 @@ def find_source(name: str, environ: Mapping[str, str]) -> Source:
 
 
 def find_repository(identifier: str, environ: Mapping[str, str]) -> Repository:
-    """METADATA, MODELDATA or EVENTDATA.
+    """Return METADATA, MODELDATA or EVENTDATA.
 
     Raises:
-        NotConfigured: it or its source is not described.
+        NotConfigured: the repository or its source is not configured.
     """
     values = {}
     for key in ("NAME", "SOURCE"):
@@ -97,7 +97,7 @@ def find_repository(identifier: str, environ: Mapping[str, str]) -> Repository:
 
 
 class Elasticsearch:
-    """Elasticsearch over REST: the first of its nodes that answers."""
+    """Elasticsearch over REST: the first node that answers."""
 
     def __init__(self, source: Source) -> None:
         hosts = source.settings.get("HOSTS", "localhost").split(",")
@@ -110,10 +110,10 @@ class Elasticsearch:
             self._headers["Authorization"] = "Basic " + base64.b64encode(pair.encode()).decode()
 
     def ask(self, method: str, path: str, body: object = None, *, missing: bool = False) -> Any:  # noqa: ANN401 - JSON
-        """The JSON that it answers; with ``missing``, None where it answers 404.
+        """Return the JSON of the answer; with ``missing``, None for a 404.
 
         Raises:
-            JavaException: no node answers, or one refuses.
+            JavaException: no node answers, or one refuses the request.
         """
         data = body if isinstance(body, bytes) else json.dumps(body).encode() if body is not None else None
         failure = JavaException("java.io.IOException", "no node is configured")
@@ -137,7 +137,7 @@ class Elasticsearch:
         raise failure
 
     def make_index(self, name: str, body: object = None) -> None:
-        """An index, unless there is one.
+        """Create an index, unless it exists.
 
         Raises:
             JavaException: as :meth:`ask`.
@@ -147,7 +147,7 @@ class Elasticsearch:
 
 
 def java_exception(error: Exception) -> JavaException:
-    """A failed connection, as Java has it."""
+    """Return Java's exception for a failed connection."""
     if isinstance(error, ConnectionRefusedError):
         return JavaException("java.net.ConnectException", "Connection refused")
     if isinstance(error, TimeoutError):
@@ -158,10 +158,10 @@ def java_exception(error: Exception) -> JavaException:
 
 
 def open_source(repository: Repository, environ: Mapping[str, str]) -> None:
-    """What PredictionIO does with a repository's source before it uses it.
+    """Open a repository's source as PredictionIO does.
 
     Raises:
-        JavaException: it cannot be reached.
+        JavaException: the source is unreachable.
     """
     source = repository.source
     if source.type == "elasticsearch":
@@ -179,7 +179,7 @@ def open_source(repository: Repository, environ: Mapping[str, str]) -> None:
 
 
 def name_node_failure(environ: Mapping[str, str]) -> str:
-    """Why no model can be written to HDFS; empty where the name node of core-site.xml takes connections."""
+    """Return why no model can be written to HDFS; empty if the name node of core-site.xml accepts connections."""
     settings = _hadoop_settings(environ.get("HADOOP_CONF_DIR", ""), "core-site.xml")
     url = urlsplit(settings.get("fs.defaultFS", "file:///"))
     if url.scheme != "hdfs" or _accepts(url.hostname or "localhost", url.port or 8020):
@@ -197,7 +197,7 @@ def _accepts(host: str, port: int) -> bool:
 
 
 def _hadoop_settings(directory: str, name: str) -> dict[str, str]:
-    """The properties of a Hadoop configuration file; none where there is no such file."""
+    """Return the properties of a Hadoop configuration file; none if the file is missing."""
     path = Path(directory, name)
     if not directory or not path.is_file():
         return {}
@@ -206,7 +206,7 @@ def _hadoop_settings(directory: str, name: str) -> dict[str, str]:
 
 
 class EngineInstances:
-    """The metadata of trainings, as PredictionIO 0.14 keeps it in Elasticsearch: index ``NAME_engine_instances``."""
+    """The metadata of trainings, as PredictionIO 0.14 stores it in Elasticsearch: index ``NAME_engine_instances``."""
 
     TYPE = "engine_instances"
 
@@ -215,7 +215,7 @@ class EngineInstances:
         self._index = f"{repository.name}_{self.TYPE}"
 
     def insert(self, instance: Mapping[str, object]) -> str:
-        """Write a new instance; its id.
+        """Write a new instance and return its id.
 
         Raises:
             JavaException: Elasticsearch does not answer, or refuses.
@@ -223,13 +223,13 @@ class EngineInstances:
         properties: dict[str, object] = {name: {"type": "date"} for name in ("startTime", "endTime")}
         properties["status"] = {"type": "keyword"}
         self._service.make_index(self._index, {"mappings": {self.TYPE: {"properties": properties}}})
-        # First an empty document, for its id: so does PredictionIO.
+        # Like PredictionIO, write an empty document first to get an id.
         identifier = str(self._service.ask("POST", f"/{self._index}/{self.TYPE}?refresh=true", {})["_id"])
         self.update({**instance, "id": identifier})
         return identifier
 
     def update(self, instance: Mapping[str, object]) -> None:
-        """Write an instance anew.
+        """Overwrite an instance.
 
         Raises:
             JavaException: Elasticsearch does not answer, or refuses.
@@ -237,15 +237,15 @@ class EngineInstances:
         self._service.ask("PUT", f"{self.path(instance)}?refresh=true", instance)
 
     def path(self, instance: Mapping[str, object]) -> str:
-        """Where it is."""
+        """Return the path of an instance."""
         return f"/{self._index}/{self.TYPE}/{instance['id']}"
 
 
 def hot_swap(alias: str, kind: str, items: Sequence[Mapping[str, object]], environ: Mapping[str, str]) -> str:
-    """Put the model's items in a new index and let the alias lead there, as the Universal Recommender does. Its name.
+    """Write the model to a new index, point the alias to it as the Universal Recommender does, and return its name.
 
     Raises:
-        JavaException: Elasticsearch does not answer, or refuses, or no repository is in a source ELASTICSEARCH.
+        JavaException: Elasticsearch does not answer, or refuses, or no repository uses the source ELASTICSEARCH.
     """
     used = {find_repository(one, environ).source.name for one in _NAMES}
     if "ELASTICSEARCH" not in used:

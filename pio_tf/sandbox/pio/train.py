@@ -1,13 +1,13 @@
-"""The job that the stand-in's `pio train` submits: reads the engine's events, trains on the cluster, writes a model.
+"""The Spark job of the stand-in's `pio train`: it reads the engine's events, trains on the cluster, and writes a model.
 
-It does what PredictionIO and the Universal Recommender do, in their order: an engine instance INIT in the metadata, the
-training, a hot swap of the model's index in Elasticsearch, and the engine instance COMPLETED. Its standard output is
-what they print. The driver reads the events and writes the model, because a real cluster's machines share no disk; the
-model is kept in a file, too, under PIO_FS_BASEDIR. Some of Spark's Java API has no public name in Python.
+It follows PredictionIO and the Universal Recommender step by step: an engine instance INIT in the metadata, the
+training, a hot swap of the model's index in Elasticsearch, and the engine instance COMPLETED. It prints their lines.
+The driver reads the events and writes the model, because a real cluster's machines share no disk. It also writes the
+model to a file under PIO_FS_BASEDIR. Some of Spark's Java API has no public name in Python.
 
-The engine instance: :func:`describe_instance`. The model: :func:`storage.hot_swap`, an item a document, with the items
-that correlate for each indicator: ``{"id": "i001", "purchase": ["i021"], "view": ["i041", "i021"]}``. How engine.json
-asks for trainings that last, talk or fail: :mod:`behaviour`.
+The engine instance: :func:`describe_instance`. The model: :func:`storage.hot_swap`, a document per item, with the
+correlated items of each indicator: ``{"id": "i001", "purchase": ["i021"], "view": ["i041", "i021"]}``. Trainings that
+take long, print much or fail: :mod:`behaviour`.
 """
 # ruff: noqa: SLF001, T201
 
@@ -24,7 +24,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, NoReturn
 
-from behaviour import FAILURES, LOST_UPDATE, behave  # type: ignore[import-not-found]  # these stand beside this file
+from behaviour import FAILURES, LOST_UPDATE, behave  # type: ignore[import-not-found]  # these are beside this file
 from cooccurrence import correlators  # type: ignore[import-not-found]
 from jars import find_jars  # type: ignore[import-not-found]
 from pyspark.sql import DataFrame, SparkSession
@@ -45,18 +45,18 @@ _EXECUTORS_TIMEOUT_SECONDS = 60.0
 
 
 def say(source: str, message: str) -> None:
-    """A line as PredictionIO's console prints it."""
+    """Print a line as PredictionIO's console does."""
     print(f"[INFO] [{source}] {message}", flush=True)
 
 
 def abort(source: str, message: str, *, last: str = " Aborting.") -> NoReturn:
-    """End as PredictionIO does when it gives up."""
+    """Exit as PredictionIO does when it gives up."""
     print(f"[ERROR] [{source}] {message}{last}", flush=True)
     sys.exit(1)
 
 
 def read_engine(variant: Path) -> dict[str, Any]:
-    """engine.json; ends the program when it is not the description of an engine with indicators."""
+    """Return engine.json; exit if it does not describe an engine with indicators."""
     try:
         engine = json.loads(variant.read_text(encoding="utf-8"))
         params = engine["algorithms"][0]["params"]
@@ -67,14 +67,14 @@ def read_engine(variant: Path) -> dict[str, Any]:
     if not names:
         abort("CreateWorkflow$", f"{variant} names no indicator.")
     if engine.get("standIn", {}).get("fail") not in (None, *FAILURES):
-        abort("CreateWorkflow$", f"{variant}: standIn.fail is not one that the stand-in knows.")
+        abort("CreateWorkflow$", f"{variant}: standIn.fail has an unknown value.")
     return dict(engine)
 
 
 def describe_instance(engine: dict[str, Any], options: argparse.Namespace) -> dict[str, Any]:
-    """The engine instance that PredictionIO 0.14 writes before a training; it gets an id with that.
+    """Return the engine instance that PredictionIO 0.14 writes before a training, without its id.
 
-    ``env`` is every variable of pio-env.sh: passwords, too, stand in the metadata.
+    ``env`` has every variable of pio-env.sh, so the metadata contains passwords, too.
     """
     now = _now()
     pairs = (pair.split("=") for pair in options.env.split(","))
@@ -103,7 +103,7 @@ def _now() -> str:
 
 
 def print_exception(error: JavaException) -> None:
-    """As a Java program that ends with it."""
+    """Print an exception as Java does when a program ends with it."""
     frames = "\tat org.apache.predictionio.workflow.CreateWorkflow$.main(CreateWorkflow.scala)\n"
     sys.stderr.write(f'Exception in thread "main" {error.kind}: {error}\n{frames}')
     if isinstance(error.__cause__, JavaException):
@@ -111,14 +111,14 @@ def print_exception(error: JavaException) -> None:
 
 
 def start_spark(engine: dict[str, Any]) -> SparkSession:
-    """The session, with the engine's own sparkConf on top, as in PredictionIO."""
+    """Return the session. The engine's sparkConf overrides other settings, as in PredictionIO."""
     builder = SparkSession.builder.appName(f"PredictionIO Training: {engine['engineFactory']}")
     for key, value in engine.get("sparkConf", {}).items():
         builder = builder.config(key, value)
     spark = builder.getOrCreate()
     spark.sparkContext.setLogLevel("WARN")
-    # A sample is small: adaptive execution would put all of a stage into one task, on one executor; and it plans
-    # every stage anew, which takes longer than the stage.
+    # Adaptive execution would put all of a stage of the small sample into one task on one executor, and it plans every
+    # stage again, which takes longer than the stage.
     spark.conf.set("spark.sql.adaptive.enabled", "false")
     if "spark.sql.shuffle.partitions" not in dict(spark.sparkContext.getConf().getAll()):
         spark.conf.set("spark.sql.shuffle.partitions", str(partitions(spark)))
@@ -126,12 +126,12 @@ def start_spark(engine: dict[str, Any]) -> SparkSession:
 
 
 def partitions(spark: SparkSession) -> int:
-    """Two tasks for each core that is there."""
+    """Return two partitions per core."""
     return 2 * max(2, int(spark.sparkContext.defaultParallelism))
 
 
 def executor_list(spark: SparkSession) -> list[Any]:
-    """Spark's own record of each executor, without the driver unless it is the only one (a local master)."""
+    """Return Spark's record of each executor, without the driver unless it is the only one (a local master)."""
     store = spark.sparkContext._jsc.sc().statusStore()
     found = store.executorList(True)
     executors = [found.apply(index) for index in range(found.size())]
@@ -139,7 +139,7 @@ def executor_list(spark: SparkSession) -> list[Any]:
 
 
 def alive_workers(master: str) -> int:
-    """How many workers the master's status page counts; 0 where it is not to be had (another port, another kind)."""
+    """Return the number of workers on the master's status page; 0 if there is no such page."""
     host = master.partition("://")[2].partition(",")[0].rpartition(":")[0]
     try:
         with urllib.request.urlopen(f"http://{host}:8080/json/", timeout=2) as response:
@@ -149,7 +149,7 @@ def alive_workers(master: str) -> int:
 
 
 def wait_for_executors(spark: SparkSession) -> None:
-    """Until there is one on each worker, or until no more have come for some seconds: all are to take part."""
+    """Wait for an executor on each worker, or until no more have come for some seconds, so that all take part."""
     context = spark.sparkContext
     if context.master.startswith("local"):
         return
@@ -165,12 +165,13 @@ def wait_for_executors(spark: SparkSession) -> None:
         time.sleep(0.1)
     if not count:
         say(
-            "CoreWorkflow$", "no executor has come yet: has a worker enough free memory, and can it reach this machine?"
+            "CoreWorkflow$",
+            "no executor yet: check that a worker has enough free memory and can reach this machine",
         )
 
 
 def read_events(path: Path) -> list[tuple[str, str, str]]:
-    """What users did to items: event, user, item."""
+    """Return the events of users on items: event, user, item."""
     with path.open(encoding="utf-8") as lines:
         events = [json.loads(line) for line in lines]
     return [
@@ -181,8 +182,8 @@ def read_events(path: Path) -> list[tuple[str, str, str]]:
 
 
 def distribute(spark: SparkSession, events: list[tuple[str, str, str]]) -> DataFrame:
-    """The same on the executors, divided by user: columns event, user, item."""
-    # Through a file, because the alternatives send rows one by one, or run Python on the executors.
+    """Distribute events to the executors by user: columns event, user, item."""
+    # With a file, because the alternatives send rows one by one, or run Python on the executors.
     with tempfile.NamedTemporaryFile("w", encoding="utf-8", suffix=".jsonl") as file:
         file.writelines(json.dumps(event) + "\n" for event in events)
         file.flush()
@@ -199,7 +200,7 @@ def distribute(spark: SparkSession, events: list[tuple[str, str, str]]) -> DataF
 
 
 def train(spark: SparkSession, events: list[tuple[str, str, str]], limits: dict[str, int]) -> list[dict[str, Any]]:
-    """The model: an object for each item, with its correlators for each indicator, strongest first."""
+    """Return the model: an object per item, with its correlators for each indicator, strongest first."""
     primary = next(iter(limits))
     rows = correlators(distribute(spark, events), primary=primary, limits=limits).collect()
     items: dict[str, dict[str, Any]] = {item: {"id": item} for event, _, item in events if event == primary}
@@ -209,7 +210,7 @@ def train(spark: SparkSession, events: list[tuple[str, str, str]], limits: dict[
 
 
 def write_model(model: list[dict[str, Any]], metadata: dict[str, Any]) -> Path:
-    """Write both files to a directory of their own under PIO_FS_BASEDIR, which appears only when it is whole."""
+    """Write both files to a new directory under PIO_FS_BASEDIR, which appears only when it is complete."""
     models = Path(os.environ["PIO_FS_BASEDIR"]).expanduser() / "models"
     name = datetime.now(timezone.utc).strftime("%Y%m%dT%H%M%S.%fZ")
     unfinished, finished = models / f".{name}", models / name
@@ -222,7 +223,7 @@ def write_model(model: list[dict[str, Any]], metadata: dict[str, Any]) -> Path:
 
 
 def describe_executors(spark: SparkSession) -> list[dict[str, Any]]:
-    """Each executor that has completed tasks, by id."""
+    """Return each executor that has completed tasks, by id."""
     described = [
         {"id": executor.id(), "host": executor.hostPort().rpartition(":")[0], "tasks": executor.completedTasks()}
         for executor in executor_list(spark)
@@ -231,10 +232,10 @@ def describe_executors(spark: SparkSession) -> list[dict[str, Any]]:
 
 
 def run(engine: dict[str, Any], options: argparse.Namespace) -> None:
-    """One training.
+    """Run one training.
 
     Raises:
-        JavaException: Elasticsearch cannot be used, or engine.json asks for it.
+        JavaException: Elasticsearch fails, or engine.json asks for it.
     """
     repository = find_repository("METADATA", os.environ)
     instances = EngineInstances(repository) if repository.source.type == "elasticsearch" else None
@@ -253,7 +254,7 @@ def run(engine: dict[str, Any], options: argparse.Namespace) -> None:
     say("CoreWorkflow$", "Inserting persistent model")
     failure = name_node_failure(os.environ)
     if failure:
-        print(f"[ERROR] [HDFSModels] {failure}", flush=True)  # and no more: so does PredictionIO
+        print(f"[ERROR] [HDFSModels] {failure}", flush=True)  # PredictionIO does no more, either
     metadata["duration_seconds"] = round(time.monotonic() - started, 3)
     say("CoreWorkflow$", "Updating engine instance")
     if instances:
@@ -262,7 +263,7 @@ def run(engine: dict[str, Any], options: argparse.Namespace) -> None:
 
 
 def complete(instances: EngineInstances, instance: dict[str, Any], *, lost: bool) -> None:
-    """Mark an instance COMPLETED. PredictionIO logs a failure of this, and goes on to say that all is well."""
+    """Mark an instance COMPLETED. Like PredictionIO, log a failure and still report success."""
     error = JavaException("java.net.ConnectException", "Connection refused") if lost else None
     if not lost:
         try:
@@ -275,7 +276,7 @@ def complete(instances: EngineInstances, instance: dict[str, Any], *, lost: bool
 
 
 def train_on(spark: SparkSession, engine: dict[str, Any], options: argparse.Namespace) -> dict[str, Any] | None:
-    """Train and store the model; what there is to say about it, or None where the training was to stop before."""
+    """Train and store the model. Return its metadata, or None if the options stop the training earlier."""
     say("Engine$", "EngineWorkflow.train")
     wait_for_executors(spark)
     behave(engine.get("standIn", {}))
@@ -294,7 +295,7 @@ def train_on(spark: SparkSession, engine: dict[str, Any], options: argparse.Name
     say("Engine$", "executors: " + ", ".join(f"{one['host']} ({one['tasks']} tasks)" for one in executors))
     say("URModel", "New data to index, performing a hot swap of the index.")
     index = hot_swap(params["indexName"], params["typeName"], [as_document(item) for item in model], os.environ)
-    say("EsClient$", f"Created index {index}, and alias {params['indexName']} leads to it")
+    say("EsClient$", f"Created index {index}, and alias {params['indexName']} points to it")
     metadata = {
         "trainer": "pio-tf sandbox stand-in for Apache PredictionIO",
         "engine": str(options.engine_variant),
@@ -306,19 +307,19 @@ def train_on(spark: SparkSession, engine: dict[str, Any], options: argparse.Name
         "correlators": counts,
         "executors": executors,
     }
-    say("URModel", f"Model written to {write_model(model, metadata)}, too")
+    say("URModel", f"Model also written to {write_model(model, metadata)}")
     return metadata
 
 
 def as_document(item: dict[str, Any]) -> dict[str, Any]:
-    """An item as the Universal Recommender indexes it: for each indicator the items alone, strongest first."""
+    """Return an item as the Universal Recommender indexes it: only the items of each indicator, strongest first."""
     return {
         name: value if name == "id" else [correlator["item"] for correlator in value] for name, value in item.items()
     }
 
 
 def main() -> int:
-    """Train as told by the command line, which is that of PredictionIO's CreateWorkflow."""
+    """Train with the command line of PredictionIO's CreateWorkflow."""
     parser = argparse.ArgumentParser(allow_abbrev=False)
     for name in ("--engine-id", "--engine-version", "--engine-variant", "--env"):
         parser.add_argument(name, required=True)
