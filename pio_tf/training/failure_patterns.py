@@ -1,6 +1,6 @@
-"""What PIO, Spark, Java and the services say when a training goes wrong, what it means, and what to do: a table.
+"""A table of failures: messages of PIO, Spark, Java and the services in a log, their meaning, and what to do.
 
-The words are those of PIO 0.12 to 0.14, Spark 2.1 to 3.5, Elasticsearch 5 to 7, HBase 1.2 and Hadoop 2.7.
+The messages are those of PIO 0.12 to 0.14, Spark 2.1 to 3.5, Elasticsearch 5 to 7, HBase 1.2 and Hadoop 2.7.
 """
 
 from __future__ import annotations
@@ -8,38 +8,45 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-_MORE_MEMORY = "give more with driver.memory or spark.executor_memory, on larger instance types if need be"
+_MORE_MEMORY = "raise driver.memory or spark.executor_memory, on larger instance types if necessary"
 _INSTALL = "install it on the driver (its disk stays), or correct pio-tf.hcl; `pio-tf up` starts the machines"
 _REACHABLE = (
-    "check that it runs, that pio-tf.hcl has its address and port, and that its security group lets the driver "
-    "and the workers in"
+    "check that it runs, its address and port in pio-tf.hcl, and that its security group lets the driver and the "
+    "workers in"
 )
 
 
 @dataclass(frozen=True)
 class FailurePattern:
-    """Words in a log. ``meaning`` is half a sentence: a quote from the log follows it. ``{service}`` in it stands for
-    what :data:`SERVICES` finds around the words."""
+    """A message in a log that names the cause of a failure.
+
+    A quote from the log follows ``meaning``. ``{service}`` in it stands for the service that :data:`SERVICES` finds
+    around the message.
+    """
 
     name: str
-    """For programs."""
+    """The value of ``sign`` in JSON."""
     pattern: str
     meaning: str
     next_step: str
+
+    def explain(self, services: set[str]) -> str:
+        """Return the meaning, with the service that an error names."""
+        return self.meaning.format(service=next((name for name, _ in SERVICES if name in services), "a service"))
 
 
 CERTAIN = (
     FailurePattern(
         "interrupted",
         r"Training interrupted by \S+",
-        "the engine stopped it on purpose (--stop-after-read, -prepare, …)",
-        "take --stop-after-read and --stop-after-prepare out of train.pio_arguments",
+        "an option stopped the training early (--stop-after-read, -prepare, …)",
+        "remove --stop-after-read and --stop-after-prepare from train.pio_arguments",
     ),
     FailurePattern(
         "no-configuration",
         r"WorkflowConfig is empty",
-        "pio was not given an engine to train",
-        "check train.pio_arguments in pio-tf.hcl: PIO did not understand the options that it was given",
+        "pio got no engine to train",
+        "check train.pio_arguments in pio-tf.hcl: PIO did not understand its options",
     ),
     FailurePattern(
         "no-pio",
@@ -57,7 +64,7 @@ CERTAIN = (
         "no-engine-json",
         r"engine\.json \(No such file or directory\)|engine\.json does not exist"
         r"|Unable to read engine (?:factory class name|variant ID)",
-        "the engine has no engine.json that PIO can use",
+        "the engine has no usable engine.json",
         "put engine.json, with id and engineFactory, into pio.engine_dir on the driver",
     ),
     FailurePattern(
@@ -76,20 +83,20 @@ CERTAIN = (
         "wrong-java",
         r"Unsupported class file major version|UnsupportedClassVersionError|InaccessibleObjectException"
         r"|xbean\.asm\d*\.ClassReader\.<init>|JAVA_HOME is not set|java: command not found",
-        "the wrong Java ran it, or none: PIO up to 0.14 and Spark 2 need Java 8, on every machine the same",
+        "Java is missing or of the wrong version: PIO up to 0.14 and Spark 2 need Java 8 on every machine",
         "install that Java on the machines, and set JAVA_HOME in the user's profile on the driver",
     ),
     FailurePattern(
         "model-not-stored",
         r"^\[ERROR\] \[(?:HDFS|LocalFS|S3)Models\$?\] ",
-        "PIO could not store the model, and went on as if it had",
-        "mend the model store (its permissions, its room, whether it answers), and train again",
+        "PIO could not store the model, and continued as if it had",
+        "fix the model store (permissions, free space, whether it answers), and train again",
     ),
     FailurePattern(
         "disk-full",
         r"No space left on device|Disk quota exceeded|DSQuotaExceededException",
         "a disk is full",
-        "look with `df -h` on the machines, at spark.local.dir above all; make room, or make the volume larger",
+        "find it with `df -h` on the machines, spark.local.dir first; make room, or enlarge the volume",
     ),
     FailurePattern(
         "garbage-collection",
@@ -100,7 +107,7 @@ CERTAIN = (
     FailurePattern(
         "threads",
         r"OutOfMemoryError: unable to create (?:new )?native thread",
-        "the system gave Java no further thread",
+        "the system refused Java another thread",
         "raise the user's limits (`ulimit -u`) on that machine, or ask for fewer cores with spark.executor.cores",
     ),
     FailurePattern(
@@ -112,45 +119,45 @@ CERTAIN = (
     FailurePattern(
         "no-memory",
         r"insufficient memory for the Java Runtime|Cannot allocate memory",
-        "the machine has less memory than the heap was promised",
-        "give less with driver.memory or spark.executor_memory, or take a larger instance type",
+        "the machine has less memory than the heap needs",
+        "lower driver.memory or spark.executor_memory, or take a larger instance type",
     ),
     FailurePattern(
         "elasticsearch-login",
         r"401 Unauthorized|unable to authenticate user|missing authentication (?:token|credentials)"
         r"|action \[\S+\] is unauthorized",
         "Elasticsearch refused the user or the password",
-        "check elasticsearch.user and elasticsearch.password, and what that user may do",
+        "check elasticsearch.user and elasticsearch.password, and that user's privileges",
     ),
     FailurePattern(
         "database-login",
         r"password authentication failed for user|Access denied for user|no pg_hba\.conf entry",
         "the database refused the user or the password",
-        "check the user and the password of the database in pio-tf.hcl, and what the database lets in",
+        "check the database's user and password in pio-tf.hcl, and which clients the database accepts",
     ),
     FailurePattern(
         "kerberos",
         r"GSS initiate failed|SIMPLE authentication is not enabled",
-        "HDFS or HBase wants Kerberos, which the driver did not offer",
-        "let the user log in with kinit on the driver, or use services without Kerberos",
+        "HDFS or HBase requires Kerberos, which the driver did not offer",
+        "log in with kinit as that user on the driver, or use services without Kerberos",
     ),
     FailurePattern(
         "hadoop-permission",
         r"AccessControlException: Permission denied: |AccessDeniedException: Insufficient permissions",
-        "HDFS or HBase does not let this user do that",
-        "let the user of ssh.user write there (`hdfs dfs -chown`, or a grant in HBase's shell)",
+        "HDFS or HBase denies this user the permission",
+        "allow the user of ssh.user to write there (`hdfs dfs -chown`, or a grant in HBase's shell)",
     ),
     FailurePattern(
         "safe-mode",
         r"SafeModeException|Name node is in safe mode",
-        "HDFS is in safe mode: it takes no writes",
-        "wait until enough data nodes have reported, or see why with `hdfs dfsadmin -safemode get` and `-report`",
+        "HDFS is in safe mode: it refuses writes",
+        "wait until enough data nodes have reported, or find out why with `hdfs dfsadmin -safemode get` and `-report`",
     ),
     FailurePattern(
         "no-events",
         r"Primary action in PreparedData cannot be empty",
-        "there are no events of the primary indicator to learn from",
-        "compare the app's name and the first event name in engine.json with what the event store holds",
+        "the event store has no events of the primary indicator",
+        "compare the app's name and the first event name in engine.json with the event store",
     ),
     FailurePattern(
         "no-app",
@@ -161,7 +168,7 @@ CERTAIN = (
     FailurePattern(
         "no-elasticsearch-source",
         r"No Elasticsearch client configuration detected",
-        "the Universal Recommender finds no storage source that is named ELASTICSEARCH",
+        "the Universal Recommender finds no storage source named ELASTICSEARCH",
         "add the elasticsearch block to pio-tf.hcl; pio-env.sh must name its source ELASTICSEARCH",
     ),
     FailurePattern(
@@ -173,43 +180,43 @@ CERTAIN = (
     FailurePattern(
         "application-removed",
         r"Master removed our application",
-        "Spark's master gave the training up: its executors died one after another",
-        "look why on the workers, in the application's directory below Spark's work: stderr",
+        "Spark's master gave up the training: its executors died one after another",
+        "find the reason on the workers: stderr in the application's directory under Spark's work directory",
     ),
 )
-"""Signs that name the cause wherever they stand in a log. Where it has several, the first of this table is told."""
+"""Patterns that name the cause anywhere in a log. If several match, the first of this table counts."""
 
 LIKELY = (
     FailurePattern(
         "executor-killed",
         r"ExecutorLostFailure.*(?:exited with code 137|[Ee]xit (?:status|code):? 137)",
-        "an executor was killed, again and again, for want of memory",
-        "the machine had too little beside the heap (`dmesg` on the worker names the OOM killer): give executors less "
-        "with spark.executor_memory, or take larger workers",
+        "an executor was killed again and again for lack of memory",
+        "the machine had too little memory besides the heap (`dmesg` on the worker names the OOM killer): lower "
+        "spark.executor_memory, or take larger workers",
     ),
     FailurePattern(
         "executor-lost",
         r"ExecutorLostFailure|FetchFailedException|MetadataFetchFailedException",
-        "Spark lost executors, and a task could not be finished without them",
-        "look at `journalctl -u pio-tf-spark` and `dmesg` on the worker: killed for want of memory, or cut off",
+        "Spark lost executors, and could not finish a task without them",
+        "look at `journalctl -u pio-tf-spark` and `dmesg` on the worker: killed for lack of memory, or disconnected",
     ),
     FailurePattern(
         "elasticsearch-workers",
         r"Cannot detect ES version|EsHadoopNoNodesLeftException|Connection error \(check network",
-        "a worker or the driver could not talk to Elasticsearch, to which the workers write the model themselves",
-        "its security group must let the workers in; each node must be reachable at the address that it publishes",
+        "a worker or the driver could not talk to Elasticsearch: the workers write the model themselves",
+        "let the workers in with its security group; each node must be reachable at the address that it publishes",
     ),
     FailurePattern(
         "unknown-host",
         r"UnknownHostException|Name or service not known|Temporary failure in name resolution",
-        "no address is known for the host of {service}",
-        "correct the name in pio-tf.hcl, or give the machines a DNS or /etc/hosts that knows it",
+        "the host name of {service} has no known address",
+        "correct the name in pio-tf.hcl, or add it to the machines' DNS or /etc/hosts",
     ),
     FailurePattern(
         "hbase",
         r"RetriesExhausted|NoServerForRegionException|MasterNotRunningException|ZooKeeperConnectionException"
         r"|KeeperErrorCode = ConnectionLoss|Cannot connect to ZooKeeper|ZooKeeper \w+ failed after \d+ attempts",
-        "HBase or its ZooKeeper did not answer, however often it was asked",
+        "HBase or its ZooKeeper did not answer, after many retries",
         _REACHABLE,
     ),
     FailurePattern(
@@ -227,11 +234,11 @@ LIKELY = (
     FailurePattern(
         "stage-failure",
         r"Job aborted due to stage failure",
-        "a task failed again and again, and Spark gave the job up",
-        "read the output from its first ERROR on; the task's own error is the last `Caused by`",
+        "a task failed again and again, and Spark gave up the job",
+        "read the output from its first ERROR; the task's own error is the last `Caused by`",
     ),
 )
-"""Signs that count only in the error that ended the training: Spark and HBase recover from most of these."""
+"""Patterns that count only in the error that ended the training: Spark and HBase recover from most of these."""
 
 SERVICES = (
     ("Elasticsearch", r"elasticsearch|:9[23]00\b"),
@@ -241,52 +248,43 @@ SERVICES = (
     ("the database", r"postgresql|mysql|jdbc|:5432\b|:3306\b|PGSQL\b"),
     ("Spark's master", r"StandaloneAppClient|:7077\b"),
 )
-"""Whose words these are: a name, and what betrays it in an error or the stack below it. The first one found is told.
-HBase stands before ZooKeeper and HDFS, which it uses."""
+"""Services, each with the words that identify it in an error or its stack. The first one found counts. HBase stands
+before ZooKeeper and HDFS, which it uses."""
 
 
-def shown(text: str, longest: int = 400) -> str:
-    """A line of the log as a quote: no more than ``longest`` characters of it."""
-    text = text.strip()
-    return text if len(text) <= longest else f"{text[: longest - 1]}…"
-
-
-class Finder:
-    """Looks for the signs of one table."""
-
-    def __init__(self, signs: tuple[FailurePattern, ...]) -> None:
-        self._signs = tuple((sign, re.compile(sign.pattern)) for sign in signs)
-        # A log has many lines, and almost none holds a sign: fixed words are soon looked for.
-        self._beginnings = tuple({beginning for sign in signs for beginning in _beginnings(sign.pattern)})
-
-    def find(self, line: str) -> FailurePattern | None:
-        """The first sign of the table that this line holds."""
-        for beginning in self._beginnings:
-            if beginning in line:
-                return next((sign for sign, pattern in self._signs if pattern.search(line)), None)
-        return None
-
-
+_SERVICES = tuple((name, re.compile(pattern, re.IGNORECASE)) for name, pattern in SERVICES)
 _ALTERNATIVES = re.compile(r"\|(?![^()]*\))")
 _FIXED = re.compile(r"\^?(?:\\b)?((?:(?:[\w /:<>,-]|\\\W)(?![?*+{]))*)")
 
 
+class PatternFinder:
+    """Finds the patterns of one table."""
+
+    def __init__(self, patterns: tuple[FailurePattern, ...]) -> None:
+        self._patterns = tuple((one, re.compile(one.pattern)) for one in patterns)
+        # A log has many lines, and almost none matches: fixed words are fast to look for.
+        self._beginnings = tuple({beginning for one in patterns for beginning in _beginnings(one.pattern)})
+
+    def find(self, line: str) -> FailurePattern | None:
+        """Return the first pattern of the table that matches a line."""
+        for beginning in self._beginnings:
+            if beginning in line:
+                return next((one for one, pattern in self._patterns if pattern.search(line)), None)
+        return None
+
+
 def _beginnings(pattern: str) -> list[str]:
-    """The words that each alternative of a pattern begins with. Empty, and so in every line, where it begins otherwise
-    or is too involved for this."""
+    """Return the words with which each alternative of a pattern begins; "", which every line holds, for other ones."""
     found = map(_FIXED.match, _ALTERNATIVES.split(pattern))
     return [re.sub(r"\\(\W)", r"\1", one[1]) if one else "" for one in found]
 
 
-_SERVICES = tuple((name, re.compile(pattern, re.IGNORECASE)) for name, pattern in SERVICES)
-
-
 def services_in(line: str) -> set[str]:
-    """The services that a line of an error, or of the stack below it, speaks of."""
+    """Return the services that a line of an error, or of its stack, names."""
     return {name for name, pattern in _SERVICES if pattern.search(line)}
 
 
-def told(sign: FailurePattern, services: set[str]) -> str:
-    """The sign's meaning, with the service that it is about where that is known."""
-    service = next((name for name, _ in _SERVICES if name in services), "a service")
-    return sign.meaning.format(service=service)
+def quote_line(text: str, longest: int = 400) -> str:
+    """Return a line of the log as a quote of at most ``longest`` characters."""
+    text = text.strip()
+    return text if len(text) <= longest else f"{text[: longest - 1]}…"

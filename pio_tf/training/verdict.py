@@ -1,8 +1,8 @@
-"""Whether a training ended with a model, and why not: PIO's exit status alone does not tell.
+"""The verdict on a training: whether it left a model, and if not, why.
 
-`pio train` exits with 0 after ``Training interrupted by …`` and ``WorkflowConfig is empty. Quitting``, too, and when it
-could not store the model. A success is exit status 0 *and* the line ``Training completed successfully.``, without an
-error of the model store.
+PIO's exit status alone is no verdict: `pio train` also exits with 0 after ``Training interrupted by …`` and
+``WorkflowConfig is empty. Quitting``, and when it could not store the model. A success is exit status 0 *and* the line
+``Training completed successfully.``, without an error of the model store.
 """
 
 from __future__ import annotations
@@ -12,71 +12,75 @@ from collections import deque
 from dataclasses import dataclass, field
 
 from pio_tf.errors import TrainingFailed
-from pio_tf.training.failure_patterns import CERTAIN, LIKELY, FailurePattern, Finder, services_in, shown, told
+from pio_tf.training.failure_patterns import (
+    CERTAIN,
+    LIKELY,
+    FailurePattern,
+    PatternFinder,
+    quote_line,
+    services_in,
+)
 
 LAST_LINES = 20
-"""Lines that are kept for the result."""
+"""Lines that the result keeps."""
 NO_RESOURCES = "Initial job has not accepted any resources"
 MODEL_NOT_STORED = "model-not-stored"
 
 _MOST = 10
-"""Quotes of one kind that are kept, of no more than some hundred characters each: a log may be endless."""
-_LOOKED_AT = 4096
+"""Quotes of one kind, of some hundred characters each: a log may be endless."""
+_SEARCHED = 4096
 """Characters of a line that are searched: an expression may take long on a line of 64 KiB."""
 _LEVELS = "TRACE|DEBUG|INFO|WARN|WARNING|ERROR|FATAL"
 _SUCCESS = re.compile(r"Training completed successfully\.\s*$")
 # PIO: "[ERROR] [Console$] text"; Spark by itself: "22/02/22 14:48:36 ERROR TaskSchedulerImpl: text"
 _LOGGED = re.compile(rf"(?:\[?({_LEVELS})\]?:? |\d[\d/-]+[ T]\d[\d:,.]+ ({_LEVELS}) +)(.*)")
 _EXCEPTION = re.compile(r'(Exception in thread "[^"]*" )?((?:\w+\.)*[\w$]*(?:Exception|Error)\b.*)')
-# The second is Python's way to name Java's: a PySpark engine has it.
+# The second alternative is how Python names Java's exceptions: a PySpark engine prints it.
 _CAUSED_BY = re.compile(r"(?:\s*Caused by: |: )((?:\w+\.)+[\w$]+.*)")
 _FRAME = re.compile(r"\s+at [\w$.<>]+")
-# The second is all that is said where executor and worker end together, and Spark hears of the executor first: it has
-# removed it, without a word, when it learns why (TaskSchedulerImpl.executorLost).
+# If executor and worker end together, and Spark hears of the executor first, only the second alternative is logged:
+# Spark has removed the executor, without a message, when it learns why (TaskSchedulerImpl.executorLost).
 _LOST_EXECUTOR = re.compile(
     r"Lost (?:executor (\S+) on (\S+)|an executor (\S+) \(already removed\)): (?!.*killed by driver)(.*)"
 )
 _ABORTING = re.compile(r"Aborting(?: workflow)?\.")
-_FROM_THE_FIRST_ERROR = (
-    "read the output from its first ERROR on; `pio-tf train --keep-up` leaves the machines to look around"
-)
+_FROM_THE_FIRST_ERROR = "read the output from its first ERROR; `pio-tf train --keep-up` keeps the machines for a look"
 _FROM_OUTSIDE = "find out why (AWS's events for the machine, its console, `last -x` and dmesg there), then train again"
 
 
 @dataclass
 class _Thrown:
-    """An exception with its causes, the deepest last, and the services that its stack speaks of."""
+    """An exception with its causes, the deepest last, and the services that its stack names."""
 
     chain: list[str]
     services: set[str] = field(default_factory=set)
 
     def add(self, line: str) -> None:
-        cause = _CAUSED_BY.match(line)
-        if cause and len(self.chain) < _MOST:
-            self.chain.append(shown(cause[1]))
-        elif cause:
-            self.chain[-1] = shown(cause[1])
+        if cause := _CAUSED_BY.match(line):
+            del self.chain[_MOST - 1 :]
+            self.chain.append(quote_line(cause[1]))
         self.services |= services_in(line)
 
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """Why a training failed, as far as its log tells. ``sign`` is the name of one in the tables, or empty."""
+    """Why a training failed, as far as its log shows."""
 
-    sign: str
+    pattern: str
+    """Name of a pattern of the tables, or empty."""
     cause: str
     next_step: str
 
 
 class TrainingLog:
-    """Follows the lines of a training (already without secrets) and keeps what the verdict needs, not the lines."""
+    """Reads the lines of a training, already without secrets, and keeps what the verdict needs."""
 
     def __init__(self) -> None:
         self.success = False
         self.no_resources = False
         self.last_lines: deque[str] = deque(maxlen=LAST_LINES)
-        self._certain, self._likely = Finder(CERTAIN), Finder(LIKELY)
-        self._signs: dict[str, str] = {}
+        self._certain, self._likely = PatternFinder(CERTAIN), PatternFinder(LIKELY)
+        self._matches: dict[str, str] = {}
         self._level = ""
         self._errors: list[str] = []
         self._fatal: _Thrown | None = None
@@ -88,48 +92,48 @@ class TrainingLog:
         self._lost = 0
 
     def add(self, line: str) -> None:
-        """Take the next line."""
+        """Read the next line."""
         self.last_lines.append(line)
-        line = line[:_LOOKED_AT]
+        line = line[:_SEARCHED]
         if _SUCCESS.search(line):
             self.success = True
         if NO_RESOURCES in line:
             self.no_resources = True
         self._follow_errors(line)
-        sign = self._certain.find(line)
-        if sign and sign.name not in self._signs:
+        found = self._certain.find(line)
+        if found and found.name not in self._matches:
             in_a_stack = self._current is not None and _FRAME.match(line)
-            self._signs[sign.name] = self._current.chain[-1] if self._current and in_a_stack else shown(line)
+            self._matches[found.name] = self._current.chain[-1] if self._current and in_a_stack else quote_line(line)
         # At its end an application loses all its executors, as it should.
         if not self.success and (lost := _LOST_EXECUTOR.search(line)):
             self._note_lost(*lost.groups())
 
     def _note_lost(self, executor: str | None, host: str | None, removed: str | None, why: str) -> None:
-        """An executor, by its id, with its host or without; ``removed``: it may have been told before."""
+        """Note a lost executor: ``executor`` on ``host``, or one that is ``removed``, which may be noted already."""
         full = len(self._lost_executors) >= _MOST
-        if removed and (full or any(who.split()[0] == removed for who in self._lost_executors)):
+        if removed and (full or any(name.split()[0] == removed for name in self._lost_executors)):
             return
         self._lost += 1
         if not full:
-            self._lost_executors[removed or f"{executor} on {host}"] = shown(why, 120)
+            self._lost_executors[removed or f"{executor} on {host}"] = quote_line(why, 120)
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What a success should not hide, each in a sentence: executors that were lost on the way."""
+        """Sentences that a success should not hide: executors that Spark lost."""
         if not self._lost:
             return ()
-        named = "; ".join(f"{who}: {why}" for who, why in self._lost_executors.items())
-        many = f"{self._lost} executors" if self._lost > 1 else "an executor"
-        return (f"Spark lost {many} on the way, and did their work again elsewhere ({named})",)
+        named = "; ".join(f"{name}: {why}" for name, why in self._lost_executors.items())
+        many = f"{self._lost} executors and repeated their" if self._lost > 1 else "1 executor and repeated its"
+        return (f"Spark lost {many} work elsewhere ({named})",)
 
     def failure(self, exit_status: int | None, *, why: str = "") -> TrainingFailed | None:
-        """The error, or None for a success.
+        """Return the error; None for a success.
 
         Args:
-            exit_status: None where nobody knows it (the driver was restarted, its runner killed).
-            why: then the reason, as half a sentence.
+            exit_status: None if unknown (the driver was restarted, its runner killed).
+            why: the reason then, as half a sentence.
         """
-        unstored = MODEL_NOT_STORED in self._signs
+        unstored = MODEL_NOT_STORED in self._matches
         if exit_status == 0 and self.success and not unstored:
             return None
         if exit_status is None:
@@ -151,7 +155,7 @@ class TrainingLog:
             details={
                 "exit_status": exit_status,
                 "success_line_seen": self.success,
-                "sign": diagnosis.sign,
+                "sign": diagnosis.pattern,
                 "exceptions": list(thrown.chain) if thrown else [],
                 "errors": list(self._errors),
                 "warnings": list(self.warnings),
@@ -160,61 +164,64 @@ class TrainingLog:
         )
 
     def diagnosis(self, exit_status: int | None) -> Diagnosis:
-        """The first of these that there is: a certain sign, a likely one in the error that ended the training, that
-        error's own words, what its exit status tells, the last line."""
-        for sign in CERTAIN:
-            if sign.name in self._signs:
-                return Diagnosis(sign.name, f"{told(sign, set())}: {self._signs[sign.name]}", sign.next_step)
+        """Return the first of these: a certain pattern, a likely one in the error that ended the training, that error's
+        own words, the meaning of its exit status, the last line."""
+        for certain in CERTAIN:
+            if certain.name in self._matches:
+                cause = f"{certain.explain(set())}: {self._matches[certain.name]}"
+                return Diagnosis(certain.name, cause, certain.next_step)
         quote = self._quote()
-        if likely := self._likely_sign():
-            sign, words, services = likely
+        if likely := self._likely_pattern():
+            pattern, words, services = likely
             deepest = f"; {quote}" if quote and quote not in words else ""
-            return Diagnosis(sign.name, f"{told(sign, services)}: {words}{deepest}", sign.next_step)
-        said = next((shown(line) for line in reversed(self.last_lines) if line.strip()), "")
-        last = f"the last line was: {said}" if said else "it printed nothing"
+            return Diagnosis(pattern.name, f"{pattern.explain(services)}: {words}{deepest}", pattern.next_step)
+        last = next((quote_line(line) for line in reversed(self.last_lines) if line.strip()), "")
+        cause = quote or (f"the last line was: {last}" if last else "no output")
         if exit_status in (137, 143):
-            next_step = "something killed it: look for the OOM killer in dmesg on the driver, or try a smaller "
-            return Diagnosis("killed", quote or last, f"{next_step}driver.memory")
+            next_step = "a signal killed it: look for the OOM killer in dmesg on the driver, or lower driver.memory"
+            return Diagnosis("killed", cause, next_step)
         if self.no_resources:
-            next_step = "no worker had the executor's memory free, or none can reach the driver: check the security "
-            return Diagnosis("no-resources", quote or last, f"{next_step}group")
-        return Diagnosis("", quote or last, _FROM_THE_FIRST_ERROR if exit_status is not None else _FROM_OUTSIDE)
+            next_step = (
+                "no worker has the executor's memory free, or none can reach the driver: check the security group"
+            )
+            return Diagnosis("no-resources", cause, next_step)
+        return Diagnosis("", cause, _FROM_THE_FIRST_ERROR if exit_status is not None else _FROM_OUTSIDE)
 
     def _follow_errors(self, line: str) -> None:
         if logged := _LOGGED.match(line):
             self._level, self._current = logged[1] or logged[2], None
             if self._level in ("ERROR", "FATAL") and len(self._errors) < _MOST:
-                self._errors.append(shown(logged[3]))
+                self._errors.append(quote_line(logged[3]))
         elif thrown := _EXCEPTION.match(line):
-            self._current = _Thrown([shown(thrown[2])], services_in(line))
+            self._current = _Thrown([quote_line(thrown[2])], services_in(line))
             if thrown[1]:
                 self._fatal = self._fatal or self._current
             elif self._level in ("", "ERROR", "FATAL"):
                 self._logged = self._logged or self._current
-            else:  # below a warning: what is tried again, as a rule
+            else:  # below a warning: as a rule, Spark retries it
                 self._passing = self._passing or self._current
-        elif line.startswith("Traceback "):  # Python's has no line in the log before it
+        elif line.startswith("Traceback "):  # no line of the log comes before Python's
             self._level = ""
         elif self._current:
             self._current.add(line)
         if not self._aborting and _ABORTING.search(line):
-            self._aborting = shown(line)
+            self._aborting = quote_line(line)
 
     def _quote(self) -> str:
-        """The first cause, in the log's words; empty where it names none."""
+        """Return the first cause, in the log's words; empty if it names none."""
         if thrown := self._fatal or self._logged:
             return thrown.chain[-1]
         if self._errors:
             return self._errors[0]
         return self._passing.chain[-1] if self._passing else self._aborting
 
-    def _likely_sign(self) -> tuple[FailurePattern, str, set[str]] | None:
-        """The sign, the line that has it, and the services which that error speaks of."""
+    def _likely_pattern(self) -> tuple[FailurePattern, str, set[str]] | None:
+        """Return the pattern, the line that matches it, and the services that its error names."""
         thrown = self._fatal or self._logged
         lines = list(thrown.chain) if thrown else []
         services = set(thrown.services) if thrown else set()
         if self._fatal is None:
             lines += self._errors
             services = services.union(*(services_in(line) for line in self._errors))
-        found = {sign.name: (sign, line, services) for line in reversed(lines) if (sign := self._likely.find(line))}
-        return next((found[sign.name] for sign in LIKELY if sign.name in found), None)
+        found = {one.name: (one, line, services) for line in reversed(lines) if (one := self._likely.find(line))}
+        return next((found[one.name] for one in LIKELY if one.name in found), None)

@@ -13,9 +13,9 @@ LOGS = [
     (
         "[INFO] [CoreWorkflow$] Training interrupted by org.apache.predictionio.workflow.StopAfterReadInterruption.",
         "interrupted",
-        "stopped it on purpose",
+        "stopped the training early",
     ),
-    ("[ERROR] [CreateWorkflow$] WorkflowConfig is empty. Quitting", "no-configuration", "not given an engine"),
+    ("[ERROR] [CreateWorkflow$] WorkflowConfig is empty. Quitting", "no-configuration", "pio got no engine to train"),
     ("bash: line 1: /opt/pio/bin/pio: No such file or directory", "no-pio", "no PredictionIO at pio.home"),
     ("bash: line 1: cd: /home/ubuntu/ur: No such file or directory", "no-engine-directory", "pio.engine_dir"),
     (
@@ -39,7 +39,7 @@ LOGS = [
         \tat org.apache.xbean.asm6.ClassReader.<init>(ClassReader.java:166)
         """,
         "wrong-java",
-        "need Java 8",
+        "need Java 8 on every machine",
     ),
     (
         """
@@ -48,7 +48,7 @@ LOGS = [
         \tat org.apache.spark.util.ClosureCleaner$.getClassReader(ClosureCleaner.scala:46)
         """,
         "wrong-java",
-        "need Java 8, on every machine the same: java.lang.IllegalArgumentException",
+        "need Java 8 on every machine: java.lang.IllegalArgumentException",
     ),
     (
         """
@@ -71,12 +71,12 @@ LOGS = [
     (
         "java.lang.OutOfMemoryError: unable to create new native thread",
         "threads",
-        "no further thread",
+        "refused Java another thread",
     ),
     (
         "OpenJDK 64-Bit Server VM warning: INFO: os::commit_memory(0x1, 2, 0) failed; error='Cannot allocate memory'",
         "no-memory",
-        "less memory than the heap was promised",
+        "less memory than the heap needs",
     ),
     (
         """
@@ -107,7 +107,7 @@ LOGS = [
             'access=WRITE, inode="/":hdfs:supergroup:drwxr-xr-x'
         ),
         "hadoop-permission",
-        "does not let this user do that",
+        "denies this user the permission",
     ),
     (
         (
@@ -123,7 +123,7 @@ LOGS = [
             "PreparedData cannot be empty. Please check if DataSource generates TrainingData"
         ),
         "no-events",
-        "no events of the primary indicator",
+        "has no events of the primary indicator",
     ),
     ("[ERROR] [Common$] Invalid app name handmade", "no-app", "no such app"),
     (
@@ -152,7 +152,7 @@ LOGS = [
         \tat org.apache.spark.scheduler.DAGScheduler.failJobAndIndependentStages(DAGScheduler.scala:1435)
         """,
         "executor-killed",
-        "killed, again and again, for want of memory",
+        "killed again and again for lack of memory",
     ),
     (
         f"""
@@ -167,7 +167,7 @@ LOGS = [
         Exception in thread "main" {STAGE}org.elasticsearch.hadoop.EsHadoopIllegalArgumentException: Cannot detect ES version - typically this happens if the network/Elasticsearch cluster is not accessible
         """,
         "elasticsearch-workers",
-        "to which the workers write the model themselves",
+        "the workers write the model themselves",
     ),
     (
         """
@@ -176,7 +176,7 @@ LOGS = [
         \tat org.elasticsearch.client.RestClient.performRequest(RestClient.java:310)
         """,
         "unknown-host",
-        "no address is known for the host of Elasticsearch: java.net.UnknownHostException: es-one",
+        "the host name of Elasticsearch has no known address: java.net.UnknownHostException: es-one",
     ),
     (
         """

@@ -219,7 +219,7 @@ async def test_what_does_not_apply_is_no_contradiction(es: ElasticsearchClient, 
     """Another engine than the Universal Recommender, metadata in a database, no Elasticsearch, an index elsewhere."""
     service.aliases.clear()
     cases = [
-        (es, replace(TRACES, aliases=()), "alias", "no Universal Recommender"),
+        (es, replace(TRACES, aliases=()), "alias", "is not the Universal Recommender"),
         (es, TRACES, "alias", "there is no alias urindex"),
         (es, replace(TRACES, metadata=""), "engine instance", "not in Elasticsearch"),
         (es, replace(TRACES, metadata="elsewhere"), "engine instance", "no index elsewhere"),

@@ -80,7 +80,7 @@ async def test_secrets_are_hidden_in_what_is_shown_and_in_what_is_kept(cluster: 
             "Training interrupted by org",
         ),
         ("echo '[ERROR] [Console$] No engine found. Aborting.'; exit 1", "exit status 1", "No engine found. Aborting."),
-        ("kill -KILL $$", "exit status 137", "it printed nothing"),
+        ("kill -KILL $$", "exit status 137", "no output"),
         (f"{SUCCESS}; exit 1", "exited with 1", ""),
     ],
 )
@@ -109,7 +109,7 @@ async def test_a_model_that_elasticsearch_does_not_have_is_a_failure(cluster: Te
     async with ClusterConnection(cluster.config(), cluster.targets(), retry=QUICK) as remote:
         run = await started(remote, tmp_path, SUCCESS)
         finish = make_finish(remote, tmp_path, proofs=(Proof(ALIAS, False, "alias ur points to ur_1, as before"),))
-        with pytest.raises(TrainingFailed, match="does not bear it out") as caught:
+        with pytest.raises(TrainingFailed, match="but Elasticsearch contradicts it") as caught:
             await finish.follow(run.id)
     assert "ur_1, as before" in caught.value.cause
 
