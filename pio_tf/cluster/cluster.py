@@ -8,18 +8,18 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
 from pio_tf.aws.session import Aws
-from pio_tf.cluster.context import ClusterContext
 from pio_tf.cluster.deadline import Deadline
 from pio_tf.cluster.driver import Driver
 from pio_tf.cluster.fleet import Fleet
 from pio_tf.cluster.power import IDLE_FOR, Power
-from pio_tf.cluster.run_storage import RunStorage
 from pio_tf.cluster.stack import Stack
 from pio_tf.cluster.training_session import TrainingSession
 from pio_tf.config.components import components
 from pio_tf.config.load import load_config
 from pio_tf.config.software import APACHE
+from pio_tf.context import ClusterContext
 from pio_tf.events import Reporter, silent
+from pio_tf.training.runs.run_storage import RunStorage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -57,15 +57,16 @@ class Command:
     def __init__(
         self,
         context: ClusterContext,
+        open_session: SessionOpener | None,
         *,
         started: frozenset[str] = frozenset(),
         armed: ScheduledDeadline | None = None,
     ) -> None:
         self.context = context
-        self.storage = RunStorage(context, report_driver=lambda: Command(context).driver.report())
+        self.storage = RunStorage(context, report_driver=lambda: Command(context, open_session).driver.report())
         self.fleet = Fleet(context, started=started)
         self.deadline = Deadline(context, self.fleet, armed=armed)
-        self.driver = Driver(context, self.fleet, self.deadline, self.storage)
+        self.driver = Driver(context, self.fleet, self.deadline, self.storage, open_session)
         self.stack = Stack(context, self.fleet, self.deadline, self.driver)
         self.power = Power(context, self.fleet, self.deadline, self.driver, self.stack, self.storage)
 
@@ -100,7 +101,8 @@ class Cluster:
     ) -> None:
         self.config = config
         environ = dict(os.environ if environ is None else environ)
-        self._context = ClusterContext(config, reporter, aws or Aws(config), environ, clock, sleep, now, open_session)
+        self._context = ClusterContext(config, reporter, aws or Aws(config), environ, clock, sleep, now)
+        self._open_session = open_session
         self._last = self._command()
         """The last command that may have changed power: the next one takes over what it has started."""
 
@@ -116,10 +118,10 @@ class Cluster:
         return cls(load_config(path, environ=environ), reporter=reporter, environ=environ)
 
     def _command(self) -> Command:
-        return Command(self._context)
+        return Command(self._context, self._open_session)
 
     def _change(self, *, armed: ScheduledDeadline | None = None) -> Command:
-        self._last = Command(self._context, started=self._last.fleet.started, armed=armed)
+        self._last = Command(self._context, self._open_session, started=self._last.fleet.started, armed=armed)
         return self._last
 
     # The stack

@@ -22,8 +22,8 @@ from pio_tf.training.deadline_watch import DeadlineWatch
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from pio_tf.cluster.context import ClusterContext
     from pio_tf.cluster.fleet import Fleet, FleetView
+    from pio_tf.context import ClusterContext
     from pio_tf.events import Event
     from pio_tf.model import Machine, Outputs
 

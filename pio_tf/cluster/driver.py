@@ -15,20 +15,20 @@ from pio_tf.training.runs.archive import find_run
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Sequence
 
-    from pio_tf.cluster.context import ClusterContext
     from pio_tf.cluster.deadline import Deadline
     from pio_tf.cluster.fleet import Fleet, FleetView
-    from pio_tf.cluster.run_storage import RunStorage
+    from pio_tf.context import ClusterContext
     from pio_tf.model import Outputs
     from pio_tf.remote.connect import RetryPolicy
     from pio_tf.remote.files import ProvisionedFile
     from pio_tf.remote.target import SshTarget
-    from pio_tf.training.driver_session import DriverSession
+    from pio_tf.training.driver_session import DriverSession, SessionOpener
     from pio_tf.training.preflight import CheckResult
     from pio_tf.training.provisioning import ProvisionedMachine
     from pio_tf.training.runs.bucket_lock import DriverReport
     from pio_tf.training.runs.driver_runs import DriverState
     from pio_tf.training.runs.record import RunRecord
+    from pio_tf.training.runs.run_storage import RunStorage
 
 _T = TypeVar("_T")
 _STATUS_SECONDS = 5.0
@@ -43,6 +43,8 @@ class Driver:
     fleet: Fleet
     deadline: Deadline
     storage: RunStorage
+    open_session: SessionOpener | None
+    """Connects to the driver; None: over SSH."""
 
     def session(
         self,
@@ -61,23 +63,18 @@ class Driver:
             retry: for a driver that should be up already; default: half a minute.
             upload: where logs and records are uploaded; default: ``train.upload``.
         """
-        from pio_tf.training.driver_session import QUICK, DriverSetup, open_session
-
-        setup = DriverSetup(
-            self.context.config,
-            view.running,
-            self.context.ec2,
-            secrets=lambda: self.context.secrets,
-            upload=self.storage.upload,
-            upload_to=upload or self.context.config.train.upload or "",
-            shared=self.storage.shared,
-            reporter=self.context.report,
-            deadline=self.deadline.watch(),
-        )
-        connect = self.context.open_session or open_session
+        from pio_tf.training.driver_session import QUICK, open_session
 
         async def connected() -> _T:
-            async with connect(setup, wait=wait, retry=retry or QUICK) as session:
+            async with (self.open_session or open_session)(
+                self.context,
+                self.storage,
+                view.running,
+                deadline=self.deadline.watch(),
+                upload_to=upload or self.context.config.train.upload or "",
+                wait=wait,
+                retry=retry or QUICK,
+            ) as session:
                 return await work(session)
 
         return _run(connected())
@@ -130,7 +127,7 @@ class Driver:
         if view.driver_runs:
             self.session(view, lambda session: session.log(run, on_line, follow=follow))
         else:
-            self.storage.log(run, on_line)
+            self.storage.log(self.storage.find(run), on_line)
 
     def find(self, outputs: Outputs, run: str) -> tuple[FleetView, str]:
         """Return the running machines, and the id of a run on their driver."""

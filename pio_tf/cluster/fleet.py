@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from datetime import datetime
 
-    from pio_tf.cluster.context import ClusterContext
+    from pio_tf.context import ClusterContext
     from pio_tf.model import Machine, Outputs
 
 

@@ -18,14 +18,14 @@ from pio_tf.model import count
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from pio_tf.cluster.context import ClusterContext
     from pio_tf.cluster.deadline import Deadline
     from pio_tf.cluster.driver import Driver
     from pio_tf.cluster.fleet import FleetView
-    from pio_tf.cluster.run_storage import RunStorage
     from pio_tf.cluster.stack import Stack
     from pio_tf.config.sizing import Sizing
+    from pio_tf.context import ClusterContext
     from pio_tf.model import Machine, Outputs
+    from pio_tf.training.runs.run_storage import RunStorage
 
 IDLE_FOR = 1800.0
 """Seconds for which `down --if-idle` leaves machines alone after their start and after the last run, by default."""

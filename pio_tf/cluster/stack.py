@@ -25,11 +25,11 @@ if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
 
-    from pio_tf.cluster.context import ClusterContext
     from pio_tf.cluster.deadline import Deadline
     from pio_tf.cluster.driver import Driver
     from pio_tf.cluster.fleet import Fleet, FleetView
     from pio_tf.config.schema import Config
+    from pio_tf.context import ClusterContext
     from pio_tf.infra.drift import Drift
     from pio_tf.infra.plan import Plan
     from pio_tf.infra.policy import Judgement

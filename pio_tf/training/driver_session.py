@@ -6,11 +6,12 @@ import asyncio
 import contextlib
 import dataclasses
 from dataclasses import dataclass, field
+from functools import cached_property, partial
 from typing import TYPE_CHECKING
 
 from pio_tf.aws.session import aws_errors
 from pio_tf.errors import Locked, NotReady, PioTfError, RemoteError
-from pio_tf.events import Done, Reporter, Step, Warned, silent
+from pio_tf.events import Done, Step, Warned
 from pio_tf.infra.bootstrap import host_name, render_script, settings_for
 from pio_tf.machines.console import host_keys_from_console
 from pio_tf.pio.command import settings_in_force, train_command
@@ -27,12 +28,10 @@ from pio_tf.training.provisioning import ProvisionedMachine, complete_hosts, pro
 from pio_tf.training.readiness import diagnose, ready_cluster
 from pio_tf.training.redact import Redactor
 from pio_tf.training.run import RunFollower, start_run
-from pio_tf.training.runs.archive import Archive, find_run, merge_records
+from pio_tf.training.runs.archive import find_run
 from pio_tf.training.runs.driver_lock import hold_driver_lock, locked_by
 from pio_tf.training.runs.driver_runs import DriverRuns
 from pio_tf.training.runs.record import ENDED, Client, RunRecord, new_run_id
-from pio_tf.training.runs.run_bucket import shared_records
-from pio_tf.training.runs.run_log import read_saved_log
 from pio_tf.training.spark_master import active_applications
 from pio_tf.version import __version__
 
@@ -41,18 +40,15 @@ if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
     from typing import TypeAlias
 
-    from mypy_boto3_ec2 import EC2Client
-
-    from pio_tf.config.schema import Config
     from pio_tf.config.sizing import Sizing
+    from pio_tf.context import ClusterContext
     from pio_tf.model import Machine, Outputs
-    from pio_tf.pio.secrets import Secrets
     from pio_tf.remote.files import ProvisionedFile
     from pio_tf.training.deadline_watch import DeadlineWatch
     from pio_tf.training.preflight import CheckResult
     from pio_tf.training.runs.driver_lock import DriverLock
     from pio_tf.training.runs.driver_runs import DriverState
-    from pio_tf.training.runs.run_bucket import RunBucket, Upload
+    from pio_tf.training.runs.run_storage import RunStorage
 
     SessionOpener: TypeAlias = Callable[..., AbstractAsyncContextManager["DriverSession"]]
     """A function with the arguments of :func:`open_session`."""
@@ -80,39 +76,25 @@ class TrainingRequest:
     """Names of workers that take no part, because AWS had no capacity for them."""
 
 
-@dataclass(frozen=True)
-class DriverSetup:
-    """Everything that a session with the driver works with, besides its connection.
-
-    Args:
-        machines: the machines that run, the driver among them.
-        ec2: gives host keys from the machines' consoles, and the power state of the driver.
-        secrets: returns the configuration's passwords. It may have to ask AWS for them.
-        upload: returns the S3 uploader for an address.
-        upload_to: where logs and records of ended runs are uploaded, besides where each run says.
-        shared: where every client finds the runs, if the state is in S3.
-        deadline: follows the time at which AWS stops the machines; None: no deadline can be set.
-    """
-
-    config: Config
-    machines: Sequence[Machine]
-    ec2: EC2Client
-    secrets: Callable[[], Secrets]
-    upload: Callable[[str], Upload]
-    upload_to: str = ""
-    shared: RunBucket | None = None
-    reporter: Reporter = silent
-    deadline: DeadlineWatch | None = None
-    client: Client = field(default_factory=Client.here)
-
-
 @contextlib.asynccontextmanager
 async def open_session(
-    setup: DriverSetup, *, wait: bool = False, retry: RetryPolicy = QUICK
+    context: ClusterContext,
+    storage: RunStorage,
+    machines: Sequence[Machine],
+    *,
+    deadline: DeadlineWatch | None = None,
+    upload_to: str = "",
+    client: Client | None = None,
+    wait: bool = False,
+    retry: RetryPolicy = QUICK,
 ) -> AsyncIterator[DriverSession]:
     """Connect to the driver while the block runs.
 
     Args:
+        machines: the machines that run, the driver among them.
+        deadline: follows the time at which AWS stops the machines; None: no deadline can be set.
+        upload_to: where logs and records of ended runs are uploaded, besides where each run says.
+        client: holder of locks, starter of runs; default: this process.
         wait: wait up to ``cluster.start_timeout`` until all machines answer and Spark has every worker.
         retry: how long to try to reach the driver otherwise.
 
@@ -122,64 +104,82 @@ async def open_session(
     """
 
     def console_keys(instance_id: str) -> tuple[str, ...]:
-        return host_keys_from_console(setup.ec2, [instance_id])[instance_id]
+        return host_keys_from_console(context.ec2, [instance_id])[instance_id]
 
-    targets = ssh_targets(setup.config, setup.machines)
+    def session(remote: ClusterConnection) -> DriverSession:
+        return DriverSession(context, storage, machines, remote, deadline, upload_to, client or Client.here())
+
+    config, report = context.config, context.report
+    targets = ssh_targets(config, machines)
     if not wait:
         async with ClusterConnection(
-            setup.config, targets, reporter=setup.reporter, retry=retry, console_keys=console_keys
+            config, targets, reporter=report, retry=retry, console_keys=console_keys
         ) as remote:
-            yield DriverSession(setup, remote)
+            yield session(remote)
         return
-    setup.reporter(Step("Waiting for SSH and Spark"))
+    report(Step("Waiting for SSH and Spark"))
     async with contextlib.AsyncExitStack() as stack:
-        waiting = ready_cluster(setup.config, targets, reporter=setup.reporter, console_keys=console_keys)
+        waiting = ready_cluster(config, targets, reporter=report, console_keys=console_keys)
         try:
             remote, _ = await stack.enter_async_context(waiting)
         except (NotReady, RemoteError) as error:
-            await asyncio.to_thread(diagnose, error, setup.ec2, setup.machines)
+            await asyncio.to_thread(diagnose, error, context.ec2, machines)
             raise
-        yield DriverSession(setup, remote)
+        yield session(remote)
 
 
+@dataclass(frozen=True)
 class DriverSession:
-    """One SSH connection to the driver of a cluster, and through it to the other machines."""
+    """One SSH connection to the driver of a cluster, and through it to the other machines.
 
-    def __init__(self, setup: DriverSetup, remote: ClusterConnection) -> None:
-        self._setup = setup
-        self._config = setup.config
-        self._report = setup.reporter
-        self._remote = remote
-        self._runs = DriverRuns(remote)
-        self._archive = Archive.of(setup.config)
-        self._evidence = Evidence(setup.config, remote, secrets=setup.secrets, reporter=setup.reporter)
-        self._follower = RunFollower(
-            remote,
-            archive=self._archive,
-            prove=self._evidence.after,
+    The other arguments are those of :func:`open_session`.
+    """
+
+    context: ClusterContext
+    storage: RunStorage
+    machines: Sequence[Machine]
+    connection: ClusterConnection
+    deadline: DeadlineWatch | None
+    upload_to: str
+    client: Client
+
+    @cached_property
+    def follower(self) -> RunFollower:
+        """Follows, ends and judges runs over this connection."""
+        return RunFollower(
+            self.connection,
+            archive=self.storage.archive,
+            prove=Evidence(self.context, self.connection).after,
             power_is_on=self._power_is_on,
-            upload=lambda record: setup.upload(url) if (url := setup.upload_to or record.upload) else None,
-            shared=setup.shared,
-            reporter=setup.reporter,
+            upload=lambda record: self.storage.upload(url) if (url := self.upload_to or record.upload) else None,
+            shared=self.storage.shared,
+            reporter=self.context.report,
         )
+
+    @property
+    def driver_runs(self) -> DriverRuns:
+        """The runs that the driver has."""
+        return DriverRuns(self.connection)
 
     async def configure(self, outputs: Outputs, sizing: Sizing) -> tuple[ProvisionedFile, ...]:
         """Give all machines the names of all, and write the driver's files where they differ."""
         hosts = {host_name(one.name): one.private_ip for one in outputs.machines}
-        await complete_hosts(self._remote, [machine.name for machine in self._setup.machines], hosts)
+        await complete_hosts(self.connection, [machine.name for machine in self.machines], hosts)
         return await self.push(outputs, sizing)
 
     async def push(self, outputs: Outputs, sizing: Sizing) -> tuple[ProvisionedFile, ...]:
         """Write the driver's files where they differ. Return what became of each."""
-        files = render_files(self._config, outputs, sizing, self._setup.secrets().reveal)
-        put = await self._remote.put_files(self._remote.driver.name, files)
+        files = render_files(self.context.config, outputs, sizing, self.context.secrets.reveal)
+        put = await self.connection.put_files(self.connection.driver.name, files)
         for file in put:
             if file.kept:
-                self._report(
+                self.context.report(
                     Warned(f"{file.name} on the driver was not written by pio-tf: the old file is kept as {file.kept}")
                 )
         changed = [file.name for file in put if file.changed]
-        self._report(Done(f"wrote {', '.join(changed)} on the driver" if changed else "the driver is configured"))
+        self.context.report(
+            Done(f"wrote {', '.join(changed)} on the driver" if changed else "the driver is configured")
+        )
         return put
 
     async def check(
@@ -191,16 +191,16 @@ class DriverSession:
         settings: Mapping[str, str] | None = None,
     ) -> tuple[CheckResult, ...]:
         """Check everything that a training needs; ``settings``: of Spark, if not those without extra arguments."""
-        self._report(Step("Checking what the training needs"))
+        self.context.report(Step("Checking what the training needs"))
         return await run_checks(
-            self._config,
-            self._remote,
+            self.context.config,
+            self.connection,
             outputs=outputs,
             sizing=sizing,
-            secrets=self._setup.secrets(),
-            settings=settings_in_force(self._config, outputs, sizing) if settings is None else settings,
+            secrets=self.context.secrets,
+            settings=settings_in_force(self.context.config, outputs, sizing) if settings is None else settings,
             skip=skip,
-            reporter=self._report,
+            reporter=self.context.report,
         )
 
     async def provision(
@@ -218,9 +218,9 @@ class DriverSession:
 
         async def one(name: str) -> ProvisionedMachine:
             if component:
-                return await roll_back(self._remote, name, component, reporter=self._report)
-            script = render_script(settings_for(self._config, outputs, name))
-            return await provision(self._remote, name, script, reporter=self._report)
+                return await roll_back(self.connection, name, component, reporter=self.context.report)
+            script = render_script(settings_for(self.context.config, outputs, name))
+            return await provision(self.connection, name, script, reporter=self.context.report)
 
         async with self._lock("provisioning"):
             done = await asyncio.gather(*(one(name) for name in machines), return_exceptions=True)
@@ -255,14 +255,18 @@ class DriverSession:
         """
         run = request.run
         async with self._lock("preparing", run) as lock:
-            record, command = await self._remote.await_or_abort(self._prepare(outputs, sizing, request))
+            record, command = await self.connection.await_or_abort(self._prepare(outputs, sizing, request))
             on_start()
-            redactor = Redactor(self._setup.secrets().values)
+            redactor = Redactor(self.context.secrets.values)
             record = await start_run(
-                self._remote, lock, record, command=command, redactor=redactor, archive=self._archive
+                self.connection, lock, record, command=command, redactor=redactor, archive=self.storage.archive
             )
-            self._report(Step(f"Run {run}: {record.command}"))
-            await self._share(record)
+            self.context.report(Step(f"Run {run}: {record.command}"))
+            if self.storage.shared is not None:
+                try:
+                    await asyncio.to_thread(self.storage.shared.begin, record)
+                except PioTfError as error:  # the run goes on, and the driver knows of it
+                    self.context.report(Warned(f"other clients see run {run} only on the driver: {error}"))
             if request.detach:
                 return record
             try:
@@ -273,18 +277,12 @@ class DriverSession:
                         await lock.hold_for_stopping()
 
     async def follow(self, run: str, *, stop_after: bool = True) -> RunRecord:
-        """Follow a run to its end; end it if this client is interrupted. Raise what :meth:`train` does of that.
-
-        Args:
-            stop_after: whether the machines stop then. Only messages depend on it.
-        """
-        return await self._follower.follow_or_end(
-            run, client=str(self._setup.client), watch=self._watch, stop_after=stop_after
-        )
+        """Follow a run to its end; end it if this client is interrupted. Only messages depend on ``stop_after``."""
+        return await self.follower.follow_or_end(run, client=str(self.client), watch=self._watch, stop_after=stop_after)
 
     async def state(self) -> DriverState:
         """Return the driver's runs, and the holder of its lock."""
-        return await self._runs.state()
+        return await self.driver_runs.state()
 
     async def refuse_active(self, doing: str) -> None:
         """Raise Locked if a run is active or being prepared, which ``doing`` would cut off."""
@@ -297,17 +295,16 @@ class DriverSession:
     async def runs(self) -> tuple[RunRecord, ...]:
         """Return the runs that the driver, this computer or the shared bucket knows, oldest first."""
         on_driver = {run.id: run.to_record() for run in (await self.state()).runs}
-        return merge_records(self._archive, on_driver, await asyncio.to_thread(self._shared_records))
+        return await asyncio.to_thread(self.storage.runs, on_driver)
 
     async def log(self, wanted: str, on_line: Callable[[str], None], *, follow: bool) -> None:
         """Hand out all lines of a run's log; ``follow``: until the run has ended."""
         on_driver = [run.id for run in (await self.state()).runs]
-        kept = merge_records(self._archive, None, await asyncio.to_thread(self._shared_records))
-        run = find_run(wanted, [*on_driver, *(record.id for record in kept)])
+        run = await asyncio.to_thread(partial(self.storage.find, wanted, on_driver=on_driver))
         if run in on_driver:
-            await self._follower.copy(run, on_line, once=not follow)
+            await self.follower.copy(run, on_line, once=not follow)
         else:
-            await asyncio.to_thread(read_saved_log, run, self._archive, self._setup.shared, on_line)
+            await asyncio.to_thread(self.storage.log, run, on_line)
 
     async def cancel(self, wanted: str) -> RunRecord:
         """End a run, the active one if ``wanted`` is empty: its processes on the driver, and so its executors."""
@@ -315,8 +312,8 @@ class DriverSession:
         active = [run.id for run in runs if run.state == "running"]
         run = find_run(wanted or (active[-1] if active else ""), [one.id for one in runs])
         if run not in active:
-            record = (await self._runs.one(run)).to_record()
-            self._report(Done(f"run {run} has ended already: {record.state}"))
+            record = (await self.driver_runs.one(run)).to_record()
+            self.context.report(Done(f"run {run} has ended already: {record.state}"))
             return record
         return await self._end(run)
 
@@ -332,31 +329,33 @@ class DriverSession:
             Locked: a run is active, or being prepared.
             RemoteError: the driver can't be asked, or not in time.
         """
-        await self._remote.await_or_abort(self._prepare_stop(force=force, own_run=own_run), timeout=timeout)
+        await self.connection.await_or_abort(self._prepare_stop(force=force, own_run=own_run), timeout=timeout)
 
     def _lock(self, doing: str, run: str = "") -> AbstractAsyncContextManager[DriverLock]:
-        return hold_driver_lock(self._remote, self._setup.client, doing=doing, run=run)
+        return hold_driver_lock(self.connection, self.client, doing=doing, run=run)
 
     async def _prepare(self, outputs: Outputs, sizing: Sizing, request: TrainingRequest) -> tuple[RunRecord, str]:
         """Configure and check the driver. Return the run's record, and its command."""
         await self.configure(outputs, sizing)
         if request.build:
-            await build_engine(self._config, self._remote, reporter=self._report, secrets=self._setup.secrets().values)
-        settings = settings_in_force(self._config, outputs, sizing, extra=request.extra)
+            await build_engine(
+                self.context.config, self.connection, reporter=self.context.report, secrets=self.context.secrets.values
+            )
+        settings = settings_in_force(self.context.config, outputs, sizing, extra=request.extra)
         refuse_failed(await self.check(outputs, sizing, settings=settings, skip=request.skip_checks))
-        command = train_command(self._config, outputs, sizing, extra=request.extra)
-        engine, traces, before = await self._evidence.before()
-        deadline = self._setup.deadline
+        command = train_command(self.context.config, outputs, sizing, extra=request.extra)
+        engine, traces, before = await Evidence(self.context, self.connection).before()
+        deadline = self.deadline
         record = RunRecord(
             id=request.run,
-            cluster=self._config.cluster.name,
-            client=self._setup.client,
-            command=Redactor(self._setup.secrets().values).redact(command),
-            engine_dir=self._config.pio.engine_dir,
-            machines=tuple(f"{one.name} {one.instance_type} {one.instance_id}" for one in self._setup.machines),
+            cluster=self.context.config.cluster.name,
+            client=self.client,
+            command=Redactor(self.context.secrets.values).redact(command),
+            engine_dir=self.context.config.pio.engine_dir,
+            machines=tuple(f"{one.name} {one.instance_type} {one.instance_id}" for one in self.machines),
             absent=request.absent,
             pio_tf=__version__,
-            upload=self._setup.upload_to,
+            upload=self.upload_to,
             ui_port=ui_port(with_engine(settings, engine) if engine else settings),
             traces=dataclasses.asdict(traces),
             before=dataclasses.asdict(before),
@@ -364,63 +363,46 @@ class DriverSession:
         )
         return record, command
 
-    async def _share(self, record: RunRecord) -> None:
-        """Let every client know of a run that has begun."""
-        if self._setup.shared is not None:
-            try:
-                await asyncio.to_thread(self._setup.shared.begin, record)
-            except PioTfError as error:  # the run goes on, and the driver knows of it
-                self._report(Warned(f"other clients see run {record.id} only on the driver: {error}"))
-
-    def _shared_records(self) -> tuple[RunRecord, ...]:
-        return shared_records(self._setup.shared, self._report)
-
     async def _watch(self, record: RunRecord) -> None:
-        spark, deadline = self._watch_spark(record), self._setup.deadline
-        await (asyncio.gather(spark, deadline.watch()) if deadline else spark)
-
-    async def _watch_spark(self, record: RunRecord) -> None:
-        if record.started is None or record.state in ENDED or not record.ui_port:
-            return
-        by_role = {machine.role: machine.private_ip for machine in self._setup.machines}
-        deadline = self._setup.deadline
-        await watch(
-            self._remote,
-            run=record.id,
-            started=record.started,
-            driver_ip=by_role["driver"],
-            ui_port=record.ui_port,
-            master_ip=by_role["master"],
-            master_ui_port=self._config.spark.master_ui_port,
-            deadline=lambda: deadline.at if deadline else None,
-            reporter=self._report,
-        )
+        """Report a run's progress, and look after the deadline, until cancelled."""
+        deadline, work = self.deadline, []
+        if deadline:
+            work.append(deadline.watch())
+        if record.started is not None and record.state not in ENDED and record.ui_port:
+            by_role = {machine.role: machine.private_ip for machine in self.machines}
+            progress = watch(
+                self.connection,
+                run=record.id,
+                started=record.started,
+                driver_ip=by_role["driver"],
+                ui_port=record.ui_port,
+                master_ip=by_role["master"],
+                master_ui_port=self.context.config.spark.master_ui_port,
+                deadline=lambda: deadline.at if deadline else None,
+                reporter=self.context.report,
+            )
+            work.append(progress)
+        await asyncio.gather(*work)
 
     async def _end(self, run: str) -> RunRecord:
         """End a run, and report whether its executors are gone."""
-        record = await self._follower.cancel(run, who=str(self._setup.client))
-        left = await self._left_on_master(since=record.started or 0.0)
-        if left:
-            self._report(Warned(f"Spark's master still has {', '.join(left)}: look at its page, `pio-tf ui`"))
-        else:
-            self._report(Done(f"run {run} has ended, and its executors are gone"))
-        return record
-
-    async def _left_on_master(self, *, since: float) -> tuple[str, ...]:
-        """Return the applications of a run that Spark's master still has; none if the master can't be asked."""
-        master = next((machine.private_ip for machine in self._setup.machines if machine.role == "master"), "")
+        record = await self.follower.cancel(run, who=str(self.client))
+        master = next((machine.private_ip for machine in self.machines if machine.role == "master"), "")
+        port, since = self.context.config.spark.master_ui_port, record.started or 0.0
         left: tuple[str, ...] = ()
         for _ in range(int(EXECUTORS_GONE_SECONDS * 2)):
             try:
-                left = await active_applications(
-                    self._remote, master=master, port=self._config.spark.master_ui_port, since=since
-                )
+                left = await active_applications(self.connection, master=master, port=port, since=since)
             except RemoteError:
-                return ()
+                left = ()
             if not left:
-                return ()
+                break
             await asyncio.sleep(0.5)
-        return left
+        if left:
+            self.context.report(Warned(f"Spark's master still has {', '.join(left)}: look at its page, `pio-tf ui`"))
+        else:
+            self.context.report(Done(f"run {run} has ended, and its executors are gone"))
+        return record
 
     async def _prepare_stop(self, *, force: bool, own_run: str) -> None:
         try:
@@ -434,7 +416,7 @@ class DriverSession:
             if doing == "running":
                 await self._end(run)
             else:
-                await self._runs.release()
+                await self.driver_runs.release()
             try:
                 await self._hold_and_collect()
             except Locked as left:
@@ -445,21 +427,21 @@ class DriverSession:
         """Take the lock, copy what this computer does not have of ended runs, and let the driver hold the lock."""
         async with self._lock("stopping") as lock:
             for run in (await self.state()).runs:
-                kept = self._archive.load(run.id)
+                kept = self.storage.archive.load(run.id)
                 if run.state == "running" or (kept is not None and kept.state in ENDED):
                     continue
-                record = await self._follower.collect(run.id)
-                where = self._archive.log(run.id)
-                self._report(Done(f"run {run.id} {record.state}: its log and record are in {where}"))
+                record = await self.follower.collect(run.id)
+                where = self.storage.archive.log(run.id)
+                self.context.report(Done(f"run {run.id} {record.state}: its log and record are in {where}"))
             await lock.hold_for_stopping()
 
     async def _power_is_on(self) -> bool:
         """Return whether the driver runs. If AWS can't be asked, it may."""
-        driver = next(machine.instance_id for machine in self._setup.machines if machine.role == "driver")
+        driver = next(machine.instance_id for machine in self.machines if machine.role == "driver")
 
         def ask() -> str:
             with aws_errors():
-                found = self._setup.ec2.describe_instances(InstanceIds=[driver])
+                found = self.context.ec2.describe_instances(InstanceIds=[driver])
             return str(found["Reservations"][0]["Instances"][0]["State"]["Name"])
 
         try:

@@ -14,12 +14,8 @@ from pio_tf.training.preflight.probe import variant_path
 from pio_tf.training.proof import Before, Proof, Traces, look_before, prove
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from pio_tf.config.schema import Config
-    from pio_tf.events import Reporter
+    from pio_tf.context import ClusterContext
     from pio_tf.pio.engine import Engine
-    from pio_tf.pio.secrets import Secrets
     from pio_tf.remote.ssh import ClusterConnection
     from pio_tf.training.runs.record import RunRecord
 
@@ -27,13 +23,10 @@ if TYPE_CHECKING:
 class Evidence:
     """The engine and the Elasticsearch of one cluster, asked through the driver."""
 
-    def __init__(
-        self, config: Config, remote: ClusterConnection, *, secrets: Callable[[], Secrets], reporter: Reporter
-    ) -> None:
-        self._config = config
+    def __init__(self, context: ClusterContext, remote: ClusterConnection) -> None:
+        self._context = context
+        self._config = context.config
         self._remote = remote
-        self._secrets = secrets
-        self._report = reporter
 
     async def before(self) -> tuple[Engine | None, Traces, Before]:
         """Return the engine, the traces that its run will leave, and what Elasticsearch has of them now.
@@ -84,8 +77,8 @@ class Evidence:
         if not isinstance(block, ElasticsearchBlock):  # none, or Elasticsearch 1.x without REST
             return None
         try:
-            password = self._secrets().reveal(block.password) if block.password else None
+            password = self._context.secrets.reveal(block.password) if block.password else None
         except PioTfError as error:
-            self._report(Warned(f"Elasticsearch is not asked, for want of its password: {error.what}"))
+            self._context.report(Warned(f"Elasticsearch is not asked, for want of its password: {error.what}"))
             return None
         return ElasticsearchClient(self._remote, block.nodes, user=block.user, password=password)

@@ -19,10 +19,14 @@ from pio_tf.training.runs.record import Client as Owner
 from pio_tf.training.runs.record import RunRecord
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, Sequence
 
+    from pio_tf.config.schema import Config
+    from pio_tf.context import ClusterContext
+    from pio_tf.model import Machine
     from pio_tf.remote.connect import RetryPolicy
-    from pio_tf.training.driver_session import DriverSetup, TrainingRequest
+    from pio_tf.training.deadline_watch import DeadlineWatch
+    from pio_tf.training.driver_session import TrainingRequest
     from tests.faults.client import Client
     from tests.faults.world import World
 
@@ -85,21 +89,32 @@ class Driver:
 class SessionStandIn:
     """The near side: in place of a session with the driver."""
 
-    def __init__(self, client: Client, setup: DriverSetup) -> None:
+    def __init__(
+        self, client: Client, config: Config, machines: Sequence[Machine], deadline: DeadlineWatch | None
+    ) -> None:
         self._client = client
-        self._config = setup.config
-        self._machines = setup.machines
+        self._config = config
+        self._machines = machines
         self._world = client.world
         self._driver = client.world.driver
-        self._deadline = setup.deadline
+        self._deadline = deadline
 
     @classmethod
     @asynccontextmanager
     async def open(
-        cls, client: Client, setup: DriverSetup, *, wait: bool = False, retry: RetryPolicy
+        cls,
+        client: Client,
+        context: ClusterContext,
+        _storage: object,
+        machines: Sequence[Machine],
+        *,
+        deadline: DeadlineWatch | None,
+        wait: bool,
+        retry: RetryPolicy,
+        **_upload: object,
     ) -> AsyncIterator[SessionStandIn]:
         """A dealing with the driver, over a connection of its own."""
-        session = cls(client, setup)
+        session = cls(client, context.config, machines, deadline)
         if wait:
             session._wait_until_ready()
         else:

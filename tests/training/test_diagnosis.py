@@ -8,8 +8,8 @@ import pytest
 
 from pio_tf.errors import PioTfError
 from pio_tf.model import Machine
-from pio_tf.training.driver_session import DriverSetup, open_session
 from tests.support.instance_statuses import Statuses
+from tests.support.session import session_of
 
 if TYPE_CHECKING:
     from tests.support.ssh_cluster import TestCluster
@@ -23,10 +23,8 @@ async def test_a_machine_that_never_answers_ssh_is_told_with_its_status_and_its_
         Machine(target.name, target.role, target.instance_id, "m5.large", "running", target.private_ip, None, None)
         for target in cluster.targets("driver", "master")
     ]
-    unused: Any = None
-    setup = DriverSetup(config, machines, ec2.client, unused, unused)
     with pytest.raises(PioTfError, match="master") as caught:
-        async with open_session(setup, wait=True):
+        async with session_of(config, machines, ec2=ec2.client, wait=True):
             pass
     assert "master (i-master): its operating system does not answer" in caught.value.cause
     assert "You are in emergency mode." in caught.value.cause

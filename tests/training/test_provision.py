@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
 from pio_tf.errors import Locked, RemoteError
 from pio_tf.model import Machine
 from pio_tf.remote.ssh import ClusterConnection
-from pio_tf.training.driver_session import DriverSession, DriverSetup, open_session
 from pio_tf.training.runs.driver_lock import hold_driver_lock
 from pio_tf.training.runs.record import Client
+from tests.support.session import session_of
 from tests.support.ssh_cluster import ADDRESSES, QUICK, TestCluster
 from tests.training.preflight_world import OUTPUTS
 
 if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
     from pathlib import Path
+
+    from pio_tf.training.driver_session import DriverSession
 
 BOB = Client("bob", "laptop", 17, "2026-11-23T18:00:00Z")
 SUDO = """\
@@ -58,8 +60,7 @@ def session(cluster: TestCluster) -> AbstractAsyncContextManager[DriverSession]:
         for one in OUTPUTS.machines
     ]
     config = cluster.config(hbase={"hosts": ["hbase"]}, hdfs={"namenode": "hdfs"}, elasticsearch={"hosts": ["es"]})
-    nobody: Any = None
-    return open_session(DriverSetup(config, machines, nobody, nobody, nobody, client=BOB))
+    return session_of(config, machines, client=BOB)
 
 
 async def start_all(cluster: TestCluster) -> list[str]:

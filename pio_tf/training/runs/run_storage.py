@@ -1,4 +1,4 @@
-"""Where a cluster's runs are kept besides its driver: this computer, the bucket of the state, and uploads."""
+"""Where a cluster's runs are kept besides its driver: on this computer, in the bucket of the state, and as uploads."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from pio_tf.training.runs.run_bucket import RunBucket, Upload, shared_records
 from pio_tf.training.runs.run_log import read_saved_log
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Mapping
 
-    from pio_tf.cluster.context import ClusterContext
+    from pio_tf.context import ClusterContext
     from pio_tf.training.runs.bucket_lock import BucketLock, DriverReport
     from pio_tf.training.runs.record import RunRecord
 
@@ -28,14 +28,14 @@ class RunStorage:
     def __init__(self, context: ClusterContext, *, report_driver: Callable[[], DriverReport]) -> None:
         self._context = context
         self._report_driver = report_driver
+        self.archive = Archive.of(context.config)
+        """The copies on this computer."""
 
     @cached_property
     def shared(self) -> RunBucket | None:
         """Where every client finds the runs, if the state is in S3."""
-        backend = s3_backend(self._context.config)
-        if backend is None:
-            return None
-        return RunBucket(open_objects(self._context.config, backend), backend.prefix)
+        config, backend = self._context.config, s3_backend(self._context.config)
+        return RunBucket(open_objects(config, backend), backend.prefix) if backend else None
 
     @cached_property
     def lock(self) -> BucketLock | None:
@@ -45,12 +45,8 @@ class RunStorage:
         from pio_tf.training.runs.bucket_lock import BEFORE_THE_START, BucketLock
 
         starts_within = self._context.config.cluster.start_timeout + BEFORE_THE_START
-        return BucketLock(
-            self.shared,
-            report_driver=self._report_driver,
-            starts_within=starts_within,
-            reporter=self._context.report,
-        )
+        report = self._context.report
+        return BucketLock(self.shared, report_driver=self._report_driver, starts_within=starts_within, reporter=report)
 
     def upload(self, url: str) -> Upload:
         """Return the uploader for ``s3://bucket/prefix``."""
@@ -63,15 +59,14 @@ class RunStorage:
             self.upload(wanted).check()
         return wanted
 
-    def runs(self) -> tuple[RunRecord, ...]:
-        """Return every run that is known without the driver, oldest first."""
-        return merge_records(Archive.of(self._context.config), None, shared_records(self.shared, self._context.report))
+    def runs(self, on_driver: Mapping[str, RunRecord] | None = None) -> tuple[RunRecord, ...]:
+        """Return every run that is known, oldest first; ``on_driver`` None: without those that the driver knows."""
+        return merge_records(self.archive, on_driver, shared_records(self.shared, self._context.report))
 
-    def log(self, wanted: str, on_line: Callable[[str], None]) -> None:
-        """Hand out the lines of a run's log, the latest run's if ``wanted`` is empty, without asking the driver.
+    def find(self, wanted: str, *, on_driver: Iterable[str] = ()) -> str:
+        """Return the id of a run, the latest if ``wanted`` is empty. Raise ConfigError if there is none."""
+        return find_run(wanted, [*on_driver, *(record.id for record in self.runs())])
 
-        Raises:
-            ConfigError: there is no such run.
-        """
-        run = find_run(wanted, [record.id for record in self.runs()])
-        read_saved_log(run, Archive.of(self._context.config), self.shared, on_line)
+    def log(self, run: str, on_line: Callable[[str], None]) -> None:
+        """Hand out the lines of a run's log without asking the driver."""
+        read_saved_log(run, self.archive, self.shared, on_line)

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from pio_tf.config.schema import Config
     from pio_tf.events import Reporter
     from pio_tf.pio.secrets import Secrets
-    from pio_tf.training.driver_session import SessionOpener
 
 
 @dataclass(frozen=True)
@@ -29,7 +28,6 @@ class ClusterContext:
         clock: returns monotonic seconds, which limit how long pio-tf waits for AWS.
         sleep: waits for a number of seconds meanwhile.
         now: returns the time of day, which deadlines are counted from.
-        open_session: connects to the driver; None: over SSH.
     """
 
     config: Config
@@ -39,7 +37,6 @@ class ClusterContext:
     clock: Callable[[], float]
     sleep: Callable[[float], None]
     now: Callable[[], datetime]
-    open_session: SessionOpener | None = None
 
     @property
     def ec2(self) -> EC2Client:
