@@ -1,4 +1,4 @@
-"""What every object of a cluster works with."""
+"""`ClusterContext`, which every object of a cluster works with."""
 
 from __future__ import annotations
 

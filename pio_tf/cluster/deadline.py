@@ -32,7 +32,7 @@ _MACHINE = re.compile(r"\.aws_instance\.")
 
 @dataclass(frozen=True)
 class Extended:
-    """What ``extend`` changed."""
+    """The result of ``extend``."""
 
     before: datetime | None
     """The deadline before; None: there was none."""
@@ -52,7 +52,7 @@ class Deadline:
         self._report = context.report
         self._fleet = fleet
         self.armed = armed
-        """What is armed, as far as this command knows."""
+        """The deadline that is armed, as far as this command knows."""
         self._updater: DeadlineUpdater | None = None
 
     @property

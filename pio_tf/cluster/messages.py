@@ -1,4 +1,4 @@
-"""What pio-tf says if machines may be running: which, why, and how to stop them with the AWS CLI."""
+"""Errors for machines that may be running: which, why, and how to stop them with the AWS CLI."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ IDLE_FOR = 1800.0
 
 @dataclass(frozen=True)
 class ClusterStatus:
-    """What ``status`` found."""
+    """The result of ``status``."""
 
     cluster: str
     created: bool

@@ -53,7 +53,7 @@ class Stack:
 
     @property
     def config(self) -> Config:
-        """What pio-tf.hcl says."""
+        """The contents of pio-tf.hcl."""
         return self.context.config
 
     def outputs(self) -> Outputs:

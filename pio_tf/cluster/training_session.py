@@ -217,7 +217,7 @@ class TrainingSession:
                 raise _may_be_running("interrupted twice", first) from (first or error)
 
     def _tell(self, message: str) -> None:
-        # What has failed may be the reader of the output (a closed pipe): that is no reason to leave machines running.
+        # The reader of the output may have failed (a closed pipe): that is no reason to leave machines running.
         with contextlib.suppress(Exception):
             self._report(Warned(message))
 

@@ -61,7 +61,7 @@ EXECUTORS_GONE_SECONDS = 30.0
 
 @dataclass(frozen=True)
 class TrainingRequest:
-    """What the user asks of one training, besides what pio-tf.hcl says."""
+    """The user's arguments of one training, besides pio-tf.hcl."""
 
     extra: Sequence[str] = ()
     """More spark-submit arguments; they win over pio-tf's own."""

@@ -1,4 +1,4 @@
-"""What shows that a run has left a model: the engine on the driver, and Elasticsearch before and after the run."""
+"""Evidence that a run has left a model: the engine on the driver, and Elasticsearch before and after the run."""
 
 from __future__ import annotations
 

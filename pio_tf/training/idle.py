@@ -1,4 +1,4 @@
-"""Whether machines are idle: by facts that AWS and the driver give, never by guesses about load."""
+"""Idle machines: recognised by facts of AWS and the driver, never by guesses about load."""
 
 from __future__ import annotations
 

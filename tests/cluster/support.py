@@ -1,4 +1,4 @@
-"""An AWS without permissions for deadlines, a driver without a machine, and a power that only notes what is asked."""
+"""An AWS that refuses deadlines, a driver without a machine, and a session whose steps are recorded."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Aws(RecordingAws):
-    """Refuses some calls of Scheduler's for want of permission: ``POST``, ``GET``, …"""
+    """An AWS that refuses some calls of Scheduler: ``POST``, ``GET``, …"""
 
     refused: frozenset[str] = frozenset()
 
@@ -44,7 +44,7 @@ class NoMachines:
 
 
 class Steps:
-    """The objects of a command, for a training session: each step notes that it was called and does what it is told.
+    """The objects of a command, for a training session: each step records its call, and then does what a test asks.
 
     Args:
         reporter: default: events are kept.

@@ -1,4 +1,4 @@
-"""The deadline in a cluster's life: what AWS is asked for, in which order, by whom; and who is refused."""
+"""The deadline in the life of a cluster: the calls of AWS in their order, and what is refused."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ HOUR = timedelta(hours=1)
 ARMS = {"POST", "PUT"}
 """How a deadline is created, and changed."""
 QUARTER = timedelta(minutes=15)
-"""For so long at most a start may be under way: `cluster.start_timeout`."""
+"""The longest time for which a start may be under way: `cluster.start_timeout`."""
 
 
 @dataclass
@@ -62,12 +62,12 @@ class World:
 
     @property
     def deadline(self) -> datetime | None:
-        """By AWS's own word."""
+        """As AWS has it."""
         return self.cluster().deadline()
 
     @property
     def armed_ids(self) -> set[str]:
-        """The machines that it is for, by AWS's own word."""
+        """Its machines, as AWS has them."""
         client = boto3.client(
             "scheduler", endpoint_url=self.aws.url, region_name=REGION, aws_access_key_id="x", aws_secret_access_key="x"
         )
@@ -107,7 +107,7 @@ def created(aws: Aws, mirror: Path, tmp_path_factory: pytest.TempPathFactory) ->
 
 @pytest.fixture
 def world(created: tuple[World, list[Call]]) -> Iterator[World]:
-    """The same cluster, stopped, and its deadline let go."""
+    """The same cluster, stopped, and its deadline released."""
     made, _ = created
     made.aws.refused = frozenset()
     made.cluster().down()
@@ -163,21 +163,21 @@ def test_without_the_permission_nothing_is_started_unless_without_a_deadline(
     assert set(schedules(calls)) <= {"GET"}
 
 
-def test_the_deadline_is_let_go_after_the_machines_are_proved_stopped_and_only_then(world: World) -> None:
+def test_the_deadline_is_released_only_after_aws_has_confirmed_the_stop(world: World) -> None:
     world.cluster().up()
     with world.aws.recording() as calls:
         world.cluster().down()
     looks = [at for at, call in enumerate(calls) if call.operation == "DescribeInstances"]
-    let_go = place(calls, "PUT")
-    assert place(calls, "StopInstances") < max(looks) < let_go
+    released = place(calls, "PUT")
+    assert place(calls, "StopInstances") < max(looks) < released
     assert "DELETE" not in schedules(calls)
     assert world.deadline == whole_minute(world.now + QUARTER)
     assert world.armed_ids == world.ids
     assert world.cluster().status().deadline is None, "nothing runs"
 
 
-def test_what_a_client_that_dies_has_started_amid_another_ones_down_is_stopped_soon(world: World) -> None:
-    """It has armed and read back, and dies before it can see that its deadline was let go."""
+def test_machines_that_a_dying_client_starts_during_another_down_stop_soon(world: World) -> None:
+    """The client has armed and read back, and dies before it can see that its deadline was released."""
     dies = world.cluster()._command()
     outputs = dies.stack.outputs()
     dies.deadline.arm(outputs, dies.fleet.look(outputs), dies.deadline.after(None))
@@ -195,7 +195,7 @@ def test_a_start_after_a_down_counts_its_own_time(world: World) -> None:
 
 
 def test_a_start_waits_until_a_deadline_that_is_due_has_passed(world: World) -> None:
-    """The local AWS carries out nothing in the year 2999, so that it is waited for as long as AWS may take."""
+    """The local AWS fires nothing in the year 2999, so that the start waits as long as AWS may take."""
     really, world.now = world.now, datetime(2999, 1, 1, 12, tzinfo=timezone.utc)
     noon = world.now
     said: list[Event] = []
@@ -214,7 +214,7 @@ def test_a_start_waits_until_a_deadline_that_is_due_has_passed(world: World) -> 
         world.now = really
 
 
-def test_a_start_without_a_deadline_removes_one_that_was_let_go(world: World) -> None:
+def test_a_start_without_a_deadline_removes_a_released_one(world: World) -> None:
     said: list[Event] = []
     with world.aws.recording() as calls:
         world.cluster(said=said).up(deadline=False)
@@ -227,10 +227,10 @@ def test_a_second_down_tells_no_machine_to_stop(world: World) -> None:
     with world.aws.recording() as calls:
         world.cluster().down()
     assert "StopInstances" not in [call.operation for call in calls]
-    assert schedules(calls).count("PUT") == 0, "it is let go already"
+    assert schedules(calls).count("PUT") == 0, "it is released already"
 
 
-def test_a_later_deadline_stands_whoever_comes(world: World) -> None:
+def test_a_later_deadline_stands(world: World) -> None:
     world.cluster().up(duration=5 * 3600)
     said: list[Event] = []
     world.cluster(said=said).up(duration=3600)
@@ -271,7 +271,7 @@ def test_status_shows_the_deadline_of_machines_that_run(world: World) -> None:
     assert world.deadline == whole_minute(world.now + HOUR)
 
 
-def test_what_another_client_removes_or_shortens_is_armed_again_by_who_follows(world: World) -> None:
+def test_a_deadline_that_another_client_removes_or_shortens_is_armed_again_by_the_follower(world: World) -> None:
     mine = world.cluster()
     mine.up(duration=3600)
     deadline = mine._last.deadline
@@ -326,10 +326,10 @@ def test_a_change_for_which_terraform_starts_machines_is_armed_before_it(world: 
         world.cluster(driver=larger).apply()
     start = place(calls, "StartInstances")
     assert calls[start].by == "terraform"
-    assert ARMS & set(schedules(calls[:start])), "who is killed amid an apply leaves no machine without a deadline"
+    assert ARMS & set(schedules(calls[:start])), "a killed apply leaves no machine without a deadline"
     assert "PUT" in schedules(calls[start:])
     assert set(world.project.states().values()) == {"stopped"}
-    assert world.deadline == whole_minute(world.now + QUARTER), "let go"
+    assert world.deadline == whole_minute(world.now + QUARTER), "released"
     with world.aws.recording() as calls:
         world.cluster().up(duration=3600)
     start = place(calls, "StartInstances")

@@ -1,4 +1,4 @@
-"""Ctrl-C in the middle of a training, as the command line has it: the whole way from the signal to the stop."""
+"""Ctrl-C in the middle of a training: the whole way from the signal to the stop."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def running(server: MachineServer) -> Iterator[None]:
-    """The server in a loop and thread of its own: the one under test is interrupted."""
+    """Run the server in its own loop and thread: the loop under test is interrupted."""
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever)
     thread.start()

@@ -1,4 +1,4 @@
-"""The note of the power before an apply: there while it is needed, and in nobody's way otherwise."""
+"""The note of the power before an apply: it exists only while it is needed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 BEFORE = PowerBefore(frozenset({"i-1", "i-2"}), frozenset({"i-1"}))
 
 
-def test_what_was_noted_is_left_until_its_end(tmp_path: Path) -> None:
+def test_a_note_stays_until_it_is_removed(tmp_path: Path) -> None:
     note = PowerNote(tmp_path / "there" / "power.json")
     assert note.left() is None
     note.save(BEFORE)
@@ -24,13 +24,13 @@ def test_what_was_noted_is_left_until_its_end(tmp_path: Path) -> None:
     assert list((tmp_path / "there").iterdir()) == []
 
 
-def test_where_nothing_was_noted_its_end_needs_no_place_to_write(tmp_path: Path) -> None:
+def test_without_a_note_removing_it_needs_no_writable_place(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     PowerNote(tmp_path / "file" / "power.json").remove()
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "7", '{"known": 7, "awake": []}', '{"known": []}', "\ud800"])
-def test_a_note_that_is_none_is_as_if_there_were_none(tmp_path: Path, text: str) -> None:
+def test_a_broken_note_counts_as_none(tmp_path: Path, text: str) -> None:
     path = tmp_path / "power.json"
     path.write_bytes(text.encode("utf-8", "surrogatepass"))
     assert PowerNote(path).left() is None

@@ -1,6 +1,6 @@
-"""One object for a cluster's whole life: what one command knew, the next does not take for its own.
+"""One `Cluster` for a cluster's whole life: a command does not rely on what an earlier one knew.
 
-The tests share one cluster and one object, in the order of what happens to them.
+The tests share one cluster and one object, and run in order.
 """
 
 from __future__ import annotations
@@ -37,13 +37,13 @@ class Life:
         if isinstance(event, Step):
             self.on_step(event.message)
 
-    def start_by_hand(self) -> None:
-        """Somebody else starts all the machines."""
+    def start_elsewhere(self) -> None:
+        """Another client starts all machines."""
         ids = [instance_id for instance_id, _ in self.project.instances().values()]
         ec2(self.aws.url).start_instances(InstanceIds=ids)
 
     @property
-    def awake(self) -> set[str]:
+    def running(self) -> set[str]:
         """Names of the machines that are on."""
         return {name for name, state in self.project.states().items() if state in ("pending", "running")}
 
@@ -54,20 +54,20 @@ def life(tmp_path_factory: pytest.TempPathFactory, mirror: Path) -> Iterator[Lif
         yield Life(aws, Project(tmp_path_factory.mktemp("life"), name="life", url=aws.url, mirror=mirror))
 
 
-def test_an_apply_that_is_refused_stops_nothing_of_others_though_one_before_it_had_begun(
+def test_a_refused_apply_stops_nothing_of_other_clients_though_one_before_it_had_begun(
     life: Life, tmp_path: Path
 ) -> None:
     life.cluster.plan(tmp_path / "plan")
     life.cluster.apply(tmp_path / "plan")
     life.cluster.down()
-    life.on_step = lambda step: life.start_by_hand() if step.startswith("Checking saved plan") else None
+    life.on_step = lambda step: life.start_elsewhere() if step.startswith("Checking saved plan") else None
     with pytest.raises(GuardRefused):
         life.cluster.apply(tmp_path / "plan")  # once more
     life.on_step = lambda _step: None
-    assert life.awake == {"driver", "master", "worker-1"}
+    assert life.running == {"driver", "master", "worker-1"}
 
 
-def test_machines_that_were_started_and_are_stopped_are_not_stopped_once_more(life: Life) -> None:
+def test_machines_that_were_started_and_stopped_are_not_stopped_again(life: Life) -> None:
     life.cluster.down()
     life.cluster.up(deadline=False)
     life.cluster.down()
@@ -76,7 +76,7 @@ def test_machines_that_were_started_and_are_stopped_are_not_stopped_once_more(li
     assert "StopInstances" not in [call.operation for call in calls]
 
 
-def test_a_start_without_a_deadline_does_not_arm_that_of_the_up_before_it(life: Life) -> None:
+def test_a_start_without_a_deadline_does_not_arm_the_one_of_an_earlier_up(life: Life) -> None:
     life.cluster.up(duration=3600)
     life.cluster.down()
     assert life.cluster.armed is None
@@ -86,7 +86,7 @@ def test_a_start_without_a_deadline_does_not_arm_that_of_the_up_before_it(life: 
     life.cluster.down()
 
 
-def test_an_apply_without_permission_for_deadlines_does_not_ask_for_that_of_the_up_before_it(life: Life) -> None:
+def test_an_apply_without_permission_for_deadlines_does_not_use_the_one_of_an_earlier_up(life: Life) -> None:
     life.cluster.up(duration=3600)
     life.cluster.down()
     gone, _ = life.project.instances()["worker-1"]
@@ -101,6 +101,6 @@ def test_an_apply_without_permission_for_deadlines_does_not_ask_for_that_of_the_
         pytest.fail(str(error))
     finally:
         life.aws.refused = frozenset()
-    assert life.awake == {"worker-1"}
+    assert life.running == {"worker-1"}
     said = [event.message for event in life.told if isinstance(event, Warned)]
     assert any(message.startswith("new machines run without a deadline") for message in said)

@@ -1,4 +1,4 @@
-"""Every way that a training can end, and that the machines are stopped after each."""
+"""Every way in which a training can end, and that the machines stop after each."""
 
 from __future__ import annotations
 
@@ -9,7 +9,16 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pio_tf.errors import Interrupted, Locked, MachinesMayBeRunning, RemoteError, TrainingFailed
+from pio_tf.cluster.training_session import INTERRUPTED_SECONDS, LAST_SECONDS
+from pio_tf.errors import (
+    Interrupted,
+    Locked,
+    MachinesMayBeRunning,
+    NotReady,
+    PioTfError,
+    RemoteError,
+    TrainingFailed,
+)
 from pio_tf.events import Event, Warned
 from pio_tf.training.runs.record import Client, RunRecord
 from tests.cluster.support import Steps
@@ -28,14 +37,18 @@ RESULT = RunRecord(
 
 
 class Session(Steps):
-    """A session that is played with these steps."""
+    """A session with these steps."""
 
     result = RESULT
+    begins = False
+    """Whether the run begins before it does what a test asks."""
 
     def train(self, *, keep_up: bool = False, reporter: Callable[[Event], None] | None = None) -> RunRecord:
         session = self.session(keep_up=keep_up, reporter=reporter)
 
         def run() -> RunRecord:
+            if self.begins:
+                session.begin()
             self.step("run")
             return self.result
 
@@ -47,7 +60,7 @@ class Session(Steps):
 
 
 def raising(*errors: BaseException) -> Callable[[], object]:
-    """Raises them, one a call; then does nothing."""
+    """Return a step that raises these errors, one a call, and then does nothing."""
     left = list(errors)
 
     def act() -> None:
@@ -75,9 +88,7 @@ def test_after_a_success_the_machines_are_stopped() -> None:
         ZeroDivisionError("a bug"),
     ],
 )
-def test_after_anything_that_goes_wrong_the_machines_are_stopped_and_it_is_said(
-    step: str, error: BaseException
-) -> None:
+def test_after_every_error_the_machines_stop_with_a_warning(step: str, error: BaseException) -> None:
     session = Session()
     session.does[step] = raising(error)
     with pytest.raises(type(error)) as caught:
@@ -88,7 +99,7 @@ def test_after_anything_that_goes_wrong_the_machines_are_stopped_and_it_is_said(
     assert [warning for warning in session.warnings if "stopping the machines" in warning]
 
 
-def test_machines_that_are_to_stay_up_stay_up_and_it_is_said() -> None:
+def test_machines_keep_running_with_keep_up_with_a_warning() -> None:
     for error in (None, TrainingFailed("no model"), KeyboardInterrupt()):
         session = Session()
         if error:
@@ -103,13 +114,13 @@ def test_machines_that_are_to_stay_up_stay_up_and_it_is_said() -> None:
 
 def test_the_machines_of_another_client_are_left_alone() -> None:
     session = Session()
-    session.does["up"] = raising(Locked("somebody else"))
+    session.does["up"] = raising(Locked("another client"))
     with pytest.raises(Locked):
         session.train()
     assert session.calls == ["up"]
 
 
-def test_the_machines_of_a_run_that_goes_on_stay_up_and_it_is_said() -> None:
+def test_the_machines_of_a_detached_run_keep_running_with_a_warning() -> None:
     session = Session()
     session.result = RESULT.with_(state="running")
     assert session.train() is session.result
@@ -117,14 +128,14 @@ def test_the_machines_of_a_run_that_goes_on_stay_up_and_it_is_said() -> None:
     assert "pio-tf train --attach 20261123T180000Z-0000" in session.warnings[-1]
 
 
-def test_machines_that_somebody_elses_run_is_on_by_now_stay_up() -> None:
+def test_machines_with_another_clients_run_keep_running() -> None:
     session = Session()
     session.does["down"] = raising(Locked("run R2 is active, started by bob"))
     assert session.train() is RESULT
     assert session.warnings[-1].endswith("for another client: run R2 is active, started by bob")
 
 
-def test_a_run_that_was_lost_from_sight_leaves_machines_that_may_be_running() -> None:
+def test_a_run_out_of_sight_leaves_machines_that_may_be_running() -> None:
     session = Session()
     session.does["run"] = raising(RemoteError("out of sight"))
     session.does["down"] = raising(Locked("run R1 is active, started by ann"))
@@ -157,7 +168,47 @@ def test_a_failure_to_stop_names_the_error_before_it_too() -> None:
     assert caught.value.details["before"] == {"what": "no model", "cause": "heap", "exit_code": 6}
 
 
-def test_ctrl_c_while_stopping_is_told_and_the_stop_goes_on() -> None:
+@pytest.mark.parametrize(
+    ("begins", "error", "own_run", "may_have_run", "timeout"),
+    [
+        (False, NotReady("a check failed"), RESULT.id, False, None),
+        (False, KeyboardInterrupt(), RESULT.id, False, INTERRUPTED_SECONDS),
+        (True, TrainingFailed("no model"), RESULT.id, True, None),
+        (True, RemoteError("lost", details={"kind": "connection-lost"}), RESULT.id, True, None),
+        (True, RemoteError("lost", details={"kind": "out-of-sight"}), "", True, None),
+        (True, KeyboardInterrupt(), RESULT.id, False, INTERRUPTED_SECONDS),
+    ],
+)
+def test_the_phase_in_which_a_session_ends_decides_how_the_machines_stop(
+    begins: bool, error: BaseException, own_run: str, may_have_run: bool, timeout: float | None
+) -> None:
+    session = Session()
+    session.begins = begins
+    session.does["run"] = raising(error)
+    with pytest.raises(type(error)):
+        session.train()
+    (how,) = session.stops
+    assert how == {
+        "own_run": own_run,
+        "driver_may_have_run": may_have_run,
+        "timeout": timeout,
+        "interrupted_before": False,
+    }
+    if isinstance(error, PioTfError):
+        assert ("run" in error.details) == begins
+
+
+def test_the_second_stop_does_not_wait_for_terraform_nor_long_for_the_driver() -> None:
+    session = Session()
+    session.does["down"] = raising(KeyboardInterrupt())
+    assert session.train() is RESULT
+    assert [(how["timeout"], how["interrupted_before"]) for how in session.stops] == [
+        (None, False),
+        (LAST_SECONDS, True),
+    ]
+
+
+def test_ctrl_c_while_stopping_warns_and_the_stop_continues() -> None:
     session = Session()
     session.does["run"] = raising(KeyboardInterrupt())
     session.does["down"] = raising(KeyboardInterrupt())
@@ -179,14 +230,14 @@ def test_a_second_interruption_of_the_stop_gives_up_loudly(interruption: Callabl
     assert session.calls.count("down") == 2
 
 
-def test_a_failure_of_the_second_stop_is_told() -> None:
+def test_a_failure_of_the_second_stop_is_an_error() -> None:
     session = Session()
     session.does["down"] = raising(KeyboardInterrupt(), RemoteError("AWS says no"))
     with pytest.raises(MachinesMayBeRunning, match="AWS says no"):
         session.train()
 
 
-def test_a_display_that_breaks_does_not_keep_the_machines_from_being_stopped() -> None:
+def test_a_broken_display_does_not_keep_the_machines_running() -> None:
     session = Session()
     session.does["run"] = raising(BrokenPipeError("the reader has gone"))
 

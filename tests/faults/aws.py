@@ -49,14 +49,14 @@ class Died(BaseException):
 
 
 class CalledAws(LocalAws):
-    """The local AWS, called as a function. Its schedules fire when they are told to: time is not the computer's."""
+    """The local AWS, called as a function. Its schedules fire when a test says so: time is not the computer's."""
 
     def fire_schedules(self) -> int:
         """Called once a second by this computer's time, which counts for nothing here."""
         return 0
 
     def fire(self) -> int:
-        """Carry out the schedules whose time has come. How many there were."""
+        """Carry out the schedules that are due. Return their number."""
         return super().fire_schedules()
 
     def call(self, request: AWSPreparedRequest) -> tuple[int, dict[str, str], bytes]:
@@ -98,10 +98,10 @@ class CalledAws(LocalAws):
 
 
 class FaultyAws(Aws):
-    """What every client of a process calls AWS with: to read EC2's API model takes botocore as long as a scenario.
+    """The AWS clients that all clients of a process share: botocore reads EC2's API model for as long as a scenario.
 
     Args:
-        current: whose call it is.
+        current: returns the client that calls.
     """
 
     def __init__(self, config: Config, current: Callable[[], Client]) -> None:
@@ -151,7 +151,7 @@ class Retries:
 
 
 def body_of(request: AWSPreparedRequest) -> bytes:
-    """What a request says; calls of EC2 and its neighbours are short."""
+    """Return the body of a request."""
     body: Any = request.body or b""
     return body.encode() if isinstance(body, str) else bytes(body)
 
@@ -166,7 +166,7 @@ def action_of(request: AWSPreparedRequest) -> tuple[str, dict[str, list[str]]]:
 
 
 def happen(fault: Fault, url: str) -> AWSResponse:
-    """What a client sees of a fault: an answer, or an exception as botocore's HTTP session raises it.
+    """Return the answer of a fault, or raise the exception of botocore's HTTP session.
 
     Raises:
         Exception: such an exception; KeyboardInterrupt, Died.

@@ -1,4 +1,4 @@
-"""Many scenarios, in several processes, and a table of what came of them."""
+"""Many scenarios, in several processes, and a table of their results."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ PROCESSES = 25
 
 @dataclass
 class Summary:
-    """What came of a campaign."""
+    """The results of a campaign."""
 
     scenarios: int = 0
     commands: int = 0
@@ -47,7 +47,7 @@ class Summary:
             self.broken.append(result)
 
     def table(self) -> str:
-        """For people."""
+        """Return the results as a table."""
         rows = [("scenarios", self.scenarios), ("  with two clients at once", self.clients_at_once)]
         rows += [("commands", self.commands)]
         rows += [(f"  {_end_name(code)}", count) for code, count in sorted(self.ends.items())]
@@ -58,12 +58,12 @@ class Summary:
         return "\n".join(f"{name:<{width}}  {count:>7}" for name, count in rows)
 
     def failures(self) -> str:
-        """Every scenario in which something did not hold, and how to play it again."""
+        """Every scenario that broke an invariant, and how to play it again."""
         return "\n\n".join(describe(result) for result in self.broken)
 
 
 def describe(result: Result) -> str:
-    """A scenario in which something did not hold."""
+    """Describe a scenario that broke an invariant."""
     lines = [f"seed {result.seed} ({result.workers} workers): make faults SEED={result.seed} N=1"]
     lines += [f"  {one.client}: `{one.command}` {_end_name(one.code)}" for one in result.outcomes]
     return "\n".join([*lines, *(f"  ! {violation}" for violation in result.violations)])
@@ -97,7 +97,7 @@ class Stages:
         if workers not in self._made:
             self._number += 1
             directory = Path(self._directory.name) / f"c{workers}"
-            if directory.exists():  # something of it was lost, and it is made anew
+            if directory.exists():  # a scenario lost something of it, so that it is created again
                 directory = directory.with_name(f"c{workers}-{self._number}")
             self._made[workers] = Stage(World(self._aws, self._clock, workers=workers, directory=directory))
         return self._made[workers]

@@ -1,4 +1,4 @@
-"""One client's process: its calls, its steps, its trouble, its end."""
+"""One client's process: its calls, steps, faults and end."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Client:
-    """Everything that a client does to others goes through here.
+    """One client: all its calls of AWS and of the driver go through this object.
 
     Args:
         turns: lets other clients act between its steps.

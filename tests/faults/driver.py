@@ -1,4 +1,4 @@
-"""The driver as clients meet it, without SSH: its lock, its runs, its power.
+"""The driver without SSH: its lock, its runs, its power.
 
 The stand-in for :class:`pio_tf.training.driver_session.DriverSession` keeps that class's promises: who holds the lock,
 what ends with a client and what with the machine. The real one is tested over real SSH in tests/training and
@@ -45,7 +45,7 @@ class Run:
 
 @dataclass(frozen=True)
 class Held:
-    """Who holds the lock."""
+    """The holder of the lock."""
 
     doing: str
     run: str
@@ -54,7 +54,7 @@ class Held:
 
 
 class Driver:
-    """The far side: it knows only what its disk and its processes know."""
+    """The driver itself, with what its disk and its processes know."""
 
     def __init__(self, world: World) -> None:
         self._world = world
@@ -74,7 +74,7 @@ class Driver:
             self.held = None
 
     def pass_time(self) -> None:
-        """A run that has come to its end lets go of the lock."""
+        """A run that has ended releases the lock."""
         for run in self.runs.values():
             if run.state == "running" and self._world.clock() >= run.ends_at:
                 self.end(run, "succeeded")
@@ -87,7 +87,7 @@ class Driver:
 
 
 class SessionStandIn:
-    """The near side: in place of a session with the driver."""
+    """A stand-in for a session with the driver."""
 
     def __init__(
         self, client: Client, config: Config, machines: Sequence[Machine], deadline: DeadlineWatch | None
@@ -113,7 +113,7 @@ class SessionStandIn:
         retry: RetryPolicy,
         **_upload: object,
     ) -> AsyncIterator[SessionStandIn]:
-        """A dealing with the driver, over a connection of its own."""
+        """Open a connection to the driver."""
         session = cls(client, context.config, machines, deadline)
         if wait:
             session._wait_until_ready()
@@ -160,9 +160,9 @@ class SessionStandIn:
         driver.held = Held("stopping", "", None)
 
     async def state(self) -> DriverState:
-        """Who holds the lock."""
+        """The holder of the lock."""
         held = self._driver.held
-        return DriverState((), LockHolder(held.doing, "somebody", held.run) if held else None)
+        return DriverState((), LockHolder(held.doing, "another client", held.run) if held else None)
 
     async def _follow(self, name: str) -> RunRecord:
         run = self._driver.runs[name]
@@ -193,11 +193,11 @@ class SessionStandIn:
         fault = self._client.remote_fault()
         limit = float(self._config.cluster.start_timeout)
         states = self._world.states()
-        asleep = [machine.name for machine in self._machines if states[machine.name] != "running"]
-        if asleep or (fault is not None and fault.kind == "ssh-unreachable"):
+        stopped = [machine.name for machine in self._machines if states[machine.name] != "running"]
+        if stopped or (fault is not None and fault.kind == "ssh-unreachable"):
             self._client.sleep(limit)
             raise NotReady(
-                f"cannot reach {', '.join(asleep) or 'driver'} over SSH", cause="timed out", next_step="look at it"
+                f"cannot reach {', '.join(stopped) or 'driver'} over SSH", cause="timed out", next_step="look at it"
             )
         self._client.sleep(20.0)
         self._refuse_lost(fault)

@@ -1,4 +1,4 @@
-"""What goes wrong, and when: drawn from a seed."""
+"""Faults and weather, drawn from a seed."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ if TYPE_CHECKING:
     import random
 
 PASSING: Final = ("throttled", "error-500", "unavailable", "time-out", "reset", "no-route")
-"""What a call may meet: AWS's own refusals, and the network's."""
+"""Faults of a call: refusals of AWS, and failures of the network."""
 AFTER_EFFECT: Final = ("error-500", "time-out", "reset")
-"""What may also come once the call has taken effect."""
+"""Faults that may also come after the call has taken effect."""
 ENDS: Final = ("killed", "interrupted", "interrupted-twice", "expired")
-"""What happens to a client, rather than to a call. ``expired``: its credentials are refused from now on."""
+"""Faults of a client, rather than of a call. ``expired``: AWS refuses its credentials from now on."""
 REMOTE: Final = ("ssh-unreachable", "ssh-lost", "training-failed", "out-of-sight")
-"""What happens on the way to the driver, and on it."""
+"""Faults on the way to the driver, and on it."""
 
 
 @dataclass(frozen=True)
 class Fault:
-    """One thing that goes wrong for one client."""
+    """One fault of one client."""
 
     kind: str
     at: int
@@ -35,7 +35,7 @@ class Fault:
 
 @dataclass
 class Trouble:
-    """What goes wrong for one client, and what of it has happened."""
+    """The faults of one client, and those that have happened."""
 
     faults: tuple[Fault, ...] = ()
     happened: Counter[str] = field(default_factory=Counter)
@@ -67,7 +67,7 @@ class Trouble:
 
 
 def draw_trouble(rng: random.Random) -> Trouble:
-    """Nothing, as often as not; else up to three things."""
+    """Return no fault, as often as not; else up to three."""
     faults = []
     for _ in range(rng.choice((0, 0, 1, 1, 2, 3))):
         at = rng.randint(1, rng.choice((4, 12, 30)))
@@ -94,7 +94,7 @@ class Weather:
     no_capacity: dict[str, float]
     """Machines that cannot be started, and for how many seconds."""
     falls_back: frozenset[str]
-    """Machines whose start is accepted, and which stop again by themselves."""
+    """Machines that AWS starts, and that stop again by themselves."""
     stuck: dict[str, float]
     """Machines that stay in ``stopping`` for so many seconds, unless forced."""
 
@@ -103,7 +103,7 @@ FAIR: Final = Weather(1.0, 0.0, {}, frozenset(), {})
 
 
 def draw_weather(rng: random.Random, machines: tuple[str, ...]) -> Weather:
-    """Fair, as often as not."""
+    """Return fair weather, as often as not."""
 
     def some(chance: float) -> list[str]:
         return [name for name in machines if rng.random() < 0.4] if rng.random() < chance else []

@@ -44,7 +44,7 @@ class KillingAws(CalledAws):
         self._left, self._kill, self._after_effect = call, kill, after_effect
 
     def spare(self) -> None:
-        """Kill nobody any more."""
+        """Kill no more processes."""
         self._kill = None
 
     def _application(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
@@ -61,7 +61,7 @@ class KillingAws(CalledAws):
 
 
 class KilledStage:
-    """A cluster whose clients are processes, and time that passes only when they are dead."""
+    """A cluster with processes as clients, and time that passes only when they are dead."""
 
     def __init__(self, aws: KillingAws, clock: Clock, directory: Path) -> None:
         self._aws = aws

@@ -51,7 +51,7 @@ class Outcome:
 
 @dataclass
 class Result:
-    """What came of a scenario."""
+    """The result of a scenario."""
 
     seed: int
     workers: int
@@ -66,12 +66,12 @@ _last: deque[Client] = deque(maxlen=1)
 
 
 def current_client() -> Client:
-    """Whose thread this is; a thread of a client's own pool is the last one's."""
+    """Return the client of this thread; a thread of a client's pool belongs to the last client."""
     return _acting.get(None) or _last[-1]
 
 
 def cluster_of(client: Client, aws: FaultyAws, reporter: Reporter) -> Cluster:
-    """The cluster as a client has it: its calls meet its faults, and time is the world's."""
+    """Return the cluster as a client has it: with its faults, and the world's time."""
     world = client.world
     return Cluster(
         world.config,
@@ -117,7 +117,7 @@ class Stage:
             outcome.code = KILLED
         except BaseException:  # noqa: BLE001 - this is what must not be
             outcome.code, outcome.crash = 1, traceback.format_exc()
-        if client.dead:  # whatever else came of it, nobody was there to see it
+        if client.dead:  # a dead client sees no other end
             outcome.code, outcome.error, outcome.crash = KILLED, None, ""
         self.world.driver.lost(client)
         outcome.powers = self.world.states()
@@ -201,34 +201,34 @@ def _note_weather(result: Result, world: World) -> None:
 
 
 def check_outcomes(result: Result, world: World) -> list[str]:
-    """Whether each command's end says what is."""
+    """Return commands whose end does not say what is true."""
     found = [f"{world.wrong!r}"] if world.wrong else []
     for outcome in result.outcomes:
         label = f"{outcome.client}: `{outcome.command}` ended with {outcome.code}"
-        awake = sorted(name for name, state in outcome.powers.items() if state != "stopped")
+        not_off = sorted(name for name, state in outcome.powers.items() if state != "stopped")
         if outcome.crash:
             found.append(f"{label}: no error of ours:\n{outcome.crash}")
         if outcome.error is not None and not (outcome.error.cause or outcome.error.next_step):
             found.append(f"{label}: neither cause nor next step: {outcome.error}")
-        if not outcome.alone or not awake:
+        if not outcome.alone or not not_off:
             continue
         if outcome.command.startswith("down") and outcome.code not in (7, KILLED, Locked.exit_code):
-            found.append(f"{label}, but {', '.join(awake)} are not stopped: {outcome.error}")
-        left = world.started.get(outcome.client, set()) & set(awake)
+            found.append(f"{label}, but {', '.join(not_off)} are not stopped: {outcome.error}")
+        left = world.started.get(outcome.client, set()) & set(not_off)
         if outcome.command == "train" and outcome.code not in (7, KILLED, Locked.exit_code) and left:
             said = [line for line in outcome.warnings if "keep running" in line]
             if not said:
-                found.append(f"{label}, but {', '.join(awake)} are not stopped: {outcome.error}; {outcome.warnings}")
+                found.append(f"{label}, but {', '.join(not_off)} are not stopped: {outcome.error}; {outcome.warnings}")
         if outcome.code == MachinesMayBeRunning.exit_code and outcome.error and outcome.command in _STOPPING:
             ids = str(outcome.error) + str(outcome.error.details)
-            untold = [name for name in awake if name not in ids and world.ids[name] not in ids]
+            untold = [name for name in not_off if name not in ids and world.ids[name] not in ids]
             if untold and "could not determine which" not in ids and "looking" not in ids:
                 found.append(f"{label} and does not name {', '.join(untold)}: {outcome.error}")
     return found
 
 
 def check_deadline(result: Result, world: World) -> list[str]:
-    """Whether AWS itself stops what clients have started and left."""
+    """Return machines that clients have started, and that run after the deadline."""
     world.driver.pass_time()
     held = world.driver.held
     found = []
@@ -247,7 +247,7 @@ def check_deadline(result: Result, world: World) -> list[str]:
 
 
 def check_after(stage: Stage, result: Result) -> list[str]:
-    """Whether everything is as it was and can be used again."""
+    """Return what was lost or changed, or can't be used again."""
     world, found = stage.world, []
     world.clear_up()
     for command, wanted in (("down --force", {"stopped"}), ("up", {"running"}), ("down", {"stopped"})):
@@ -261,5 +261,5 @@ def check_after(stage: Stage, result: Result) -> list[str]:
     if world.other_states() != {"running"}:
         found.append(f"others' machines were switched: {world.other_states()}")
     if world.wrong:
-        found.append(f"calls that nobody may make: {world.wrong}")
+        found.append(f"calls that no client may make: {world.wrong}")
     return found

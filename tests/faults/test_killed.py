@@ -27,7 +27,7 @@ def stage() -> Iterator[KilledStage]:
 def test_a_client_that_is_killed_at_any_call_leaves_a_cluster_that_goes_on(
     stage: KilledStage, call: int, after_effect: bool, started: bool
 ) -> None:
-    """Up: instance types, machines, three calls for the deadline, StartInstances. What has started stops at the
+    """`up` calls: instance types, machines, three calls for the deadline, StartInstances. Started machines stop at the
     deadline."""
     result = stage.play_one("up", ALL_STOPPED, call=call, after_effect=after_effect)
     (outcome,) = result.outcomes

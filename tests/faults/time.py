@@ -1,4 +1,4 @@
-"""Time that passes only when somebody waits; and turns, for two clients that act at once."""
+"""A clock that moves only when a client waits; and turns, for two clients at once."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Clock:
 
 
 class Turns:
-    """Lets one of several clients act at a time. Who is next, at each of their steps, is drawn: the same seed gives the
+    """Turns for several clients: one acts at a time. A draw decides at each step which is next: the same seed gives the
     same order."""
 
     def __init__(self, rng: random.Random) -> None:
@@ -56,7 +56,7 @@ class Turns:
         self._turn = ""
 
     def run(self, clients: Mapping[str, Callable[[], None]]) -> None:
-        """Run all of them to their ends."""
+        """Run all clients to their ends."""
         self._waiting = list(clients)
         self._turn = self._rng.choice(self._waiting)
         threads = [threading.Thread(target=self._one, args=(name, work)) for name, work in clients.items()]
@@ -66,7 +66,7 @@ class Turns:
             thread.join()
 
     def step(self, name: str) -> None:
-        """Somebody has come to a point at which others may act."""
+        """Let other clients act at this point."""
         with self._condition:
             if len(self._waiting) < 2:
                 return

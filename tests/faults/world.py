@@ -1,4 +1,4 @@
-"""A region with one cluster that was created before, others' machines beside it, and weather."""
+"""A region with one cluster, foreign machines beside it, and weather."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ ACCOUNT, REGION = "123456789012", "eu-west-1"
 
 @dataclass(frozen=True)
 class Belongings:
-    """What must survive everything."""
+    """Machines, disks and addresses that must survive everything."""
 
     machines: frozenset[str]
     addresses: frozenset[tuple[str, str]]
@@ -78,12 +78,12 @@ class World:
         self.ids: dict[str, str] = {}
         self.others: dict[str, str] = {}
         self.outputs: dict[str, dict[str, str]] = {}
-        """What Terraform says of each machine."""
+        """Terraform's outputs of each machine."""
         self._create()
         self.began_with = self.belongings()
         self.driver = Driver(self)
         self._before: list[str] = []
-        """What DescribeInstances goes on showing until then."""
+        """The states that DescribeInstances shows until then."""
         self._written: dict[str, tuple[int, dict[str, str], bytes]] = {}
         self._stale_until = 0.0
 
@@ -112,14 +112,14 @@ class World:
         self.terraform.prints(output=json.dumps({name: {"value": value} for name, value in values.items()}).encode())
 
     def pass_by(self, seconds: float) -> None:
-        """Time passes for everybody, and deadlines come."""
+        """Let time pass for all clients, and deadlines fire."""
         self.clock.pass_by(seconds)
         before = self.states()["driver"]
         if self.aws.fire() and before in ("pending", "running") and self.states()["driver"] not in (before, "running"):
             self.driver.power_off()
 
     def clear_up(self) -> None:
-        """Fair weather again: what a later client finds."""
+        """Restore fair weather, which a later client finds."""
         self.weather = FAIR
         for instance_id in self.ids.values():
             instance = self._instance(instance_id)
@@ -131,11 +131,11 @@ class World:
         return {name: self._instance(instance_id).state for name, instance_id in self.ids.items()}
 
     def other_states(self) -> set[str]:
-        """Those of everybody else's machines."""
+        """The states of machines of other clusters."""
         return {self._instance(instance_id).state for instance_id in self.others.values()}
 
     def belongings(self) -> Belongings:
-        """What there is now, by EC2's own word."""
+        """Return what exists now, as EC2 has it."""
         ours = {*self.ids.values(), *self.others.values()}
         pages = self._ec2.get_paginator("describe_instances").paginate(InstanceIds=sorted(ours))
         found = [one for page in pages for group in page["Reservations"] for one in group["Instances"]]
@@ -180,7 +180,7 @@ class World:
     def change(
         self, request: AWSPreparedRequest, action: str, arguments: dict[str, list[str]], *, by: str
     ) -> tuple[int, dict[str, str], bytes]:
-        """A change; whatever is not a client's business is noted."""
+        """Change something; record calls that no client may make."""
         assert self.weather is not None
         ids = _ids(arguments)
         strange = [instance_id for instance_id in ids if instance_id not in self.ids.values()]

@@ -1,4 +1,4 @@
-"""Runs for tests: of any command, on a driver that is an SSH server of the test's own."""
+"""Runs of any command for tests, on a driver that is an SSH server of the test."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def make_finish(
     upload: Upload | None = None,
     shared: RunBucket | None = None,
 ) -> RunFollower:
-    """What follows runs, keeps them under ``directory``, and has no Elasticsearch to ask: ``proofs`` is its answer."""
+    """Return a follower of runs that keeps them under ``directory``; ``proofs`` stands for Elasticsearch's answers."""
 
     async def prove_it(record: RunRecord, success_line_seen: bool) -> tuple[Proof, ...]:
         own = await prove(

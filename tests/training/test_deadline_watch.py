@@ -1,4 +1,4 @@
-"""What a client that follows a run hears of the deadline."""
+"""The warnings about the deadline while a client follows a run."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ NOON = datetime(2026, 1, 1, 12, 0, tzinfo=timezone.utc)
 
 
 class Follower:
-    """Looks at given minutes before noon; ``found`` is what AWS answers."""
+    """A watch that looks at given minutes before noon; ``found`` is what AWS answers."""
 
     def __init__(self, at: datetime | None = NOON) -> None:
         self.events: list[Event] = []
@@ -34,7 +34,7 @@ class Follower:
         return [event.message for event in self.events if isinstance(event, Warned)]
 
 
-def test_it_warns_once_at_30_10_and_5_minutes_and_says_how_to_extend() -> None:
+def test_it_warns_once_at_30_10_and_5_minutes_with_how_to_extend() -> None:
     follower = Follower()
     said = {minutes: follower.look(minutes) for minutes in (120, 31, 30, 29, 11, 10, 9, 5, 4, 1)}
     assert [minutes for minutes, warnings in said.items() if warnings] == [30, 10, 5]
@@ -43,13 +43,13 @@ def test_it_warns_once_at_30_10_and_5_minutes_and_says_how_to_extend() -> None:
     assert "pio-tf extend" in warning
 
 
-def test_a_client_that_comes_late_hears_of_the_nearest_only() -> None:
+def test_a_late_client_gets_only_the_nearest_warning() -> None:
     follower = Follower()
     assert len(follower.look(7)) == 1
     assert follower.look(6) == []
 
 
-def test_an_extension_is_told_and_warned_of_anew() -> None:
+def test_an_extension_is_reported_and_the_warnings_start_again() -> None:
     follower = Follower()
     follower.look(10)
     follower.found = NOON + timedelta(hours=1)
@@ -58,18 +58,18 @@ def test_an_extension_is_told_and_warned_of_anew() -> None:
     assert len(follower.look(-55)) == 1
 
 
-def test_a_deadline_that_is_gone_is_told_once() -> None:
+def test_a_removed_deadline_is_reported_once() -> None:
     follower = Follower()
     follower.found = None
     assert follower.look(60) == ["the deadline was removed"]
     assert follower.look(59) == []
 
 
-def test_where_aws_does_not_answer_the_deadline_that_is_known_counts() -> None:
+def test_without_an_answer_of_aws_the_known_deadline_counts() -> None:
     follower = Follower()
     follower.found = AwsError("no answer")
     assert len(follower.look(5)) == 1
 
 
-def test_without_a_deadline_there_is_nothing_to_say() -> None:
+def test_without_a_deadline_there_is_no_warning() -> None:
     assert Follower(at=None).look(5) == []

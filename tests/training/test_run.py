@@ -114,7 +114,7 @@ async def test_a_model_that_elasticsearch_does_not_have_is_a_failure(cluster: Te
     assert "ur_1, as before" in caught.value.cause
 
 
-async def test_a_run_that_somebody_has_judged_is_not_judged_again(cluster: TestCluster, tmp_path: Path) -> None:
+async def test_a_judged_run_is_not_judged_again(cluster: TestCluster, tmp_path: Path) -> None:
     async with ClusterConnection(cluster.config(), cluster.targets(), retry=QUICK) as remote:
         run = await started(remote, tmp_path, SUCCESS)
         first = await make_finish(remote, tmp_path).follow(run.id)

@@ -1,4 +1,4 @@
-"""Machines that nobody can prove to be off: the exit code says so, and the error names them, and how to stop them."""
+"""Machines whose stop AWS has not confirmed: exit code 7, and an error that names them and how to stop them."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Player:
         self.world.know()
 
     def play(self, command: Callable[[Cluster], object], *faults: Fault) -> BaseException | None:
-        """Run it; how it failed."""
+        """Run a command. Return its error."""
         self.client = Client("client", self.world, Trouble(faults))
         self.told = []
         cluster = cluster_of(self.client, self.aws, self._listen)
@@ -62,8 +62,8 @@ class Player:
             self.told.append(event.message)
 
     @property
-    def awake(self) -> set[str]:
-        """Ids of the machines that are not stopped, by AWS's own word."""
+    def not_off(self) -> set[str]:
+        """Ids of the machines that are not stopped, as AWS has them."""
         return {self.world.ids[name] for name, state in self.world.states().items() if state != "stopped"}
 
 
@@ -75,22 +75,22 @@ def player() -> Iterator[Player]:
 
 @pytest.mark.parametrize("at", range(1, 12))
 @pytest.mark.parametrize("after_effect", [False, True])
-def test_a_down_that_is_interrupted_at_any_call_names_what_it_has_not_proved_to_be_off(
+def test_a_down_that_is_interrupted_at_any_call_names_machines_without_a_confirmed_stop(
     player: Player, at: int, after_effect: bool
 ) -> None:
     player.begin("running", Weather(5.0, 0.0, {}, frozenset(), {}))
     ended = player.play(Cluster.down, Fault("interrupted", at, after_effect=after_effect))
     if isinstance(ended, MachinesMayBeRunning):
-        assert player.awake
-        assert all(instance_id in ended.what for instance_id in player.awake)
+        assert player.not_off
+        assert all(instance_id in ended.what for instance_id in player.not_off)
         command = ended.next_step.partition("aws ec2 stop-instances --region eu-west-1")[2]
-        assert all(instance_id in command for instance_id in player.awake)
+        assert all(instance_id in command for instance_id in player.not_off)
         assert "--force" not in command, "they have not been stopping for long"
     else:
-        assert not player.awake
+        assert not player.not_off
 
 
-def test_a_down_that_is_interrupted_twice_before_aws_has_said_anything_does_not_know_what_runs(player: Player) -> None:
+def test_a_down_that_is_interrupted_twice_before_aws_answers_does_not_know_what_runs(player: Player) -> None:
     player.begin("running")
     ended = player.play(Cluster.down, Fault("interrupted", 1, times=2))
     assert isinstance(ended, MachinesMayBeRunning)
@@ -99,19 +99,19 @@ def test_a_down_that_is_interrupted_twice_before_aws_has_said_anything_does_not_
 
 
 @pytest.mark.parametrize("command", [Cluster.down, Cluster.down_if_idle, lambda c: c.down_if_idle(idle_for=0)])
-def test_who_stops_machines_and_cannot_ask_aws_for_them_ends_with_7_and_names_them(
+def test_a_stop_that_cannot_ask_aws_ends_with_7_and_names_the_machines(
     player: Player, command: Callable[[Cluster], object]
 ) -> None:
     player.begin("running")
     ended = player.play(command, EXPIRED)
     assert isinstance(ended, MachinesMayBeRunning)
     assert "could not determine which of the 4 machines of c2 are running" in ended.what
-    assert all(instance_id in ended.next_step for instance_id in player.awake)
+    assert all(instance_id in ended.next_step for instance_id in player.not_off)
     assert "expired" in ended.cause
 
 
 @pytest.mark.parametrize("command", [Cluster.down, Cluster.down_if_idle])
-def test_without_terraforms_outputs_the_command_by_hand_goes_by_the_tag(
+def test_without_terraforms_outputs_the_aws_command_goes_by_the_tag(
     player: Player, command: Callable[[Cluster], object]
 ) -> None:
     """As with a state in S3, which credentials that have expired do not read either."""
@@ -124,50 +124,50 @@ def test_without_terraforms_outputs_the_command_by_hand_goes_by_the_tag(
     assert "Name=tag:pio-tf:cluster,Values=c2" in ended.next_step
 
 
-def test_a_driver_that_does_not_answer_is_no_reason_not_to_name_the_machines(player: Player) -> None:
+def test_if_the_driver_does_not_answer_the_machines_are_named(player: Player) -> None:
     player.begin("running")
     ended = player.play(Cluster.down, Fault("ssh-unreachable", 1))
     assert isinstance(ended, MachinesMayBeRunning)
-    assert len(player.awake) == 4
-    assert all(instance_id in ended.cause for instance_id in player.awake)
+    assert len(player.not_off) == 4
+    assert all(instance_id in ended.cause for instance_id in player.not_off)
     assert "aws ec2 stop-instances" in ended.next_step
     assert "pio-tf down --force" in ended.next_step
 
 
-def test_an_up_that_is_interrupted_says_what_runs_on_and_until_when(player: Player) -> None:
+def test_an_interrupted_up_names_the_machines_left_running_and_their_deadline(player: Player) -> None:
     player.begin("stopped")
     ended = player.play(Cluster.up, Fault("interrupted", 10))
     assert isinstance(ended, KeyboardInterrupt)
-    assert len(player.awake) == 4
+    assert len(player.not_off) == 4
     said, until = player.told[-2:]
-    assert all(instance_id in said for instance_id in player.awake)
+    assert all(instance_id in said for instance_id in player.not_off)
     assert said.startswith("interrupted; left running: driver (")
     assert "`pio-tf down` stops them" in said
     assert "AWS stops them at" in until
 
 
-def test_an_up_that_does_not_become_ready_says_what_runs_on_and_until_when(player: Player) -> None:
+def test_an_up_that_does_not_become_ready_names_the_machines_left_running_and_their_deadline(player: Player) -> None:
     player.begin("stopped")
     assert isinstance(player.play(Cluster.up, Fault("ssh-unreachable", 8)), NotReady)
     said, until = player.told[-2:]
-    assert len(player.awake) == 4
-    assert all(instance_id in said for instance_id in player.awake)
+    assert len(player.not_off) == 4
+    assert all(instance_id in said for instance_id in player.not_off)
     assert "AWS stops them at" in until
 
 
-def test_an_up_that_has_started_nothing_says_of_nothing_that_it_runs(player: Player) -> None:
+def test_an_up_that_left_nothing_running_names_nothing(player: Player) -> None:
     player.begin("stopped", Weather(1.0, 0.0, {"worker-1": 5000.0}, frozenset(), {}))
     assert isinstance(player.play(Cluster.up), NotReady)
     assert not [line for line in player.told if "left running" in line]
 
 
-def test_an_up_that_is_interrupted_before_it_starts_anything_does_not_say_that_something_runs(player: Player) -> None:
+def test_an_up_that_is_interrupted_before_it_starts_anything_does_not_warn(player: Player) -> None:
     player.begin("stopped")
     assert isinstance(player.play(Cluster.up, Fault("interrupted", 2)), KeyboardInterrupt)
     assert player.told == []
 
 
-def test_machines_that_were_not_started_do_not_go_on_running_with_keep_up(player: Player) -> None:
+def test_with_keep_up_nothing_is_said_of_machines_that_did_not_start(player: Player) -> None:
     player.begin("stopped")
     machines = dict(player.world.outputs)
     machines["worker-1"] = {**machines["worker-1"], "id": "i-0123456789abcdef0"}
@@ -177,24 +177,24 @@ def test_machines_that_were_not_started_do_not_go_on_running_with_keep_up(player
     assert player.told == []
 
 
-def test_machines_that_were_stopped_again_do_not_go_on_running_with_keep_up(player: Player) -> None:
+def test_with_keep_up_nothing_is_said_of_machines_that_were_stopped_again(player: Player) -> None:
     player.begin("stopped", Weather(1.0, 0.0, {"worker-1": 5000.0}, frozenset(), {}))
     ended = player.play(lambda cluster: cluster.train(keep_up=True))
     assert isinstance(ended, NotReady)
-    assert not player.awake
+    assert not player.not_off
     assert not [line for line in player.told if "keep running" in line or "AWS stops them" in line]
 
 
-def test_machines_that_stay_up_are_told_with_the_time_at_which_aws_stops_them(player: Player) -> None:
+def test_machines_that_keep_running_are_reported_with_their_deadline(player: Player) -> None:
     player.begin("stopped")
     assert player.play(lambda cluster: cluster.train(keep_up=True)) is None
-    assert len(player.awake) == 4
+    assert len(player.not_off) == 4
     said, until = player.told[-2:]
     assert "the machines keep running (keep-up)" in said
     assert "AWS stops them at" in until
 
 
-def test_another_clusters_machine_in_the_outputs_is_named_and_nobody_is_told_to_stop_it(player: Player) -> None:
+def test_another_clusters_machine_in_the_outputs_is_named_without_a_command_that_stops_it(player: Player) -> None:
     player.begin("running")
     theirs = player.world.others["another's master"]
     player.world.know({**player.world.outputs, "worker-1": {**player.world.outputs["worker-1"], "id": theirs}})
@@ -204,7 +204,7 @@ def test_another_clusters_machine_in_the_outputs_is_named_and_nobody_is_told_to_
     assert f"({theirs}, running) is tagged for c2-b" in ended.cause
     assert theirs not in ended.next_step
     assert "restore the right state" in ended.next_step
-    assert not player.awake
+    assert not player.not_off
 
 
 def test_a_machine_that_has_lost_its_tag_is_named_with_the_command_that_stops_it(player: Player) -> None:
@@ -219,7 +219,7 @@ def test_a_machine_that_has_lost_its_tag_is_named_with_the_command_that_stops_it
     assert f"--instance-ids {lost}" in ended.next_step
 
 
-def test_a_leftover_on_its_way_out_is_not_armed_where_it_would_fail_the_stop_of_all(player: Player) -> None:
+def test_a_machine_that_is_being_terminated_is_not_armed(player: Player) -> None:
     player.begin("stopped")
     armed: list[str] = []
 
