@@ -74,7 +74,9 @@ class Command:
 class Cluster:
     """One driver, one Spark master and N workers.
 
-    Every method raises errors of :mod:`pio_tf.errors` only.
+    Every method raises errors of :mod:`pio_tf.errors` only: ConfigError for a wrong argument or file; NotReady if the
+    cluster has not been created, or a machine that the method needs does not run; Locked if another client's run is
+    active; AwsError, TerraformError or RemoteError if a call failed. Each method names what more its errors mean.
 
     Args:
         config: what pio-tf.hcl says.
@@ -110,11 +112,7 @@ class Cluster:
     def load(
         cls, path: Path | str | None = None, *, reporter: Reporter = silent, environ: Mapping[str, str] | None = None
     ) -> Self:
-        """Return the cluster of a pio-tf.hcl; default: ``$PIO_TF_CONFIG``, else ``pio-tf.hcl`` here.
-
-        Raises:
-            ConfigError: the file is missing or wrong; the error names every mistake with its line.
-        """
+        """Return the cluster of a pio-tf.hcl; default: ``$PIO_TF_CONFIG``, else ``pio-tf.hcl`` here."""
         return cls(load_config(path, environ=environ), reporter=reporter, environ=environ)
 
     def _command(self) -> Command:
@@ -127,11 +125,7 @@ class Cluster:
     # The stack
 
     def outputs(self) -> Outputs:
-        """Return Terraform's outputs.
-
-        Raises:
-            NotReady: the cluster has not been created.
-        """
+        """Return Terraform's outputs."""
         return self._command().stack.outputs()
 
     def generate(self, directory: Path | None = None) -> Path:
@@ -142,10 +136,7 @@ class Cluster:
         """Write a Packer template that bakes an image with everything that the machines install. Return its directory.
 
         Args:
-            directory: default: ``image`` beside the stack.
-
-        Raises:
-            ConfigError: the directory holds files that pio-tf did not write, or can't be written.
+            directory: without files that pio-tf did not write; default: ``image`` beside the stack.
         """
         from pio_tf.infra.image import write_image
 
@@ -159,7 +150,6 @@ class Cluster:
                 plan that the guard refuses leaves only these two.
 
         Raises:
-            ConfigError: something that pio-tf.hcl refers to does not exist.
             GuardRefused: the plan would delete or replace a machine, a disk or an address, create a machine that exists
                 already, or break another rule of the guard.
         """
@@ -177,25 +167,15 @@ class Cluster:
 
         Raises:
             GuardRefused: as for :meth:`plan`; or the saved plan does not match this cluster: the error says where.
-            Locked: a run is active that this would cut off.
         """
         return self._change().stack.apply(artifact)
 
     def check_plan(self, artifact: Path) -> Plan:
-        """Return a saved plan if :meth:`apply` would take it now. Change nothing.
-
-        Raises:
-            ConfigError: the directory holds no plan.
-            GuardRefused: it would not: why.
-        """
+        """Return a saved plan if :meth:`apply` would take it now; else raise what that would. Change nothing."""
         return self._command().stack.check_plan(artifact)
 
     def drift(self) -> tuple[Drift, ...]:
-        """Return what was changed in AWS since the last apply. Power is no drift. Change nothing.
-
-        Raises:
-            NotReady: the cluster has not been created.
-        """
+        """Return what was changed in AWS since the last apply. Power is no drift. Change nothing."""
         return self._command().stack.drift()
 
     def guard(self, plan: Path | None = None) -> Judgement:
@@ -203,18 +183,11 @@ class Cluster:
 
         Args:
             plan: a directory of :meth:`plan`, or a file of ``terraform show -json``; default: a new plan.
-
-        Raises:
-            ConfigError: it is no plan, or one of another cluster.
         """
         return self._command().stack.judge(plan)
 
     def destroy(self) -> None:
-        """Remove the cluster for good. This is the only way to lose machines, disks and addresses.
-
-        Raises:
-            Locked: a run is active.
-        """
+        """Remove the cluster for good. This is the only way to lose machines, disks and addresses."""
         self._change().stack.destroy()
 
     def iam(self, role: str = "", *, account: str = "") -> tuple[Policy, ...]:
@@ -223,9 +196,6 @@ class Cluster:
         Args:
             role: one of :data:`pio_tf.iam.ROLES`; empty: all that pio-tf.hcl has a use for.
             account: twelve digits; default: that of ``aws.assume_role``, else any.
-
-        Raises:
-            ConfigError: there is no such role, or no such account.
         """
         from pio_tf.iam import policies
 
@@ -261,7 +231,6 @@ class Cluster:
             force: end a run that is active, and stop machines whose driver does not answer.
 
         Raises:
-            Locked: a run is active, or being prepared.
             MachinesMayBeRunning: not all of them are stopped within ``cluster.stop_timeout``; or the driver runs but
                 does not answer, so that it may have a run; or pio-tf was interrupted before AWS confirmed the stop.
         """
@@ -292,7 +261,6 @@ class Cluster:
         """Keep the machines running for a number of seconds from now.
 
         Raises:
-            NotReady: no machine runs.
             ConfigError: the deadline is later already: it is never shortened.
             AwsError: it could not be armed; the old one stands.
         """
@@ -359,19 +327,12 @@ class Cluster:
 
         Args:
             follow: go on until it has ended.
-
-        Raises:
-            ConfigError: there is no such run.
         """
         command = self._command()
         command.driver.log(command.stack.outputs_if_any(), run, on_line, follow=follow)
 
     def cancel(self, run: str = "") -> RunRecord:
-        """End a run, the active one if none is named. The machines keep running.
-
-        Raises:
-            ConfigError: there is no such run.
-        """
+        """End a run, the active one if none is named. The machines keep running."""
         command = self._command()
         return command.driver.cancel(command.stack.outputs(), run)
 
@@ -394,11 +355,7 @@ class Cluster:
         return self._command().fleet.sizing()
 
     def targets(self) -> tuple[SshTarget, ...]:
-        """Return the running machines, to connect to.
-
-        Raises:
-            NotReady: the driver, through which the others are reached, does not run.
-        """
+        """Return the running machines, to connect to. The driver, through which the others are reached, must run."""
         command = self._command()
         return command.driver.targets(command.stack.outputs())
 
@@ -423,12 +380,6 @@ class Cluster:
         Args:
             machine: its name; empty: all that run.
             rollback: go back to the version of this component that was in use before, instead: ``spark``, ``pio``, ….
-
-        Raises:
-            ConfigError: there is no such machine, or it has no such component.
-            NotReady: the driver, or the machine, does not run.
-            Locked: a run is active, or being prepared.
-            RemoteError: a step failed: which, and why.
         """
         command = self._command()
         return command.driver.provision(command.stack.outputs(), machine, rollback=rollback)
@@ -447,12 +398,7 @@ class Cluster:
         return Fetcher(directory, base.rstrip("/"), reporter=self._context.report).fetch(components(self.config))
 
     def mirror_push(self, directory: Path, url: str) -> tuple[Pushed, ...]:
-        """Copy such a directory to ``s3://bucket/prefix``. Leave objects that exist there alone.
-
-        Raises:
-            ConfigError: it is no S3 address; an archive is missing in the directory, or is not the expected one.
-            AwsError: the bucket does not exist, or can't be written.
-        """
+        """Copy such a directory to ``s3://bucket/prefix``, if it is complete. Leave objects that exist there alone."""
         from pio_tf.mirror.push import Pusher
 
         pusher = Pusher(self._context.aws.client("s3"), url, self._context.report)
