@@ -127,7 +127,7 @@ class RunFollower:
             self._report(OutputLine(line, source=source))
 
         async with _meanwhile(watch((await self._runs.one(run)).to_record()) if watch else None):
-            facts = await self._copy(run, on_line)
+            facts = await self.copy(run, on_line)
         record, failure = await self._conclude(facts, log)
         if failure:
             raise failure
@@ -159,12 +159,8 @@ class RunFollower:
     async def collect(self, run: str) -> RunRecord:
         """Copy an ended run's log and judge it, without showing it."""
         log = TrainingLog()
-        record, _ = await self._conclude(await self._copy(run, log.add), log)
+        record, _ = await self._conclude(await self.copy(run, log.add), log)
         return record
-
-    async def copy(self, run: str, on_line: Callable[[str], None], *, once: bool) -> None:
-        """Show a run's log, all of it, and nothing else. ``once``: only what there is now."""
-        await self._copy(run, on_line, once=once)
 
     async def cancel(self, run: str, *, who: str, patience: int = TERM_SECONDS) -> RunRecord:
         """End a run, and every process of it, by force after ``patience`` seconds; then keep its log and record."""
@@ -173,7 +169,8 @@ class RunFollower:
             self._report(Warned(f"killed run {run}: it did not end {patience} s after SIGTERM"))
         return await self.collect(run)
 
-    async def _copy(self, run: str, on_line: Callable[[str], None], *, once: bool = False) -> DriverRun:
+    async def copy(self, run: str, on_line: Callable[[str], None], *, once: bool = False) -> DriverRun:
+        """Copy a run's log and hand out its lines, to the run's end; ``once``: only what there is now."""
         return await follow_log(
             self._runs,
             run,
