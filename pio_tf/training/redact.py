@@ -1,13 +1,14 @@
-"""Secrets out of what a training prints.
+"""Hide secrets in the output of a training.
 
 PIO's console prints ``Submission command: …`` with every PIO_ variable in it, passwords included, and a failing
-`pio status` prints the configuration of its sources. What a training prints is redacted on the driver, before it
-reaches the log's file, by the same rules in Perl: the two languages read these patterns alike.
+`pio status` prints the configuration of its sources. The driver redacts the output before it reaches the log's file, by
+the same rules in Perl (``redact.pl``): the two languages read these patterns alike.
 """
 
 from __future__ import annotations
 
 import re
+from importlib import resources
 from typing import TYPE_CHECKING
 
 from pio_tf.secret_names import SECRET_WORDS
@@ -18,10 +19,10 @@ if TYPE_CHECKING:
 HIDDEN = "***"
 
 _SECRET_NAME = rf"[\w.-]*(?:{'|'.join(map(re.escape, SECRET_WORDS))})[\w.-]*"
-# A variable of pio-env.sh: the value goes on, blanks and commas included, until the next variable or option, since
-# `--env` joins them all with commas and quotes none.
+# A variable of pio-env.sh: its value, blanks and commas included, ends at the next variable or option. `--env` joins
+# them all with commas and quotes none.
 _VARIABLE = rf"\b(PIO_{_SECRET_NAME}=)(?:(?!,PIO_|,[A-Z]\w*=|\s--?[a-z]).)+"
-# Anything else named like a secret: spark.authenticate.secret=x, ?password=x&, "password": "x", PASSWORD -> x
+# Any other name of a secret: spark.authenticate.secret=x, ?password=x&, "password": "x", PASSWORD -> x
 _ASSIGNED = rf"""((?<![\w.-]){_SECRET_NAME}["']?\s*(?:=|:(?!//)|->)\s*)("[^"]*"|'[^']*'|[^\s,;&)"']+)"""
 # As Scala prints a map, nothing quoted: PASSWORD -> a b,c, HOSTS -> es
 _IN_MAP = rf"((?<![\w.-]){_SECRET_NAME}\s*->\s*)(?:(?!,\s[\w.-]+\s*->|\)).)+"
@@ -32,64 +33,16 @@ _RULES = (
     (("authorization",), (_HEADER,)),
     (("@",), (_IN_URL,)),
 )
-"""Patterns, and before them the words without any of which a line has nothing for them. Most lines have none, and a log
-is searched for fixed words ten times as fast as for patterns."""
-
-_IN_PERL = r"""
-my @rules = (
-{rules}
-);
-my @words = map {{ @{{$_->[0]}} }} @rules;
-my ($values) = map {{ qr/$_/ }} ({values});
-binmode STDIN;
-binmode STDOUT;
-$| = 1;
-my $begun = '';
-while (1) {{
-    my $count = sysread STDIN, my $data, 65536;
-    die "$!\n" unless defined $count;
-    last unless $count;
-    my $whole = 1 + rindex $data, "\n";
-    if ($whole) {{
-        hand_out($begun . substr $data, 0, $whole);
-        $begun = '';
-    }}
-    $begun .= substr $data, $whole;
-}}
-hand_out($begun);
-
-sub hand_out {{ # whole lines
-    my ($text) = @_;
-    $text =~ s/$values/{hidden}/g if defined $values;
-    $text = join '', map {{ redact($_) }} split /^/, $text if has(lc $text, @words);
-    print $text or die "$!\n";
-}}
-
-sub redact {{
-    my ($line) = @_;
-    my $lower = lc $line;
-    for my $rule (@rules) {{
-        my ($words, @patterns) = @$rule;
-        next unless has($lower, @$words);
-        $line =~ s/$_/$1{hidden}/g for @patterns;
-    }}
-    return $line;
-}}
-
-sub has {{
-    my $lower = shift;
-    for my $word (@_) {{ return 1 if index($lower, $word) >= 0 }}
-    return 0;
-}}
-"""
+"""Words, and the patterns for lines with one of them. Most lines have none, and the search for fixed words is ten times
+as fast as for patterns."""
 
 
 class Redactor:
-    """Replaces secrets by ``***``: by name, in URLs, and those that it is told.
+    """Replaces secrets by ``***``: values after a secret's name, passwords in URLs, and given values.
 
     Args:
-        secrets: values to hide wherever they stand. One of less than four characters would hide half the output: it is
-            left to the rules by name.
+        secrets: values to hide everywhere. One of fewer than four characters would hide half the output: only the other
+            rules hide it.
     """
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
@@ -99,7 +52,7 @@ class Redactor:
         self._rules = [(words, [re.compile(one, re.IGNORECASE) for one in patterns]) for words, patterns in _RULES]
 
     def redact(self, line: str) -> str:
-        """The line without its secrets."""
+        """Return the line without its secrets."""
         if self._find_value:
             line = self._find_value.sub(HIDDEN, line)
         lower = line.lower()
@@ -110,16 +63,17 @@ class Redactor:
         return line
 
     def in_perl(self) -> str:
-        """The text of a Perl program that does the same to each line of its standard input, whatever bytes it has."""
+        """Return a Perl program that does the same to each line of its standard input, whatever bytes it holds."""
         rules = ",\n".join(
             f"[[{', '.join(map(_quote, words))}], map {{ qr/$_/i }} {', '.join(map(_quote, patterns))}]"
             for words, patterns in _RULES
         )
         values = _quote(self._values) if self._values else ""
-        return _IN_PERL.format(rules=rules, values=values, hidden=HIDDEN)
+        program = resources.files(__package__).joinpath("redact.pl").read_text(encoding="utf-8")
+        return f"my @rules = (\n{rules}\n);\nmy ($values) = map {{ qr/$_/ }} ({values});\n{program}"
 
 
 def _quote(text: str) -> str:
-    """As a string of Perl's in single quotes, in which only these two are special."""
+    """Return a string of Perl's in single quotes, in which only these two characters are special."""
     escaped = text.replace("\\", "\\\\").replace("'", "\\'")
     return f"'{escaped}'"

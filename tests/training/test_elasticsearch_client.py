@@ -108,7 +108,7 @@ async def test_every_node_that_does_not_answer_is_named(remote: ClusterConnectio
     async with listening(version, hangs=True) as hanging:
         down = Node(HOST, free_port((HOST,)), "http")
         error = await refused(ElasticsearchClient(remote, [down, hanging]), timeout=0.3)
-    assert error.what.startswith("none of the 2 nodes")
+    assert error.what.startswith("none of Elasticsearch's 2 nodes answers the driver")
     assert f"{HOST}:{down.port}: connection refused" in error.cause
     assert f"{HOST}:{hanging.port}: nothing within 0.3 s" in error.cause
     assert error.details["kind"] == "http"
