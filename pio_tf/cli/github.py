@@ -1,8 +1,8 @@
-"""What the runner of GitHub Actions understands: commands in a step's output, and files that its steps append to.
+"""The protocol of GitHub Actions' runner: commands in a step's output, and files that a step appends to.
 
-As the runner itself has it (actions/runner: ActionCommand.cs, ActionCommandManager.cs, ProcessInvoker.cs): a line is a
-command where ``::name …::`` begins it, after blanks, or where ``##[name …]`` stands anywhere in it; it reads standard
-error and standard output alike, and when both have lines, those of standard error first.
+The runner's own code defines it (actions/runner: ActionCommand.cs, ActionCommandManager.cs, ProcessInvoker.cs). A line
+is a command if ``::name …::`` begins it, after blanks, or if ``##[name …]`` stands anywhere in it. The runner reads
+standard error and standard output alike; if both have lines, it reads those of standard error first.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
     from pio_tf.errors import PioTfError
 
 _COMMAND = re.compile(r"##\[|(?:^|[\r\n])\W*::")
-"""More than the runner takes for a command, since its comparison overlooks characters that nobody sees; and .NET ends a
-line at a carriage return, too."""
+"""More than the runner takes for a command: its comparison ignores invisible characters, and .NET ends a line at a
+carriage return, too."""
 _PLACE = re.compile(r"(?<![^\s(])(?P<file>[^\s:()]+\.hcl):(?P<line>\d+)(?::\s*(?P<message>.*))?")
 
 
 @dataclass(frozen=True)
 class Place:
-    """A line of a pio-tf.hcl that an error names, and what it says of it."""
+    """A line of a pio-tf.hcl that an error names, and the error's message for it."""
 
     file: str
     line: int
@@ -40,9 +40,9 @@ def command(name: str, message: str = "", **properties: object) -> str:
 
 
 def guard(text: str) -> str:
-    """The same lines; those that the runner would take for commands stand between two that keep it from it.
+    """Return the lines, with those that the runner would take for commands between two that stop commands.
 
-    Only those: while commands are stopped, our own on the other stream would not be obeyed either.
+    Commands are stopped for no longer: the runner would ignore pio-tf's own on the other stream, too.
     """
     if "::" not in text and "##[" not in text:
         return text
@@ -57,7 +57,7 @@ def _guard_line(line: str) -> str:
 
 
 def output_entry(name: str, value: object) -> str:
-    """A line for ``$GITHUB_OUTPUT``: ``name=value``, or several for a value of several lines."""
+    """Return a line for ``$GITHUB_OUTPUT``, ``name=value``, or several for a value of several lines."""
     text = str(value).lower() if isinstance(value, bool) else "" if value is None else str(value)
     if "\n" not in text and "\r" not in text:
         return f"{name}={text}\n"
@@ -66,7 +66,7 @@ def output_entry(name: str, value: object) -> str:
 
 
 def append(variable: str, text: str, environ: Mapping[str, str] = os.environ) -> str:
-    """Append to the file that a variable names, if it does. Returns what is wrong with that file; empty: nothing."""
+    """Append to the file that a variable names, if any. Return the problem with that file; empty: none."""
     path = environ.get(variable)
     if not path or not text:
         return ""
@@ -79,7 +79,7 @@ def append(variable: str, text: str, environ: Mapping[str, str] = os.environ) ->
 
 
 def places(error: PioTfError, environ: Mapping[str, str] = os.environ) -> tuple[Place, ...]:
-    """The lines of configurations that an error names. Files are named as the workspace has them."""
+    """Return the lines of configurations that an error names, with files as the workspace names them."""
     path = str(error.details.get("file", ""))
     return tuple(_places(f"{error.what}\n{error.cause}", Path(path), environ))
 
@@ -92,7 +92,7 @@ def _places(text: str, named: Path, environ: Mapping[str, str]) -> Iterator[Plac
 
 
 def _in_workspace(file: Path, environ: Mapping[str, str]) -> str:
-    """Relative to the workspace, where annotations are put beside the code."""
+    """Return the path in the workspace: GitHub puts annotations beside the code there."""
     workspace = environ.get("GITHUB_WORKSPACE")
     try:
         return str(file.resolve().relative_to(Path(workspace).resolve())) if workspace else str(file)

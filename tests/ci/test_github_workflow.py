@@ -174,7 +174,7 @@ def test_a_plan_that_is_stale_at_its_merge_is_made_anew_and_waits_for_approval(
     assert asked == ["production-replanned"]
     assert run.jobs["plan"].outputs["reviewed"] == "false"
     assert "serial of the state" in run.jobs["plan"].output
-    assert "which nobody has reviewed" in run.jobs["plan"].summary
+    assert "**A new plan, not yet reviewed.** The job's log says why" in run.jobs["plan"].summary
     assert set(states(site).values()) == {"stopped"}
 
     github.approves = lambda _environment: True

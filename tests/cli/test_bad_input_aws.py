@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 def test_status_before_anything_was_created_says_what_creates_it(project: Project) -> None:
     done = project.run("status")
-    assert "trial has no machines: pio-tf up creates them" in done.stdout
+    assert "trial has no machines: `pio-tf up` creates them" in done.stdout
     shown = json.loads(project.run("status", "--json").stdout)
     assert (shown["created"], shown["machines"]) == (False, [])
 

@@ -104,7 +104,7 @@ def test_a_price_that_is_not_known_is_said(project: Project) -> None:
     file = kept(project, change("aws_instance", after=machine("driver", type="x9.metal")))
     done = project.run("guard", str(file))
     assert "an hour of running machines costs an unknown amount, before 0.00 USD" in done.stdout
-    assert "no price is known of instance type x9.metal" in done.stdout
+    assert "no price is known for instance type x9.metal" in done.stdout
 
 
 def test_a_plan_of_another_cluster_or_region_is_not_judged_by_this_ones_limits(project: Project) -> None:

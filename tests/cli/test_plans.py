@@ -25,7 +25,7 @@ def planned(tmp_path: Path, aws: LocalAws, mirror: Path) -> Project:
 
 def test_a_plan_is_kept_and_its_place_told(planned: Project) -> None:
     done = planned.run("plan", "--out", "kept", "--detailed-exitcode", exit_code=2)
-    assert "kept in kept; to apply it: pio-tf apply kept" in done.stdout
+    assert "saved in kept; to apply it: pio-tf apply kept" in done.stdout
     assert (planned.directory / "kept" / "plan.md").is_file()
 
     data = json.loads(planned.run("plan", "--out", "kept", "--json").stdout)

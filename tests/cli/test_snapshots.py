@@ -2,7 +2,7 @@
 transcripts in ``snapshots/``.
 
 Programs read the JSON and the exit codes: within version 1 of the schema neither changes. The other two transcripts
-change with the prose; ``UPDATE_SNAPSHOTS=1`` writes all of them anew, for a look at the difference.
+change with the prose; ``UPDATE_SNAPSHOTS=1`` writes all of them again, so that you can review the difference.
 """
 
 from __future__ import annotations
@@ -135,7 +135,7 @@ def test_json_and_exit_code_stay_as_they_are(words: str, place: Path, capsys: py
 def test_what_a_person_reads_is_as_the_snapshot(words: str, place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     line = f"pio-tf {words}"
     shown = transcript(line, place, capsys)
-    shown = re.sub(r"\d+ d( \d+ (h|min|s))?", "… d", shown)  # how long ago, or until when
+    shown = re.sub(r"\d+ d\b( \d+ (h|min|s)\b)?", "… d", shown)  # how long ago, or until when
     compare("text.txt", line, "".join(f"{re.sub(' {2,}', '  ', one.rstrip())}\n" for one in shown.splitlines()))
 
 

@@ -118,7 +118,7 @@ class CostChangeData(ResultData):
             old, new = _usd(getattr(self.before, name)), _usd(getattr(self.after, name))
             yield f"{what} costs {new}" + (f", before {old}" if old != new else "")
         if self.after.unknown:
-            yield f"no price is known of {', '.join(self.after.unknown)}"
+            yield f"no price is known for {', '.join(self.after.unknown)}"
         yield f"({self.note})"
 
 

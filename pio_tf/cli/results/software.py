@@ -106,7 +106,11 @@ class FetchResult(CommandResult):
 
     def closing(self) -> str:
         pins = [f'{one.pin} = "{one.sha512}"' for one in self.files if one.pin]
-        return "\n".join(["pin what Apache has published, so that machines need not ask it:", *pins]) if pins else ""
+        return (
+            "\n".join(["pin these checksums, so that the machines need not ask Apache for them:", *pins])
+            if pins
+            else ""
+        )
 
 
 class PushedData(ResultData):

@@ -64,7 +64,7 @@ class PlanResult(CommandResult):
 
     def closing(self) -> str:
         counts = ", ".join(f"{number} to {word}" for word, number in self.counts.items() if number)
-        saved = f"\nkept in {self.directory}; to apply it: pio-tf apply {self.directory}" if self.directory else ""
+        saved = f"\nsaved in {self.directory}; to apply it: pio-tf apply {self.directory}" if self.directory else ""
         return (counts if self.has_changes else "no changes: what is there is what pio-tf.hcl asks for") + saved
 
     def markdown(self) -> str:
@@ -86,7 +86,7 @@ class ReviewedResult(PlanResult):
         return f"{origin}\n\n{super().markdown()}"
 
 
-_NEW = "**A new plan, which nobody has reviewed.** The job's log says why it is not the one of the pull request."
+_NEW = "**A new plan, not yet reviewed.** The job's log says why it is not the plan of the pull request."
 
 
 class OutputResult(CommandResult):
