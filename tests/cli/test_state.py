@@ -74,7 +74,7 @@ def test_an_existing_configuration_is_left_as_it_is_and_told_what_to_add(project
 def test_the_bucket_of_a_configuration_is_made_where_it_is_missing(shared: Project) -> None:
     shared.write(terraform=with_backend(shared, "named-first"))
     assert "`pio-tf init --backend` makes" in shared.fails("plan", exit_code=1)
-    assert "the bucket named-first was made" in shared.run("init", "--backend").stderr
+    assert "the bucket named-first is created" in shared.run("init", "--backend").stderr
     assert "to create" in shared.run("plan").stdout
 
 
@@ -120,7 +120,7 @@ def test_a_missing_bucket_keeps_no_machine_from_being_stopped_or_shown(shared: P
 
 def test_a_workspace_that_does_not_exist_is_refused_with_the_reason(shared: Project, bucket: Bucket) -> None:
     said = shared.fails("plan", exit_code=2, TF_WORKSPACE="prod")
-    assert "TF_WORKSPACE names the workspace prod, and pio-tf knows of no workspaces" in said
+    assert "TF_WORKSPACE names the workspace prod, and pio-tf uses no workspaces" in said
     assert "another cluster.name" in said
     assert bucket.names() == []
 
