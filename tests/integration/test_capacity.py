@@ -44,7 +44,7 @@ def test_what_was_started_is_stopped_again_and_type_and_zone_are_named(project: 
     assert error["details"]["lacking"] == lacking
     assert f"AWS has no capacity for {lacking}" in error["cause"]
     assert "spark.min_workers" in error["next_step"]
-    assert "Stopping the 3 machines that were started" in done.stderr
+    assert "Stopping the 3 machines that did start" in done.stderr
 
 
 @pytest.mark.usefixtures("zone")
@@ -54,7 +54,7 @@ def test_a_training_goes_on_with_as_many_workers_as_are_enough_and_says_so(proje
         checks = {one["name"]: one for one in json.loads(project.run("check", "--json").stdout)["checks"]}
     assert "1 workers ALIVE" in checks["spark"]["detail"]
     project.run("down")
-    assert "going on with 1 of 2 workers" in done.stderr
+    assert "continuing with 1 of 2 workers" in done.stderr
     assert "without worker-2: AWS had no capacity for more workers" in done.stdout
     assert project.powers() == {"stopped"}
     record = records(project)[-1]
