@@ -1,1 +1,1 @@
-"""Pipelines for CI systems: their files, and what their jobs need besides the ordinary commands."""
+"""Pipelines for CI systems: their files, their prerequisites, and the work of their jobs."""

@@ -1,4 +1,4 @@
-"""The keys of SSH, from a job's variables to where pio-tf.hcl has them."""
+"""The SSH keys of a job, written from its variables to the files that pio-tf.hcl names."""
 
 from __future__ import annotations
 
@@ -16,34 +16,36 @@ if TYPE_CHECKING:
     from pio_tf.config.schema import Config
 
 PRIVATE, PUBLIC, KNOWN_HOSTS = "PIO_TF_SSH_KEY", "PIO_TF_SSH_PUBLIC_KEY", "PIO_TF_KNOWN_HOSTS"
-"""Variables, each with a file's whole content."""
+"""The variables, each with the whole content of a file."""
 
 
 def write_keys(config: Config, environ: Mapping[str, str]) -> tuple[Path, ...]:
-    """Write the files whose variables are set; what is there already with the same content is left as it is.
+    """Write the files whose variables are set. Leave files with the same content unchanged.
+
+    Without a variable or a file for the public key, it is derived from the private one.
 
     Returns:
-        What was written. The public key is made from the private one, where nothing else gives it.
+        The files that were written.
 
     Raises:
-        ConfigError: a key that is not this one is there already, or a variable holds no key.
+        ConfigError: a file contains another key, or a variable contains no key.
     """
     public = public_key_file(config)
-    files = {
-        public.with_name(public.name.removesuffix(".pub")): (PRIVATE, _text(environ, PRIVATE)),
+    private = public.with_name(public.name.removesuffix(".pub"))
+    contents = {
+        private: (PRIVATE, _text(environ, PRIVATE)),
         public: (PUBLIC, _text(environ, PUBLIC)),
         known_hosts_file(config): (KNOWN_HOSTS, _text(environ, KNOWN_HOSTS)),
     }
-    private = _text(environ, PRIVATE)
-    if private:
-        derived = _public_half(private)
-        if not files[public][1] and not public.exists():
-            files[public] = (PRIVATE, derived)
-    return tuple(path for path, (variable, text) in files.items() if text and _write(path, text, variable=variable))
+    if key := contents[private][1]:
+        derived = _public_half(key)  # also the check of the private key
+        if not contents[public][1] and not public.exists():
+            contents[public] = (PRIVATE, derived)
+    return tuple(path for path, (variable, text) in contents.items() if text and _write(path, text, variable=variable))
 
 
 def _text(environ: Mapping[str, str], variable: str) -> str:
-    """With one line's end at its end, which forms for secrets cut off; an unset variable may be an empty one."""
+    """Return a variable with one newline at its end, which forms for secrets cut off; empty if it is not set."""
     text = environ.get(variable, "").replace("\r\n", "\n").strip()
     return f"{text}\n" if text else ""
 
@@ -54,8 +56,8 @@ def _write(path: Path, text: str, *, variable: str) -> bool:
             return False
         if path.exists() and variable != KNOWN_HOSTS:
             raise ConfigError(
-                f"{path} is another key than {variable}",
-                cause="a key that is there is never overwritten",
+                f"{path} contains another key than {variable}",
+                cause="pio-tf never overwrites a key",
                 next_step=f"remove {path}, or unset {variable}",
             )
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -64,7 +66,7 @@ def _write(path: Path, text: str, *, variable: str) -> bool:
             stream.write(text)
     except OSError as error:
         raise ConfigError(
-            f"cannot write {path}", cause=error.strerror or str(error), next_step="see who may write there"
+            f"cannot write {path}", cause=error.strerror or str(error), next_step="check the permissions"
         ) from error
     return True
 
@@ -76,7 +78,7 @@ def _public_half(private: str) -> str:
         return asyncssh.import_private_key(private).export_public_key().decode()
     except (asyncssh.KeyImportError, asyncssh.KeyEncryptionError) as error:
         raise ConfigError(
-            f"{PRIVATE} holds no private key that a job can use",
+            f"{PRIVATE} contains no private key that a job can use",
             cause=str(error),
-            next_step="give it the whole file, from BEGIN to END, of a key without a passphrase",
+            next_step="set it to the whole file, from BEGIN to END, of a key without a passphrase",
         ) from None

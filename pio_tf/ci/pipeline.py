@@ -1,4 +1,4 @@
-"""The files of a pipeline, rendered from templates that are package data."""
+"""The files of a pipeline, rendered from templates in this package."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 System: TypeAlias = Literal["github", "gitlab", "jenkins", "cron"]
 SYSTEMS: tuple[System, ...] = get_args(System)
 TERRAFORM = "1.15.5"
-"""What GitHub's jobs install: the version of the extra `pio-tf[terraform]`, so that plans fit everywhere."""
+"""The version that GitHub's jobs install. It is that of the extra `pio-tf[terraform]`, so that plans fit in both."""
 SCHEDULE = "17 3 * * 0"
-"""Sundays, and not at the full hour, when schedules of all the world begin and GitHub delays or drops some."""
+"""Sundays, but not at the full hour, when so many schedules begin that GitHub delays or drops some."""
 
 _FILES: Mapping[System, Mapping[str, str]] = {
     "github": {
@@ -38,10 +38,10 @@ _FILES: Mapping[System, Mapping[str, str]] = {
     "jenkins": {name: name for name in ("Jenkinsfile", "Jenkinsfile.train", "Jenkinsfile.reap")},
     "cron": {name: name for name in ("pio-tf-job", "pio-tf.crontab")},
 }
-"""Template -> where it is written, from the repository's root."""
+"""The path of each template's file, from the repository's root."""
 _ROLES = {"plan_role": "PIO_TF_PLAN_ROLE", "apply_role": "PIO_TF_APPLY_ROLE", "train_role": "PIO_TF_TRAIN_ROLE"}
 _ROLE_OF_SYSTEM = {"github": "${{ vars.%s }}", "gitlab": "$%s"}
-"""How the CI system's own variable is written."""
+"""The syntax of a CI system's own variables."""
 
 _SCHEDULE = re.compile(r"[\dA-Za-z*,/-]+( [\dA-Za-z*,/-]+){4}")
 _PYTHON = re.compile(r"3\.1[0-3]")
@@ -50,7 +50,7 @@ _PATH = re.compile(r"[\w./-]+")
 
 
 class _Template(Template):
-    """``%{name}``: the files themselves are full of ``$``."""
+    """A template with placeholders like ``%{name}``: the files themselves are full of ``$``."""
 
     delimiter = "%"
     idpattern = r"(?!)"  # never without braces
@@ -59,13 +59,13 @@ class _Template(Template):
 
 @dataclass(frozen=True)
 class Choices:
-    """What the user may choose.
+    """The choices of the user.
 
     Args:
         role: ARN of the one role of all jobs; empty: one for each kind of job, from the CI system's variables.
         python: version of Python.
-        schedule: of the training, as cron has it.
-        branch: the one that is applied.
+        schedule: of the training, in cron's syntax.
+        branch: the branch whose plans are applied.
     """
 
     role: str = ""
@@ -76,19 +76,19 @@ class Choices:
 
 @dataclass(frozen=True)
 class Pipeline:
-    """Files by their place below the repository's root."""
+    """The files of a pipeline, by their paths from the repository's root."""
 
     system: System
     files: Mapping[str, str]
     programs: frozenset[str] = frozenset()
-    """Those that are executable."""
+    """The executable ones."""
 
 
 def render_pipeline(system: System, config: Config, *, root: Path, choices: Choices | None = None) -> Pipeline:
-    """The files for a CI system.
+    """Return the files for a CI system.
 
     Args:
-        root: of the repository, where pio-tf.hcl is in or below.
+        root: of the repository that contains pio-tf.hcl.
 
     Raises:
         ConfigError: a choice cannot be used, or pio-tf.hcl is elsewhere.
@@ -119,20 +119,20 @@ def render_pipeline(system: System, config: Config, *, root: Path, choices: Choi
 
 
 def write_pipeline(pipeline: Pipeline, root: Path, *, force: bool = False) -> tuple[Path, ...]:
-    """Write them, all or, where one is there already, none. Returns their paths.
+    """Write all files, or none if one exists already. Return their paths.
 
     Args:
-        force: overwrite what is there.
+        force: overwrite existing files.
 
     Raises:
-        ConfigError: a file is there already, or cannot be written.
+        ConfigError: a file exists already, or cannot be written.
     """
     paths = {root / name: text for name, text in pipeline.files.items()}
-    there = [str(path) for path in paths if os.path.lexists(path)]
-    if there and not force:
+    existing = [str(path) for path in paths if os.path.lexists(path)]
+    if existing and not force:
         raise ConfigError(
-            f"{', '.join(there)}: there already; nothing was written",
-            next_step=f"`pio-tf ci {pipeline.system} --stdout` shows what would be written, `--force` overwrites",
+            f"{', '.join(existing)} already {'exists' if len(existing) == 1 else 'exist'}; nothing was written",
+            next_step=f"`pio-tf ci {pipeline.system} --stdout` shows the files, `--force` overwrites",
         )
     for path, text in paths.items():
         _write(path, text)
@@ -157,7 +157,7 @@ def _check(system: System, choices: Choices) -> None:
     from pio_tf.config.kinds import RoleArn
 
     for option, value, pattern, wanted in (
-        ("--schedule", choices.schedule, _SCHEDULE, 'five fields as cron has them, like "17 3 * * 0"'),
+        ("--schedule", choices.schedule, _SCHEDULE, 'five fields of cron, like "17 3 * * 0"'),
         ("--python", choices.python, _PYTHON, "3.10 to 3.13"),
         ("--branch", choices.branch, _BRANCH, "the name of a branch"),
     ):
@@ -168,32 +168,32 @@ def _check(system: System, choices: Choices) -> None:
     if system not in _ROLE_OF_SYSTEM:
         raise ConfigError(
             f"--role is not for {system}",
-            cause="its jobs have the credentials of the machine that they run on",
+            cause="its jobs use the credentials of the machine that they run on",
             next_step="name the role in pio-tf.hcl: aws { assume_role { role_arn = … } }",
         )
     try:
         TypeAdapter(RoleArn).validate_python(choices.role)
     except ValidationError:
         raise ConfigError(
-            f"--role {choices.role!r} is no role",
+            f"--role {choices.role!r} is not a role",
             next_step="give its ARN, like arn:aws:iam::123456789012:role/pio-tf",
         ) from None
 
 
 def _below(root: Path, path: Path) -> PurePosixPath:
-    """A file's place below the repository's root, as the pipeline names it."""
+    """Return the path of a file from the repository's root, as the pipeline names it."""
     try:
         place = PurePosixPath(path.resolve().relative_to(root.resolve()))
     except ValueError:
         raise ConfigError(
             f"{path} is not below {root.resolve()}",
-            cause="jobs find it in a checkout of the repository",
+            cause="jobs read it from a checkout of the repository",
             next_step="name the repository's root with --dir",
         ) from None
     if not _PATH.fullmatch(str(place)):
         raise ConfigError(
             f"{place} cannot be named in a pipeline",
-            cause="its name has other characters than letters, digits, . _ - and /",
+            cause="its path has other characters than letters, digits, . _ - and /",
             next_step="rename it",
         )
     return place

@@ -114,11 +114,10 @@ def comment(call: CommandCall, directory: _Plan) -> None:
     A new plan replaces the comment of the one before. For GitHub Actions (with GITHUB_TOKEN), GitLab CI (with
     PIO_TF_GITLAB_TOKEN) and Jenkins (either's token as GITHUB_TOKEN).
     """
-    from pio_tf.ci.comment import show_plan
-    from pio_tf.ci.forge import find_change
+    from pio_tf.ci.comment import find_pull_request, show_plan
     from pio_tf.cli.results.pipelines import CommentResult
 
-    done = show_plan(find_change(os.environ), directory)
+    done = show_plan(find_pull_request(os.environ), directory)
     call.output.done(f"comment {done}")
     call.show(CommentResult(comment=done))
 
@@ -173,15 +172,15 @@ def iam(
 
 
 def _write(call: CommandCall, system: System, root: Path, given: dict[str, str], *, stdout: bool, force: bool) -> None:
-    from pio_tf.ci.needs import find_needs
     from pio_tf.ci.pipeline import Choices, render_pipeline, write_pipeline
+    from pio_tf.ci.prerequisites import list_prerequisites
     from pio_tf.cli.results.pipelines import PipelineResult
     from pio_tf.config.load import load_config
 
     choices = Choices(**{name: value for name, value in given.items() if value})
     config = load_config(call.config)
     pipeline = render_pipeline(system, config, root=root, choices=choices)
-    needs = find_needs(system, config, choices)
+    needs = list_prerequisites(system, config, choices)
     if not stdout:
         for path in write_pipeline(pipeline, root, force=force):
             call.output.done(f"wrote {path}")

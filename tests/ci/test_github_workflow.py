@@ -140,7 +140,7 @@ def test_a_pull_request_that_would_replace_machines_is_refused_and_says_so(
     assert results(run) == {"plan": "failure"}
     outcomes = {step.name: step.outcome for step in run.jobs["plan"].steps}
     assert outcomes["Plan"] == "failure, exit code 3"
-    assert outcomes["Keep the plan"] == "skipped"
+    assert outcomes["Save the plan"] == "skipped"
     assert outcomes["Show the plan"] == "success"
     (comment,) = forge.comments[2]
     assert "pio-tf refused this plan and does not apply it." in comment["body"]

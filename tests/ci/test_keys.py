@@ -72,7 +72,7 @@ def test_another_key_that_is_there_is_never_overwritten(config: Config) -> None:
     path = config.path.parent / "keys" / "id"
     path.parent.mkdir()
     path.write_text("somebody's own\n")
-    with pytest.raises(ConfigError, match="is another key than PIO_TF_SSH_KEY"):
+    with pytest.raises(ConfigError, match="contains another key than PIO_TF_SSH_KEY"):
         write_keys(config, {"PIO_TF_SSH_KEY": PRIVATE})
     assert path.read_text() == "somebody's own\n"
 
@@ -80,7 +80,7 @@ def test_another_key_that_is_there_is_never_overwritten(config: Config) -> None:
 def test_what_is_no_key_is_not_shown(config: Config) -> None:
     locked = KEY.export_private_key("pkcs8-pem", passphrase="hunter2").decode()
     for text in ("s3cret", locked):
-        with pytest.raises(ConfigError, match="PIO_TF_SSH_KEY holds no private key that a job can use") as caught:
+        with pytest.raises(ConfigError, match="PIO_TF_SSH_KEY contains no private key that a job can use") as caught:
             write_keys(config, {"PIO_TF_SSH_KEY": text})
         assert text.splitlines()[0] not in str(caught.value)
     assert not (config.path.parent / "keys").exists()

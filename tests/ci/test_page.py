@@ -7,8 +7,8 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pio_tf.ci.needs import find_needs
 from pio_tf.ci.pipeline import SYSTEMS, Choices, render_pipeline
+from pio_tf.ci.prerequisites import list_prerequisites
 from pio_tf.config.load import load_config
 from tests.support.markdown import blocks, code_spans
 
@@ -53,5 +53,5 @@ def test_what_jobs_run_by_the_page_is_what_the_pipelines_run(project: Project) -
 def test_what_must_be_set_up_is_on_the_page(project: Project) -> None:
     config = load_config(project.directory / "pio-tf.hcl")
     for system in SYSTEMS:
-        for need in find_needs(system, config, Choices()):
+        for need in list_prerequisites(system, config, Choices()):
             assert need.name.partition("=")[0] in PAGE, need

@@ -161,7 +161,7 @@ def test_an_artefact_with_other_files_writes_nowhere_else(merge: Merge) -> None:
     (source / "sub" / "plan.md").write_text("it fits")
     merge.forge.keep(artifact_name("ur", HEAD), source, head=HEAD)
     assert merge.take().pull is None
-    assert "holds sub/plan.md, which no plan has" in merge.why
+    assert "contains sub/plan.md, which no plan has" in merge.why
     assert list((merge.directory / "plan").iterdir()) == []
 
 

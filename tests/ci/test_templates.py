@@ -12,8 +12,8 @@ import pytest
 import yaml
 
 import pio_tf
-from pio_tf.ci.needs import find_needs
 from pio_tf.ci.pipeline import SYSTEMS, TERRAFORM, Choices, System, render_pipeline
+from pio_tf.ci.prerequisites import list_prerequisites
 from pio_tf.config.load import load_config
 from pio_tf.config.template import render_template
 from pio_tf.errors import ConfigError
@@ -157,7 +157,7 @@ def test_one_role_for_all_jobs_stands_in_the_files(config: Config, system: Syste
     assert text.count(ROLE) == {"github": 5, "gitlab": 4}[system]
     assert "_ROLE }}" not in text
     assert "$PIO_TF_" not in text.replace("$PIO_TF_AWS_TOKEN", "").replace("$PIO_TF_JOB", "")
-    names = {need.name for need in find_needs(system, config, Choices(role=ROLE))}
+    names = {need.name for need in list_prerequisites(system, config, Choices(role=ROLE))}
     assert ROLE in names
     assert "PIO_TF_PLAN_ROLE" not in names
 
@@ -165,7 +165,9 @@ def test_one_role_for_all_jobs_stands_in_the_files(config: Config, system: Syste
 @pytest.mark.parametrize("system", SYSTEMS)
 def test_what_the_files_ask_for_is_what_is_said_to_be_set_up(config: Config, system: System) -> None:
     text = "".join(rendered(system, config).files.values())
-    said = {name for need in find_needs(system, config, Choices()) for name in re.findall(r"PIO_TF_\w+", need.name)}
+    said = {
+        name for need in list_prerequisites(system, config, Choices()) for name in re.findall(r"PIO_TF_\w+", need.name)
+    }
     if system == "github":
         assert set(re.findall(r"(?:vars|secrets)\.(PIO_TF_\w+)", text)) == said
     elif system == "gitlab":
@@ -173,13 +175,13 @@ def test_what_the_files_ask_for_is_what_is_said_to_be_set_up(config: Config, sys
         # The others are read by pio-tf itself.
         assert asked | {"PIO_TF_SSH_KEY", "PIO_TF_SSH_PUBLIC_KEY", "PIO_TF_KNOWN_HOSTS", "PIO_TF_GITLAB_TOKEN"} == said
     elif system == "jenkins":
-        named = {need.name for need in find_needs(system, config, Choices())}
+        named = {need.name for need in list_prerequisites(system, config, Choices())}
         assert set(re.findall(r"credentials\('(\S+)'\)", text)) | set(re.findall(r"label '(\S+)'", text)) <= named
 
 
 def test_a_state_on_this_computer_is_said_to_be_no_use_to_a_job(config: Config) -> None:
-    assert find_needs("github", config, Choices())[0].name == "terraform.backend"
-    assert "terraform.backend" not in {need.name for need in find_needs("cron", config, Choices())}
+    assert list_prerequisites("github", config, Choices())[0].name == "terraform.backend"
+    assert "terraform.backend" not in {need.name for need in list_prerequisites("cron", config, Choices())}
 
 
 @pytest.mark.parametrize(
@@ -189,7 +191,7 @@ def test_a_state_on_this_computer_is_said_to_be_no_use_to_a_job(config: Config) 
         ("github", {"schedule": '0 0 * * *"\n'}, "--schedule"),
         ("github", {"python": "3.9"}, "--python '3.9'"),
         ("github", {"branch": "a b"}, "--branch 'a b'"),
-        ("gitlab", {"role": "pio-tf"}, "--role 'pio-tf' is no role"),
+        ("gitlab", {"role": "pio-tf"}, "--role 'pio-tf' is not a role"),
         ("jenkins", {"role": ROLE}, "--role is not for jenkins"),
     ],
 )
@@ -220,7 +222,7 @@ def test_the_command_writes_the_files_and_never_over_others(tmp_path: Path, syst
     for name in others:
         (tmp_path / name).unlink()
     said = project.fails("ci", system, exit_code=2)
-    assert f"{first}: there already; nothing was written" in said
+    assert f"{first} already exists; nothing was written" in said
     assert not [name for name in others if (tmp_path / name).exists()]
     project.run("ci", system, "--force")
     assert {name: (tmp_path / name).read_text() for name in texts} == texts

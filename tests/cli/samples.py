@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import asyncssh
 
-from pio_tf.ci.needs import Need
 from pio_tf.ci.pipeline import Pipeline
+from pio_tf.ci.prerequisites import Prerequisite
 from pio_tf.ci.reviewed import ReviewedPlan
 from pio_tf.cluster import Cluster, ClusterStatus, Extended
 from pio_tf.config.components import Component
@@ -288,10 +288,10 @@ def stand_in(monkeypatch: pytest.MonkeyPatch, directory: Path) -> None:
     monkeypatch.setattr("pio_tf.cli.results.guard.price_note", lambda _config: "an estimate")
     pipeline = Pipeline("cron", {"pio-tf-job": "#!/bin/sh\n", "pio-tf.crontab": "17 3 * * 0 job\n"})
     monkeypatch.setattr("pio_tf.ci.pipeline.render_pipeline", lambda *_arguments, **_options: pipeline)
-    needs = (Need("PIO_TF_SSH_KEY", "repository secret", "the private key"),)
-    monkeypatch.setattr("pio_tf.ci.needs.find_needs", lambda *_arguments: needs)
+    needs = (Prerequisite("PIO_TF_SSH_KEY", "repository secret", "the private key"),)
+    monkeypatch.setattr("pio_tf.ci.prerequisites.list_prerequisites", lambda *_arguments: needs)
     monkeypatch.setattr("pio_tf.ci.keys.write_keys", lambda *_arguments: [Path("keys/id"), Path("known_hosts")])
-    monkeypatch.setattr("pio_tf.ci.forge.find_change", lambda _environ: None)
+    monkeypatch.setattr("pio_tf.ci.comment.find_pull_request", lambda _environ: None)
     monkeypatch.setattr("pio_tf.ci.comment.show_plan", lambda _change, _directory: "changed")
     monkeypatch.setattr(
         "pio_tf.ci.reviewed.take_reviewed_plan",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from pio_tf.ci.needs import Need
+from pio_tf.ci.prerequisites import Prerequisite
 from pio_tf.cli.results.base import CommandResult, ResultData, Table
 
 if TYPE_CHECKING:
@@ -31,10 +31,12 @@ class PipelineResult(CommandResult):
     system: Literal["github", "gitlab", "jenkins", "cron"]
     written: bool = Field(description="false with `--stdout`")
     files: list[PipelineFileData]
-    needs: list[Need]
+    needs: list[Prerequisite]
 
     @classmethod
-    def of(cls, system: System, files: Mapping[str, str], needs: Sequence[Need], *, written: bool) -> PipelineResult:
+    def of(
+        cls, system: System, files: Mapping[str, str], needs: Sequence[Prerequisite], *, written: bool
+    ) -> PipelineResult:
         """Return the result of ``ci github`` and the like.
 
         Args:

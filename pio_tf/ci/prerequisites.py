@@ -1,0 +1,115 @@
+"""The settings that a CI system needs before its pipeline works."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pio_tf.infra.root_module import public_key_file
+
+if TYPE_CHECKING:
+    from pio_tf.ci.pipeline import Choices, System
+    from pio_tf.config.schema import Config
+
+
+@dataclass(frozen=True)
+class Prerequisite:
+    """Something to set up before a pipeline works.
+
+    Args:
+        where: ``repository variable``, ``environment``, ….
+    """
+
+    name: str
+    where: str
+    what: str
+
+
+def list_prerequisites(system: System, config: Config, choices: Choices) -> tuple[Prerequisite, ...]:
+    """Return the prerequisites of a CI system, in the order in which users set them up."""
+    return tuple(Prerequisite(*row) for row in (*_backend(system, config), *_OF_SYSTEM[system](config, choices)))
+
+
+_Rows = list[tuple[str, str, str]]
+_VARIABLE, _SECRET, _GITLAB = "repository variable", "repository secret", "CI/CD variable"
+
+
+def _backend(system: System, config: Config) -> _Rows:
+    if config.terraform.backend is not None or system == "cron":
+        return []
+    what = "the state is a file on this computer, which no job can read: `pio-tf init --backend` makes a bucket"
+    return [("terraform.backend", config.path.name, what)]
+
+
+def _github(config: Config, choices: Choices) -> _Rows:
+    return [
+        *_roles(_VARIABLE, choices, train="and the reaper; may last 6 hours"),
+        *_keys(_VARIABLE, _SECRET, config),
+        ("production", "environment", f"for plans that were reviewed: deployments from {choices.branch} only"),
+        (
+            "production-replanned",
+            "environment",
+            "for plans that pio-tf makes again after the merge: the same, and required reviewers",
+        ),
+        (
+            "PIO_TF_RUNNER",
+            _VARIABLE,
+            "optional: the label of your own runners, if GitHub's cannot connect to the driver over SSH",
+        ),
+    ]
+
+
+def _gitlab(config: Config, choices: Choices) -> _Rows:
+    return [
+        *_roles(_GITLAB, choices, train="and the reaper"),
+        *_keys(_GITLAB, f"{_GITLAB}, protected", config),
+        ("PIO_TF_GITLAB_TOKEN", f"{_GITLAB}, masked", "a project access token with the scope api, for comments"),
+        ("production", "protected environment", "the users who may apply"),
+        ("PIO_TF_JOB=train", "pipeline schedule", f"{choices.schedule}, on {choices.branch}"),
+        ("PIO_TF_JOB=reap", "pipeline schedule", f"*/30 * * * *, on {choices.branch}"),
+    ]
+
+
+def _jenkins(_config: Config, choices: Choices) -> _Rows:
+    return [
+        ("pio-tf", "label of agents", "with Python, bash, and an instance profile (or aws.assume_role in pio-tf.hcl)"),
+        ("pio-tf-ssh-key", "credentials, secret text", "the private key, ssh.key"),
+        ("pio-tf-comments", "credentials, secret text", "a token of GitHub or GitLab that may comment"),
+        ("Jenkinsfile", "multibranch pipeline", f"plans of pull requests, and applies them on {choices.branch}"),
+        ("Jenkinsfile.train", "pipeline", "the training"),
+        ("Jenkinsfile.reap", "pipeline", "the reaper"),
+    ]
+
+
+def _cron(_config: Config, _choices: Choices) -> _Rows:
+    return [
+        ("pio-tf", "this computer", "on the PATH of pio-tf-job, with AWS credentials for the user of the crontab"),
+        ("pio-tf.crontab", "crontab", "(crontab -l; cat pio-tf.crontab) | crontab -"),
+        ("MAILTO", "crontab", "the address for mails about failed jobs"),
+    ]
+
+
+_OF_SYSTEM = {"github": _github, "gitlab": _gitlab, "jenkins": _jenkins, "cron": _cron}
+
+
+def _roles(where: str, choices: Choices, *, train: str) -> _Rows:
+    if choices.role:
+        return [(choices.role, "IAM role", f"of every job, trusting this repository's tokens; for training {train}")]
+    return [
+        ("PIO_TF_PLAN_ROLE", where, "ARN of the role for plans; it only reads"),
+        ("PIO_TF_APPLY_ROLE", where, "ARN of the role for apply"),
+        ("PIO_TF_TRAIN_ROLE", where, f"ARN of the role for training {train}"),
+    ]
+
+
+def _keys(variable: str, secret: str, config: Config) -> _Rows:
+    name = public_key_file(config).name
+    public = ("PIO_TF_SSH_PUBLIC_KEY", variable, f"the public key, {name}; not needed if that file is committed")
+    known = (
+        f"optional: the content of .pio-tf/{config.cluster.name}/known_hosts, so that no key is trusted on first use"
+    )
+    return [
+        *([public] if config.ssh.key_pair is None else []),
+        ("PIO_TF_SSH_KEY", secret, "the private key, ssh.key"),
+        ("PIO_TF_KNOWN_HOSTS", variable, known),
+    ]
