@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,8 +15,6 @@ from pio_tf.infra.root_module import render_stack, write_stack
 from tests.support.site import PUBLIC_KEY, Site, terraform
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from pio_tf.config.schema import Config
 
 EXISTING = 'vpc_id = "vpc-0aaa"\nsubnet_id = "subnet-0bbb"'
@@ -67,6 +67,27 @@ def test_the_stack_is_formatted_and_valid_in_plain_terraform(site: Site, network
     validated = terraform("validate", "-json", "-no-color", cwd=directory, **environ)
     assert '"warning_count": 0' in validated.stdout, validated.stdout
     assert validated.returncode == 0, validated.stdout
+
+
+@pytest.mark.xdist_group("terraform")
+@pytest.mark.parametrize(
+    ("addresses", "network", "runs"),
+    [("fixed", 'cidr = "127.77.0.0/24"\nfirst_host = 10', 2), ("chosen", EXISTING, 1)],
+)
+def test_the_stack_gives_every_machine_the_script_of_its_role(
+    site: Site, addresses: str, network: str, runs: int
+) -> None:
+    config = site.write(network=network, spark="workers = 2\nmaster_port = 7177\nmaster_ui_port = 8181")
+    text = config.path.read_text().replace('hosts = ["es"]', 'hosts = ["es"]\n  cluster_name = "searches"')
+    config.path.write_text(text.replace('key = "id"', 'key = "id"\n  user = "admin"'))
+    directory = write_stack(load_config(config.path, environ={}))
+    shutil.copy(Path(__file__).with_name(f"stack-{addresses}.tftest.hcl"), directory)
+    environ = {"TF_CLI_CONFIG_FILE": str(site.mirror)}
+    assert terraform("init", cwd=directory, **environ).returncode == 0
+
+    result = terraform("test", "-no-color", cwd=directory, **environ)
+
+    assert f"Success! {runs} passed, 0 failed" in result.stdout, result.stdout + result.stderr
 
 
 @pytest.mark.xdist_group("terraform")

@@ -87,6 +87,33 @@ module "failsafe" {
   tags                 = merge(local.tags, { Name = "pio-tf-${var.cluster}" })
 }
 
+# The driver reads neither port of the master: null stands for the default.
+module "bootstrap" {
+  source   = "./modules/bootstrap"
+  for_each = toset(["driver", "master"])
+
+  role           = each.key
+  ssh_user       = var.ssh.user
+  region         = var.region
+  software       = var.software
+  hosts          = local.hosts
+  master_port    = each.key == "master" ? var.spark.master_port : null
+  master_ui_port = each.key == "master" ? var.spark.master_ui_port : null
+}
+
+# A module of its own: the address of the master may be known only once the master exists.
+module "worker_bootstrap" {
+  source = "./modules/bootstrap"
+
+  role        = "worker"
+  ssh_user    = var.ssh.user
+  region      = var.region
+  software    = var.software
+  hosts       = merge(local.hosts, { spark-master = local.master_host })
+  master_host = local.master_host
+  master_port = var.spark.master_port
+}
+
 module "driver" {
   source = "./modules/driver"
 
@@ -98,11 +125,8 @@ module "driver" {
   ami                = var.driver.ami != null ? var.driver.ami : data.aws_ami.driver[0].id
   root_volume_gib    = var.driver.root_volume_gib
   key_name           = local.key_name
-  ssh_user           = var.ssh.user
+  user_data_base64   = module.bootstrap["driver"].user_data_base64
   eip                = var.network.driver_eip
-  region             = var.region
-  software           = var.software
-  hosts              = local.hosts
   idle_alarm         = local.idle_alarm
   tags               = var.tags
 }
@@ -110,23 +134,19 @@ module "driver" {
 module "spark_cluster" {
   source = "./modules/spark-cluster"
 
-  cluster              = var.cluster
-  subnet_id            = module.network.subnet_id
-  private_ips          = local.private_ips
-  security_group_ids   = [module.security.id]
-  instance_type        = var.spark.instance_type
-  master_instance_type = var.spark.master_instance_type
-  workers              = local.workers
-  ami                  = var.spark.ami != null ? var.spark.ami : data.aws_ami.spark[0].id
-  root_volume_gib      = var.spark.root_volume_gib
-  key_name             = local.key_name
-  ssh_user             = var.ssh.user
-  master_host          = local.master_host
-  spark                = var.spark
-  region               = var.region
-  software             = var.software
-  hosts                = local.hosts
-  idle_alarm           = local.idle_alarm
-  master_idle_alarm    = local.master_idle_alarm
-  tags                 = var.tags
+  cluster                 = var.cluster
+  subnet_id               = module.network.subnet_id
+  private_ips             = local.private_ips
+  security_group_ids      = [module.security.id]
+  instance_type           = var.spark.instance_type
+  master_instance_type    = var.spark.master_instance_type
+  workers                 = local.workers
+  ami                     = var.spark.ami != null ? var.spark.ami : data.aws_ami.spark[0].id
+  root_volume_gib         = var.spark.root_volume_gib
+  key_name                = local.key_name
+  master_user_data_base64 = module.bootstrap["master"].user_data_base64
+  worker_user_data_base64 = module.worker_bootstrap.user_data_base64
+  idle_alarm              = local.idle_alarm
+  master_idle_alarm       = local.master_idle_alarm
+  tags                    = var.tags
 }

@@ -1,5 +1,5 @@
 variable "cluster" {
-  description = "Name of the cluster: the value of the tag pio-tf:cluster on everything."
+  description = "Name of the cluster: the value of the tag pio-tf:cluster on every resource."
   type        = string
 }
 
@@ -9,7 +9,7 @@ variable "region" {
 }
 
 variable "tags" {
-  description = "More tags for everything."
+  description = "Further tags for every resource."
   type        = map(string)
 }
 
@@ -74,16 +74,6 @@ variable "failsafe" {
 }
 
 variable "software" {
-  description = "Software to install, as in the module bootstrap."
-  type = object({
-    user               = string
-    elasticsearch_name = optional(string)
-    components = list(object({
-      name    = string
-      version = string
-      home    = string
-      sha512  = string
-      urls    = list(string)
-    }))
-  })
+  description = "The software to install: the input of that name of the module bootstrap, which declares and checks it."
+  type        = any
 }

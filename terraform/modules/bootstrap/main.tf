@@ -1,7 +1,7 @@
-# The script that prepares a machine: settings in front, then the parts of the script, which read them.
+# The script that prepares a machine: the settings, then the parts that read them.
 
 locals {
-  # The driver gets all; the Spark machines what Spark needs.
+  # The driver gets all components; the Spark machines get what Spark needs.
   components = [
     for one in var.software.components : one if var.role == "driver" || contains(["java", "spark"], one.name)
   ]
@@ -27,7 +27,7 @@ locals {
     [for part in ["common", "machine", "install", "disks", "services", "bootstrap"] : file("${path.module}/${part}.sh")],
   ))
 
-  # cloud-init unpacks it. AWS takes 16 KiB, counted before base64.
+  # cloud-init unpacks it. AWS accepts 16 KiB, counted before base64.
   packed       = base64gzip(local.script)
   packed_bytes = length(local.packed) / 4 * 3 - (length(local.packed) - length(trimsuffix(trimsuffix(local.packed, "="), "=")))
 }

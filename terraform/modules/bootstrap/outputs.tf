@@ -9,11 +9,11 @@ output "user_data_base64" {
 
   precondition {
     condition     = local.packed_bytes <= 16384
-    error_message = "The user data of a ${var.role} has ${local.packed_bytes} bytes, packed; AWS takes 16384. Fewer mirrors or shorter addresses make it smaller."
+    error_message = "The user data of a ${var.role} has ${local.packed_bytes} bytes, packed; AWS accepts 16384. Name fewer mirrors or shorter addresses."
   }
 }
 
 output "script" {
-  description = "The same, as it is."
+  description = "The script as text."
   value       = local.script
 }

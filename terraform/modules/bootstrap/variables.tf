@@ -9,7 +9,7 @@ variable "role" {
 }
 
 variable "ssh_user" {
-  description = "User of the image, whose home a leading ~/ means."
+  description = "User of the image. A leading ~/ means its home."
   type        = string
 }
 
@@ -21,7 +21,7 @@ variable "region" {
 }
 
 variable "software" {
-  description = "What is installed: the user that Spark runs as, the cluster.name of Elasticsearch, and components: name (java, spark, hadoop, hbase, elasticsearch or pio), version, home, SHA-512 or the https address where it is published, and addresses to fetch it from, tried in turn. The driver gets all, master and workers java and spark."
+  description = "Software to install: the user that Spark runs as, the cluster.name of Elasticsearch, and components: name (java, spark, hadoop, hbase, elasticsearch or pio), version, home, SHA-512 or the https address that publishes it, and addresses to fetch it from, tried in turn. The driver gets all, master and workers java and spark."
   type = object({
     user               = string
     elasticsearch_name = optional(string)
@@ -72,7 +72,7 @@ variable "software" {
 }
 
 variable "hosts" {
-  description = "Private addresses of the cluster's machines by name, for /etc/hosts. Those that are not known yet, pio-tf adds later."
+  description = "Private addresses of the cluster's machines by name, for /etc/hosts. pio-tf adds unknown ones later."
   type        = map(string)
   default     = {}
   nullable    = false

@@ -1,14 +1,4 @@
-# The machine that runs `pio train`: Java, the clients of Spark, Hadoop and HBase, PredictionIO, and no service.
-
-module "bootstrap" {
-  source = "../bootstrap"
-
-  role     = "driver"
-  ssh_user = var.ssh_user
-  region   = var.region
-  software = var.software
-  hosts    = var.hosts
-}
+# The machine that runs `pio train`, and no service.
 
 module "machine" {
   source = "../machine"
@@ -23,14 +13,14 @@ module "machine" {
   ami                = var.ami
   root_volume_gib    = var.root_volume_gib
   key_name           = var.key_name
-  user_data_base64   = module.bootstrap.user_data_base64
+  user_data_base64   = var.user_data_base64
   idle_alarm         = var.idle_alarm
   tags               = var.tags
 }
 
-# Neither `vpc` (gone in provider 6) nor `domain` (unknown to 3.39).
+# Neither `vpc` (removed in provider 6) nor `domain` (unknown to 3.39).
 resource "aws_eip" "this" {
-  # checkov:skip=CKV2_AWS_19: It is attached, to the instance of the module machine, which the check does not follow.
+  # checkov:skip=CKV2_AWS_19: It is attached to the instance of the module machine, which the check does not follow.
   count = var.eip ? 1 : 0
 
   instance = module.machine.id

@@ -4,17 +4,17 @@ variable "cluster" {
 }
 
 variable "subnet_id" {
-  description = "Subnet of the machines."
+  description = "Subnet of the machine."
   type        = string
 }
 
 variable "security_group_ids" {
-  description = "Security groups of the machines."
+  description = "Security groups of the machine."
   type        = list(string)
 }
 
 variable "ami" {
-  description = "Image. Only used when a machine is created."
+  description = "Image. Only used when the machine is created."
   type        = string
 }
 
@@ -26,25 +26,18 @@ variable "root_volume_gib" {
 }
 
 variable "key_name" {
-  description = "EC2 key pair. Only used when a machine is created."
+  description = "EC2 key pair. Only used when the machine is created."
   type        = string
-}
-
-variable "ssh_user" {
-  description = "User of the image."
-  type        = string
-  default     = "ubuntu"
-  nullable    = false
 }
 
 variable "idle_alarm" {
-  description = "Stops the driver when it has been idle for so many seconds, with an alarm's action. Null: no alarm."
+  description = "Alarm that stops the driver after this many idle seconds, with this action. Null: no alarm."
   type        = object({ seconds = number, action = string })
   default     = null
 }
 
 variable "tags" {
-  description = "More tags."
+  description = "Further tags."
   type        = map(string)
   default     = {}
   nullable    = false
@@ -56,41 +49,19 @@ variable "instance_type" {
 }
 
 variable "private_ip" {
-  description = "Fixed private IPv4 address. Null: AWS chooses one, which the machine keeps."
+  description = "Fixed private IPv4 address. Null: AWS chooses one, and the machine keeps it."
   type        = string
   default     = null
 }
 
 variable "eip" {
-  description = "Whether the driver gets an Elastic IP."
+  description = "Give the driver an Elastic IP."
   type        = bool
   default     = false
   nullable    = false
 }
 
-variable "region" {
-  description = "AWS region."
+variable "user_data_base64" {
+  description = "Script for the first boot, from the module bootstrap. Only used when the machine is created."
   type        = string
-}
-
-variable "software" {
-  description = "What is installed, as the module bootstrap has it."
-  type = object({
-    user               = string
-    elasticsearch_name = optional(string)
-    components = list(object({
-      name    = string
-      version = string
-      home    = string
-      sha512  = string
-      urls    = list(string)
-    }))
-  })
-}
-
-variable "hosts" {
-  description = "Private addresses of the cluster's machines by name, for /etc/hosts, as far as they are known beforehand."
-  type        = map(string)
-  default     = {}
-  nullable    = false
 }

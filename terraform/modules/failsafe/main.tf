@@ -1,12 +1,12 @@
-# What AWS needs to stop the machines without a client: the role that EventBridge Scheduler takes on when a deadline has
-# come. The schedules themselves are made by pio-tf before each start, not here: one that has fired removes itself, and
-# would be drift (terraform-provider-aws #38166). The idle alarms are in the module machine, and come with each machine.
+# The role that EventBridge Scheduler uses to stop the machines at a deadline, without any client. pio-tf creates the
+# schedules before each start: a schedule that has fired removes itself, and would be drift here (terraform-provider-aws
+# #38166). The idle alarms are in the module machine, one for each machine.
 
 data "aws_partition" "current" {}
 
 data "aws_caller_identity" "current" {}
 
-# IAM has no regions: the name carries the region, so that two clusters of one name are two roles.
+# IAM has no regions. The name contains the region, so that two clusters of one name have two roles.
 resource "aws_iam_role" "deadline" {
   count = var.role_arn == null && var.make_role ? 1 : 0
 
@@ -16,7 +16,7 @@ resource "aws_iam_role" "deadline" {
   permissions_boundary = var.permissions_boundary
   tags                 = var.tags
 
-  # Of this account's schedules alone: nobody else's Scheduler may be made to use it.
+  # Only for this account's schedules: no other account may use the role through Scheduler.
   assume_role_policy = jsonencode({
     Version = "2012-10-17"
     Statement = [{

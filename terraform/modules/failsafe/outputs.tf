@@ -1,9 +1,9 @@
 output "role_arn" {
-  description = "The role for deadlines; null: there is none."
+  description = "The role for deadlines; null: none."
   value       = var.role_arn != null ? var.role_arn : one(aws_iam_role.deadline[*].arn)
 }
 
 output "stop_action" {
-  description = "What an alarm does to stop the machine that its metric is of: CloudWatch's own EC2 action."
+  description = "Action of an alarm that stops the machine of its metric: CloudWatch's own EC2 action."
   value       = "arn:${data.aws_partition.current.partition}:automate:${var.region}:ec2:stop"
 }

@@ -1,5 +1,5 @@
 variable "cluster" {
-  description = "Name of the cluster: the role may stop what carries it as its tag pio-tf:cluster, and nothing else."
+  description = "Name of the cluster. The role may stop only instances with this value of the tag pio-tf:cluster."
   type        = string
 }
 
@@ -9,14 +9,14 @@ variable "region" {
 }
 
 variable "make_role" {
-  description = "Whether the role for deadlines is made. Not used where role_arn is given."
+  description = "Create the role for deadlines. Not used if role_arn is given."
   type        = bool
   default     = true
   nullable    = false
 }
 
 variable "role_arn" {
-  description = "ARN of an existing role to use for deadlines instead. Null: one is made."
+  description = "ARN of an existing role for deadlines. Null: the module creates one."
   type        = string
   default     = null
 
@@ -27,7 +27,7 @@ variable "role_arn" {
 }
 
 variable "role_path" {
-  description = "Path of the role in IAM, by which an account's administrator can permit roles of this kind alone."
+  description = "Path of the role in IAM, by which an administrator can permit only roles of this kind."
   type        = string
   default     = "/pio-tf/"
   nullable    = false
@@ -39,7 +39,7 @@ variable "role_path" {
 }
 
 variable "permissions_boundary" {
-  description = "ARN of a policy that bounds the role, where the account demands one."
+  description = "ARN of a permissions boundary for the role, if the account demands one."
   type        = string
   default     = null
 }

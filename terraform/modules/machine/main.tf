@@ -1,7 +1,7 @@
-# One EC2 instance that is made once, and from then on only started and stopped.
+# One EC2 instance that Terraform creates once, and that pio-tf then only starts and stops.
 #
-# Left out on purpose: associate_public_ip_address (reads back as false on a stopped machine, and replaces it:
-# terraform-provider-aws #33775, #37642); network_interface (deprecated since provider 6.10, and 20 s slower to make).
+# Omitted on purpose: associate_public_ip_address (reads back as false on a stopped machine, and replaces it:
+# terraform-provider-aws #33775, #37642); network_interface (deprecated since provider 6.10, and 20 s slower to create).
 
 locals {
   tags = merge(var.tags, {
@@ -11,13 +11,13 @@ locals {
     "pio-tf:role"    = var.role
   })
 
-  # CloudWatch looks back a day at the most, and a week in periods of an hour. EC2 measures every five minutes.
+  # CloudWatch looks back at most a day, or a week in periods of an hour. EC2 measures every five minutes.
   idle_period = try(var.idle_alarm.seconds, 0) > 86400 ? 3600 : 300
 }
 
 resource "aws_instance" "this" {
-  # checkov:skip=CKV_AWS_126: Metrics of every minute are charged for each machine; those of every five minutes do.
-  # checkov:skip=CKV_AWS_135: Current types always are; r3 is where AWS offers it, but r3.8xlarge would be refused.
+  # checkov:skip=CKV_AWS_126: AWS bills metrics of every minute for each machine; those of every five minutes suffice.
+  # checkov:skip=CKV_AWS_135: Current types always are; r3 is where AWS offers it, but AWS would refuse r3.8xlarge.
   # checkov:skip=CKV2_AWS_41: No role is the narrowest: machines ask AWS for nothing, and read a mirror in S3 without one.
   ami                                  = var.ami
   instance_type                        = var.instance_type
@@ -46,8 +46,8 @@ resource "aws_instance" "this" {
   lifecycle {
     prevent_destroy = true
 
-    # Only used when a machine is made. Later changes of them would replace it (ami, key_name, encryption), or stop and
-    # start it for nothing (user data runs at the first boot only).
+    # Only used when a machine is created. Later changes would replace it (ami, key_name, encryption), or stop and start
+    # it without effect (user data runs only at the first boot).
     ignore_changes = [
       ami,
       key_name,
@@ -59,10 +59,10 @@ resource "aws_instance" "this" {
   }
 }
 
-# The second guard, after the deadline: a machine whose processors have been idle for hours is stopped. A Spark driver that
-# waits for its executors, a worker without a task and a master at any time are idle to every metric of EC2's; what tells
-# them from forgotten ones is time alone, so that the periods are long. One metric, because an alarm with EC2's actions
-# must be on a metric of one instance. A stopped machine has none: missing data is not idleness.
+# The second guard, after the deadline: it stops a machine after hours of idle processors. A Spark driver that waits for its
+# executors, a worker without a task and any master look idle to every metric of EC2. Only time tells them from forgotten
+# ones, so the periods are long. There is one metric, because an alarm with EC2's actions must be on a metric of one
+# instance. A stopped machine sends no data, and missing data is not idleness.
 resource "aws_cloudwatch_metric_alarm" "idle" {
   count = var.idle_alarm == null ? 0 : 1
 

@@ -4,6 +4,6 @@ output "id" {
 }
 
 output "private_ip" {
-  description = "Private IPv4 address, which the machine keeps."
+  description = "Private IPv4 address. The machine keeps it."
   value       = aws_instance.this.private_ip
 }

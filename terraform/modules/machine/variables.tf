@@ -1,5 +1,5 @@
 variable "name" {
-  description = "Name of the machine in its cluster: driver, master, worker-1 and so on."
+  description = "Name of the machine in its cluster: driver, master, worker-1, and so on."
   type        = string
 
   validation {
@@ -19,7 +19,7 @@ variable "role" {
 }
 
 variable "cluster" {
-  description = "Name of the cluster. Its tag pio-tf:cluster is how pio-tf finds its machines."
+  description = "Name of the cluster. pio-tf finds its machines by this value of the tag pio-tf:cluster."
   type        = string
 }
 
@@ -29,7 +29,7 @@ variable "subnet_id" {
 }
 
 variable "private_ip" {
-  description = "Fixed private IPv4 address. Null: AWS chooses one, which the machine keeps."
+  description = "Fixed private IPv4 address. Null: AWS chooses one, and the machine keeps it."
   type        = string
   default     = null
 
@@ -77,12 +77,12 @@ variable "user_data_base64" {
 
   validation {
     condition     = floor(length(var.user_data_base64) / 4) * 3 <= 16386
-    error_message = "The user_data_base64 stands for more than the 16384 bytes that AWS takes."
+    error_message = "The user_data_base64 holds more than the 16384 bytes that AWS accepts."
   }
 }
 
 variable "idle_alarm" {
-  description = "Stops the machine when its processors have been idle for so many seconds, an hour to a week, with an alarm's action. Null: no alarm."
+  description = "Alarm that stops the machine after this many seconds of idle processors (an hour to a week), with this action. Null: no alarm."
   type        = object({ seconds = number, action = string })
   default     = null
 
@@ -93,7 +93,7 @@ variable "idle_alarm" {
 }
 
 variable "tags" {
-  description = "More tags of the machine and its disk."
+  description = "Further tags of the machine and its disk."
   type        = map(string)
   default     = {}
   nullable    = false

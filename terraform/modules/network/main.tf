@@ -6,8 +6,8 @@ locals {
 }
 
 resource "aws_vpc" "this" {
-  # checkov:skip=CKV2_AWS_11: Flow logs are charged and need a role; who needs them brings a network of their own.
-  # checkov:skip=CKV2_AWS_12: No machine is in the default group, which does not carry the cluster's tag: it is not touched.
+  # checkov:skip=CKV2_AWS_11: AWS bills flow logs, and they need a role; if you need them, use an existing network.
+  # checkov:skip=CKV2_AWS_12: No machine is in the default group, and pio-tf does not touch it without the cluster's tag.
   count = local.create ? 1 : 0
 
   cidr_block           = var.cidr
@@ -26,7 +26,7 @@ resource "aws_vpc" "this" {
 }
 
 resource "aws_subnet" "this" {
-  # checkov:skip=CKV_AWS_130: Only where public_ips asks for it; pio-tf's guard refuses it without a waiver.
+  # checkov:skip=CKV_AWS_130: Only if public_ips asks for it; pio-tf's guard refuses it without a waiver.
   count = local.create ? 1 : 0
 
   vpc_id                  = aws_vpc.this[0].id
@@ -68,7 +68,7 @@ data "aws_subnet" "existing" {
 
     precondition {
       condition     = !var.public_ips && var.availability_zone == null
-      error_message = "The public_ips and the availability_zone are those of the existing subnet. Leave them out, or give cidr for a new one."
+      error_message = "The existing subnet determines public_ips and availability_zone. Omit them, or give cidr for a new subnet."
     }
 
     postcondition {

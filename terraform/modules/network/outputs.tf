@@ -7,8 +7,8 @@ output "subnet_id" {
   description = "The subnet."
   value       = local.create ? aws_subnet.this[0].id : data.aws_subnet.existing[0].id
 
-  # A machine installs its software at its first boot, and an Elastic IP is refused without a gateway: the way to the
-  # internet must be there before whatever is put into the subnet.
+  # A machine installs its software at its first boot, and AWS refuses an Elastic IP without a gateway: the route to the
+  # internet must exist before any resource in the subnet.
   depends_on = [aws_route.internet]
 }
 

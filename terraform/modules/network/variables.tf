@@ -1,5 +1,5 @@
 variable "name" {
-  description = "Name tag of what is created."
+  description = "Name tag of the new resources."
   type        = string
 }
 
@@ -26,14 +26,14 @@ variable "availability_zone" {
 }
 
 variable "public_ips" {
-  description = "Whether machines in the new subnet get a public IPv4 address while they run."
+  description = "Give machines in the new subnet a public IPv4 address while they run."
   type        = bool
   default     = false
   nullable    = false
 }
 
 variable "internet_gateway" {
-  description = "Whether the new VPC gets an internet gateway. Public and Elastic addresses need one."
+  description = "Give the new VPC an internet gateway, which public and Elastic addresses need."
   type        = bool
   default     = false
   nullable    = false
@@ -62,7 +62,7 @@ variable "subnet_id" {
 }
 
 variable "tags" {
-  description = "Tags of what is created."
+  description = "Tags of the new resources."
   type        = map(string)
   default     = {}
   nullable    = false

@@ -2,9 +2,9 @@
 # rules beside it overwrite each other.
 
 resource "aws_security_group" "this" {
-  # checkov:skip=CKV2_AWS_5: It is attached, to the instances of the module machine, which the check does not follow.
+  # checkov:skip=CKV2_AWS_5: It is attached to the instances of the module machine, which the check does not follow.
   name        = var.name
-  description = "Machines of a pio-tf cluster" # a change would replace the group: leave it as it is
+  description = "Machines of a pio-tf cluster" # never change it: that would replace the group
   vpc_id      = var.vpc_id
   tags        = merge(var.tags, { Name = var.name })
 

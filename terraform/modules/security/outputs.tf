@@ -1,5 +1,5 @@
 output "id" {
-  description = "The security group. Let it into the security groups of Elasticsearch, HBase and HDFS."
+  description = "The security group. Allow it in those of Elasticsearch, HBase and HDFS."
   value       = aws_security_group.this.id
 
   # A machine downloads its software and looks for its master at its first boot.

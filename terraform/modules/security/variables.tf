@@ -4,7 +4,7 @@ variable "name" {
 
   validation {
     condition     = !startswith(var.name, "sg-")
-    error_message = "The name must not begin with sg-, as AWS demands."
+    error_message = "The name must not begin with sg-, which AWS reserves."
   }
 }
 

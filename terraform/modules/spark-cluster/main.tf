@@ -1,17 +1,5 @@
 # The Spark standalone cluster: one master, and workers by name. A new worker changes nothing else.
 
-module "master_bootstrap" {
-  source = "../bootstrap"
-
-  role           = "master"
-  ssh_user       = var.ssh_user
-  region         = var.region
-  software       = var.software
-  hosts          = var.hosts
-  master_port    = var.spark.master_port
-  master_ui_port = var.spark.master_ui_port
-}
-
 module "master" {
   source = "../machine"
 
@@ -25,21 +13,9 @@ module "master" {
   ami                = var.ami
   root_volume_gib    = var.root_volume_gib
   key_name           = var.key_name
-  user_data_base64   = module.master_bootstrap.user_data_base64
+  user_data_base64   = var.master_user_data_base64
   idle_alarm         = var.master_idle_alarm
   tags               = var.tags
-}
-
-module "worker_bootstrap" {
-  source = "../bootstrap"
-
-  role        = "worker"
-  ssh_user    = var.ssh_user
-  region      = var.region
-  software    = var.software
-  hosts       = merge(var.hosts, { spark-master = var.master_host })
-  master_host = var.master_host
-  master_port = var.spark.master_port
 }
 
 module "worker" {
@@ -56,7 +32,7 @@ module "worker" {
   ami                = var.ami
   root_volume_gib    = var.root_volume_gib
   key_name           = var.key_name
-  user_data_base64   = module.worker_bootstrap.user_data_base64
+  user_data_base64   = var.worker_user_data_base64
   idle_alarm         = var.idle_alarm
   tags               = var.tags
 }

@@ -30,27 +30,20 @@ variable "key_name" {
   type        = string
 }
 
-variable "ssh_user" {
-  description = "User of the image."
-  type        = string
-  default     = "ubuntu"
-  nullable    = false
-}
-
 variable "idle_alarm" {
-  description = "Stops a worker when it has been idle for so many seconds, with an alarm's action. Null: no alarm."
+  description = "Alarm that stops a worker after this many idle seconds, with this action. Null: no alarm."
   type        = object({ seconds = number, action = string })
   default     = null
 }
 
 variable "master_idle_alarm" {
-  description = "The same for the master, which is idle to EC2's metrics even while others train: longer than any training."
+  description = "The same for the master. EC2's metrics show it as idle even during a training: choose longer than any training."
   type        = object({ seconds = number, action = string })
   default     = null
 }
 
 variable "tags" {
-  description = "More tags."
+  description = "Further tags."
   type        = map(string)
   default     = {}
   nullable    = false
@@ -68,7 +61,7 @@ variable "master_instance_type" {
 }
 
 variable "workers" {
-  description = "Names of the workers: worker-1, worker-2 and so on."
+  description = "Names of the workers: worker-1, worker-2, and so on."
   type        = set(string)
 
   validation {
@@ -78,50 +71,18 @@ variable "workers" {
 }
 
 variable "private_ips" {
-  description = "Fixed private addresses by machine: master, worker-1 and so on. One that is missing, AWS chooses."
+  description = "Fixed private addresses by machine: master, worker-1, and so on. AWS chooses the others."
   type        = map(string)
   default     = {}
   nullable    = false
 }
 
-variable "master_host" {
-  description = "Address of the master for the workers. Where it is known beforehand, they need not wait for its creation; else give this module's own output master_private_ip."
+variable "master_user_data_base64" {
+  description = "Script for the master's first boot, from the module bootstrap. Only used when the master is created."
   type        = string
 }
 
-variable "spark" {
-  description = "Spark: the master's ports."
-  type = object({
-    master_port    = optional(number, 7077)
-    master_ui_port = optional(number, 8080)
-  })
-  default  = {}
-  nullable = false
-}
-
-variable "region" {
-  description = "AWS region."
+variable "worker_user_data_base64" {
+  description = "Script for the workers' first boot, from the module bootstrap. If it needs the master's address, give bootstrap this module's output master_private_ip. Only used when a worker is created."
   type        = string
-}
-
-variable "software" {
-  description = "What is installed, as the module bootstrap has it."
-  type = object({
-    user               = string
-    elasticsearch_name = optional(string)
-    components = list(object({
-      name    = string
-      version = string
-      home    = string
-      sha512  = string
-      urls    = list(string)
-    }))
-  })
-}
-
-variable "hosts" {
-  description = "Private addresses of the cluster's machines by name, for /etc/hosts, as far as they are known beforehand."
-  type        = map(string)
-  default     = {}
-  nullable    = false
 }

@@ -1,21 +1,15 @@
 mock_provider "aws" {}
 
 variables {
-  cluster            = "test"
-  subnet_id          = "subnet-0aaa"
-  security_group_ids = ["sg-0aaa"]
-  instance_type      = "r5.2xlarge"
-  ami                = "ami-0aaa"
-  key_name           = "key"
-  workers            = ["worker-1", "worker-2"]
-  master_host        = "127.77.0.11"
-  region             = "us-east-1"
-  software = {
-    user = "aml"
-    components = [
-      { name = "spark", version = "2.4.8", home = "/usr/local/spark", sha512 = "00000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000", urls = ["https://example.org/spark.tgz"] },
-    ]
-  }
+  cluster                 = "test"
+  subnet_id               = "subnet-0aaa"
+  security_group_ids      = ["sg-0aaa"]
+  instance_type           = "r5.2xlarge"
+  ami                     = "ami-0aaa"
+  key_name                = "key"
+  workers                 = ["worker-1", "worker-2"]
+  master_user_data_base64 = "bWFzdGVy"
+  worker_user_data_base64 = "d29ya2Vy"
 }
 
 run "machines_are_made_by_name" {
@@ -30,11 +24,6 @@ run "machines_are_made_by_name" {
       worker-2 = "worker 127.77.0.13"
     }
     error_message = "each with its role and address"
-  }
-
-  assert {
-    condition     = strcontains(module.worker_bootstrap.script, "MASTER_HOST='127.77.0.11'")
-    error_message = "workers know their master"
   }
 }
 
@@ -77,42 +66,17 @@ run "a_new_worker_changes_no_other_and_its_address_is_read" {
   }
 }
 
-run "masters_and_workers_are_prepared_as_what_they_are" {
+run "another_script_changes_no_machine_that_exists" {
   variables {
-    workers     = ["worker-1", "worker-2", "worker-10"]
-    private_ips = { master = "127.77.0.11", worker-1 = "127.77.0.12", worker-2 = "127.77.0.13" }
-    hosts       = { driver = "127.77.0.10" }
-    spark       = { master_port = 7177, master_ui_port = 8181 }
-  }
-
-  assert {
-    condition     = strcontains(module.master_bootstrap.script, "\nROLE='master'\n") && strcontains(module.worker_bootstrap.script, "\nROLE='worker'\n")
-    error_message = "each its role"
-  }
-
-  assert {
-    condition     = strcontains(module.master_bootstrap.script, "\nMASTER_PORT='7177'\n") && strcontains(module.worker_bootstrap.script, "\nMASTER_PORT='7177'\n")
-    error_message = "workers look for their master at the port where it listens"
-  }
-
-  assert {
-    condition     = strcontains(module.master_bootstrap.script, "\nMASTER_UI_PORT='8181'\n")
-    error_message = "the master's page, at its port"
-  }
-
-  assert {
-    condition     = strcontains(module.master_bootstrap.script, "\nMASTER_HOST='-'\n")
-    error_message = "a master binds to its own address, and waits for nobody"
-  }
-
-  assert {
-    condition     = strcontains(module.worker_bootstrap.script, "127.77.0.10 driver\n127.77.0.11 spark-master")
-    error_message = "workers know the master by its name also where no other address is known beforehand"
+    workers                 = ["worker-1", "worker-2", "worker-10"]
+    private_ips             = { master = "127.77.0.11", worker-1 = "127.77.0.12", worker-2 = "127.77.0.13" }
+    master_user_data_base64 = "YW5vdGhlcg=="
+    worker_user_data_base64 = "YW5vdGhlcg=="
   }
 
   assert {
     condition     = output.machines == run.a_new_worker_changes_no_other_and_its_address_is_read.machines
-    error_message = "another script is for machines that are made later: it changes none that is there"
+    error_message = "another script is for machines that are created later"
   }
 }
 
