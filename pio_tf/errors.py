@@ -99,7 +99,7 @@ class TrainingFailed(PioTfError):
 
 
 class MachinesMayBeRunning(PioTfError):
-    """Machines that could not be stopped, or that AWS has not confirmed as stopped: they may keep running and billing."""
+    """Machines that could not be stopped, or that AWS has not confirmed as stopped; they may keep billing."""
 
     exit_code = 7
 
