@@ -1,4 +1,4 @@
-# make setup | demo | test | test-machines | fuzz | faults | lint | types | bench | docs | release | clean
+# make setup | check | test | test-machines | demo | lint | types | fuzz | faults | bench | docs | durations | release | clean
 SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
@@ -9,7 +9,7 @@ SEED ?= 0
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: setup demo test test-machines fuzz faults lint types bench docs format release clean
+.PHONY: setup check demo test durations test-machines fuzz faults lint types bench docs format release clean
 
 setup: $(VENV)/.ready
 
@@ -19,11 +19,23 @@ $(VENV)/.ready: pyproject.toml constraints.txt scripts/make-venv
 	PIP_CONSTRAINT=constraints.txt $(BIN)/python -m pip install --quiet --editable '.[sandbox]' --group dev
 	touch $@
 
+# The inner loop: what lint and types find, and the tests that need no Terraform, no sandbox and less than a second.
+check: setup
+	$(MAKE) --no-print-directory -j 3 --output-sync=target lint types test-fast
+
+.PHONY: test-fast
+test-fast:
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile -m "not slow"
+
 demo: setup
 	$(BIN)/python scripts/demo.py
 
 test: setup
 	$(BIN)/python -m pytest -n $(PYTEST_WORKERS) --dist loadfile --no-loadscope-reorder
+
+durations: setup
+	$(BIN)/python -m pytest -n $(PYTEST_WORKERS) --dist loadfile --no-loadscope-reorder --junitxml=.pytest_cache/report.xml
+	$(BIN)/python -m scripts.durations .pytest_cache/report.xml
 
 test-machines: setup
 	PYTHON=$(BIN)/python scripts/test-machines

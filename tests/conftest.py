@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import signal
 from pathlib import Path
@@ -26,43 +27,35 @@ for name in ("CI", "GITHUB_ACTIONS", "GITLAB_CI", "NO_COLOR", "FORCE_COLOR"):
     os.environ.pop(name, None)
 
 TESTS = Path(__file__).parent
-LONG = (
-    "integration/test_runs.py",
-    "integration/test_main_job.py",
-    "iam/test_calls.py",
-    "cluster/test_deadline.py",
-    "integration/test_bad_days.py",
-    "infra/test_deployment_life.py",
-    "infra/test_interrupted.py",
-    "ci/test_github_workflow.py",
-    "infra/test_saved_plan_applied.py",
-    "integration/test_shared_runs.py",
-    "faults/test_campaign.py",
-    "cli/test_json.py",
-    "ci/test_other_systems.py",
-    "infra/test_stopped.py",
-    "integration/test_capacity.py",
-    "integration/test_cancelled_job.py",
-    "cli/test_json_sandbox.py",
-    "integration/test_deadline.py",
-    "infra/test_checkov.py",
-    "integration/test_access.py",
-    "sandbox/test_pio_training.py",
-    "cli/test_bad_input_terraform.py",
-    "infra/test_deployment.py",
-    "sandbox/test_spark_cluster.py",
-)
-"""Files that take half a minute to five, the longest first, what waits among what works: none is to be left for the
-end, when the other processes have nothing more to do. `--no-loadscope-reorder` keeps that order."""
+DURATIONS = TESTS / "durations.json"
+"""Seconds that each file and each longer test took in the last ``make durations``. What has no record is quick."""
+SLOW = 1.0
+"""Seconds from which on a test is not one of the inner loop."""
+USES = {"terraform": "provider_mirror", "sandbox": "share_mirror"}
+"""A mark, and the fixture that gives its tests what they use: the AWS provider, and a whole sandbox on it."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The long files first; the others, and the tests of each, as they are."""
-    gone = [name for name in LONG if not (TESTS / name).is_file()]
-    if gone:
-        raise pytest.UsageError(f"tests/conftest.py names files that are not there: {', '.join(gone)}")
-    places = {TESTS / name: place for place, name in enumerate(LONG)}
-    items.sort(key=lambda item: places.get(item.path, len(LONG)))
+    """Mark each test by what it uses, and run the files that take longest first.
+
+    None is left for the end, when the other processes are idle. ``--no-loadscope-reorder`` keeps that order.
+    """
+    recorded = json.loads(DURATIONS.read_text(encoding="utf-8")) if DURATIONS.exists() else {"files": {}, "tests": {}}
+    for item in items:
+        fixtures = getattr(item, "fixturenames", ())
+        marks = {mark for mark, fixture in USES.items() if fixture in fixtures}
+        if item.path.parent.name == "real_machines":
+            marks = {"machines"}
+        if marks or recorded["tests"].get(_name(item.nodeid), 0.0) >= SLOW:
+            marks.add("slow")
+        for mark in marks:
+            item.add_marker(mark)
+    items.sort(key=lambda item: -recorded["files"].get(item.path.relative_to(TESTS).as_posix(), 0.0))
+
+
+def _name(nodeid: str) -> str:
+    """Return a test without its parameters: they share what is slow."""
+    return nodeid.partition("[")[0]
 
 
 @pytest.fixture(scope="session")

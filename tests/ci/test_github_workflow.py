@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from tests.ci.forge_server import ForgeServer
     from tests.ci.github_runner import Run
 
-pytestmark = [pytest.mark.sandbox, pytest.mark.xdist_group("sandbox")]
+
 CIDR = "127.77.71.0/25"
 ROLES = {f"PIO_TF_{name}_ROLE": f"arn:aws:iam::123456789012:role/{name.lower()}" for name in ("PLAN", "APPLY", "TRAIN")}
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from tests.ci.conftest import Site
     from tests.ci.forge_server import ForgeServer
 
-pytestmark = [pytest.mark.sandbox, pytest.mark.xdist_group("sandbox")]
+
 CIDR = "127.77.71.128/25"
 
 

@@ -15,8 +15,6 @@ if TYPE_CHECKING:
 
     from pio_tf.sandbox.aws import LocalAws
 
-pytestmark = pytest.mark.xdist_group("bad-input-terraform")
-
 
 @pytest.fixture
 def project(tmp_path: Path, aws: LocalAws, mirror: Path) -> Project:

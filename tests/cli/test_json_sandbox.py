@@ -25,8 +25,6 @@ from tests.support.shell import PIO_TF, Project, clean_environment
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-pytestmark = [pytest.mark.sandbox, pytest.mark.xdist_group("sandbox")]
-
 
 class Job:
     """A step of GitHub Actions after another, in one workspace with a sandbox."""

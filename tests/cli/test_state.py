@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from pio_tf.sandbox.aws import LocalAws
 
-pytestmark = pytest.mark.xdist_group("cli-state")
+
 KEY = "pio-tf/trial/terraform.tfstate"
 MINE = "pio-tf-state-123456789012-us-east-1"
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from pio_tf.infra.backend.s3 import S3Backend
     from pio_tf.sandbox.aws import LocalAws
 
-pytestmark = pytest.mark.xdist_group("backend")
+
 KEY = "pio-tf/demo/terraform.tfstate"
 
 

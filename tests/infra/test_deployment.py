@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from pio_tf.model import Outputs
     from pio_tf.sandbox.aws import LocalAws
 
-pytestmark = pytest.mark.xdist_group("deployment")
 
 ONE_WORKER = "workers = 1"
 

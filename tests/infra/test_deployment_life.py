@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from pio_tf.infra.terraform import Terraform
     from pio_tf.sandbox.aws import LocalAws
 
-pytestmark = pytest.mark.xdist_group("deployment-life")
 
 MISSING_IMAGE = 'ami = "ami-0000000000000dead"'
 

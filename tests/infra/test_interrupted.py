@@ -35,8 +35,6 @@ if TYPE_CHECKING:
     from pio_tf.config.schema import Config
     from pio_tf.sandbox.aws import LocalAws
 
-pytestmark = pytest.mark.xdist_group("interrupted")
-
 
 APPLY = textwrap.dedent(
     """

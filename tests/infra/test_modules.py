@@ -82,7 +82,6 @@ def test_what_must_survive_carries_prevent_destroy(kind: str) -> None:
     assert all("prevent_destroy = true" in block for block in blocks)
 
 
-@pytest.mark.xdist_group("terraform")
 @pytest.mark.parametrize("module", MODULES)
 def test_a_module_passes_its_own_tests(module: str, tmp_path: Path, mirror: Path) -> None:
     shutil.copytree(find_modules(), tmp_path / "modules")
@@ -108,7 +107,6 @@ def bootstrap(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return directory
 
 
-@pytest.mark.xdist_group("terraform")
 @pytest.mark.parametrize("role", ["driver", "master", "worker"])
 def test_the_script_for_the_first_boot_is_bash_and_the_one_that_provision_runs(role: Role, bootstrap: Path) -> None:
     home = '/opt/o\'brien "$HOME" `id` \\ ${x}'

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
     from pio_tf.sandbox.aws import LocalAws
 
-pytestmark = pytest.mark.xdist_group("only-ours")
 
 CHANGES = ("Start", "Stop", "Terminate", "Delete", "Release", "Modify", "Create", "Run", "Disassociate", "Revoke")
 

@@ -15,7 +15,6 @@ from pio_tf.sandbox.provider import check_provider_zip, install_mirror
 TERRAFORM = Path(sys.executable).with_name("pio-tf-terraform")
 
 
-@pytest.mark.xdist_group("terraform")
 def test_terraform_finds_the_provider_in_the_mirror_and_a_second_install_changes_nothing(tmp_path: Path) -> None:
     configuration = install_mirror(tmp_path / "mirror")
     binary = next((tmp_path / "mirror").rglob("terraform-provider-aws_v*"))

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pio_tf.config.schema import Config
     from pio_tf.sandbox.aws import LocalAws
 
-pytestmark = pytest.mark.xdist_group("saved-plan")
+
 FILES = ["manifest.json", "plan.json", "plan.md", "plan.tfplan", "terraform.lock.hcl"]
 NETWORK = 'cidr = "127.77.63.0/24"'
 

@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from pio_tf.config.schema import Config
     from pio_tf.sandbox.aws import LocalAws
 
-pytestmark = pytest.mark.xdist_group("saved-plan-applied")
-
 
 class Team:
     """A repository, and the checkouts of its jobs."""

@@ -55,7 +55,6 @@ def test_the_same_configuration_gives_the_same_bytes(site: Site) -> None:
     ("network", "spark"),
     [('cidr = "127.77.0.0/24"', "workers = 2"), (EXISTING, "workers = 1"), (FULL_NETWORK, FULL_SPARK)],
 )
-@pytest.mark.xdist_group("terraform")
 def test_the_stack_is_formatted_and_valid_in_plain_terraform(site: Site, network: str, spark: str) -> None:
     config = with_tags(site.write(network=network, spark=spark), team='${x} "quoted"', **{"cost:centre": "42"})
     directory = write_stack(config)
@@ -69,7 +68,6 @@ def test_the_stack_is_formatted_and_valid_in_plain_terraform(site: Site, network
     assert validated.returncode == 0, validated.stdout
 
 
-@pytest.mark.xdist_group("terraform")
 @pytest.mark.parametrize(
     ("addresses", "network", "runs"),
     [("fixed", 'cidr = "127.77.0.0/24"\nfirst_host = 10', 2), ("chosen", EXISTING, 1)],
@@ -90,7 +88,6 @@ def test_the_stack_gives_every_machine_the_script_of_its_role(
     assert f"Success! {runs} passed, 0 failed" in result.stdout, result.stdout + result.stderr
 
 
-@pytest.mark.xdist_group("terraform")
 def test_roles_profiles_and_backends_are_written_so_that_terraform_takes_them(site: Site) -> None:
     config = site.write()
     text = config.path.read_text().replace(

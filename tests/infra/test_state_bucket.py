@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pio_tf.config.schema import Config
     from tests.support.site import Site
 
-pytestmark = pytest.mark.xdist_group("state-bucket")
+
 OURS = {"Key": PURPOSE_TAG, "Value": PURPOSE}
 
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pio_tf.sandbox.aws import LocalAws
     from tests.support.site import Site
 
-pytestmark = pytest.mark.xdist_group("state-move")
+
 KEY = "pio-tf/demo/terraform.tfstate"
 
 

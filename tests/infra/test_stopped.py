@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from pio_tf.model import Outputs
     from pio_tf.sandbox.aws import LocalAws
 
-pytestmark = pytest.mark.xdist_group("stopped")
 
 NETWORK = """\
 cidr              = "127.77.40.0/24"

@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-pytestmark = [pytest.mark.sandbox, pytest.mark.xdist_group("sandbox")]
-
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory, share_mirror: Callable[[Path], Path]) -> Iterator[Project]:

@@ -39,7 +39,6 @@ if TYPE_CHECKING:
 
     from tests.support.sandbox_project import Project
 
-pytestmark = [pytest.mark.sandbox, pytest.mark.xdist_group("sandbox")]
 
 CIDR = "127.77.61.128/25"
 LONG = 300

@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
     from tests.support.sandbox_project import Project
 
-pytestmark = [pytest.mark.sandbox, pytest.mark.xdist_group("sandbox")]
 
 CIDR = "127.77.73.0/24"
 LONG = 300

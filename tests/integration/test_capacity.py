@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 
     from tests.support.sandbox_project import Project
 
-pytestmark = [pytest.mark.sandbox, pytest.mark.xdist_group("sandbox")]
 
 CIDR = "127.77.75.0/24"
 

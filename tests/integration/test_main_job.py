@@ -11,7 +11,6 @@ import signal
 from typing import TYPE_CHECKING
 
 import asyncssh
-import pytest
 
 from pio_tf import Cluster
 from pio_tf.events import Event, MachineProgress
@@ -21,7 +20,6 @@ if TYPE_CHECKING:
 
     from tests.support.sandbox_project import Project
 
-pytestmark = [pytest.mark.sandbox, pytest.mark.xdist_group("sandbox")]
 
 CIDR = "127.77.231.0/24"
 

@@ -19,7 +19,6 @@ from tests.support.background import wait_until
 if TYPE_CHECKING:
     from tests.support.sandbox_project import Project
 
-pytestmark = [pytest.mark.sandbox, pytest.mark.xdist_group("sandbox")]
 
 CIDR = "127.77.76.0/25"
 BUCKET = "states-of-the-team"

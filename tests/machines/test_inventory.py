@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
     from pio_tf.sandbox.aws import LocalAws
 
-pytestmark = pytest.mark.xdist_group("local-aws")
-
 
 def outputs_of(ec2: FakeEc2) -> Outputs:
     machines = (MachineOutput(m.name, m.role, m.instance_id, m.private_ip) for m in ec2.machines())

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from tests.real_machines.mirror import Mirror
     from tests.support.site import Site
 
-pytestmark = pytest.mark.machines
 
 NAMES = ("driver", "master", "worker-1", "worker-2")
 SYSTEM = {"dbus", "ssh", "systemd-journald", "systemd-logind"}

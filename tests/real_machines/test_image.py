@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from tests.real_machines.world import World
     from tests.support.site import Site
 
-pytestmark = pytest.mark.machines
 
 BAKER = Launch("baker", "i-0000000000000ba4e", IPv4Address("10.77.0.40"), b"#cloud-config\n{}\n")
 ADDRESSES = {"driver": "10.77.0.41", "master": "10.77.0.42"}

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from tests.real_machines.figures import Figures
     from tests.real_machines.machine import Machine
 
-pytestmark = pytest.mark.machines
 
 SCRATCH = "/var/lib/pio-tf/scratch"
 R6I_MIB = 16384

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import pytest
-
 from pio_tf.config.components import archive_path
 from tests.real_machines.software import HADOOP, VERSIONS, write_archive
 
@@ -19,7 +17,6 @@ if TYPE_CHECKING:
     from tests.real_machines.mirror import Mirror
     from tests.real_machines.software import Archive
 
-pytestmark = pytest.mark.machines
 
 OLD, NEW = VERSIONS["hadoop"], "2.7.3"
 

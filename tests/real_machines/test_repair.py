@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from tests.real_machines.software import Archive
     from tests.real_machines.world import World
 
-pytestmark = pytest.mark.machines
 
 ADDRESSES = {"corrupt": "10.77.0.20", "unreachable": "10.77.0.21", "full": "10.77.0.22", "wrong": "10.77.0.23"}
 FULL_MIB = 180

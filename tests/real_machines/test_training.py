@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from tests.real_machines.mirror import Mirror
     from tests.real_machines.world import World
 
-pytestmark = pytest.mark.machines
-
 
 @pytest.fixture(scope="module")
 def services(world: World, cluster: Cluster) -> Iterator[LocalServices]:

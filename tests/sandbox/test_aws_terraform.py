@@ -18,7 +18,6 @@ from pio_tf.sandbox.aws import LocalAws
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-pytestmark = pytest.mark.xdist_group("terraform-on-local-aws")
 
 STACK = """
 terraform {

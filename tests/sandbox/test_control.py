@@ -38,7 +38,6 @@ if TYPE_CHECKING:
 
     from pio_tf.sandbox.layout import SandboxInfo
 
-pytestmark = pytest.mark.xdist_group("sandbox-control")
 
 REPOSITORY = Path(__file__).parents[2]
 MACHINE = "tests.sandbox.small_machine:SmallMachine"

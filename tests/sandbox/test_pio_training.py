@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-pytestmark = pytest.mark.xdist_group("spark")
 
 ADDRESS = "127.77.20.10"
 FACTORY = "com.actionml.RecommendationEngine"

@@ -22,8 +22,6 @@ from tests.sandbox.machines import SSH_PORT, free_network, is_free, log_in, make
 if TYPE_CHECKING:
     from pathlib import Path
 
-pytestmark = pytest.mark.xdist_group("spark")
-
 
 async def wait_for_workers(master: str, number: int, *, seconds: float = 60.0) -> list[dict[str, Any]]:
     """The ALIVE workers, as the master's page tells them, once there are so many."""

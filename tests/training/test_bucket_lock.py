@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from pio_tf.training.runs.record import RunState
     from pio_tf.training.runs.run_bucket import RunBucket
 
-pytestmark = pytest.mark.xdist_group("bucket-lock")
+
 ANN = Client("ann", "laptop", 17, "2026-11-23T18:00:00Z")
 BOB = Client("bob", "ci", 18, "2026-11-23T18:00:01Z")
 OFF = DriverReport("off")

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from pio_tf.training.runs.record import RunState
     from pio_tf.training.runs.run_bucket import RunBucket
 
-pytestmark = pytest.mark.xdist_group("run-bucket")
+
 ANN = Client("ann", "laptop", 17, "2026-11-23T18:00:00Z")
 
 
