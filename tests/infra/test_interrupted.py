@@ -238,7 +238,7 @@ def test_a_destruction_that_fails_names_the_machines_that_run_on(place: Site, co
         awake.destroy()
     assert f"driver ({driver}, running)" in caught.value.what
     assert "terraform apply failed" in caught.value.cause
-    assert "their deadline's role" in caught.value.cause
+    assert "the role of their deadline" in caught.value.cause
     assert "`pio-tf down` stops" in caught.value.next_step
     assert f"--instance-ids {driver}" in caught.value.next_step
     client.modify_instance_attribute(InstanceId=driver, DisableApiTermination={"Value": False})
