@@ -9,10 +9,10 @@ from typing import Annotated
 import typer
 
 from pio_tf.cli import access, ci, guard, init, power, runs, sandbox, software, stack
-from pio_tf.cli.command import Command, Group, group_class
+from pio_tf.cli.command import CommandSpec, GroupSpec, group_class
 from pio_tf.version import __version__
 
-SECTIONS: dict[str, Sequence[Command | Group]] = {
+SECTIONS: dict[str, Sequence[CommandSpec | GroupSpec]] = {
     "The main job": (init.init, stack.plan, power.up, runs.train, power.down, power.status),
     "Runs": (runs.check, runs.runs, runs.logs, runs.cancel),
     "Machines": (
@@ -20,19 +20,19 @@ SECTIONS: dict[str, Sequence[Command | Group]] = {
         software.provision,
         access.ssh,
         access.ui,
-        Group("host-keys", access.host_keys.summary, (access.accept,), access.host_keys),
-        Group("config", "Show or write the driver's configuration files.", (software.show, software.push)),
+        GroupSpec("host-keys", access.host_keys.summary, (access.accept,), access.host_keys),
+        GroupSpec("config", "Show or write the driver's configuration files.", (software.show, software.push)),
     ),
     "Terraform": (stack.apply, stack.drift, stack.output, stack.generate, guard.guard, stack.destroy),
     "Setup": (
-        Group(
+        GroupSpec(
             "ci",
             "Write CI pipelines, and do the work of their jobs.",
             (ci.github, ci.gitlab, ci.jenkins, ci.cron, ci.keys, ci.comment, ci.reviewed),
         ),
         ci.iam,
-        Group("mirror", "Copy software for machines without internet access.", (software.fetch, software.push_mirror)),
-        Group("sandbox", "Run a local AWS to try everything on.", (sandbox.start, sandbox.status, sandbox.stop)),
+        GroupSpec("mirror", "Copy software for machines without internet.", (software.fetch, software.push_mirror)),
+        GroupSpec("sandbox", "Run a local AWS to try everything on.", (sandbox.start, sandbox.status, sandbox.stop)),
     ),
 }
 
@@ -65,6 +65,6 @@ app = typer.Typer(
 
 def command_name(argv: Sequence[str]) -> str:
     """Return the words of a command line that name the command: ``pio-tf plan``, ``pio-tf sandbox start``."""
-    groups = {entry.name for entries in SECTIONS.values() for entry in entries if isinstance(entry, Group)}
+    groups = {entry.name for entries in SECTIONS.values() for entry in entries if isinstance(entry, GroupSpec)}
     words = list(itertools.takewhile(lambda word: not word.startswith("-"), argv[1:]))
     return " ".join(["pio-tf", *words[: 2 if words and words[0] in groups else 1]])

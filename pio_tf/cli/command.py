@@ -58,7 +58,7 @@ class CommandCall:
 
 
 @dataclass(frozen=True)
-class Command:
+class CommandSpec:
     """A command of pio-tf. Its help is the function's docstring.
 
     Args:
@@ -116,7 +116,7 @@ class Command:
 
 
 @dataclass(frozen=True)
-class Group:
+class GroupSpec:
     """Commands below one name: ``pio-tf sandbox start``.
 
     Args:
@@ -125,8 +125,8 @@ class Group:
 
     name: str
     summary: str
-    commands: Sequence[Command]
-    command: Command | None = None
+    commands: Sequence[CommandSpec]
+    command: CommandSpec | None = None
 
     def build(self) -> Any:  # noqa: ANN401 - as above
         """Return the group as click knows it."""
@@ -149,9 +149,9 @@ def command(
     config: bool = True,
     json: str = "Write the result as JSON on standard output.",
     kind: type[TyperCommand] = TyperCommand,
-) -> Callable[[Callable[Concatenate[CommandCall, P], None]], Command]:
-    """Make a command of a function, of whose name it takes its own. See :class:`Command` for the arguments."""
-    return lambda function: Command(function, name or function.__name__.replace("_", "-"), config, json, kind)
+) -> Callable[[Callable[Concatenate[CommandCall, P], None]], CommandSpec]:
+    """Make a command of a function, of whose name it takes its own. See :class:`CommandSpec` for the arguments."""
+    return lambda function: CommandSpec(function, name or function.__name__.replace("_", "-"), config, json, kind)
 
 
 class _Commands(UserDict[str, Any]):
@@ -159,12 +159,12 @@ class _Commands(UserDict[str, Any]):
 
     def __getitem__(self, name: str) -> Any:  # noqa: ANN401 - as above
         entry = self.data[name]
-        if isinstance(entry, Command | Group):
+        if isinstance(entry, CommandSpec | GroupSpec):
             entry = self.data[name] = entry.build()
         return entry
 
 
-def group_class(sections: Mapping[str, Sequence[Command | Group]]) -> type[TyperGroup]:
+def group_class(sections: Mapping[str, Sequence[CommandSpec | GroupSpec]]) -> type[TyperGroup]:
     """Return a class of groups that hold these commands, and list them under these headings."""
 
     class Sections(TyperGroup):

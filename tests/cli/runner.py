@@ -15,7 +15,7 @@ _DATA = {"%0D": "\r", "%0A": "\n", "%25": "%"}
 
 
 @dataclass(frozen=True)
-class Command:
+class RunnerCommand:
     """One that the runner has obeyed."""
 
     name: str
@@ -27,7 +27,7 @@ class Command:
 class Log:
     """The log of a step."""
 
-    commands: list[Command] = field(default_factory=list)
+    commands: list[RunnerCommand] = field(default_factory=list)
     lines: list[str] = field(default_factory=list)
     """What was no command."""
     groups: list[tuple[str, list[str]]] = field(default_factory=list)
@@ -36,7 +36,7 @@ class Log:
     mistakes: list[str] = field(default_factory=list)
     stopped: str = ""
 
-    def named(self, name: str) -> list[Command]:
+    def named(self, name: str) -> list[RunnerCommand]:
         return [command for command in self.commands if command.name == name]
 
 
@@ -65,7 +65,7 @@ def _plain(log: Log, line: str) -> None:
         log.groups[-1][1].append(line)
 
 
-def _obey(log: Log, command: Command) -> None:
+def _obey(log: Log, command: RunnerCommand) -> None:
     log.commands.append(command)
     if command.name == "group":
         if log.open_group:
@@ -78,7 +78,7 @@ def _obey(log: Log, command: Command) -> None:
         log.open_group = False
 
 
-def _parse(line: str, token: str) -> Command | None:
+def _parse(line: str, token: str) -> RunnerCommand | None:
     known = _KNOWN | {token} - {""}
     found = re.match(r"\s*::(?P<info>.*?)::(?P<data>.*)", line)
     separator, unescape = ",", _PROPERTY
@@ -89,7 +89,7 @@ def _parse(line: str, token: str) -> Command | None:
         return None
     name, _, properties = found["info"].partition(" ")
     pairs = (pair.partition("=") for pair in properties.split(separator) if "=" in pair)
-    return Command(
+    return RunnerCommand(
         name, {key.strip(): _unescape(value, unescape) for key, _, value in pairs}, _unescape(found["data"], _DATA)
     )
 

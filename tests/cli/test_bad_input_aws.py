@@ -16,6 +16,14 @@ if TYPE_CHECKING:
     from tests.support.shell import Project
 
 
+def test_verbose_names_the_calls_to_aws_and_no_parameter_of_theirs(project: Project) -> None:
+    said = project.run("status", "--verbose").stderr
+    assert "AWS: ec2 DescribeInstances" in said.splitlines()
+    assert "Credential" not in said
+    assert "testing" not in said
+    assert "AWS:" not in project.run("status").stderr
+
+
 def test_status_before_anything_was_created_says_what_creates_it(project: Project) -> None:
     done = project.run("status")
     assert "trial has no machines: `pio-tf up` creates them" in done.stdout

@@ -9,7 +9,7 @@ import pytest
 import typer
 
 from pio_tf.cli.app import SECTIONS, app
-from pio_tf.cli.command import COMMON, Command, Group
+from pio_tf.cli.command import COMMON, CommandSpec, GroupSpec
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,11 +18,11 @@ WIDTH = 60
 COMMANDS: Any = typer.main.get_command(app)
 
 
-def entries() -> Iterator[Command | Group]:
+def entries() -> Iterator[CommandSpec | GroupSpec]:
     for section in SECTIONS.values():
         for entry in section:
             yield entry
-            if isinstance(entry, Group):
+            if isinstance(entry, GroupSpec):
                 yield from entry.commands
 
 
@@ -45,7 +45,7 @@ def test_each_line_is_whole(capsys: pytest.CaptureFixture[str], monkeypatch: pyt
     monkeypatch.delenv("TERMINAL_WIDTH", raising=False)
     for words, listed in [
         ((), [entry for section in SECTIONS.values() for entry in section]),
-        *(((group.name,), group.commands) for group in entries() if isinstance(group, Group)),
+        *(((group.name,), group.commands) for group in entries() if isinstance(group, GroupSpec)),
     ]:
         lines = shown(capsys, *words)
         rows = [line.strip().split(maxsplit=1) for line in lines]
@@ -54,7 +54,7 @@ def test_each_line_is_whole(capsys: pytest.CaptureFixture[str], monkeypatch: pyt
 
 
 @pytest.mark.parametrize("entry", list(entries()), ids=lambda entry: entry.name)
-def test_a_line_is_a_short_sentence(entry: Command | Group) -> None:
+def test_a_line_is_a_short_sentence(entry: CommandSpec | GroupSpec) -> None:
     assert 0 < len(entry.summary) <= WIDTH
     assert entry.summary[0].isupper()
     assert entry.summary.endswith(".")
