@@ -51,7 +51,7 @@ def test_a_training_goes_on_with_as_many_workers_as_are_enough_and_says_so(proje
     with project.edited("workers = 2", "workers = 2\n  min_workers = 1"):
         done = project.run("train", "--keep-up")
         checks = {one["name"]: one for one in json.loads(project.run("check", "--json").stdout)["checks"]}
-    assert "1 workers ALIVE" in checks["spark"]["detail"]
+    assert "1 worker ALIVE" in checks["spark"]["detail"]
     project.run("down")
     assert "continuing with 1 of 2 workers" in done.stderr
     assert "without worker-2: AWS had no capacity for more workers" in done.stdout
