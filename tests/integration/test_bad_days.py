@@ -142,7 +142,7 @@ def test_a_worker_that_dies_is_replaced_by_spark_and_the_run_goes_on_with_a_warn
         for process in project.processes("worker-1", "org.apache.spark"):
             process.signal(signal.SIGKILL)
         said = client.ends(0)
-    assert "Spark lost an executor on the way" in said
+    assert "Spark lost 1 executor and repeated its" in said
     assert project.address("worker-1") in said
     assert records(project)[-1]["state"] == "succeeded"
 
