@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from pio_tf.atomic_write import write_atomically
 from pio_tf.errors import GuardRefused
 from pio_tf.infra.cost import plan_cost, price_note
+from pio_tf.infra.expected_plan import ExpectedPlan
 from pio_tf.infra.plan_summary import render_summary
 from pio_tf.infra.redaction import plain_secrets, redact_plan
 from pio_tf.infra.root_module import stack_sums
@@ -28,6 +29,7 @@ from pio_tf.infra.saved_plan import (
     write_saved_plan,
     write_summary,
 )
+from pio_tf.infra.stack_directory import LOCK_FILE
 from pio_tf.version import __version__
 
 if TYPE_CHECKING:
@@ -38,7 +40,6 @@ if TYPE_CHECKING:
     from pio_tf.infra.deployment import Deployment
     from pio_tf.infra.plan import Plan
 
-_LOCK_FILE = ".terraform.lock.hcl"
 _LOCKED_PROVIDER = re.compile(r'^provider "([^"]+)" \{\n\s*version\s*=\s*"([^"]+)"', re.MULTILINE)
 """As Terraform writes its lock file."""
 _STATE_ID = "pio-tf.tfstate.id"
@@ -111,11 +112,13 @@ def open_saved_plan(deployment: Deployment, saved: SavedPlan, *, account: str) -
         account: number of the AWS account that the credentials here are for.
 
     Raises:
-        GuardRefused: it is for another cluster, account, region, state or version.
+        GuardRefused: it is for another cluster, account, region, state or version, or was made from something else than
+            the stack of here.
         TerraformError: Terraform cannot read it.
     """
     config, directory, manifest = deployment.config, saved.directory, saved.manifest
     _refuse_mismatches(directory, _compare_targets(manifest.target, _target(deployment, account)))
+    ExpectedPlan(config).refuse_other(saved)
     deployment.generate()
     _refuse_mismatches(directory, _take_locks(config.stack_dir, saved))
     deployment.prepare()
@@ -126,26 +129,15 @@ def open_saved_plan(deployment: Deployment, saved: SavedPlan, *, account: str) -
     try:
         write_atomically(path, saved.plan)  # the checked bytes are applied, even if the file in the directory changes
         plan = deployment.read_plan(path)
-        _refuse_other_content(saved, plan, config)
+        _refuse_other_json(saved, plan, config)
     except BaseException:
         path.unlink(missing_ok=True)
         raise
     return plan
 
 
-def _refuse_other_content(saved: SavedPlan, plan: Plan, config: Config) -> None:
-    """Trust the plan file itself, not what manifest and plan.json say about it."""
-    variables = plan.json.get("variables") or {}
-    planned = {name: str((variables.get(name) or {}).get("value")) for name in ("cluster", "region")}
-    wanted = {"cluster": config.cluster.name, "region": config.aws.region}
-    _refuse_mismatches(
-        saved.directory,
-        [
-            Mismatch(f"{name} of {PLAN}", planned[name], wanted[name])
-            for name in wanted
-            if planned[name] != wanted[name]
-        ],
-    )
+def _refuse_other_json(saved: SavedPlan, plan: Plan, config: Config) -> None:
+    """Refuse a plan.json that does not show its plan file."""
     if redact_plan(plan.json, secrets=plain_secrets(config)) != saved.plan_json:
         raise was_changed(saved.directory, PLAN_JSON, f"it differs from {PLAN}")
 
@@ -206,13 +198,19 @@ def _compare_states(plan: Manifest, here: StateVersion, *, path: str) -> Iterato
 
 
 def _take_locks(stack: Path, saved: SavedPlan) -> list[Mismatch]:
-    """Give Terraform the plan's own lock file, byte for byte: it compares the whole file."""
+    """Give Terraform the plan's lock file if there is none here. One that is here stays: it says which providers run.
+
+    Terraform compares the whole file, checksums included.
+    """
     here = _read_locks(stack)
     plan_versions, versions = saved.manifest.providers, _locked_versions(here)
-    differ = _differing(plan_versions, versions) if here else []
+    if not here:
+        (stack / LOCK_FILE).write_text(saved.locks, encoding="utf-8")
+        return []
+    fix = f"commit one {LOCK_FILE} beside pio-tf.hcl for all jobs, and make a new plan"
+    differ = _differing(plan_versions, versions)
     if not differ and here != saved.locks:
-        (stack / _LOCK_FILE).write_text(saved.locks, encoding="utf-8")
-    fix = f"use the {_LOCK_FILE} of the plan, or none: then the plan's is taken"
+        return [Mismatch(f"checksums of the providers in {LOCK_FILE}", "others", "as it stands in the stack", fix)]
     return [Mismatch(f"provider {name}", plan_versions.get(name, ""), versions.get(name, ""), fix) for name in differ]
 
 
@@ -254,7 +252,7 @@ def _state_path(config: Config) -> str:
 
 
 def _read_locks(stack: Path) -> str:
-    path = stack / _LOCK_FILE
+    path = stack / LOCK_FILE
     return path.read_text(encoding="utf-8") if path.is_file() else ""
 
 

@@ -53,7 +53,7 @@ def render_stack(config: Config, *, protect: bool = True) -> dict[str, str]:
     files = {name: header + _read(_ROOT / name) for name in ("main.tf", "outputs.tf", "variables.tf", "versions.tf")}
     files["addresses.tf"] = header + _read(_ROOT / f"addresses-{addresses}.tf")
     files["providers.tf"] = header + _provider(config)
-    files["terraform.tfvars"] = header + attributes(_variables(config))
+    files["terraform.tfvars"] = header + attributes(stack_variables(config))
     files["README.md"] = _readme(config)
     files[".gitignore"] = _GITIGNORE
     if config.terraform.backend is not None:
@@ -111,7 +111,12 @@ def public_key_file(config: Config) -> Path:
     return key.with_name(f"{key.name}.pub")
 
 
-def _variables(config: Config) -> dict[str, Value]:
+def stack_variables(config: Config) -> dict[str, Value]:
+    """Return the values in terraform.tfvars.
+
+    Raises:
+        ConfigError: as for :func:`render_stack`.
+    """
     network, spark, failsafe = config.network, config.spark, config.failsafe
     search = find_elasticsearch(config)
     return {

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
+from pio_tf.atomic_write import write_atomically
 from pio_tf.errors import TerraformError
 from pio_tf.events import Done, Step
 from pio_tf.infra.backend.move import move_state, refuse_leaving
@@ -28,11 +29,12 @@ if TYPE_CHECKING:
     from pio_tf.config.schema import Config
     from pio_tf.events import Reporter
 
+LOCK_FILE: Final = ".terraform.lock.hcl"
+"""Terraform's lock file: versions and checksums of its providers."""
 ERRORED: Final = "errored.tfstate"
 """Terraform writes this file into the stack if it has changed something and cannot save its state."""
 _TERRAFORM_DEFAULT_PARALLELISM = 10
 _OTHER_RESOURCES = 8  # network, security group and key pair, beside the machines
-_LOCK_FILE = ".terraform.lock.hcl"
 _NAMING_LINE = re.compile(rb"^\s*(?:module|source|version)\b.*$", re.MULTILINE)
 
 
@@ -73,12 +75,16 @@ class StackDirectory:
         return max(_TERRAFORM_DEFAULT_PARALLELISM, len(self.config.machine_names) + _OTHER_RESOURCES)
 
     def generate(self) -> Path:
-        """Write the stack. Return its directory.
+        """Write the stack, with the lock file that is committed beside pio-tf.hcl, if any. Return its directory.
 
         Raises:
             ConfigError: see :func:`pio_tf.infra.root_module.write_stack`.
         """
-        return write_stack(self.config)
+        directory = write_stack(self.config)
+        committed, here = self.config.path.with_name(LOCK_FILE), directory / LOCK_FILE
+        if committed.is_file() and (not here.is_file() or here.read_bytes() != committed.read_bytes()):
+            write_atomically(here, committed.read_text(encoding="utf-8"), mode=0o644)
+        return directory
 
     def prepare(self) -> None:
         """Write the stack and initialise it.
@@ -214,7 +220,7 @@ class InitMark:
             yield path.name, path.read_bytes()
         for path in sorted(self._directory.glob("modules/*/*.tf")):
             yield f"{path.parent.name}/{path.name}", b"\n".join(_NAMING_LINE.findall(path.read_bytes()))
-        yield _LOCK_FILE, (self._directory / _LOCK_FILE).read_bytes()
+        yield LOCK_FILE, (self._directory / LOCK_FILE).read_bytes()
 
     def _has_providers(self) -> bool:
         # They may be links into a mirror or a plugin cache that was removed.

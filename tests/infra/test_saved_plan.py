@@ -14,7 +14,7 @@ from pio_tf.errors import ConfigError, GuardRefused
 from pio_tf.infra.redaction import redact_plan
 from tests.infra.saved_plans import cluster, edited, fresh_checkout, manifest, rewrite, use_another_account
 from tests.support.deployments import deployment
-from tests.support.site import TERRAFORM, Site
+from tests.support.site import TERRAFORM, Site, terraform
 from tests.support.state_bucket import state
 
 if TYPE_CHECKING:
@@ -243,7 +243,76 @@ def test_a_plan_file_of_another_cluster_under_a_manifest_of_this_one(project: Pr
     for name in ("plan.tfplan", "plan.json"):
         shutil.copy(planned / name, copy / name)
     rewrite(copy)
-    assert "cluster of plan.tfplan: other in the plan, demo here" in project.refusal(copy)
+    said = project.refusal(copy)
+    assert "was not made from pio-tf.hcl" in said
+    assert "variable cluster of plan.tfplan differs from the generated stack: other in the plan, demo here" in said
+
+
+def forge(project: Project, copy: Path, scratch: Path, *arguments: str, evil: str = "") -> None:
+    """Make the plan of a copy of the stack, with more in it, and everything beside it anew."""
+    config = project.config()
+    stack = shutil.copytree(config.stack_dir, scratch / "stack", symlinks=True)
+    if evil:
+        (stack / "evil.tf").write_text(evil)
+    environ = {"AWS_SHARED_CREDENTIALS_FILE": str(config.path.with_name("credentials"))}
+    for command in (["init"], ["plan", f"-out={copy / 'plan.tfplan'}", *arguments]):
+        done = terraform(*command, "-input=false", cwd=stack, TF_CLI_CONFIG_FILE=str(project.site.mirror), **environ)
+        assert done.returncode == 0, done.stderr
+    shown = terraform("show", "-json", str(copy / "plan.tfplan"), cwd=stack)
+    (copy / "plan.json").write_text(json.dumps(redact_plan(json.loads(shown.stdout))))
+    shutil.copy(stack / ".terraform.lock.hcl", copy / "terraform.lock.hcl")
+    rewrite(copy)
+
+
+def test_a_plan_of_the_stack_with_a_command_in_it_runs_nothing(project: Project, copy: Path, tmp_path: Path) -> None:
+    proof = tmp_path / "it ran"
+    provisioner = f'provisioner "local-exec" {{\n    command = "touch \'{proof}\'"\n  }}'
+    evil = f'resource "terraform_data" "x" {{\n  {provisioner}\n}}\n'
+    forge(project, copy, tmp_path, evil=evil)
+    for take in ("apply", "check_plan", "guard"):
+        with pytest.raises(GuardRefused, match=r"was not made from pio-tf\.hcl: refused") as caught:
+            getattr(cluster(project.config()), take)(copy)
+        said = caught.value.cause.splitlines()
+        assert "file tfconfig/m-/evil.tf of plan.tfplan is not in the generated stack" in said
+        assert "terraform_data.x is not a resource of pio-tf's modules" in said
+        assert "terraform_data.x is of the provider terraform.io/builtin/terraform" in said
+        assert "the configuration has a provisioner at terraform_data.x" in said
+    assert not proof.exists()
+
+
+def test_a_plan_of_the_stack_with_other_variables(project: Project, copy: Path, tmp_path: Path) -> None:
+    """The files of the configuration are the stack's; what its machines would download is not."""
+    evil = tmp_path / "evil.tfvars"
+    tfvars = (project.config().stack_dir / "terraform.tfvars").read_text()
+    evil.write_text(tfvars.replace("https://archive.apache.org/", "https://archive.example/"))
+    forge(project, copy, tmp_path, f"-var-file={evil}")
+    with pytest.raises(GuardRefused) as caught:
+        cluster(project.config()).apply(copy)
+    assert caught.value.cause == "variable software of plan.tfplan differs from the generated stack"
+
+
+def test_an_encrypted_plan(project: Project, copy: Path) -> None:
+    """As OpenTofu writes one with TF_ENCRYPTION: pio-tf cannot read what is in it."""
+    (copy / "plan.tfplan").write_text('{"meta": {}, "encrypted_data": "c2VjcmV0", "encryption_version": "v0"}')
+    rewrite(copy)
+    said = project.refusal(copy)
+    assert "plan.tfplan cannot be compared with the stack" in said
+    assert "it is encrypted (OpenTofu)" in said
+    assert "make it without encryption of plans" in said
+
+
+def test_the_lock_file_that_is_here_stays(project: Project, copy: Path) -> None:
+    config = project.config()
+    locks = config.stack_dir / ".terraform.lock.hcl"
+    before = locks.read_text()
+    ours = before.replace("hashes = [", 'hashes = [\n    "h1:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=",')
+    try:
+        locks.write_text(ours)
+        said = project.refusal(copy)
+        assert locks.read_text() == ours
+    finally:
+        locks.write_text(before)
+    assert "checksums of the providers in .terraform.lock.hcl" in said
 
 
 def test_a_manifest_of_a_newer_pio_tf(project: Project, copy: Path) -> None:

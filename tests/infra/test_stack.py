@@ -12,6 +12,7 @@ from pio_tf.config.load import load_config
 from pio_tf.errors import ConfigError
 from pio_tf.infra.generated_files import MANIFEST
 from pio_tf.infra.root_module import render_stack, write_stack
+from tests.support.deployments import deployment
 from tests.support.site import PUBLIC_KEY, Site, terraform
 
 if TYPE_CHECKING:
@@ -157,6 +158,18 @@ def test_what_is_no_longer_generated_goes_and_what_others_wrote_stays(site: Site
     assert not (directory / "modules" / "retired").exists()
     assert (directory / "mine.tf").read_text() == "# the user's own\n"
     assert (directory.parent / "outside").exists()
+
+
+def test_a_lock_file_beside_pio_tf_hcl_is_the_stack_s(site: Site) -> None:
+    config = site.write()
+    generated = deployment(config).generate() / ".terraform.lock.hcl"
+    assert not generated.exists()
+    generated.write_text("# as terraform init wrote it\n")
+    deployment(config).generate()
+    assert generated.read_text() == "# as terraform init wrote it\n"
+    config.path.with_name(".terraform.lock.hcl").write_text("# committed\n")
+    deployment(config).generate()
+    assert generated.read_text() == "# committed\n"
 
 
 def test_a_file_of_the_users_is_never_overwritten(site: Site) -> None:

@@ -254,7 +254,10 @@ def test_a_training_that_is_told_to_stop_ends_well_without_a_model(driver: Machi
         ('{"algorithms": []}', "is not a valid engine variant (IndexError"),
         ('{"algorithms": [{"params": {"indicators": []}}]}', "is not a valid engine variant (KeyError: 'id'"),
         (engine_json(indicators=[]), "names no indicator"),
-        (engine_json(indicators=[{"name": "purchase"}], standIn={"fail": "often"}), "standIn.fail has an unknown value"),
+        (
+            engine_json(indicators=[{"name": "purchase"}], standIn={"fail": "often"}),
+            "standIn.fail has an unknown value",
+        ),
     ],
 )
 def test_an_engine_that_is_not_one_ends_the_training_before_spark_starts(

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from pio_tf.errors import ConfigError, GuardRefused
 from pio_tf.infra.cost import Cost, plan_cost
+from pio_tf.infra.expected_plan import ExpectedPlan
 from pio_tf.infra.guard import refusal
 from pio_tf.infra.policy.checks import evaluate
+from pio_tf.infra.saved_plan import MANIFEST, PLAN, PLAN_JSON, read_saved_plan
 from pio_tf.json_text import parse_json
 
 if TYPE_CHECKING:
@@ -17,9 +19,6 @@ if TYPE_CHECKING:
 
     from pio_tf.config.schema import Config
     from pio_tf.infra.policy.rules import Finding
-
-PLAN_JSON = "plan.json"
-"""The file in the directory of `pio-tf plan --out`."""
 
 
 @dataclass(frozen=True)
@@ -49,10 +48,13 @@ def judge_file(config: Config, path: Path) -> Judgement:
 
     Raises:
         ConfigError: pio-tf cannot read the file, it is no plan, or it is a plan for another cluster or region.
+        GuardRefused: the directory's plan file was not made from this pio-tf.hcl, or a file of it was changed.
     """
     file = path / PLAN_JSON if path.is_dir() else path
     plan_json = _read(file)
     _refuse_another_cluster(config, plan_json, file)
+    if path.is_dir() and ((path / PLAN).exists() or (path / MANIFEST).exists()):  # a refused plan has neither
+        ExpectedPlan(config).refuse_other(read_saved_plan(path))
     try:
         return judge(config, plan_json)
     except (AttributeError, LookupError, TypeError, ValueError, OverflowError) as error:
