@@ -1,22 +1,49 @@
-"""The configuration files that connect the driver to a cluster."""
+"""The configuration files that connect the driver to a cluster.
+
+pio-env.sh has the shape and order of the driver machine guide. PredictionIO *sources* it with bash under ``set -a``:
+every value is bash text, and is quoted as such.
+"""
 
 from __future__ import annotations
 
+import shlex
+from importlib import resources
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
 
 from pio_tf.config.components import find_block
-from pio_tf.config.storage import HbaseBlock, HdfsBlock
-from pio_tf.pio.env_file import hadoop_conf_dir, hbase_conf_dir, render_pio_env
-from pio_tf.pio.spark_defaults import render_spark_defaults
+from pio_tf.config.storage import (
+    Elasticsearch1Source,
+    ElasticsearchBlock,
+    HbaseBlock,
+    HdfsBlock,
+    JdbcSource,
+    LocalfsSource,
+    S3Source,
+)
+from pio_tf.pio.command import spark_settings
+from pio_tf.remote.bash import shell_path
 from pio_tf.remote.files import RemoteFile
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from pio_tf.config.repositories import Source
     from pio_tf.config.schema import Config
     from pio_tf.config.sizing import Sizing
     from pio_tf.model import Outputs
     from pio_tf.pio.secrets import RevealPassword
 
+_TEMPLATE = "pio-env.sh.template"
+_TITLES = {
+    "elasticsearch": "Elasticsearch",
+    "hdfs": "HDFS: model data. The Universal Recommender stores its model in Elasticsearch",
+    "hbase": "HBase",
+    "localfs": "A directory of this machine. The prediction server cannot read it",
+    "jdbc": "A database",
+    "s3": "S3",
+}
+_FIRST_WITH_LENIENT_S3 = "0.14.0"
 _PRIVATE = 0o600
 """Mode of files that may contain secrets: passwords, ``spark.authenticate.secret``, keys of an object store."""
 
@@ -34,7 +61,7 @@ def render_files(config: Config, outputs: Outputs, sizing: Sizing, reveal: Revea
         file_system = f"hdfs://{hdfs.namenode}:{hdfs.port}"
         # PredictionIO's `hdfs` source uses the default file system.
         core_site = _properties(**{"fs.defaultFS": file_system})
-        files.append(RemoteFile("core-site.xml", f"{hadoop_conf_dir(hdfs)}/core-site.xml", core_site))
+        files.append(RemoteFile("core-site.xml", f"{hdfs.hadoop_home}/etc/hadoop/core-site.xml", core_site))
         if hbase is not None:
             hbase_site = _properties(
                 **{
@@ -44,10 +71,106 @@ def render_files(config: Config, outputs: Outputs, sizing: Sizing, reveal: Revea
                     "hbase.zookeeper.property.clientPort": str(hbase.zookeeper_port),
                 }
             )
-            files.append(RemoteFile("hbase-site.xml", f"{hbase_conf_dir(hbase)}/hbase-site.xml", hbase_site))
-    settings = render_spark_defaults(config, outputs, sizing)
+            files.append(RemoteFile("hbase-site.xml", f"{hbase.home}/conf/hbase-site.xml", hbase_site))
+    settings = _spark_defaults(config, outputs, sizing)
     files.append(RemoteFile("spark-defaults.conf", f"{config.spark.home}/conf/spark-defaults.conf", settings, _PRIVATE))
     return tuple(files)
+
+
+def render_pio_env(config: Config, reveal: RevealPassword) -> str:
+    """Return the text of pio-env.sh. It contains the passwords of the sources."""
+    repositories = {
+        f"{label}_{key}": shlex.quote(value)
+        for label, repository in config.repository.all().items()
+        for key, value in (("name", repository.name), ("source", repository.source))
+    }
+    template = resources.files(__package__).joinpath(_TEMPLATE).read_text(encoding="utf-8")
+    return template.format(
+        homes="".join(f"{name}={value}\n" for name, value in _driver_variables(config).items()),
+        fs_basedir=shell_path(config.pio.fs_basedir),
+        sources="\n".join(_source(source, reveal, version=config.pio.version) for source in config.sources),
+        **repositories,
+    )
+
+
+def _driver_variables(config: Config) -> dict[str, str]:
+    """Return the variables that concern the whole driver, as bash text."""
+    blocks = [source.block for source in config.sources]
+    found = {"SPARK_HOME": shell_path(config.spark.home)}
+    for block in blocks:
+        if isinstance(block, (ElasticsearchBlock, Elasticsearch1Source)):
+            found.setdefault("ES_CONF_DIR", shell_path(block.home))
+    if (hdfs := find_block(config, HdfsBlock)) is not None:
+        found["HADOOP_CONF_DIR"] = shell_path(f"{hdfs.hadoop_home}/etc/hadoop")
+    if (hbase := find_block(config, HbaseBlock)) is not None:
+        found["HBASE_CONF_DIR"] = shell_path(f"{hbase.home}/conf")
+    for block in blocks:
+        if isinstance(block, JdbcSource):
+            found[block.driver_variable] = shell_path(block.driver_jar)
+        if isinstance(block, S3Source) and block.profile is not None:
+            found["AWS_PROFILE"] = shlex.quote(block.profile)
+    return found
+
+
+def _source(source: Source, reveal: RevealPassword, *, version: str) -> str:
+    prefix = f"PIO_STORAGE_SOURCES_{source.name}_"
+    lines = _source_lines(source, reveal, version=version)
+    return "".join(f"{line}\n" if line.startswith("#") or not line else f"{prefix}{line}\n" for line in lines)
+
+
+def _source_lines(source: Source, reveal: RevealPassword, *, version: str) -> Iterator[str]:
+    """Yield comments, empty lines, and ``KEY=value`` in bash text."""
+    block = source.block
+    yield f"# {_TITLES[type(block).pio_type]}"
+    yield f"TYPE={block.pio_type}"
+    if isinstance(block, ElasticsearchBlock):
+        yield from _elasticsearch(block, reveal)
+    elif isinstance(block, Elasticsearch1Source):
+        yield from (f"HOME={shell_path(block.home)}", f"CLUSTERNAME={shlex.quote(block.cluster_name)}", "")
+        yield "# One entry for each host in both lists. Elasticsearch 1.x uses the transport client (9300)"
+        yield from (f"HOSTS={_list(block.hosts)}", f"PORTS={_list(block.port for _ in block.hosts)}")
+    elif isinstance(block, HdfsBlock):
+        yield f"PATH={shlex.quote(f'hdfs://{block.namenode}:{block.port}{block.models_path}')}"
+    elif isinstance(block, HbaseBlock):
+        yield from (f"HOME={shell_path(block.home)}", "")
+        yield "# PredictionIO finds HBase by hbase-site.xml in HBASE_CONF_DIR; these two lines only inform the reader"
+        yield from (f"HOSTS={_list(block.hosts)}", f"PORTS={_list(0 for _ in block.hosts)}")
+    elif isinstance(block, LocalfsSource):
+        yield f"PATH={shell_path(block.path)}"
+    elif isinstance(block, JdbcSource):
+        yield f"URL={shlex.quote(block.url)}"
+        yield from (f"USERNAME={shlex.quote(block.user)}", f"PASSWORD={shlex.quote(reveal(block.password))}")
+        yield from (f"CONNECTIONS={block.connections}", f"PARTITIONS={block.partitions}")
+    elif isinstance(block, S3Source):
+        yield from _s3(block, version=version)
+
+
+def _elasticsearch(block: ElasticsearchBlock, reveal: RevealPassword) -> Iterator[str]:
+    yield f"HOME={shell_path(block.home)}"
+    yield "# The cluster.name of Elasticsearch's own configuration"
+    yield from (f"CLUSTERNAME={shlex.quote(block.cluster_name)}", "")
+    yield (
+        "# One entry for each host in all three lists: PredictionIO stops at the end of the shortest. PredictionIO 0.12"
+        " and later use REST (9200)"
+    )
+    yield f"HOSTS={_list(node.host for node in block.nodes)}"
+    yield f"PORTS={_list(node.port for node in block.nodes)}"
+    yield f"SCHEMES={_list(node.scheme for node in block.nodes)}"
+    if block.user is not None and block.password is not None:
+        yield from (f"USERNAME={shlex.quote(block.user)}", f"PASSWORD={shlex.quote(reveal(block.password))}")
+
+
+def _s3(block: S3Source, *, version: str) -> Iterator[str]:
+    yield f"BUCKET_NAME={shlex.quote(block.bucket)}"
+    optional = {"BASE_PATH": block.base_path, "REGION": block.region, "ENDPOINT": block.endpoint}
+    yield from (f"{name}={shlex.quote(value)}" for name, value in optional.items() if value is not None)
+    if version != _FIRST_WITH_LENIENT_S3:
+        yield f"# Without this, PredictionIO {version} fails with a MatchError before the first model"
+        yield "DISABLE_CHUNKED_ENCODING=true"
+
+
+def _list(values: Iterable[object]) -> str:
+    return shlex.quote(",".join(str(value) for value in values))
 
 
 def _properties(**values: str) -> str:
@@ -59,3 +182,14 @@ def _properties(**values: str) -> str:
         ET.SubElement(item, "value").text = value
     ET.indent(root)
     return '<?xml version="1.0" encoding="UTF-8"?>\n' + ET.tostring(root, encoding="unicode") + "\n"
+
+
+def _spark_defaults(config: Config, outputs: Outputs, sizing: Sizing) -> str:
+    r"""Return spark-defaults.conf. Spark reads it as Java properties, in which ``\`` escapes."""
+    settings = spark_settings(config, outputs, sizing)
+    return "".join(f"{key} {_escape(value)}\n" for key, value in settings.items())
+
+
+def _escape(value: str) -> str:
+    # After the blank that ends the name, Java skips one = or :, too.
+    return ("\\" if value.startswith(("=", ":")) else "") + value.replace("\\", "\\\\")

@@ -14,10 +14,9 @@ from pio_tf.errors import Locked, NotReady, PioTfError, RemoteError
 from pio_tf.events import Done, Step, Warned
 from pio_tf.infra.bootstrap import host_name, render_script, settings_for
 from pio_tf.machines.console import host_keys_from_console
-from pio_tf.pio.command import settings_in_force, train_command
+from pio_tf.pio.command import settings_in_force, train_command, ui_port
 from pio_tf.pio.engine import with_engine
 from pio_tf.pio.files import render_files
-from pio_tf.pio.spark_defaults import ui_port
 from pio_tf.remote.connect import RetryPolicy
 from pio_tf.remote.ssh import ClusterConnection
 from pio_tf.remote.target import ssh_targets

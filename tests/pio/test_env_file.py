@@ -10,7 +10,7 @@ import pytest
 
 from pio_tf.config.kinds import SecretReference
 from pio_tf.config.schema import Config
-from pio_tf.pio.env_file import render_pio_env
+from pio_tf.pio.files import render_pio_env
 from pio_tf.pio.secrets import Secrets, hide_password
 from tests.support.builders import make_config
 

@@ -9,9 +9,9 @@ import pytest
 from pio_tf.config.kinds import SecretReference
 from pio_tf.config.schema import Config
 from pio_tf.errors import ConfigError
+from pio_tf.pio.command import ui_port
 from pio_tf.pio.files import render_files
 from pio_tf.pio.secrets import Secrets
-from pio_tf.pio.spark_defaults import ui_port
 from tests.pio.sizes import SIZING
 from tests.support.builders import OUTPUTS, make_config
 
