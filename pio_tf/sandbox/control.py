@@ -23,10 +23,6 @@ from pio_tf.sandbox.layout import (
     MachineStatus,
     SandboxInfo,
     ServerRecord,
-    read_info,
-    read_machines,
-    read_server,
-    write_info,
 )
 from pio_tf.sandbox.ownership import DIRECTORY_VARIABLE, claim, clean_up, exclusive, server_runs
 from pio_tf.sandbox.processes import MARK
@@ -97,7 +93,7 @@ def start_sandbox(
         install_mirror = provider.install_mirror
     with exclusive(layout):
         if server_runs(layout):
-            info = read_info(layout)
+            info = layout.info.read()
             if info is not None:
                 return info
         clean_up(layout)  # a crashed sandbox, or one whose start was interrupted
@@ -119,7 +115,7 @@ def start_sandbox(
                 services=record.services,
                 log_file=layout.log,
             )
-            write_info(layout, info)
+            layout.info.write(info)
         except BaseException:
             clean_up(layout)
             layout.directory.rmdir()
@@ -147,9 +143,9 @@ def sandbox_status(directory: Path) -> SandboxStatus:
     """Return the state of the sandbox in ``directory``, and its machines."""
     layout = _layout(directory)
     if server_runs(layout):
-        info = read_info(layout)
+        info = layout.info.read()
         if info is not None:
-            return SandboxStatus(state="running", info=info, machines=read_machines(layout))
+            return SandboxStatus(state="running", info=info, machines=layout.statuses.read() or ())
     return SandboxStatus(state="crashed" if layout.marker.exists() else "stopped", info=None, machines=())
 
 
@@ -174,7 +170,7 @@ def stop_sandbox(directory: Path, *, timeout: float = 30.0) -> bool:
                 cause=f"it holds no {layout.marker.name}",
                 next_step=f"set {DIRECTORY_VARIABLE} to the sandbox's directory",
             )
-        record = read_server(layout)
+        record = layout.server.read()
         if record is not None:
             record.process.signal(signal.SIGTERM)
             _wait(lambda: not record.process.is_alive(), timeout=timeout)
@@ -224,11 +220,11 @@ def _start_server(layout: Layout, command: list[str], *, timeout: float) -> Serv
             env={**os.environ, MARK: str(layout.directory)},
             start_new_session=True,
         )
-    if not _wait(lambda: read_server(layout) is not None or process.poll() is not None, timeout=timeout):
+    if not _wait(lambda: layout.server.read() is not None or process.poll() is not None, timeout=timeout):
         process.kill()
         process.wait()
         raise _start_failed(layout, f"it did not answer within {timeout:g} s")
-    record = read_server(layout)
+    record = layout.server.read()
     if record is None:
         raise _start_failed(layout, f"its process ended with exit code {process.returncode}")
     process.returncode = 0  # the server outlives this process, so Popen must not warn about it

@@ -128,28 +128,19 @@ class Documents:
         result = "updated" if before else "created"
         return {**_address(index, document), "result": result, "created": before is None, "_shards": dict(_SHARDS)}
 
-    def get(self, name: str, kind: str, identifier: str) -> Json | None:
-        """Return a document with its address, or None.
+    def get(self, name: str, kind: str, identifier: str, *, remove: bool = False) -> Json | None:
+        """Return a document with its address, or None; remove it if asked.
 
         Raises:
             Refused: there is no such index.
         """
         for index in self.find(name):
             document = index.documents.get((kind, identifier))
+            if document is not None and remove:
+                del index.documents[kind, identifier]
+                return {**_address(index, document), "found": True, "result": "deleted", "_shards": dict(_SHARDS)}
             if document is not None:
                 return {**_address(index, document), "found": True, "_source": document.source}
-        return None
-
-    def remove(self, name: str, kind: str, identifier: str) -> Json | None:
-        """Remove a document. Return None if there was none.
-
-        Raises:
-            Refused: there is no such index.
-        """
-        for index in self.find(name):
-            document = index.documents.pop((kind, identifier), None)
-            if document is not None:
-                return {**_address(index, document), "found": True, "result": "deleted", "_shards": dict(_SHARDS)}
         return None
 
     def change_aliases(self, actions: Sequence[Mapping[str, Any]]) -> None:

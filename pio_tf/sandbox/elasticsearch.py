@@ -144,8 +144,7 @@ class LocalElasticsearch:
             written = self.documents.put(index, kind, identifier, _body(request))
             return (201 if written["created"] else 200), written
         assert identifier is not None  # noqa: S101 - without an id, the rule has only POST
-        look = self.documents.remove if request.method == "DELETE" else self.documents.get
-        found = look(index, kind, identifier)
+        found = self.documents.get(index, kind, identifier, remove=request.method == "DELETE")
         return (200, found) if found else (404, {"_index": index, "_type": kind, "_id": identifier, "found": False})
 
 

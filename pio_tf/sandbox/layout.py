@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path  # noqa: TC003 - pydantic evaluates the annotations
-from typing import TYPE_CHECKING, TypeVar
+from typing import Generic, TypeVar
 
 from pydantic import TypeAdapter
 
 from pio_tf.atomic_write import write_atomically
 from pio_tf.sandbox.processes import ProcessId  # noqa: TC001 - pydantic evaluates the annotations
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 PROFILE = "sandbox"
 REGION = "us-east-1"
@@ -77,16 +74,38 @@ class ServerRecord:
     services: Services
 
 
+Record = TypeVar("Record")
+
+
+class RecordFile(Generic[Record]):
+    """A JSON file with one record, which only the user can read."""
+
+    def __init__(self, path: Path, kind: type[Record]) -> None:
+        self.path = path
+        self._adapter: TypeAdapter[Record] = TypeAdapter(kind)
+
+    def write(self, record: Record) -> None:
+        """Write the record in one step."""
+        write_atomically(self.path, self._adapter.dump_json(record, indent=2))
+
+    def read(self) -> Record | None:
+        """Return the record; None if the file is missing or unreadable."""
+        try:
+            return self._adapter.validate_json(self.path.read_bytes())
+        except (OSError, ValueError):
+            return None
+
+
 class Layout:
     """The files of a sandbox."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self.marker = directory / ".pio-tf-sandbox"  # the directory belongs to a sandbox, and may be removed
-        self.info = directory / "sandbox.json"  # SandboxInfo
-        self.server = directory / "server.json"  # ServerRecord
+        self.info = RecordFile(directory / "sandbox.json", SandboxInfo)
+        self.server = RecordFile(directory / "server.json", ServerRecord)
         self.server_lock = directory / "server.lock"  # locked while the server lives, however it ends
-        self.machines_file = directory / "machines.json"  # every MachineStatus
+        self.statuses = RecordFile(directory / "machines.json", tuple[MachineStatus, ...])
         self.machines = directory / "machines"  # a directory per instance, named by its id: its disk
         self.log = directory / "sandbox.log"  # output of the server and of the machines' own programs
         self.credentials = directory / "credentials"  # AWS credentials file with the profile "sandbox"
@@ -98,45 +117,3 @@ class Layout:
             return (self.machines / instance_id / CONSOLE).read_text(encoding="utf-8", errors="replace")
         except FileNotFoundError:
             return ""
-
-
-Record = TypeVar("Record")
-_INFO, _SERVER = TypeAdapter(SandboxInfo), TypeAdapter(ServerRecord)
-_MACHINES = TypeAdapter(tuple[MachineStatus, ...])
-
-
-def write_info(layout: Layout, info: SandboxInfo) -> None:
-    """Write sandbox.json, 0600."""
-    write_atomically(layout.info, _INFO.dump_json(info, indent=2))
-
-
-def read_info(layout: Layout) -> SandboxInfo | None:
-    """Read sandbox.json; None if it is missing or unreadable."""
-    return _read(layout.info, _INFO.validate_json)
-
-
-def write_server(layout: Layout, record: ServerRecord) -> None:
-    """Write server.json, 0600."""
-    write_atomically(layout.server, _SERVER.dump_json(record))
-
-
-def read_server(layout: Layout) -> ServerRecord | None:
-    """Read server.json; None if it is missing or unreadable."""
-    return _read(layout.server, _SERVER.validate_json)
-
-
-def write_machines(layout: Layout, machines: tuple[MachineStatus, ...]) -> None:
-    """Write machines.json, 0600."""
-    write_atomically(layout.machines_file, _MACHINES.dump_json(machines, indent=2))
-
-
-def read_machines(layout: Layout) -> tuple[MachineStatus, ...]:
-    """Read machines.json; nothing if it is missing or unreadable."""
-    return _read(layout.machines_file, _MACHINES.validate_json) or ()
-
-
-def _read(path: Path, parse: Callable[[bytes], Record]) -> Record | None:
-    try:
-        return parse(path.read_bytes())
-    except (OSError, ValueError):
-        return None

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-import signal
-import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -17,7 +15,7 @@ from pio_tf.errors import SandboxError
 from pio_tf.sandbox.console_log import write_console
 from pio_tf.sandbox.home import MachineFiles, lay_out
 from pio_tf.sandbox.layout import SSH_PORT
-from pio_tf.sandbox.processes import ProcessId, end_processes, find_processes
+from pio_tf.sandbox.processes import end_processes
 from pio_tf.sandbox.spark_daemon import MASTER_PORT, SparkDaemon, master_command, worker_command
 from pio_tf.sandbox.ssh_server import MachineSshServer, read_host_key
 
@@ -28,7 +26,6 @@ if TYPE_CHECKING:
 
 _GRACE_SECONDS = 2.0
 """How long processes may take to end. EC2 gives minutes; a JVM needs much less than a second."""
-_POLL_SECONDS = 0.05
 
 
 @dataclass(frozen=True)
@@ -122,7 +119,7 @@ class SandboxMachine:
     async def _power_off(self) -> None:
         self._on = False
         await self._ssh.stop()
-        ended = asyncio.create_task(asyncio.to_thread(_shut_down, self._files.root))
+        ended = asyncio.create_task(asyncio.to_thread(end_processes, self._files.root, grace=_GRACE_SECONDS))
         if self._spark is not None:
             await self._spark.stop()
         left = await ended
@@ -151,16 +148,3 @@ def _spark_daemon(files: MachineFiles, spec: MachineSpec) -> SparkDaemon | None:
         return None
     environment = files.environment(spec.user or "spark")
     return SparkDaemon(command, environment=environment, log=files.spark_log, directory=files.work, wait_for=wait_for)
-
-
-def _shut_down(root: Path) -> list[ProcessId]:
-    """End every process of a machine, and return those that do not end."""
-    deadline = time.monotonic() + _GRACE_SECONDS
-    asked: set[ProcessId] = set()
-    while (running := find_processes(root)) and time.monotonic() < deadline:
-        for process in running:
-            if process not in asked:
-                process.signal(signal.SIGTERM)
-                asked.add(process)
-        time.sleep(_POLL_SECONDS)
-    return end_processes(root)

@@ -10,12 +10,13 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from pio_tf.errors import SandboxError
-from pio_tf.sandbox.layout import Layout, read_server
 from pio_tf.sandbox.processes import end_processes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from pio_tf.sandbox.layout import Layout
 
 DIRECTORY_VARIABLE = "PIO_TF_SANDBOX_DIR"
 _POLL_SECONDS = 0.05
@@ -28,7 +29,7 @@ def server_runs(layout: Layout) -> bool:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         # A killed process holds its files until the last of its threads has ended.
-        record = read_server(layout)
+        record = layout.server.read()
         return record is None or record.process.is_alive()
     except OSError:
         return False

@@ -80,16 +80,22 @@ def find_processes(directory: Path) -> list[ProcessId]:
     return found
 
 
-def end_processes(directory: Path, *, timeout: float = 10.0) -> list[ProcessId]:
-    """Kill every process of the sandbox in ``directory``.
+def end_processes(directory: Path, *, grace: float = 0.0, timeout: float = 10.0) -> list[ProcessId]:
+    """End every process of the sandbox in ``directory``: ask with SIGTERM, and kill after ``grace`` seconds.
 
-    Return those that still run after ``timeout`` seconds (in an uninterruptible system call).
+    Return those that still run after another ``timeout`` seconds (in an uninterruptible system call).
     """
-    deadline = time.monotonic() + timeout
-    while True:
-        left = find_processes(directory)  # again each time: a process may fork while the list is made
-        if not left or time.monotonic() > deadline:
+    started = time.monotonic()
+    asked: set[ProcessId] = set()
+    while left := find_processes(directory):  # again each time: a process may fork while the list is made
+        waited = time.monotonic() - started
+        if waited > grace + timeout:
             return left
         for process in left:
-            process.signal(signal.SIGKILL)
+            if waited >= grace:
+                process.signal(signal.SIGKILL)
+            elif process not in asked:
+                process.signal(signal.SIGTERM)
+                asked.add(process)
         time.sleep(0.02)
+    return []

@@ -28,8 +28,6 @@ from pio_tf.sandbox.layout import (
     Layout,
     MachineStatus,
     ServerRecord,
-    write_machines,
-    write_server,
 )
 from pio_tf.sandbox.processes import MARK, ProcessId
 from pio_tf.sandbox.services import LocalServices
@@ -65,20 +63,20 @@ async def serve(
         services.start()
         process = ProcessId.of(os.getpid())
         assert process is not None  # noqa: S101 - it is this one
-        write_server(layout, ServerRecord(process=process, url=aws.url, services=services.where))
+        layout.server.write(ServerRecord(process=process, url=aws.url, services=services.where))
         logger.info("AWS at %s, services at %s, machines in %s", aws.url, services.where, layout.machines)
         ending = asyncio.create_task(ended.wait())
         measuring = asyncio.create_task(_measure(aws, layout, every=PERIOD / alarm_speed))
         written: tuple[MachineStatus, ...] | None = None
         # If a user removes the directory, the server ends, too.
-        while not ending.done() and layout.server.exists():
+        while not ending.done() and layout.server.path.exists():
             changed.clear()
             # In a thread: it waits for the current request to moto, and SSH must go on meanwhile.
             supervisor.follow(await asyncio.to_thread(aws.instances))
             if supervisor.statuses() != written:
                 written = supervisor.statuses()
                 with suppress(FileNotFoundError):  # the directory is gone: see above
-                    write_machines(layout, written)
+                    layout.statuses.write(written)
             waking = asyncio.create_task(changed.wait())
             await asyncio.wait({ending, waking}, timeout=_POLL_SECONDS, return_when=asyncio.FIRST_COMPLETED)
             waking.cancel()
@@ -90,7 +88,7 @@ async def serve(
         await supervisor.close()
         await asyncio.to_thread(services.stop)
         await asyncio.to_thread(aws.stop)
-        layout.server.unlink(missing_ok=True)
+        layout.server.path.unlink(missing_ok=True)
 
 
 async def _measure(aws: LocalAws, layout: Layout, *, every: float) -> None:

@@ -28,7 +28,7 @@ from pio_tf.sandbox.control import (
     start_sandbox,
     stop_sandbox,
 )
-from pio_tf.sandbox.layout import Layout, ServerRecord, Services, write_server
+from pio_tf.sandbox.layout import Layout, ServerRecord, Services
 from pio_tf.sandbox.processes import ProcessId, find_processes
 
 if TYPE_CHECKING:
@@ -238,7 +238,7 @@ def test_two_sandboxes_run_side_by_side_and_files_are_private(tmp_path: Path) ->
             assert "127.77.25.0/24" in cidrs
             assert "127.77.27.0/24" not in cidrs
         assert stat.S_IMODE(one.stat().st_mode) == 0o700
-        for path in (started[0].credentials_file, Layout(one).info, Layout(one).server):
+        for path in (started[0].credentials_file, Layout(one).info.path, Layout(one).server.path):
             assert stat.S_IMODE(path.stat().st_mode) == 0o600
         credentials = ConfigParser()
         credentials.read(started[0].credentials_file)
@@ -295,7 +295,7 @@ def test_a_process_that_has_the_number_of_a_crashed_server_is_not_harmed(directo
     with subprocess.Popen(["/bin/sleep", "60"]) as innocent:
         process = ProcessId.of(innocent.pid)
         assert process is not None
-        write_server(layout, _record(ProcessId(innocent.pid, process.started - 1)))
+        layout.server.write(_record(ProcessId(innocent.pid, process.started - 1)))
         assert sandbox_status(directory).state == "crashed"
         assert stop_sandbox(directory)
         assert process.is_alive()
