@@ -219,7 +219,7 @@ class Driver:
                 holder = (await DriverRuns(connection).state()).holder
                 master, port = machines["master"].private_ip, config.spark.master_ui_port
                 status = await spark_status(connection, master=master, port=port)
-                return status.alive_hosts, holder.run if holder else ""
+                return frozenset(status.alive), holder.run if holder else ""
 
         if "driver" in machines and "master" in machines:
             # An SSH key that can't be used is a warning, too: `status` shows what runs, and is billed, in any case.

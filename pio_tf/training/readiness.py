@@ -137,7 +137,7 @@ async def _wait_for_spark(
             reporter(MachineProgress(master.name, detail, ready=failure is None))
             reported = detail
         if failure is None and status is not None:
-            for host in missing.keys() & status.alive_hosts:
+            for host in missing.keys() & status.alive.keys():
                 reporter(MachineProgress(missing.pop(host), "Spark worker ALIVE", ready=True))
             if not missing:
                 gib = status.memory_mib / 1024
@@ -185,7 +185,7 @@ def _spark_not_ready(
             details={"machine": master.name, "address": at},
         )
     names = list(missing.values())
-    others = sorted(status.alive_hosts - missing.keys())
+    others = sorted(status.alive.keys() - missing.keys())
     return NotReady(
         f"Spark's master lacks {len(names)} of its workers: {', '.join(names)}",
         cause=f"{status.states(missing)}; ALIVE: {', '.join(others) or 'none'}",

@@ -65,11 +65,6 @@ class SparkStatus:
         return {worker.host: worker for worker in self.workers if worker.state == "ALIVE"}
 
     @property
-    def alive_hosts(self) -> frozenset[str]:
-        """Addresses of the ALIVE workers."""
-        return frozenset(self.alive)
-
-    @property
     def cores(self) -> int:
         """Cores of the ALIVE workers."""
         return sum(worker.cores for worker in self.workers if worker.state == "ALIVE")

@@ -62,16 +62,6 @@ class _Thrown:
         self.services |= services_in(line)
 
 
-@dataclass(frozen=True)
-class Diagnosis:
-    """Why a training failed, as far as its log shows."""
-
-    pattern: str
-    """Name of a pattern of the tables, or empty."""
-    cause: str
-    next_step: str
-
-
 class TrainingLog:
     """Reads the lines of a training, already without secrets, and keeps what the verdict needs."""
 
@@ -146,16 +136,16 @@ class TrainingLog:
             what = f"pio train said that training completed, but exited with {exit_status}"
         else:
             what = f"pio train failed with exit status {exit_status}"
-        diagnosis = self.diagnosis(exit_status)
+        pattern, cause, next_step = self._diagnose(exit_status)
         thrown = self._fatal or self._logged
         return TrainingFailed(
             what,
-            cause=diagnosis.cause,
-            next_step=diagnosis.next_step,
+            cause=cause,
+            next_step=next_step,
             details={
                 "exit_status": exit_status,
                 "success_line_seen": self.success,
-                "sign": diagnosis.pattern,
+                "sign": pattern,
                 "exceptions": list(thrown.chain) if thrown else [],
                 "errors": list(self._errors),
                 "warnings": list(self.warnings),
@@ -163,29 +153,32 @@ class TrainingLog:
             },
         )
 
-    def diagnosis(self, exit_status: int | None) -> Diagnosis:
-        """Return the first of these: a certain pattern, a likely one in the error that ended the training, that error's
-        own words, the meaning of its exit status, the last line."""
+    def _diagnose(self, exit_status: int | None) -> tuple[str, str, str]:
+        """Return a name for the failure ("" without one), its cause, and the next step.
+
+        They are of the first of these: a certain pattern, a likely one in the error that ended the training, that
+        error's own words, the meaning of its exit status, the last line.
+        """
         for certain in CERTAIN:
             if certain.name in self._matches:
                 cause = f"{certain.explain(set())}: {self._matches[certain.name]}"
-                return Diagnosis(certain.name, cause, certain.next_step)
+                return certain.name, cause, certain.next_step
         quote = self._quote()
         if likely := self._likely_pattern():
             pattern, words, services = likely
             deepest = f"; {quote}" if quote and quote not in words else ""
-            return Diagnosis(pattern.name, f"{pattern.explain(services)}: {words}{deepest}", pattern.next_step)
+            return pattern.name, f"{pattern.explain(services)}: {words}{deepest}", pattern.next_step
         last = next((quote_line(line) for line in reversed(self.last_lines) if line.strip()), "")
         cause = quote or (f"the last line was: {last}" if last else "no output")
         if exit_status in (137, 143):
             next_step = "a signal killed it: look for the OOM killer in dmesg on the driver, or lower driver.memory"
-            return Diagnosis("killed", cause, next_step)
+            return "killed", cause, next_step
         if self.no_resources:
             next_step = (
                 "no worker has the executor's memory free, or none can reach the driver: check the security group"
             )
-            return Diagnosis("no-resources", cause, next_step)
-        return Diagnosis("", cause, _FROM_THE_FIRST_ERROR if exit_status is not None else _FROM_OUTSIDE)
+            return "no-resources", cause, next_step
+        return "", cause, _FROM_THE_FIRST_ERROR if exit_status is not None else _FROM_OUTSIDE
 
     def _follow_errors(self, line: str) -> None:
         if logged := _LOGGED.match(line):

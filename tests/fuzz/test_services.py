@@ -65,7 +65,7 @@ def test_whatever_answers_in_place_of_sparks_master(data: bytes) -> None:
         with answers():
             status = await spark_status(remote, master="10.0.0.1", port=8080)
             assert status.cores >= 0 or status.workers
-            assert status.alive_hosts is not None
+            assert status.alive is not None
         with answers():
             await active_applications(remote, master="10.0.0.1", port=8080, since=0.0)
 

@@ -82,7 +82,7 @@ async def test_a_cluster_is_ready_when_spark_counts_every_worker(cluster: TestCl
 
     async with spark_master(growing) as port:
         status = await ready(cluster, port, timeout=20, events=events)
-    assert status.alive_hosts == {"127.0.0.3", "127.0.0.4"}
+    assert status.alive.keys() == {"127.0.0.3", "127.0.0.4"}
     assert (status.cores, status.memory_mib) == (8, 58000)
     done = [event.machine for event in events if isinstance(event, MachineProgress) and event.ready]
     assert sorted(done) == list(NAMES)

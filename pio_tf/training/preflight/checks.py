@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
 from pio_tf.errors import ConfigError, NotReady, RemoteError
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pio_tf.model import Outputs
     from pio_tf.pio.secrets import Secrets
     from pio_tf.remote.ssh import ClusterConnection
-    from pio_tf.training.preflight.context import Outcome
+    from pio_tf.training.preflight.context import CheckResult
 
 _AT_ONCE = (
     Check("elasticsearch", check_elasticsearch, lambda limits: limits.answer),
@@ -85,13 +85,13 @@ async def run_checks(
 
     async def run(check: Check, *, allowed: bool = True) -> CheckResult:
         if check.name in skip:
-            outcome = skipped("skipped by --skip-check")
+            result = skipped("skipped by --skip-check")
         elif not allowed:
-            outcome = skipped("not run, because another check failed")
+            result = skipped("not run, because another check failed")
         else:
-            outcome = await _run_in_time(context, check)
-        reporter(Checked(check.name, outcome.status, outcome.detail))
-        return CheckResult(check.name, outcome.status, outcome.detail, outcome.next_step)
+            result = await _run_in_time(context, check)
+        reporter(Checked(check.name, result.status, result.detail))
+        return replace(result, name=check.name)
 
     running = [asyncio.ensure_future(run(check)) for check in _AT_ONCE]
     try:
@@ -138,7 +138,7 @@ def refuse_failed(results: Iterable[CheckResult]) -> None:
     )
 
 
-async def _run_in_time(context: CheckContext, check: Check) -> Outcome:
+async def _run_in_time(context: CheckContext, check: Check) -> CheckResult:
     seconds = check.seconds(context.limits) + _ENDING
     try:
         return await asyncio.wait_for(check.judge(context), timeout=seconds)

@@ -1,4 +1,4 @@
-"""The parts of a check: its context, its time and other limits, its outcome."""
+"""The parts of a check: its context, its time and other limits, its result."""
 
 from __future__ import annotations
 
@@ -25,19 +25,11 @@ _WORSE: tuple[Status, ...] = ("skipped", "ok", "warning", "failed")
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """What a check found, and what to do about it."""
-
-    status: Status
-    detail: str
-    next_step: str = ""
-
-
-@dataclass(frozen=True)
 class CheckResult:
     """The result of one check."""
 
     name: str
+    """The check's name, which :func:`~pio_tf.training.preflight.run_checks` adds."""
     status: Status
     detail: str
     """What the check found, in one line."""
@@ -78,7 +70,7 @@ class Check:
     """One check."""
 
     name: str
-    judge: Callable[[CheckContext], Awaitable[Outcome]]
+    judge: Callable[[CheckContext], Awaitable[CheckResult]]
     seconds: Callable[[Limits], float] = lambda limits: max(limits.connect, limits.driver)
     """Time for everything that ``judge`` asks."""
 
@@ -138,33 +130,34 @@ class CheckContext:
             await asyncio.gather(self._probe, return_exceptions=True)
 
 
-def ok(detail: str) -> Outcome:
-    """Return the outcome of a check that passed."""
-    return Outcome("ok", detail)
+def ok(detail: str) -> CheckResult:
+    """Return the result of a check that passed."""
+    return CheckResult("", "ok", detail)
 
 
-def warning(detail: str, next_step: str) -> Outcome:
-    """Return an outcome with which a training may still succeed."""
-    return Outcome("warning", detail, next_step)
+def warning(detail: str, next_step: str) -> CheckResult:
+    """Return a result with which a training may still succeed."""
+    return CheckResult("", "warning", detail, next_step)
 
 
-def failed(detail: str, next_step: str) -> Outcome:
-    """Return an outcome with which a training cannot succeed."""
-    return Outcome("failed", detail, next_step)
+def failed(detail: str, next_step: str) -> CheckResult:
+    """Return a result with which a training cannot succeed."""
+    return CheckResult("", "failed", detail, next_step)
 
 
-def skipped(detail: str) -> Outcome:
-    """Return the outcome of a check that has nothing to check."""
-    return Outcome("skipped", detail)
+def skipped(detail: str) -> CheckResult:
+    """Return the result of a check that has nothing to check."""
+    return CheckResult("", "skipped", detail)
 
 
-def combine(outcomes: Iterable[Outcome]) -> Outcome:
-    """Return one outcome for several: the worst status, with the details and next steps of those that have it."""
-    every = tuple(outcomes)
-    worst = max((outcome.status for outcome in every), key=_WORSE.index)
-    counted = [outcome for outcome in every if outcome.status == worst]
-    return Outcome(
+def combine(results: Iterable[CheckResult]) -> CheckResult:
+    """Return one result for several: the worst status, with the details and next steps of those that have it."""
+    every = tuple(results)
+    worst = max((result.status for result in every), key=_WORSE.index)
+    counted = [result for result in every if result.status == worst]
+    return CheckResult(
+        "",
         worst,
-        "; ".join(dict.fromkeys(outcome.detail for outcome in counted)),
-        "; ".join(dict.fromkeys(outcome.next_step for outcome in counted if outcome.next_step)),
+        "; ".join(dict.fromkeys(result.detail for result in counted)),
+        "; ".join(dict.fromkeys(result.next_step for result in counted if result.next_step)),
     )

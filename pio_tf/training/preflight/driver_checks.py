@@ -13,7 +13,7 @@ from pio_tf.training.preflight.spark_checks import SPARK_VERSION
 from pio_tf.training.redact import Redactor
 
 if TYPE_CHECKING:
-    from pio_tf.training.preflight.context import CheckContext, Limits, Outcome
+    from pio_tf.training.preflight.context import CheckContext, CheckResult, Limits
     from pio_tf.training.preflight.probe import Room
 
 READY = "Your system is all ready to go."
@@ -33,7 +33,7 @@ _QUOTED = 3
 """Lines: the first errors name the cause, the others follow from them."""
 
 
-async def check_clock(context: CheckContext) -> Outcome:
+async def check_clock(context: CheckContext) -> CheckResult:
     """Compare the driver's time with this computer's, halfway between question and answer."""
     remote, limits = context.remote, context.limits
     await remote.connection(remote.driver.name)  # so that only the question takes time
@@ -55,7 +55,7 @@ async def check_clock(context: CheckContext) -> Outcome:
     return ok(f"{abs(ahead):.1f} s off")
 
 
-async def check_disk(context: CheckContext) -> Outcome:
+async def check_disk(context: CheckContext) -> CheckResult:
     """Check space and inodes of each file system that the run's log, the engine, PredictionIO or Spark writes to."""
     facts = await context.driver_facts()
     if not facts.rooms:
@@ -63,19 +63,19 @@ async def check_disk(context: CheckContext) -> Outcome:
     by_mount: dict[str, list[Room]] = {}
     for room in facts.rooms:
         by_mount.setdefault(room.mount, []).append(room)
-    outcomes = [_judge_room(context.limits, rooms) for rooms in by_mount.values()]
+    results = [_judge_room(context.limits, rooms) for rooms in by_mount.values()]
     if facts.events not in ("", "directory"):
         url = event_log_url(context.settings)
-        outcomes.append(
+        results.append(
             failed(
                 f"the directory of Spark's event log is missing on the driver: {url}",
                 f"create it (mkdir -p) or set another in spark.eventLog.dir: Spark does not start without {url}",
             )
         )
-    return combine(outcomes)
+    return combine(results)
 
 
-def _judge_room(limits: Limits, rooms: list[Room]) -> Outcome:
+def _judge_room(limits: Limits, rooms: list[Room]) -> CheckResult:
     """Judge one file system by the directories on it."""
     room, where = rooms[0], rooms[0].mount
     others = [one.directory for one in rooms if one.directory != where]
@@ -93,18 +93,18 @@ def _judge_room(limits: Limits, rooms: list[Room]) -> Outcome:
     return ok(free)
 
 
-async def check_java(context: CheckContext) -> Outcome:
+async def check_java(context: CheckContext) -> CheckResult:
     """Check the Java of a login shell, and Spark's own if spark-env.sh names another."""
     facts = await context.driver_facts()
     spark = SPARK_VERSION.match(facts.spark_release)
     spark_major = int(spark[2]) if spark else 0
-    outcomes = [_judge_java(context, *facts.java, of="a login shell", spark_major=spark_major)]
+    results = [_judge_java(context, *facts.java, of="a login shell", spark_major=spark_major)]
     if facts.spark_java is not None:
-        outcomes.append(_judge_java(context, *facts.spark_java, of="spark-env.sh", spark_major=spark_major))
-    return combine(outcomes)
+        results.append(_judge_java(context, *facts.spark_java, of="spark-env.sh", spark_major=spark_major))
+    return combine(results)
 
 
-def _judge_java(context: CheckContext, path: str, output: str, *, of: str, spark_major: int) -> Outcome:
+def _judge_java(context: CheckContext, path: str, output: str, *, of: str, spark_major: int) -> CheckResult:
     """``output`` is that of `java -version`."""
     if not path:
         return failed(
@@ -126,7 +126,7 @@ def _judge_java(context: CheckContext, path: str, output: str, *, of: str, spark
     return warning(detail, next_step)
 
 
-async def check_pio(context: CheckContext) -> Outcome:
+async def check_pio(context: CheckContext) -> CheckResult:
     """Check that PIO_HOME/bin/pio is executable."""
     path = f"{context.config.pio.home}/bin/pio"
     kind = (await context.driver_facts()).pio
@@ -141,7 +141,7 @@ async def check_pio(context: CheckContext) -> Outcome:
     return failed(f"{path} is not executable", f"on the driver: chmod +x {path}")
 
 
-async def check_pio_status(context: CheckContext) -> Outcome:
+async def check_pio_status(context: CheckContext) -> CheckResult:
     """Run `pio status`, which opens every storage. It asks neither Spark's master nor its workers."""
     pio = f"{context.config.pio.home}/bin/pio"
     command = in_bash(f"{shell_path(pio)} status 2>&1", login=True)

@@ -20,14 +20,14 @@ if TYPE_CHECKING:
 
     from pio_tf.config.schema import Config
     from pio_tf.remote.ssh import ClusterConnection
-    from pio_tf.training.preflight.context import CheckContext, Outcome
+    from pio_tf.training.preflight.context import CheckContext, CheckResult
 
 _ERROR = re.compile(r"\[error\]\s*(?:\[[^\]]*\]\s*)*(.*\S)", re.IGNORECASE)
 _NOT_COMPILED = re.compile(r"Return code of build command: .* is \d+|Exception during compilation")
 """After a failed compilation, PIO finds the jars of the one before it, and ends with status 0."""
 
 
-async def check_engine(context: CheckContext) -> Outcome:
+async def check_engine(context: CheckContext) -> CheckResult:
     """Check the engine's directory, its engine.json, and the Spark settings in it that override pio-tf.hcl's."""
     facts, config = await context.driver_facts(), context.config
     path, variant = config.pio.engine_dir, variant_path(config)
@@ -55,7 +55,7 @@ async def check_engine(context: CheckContext) -> Outcome:
     )
 
 
-async def check_built(context: CheckContext) -> Outcome:
+async def check_built(context: CheckContext) -> CheckResult:
     """Check that `pio build` has left a jar, newer than the sources.
 
     PredictionIO takes the jars under ``target/scala-<version>``, or those under ``lib`` if there are none

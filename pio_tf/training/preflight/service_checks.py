@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from pio_tf.config.storage import ElasticsearchNode
     from pio_tf.remote.ssh import ClusterConnection
-    from pio_tf.training.preflight.context import CheckContext, Outcome
+    from pio_tf.training.preflight.context import CheckContext, CheckResult
 
 _DEFAULT_NAME = "elasticsearch"
 _HEALTH = "/_cluster/health?timeout=3s&master_timeout=3s"
@@ -41,12 +41,12 @@ _JDBC_PORTS = {"postgresql": 5432, "mysql": 3306}
 
 async def check_hosts(
     context: CheckContext, addresses: Sequence[tuple[str, int]], *, needed: int, where: str
-) -> Outcome:
+) -> CheckResult:
     """Check that a service's hosts accept connections.
 
     Args:
         addresses: host and port of each.
-        needed: how many must accept them; if fewer than all but enough do, the outcome is a warning.
+        needed: how many must accept them; if fewer than all but enough do, the result is a warning.
         where: the lines of pio-tf.hcl with the addresses.
     """
     timeout = context.limits.connect
@@ -55,8 +55,8 @@ async def check_hosts(
     if not down:
         listed = ", ".join(f"{host}:{port}" for host, port in addresses)
         return ok(f"{listed} accept{'s' if len(addresses) == 1 else ''} connections")
-    outcome = failed if len(addresses) - len(down) < needed else warning
-    return outcome(
+    result = failed if len(addresses) - len(down) < needed else warning
+    return result(
         "; ".join(down),
         f"check that it runs there, that its security group lets the driver connect, and its address in {where}",
     )
@@ -81,9 +81,9 @@ def http_refusal(error: RemoteError, *, timeout: float) -> str:
     return f"no answer within {timeout:g} s" if timed_out else error.cause or error.what
 
 
-async def check_elasticsearch(context: CheckContext) -> Outcome:
+async def check_elasticsearch(context: CheckContext) -> CheckResult:
     """Ask every node for its name, as PredictionIO does, and one of them for the cluster's health."""
-    asked: list[Awaitable[Outcome]] = []
+    asked: list[Awaitable[CheckResult]] = []
     for source in context.config.sources:
         where = context.config.where(source.path)
         if isinstance(source.block, ElasticsearchBlock):
@@ -94,14 +94,14 @@ async def check_elasticsearch(context: CheckContext) -> Outcome:
     return combine(await asyncio.gather(*asked)) if asked else skipped("no repository is in Elasticsearch")
 
 
-async def _check_rest(context: CheckContext, block: ElasticsearchBlock, *, where: str) -> Outcome:
+async def _check_rest(context: CheckContext, block: ElasticsearchBlock, *, where: str) -> CheckResult:
     password = context.secrets.reveal(block.password) if block.password is not None else None
     client = ElasticsearchClient(context.remote, block.nodes, user=block.user, password=password)
     timeout = context.limits.answer / 2  # two questions, one after the other
     answers = await asyncio.gather(*(_ask(client, node, "/", timeout) for node in block.nodes))
     asked = list(zip(block.nodes, answers, strict=True))
     found = {node: answer for node, answer in asked if not isinstance(answer, RemoteError)}
-    outcomes = [
+    results = [
         _judge_refusal(node, answer, where=where, timeout=timeout, others=bool(found))
         for node, answer in asked
         if isinstance(answer, RemoteError)
@@ -110,12 +110,12 @@ async def _check_rest(context: CheckContext, block: ElasticsearchBlock, *, where
         node, answer = next(iter(found.items()))
         health = await _ask(client, node, _HEALTH, timeout)
         summary = f"Elasticsearch {_version(answer)}, {len(found)} of {len(answers)} nodes answer"
-        outcomes += [
+        results += [
             *_judge_name(block, tuple(found.values())),
             *_judge_version(context, answer),
             _judge_health(node, health, summary, timeout),
         ]
-    return combine(outcomes)
+    return combine(results)
 
 
 async def _ask(
@@ -136,7 +136,9 @@ async def _ask(
     return answer
 
 
-def _judge_refusal(node: ElasticsearchNode, error: RemoteError, *, where: str, timeout: float, others: bool) -> Outcome:
+def _judge_refusal(
+    node: ElasticsearchNode, error: RemoteError, *, where: str, timeout: float, others: bool
+) -> CheckResult:
     """``others``: another node has answered. PredictionIO's client uses those that do."""
     if error.details.get("status") in (401, 403):
         return failed(
@@ -147,7 +149,7 @@ def _judge_refusal(node: ElasticsearchNode, error: RemoteError, *, where: str, t
     return (warning if others else failed)(detail, f"{error.next_step}; its address is from {where}")
 
 
-def _judge_name(block: ElasticsearchBlock, answers: Sequence[dict[str, Any]]) -> list[Outcome]:
+def _judge_name(block: ElasticsearchBlock, answers: Sequence[dict[str, Any]]) -> list[CheckResult]:
     names = sorted({str(answer["cluster_name"]) for answer in answers})
     if len(names) > 1:
         return [failed(f"the nodes belong to several clusters: {', '.join(names)}", "list the nodes of one of them")]
@@ -161,7 +163,7 @@ def _judge_name(block: ElasticsearchBlock, answers: Sequence[dict[str, Any]]) ->
     ]
 
 
-def _judge_version(context: CheckContext, answer: dict[str, Any]) -> list[Outcome]:
+def _judge_version(context: CheckContext, answer: dict[str, Any]) -> list[CheckResult]:
     version, pio = _version(answer), context.config.pio.version
     majors = COMPATIBILITY[pio].elasticsearch_majors
     major = version.partition(".")[0]
@@ -178,7 +180,7 @@ def _judge_version(context: CheckContext, answer: dict[str, Any]) -> list[Outcom
 
 def _judge_health(
     node: ElasticsearchNode, health: dict[str, Any] | RemoteError, summary: str, timeout: float
-) -> Outcome:
+) -> CheckResult:
     if isinstance(health, RemoteError):
         if health.details.get("status") in (401, 403):
             return warning(
@@ -202,7 +204,7 @@ def _at(node: ElasticsearchNode) -> str:
     return f"{node.scheme}://{node.host}:{node.port}"
 
 
-async def check_hdfs(context: CheckContext) -> Outcome:
+async def check_hdfs(context: CheckContext) -> CheckResult:
     """Check the name node and, with the driver's `hdfs` client, the directories.
 
     One is the directory of models, to which PredictionIO only logs a failed write. The other is that of Spark's event
@@ -242,7 +244,7 @@ def _hdfs_directories(context: CheckContext) -> list[str]:
     return list(dict.fromkeys([*needed, *([events] if urlsplit(events).scheme == "hdfs" else [])]))
 
 
-async def _check_directory(context: CheckContext, client: str, url: str) -> Outcome | None:
+async def _check_directory(context: CheckContext, client: str, url: str) -> CheckResult | None:
     """Return None if the directory exists."""
     command = f"{shell_path(client)} dfs -test -d {shlex.quote(url)}"
     # A login shell: the client needs JAVA_HOME.
@@ -259,7 +261,7 @@ async def _check_directory(context: CheckContext, client: str, url: str) -> Outc
     )
 
 
-async def check_zookeeper(context: CheckContext) -> Outcome:
+async def check_zookeeper(context: CheckContext) -> CheckResult:
     """Connect to every host of HBase's quorum. ZooKeeper works while more than half of them do."""
     for source in context.config.sources:
         if isinstance(source.block, HbaseBlock):
@@ -270,9 +272,9 @@ async def check_zookeeper(context: CheckContext) -> Outcome:
     return skipped("no repository is in HBase")
 
 
-async def check_jdbc(context: CheckContext) -> Outcome:
+async def check_jdbc(context: CheckContext) -> CheckResult:
     """Connect to the database of every JDBC source, and find its driver's jar."""
-    asked: list[Awaitable[Outcome]] = []
+    asked: list[Awaitable[CheckResult]] = []
     for source in context.config.sources:
         if isinstance(source.block, JdbcSource):
             where = context.config.where(source.path)
@@ -292,7 +294,7 @@ def jdbc_addresses(url: str) -> list[tuple[str, int]]:
     return [(host or "localhost", int(port) if port.isdigit() else usual) for host, _, port in servers]
 
 
-async def _check_jar(context: CheckContext, jar: str, *, where: str) -> Outcome:
+async def _check_jar(context: CheckContext, jar: str, *, where: str) -> CheckResult:
     if (await context.driver_facts()).jdbc_drivers.get(jar) in ("file", "executable"):
         return ok(f"{jar} exists")
     return failed(f"{jar} is not a file on the driver", f"copy the JDBC driver there, or correct driver_jar in {where}")

@@ -17,7 +17,7 @@ from pio_tf.training.spark_master import NotSparkMaster, spark_status
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from pio_tf.training.preflight.context import CheckContext, Outcome
+    from pio_tf.training.preflight.context import CheckContext, CheckResult
     from pio_tf.training.spark_master import SparkStatus
 
 SPARK_VERSION = re.compile(r"Spark ((\d+)\.(\d+)\S*)")
@@ -27,7 +27,7 @@ _MIB = {"": 1 / 1024**2, "k": 1 / 1024, "m": 1.0, "g": 1024.0, "t": 1024.0**2}
 """spark.executor.memory without a unit is in bytes (Utils.memoryStringToMb)."""
 
 
-async def check_spark(context: CheckContext) -> Outcome:
+async def check_spark(context: CheckContext) -> CheckResult:
     """Check that every worker is ALIVE and has room for an executor.
 
     A standalone master gives a worker's memory to executors by their heap alone: it does not count what the JVM needs
@@ -66,7 +66,7 @@ async def _settings(context: CheckContext) -> Mapping[str, str]:
         return context.settings
 
 
-def _judge_workers(context: CheckContext, settings: Mapping[str, str], status: SparkStatus) -> Outcome:
+def _judge_workers(context: CheckContext, settings: Mapping[str, str], status: SparkStatus) -> CheckResult:
     memory = _mib(settings.get("spark.executor.memory", context.sizing.executor_memory))
     asked = settings.get("spark.executor.cores", str(context.sizing.executor_cores))
     cores = int(asked) if asked.isdigit() else 1
@@ -99,7 +99,7 @@ def _mib(text: str) -> float:
     return int(match[1]) * _MIB[match[2].lower()] if match else 0.0
 
 
-async def check_spark_version(context: CheckContext) -> Outcome:
+async def check_spark_version(context: CheckContext) -> CheckResult:
     """Check the driver's Spark against PredictionIO's versions and the master's Spark."""
     facts, config = await context.driver_facts(), context.config
     submit, made_for = f"{config.spark.home}/bin/spark-submit", COMPATIBILITY[config.pio.version].lines("spark")
@@ -130,7 +130,7 @@ async def check_spark_version(context: CheckContext) -> Outcome:
     return combine([driver, *await _judge_master(context, version[1], minor)])
 
 
-async def _judge_master(context: CheckContext, version: str, minor: tuple[int, int]) -> list[Outcome]:
+async def _judge_master(context: CheckContext, version: str, minor: tuple[int, int]) -> list[CheckResult]:
     """Return nothing if the master has the driver's version, or does not answer: ``spark`` reports that."""
     release = shell_path(f"{context.config.spark.home}/RELEASE")
     try:

@@ -1,4 +1,4 @@
-"""The log of a run: copied from the driver while the run goes on, and read back from the copy.
+"""The log of a run: copied from the driver while the run continues, and read back from the copy.
 
 A copy has every byte once, however often the connection breaks or a reader on the driver is killed.
 """
@@ -29,37 +29,6 @@ OUT_OF_SIGHT = 600.0
 """Seconds without any answer from the driver after which a client gives up. The run continues."""
 _PASSING = frozenset({"connection-lost", "unreachable", "timeout", "reader-killed"})
 _BLOCK = 1 << 18
-
-
-class LogCopy:
-    """A run's log on this computer, which grows by the bytes that the driver sends.
-
-    It is written by position, not at its end: two clients that follow the same run from one directory write the same
-    bytes to the same places.
-    """
-
-    def __init__(self, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self._handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-        self.size = 0
-        """Bytes read from it or written to it so far, from its beginning."""
-
-    def __enter__(self) -> LogCopy:
-        return self
-
-    def __exit__(self, *_error: object) -> None:
-        os.close(self._handle)
-
-    def read(self) -> bytes:
-        """Return the next bytes of an earlier copy; b"" at its end."""
-        data = os.pread(self._handle, _BLOCK, self.size)
-        self.size += len(data)
-        return data
-
-    def write(self, data: bytes) -> None:
-        """Add the next bytes."""
-        os.pwrite(self._handle, data, self.size)
-        self.size += len(data)
 
 
 async def follow_log(
@@ -95,8 +64,10 @@ async def follow_log(
         for line in splitter.feed(data):
             on_line(line)
 
-    with LogCopy(copy) as log:
-        while data := log.read():
+    copy.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    # Not opened to append: two clients that follow a run from one directory write the same bytes to the same places.
+    with open(os.open(copy, os.O_RDWR | os.O_CREAT, 0o600), "r+b", buffering=0) as log:  # noqa: PTH123 - with a mode
+        while data := log.read(_BLOCK):
             hand_out(data)
 
         def on_data(data: bytes) -> None:
@@ -108,7 +79,7 @@ async def follow_log(
         warned = False
         while True:
             try:
-                await runs.follow(run, log.size, on_data, once=once)
+                await runs.follow(run, log.tell(), on_data, once=once)
                 facts = await runs.one(run)
                 break
             except RemoteError as error:
@@ -132,19 +103,6 @@ async def follow_log(
     return facts
 
 
-def read_lines(log: Path, on_line: Callable[[str], None]) -> None:
-    """Pass on the lines of a log; none if it was never copied."""
-    splitter = LineSplitter()
-    if not log.exists():
-        return
-    with log.open("rb") as file:
-        while data := file.read(_BLOCK):
-            for line in splitter.feed(data):
-                on_line(line)
-    for line in splitter.end():
-        on_line(line)
-
-
 def read_saved_log(run: str, archive: Archive, shared: RunBucket | None, on_line: Callable[[str], None]) -> None:
     """Pass on the lines of a run's log without asking the driver. An incomplete or missing copy comes from S3.
 
@@ -155,7 +113,15 @@ def read_saved_log(run: str, archive: Archive, shared: RunBucket | None, on_line
     complete = record is not None and record.state in ENDED and log.exists()
     if shared is not None and not complete:
         shared.fetch_log(run, log)
-    read_lines(log, on_line)
+    if not log.exists():
+        return
+    splitter = LineSplitter()
+    with log.open("rb") as file:
+        while data := file.read(_BLOCK):
+            for line in splitter.feed(data):
+                on_line(line)
+    for line in splitter.end():
+        on_line(line)
 
 
 def _out_of_sight(run: str, why: str, next_step: str, error: RemoteError) -> RemoteError:
