@@ -8,6 +8,8 @@ N ?= 2000
 SEED ?= 0
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# The tests start pio-tf a thousand times, and each process of pytest rewrites every assertion: both keep their bytecode.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: setup check demo test durations test-machines fuzz faults lint types bench docs format release clean
 

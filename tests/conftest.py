@@ -26,6 +26,9 @@ signal.signal(signal.SIGHUP, signal.SIG_DFL)
 for name in ("CI", "GITHUB_ACTIONS", "GITLAB_CI", "NO_COLOR", "FORCE_COLOR"):
     os.environ.pop(name, None)
 
+# Terraform and its provider end within seconds: collecting their garbage costs a tenth of their CPU time.
+os.environ.setdefault("GOGC", "400")
+
 TESTS = Path(__file__).parent
 DURATIONS = TESTS / "durations.json"
 """Seconds that each file and each longer test took in the last ``make durations``. What has no record is quick."""

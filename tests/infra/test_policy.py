@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,6 +26,7 @@ NO_CIDR = 'network {\n  vpc_id = "vpc-0a1b2c3d"\n  subnet_id = "subnet-0a1b2c3d"
 EIP = change("aws_eip", "module.driver.aws_eip.this[0]", after={})
 
 
+@functools.cache
 def config(**blocks: str) -> Config:
     return parse_config(text_with(**blocks), path=Path("/project/pio-tf.hcl"), environ={})
 
