@@ -60,7 +60,7 @@ class Objects:
             with self._doing("reading", key):
                 got = self.s3.get_object(Bucket=self.bucket, Key=key)
                 body = got["Body"].read()
-        except _Missing:
+        except _NoSuchObject:
             return None
         now = parsedate_to_datetime(got["ResponseMetadata"]["HTTPHeaders"]["date"])
         written = got["LastModified"].astimezone(timezone.utc)
@@ -72,7 +72,7 @@ class Objects:
             with atomic_writer(path) as file, self._doing("reading", key):
                 for part in self.s3.get_object(Bucket=self.bucket, Key=key)["Body"].iter_chunks(1 << 18):
                     file.write(part)
-        except _Missing:
+        except _NoSuchObject:
             return False
         return True
 
@@ -99,7 +99,7 @@ class Objects:
         try:
             with self._doing("removing", key):
                 self._decided(lambda: self.s3.delete_object(Bucket=self.bucket, Key=key, IfMatch=etag))
-        except (_Missing, _Unfulfilled):
+        except (_NoSuchObject, _Unfulfilled):
             return False
         return True
 
@@ -126,7 +126,7 @@ class Objects:
                         **condition,
                     )
                 )
-        except (_Missing, _Unfulfilled):
+        except (_NoSuchObject, _Unfulfilled):
             return None
         return str(done["ETag"])
 
@@ -151,7 +151,7 @@ class Objects:
                 if code == "NoSuchBucket":
                     raise missing_bucket(self.bucket) from error
                 if status == 404:
-                    raise _Missing from error
+                    raise _NoSuchObject from error
                 if status == 412:
                     raise _Unfulfilled from error
                 if status == 403 and code in ("AccessDenied", "403", "Forbidden"):
@@ -165,7 +165,7 @@ class Objects:
                 raise
 
 
-class _Missing(Exception):
+class _NoSuchObject(Exception):
     """There is no such object."""
 
 

@@ -8,18 +8,14 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
 from pio_tf.aws.session import Aws
-from pio_tf.cluster.deadline import Deadline
-from pio_tf.cluster.driver import Driver
-from pio_tf.cluster.fleet import Fleet
-from pio_tf.cluster.power import IDLE_FOR, Power
-from pio_tf.cluster.stack import Stack
+from pio_tf.cluster.objects import ClusterObjects
+from pio_tf.cluster.power import IDLE_FOR
 from pio_tf.cluster.training_session import TrainingSession
 from pio_tf.config.components import components
 from pio_tf.config.load import load_config
 from pio_tf.config.software import APACHE
 from pio_tf.context import ClusterContext
 from pio_tf.events import Reporter, silent
-from pio_tf.training.runs.run_storage import RunStorage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -45,30 +41,6 @@ if TYPE_CHECKING:
     from pio_tf.training.preflight import CheckResult
     from pio_tf.training.provisioning import ProvisionedMachine
     from pio_tf.training.runs.record import RunRecord
-
-
-class Command:
-    """The objects that one command works with, and that end with it.
-
-    Args:
-        started, armed: what an earlier command of this program has started and armed.
-    """
-
-    def __init__(
-        self,
-        context: ClusterContext,
-        open_session: SessionOpener | None,
-        *,
-        started: frozenset[str] = frozenset(),
-        armed: ScheduledDeadline | None = None,
-    ) -> None:
-        self.context = context
-        self.storage = RunStorage(context, report_driver=lambda: Command(context, open_session).driver.report())
-        self.fleet = Fleet(context, started=started)
-        self.deadline = Deadline(context, self.fleet, armed=armed)
-        self.driver = Driver(context, self.fleet, self.deadline, self.storage, open_session)
-        self.stack = Stack(context, self.fleet, self.deadline, self.driver)
-        self.power = Power(context, self.fleet, self.deadline, self.driver, self.stack, self.storage)
 
 
 class Cluster:
@@ -115,11 +87,11 @@ class Cluster:
         """Return the cluster of a pio-tf.hcl; default: ``$PIO_TF_CONFIG``, else ``pio-tf.hcl`` here."""
         return cls(load_config(path, environ=environ), reporter=reporter, environ=environ)
 
-    def _command(self) -> Command:
-        return Command(self._context, self._open_session)
+    def _command(self) -> ClusterObjects:
+        return ClusterObjects(self._context, self._open_session)
 
-    def _change(self, *, armed: ScheduledDeadline | None = None) -> Command:
-        self._last = Command(self._context, self._open_session, started=self._last.fleet.started, armed=armed)
+    def _change(self, *, armed: ScheduledDeadline | None = None) -> ClusterObjects:
+        self._last = ClusterObjects(self._context, self._open_session, started=self._last.fleet.started, armed=armed)
         return self._last
 
     # The stack

@@ -15,8 +15,8 @@ from pio_tf.events import Warned
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from pio_tf.cluster.cluster import Command
     from pio_tf.cluster.fleet import FleetView
+    from pio_tf.cluster.objects import ClusterObjects
     from pio_tf.model import Outputs
     from pio_tf.training.driver_session import TrainingRequest
     from pio_tf.training.runs.record import RunRecord
@@ -51,10 +51,10 @@ class TrainingSession:
         keep_up: leave the machines running; None: ``train.keep_up``.
     """
 
-    def __init__(self, command: Command, *, keep_up: bool | None) -> None:
-        self._command = command
-        self._report = command.context.report
-        self._keep_up = command.context.config.train.keep_up if keep_up is None else keep_up
+    def __init__(self, objects: ClusterObjects, *, keep_up: bool | None) -> None:
+        self._objects = objects
+        self._report = objects.context.report
+        self._keep_up = objects.context.config.train.keep_up if keep_up is None else keep_up
         self.phase = Phase.STARTING
 
     def train(
@@ -64,48 +64,48 @@ class TrainingSession:
         from pio_tf.pio.command import check_arguments
         from pio_tf.training.preflight import check_names
 
-        command = self._command
+        objects = self._objects
         started: list[tuple[FleetView, Outputs]] = []
         check_names(request.skip_checks)
-        check_arguments(command.context.config, extra=request.extra)
-        sizing = command.power.check_before_start()
-        upload = command.storage.checked_upload(upload)
-        until = command.deadline.after(duration) if deadline else None
+        check_arguments(objects.context.config, extra=request.extra)
+        sizing = objects.power.check_before_start()
+        upload = objects.storage.checked_upload(upload)
+        until = objects.deadline.after(duration) if deadline else None
 
         def work() -> RunRecord:
             ((view, whole),) = started
             outputs = view.at_work(whole)
             absent = tuple(one.name for one in whole.workers if one not in outputs.workers)
             final = replace(request, absent=absent, stop_after=not self._keep_up)
-            return command.driver.session(
+            return objects.driver.session(
                 view, lambda session: session.train(outputs, sizing, final, self.begin), wait=True, upload=upload
             )
 
         def play() -> RunRecord:
             # On machines that exist already, another client may have a run.
-            exists = not apply or command.stack.is_applied()
+            exists = not apply or objects.stack.is_applied()
             return self.play(
-                lambda: started.append(command.power.start(until, apply=apply)),
+                lambda: started.append(objects.power.start(until, apply=apply)),
                 work,
                 run=request.run,
-                driver_was_on=exists and command.fleet.look(strict=False).driver_runs,
+                driver_was_on=exists and objects.fleet.look(strict=False).driver_runs,
             )
 
-        lock = command.storage.lock
+        lock = objects.storage.lock
         return lock.around(request.run, play) if lock else play()
 
     def attach(self, run: str, *, upload: str | None) -> RunRecord:
         """Follow a run, the latest if ``run`` is empty, to its end; then stop the machines."""
-        command = self._command
-        upload = command.storage.checked_upload(upload)
-        view, found = command.driver.find(command.stack.outputs(), run)  # nothing is stopped for a mistyped id
+        objects = self._objects
+        upload = objects.storage.checked_upload(upload)
+        view, found = objects.driver.find(objects.stack.outputs(), run)  # nothing is stopped for a mistyped id
         return self.play(
             self.begin,
-            lambda: command.driver.session(
+            lambda: objects.driver.session(
                 view, lambda session: session.follow(found, stop_after=not self._keep_up), upload=upload
             ),
             run=found,
-            driver_was_on=command.fleet.look(strict=False).driver_runs,
+            driver_was_on=objects.fleet.look(strict=False).driver_runs,
         )
 
     def begin(self) -> None:
@@ -156,8 +156,8 @@ class TrainingSession:
             self._name_machines(error)
             raise
         finally:
-            if stays and self._command.fleet.any_on():
-                self._command.deadline.say_until()
+            if stays and self._objects.fleet.any_on():
+                self._objects.deadline.say_until()
         return record
 
     def _note(self, error: BaseException, run: str) -> None:
@@ -176,7 +176,7 @@ class TrainingSession:
         begun = self.phase in (Phase.RUNNING, Phase.OUT_OF_SIGHT)
         interrupted = isinstance(first, KeyboardInterrupt)
         if self._keep_up:
-            if self._command.fleet.any_on():
+            if self._objects.fleet.any_on():
                 self._report(Warned("the machines keep running (keep-up); `pio-tf down` stops them"))
             return
         # A run that this client has lost sight of goes on; any other that it started ends with it.
@@ -187,7 +187,7 @@ class TrainingSession:
 
         def stop(timeout: float | None, *, interrupted_before: bool) -> None:
             try:
-                self._command.power.stop(
+                self._objects.power.stop(
                     own_run=own_run,
                     driver_may_have_run=may_have_run,
                     timeout=timeout,
@@ -223,10 +223,10 @@ class TrainingSession:
 
     def _name_machines(self, error: MachinesMayBeRunning) -> None:
         """Add the machines that may be running, with their ids, unless the error names them."""
-        seen = self._command.fleet.seen
+        seen = self._objects.fleet.seen
         left = [machine for machine in seen.machines if machine.state != "terminated"] if seen else []
         if left and "machines" not in error.details:
-            command = AwsCliHints.of(self._command.context.config).stop_machines(left)
+            command = AwsCliHints.of(self._objects.context.config).stop_machines(left)
             error.cause += f"\n       the machines when EC2 last showed them: {names(left)}"
             error.next_step += f"; or, with the AWS CLI: {command}"
             error.details["machines"] = [machine.instance_id for machine in left]

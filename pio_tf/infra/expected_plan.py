@@ -17,8 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pio_tf.errors import GuardRefused
 from pio_tf.infra.backend.s3 import s3_backend
-from pio_tf.infra.plan import reading_plan
-from pio_tf.infra.plan_file import CONFIGURATION, PlanFile, read_plan_file
+from pio_tf.infra.plan_file import CONFIGURATION, PlanFile, read_plan_file, reading_plan
 from pio_tf.infra.root_module import render_stack, stack_variables
 from pio_tf.infra.saved_plan import PLAN, PLAN_AGAIN
 

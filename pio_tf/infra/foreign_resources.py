@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from pio_tf.errors import GuardRefused
-from pio_tf.infra.plan import reading_plan
+from pio_tf.infra.plan_file import reading_plan
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

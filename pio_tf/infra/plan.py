@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from pio_tf.errors import TerraformError
 from pio_tf.infra.guard import machine_name
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
     from pathlib import Path
 
     from pio_tf.errors import PioTfError
@@ -76,23 +74,6 @@ class Plan:
     def changed_machines(self) -> list[str]:
         """The machines to change; AWS may stop and start each of them for it."""
         return [change.machine for change in self.changes if change.machine and "update" in change.actions]
-
-
-@contextmanager
-def reading_plan() -> Iterator[None]:
-    """Read ``terraform show -json`` inside.
-
-    Raises:
-        TerraformError: something is not as Terraform writes it, so that it is unknown what the plan would do.
-    """
-    try:
-        yield
-    except (LookupError, TypeError, AttributeError, ValueError, OverflowError) as error:
-        raise TerraformError(
-            "the plan cannot be read, so it is not applied",
-            cause=f"something in it is not as Terraform writes it: {error!r}",
-            next_step="check terraform.binary and its version: `terraform show -json` must have format version 1",
-        ) from error
 
 
 def find_changes(plan_json: Mapping[str, Any]) -> tuple[ResourceChange, ...]:

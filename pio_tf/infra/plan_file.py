@@ -13,9 +13,11 @@ import io
 import json
 import struct
 import zipfile
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from pio_tf.errors import TerraformError
 from pio_tf.json_text import parse_json
 
 if TYPE_CHECKING:
@@ -31,6 +33,23 @@ _VARIABLES, _BACKEND = 2, 13
 """Fields of the message Plan."""
 _MOST_BYTES: Final = 512 * 1024 * 1024
 """Of all files together, unpacked; a plan of 500 machines has some 20 MB."""
+
+
+@contextmanager
+def reading_plan() -> Iterator[None]:
+    """Read ``terraform show -json`` inside.
+
+    Raises:
+        TerraformError: something is not as Terraform writes it, so that it is unknown what the plan would do.
+    """
+    try:
+        yield
+    except (LookupError, TypeError, AttributeError, ValueError, OverflowError) as error:
+        raise TerraformError(
+            "the plan cannot be read, so it is not applied",
+            cause=f"something in it is not as Terraform writes it: {error!r}",
+            next_step="check terraform.binary and its version: `terraform show -json` must have format version 1",
+        ) from error
 
 
 @dataclass(frozen=True)

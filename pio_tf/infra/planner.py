@@ -9,7 +9,8 @@ from pio_tf.events import Warned
 from pio_tf.infra.drift import Drift, find_drift
 from pio_tf.infra.foreign_resources import refuse_foreign_resources
 from pio_tf.infra.guard import Removal, find_removals, find_restarts, refusal
-from pio_tf.infra.plan import Plan, changes_anything, find_changes, reading_plan
+from pio_tf.infra.plan import Plan, changes_anything, find_changes
+from pio_tf.infra.plan_file import reading_plan
 from pio_tf.infra.policy import evaluate, refuse
 from pio_tf.infra.redaction import plain_secrets, redact_plan
 from pio_tf.infra.terraform_errors import DESTROY_PREVENTED

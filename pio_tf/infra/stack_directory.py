@@ -146,6 +146,7 @@ class StackDirectory:
 
     def _terraform(self, binary: TerraformBinary) -> Terraform:
         refuse_workspace(self.config.stack_dir, self._environ)
+        backend = s3_backend(self.config)
         return Terraform(
             binary,
             self.config.stack_dir,
@@ -153,7 +154,7 @@ class StackDirectory:
             reporter=self.reporter,
             lock_timeout=self._lock_timeout,
             parallelism=self.parallelism,
-            backend=s3_backend(self.config),
+            advise=backend.advise if backend is not None else None,
         )
 
     def _prepare_state(self) -> None:

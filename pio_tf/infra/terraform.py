@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pio_tf.events import Reporter
-    from pio_tf.infra.backend.s3 import S3Backend
     from pio_tf.infra.binary import TerraformBinary
 
 _MEMORY_LIMIT = 256 * 1024 * 1024  # bytes of one command's output; a plan of 500 machines has some 20 MB
@@ -56,7 +55,7 @@ class Terraform:
         reporter: gets resources, warnings and output.
         lock_timeout: seconds to wait for a state that another client has locked.
         parallelism: number of resources at once.
-        backend: where the state is, for advice on errors.
+        advise: see :func:`pio_tf.infra.terraform_errors.failure`.
     """
 
     def __init__(
@@ -68,7 +67,7 @@ class Terraform:
         reporter: Reporter = silent,
         lock_timeout: float = 10.0,
         parallelism: int = 10,
-        backend: S3Backend | None = None,
+        advise: Callable[[str], str | None] | None = None,
     ) -> None:
         self.binary = binary
         self.directory = directory
@@ -76,7 +75,7 @@ class Terraform:
         self._reporter = reporter
         self._lock = {"lock_timeout": f"{lock_timeout:g}s"}
         self._parallelism = parallelism
-        self._backend = backend
+        self._advise = advise
         # python-terraform reads the state in its working directory at once; in this one there is none.
         self._python_terraform = PythonTerraform(working_dir=os.devnull)
 
@@ -258,5 +257,5 @@ class Terraform:
             exit_code=ended.exit_code,
             directory=str(self.directory),
             unfinished=unfinished,
-            backend=self._backend,
+            advise=self._advise,
         )

@@ -7,14 +7,11 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
-from pio_tf.aws.objects import arn
 from pio_tf.durations import duration
 from pio_tf.errors import Locked, TerraformError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from pio_tf.infra.backend.s3 import S3Backend
+    from collections.abc import Callable, Mapping, Sequence
 
 DESTROY_PREVENTED = "Instance cannot be destroyed"
 """Summary of Terraform's error for ``prevent_destroy``."""
@@ -110,7 +107,7 @@ def failure(
     directory: str,
     unfinished: bool = False,
     now: datetime | None = None,
-    backend: S3Backend | None = None,
+    advise: Callable[[str], str | None] | None = None,
 ) -> TerraformError | Locked:
     """Return the error for a Terraform command that failed.
 
@@ -118,7 +115,7 @@ def failure(
         directory: of the stack, for advice.
         unfinished: whether it was changing things: some are done, and the next apply does the rest.
         now: for the age of a lock.
-        backend: where the state is, for advice.
+        advise: returns the next step for the text of an error, if it is about the place of the state.
     """
     errors = [diagnostic for diagnostic in diagnostics if diagnostic.severity == "error"]
     for error in errors:
@@ -129,8 +126,8 @@ def failure(
                 return locked
     # Terraform reports an interruption beside the errors that it caused: those say more.
     shown = [diagnostic for diagnostic in errors if diagnostic.summary != "execution halted"] or errors
-    found = (next_step(f"{error.summary}\n{error.detail}", backend) for error in shown)
-    steps = list(dict.fromkeys(step for step in found if step is not None))
+    found = (f"{error.summary}\n{error.detail}" for error in shown)
+    steps = list(dict.fromkeys(step for text in found if (step := (advise and advise(text)) or _next_step(text))))
     if not steps:
         verb = command.partition(" ")[2] or "plan"
         by_hand = "plan" if verb in ("apply", "destroy") else verb
@@ -150,36 +147,6 @@ def failure(
             ],
         },
     )
-
-
-def next_step(text: str, backend: S3Backend | None = None) -> str | None:
-    """Return the next step for an error's text; None for an unknown error.
-
-    Args:
-        backend: where the state is, if it is in S3.
-    """
-    about_state = _about_s3(text, backend) if backend is not None else None
-    return about_state or next((step for pattern, step in _ADVICE.items() if re.search(pattern, text)), None)
-
-
-def _about_s3(text: str, backend: S3Backend) -> str | None:
-    region = backend.aws.region
-    if re.search(r"NoSuchBucket|S3 bucket \S+ does not exist", text):
-        return f"`pio-tf init --backend` makes the bucket {backend.bucket}; or correct its name in terraform.backend"
-    if re.search(r"PermanentRedirect|requested bucket from|StatusCode: 301", text):
-        return f"the bucket {backend.bucket} is in another region: set region in terraform.backend"
-    if not re.search(r"StatusCode: 403|AccessDenied|Forbidden", text) or "S3" not in text:
-        return None
-    if "state lock" in text:
-        lock = arn(backend.bucket, backend.lock_key, region=region)
-        step = f"give the AWS user or role s3:GetObject, s3:PutObject and s3:DeleteObject on {lock}"
-        left = re.search(r"releasing.*?^\s*ID:\s*(\S+)", text, re.DOTALL | re.MULTILINE)
-        if left:
-            step += f"; the lock is still there: `terraform -chdir={{directory}} force-unlock {left[1]}`"
-        return step
-    state = arn(backend.bucket, backend.key, region=region)
-    bucket = arn(backend.bucket, region=region)
-    return f"give the AWS user or role s3:ListBucket on {bucket}, s3:GetObject and s3:PutObject on {state}"
 
 
 def diagnostics_in_text(text: str) -> list[Diagnostic]:
@@ -229,6 +196,11 @@ def lock_error(holder: Mapping[str, str], directory: str, *, now: datetime | Non
         f"`terraform -chdir={directory} force-unlock {lock}`",
         details={"id": lock, "who": who, "operation": operation, "created": created},
     )
+
+
+def _next_step(text: str) -> str | None:
+    """Return the next step for an error's text; None for an unknown error."""
+    return next((step for pattern, step in _ADVICE.items() if re.search(pattern, text)), None)
 
 
 def _locked(detail: str, now: datetime, directory: str) -> Locked | None:

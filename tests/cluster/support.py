@@ -12,7 +12,7 @@ from tests.support.recording_aws import RecordingAws
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable
 
-    from pio_tf.cluster.cluster import Command
+    from pio_tf.cluster.objects import ClusterObjects
     from pio_tf.events import Event, Reporter
     from pio_tf.training.driver_session import DriverSession
 
@@ -77,7 +77,7 @@ class Steps:
             deadline=SimpleNamespace(say_until=lambda: None),
             power=self,
         )
-        return TrainingSession(cast("Command", command), keep_up=None)
+        return TrainingSession(cast("ClusterObjects", command), keep_up=None)
 
 
 @asynccontextmanager

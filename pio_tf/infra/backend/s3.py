@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import posixpath
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pio_tf.aws.objects import Objects
+from pio_tf.aws.objects import Objects, arn
 from pio_tf.aws.session import Aws
 from pio_tf.config.blocks import AssumeRole
 from pio_tf.errors import TerraformError
@@ -84,6 +85,26 @@ class S3Backend:
         if key:
             return {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": str(key)}
         return {"ServerSideEncryption": "AES256"}
+
+    def advise(self, text: str) -> str | None:
+        """Return the next step for an error of Terraform's; None if it is not about the bucket or the state in it."""
+        region = self.aws.region
+        if re.search(r"NoSuchBucket|S3 bucket \S+ does not exist", text):
+            return f"`pio-tf init --backend` makes the bucket {self.bucket}; or correct its name in terraform.backend"
+        if re.search(r"PermanentRedirect|requested bucket from|StatusCode: 301", text):
+            return f"the bucket {self.bucket} is in another region: set region in terraform.backend"
+        if not re.search(r"StatusCode: 403|AccessDenied|Forbidden", text) or "S3" not in text:
+            return None
+        if "state lock" in text:
+            lock = arn(self.bucket, self.lock_key, region=region)
+            step = f"give the AWS user or role s3:GetObject, s3:PutObject and s3:DeleteObject on {lock}"
+            left = re.search(r"releasing.*?^\s*ID:\s*(\S+)", text, re.DOTALL | re.MULTILINE)
+            if left:
+                step += f"; the lock is still there: `terraform -chdir={{directory}} force-unlock {left[1]}`"
+            return step
+        state = arn(self.bucket, self.key, region=region)
+        bucket = arn(self.bucket, region=region)
+        return f"give the AWS user or role s3:ListBucket on {bucket}, s3:GetObject and s3:PutObject on {state}"
 
 
 def s3_backend(config: Config) -> S3Backend | None:

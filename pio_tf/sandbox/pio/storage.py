@@ -40,7 +40,7 @@ class NotConfigured(Exception):
 
 
 @dataclass(frozen=True)
-class Source:
+class StorageSource:
     """A source: ``PIO_STORAGE_SOURCES_<name>_*``."""
 
     name: str
@@ -55,12 +55,12 @@ class Source:
 
 
 @dataclass(frozen=True)
-class Repository:
+class StorageRepository:
     """A repository: ``PIO_STORAGE_REPOSITORIES_<id>_*``."""
 
     id: str
     name: str
-    source: Source
+    source: StorageSource
 
     @property
     def label(self) -> str:
@@ -68,7 +68,7 @@ class Repository:
         return _NAMES[self.id]
 
 
-def find_source(name: str, environ: Mapping[str, str]) -> Source:
+def find_source(name: str, environ: Mapping[str, str]) -> StorageSource:
     """Return a source.
 
     Raises:
@@ -78,10 +78,10 @@ def find_source(name: str, environ: Mapping[str, str]) -> Source:
     settings = {key[len(prefix) :]: value for key, value in sorted(environ.items()) if key.startswith(prefix)}
     if not settings.get("TYPE"):
         raise NotConfigured(f"Undefined storage source {name}: {prefix}TYPE is not set. Aborting.")
-    return Source(name, settings["TYPE"], settings)
+    return StorageSource(name, settings["TYPE"], settings)
 
 
-def find_repository(identifier: str, environ: Mapping[str, str]) -> Repository:
+def find_repository(identifier: str, environ: Mapping[str, str]) -> StorageRepository:
     """Return METADATA, MODELDATA or EVENTDATA.
 
     Raises:
@@ -93,13 +93,13 @@ def find_repository(identifier: str, environ: Mapping[str, str]) -> Repository:
         values[key] = environ.get(variable, "")
         if not values[key]:
             raise NotConfigured(f"{variable} is not set. Aborting.")
-    return Repository(identifier, values["NAME"], find_source(values["SOURCE"], environ))
+    return StorageRepository(identifier, values["NAME"], find_source(values["SOURCE"], environ))
 
 
 class Elasticsearch:
     """Elasticsearch over REST: the first node that answers."""
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: StorageSource) -> None:
         hosts = source.settings.get("HOSTS", "localhost").split(",")
         ports = source.settings.get("PORTS", "9200").split(",")
         schemes = source.settings.get("SCHEMES", "http").split(",")
@@ -157,7 +157,7 @@ def java_exception(error: Exception) -> JavaException:
     return JavaException("java.io.IOException", str(error))
 
 
-def open_source(repository: Repository, environ: Mapping[str, str]) -> None:
+def open_source(repository: StorageRepository, environ: Mapping[str, str]) -> None:
     """Open a repository's source as PredictionIO does.
 
     Raises:
@@ -210,7 +210,7 @@ class EngineInstances:
 
     TYPE = "engine_instances"
 
-    def __init__(self, repository: Repository) -> None:
+    def __init__(self, repository: StorageRepository) -> None:
         self._service = Elasticsearch(repository.source)
         self._index = f"{repository.name}_{self.TYPE}"
 

@@ -1,0 +1,41 @@
+"""The objects of one command, put together."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pio_tf.cluster.deadline import Deadline
+from pio_tf.cluster.driver import Driver
+from pio_tf.cluster.fleet import Fleet
+from pio_tf.cluster.power import Power
+from pio_tf.cluster.stack import Stack
+from pio_tf.training.runs.run_storage import RunStorage
+
+if TYPE_CHECKING:
+    from pio_tf.context import ClusterContext
+    from pio_tf.machines.deadline_schedule import ScheduledDeadline
+    from pio_tf.training.driver_session import SessionOpener
+
+
+class ClusterObjects:
+    """The objects that one command works with, and that end with it.
+
+    Args:
+        started, armed: what an earlier command of this program has started and armed.
+    """
+
+    def __init__(
+        self,
+        context: ClusterContext,
+        open_session: SessionOpener | None,
+        *,
+        started: frozenset[str] = frozenset(),
+        armed: ScheduledDeadline | None = None,
+    ) -> None:
+        self.context = context
+        self.storage = RunStorage(context, report_driver=lambda: ClusterObjects(context, open_session).driver.report())
+        self.fleet = Fleet(context, started=started)
+        self.deadline = Deadline(context, self.fleet, armed=armed)
+        self.driver = Driver(context, self.fleet, self.deadline, self.storage, open_session)
+        self.stack = Stack(context, self.fleet, self.deadline, self.driver)
+        self.power = Power(context, self.fleet, self.deadline, self.driver, self.stack, self.storage)
