@@ -1,4 +1,4 @@
-"""The local AWS of tests/cli serves these tests; and a repository with a pipeline, on a sandbox."""
+"""A local AWS with a project, and a repository with a pipeline, on a sandbox."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from pio_tf.sandbox.control import start_sandbox, stop_sandbox
 from pio_tf.sandbox.project import prepare_project
 from tests.ci.forge_server import ForgeServer
 from tests.ci.tools import make_path
-from tests.cli.conftest import aws, project
+from tests.support.local_project import aws, project
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -1,29 +1,7 @@
-"""An AWS of this process, and a provider for Terraform, once a file or session."""
+"""The local AWS of these tests, and a project on it."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from tests.support.local_project import aws, project
 
-import pytest
-
-from pio_tf.sandbox.aws import LocalAws
-from tests.support.shell import Project
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
-
-@pytest.fixture(scope="module")
-def aws() -> Iterator[LocalAws]:
-    """A local AWS without machines behind its instances, for the tests of one file."""
-    with LocalAws(transition_seconds=0.1) as running:
-        yield running
-
-
-@pytest.fixture
-def project(tmp_path: Path, aws: LocalAws) -> Project:
-    """A directory with a correct pio-tf.hcl for the local AWS."""
-    project = Project(tmp_path, url=aws.url)
-    project.write()
-    return project
+__all__ = ["aws", "project"]

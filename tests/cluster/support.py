@@ -1,8 +1,7 @@
-"""An AWS that refuses deadlines, a driver without a machine, and a session whose steps are recorded."""
+"""An AWS that refuses deadlines, and a session whose steps are recorded."""
 
 from __future__ import annotations
 
-from contextlib import asynccontextmanager
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
@@ -10,11 +9,10 @@ from pio_tf.cluster.training_session import TrainingSession
 from tests.support.recording_aws import RecordingAws
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterable
+    from collections.abc import Callable, Iterable
 
     from pio_tf.cluster.objects import ClusterObjects
     from pio_tf.events import Event, Reporter
-    from pio_tf.training.driver_session import DriverSession
 
 
 class Aws(RecordingAws):
@@ -31,16 +29,6 @@ class Aws(RecordingAws):
             start_response("403 Forbidden", [("x-amzn-ErrorType", "AccessDeniedException")])
             return [b'{"Message": ""}']
         return super()._application(environ, start_response)
-
-
-class NoMachines:
-    """A driver that is ready, without a run: no machine is behind these instances."""
-
-    async def configure(self, *_given: object) -> None:
-        """They are as they are."""
-
-    async def prepare_stop(self, **_given: object) -> None:
-        """No run is active."""
 
 
 class Steps:
@@ -78,9 +66,3 @@ class Steps:
             power=self,
         )
         return TrainingSession(cast("ClusterObjects", command), keep_up=None)
-
-
-@asynccontextmanager
-async def no_machines(*_setup: object, **_how: object) -> AsyncIterator[DriverSession]:
-    """A session with such a driver."""
-    yield cast("DriverSession", NoMachines())

@@ -19,9 +19,10 @@ from pio_tf.infra.plan import Plan, ResourceChange
 from pio_tf.machines.deadline_schedule import whole_minute
 from pio_tf.model import CLUSTER_TAG
 from pio_tf.sandbox.schedules import fire_due
-from tests.cluster.support import Aws, no_machines
+from tests.cluster.support import Aws
 from tests.support.background import wait_until
 from tests.support.deployments import existing_network
+from tests.support.no_machines import no_machines
 from tests.support.recording_aws import REGION, Call
 from tests.support.shell import TERRAFORM, Project, ec2
 

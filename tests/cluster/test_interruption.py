@@ -19,9 +19,9 @@ from pio_tf.sandbox.processes import end_processes
 from pio_tf.training.runs.archive import Archive
 from tests.cluster.support import Steps
 from tests.support.builders import make_config
+from tests.support.driver_runs import make_finish, started
 from tests.support.ssh_cluster import QUICK
 from tests.support.ssh_servers import MachineServer, free_port
-from tests.training.driver_runs import make_finish, started
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

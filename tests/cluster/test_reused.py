@@ -12,7 +12,8 @@ import pytest
 from pio_tf.cluster import Cluster
 from pio_tf.errors import AwsError, GuardRefused
 from pio_tf.events import Event, Step, Warned
-from tests.cluster.support import Aws, no_machines
+from tests.cluster.support import Aws
+from tests.support.no_machines import no_machines
 from tests.support.shell import TERRAFORM, Project, ec2
 
 if TYPE_CHECKING:

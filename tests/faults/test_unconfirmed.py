@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from tests.faults.world import World
 
 EXPIRED = Fault("expired", 1)
+STEPS_OF_A_DOWN = 7
+"""Calls of AWS and dealings with the driver."""
 
 
 @dataclass
@@ -47,19 +49,26 @@ class Player:
         self.world.know()
 
     def play(self, command: Callable[[Cluster], object], *faults: Fault) -> BaseException | None:
-        """Run a command. Return its error."""
+        """Run a command, which must come to the step of each fault. Return its error."""
         self.client = Client("client", self.world, Trouble(faults))
         self.told = []
         cluster = cluster_of(self.client, self.aws, self._listen)
+        ended: BaseException | None = None
         try:
             command(cluster)
         except (PioTfError, KeyboardInterrupt) as error:
-            return error
-        return None
+            ended = error
+        assert self.client.trouble.happened.total() >= len(faults), f"the command has only {self.steps} steps"
+        return ended
 
     def _listen(self, event: Event) -> None:
         if isinstance(event, Warned):
             self.told.append(event.message)
+
+    @property
+    def steps(self) -> int:
+        """The number of steps of the last command."""
+        return self.client.trouble.step
 
     @property
     def not_off(self) -> set[str]:
@@ -73,7 +82,13 @@ def player() -> Iterator[Player]:
         yield Player(stages.of(2).world)
 
 
-@pytest.mark.parametrize("at", range(1, 12))
+def test_these_tests_interrupt_a_down_at_each_of_its_steps(player: Player) -> None:
+    player.begin("running", Weather(5.0, 0.0, {}, frozenset(), {}))
+    assert player.play(Cluster.down) is None
+    assert player.steps == STEPS_OF_A_DOWN
+
+
+@pytest.mark.parametrize("at", range(1, STEPS_OF_A_DOWN + 1))
 @pytest.mark.parametrize("after_effect", [False, True])
 def test_a_down_that_is_interrupted_at_any_call_names_machines_without_a_confirmed_stop(
     player: Player, at: int, after_effect: bool

@@ -15,8 +15,8 @@ from pio_tf.remote.ssh import ClusterConnection
 from pio_tf.training.proof import ALIAS, Proof
 from pio_tf.training.runs.archive import Archive
 from pio_tf.training.runs.run_bucket import Upload
+from tests.support.driver_runs import SUCCESS, make_finish, started
 from tests.support.ssh_cluster import QUICK, TestCluster
-from tests.training.driver_runs import SUCCESS, make_finish, started
 
 if TYPE_CHECKING:
     from pathlib import Path

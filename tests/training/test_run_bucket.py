@@ -14,9 +14,9 @@ from pio_tf.training.runs.archive import Archive, merge_records
 from pio_tf.training.runs.record import Client, RunRecord, new_run_id
 from pio_tf.training.runs.run_bucket import shared_records
 from pio_tf.training.runs.run_log import read_saved_log
+from tests.support.driver_runs import SUCCESS, make_finish, started
 from tests.support.ssh_cluster import QUICK, TestCluster
 from tests.training.bucket_world import make_objects, make_run_bucket
-from tests.training.driver_runs import SUCCESS, make_finish, started
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -1,0 +1,59 @@
+"""``.ci/run``, with a Makefile whose targets only wait or end."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+RUN = Path(__file__).parents[2] / ".ci" / "run"
+
+
+def begin(directory: Path, **targets: str) -> subprocess.Popen[bytes]:
+    """Start a copy of the script; each target is a command."""
+    recipes = {"setup": "true", "lint": "true", "types": "true", "test-machines": "true", "test": "true"}
+    recipes |= {name.replace("_", "-"): command for name, command in targets.items()}
+    lines = [f"{name}:\n\t@{command}\n" for name, command in recipes.items()]
+    (directory / "Makefile").write_text(f".PHONY: {' '.join(recipes)}\n" + "".join(lines))
+    (directory / ".ci").mkdir()
+    shutil.copy(RUN, directory / ".ci" / "run")
+    (directory / "tmp").mkdir()
+    environment = {**os.environ, "TMPDIR": str(directory / "tmp"), "MAKEFLAGS": "", "MAKELEVEL": ""}
+    return subprocess.Popen([directory / ".ci" / "run"], env=environment, stdout=subprocess.PIPE)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_a_run_that_is_ended_leaves_no_job_and_no_file(tmp_path: Path, number: signal.Signals) -> None:
+    waits = "echo $$$$ >{0}; exec sleep 300"
+    process = begin(tmp_path, lint=waits.format("lint.pid"), test=waits.format("test.pid"))
+    until(lambda: all((tmp_path / name).exists() for name in ("lint.pid", "test.pid")))
+    pids = [int((tmp_path / name).read_text()) for name in ("lint.pid", "test.pid")]
+    process.send_signal(number)
+    process.communicate(timeout=10)
+    assert process.returncode == 128 + number
+    until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids))
+    assert list((tmp_path / "tmp").iterdir()) == []
+
+
+def test_a_failure_beside_the_tests_fails_the_run_and_is_shown(tmp_path: Path) -> None:
+    process = begin(tmp_path, types="echo a wrong type; false")
+    out, _ = process.communicate(timeout=20)
+    assert process.returncode != 0
+    assert "--- lint, types and machines\na wrong type\n" in out.decode()
+    assert list((tmp_path / "tmp").iterdir()) == []
+
+
+def until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
