@@ -29,8 +29,9 @@ MARKER = "<!-- pio-tf plan"
 """The beginning of every summary."""
 PLAN_AGAIN = "make a new plan (`pio-tf plan --out {directory}`), have it reviewed, and apply that"
 
-_NAMES = (MANIFEST, PLAN, PLAN_JSON, LOCKS, SUMMARY)
-"""In the order of removal. The summary is last: while it exists, the others are known to be pio-tf's."""
+NAMES = (MANIFEST, PLAN, PLAN_JSON, LOCKS, SUMMARY)
+"""The files of a saved plan, in the order of removal. The summary is last: while it exists, the others are known to be
+pio-tf's."""
 _VERSION = 1
 """Version of the manifest's format."""
 _SUM = "sha256"
@@ -132,7 +133,7 @@ def prepare_directory(directory: Path) -> None:
     """
     with _writing(directory):
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-        found = [name for name in _NAMES if (directory / name).exists()]
+        found = [name for name in NAMES if (directory / name).exists()]
         summary = directory / SUMMARY
         if found and not (summary.is_file() and summary.read_bytes().startswith(MARKER.encode())):
             raise ConfigError(
@@ -140,7 +141,7 @@ def prepare_directory(directory: Path) -> None:
                 cause="a saved plan has files of these names, and would overwrite them",
                 next_step="choose another directory for --out",
             )
-        for name in _NAMES:
+        for name in NAMES:
             (directory / name).unlink(missing_ok=True)
 
 
@@ -159,7 +160,7 @@ def write_saved_plan(saved: SavedPlan, summary: str) -> None:
     with _writing(directory):
         write_atomically(directory / PLAN, saved.plan)
         write_atomically(directory / LOCKS, saved.locks, mode=0o644)
-        sums = {name: _sha256((directory / name).read_bytes()) for name in sorted(set(_NAMES) - {MANIFEST})}
+        sums = {name: _sha256((directory / name).read_bytes()) for name in sorted(set(NAMES) - {MANIFEST})}
         write_atomically(directory / MANIFEST, replace(saved.manifest, files=sums).to_json(), mode=0o644)
 
 
@@ -171,7 +172,7 @@ def read_saved_plan(directory: Path) -> SavedPlan:
         GuardRefused: it was changed after it was written, or a newer pio-tf wrote it.
     """
     manifest = _read_manifest(directory)
-    contents = {name: _read(directory, name) for name in _NAMES if name != MANIFEST}
+    contents = {name: _read(directory, name) for name in NAMES if name != MANIFEST}
     for name, content in contents.items():
         if manifest.files.get(name) != _sha256(content):
             raise was_changed(directory, name, f"its SHA-256 is {_sha256(content)}, not {manifest.files.get(name)}")
@@ -233,7 +234,7 @@ def _read(directory: Path, name: str) -> bytes:
         raise ConfigError(
             f"{directory} holds no plan that can be applied",
             cause=cause,
-            next_step=f"`pio-tf plan --out {directory}` writes one: {', '.join(sorted(_NAMES))}",
+            next_step=f"`pio-tf plan --out {directory}` writes one: {', '.join(sorted(NAMES))}",
         ) from error
 
 

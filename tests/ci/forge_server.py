@@ -30,6 +30,8 @@ class ForgeServer:
     """By commit."""
     artifacts: list[dict[str, Any]] = field(default_factory=list)
     zips: dict[int, bytes] = field(default_factory=dict)
+    runs: dict[int, dict[str, Any]] = field(default_factory=dict)
+    """Of workflows, by id: one for each artefact."""
     refuses: set[str] = field(default_factory=set)
     """Methods that the token may not use."""
     calls: list[str] = field(default_factory=list)
@@ -64,6 +66,13 @@ class ForgeServer:
                     archive.write(path, "/".join(parts))
         number = len(self.artifacts) + 1
         self.zips[number] = buffer.getvalue()
+        self.runs[number + 1000] = {
+            "id": number + 1000,
+            "path": ".github/workflows/pio-tf-plan.yml",
+            "event": "pull_request",
+            "head_sha": head,
+            "pull_requests": [],
+        }
         self.artifacts.append(
             {
                 "id": number,
@@ -71,6 +80,7 @@ class ForgeServer:
                 "expired": False,
                 "created_at": f"2026-11-23T03:{number:02}:00Z",
                 "workflow_run": {
+                    "id": number + 1000,
                     "head_sha": head,
                     "repository_id": REPOSITORY_ID,
                     "head_repository_id": REPOSITORY_ID + fork,
@@ -89,6 +99,7 @@ class ForgeServer:
             (r"/projects/\S+?/merge_requests/\d+/notes/(\d+)", self._change),
             (rf"/repos/{REPOSITORY}/commits/(\w+)/pulls", self._pulls_of),
             (rf"/repos/{REPOSITORY}/actions/artifacts", self._artifacts_of),
+            (rf"/repos/{REPOSITORY}/actions/runs/(\d+)", self._run),
         ):
             if match := re.fullmatch(pattern, path):
                 return function(method, query, body, *match.groups())
@@ -114,6 +125,9 @@ class ForgeServer:
     def _artifacts_of(self, _method: str, query: dict[str, str], _body: dict[str, Any]) -> Any:  # noqa: ANN401
         found = [one for one in self.artifacts if one["name"] == query["name"]]
         return {"total_count": len(found), "artifacts": found}
+
+    def _run(self, _method: str, _query: dict[str, str], _body: dict[str, Any], number: str) -> Any:  # noqa: ANN401
+        return self.runs[int(number)]
 
 
 class _Handler(BaseHTTPRequestHandler):

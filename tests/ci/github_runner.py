@@ -112,7 +112,13 @@ class Github:
         """Somebody merges it."""
         files = {**self.commits.get(self.main, {}), **self.commits[head]}
         merged = self.commit(files)
-        pull = {"number": number, "merged_at": "now", "merge_commit_sha": merged, "head": {"sha": head}}
+        pull = {
+            "number": number,
+            "merged_at": "now",
+            "merge_commit_sha": merged,
+            "head": {"sha": head},
+            "base": {"ref": "main"},
+        }
         self.forge.pulls[merged] = [{"number": 99, "merged_at": None, "merge_commit_sha": "other"}, pull]
         return self.push(merged)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import zipfile
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 
@@ -71,6 +73,7 @@ class Merge:
             "GITHUB_API_URL": self.forge.url,
             "GITHUB_REPOSITORY": REPOSITORY,
             "GITHUB_SHA": MERGED,
+            "GITHUB_REF": "refs/heads/main",
             "GITHUB_TOKEN": TOKEN,
             **environment,
         }
@@ -91,8 +94,23 @@ def merge(tmp_path: Path) -> Iterator[Merge]:
         yield Merge(forge, Plans(load_config(tmp_path / "pio-tf.hcl")), tmp_path)
 
 
+def zipped(files: dict[str, bytes]) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
+    return buffer.getvalue()
+
+
 def pull(**more: Any) -> dict[str, Any]:  # noqa: ANN401 - as JSON has it
-    return {"number": 12, "merged_at": "now", "merge_commit_sha": MERGED, "head": {"sha": HEAD}, **more}
+    return {
+        "number": 12,
+        "merged_at": "now",
+        "merge_commit_sha": MERGED,
+        "head": {"sha": HEAD},
+        "base": {"ref": "main"},
+        **more,
+    }
 
 
 def test_the_plan_of_the_pull_request_is_taken(merge: Merge) -> None:
@@ -140,6 +158,47 @@ def test_a_plan_with_the_right_name_that_another_commit_or_a_fork_has_kept_is_no
     assert merge.plans.opened == []
 
 
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ({"path": ".github/workflows/evil.yml"}, "the workflow .github/workflows/evil.yml has saved it"),
+        (
+            {"path": ".github/workflows/evil.yml@refs/pull/12/merge"},
+            "the workflow .github/workflows/evil.yml has saved",
+        ),
+        ({"path": None}, "has saved it, not .github/workflows/pio-tf-plan.yml"),
+        ({"event": "push"}, "the event push started the workflow"),
+        ({"event": "pull_request_target"}, "the event pull_request_target started the workflow"),
+        ({"head_sha": "c3" * 20}, "the workflow ran on the commit c3c3c3c3c3c3"),
+        ({"pull_requests": [{"number": 13, "base": {"ref": "main"}}]}, "ran for pull request 13 into main"),
+        ({"pull_requests": [{"number": 12, "base": {"ref": "sandbox"}}]}, "ran for pull request 12 into sandbox"),
+    ],
+)
+def test_a_plan_that_another_workflow_or_event_has_saved_is_not_taken(
+    merge: Merge, change: dict[str, Any], why: str
+) -> None:
+    merge.keep("it fits")
+    merge.forge.runs[1001].update(change)
+    assert merge.take().pull is None
+    assert merge.plans.opened == []
+    assert why in merge.why
+
+
+def test_a_newer_artefact_of_another_workflow_does_not_hide_the_plan(merge: Merge) -> None:
+    merge.keep("fits, of the plan workflow")
+    merge.keep("fits, of another one")
+    merge.forge.runs[1002]["path"] = ".github/workflows/evil.yml"
+    assert merge.take().pull == 12
+    assert merge.plans.opened == ["fits, of the plan workflow"]
+
+
+def test_a_plan_for_another_branch_is_not_taken(merge: Merge) -> None:
+    merge.keep("it fits")
+    assert merge.take(GITHUB_REF="refs/heads/release").pull is None
+    assert "pull request 12 was merged into main, not into release" in merge.why
+    assert merge.plans.opened == []
+
+
 def test_a_plan_that_has_expired_is_made_anew(merge: Merge) -> None:
     merge.keep("it fits")
     merge.forge.artifacts[0]["expired"] = True
@@ -156,13 +215,22 @@ def test_an_artefact_that_cannot_be_unpacked_is_none(merge: Merge, content: byte
 
 
 def test_an_artefact_with_other_files_writes_nowhere_else(merge: Merge) -> None:
-    source = merge.directory / "crafted"
-    (source / "sub").mkdir(parents=True)
-    (source / "sub" / "plan.md").write_text("it fits")
-    merge.forge.keep(artifact_name("ur", HEAD), source, head=HEAD)
+    merge.keep("it fits")
+    for name in ("sub/plan.md", "..", ".", "../plan.md", "evil.py", ".git"):
+        merge.events.clear()
+        merge.forge.zips[1] = zipped({name: b"it fits"})
+        assert merge.take().pull is None
+        assert f"contains {name}, which no plan has" in merge.why
+        assert list((merge.directory / "plan").iterdir()) == []
+
+
+def test_an_artefact_that_would_fill_the_disk_is_not_unpacked(merge: Merge) -> None:
+    merge.keep("it fits")
+    content = zipped({"plan.md": b"it fits"})
+    size = content.rindex(b"plan.md") - 46 + 24  # in the entry of the archive's directory
+    merge.forge.zips[1] = content[:size] + (2 << 30).to_bytes(4, "little") + content[size + 4 :]
     assert merge.take().pull is None
-    assert "contains sub/plan.md, which no plan has" in merge.why
-    assert list((merge.directory / "plan").iterdir()) == []
+    assert "larger than 1024 MiB" in merge.why
 
 
 def test_a_token_without_permission_means_a_new_plan_and_says_so(merge: Merge) -> None:
