@@ -13,6 +13,19 @@ def partition_of(region: str) -> str:
     return "aws-cn" if region.startswith("cn-") else "aws-us-gov" if region.startswith("us-gov-") else "aws"
 
 
+def deadline_boundary_arn(config: Config, *, account: str) -> str:
+    """Return the policy that limits the role for deadlines: pio-tf.hcl's, else the one that `pio-tf iam` proposes.
+
+    Args:
+        account: twelve digits, or ``*``.
+    """
+    block, region = config.failsafe, config.aws.region
+    if block.permissions_boundary is not None:
+        return block.permissions_boundary
+    name = f"pio-tf-{config.cluster.name}-{region}-boundary"
+    return f"arn:{partition_of(region)}:iam::{account}:policy{block.role_path}{name}"
+
+
 def deadline_role_arn(config: Config, *, account: str) -> str | None:
     """The role that EventBridge Scheduler stops the machines with, as pio-tf.hcl has it; None: it has none.
 

@@ -38,9 +38,13 @@ def makes_machines(scope: Scope) -> Iterator[Grant]:
     why = "Create machines with the cluster's tag, of the types in guard.instance_types if it is set."
     yield Grant("MakeMachines", why, scope.ec2("instance"), _RUN, conditions={**scope.tagged, **limit})
     subnet = scope.ec2("subnet", name=network.subnet_id) if network.subnet_id is not None else ()
-    parts = (*_key_pair(scope), *subnet, *scope.ec2("network-interface", "volume"))
-    why = "Use their key pair, and the disks and interfaces that AWS creates with them."
+    parts = (*_key_pair(scope), *subnet, *scope.ec2("volume"))
+    why = "Use their key pair, and the disks that AWS creates with them."
     yield Grant("MakeMachinesWith", why, parts, _RUN)
+    new: Conditions = {"StringNotLike": {"ec2:NetworkInterfaceID": "eni-*"}}  # also if there is no such key
+    why = "Use the interfaces that AWS creates with them, and none that exists already."
+    interface = scope.ec2("network-interface")
+    yield Grant("MakeMachinesInterface", why, interface, _RUN, conditions={**new, **_in_subnet(scope)})
     own = scope.ec2("security-group", *(["subnet"] if scope.makes_network else []))
     why = "Use the cluster's security group, and its subnet if the cluster creates one."
     yield Grant("MakeMachinesIn", why, own, _RUN, conditions=scope.owned)
@@ -48,10 +52,11 @@ def makes_machines(scope: Scope) -> Iterator[Grant]:
     yield Grant(
         "ChangeMachines",
         "Change type, shutdown behaviour and disk size. A type changes only while a machine is stopped: the provider "
-        "stops and starts it, and pio-tf stops it again if it was stopped before.",
+        "stops and starts it, and pio-tf stops it again if it was stopped before. Before, pio-tf asks a running driver "
+        "whether a run is active; its console has its host key.",
         scope.ec2("instance", "volume"),
         terraform=("ec2:ModifyInstanceAttribute", "ec2:ModifyVolume", "ec2:StartInstances", "ec2:StopInstances"),
-        pio_tf=("ec2:StopInstances",),
+        pio_tf=("ec2:GetConsoleOutput", "ec2:StopInstances"),
         conditions=scope.owned,
     )
 
@@ -77,7 +82,7 @@ def removes_key_pair(scope: Scope) -> Iterator[Grant]:
 
 
 def reads_consoles(scope: Scope) -> Iterator[Grant]:
-    """Grant reading consoles, for the host key of a driver that pio-tf asks for runs before a change or removal."""
+    """Grant reading consoles, for the host key of a driver that pio-tf asks for runs before a removal."""
     why = "Read host keys from consoles: pio-tf asks a running driver whether a run is active."
     console = ("ec2:GetConsoleOutput",)
     yield Grant("ReadConsoles", why, scope.ec2("instance"), pio_tf=console, conditions=scope.owned)
@@ -88,6 +93,12 @@ def switches_power(scope: Scope) -> Iterator[Grant]:
     why = "Start machines before a training and stop them after it; read their host keys from consoles."
     actions = ("ec2:GetConsoleOutput", "ec2:StartInstances", "ec2:StopInstances")
     yield Grant("Power", why, scope.ec2("instance"), pio_tf=actions, conditions=scope.owned)
+
+
+def _in_subnet(scope: Scope) -> Conditions:
+    """Return the condition for an interface: it is in the subnet of pio-tf.hcl, if that names one."""
+    subnet = scope.config.network.subnet_id
+    return {} if subnet is None else {"ArnLike": {"ec2:Subnet": scope.ec2("subnet", name=subnet)}}
 
 
 def _key_pair(scope: Scope) -> tuple[str, ...]:
@@ -145,7 +156,7 @@ def removes_network(scope: Scope) -> Iterator[Grant]:
 
 def _route(scope: Scope, sid: str, action: str) -> Grant:
     why = "Change the VPC's main route table, which AWS creates without tags: it holds the route to the internet."
-    return Grant(sid, why, scope.ec2("route-table"), (action,))
+    return Grant(sid, why, scope.ec2("route-table"), (action,), conditions=scope.untagged)
 
 
 def makes_security_group(scope: Scope) -> Iterator[Grant]:
@@ -189,7 +200,8 @@ def _associates_address(scope: Scope, sid: str, action: str) -> Iterator[Grant]:
     why = "Connect or disconnect the address and the driver."
     yield Grant(sid, why, scope.ec2("elastic-ip", "instance"), (action,), conditions=scope.owned)
     why = "Use the driver's interface, which AWS creates without tags; the address must still be the cluster's."
-    yield Grant(f"{sid}Interface", why, scope.ec2("network-interface"), (action,))
+    untagged = {**scope.untagged, **_in_subnet(scope)}
+    yield Grant(f"{sid}Interface", why, scope.ec2("network-interface"), (action,), conditions=untagged)
 
 
 def tags(scope: Scope) -> Iterator[Grant]:
@@ -197,25 +209,26 @@ def tags(scope: Scope) -> Iterator[Grant]:
 
     Tags decide what else is allowed. So only the call that creates a resource may set them.
     """
-    made = {"instance": "RunInstances", "security-group": "CreateSecurityGroup"}
-    if scope.makes_network:
-        made |= {"vpc": "CreateVpc", "subnet": "CreateSubnet"}
-    if scope.makes_gateway:
-        made |= {"internet-gateway": "CreateInternetGateway"}
-    if scope.config.network.driver_eip:
-        made |= {"elastic-ip": "AllocateAddress"}
-    if scope.config.ssh.key_pair is None:
-        made |= {"key-pair": "ImportKeyPair"}
-    create, own = ("ec2:CreateTags",), scope.ec2(*made)
-    by_creation: Conditions = {
-        "StringEquals": {"ec2:CreateAction": tuple(made.values()), **scope.tagged["StringEquals"]}
+    calls = ["RunInstances", "CreateSecurityGroup"]
+    calls += ["CreateVpc", "CreateSubnet"] if scope.makes_network else []
+    calls += ["CreateInternetGateway"] if scope.makes_gateway else []
+    calls += ["AllocateAddress"] if scope.config.network.driver_eip else []
+    calls += ["ImportKeyPair"] if scope.config.ssh.key_pair is None else []
+    create = ("ec2:CreateTags",)
+    by_creation: Conditions = {"StringEquals": {"ec2:CreateAction": tuple(calls), **scope.tagged["StringEquals"]}}
+    why = "Set tags in the call that creates a resource."
+    yield Grant("TagAtCreation", why, scope.ec2("*"), create, conditions=by_creation)
+    why = "Tag new disks, which AWS creates with their machine and without tags. The modules make no others than these."
+    kind = {"ec2:VolumeType": "gp3", **scope.tagged["StringEquals"]}
+    new: Conditions = {"StringEquals": kind, "Bool": {"ec2:Encrypted": "true"}, **scope.untagged}
+    yield Grant("TagNewDisks", why, scope.ec2("volume"), create, conditions=new)
+    why = "Change cluster.tags on the cluster's resources, but never the tag that makes them the cluster's."
+    others: Conditions = {
+        "ForAllValues:StringNotEquals": {"aws:TagKeys": CLUSTER_TAG},
+        "Null": {"aws:TagKeys": "false"},  # a DeleteTags that names none removes all
+        **scope.owned,
     }
-    yield Grant("TagAtCreation", "Set tags in the call that creates a resource.", own, create, conditions=by_creation)
-    why = "Tag new disks, which AWS creates with their machine and without tags; never those of another cluster."
-    untagged: Conditions = {**scope.tagged, "Null": {f"ec2:ResourceTag/{CLUSTER_TAG}": "true"}}
-    yield Grant("TagNewDisks", why, scope.ec2("volume"), create, conditions=untagged)
-    why, change = "Change cluster.tags on the cluster's resources.", (*create, "ec2:DeleteTags")
-    yield Grant("ChangeTags", why, (*own, *scope.ec2("volume")), change, conditions=scope.owned)
+    yield Grant("ChangeTags", why, scope.ec2("*"), (*create, "ec2:DeleteTags"), conditions=others)
 
 
 def reads_of_stack(scope: Scope) -> Iterator[Grant]:

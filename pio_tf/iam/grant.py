@@ -124,9 +124,19 @@ class Scope:
         return (f"arn:{self.partition}:s3:::{name}/{key}" if key else f"arn:{self.partition}:s3:::{name}",)
 
     @property
+    def equals(self) -> str:
+        """Return the operator for a condition on an ARN of the account, which contains ``*`` if that is unknown."""
+        return "StringLike" if self.account == ANY_ACCOUNT else "StringEquals"
+
+    @property
     def owned(self) -> Conditions:
         """Return the condition for what exists: it carries the cluster's tag."""
         return {"StringEquals": {f"ec2:ResourceTag/{CLUSTER_TAG}": self.cluster}}
+
+    @property
+    def untagged(self) -> Conditions:
+        """Return the condition for what AWS creates without tags beside something of the cluster's."""
+        return {"Null": {f"ec2:ResourceTag/{CLUSTER_TAG}": "true", "ec2:ResourceTag/Name": "true"}}
 
     @property
     def tagged(self) -> Conditions:

@@ -48,7 +48,6 @@ _APPLY = (
     *_PLAN,
     services.writes_state,
     ec2.reads_of_changes,
-    ec2.reads_consoles,
     services.sets_deadlines,
     ec2.makes_network,
     ec2.makes_security_group,
@@ -82,6 +81,7 @@ ROLES: tuple[JobRole, ...] = (
     JobRole("destroy", ("destroy",), _DESTROY),
     JobRole("mirror", ("mirror push",), (services.fills_mirrors,)),
     JobRole("assume", ("whatever is done as aws.assume_role",), (services.assumes_roles,)),
+    JobRole("boundary", ("the permissions boundary of the role for deadlines",), (services.bounds_failsafe,)),
 )
 """The roles, each with commands as narrow as its policy: `up`, which creates and starts, needs apply and train."""
 
@@ -128,6 +128,12 @@ def policies(config: Config, role: str = "", *, account: str = "") -> tuple[Poli
             f"{config.path.name} names no mirror in S3",
             next_step='add one to software.mirrors, like "s3://bucket/prefix"',
         )
+    if role == "boundary" and not made[0].grants:
+        raise ConfigError(
+            f"{config.path.name} asks for no role that needs a permissions boundary",
+            cause="failsafe.role_arn names an existing role, or failsafe.role is false",
+            next_step="limit that role itself",
+        )
     if not any(one.grants for one in made):
         raise ConfigError(
             f"{config.path.name} names no role to assume",
@@ -156,6 +162,16 @@ def _notes(policy: Policy) -> Iterator[str]:
         yield "the account is unknown, so ARNs contain *; set it with --account"
     if policy.role.name == "assume":
         return
+    if policy.role.name == "boundary":
+        yield f"create it as {services.boundary(scope)}, and name it in failsafe.permissions_boundary"
+        return
+    makes_role = services.makes_failsafe in policy.role.parts and any(services.bounds_failsafe(scope))
+    if makes_role and config.failsafe.permissions_boundary is None:
+        yield (
+            f"the role for deadlines can be created only with the permissions boundary {services.boundary(scope)}: "
+            "create it from `pio-tf iam --for boundary`, and name it in failsafe.permissions_boundary; or name an "
+            "existing role in failsafe.role_arn"
+        )
     if config.aws.assume_role is not None:
         yield f"this is for {config.aws.assume_role.role_arn}; what assumes that role needs `pio-tf iam --for assume`"
     state = scope.state

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from pio_tf.aws.arns import deadline_role_arn
+from pio_tf.aws.arns import deadline_boundary_arn, deadline_role_arn
 from pio_tf.config.kinds import SecretReference
 from pio_tf.iam.grant import Grant
 
@@ -155,17 +155,34 @@ def reads_failsafe(scope: Scope) -> Iterator[Grant]:
 def makes_failsafe(scope: Scope) -> Iterator[Grant]:
     """Grant creating and changing the role and the alarms."""
     if role := _own_role(scope):
-        boundary = ("iam:PutRolePermissionsBoundary",) if scope.config.failsafe.permissions_boundary else ()
-        of_role = ("iam:CreateRole", "iam:PutRolePolicy", "iam:TagRole", "iam:UntagRole", *boundary)
-        why = "Create the role for deadlines, which may only stop the cluster's machines."
-        yield Grant("MakeRole", why, role, of_role)
+        # Without the condition, the role could get any permission, and trust any account.
+        bounded: Conditions = {scope.equals: {"iam:PermissionsBoundary": boundary(scope)}}
+        named = ("iam:PutRolePermissionsBoundary",) if scope.config.failsafe.permissions_boundary else ()
+        why = "Create the role for deadlines, only with the boundary that lets it stop the cluster's machines."
+        yield Grant("MakeRole", why, role, ("iam:CreateRole", "iam:PutRolePolicy", *named), conditions=bounded)
+        yield Grant("TagRole", "Tag that role.", role, ("iam:TagRole", "iam:UntagRole"))
     if alarms := _alarms(scope):
+        stop = f"arn:{scope.partition}:automate:{scope.config.aws.region}:ec2:stop"
+        stopping: Conditions = {"ForAllValues:StringEquals": {"cloudwatch:AlarmActions": (stop,)}}
+        why = "Create the idle alarms, which may stop machines and do nothing else."
         of_alarms = ("cloudwatch:PutMetricAlarm", "cloudwatch:TagResource", "cloudwatch:UntagResource")
-        yield Grant("MakeAlarms", "Create the idle alarms.", alarms, of_alarms)
+        yield Grant("MakeAlarms", why, alarms, of_alarms, conditions=stopping)  # only the first has the key
         linked = (f"arn:{scope.partition}:iam::{scope.account}:{_LINKED_ROLE}",)
         why = "Create the role that CloudWatch stops machines with: AWS creates it with an account's first such alarm."
         conditions: Conditions = {"StringEquals": {"iam:AWSServiceName": "events.amazonaws.com"}}
         yield Grant("LinkAlarmsToEc2", why, linked, ("iam:CreateServiceLinkedRole",), conditions=conditions)
+
+
+def bounds_failsafe(scope: Scope) -> Iterator[Grant]:
+    """Grant all that the role for deadlines may ever do: the permissions boundary of the one that Terraform creates."""
+    if _own_role(scope):
+        why = "Stop the cluster's machines at their deadline."
+        yield Grant("StopMachines", why, scope.ec2("instance"), pio_tf=("ec2:StopInstances",), conditions=scope.owned)
+
+
+def boundary(scope: Scope) -> str:
+    """Return the ARN of that boundary."""
+    return deadline_boundary_arn(scope.config, account=scope.account)
 
 
 def removes_failsafe(scope: Scope) -> Iterator[Grant]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from tests.iam.evaluate import Request, Resource
+from tests.support.iam_policies import Request, Resource
 from tests.support.recording_aws import ACCOUNT, REGION
 
 if TYPE_CHECKING:
@@ -84,9 +84,11 @@ def requests(call: Call, *, image_owner: str) -> Iterator[Request]:
         yield from _scheduler(call)
     elif call.service == "iam":
         role = Resource(f"arn:aws:iam::{ACCOUNT}:role/pio-tf/{call.parameters['RoleName']}")
-        yield Request(f"iam:{call.operation}", (role,))
+        yield Request(f"iam:{call.operation}", (role,), call.keys.get(call.parameters["RoleName"], {}))
     elif call.service == "monitoring":
-        yield Request(f"cloudwatch:{call.operation}", (Resource(_alarm(call.parameters)),))
+        actions = tuple(value for name, value in call.parameters.items() if name.startswith("AlarmActions."))
+        context = {"cloudwatch:AlarmActions": actions} if actions else {}
+        yield Request(f"cloudwatch:{call.operation}", (Resource(_alarm(call.parameters)),), context)
     elif call.service == "ssm":
         names = call.parameters["Names"]
         arns = (f"arn:aws:ssm:{REGION}:{ACCOUNT}:parameter/{name.lstrip('/')}" for name in names)
@@ -145,7 +147,10 @@ def _ec2(call: Call, image_owner: str) -> Iterator[Request]:
             yield Request("ec2:CreateTags", (Resource(new),), {**_REGION, **given, "ec2:CreateAction": call.operation})
     if call.operation == "RunInstances":
         image = Resource(f"arn:aws:ec2:{REGION}::image/{said['ImageId']}", {"ec2:Owner": image_owner})
-        there += [image, Resource(_arn("volume", "vol-1")), Resource(_arn("network-interface", "eni-1"))]
+        subnet = said.get("SubnetId") or said["NetworkInterface.1.SubnetId"]
+        # It does not exist yet, so it has no id.
+        interface = Resource(_arn("network-interface", "*"), {"ec2:Subnet": _arn("subnet", subnet)})
+        there += [image, Resource(_arn("volume", "*")), interface]
         there.append(Resource(_arn("key-pair", said["KeyName"])))
     if call.operation == "DeleteKeyPair":
         there.append(Resource(_arn("key-pair", said["KeyName"])))
@@ -161,15 +166,17 @@ def _ec2(call: Call, image_owner: str) -> Iterator[Request]:
 
 def _there(call: Call, name: str) -> Resource:
     context = {f"ec2:ResourceTag/{key}": value for key, value in call.tags.get(name, {}).items()}
+    context |= call.keys.get(name, {})
     return Resource(_arn(_KINDS[name.partition("-")[0]], name), context)
 
 
-def _given(call: Call, prefix: str) -> dict[str, str]:
+def _given(call: Call, prefix: str) -> dict[str, str | tuple[str, ...]]:
     keys = [name for name in call.parameters if re.fullmatch(rf"{re.escape(prefix)}\.\d+\.Key", name)]
-    return {
+    values: dict[str, str | tuple[str, ...]] = {
         f"aws:RequestTag/{call.parameters[name]}": call.parameters.get(name.removesuffix("Key") + "Value", "")
         for name in keys
     }
+    return {**values, "aws:TagKeys": tuple(call.parameters[name] for name in keys)} if keys else {}
 
 
 def _arn(kind: str, name: str) -> str:

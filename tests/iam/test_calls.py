@@ -22,8 +22,8 @@ from pio_tf.machines.power import stop_machines
 from pio_tf.mirror.checksum import sha512_of
 from pio_tf.mirror.push import Pusher
 from pio_tf.training.runs.record import Client, RunRecord
-from tests.iam.evaluate import used
 from tests.iam.requests import requests
+from tests.support.iam_policies import used
 from tests.support.recording_aws import ACCOUNT, REGION, Call, RecordingAws
 from tests.support.shell import TERRAFORM, Project, ec2
 
@@ -36,11 +36,13 @@ if TYPE_CHECKING:
 UBUNTU = "099720109477"
 IMAGE = "ami-0a1b2c3d4e5f60718"
 RUN = "20261123T020000Z-3f9c"
+BOUNDARY = f"arn:aws:iam::{ACCOUNT}:policy/pio-tf/pio-tf-own-us-east-1-boundary"
 UNSEEN = {
     "ec2:DescribeInstanceTypes": "the provider since version 4, for every machine it reads: limits of its type",
     "ec2:DescribeSecurityGroupRules": "the provider since version 4, for every rule: its id",
     "ec2:DescribeTags": "the provider since version 4, for every machine: whether a launch template made it",
     "ec2:DescribeAddressesAttribute": "the provider since version 5, for every address: its name in DNS",
+    "iam:PutRolePermissionsBoundary": "an apply after failsafe.permissions_boundary was set",
     "iam:CreateServiceLinkedRole": "CloudWatch, for an account's first alarm that stops a machine",
     "s3:AbortMultipartUpload": "a log of more than 8 MiB whose upload fails",
 }
@@ -147,6 +149,7 @@ def own(tmp_path_factory: pytest.TempPathFactory, aws: RecordingAws, mirror: Pat
         "elasticsearch": 'hosts = ["es"]\nuser = "pio"\npassword = ssm("/pio/es")',
         "train": 'upload = "s3://uploads/pio"',
         "software": 'mirrors = ["s3://mirror/pio-tf"]',
+        "failsafe": f'permissions_boundary = "{BOUNDARY}"',
     }
     first = {**more, "network": network.format(n=1, zone="a"), "cluster": 'name = "{name}"\ntags = { team = "a" }'}
     with world.role("plan"), pytest.raises(ConfigError, match="us-east-1z"):
@@ -213,6 +216,7 @@ def given(tmp_path_factory: pytest.TempPathFactory, aws: RecordingAws, mirror: P
         "driver": f"{machine}\nallow_small_memory = true",
         "spark": f"{machine}\nworkers = 1",
         "ssh": 'key = "id"\nkey_pair = "ours"',
+        "failsafe": f'permissions_boundary = "{BOUNDARY}"',
     }
     wrong = {**blocks, "network": f'vpc_id = "{vpc[:-4]}0000"\nsubnet_id = "{subnet}"'}
     with world.role("plan"), pytest.raises(ConfigError, match="does not exist"):

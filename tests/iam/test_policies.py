@@ -61,7 +61,7 @@ def test_without_a_role_all_are_shown_with_what_they_are_for(project: Project) -
     table = project.run("iam").stdout
     assert [line.split()[0] for line in table.splitlines()[1:6]] == ["plan", "apply", "train", "schedule", "destroy"]
     roles = json.loads(project.run("iam", "--json").stdout)["roles"]
-    assert [one["role"] for one in roles] == ["plan", "apply", "train", "schedule", "destroy"]
+    assert [one["role"] for one in roles] == ["plan", "apply", "train", "schedule", "destroy", "boundary"]
 
 
 def test_each_call_is_listed_with_who_makes_it(project: Project) -> None:

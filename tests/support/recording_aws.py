@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, unquote
 
 from moto.ec2.models import ec2_backends
+from moto.iam.models import iam_backends
 
 from pio_tf.sandbox.aws import LocalAws
 
@@ -38,6 +39,8 @@ class Call:
     """``terraform`` or ``pio-tf``; empty: the test itself."""
     tags: dict[str, dict[str, str]] = field(default_factory=dict)
     """Of everything in EC2 that it names, before it."""
+    keys: dict[str, dict[str, str]] = field(default_factory=dict)
+    """Further condition keys of what it names: of disks, by id; of a role, by name."""
 
 
 class RecordingAws(LocalAws):
@@ -91,7 +94,24 @@ def _read(environ: dict[str, Any], body: bytes) -> Call:
         parameters=parameters,
         by=by,
         tags=_tags(parameters) if service == "ec2" else {},
+        keys=_disks(parameters) if service == "ec2" else _roles(parameters) if service == "iam" else {},
     )
+
+
+def _disks(parameters: dict[str, Any]) -> dict[str, dict[str, str]]:
+    volumes = ec2_backends[ACCOUNT][REGION].volumes
+    named = [volumes[value] for value in parameters.values() if value in volumes]
+    return {
+        one.id: {"ec2:Encrypted": str(bool(one.encrypted)).lower(), "ec2:VolumeType": one.volume_type} for one in named
+    }
+
+
+def _roles(parameters: dict[str, Any]) -> dict[str, dict[str, str]]:
+    name, boundary = str(parameters.get("RoleName")), parameters.get("PermissionsBoundary")
+    for role in iam_backends[ACCOUNT]["aws"].roles.values():
+        if role.name == name:
+            boundary = boundary or role.permissions_boundary_arn
+    return {name: {"iam:PermissionsBoundary": boundary}} if boundary else {}
 
 
 def _tags(parameters: dict[str, Any]) -> dict[str, dict[str, str]]:
