@@ -23,7 +23,7 @@ signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 # In a CI job pio-tf writes its log in the CI system's format. The tests expect a person at a terminal; tests of the CI
 # formats set these variables themselves.
-for name in ("CI", "GITHUB_ACTIONS", "GITLAB_CI", "NO_COLOR", "FORCE_COLOR"):
+for name in ("CI", "GITHUB_ACTIONS", "GITLAB_CI", "JENKINS_URL", "NO_COLOR", "FORCE_COLOR"):
     os.environ.pop(name, None)
 
 # Terraform and its provider end within seconds: collecting their garbage costs a tenth of their CPU time.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, overload
 
@@ -12,6 +13,7 @@ from botocore.session import Session
 
 from pio_tf.aws.credentials import RenewableCredentials, RenewableProvider, RoleProvider
 from pio_tf.aws.errors import NO_CAPACITY, aws_errors, explain
+from pio_tf.ci_job import refuse_credential_process
 from pio_tf.errors import AwsError
 from pio_tf.version import __version__
 
@@ -98,6 +100,7 @@ def _base_session(aws: AwsBlock) -> Session:
                 next_step="create the file, or correct or remove `aws.credentials_file` in pio-tf.hcl",
                 details={"path": str(path)},
             )
+        refuse_credential_process(path, environ=os.environ)
         session.set_config_variable("credentials_file", str(path))
     return session
 

@@ -12,6 +12,7 @@ import sys
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
+from pio_tf import ci_job
 from pio_tf.cli import github
 
 if TYPE_CHECKING:
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from pio_tf.cli.results.base import CommandResult
     from pio_tf.errors import PioTfError
 
-_FALSE = {"", "0", "false", "no", "off"}
 _ROWS = 200
 _CHARACTERS = 50_000
 """The most characters of an error in a summary. GitHub takes 1 MiB a step, and shows nothing of a longer summary."""
@@ -28,21 +28,17 @@ _CHARACTERS = 50_000
 
 def in_github(environ: Mapping[str, str] = os.environ) -> bool:
     """Return whether this is a step of GitHub Actions, or of a compatible system."""
-    return _is_true(environ, "GITHUB_ACTIONS")
+    return ci_job.is_true(environ, "GITHUB_ACTIONS")
 
 
 def in_ci(environ: Mapping[str, str] = os.environ) -> bool:
     """Return whether this is a CI job."""
-    return _is_true(environ, "CI") or in_github(environ) or _is_true(environ, "GITLAB_CI")
+    return ci_job.in_ci(environ)
 
 
 def can_ask(environ: Mapping[str, str] = os.environ) -> bool:
     """Return whether a person can answer a question: at a terminal, and outside CI."""
     return not in_ci(environ) and sys.stdin is not None and sys.stdin.isatty()
-
-
-def _is_true(environ: Mapping[str, str], name: str) -> bool:
-    return environ.get(name, "").strip().lower() not in _FALSE
 
 
 def _now() -> datetime:
@@ -169,7 +165,7 @@ def job_log(environ: Mapping[str, str], command: str) -> JobLog | None:
     """Return the log of this CI job; None outside CI."""
     if in_github(environ):
         return GitHubLog(environ, command)
-    if _is_true(environ, "GITLAB_CI"):
+    if ci_job.is_true(environ, "GITLAB_CI"):
         return GitLabLog()
     return JobLog() if in_ci(environ) else None
 

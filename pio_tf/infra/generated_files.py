@@ -38,7 +38,7 @@ def write_files(
         ConfigError: pio-tf did not write a file that it would overwrite, or the directory cannot be written.
     """
     try:
-        before = _read_manifest(directory)
+        before = read_manifest(directory)
         foreign = [name for name in files if name not in before and _differs(directory / name, files[name])]
         if foreign:
             raise ConfigError(
@@ -66,7 +66,8 @@ def _manifest(names: Iterable[str]) -> str:
     return _MANIFEST_HEADER + "".join(f"{name}\n" for name in sorted(names))
 
 
-def _read_manifest(directory: Path) -> set[str]:
+def read_manifest(directory: Path) -> set[str]:
+    """Return the relative paths of the files that pio-tf wrote into a directory."""
     path = directory / MANIFEST
     lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
     names = {line.strip() for line in lines if not line.startswith("#")} - {""}

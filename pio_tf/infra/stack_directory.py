@@ -10,11 +10,13 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
 from pio_tf.atomic_write import write_atomically
-from pio_tf.errors import TerraformError
+from pio_tf.ci_job import in_ci
+from pio_tf.errors import ConfigError, TerraformError
 from pio_tf.events import Done, Step
 from pio_tf.infra.backend.move import move_state, refuse_leaving
 from pio_tf.infra.backend.s3 import require_lockfile, s3_backend
 from pio_tf.infra.binary import TerraformBinary, find_terraform, locate_terraform
+from pio_tf.infra.generated_files import read_manifest
 from pio_tf.infra.root_module import write_stack
 from pio_tf.infra.state_backups import StateBackups
 from pio_tf.infra.terraform import Terraform
@@ -35,6 +37,8 @@ ERRORED: Final = "errored.tfstate"
 """Terraform writes this file into the stack if it has changed something and cannot save its state."""
 _TERRAFORM_DEFAULT_PARALLELISM = 10
 _OTHER_RESOURCES = 8  # network, security group and key pair, beside the machines
+_READ = ("*.tf", "*.tofu", "*.tf.json", "*.tofu.json", "*.tfvars", "*.tfvars.json", "terraform.d", "modules/**/*.t*f*")
+"""What Terraform and OpenTofu read in the stack; terraform.d may contain providers."""
 _NAMING_LINE = re.compile(rb"^\s*(?:module|source|version)\b.*$", re.MULTILINE)
 
 
@@ -78,9 +82,11 @@ class StackDirectory:
         """Write the stack, with the lock file that is committed beside pio-tf.hcl, if any. Return its directory.
 
         Raises:
-            ConfigError: see :func:`pio_tf.infra.root_module.write_stack`.
+            ConfigError: see :func:`pio_tf.infra.root_module.write_stack`; or this is a CI job, and Terraform would read
+                files of others in the directory.
         """
         directory = write_stack(self.config)
+        self._refuse_foreign_files(directory)
         committed, here = self.config.path.with_name(LOCK_FILE), directory / LOCK_FILE
         if committed.is_file() and (not here.is_file() or here.read_bytes() != committed.read_bytes()):
             write_atomically(here, committed.read_text(encoding="utf-8"), mode=0o644)
@@ -143,6 +149,19 @@ class StackDirectory:
         finally:
             for path in self.config.stack_dir.glob("terraform.tfstate*"):  # plain Terraform makes them world-readable
                 path.chmod(0o600)
+
+    def _refuse_foreign_files(self, directory: Path) -> None:
+        """Refuse, in a CI job, what a checkout could add to the stack: Terraform reads whatever has these names."""
+        if not in_ci(self._environ):
+            return
+        written = read_manifest(directory)
+        found = {path.relative_to(directory).as_posix() for name in _READ for path in directory.glob(name)}
+        if foreign := sorted(found - written):
+            raise ConfigError(
+                f"{directory} contains what pio-tf did not write: {', '.join(foreign)}",
+                cause="Terraform would read it: with a pull request's file, this CI job would run any program",
+                next_step="remove it from the repository",
+            )
 
     def _terraform(self, binary: TerraformBinary) -> Terraform:
         refuse_workspace(self.config.stack_dir, self._environ)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pio_tf.ci_job import refuse_credential_process, refuse_from_checkout
 from pio_tf.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -26,16 +27,28 @@ def terraform_environ(config: Config, environ: Mapping[str, str]) -> dict[str, s
     Credentials that pio-tf.hcl names (aws.profile, aws.credentials_file) take precedence over access keys in the
     environment, as in boto3; the provider would prefer the latter. A TF_CLI_CONFIG_FILE that names no file is left
     out: Terraform warns about it in every output.
+
+    Raises:
+        ConfigError: this is a CI job, and the checkout contains what Terraform would run.
     """
     result = {name: value for name, value in environ.items() if not name.startswith(_DROPPED)}
     cli_config = config.terraform.cli_config_file or _existing_file(environ.get("TF_CLI_CONFIG_FILE"))
     if cli_config is not None:
-        result["TF_CLI_CONFIG_FILE"] = str(config.path.parent / cli_config)
+        what = f"{config.where('terraform.cli_config_file')}: terraform.cli_config_file"
+        if config.terraform.cli_config_file is None:
+            what = "TF_CLI_CONFIG_FILE"
+        path = config.path.parent / cli_config
+        refuse_from_checkout(
+            path, what, start=config.path.parent, environ=environ, instead="name a file that the runner has"
+        )
+        result["TF_CLI_CONFIG_FILE"] = str(path)
     if config.aws.credentials_file is not None or config.aws.profile is not None:
         for name in _STATIC_KEYS:
             result.pop(name, None)
     if config.aws.credentials_file is not None:
-        result["AWS_SHARED_CREDENTIALS_FILE"] = str(config.path.parent / config.aws.credentials_file)
+        credentials = config.path.parent / config.aws.credentials_file
+        refuse_credential_process(credentials, start=config.path.parent, environ=environ)
+        result["AWS_SHARED_CREDENTIALS_FILE"] = str(credentials)
     if config.aws.profile is not None:
         result["AWS_PROFILE"] = config.aws.profile
     result.update(TF_IN_AUTOMATION="1", TF_INPUT="0", CHECKPOINT_DISABLE="1")

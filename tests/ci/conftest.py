@@ -43,6 +43,7 @@ class Site:
     sandbox: SandboxInfo
     files: dict[str, str]
     key: str
+    public_key: str
     client: Path
     path: str
     scratch: Path
@@ -77,7 +78,8 @@ def site(
         for system in SYSTEMS:
             files |= render_pipeline(system, config, root=client).files
         key = (client / ".pio-tf" / "sandbox_key").read_text()
-        yield Site(info, files, key, client, make_path(scratch / "tools"), scratch)
+        public = (client / ".pio-tf" / "sandbox_key.pub").read_text()
+        yield Site(info, files, key, public, client, make_path(scratch / "tools"), scratch)
     finally:
         stop_sandbox(sandbox)
 

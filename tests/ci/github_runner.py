@@ -256,10 +256,11 @@ class _JobRun:
                     key: arguments.get(key, str(value.get("default", ""))) for key, value in action["inputs"].items()
                 }
                 assert arguments.keys() <= action["inputs"].keys()
-                assert all(given[key] for key, value in action["inputs"].items() if value.get("required"))
                 self._steps(action["runs"]["steps"], given, root=root)
             else:
                 self._use(name, str(spec["uses"]).partition("@")[0], arguments)
+                if "id" in spec:
+                    self.outputs[spec["id"]] = {"outputs": {"artifact-id": str(len(self.host.forge.artifacts))}}
 
     def _execute(self, name: str, spec: dict[str, Any], context: Context) -> None:
         number = len(self.job.steps)
@@ -329,6 +330,11 @@ class _JobRun:
             assert arguments["terraform_wrapper"] == "false"
         elif action == "actions/upload-artifact":
             directory = self.workspace / arguments["path"]
+            if directory.is_file():
+                (artifacts / arguments["name"]).mkdir(parents=True)
+                shutil.copy(directory, artifacts / arguments["name"])
+                self.job.steps.append(Step(name, "success"))
+                return
             if not directory.is_dir() or not any(directory.iterdir()):
                 self.failed = True
                 self.job.steps.append(Step(name, "failure", f"no files at {directory}\n"))

@@ -87,19 +87,22 @@ class Runner:
             "CI_PROJECT_ID": "7",
             "CI_COMMIT_SHA": "0f" * 20,
             "CI_JOB_URL": "https://gitlab.test/job/1",
-            "PIO_TF_SSH_KEY": self.site.key,
-            "PIO_TF_GITLAB_TOKEN": TOKEN,
+            "PIO_TF_SSH_PUBLIC_KEY": self.site.public_key,
+            **self._scoped(spec.get("environment")),
             "PIO_TF_AWS_TOKEN": "a.web.token",
             **variables,
             # Keys stand above a web identity, which the sandbox has no provider for.
             **{name: str(value).replace("$PIO_TF_", "role-") for name, value in spec["variables"].items()},
         }
         script = "\n".join(["set -eo pipefail", *spec["before_script"], *spec["script"]])
-        said = self.shell(script, directory, environment, title=f"GitLab, {job}")
-        if "after_script" in spec:
-            # In a shell of its own.
-            said += self.shell("\n".join(spec["after_script"]), directory, environment, title=f"GitLab, after {job}")
-        return said, directory
+        return self.shell(script, directory, environment, title=f"GitLab, {job}"), directory
+
+    def _scoped(self, environment: object) -> dict[str, str]:
+        """The variables of a job's environment: those whose scope is production*, or pio-tf-comment."""
+        name = str(environment.get("name") if isinstance(environment, dict) else environment)
+        if name.startswith("production"):
+            return {"PIO_TF_SSH_KEY": self.site.key}
+        return {"PIO_TF_GITLAB_TOKEN": TOKEN} if name == "pio-tf-comment" else {}
 
     def jenkins(self, name: str, stage: str, *, plan: Path | None = None, **variables: str) -> tuple[str, Path]:
         """A stage of a Jenkinsfile, with what follows it."""
@@ -111,14 +114,17 @@ class Runner:
             assert plan is not None
             shutil.copytree(plan, directory / "plan")
         environment = {
+            "CI": "true",
             "PIO_TF_CONFIG": "pio-tf.hcl",
-            "PIO_TF_SSH_KEY": self.site.key,
-            "GITHUB_TOKEN": TOKEN,
+            "PIO_TF_SSH_PUBLIC_KEY": self.site.public_key,
+            "WORKSPACE_TMP": f"{directory}@tmp",
+            **({"PIO_TF_SSH_KEY": self.site.key} if "pio-tf-ssh-key" in part[0] + block else {}),
             **variables,
         }
-        said = ""
-        for number, script in enumerate(re.findall(r"sh '''#!/usr/bin/env bash\n(.*?)'''", block, flags=re.DOTALL)):
-            said += self.shell(script, directory, environment, title=f"Jenkins, {name}, {stage} {number}")
+        said, steps = "", r"( *withCredentials.*?\n)? +sh '''#!/usr/bin/env bash\n(.*?)'''"
+        for number, (credentials, script) in enumerate(re.findall(steps, block, flags=re.DOTALL)):
+            own = {"GITHUB_TOKEN": TOKEN} if credentials else {}
+            said += self.shell(script, directory, {**environment, **own}, title=f"Jenkins, {name}, {stage} {number}")
         return said, directory
 
     def states(self) -> set[str]:
@@ -145,7 +151,8 @@ def runner(site: Site, forge: ForgeServer, transcript: list[str]) -> Runner:
 
 
 def test_gitlab_shows_the_plan_on_the_merge_request(runner: Runner, forge: ForgeServer) -> None:
-    runner.gitlab("pio-tf-plan", "merge_request_event", CI_MERGE_REQUEST_IID="4")
+    _said, directory = runner.gitlab("pio-tf-plan", "merge_request_event", CI_MERGE_REQUEST_IID="4")
+    runner.gitlab("pio-tf-comment", "merge_request_event", plan=directory / "plan", CI_MERGE_REQUEST_IID="4")
     (note,) = forge.comments[4]
     assert "14 to create" in note["body"]
     assert "[by this job](https://gitlab.test/job/1)" in note["body"]

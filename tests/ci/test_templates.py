@@ -46,6 +46,26 @@ def workflows(config: Config, **choices: str) -> dict[str, dict[Any, Any]]:
     return {name.removeprefix("pio-tf-"): workflow for name, workflow in found.items()}
 
 
+def gitlab(config: Config) -> dict[str, dict[str, Any]]:
+    """GitLab's jobs, each with what it extends."""
+    read = yaml.safe_load(rendered("gitlab", config).files[".gitlab-ci.yml"])
+
+    def whole(name: str) -> dict[str, Any]:
+        parent = read[name].get("extends")
+        return {**(whole(parent) if parent else {}), **read[name]}
+
+    return {name: whole(name) for name, job in read.items() if isinstance(job, dict) and not name.startswith(".")}
+
+
+def stages(config: Config) -> dict[str, str]:
+    """The text of Jenkins' stages, each with what stands before the first one."""
+    found: dict[str, str] = {}
+    for text in rendered("jenkins", config).files.values():
+        head, *parts = re.split(r"(?m)^    stage\(", text)
+        found |= {part.split("'")[1]: head + part for part in parts}
+    return found
+
+
 SCHEMAS = [
     ("github", "/workflows/", ["vendor.github-workflows"]),
     ("github", "/actions/", ["vendor.github-actions"]),
@@ -92,7 +112,9 @@ def test_actions_are_pinned_and_the_wrapper_of_terraform_is_off(config: Config) 
     text = "".join(rendered("github", config).files.values())
     used = set(re.findall(r"uses: (\S+)", text)) - {"./.github/actions/pio-tf"}
     assert len(used) == 6
-    assert all(re.fullmatch(r"[\w-]+/[\w-]+@v\d+", action) for action in used)
+    assert all(re.fullmatch(r"[\w-]+/[\w-]+@[0-9a-f]{40}", action) for action in used)
+    versions = re.findall(r"uses: \S+@[0-9a-f]{40} # v\d+\.\d+\.\d+\n", text)
+    assert len(versions) == text.count("uses: ") - text.count("uses: ./")
     assert text.count("terraform_wrapper: false") == 1
 
 
@@ -107,7 +129,9 @@ def test_every_workflow_has_a_group_of_its_own_and_no_more_permissions_than_it_n
         assert workflow["permissions"] == {}, name
         jobs = workflow["jobs"].values()
         assert all(job["permissions"]["contents"] == "read" for job in jobs), name
-        assert all(job["permissions"]["id-token"] == "write" for job in jobs), name
+        tokens = {key: job["permissions"].get("id-token") for key, job in workflow["jobs"].items()}
+        assert tokens.pop("comment", None) is None, name
+        assert set(tokens.values()) == {"write"}, name
         assert all("timeout-minutes" in job for job in jobs), name
         grouped = [one["concurrency"] for one in (workflow, *jobs) if "concurrency" in one]
         assert [group["cancel-in-progress"] for group in grouped] == [False], name
@@ -137,13 +161,14 @@ def test_only_the_apply_is_in_an_environment_and_has_the_role_for_it(config: Con
     found = {
         (name, job): (
             "environment" in spec,
-            next(step["with"]["role"] for step in spec["steps"] if "role" in step.get("with", {})),
+            next((step["with"]["role"] for step in spec["steps"] if "role" in step.get("with", {})), ""),
         )
         for name, workflow in workflows(config).items()
         for job, spec in workflow["jobs"].items()
     }
     assert found == {
         ("plan", "plan"): (False, "${{ vars.PIO_TF_PLAN_ROLE }}"),
+        ("plan", "comment"): (False, ""),
         ("apply", "plan"): (False, "${{ vars.PIO_TF_PLAN_ROLE }}"),
         ("apply", "apply"): (True, "${{ vars.PIO_TF_APPLY_ROLE }}"),
         ("train", "train"): (False, "${{ vars.PIO_TF_TRAIN_ROLE }}"),
@@ -176,7 +201,91 @@ def test_what_the_files_ask_for_is_what_is_said_to_be_set_up(config: Config, sys
         assert asked | {"PIO_TF_SSH_KEY", "PIO_TF_SSH_PUBLIC_KEY", "PIO_TF_KNOWN_HOSTS", "PIO_TF_GITLAB_TOKEN"} == said
     elif system == "jenkins":
         named = {need.name for need in list_prerequisites(system, config, Choices())}
-        assert set(re.findall(r"credentials\('(\S+)'\)", text)) | set(re.findall(r"label '(\S+)'", text)) <= named
+        asked = set(re.findall(r"(?:credentials\(|credentialsId: |label )'([^']+)'", text))
+        assert asked == {"pio-tf", "pio-tf-plan", "pio-tf-ssh-key", "pio-tf-comments"}
+        assert asked <= named
+
+
+def test_plans_have_no_private_key_and_run_on_machines_that_never_have_one(config: Config) -> None:
+    keyed: dict[str, set[str]] = {"with": set(), "without": set()}
+    for workflow in workflows(config).values():
+        for job in workflow["jobs"].values():
+            keyed["with" if "PIO_TF_SSH_KEY" in str(job) else "without"].add(job["runs-on"])
+    assert keyed["without"] == {"${{ vars.PIO_TF_PLAN_RUNNER || 'ubuntu-latest' }}"}
+    assert keyed["with"] == {"${{ vars.PIO_TF_RUNNER || 'ubuntu-latest' }}"}
+
+    # In GitLab, variables have an environment as their scope.
+    found = {name: (job["tags"], job.get("environment")) for name, job in gitlab(config).items()}
+    training = {"name": "production-training", "action": "access"}
+    assert found == {
+        "pio-tf-plan": (["pio-tf-plan"], None),
+        "pio-tf-comment": (["pio-tf-plan"], {"name": "pio-tf-comment", "action": "access"}),
+        "pio-tf-plan-merged": (["pio-tf-plan"], None),
+        "pio-tf-apply": (["pio-tf"], "production"),
+        "pio-tf-train": (["pio-tf"], training),
+        "pio-tf-reap": (["pio-tf"], training),
+    }
+    scopes = {need.name: need.where for need in list_prerequisites("gitlab", config, Choices())}
+    assert "protected, scope production*" in scopes["PIO_TF_SSH_KEY"]
+    assert "scope pio-tf-comment" in scopes["PIO_TF_GITLAB_TOKEN"]
+
+    of_jenkins = stages(config).items()
+    labels = {name: ("pio-tf-ssh-key" in text, re.findall(r"label '(\S+)'", text)) for name, text in of_jenkins}
+    assert labels == {
+        "Plan": (False, ["pio-tf-plan"]),
+        "Apply": (True, ["pio-tf"]),
+        "Train": (True, ["pio-tf"]),
+        "Reap": (True, ["pio-tf"]),
+    }
+
+
+def test_the_token_for_comments_goes_to_the_step_that_comments_alone(config: Config) -> None:
+    for name, workflow in workflows(config).items():
+        for key, job in workflow["jobs"].items():
+            writes = {scope for scope, access in job["permissions"].items() if access == "write"}
+            assert writes == ({"pull-requests"} if key == "comment" else {"id-token"}), (name, key)
+            with_token = [step["run"] for step in job["steps"] if "token" in str(step.get("env"))]
+            assert with_token in ([], ["pio-tf ci comment plan"], ["exec pio-tf ci reviewed plan"])
+    assert [name for name, job in gitlab(config).items() if "ci comment" in str(job)] == ["pio-tf-comment"]
+    assert "id_tokens" not in gitlab(config)["pio-tf-comment"]
+    plan = stages(config)["Plan"]
+    (block,) = re.findall(r"withCredentials\(.*?'''\n +\}", plan, flags=re.DOTALL)
+    assert block.count("sh '''") == 1
+    assert "ci comment plan" in block
+    assert "GITHUB_TOKEN" not in plan.replace(block, "")
+    assert "pio-tf-comments" not in plan.replace(block, "")
+
+
+@pytest.mark.parametrize("system", ["github", "gitlab", "jenkins"])
+def test_everything_that_pip_installs_has_a_hash(config: Config, system: System) -> None:
+    text = "".join(rendered(system, config).files.values())
+    installs = re.findall(r'pip"? install (.*)', text)
+    assert installs
+    assert set(installs) == {"--quiet --require-hashes -r pio-tf-requirements.txt"}
+    needs = list_prerequisites(system, config, Choices())
+    (need,) = [one for one in needs if one.name == "pio-tf-requirements.txt"]
+    assert f"pio-tf[terraform]=={pio_tf.__version__}" in need.what
+    assert "--generate-hashes" in need.what
+
+
+def test_artefacts_are_kept_for_a_week(config: Config) -> None:
+    uploads = [
+        step["with"]["retention-days"]
+        for workflow in workflows(config).values()
+        for job in workflow["jobs"].values()
+        for step in job["steps"]
+        if str(step.get("uses")).startswith("actions/upload-artifact@")
+    ]
+    assert uploads == [7, 7, 7]
+    kept = [job["artifacts"]["expire_in"] for job in gitlab(config).values() if "artifacts" in job]
+    assert kept == ["7 days", "7 days"]
+    assert "buildDiscarder(logRotator(artifactDaysToKeepStr: '7'))" in rendered("jenkins", config).files["Jenkinsfile"]
+
+
+def test_jenkins_installs_nothing_into_the_checkout_and_imports_nothing_from_it(config: Config) -> None:
+    for name, text in stages(config).items():
+        assert 'python3 -I -m venv --clear "$WORKSPACE_TMP/venv"' in text, name
+        assert ".venv" not in text, name
 
 
 def test_a_state_on_this_computer_is_said_to_be_no_use_to_a_job(config: Config) -> None:

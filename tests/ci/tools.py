@@ -12,11 +12,11 @@ _PIP = '#!/bin/sh\necho "$*" >>"$0.log"\n'
 """pio-tf is installed here already, as it is in this checkout."""
 _PYTHON = """\
 #!/bin/sh
-# `python3 -m venv DIR` makes one that has pio-tf already, and a pip that installs nothing.
-if [ "$1 $2" = "-m venv" ]; then
-  mkdir -p "$3/bin"
-  ln -sf "{bin}/pio-tf" "$3/bin/pio-tf"
-  ln -sf "$(dirname "$0")/pip" "$3/bin/pip"
+# `python3 -I -m venv --clear DIR` makes one that has pio-tf already, and a pip that installs nothing.
+if [ "$1 $2 $3 $4" = "-I -m venv --clear" ]; then
+  mkdir -p "$5/bin"
+  ln -sf "{bin}/pio-tf" "$5/bin/pio-tf"
+  ln -sf "$(dirname "$0")/pip" "$5/bin/pip"
 else
   exec "{bin}/python" "$@"
 fi
