@@ -10,9 +10,8 @@ from pio_tf.aws.session import Aws
 from pio_tf.ci_job import in_ci
 from pio_tf.config.load import load_config
 from pio_tf.errors import AwsError, ConfigError
-from pio_tf.infra.binary import find_terraform, locate_terraform
+from pio_tf.infra.binary import find_terraform, locate_terraform, terraform_environ
 from pio_tf.infra.deployment import Deployment
-from pio_tf.infra.terraform_environment import terraform_environ
 from tests.support.shell import Project
 
 if TYPE_CHECKING:

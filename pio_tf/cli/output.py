@@ -61,8 +61,7 @@ class Output:
         environ: Mapping[str, str] = os.environ,
     ) -> None:
         from pio_tf.cli.ci_output import job_log
-        from pio_tf.cli.live import LiveProgress, can_be_live
-        from pio_tf.cli.progress import TrainingLines
+        from pio_tf.cli.live import LiveProgress, TrainingLines, can_be_live
 
         # asyncio warns of every packet that SSH still sends into a broken connection, which pio-tf reports itself.
         logging.getLogger("asyncio").setLevel(logging.ERROR)
@@ -226,7 +225,7 @@ class Output:
                 self._progress(event)
 
     def _progress(self, event: Any) -> None:  # noqa: ANN401 - progress of a resource, a machine or a training
-        from pio_tf.cli.progress import plain_line
+        from pio_tf.cli.live import plain_line
 
         if self._live:
             self._live.update(event)

@@ -32,8 +32,7 @@ if TYPE_CHECKING:
     from pio_tf.infra.plan import Plan
     from pio_tf.infra.policy import Judgement
     from pio_tf.machines.deadline_schedule import ScheduledDeadline
-    from pio_tf.mirror.fetch import Fetched
-    from pio_tf.mirror.push import Pushed
+    from pio_tf.mirror import Fetched, Pushed
     from pio_tf.model import Machine, Outputs
     from pio_tf.remote.files import ProvisionedFile, RemoteFile
     from pio_tf.remote.target import SshTarget
@@ -365,13 +364,13 @@ class Cluster:
         Raises:
             PioTfError: an archive could not be downloaded, or is not the expected one; the others are there.
         """
-        from pio_tf.mirror.fetch import Fetcher
+        from pio_tf.mirror import Fetcher
 
         return Fetcher(directory, base.rstrip("/"), reporter=self._context.report).fetch(components(self.config))
 
     def mirror_push(self, directory: Path, url: str) -> tuple[Pushed, ...]:
         """Copy such a directory to ``s3://bucket/prefix``, if it is complete. Leave objects that exist there alone."""
-        from pio_tf.mirror.push import Pusher
+        from pio_tf.mirror import Pusher
 
         pusher = Pusher(self._context.aws.client("s3"), url, self._context.report)
         return pusher.push(directory, components(self.config))

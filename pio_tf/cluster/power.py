@@ -81,7 +81,7 @@ class Power:
 
     def check_before_start(self) -> Sizing:
         """Check SSH key, sizes and passwords, before a machine is created or started for nothing."""
-        from pio_tf.remote.login import load_login
+        from pio_tf.remote.target import load_login
 
         load_login(self.context.config)
         sizing, _ = self.fleet.sizing(), self.context.secrets

@@ -22,8 +22,7 @@ from hcl2.utils import HEREDOC_PATTERN, HEREDOC_TRIM_PATTERN, process_escape_seq
 from lark.exceptions import LarkError
 
 from pio_tf.config.kinds import SecretReference
-from pio_tf.config.problems import Problem, UnreadableHcl, nearest_line
-from pio_tf.config.syntax import explain_syntax_error
+from pio_tf.config.problems import Problem, UnreadableHcl, explain_syntax_error, nearest_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

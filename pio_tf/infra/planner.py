@@ -13,7 +13,7 @@ from pio_tf.infra.plan import Plan, changes_anything, find_changes
 from pio_tf.infra.plan_file import reading_plan
 from pio_tf.infra.policy import evaluate, refuse
 from pio_tf.infra.redaction import plain_secrets, redact_plan
-from pio_tf.infra.terraform_errors import DESTROY_PREVENTED
+from pio_tf.infra.terraform_messages import DESTROY_PREVENTED
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

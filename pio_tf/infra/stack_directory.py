@@ -15,12 +15,11 @@ from pio_tf.errors import ConfigError, TerraformError
 from pio_tf.events import Done, Step
 from pio_tf.infra.backend.move import move_state, refuse_leaving
 from pio_tf.infra.backend.s3 import require_lockfile, s3_backend
-from pio_tf.infra.binary import TerraformBinary, find_terraform, locate_terraform
+from pio_tf.infra.backend.state import StateBackups
+from pio_tf.infra.binary import TerraformBinary, find_terraform, locate_terraform, refuse_workspace, terraform_environ
 from pio_tf.infra.generated_files import read_manifest
 from pio_tf.infra.root_module import write_stack
-from pio_tf.infra.state_backups import StateBackups
 from pio_tf.infra.terraform import Terraform
-from pio_tf.infra.terraform_environment import refuse_workspace, terraform_environ
 from pio_tf.json_text import parse_json
 from pio_tf.model import Outputs, refuse_another_region
 

@@ -16,8 +16,7 @@ from python_terraform import Terraform as PythonTerraform
 
 from pio_tf.errors import Locked, PioTfError, TerraformError
 from pio_tf.events import OutputLine, Step, silent
-from pio_tf.infra.terraform_errors import Diagnostic, diagnostics_in_text, failure
-from pio_tf.infra.terraform_events import EventReader
+from pio_tf.infra.terraform_messages import Diagnostic, EventReader, diagnostics_in_text, failure
 from pio_tf.infra.terraform_process import Ended, stream
 from pio_tf.json_text import parse_json
 
@@ -51,11 +50,11 @@ class Terraform:
     Every command raises TerraformError if it fails, and Locked if another client holds the state's lock.
 
     Args:
-        environ: Terraform's whole environment (:func:`pio_tf.infra.terraform_environment.terraform_environ`).
+        environ: Terraform's whole environment (:func:`pio_tf.infra.binary.terraform_environ`).
         reporter: gets resources, warnings and output.
         lock_timeout: seconds to wait for a state that another client has locked.
         parallelism: number of resources at once.
-        advise: see :func:`pio_tf.infra.terraform_errors.failure`.
+        advise: see :func:`pio_tf.infra.terraform_messages.failure`.
     """
 
     def __init__(

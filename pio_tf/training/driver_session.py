@@ -20,9 +20,9 @@ from pio_tf.pio.files import render_files
 from pio_tf.remote.connect import RetryPolicy
 from pio_tf.remote.ssh import ClusterConnection
 from pio_tf.remote.target import ssh_targets
-from pio_tf.training.evidence import Evidence
 from pio_tf.training.preflight import build_engine, refuse_failed, run_checks
 from pio_tf.training.progress import watch
+from pio_tf.training.proof import Evidence
 from pio_tf.training.provisioning import ProvisionedMachine, complete_hosts, provision, roll_back
 from pio_tf.training.readiness import diagnose, ready_cluster
 from pio_tf.training.redact import Redactor

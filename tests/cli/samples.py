@@ -22,8 +22,7 @@ from pio_tf.infra.cost import Cost
 from pio_tf.infra.drift import Difference, Drift
 from pio_tf.infra.plan import Plan, ResourceChange
 from pio_tf.infra.policy import Finding, Judgement, Rule
-from pio_tf.mirror.fetch import Fetched
-from pio_tf.mirror.push import Pushed
+from pio_tf.mirror import Fetched, Pushed
 from pio_tf.model import Machine, MachineOutput, Outputs
 from pio_tf.remote.files import ProvisionedFile, RemoteFile
 from pio_tf.remote.host_keys import HostKey

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, TextIO
 
 import pytest
 
+from pio_tf.cli.live import BETWEEN_LINES, TrainingLines
 from pio_tf.cli.output import Output
-from pio_tf.cli.progress import BETWEEN_LINES, TrainingLines
 from pio_tf.cli.results.base import CommandResult
 from pio_tf.events import Checked, Done, MachineProgress, OutputLine, Step, TrainingProgress, Warned
 from tests.cli.screen import Screen

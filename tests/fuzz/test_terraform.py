@@ -14,8 +14,7 @@ from hypothesis import strategies as st
 from pio_tf.events import silent
 from pio_tf.infra.deployment import Deployment
 from pio_tf.infra.policy import judge_file
-from pio_tf.infra.terraform_errors import diagnostics_in_text
-from pio_tf.infra.terraform_events import EventReader
+from pio_tf.infra.terraform_messages import EventReader, diagnostics_in_text
 from pio_tf.model import Outputs
 from tests.fuzz.documents import ANY, changed, texts
 from tests.fuzz.settings import answers, examples

@@ -19,8 +19,7 @@ from pio_tf.iam import policies
 from pio_tf.machines.console import host_keys_from_console
 from pio_tf.machines.health import examine
 from pio_tf.machines.power import stop_machines
-from pio_tf.mirror.checksum import sha512_of
-from pio_tf.mirror.push import Pusher
+from pio_tf.mirror import Pusher, sha512_of
 from pio_tf.training.runs.record import Client, RunRecord
 from tests.iam.requests import requests
 from tests.support.iam_policies import used

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pio_tf.config.load import parse_config
-from pio_tf.infra.cost import Cost, plan_cost, price_note
-from pio_tf.infra.prices import HOURLY_USD
+from pio_tf.infra.cost import HOURLY_USD, Cost, plan_cost, price_note
 from tests.support.config_samples import text_with
 from tests.support.plan_json import Json, change, machine, plan
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pio_tf.infra.terraform_environment import terraform_environ
+from pio_tf.infra.binary import terraform_environ
 from tests.support.site import Site
 
 if TYPE_CHECKING:

@@ -23,8 +23,8 @@ import pytest
 from pio_tf.cluster import Cluster
 from pio_tf.errors import GuardRefused, MachinesMayBeRunning, TerraformError
 from pio_tf.events import Event, Step, Warned
+from pio_tf.infra.backend.state import MOST_BACKUPS, StateBackups
 from pio_tf.infra.stack_directory import ERRORED
-from pio_tf.infra.state_backups import MOST_BACKUPS, StateBackups
 from tests.support.deployments import ENVIRON, deployment, existing_network, stop_all
 from tests.support.no_machines import no_machines
 from tests.support.site import Site, ec2

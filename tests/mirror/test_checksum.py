@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pio_tf.mirror.checksum import read_published
+from pio_tf.mirror import read_published
 from tests.support.checksums import HASH, grouped
 
 

@@ -9,8 +9,7 @@ import pytest
 
 from pio_tf.config.components import Component
 from pio_tf.errors import AwsError, ConfigError, PioTfError
-from pio_tf.mirror.fetch import Fetched, Fetcher
-from pio_tf.mirror.push import Pusher
+from pio_tf.mirror import Fetched, Fetcher, Pusher
 from pio_tf.sandbox.aws import LocalAws
 from tests.mirror.archive_server import Archives, serve_archives
 from tests.support.state_bucket import Bucket, make_bucket

@@ -11,8 +11,7 @@ from pydantic import Field
 from pio_tf.cli.results.base import CommandResult, ResultData, TextOrNone
 
 if TYPE_CHECKING:
-    from pio_tf.mirror.fetch import Fetched
-    from pio_tf.mirror.push import Pushed
+    from pio_tf.mirror import Fetched, Pushed
     from pio_tf.training.provisioning import ProvisionedMachine
 
 

@@ -7,7 +7,7 @@ from datetime import datetime, timezone
 import pytest
 
 from pio_tf.errors import Locked
-from pio_tf.infra.terraform_errors import Diagnostic, diagnostics_in_text, failure
+from pio_tf.infra.terraform_messages import Diagnostic, diagnostics_in_text, failure
 
 LOCK_DETAIL = """\
 Error message: resource temporarily unavailable

@@ -1,17 +1,22 @@
-"""Terraform's diagnostics, and pio-tf's errors made from them, with next steps for the well-known ones."""
+"""Terraform's messages: its progress as events, and its diagnostics as errors of pio-tf with next steps."""
 
 from __future__ import annotations
 
 import re
+from collections import deque
 from dataclasses import dataclass
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from pio_tf.durations import duration
 from pio_tf.errors import Locked, TerraformError
+from pio_tf.events import ResourceProgress, Step, Warned
+from pio_tf.json_text import parse_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+
+    from pio_tf.events import Reporter
 
 DESTROY_PREVENTED = "Instance cannot be destroyed"
 """Summary of Terraform's error for ``prevent_destroy``."""
@@ -66,6 +71,16 @@ _ADVICE = {
     "connection refused|no such host|i/o timeout|dial tcp": ("check the network, and aws.region and aws.endpoint_url"),
 }
 """Regular expressions of errors, and their next steps. The first match counts."""
+
+_Status: TypeAlias = Literal["started", "running", "done", "failed"]
+_STATUS: dict[str, _Status] = {
+    "refresh_start": "started",
+    "refresh_complete": "done",
+    "apply_start": "started",
+    "apply_progress": "running",
+    "apply_complete": "done",
+    "apply_errored": "failed",
+}
 
 
 @dataclass(frozen=True)
@@ -215,3 +230,48 @@ def _age(created: str, now: datetime) -> str:
         return ""
     then = datetime.fromisoformat(f"{match[1]}T{match[2]}+00:00")
     return duration(max(0.0, (now - then).total_seconds()))
+
+
+class EventReader:
+    """A reader of Terraform's lines, which collects its diagnostics and its last lines that are no events."""
+
+    def __init__(self, reporter: Reporter) -> None:
+        self._reporter = reporter
+        self.diagnostics: list[Diagnostic] = []
+        self.other_lines: deque[str] = deque(maxlen=40)
+
+    def read(self, line: str) -> None:
+        """Read one line of Terraform's output."""
+        try:
+            event = _parse(parse_json(line))
+        except (ValueError, LookupError, TypeError, AttributeError, OverflowError):
+            if line.strip():
+                self.other_lines.append(line)
+            return
+        if isinstance(event, Diagnostic):
+            if event in self.diagnostics:  # an apply repeats its plan's warnings, once for each resource
+                return
+            self.diagnostics.append(event)
+            if event.severity == "warning":
+                self._reporter(Warned(str(event)))
+        elif event is not None:
+            self._reporter(event)
+
+
+def _parse(event: Mapping[str, Any]) -> Diagnostic | ResourceProgress | Step | None:
+    """Return what a line reports; None for an event that users need not see. Any error means that it is no event."""
+    kind = event["type"]
+    if kind == "diagnostic":
+        return Diagnostic.from_json(event.get("diagnostic") or {})
+    if kind in _STATUS:
+        hook = event.get("hook") or {}
+        return ResourceProgress(
+            address=str((hook.get("resource") or {}).get("addr", "")),
+            action="refresh" if kind.startswith("refresh") else str(hook.get("action", "")),
+            status=_STATUS[kind],
+            elapsed_seconds=float(hook.get("elapsed_seconds") or 0),
+            id=str(hook.get("id_value") or "") if kind == "apply_complete" else "",
+        )
+    if kind in ("log", "state_lock_acquire") and "state lock" in str(event.get("@message", "")):
+        return Step(str(event["@message"]))
+    return None

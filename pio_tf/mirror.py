@@ -1,19 +1,24 @@
-"""Fetching everything that machines install into a directory with the layout of Apache's archive."""
+"""What machines install: into a directory with the layout of Apache's archive, and from there into a bucket.
+
+Machines without internet install everything from that bucket.
+"""
 
 from __future__ import annotations
 
+import hashlib
+import re
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from urllib3.exceptions import HTTPError
 
+from pio_tf.aws.errors import aws_errors
 from pio_tf.config.software import APACHE
-from pio_tf.errors import PioTfError
+from pio_tf.errors import AwsError, ConfigError, PioTfError
 from pio_tf.events import Done, Reporter, Step, silent
 from pio_tf.http_pool import http_pool, http_reason
-from pio_tf.mirror.checksum import BLOCK, read_published, sha512_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -23,6 +28,10 @@ if TYPE_CHECKING:
 
     from pio_tf.config.components import Component
 
+BLOCK = 1024 * 1024
+_ALONE = re.compile(r"\b[0-9a-fA-F]{128}\b")
+_AS_GPG_WRITES = re.compile(r"(?:SHA512\s*=|:)\s*((?:[0-9A-Fa-f]{4,8}\s+){15,31}[0-9A-Fa-f]{4,8})\s*(?:$|(?=\S+:))")
+
 AT_ONCE = 4
 ATTEMPTS = 3
 TIMEOUT = 30.0
@@ -30,6 +39,37 @@ TIMEOUT = 30.0
 _PUBLISHED = (".sha512", ".mds", ".sha")
 _PARTIAL = 206
 _NO_SUCH_RANGE = 416
+_URL = re.compile(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](?:/\S*)?")
+_MISSING = 404
+
+
+def sha512_of(path: Path) -> str:
+    """Return the SHA-512 of a file.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    digest = hashlib.sha512()
+    with path.open("rb") as file:
+        while data := file.read(BLOCK):
+            digest.update(data)
+    return digest.hexdigest()
+
+
+def read_published(text: str) -> str | None:
+    """Return the SHA-512 in a ``.sha512`` or ``.mds`` file; None if there is none.
+
+    Apache's releases have used three formats over the years: ``HASH  FILE``; gpg's ``--print-md SHA512``, in groups of
+    8 over several lines; and gpg's ``--print-mds``, with every algorithm in one file.
+    """
+    alone = _ALONE.findall(text)
+    if len(set(alone)) == 1:
+        return str(alone[0]).lower()
+    for match in _AS_GPG_WRITES.finditer(text):
+        digits = "".join(match[1].split()).lower()
+        if len(digits) == 128:
+            return digits
+    return None
 
 
 @dataclass(frozen=True)
@@ -206,3 +246,88 @@ def _together(failures: Sequence[BaseException]) -> BaseException:
         cause="; ".join(f"{one.what}: {one.cause}" for one in known),
         next_step=known[0].next_step,
     )
+
+
+@dataclass(frozen=True)
+class Pushed:
+    """An archive in the bucket."""
+
+    component: Component
+    url: str
+    status: Literal["pushed", "there"]
+    """``there``: the same file was in the bucket already."""
+
+
+@dataclass(frozen=True)
+class Pusher:
+    """Copies a directory of :class:`~pio_tf.mirror.Fetcher`.
+
+    Args:
+        s3: botocore client.
+        url: ``s3://bucket`` or ``s3://bucket/prefix``.
+    """
+
+    s3: Any
+    url: str
+    reporter: Reporter = silent
+
+    def push(self, directory: Path, components: Sequence[Component]) -> tuple[Pushed, ...]:
+        """Copy the archives that the bucket lacks. One with the same size and SHA-512 stays as it is.
+
+        Raises:
+            ConfigError: the URL is not one of S3; an archive is missing in the directory, or is not the expected one.
+            AwsError: the bucket does not exist, or pio-tf may not write to it.
+        """
+        if not _URL.fullmatch(self.url):
+            raise ConfigError(f"{self.url!r} is no S3 address", next_step="give one like s3://bucket/prefix")
+        wanted = [(one, _checked(directory, one)) for one in components if one.path]
+        bucket, _, prefix = self.url.removeprefix("s3://").partition("/")
+        with aws_errors(f"{self.url}: looking at the bucket", service="s3"):
+            self.s3.head_bucket(Bucket=bucket)
+        self.reporter(Step(f"Pushing {len(wanted)} archive{'s' * (len(wanted) != 1)} to {self.url}"))
+        with ThreadPoolExecutor(max_workers=AT_ONCE) as pool:
+            return tuple(pool.map(lambda one: self._push_one(directory, bucket, prefix.strip("/"), *one), wanted))
+
+    def _push_one(self, directory: Path, bucket: str, prefix: str, component: Component, sha512: str) -> Pushed:
+        path = directory / component.path
+        key = f"{prefix}/{component.path}" if prefix else component.path
+        url = f"s3://{bucket}/{key}"
+        existing = self._head(bucket, key)
+        if (existing.get("ContentLength"), existing.get("Metadata", {}).get("sha512")) == (path.stat().st_size, sha512):
+            return Pushed(component, url, "there")
+        with aws_errors(f"{url}: writing {component.name}", service="s3"), path.open("rb") as file:
+            self.s3.put_object(Bucket=bucket, Key=key, Body=file, Metadata={"sha512": sha512})
+        self.reporter(Done(f"{component.name} {component.version}: {url}"))
+        return Pushed(component, url, "pushed")
+
+    def _head(self, bucket: str, key: str) -> dict[str, Any]:
+        try:
+            with aws_errors(f"s3://{bucket}/{key}: looking for it", service="s3"):
+                return dict(self.s3.head_object(Bucket=bucket, Key=key))
+        except AwsError as error:
+            if error.details.get("http_status") == _MISSING:
+                return {}
+            raise
+
+
+def _checked(directory: Path, component: Component) -> str:
+    """Return the SHA-512 of the file in the directory, which must be the expected one."""
+    path = directory / component.path
+    fetch = f"pio-tf mirror fetch {directory}"
+    try:
+        actual = sha512_of(path)
+        beside = path.with_name(f"{path.name}.sha512")
+        expected = component.sha512 if component.pinned else beside.read_text(encoding="utf-8").split()[0]
+    except (OSError, IndexError) as error:
+        raise ConfigError(
+            f"{component.name} {component.version} is not in {directory}",
+            cause=f"{component.path}: {getattr(error, 'strerror', None) or error}",
+            next_step=fetch,
+        ) from error
+    if actual != expected:
+        raise ConfigError(
+            f"{path} is not {component.name} {component.version}",
+            cause=f"its SHA-512 is {actual}, not {expected}",
+            next_step=f"remove it, then {fetch}",
+        )
+    return actual
