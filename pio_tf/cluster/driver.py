@@ -10,7 +10,7 @@ from pio_tf.cluster.messages import short, unanswered, warning
 from pio_tf.errors import AwsError, ConfigError, Locked, NotReady, PioTfError, RemoteError
 from pio_tf.events import Step, Warned
 from pio_tf.model import count
-from pio_tf.training.runs.archive import find_run
+from pio_tf.training.runs.run_copies import find_run
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Sequence

@@ -1,9 +1,10 @@
-"""Files for machines, and the bash program that writes one atomically and keeps versions that others wrote."""
+"""Files for machines, each written in one step. Versions that others wrote are kept."""
 
 from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field
+from importlib import resources
 
 from pio_tf.remote.bash import shell_path
 
@@ -31,70 +32,10 @@ class ProvisionedFile:
 
 
 def write_program(file: RemoteFile) -> str:
-    """Return a bash program that writes its standard input to a file. :func:`read_answer` reads its output.
-
-    The program writes a file beside the old one, with its mode, and renames it: a `pio` that starts meanwhile reads the
-    old file or the new one, and a broken connection or a full disk leaves the old one. It follows symbolic links,
-    which stay links. It compares the checksum, because a shell cannot distinguish a broken connection from the end.
-
-    ``~/.pio-tf/written`` has the checksum of pio-tf's last version of each path. A file with another checksum is the
-    work of others: the program keeps it as ``PATH.kept-20260131T120000Z``. If the system allows it, that is a hard
-    link, so that owner and mode stay the same.
-    """
+    """Return a bash program that writes its standard input to a file: ``put_file.sh``, which says how."""
     checksum = hashlib.sha256(file.content.encode()).hexdigest()
-    return f"""\
-set -eu
-path={shell_path(file.path)}
-mkdir -p -- "$(dirname -- "$path")"
-umask 077
-path=$(readlink -f -- "$path")
-if [ -e "$path" ] && [ ! -f "$path" ]; then echo "$path is not a file" >&2; exit 1; fi
-memory=$HOME/.pio-tf/written
-mkdir -p -- "$memory"
-chmod 700 -- "$memory"
-note=$(printf %s "$path" | sha256sum)
-note=$memory/${{note%% *}}
-
-new= new_note= undo=
-trap 'rm -f -- "$new" "$new_note" "$undo"' EXIT
-new=$(mktemp -- "$path.XXXXXX")
-cat > "$new"
-sum=$(sha256sum < "$new")
-[ "${{sum%% *}}" = {checksum} ] || {{ echo "only a part of the content arrived" >&2; exit 1; }}
-chmod {file.mode:o} -- "$new"
-sync -- "$new"
-new_note=$(mktemp -- "$note.XXXXXX")
-printf '%s  %s\\n' {checksum} "$path" > "$new_note"
-
-known=none old=none kept=
-[ ! -f "$note" ] || read -r known _ < "$note" || known=none
-if [ -e "$path" ]; then
-  old=$(sha256sum < "$path")
-  old=${{old%% *}}
-fi
-if [ "$old" = {checksum} ] && [ "$(stat -c %a -- "$path")" = {file.mode:o} ]; then
-  [ "$known" = {checksum} ] || mv -fT -- "$new_note" "$note"
-  echo same
-  exit
-fi
-if [ "$old" != none ] && [ "$old" != {checksum} ] && [ "$old" != "$known" ]; then
-  aside=$path.kept-$(date -u +%Y%m%dT%H%M%SZ) n=1
-  kept=$aside
-  while [ -e "$kept" ] || [ -L "$kept" ]; do n=$((n + 1)) kept=$aside-$n; done
-  if ! ln -T -- "$path" "$kept" 2> /dev/null; then
-    undo=$(mktemp -- "$path.XXXXXX")
-    cp -p -- "$path" "$undo"
-    mv -nT -- "$undo" "$kept"
-    [ ! -e "$undo" ] || {{ echo "$kept is in the way" >&2; exit 1; }}
-  fi
-  undo=$kept
-fi
-mv -fT -- "$new" "$path"
-undo=
-mv -fT -- "$new_note" "$note"
-echo changed
-echo "$kept"
-"""
+    text = resources.files(__package__).joinpath("put_file.sh").read_text(encoding="utf-8")
+    return f"path={shell_path(file.path)}\nchecksum={checksum}\nmode={file.mode:o}\n{text}"
 
 
 def read_answer(file: RemoteFile, stdout: str) -> ProvisionedFile:

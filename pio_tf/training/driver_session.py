@@ -27,10 +27,10 @@ from pio_tf.training.provisioning import ProvisionedMachine, complete_hosts, pro
 from pio_tf.training.readiness import diagnose, ready_cluster
 from pio_tf.training.redact import Redactor
 from pio_tf.training.run import RunFollower, start_run
-from pio_tf.training.runs.archive import find_run
 from pio_tf.training.runs.driver_lock import hold_driver_lock, locked_by
 from pio_tf.training.runs.driver_runs import DriverRuns
 from pio_tf.training.runs.record import ENDED, Client, RunRecord, new_run_id
+from pio_tf.training.runs.run_copies import find_run
 from pio_tf.training.spark_master import active_applications
 from pio_tf.version import __version__
 

@@ -22,11 +22,10 @@ if TYPE_CHECKING:
     from pio_tf.remote.ssh import ClusterConnection
     from pio_tf.training.proof import Proof
     from pio_tf.training.redact import Redactor
-    from pio_tf.training.runs.archive import Archive
     from pio_tf.training.runs.driver_lock import DriverLock
     from pio_tf.training.runs.driver_runs import DriverRun
     from pio_tf.training.runs.record import RunRecord, RunState
-    from pio_tf.training.runs.run_bucket import RunBucket, Upload
+    from pio_tf.training.runs.run_copies import Archive, RunBucket, Upload
 
     Prove: TypeAlias = Callable[[RunRecord, bool], Awaitable[tuple[Proof, ...]]]
     """The record, and whether PIO said its success line -> the proofs that there is a model."""

@@ -24,9 +24,9 @@ from pio_tf.remote.ssh import ClusterConnection
 from pio_tf.training.proof import Before, Traces
 from pio_tf.training.redact import Redactor
 from pio_tf.training.run import start_run
-from pio_tf.training.runs.archive import Archive
 from pio_tf.training.runs.driver_lock import hold_driver_lock
 from pio_tf.training.runs.record import Client, RunRecord, new_run_id
+from pio_tf.training.runs.run_storage import Archive
 from scripts.bench.spark_log import SECRET, write_log
 from scripts.bench.timing import alternate
 

@@ -20,8 +20,8 @@ from pio_tf.cli.results.runs import ChecksResult, LogLine, RunResult, RunsResult
 from pio_tf.cli.results.stack import DriftResult, InitResult, PlanResult, ReviewedResult
 from pio_tf.cluster import ClusterStatus, Extended
 from pio_tf.infra.plan import Plan
-from pio_tf.training.runs.archive import Archive
 from pio_tf.training.runs.record import Client, RunRecord
+from pio_tf.training.runs.run_copies import Archive
 from scripts.json_reference import RESULTS, SCHEMA, json_schema, render_json, render_schema
 from tests.support.deployments import existing_network
 from tests.support.json_check import mistakes

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pio_tf.config.load import load_config
-from pio_tf.training.runs.archive import Archive
 from pio_tf.training.runs.record import Client, RunRecord
+from pio_tf.training.runs.run_copies import Archive
 from tests.support.shell import TERRAFORM, Project
 from tests.support.state_bucket import LOCK, Bucket, make_bucket, state
 

@@ -16,7 +16,7 @@ import pytest
 from pio_tf.events import Event, OutputLine
 from pio_tf.remote.ssh import ClusterConnection
 from pio_tf.sandbox.processes import end_processes
-from pio_tf.training.runs.archive import Archive
+from pio_tf.training.runs.run_copies import Archive
 from tests.cluster.support import Steps
 from tests.support.builders import make_config
 from tests.support.driver_runs import make_finish, started

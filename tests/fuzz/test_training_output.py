@@ -16,10 +16,10 @@ from pio_tf.remote.commands import CompletedCommand
 from pio_tf.training.failure_patterns import CERTAIN, LIKELY
 from pio_tf.training.preflight.probe import read_answers
 from pio_tf.training.redact import Redactor
-from pio_tf.training.runs.archive import Archive
 from pio_tf.training.runs.bucket_lock import Claim
 from pio_tf.training.runs.driver_runs import LockHolder, read_list
 from pio_tf.training.runs.record import Client, RunRecord
+from pio_tf.training.runs.run_copies import Archive
 from pio_tf.training.verdict import TrainingLog
 from tests.fuzz.documents import mangled, texts
 from tests.fuzz.settings import answers, examples

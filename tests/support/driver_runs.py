@@ -8,15 +8,15 @@ from pio_tf.events import Reporter, silent
 from pio_tf.training.proof import Before, Proof, Traces, prove
 from pio_tf.training.redact import Redactor
 from pio_tf.training.run import RunFollower, start_run
-from pio_tf.training.runs.archive import Archive
 from pio_tf.training.runs.driver_lock import hold_driver_lock
 from pio_tf.training.runs.record import Client, RunRecord, new_run_id
+from pio_tf.training.runs.run_copies import Archive
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from pio_tf.remote.ssh import ClusterConnection
-    from pio_tf.training.runs.run_bucket import RunBucket, Upload
+    from pio_tf.training.runs.run_copies import RunBucket, Upload
 
 ANN = Client("ann", "laptop", 17, "2026-11-23T18:00:00Z")
 SUCCESS = "echo '[INFO] [CoreWorkflow$] Training completed successfully.'"

@@ -9,7 +9,7 @@ import boto3
 from botocore.config import Config as ClientConfig
 
 from pio_tf.aws.objects import Objects
-from pio_tf.training.runs.run_bucket import RunBucket
+from pio_tf.training.runs.run_copies import RunBucket
 
 if TYPE_CHECKING:
     from pio_tf.sandbox.aws import LocalAws

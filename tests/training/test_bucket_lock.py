@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from pio_tf.training.runs.record import RunState
-    from pio_tf.training.runs.run_bucket import RunBucket
+    from pio_tf.training.runs.run_copies import RunBucket
 
 
 ANN = Client("ann", "laptop", 17, "2026-11-23T18:00:00Z")

@@ -13,8 +13,7 @@ from pio_tf.errors import AwsError, ConfigError, TrainingFailed
 from pio_tf.events import Done, Event, OutputLine, Warned
 from pio_tf.remote.ssh import ClusterConnection
 from pio_tf.training.proof import ALIAS, Proof
-from pio_tf.training.runs.archive import Archive
-from pio_tf.training.runs.run_bucket import Upload
+from pio_tf.training.runs.run_copies import Archive, Upload
 from tests.support.driver_runs import SUCCESS, make_finish, started
 from tests.support.ssh_cluster import QUICK, TestCluster
 

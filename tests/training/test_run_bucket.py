@@ -10,10 +10,9 @@ from pio_tf.errors import AwsError
 from pio_tf.events import Done, Event, Warned
 from pio_tf.remote.ssh import ClusterConnection
 from pio_tf.sandbox.aws import LocalAws
-from pio_tf.training.runs.archive import Archive, merge_records
 from pio_tf.training.runs.record import Client, RunRecord, new_run_id
-from pio_tf.training.runs.run_bucket import shared_records
-from pio_tf.training.runs.run_log import read_saved_log
+from pio_tf.training.runs.run_copies import Archive, merge_records, shared_records
+from pio_tf.training.runs.run_storage import read_saved_log
 from tests.support.driver_runs import SUCCESS, make_finish, started
 from tests.support.ssh_cluster import QUICK, TestCluster
 from tests.training.bucket_world import make_objects, make_run_bucket
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pio_tf.training.runs.record import RunState
-    from pio_tf.training.runs.run_bucket import RunBucket
+    from pio_tf.training.runs.run_copies import RunBucket
 
 
 ANN = Client("ann", "laptop", 17, "2026-11-23T18:00:00Z")
@@ -124,7 +123,7 @@ def test_runs_of_all_clients_are_told_with_what_is_known_best_of_each(tmp_path: 
 
 
 def test_without_the_bucket_the_other_runs_are_told_all_the_same(aws: LocalAws) -> None:
-    from pio_tf.training.runs.run_bucket import RunBucket
+    from pio_tf.training.runs.run_copies import RunBucket
 
     gone = RunBucket(make_objects(aws, "no-such-bucket"), "pio-tf/ur/")
     events: list[Event] = []
@@ -149,7 +148,7 @@ async def test_a_followed_run_is_kept_for_all_clients(cluster: TestCluster, buck
 
 
 async def test_a_bucket_that_takes_nothing_costs_no_model(cluster: TestCluster, aws: LocalAws, tmp_path: Path) -> None:
-    from pio_tf.training.runs.run_bucket import RunBucket
+    from pio_tf.training.runs.run_copies import RunBucket
 
     gone = RunBucket(make_objects(aws, "no-such-bucket"), "pio-tf/ur/")
     events: list[Event] = []

@@ -15,10 +15,10 @@ from pio_tf.errors import ConfigError, Locked, PioTfError, RemoteError
 from pio_tf.events import Event, Warned
 from pio_tf.remote.ssh import ClusterConnection
 from pio_tf.training.redact import Redactor
-from pio_tf.training.runs.archive import Archive, find_run
 from pio_tf.training.runs.driver_lock import hold_driver_lock
 from pio_tf.training.runs.driver_runs import DriverRuns, read_list
 from pio_tf.training.runs.record import Client, RunRecord, is_run_id, new_run_id
+from pio_tf.training.runs.run_copies import Archive, find_run
 from pio_tf.training.runs.run_log import follow_log
 from tests.support.ssh_cluster import QUICK, TestCluster
 

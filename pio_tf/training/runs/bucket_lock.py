@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from pio_tf.training.runs.driver_runs import LockHolder
     from pio_tf.training.runs.record import RunState
-    from pio_tf.training.runs.run_bucket import RunBucket
+    from pio_tf.training.runs.run_copies import RunBucket
 
 BEFORE_THE_START = 900
 """Seconds for a client with the lock to plan, apply and check, besides the time for the start of machines."""

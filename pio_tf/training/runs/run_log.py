@@ -1,4 +1,4 @@
-"""The log of a run: copied from the driver while the run continues, and read back from the copy.
+"""The log of a run: copied from the driver while the run continues.
 
 A copy has every byte once, however often the connection breaks or a reader on the driver is killed.
 """
@@ -13,15 +13,12 @@ from typing import TYPE_CHECKING
 from pio_tf.errors import RemoteError
 from pio_tf.events import Reporter, Warned
 from pio_tf.remote.commands import LineSplitter
-from pio_tf.training.runs.record import ENDED
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from pathlib import Path
 
-    from pio_tf.training.runs.archive import Archive
     from pio_tf.training.runs.driver_runs import DriverRun, DriverRuns
-    from pio_tf.training.runs.run_bucket import RunBucket
 
 FIRST_DELAY, LONGEST_DELAY = 0.2, 5.0
 """Seconds until pio-tf connects again: short at first, half as long again each time."""
@@ -101,27 +98,6 @@ async def follow_log(
     for line in splitter.end():
         on_line(line)
     return facts
-
-
-def read_saved_log(run: str, archive: Archive, shared: RunBucket | None, on_line: Callable[[str], None]) -> None:
-    """Pass on the lines of a run's log without asking the driver. An incomplete or missing copy comes from S3.
-
-    Raises:
-        AwsError: S3 does not hand it over.
-    """
-    record, log = archive.load(run), archive.log(run)
-    complete = record is not None and record.state in ENDED and log.exists()
-    if shared is not None and not complete:
-        shared.fetch_log(run, log)
-    if not log.exists():
-        return
-    splitter = LineSplitter()
-    with log.open("rb") as file:
-        while data := file.read(_BLOCK):
-            for line in splitter.feed(data):
-                on_line(line)
-    for line in splitter.end():
-        on_line(line)
 
 
 def _out_of_sight(run: str, why: str, next_step: str, error: RemoteError) -> RemoteError:

@@ -6,9 +6,9 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from pio_tf.infra.backend.s3 import open_objects, s3_backend
-from pio_tf.training.runs.archive import Archive, find_run, merge_records
-from pio_tf.training.runs.run_bucket import RunBucket, Upload, shared_records
-from pio_tf.training.runs.run_log import read_saved_log
+from pio_tf.remote.commands import LineSplitter
+from pio_tf.training.runs.record import ENDED
+from pio_tf.training.runs.run_copies import Archive, RunBucket, Upload, find_run, merge_records, shared_records
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from pio_tf.context import ClusterContext
     from pio_tf.training.runs.bucket_lock import BucketLock, DriverReport
     from pio_tf.training.runs.record import RunRecord
+
+_BLOCK = 1 << 18
 
 
 class RunStorage:
@@ -70,3 +72,24 @@ class RunStorage:
     def log(self, run: str, on_line: Callable[[str], None]) -> None:
         """Hand out the lines of a run's log without asking the driver."""
         read_saved_log(run, self.archive, self.shared, on_line)
+
+
+def read_saved_log(run: str, archive: Archive, shared: RunBucket | None, on_line: Callable[[str], None]) -> None:
+    """Pass on the lines of a run's log without asking the driver. An incomplete or missing copy comes from S3.
+
+    Raises:
+        AwsError: S3 does not hand it over.
+    """
+    record, log = archive.load(run), archive.log(run)
+    complete = record is not None and record.state in ENDED and log.exists()
+    if shared is not None and not complete:
+        shared.fetch_log(run, log)
+    if not log.exists():
+        return
+    splitter = LineSplitter()
+    with log.open("rb") as file:
+        while data := file.read(_BLOCK):
+            for line in splitter.feed(data):
+                on_line(line)
+    for line in splitter.end():
+        on_line(line)
