@@ -206,6 +206,7 @@ class Stack:
 
     def _plan(self, view: FleetView, *, out: Path | None = None) -> Plan:
         """Return a plan, given the machines that carry the cluster's tag; save it if asked for."""
+        from pio_tf.infra.expected_plan import ExpectedPlan
         from pio_tf.infra.plan_transfer import save_plan
         from pio_tf.infra.saved_plan import prepare_directory
 
@@ -215,6 +216,8 @@ class Stack:
         refused: GuardRefused | None = None
         try:
             self._judge(plan, view)
+            if out is not None:  # as the job that applies it will
+                ExpectedPlan(self.config).refuse_other(out, plan.path.read_bytes(), plan.json)
         except GuardRefused as error:
             refused = error
         if out is not None:

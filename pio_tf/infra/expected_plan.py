@@ -9,6 +9,7 @@ them: what Terraform shows of a plan is then no surprise either.
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pio_tf.config.schema import Config
-    from pio_tf.infra.saved_plan import SavedPlan
 
 PROVIDERS: Final = ("registry.terraform.io/hashicorp/aws", "registry.opentofu.org/hashicorp/aws")
 """The AWS provider, as Terraform and OpenTofu name it."""
@@ -54,25 +54,30 @@ class ExpectedPlan:
 
     config: Config
 
-    def refuse_other(self, saved: SavedPlan) -> None:
-        """Refuse a saved plan that was made from anything but this pio-tf.hcl and this pio-tf's modules.
+    def refuse_other(self, directory: Path, plan: bytes, plan_json: Mapping[str, Any]) -> None:
+        """Refuse a plan that was made from anything but this pio-tf.hcl and this pio-tf's modules.
+
+        Args:
+            directory: of the saved plan, for errors.
+            plan: the plan file.
+            plan_json: what Terraform shows of it.
 
         Raises:
             GuardRefused: the plan file has other files, variables or another backend; or the plan has a resource,
                 provider or provisioner that the modules do not have; or the plan file cannot be read.
         """
         try:
-            found = read_plan_file(saved.plan)
+            found = read_plan_file(plan)
         except ValueError as error:
-            raise _unreadable(saved.directory, str(error)) from error
+            raise _unreadable(directory, str(error)) from error
         with reading_plan():
-            differences = [*self._other_configuration(found), *self._foreign_content(saved.plan_json)]
+            differences = [*self._other_configuration(found), *self._foreign_content(plan_json)]
         if differences:
             raise GuardRefused(
-                f"saved plan {saved.directory} was not made from {self.config.path.name}: refused, nothing was changed",
+                f"saved plan {directory} was not made from {self.config.path.name}: refused, nothing was changed",
                 cause="\n".join(differences),
-                next_step="use the pio-tf.hcl, the public key and the pio-tf that the plan was made with, or "
-                + PLAN_AGAIN.format(directory=saved.directory),
+                next_step="use the pio-tf.hcl, the public key and the pio-tf that the plan was made with, remove from "
+                f"{self.config.stack_dir} what pio-tf did not write, or " + PLAN_AGAIN.format(directory=directory),
                 details={"differences": differences},
             )
 
@@ -188,14 +193,15 @@ def _path(module_address: str | None) -> str:
 def _plain(value: Any) -> Any:  # noqa: ANN401 - JSON
     """Return a value without nulls, and with scalars as text, since Terraform converts them to each argument's type."""
     if isinstance(value, Mapping):
-        return {name: plain for name, one in value.items() if (plain := _plain(one)) not in (None, {})}
+        items = ((str(_plain(name)), _plain(one)) for name, one in value.items())
+        return {name: one for name, one in items if one not in (None, {})}
     if isinstance(value, (list, tuple)):
         return [_plain(one) for one in value]
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, float) and value.is_integer():
         return str(int(value))
-    return None if value is None else str(value)
+    return None if value is None else unicodedata.normalize("NFC", str(value))  # as Terraform does
 
 
 def _unreadable(directory: Path, cause: str) -> GuardRefused:

@@ -118,7 +118,7 @@ def open_saved_plan(deployment: Deployment, saved: SavedPlan, *, account: str) -
     """
     config, directory, manifest = deployment.config, saved.directory, saved.manifest
     _refuse_mismatches(directory, _compare_targets(manifest.target, _target(deployment, account)))
-    ExpectedPlan(config).refuse_other(saved)
+    ExpectedPlan(config).refuse_other(directory, saved.plan, saved.plan_json)
     deployment.generate()
     _refuse_mismatches(directory, _take_locks(config.stack_dir, saved))
     deployment.prepare()

@@ -116,6 +116,25 @@ def test_a_plan_that_fails_leaves_no_older_one_to_be_applied(project: Project, c
     assert list(copy.iterdir()) == []
 
 
+def test_the_guard_takes_the_directory_as_it_was_written(project: Project) -> None:
+    assert cluster(project.config()).guard(project.original).refused == ()
+
+
+def test_a_plan_of_a_stack_with_files_of_others_is_refused_when_it_is_made(project: Project, copy: Path) -> None:
+    """Not only by the job that applies it."""
+    mine = project.config().stack_dir / "mine.tf"
+    mine.write_text("locals {}\n")
+    try:
+        with pytest.raises(GuardRefused, match=r"was not made from pio-tf\.hcl") as caught:
+            cluster(project.config()).plan(copy)
+    finally:
+        mine.unlink()
+    assert caught.value.cause == "file tfconfig/m-/mine.tf of plan.tfplan is not in the generated stack"
+    assert f"remove from {project.config().stack_dir} what pio-tf did not write" in caught.value.next_step
+    assert sorted(path.name for path in copy.iterdir()) == ["plan.json", "plan.md"]
+    assert "mine.tf" in (copy / "plan.md").read_text()
+
+
 # Another cluster, region, account, configuration, version
 
 

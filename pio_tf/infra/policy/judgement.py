@@ -54,7 +54,8 @@ def judge_file(config: Config, path: Path) -> Judgement:
     plan_json = _read(file)
     _refuse_another_cluster(config, plan_json, file)
     if path.is_dir() and ((path / PLAN).exists() or (path / MANIFEST).exists()):  # a refused plan has neither
-        ExpectedPlan(config).refuse_other(read_saved_plan(path))
+        saved = read_saved_plan(path)
+        ExpectedPlan(config).refuse_other(path, saved.plan, saved.plan_json)
     try:
         return judge(config, plan_json)
     except (AttributeError, LookupError, TypeError, ValueError, OverflowError) as error:
