@@ -93,8 +93,8 @@ than 0."""
 _CI = """\
 ## In a CI job
 
-pio-tf knows a CI job by `CI`, `GITHUB_ACTIONS`, `GITLAB_CI` or `JENKINS_URL` in the environment, with any value but `0`,
-`false`, `no` and `off`. In a job, with a terminal or without,
+pio-tf knows a CI job by `CI`, `GITHUB_ACTIONS`, `GITLAB_CI` or `JENKINS_URL` in the environment, with any value but
+`0`, `false`, `no` and `off`. In a job, with a terminal or without,
 
 - pio-tf asks nothing: `destroy` and `host-keys accept` need their options;
 - nothing is live, and nothing is coloured unless `FORCE_COLOR` is set. `NO_COLOR` removes colours everywhere;
