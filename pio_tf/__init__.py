@@ -46,42 +46,11 @@ if TYPE_CHECKING:
     from pio_tf.training.preflight import CheckResult
     from pio_tf.training.runs.record import RunRecord
 
-_MODULES = {
-    "cluster": ("Cluster", "ClusterStatus", "Extended"),
-    "config.load": ("load_config",),
-    "config.schema": ("Config",),
-    "errors": (
-        "AwsError",
-        "ConfigError",
-        "GuardRefused",
-        "Interrupted",
-        "Locked",
-        "MachinesMayBeRunning",
-        "NotReady",
-        "PioTfError",
-        "RemoteError",
-        "SandboxError",
-        "TerraformError",
-        "TrainingFailed",
-    ),
-    "events": (
-        "Checked",
-        "Done",
-        "Event",
-        "MachineProgress",
-        "OutputLine",
-        "Reporter",
-        "ResourceProgress",
-        "Step",
-        "TrainingProgress",
-        "Warned",
-    ),
-    "infra.drift": ("Drift",),
-    "infra.plan": ("Plan",),
-    "model": ("Machine", "Outputs"),
-    "training.preflight": ("CheckResult",),
-    "training.runs.record": ("RunRecord",),
-}
+_MODULES = (
+    *("errors", "events", "model", "config.load", "config.schema", "infra.drift", "infra.plan"),
+    *("training.runs.record", "training.preflight", "cluster"),
+)
+"""The modules of these names, those that import little first."""
 
 __all__ = [
     "AwsError",
@@ -124,7 +93,8 @@ __all__ = [
 def __getattr__(name: str) -> object:
     from importlib import import_module
 
-    for module, names in _MODULES.items():
-        if name in names:
-            return getattr(import_module(f"pio_tf.{module}"), name)
+    for module in _MODULES if name in __all__ else ():
+        found = getattr(import_module(f"pio_tf.{module}"), name, None)
+        if found is not None:
+            return found
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -109,7 +109,7 @@ class Cluster:
         Args:
             directory: without files that pio-tf did not write; default: ``image`` beside the stack.
         """
-        from pio_tf.infra.image import write_image
+        from pio_tf.infra.bootstrap import write_image
 
         return write_image(self.config, directory or self.config.work_dir / "image")
 

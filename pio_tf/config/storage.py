@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Annotated, ClassVar, Literal, TypeAlias, Union
+from typing import Annotated, ClassVar, Literal, TypeAlias, Union, get_args
 
 from pydantic import Field, model_validator
 
@@ -260,11 +260,6 @@ AnySource: TypeAlias = Annotated[
     Field(discriminator="type"),
 ]
 SOURCE_TYPES: dict[str, type[StorageBlock]] = {
-    "elasticsearch": ElasticsearchSource,
-    "elasticsearch1": Elasticsearch1Source,
-    "hbase": HbaseSource,
-    "hdfs": HdfsSource,
-    "localfs": LocalfsSource,
-    "jdbc": JdbcSource,
-    "s3": S3Source,
+    get_args(kind.model_fields["type"].annotation)[0]: kind for kind in get_args(get_args(AnySource)[0])
 }
+"""The models of ``source`` blocks, by their type."""

@@ -30,13 +30,6 @@ _SERVICES = ("cloudwatch", "ec2", "iam", "sts")
 _PROTECTED = "prevent_destroy = true"
 _UNPROTECTED = "prevent_destroy = false"
 _HEADER = "# Written by pio-tf from {source}: change that file, not this one.\n\n"
-_GITIGNORE = """\
-.terraform/
-*.tfstate
-*.tfstate.*
-*.tfplan
-crash.log
-"""
 
 
 def render_stack(config: Config, *, protect: bool = True) -> dict[str, str]:
@@ -55,7 +48,7 @@ def render_stack(config: Config, *, protect: bool = True) -> dict[str, str]:
     files["providers.tf"] = header + _provider(config)
     files["terraform.tfvars"] = header + attributes(stack_variables(config))
     files["README.md"] = _readme(config)
-    files[".gitignore"] = _GITIGNORE
+    files[".gitignore"] = _read(_ROOT / "gitignore")
     if config.terraform.backend is not None:
         files["backend.tf"] = header + _backend(config)
     modules = find_modules()
@@ -227,20 +220,10 @@ def _backend(config: Config) -> str:
 
 
 def _readme(config: Config) -> str:
-    text = f"""\
-# Cluster {config.cluster.name}
-
-Written by pio-tf from {config.path.name}: change that file and run `pio-tf generate`, not these.
-
-A Terraform root module with all that it needs. pio-tf applies it (`pio-tf plan`, `pio-tf apply`); so does
-plain Terraform:
-
-    terraform init && terraform plan
-"""
+    text = _read(_ROOT / "README.md").format(cluster=config.cluster.name, source=config.path.name)
     if config.aws.credentials_file is not None:
-        text += f"""
-with AWS_SHARED_CREDENTIALS_FILE set to the file that {config.path.name} names in aws.credentials_file.
-"""
+        variable = "AWS_SHARED_CREDENTIALS_FILE"
+        text += f"\nwith {variable} set to the file that {config.path.name} names in aws.credentials_file.\n"
     s3 = s3_backend(config)
     if s3 is not None:
         text += f"\nThe state is kept at {s3.url}; terraform.backend in {config.path.name} says so.\n"

@@ -32,22 +32,6 @@ _QUICK = (
 )
 """A training of a sample ends before the code is hot: it spends most of its time on loading classes, which come from
 installed packages. Skipping the verification of their bytecode saves a tenth."""
-_JAVA = """\
-#!/bin/sh
-# A JVM accepts only one collector, so an explicit choice replaces this one.
-case " $* " in
-*" -XX:+Use"*"GC "*) collector= ;;
-*) collector=-XX:+UseSerialGC ;;
-esac
-exec {command} $collector "$@"
-"""
-
-_NO_ROOT = """\
-#!/bin/sh
-echo "sudo: a machine of the sandbox shares this computer, so it has no root" >&2
-exit 1
-"""
-"""As root, a user of a machine could damage the computer that the sandbox runs on."""
 
 
 class MachineFiles:
@@ -93,7 +77,7 @@ def lay_out(files: MachineFiles, *, role: Role, address: str) -> None:
             directory.mkdir(parents=True, exist_ok=True)
         _lay_out_java(files, java)
         _lay_out_profile(files)
-        _write(files.programs / "sudo", _NO_ROOT, mode=0o755)
+        _write(files.programs / "sudo", _program("sudo"), mode=0o755)
         _lay_out_spark(files, spark, role=role, address=address)
         if role == "driver":
             _lay_out_pio(files.home)
@@ -109,6 +93,10 @@ def _package(name: str) -> Path:
     return Path(spec.origin).parent
 
 
+def _program(name: str) -> str:
+    return (Path(__file__).parent / "programs" / f"{name}.sh").read_text(encoding="utf-8")
+
+
 def _lay_out_java(files: MachineFiles, java: Path) -> None:
     """Make a JAVA_HOME with a ``java`` that keeps temporary files on this machine's disk, and starts fast.
 
@@ -119,7 +107,7 @@ def _lay_out_java(files: MachineFiles, java: Path) -> None:
             _link(files.java / entry.name, entry)
     options = (*_QUICK, f"-Djava.io.tmpdir={files.temporary}")
     command = shlex.join([str(java / "bin" / "java"), *options])
-    _write(files.java / "bin" / "java", _JAVA.format(command=command), mode=0o755)
+    _write(files.java / "bin" / "java", _program("java").replace("@command@", command), mode=0o755)
 
 
 def _lay_out_profile(files: MachineFiles) -> None:

@@ -15,7 +15,7 @@ from importlib import metadata
 from pathlib import Path
 
 from pio_tf.atomic_write import write_atomically
-from pio_tf.config.template import quote
+from pio_tf.config.template import fill_template
 from pio_tf.errors import SandboxError
 
 PROVIDER_VERSION = "3.39.0"
@@ -45,7 +45,9 @@ def install_mirror(directory: Path) -> Path:
     if not all((target / name).is_file() and (target / name).stat().st_size == size for name, size in sizes.items()):
         _unpack(archive, target, scratch=directory)
     configuration = directory / "terraformrc"
-    _write_if_different(configuration, _render_configuration(directory))
+    text = fill_template(Path(__file__).with_name("terraformrc.template"), {"directory": directory})
+    if not configuration.is_file() or configuration.read_text(encoding="utf-8") != text:
+        write_atomically(configuration, text)
     return configuration
 
 
@@ -109,26 +111,3 @@ def _unpack(archive: Path, target: Path, *, scratch: Path) -> None:
         except OSError:
             if not target.is_dir():  # otherwise another process was first
                 raise
-
-
-def _render_configuration(directory: Path) -> str:
-    path = quote(directory)
-    return (
-        "# Written by pio-tf: Terraform takes the AWS provider from this directory.\n"
-        "provider_installation {\n"
-        "  filesystem_mirror {\n"
-        f"    path    = {path}\n"
-        '    include = ["registry.terraform.io/hashicorp/aws", "registry.opentofu.org/hashicorp/aws"]\n'
-        "  }\n"
-        "  direct {\n"
-        '    exclude = ["registry.terraform.io/hashicorp/aws", "registry.opentofu.org/hashicorp/aws"]\n'
-        "  }\n"
-        "}\n"
-        "disable_checkpoint = true\n"
-    )
-
-
-def _write_if_different(path: Path, text: str) -> None:
-    if path.is_file() and path.read_text(encoding="utf-8") == text:
-        return
-    write_atomically(path, text)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import ssl
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from pio_tf.errors import RemoteError
 from pio_tf.json_text import parse_json
@@ -14,21 +14,11 @@ from pio_tf.remote.http import HttpRequest, HttpResponse, send_request
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from pio_tf.config.storage import ElasticsearchNode
     from pio_tf.remote.ssh import ClusterConnection
 
 _TRY_ANOTHER_NODE = frozenset({502, 503, 504})
 """Statuses on which PIO's own client tries the next node: no elected master, a proxy without a backend."""
-
-
-class Node(Protocol):
-    """The address of a node, as :class:`pio_tf.config.storage.ElasticsearchNode` has it."""
-
-    @property
-    def host(self) -> str: ...
-    @property
-    def port(self) -> int: ...
-    @property
-    def scheme(self) -> str: ...
 
 
 class ElasticsearchClient:
@@ -43,7 +33,7 @@ class ElasticsearchClient:
     def __init__(
         self,
         remote: ClusterConnection,
-        nodes: Sequence[Node],
+        nodes: Sequence[ElasticsearchNode],
         *,
         user: str | None = None,
         password: str | None = None,
@@ -55,7 +45,7 @@ class ElasticsearchClient:
         self._headers = (("Authorization", f"Basic {token}"),) if user is not None or password is not None else ()
         self._tls = tls
 
-    async def get(self, path: str, *, node: Node | None = None, timeout: float = 10.0) -> Any:  # noqa: ANN401
+    async def get(self, path: str, *, node: ElasticsearchNode | None = None, timeout: float = 10.0) -> Any:  # noqa: ANN401
         """Return the JSON at ``path``, from ``node`` or the first that answers, each within ``timeout`` seconds.
 
         Raises:
@@ -68,10 +58,10 @@ class ElasticsearchClient:
         """Return the answer to a search (a POST that changes nothing). Raises what :meth:`get` does."""
         return await self._ask("POST", path, json.dumps(body).encode(), node=None, timeout=timeout)
 
-    async def _ask(self, method: str, path: str, body: bytes, *, node: Node | None, timeout: float) -> Any:  # noqa: ANN401
+    async def _ask(self, method: str, path: str, body: bytes, *, node: ElasticsearchNode | None, timeout: float) -> Any:  # noqa: ANN401
         if node is not None:
             return await self._ask_node(node, method, path, body, timeout)
-        failures: list[tuple[Node, RemoteError]] = []
+        failures: list[tuple[ElasticsearchNode, RemoteError]] = []
         for each in tuple(self._nodes):
             try:
                 answer = await self._ask_node(each, method, path, body, timeout)
@@ -85,7 +75,7 @@ class ElasticsearchClient:
                 return answer
         raise _no_node_answers(failures)
 
-    async def _ask_node(self, node: Node, method: str, path: str, body: bytes, timeout: float) -> Any:  # noqa: ANN401
+    async def _ask_node(self, node: ElasticsearchNode, method: str, path: str, body: bytes, timeout: float) -> Any:  # noqa: ANN401
         connection = await self._remote.connection(self._remote.driver.name)
         if node.scheme == "https" and self._tls is None:
             self._tls = ssl.create_default_context()
@@ -104,7 +94,7 @@ class ElasticsearchClient:
         return response.json()
 
 
-def _no_node_answers(failures: list[tuple[Node, RemoteError]]) -> RemoteError:
+def _no_node_answers(failures: list[tuple[ElasticsearchNode, RemoteError]]) -> RemoteError:
     first = failures[0][1]
     if len(failures) == 1:
         return first

@@ -13,8 +13,7 @@ from hcl2.utils import SerializationOptions
 
 from pio_tf.config.load import load_config
 from pio_tf.errors import ConfigError
-from pio_tf.infra.bootstrap import render_script
-from pio_tf.infra.image import render_image, write_image
+from pio_tf.infra.bootstrap import render_image, render_script, write_image
 from tests.infra.first_boot import Machine, Mirror, serve
 from tests.support.site import TERRAFORM, Site
 
@@ -76,7 +75,7 @@ def test_its_files_are_formatted(site: Site, name: str) -> None:
 
 
 def test_every_variable_is_typed_described_and_used_and_no_other_is() -> None:
-    from pio_tf.infra.image import _TEMPLATE
+    from pio_tf.infra.bootstrap import _TEMPLATE
 
     text = (_TEMPLATE / TEMPLATE).read_text()
     variables = declared(text)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from pio_tf.infra.image import render_image
+from pio_tf.infra.bootstrap import render_image
 from pio_tf.infra.root_module import render_stack
 from pio_tf.sandbox.pio import __file__ as pio_package
 from tests.support.site import Site
@@ -69,7 +69,7 @@ def test_the_installed_wheel_writes_the_same_stack_and_image_as_the_repository(w
     code = (
         "import sys, json, pio_tf\n"
         "from pio_tf.config.load import load_config\n"
-        "from pio_tf.infra.image import render_image\n"
+        "from pio_tf.infra.bootstrap import render_image\n"
         "from pio_tf.infra.root_module import render_stack\n"
         f"assert pio_tf.__file__.startswith({str(site)!r}), pio_tf.__file__\n"
         f"config = load_config({str(config.path)!r})\n"

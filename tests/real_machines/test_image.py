@@ -12,7 +12,7 @@ import pytest
 from hcl2.utils import SerializationOptions
 
 from pio_tf.config.load import load_config
-from pio_tf.infra.image import render_image
+from pio_tf.infra.bootstrap import render_image
 from tests.real_machines.machine import Launch
 from tests.real_machines.software import VERSIONS
 

@@ -16,6 +16,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from pio_tf.config.storage import ElasticsearchNode
+
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
     from pathlib import Path
@@ -49,13 +51,10 @@ class Question:
         return json.loads(self.body)
 
 
-@dataclass
-class Node:
+@dataclass(frozen=True)
+class Node(ElasticsearchNode):
     """One node that listens. ``answer`` gives a status and JSON (or bytes, for what is none) to each question."""
 
-    host: str
-    port: int
-    scheme: str
     questions: list[Question] = field(default_factory=list)
 
 
@@ -68,13 +67,13 @@ async def listening(
     hangs: bool = False,
 ) -> AsyncIterator[Node]:
     """A node on HOST. ``hangs``: it takes every question and answers none."""
-    node = Node(HOST, 0, "https" if tls else "http")
+    questions: list[Question] = []
     release = asyncio.Event()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             question = await _read(reader)
-            node.questions.append(question)
+            questions.append(question)
             if hangs:
                 await release.wait()
             status, said = answer(question)
@@ -89,8 +88,7 @@ async def listening(
             writer.close()
 
     server = await asyncio.start_server(serve, HOST, 0, ssl=tls)
-    node.port = server.sockets[0].getsockname()[1]
-    yield node
+    yield Node(HOST, server.sockets[0].getsockname()[1], "https" if tls else "http", questions)
     release.set()
     server.close()
     await server.wait_closed()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -83,9 +84,8 @@ async def test_the_next_node_is_asked_where_one_does_not_answer(remote: ClusterC
         listening(lambda _: answers.get(how, (200, {})), hangs=how == "hanging") as first,
         listening(version) as second,
     ):
-        if how == "down":
-            first.port = free_port((HOST,))
-        es = ElasticsearchClient(remote, [first, second])
+        asked_first = replace(first, port=free_port((HOST,))) if how == "down" else first
+        es = ElasticsearchClient(remote, [asked_first, second])
         began = time.monotonic()
         assert (await es.get("/", timeout=0.3))["version"]["number"] == "6.8.1"
         assert time.monotonic() - began < 3
@@ -150,8 +150,7 @@ async def test_a_certificate_for_another_host_is_refused(remote: ClusterConnecti
 @pytest.mark.parametrize("hangs", [False, True])
 async def test_https_to_a_node_that_speaks_none_is_told(remote: ClusterConnection, *, hangs: bool) -> None:
     async with listening(version, hangs=hangs) as node:
-        node.scheme = "https"
-        error = await refused(ElasticsearchClient(remote, [node]), timeout=0.5)
+        error = await refused(ElasticsearchClient(remote, [replace(node, scheme="https")]), timeout=0.5)
     assert error.details["kind"] == "http"
     assert "https://" in error.what
     assert error.cause
