@@ -96,6 +96,12 @@ def render_pipeline(system: System, config: Config, *, root: Path, choices: Choi
     choices = choices or Choices()
     _check(system, choices)
     place = _below(root, config.path)
+    if system == "cron" and not str(root.resolve()).isprintable():
+        raise ConfigError(
+            f"{str(root.resolve())!r} cannot be named in a crontab",
+            cause="its path has characters that end a line or cannot be printed",
+            next_step="rename the directory",
+        )
     values = {
         "version": __version__,
         "terraform": TERRAFORM,

@@ -312,6 +312,14 @@ def test_a_choice_that_cannot_be_used_is_named(
     assert caught.value.next_step
 
 
+def test_a_directory_s_name_cannot_add_a_line_to_the_crontab(tmp_path: Path) -> None:
+    directory = tmp_path / "x\n* * * * * touch ran\n"
+    directory.mkdir()
+    (directory / "pio-tf.hcl").write_text(render_template(cluster="ur", region="eu-west-1"))
+    with pytest.raises(ConfigError, match="cannot be named in a crontab"):
+        render_pipeline("cron", load_config(directory / "pio-tf.hcl"), root=directory)
+
+
 def test_a_configuration_outside_the_repository_is_named(config: Config, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="is not below"):
         render_pipeline("github", config, root=tmp_path / "elsewhere")
