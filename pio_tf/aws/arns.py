@@ -1,4 +1,4 @@
-"""Names of things in AWS that can be told without asking it."""
+"""ARNs that pio-tf can tell without asking AWS."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 def partition_of(region: str) -> str:
-    """``aws``, or that of China or of GovCloud: the second part of every ARN there."""
+    """Return ``aws``, or the partition of China or of GovCloud: the second part of every ARN there."""
     return "aws-cn" if region.startswith("cn-") else "aws-us-gov" if region.startswith("us-gov-") else "aws"
 
 
@@ -27,9 +27,9 @@ def deadline_boundary_arn(config: Config, *, account: str) -> str:
 
 
 def deadline_role_arn(config: Config, *, account: str) -> str | None:
-    """The role that EventBridge Scheduler stops the machines with, as pio-tf.hcl has it; None: it has none.
+    """Return the role in pio-tf.hcl that EventBridge Scheduler stops the machines with; None if there is none.
 
-    terraform/modules/failsafe gives it its name. Terraform's outputs have it too, but not before all machines are made.
+    terraform/modules/failsafe names it. Terraform's outputs have it too, but only once all machines exist.
 
     Args:
         account: twelve digits, or ``*``.

@@ -1,4 +1,4 @@
-"""What to type where pio-tf cannot do it: commands of the AWS CLI, for this region and endpoint."""
+"""Hints for errors: commands of the AWS CLI, for one region and endpoint."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ _AWS = (".amazonaws.com", ".amazonaws.com.cn", ".api.aws")
 
 @dataclass(frozen=True)
 class AwsCliHints:
-    """Commands for one region.
+    """Commands of the AWS CLI for one region.
 
     Args:
-        endpoint_url: where AWS answers, if not where it always does.
+        endpoint_url: another address than AWS's own.
     """
 
     region: str
@@ -34,26 +34,26 @@ class AwsCliHints:
 
     @classmethod
     def of(cls, config: Config) -> Self:
-        """As pio-tf.hcl says: also where no client can be made."""
+        """Return the hints for pio-tf.hcl, also if no client can be created."""
         return cls(config.aws.region, config.aws.endpoint_url)
 
     @classmethod
     def of_client(cls, ec2: EC2Client) -> Self:
-        """Where this client calls."""
+        """Return the hints for the region and endpoint of a client."""
         url = ec2.meta.endpoint_url
         return cls(ec2.meta.region_name, None if (urlsplit(url).hostname or "").endswith(_AWS) else url)
 
     def stop(self, ids: Iterable[str], *, force: bool = False) -> str:
-        """Stop these instances; by force, which does not wait for their operating systems."""
+        """Return the command that stops instances; ``force`` does not wait for their operating systems."""
         return f"aws ec2 stop-instances {'--force ' if force else ''}{self._place} --instance-ids {' '.join(ids)}"
 
     def stop_machines(self, machines: Sequence[Machine]) -> str:
-        """The same; forced where one is stuck in ``stopping``."""
+        """Return the same for machines, by force if one is stuck in ``stopping``."""
         force = any(machine.state == "stopping" for machine in machines)
         return self.stop([machine.instance_id for machine in machines], force=force)
 
     def stop_cluster(self, cluster: str) -> str:
-        """Stop whatever of a cluster runs, where no ids are known."""
+        """Return the command that stops a cluster's running machines, if no ids are known."""
         found = (
             f"aws ec2 describe-instances {self._place} --filters Name=tag:{CLUSTER_TAG},Values={cluster} "
             "Name=instance-state-name,Values=pending,running --query 'Reservations[].Instances[].InstanceId' "
@@ -62,11 +62,11 @@ class AwsCliHints:
         return self.stop([f"$({found})"])
 
     def terminate(self, ids: Iterable[str]) -> str:
-        """Remove these instances."""
+        """Return the command that terminates instances."""
         return f"aws ec2 terminate-instances {self._place} --instance-ids {' '.join(ids)}"
 
     def unprotect(self, instance_id: str) -> str:
-        """Let an instance be stopped again (``disableApiStop``)."""
+        """Return the command that removes an instance's protection against stops (``disableApiStop``)."""
         return f"aws ec2 modify-instance-attribute {self._place} --instance-id {instance_id} --no-disable-api-stop"
 
     @property

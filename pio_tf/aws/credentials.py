@@ -1,4 +1,4 @@
-"""Where credentials come from, beside botocore's own places: a role of pio-tf.hcl, files that are renewed meanwhile."""
+"""Credentials beyond botocore's own: from a role in pio-tf.hcl, and from files that another program renews."""
 
 from __future__ import annotations
 
@@ -24,27 +24,27 @@ if TYPE_CHECKING:
 
 
 class RenewableCredentials(Credentials):
-    """Credentials that are looked for anew when AWS says that they have expired.
+    """Credentials that pio-tf reads again when AWS says that they have expired.
 
-    botocore refreshes those of roles and of single sign-on by itself; access keys of a session that stand in a file it
-    reads once, though whoever has written them there may write new ones while a training runs.
+    botocore refreshes those of roles and of single sign-on by itself. It reads the access keys of a session from a file
+    only once, although another program may write new ones there while a training runs.
 
     Args:
         found: the credentials now.
-        look: looks for them again.
+        look: reads them again.
     """
 
     def __init__(self, found: Credentials, look: Callable[[], Credentials | None]) -> None:
-        super().__init__("", "", method=found.method)  # what signs asks for frozen ones
+        super().__init__("", "", method=found.method)  # signers read the frozen ones
         self._found = found
         self._look = look
 
     def get_frozen_credentials(self) -> ReadOnlyCredentials:
-        """The keys to sign with, refreshed if they have to be."""
+        """Return the keys to sign with, refreshed if they must be."""
         return self._found.get_frozen_credentials()
 
     def renew(self) -> bool:
-        """Look for them again. Whether there are others now."""
+        """Read the credentials again; return whether they are different now."""
         found = self._look()
         if found is None or found.get_frozen_credentials() == self.get_frozen_credentials():
             return False
@@ -52,16 +52,16 @@ class RenewableCredentials(Credentials):
         return True
 
     def retry_renewed(self, response: Any = None, **_event: object) -> int | None:  # noqa: ANN401 - botocore's
-        """Answers botocore's event ``needs-retry``: at once, with other credentials, where those have expired."""
+        """Answer botocore's event ``needs-retry``: retry at once with new credentials if the old ones have expired."""
         code = response[1].get("Error", {}).get("Code") if response is not None else None
         return 0 if code in EXPIRED and self.renew() else None
 
 
 class RenewableProvider(CredentialProvider):
-    """What a session finds by itself, made renewable.
+    """The provider that makes a session's own credentials renewable.
 
     Args:
-        open_session: a new session of the same settings: each reads the files anew.
+        open_session: returns a new session with the same settings, which reads the files again.
     """
 
     METHOD = "renewable"
@@ -72,7 +72,7 @@ class RenewableProvider(CredentialProvider):
         self._open_session = open_session
 
     def load(self) -> Credentials | None:
-        """The credentials; None where there are none."""
+        """Return the credentials; None if there are none."""
         found = self._look()
         return None if found is None else RenewableCredentials(found, self._look)
 
@@ -81,7 +81,7 @@ class RenewableProvider(CredentialProvider):
 
 
 class RoleProvider(CredentialProvider):
-    """Credentials of ``aws.assume_role``, fetched on first use and again before they expire."""
+    """The provider of ``aws.assume_role``: fetches credentials on first use, and again before they expire."""
 
     METHOD = "assume-role"
     CANONICAL_NAME = None

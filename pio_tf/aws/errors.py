@@ -1,4 +1,4 @@
-"""botocore's errors, told in the user's words: what failed, why, and what to do. See :func:`aws_errors`."""
+"""botocore's errors in the user's words: what failed, why, and what to do. See :func:`aws_errors`."""
 
 from __future__ import annotations
 
@@ -66,11 +66,11 @@ class _Story(NamedTuple):
 
 @contextmanager
 def aws_errors(doing: str = "", *, service: str = "ec2") -> Iterator[None]:
-    """Turns botocore's errors into :class:`~pio_tf.errors.AwsError`. A context manager and a decorator.
+    """Turn botocore's errors into :class:`~pio_tf.errors.AwsError`. A context manager and a decorator.
 
     Args:
-        doing: what was being done, to start the message with: ``"stopping 4 machines"``.
-        service: IAM's prefix of the service that is called, to name a missing permission where AWS does not.
+        doing: the beginning of the message, such as ``"stopping 4 machines"``.
+        service: IAM's prefix of the called service, to name a missing permission where AWS does not.
 
     Raises:
         AwsError: with AWS's code, message, operation and request id in ``details``.
@@ -82,7 +82,7 @@ def aws_errors(doing: str = "", *, service: str = "ec2") -> Iterator[None]:
 
 
 def explain(error: Exception, *, doing: str = "", service: str = "ec2") -> AwsError:
-    """The :class:`~pio_tf.errors.AwsError` for one of botocore's errors; see :func:`aws_errors`."""
+    """Return the :class:`~pio_tf.errors.AwsError` for one of botocore's errors; see :func:`aws_errors`."""
     if isinstance(error, botocore.ClientError):
         story = _client_story(error, service=service)
         details = client_details(error)
@@ -94,17 +94,17 @@ def explain(error: Exception, *, doing: str = "", service: str = "ec2") -> AwsEr
 
 
 def error_code(error: botocore.ClientError) -> str:
-    """AWS's code for an error, such as ``InsufficientInstanceCapacity``."""
+    """Return AWS's code for an error, such as ``InsufficientInstanceCapacity``."""
     return str(error.response.get("Error", {}).get("Code", ""))
 
 
 def error_message(error: botocore.ClientError) -> str:
-    """AWS's message, without the kilobyte of encoded text that EC2 appends to some."""
+    """Return AWS's message, without the kilobyte of encoded text that EC2 appends to some."""
     return _ENCODED.sub("", str(error.response.get("Error", {}).get("Message", ""))).strip()
 
 
 def client_details(error: botocore.ClientError) -> dict[str, object]:
-    """All that AWS said, for ``--json`` and for a support case."""
+    """Return all that AWS said, for ``--json`` and for a support case."""
     metadata = error.response.get("ResponseMetadata", {})
     raw = str(error.response.get("Error", {}).get("Message", ""))
     details: dict[str, object] = {
@@ -120,19 +120,19 @@ def client_details(error: botocore.ClientError) -> dict[str, object]:
 
 
 def is_passing(error: Exception) -> bool:
-    """Whether an error may be gone in a moment: throttling, an AWS-side failure, or the network."""
+    """Tell whether an error may be gone in a moment: throttling, an AWS-side failure, or the network."""
     if isinstance(error, botocore.ClientError):
         return error_code(error) in THROTTLED | UNAVAILABLE
     return isinstance(error, _NETWORK)
 
 
 def is_without_answer(error: Exception) -> bool:
-    """Whether nobody knows if the call has taken effect: the network, or AWS itself, failed on the way."""
+    """Tell whether the call may have taken effect: the network, or AWS itself, failed on the way."""
     return is_passing(error) and not (isinstance(error, botocore.ClientError) and error_code(error) in THROTTLED)
 
 
 def is_expired(error: Exception) -> bool:
-    """Whether the credentials have expired: somebody may renew them while machines change."""
+    """Tell whether the credentials have expired: the user may renew them while machines change."""
     if isinstance(error, botocore.ClientError):
         return error_code(error) in EXPIRED
     return isinstance(error, _SIGN_ON)

@@ -1,4 +1,4 @@
-"""Whose credentials these are, by AWS's own word. Every identity may ask."""
+"""The AWS identity of the credentials. AWS lets every identity ask for its own."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ class Identity:
     account: str
     """Twelve digits."""
     arn: str
-    """A user's, or a role's with the name of its session."""
+    """The ARN of a user, or of a role with the name of its session."""
 
 
 def who_am_i(client: Callable[[str], Any]) -> Identity:
-    """The identity that AWS calls are made with.
+    """Return the identity that pio-tf calls AWS with.
 
     Args:
         client: makes a botocore client of a service.

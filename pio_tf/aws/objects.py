@@ -1,4 +1,4 @@
-"""The objects of a bucket: read, written under conditions, and its refusals in the user's words."""
+"""The objects of a bucket in S3: reads, conditional writes, and errors in the user's words."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _CONFLICTS = 5
-"""How often a write is tried again that S3 did not decide, because another one was under way (409)."""
+"""Attempts of a write that S3 did not decide, because another write was in progress (409)."""
 _PERMISSIONS = {"HeadObject": "GetObject", "ListObjectsV2": "ListBucket", "HeadBucket": "ListBucket"}
-"""IAM's names of S3's operations, where they differ."""
+"""IAM's names of S3's operations, where the two differ."""
 
 
 @dataclass(frozen=True)
-class Found:
-    """An object as it was read."""
+class StoredObject:
+    """An object of a bucket, as pio-tf read it."""
 
     body: bytes
     etag: str
     age: float
-    """Seconds since it was written, by S3's clock."""
+    """Seconds since the write, by S3's clock."""
 
 
 @dataclass(frozen=True)
@@ -50,11 +50,11 @@ class Objects:
     bucket: str
     encryption: Mapping[str, str] = field(default_factory=dict)
 
-    def read(self, key: str) -> Found | None:
-        """An object, whole; None where there is none.
+    def read(self, key: str) -> StoredObject | None:
+        """Read an object; return None if it does not exist.
 
         Raises:
-            AwsError: it cannot be read.
+            AwsError: pio-tf cannot read it.
         """
         try:
             with self._doing("reading", key):
@@ -64,7 +64,7 @@ class Objects:
             return None
         now = parsedate_to_datetime(got["ResponseMetadata"]["HTTPHeaders"]["date"])
         written = got["LastModified"].astimezone(timezone.utc)
-        return Found(body, got["ETag"], max(0.0, (now.astimezone(timezone.utc) - written).total_seconds()))
+        return StoredObject(body, got["ETag"], max(0.0, (now.astimezone(timezone.utc) - written).total_seconds()))
 
     def download(self, key: str, path: Path) -> bool:
         """Write an object into a file of mode 0600, whole or not at all. Return whether there is such an object."""
@@ -77,25 +77,25 @@ class Objects:
         return True
 
     def write(self, key: str, body: bytes, *, kind: str = "application/json") -> None:
-        """Write an object, whatever is there."""
+        """Write an object, over an existing one too."""
         with self._doing("writing", key):
             self.s3.put_object(Bucket=self.bucket, Key=key, Body=body, ContentType=kind, **self.encryption)
 
     def upload(self, key: str, path: Path, *, kind: str) -> None:
-        """Write a file, up to S3's 5 GiB, whatever is there."""
+        """Write a file of up to S3's 5 GiB, over an existing object too."""
         with self._doing("writing", key), path.open("rb") as file:
             self.s3.put_object(Bucket=self.bucket, Key=key, Body=file, ContentType=kind, **self.encryption)
 
     def create(self, key: str, body: bytes) -> str | None:
-        """Write an object that must not be there; its ETag, or None where one is there."""
+        """Create an object; return its ETag, or None if it exists already."""
         return self._conditionally(key, body, IfNoneMatch="*")
 
     def replace(self, key: str, body: bytes, *, etag: str) -> str | None:
-        """Write over an object as it was read; its new ETag, or None where it has changed or gone meanwhile."""
+        """Replace an object as it was read; return its new ETag, or None if it has changed or gone meanwhile."""
         return self._conditionally(key, body, IfMatch=etag)
 
     def remove(self, key: str, *, etag: str) -> bool:
-        """Remove an object as it was read; False where it has changed or gone meanwhile."""
+        """Remove an object as it was read; return False if it has changed or gone meanwhile."""
         try:
             with self._doing("removing", key):
                 self._decided(lambda: self.s3.delete_object(Bucket=self.bucket, Key=key, IfMatch=etag))
@@ -104,7 +104,7 @@ class Objects:
         return True
 
     def directories(self, prefix: str) -> list[str]:
-        """Names that stand between the prefix and the next slash, sorted."""
+        """Return the names between the prefix and the next slash, sorted."""
         found: set[str] = set()
         with self._doing("listing", prefix):
             for page in self.s3.get_paginator("list_objects_v2").paginate(
@@ -166,7 +166,7 @@ class Objects:
 
 
 class _NoSuchObject(Exception):
-    """There is no such object."""
+    """The object does not exist."""
 
 
 class _Unfulfilled(Exception):
@@ -174,7 +174,7 @@ class _Unfulfilled(Exception):
 
 
 def missing_bucket(bucket: str) -> AwsError:
-    """The error for a bucket that is not there."""
+    """Return the error for a bucket that does not exist."""
     return AwsError(
         f"the bucket {bucket} does not exist",
         cause="pio-tf.hcl keeps the state there: terraform.backend.bucket",
@@ -184,7 +184,7 @@ def missing_bucket(bucket: str) -> AwsError:
 
 
 def arn(bucket: str, key: str = "", *, region: str = "") -> str:
-    """Of a bucket, or of an object in it."""
+    """Return the ARN of a bucket, or of an object in it."""
     root = f"arn:{partition_of(region)}:s3:::{bucket}"
     return f"{root}/{key}" if key else root
 

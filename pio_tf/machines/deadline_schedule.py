@@ -1,7 +1,7 @@
-"""The deadline: a one-time schedule of EventBridge Scheduler that stops a cluster's machines, whatever became of us.
+"""The deadline in AWS: a one-time schedule of EventBridge Scheduler that stops a cluster's machines without any client.
 
-It is one schedule a cluster, and one StopInstances call for all machines: an instance id takes 24 bytes of a target's
-input, which may be 256 KiB, and StopInstances takes 1000 ids, twice as many as a cluster can have.
+Each cluster has one schedule, with one StopInstances call for all machines: an instance id takes 24 bytes of a target's
+input, which may have 256 KiB, and StopInstances accepts 1000 ids, twice as many as a cluster can have.
 """
 
 from __future__ import annotations
@@ -32,57 +32,57 @@ if TYPE_CHECKING:
     from pio_tf.events import Reporter
 
 EVENT_AGE: Final = 3600
-"""Seconds for which Scheduler tries again. No longer: a stop that comes late would hit the machines' next start."""
+"""Seconds for which Scheduler retries. A later stop could hit the machines' next start."""
 RELEASED_EVENT_AGE: Final = 60
-"""The same of a deadline that was let go: Scheduler's minimum, for there is nothing to stop, most likely."""
+"""The same for a released deadline, which most likely finds nothing to stop: Scheduler's minimum."""
 DUE: Final = timedelta(seconds=90)
-"""For how long after its time a schedule may still be about to stop the machines: Scheduler is up to a minute late."""
+"""How long after its time a schedule may still stop the machines: Scheduler is up to a minute late."""
 ATTEMPTS: Final = 185
 """Scheduler's maximum."""
 NEW_ROLE_PATIENCE: Final = 60.0
-"""Seconds until a role that has just been made is known everywhere: IAM is eventually consistent."""
+"""Seconds until every part of AWS knows a new role: IAM is eventually consistent."""
 _PAUSE: Final = 2.0
 _READ_BACKS: Final = 5
-_OTHERWISE: Final = {"ConflictException": False, "ResourceNotFoundException": True}
-"""Whether to create it after all, by what AWS says."""
+_CREATE_NEXT: Final = {"ConflictException": False, "ResourceNotFoundException": True}
+"""By AWS's error code: True to create the schedule next, False to update it."""
 _MINUTE: Final = timedelta(minutes=1)
 _GROUP: Final = "default"
 _ARMED: Final = "Stops the machines of pio-tf's cluster"
 _RELEASED: Final = "Looks once more whether all machines are stopped of pio-tf's cluster"
-"""A schedule's description, before the cluster's name."""
+"""The description of a schedule begins with one of these, and ends with the cluster's name."""
 _NO_ROLE: Final = "assume the role"
-"""Scheduler's words where a role is not there, or is not for it."""
+"""Scheduler's words if a role does not exist, or does not trust Scheduler."""
 
 
 @dataclass(frozen=True)
 class ScheduledDeadline:
-    """When AWS stops a cluster's machines."""
+    """The time at which AWS stops a cluster's machines."""
 
     at: datetime
     """UTC, a whole minute."""
     ids: frozenset[str]
-    """The instances that are stopped then."""
+    """The instances to stop."""
     role_arn: str = ""
-    """The role that they are stopped with."""
+    """The role that Scheduler stops them with."""
     released: bool = False
-    """Whether nobody counts on it any more: see :meth:`DeadlineSchedule.release`."""
+    """True if no client relies on it any more: see :meth:`DeadlineSchedule.release`."""
 
 
 def whole_minute(moment: datetime) -> datetime:
-    """In UTC, and rounded up: Scheduler is precise to the minute, and nobody is to get less than was asked for."""
+    """Return a time in UTC, rounded up to a minute, Scheduler's precision: no user gets less time than requested."""
     moment = moment.astimezone(timezone.utc)
     whole = moment.replace(second=0, microsecond=0)
     return whole if whole == moment else whole + _MINUTE
 
 
 class DeadlineSchedule:
-    """The schedule of one cluster.
+    """The EventBridge schedule that stops one cluster.
 
     Args:
         scheduler: a botocore client of EventBridge Scheduler, in the machines' region.
-        cluster: its name.
-        reporter: told what is waited for.
-        now: the time of day.
+        cluster: the cluster's name.
+        reporter: receives what pio-tf waits for.
+        now: returns the time of day.
     """
 
     def __init__(
@@ -104,37 +104,37 @@ class DeadlineSchedule:
         self.name = f"pio-tf-{cluster}"
 
     def find(self) -> ScheduledDeadline | None:
-        """The deadline that is armed now.
+        """Return the armed deadline; None if there is none.
 
         Raises:
-            AwsError: AWS can't be asked.
+            AwsError: pio-tf cannot read the schedule.
         """
-        with self._told("looking for the deadline"):
+        with self._errors("looking for the deadline"):
             return _read(self._get())
 
     def arm(self, ids: Iterable[str], at: datetime, *, role_arn: str, if_due_wait: bool = False) -> ScheduledDeadline:
-        """Let AWS stop these instances then; prove it by reading the schedule back. Safe to repeat.
+        """Arm the deadline for these instances, and confirm it by reading the schedule back. Safe to repeat.
 
         Args:
-            at: rounded up to the minute. A deadline that is armed already, and later, stands: somebody counts on it,
-                unless it was released.
-            if_due_wait: until one that is due this very minute has passed: it would stop what is started now.
+            at: rounded up to the minute. A later deadline that is armed stays: another client relies on it, unless it
+                was released.
+            if_due_wait: wait until a deadline of this very minute has passed: it would stop machines that start now.
 
         Returns:
-            What is armed now, for these instances.
+            The armed deadline.
 
         Raises:
-            AwsError: it was not armed: a permission is missing, the role can't be used, or what was read back is
-                something else.
+            AwsError: it is not armed: a permission is missing, Scheduler cannot use the role, or the schedule differs
+                from the request.
         """
-        with self._told("arming the deadline"):
-            there = self._get_once_not_due() if if_due_wait else self._get()
-            before = _read(there)
-            counts = before is not None and not before.released
-            moment = max(whole_minute(at), before.at) if before and counts else whole_minute(at)
+        with self._errors("arming the deadline"):
+            existing = self._get_once_not_due() if if_due_wait else self._get()
+            before = _read(existing)
+            relied_on = before is not None and not before.released
+            moment = max(whole_minute(at), before.at) if before and relied_on else whole_minute(at)
             wanted = ScheduledDeadline(moment, frozenset(ids), role_arn)
             request = self._request(wanted)
-            self._put(request, create=there is None)
+            self._put(request, create=existing is None)
             for left in reversed(range(_READ_BACKS)):
                 found = self._get()
                 differ = _differences(request, found)
@@ -143,29 +143,30 @@ class DeadlineSchedule:
                 if left:  # eventually consistent, as all of AWS
                     self._sleep(_PAUSE)
         raise AwsError(
-            f"the deadline of {self._cluster} is not armed as it was asked for",
-            cause="read back from AWS, it differs in " + ", ".join(differ),
-            next_step="try again; if somebody else changes the schedule "
-            f"{self.name}, find out who. `--no-deadline` starts the machines without one",
+            f"the deadline of {self._cluster} is not armed as requested",
+            cause="the schedule in AWS differs in " + ", ".join(differ),
+            next_step=f"try again; if another user or tool changes the schedule {self.name}, stop that. "
+            "`--no-deadline` starts the machines without a deadline",
             details={"schedule": self.name, "differ": differ},
         )
 
     def release(self, at: datetime) -> ScheduledDeadline | None:
-        """Let go of it, once all machines are proved stopped: it ends then, unless it ends before, and removes itself.
+        """Release the deadline once AWS has confirmed all machines as stopped: move it to ``at``, if that is earlier.
 
-        It is not removed at once. Another client may have armed it and read it back, and be about to start machines;
-        if that client dies, nothing but this stops them. Scheduler knows no removal on a condition that would tell.
+        It then ends, and removes itself. pio-tf does not remove it at once: another client may have armed it and be
+        about to start machines. If that client dies, only this deadline stops them. Scheduler has no conditional
+        removal that would tell.
 
         Args:
-            at: rounded up to the minute; later than a start that is under way now can take.
+            at: rounded up to the minute; later than a start that has begun now can take.
 
         Returns:
-            What is armed now; None: nothing is, nor was.
+            The armed deadline; None if there is none.
 
         Raises:
-            AwsError: AWS can't be asked, or refuses: it stands as it was.
+            AwsError: pio-tf cannot read or change the schedule, which stays as it was.
         """
-        with self._told("letting go of the deadline"):
+        with self._errors("releasing the deadline"):
             before = _read(self._get())
             if before is None or (before.released and before.at <= whole_minute(at)):
                 return before
@@ -178,12 +179,12 @@ class DeadlineSchedule:
         return None
 
     def remove(self) -> bool:
-        """Remove it, of a cluster without machines. Whether there was one.
+        """Remove the deadline of a cluster without machines; return False if there was none.
 
         Raises:
-            AwsError: AWS can't be asked, or refuses.
+            AwsError: pio-tf cannot remove the schedule.
         """
-        with self._told("removing the deadline"):
+        with self._errors("removing the deadline"):
             try:
                 self._scheduler.delete_schedule(Name=self.name, GroupName=_GROUP)
             except ClientError as error:
@@ -201,31 +202,31 @@ class DeadlineSchedule:
             return None
 
     def _get_once_not_due(self) -> dict[str, Any] | None:
-        """What is there; but for one whose time has just come: AWS removes that once it has done its work."""
-        found, said = self._get(), False
+        """Return the schedule, but wait for one whose time has just come: AWS removes it once it has fired."""
+        found, reported = self._get(), False
         while (one := _read(found)) is not None and one.at <= self._now() < one.at + DUE:
-            if not said:
-                said = True
+            if not reported:
+                reported = True
                 self._report(Step(f"Waiting until the deadline of {one.at:%H:%M} UTC has passed"))
             self._sleep(_PAUSE)
             found = self._get()
         return found
 
     def _put(self, request: dict[str, Any], *, create: bool) -> None:
-        """Create or update, whichever it takes: another client, or the schedule's own end, may come in between."""
+        """Create or update, whichever works: another client, or the schedule's own end, may intervene."""
         give_up = self._clock() + NEW_ROLE_PATIENCE
         while (error := self._try_to_put(request, create=create)) is not None:
             code = error_code(error)
             new_role = code == "ValidationException" and _NO_ROLE in error_message(error)
-            if self._clock() >= give_up or not (new_role or code in _OTHERWISE):
+            if self._clock() >= give_up or not (new_role or code in _CREATE_NEXT):
                 raise error
-            create = _OTHERWISE.get(code, create)
+            create = _CREATE_NEXT.get(code, create)
             self._sleep(_PAUSE)
 
     def _try_to_put(self, request: dict[str, Any], *, create: bool) -> ClientError | None:
         call = self._scheduler.create_schedule if create else self._scheduler.update_schedule
         try:
-            call(**request)  # botocore adds a ClientToken, the same when it tries again: a request counts once
+            call(**request)  # botocore adds a ClientToken, the same for a retry: AWS counts a request once
         except ClientError as error:
             return error
         return None
@@ -253,8 +254,8 @@ class DeadlineSchedule:
         }
 
     @contextmanager
-    def _told(self, doing: str) -> Iterator[None]:
-        """As :func:`aws_errors`, with what a missing permission means here."""
+    def _errors(self, doing: str) -> Iterator[None]:
+        """Translate errors as :func:`aws_errors` does, and say what a missing permission or role means here."""
         try:
             with aws_errors(doing, service="scheduler"):
                 yield
@@ -262,25 +263,26 @@ class DeadlineSchedule:
             error.details["schedule"] = self.name
             if error.details.get("code") in UNAUTHORISED:
                 error.next_step += (
-                    " (`pio-tf iam --for train` shows all that is needed); or start with `--no-deadline`: then nothing "
-                    "but the idle alarms stops the machines without a client"
+                    " (`pio-tf iam --for train` lists all permissions); or start with `--no-deadline`: then only the "
+                    "idle alarms stop the machines without a client"
                 )
             elif _NO_ROLE in str(error.details.get("message")):
                 error.next_step = (
-                    "`pio-tf plan` shows whether the role is as Terraform made it, `pio-tf apply` puts it right; "
+                    "`pio-tf plan` shows whether the role has changed, and `pio-tf apply` restores it; "
                     "`--no-deadline` starts without a deadline"
                 )
             raise
 
 
 class DeadlineUpdater:
-    """A thread that arms, so that who reads Terraform's events does not wait for it. What comes while it is busy is
-    armed together: machines that are made at once take a few calls.
+    """A thread that arms the deadline for machines while Terraform creates them, without delaying Terraform's events.
+
+    It arms all machines that arrive while it is busy with one call.
 
     Args:
         at: the deadline.
-        ids: instances that there are already.
-        report: told when it is armed for the first time.
+        ids: instances that exist.
+        report: receives an event when the deadline is first armed.
     """
 
     def __init__(
@@ -297,7 +299,7 @@ class DeadlineUpdater:
         self._error: PioTfError | None = None
 
     def add(self, instance_id: str) -> None:
-        """A machine was made."""
+        """Add a new machine to the deadline."""
         self._made.put(instance_id)
 
     def __enter__(self) -> Self:
@@ -307,11 +309,10 @@ class DeadlineUpdater:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """Waits until all are armed.
+        """Wait until the deadline covers all machines.
 
         Raises:
-            AwsError: it could not be armed; not where something else has failed already: then that is told as a
-                warning.
+            AwsError: it does not. After another error, this is a warning instead.
         """
         self._made.put(None)
         self._thread.join()
@@ -319,20 +320,20 @@ class DeadlineUpdater:
             return
         if error is None:
             raise self._error
-        self._report(Warned(f"and the machines that were made have no deadline: {self._error}"))
+        self._report(Warned(f"the new machines have no deadline: {self._error}"))
 
     def _work(self) -> None:
-        going_on = True
-        while going_on:
-            new, going_on = self._take()
+        more = True
+        while more:
+            new, more = self._take()
             if new and self._error is None:
                 self._ids |= new
                 self._arm()
 
     def _take(self) -> tuple[set[str], bool]:
-        """What has come, once something has; and whether more may come."""
+        """Wait for new machines; return them, and whether more may come."""
         taken = [self._made.get()]
-        while not self._made.empty():  # nobody else takes from it
+        while not self._made.empty():  # only this thread takes from it
             taken.append(self._made.get())
         return {one for one in taken if one is not None}, None not in taken
 
@@ -344,12 +345,11 @@ class DeadlineUpdater:
             return
         if not self._armed:
             self._armed = True
-            self._report(Done(f"AWS stops the machines that are being made at {armed.at:%Y-%m-%d %H:%M} UTC"))
+            self._report(Done(f"AWS stops the new machines at {armed.at:%Y-%m-%d %H:%M} UTC"))
 
 
 def _read(found: dict[str, Any] | None) -> ScheduledDeadline | None:
-    """None: there is none; or somebody has switched it off, or made something else of it, which stops nothing at a
-    known time."""
+    """Return the deadline of a schedule; None if it does not exist, is disabled, or stops nothing at a known time."""
     if found is None:
         return None
     try:
@@ -363,9 +363,9 @@ def _read(found: dict[str, Any] | None) -> ScheduledDeadline | None:
 
 
 def _differences(wanted: dict[str, Any], found: dict[str, Any] | None) -> list[str]:
-    """What a schedule is not as it was asked for."""
+    """Return the arguments in which a schedule differs from the request."""
     if found is None:
-        return ["everything: there is no such schedule"]
+        return ["everything: the schedule does not exist"]
     flat, other = ({**one, **one.get("Target", {})} for one in (wanted, found))
     return [
         name

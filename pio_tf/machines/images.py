@@ -1,4 +1,4 @@
-"""Whether a machine can be made of an image: what DescribeImages says of its system, architecture and disk."""
+"""Images that pio-tf can create machines from: their system, architecture and disk, from DescribeImages."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ if TYPE_CHECKING:
     from mypy_boto3_ec2.type_defs import ImageTypeDef
 
 SUPPORTED: Final = "Ubuntu 18.04, 20.04, 22.04 and 24.04, and Debian 11 and 12"
-"""What the bootstrap script prepares."""
+"""The systems that the bootstrap script prepares."""
 _FOREIGN: Final = ("Windows", "Red Hat", "SUSE")
-"""How PlatformDetails begins for systems that AWS tells apart; it calls all others Linux/UNIX."""
+"""The start of PlatformDetails for systems that AWS distinguishes; it calls all others Linux/UNIX."""
 
 
 class _Distribution(NamedTuple):
-    """How the images of a distribution are named by those who make them. Others may name theirs as they like."""
+    """A distribution, as its publisher names images. Other owners may use any name."""
 
     name: str
     owners: tuple[str, ...]
-    """Account id, as each publishes its own, or AWS's alias for it."""
+    """The publisher's account id, or AWS's alias for it."""
     version: re.Pattern[str]
     supported: frozenset[str]
 
@@ -41,22 +41,22 @@ _DISTRIBUTIONS: Final = (
 
 
 def image_problems(image: ImageTypeDef) -> Iterator[str]:
-    """Why no machine of a cluster can be made of this image, each as a sentence about it. Nothing: it can.
+    """Yield the reasons why pio-tf cannot create machines from this image, one sentence each.
 
-    Only what AWS says is known: an image of the user's own passes whatever system it has, and the bootstrap script
-    refuses one that it cannot prepare.
+    pio-tf knows only what AWS says: a user's own image passes with any system, and the bootstrap script refuses one
+    that it cannot prepare.
     """
     label = image["ImageId"]
     if system := _unsupported_system(image):
-        yield f"{label} is an image of {system}, which pio-tf does not prepare; it does {SUPPORTED}"
+        yield f"{label} is an image of {system}, which pio-tf does not support; it supports {SUPPORTED}"
     if (architecture := image.get("Architecture", ARCHITECTURE)) != ARCHITECTURE:
-        yield f"{label} is for {architecture}, and machines must be {ARCHITECTURE}"
+        yield f"{label} is for {architecture}, but machines must be {ARCHITECTURE}"
     if image.get("RootDeviceType", "ebs") != "ebs":
-        yield f"{label} has its root disk in the instance store, not in EBS, so its machines could not be stopped"
+        yield f"{label} has its root disk in the instance store, not in EBS, so its machines cannot be stopped"
 
 
 def root_disk_gib(image: ImageTypeDef) -> int:
-    """Size of the image's root snapshot, which no root disk may be smaller than; 0 where it does not say."""
+    """Return the size of the image's root snapshot, the smallest root disk; 0 if the image does not state it."""
     root = image.get("RootDeviceName")
     sizes = [
         mapping.get("Ebs", {}).get("VolumeSize", 0)
@@ -67,7 +67,7 @@ def root_disk_gib(image: ImageTypeDef) -> int:
 
 
 def _unsupported_system(image: ImageTypeDef) -> str:
-    """``Windows``, ``Ubuntu 16.04``; empty where AWS and the image's name do not say, or it is a supported one."""
+    """Return ``Windows``, ``Ubuntu 16.04``; empty if the system is supported, or AWS and the name do not state it."""
     details = image.get("PlatformDetails", "")
     if str(image.get("Platform", "")).lower() == "windows":
         return "Windows"

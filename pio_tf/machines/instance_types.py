@@ -1,11 +1,11 @@
-"""Memory, vCPUs and architecture of instance types, as EC2 says them: no table of ours that grows old."""
+"""Instance types: their memory, vCPUs and architecture, from EC2 instead of a table that ages."""
 
 from __future__ import annotations
 
 from difflib import SequenceMatcher
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from pio_tf.aws.session import aws_errors
+from pio_tf.aws.errors import aws_errors
 from pio_tf.config.sizing import InstanceSpec
 from pio_tf.errors import ConfigError
 
@@ -18,22 +18,22 @@ if TYPE_CHECKING:
     from pio_tf.config.schema import Config
 
 ARCHITECTURE: Final = "x86_64"
-"""Of every machine. Where a type runs several (t2 runs i386 too), this one is meant."""
+"""The architecture of every machine, also of a type that supports several (t2 also runs i386)."""
 _NEAR: Final = 6
-"""Types that are named in place of one that cannot be had."""
+"""How many types an error suggests instead of an unavailable one."""
 _MEMORY_FAMILIES: Final = ("r", "m")
-"""First letters of the families that are made for memory, and for all purposes."""
+"""First letters of the memory-optimised and general-purpose families."""
 
 
-class TypeProblem(NamedTuple):
-    """What is wrong with an instance type of pio-tf.hcl."""
+class OptionProblem(NamedTuple):
+    """What is wrong with an option of pio-tf.hcl."""
 
     name: str
     message: str
 
 
 def configured_types(config: Config) -> dict[str, str]:
-    """Every instance type that pio-tf.hcl names, by the dotted name of the option."""
+    """Return every instance type that pio-tf.hcl names, by the dotted name of the option."""
     types = {"driver.instance_type": config.driver.instance_type, "spark.instance_type": config.spark.instance_type}
     if config.spark.master_instance_type:
         types["spark.master_instance_type"] = config.spark.master_instance_type
@@ -41,11 +41,11 @@ def configured_types(config: Config) -> dict[str, str]:
 
 
 def describe_instance_types(ec2: EC2Client, config: Config) -> dict[str, InstanceSpec]:
-    """Memory (MiB), vCPUs and architecture by name of the type, as DescribeInstanceTypes answers in this region.
+    """Return memory (MiB), vCPUs and architecture of the configured types, from DescribeInstanceTypes.
 
     Raises:
-        ConfigError: EC2 does not know a type, or not in this region, or it is of another architecture; each with its
-            line in pio-tf.hcl, and types that can be had.
+        ConfigError: EC2 does not have a type in this region, or it has another architecture; the error has the line in
+            pio-tf.hcl and suggests types.
         AwsError: a call failed.
     """
     types = configured_types(config)
@@ -61,33 +61,35 @@ def describe_instance_types(ec2: EC2Client, config: Config) -> dict[str, Instanc
 
 
 def find_instance_types(ec2: EC2Client, names: Iterable[str]) -> dict[str, InstanceSpec]:
-    """What EC2 says of these types in this region; it leaves out what it does not know."""
+    """Return what EC2 knows of these types in this region, without unknown ones."""
     # A filter, unlike InstanceTypes, does not fail for one unknown name.
     return {item["InstanceType"]: _spec(item) for item in _describe(ec2, sorted(set(names)))}
 
 
-def type_problems(ec2: EC2Client, types: Mapping[str, str], found: Mapping[str, InstanceSpec]) -> Iterator[TypeProblem]:
-    """The types of pio-tf.hcl that cannot be had here, or cannot be used, with some that can in their place.
+def type_problems(
+    ec2: EC2Client, types: Mapping[str, str], found: Mapping[str, InstanceSpec]
+) -> Iterator[OptionProblem]:
+    """Yield the configured types that are unavailable or unusable here, with suggestions.
 
     Args:
-        types: by dotted name, as of :func:`configured_types`.
-        found: what EC2 says of them, as of :func:`find_instance_types`.
+        types: by dotted name, from :func:`configured_types`.
+        found: what EC2 knows of them, from :func:`find_instance_types`.
     """
     for name, kind in types.items():
         spec = found.get(kind)
         if spec is None:
-            yield TypeProblem(name, _unknown_type(ec2, kind))
+            yield OptionProblem(name, _unknown_type(ec2, kind))
         elif spec.architecture != ARCHITECTURE:
             near = ", ".join(_near_types(ec2, kind)) or f"none of size {_size(kind)}"
-            yield TypeProblem(
+            yield OptionProblem(
                 name,
-                f"{kind} is {spec.architecture}, and machines must be {ARCHITECTURE}, for which PredictionIO's Spark "
-                f"and Hadoop bring their native libraries; {ec2.meta.region_name} has {near}",
+                f"{kind} is {spec.architecture}, but machines must be {ARCHITECTURE}, for which PredictionIO's Spark "
+                f"and Hadoop have native libraries; {ec2.meta.region_name} has {near}",
             )
 
 
 def _unknown_type(ec2: EC2Client, name: str) -> str:
-    """``instance type r3.xlage does not exist in eu-west-1; r3 has r3.large, r3.xlarge …``."""
+    """Return ``instance type r3.xlage does not exist in eu-west-1; r3 has r3.large, r3.xlarge …``."""
     family = name.partition(".")[0]
     known = sorted(_describe(ec2, [f"{family}.*"]), key=lambda item: (item["VCpuInfo"]["DefaultVCpus"], _memory(item)))
     region = ec2.meta.region_name
@@ -100,7 +102,7 @@ def _unknown_type(ec2: EC2Client, name: str) -> str:
 
 
 def _near_types(ec2: EC2Client, name: str) -> list[str]:
-    """Types of the same size that can be used, most like it first: its own kind of family, else one with memory."""
+    """Return usable types of the same size, the most similar first, of its kind of family or of one with memory."""
     size = _size(name)
     for letters in (name[:1], *_MEMORY_FAMILIES):
         known = [_spec(item) for item in _describe(ec2, [f"{letters}*.{size}"])]

@@ -1,19 +1,18 @@
-"""Whether what pio-tf.hcl refers to exists: asked before Terraform runs, so that it does not fail half-way."""
+"""The resources that pio-tf.hcl refers to: checked before Terraform runs, so that it does not fail half-way."""
 
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from ipaddress import IPv4Network
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from botocore.exceptions import ClientError
 
-from pio_tf.aws.errors import error_code
-from pio_tf.aws.session import aws_errors
+from pio_tf.aws.errors import aws_errors, error_code
 from pio_tf.config.blocks import AmiFilter
 from pio_tf.errors import ConfigError
 from pio_tf.machines.images import image_problems, root_disk_gib
-from pio_tf.machines.instance_types import configured_types, find_instance_types, type_problems
+from pio_tf.machines.instance_types import OptionProblem, configured_types, find_instance_types, type_problems
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable
@@ -25,31 +24,26 @@ if TYPE_CHECKING:
     from pio_tf.config.schema import Config
 
 THREADS: Final = 4
-"""Calls at once. The checks wait for AWS most of the time: some 0.1-0.3 s a call, a second for DescribeImages."""
+"""Calls at once. The checks mostly wait for AWS: some 0.1-0.3 s a call, a second for DescribeImages."""
 _RESERVED: Final = 4
-"""Addresses at the start of a subnet that AWS keeps; it keeps the last one as well."""
+"""Addresses that AWS reserves at the start of a subnet; it also reserves the last one."""
 
-
-class _Problem(NamedTuple):
-    """What is wrong with a value of pio-tf.hcl."""
-
-    name: str
-    message: str
+_NO_IMAGE: Final = ("InvalidAMIID.NotFound", "InvalidAMIID.Malformed", "InvalidAMIID.Unavailable")
 
 
 def check_references(config: Config, ec2: EC2Client, *, existing: Collection[str] = ()) -> None:
     """Check that VPC, subnet, addresses, zone, images, key pair and instance types exist and fit each other.
 
     Args:
-        existing: names of machines that exist already. Their image is not looked at: it may be gone by now, and
-            Terraform does not need it again.
+        existing: names of machines that exist. pio-tf does not check their image: it may be gone, and Terraform does
+            not need it again.
 
     Raises:
-        ConfigError: something does not; all of it at once, as ``pio-tf.hcl:12: network.subnet_id: …``.
+        ConfigError: something does not; the error has a line for each: ``pio-tf.hcl:12: network.subnet_id: …``.
         AwsError: a call failed.
     """
     check = _References(config, ec2, existing=existing)
-    parts: tuple[Callable[[], Iterable[_Problem]], ...] = (check.network, check.images_and_types, check.key_pair)
+    parts: tuple[Callable[[], Iterable[OptionProblem]], ...] = (check.network, check.images_and_types, check.key_pair)
     with ThreadPoolExecutor(THREADS) as pool:
         problems = [problem for found in pool.map(lambda part: list(part()), parts) for problem in found]
     if not problems:
@@ -57,13 +51,13 @@ def check_references(config: Config, ec2: EC2Client, *, existing: Collection[str
     lines = [f"{config.where(problem.name)}: {problem.name}: {problem.message}" for problem in problems]
     raise ConfigError(
         "\n".join(lines),
-        next_step="correct pio-tf.hcl; or aws.region and aws.profile, if they are not the account and region you mean",
+        next_step="correct pio-tf.hcl; check that aws.region and aws.profile name the region and account you want",
         details={"problems": [problem._asdict() for problem in problems], "region": ec2.meta.region_name},
     )
 
 
 class _References:
-    """The checks; each makes one call, and more only to explain what is wrong."""
+    """The checks of references. Each makes one call, and more only to explain a problem."""
 
     def __init__(self, config: Config, ec2: EC2Client, *, existing: Collection[str]) -> None:
         self._config = config
@@ -76,70 +70,70 @@ class _References:
         }
         self._types = configured_types(config)
 
-    def network(self) -> Iterable[_Problem]:
-        """An existing subnet, or the zone of a new one; and whether that zone has the instance types."""
+    def network(self) -> Iterable[OptionProblem]:
+        """Check an existing subnet or the zone of a new one, and that the zone offers the instance types."""
         network = self._config.network
         zone = network.availability_zone
         if network.subnet_id is not None:
             with aws_errors("looking up the subnet"):
                 found = self._ec2.describe_subnets(Filters=[{"Name": "subnet-id", "Values": [network.subnet_id]}])
             if not found["Subnets"]:
-                yield _Problem("network.subnet_id", f"{network.subnet_id} does not exist in {self._region}")
+                yield OptionProblem("network.subnet_id", f"{network.subnet_id} does not exist in {self._region}")
                 yield from self._vpc_exists()
                 return
             subnet = found["Subnets"][0]
             zone = subnet["AvailabilityZone"]
             if subnet["VpcId"] != network.vpc_id:
                 message = f"{network.subnet_id} is in {subnet['VpcId']}, not in {network.vpc_id}"
-                yield _Problem("network.subnet_id", message)
+                yield OptionProblem("network.subnet_id", message)
                 yield from self._vpc_exists()
             yield from self._addresses_fit(IPv4Network(subnet["CidrBlock"]))
         if zone is not None:
             yield from self._offered_in(zone)
 
-    def images_and_types(self) -> Iterable[_Problem]:
-        """The instance types and the images, and that machines of a cluster can be made of them."""
+    def images_and_types(self) -> Iterable[OptionProblem]:
+        """Check that pio-tf can create machines from the instance types and images."""
         with ThreadPoolExecutor(THREADS) as pool:
             describing = pool.submit(find_instance_types, self._ec2, self._types.values())
             asked = {name: self._image_key(name) for name, create in self._to_create.items() if create}
             looking = {key: pool.submit(self._find_image, key) for key in dict.fromkeys(asked.values())}
             specs = describing.result()
             images = {name: looking[key].result() for name, key in asked.items()}
-        yield from (_Problem(*problem) for problem in type_problems(self._ec2, self._types, specs))
+        yield from type_problems(self._ec2, self._types, specs)
         for name, image in images.items():
             yield from self._image_fits(name, image)
 
-    def key_pair(self) -> Iterable[_Problem]:
-        """The key pair, where pio-tf.hcl names one."""
+    def key_pair(self) -> Iterable[OptionProblem]:
+        """Check the key pair, if pio-tf.hcl names one."""
         name = self._config.ssh.key_pair
         if name is None:
             return
         with aws_errors("looking up the key pair"):
             found = self._ec2.describe_key_pairs(Filters=[{"Name": "key-name", "Values": [name]}])
         if not found["KeyPairs"]:
-            message = f"there is no key pair {name} in {self._region}; without key_pair, one is made from ssh.key"
-            yield _Problem("ssh.key_pair", message)
+            message = f"key pair {name} does not exist in {self._region}; without key_pair, one comes from ssh.key"
+            yield OptionProblem("ssh.key_pair", message)
 
-    def _vpc_exists(self) -> Iterable[_Problem]:
+    def _vpc_exists(self) -> Iterable[OptionProblem]:
         vpc = self._config.network.vpc_id or ""
         with aws_errors("looking up the VPC"):
             found = self._ec2.describe_vpcs(Filters=[{"Name": "vpc-id", "Values": [vpc]}])
         if not found["Vpcs"]:
-            yield _Problem("network.vpc_id", f"{vpc} does not exist in {self._region}")
+            yield OptionProblem("network.vpc_id", f"{vpc} does not exist in {self._region}")
 
-    def _addresses_fit(self, cidr: IPv4Network) -> Iterable[_Problem]:
+    def _addresses_fit(self, cidr: IPv4Network) -> Iterable[OptionProblem]:
         first, machines = self._config.first_host, len(self._config.machine_names)
         if first is None:
             if cidr.num_addresses - _RESERVED - 1 < machines:
-                yield _Problem("network.subnet_id", f"{cidr} has no room for {machines} machines")
+                yield OptionProblem("network.subnet_id", f"{cidr} is too small for {machines} machines")
         elif first + machines + 1 > cidr.num_addresses:
             room = max(cidr.num_addresses - first - 1, 0)
             message = (
-                f"{machines} machines from host {first} do not fit into the subnet's {cidr}: there is room for {room}"
+                f"{machines} machines from host {first} do not fit into the subnet's {cidr}, which has room for {room}"
             )
-            yield _Problem("network.first_host", message)
+            yield OptionProblem("network.first_host", message)
 
-    def _offered_in(self, zone: str) -> Iterable[_Problem]:
+    def _offered_in(self, zone: str) -> Iterable[OptionProblem]:
         kinds = sorted(set(self._types.values()))
         with aws_errors("looking up instance types"):
             pages = self._ec2.get_paginator("describe_instance_type_offerings").paginate(
@@ -152,13 +146,15 @@ class _References:
             return
         zones = self._zones()
         if zone not in zones:
-            message = f"there is no zone {zone}; {self._region} has {', '.join(zones)}"
-            yield _Problem("network.availability_zone", message)
+            message = f"zone {zone} does not exist; {self._region} has {', '.join(zones)}"
+            yield OptionProblem("network.availability_zone", message)
             return
         known = find_instance_types(self._ec2, missing.values())
         for name, kind in missing.items():
-            if kind in known:  # a type that the whole region lacks is told elsewhere
-                yield _Problem(name, f"{kind} is not offered in {zone}, the subnet's zone; choose another type or zone")
+            if kind in known:  # another check reports a type that the whole region lacks
+                yield OptionProblem(
+                    name, f"{kind} is not offered in {zone}, the subnet's zone; choose another type or zone"
+                )
 
     def _zones(self) -> list[str]:
         with aws_errors("looking up zones"):
@@ -169,17 +165,13 @@ class _References:
         return block.ami or block.ami_filter or AmiFilter()
 
     def _find_image(self, key: str | AmiFilter) -> ImageTypeDef | None:
-        """The image of this id, or the newest that the filter finds, as Terraform's ``aws_ami`` with most_recent."""
+        """Return the image of this id, or the newest that the filter matches, as Terraform's ``aws_ami`` does."""
         with aws_errors("looking up the image"):
             if isinstance(key, str):
                 try:
                     images = self._ec2.describe_images(ImageIds=[key])["Images"]
                 except ClientError as error:
-                    if error_code(error) in (
-                        "InvalidAMIID.NotFound",
-                        "InvalidAMIID.Malformed",
-                        "InvalidAMIID.Unavailable",
-                    ):
+                    if error_code(error) in _NO_IMAGE:
                         return None
                     raise
             else:
@@ -189,18 +181,20 @@ class _References:
                 )["Images"]
         return max(images, key=lambda image: image.get("CreationDate", ""), default=None)
 
-    def _image_fits(self, name: str, image: ImageTypeDef | None) -> Iterable[_Problem]:
+    def _image_fits(self, name: str, image: ImageTypeDef | None) -> Iterable[OptionProblem]:
         block = self._blocks[name]
         where = f"{name}.ami" if block.ami else f"{name}.ami_filter"
         if image is None:
             key = self._image_key(name)
             if isinstance(key, str):
-                yield _Problem(where, f"{key} does not exist in {self._region}, or is not shared with this account")
+                yield OptionProblem(
+                    where, f"{key} does not exist in {self._region}, or is not shared with this account"
+                )
             else:
-                yield _Problem(where, f"no image of owner {key.owner} in {self._region} is named {key.name}")
+                yield OptionProblem(where, f"owner {key.owner} has no image {key.name} in {self._region}")
             return
-        yield from (_Problem(where, problem) for problem in image_problems(image))
+        yield from (OptionProblem(where, problem) for problem in image_problems(image))
         smallest = root_disk_gib(image)
         if smallest > block.root_volume_gib:
             message = f"{block.root_volume_gib} GiB is less than the {smallest} GiB of {image['ImageId']}"
-            yield _Problem(f"{name}.root_volume_gib", message)
+            yield OptionProblem(f"{name}.root_volume_gib", message)

@@ -57,7 +57,7 @@ def test_everything_that_does_not_exist_is_named_at_once_with_its_line(project: 
         ("subnet_id", f"network.subnet_id: {subnet} is in {other}, not in {vpc}"),
         ("ami =", "driver.ami: ami-0123456789abcdef0 does not exist in us-east-1"),
         ("r3.huge", "spark.instance_type: instance type r3.huge does not exist in us-east-1; r3 has r3.large"),
-        ("key_pair", "ssh.key_pair: there is no key pair lost in us-east-1"),
+        ("key_pair", "ssh.key_pair: key pair lost does not exist in us-east-1"),
     ):
         assert f"{project.line(at)}: {message}" in said
     assert "no-such-image-*" in said
@@ -105,7 +105,7 @@ def test_an_endpoint_where_nothing_listens_is_named_with_its_address(project: Pr
 def test_a_zone_of_another_region(project: Project) -> None:
     project.write(network='cidr = "10.4.0.0/24"\navailability_zone = "eu-west-1a"')
     said = project.fails("plan", exit_code=2)
-    assert f"{project.line('availability_zone')}: network.availability_zone: there is no zone eu-west-1a" in said
+    assert f"{project.line('availability_zone')}: network.availability_zone: zone eu-west-1a does not exist" in said
     assert "us-east-1 has us-east-1a" in said
 
 
@@ -148,7 +148,7 @@ def test_a_machine_for_another_architecture_is_refused_before_anything_is_made(p
     project.write(spark='instance_type = "m6g.large"\nworkers = 1')
     for command in ("plan", "up"):
         said = project.fails(command, exit_code=2)
-        assert f"{project.line('m6g.large')}: spark.instance_type: m6g.large is arm64, and machines must be x86" in said
+        assert f"{project.line('m6g.large')}: spark.instance_type: m6g.large is arm64, but machines must be x86" in said
         assert "us-east-1 has m6" in said
     assert project.states() == {}
 

@@ -28,9 +28,9 @@ MACHINES = FakeEc2(cluster_of(2, "running")).machines()
     [
         (("running", "impaired", "impaired"), "AWS's host below it is impaired"),
         (("running", "ok", "impaired"), "its operating system does not answer"),
-        (("running", "ok", "initializing"), "it is booting still"),
-        (("stopped", "not-applicable", "not-applicable"), "is stopped: somebody, or AWS, has stopped it"),
-        (("running", "insufficient-data", "ok"), "no word on its status (insufficient-data, ok)"),
+        (("running", "ok", "initializing"), "it is still booting"),
+        (("stopped", "not-applicable", "not-applicable"), "is stopped: it was stopped after its start"),
+        (("running", "insufficient-data", "ok"), "AWS does not know its status (insufficient-data, ok)"),
     ],
 )
 def test_each_machine_has_a_line_that_says_what_is_wrong(words: tuple[str, str, str], says: str) -> None:
@@ -78,7 +78,7 @@ def test_of_many_machines_only_some_consoles_are_shown() -> None:
     error = NotReady("many", details={"missing": [machine.name for machine in machines]})
     diagnose(error, ec2.client, machines)
     assert len(set(ec2.read)) == CONSOLES
-    assert "its console cannot be read" in error.cause
+    assert "could not read its console" in error.cause
     assert sum("passes AWS's status checks" in line for line in error.cause.splitlines()) == 50
 
 

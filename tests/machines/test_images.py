@@ -55,17 +55,17 @@ def test_a_system_that_is_prepared_or_unknown_passes(owner: str, name: str) -> N
 )
 def test_another_system_is_named_with_those_that_are_prepared(said: dict[str, str], system: str) -> None:
     prepared = "Ubuntu 18.04, 20.04, 22.04 and 24.04, and Debian 11 and 12"
-    assert problems(**said) == [f"ami-1 is an image of {system}, which pio-tf does not prepare; it does {prepared}"]
+    assert problems(**said) == [f"ami-1 is an image of {system}, which pio-tf does not support; it supports {prepared}"]
 
 
 @pytest.mark.parametrize("architecture", ["i386", "arm64", "x86_64_mac"])
 def test_another_architecture_is_refused(architecture: str) -> None:
-    assert problems(Architecture=architecture) == [f"ami-1 is for {architecture}, and machines must be x86_64"]
+    assert problems(Architecture=architecture) == [f"ami-1 is for {architecture}, but machines must be x86_64"]
 
 
 def test_a_root_disk_in_the_instance_store_is_refused() -> None:
     assert problems(RootDeviceType="instance-store") == [
-        "ami-1 has its root disk in the instance store, not in EBS, so its machines could not be stopped"
+        "ami-1 has its root disk in the instance store, not in EBS, so its machines cannot be stopped"
     ]
 
 

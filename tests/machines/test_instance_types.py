@@ -57,6 +57,6 @@ def test_what_cannot_be_had_and_what_cannot_be_used_are_told_at_once(ec2: EC2Cli
     assert "driver.instance_type: instance type q9.large does not exist in eu-west-1, which has no family q9" in family
     assert "; of this size it has r" in family
     assert "spark.instance_type: instance type r3.tiny does not exist in eu-west-1" in size
-    assert "spark.master_instance_type: m6g.large is arm64, and machines must be x86_64" in architecture
+    assert "spark.master_instance_type: m6g.large is arm64, but machines must be x86_64" in architecture
     assert "eu-west-1 has m" in architecture
     assert "aws.region" in caught.value.next_step

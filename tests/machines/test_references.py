@@ -138,15 +138,14 @@ def test_fixed_addresses_must_fit_into_the_subnet(
         check_references(config, ec2)
     else:
         machines = workers + 2
-        what = (
-            f"{machines} machines from host {first} do not fit into the subnet's 10.20.1.0/28: there is room for {room}"
-        )
+        subnet = "the subnet's 10.20.1.0/28"
+        what = f"{machines} machines from host {first} do not fit into {subnet}, which has room for {room}"
         assert problems(config, ec2) == [f"pio-tf.hcl:6: network.first_host: {what}"]
 
 
 def test_a_subnet_too_small_for_the_machines(ec2: EC2Client, existing: Network, write: Write) -> None:
     config = write(network=existing.lines, spark="workers = 10")
-    assert problems(config, ec2) == ["pio-tf.hcl:5: network.subnet_id: 10.20.1.0/28 has no room for 12 machines"]
+    assert problems(config, ec2) == ["pio-tf.hcl:5: network.subnet_id: 10.20.1.0/28 is too small for 12 machines"]
 
 
 def test_an_image_that_does_not_exist_and_a_filter_that_finds_none(ec2: EC2Client, write: Write) -> None:
@@ -157,7 +156,7 @@ def test_an_image_that_does_not_exist_and_a_filter_that_finds_none(ec2: EC2Clien
     )
     assert problems(config, ec2) == [
         "pio-tf.hcl:7: driver.ami: ami-0dead does not exist in eu-west-1, or is not shared with this account",
-        "pio-tf.hcl:10: spark.ami_filter: no image of owner 123456789012 in eu-west-1 is named mine-*",
+        "pio-tf.hcl:10: spark.ami_filter: owner 123456789012 has no image mine-* in eu-west-1",
     ]
 
 
@@ -177,8 +176,8 @@ def test_an_instance_type_of_another_architecture_is_refused_naming_some_that_ca
     (problem,) = problems(config, ec2)
     why, _, instead = problem.partition("; eu-west-1 has ")
     assert why == (
-        "pio-tf.hcl:7: driver.instance_type: r6g.xlarge is arm64, and machines must be x86_64, for which "
-        "PredictionIO's Spark and Hadoop bring their native libraries"
+        "pio-tf.hcl:7: driver.instance_type: r6g.xlarge is arm64, but machines must be x86_64, for which "
+        "PredictionIO's Spark and Hadoop have native libraries"
     )
     assert "r6i.xlarge" in instead.split(", ")
     named = find_instance_types(ec2, instead.split(", "))
@@ -208,8 +207,8 @@ def test_an_image_of_another_system_is_refused_naming_those_that_are_prepared(
     lines = f'ami_filter {{\n    owner = "{image["OwnerId"]}"\n    name = "{name}"\n  }}\n  root_volume_gib = 100'
     (problem,) = problems(write(network='cidr = "10.1.0.0/24"', driver=lines), ec2)
     assert problem == (
-        f"pio-tf.hcl:7: driver.ami_filter: {image['ImageId']} is an image of {system}, which pio-tf does not prepare; "
-        "it does Ubuntu 18.04, 20.04, 22.04 and 24.04, and Debian 11 and 12"
+        f"pio-tf.hcl:7: driver.ami_filter: {image['ImageId']} is an image of {system}, which pio-tf does not support; "
+        "it supports Ubuntu 18.04, 20.04, 22.04 and 24.04, and Debian 11 and 12"
     )
 
 
@@ -217,7 +216,7 @@ def test_an_image_for_another_architecture_is_refused(ec2: EC2Client, write: Wri
     filters: list[FilterTypeDef] = [{"Name": "architecture", "Values": ["arm64"]}]
     image = ec2.describe_images(Filters=filters)["Images"][0]["ImageId"]
     found = problems(write(network='cidr = "10.1.0.0/24"', spark=f'ami = "{image}"'), ec2)
-    assert f"pio-tf.hcl:10: spark.ami: {image} is for arm64, and machines must be x86_64" in found
+    assert f"pio-tf.hcl:10: spark.ami: {image} is for arm64, but machines must be x86_64" in found
 
 
 def test_a_root_disk_smaller_than_the_image(ec2: EC2Client, write: Write) -> None:
@@ -236,13 +235,13 @@ def test_a_root_disk_smaller_than_the_image(ec2: EC2Client, write: Write) -> Non
 def test_an_image_without_an_ebs_root_disk(ec2: EC2Client, write: Write) -> None:
     image = ec2.register_image(Name="old", Architecture="x86_64")["ImageId"]
     config = write(network='cidr = "10.1.0.0/24"', driver=f'ami = "{image}"')
-    what = "has its root disk in the instance store, not in EBS, so its machines could not be stopped"
+    what = "has its root disk in the instance store, not in EBS, so its machines cannot be stopped"
     assert problems(config, ec2) == [f"pio-tf.hcl:7: driver.ami: {image} {what}"]
 
 
 def test_a_key_pair_that_does_not_exist(ec2: EC2Client, write: Write) -> None:
     config = write(network='cidr = "10.1.0.0/24"', ssh='key_pair = "nobody"')
-    what = "there is no key pair nobody in eu-west-1; without key_pair, one is made from ssh.key"
+    what = "key pair nobody does not exist in eu-west-1; without key_pair, one comes from ssh.key"
     assert problems(config, ec2) == [f"pio-tf.hcl:14: ssh.key_pair: {what}"]
 
 
@@ -282,7 +281,7 @@ def test_a_type_that_the_zone_does_not_have(ec2: EC2Client, write: Write) -> Non
 
 def test_a_zone_that_does_not_exist_lists_those_that_do(ec2: EC2Client, write: Write) -> None:
     config = write(network='cidr = "10.1.0.0/24"\n  availability_zone = "eu-west-1z"')
-    what = "there is no zone eu-west-1z; eu-west-1 has eu-west-1a, eu-west-1b, eu-west-1c"
+    what = "zone eu-west-1z does not exist; eu-west-1 has eu-west-1a, eu-west-1b, eu-west-1c"
     assert problems(config, ec2) == [f"pio-tf.hcl:5: network.availability_zone: {what}"]
 
 

@@ -73,7 +73,7 @@ run "a_machine_is_made_where_and_of_what_it_is_told" {
 
   assert {
     condition     = one(aws_instance.this.root_block_device).delete_on_termination
-    error_message = "a disk that outlives its machine is paid for, and belongs to nobody"
+    error_message = "a disk that outlives its machine is billed, and has no owner"
   }
 }
 

@@ -103,7 +103,7 @@ run "an_existing_subnet_is_used_as_it_is" {
 
   assert {
     condition     = length(aws_internet_gateway.this) == 0 && length(aws_route.internet) == 0
-    error_message = "nor a way out of one that is somebody else's"
+    error_message = "nor an internet gateway for an existing network"
   }
 
   assert {
