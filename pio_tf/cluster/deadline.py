@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from pio_tf.events import Event
     from pio_tf.model import Machine, Outputs
 
+_TOO_NEAR = timedelta(minutes=2)
+"""A deadline that is nearer may fire between the look at it and StartInstances: Scheduler is a minute late at most."""
 _MACHINE = re.compile(r"\.aws_instance\.")
 
 
@@ -54,6 +56,8 @@ class Deadline:
         self.armed = armed
         """The deadline that is armed, as far as this command knows."""
         self._updater: DeadlineUpdater | None = None
+        self._seconds: float | None = None
+        """How long the machines may run after their start; None: without a deadline of this command's."""
 
     @property
     def has_role(self) -> bool:
@@ -74,7 +78,8 @@ class Deadline:
 
     def after(self, seconds: float | None) -> datetime:
         """Return the deadline that is so far from now; default: ``train.max_runtime``."""
-        return self._context.now() + timedelta(seconds=self._config.train.max_runtime if seconds is None else seconds)
+        self._seconds = self._config.train.max_runtime if seconds is None else seconds
+        return self._context.now() + timedelta(seconds=self._seconds)
 
     def find(self) -> datetime | None:
         """Return when AWS stops the machines, in UTC; None: there is no deadline."""
@@ -130,7 +135,7 @@ class Deadline:
         if until is None:
             self._say_there_is_none()
             return
-        machines = view.staying
+        machines, until = view.staying, self._in_time(until)
         all_stopped = all(machine.state == "stopped" for machine in machines)
         armed = self._arm(machines, until, role_arn=self._role(outputs), if_due_wait=all_stopped)
         if armed.at > whole_minute(until):
@@ -151,6 +156,7 @@ class Deadline:
         role_arn = deadline_role_arn(self._config, account=who_am_i(self._context.aws.client).account)
         if role_arn is None:
             raise self._no_role()
+        until = self._in_time(until)
         ids = [machine.instance_id for machine in view.staying]
         self._updater = DeadlineUpdater(self.schedule, until, ids=ids, role_arn=role_arn, report=self._report)
         try:
@@ -167,11 +173,31 @@ class Deadline:
                 self._updater.add(event.id)
         self._report(event)
 
+    def arm_again(self) -> None:
+        """Arm the deadline again, right before each StartInstances: hours of no capacity, or a suspended computer, may
+        lie between the first arming and the call. A deadline that has passed meanwhile counts from now.
+
+        Raises:
+            AwsError: it is not armed. No machine may start.
+        """
+        mine = self.armed
+        if mine is None or self._seconds is None:
+            return  # without a deadline, or with one that another command has armed
+        at = self._in_time(mine.at)
+        self.armed = self.schedule.arm(mine.ids, at, role_arn=mine.role_arn)
+        if mine.at <= self._context.now():
+            when = self._said(self.armed.at)
+            self._report(Warned(f"the deadline passed before the start: AWS now stops the machines at {when}"))
+
     def check_still_armed(self) -> None:
-        """After a start: arm the deadline again if another client has removed or shortened it."""
-        if self.armed is not None:
-            with warning(self._report, "could not check the deadline again"):  # it was read back before the start
+        """After a start: arm the deadline again, which another client may have released, or which may have passed."""
+        if self.armed is None:
+            return
+        with warning(self._report, "could not check the deadline again"):  # it was read back before the start
+            if self._seconds is None:
                 self.look_after()
+            else:
+                self.arm_again()
 
     def look_after(self) -> datetime | None:
         """Return what is armed now. Arm again what this command has armed, and another client removed or shortened:
@@ -193,14 +219,26 @@ class Deadline:
         return DeadlineWatch(self._look_after_during_run, at=at, reporter=self._report, now=self._context.now)
 
     def release(self) -> None:
-        """Once AWS has confirmed that all machines are stopped: bring the deadline forward to when a start that is
-        under way now must have ended. The client that starts them may die before it looks after its deadline."""
+        """Once all machines are stopped: bring the deadline forward to when a start that is under way now must have
+        ended. The client that starts them may die before it looks after its deadline.
+
+        This client may have slept since AWS confirmed the stop. So AWS confirms it again, and the deadline stays as it
+        is if another client has written it meanwhile, or has started machines.
+        """
         self.armed = None
         if not self.has_role:
             return
         with warning(self._report, "could not release the deadline, which will find the machines stopped"):
-            left = self.schedule.release(self.after(self._config.cluster.start_timeout))
-            if left is not None:
+            before = self.schedule.find()
+            if before is None:
+                return
+            at = self._context.now() + timedelta(seconds=self._config.cluster.start_timeout)
+            left = None if self._fleet.look(strict=False).not_off else self.schedule.release(before, at)
+            if left is None:
+                self._report(
+                    Warned("left the deadline as it is: another client has changed it, or has started machines")
+                )
+            else:
                 self._report(Done(f"released the deadline: it ends at {self._said(left.at)}"))
 
     def remove(self) -> None:
@@ -218,6 +256,12 @@ class Deadline:
             self._report(Warned(f"AWS stops them at {self._said(self.armed.at)}; `pio-tf extend` sets another time"))
         else:
             self._report(Warned("no deadline is known: they run until `pio-tf down` or an idle alarm stops them"))
+
+    def _in_time(self, at: datetime) -> datetime:
+        """Return a deadline, or the one that counts from now if it has passed, or is about to pass."""
+        if self._seconds is None or at >= self._context.now() + _TOO_NEAR:
+            return at
+        return max(at, whole_minute(self.after(self._seconds)))
 
     def _arm(
         self, machines: Sequence[Machine], at: datetime, *, role_arn: str, if_due_wait: bool = False

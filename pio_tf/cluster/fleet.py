@@ -17,7 +17,7 @@ from pio_tf.machines.power_errors import lacking
 from pio_tf.model import count
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from datetime import datetime
 
     from pio_tf.context import ClusterContext
@@ -145,10 +145,11 @@ class Fleet:
             self._context.report(Warned(message))
         return sizing
 
-    def start(self, machines: Sequence[Machine], *, workers: int) -> None:
+    def start(self, machines: Sequence[Machine], *, workers: int, before_call: Callable[[], None]) -> None:
         """Start machines and wait until they run: all of them or, for lack of capacity, none.
 
         Args:
+            before_call: called right before each StartInstances; what it raises keeps the machines stopped.
             workers: how many workers the whole cluster has. ``spark.min_workers`` of them are enough.
 
         Raises:
@@ -164,6 +165,7 @@ class Fleet:
                 timeout=context.config.cluster.start_timeout,
                 capacity_wait=context.config.cluster.capacity_wait,
                 may_lack=max(0, workers - (spark.min_workers or workers)),
+                before_call=before_call,
                 reporter=context.report,
                 clock=context.clock,
                 sleep=context.sleep,

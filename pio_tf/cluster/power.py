@@ -104,7 +104,11 @@ class Power:
         stopped = [machine for machine in view.machines if machine.state != "running"]
         if stopped:
             self.context.report(Step(f"Starting {len(stopped)} of {count(view.machines)}"))
-            self.fleet.start(stopped, workers=len(outputs.workers))
+            try:
+                self.fleet.start(stopped, workers=len(outputs.workers), before_call=self.deadline.arm_again)
+            except PioTfError:  # some may run
+                self.deadline.check_still_armed()
+                raise
             self.deadline.check_still_armed()
             view = self.fleet.own(self.fleet.look(outputs))
         self._note.remove()  # these machines are wanted now
@@ -238,4 +242,6 @@ class Power:
         which = names(left) or "the machines that were started"
         self.context.report(Warned(f"{why}left running: {which}; `pio-tf down` stops them"))
         if self.deadline.armed is not None:
+            if not isinstance(error, PioTfError):
+                self.deadline.check_still_armed()  # Ctrl-C came before the start had ended
             self.deadline.say_until()

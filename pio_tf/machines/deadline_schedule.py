@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import time
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta, timezone
 from queue import SimpleQueue
 from threading import Thread
@@ -66,6 +66,12 @@ class ScheduledDeadline:
     """The role that Scheduler stops them with."""
     released: bool = False
     """True if no client relies on it any more: see :meth:`DeadlineSchedule.release`."""
+    modified: datetime | None = field(default=None, compare=False)
+    """When a client wrote it last, by AWS's clock. Two clients that arm the same deadline differ only in this."""
+
+    def is_as(self, other: ScheduledDeadline) -> bool:
+        """Return whether no client has written it since ``other`` was read."""
+        return (self, self.modified) == (other, other.modified)
 
 
 def whole_minute(moment: datetime) -> datetime:
@@ -139,7 +145,7 @@ class DeadlineSchedule:
                 found = self._get()
                 differ = _differences(request, found)
                 if not differ:
-                    return wanted
+                    return _read(found) or wanted
                 if left:  # eventually consistent, as all of AWS
                     self._sleep(_PAUSE)
         raise AwsError(
@@ -150,26 +156,30 @@ class DeadlineSchedule:
             details={"schedule": self.name, "differ": differ},
         )
 
-    def release(self, at: datetime) -> ScheduledDeadline | None:
+    def release(self, before: ScheduledDeadline, at: datetime) -> ScheduledDeadline | None:
         """Release the deadline once AWS has confirmed all machines as stopped: move it to ``at``, if that is earlier.
 
         It then ends, and removes itself. pio-tf does not remove it at once: another client may have armed it and be
         about to start machines. If that client dies, only this deadline stops them. Scheduler has no conditional
-        removal that would tell.
+        change: another client may arm between the look here and the change. So clients arm right before they start
+        machines, and once more after.
 
         Args:
+            before: the deadline as it was before AWS confirmed that all machines are stopped.
             at: rounded up to the minute; later than a start that has begun now can take.
 
         Returns:
-            The armed deadline; None if there is none.
+            The released deadline; None if it is gone, or another client has written it since: then it stands.
 
         Raises:
             AwsError: pio-tf cannot read or change the schedule, which stays as it was.
         """
         with self._errors("releasing the deadline"):
-            before = _read(self._get())
-            if before is None or (before.released and before.at <= whole_minute(at)):
-                return before
+            now = _read(self._get())
+            if now is None or not now.is_as(before):
+                return None
+            if now.released and now.at <= whole_minute(at):
+                return now
             wanted = replace(before, at=min(before.at, whole_minute(at)), released=True)
             error = self._try_to_put(self._request(wanted), create=False)
             if error is None:
@@ -359,7 +369,8 @@ def _read(found: dict[str, Any] | None) -> ScheduledDeadline | None:
         return None
     known = found.get("State") == "ENABLED" and found.get("ScheduleExpressionTimezone") == "UTC"
     released = str(found.get("Description", "")).startswith(_RELEASED)
-    return ScheduledDeadline(at, ids, found["Target"].get("RoleArn", ""), released) if known else None
+    role, modified = found["Target"].get("RoleArn", ""), found.get("LastModificationDate")
+    return ScheduledDeadline(at, ids, role, released, modified) if known else None
 
 
 def _differences(wanted: dict[str, Any], found: dict[str, Any] | None) -> list[str]:

@@ -62,6 +62,7 @@ def start_machines(
     timeout: float,
     capacity_wait: float = 0.0,
     may_lack: int = 0,
+    before_call: Callable[[], None] = lambda: None,
     reporter: Reporter = silent,
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
@@ -73,6 +74,7 @@ def start_machines(
         timeout: seconds for all machines together.
         capacity_wait: seconds, beside ``timeout``, in which pio-tf retries machines that AWS has no capacity for.
         may_lack: how many workers may stay stopped for lack of capacity.
+        before_call: called right before each StartInstances. If it raises AwsError, pio-tf does not call.
 
     Returns:
         The machines as they are now, in the order given. All run, except workers that ``may_lack``. If all run already,
@@ -92,6 +94,7 @@ def start_machines(
         start=True,
         timeout=timeout,
         capacity_wait=capacity_wait,
+        before_call=before_call,
         reporter=reporter,
         clock=clock,
         sleep=sleep,
@@ -186,6 +189,7 @@ class _PowerChange:
         timeout: float,
         capacity_wait: float = 0.0,
         force_after: float = 0.0,
+        before_call: Callable[[], None] = lambda: None,
         reporter: Reporter,
         clock: Callable[[], float],
         sleep: Callable[[float], None],
@@ -200,6 +204,7 @@ class _PowerChange:
         self._deadline = clock() + timeout
         self._capacity_wait = capacity_wait
         self._force_after = force_after
+        self._before_call = before_call
         self._report = reporter
         self._clock = clock
         self._sleep = sleep
@@ -279,6 +284,13 @@ class _PowerChange:
 
     def _ask(self, due: Sequence[_Tracked]) -> bool:
         """Start or stop these machines; return False if AWS did not answer."""
+        try:
+            self._before_call()
+        except AwsError as error:
+            reason = error.__cause__
+            if isinstance(reason, ClientError | BotoCoreError) and (is_passing(reason) or is_expired(reason)):
+                return self._not_answered(reason)
+            raise
         with aws_errors(f"{self._verb} {_machines(due)}"):
             sent = send_batch(self._call, [one.machine for one in due])
         now = self._clock()

@@ -140,9 +140,10 @@ def test_no_machine_is_started_before_all_of_them_are_armed_and_that_is_read_bac
     start = place(calls, "StartInstances")
     before = [call for call in calls[:start] if call.service == "scheduler"]
     started = {call.parameters[name] for call in calls for name in call.parameters if name.startswith("InstanceId.")}
-    (armed,) = [call for call in before if call.operation in ARMS]
-    assert set(json.loads(armed.parameters["Target"]["Input"])["InstanceIds"]) >= started == world.ids
-    assert [call.operation for call in before] == ["GET", armed.operation, "GET"], "looked for, armed, read back"
+    armed = [call for call in before if call.operation in ARMS]
+    assert set(json.loads(armed[-1].parameters["Target"]["Input"])["InstanceIds"]) >= started == world.ids
+    assert [call.operation for call in before[-3:]] == ["GET", armed[-1].operation, "GET"], "armed, and read back"
+    assert calls[start - 1] is before[-1], "right before the start"
     assert world.deadline == whole_minute(world.now + 2 * HOUR)
 
 

@@ -17,6 +17,8 @@ ENDS: Final = ("killed", "interrupted", "interrupted-twice", "expired")
 """Faults of a client, rather than of a call. ``expired``: AWS refuses its credentials from now on."""
 REMOTE: Final = ("ssh-unreachable", "ssh-lost", "training-failed", "out-of-sight")
 """Faults on the way to the driver, and on it."""
+SUSPENDED: Final = "suspended"
+"""The client's computer sleeps: others act meanwhile, and then the client goes on as if nothing had been."""
 
 
 @dataclass(frozen=True)
@@ -54,11 +56,11 @@ class Trouble:
     def _is_due(self, fault: Fault, now: float) -> bool:
         if fault.kind in ("expired", "killed"):
             return self.step >= fault.at
-        if fault.seconds:
+        if fault.seconds and fault.kind != SUSPENDED:
             if self.step >= fault.at:
                 self._since.setdefault(fault, now)
             return fault in self._since and now < self._since[fault] + fault.seconds
-        if fault.kind in REMOTE:  # there are few dealings with the driver: the first after that step
+        if fault.kind in (*REMOTE, SUSPENDED):  # there are few steps that these may come at: the first after that one
             if self.step >= fault.at and fault not in self._since:
                 self._since[fault] = now
                 return True
@@ -68,6 +70,8 @@ class Trouble:
 
 def draw_trouble(rng: random.Random) -> Trouble:
     """Return no fault, as often as not; else up to three."""
+    if rng.random() < 0.1:
+        return Trouble((Fault(SUSPENDED, rng.randint(1, 25), seconds=rng.choice((600.0, 3600.0, 10 * 3600.0))),))
     faults = []
     for _ in range(rng.choice((0, 0, 1, 1, 2, 3))):
         at = rng.randint(1, rng.choice((4, 12, 30)))

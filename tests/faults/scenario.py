@@ -30,6 +30,8 @@ COMMANDS = ("up", "train", "train", "train --keep-up", "train --detach", "down",
 POWERS = ("stopped", "stopped", "stopped", "running", "running", "pending", "stopping")
 _STOPPING = ("train", "down", "down --force")
 """Commands that leave no machine on."""
+_KEEPING = ("up", "train --keep-up", "train --detach")
+"""Commands that leave machines running until their deadline."""
 KILLED = -9
 
 
@@ -47,6 +49,8 @@ class Outcome:
     powers: dict[str, str] = field(default_factory=dict)
     """As AWS had them right after its end."""
     alone: bool = True
+    promised: str = ""
+    """The time at which AWS was to stop the machines that the command has left running."""
 
 
 @dataclass
@@ -121,6 +125,8 @@ class Stage:
             outcome.code, outcome.error, outcome.crash = KILLED, None, ""
         self.world.driver.lost(client)
         outcome.powers = self.world.states()
+        if outcome.code == 0 and command in _KEEPING and set(outcome.powers.values()) == {"running"}:
+            outcome.promised = self.world.deadline()
         return outcome
 
 
@@ -151,12 +157,20 @@ def play(seed: int, stage: Stage) -> Result:
         pair = rng.random() < 0.2
         plans = [(rng.choice(COMMANDS), draw_trouble(rng)) for _ in range(1 + pair)]
         troubles += [trouble for _, trouble in plans]
-        result.outcomes += _at_once(stage, number, plans, rng) if pair else [_alone(stage, number, *plans[0])]
+        ended = _at_once(stage, number, plans, rng) if pair else [_alone(stage, number, *plans[0])]
+        result.outcomes += ended
+        if set(world.states().values()) == {"running"}:
+            result.violations += [
+                f"{one.client}: `{one.command}` left machines running until {one.promised}, and now their deadline is "
+                f"{world.deadline() or 'gone'}"
+                for one in ended
+                if one.promised > world.deadline()
+            ]
         world.pass_by(rng.choice((0.0, 1.0, 60.0, 3600.0, 6 * 3600.0)))
     for trouble in troubles:
         result.faults.update(trouble.happened)
     _note_weather(result, world)
-    result.violations = [*check_outcomes(result, world), *check_deadline(result, world), *check_after(stage, result)]
+    result.violations += [*check_outcomes(result, world), *check_deadline(result, world), *check_after(stage, result)]
     return result
 
 

@@ -74,6 +74,17 @@ class Turns:
             self._condition.notify_all()
             self._wait(name)
 
+    def wait_for_others(self, name: str) -> None:
+        """Let the other clients act until their ends, or until all of them wait so."""
+        with self._condition:
+            self._waiting.remove(name)
+            if self._waiting:
+                self._turn = self._rng.choice(self._waiting)
+                self._condition.notify_all()
+                self._condition.wait_for(lambda: not self._waiting)
+            self._waiting.append(name)
+            self._turn = name
+
     def _one(self, name: str, work: Callable[[], None]) -> None:
         with self._condition:
             self._wait(name)

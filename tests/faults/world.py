@@ -130,6 +130,12 @@ class World:
         """The cluster's machines as they are now."""
         return {name: self._instance(instance_id).state for name, instance_id in self.ids.items()}
 
+    def deadline(self) -> str:
+        """The time at which AWS stops the machines; empty: it does not."""
+        schedules = scheduler_backends[ACCOUNT][REGION].schedule_groups["default"].schedules
+        found = schedules.get(f"pio-tf-{self.name}")
+        return str(found.schedule_expression) if found else ""
+
     def other_states(self) -> set[str]:
         """The states of machines of other clusters."""
         return {self._instance(instance_id).state for instance_id in self.others.values()}

@@ -121,8 +121,8 @@ def test_it_is_removed_once_and_its_absence_is_no_error(scheduler: Client, local
 
 def test_it_is_let_go_by_bringing_it_forward_and_removes_itself_then(scheduler: Client, local_aws: LocalAws) -> None:
     one = schedule(scheduler, "released")
-    one.arm(["i-1"], NOON, role_arn=make_role(local_aws.url, REGION, cluster="released"))
-    left = one.release(NOON - HOUR - timedelta(seconds=30))
+    armed = one.arm(["i-1"], NOON, role_arn=make_role(local_aws.url, REGION, cluster="released"))
+    left = one.release(armed, NOON - HOUR - timedelta(seconds=30))
     assert left is not None
     assert left == one.find()
     assert (left.at, left.ids, left.released) == (NOON - HOUR, frozenset({"i-1"}), True)
@@ -135,15 +135,29 @@ def test_letting_go_never_postpones(scheduler: Client, local_aws: LocalAws) -> N
     one = schedule(scheduler, "soon")
     armed = one.arm(["i-1"], NOON, role_arn=make_role(local_aws.url, REGION, cluster="soon"))
     released = replace(armed, released=True)
-    assert one.release(NOON + HOUR) == released == one.find()
-    assert one.release(NOON + 2 * HOUR) == released == one.find()
+    assert one.release(armed, NOON + HOUR) == released == one.find()
+    left = one.find()
+    assert left is not None
+    assert one.release(left, NOON + 2 * HOUR) == released == one.find()
+
+
+def test_a_deadline_that_another_client_has_written_since_is_not_released(
+    scheduler: Client, local_aws: LocalAws
+) -> None:
+    role = make_role(local_aws.url, REGION, cluster="rearmed")
+    one = schedule(scheduler, "rearmed")
+    before = one.arm(["i-1"], NOON, role_arn=role)
+    assert schedule(scheduler, "rearmed").arm(["i-1"], NOON, role_arn=role) == before, (
+        "only when it was written differs"
+    )
+    assert one.release(before, NOON - HOUR) is None
+    assert one.find() == before
 
 
 def test_what_was_let_go_counts_for_nobody_who_arms(scheduler: Client, local_aws: LocalAws) -> None:
     role = make_role(local_aws.url, REGION, cluster="again")
     one = schedule(scheduler, "again")
-    one.arm(["i-1"], NOON + HOUR, role_arn=role)
-    one.release(NOON)
+    one.release(one.arm(["i-1"], NOON + HOUR, role_arn=role), NOON)
     assert one.arm(["i-1"], NOON - HOUR, role_arn=role) == one.find()
     left = one.find()
     assert left is not None
@@ -152,15 +166,18 @@ def test_what_was_let_go_counts_for_nobody_who_arms(scheduler: Client, local_aws
 
 def test_there_may_be_nothing_to_let_go_or_nothing_any_more(stubbed: Stubbed) -> None:
     client, stub = stubbed
+    stub.add_response("get_schedule", kept())
+    before = schedule(client, "x").find()
+    assert before is not None
     stub.add_client_error("get_schedule", "ResourceNotFoundException")
-    assert schedule(client, "x").release(NOON) is None
+    assert schedule(client, "x").release(before, NOON) is None
     stub.add_response("get_schedule", kept())
     stub.add_client_error("update_schedule", "ResourceNotFoundException")
-    assert schedule(client, "x").release(NOON - HOUR) is None
+    assert schedule(client, "x").release(before, NOON - HOUR) is None
     stub.add_response("get_schedule", kept())
     stub.add_client_error("update_schedule", "AccessDeniedException")
     with pytest.raises(AwsError, match="scheduler:UpdateSchedule"):
-        schedule(client, "x").release(NOON - HOUR)
+        schedule(client, "x").release(before, NOON - HOUR)
     stub.assert_no_pending_responses()
 
 
