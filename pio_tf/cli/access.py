@@ -181,7 +181,7 @@ def _console_keys(cluster: Cluster) -> ConsoleKeys:
 
 def _spark_settings(cluster: Cluster) -> dict[str, str]:
     """Return Spark's settings of pio-tf.hcl: spark.conf, and ``--conf`` in train.spark_arguments, which wins."""
-    from pio_tf.pio.spark_arguments import read_arguments
+    from pio_tf.pio.command import read_arguments
 
     config = cluster.config
     options = read_arguments(config.train.spark_arguments, where=config.where("train.spark_arguments"))

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from pio_tf.cli import access, ci, guard, init, power, runs, sandbox, software, stack
+from pio_tf.cli import access, ci, init, power, runs, sandbox, software, stack
 from pio_tf.cli.command import CommandSpec, GroupSpec, group_class
 from pio_tf.version import __version__
 
@@ -23,7 +23,7 @@ SECTIONS: dict[str, Sequence[CommandSpec | GroupSpec]] = {
         GroupSpec("host-keys", access.host_keys.summary, (access.accept,), access.host_keys),
         GroupSpec("config", "Show or write the driver's configuration files.", (software.show, software.push)),
     ),
-    "Terraform": (stack.apply, stack.drift, stack.output, stack.generate, guard.guard, stack.destroy),
+    "Terraform": (stack.apply, stack.drift, stack.output, stack.generate, stack.guard, stack.destroy),
     "Setup": (
         GroupSpec(
             "ci",

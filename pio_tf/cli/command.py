@@ -136,7 +136,7 @@ class GroupSpec:
             cls=group_class({"Commands": self.commands}),
             no_args_is_help=self.command is None,
             invoke_without_command=self.command is not None,
-            callback=self.command.callback() if self.command else _nothing,
+            callback=self.command.callback() if self.command else (lambda: None),
             rich_markup_mode=None,
             add_completion=False,
         )
@@ -186,10 +186,6 @@ def group_class(sections: Mapping[str, Sequence[CommandSpec | GroupSpec]]) -> ty
             """They stand before the options."""
 
     return Sections
-
-
-def _nothing() -> None:
-    pass
 
 
 def _output(name: str, *, json: bool, verbose: bool, quiet: bool, **_others: object) -> Output:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
     from pio_tf.errors import PioTfError
 
@@ -46,14 +46,12 @@ def guard(text: str) -> str:
     """
     if "::" not in text and "##[" not in text:
         return text
-    return "\n".join(_guard_line(line) for line in text.split("\n"))
-
-
-def _guard_line(line: str) -> str:
-    if not _COMMAND.search(line):
-        return line
-    token = f"pio-tf-{os.urandom(16).hex()}"
-    return f"::stop-commands::{token}\n{line}\n::{token}::"
+    lines = text.split("\n")
+    for number, line in enumerate(lines):
+        if _COMMAND.search(line):
+            token = f"pio-tf-{os.urandom(16).hex()}"
+            lines[number] = f"::stop-commands::{token}\n{line}\n::{token}::"
+    return "\n".join(lines)
 
 
 def output_entry(name: str, value: object) -> str:
@@ -80,15 +78,13 @@ def append(variable: str, text: str, environ: Mapping[str, str] = os.environ) ->
 
 def places(error: PioTfError, environ: Mapping[str, str] = os.environ) -> tuple[Place, ...]:
     """Return the lines of configurations that an error names, with files as the workspace names them."""
-    path = str(error.details.get("file", ""))
-    return tuple(_places(f"{error.what}\n{error.cause}", Path(path), environ))
-
-
-def _places(text: str, named: Path, environ: Mapping[str, str]) -> Iterator[Place]:
-    for line in text.splitlines():
+    found, named = [], Path(str(error.details.get("file", "")))
+    for line in f"{error.what}\n{error.cause}".splitlines():
         if match := _PLACE.search(line):
             file = named if named.name == match["file"] else Path(match["file"])
-            yield Place(_in_workspace(file, environ), int(match["line"]), (match["message"] or line).strip())
+            message = (match["message"] or line).strip()
+            found.append(Place(_in_workspace(file, environ), int(match["line"]), message))
+    return tuple(found)
 
 
 def _in_workspace(file: Path, environ: Mapping[str, str]) -> str:

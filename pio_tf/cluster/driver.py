@@ -211,7 +211,7 @@ class Driver:
             from pio_tf.remote.ssh import ClusterConnection
             from pio_tf.remote.target import ssh_targets
             from pio_tf.training.runs.driver_runs import DriverRuns
-            from pio_tf.training.spark_master import spark_status
+            from pio_tf.training.spark_pages import spark_status
 
             config = self.context.config
             targets = ssh_targets(config, (machines["driver"],))

@@ -145,12 +145,9 @@ def _role(arn: str, *, account: str, region: str) -> Any:  # noqa: ANN401 - moto
 
 
 def _statements(document: Any) -> Iterator[dict[str, Any]]:  # noqa: ANN401 - moto has them as text, some encoded
-    parsed = document if isinstance(document, dict) else json.loads(_plain(document))
-    yield from _list(parsed.get("Statement"))
-
-
-def _plain(document: str) -> str:
-    return unquote(document) if document.startswith("%7B") else document
+    if isinstance(document, str):
+        document = json.loads(unquote(document) if document.startswith("%7B") else document)
+    yield from _list(document.get("Statement"))
 
 
 def _names(statement: dict[str, Any], action: str) -> bool:

@@ -21,7 +21,6 @@ from pio_tf.remote.connect import RetryPolicy
 from pio_tf.remote.ssh import ClusterConnection
 from pio_tf.remote.target import ssh_targets
 from pio_tf.training.preflight import build_engine, refuse_failed, run_checks
-from pio_tf.training.progress import watch
 from pio_tf.training.proof import Evidence
 from pio_tf.training.provisioning import ProvisionedMachine, complete_hosts, provision, roll_back
 from pio_tf.training.readiness import diagnose, ready_cluster
@@ -31,7 +30,7 @@ from pio_tf.training.runs.driver_lock import hold_driver_lock, locked_by
 from pio_tf.training.runs.driver_runs import DriverRuns
 from pio_tf.training.runs.record import ENDED, Client, RunRecord, new_run_id
 from pio_tf.training.runs.run_copies import find_run
-from pio_tf.training.spark_master import active_applications
+from pio_tf.training.spark_pages import active_applications, watch
 from pio_tf.version import __version__
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from pio_tf.remote.bash import shell_path
 from pio_tf.remote.connect import RetryPolicy
 from pio_tf.remote.ssh import ClusterConnection
 from pio_tf.training.provisioning import STATE, BootWatch
-from pio_tf.training.spark_master import spark_status
+from pio_tf.training.spark_pages import spark_status
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from pio_tf.model import Machine
     from pio_tf.remote.host_keys import ConsoleKeys
     from pio_tf.remote.target import SshTarget
-    from pio_tf.training.spark_master import SparkStatus
+    from pio_tf.training.spark_pages import SparkStatus
 
 FIRST_POLL, LONGEST_POLL = 0.2, 3.0
 """Seconds between two questions: short at first, half as long again each time. A worker that started before its master

@@ -13,9 +13,8 @@ from hypothesis import strategies as st
 from pio_tf.config.storage import ElasticsearchNode
 from pio_tf.events import TrainingProgress
 from pio_tf.training.elasticsearch_client import ElasticsearchClient
-from pio_tf.training.progress import watch
 from pio_tf.training.proof import Before, Traces, contradiction, look_before, prove
-from pio_tf.training.spark_master import active_applications, spark_status
+from pio_tf.training.spark_pages import active_applications, spark_status, watch
 from tests.fuzz.channel import AnsweringDriver
 from tests.fuzz.documents import texts
 from tests.fuzz.settings import answers, examples

@@ -13,7 +13,7 @@ import pytest
 
 from pio_tf.events import Event, TrainingProgress
 from pio_tf.remote.ssh import ClusterConnection
-from pio_tf.training.progress import PORTS, watch
+from pio_tf.training.spark_pages import PORTS, watch
 from tests.support.spark_pages import DRIVER, MASTER, Application, executor, job, master, pages, stage
 from tests.support.ssh_cluster import QUICK, TestCluster
 from tests.support.ssh_servers import free_port

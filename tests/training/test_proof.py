@@ -295,7 +295,7 @@ async def test_pio_itself_is_the_first_witness() -> None:
 
 async def test_the_sandboxs_elasticsearch_is_understood(remote: ClusterConnection) -> None:
     testing = pytest.importorskip("werkzeug.test")
-    sandbox = pytest.importorskip("pio_tf.sandbox.elasticsearch")
+    sandbox = pytest.importorskip("pio_tf.sandbox.services")
     client = testing.Client(sandbox.LocalElasticsearch())
 
     def answer(question: Question) -> tuple[int, Any]:

@@ -15,7 +15,7 @@ from pio_tf.events import Done, Event, MachineProgress
 from pio_tf.remote.connect import RetryPolicy
 from pio_tf.remote.ssh import ClusterConnection
 from pio_tf.training.readiness import ready_cluster
-from pio_tf.training.spark_master import SparkStatus, spark_status
+from pio_tf.training.spark_pages import SparkStatus, spark_status
 from tests.support.ssh_cluster import QUICK, TestCluster
 from tests.support.ssh_servers import free_port
 

@@ -26,7 +26,10 @@ _COLUMNS: Columns = {
     "SINCE": lambda machine: f"{duration((_now() - machine.since).total_seconds())} ago" if machine.since else "",
 }
 _STATE = (lambda result: _power(result.machines), "`running`, `stopped`, …; `mixed`; `none`: no machines")
-_DEADLINE = (lambda result: _iso(result.deadline), "ISO 8601: when AWS stops the machines; empty: no deadline")
+_DEADLINE = (
+    lambda result: result.deadline.isoformat() if result.deadline else "",
+    "ISO 8601: when AWS stops the machines; empty: no deadline",
+)
 
 
 class MachineData(ResultData):
@@ -131,7 +134,3 @@ def _until(deadline: datetime) -> str:
     left = (deadline - _now()).total_seconds()
     when = f"in {duration(left)}" if left > 0 else "which has passed"
     return f"AWS stops the machines at {deadline:%Y-%m-%d %H:%M} UTC, {when}"
-
-
-def _iso(moment: datetime | None) -> str:
-    return moment.isoformat() if moment else ""

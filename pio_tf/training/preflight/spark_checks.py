@@ -12,13 +12,13 @@ from pio_tf.pio.engine import read_engine, with_engine
 from pio_tf.remote.bash import shell_path
 from pio_tf.training.preflight.context import NoAnswer, combine, failed, ok, warning
 from pio_tf.training.preflight.service_checks import http_refusal
-from pio_tf.training.spark_master import NotSparkMaster, spark_status
+from pio_tf.training.spark_pages import NotSparkMaster, spark_status
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from pio_tf.training.preflight.context import CheckContext, CheckResult
-    from pio_tf.training.spark_master import SparkStatus
+    from pio_tf.training.spark_pages import SparkStatus
 
 SPARK_VERSION = re.compile(r"Spark ((\d+)\.(\d+)\S*)")
 """In the first line of SPARK_HOME/RELEASE: version, major, minor."""
