@@ -45,7 +45,7 @@ class ClusterContext:
 
     @cached_property
     def secrets(self) -> Secrets:
-        """The configuration's passwords, which AWS may have to be asked for."""
+        """The configuration's passwords; pio-tf may have to ask AWS for them."""
         from pio_tf.pio.secrets import resolve_secrets
 
         return resolve_secrets(self.config, self.aws.client)

@@ -74,8 +74,10 @@ class SandboxError(PioTfError):
 
 
 class GuardRefused(PioTfError):
-    """A plan that would delete, replace or duplicate a machine, a disk or an address, or that breaks another rule of
-    the guard; or a saved plan that is stale or for another cluster."""
+    """A plan that breaks a rule of the guard, or a saved plan that is stale or for another cluster.
+
+    The guard refuses, for example, to delete, replace or duplicate a machine, a disk or an address.
+    """
 
     exit_code = 3
 

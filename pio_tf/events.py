@@ -71,8 +71,11 @@ class Checked:
 
 @dataclass(frozen=True)
 class TrainingProgress:
-    """The progress of a training, from Spark's own pages. Counts are None before the first answer, and while Spark does
-    not answer: before the application starts, after it ends."""
+    """The progress of a training, from Spark's own pages.
+
+    Counts are None while Spark does not answer: before the application starts, after it ends, and before the first
+    answer.
+    """
 
     run: str
     elapsed_seconds: float

@@ -1,5 +1,7 @@
-"""docs/configuration.md, from the models in pio_tf/config, the text of configuration.md and the examples in
-configuration.hcl."""
+"""The generator of docs/configuration.md.
+
+It reads the models in pio_tf/config, the text of configuration.md and the examples in configuration.hcl.
+"""
 
 from __future__ import annotations
 

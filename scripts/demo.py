@@ -1,5 +1,7 @@
-"""The main job on the sandbox, as a user would do it: create once, check, train, stop; start again with the same
-addresses, train without staying, find that run and follow it, stop.
+"""The main job on the sandbox, as a user would do it.
+
+The script creates a cluster, checks, trains and stops it. It starts it again with the same addresses, trains without
+staying, finds that run, follows it, and stops.
 
 Run by ``make demo``. Every step is a real ``pio-tf`` command; the script only looks at what came of it, and ends with
 1 as soon as one thing is not so.
@@ -50,7 +52,7 @@ def main() -> int:
 
 
 def run_the_main_job() -> None:
-    """From no machines to a model, and back to none."""
+    """Show the main job: from no machines to a model, and back to none."""
     title("Start the sandbox, a local stand-in for AWS, and describe a cluster")
     pio_tf("sandbox", "start")
     pio_tf("init", CLUSTER, "--sandbox")
@@ -145,14 +147,14 @@ def pio_tf(*arguments: str, cwd: Path = PROJECT, shown: int | None = None) -> st
 
 
 def ask(*arguments: str) -> dict[str, Any]:
-    """What a command answers with ``--json``."""
+    """Return the answer of a command with ``--json``."""
     output = subprocess.run([PIO_TF, *arguments, "--json"], cwd=PROJECT, stdout=subprocess.PIPE, check=True).stdout
     answer: dict[str, Any] = json.loads(output)
     return answer
 
 
 def machines() -> dict[str, dict[str, Any]]:
-    """``pio-tf status``, by machine name."""
+    """Return the answer of ``pio-tf status``, by machine name."""
     return {machine["name"]: machine for machine in ask("status")["machines"]}
 
 
@@ -162,12 +164,12 @@ def runs() -> list[dict[str, Any]]:
 
 
 def states() -> set[str]:
-    """The states that the machines are in."""
+    """Return the states of the machines."""
     return {machine["state"] for machine in machines().values()}
 
 
 def on_driver(command: str) -> str:
-    """What a command on the driver prints, over SSH with the key that ``pio-tf init`` has made."""
+    """Return the output of a command on the driver, over SSH with the key that ``pio-tf init`` has made."""
     address = machines()["driver"]["private_ip"]
     print(f"\n[driver]$ {command}", flush=True)
 

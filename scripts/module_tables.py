@@ -18,7 +18,7 @@ END = "<!-- Here ends what `make docs` writes. -->"
 
 
 def render_readme(module: Path) -> str:
-    """The module's README.md with the tables as they should be: between the two marks, or at its end."""
+    """Return the module's README.md with current tables: between the two marks, or at its end."""
     text = (module / "README.md").read_text(encoding="utf-8")
     before, _, rest = text.partition(BEGIN)
     after = rest.partition(END)[2].strip("\n")
@@ -26,7 +26,10 @@ def render_readme(module: Path) -> str:
 
 
 def render_tables(module: Path) -> str:
-    """Requirements, inputs, outputs, and what the module makes, reads and calls. What it has none of is left out."""
+    """Return tables of a module's requirements, inputs, outputs, resources, data sources and calls.
+
+    It leaves out empty tables.
+    """
     parts = [_requirements(module)]
     inputs = list(_inputs(module))
     outputs = [(f"`{name}`", body["description"]) for name, body in _named(module, "output")]
@@ -74,7 +77,7 @@ def _how_many(body: dict[str, Any]) -> str:
 
 
 def _written(value: Any, *, bare: bool = False) -> str:  # noqa: ANN401 (whatever HCL has)
-    """A value as it would stand in HCL. ``bare``: text is an expression."""
+    """Return a value as HCL writes it. ``bare``: text is an expression."""
     if isinstance(value, str):
         expression = re.fullmatch(r"\$\{(.*)\}", value, re.DOTALL)
         return expression[1] if expression else value if bare else json.dumps(value)

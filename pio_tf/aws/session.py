@@ -63,7 +63,7 @@ class Aws:
     def client(self, service: str) -> BaseClient: ...
 
     def client(self, service: str) -> BaseClient | EC2Client:
-        """A botocore client, made once.
+        """Return a botocore client, made once.
 
         Raises:
             AwsError: the profile, the AWS files or the credentials file are missing or broken.
@@ -127,13 +127,19 @@ def _create_client(session: Session, aws: AwsBlock, service: str, **credentials:
 
 
 def _refused_is_an_answer(caught_exception: Exception | None = None, **_event: object) -> None:
-    """A configured endpoint where nothing listens won't begin to within seconds: say so at once, without retries."""
+    """Report at once that nothing listens at a configured endpoint.
+
+    It will not begin to listen within seconds, so botocore does not retry.
+    """
     if isinstance(caught_exception, EndpointConnectionError) and "refused" in str(caught_exception.kwargs.get("error")):
         raise caught_exception
 
 
 def _no_capacity_is_an_answer(response: Any = None, **_event: object) -> bool | None:  # noqa: ANN401 - botocore's
-    """InsufficientInstanceCapacity is an HTTP 500, which botocore would ask again for within seconds. Room comes back
-    in minutes, if at all: :func:`~pio_tf.machines.power.start_machines` retries then, for all at once."""
+    """Report InsufficientInstanceCapacity at once.
+
+    It is an HTTP 500, which botocore would retry within seconds. Capacity comes back in minutes, if at all:
+    :func:`~pio_tf.machines.power.start_machines` retries then, for all machines at once.
+    """
     code = response[1].get("Error", {}).get("Code") if response is not None else None
     return False if code in NO_CAPACITY else None

@@ -183,7 +183,7 @@ def group_class(sections: Mapping[str, Sequence[CommandSpec | GroupSpec]]) -> ty
             super().format_options(ctx, formatter)
 
         def format_commands(self, ctx: Any, formatter: Any) -> None:  # noqa: ANN401 - click's
-            """They stand before the options."""
+            """Write nothing: the sections of commands precede the options."""
 
     return Sections
 

@@ -137,7 +137,7 @@ class ApplyGuard:
             raise interrupted(self._context.config, left) from error
 
     def stop_started(self, until: datetime | None, *, failed: BaseException | None) -> None:
-        """As :meth:`restore`, for a command that names what runs itself if Ctrl-C ends it."""
+        """Stop the started machines like :meth:`restore`, for a command that names what still runs after Ctrl-C."""
         if isinstance(failed, Locked) and "id" in failed.details:
             return  # another Terraform is at work, whose machines change still
         if failed is not None and not self._has_begun and not self._before.of_another:

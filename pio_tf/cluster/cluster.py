@@ -208,7 +208,9 @@ class Cluster:
         return self._change().power.down(force=force)
 
     def down_if_idle(self, *, idle_for: float = IDLE_FOR) -> tuple[Machine, ...]:
-        """As :meth:`down` if no client uses the machines; else stop nothing, and report the reason. Wait for nothing.
+        """Stop the machines like :meth:`down` if no client uses them. Wait for nothing.
+
+        If a client uses them, stop nothing, and report the reason.
 
         Args:
             idle_for: seconds that must have passed since the last machine was started and since the last run ended.
@@ -221,7 +223,7 @@ class Cluster:
 
     @property
     def armed(self) -> datetime | None:
-        """The deadline that the last command of this object has armed, or found; None: none."""
+        """The deadline that the last command of this object armed or found; None if there was none."""
         return self._last.deadline.armed.at if self._last.deadline.armed else None
 
     def deadline(self) -> datetime | None:

@@ -61,7 +61,7 @@ class Deadline:
 
     @property
     def has_role(self) -> bool:
-        """Whether AWS has a role to stop the machines with, or will have one after the next apply."""
+        """True if AWS has a role to stop the machines with, or will have one after the next apply."""
         return self._config.failsafe.role or self._config.failsafe.role_arn is not None
 
     @cached_property
@@ -144,7 +144,7 @@ class Deadline:
 
     @contextlib.contextmanager
     def armed_as_created(self, view: FleetView, until: datetime | None) -> Iterator[None]:
-        """While Terraform creates machines: arm each as soon as :meth:`hear` hears of its creation.
+        """Arm each machine as soon as :meth:`hear` reports its creation, while Terraform creates machines.
 
         Raises:
             AwsError: the deadline can't be armed. If AWS says so at once, nothing has been created.
@@ -174,8 +174,10 @@ class Deadline:
         self._report(event)
 
     def arm_again(self) -> None:
-        """Arm the deadline again, right before each StartInstances: hours of no capacity, or a suspended computer, may
-        lie between the first arming and the call. A deadline that has passed meanwhile counts from now.
+        """Arm the deadline again, right before each StartInstances.
+
+        Hours without capacity, or of a suspended computer, may lie between the first arming and the call. A deadline
+        that has passed meanwhile counts from now.
 
         Raises:
             AwsError: it is not armed. No machine may start.
@@ -190,7 +192,7 @@ class Deadline:
             self._report(Warned(f"the deadline passed before the start: AWS now stops the machines at {when}"))
 
     def check_still_armed(self) -> None:
-        """After a start: arm the deadline again, which another client may have released, or which may have passed."""
+        """Arm the deadline again after a start: another client may have released it, or it may have passed."""
         if self.armed is None:
             return
         with warning(self._report, "could not check the deadline again"):  # it was read back before the start
@@ -200,8 +202,11 @@ class Deadline:
                 self.arm_again()
 
     def look_after(self) -> datetime | None:
-        """Return what is armed now. Arm again what this command has armed, and another client removed or shortened:
-        a `down` that had stopped the machines before they were started here may end after that."""
+        """Return the armed deadline; arm it again if another client removed or shortened it.
+
+        This restores only what this command has armed. A `down` that stopped the machines before they started here may
+        end after that.
+        """
         found, mine = self.schedule.find(), self.armed
         lost = mine is not None and self._context.now() < mine.at and (found is None or found.at < mine.at)
         if mine is None or not lost:
@@ -219,8 +224,10 @@ class Deadline:
         return DeadlineWatch(self._look_after_during_run, at=at, reporter=self._report, now=self._context.now)
 
     def release(self) -> None:
-        """Once all machines are stopped: bring the deadline forward to when a start that is under way now must have
-        ended. The client that starts them may die before it looks after its deadline.
+        """Bring the deadline forward once all machines are stopped.
+
+        It then fires when a start that is under way now must have ended. The client that starts the machines may die
+        before it looks after its deadline.
 
         This client may have slept since AWS confirmed the stop. So AWS confirms it again, and the deadline stays as it
         is if another client has written it meanwhile, or has started machines.
@@ -271,8 +278,10 @@ class Deadline:
         return self.armed
 
     def _look_after_during_run(self) -> datetime | None:
-        """As :meth:`look_after`. Also leave out machines that were terminated or have lost their tag: one of them would
-        fail the deadline's StopInstances call for all."""
+        """Look after the deadline like :meth:`look_after`, and leave out machines that it cannot stop.
+
+        A machine that was terminated or has lost its tag would fail the deadline's StopInstances call for all.
+        """
         at, armed = self.look_after(), self.armed
         if at is None or armed is None:
             return at

@@ -261,8 +261,10 @@ class Driver:
 
 
 def unwritten(error: BaseException) -> Warned:
-    """Return a warning if the driver's files could not be written, because PredictionIO is yet to be installed there.
-    Raise any other error."""
+    """Return a warning if PredictionIO is not installed on the driver yet, so that its files cannot be written.
+
+    Raise any other error.
+    """
     if not isinstance(error, RemoteError) or error.details.get("kind") != "write":
         raise error
     return Warned(f"the driver is not configured yet: {error}\nthen:  pio-tf config push")

@@ -38,7 +38,7 @@ class FleetView:
 
     @property
     def driver_runs(self) -> bool:
-        """Whether the driver may answer over SSH, and so may have a run."""
+        """True if the driver may answer over SSH, and so may have a run."""
         return any(machine.role == "driver" for machine in self.running)
 
     @property
@@ -48,7 +48,7 @@ class FleetView:
 
     @property
     def not_off(self) -> tuple[Machine, ...]:
-        """The machines of which something still runs."""
+        """The machines that AWS has not confirmed as off."""
         return tuple(machine for machine in self.machines if not machine.is_off)
 
     @property
@@ -204,7 +204,7 @@ class Fleet:
         return stopped
 
     def stop_after(self, why: str | None, machines: Sequence[Machine]) -> list[Machine]:
-        """As :meth:`stop`. If it fails, name in its cause what had failed before."""
+        """Stop machines like :meth:`stop`. If it fails, name in its cause what had failed before."""
         try:
             return self.stop(machines)
         except MachinesMayBeRunning as error:

@@ -127,7 +127,7 @@ class Power:
             raise interrupted(self.context.config, left) from error
 
     def down_if_idle(self, *, idle_for: float) -> tuple[Machine, ...]:
-        """As :meth:`down` if no client uses the machines; else stop nothing, and report the reason."""
+        """Stop the machines like :meth:`down` if no client uses them; else stop nothing, and report the reason."""
         from pio_tf.training.idle import find_runs, find_starts
 
         try:
@@ -157,7 +157,9 @@ class Power:
         timeout: float | None = None,
         interrupted_before: bool = False,
     ) -> tuple[Machine, ...]:
-        """As :meth:`down`, for a command that goes on after Ctrl-C. Arguments as of :meth:`Driver.prepare_stop`.
+        """Stop the machines like :meth:`down`, for a command that continues after Ctrl-C.
+
+        The arguments are those of :meth:`Driver.prepare_stop`.
 
         Args:
             interrupted_before: do not ask Terraform: the machines' tags must do.
@@ -220,8 +222,11 @@ class Power:
         return unknown(config, ids, error) if ids or config.stack_dir.exists() else error
 
     def _possibly_running(self, view: FleetView) -> list[Machine]:
-        """Return machines that AWS shows as stopped, and that may just have been started: DescribeInstances lags by
-        seconds. They are stopped all the same, which does nothing to those that have stopped."""
+        """Return machines that AWS shows as stopped, but that may just have been started.
+
+        DescribeInstances lags by seconds. pio-tf stops these machines too: the call changes nothing if they have
+        stopped.
+        """
         stopped = [machine for machine in view.machines if machine.state == "stopped"]
         mine = any(machine.instance_id in self.fleet.started for machine in stopped)
         if not stopped or not (mine or self.deadline.is_in_force()):

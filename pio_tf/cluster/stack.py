@@ -265,8 +265,11 @@ class Stack:
             self.driver.refuse_active(view, f"changing {', '.join(changed)}")
 
     def _arm_before_changes(self, plan: Plan, view: FleetView, until: datetime | None) -> None:
-        """Arm the deadline before Terraform changes machines: the AWS provider stops and starts a machine whose type
-        changes (terraform-provider-aws #1998). If the role is yet to be created, it is armed after the apply."""
+        """Arm the deadline before Terraform changes machines.
+
+        The AWS provider stops and starts a machine when its type changes (terraform-provider-aws #1998). If the role
+        does not exist yet, pio-tf arms the deadline after the apply.
+        """
         if until is None or not plan.changed_machines:
             return
         outputs = self.deployment.outputs()
@@ -274,8 +277,10 @@ class Stack:
             self.deadline.arm(outputs, view, until)
 
     def _deadline_if_possible(self, plan: Plan, view: FleetView) -> datetime | None:
-        """Return the deadline of an apply. It is not about power, but what it creates or changes may run, also if the
-        apply is killed: that gets a deadline if AWS allows one."""
+        """Return the deadline of an apply, if AWS allows one.
+
+        An apply is not about power. But machines that it creates or changes may run, even if the apply is killed.
+        """
         new, changed = plan.new_machines, plan.changed_machines
         if not self.deadline.has_role or not (new or changed):
             return None

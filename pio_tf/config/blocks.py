@@ -1,5 +1,7 @@
-"""The blocks of pio-tf.hcl, without those for storage (:mod:`pio_tf.config.storage`) and software
-(:mod:`pio_tf.config.software`). The descriptions of the fields make docs/configuration.md.
+"""The blocks of pio-tf.hcl.
+
+Those for storage are in :mod:`pio_tf.config.storage`, those for software in :mod:`pio_tf.config.software`. The
+descriptions of the fields make docs/configuration.md.
 
 A path on a *machine* is a string: absolute, or starting with ``~/`` for the SSH user's home directory. A path on *this*
 computer is a :class:`pathlib.Path`; a relative one starts at the directory of pio-tf.hcl.
@@ -293,8 +295,11 @@ _BACKEND_SECRET = re.compile(r"(^|_)(conn_str|customer_key|secret_id)$")
 
 
 class Backend(Block):
-    """The place of Terraform's state: `backend "s3" { … }`, with the arguments of that backend. Credentials come from
-    the environment or a profile, because these arguments go into the stack's backend.tf, which you may commit."""
+    """The place of Terraform's state: `backend "s3" { … }`, with the arguments of that backend.
+
+    Credentials come from the environment or a profile, because these arguments go into the stack's backend.tf, which
+    you may commit.
+    """
 
     type: BackendType
     arguments: dict[str, BackendValue] = Field(default_factory=dict)

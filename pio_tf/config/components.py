@@ -55,7 +55,7 @@ class Component:
 
     @property
     def pinned(self) -> bool:
-        """Whether the checksum is known beforehand."""
+        """True if the checksum is known beforehand."""
         return not self.sha512.startswith("https://")
 
 

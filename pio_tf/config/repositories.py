@@ -67,8 +67,10 @@ class ModeldataRepository(Repository):
 
 
 class RepositoryBlock(Block):
-    """Which source stores which repository. The defaults are the guide's. All three must match the configuration of the
-    prediction and event servers."""
+    """The source of each repository. The defaults are the guide's.
+
+    All three must match the configuration of the prediction and event servers.
+    """
 
     metadata: MetadataRepository = Field(default_factory=MetadataRepository, description="Metadata.")
     eventdata: EventdataRepository = Field(default_factory=EventdataRepository, description="Events.")

@@ -109,8 +109,11 @@ class DownloadBlock(Block):
 
 
 class JavaBlock(DownloadBlock):
-    """Java as a tarball, for images whose distribution has no package of Java 8 (Debian), or that cannot reach a
-    package source. Without this block: the image's Java, else the package openjdk-8-jre-headless."""
+    """Java as a tarball.
+
+    Use it for images whose distribution has no package of Java 8 (Debian), or that cannot reach a package source.
+    Without this block: the image's Java, else the package openjdk-8-jre-headless.
+    """
 
     url: DownloadUrl = Field(description="A .tar.gz of Java 8 for x86-64, such as Eclipse Temurin's.")
     sha512: Sha512 = Field(description=_SHA512)
@@ -142,13 +145,18 @@ class ElasticsearchClientBlock(Block):
 
 
 class PredictionIoBlock(DownloadBlock):
-    """PredictionIO on the driver. Its version is `pio.version`, its home `pio.home`. Apache has binaries only of
-    0.14.0. For an earlier version, give the tarball that `make-distribution.sh` makes, or install it yourself."""
+    """PredictionIO on the driver.
+
+    Its version is `pio.version`, its home `pio.home`. Apache has binaries only of 0.14.0. For an earlier version, give
+    the tarball that `make-distribution.sh` makes, or install it yourself.
+    """
 
 
 class SoftwareBlock(Block):
-    """What new machines install, unless their images have it. Spark's options are in the `spark` block. See
-    [machines.md](machines.md)."""
+    """The software that new machines install, unless their images have it.
+
+    Spark's options are in the `spark` block. See [machines.md](machines.md).
+    """
 
     user: UserName = Field(
         default="aml", description="User that Spark runs as on master and workers. Created if missing."

@@ -149,8 +149,10 @@ class ElasticsearchSource(ElasticsearchBlock):
 
 
 class Elasticsearch1Source(StorageBlock):
-    """Elasticsearch 1.x, over its transport client: metadata. PredictionIO must be compiled for it
-    (`-Delasticsearch.version=1.7.6`), and then supports no other."""
+    """Elasticsearch 1.x, over its transport client: metadata.
+
+    PredictionIO must be compiled for it (`-Delasticsearch.version=1.7.6`), and then supports no other.
+    """
 
     pio_type: ClassVar[str] = "elasticsearch"  # both live in the same Scala package; the build chooses one
     holds: ClassVar[tuple[str, ...]] = ("metadata",)
@@ -184,8 +186,11 @@ class HdfsSource(HdfsBlock):
 
 
 class LocalfsSource(StorageBlock):
-    """A directory on the driver: model data. Nothing copies the models to the prediction server. Use it for engines
-    that store their model elsewhere, as the Universal Recommender does in Elasticsearch."""
+    """A directory on the driver: model data.
+
+    Nothing copies the models to the prediction server. Use it for engines that store their model elsewhere, as the
+    Universal Recommender does in Elasticsearch.
+    """
 
     pio_type: ClassVar[str] = "localfs"
     holds: ClassVar[tuple[str, ...]] = ("modeldata",)

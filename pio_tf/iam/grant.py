@@ -112,7 +112,7 @@ class Scope:
         return f"arn:{self.partition}:{service}:{region}:{self.account}:{resource}"
 
     def ec2(self, *kinds: str, name: str = "*") -> tuple[str, ...]:
-        """Return the ARNs of resources of EC2: ``instance``, ``vpc``, …"""
+        """Return the ARNs of resources of EC2, such as ``instance`` or ``vpc``."""
         return tuple(self.arn("ec2", f"{kind}/{name}") for kind in kinds)
 
     def image(self, name: str = "*") -> str:

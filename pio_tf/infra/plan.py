@@ -34,7 +34,7 @@ class ResourceChange:
 
     @property
     def verb(self) -> str:
-        """``create``, ``update``, ``replace``, ``delete``, …"""
+        """Return the verb of the change, such as ``create``, ``update``, ``replace`` or ``delete``."""
         if "delete" in self.actions:
             return "replace" if "create" in self.actions else "delete"
         return self.actions[0]

@@ -150,7 +150,7 @@ class Planner:
             return find_drift(redact_plan(raw, secrets=plain_secrets(self._config)))
 
     def _run(self, *, destroy: bool = False) -> tuple[PlanRun, dict[str, Any]]:
-        """Plan. Return the plan as JSON too, even of one that ``prevent_destroy`` has refused."""
+        """Plan; return the plan as JSON too, even one that ``prevent_destroy`` has refused."""
         path, terraform = self.plan_path, self._stack.terraform
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         path.unlink(missing_ok=True)

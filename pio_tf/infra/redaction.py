@@ -1,5 +1,8 @@
-"""A plan's JSON without secrets: values that Terraform or its provider mark as sensitive, values with the name of a
-secret, and the passwords of pio-tf.hcl."""
+"""A plan's JSON without secrets.
+
+It hides values that Terraform or its provider mark as sensitive, values with the name of a secret, and the passwords of
+pio-tf.hcl.
+"""
 
 from __future__ import annotations
 

@@ -160,8 +160,11 @@ def stack_variables(config: Config) -> dict[str, Value]:
 
 
 def _master_idle_after(config: Config) -> int:
-    """Return seconds, in whole hours. A Spark master looks idle to EC2's metrics while others train: its alarm must
-    take longer than any run, and an hour more for its start."""
+    """Return the seconds, in whole hours, after which the alarm stops an idle Spark master.
+
+    A master looks idle to EC2's metrics while others train: its alarm must take longer than any run, and an hour more
+    for its start.
+    """
     longest_run = -(-config.train.max_runtime // 3600) * 3600
     return max(_DAY, longest_run + 3600)
 

@@ -45,7 +45,7 @@ class Secrets:
 
     @property
     def values(self) -> tuple[str, ...]:
-        """All of them: output and stored files must not contain them."""
+        """All passwords: output and stored files must not contain them."""
         return tuple(dict.fromkeys([*self.plain, *self.found.values()]))
 
     def reveal(self, password: Password) -> str:

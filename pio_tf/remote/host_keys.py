@@ -79,7 +79,7 @@ class HostKey:
 
     @property
     def is_pinned(self) -> bool:
-        """Whether the shown key is pinned."""
+        """True if the shown key is pinned."""
         return self.shown.key in [pin.key for pin in self.pinned]
 
 

@@ -115,7 +115,7 @@ class Endpoint:
 
     @property
     def is_bastion(self) -> bool:
-        """Whether this is the bastion, which is not one of the cluster's machines."""
+        """True for the bastion, which is not one of the cluster's machines."""
         return self.name == BASTION
 
     @property

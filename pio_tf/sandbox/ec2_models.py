@@ -152,8 +152,11 @@ class Instance(instances.Instance):  # type: ignore[misc]
 
     @property
     def security_groups(self) -> list[Any]:
-        """The primary interface's groups. If the interface sets them, moto omits them in DescribeInstances, and every
-        plan shows ``~ vpc_security_group_ids``."""
+        """Return the primary interface's groups.
+
+        If the interface sets them, moto omits them in DescribeInstances, and every plan shows ``~
+        vpc_security_group_ids``.
+        """
         nics = self.__dict__.get("nics")
         return list(nics[0]._group_set) if nics else self.__dict__.get("_asked_groups", [])  # noqa: SLF001
 
@@ -218,7 +221,7 @@ class Instance(instances.Instance):  # type: ignore[misc]
 
     @property
     def never_ran(self) -> bool:
-        """Whether it is in its very first ``pending``."""
+        """True if the instance is in its very first ``pending``."""
         return type(self).clock() < self._never_ran_until
 
 
@@ -227,8 +230,11 @@ class NetworkInterface(elastic_network_interfaces.NetworkInterface):  # type: ig
 
     @property
     def association(self) -> Any:  # noqa: ANN401 - moto's dict
-        """None without a public address, as on AWS. moto writes an empty element, which hides that
-        ``associate_public_ip_address = true`` replaces a stopped machine (terraform-provider-aws #33775)."""
+        """Return the public address; None without one, as on AWS.
+
+        moto writes an empty element, which hides that ``associate_public_ip_address = true`` replaces a stopped machine
+        (terraform-provider-aws #33775).
+        """
         return super().association or None
 
     @property

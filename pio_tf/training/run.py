@@ -134,8 +134,10 @@ class RunFollower:
         return record
 
     async def follow_or_end(self, run: str, *, client: str, watch: Watch, stop_after: bool) -> RunRecord:
-        """Follow a run as :meth:`follow` does; end it if this client is interrupted. Only messages depend on
-        ``stop_after``: whether the machines stop then."""
+        """Follow a run as :meth:`follow` does; end it if this client is interrupted.
+
+        Only messages depend on ``stop_after``: whether the machines stop then.
+        """
         following = asyncio.ensure_future(self.follow(run, watch=watch))
 
         async def end() -> None:

@@ -236,8 +236,10 @@ class _Spark:
         """Whether another look is worth it soon."""
 
     async def look(self) -> TrainingProgress:
-        """Return the counts: unknown before the application begins and after it has ended. While its page does not
-        answer, they stay as they were."""
+        """Return the counts: unknown before the application begins and after it has ended.
+
+        While its page does not answer, they stay as they were.
+        """
         known = self._application
         if known is not None and (counts := await known.look()):
             self.answers, self._counts = True, counts
@@ -258,8 +260,10 @@ class _Spark:
         return self._counts
 
     async def _ask_master(self) -> tuple[frozenset[str], int] | None:
-        """Return the ids of the master's applications, and how many workers have given cores away: each has one
-        executor, as pio-tf sizes them. Return None if the master does not answer."""
+        """Return the ids of the master's applications, and the number of workers with cores in use.
+
+        Each such worker has one executor, as pio-tf sizes them. Return None if the master does not answer.
+        """
         try:
             status = await spark_status(
                 self._remote, master=self._master_ip, port=self._master_ui_port, timeout=TIMEOUT

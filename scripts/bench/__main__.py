@@ -26,7 +26,7 @@ PARTS = ("processes", "power", "training", "log")
 
 
 def main() -> None:
-    """Everything that is asked for, in turn."""
+    """Run the requested benchmarks, one after the other."""
     parser = argparse.ArgumentParser(
         prog="python -m scripts.bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

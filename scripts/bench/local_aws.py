@@ -45,7 +45,7 @@ class LocalAws:
     directory: Path
 
     def write_config(self, name: str) -> Path:
-        """A pio-tf.hcl for a cluster of this name."""
+        """Write a pio-tf.hcl for a cluster of this name."""
         path = self.directory / f"{name}.hcl"
         path.write_text(CONFIG.format(name=name, url=self.url, credentials=self.directory / "credentials"))
         return path
@@ -53,8 +53,10 @@ class LocalAws:
 
 @contextmanager
 def local_aws() -> Iterator[LocalAws]:
-    """In a process of its own, so that the server's work is not counted as the client's. Machines change their state
-    at once."""
+    """Run a local AWS in its own process, so that its work does not count as the client's.
+
+    Machines change their state at once.
+    """
     server = subprocess.Popen(
         [sys.executable, "-c", SERVER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT
     )

@@ -67,7 +67,7 @@ class Followed:
 
 
 def bench(cluster: SandboxCluster, *, megabytes: int) -> None:
-    """All of it."""
+    """Run all benchmarks of logs."""
     log = cluster.home / "bench.log"
     lines = write_log(log, megabytes * 1_000_000)
     size = log.stat().st_size
@@ -118,7 +118,7 @@ def follow(cluster: SandboxCluster, command: str) -> Followed:
 
 
 async def start(cluster: SandboxCluster, command: str) -> RunRecord:
-    """A run on the driver, as a training is started there, of any command."""
+    """Start a run of any command on the driver, as pio-tf starts a training there."""
     loaded = Cluster.load(cluster.project / "pio-tf.hcl", environ=cluster.environment)
     client = Client.here()
     record = RunRecord(
@@ -140,7 +140,7 @@ async def start(cluster: SandboxCluster, command: str) -> RunRecord:
 
 
 def copies(cluster: SandboxCluster, command: str) -> dict[str, Callable[[], object]]:
-    """The least that could bring a command's output here."""
+    """Return the simplest ways to copy a command's output to this computer."""
     address = (cluster.address, str(cluster.port), cluster.user, str(cluster.key))
     ways = {ASYNCSSH: calling(sys.executable, "-c", COPY, *address, command)}
     if ssh := shutil.which("ssh"):
@@ -151,7 +151,7 @@ def copies(cluster: SandboxCluster, command: str) -> dict[str, Callable[[], obje
 
 
 def filters(log: Path) -> dict[str, Callable[[], object]]:
-    """What a run's output passes through on the driver, and ``cat`` in its place."""
+    """Return the filter that a run's output passes through on the driver, and ``cat`` for comparison."""
     program, copy = log.with_name("bench-redact"), log.with_name("bench-copy")
     program.write_text(Redactor(SECRETS).in_perl())
     pipe = 'from=$0 to=$1; shift; cat "$from" | "$@" >"$to"'
@@ -162,17 +162,17 @@ def filters(log: Path) -> dict[str, Callable[[], object]]:
 
 
 def calling(*command: str) -> Callable[[], object]:
-    """A call of this command, to its end, its output thrown away."""
+    """Return a function that runs this command to its end and discards its output."""
     return lambda: subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, check=True)
 
 
 def medians(sides: dict[str, Callable[[], object]]) -> dict[str, float]:
-    """Seconds."""
+    """Return the median seconds of each side."""
     return {name: median(seconds) for name, seconds in alternate(sides, turns=TURNS).items()}
 
 
 def peak_mib(process: int) -> float:
-    """The most memory that a process had so far (VmHWM), MiB; 0 once it has ended."""
+    """Return the most memory that a process has used so far (VmHWM), MiB; 0 once it has ended."""
     with contextlib.suppress(OSError):
         for line in Path(f"/proc/{process}/status").read_text().splitlines():
             if line.startswith("VmHWM:"):

@@ -1,8 +1,9 @@
-"""``status``, ``down`` and ``up`` from stopped, against the shortest boto3 script that does the same; and the checks of
-what a configuration refers to, at once against one after the other.
+"""The time of ``status``, ``down`` and ``up``, against the shortest boto3 script that does the same.
 
-Measured are the functions behind the commands (``find_machines``, ``stop_machines``, ``start_machines``); the commands
-also read Terraform's outputs. Each side has a client of its own; calls are those sent.
+``up`` starts from stopped machines. It also times the checks of references: at once, against one after the other.
+
+The benchmark times the functions behind the commands (``find_machines``, ``stop_machines``, ``start_machines``); the
+commands also read Terraform's outputs. Each side has a client of its own; calls are those sent.
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ class Side:
 
 
 def bench(*, sizes: list[int], runs: int) -> None:
-    """All of it, for clusters of these sizes."""
+    """Run all benchmarks of power, for clusters of these sizes."""
     with local_aws() as aws:
         print("\noperation  machines   pio-tf   script   ratio   calls pio-tf / script", flush=True)
         for size in sizes:
@@ -61,7 +62,7 @@ def bench(*, sizes: list[int], runs: int) -> None:
 
 
 def bench_power(config: Config, *, url: str, size: int, runs: int) -> None:
-    """status, down and up of one cluster; the other side's cluster is the same one."""
+    """Time status, down and up of one cluster; the other side's cluster is the same one."""
     ours = Aws(config).client("ec2")
     plain = boto3.client(
         "ec2", region_name="eu-west-1", endpoint_url=url, aws_access_key_id=KEY, aws_secret_access_key=KEY
@@ -102,7 +103,10 @@ def bench_power(config: Config, *, url: str, size: int, runs: int) -> None:
 
 
 def bench_references(config: Config, runs: int) -> None:
-    """The checks at once, against one after the other. The wait for AWS, some 0.2 s a call, is added to each."""
+    """Time the checks at once, against one after the other.
+
+    Each call waits another 0.2 s, about as long as AWS takes.
+    """
     ec2 = Aws(config).client("ec2")
     ec2.meta.events.register("before-send.ec2", lambda **_event: time.sleep(0.2))
     times: dict[int, list[float]] = {references.THREADS: [], 1: []}
@@ -118,27 +122,27 @@ def bench_references(config: Config, runs: int) -> None:
 
 
 def script_find(ec2: EC2Client, name: str) -> list[InstanceTypeDef]:
-    """The script: the machines of a tag."""
+    """Find the machines of a tag, as a script would."""
     pages = ec2.get_paginator("describe_instances").paginate(Filters=[{"Name": f"tag:{CLUSTER_TAG}", "Values": [name]}])
     return [instance for page in pages for group in page["Reservations"] for instance in group["Instances"]]
 
 
 def script_stop(ec2: EC2Client, name: str) -> None:
-    """The script: stop them and wait."""
+    """Stop the machines and wait, as a script would."""
     ids = [instance["InstanceId"] for instance in script_find(ec2, name)]
     ec2.stop_instances(InstanceIds=ids)
     script_wait(ec2, ids, "stopped")
 
 
 def script_start(ec2: EC2Client, name: str) -> None:
-    """The script: start them and wait."""
+    """Start the machines and wait, as a script would."""
     ids = [instance["InstanceId"] for instance in script_find(ec2, name)]
     ec2.start_instances(InstanceIds=ids)
     script_wait(ec2, ids, "running")
 
 
 def script_wait(ec2: EC2Client, ids: Sequence[str], state: str) -> None:
-    """The script: poll as botocore's waiter does, without its 15 s."""
+    """Poll as botocore's waiter does, without its 15 s."""
     paginator = ec2.get_paginator("describe_instances")
     while any(
         instance["State"]["Name"] != state
@@ -150,7 +154,7 @@ def script_wait(ec2: EC2Client, ids: Sequence[str], state: str) -> None:
 
 
 def make_cluster(ec2: EC2Client, name: str, *, size: int) -> Outputs:
-    """A running cluster of ``size`` machines, and its outputs."""
+    """Make a running cluster of ``size`` machines; return its outputs."""
     made = ec2.run_instances(
         ImageId=IMAGE,
         InstanceType="r3.xlarge",
@@ -171,7 +175,7 @@ def make_cluster(ec2: EC2Client, name: str, *, size: int) -> Outputs:
 
 @contextmanager
 def counted(ec2: EC2Client) -> Iterator[list[str]]:
-    """The requests that a client sends in the block, retries included."""
+    """Count the requests that a client sends in the block, retries included."""
     sent: list[str] = []
 
     def count(event_name: str, **_event: object) -> None:

@@ -18,14 +18,14 @@ AWS = f"import sys; sys.path.insert(0, {str(AWSCLI)!r}); from awscli.clidriver i
 
 
 def bench(*, starts: int) -> None:
-    """Both."""
+    """Run both benchmarks."""
     bench_help(starts)
     with local_aws() as aws:
         bench_client(aws.write_config("client"), starts=max(starts // 2, 3))
 
 
 def bench_help(starts: int) -> None:
-    """``--help`` as a user waits for it."""
+    """Time ``--help`` as a user waits for it."""
     commands = {
         "python -c pass": [sys.executable, "-c", "pass"],
         "pio-tf --help": [str(Path(sys.executable).with_name("pio-tf")), "--help"],
@@ -43,7 +43,7 @@ def bench_help(starts: int) -> None:
 
 
 def bench_client(config: Path, *, starts: int) -> None:
-    """A client, in a new process."""
+    """Time a client in a new process."""
     ours = "from pio_tf.config.load import load_config; from pio_tf.aws.session import Aws"
     commands = {
         "boto3.client": [sys.executable, "-c", "import boto3; boto3.client('ec2', region_name='eu-west-1')"],
@@ -61,7 +61,7 @@ def bench_client(config: Path, *, starts: int) -> None:
 
 
 def install_awscli() -> str:
-    """PyPI's awscli under build/, once, apart from the project's environment. What went wrong, or nothing."""
+    """Install PyPI's awscli under build/, once, apart from the project's environment. Return the error, or nothing."""
     if (AWSCLI / "awscli").is_dir():
         return ""
     environment = {key: value for key, value in os.environ.items() if key != "PIP_CONSTRAINT"}

@@ -51,22 +51,22 @@ class SandboxCluster:
         return self.project / ".pio-tf" / "sandbox_key"
 
     def pio_tf(self, *arguments: str) -> str:
-        """What a command writes to its standard output."""
+        """Run a command; return its standard output."""
         return pio_tf(*arguments, project=self.project, environment=self.environment)
 
     def start(self, *arguments: str, stdout: int | IO[str] = subprocess.PIPE) -> Started:
-        """A command, begun, with its standard error in its standard output."""
+        """Start a command, with its standard error in its standard output."""
         return started(*arguments, project=self.project, environment=self.environment, stdout=stdout)
 
     def last_run(self) -> dict[str, Any]:
-        """Its record."""
+        """Return the record of the last run."""
         path = max((self.project / ".pio-tf" / "bench" / "runs").glob("*/record.json"))
         record: dict[str, Any] = json.loads(path.read_text())
         return record
 
     @asynccontextmanager
     async def ssh(self) -> AsyncIterator[asyncssh.SSHClientConnection]:
-        """A connection to the driver, with as little as asyncssh can do."""
+        """Connect to the driver with the fewest features of asyncssh."""
         async with asyncssh.connect(
             self.address, self.port, username=self.user, client_keys=[str(self.key)], known_hosts=None, config=None
         ) as connection:
@@ -75,7 +75,7 @@ class SandboxCluster:
 
 @contextmanager
 def ready_cluster() -> Iterator[SandboxCluster]:
-    """Made for the block, and gone with all its files after it."""
+    """Make a ready cluster for the block; remove it with all its files afterwards."""
     with TemporaryDirectory(prefix="pio-tf-bench-") as directory:
         sandbox, project = Path(directory, "sandbox"), Path(directory, "project")
         info = start_sandbox(sandbox)
@@ -97,7 +97,7 @@ def ready_cluster() -> Iterator[SandboxCluster]:
 
 
 def pio_tf(*arguments: str, project: Path, environment: dict[str, str]) -> str:
-    """What a command writes to its standard output.
+    """Run a command; return its standard output.
 
     Raises:
         RuntimeError: it failed; with all that it has written.
@@ -117,7 +117,7 @@ def started(
     stdout: int | IO[str] = subprocess.PIPE,
     stderr: int | IO[str] = subprocess.STDOUT,
 ) -> Iterator[subprocess.Popen[str]]:
-    """``pio-tf``, begun. Where the block is left before its end, it is interrupted, and ends what it has begun."""
+    """Start ``pio-tf``. If the block ends before it does, interrupt it, so that it ends what it has begun."""
     process = subprocess.Popen(
         [PIO_TF, *arguments], cwd=project, env=environment, stdout=stdout, stderr=stderr, text=True
     )

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def alternate(sides: dict[str, Callable[[], object]], *, turns: int) -> dict[str, list[float]]:
-    """Seconds of each call of each side; they take turns, so that a busy moment of the machine hits all."""
+    """Return the seconds of each call of each side; they take turns, so that a busy moment of the machine hits all."""
     times: dict[str, list[float]] = {name: [] for name in sides}
     for turn in range(turns):
         for name in reversed(sides) if turn % 2 else sides:
@@ -23,7 +23,10 @@ def alternate(sides: dict[str, Callable[[], object]], *, turns: int) -> dict[str
 
 
 def alternate_processes(commands: Mapping[str, Sequence[str]], *, starts: int) -> dict[str, float]:
-    """Median seconds of each command. The first start of each warms the disk's cache, and does not count."""
+    """Return the median seconds of each command.
+
+    The first start of each warms the disk's cache, and does not count.
+    """
 
     def start(command: Sequence[str]) -> Callable[[], object]:
         # Its exit code is left alone: `aws --help` ends with 252 after printing its usage.
@@ -34,5 +37,5 @@ def alternate_processes(commands: Mapping[str, Sequence[str]], *, starts: int) -
 
 
 def milliseconds(seconds: float) -> str:
-    """Right-aligned, for a column."""
+    """Return the time right-aligned, for a column."""
     return f"{seconds * 1000:>6.0f} ms"

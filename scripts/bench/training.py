@@ -1,5 +1,6 @@
-"""What ``pio-tf train`` costs on a ready cluster: against the same ``pio train …`` over one SSH connection, with and
-without the check ``pio-status``, which starts a JVM where PredictionIO is the real one.
+"""The cost of ``pio-tf train`` on a ready cluster, against the same ``pio train …`` over one SSH connection.
+
+It is measured with and without the check ``pio-status``, which starts a JVM if PredictionIO is the real one.
 
 The machines are up and stay so (``--keep-up``); engine, events and command line are the same. The sandbox's clock is
 this computer's, so that a run's start and end, as the driver wrote them down, divide a command's time into what was
@@ -39,7 +40,7 @@ PARTS = (
 
 
 def bench(cluster: SandboxCluster, *, runs: int) -> None:
-    """Each way so many times."""
+    """Train in each way this many times."""
     cluster.pio_tf("train", "--keep-up")  # once unmeasured: caches; its record has the command line
     command = str(cluster.last_run()["command"])
     parts: dict[str, list[list[float]]] = {BY_HAND: [], WITHOUT_STATUS: [], WITH_STATUS: []}
@@ -65,7 +66,7 @@ def bench(cluster: SandboxCluster, *, runs: int) -> None:
 
 
 async def by_hand(cluster: SandboxCluster, command: str) -> list[float]:
-    """The command line, in the login shell that a person would have: seconds before it, of it, and after it.
+    """Run the command line in a user's login shell; return the seconds before it, of it, and after it.
 
     Raises:
         asyncssh.ProcessError: it failed.
@@ -79,7 +80,7 @@ async def by_hand(cluster: SandboxCluster, command: str) -> list[float]:
 
 
 def train(cluster: SandboxCluster, *options: str) -> list[float]:
-    """The seconds of each part of one ``pio-tf train``.
+    """Return the seconds of each part of one ``pio-tf train``.
 
     Raises:
         RuntimeError: it failed.

@@ -62,7 +62,7 @@ class S3Backend:
 
     @property
     def locks_by_object(self) -> bool:
-        """Whether Terraform uses that object."""
+        """True if Terraform uses that object."""
         return self.arguments.get("use_lockfile") in (True, "true")
 
     @property

@@ -115,13 +115,13 @@ def is_world(text: str) -> bool:
 
 
 def _removals(_config: Config, plan_json: Mapping[str, Any]) -> Iterator[_Breach]:
-    """PTF001 to PTF005."""
+    """Check PTF001 to PTF005."""
     for removal in find_removals(plan_json):
         yield _Breach(removal.rule, removal.address, str(removal), removal.option, removal)
 
 
 def _openings(config: Config, plan_json: Mapping[str, Any]) -> Iterator[_Breach]:
-    """PTF006 and PTF007, for all three ways in which the provider can open a port."""
+    """Check PTF006 and PTF007, for all three ways in which the provider can open a port."""
     ssh = {config.ssh.port, 22}
     ranges = {str(cidr): f"network.ssh_cidrs.{index}" for index, cidr in enumerate(config.network.ssh_cidrs)}
     for resource, opening in _find_openings(plan_json):
@@ -141,7 +141,7 @@ def _openings(config: Config, plan_json: Mapping[str, Any]) -> Iterator[_Breach]
 
 
 def _disks(_config: Config, plan_json: Mapping[str, Any]) -> Iterator[_Breach]:
-    """PTF008: disks that are not encrypted, or whose encryption the plan does not state."""
+    """Check PTF008: disks that are not encrypted, or whose encryption the plan does not state."""
     for volume in _planned(plan_json, "aws_ebs_volume"):
         if volume.values.get("encrypted") is not True:
             yield _Breach("PTF008", volume.address, f"{volume.label} is not encrypted", "spark")
@@ -158,7 +158,7 @@ def _disks(_config: Config, plan_json: Mapping[str, Any]) -> Iterator[_Breach]:
 
 
 def _addresses(config: Config, plan_json: Mapping[str, Any]) -> Iterator[_Breach]:
-    """PTF009: public addresses, and subnets that assign them, beyond those that pio-tf.hcl asks for."""
+    """Check PTF009: public addresses, and subnets that assign them, beyond those in pio-tf.hcl."""
     network = config.network
     for extra in list(_planned(plan_json, "aws_eip"))[1 if network.driver_eip else 0 :]:
         message = f"{extra.label} is a public address that pio-tf.hcl does not ask for"
@@ -177,7 +177,7 @@ def _addresses(config: Config, plan_json: Mapping[str, Any]) -> Iterator[_Breach
 
 
 def _workers(config: Config, plan_json: Mapping[str, Any]) -> Iterator[_Breach]:
-    """PTF010."""
+    """Check PTF010."""
     most = config.guard.max_workers
     workers = [one for one in _planned(plan_json, "aws_instance") if one.machine.startswith("worker-")]
     if most is not None and len(workers) > most:
@@ -186,7 +186,7 @@ def _workers(config: Config, plan_json: Mapping[str, Any]) -> Iterator[_Breach]:
 
 
 def _instance_types(config: Config, plan_json: Mapping[str, Any]) -> Iterator[_Breach]:
-    """PTF011."""
+    """Check PTF011."""
     allowed = config.guard.instance_types
     for machine in _planned(plan_json, "aws_instance") if allowed else ():
         kind = str(machine.values.get("instance_type") or "unknown")
@@ -198,7 +198,7 @@ def _instance_types(config: Config, plan_json: Mapping[str, Any]) -> Iterator[_B
 
 
 def _cost(config: Config, plan_json: Mapping[str, Any]) -> Iterator[_Breach]:
-    """PTF012: an estimate above the limit, or none because a price is missing."""
+    """Check PTF012: an estimate above the limit, or none because a price is missing."""
     most, hours = config.guard.max_monthly_cost_usd, config.guard.training_hours_per_month
     if most is None:
         return

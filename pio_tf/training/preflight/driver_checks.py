@@ -105,7 +105,7 @@ async def check_java(context: CheckContext) -> CheckResult:
 
 
 def _judge_java(context: CheckContext, path: str, output: str, *, of: str, spark_major: int) -> CheckResult:
-    """``output`` is that of `java -version`."""
+    """Judge a Java by the ``output`` of `java -version`."""
     if not path:
         return failed(
             f"no Java: neither JAVA_HOME nor PATH of {of} names one",

@@ -139,7 +139,10 @@ async def _ask(
 def _judge_refusal(
     node: ElasticsearchNode, error: RemoteError, *, where: str, timeout: float, others: bool
 ) -> CheckResult:
-    """``others``: another node has answered. PredictionIO's client uses those that do."""
+    """Judge a node that does not answer.
+
+    ``others``: another node has answered. PredictionIO's client uses those that do.
+    """
     if error.details.get("status") in (401, 403):
         return failed(
             f"{_at(node)} refuses user and password ({error.details['status']})",

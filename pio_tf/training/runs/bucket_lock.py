@@ -70,7 +70,7 @@ class Claim:
 
     @property
     def has_died(self) -> bool:
-        """Whether a process of this computer made it that has ended; False if that is unknown."""
+        """True if a process of this computer made the lock and has ended; False if that is unknown."""
         mine = _process(os.getpid())
         same_place = bool(mine) and self.process.rpartition("/")[0] == mine.rpartition("/")[0]
         return same_place and _process(self.client.pid) != self.process
