@@ -8,6 +8,7 @@ from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
+from pio_tf.config.hcl_writer import render
 from pio_tf.config.kinds import ClusterName, Region
 from pio_tf.errors import ConfigError
 
@@ -30,15 +31,8 @@ def render_template(*, cluster: str, region: str) -> str:
 
 def fill_template(template: Path, values: dict[str, object]) -> str:
     """Return the text of an HCL file with ``"@name@"`` replaced by the value, quoted if it is not a number."""
-    text = template.read_text(encoding="utf-8")
-    return re.sub(r'"@(\w+)@"', lambda found: quote(values[found[1]]), text)
-
-
-def quote(value: object) -> str:
-    """Return a value as HCL. JSON's escapes are HCL's; template markers need an escape of their own."""
-    if isinstance(value, int):
-        return str(value)
-    return json.dumps(str(value), ensure_ascii=False).replace("${", "$${").replace("%{", "%%{")
+    rendered = {name: render(value if isinstance(value, int) else str(value)) for name, value in values.items()}
+    return re.sub(r'"@(\w+)@"', lambda found: rendered[found[1]], template.read_text(encoding="utf-8"))
 
 
 def with_backend(text: str, block: str) -> str:

@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING
 
 from pio_tf.config.blocks import AmiFilter
 from pio_tf.config.components import components, find_elasticsearch
+from pio_tf.config.hcl_writer import attributes
 from pio_tf.infra.generated_files import write_files
-from pio_tf.infra.hcl_writer import attributes
 from pio_tf.infra.root_module import find_modules
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from pio_tf.config.components import Component
+    from pio_tf.config.hcl_writer import Value
     from pio_tf.config.schema import Config
-    from pio_tf.infra.hcl_writer import Value
     from pio_tf.model import Outputs, Role
 
 PARTS = ("common", "machine", "install", "disks", "services", "bootstrap")

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 
 from pio_tf.config.blocks import AmiFilter
 from pio_tf.config.components import components, find_elasticsearch
+from pio_tf.config.hcl_writer import Expression, Value, attributes, block, quote
 from pio_tf.errors import ConfigError, PioTfError
 from pio_tf.infra.backend.s3 import s3_backend
 from pio_tf.infra.generated_files import write_files
-from pio_tf.infra.hcl_writer import Expression, Value, attributes, block, quote
 
 if TYPE_CHECKING:
     from pio_tf.config.blocks import MachineBlock

@@ -10,6 +10,7 @@ import asyncio
 import shutil
 from dataclasses import dataclass
 from datetime import datetime, timezone
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pio_tf.atomic_write import write_atomically
@@ -21,15 +22,13 @@ from pio_tf.sandbox.spark_daemon import MASTER_PORT, SparkDaemon, master_command
 from pio_tf.sandbox.ssh_server import MachineSshServer, read_host_key
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     import asyncssh
 
     from pio_tf.model import Role
 
 _LARGEST = 64 * 1024
 """AWS keeps this many bytes: the last ones."""
-_RULE = "#" * 61
+_CONSOLE = Path(__file__).parent / "programs" / "console.txt"
 
 _GRACE_SECONDS = 2.0
 """How long processes may take to end. EC2 gives minutes; a JVM needs much less than a second."""
@@ -39,36 +38,12 @@ def write_console(files: MachineFiles, key: asyncssh.SSHKey, *, name: str) -> No
     """Append the output of a boot. The first boot also prints the host key and its fingerprint."""
     before = files.console.read_bytes() if files.console.exists() else b""
     now = datetime.now(timezone.utc)
+    public = " ".join(key.export_public_key().decode().split()[:2])
+    facts = {"name": name, "time": f"{now:%b %d %H:%M:%S}", "fingerprint": key.get_fingerprint(), "key": public}
+    host_key = "" if before else _CONSOLE.with_name("console-host-key.txt").read_text(encoding="utf-8").format(**facts)
     at = f"{now:%a, %d %b %Y %H:%M:%S} +0000"
-    lines = [
-        "[    0.000000] Linux version 5.15.0-sandbox (a machine of pio-tf's sandbox, not a virtual one)",
-        f"[    2.104000] systemd[1]: Hostname set to <{name}>.",
-        f"[    9.871000] cloud-init[601]: Cloud-init v. 24.1 running 'modules:final' at {at}. Up 9.87 seconds.",
-        *([] if before else _host_key(key, name, now)),
-        f"[   10.002000] cloud-init[601]: Cloud-init v. 24.1 finished at {at}. Datasource DataSourceEc2Local.",
-        "",
-        f"Ubuntu 22.04 LTS {name} ttyS0",
-        "",
-        f"{name} login: ",
-        "",
-    ]
-    write_atomically(files.console, (before + "\n".join(lines).encode())[-_LARGEST:], mode=0o644)
-
-
-def _host_key(key: asyncssh.SSHKey, name: str, now: datetime) -> tuple[str, ...]:
-    """Return the output of cloud-init's modules ssh_authkey_fingerprints and keys_to_console."""
-    prefix = f"<14>{now:%b %d %H:%M:%S} cloud-init:"
-    public = key.export_public_key().decode().split()
-    return (
-        f"{prefix} {_RULE}",
-        f"{prefix} -----BEGIN SSH HOST KEY FINGERPRINTS-----",
-        f"{prefix} 256 {key.get_fingerprint()} root@{name} (ED25519)",
-        f"{prefix} -----END SSH HOST KEY FINGERPRINTS-----",
-        f"{prefix} {_RULE}",
-        "-----BEGIN SSH HOST KEY KEYS-----",
-        f"{public[0]} {public[1]} root@{name}",
-        "-----END SSH HOST KEY KEYS-----",
-    )
+    boot = _CONSOLE.read_text(encoding="utf-8").format(**facts, at=at, host_key=host_key)
+    write_atomically(files.console, (before + boot.encode())[-_LARGEST:], mode=0o644)
 
 
 @dataclass(frozen=True)

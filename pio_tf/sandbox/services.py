@@ -38,8 +38,6 @@ Answer: TypeAlias = tuple[int, Any]
 _WRITE = ["PUT", "POST"]
 _ASK = ["GET", "POST"]
 _ACKNOWLEDGED = {"acknowledged": True}
-
-
 _NETWORK = "127.77.255"
 """The network of the services, outside the usual networks of clusters."""
 _ADDRESSES = 254

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pio_tf.infra.hcl_writer import attributes
+from pio_tf.config.hcl_writer import attributes
 from tests.support.site import terraform
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pio_tf.infra.terraform_process import Ended, stream
+from pio_tf.infra.terraform import Ended, stream
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -80,7 +80,7 @@ PARENT = textwrap.dedent(
     """
     import os, sys
     from pathlib import Path
-    from pio_tf.infra.terraform_process import stream
+    from pio_tf.infra.terraform import stream
     try:
         stream(["sh", "-c", sys.argv[1]], cwd=Path.cwd(), environ={"PATH": os.environ["PATH"]},
                on_line=lambda line: None, on_interrupt=lambda: Path("interrupting").touch())

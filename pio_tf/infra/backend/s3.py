@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from pio_tf.config.blocks import AwsBlock
+    from pio_tf.config.hcl_writer import Value
     from pio_tf.config.schema import Config
     from pio_tf.infra.binary import TerraformBinary
-    from pio_tf.infra.hcl_writer import Value
 
 LOCKFILE_SINCE = (1, 10, 0)
 """First version of Terraform, and of OpenTofu, that locks a state by an object beside it."""

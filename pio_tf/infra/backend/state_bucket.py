@@ -16,10 +16,10 @@ from pio_tf.aws.errors import aws_errors
 from pio_tf.aws.identity import who_am_i
 from pio_tf.aws.objects import arn
 from pio_tf.aws.session import Aws
+from pio_tf.config.hcl_writer import block
 from pio_tf.errors import ConfigError
 from pio_tf.events import Done, Step, Warned
 from pio_tf.infra.backend.s3 import s3_backend
-from pio_tf.infra.hcl_writer import block
 from pio_tf.json_text import parse_json
 
 if TYPE_CHECKING:
