@@ -134,7 +134,7 @@ def test_a_file_that_a_checkout_adds_to_the_stack_is_refused_in_ci(checkout: Pat
     in_stack = "terraform.d" if name.startswith("terraform.d") else name
     with pytest.raises(ConfigError) as caught:
         Deployment(found, environ=CI).generate()
-    assert caught.value.what == f"{found.stack_dir} contains what pio-tf did not write: {in_stack}"
+    assert caught.value.what == f"{found.stack_dir} contains files that pio-tf did not write: {in_stack}"
     assert Deployment(found, environ={}).generate()
     path.unlink()
     if path.parent.name == "plugins":

@@ -48,7 +48,7 @@ def _requirements(system: System) -> _Rows:
         return []
     wanted = f"pio-tf[terraform]=={__version__}"
     what = (
-        "what jobs install, with hashes; commit it: "
+        "the packages that jobs install, with hashes; commit it: "
         f"echo '{wanted}' | uv pip compile - --universal --generate-hashes -o pio-tf-requirements.txt"
     )
     return [("pio-tf-requirements.txt", "repository's root", what)]

@@ -130,7 +130,7 @@ def accept(
         str | None,
         typer.Option("--fingerprint", metavar="SHA256:…", help="Accept this key, and no other, without asking."),
     ] = None,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Accept whatever key it shows, without asking.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Accept any key that it shows, without asking.")] = False,
 ) -> None:
     """Pin the host key that a machine shows now.
 

@@ -44,7 +44,8 @@ def extend(
 def down(
     call: CommandCall,
     force: Annotated[
-        bool, typer.Option("--force", help="End an active run, and stop machines whose driver does not answer.")
+        bool,
+        typer.Option("--force", help="End an active run, and stop the machines even if the driver does not answer."),
     ] = False,
     if_idle: Annotated[
         bool, typer.Option("--if-idle", help="Stop only if no run is active. If one is, exit with 0.")

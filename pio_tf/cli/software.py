@@ -62,7 +62,7 @@ def show(
 
 @command()
 def push(call: CommandCall) -> None:
-    """Write those files to the running driver."""
+    """Write these files to the running driver."""
     from pio_tf.cli.results.software import PushResult
 
     call.show(PushResult.model_validate({"files": call.cluster.push_config()}))
@@ -98,7 +98,7 @@ def push_mirror(
     directory: DirectoryArgument,
     url: Annotated[str, typer.Argument(metavar="s3://BUCKET/PREFIX", help="Where to copy it.")],
 ) -> None:
-    """Copy such a directory to a bucket, for software.mirrors.
+    """Copy a mirror's directory to a bucket.
 
     Archives that are there already stay as they are.
     """

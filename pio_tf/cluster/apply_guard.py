@@ -159,7 +159,7 @@ class ApplyGuard:
             started = []  # another client has come to need them
         if started:
             self._context.report(
-                Step(f"Stopping what Terraform started: {', '.join(machine.name for machine in started)}")
+                Step(f"Stopping the machines that Terraform started: {', '.join(machine.name for machine in started)}")
             )
             self._fleet.stop_after(why, started)
         self._note.remove()
@@ -175,7 +175,7 @@ class ApplyGuard:
         if not view.driver_runs:
             return True
         try:
-            self._driver.refuse_active(view, "stopping what an apply has started")
+            self._driver.refuse_active(view, "stopping the machines that an apply has started")
         except PioTfError as error:
             self._context.report(
                 Warned(f"the machines that an interrupted apply has started keep running: {short(error)}")

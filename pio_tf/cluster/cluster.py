@@ -199,7 +199,7 @@ class Cluster:
         """Stop all machines and wait until AWS confirms it. Copy logs and records of ended runs before. Safe to repeat.
 
         Args:
-            force: end a run that is active, and stop machines whose driver does not answer.
+            force: end an active run, and stop the machines even if the driver does not answer.
 
         Raises:
             MachinesMayBeRunning: not all of them are stopped within ``cluster.stop_timeout``; or the driver runs but

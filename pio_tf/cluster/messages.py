@@ -112,7 +112,7 @@ def not_destroyed(config: Config, machines: Sequence[Machine], error: PioTfError
     return MachinesMayBeRunning(
         f"machines of {config.cluster.name} still run and are billed: {names(machines)}",
         cause=f"destroying them: {short(error) if error else 'interrupted'}\n"
-        "       what stops machines without a client may be gone already: the role of their deadline, their alarms",
+        "       the role of their deadline and their alarms may be gone already: then only a client stops them",
         next_step="; ".join(filter(None, [error.next_step if error else "", next_step])),
         details={"machines": [machine.instance_id for machine in machines], **(error.details if error else {})},
     )

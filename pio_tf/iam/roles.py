@@ -80,7 +80,7 @@ ROLES: tuple[JobRole, ...] = (
     JobRole("schedule", ("train --no-apply", "down --if-idle"), _TRAIN),  # `down --if-idle` makes no other calls
     JobRole("destroy", ("destroy",), _DESTROY),
     JobRole("mirror", ("mirror push",), (services.fills_mirrors,)),
-    JobRole("assume", ("whatever is done as aws.assume_role",), (services.assumes_roles,)),
+    JobRole("assume", ("all commands with aws.assume_role",), (services.assumes_roles,)),
     JobRole("boundary", ("the permissions boundary of the role for deadlines",), (services.bounds_failsafe,)),
 )
 """The roles, each with commands as narrow as its policy: `up`, which creates and starts, needs apply and train."""
@@ -173,7 +173,8 @@ def _notes(policy: Policy) -> Iterator[str]:
             "existing role in failsafe.role_arn"
         )
     if config.aws.assume_role is not None:
-        yield f"this is for {config.aws.assume_role.role_arn}; what assumes that role needs `pio-tf iam --for assume`"
+        role = config.aws.assume_role.role_arn
+        yield f"this is for {role}; the identity that assumes it needs `pio-tf iam --for assume`"
     state = scope.state
     if state is not None and (state.aws.profile, state.aws.assume_role) != (config.aws.profile, config.aws.assume_role):
         yield "terraform.backend has its own credentials, which need the statements on its bucket and table"

@@ -77,7 +77,8 @@ class ExpectedPlan:
                 f"saved plan {directory} was not made from {self.config.path.name}: refused, nothing was changed",
                 cause="\n".join(differences),
                 next_step="use the pio-tf.hcl, the public key and the pio-tf that the plan was made with, remove from "
-                f"{self.config.stack_dir} what pio-tf did not write, or " + PLAN_AGAIN.format(directory=directory),
+                f"{self.config.stack_dir} the files that pio-tf did not write, or "
+                + PLAN_AGAIN.format(directory=directory),
                 details={"differences": differences},
             )
 

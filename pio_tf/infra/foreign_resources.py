@@ -58,7 +58,7 @@ def refuse_foreign_resources(plan_json: Mapping[str, Any], *, cluster: str) -> N
             f"{' '.join(untagged)} --tags Key={_CLUSTER},Value={cluster}"
         )
     raise GuardRefused(
-        f"the plan would change or remove what is not {cluster}'s: refused, nothing was changed",
+        f"the plan would change or remove resources that are not {cluster}'s: refused, nothing was changed",
         cause="\n".join(str(one) for one in foreign) + "\nTerraform's state names it as part of this cluster",
         next_step=advice,
         details={"resources": [{"address": one.address, "id": one.id, "cluster": one.owner} for one in foreign]},

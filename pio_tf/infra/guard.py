@@ -209,7 +209,7 @@ def _advice(removals: Sequence[Removal]) -> str:
     if any(not removal.replaced and removal.name.startswith("worker-") for removal in removals):
         steps.append("put spark.workers back: a stopped worker costs its disk only")
     elif any(not removal.replaced for removal in removals):
-        steps.append("put what was removed back into pio-tf.hcl")
+        steps.append("put the removed lines back into pio-tf.hcl")
     if any(removal.reason == _TAINTED for removal in removals):
         steps.append("if a tainted resource works, run `terraform untaint ADDRESS` in the stack's directory")
     steps.append("only `pio-tf destroy` removes machines, and it removes all of them")

@@ -170,7 +170,7 @@ class Planner:
         # Terraform taints a resource whose creation it was interrupted waiting for. Ours have no provisioners: they are
         # complete once AWS has made them, so replacing them would be wrong.
         for removal in removals:
-            warning = f"{removal.address} exists, though its creation was interrupted: pio-tf uses it as it is"
+            warning = f"the creation of {removal.address} was interrupted, but it exists: pio-tf uses it as it is"
             self._stack.reporter(Warned(warning))
             self._stack.terraform.untaint(removal.address)
 

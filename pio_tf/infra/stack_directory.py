@@ -157,7 +157,7 @@ class StackDirectory:
         found = {path.relative_to(directory).as_posix() for name in _READ for path in directory.glob(name)}
         if foreign := sorted(found - written):
             raise ConfigError(
-                f"{directory} contains what pio-tf did not write: {', '.join(foreign)}",
+                f"{directory} contains files that pio-tf did not write: {', '.join(foreign)}",
                 cause="Terraform would read it: with a pull request's file, this CI job would run any program",
                 next_step="remove it from the repository",
             )

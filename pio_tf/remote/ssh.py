@@ -170,7 +170,7 @@ class ClusterConnection:
             raise RemoteError(
                 f"a command on {machine} did not end within {timeout:g} s",
                 cause=command.strip().splitlines()[0][:200],
-                next_step="log in and look what holds it up (a full disk, a dead network file system)",
+                next_step="log in and find what blocks it (a full disk, a dead network file system)",
                 details={"machine": machine, "kind": "timeout"},
             ) from error
 

@@ -336,6 +336,10 @@ class Evidence:
         try:
             password = self._context.secrets.reveal(block.password) if block.password else None
         except PioTfError as error:
-            self._context.report(Warned(f"Elasticsearch is not asked, for want of its password: {error.what}"))
+            self._context.report(
+                Warned(
+                    f"did not ask Elasticsearch about the model, because its password could not be read: {error.what}"
+                )
+            )
             return None
         return ElasticsearchClient(self._remote, block.nodes, user=block.user, password=password)

@@ -115,7 +115,7 @@ def test_a_creation_that_stops_half_way_says_what_was_refused_and_what_is_kept(h
     assert "Address 127.77.8.22 is in use" in error
     assert "choose another network.first_host" in error
     assert "what was made so far is in the state" in error
-    assert "Stopping what Terraform started: driver, master" in said
+    assert "Stopping the machines that Terraform started: driver, master" in said
     assert half.states() == {"driver": "stopped", "master": "stopped"}
 
 

@@ -175,7 +175,7 @@ def test_an_apply_that_fails_half_way_leaves_nothing_running_that_did_not_run_be
     )
     assert place.instances()["master"]["InstanceType"] == "m5.xlarge"
     steps = [event.message for event in events if isinstance(event, Step)]
-    assert "Stopping what Terraform started: master, worker-3" in steps
+    assert "Stopping the machines that Terraform started: master, worker-3" in steps
     client.terminate_instances(InstanceIds=[taken])
 
 
@@ -214,7 +214,7 @@ def test_an_apply_that_is_interrupted_again_as_it_stops_what_it_has_made_names_t
     wanted = write(place, config, 'workers = 3\nmaster_instance_type = "m5.xlarge"')
 
     def interrupting(event: Event) -> None:
-        if isinstance(event, Step) and event.message.startswith("Stopping what Terraform started"):
+        if isinstance(event, Step) and event.message.startswith("Stopping the machines that Terraform started"):
             raise KeyboardInterrupt
 
     with pytest.raises(MachinesMayBeRunning) as caught:

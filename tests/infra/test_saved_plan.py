@@ -130,7 +130,7 @@ def test_a_plan_of_a_stack_with_files_of_others_is_refused_when_it_is_made(proje
     finally:
         mine.unlink()
     assert caught.value.cause == "file tfconfig/m-/mine.tf of plan.tfplan is not in the generated stack"
-    assert f"remove from {project.config().stack_dir} what pio-tf did not write" in caught.value.next_step
+    assert f"remove from {project.config().stack_dir} the files that pio-tf did not write" in caught.value.next_step
     assert sorted(path.name for path in copy.iterdir()) == ["plan.json", "plan.md"]
     assert "mine.tf" in (copy / "plan.md").read_text()
 

@@ -194,7 +194,7 @@ def test_a_client_whose_driver_is_switched_off_ends_soon_and_stops_the_rest(proj
         said = client.ends(1)
         assert time.monotonic() - began < 60
     assert f"could not ask the driver about run {run}: the driver's power is off" in said
-    assert f"run `pio-tf up`, then `pio-tf logs {run}` to see how far it came" in said
+    assert f"run `pio-tf up`, then `pio-tf logs {run}` to see its log" in said
     assert project.powers() == {"stopped"}
     assert listed(project)[run]["state"] == "unknown"
     project.run("up")

@@ -78,7 +78,7 @@ class RoleData(ResultData):
     account: str = Field(description="twelve digits; `*`: unknown")
     policy: dict[str, Any] = Field(description="the document, as IAM takes it")
     calls: list[CallData]
-    notes: list[str] = Field(description="what the document cannot say")
+    notes: list[str] = Field(description="notes that the document cannot express")
 
 
 class IamResult(CommandResult):

@@ -65,7 +65,7 @@ class PlanResult(CommandResult):
     def closing(self) -> str:
         counts = ", ".join(f"{number} to {word}" for word, number in self.counts.items() if number)
         saved = f"\nsaved in {self.directory}; to apply it: pio-tf apply {self.directory}" if self.directory else ""
-        return (counts if self.has_changes else "no changes: what is there is what pio-tf.hcl asks for") + saved
+        return (counts if self.has_changes else "no changes: the cluster is as pio-tf.hcl describes it") + saved
 
     def markdown(self) -> str:
         return (self.directory / SUMMARY).read_text(encoding="utf-8") if self.directory else ""
@@ -129,7 +129,7 @@ class DriftResult(CommandResult):
         return Table(("WHAT", "IS", "ARGUMENT", "TERRAFORM LEFT", "AWS HAS"), rows)
 
     def closing(self) -> str:
-        return "" if self.drift else "no drift: AWS has what Terraform left there"
+        return "" if self.drift else "no drift: AWS is as Terraform left it"
 
 
 class DestroyResult(CommandResult):

@@ -86,7 +86,7 @@ async def follow_log(
                     reporter(Warned(f"lost the connection to the log ({error.cause}): connecting to the driver again"))
                     warned = True
                 if not await runs_still():
-                    step = f"the run ended with it; run `pio-tf up`, then `pio-tf logs {run}` to see how far it came"
+                    step = f"the run ended with it; run `pio-tf up`, then `pio-tf logs {run}` to see its log"
                     raise _out_of_sight(run, "the driver's power is off", step, error) from error
                 if time.monotonic() - heard > patience:
                     step = f"run `pio-tf status`, then `pio-tf train --attach {run}` to follow it again"
