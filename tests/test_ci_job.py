@@ -25,7 +25,7 @@ INSIDE = "which is inside the checkout"
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
-    """A checkout with a cluster in a directory below its root, and programs in another one."""
+    """Make a checkout with a cluster in a directory below its root, and programs in another one."""
     root = tmp_path / "checkout"
     for name in (".git", "clusters/ur", "tools"):
         (root / name).mkdir(parents=True)
@@ -34,7 +34,7 @@ def checkout(tmp_path: Path) -> Path:
 
 
 def program(path: Path) -> Path:
-    """A program that leaves a trace when it runs."""
+    """Make a program that leaves a trace when it runs."""
     path.write_text('#!/bin/sh\ntouch "$(dirname "$0")/ran"\necho \'{"terraform_version": "1.9.0"}\'\n')
     path.chmod(0o755)
     return path

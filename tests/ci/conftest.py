@@ -49,7 +49,7 @@ class Site:
     scratch: Path
 
     def changed(self, pattern: str, replacement: str, *, name: str = "pio-tf.hcl") -> dict[str, str]:
-        """The files, with one thing changed."""
+        """Return the files, with one thing changed."""
         text, count = re.subn(pattern, replacement, self.files[name])
         assert count == 1, f"{pattern} stands {count} times in {name}"
         return {**self.files, name: text}
@@ -59,7 +59,7 @@ class Site:
 def site(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, share_mirror: Callable[[Path], Path]
 ) -> Iterator[Site]:
-    """A sandbox for the file, whose network is the module's ``CIDR``."""
+    """Return a sandbox for the file, in the network of the module's ``CIDR``."""
     client = tmp_path_factory.mktemp("client")
     sandbox = tmp_path_factory.mktemp("sandbox") / "sandbox"
     scratch = tmp_path_factory.mktemp("ci")
@@ -93,7 +93,7 @@ def forge() -> Iterator[ForgeServer]:
 
 @pytest.fixture(scope="module", autouse=True)
 def transcript() -> Iterator[list[str]]:
-    """What is put in here is written to the file that $PIO_TF_TRANSCRIPT names, for people to read."""
+    """Write the collected lines to the file that $PIO_TF_TRANSCRIPT names, for a reader."""
     lines: list[str] = []
     yield lines
     if lines and os.environ.get("PIO_TF_TRANSCRIPT"):

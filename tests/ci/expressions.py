@@ -21,11 +21,11 @@ class Context:
         self.functions = functions
 
     def text(self, template: object) -> str:
-        """A value of a workflow, with its expressions replaced."""
+        """Return a value of a workflow, with its expressions replaced."""
         return re.sub(r"\$\{\{(.*?)\}\}", lambda match: _as_text(self.value(match[1])), _as_text(template))
 
     def condition(self, expression: str) -> bool:
-        """An ``if``, with or without its braces."""
+        """Evaluate an ``if``, with or without its braces."""
         inner = expression.strip()
         if inner.startswith("${{"):
             inner = inner[3:-2]
@@ -33,7 +33,7 @@ class Context:
         return bool(self.value(inner)) and (asks or bool(self.functions["success"]()))
 
     def value(self, expression: str) -> Any:  # noqa: ANN401 - as JSON has it
-        """What an expression is worth."""
+        """Return the value of an expression."""
         tokens = list(_tokens(expression))
         value = self._either(tokens)
         assert not tokens, f"{expression}: left over: {tokens}"
@@ -85,7 +85,7 @@ class Context:
         return self._lookup(text)
 
     def _lookup(self, name: str) -> Any:  # noqa: ANN401
-        """What is not there is nothing, as GitHub has it; but a context must exist."""
+        """Look up a name: a missing value is None, as GitHub has it, but a context must exist."""
         first, *rest = name.split(".")
         value: Any = self.names[first]
         for part in rest:

@@ -91,7 +91,7 @@ class ForgeServer:
     # What it answers
 
     def answer(self, method: str, path: str, query: dict[str, str], body: dict[str, Any]) -> Any:  # noqa: ANN401
-        """An answer as JSON; LookupError: there is none."""
+        """Return the answer as JSON; raise LookupError if there is none."""
         for pattern, function in (
             (rf"/repos/{REPOSITORY}/issues/(\d+)/comments", self._list_or_make),
             (r"/projects/\S+?/merge_requests/(\d+)/notes", self._list_or_make),

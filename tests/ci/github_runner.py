@@ -94,7 +94,7 @@ class Github:
     runs: list[Run] = field(default_factory=list)
 
     def commit(self, files: Commit) -> str:
-        """The name of a commit."""
+        """Make a commit; return its name."""
         sha = hashlib.sha1(f"{len(self.commits)}{files}".encode(), usedforsecurity=False).hexdigest()
         self.commits[sha] = files
         return sha
@@ -123,7 +123,7 @@ class Github:
         return self.push(merged)
 
     def push(self, commit: str) -> list[Run]:
-        """The main branch is at another commit now."""
+        """Move the main branch to another commit."""
         changed = self._changed(commit)
         self.main = commit
         return self._start("push", commit, "refs/heads/main", {}, head=commit, changed=changed)
@@ -134,12 +134,12 @@ class Github:
         return run
 
     def schedule(self, workflow: str) -> Run:
-        """It is time for a workflow of the main branch."""
+        """Run a workflow of the main branch as its schedule does."""
         (run,) = self._start("schedule", self.main, "refs/heads/main", {}, head=self.main, only=workflow)
         return run
 
     def _changed(self, commit: str) -> set[str]:
-        """What differs from the main branch."""
+        """Return the files that differ from the main branch."""
         here = self.commits.get(self.main, {})
         return {name for name, text in self.commits[commit].items() if here.get(name) != text}
 

@@ -28,7 +28,7 @@ def server() -> Iterator[ForgeServer]:
 
 @pytest.fixture
 def plan(tmp_path: Path) -> Path:
-    """A directory of `pio-tf plan --out`, as far as a comment needs it."""
+    """Make a directory of `pio-tf plan --out`, with the files that a comment needs."""
     directory = tmp_path / "plan"
     directory.mkdir()
     (directory / "plan.md").write_text(f"{MARK}\n### 9 to create\n")

@@ -221,7 +221,7 @@ def test_no_job_has_shown_the_private_key(site: Site, github: Github) -> None:
 
 
 def now(github: Github) -> Run:
-    """The reaper without the half hour for which it leaves machines alone after a start and after a run."""
+    """Run the reaper without the half hour for which it leaves machines alone after a start and after a run."""
     files = dict(github.commits[github.main])
     name = ".github/workflows/pio-tf-reap.yml"
     files[name] = files[name].replace("pio-tf down --if-idle", "pio-tf down --if-idle --idle-for 0")

@@ -36,7 +36,7 @@ def starts(*machines: Machine) -> str:
 
 
 def runs(*, holder: LockHolder | None = None, ended: float | None = None) -> str:
-    """What the driver's runs say; ``ended``: minutes since the end of the one that there is."""
+    """Return the driver's answer about runs; ``ended``: minutes since the end of the only one."""
     ending = None if ended is None else RunEnd(0, NOW.timestamp() - 60 * ended, log_whole=True, free_bytes=1)
     record = RunRecord(id=RUN, cluster="ur", client=ANN, command="pio train", engine_dir="/engine")
     state = DriverState((DriverRun(RUN, record, alive=False, ending=ending),), holder)

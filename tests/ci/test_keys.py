@@ -25,7 +25,7 @@ HOSTS = "i-0123 ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIK0wmN/Cr3JXqmLW7u+g9pTh+wyq
 
 @pytest.fixture
 def config(tmp_path: Path) -> Config:
-    """A checkout, which has no keys."""
+    """Make a checkout, which has no keys."""
     path = Project(tmp_path).write(ssh='key = "keys/id"')
     return load_config(path)
 

@@ -74,7 +74,7 @@ class Runner:
         return done.stdout
 
     def gitlab(self, job: str, source: str, *, plan: Path | None = None, **variables: str) -> tuple[str, Path]:
-        """A job of GitLab. What it said, and its directory."""
+        """Run a job of GitLab; return its output and its directory."""
         spec = _resolved(yaml.safe_load(self.site.files[".gitlab-ci.yml"]), job)
         directory = self.checkout()
         if plan:
@@ -98,14 +98,14 @@ class Runner:
         return self.shell(script, directory, environment, title=f"GitLab, {job}"), directory
 
     def _scoped(self, environment: object) -> dict[str, str]:
-        """The variables of a job's environment: those whose scope is production*, or pio-tf-comment."""
+        """Return the variables of a job's environment: those with the scope production*, or pio-tf-comment."""
         name = str(environment.get("name") if isinstance(environment, dict) else environment)
         if name.startswith("production"):
             return {"PIO_TF_SSH_KEY": self.site.key}
         return {"PIO_TF_GITLAB_TOKEN": TOKEN} if name == "pio-tf-comment" else {}
 
     def jenkins(self, name: str, stage: str, *, plan: Path | None = None, **variables: str) -> tuple[str, Path]:
-        """A stage of a Jenkinsfile, with what follows it."""
+        """Run a stage of a Jenkinsfile, with its post steps."""
         text = self.site.files[name]
         part = re.split(r"(?m)^    stage\(", text)
         (block,) = [block for block in part if block.startswith(f"'{stage}'")]
@@ -136,7 +136,7 @@ class Runner:
 
 
 def _resolved(pipeline: dict[str, Any], name: str) -> dict[str, Any]:
-    """A job with what it extends."""
+    """Return a job with the contents of the jobs that it extends."""
     spec = dict(pipeline[name])
     parent = spec.pop("extends", None)
     if parent is None:

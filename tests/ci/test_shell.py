@@ -51,7 +51,7 @@ def _packages() -> None:
 
 
 def problems(text: str, *, dialect: str = "bash", on_purpose: tuple[str, ...] = ()) -> str:
-    """What shellcheck finds in a script."""
+    """Return shellcheck's findings in a script."""
     done = subprocess.run(
         [shutil.which("shellcheck") or "", f"--shell={dialect}", *(f"--exclude={code}" for code in on_purpose), "-"],
         input=text,

@@ -58,7 +58,7 @@ def gitlab(config: Config) -> dict[str, dict[str, Any]]:
 
 
 def stages(config: Config) -> dict[str, str]:
-    """The text of Jenkins' stages, each with what stands before the first one."""
+    """Return the text of Jenkins' stages, each with the lines before the first one."""
     found: dict[str, str] = {}
     for text in rendered("jenkins", config).files.values():
         head, *parts = re.split(r"(?m)^    stage\(", text)

@@ -306,7 +306,7 @@ def stand_in(monkeypatch: pytest.MonkeyPatch, directory: Path) -> None:
 
 class _Connection:
     def __init__(self, *_arguments: object, **_options: object) -> None:
-        """Connects to nothing."""
+        """Connect to nothing."""
 
     async def __aenter__(self) -> None:
         await asyncio.sleep(0)

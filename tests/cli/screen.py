@@ -31,7 +31,7 @@ class Screen:
         self._reader.start()
 
     def open(self) -> TextIO:
-        """A text stream to this terminal, buffered by lines as Python's are."""
+        """Open a text stream to this terminal, buffered by lines as Python's are."""
         return os.fdopen(os.dup(self._slave), "w", buffering=1, encoding="utf-8")
 
     def close(self) -> None:

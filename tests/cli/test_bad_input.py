@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def project(tmp_path: Path) -> Project:
-    """A directory with a correct pio-tf.hcl, and no AWS."""
+    """Make a directory with a correct pio-tf.hcl, and no AWS."""
     project = Project(tmp_path)
     project.write()
     return project

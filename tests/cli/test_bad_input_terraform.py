@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def project(tmp_path: Path, aws: LocalAws, mirror: Path) -> Project:
-    """A directory with a correct pio-tf.hcl for the local AWS, and a provider for its Terraform."""
+    """Make a directory with a correct pio-tf.hcl for the local AWS, and a provider for its Terraform."""
     project = Project(tmp_path, url=aws.url, mirror=mirror)
     project.write()
     return project
@@ -92,7 +92,7 @@ def test_a_provider_that_cannot_be_had_is_named_with_what_to_do(project: Project
 
 @pytest.fixture(scope="module")
 def half(tmp_path_factory: pytest.TempPathFactory, aws: LocalAws, mirror: Path) -> Project:
-    """A cluster whose worker AWS will not make: another machine has its address."""
+    """Create a cluster without its worker, which AWS refuses: another machine has its address."""
     client = ec2(aws.url)
     vpc = client.create_vpc(CidrBlock="127.77.8.0/24")["Vpc"]["VpcId"]
     subnet = client.create_subnet(VpcId=vpc, CidrBlock="127.77.8.0/24", AvailabilityZone="us-east-1a")["Subnet"][

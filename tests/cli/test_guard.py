@@ -23,7 +23,7 @@ WAIVER = 'waive "PTF006" {\n  reason = "a honeypot"\n}'
 
 @pytest.fixture
 def planned(tmp_path: Path, aws: LocalAws, mirror: Path) -> Project:
-    """A project whose plans are real."""
+    """Make a project with real plans."""
     return Project(tmp_path, name="guarded", url=aws.url, mirror=mirror)
 
 

@@ -1,5 +1,7 @@
-"""What `--json` writes is what docs/json.md says, for every command that needs no machines; for the others, see
-test_json_sandbox.py."""
+"""`--json` writes what docs/json.md says, for every command that needs no machines.
+
+For the others, see test_json_sandbox.py.
+"""
 
 from __future__ import annotations
 
@@ -72,7 +74,7 @@ def commands() -> Iterator[tuple[str, Command]]:
 
 
 def result_of(words: tuple[str, ...]) -> type[CommandResult]:
-    """The result of a command line: that of the longest name that begins it, options of its own before others."""
+    """Return the result of a command line: of the longest name that begins it, its own options before others."""
     line = " ".join(words)
     name = max((name for name in RESULTS if f"{line} ".startswith(f"{name} ")), key=len)
     return RESULTS[name]
@@ -82,7 +84,7 @@ def result_of(words: tuple[str, ...]) -> type[CommandResult]:
 def life(
     tmp_path_factory: pytest.TempPathFactory, aws: LocalAws, mirror: Path
 ) -> dict[tuple[str, ...], subprocess.CompletedProcess[str]]:
-    """What each of the commands has answered."""
+    """Return the answer of each command."""
     directory = tmp_path_factory.mktemp("project")
     environment = {"PIO_TF_SANDBOX_DIR": str(directory / "sandbox")}
     project = Project(directory, url=aws.url, mirror=mirror, environment=environment)
@@ -125,7 +127,7 @@ def test_init_says_what_it_has_written(tmp_path: Path) -> None:
 
 @pytest.fixture
 def archived(project: Project) -> RunRecord:
-    """A run that was copied to this computer."""
+    """Copy a run to this computer."""
     record = RunRecord(
         id="20261123T030000Z-3f9c",
         cluster="trial",

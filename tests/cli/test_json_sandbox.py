@@ -42,11 +42,11 @@ class Job:
         }
 
     def json(self, *words: str, exit_code: int = 0) -> Any:  # noqa: ANN401 - any JSON
-        """The result of a command."""
+        """Return the result of a command."""
         return json.loads(self.project.run(*words, "--json", exit_code=exit_code).stdout)
 
     def step(self, *words: str, exit_code: int = 0) -> tuple[Log, dict[str, str]]:
-        """A command as a step: its log, for whose groups both streams are read as one, and its outputs."""
+        """Run a command as a step; return its log, with both streams read as one, and its outputs."""
         self.output.write_text("")
         self.summary.write_text("")
         done = subprocess.run(
@@ -65,7 +65,7 @@ class Job:
         return read_log(shown), read_outputs(self.output.read_text())
 
     def engine(self, **asked: object) -> None:
-        """What the stand-in for PredictionIO is asked to do."""
+        """Order a behaviour from the stand-in for PredictionIO."""
         (path,) = self.sandbox.glob("machines/*/home/engine/engine.json")
         engine = json.loads(path.read_text())
         path.write_text(json.dumps({**engine, "standIn": asked}))

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def planned(tmp_path: Path, aws: LocalAws, mirror: Path) -> Project:
-    """A project that Terraform can plan."""
+    """Make a project that Terraform can plan."""
     project = Project(tmp_path, name="kept", url=aws.url, mirror=mirror)
     project.write()
     return project

@@ -1,5 +1,6 @@
-"""What every command prints on standard output, as JSON and as text, its help and its exit code, compared with
-transcripts in ``snapshots/``.
+"""Every command's output, help and exit code, compared with transcripts in ``snapshots/``.
+
+The output is that on standard output, as JSON and as text.
 
 Programs read the JSON and the exit codes: within version 1 of the schema neither changes. The other two transcripts
 change with the prose; ``UPDATE_SNAPSHOTS=1`` writes all of them again, so that you can review the difference.
@@ -106,7 +107,7 @@ def compare(file: str, line: str, shown: str) -> None:
 
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The current directory, with a cluster that answers every command."""
+    """Enter a directory with a cluster that answers every command."""
     for name in ("AWS_REGION", "AWS_DEFAULT_REGION", "PIO_TF_CONFIG", "TERMINAL_WIDTH"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("COLUMNS", "80")
@@ -116,7 +117,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def transcript(line: str, place: Path, capsys: pytest.CaptureFixture[str]) -> str:
-    """What a command line prints on standard output, and its exit code."""
+    """Return the standard output of a command line, and its exit code."""
     try:
         code = app(shlex.split(line)[1:], prog_name="pio-tf", standalone_mode=False) or 0
     except PioTfError as error:

@@ -31,7 +31,7 @@ def bucket(aws: LocalAws) -> Bucket:
 
 @pytest.fixture
 def shared(tmp_path: Path, aws: LocalAws, mirror: Path, bucket: Bucket) -> Project:
-    """A project whose state is in a bucket."""
+    """Make a project with its state in a bucket."""
     project = Project(tmp_path, url=aws.url, mirror=mirror)
     project.write(terraform=with_backend(project, bucket.name))
     return project

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Aws(RecordingAws):
-    """An AWS that refuses some calls of Scheduler: ``POST``, ``GET``, …"""
+    """An AWS that refuses some calls of Scheduler, named as ``POST`` or ``GET``."""
 
     refused: frozenset[str] = frozenset()
 
@@ -52,12 +52,12 @@ class Steps:
         self.does.get(name, lambda: None)()
 
     def stop(self, **how: object) -> None:
-        """The machines stop."""
+        """Stop the machines."""
         self.stops.append(how)
         self.step("down")
 
     def session(self, *, keep_up: bool = False, reporter: Reporter | None = None) -> TrainingSession:
-        """A session with these steps."""
+        """Return a session with these steps."""
         config = SimpleNamespace(train=SimpleNamespace(keep_up=keep_up))
         command = SimpleNamespace(
             context=SimpleNamespace(config=config, report=reporter or self.events.append),

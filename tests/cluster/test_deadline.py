@@ -52,7 +52,7 @@ class World:
     def cluster(
         self, *, said: list[Event] | None = None, sleep: Callable[[float], None] = time.sleep, **blocks: str
     ) -> Cluster:
-        """A client of it."""
+        """Return a client of the cluster."""
         path = self.project.write(network=self.network, **blocks)
         environ = {"PATH": str(TERRAFORM.parent), "HOME": str(self.project.directory)}
         config = Cluster.load(path, environ=environ).config
@@ -92,13 +92,13 @@ def aws() -> Iterator[Aws]:
 
 
 def network_for(aws: Aws, cidr: str) -> str:
-    """A network that is there already: the provider needs ten seconds to make one."""
+    """Make a network beforehand: the provider needs ten seconds to make one."""
     return existing_network(aws.url, cidr) + "first_host = 10"
 
 
 @pytest.fixture(scope="module")
 def created(aws: Aws, mirror: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[World, list[Call]]:
-    """A new cluster, and the calls that have made it."""
+    """Create a cluster; return the calls that have made it."""
     project = Project(tmp_path_factory.mktemp("late"), name="late", url=aws.url, mirror=mirror)
     world = World(aws, project, datetime.now(tz=timezone.utc), network_for(aws, "127.77.0.0/24"))
     with aws.recording() as calls:
@@ -108,7 +108,7 @@ def created(aws: Aws, mirror: Path, tmp_path_factory: pytest.TempPathFactory) ->
 
 @pytest.fixture
 def world(created: tuple[World, list[Call]]) -> Iterator[World]:
-    """The same cluster, stopped, and its deadline released."""
+    """Yield the same cluster, stopped, with its deadline released."""
     made, _ = created
     made.aws.refused = frozenset()
     made.cluster().down()

@@ -19,7 +19,7 @@ DIGITS = "0123456789abcdef" * 8
 
 
 def load(directory: Path, **blocks: str) -> dict[str, Component]:
-    """The components by name, with other text for some blocks."""
+    """Return the components by name, with other text for some blocks."""
     text = "".join({**BLOCKS, **blocks}.values())
     return {one.name: one for one in components(load_text(directory, text))}
 

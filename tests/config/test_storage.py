@@ -31,7 +31,10 @@ ALL_IN_PGSQL = "".join(
 
 
 def without_guide(text: str) -> str:
-    """A configuration without the blocks of the guide's layout. The text comes first, so that line 1 is known."""
+    """Return a configuration without the blocks of the guide's layout.
+
+    The text comes first, so that line 1 is known.
+    """
     guide = ("elasticsearch", "hbase", "hdfs")
     return text + "".join(block for name, block in BLOCKS.items() if name not in guide)
 

@@ -52,7 +52,7 @@ class CalledAws(LocalAws):
     """The local AWS, called as a function. Its schedules fire when a test says so: time is not the computer's."""
 
     def fire_schedules(self) -> int:
-        """Called once a second by this computer's time, which counts for nothing here."""
+        """Do nothing: the server calls this once a second of this computer's time, which does not count here."""
         return 0
 
     def fire(self) -> int:
@@ -60,7 +60,7 @@ class CalledAws(LocalAws):
         return super().fire_schedules()
 
     def call(self, request: AWSPreparedRequest) -> tuple[int, dict[str, str], bytes]:
-        """The answer to a request: status, headers, body."""
+        """Return the answer to a request: status, headers, body."""
         url = urlsplit(request.url)
         body = body_of(request)
         environ: dict[str, Any] = {
@@ -109,7 +109,7 @@ class FaultyAws(Aws):
         self._current = current
 
     def client(self, service: str) -> Any:  # noqa: ANN401 - as botocore has it
-        """A botocore client whose calls go to the local AWS, and are waited for in this world's time."""
+        """Return a botocore client that calls the local AWS, and waits in this world's time."""
         known = service in self._clients
         made = super().client(service)
         if not known:
@@ -157,7 +157,7 @@ def body_of(request: AWSPreparedRequest) -> bytes:
 
 
 def action_of(request: AWSPreparedRequest) -> tuple[str, dict[str, list[str]]]:
-    """The action of a call and its arguments, where it is one of AWS's query protocol; else method and path."""
+    """Return the action of a call and its arguments, in AWS's query protocol; else method and path."""
     text = body_of(request).decode("utf-8", "replace")
     if "Action=" in text:
         arguments = parse_qs(text)
@@ -205,7 +205,7 @@ class _Raw(io.BytesIO):
 
 
 def answer(url: str, status: int, headers: dict[str, str], body: bytes) -> AWSResponse:
-    """An answer as botocore takes it."""
+    """Return an answer as botocore takes it."""
     return AWSResponse(url, status, cast("Any", headers), cast("Any", _Raw(body)))
 
 

@@ -93,7 +93,7 @@ class Stages:
         self._directory.cleanup()
 
     def of(self, workers: int) -> Stage:
-        """The world of a cluster of that size."""
+        """Return the world of a cluster of that size."""
         if workers not in self._made:
             self._number += 1
             directory = Path(self._directory.name) / f"c{workers}"

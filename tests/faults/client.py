@@ -35,13 +35,13 @@ class Client:
         return self._retries.setdefault(id(made), Retries(made, self.sleep))
 
     def sleep(self, seconds: float) -> None:
-        """Waits in the world's time."""
+        """Wait in the world's time."""
         self._alive()
         self.world.pass_by(seconds)
         self._step()
 
     def remote_fault(self) -> Fault | None:
-        """A dealing with the driver begins: what goes wrong with it, of what it has to see to itself."""
+        """Begin to deal with the driver; return the fault that the dealing itself must handle."""
         self._alive()
         self._step()
         fault = self.trouble.next(self.world.clock(), kinds=(*REMOTE, "interrupted", "killed", SUSPENDED))
@@ -53,7 +53,7 @@ class Client:
         return fault
 
     def send(self, request: AWSPreparedRequest, **_event: Any) -> AWSResponse:  # noqa: ANN401 - botocore's event
-        """A call of AWS: botocore's event ``before-send``."""
+        """Call AWS: botocore's event ``before-send``."""
         self._alive()
         self._step()
         action, arguments = action_of(request)

@@ -69,18 +69,18 @@ class Driver:
                 run.state = "lost"
 
     def lost(self, client: Client) -> None:
-        """The connection of a client that is gone."""
+        """Drop the connection of a client that is gone."""
         if self.held is not None and self.held.by is client:
             self.held = None
 
     def pass_time(self) -> None:
-        """A run that has ended releases the lock."""
+        """Release the lock of a run that has ended."""
         for run in self.runs.values():
             if run.state == "running" and self._world.clock() >= run.ends_at:
                 self.end(run, "succeeded")
 
     def end(self, run: Run, state: str) -> None:
-        """A run ends."""
+        """End a run."""
         run.state = state
         if self.held is not None and self.held.doing == "running" and self.held.run == run.id:
             self.held = None
@@ -127,7 +127,7 @@ class SessionStandIn:
     async def train(
         self, _outputs: object, _sizing: object, order: TrainingRequest, on_start: Callable[[], None]
     ) -> RunRecord:
-        """A run, from its lock to its end."""
+        """Make a run, from its lock to its end."""
         driver = self._driver
         self._refuse_held()
         driver.held = Held("preparing", order.run, self._client)
@@ -160,7 +160,7 @@ class SessionStandIn:
         driver.held = Held("stopping", "", None)
 
     async def state(self) -> DriverState:
-        """The holder of the lock."""
+        """Return the holder of the lock."""
         held = self._driver.held
         return DriverState((), LockHolder(held.doing, "another client", held.run) if held else None)
 

@@ -45,7 +45,7 @@ class Trouble:
     _since: dict[Fault, float] = field(default_factory=dict)
 
     def next(self, now: float, *, kinds: tuple[str, ...]) -> Fault | None:
-        """The fault of the next step, if one of these kinds is due."""
+        """Return the fault of the next step, if one of these kinds is due."""
         self.step += 1
         for fault in self.faults:
             if fault.kind in kinds and self._is_due(fault, now):

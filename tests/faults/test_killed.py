@@ -27,8 +27,10 @@ def stage() -> Iterator[KilledStage]:
 def test_a_client_that_is_killed_at_any_call_leaves_a_cluster_that_goes_on(
     stage: KilledStage, call: int, after_effect: bool, started: bool
 ) -> None:
-    """`up` calls: instance types, machines, three calls for the deadline, StartInstances. Started machines stop at the
-    deadline."""
+    """Expect machines that stop at the deadline.
+
+    `up` calls: instance types, machines, three calls for the deadline, StartInstances.
+    """
     result = stage.play_one("up", ALL_STOPPED, call=call, after_effect=after_effect)
     (outcome,) = result.outcomes
     assert outcome.code == KILLED

@@ -24,7 +24,7 @@ class Clock:
 
     @contextmanager
     def on_the_wall(self) -> Iterator[None]:
-        """The time of day is the real one now, which clients in processes of their own count from."""
+        """Make the time of day the real one: clients in processes of their own count from it."""
         began = self._began
         self._began = datetime.now(timezone.utc) - timedelta(seconds=self.now)
         try:
@@ -33,11 +33,11 @@ class Clock:
             self._began = began
 
     def moment(self) -> datetime:
-        """The time of day."""
+        """Return the time of day."""
         return self._began + timedelta(seconds=self.now)
 
     def __call__(self) -> float:
-        """The time."""
+        """Return the time."""
         return self.now
 
     def pass_by(self, seconds: float) -> None:
@@ -46,8 +46,10 @@ class Clock:
 
 
 class Turns:
-    """Turns for several clients: one acts at a time. A draw decides at each step which is next: the same seed gives the
-    same order."""
+    """Turns for several clients: one acts at a time.
+
+    A draw decides at each step which client is next: the same seed gives the same order.
+    """
 
     def __init__(self, rng: random.Random) -> None:
         self._rng = rng

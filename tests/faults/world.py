@@ -127,17 +127,17 @@ class World:
                 instance._state = PassingState("stopping", then="stopped", seconds=1.0, clock=self.clock)
 
     def states(self) -> dict[str, str]:
-        """The cluster's machines as they are now."""
+        """Return the states of the cluster's machines."""
         return {name: self._instance(instance_id).state for name, instance_id in self.ids.items()}
 
     def deadline(self) -> str:
-        """The time at which AWS stops the machines; empty: it does not."""
+        """Return the time at which AWS stops the machines; empty if it does not."""
         schedules = scheduler_backends[ACCOUNT][REGION].schedule_groups["default"].schedules
         found = schedules.get(f"pio-tf-{self.name}")
         return str(found.schedule_expression) if found else ""
 
     def other_states(self) -> set[str]:
-        """The states of machines of other clusters."""
+        """Return the states of machines of other clusters."""
         return {self._instance(instance_id).state for instance_id in self.others.values()}
 
     def belongings(self) -> Belongings:
@@ -170,7 +170,7 @@ class World:
         return None
 
     def read(self, request: AWSPreparedRequest, action: str) -> tuple[int, dict[str, str], bytes]:
-        """A question's answer, which may be an old one."""
+        """Return the answer to a read, which may be an old one."""
         if not action.startswith("Describe"):
             return self.aws.call(request)
         key = f"{action} {request.body!r}"
@@ -262,7 +262,7 @@ class World:
         self.know()
 
     def _make_role(self, iam: Any) -> str:  # noqa: ANN401 - a client of botocore's
-        """The role of the deadline, as terraform/modules/failsafe makes it."""
+        """Make the role of the deadline, as terraform/modules/failsafe does."""
         name = f"pio-tf-{self.name}-{REGION}"
         of_this_account = {"StringEquals": {"aws:SourceAccount": ACCOUNT}}
         ours = {"StringEquals": {"ec2:ResourceTag/pio-tf:cluster": self.name}}
@@ -302,7 +302,7 @@ class World:
 
 
 def _ids(arguments: dict[str, list[str]]) -> list[str]:
-    """The instances that a call is about: EC2's, or the ones that a schedule is to stop."""
+    """Return the instances of a call: EC2's, or those that a schedule stops."""
     if arguments.get("body", [""])[0]:
         target = json.loads(arguments["body"][0]).get("Target", {})
         return list(json.loads(target.get("Input", "{}")).get("InstanceIds", []))

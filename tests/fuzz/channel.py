@@ -23,7 +23,7 @@ class Channel:
         self._answer = answer
 
     def write(self, data: bytes) -> None:
-        """Takes the question."""
+        """Take the question."""
 
     async def read(self, _size: int) -> bytes:
         """All of the answer, then its end."""
@@ -35,8 +35,10 @@ class Channel:
 
 
 class AnsweringDriver:
-    """In place of :class:`pio_tf.remote.ssh.ClusterConnection`: every address and command behind the driver
-    answers with these bytes."""
+    """A stand-in for :class:`pio_tf.remote.ssh.ClusterConnection`.
+
+    Every address and command behind the driver answers with these bytes.
+    """
 
     def __init__(self, answer: bytes) -> None:
         self.driver = SimpleNamespace(name="driver")

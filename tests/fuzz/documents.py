@@ -106,7 +106,7 @@ LONG = [Repeated(b"1", 5000), Repeated(b"[" + b"9" * 5000, 1, b"]")]
 
 
 def texts(*documents: Json) -> st.SearchStrategy[bytes]:
-    """What a program may print or serve where one of these documents is expected."""
+    """Return texts that a program may print or serve instead of one of these documents."""
     whole = changed(documents).map(lambda document: json.dumps(document).encode())
     return st.one_of(
         whole,

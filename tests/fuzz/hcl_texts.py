@@ -55,7 +55,7 @@ def _value(model: type[BaseModel], option: str) -> st.SearchStrategy[str]:
 
 @st.composite
 def _block(draw: st.DrawFn, name: str, model: type[BaseModel], label: str = "", depth: int = 0) -> str:
-    """A block with some of the options that it has, as a rule; and a block in it."""
+    """Draw a block, usually with some of its options, and with a block in it."""
     known = [*_options(model), "not_an_option"] if draw(st.integers(0, 9)) == 0 else _options(model)
     lines = [f"{name} {label} {{"]
     options = draw(st.lists(st.sampled_from(known or ["x"]), max_size=4, unique=draw(st.booleans())))
@@ -69,7 +69,7 @@ def _block(draw: st.DrawFn, name: str, model: type[BaseModel], label: str = "", 
 
 @st.composite
 def hcl_texts(draw: st.DrawFn) -> str:
-    """A correct file, as a rule, but for some blocks that are generated, doubled or left out."""
+    """Draw a file, usually correct, except that some blocks are generated, doubled or left out."""
     blocks = dict(BLOCKS)
     for name in draw(st.lists(st.sampled_from(list(Config.model_fields)), max_size=4)):
         model = block_class(Config, name) or Config

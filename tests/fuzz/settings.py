@@ -22,7 +22,7 @@ LONGEST = 20.0
 
 
 def examples(count: int) -> settings:
-    """Settings for a test that tries so many examples in every test run, always the same ones."""
+    """Return settings for a test that tries this many examples in every test run, always the same ones."""
     common = settings(deadline=None, suppress_health_check=list(HealthCheck), database=None)
     if EXAMPLES:
         return settings(common, max_examples=EXAMPLES, derandomize=False, print_blob=True)
@@ -31,7 +31,7 @@ def examples(count: int) -> settings:
 
 @contextlib.contextmanager
 def answers(*others: type[Exception]) -> Iterator[None]:
-    """What is inside ends in time, with a result or with an error that a user can act on.
+    """Check that the block ends in time, with a result or with an error that a user can act on.
 
     Args:
         others: errors that are part of what a function promises to its callers.

@@ -48,7 +48,7 @@ HTTP = (
 
 
 def served(*documents: object) -> st.SearchStrategy[bytes]:
-    """What a service may answer over HTTP."""
+    """Return the answers that a service may give over HTTP."""
     return st.one_of(
         st.tuples(st.sampled_from(HTTP), texts(*documents)).map(lambda parts: bytes(parts[0]) + bytes(parts[1])),
         texts(*documents).map(lambda body: HTTP[0] + bytes(body)),

@@ -58,7 +58,7 @@ def iam(action: str, arn: str = ROLE, **context: str) -> Request:
 
 
 def launch(*, interface: Resource | None = None, instance: Mapping[str, Any] = REQUESTED) -> Request:
-    """A RunInstances that is right but for what is given."""
+    """Return a permitted RunInstances request, with these changes."""
     own = (ec2("subnet", SUBNET, **OWN), tagged("security-group", "sg-1", OWN), ec2("volume"))
     image = Resource("arn:aws:ec2:us-east-1::image/ami-1", {"ec2:Owner": "099720109477"})
     key = ec2("key-pair", "pio-tf-ur")

@@ -58,21 +58,21 @@ class World:
     calls: dict[str, list[Call]] = field(default_factory=dict)
 
     def cluster(self, **blocks: str) -> Cluster:
-        """The cluster as these blocks have it."""
+        """Return the cluster of these blocks."""
         path = self.project.write(terraform=self.terraform, **blocks)
         environ = {"PATH": str(TERRAFORM.parent), "HOME": str(self.project.directory)}
         return Cluster.load(path, environ=environ)
 
     @contextmanager
     def role(self, *names: str) -> Iterator[None]:
-        """Keeps the calls as those of a role."""
+        """Keep the calls as those of a role."""
         with self.aws.recording() as calls:
             yield
         for name in names:
             self.calls.setdefault(name, []).extend(calls)
 
     def client(self, service: Literal["s3", "ssm"]) -> Any:  # noqa: ANN401 - boto3 makes them
-        """The test's own, whose calls nobody keeps."""
+        """Return the test's own client, whose calls are not recorded."""
         session = boto3.Session(aws_access_key_id="testing", aws_secret_access_key="testing", region_name=REGION)
         return session.client(service, endpoint_url=self.aws.url)
 
@@ -136,7 +136,7 @@ def read_consoles(cluster: Cluster) -> None:
 
 @pytest.fixture(scope="module")
 def own(tmp_path_factory: pytest.TempPathFactory, aws: RecordingAws, mirror: Path) -> World:
-    """The life of a cluster with all that pio-tf.hcl can ask for in a network of its own; its state is in S3."""
+    """Live the life of a cluster with all options of pio-tf.hcl, a network of its own, and its state in S3."""
     backend = f'binary = "{TERRAFORM}"\ncli_config_file = "{mirror}"\nbackend "s3" {{\n  bucket = "states"\n}}'
     world = World(aws, Project(tmp_path_factory.mktemp("own"), name="own", url=aws.url, mirror=mirror), backend)
     for bucket in ("states", "uploads", "mirror"):
@@ -200,7 +200,7 @@ def own(tmp_path_factory: pytest.TempPathFactory, aws: RecordingAws, mirror: Pat
 
 @pytest.fixture(scope="module")
 def given(tmp_path_factory: pytest.TempPathFactory, aws: RecordingAws, mirror: Path) -> World:
-    """The life of a cluster in a subnet that is there, with a key pair and an image that are; its state is a file."""
+    """Live the life of a cluster in an existing subnet, with an existing key pair and image, and a local state."""
     terraform = f'binary = "{TERRAFORM}"\ncli_config_file = "{mirror}"'
     world = World(aws, Project(tmp_path_factory.mktemp("given"), name="given", url=aws.url, mirror=mirror), terraform)
     client = ec2(aws.url)
@@ -229,7 +229,7 @@ def given(tmp_path_factory: pytest.TempPathFactory, aws: RecordingAws, mirror: P
 
 
 def check(world: World, role: str) -> set[tuple[str, str]]:
-    """The parts of the role's policy that its calls have used; fails for a call that is not allowed."""
+    """Return the parts of the role's policy that its calls have used; fail for a call that is not allowed."""
     config = Cluster.load(world.project.directory / "pio-tf.hcl", environ={}).config
     (policy,) = policies(config, role, account=ACCOUNT)
     found: set[tuple[str, str]] = set()

@@ -30,7 +30,7 @@ def project(tmp_path: Path) -> Project:
 
 
 def policy(project: Project, role: str, account: str = "", **blocks: str) -> Policy:
-    """The policy of a role for the cluster as these blocks have it."""
+    """Return the policy of a role for the cluster of these blocks."""
     (found,) = policies(load_config(project.write(**blocks), environ={}), role, account=account)
     return found
 

@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="module")
 def aws() -> Iterator[LocalAws]:
-    """A local AWS, for the tests of one file."""
+    """Yield a local AWS, for the tests of one file."""
     with LocalAws(transition_seconds=0.1) as running:
         yield running
 
 
 @pytest.fixture
 def site(tmp_path: Path, aws: LocalAws, mirror: Path) -> Site:
-    """A directory for a cluster of its own."""
+    """Make a directory for a cluster of its own."""
     return Site(directory=tmp_path, name="demo", url=aws.url, mirror=mirror)

@@ -1,5 +1,8 @@
-"""The script that prepares a machine, run for real: on copies of the machine's directories that are thrown away (a
-mount namespace with overlays), in a process namespace of its own. Only systemd, apt and sysctl are stood in for."""
+"""The script that prepares a machine, run for real.
+
+It runs on copies of the machine's directories that are thrown away (a mount namespace with overlays), in its own
+process namespace. Stand-ins replace only systemd, apt and sysctl.
+"""
 
 from __future__ import annotations
 
@@ -81,7 +84,7 @@ class _Quiet(SimpleHTTPRequestHandler):
 
 
 def archive(name: str, version: str, *, files: dict[str, str] | None = None) -> bytes:
-    """A small archive with the layout of a component's."""
+    """Make a small archive with the layout of a component's."""
     contents = files if files is not None else dict.fromkeys(FILES[name], f"#!/bin/bash\necho {name} {version}\n")
     buffer = BytesIO()
     with tarfile.open(fileobj=buffer, mode="w:gz") as tar:
@@ -118,7 +121,7 @@ class Mirror:
 
 @contextlib.contextmanager
 def serve(directory: Path) -> Iterator[str]:
-    """The address of a web server for a directory."""
+    """Serve a directory; yield the address of the web server."""
     directory.mkdir(parents=True, exist_ok=True)
     server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Quiet, directory=str(directory)))
     thread = threading.Thread(target=server.serve_forever, daemon=True)
@@ -157,7 +160,7 @@ class Machine:
         return (self.directory / "console").read_text()
 
     def settings(self, role: Role, **changes: object) -> Settings:
-        """Settings of a machine in a small cluster."""
+        """Return the settings of a machine in a small cluster."""
         settings = Settings(
             role=role,
             ssh_user="root",
@@ -173,7 +176,7 @@ class Machine:
         return replace(settings, **changes)  # type: ignore[arg-type]
 
     def script(self, settings: Settings, name: str = "user-data") -> Path:
-        """The script in a file."""
+        """Write the script into a file."""
         path = self.directory / name
         path.write_text(render_script(settings))
         path.chmod(0o755)

@@ -24,12 +24,12 @@ if TYPE_CHECKING:
 
 
 def cluster(config: Config, reporter: Recorder | None = None) -> Cluster:
-    """A cluster that inherits nothing from the tests' environment but PATH."""
+    """Return a cluster that inherits only PATH from the tests' environment."""
     return Cluster(config, reporter=reporter or Recorder(), environ=ENVIRON)
 
 
 def edited(config: Config, old: str, new: str) -> Config:
-    """The configuration with one text changed for another."""
+    """Return the configuration with one text changed for another."""
     text = config.path.read_text()
     assert text.count(old) == 1, f"{old!r} stands {text.count(old)} times"
     config.path.write_text(text.replace(old, new))
@@ -37,7 +37,7 @@ def edited(config: Config, old: str, new: str) -> Config:
 
 
 def fresh_checkout(config: Config, directory: Path) -> Config:
-    """What another runner has: the files of the repository, and nothing that pio-tf or Terraform wrote."""
+    """Make another runner's checkout: the files of the repository, and nothing that pio-tf or Terraform wrote."""
     directory.mkdir()
     for name in ("pio-tf.hcl", "id.pub", "credentials"):
         shutil.copy(config.path.parent / name, directory)
@@ -45,7 +45,7 @@ def fresh_checkout(config: Config, directory: Path) -> Config:
 
 
 def manifest(directory: Path) -> Manifest:
-    """The manifest of a saved plan."""
+    """Return the manifest of a saved plan."""
     return TypeAdapter(Manifest).validate_json((directory / "manifest.json").read_bytes())
 
 

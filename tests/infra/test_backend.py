@@ -36,12 +36,12 @@ def bucket(aws: LocalAws) -> Bucket:
 
 @pytest.fixture
 def dry(tmp_path: Path) -> Site:
-    """A directory for a cluster on AWS; no test calls AWS."""
+    """Make a directory for a cluster on AWS; no test calls AWS."""
     return Site(directory=tmp_path, name="demo", url="https://api.example.internal", mirror=tmp_path / "terraformrc")
 
 
 def on_aws(config: Config, **changes: object) -> Config:
-    """The same without another API than AWS's."""
+    """Return the configuration without any API other than AWS's."""
     return config.model_copy(update={"aws": config.aws.model_copy(update={"endpoint_url": None, **changes})})
 
 

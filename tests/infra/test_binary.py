@@ -28,7 +28,7 @@ def with_binary(site: Site, binary: str | None) -> Config:
 
 
 def program(directory: Path, name: str, *, version: str, says: str = "Terraform v") -> Path:
-    """A program that answers ``version`` as Terraform does, and nothing else."""
+    """Make a program that answers ``version`` as Terraform does, and nothing else."""
     directory.mkdir(parents=True, exist_ok=True)
     path = directory / name
     answer = json.dumps({"terraform_version": version, "platform": "linux_amd64"})

@@ -61,7 +61,7 @@ def test_what_is_no_checksum_is_refused(text: str) -> None:
 
 @pytest.fixture
 def curl(tmp_path: Path) -> Path:
-    """A `curl` that has what is in a directory, by the last part of the address."""
+    """Make a `curl` that reads files of a directory, by the last part of the address."""
     program = tmp_path / "bin" / "curl"
     program.parent.mkdir()
     program.write_text(

@@ -19,7 +19,7 @@ KEYS = {"AccessKeyId": "ASIAEXAMPLE", "SecretAccessKey": "secret/with+signs", "T
 
 @pytest.fixture(scope="module")
 def program() -> str:
-    """The Python in the script."""
+    """Return the Python in the script."""
     text = (find_modules() / "bootstrap" / "install.sh").read_text()
     return text.partition("<<'PYTHON'\n")[2].partition("\nPYTHON\n")[0]
 

@@ -43,7 +43,7 @@ class Applied:
         return self.site.write(network=network if network is not None else self.network, spark=spark)
 
     def plain_environ(self) -> dict[str, str]:
-        """What plain Terraform needs."""
+        """Return the environment that plain Terraform needs."""
         return {
             "TF_CLI_CONFIG_FILE": str(self.site.mirror),
             "AWS_SHARED_CREDENTIALS_FILE": str(self.site.directory / "credentials"),

@@ -58,7 +58,7 @@ class Forger:
         self.variables: dict[str, Any] = dict(stack_variables(config))
 
     def made(self, **parts: Any) -> bytes:  # noqa: ANN401
-        """A plan file; parts that are not given are honest."""
+        """Make a plan file; parts that are not given are honest."""
         return plan_file(**{"files": self.files, "variables": self.variables, **parts})
 
     def accepted(self, content: bytes | None = None, shown: Mapping[str, Any] = SHOWN) -> None:

@@ -40,7 +40,7 @@ def parse(text: str) -> dict[str, Any]:
 
 
 def declared(template: str) -> dict[str, dict[str, Any]]:
-    """The variables of the template."""
+    """Return the variables of the template."""
     return {name: body for block in parse(template)["variable"] for name, body in block.items()}
 
 
@@ -50,7 +50,7 @@ def site(tmp_path: Path) -> Site:
 
 
 def with_everything(site: Site) -> Config:
-    """A configuration that gives every variable of the template a value."""
+    """Return a configuration that gives every variable of the template a value."""
     config = site.write(network='vpc_id = "vpc-0aaa"\nsubnet_id = "subnet-0bbb"')
     text = config.path.read_text().replace('region           = "us-east-1"', FULL_AWS.replace("$", "$$"))
     text = text.replace('name = "demo"', 'name = "demo"\n  tags = { "team" = "recommendations" }')

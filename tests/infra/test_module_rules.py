@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def parsed(paths: Iterator[Path], word: str) -> Iterator[tuple[str, Any]]:
-    """The blocks of one kind in some files, by name."""
+    """Yield the blocks of one kind in some files, by name."""
     options = SerializationOptions(strip_string_quotes=True)
     for path in paths:
         for block in hcl2.loads(path.read_text(), serialization_options=options).get(word, []):
@@ -38,7 +38,7 @@ def rules(module: Path) -> Iterator[str]:
 
 
 def expected(module: Path) -> set[str]:
-    """What the module's tests expect to fail."""
+    """Return the variables and outputs that the module's tests expect to fail."""
     runs = parsed(module.glob("tests/*.tftest.hcl"), "run")
     return {name.strip("${}") for _, run in runs for name in run.get("expect_failures", [])}
 

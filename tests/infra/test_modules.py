@@ -98,7 +98,7 @@ def test_a_module_passes_its_own_tests(module: str, tmp_path: Path, mirror: Path
 
 @pytest.fixture(scope="module")
 def bootstrap(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of the bootstrap module, which needs no provider, ready to be applied."""
+    """Make a copy of the bootstrap module, which needs no provider, ready to be applied."""
     directory = tmp_path_factory.mktemp("bootstrap")
     for path in (find_modules() / "bootstrap").iterdir():
         if path.is_file():

@@ -24,7 +24,7 @@ CHANGES = ("Start", "Stop", "Terminate", "Delete", "Release", "Modify", "Create"
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory, aws: LocalAws, mirror: Any) -> Site:  # noqa: ANN401 - a fixture
-    """A cluster that exists, and machines of others in its subnet."""
+    """Make a cluster, and machines of others in its subnet."""
     site = Site(tmp_path_factory.mktemp("ours"), name="ours", url=aws.url, mirror=mirror)
     one = deployment(site.write(network=existing_network(aws.url, "127.77.44.0/24") + "first_host = 20"))
     one.apply(one.plan())
@@ -47,7 +47,7 @@ def another_machine(site: Site, tags: dict[str, str]) -> str:
 
 @pytest.fixture(params=["another cluster's", "without our tag"])
 def tampered(request: pytest.FixtureRequest, made: Site) -> Iterator[tuple[Site, str]]:
-    """The state has another machine's id where the worker's was; that id. Put back afterwards."""
+    """Replace the worker's id in the state by another machine's; yield that id. Restore the state afterwards."""
     tags = {"Name": "ours-worker-1", "pio-tf:machine": "worker-1", "pio-tf:role": "worker"}
     if request.param == "another cluster's":
         tags["pio-tf:cluster"] = "theirs"

@@ -31,7 +31,7 @@ REFERENCE = re.compile(r"(?<![\w.])(data\.)?(aws_\w+)\.\w+(?:\[[^\]]*\])?\.(\w+)
 
 @pytest.fixture(scope="module")
 def newest() -> ProviderSchema:
-    """The wheel, which scripts/tools fetches where it is not there yet."""
+    """Return the wheel, which scripts/tools downloads if it is missing."""
     done = subprocess.run(
         [REPOSITORY / "scripts" / "tools", sys.prefix, "provider-schema"], capture_output=True, text=True, check=False
     )
@@ -53,7 +53,7 @@ def blocks(text: str) -> Iterator[tuple[str, str, dict[str, Any]]]:
 
 
 def misfits(body: dict[str, Any], schema: Schema, where: str) -> Iterator[str]:
-    """What a body says that the schema lacks, and what the schema demands that the body lacks."""
+    """Yield the names in a body that the schema lacks, and those that the schema demands and the body lacks."""
     said = {name: value for name, value in body.items() if not name.startswith("__")}
     for dynamic in said.pop("dynamic", []):
         for name, block in dynamic.items():
@@ -71,7 +71,7 @@ def misfits(body: dict[str, Any], schema: Schema, where: str) -> Iterator[str]:
 
 
 def problems(text: str, newest: ProviderSchema) -> list[str]:
-    """What a file says that the provider does not know."""
+    """Return the names in a file that the provider does not know."""
     found = []
     for kind, name, body in blocks(text):
         schema = newest.find(kind, name)

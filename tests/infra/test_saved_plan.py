@@ -64,7 +64,7 @@ def project(tmp_path_factory: pytest.TempPathFactory, aws: LocalAws, mirror: Pat
 
 @pytest.fixture
 def copy(project: Project, tmp_path: Path) -> Path:
-    """A copy of the saved plan, to be spoilt."""
+    """Make a copy of the saved plan, to be spoilt."""
     return shutil.copytree(project.original, tmp_path / "copy")
 
 

@@ -38,7 +38,7 @@ class Team:
         self.plans = jobs / "plans"
 
     def job(self, name: str, *edits: tuple[str, str]) -> Config:
-        """A fresh checkout, in which pio-tf.hcl may have been edited."""
+        """Make a fresh checkout, with these edits of pio-tf.hcl."""
         config = fresh_checkout(self.config, self.jobs / name)
         for old, new in edits:
             config = edited(config, old, new)

@@ -28,7 +28,7 @@ OURS = {"Key": PURPOSE_TAG, "Value": PURPOSE}
 
 
 def fit(s3: Any, bucket: str) -> dict[str, bool]:  # noqa: ANN401 - a botocore client
-    """What is set, but for TLS, which a local AWS has not."""
+    """Return the settings of a bucket, except TLS, which a local AWS lacks."""
     return {setting.lack: not setting.missing(s3, bucket) for setting in SETTINGS if not setting.needs_tls}
 
 

@@ -45,7 +45,7 @@ def copies(config: Config) -> list[Path]:
 
 
 def region(config: Config, recorder: Recorder | None = None) -> str:
-    """An output, as the next command reads it."""
+    """Read an output, as the next command does."""
     cluster = deployment(config, recorder)
     cluster.outputs()
     return str(cluster.stack.terraform.output()["region"]["value"])

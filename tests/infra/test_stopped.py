@@ -47,7 +47,7 @@ class Full:
         return deployment(self.config(spark=spark))
 
     def public_addresses(self) -> dict[str, str | None]:
-        """What each machine can be reached at from outside."""
+        """Return the public address of each machine."""
         return {name: instance.get("PublicIpAddress") for name, instance in self.site.instances().items()}
 
     def private_addresses(self) -> dict[str, str]:
@@ -93,7 +93,7 @@ def test_another_instance_type_is_given_to_a_machine_that_is_off_and_nothing_els
 
 
 def volumes_of(site: Site) -> dict[str, list[str]]:
-    """The disks of each machine."""
+    """Return the disks of each machine."""
     return {
         name: [mapping["Ebs"]["VolumeId"] for mapping in instance["BlockDeviceMappings"]]
         for name, instance in site.instances().items()

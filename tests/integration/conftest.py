@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def project(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, share_mirror: Callable[[Path], Path]
 ) -> Iterator[Project]:
-    """A project whose network is the module's ``CIDR``: clusters of two modules may be up at the same time.
+    """Make a project in the network of the module's ``CIDR``: clusters of two modules may run at the same time.
 
     ``ALARM_SPEED`` of a module is that of its idle alarms.
     """

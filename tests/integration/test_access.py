@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory, share_mirror: Callable[[Path], Path]) -> Iterator[Project]:
-    """A cluster that runs."""
+    """Make a cluster that runs."""
     directory = tmp_path_factory.mktemp("project")
     sandbox = tmp_path_factory.mktemp("sandbox") / "sandbox"
     info = start_sandbox(sandbox, install_mirror=share_mirror)
@@ -55,7 +55,7 @@ def pin_another_key(project: Project, name: str) -> None:
 
 
 def get(url: str, path: str) -> bytes:
-    """What a browser gets."""
+    """Return the page that a browser gets."""
     connection = http.client.HTTPConnection(url.removeprefix("http://"), timeout=10)
     with contextlib.closing(connection):
         connection.request("GET", path)

@@ -48,7 +48,7 @@ CLIENT_MIB = 200
 
 @pytest.fixture(scope="module")
 def project(project: Project) -> Project:
-    """A cluster for trainings, which runs."""
+    """Return a running cluster for trainings."""
     return bring_up(project)
 
 
@@ -216,7 +216,7 @@ def away(path: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def broken_engine(project: Project) -> Iterator[None]:
-    """An engine.json with a comma too many."""
+    """Write an engine.json with a comma too many."""
     path = engine(project) / "engine.json"
     good = path.read_text()
     path.write_text('{"id": "default",}')
@@ -228,7 +228,7 @@ def broken_engine(project: Project) -> Iterator[None]:
 
 @contextlib.contextmanager
 def small_disk(path: Path) -> Iterator[None]:
-    """A disk of one megabyte there. Only root may mount one."""
+    """Mount a disk of one megabyte there. Only root may mount one."""
     if os.geteuid() != 0:
         pytest.skip("a disk that fills up needs a mount, and that needs root")
     command = ["/bin/mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(path)]

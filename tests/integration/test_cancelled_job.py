@@ -48,7 +48,7 @@ SOONEST_KILL = System(((0.0, signal.SIGTERM),), killed_after=10.0)
 
 @pytest.fixture(scope="module")
 def project(project: Project) -> Project:
-    """A cluster for trainings, which is stopped."""
+    """Return a stopped cluster for trainings."""
     bring_up(project)
     behave(project, pauseSeconds=LONG)
     project.run("down")
@@ -115,7 +115,7 @@ def test_a_job_cancelled_while_terraform_plans_leaves_the_state_unlocked(project
 
 
 def job(project: Project) -> Client:
-    """A step of a job: a shell that has become pio-tf, so that signals to the step's process reach it."""
+    """Start a step of a job: a shell that has become pio-tf, so that signals to the step's process reach it."""
     return Client(
         ["bash", "-e", "-c", f"true; exec {PIO_TF} train"],
         directory=project.directory,
@@ -168,7 +168,7 @@ def send(number: signal.Signals, pids: list[int]) -> None:
 
 
 def with_children(pid: int) -> list[int]:
-    """A process, and all that come from it."""
+    """Return a process, and all its descendants."""
     found = [pid]
     for parent in found:
         with contextlib.suppress(OSError):

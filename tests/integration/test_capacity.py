@@ -21,7 +21,7 @@ CIDR = "127.77.75.0/24"
 
 @pytest.fixture(scope="module")
 def zone(project: Project) -> Iterator[FullZone]:
-    """A stopped cluster of two workers, for the second of which there is no room."""
+    """Stop a cluster of two workers, and fill the zone so that the second worker has no place."""
     with FullZone(project.sandbox.url) as full:
         text = project.config.read_text()
         assert text.count(project.sandbox.url) == 1

@@ -24,7 +24,7 @@ SCHEDULE = "pio-tf-trial"
 
 @pytest.fixture(scope="module")
 def up(project: Project) -> Project:
-    """A cluster without idle alarms, of machines with 96 processors.
+    """Make a cluster without idle alarms, of machines with 96 processors.
 
     Five minutes are a twelfth of a second for the alarms: even in that, an idle JVM uses less than 1 % of so many.
     """
@@ -54,7 +54,7 @@ def schedules(project: Project) -> list[str]:
 
 
 def alarms(project: Project) -> set[str]:
-    """What CloudWatch is to look at."""
+    """Return the alarms that CloudWatch watches."""
     found = client(project, "cloudwatch").describe_alarms()["MetricAlarms"]
     return {one["AlarmName"] for one in found}
 

@@ -25,7 +25,7 @@ CIDR = "127.77.231.0/24"
 
 
 async def on_driver(project: Project, command: str) -> str:
-    """What a command on the driver prints, over SSH."""
+    """Return the output of a command on the driver, over SSH."""
     async with asyncssh.connect(
         project.machines()["driver"]["private_ip"],
         project.sandbox.ssh_port,

@@ -44,7 +44,7 @@ LONG = 300
 
 @pytest.fixture(scope="module")
 def project(project: Project) -> Project:
-    """A cluster for trainings, which runs."""
+    """Return a running cluster for trainings."""
     return bring_up(project)
 
 

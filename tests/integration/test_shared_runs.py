@@ -28,7 +28,7 @@ LONG = 300
 
 @pytest.fixture(scope="module")
 def project(project: Project) -> Project:
-    """A cluster for trainings, whose state is in a bucket that `pio-tf init --backend` has made."""
+    """Make a cluster for trainings, with its state in a bucket that `pio-tf init --backend` has made."""
     said = project.run("init", "--backend", "--bucket", f"s3://{BUCKET}").stderr
     found = re.search(r'  backend "s3" \{\n.*?\n  \}\n', said, re.DOTALL)
     assert found, said

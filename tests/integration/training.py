@@ -40,7 +40,7 @@ def bring_up(project: Project, *, workers: int = 1) -> Project:
 
 
 def engine(project: Project) -> Path:
-    """The engine's directory on the driver."""
+    """Return the engine's directory on the driver."""
     return project.home("driver") / "engine"
 
 
@@ -51,18 +51,18 @@ def behave(project: Project, **how: float | bool | str) -> None:
 
 
 def records(project: Project) -> list[dict[str, Any]]:
-    """This computer's records, oldest first."""
+    """Return this computer's records, oldest first."""
     paths = sorted((project.directory / ".pio-tf" / "trial" / "runs").glob("*/record.json"))
     return [json.loads(path.read_text()) for path in paths]
 
 
 def kept_here(project: Project, run: str) -> Path:
-    """This computer's directory of a run."""
+    """Return this computer's directory of a run."""
     return project.directory / ".pio-tf" / "trial" / "runs" / run
 
 
 def kept_there(project: Project, run: str) -> Path:
-    """The driver's directory of a run."""
+    """Return the driver's directory of a run."""
     return project.home("driver") / ".pio-tf" / "runs" / run
 
 
@@ -72,18 +72,18 @@ def listed(project: Project) -> dict[str, dict[str, Any]]:
 
 
 def run_in(said: str) -> str:
-    """The id of the run that a client speaks of first."""
+    """Return the id of the first run in a client's output."""
     found = re.search(r"\b[Rr]un (\d{8}T\d{6}Z-[0-9a-f]{4})", said)
     assert found, said
     return found[1]
 
 
 def applications(project: Project) -> list[str]:
-    """The applications that Spark's master has running."""
+    """Return the applications that Spark's master has running."""
     return [app["id"] for app in fetch(f"http://{project.address('master')}:8080/json/")["activeapps"]]
 
 
 def fetch(url: str) -> Any:  # noqa: ANN401 - JSON
-    """What one of Spark's pages answers."""
+    """Return the answer of one of Spark's pages."""
     with urllib.request.urlopen(url, timeout=10) as response:  # noqa: S310 - http, on loopback
         return json.load(response)

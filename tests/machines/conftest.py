@@ -45,19 +45,19 @@ def _no_other_credentials(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> No
 
 @pytest.fixture
 def credentials(tmp_path: Path) -> Path:
-    """A credentials file that holds nothing of worth."""
+    """Write a credentials file that holds nothing of value."""
     return write_credentials(tmp_path)
 
 
 @pytest.fixture
 def make_config(credentials: Path) -> MakeConfig:
-    """Configurations that talk to nothing, unless told so."""
+    """Return a function that makes configurations without any API, unless the test names one."""
     return partial(build_config, credentials)
 
 
 @pytest.fixture
 def local_config(make_config: MakeConfig, local_aws: LocalAws) -> MakeConfig:
-    """Configurations that talk to the local AWS."""
+    """Return a function that makes configurations for the local AWS."""
 
     def make(**blocks: dict[str, Any]) -> Config:
         aws = {"endpoint_url": local_aws.url, **blocks.pop("aws", {})}
@@ -68,20 +68,23 @@ def local_config(make_config: MakeConfig, local_aws: LocalAws) -> MakeConfig:
 
 @pytest.fixture(scope="module")
 def ec2(local_aws: LocalAws, tmp_path_factory: pytest.TempPathFactory) -> EC2Client:
-    """A client of the local AWS, made as pio-tf makes its own."""
+    """Return a client of the local AWS, made as pio-tf makes its own."""
     credentials = write_credentials(tmp_path_factory.mktemp("aws"))
     return Aws(build_config(credentials, aws={"endpoint_url": local_aws.url})).client("ec2")
 
 
 def write_credentials(directory: Path) -> Path:
-    """A credentials file that any account would refuse."""
+    """Write a credentials file that any account would refuse."""
     path = directory / "credentials"
     path.write_text("[default]\naws_access_key_id = AKIATEST\naws_secret_access_key = secret\n")
     return path
 
 
 def build_config(credentials: Path, **blocks: dict[str, Any]) -> Config:
-    """A valid configuration with these blocks laid over it; ``network`` is replaced as a whole."""
+    """Return a valid configuration with these blocks laid over it.
+
+    ``network`` is replaced as a whole.
+    """
     raw: dict[str, Any] = {
         "cluster": {"name": "rec"},
         "aws": {"region": REGION, "credentials_file": str(credentials)},

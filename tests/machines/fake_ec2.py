@@ -241,7 +241,7 @@ class FakeEc2:
 
 
 def cluster_of(workers: int, state: PowerState = "stopped") -> list[FakeInstance]:
-    """A driver, a master and workers, all in one state."""
+    """Return a driver, a master and workers, all in one state."""
     names = ["driver", "master", *(f"worker-{n}" for n in range(1, workers + 1))]
     roles: list[Role] = ["driver", "master", *["worker" for _ in range(workers)]]  # type: ignore[list-item]
     return [

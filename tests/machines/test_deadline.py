@@ -61,7 +61,7 @@ def stubbed(make_config: MakeConfig) -> Iterator[Stubbed]:
 
 
 def kept(**changes: Json) -> dict[str, Any]:
-    """What GetSchedule answers of a deadline at noon for one machine."""
+    """Return GetSchedule's answer about a deadline at noon for one machine."""
     target = {
         "Arn": "arn:aws:scheduler:::aws-sdk:ec2:stopInstances",
         "RoleArn": ROLE,

@@ -64,7 +64,7 @@ class Network:
 
 @pytest.fixture(scope="module")
 def existing(ec2: EC2Client) -> Network:
-    """A VPC with a subnet of 16 addresses."""
+    """Make a VPC with a subnet of 16 addresses."""
     vpc = ec2.create_vpc(CidrBlock="10.20.0.0/16")["Vpc"]["VpcId"]
     subnet = ec2.create_subnet(VpcId=vpc, CidrBlock="10.20.1.0/28", AvailabilityZone="eu-west-1b")["Subnet"]
     return Network(vpc, subnet["SubnetId"], "eu-west-1b")

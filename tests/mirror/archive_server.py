@@ -28,7 +28,7 @@ class Archives:
 
 @contextlib.contextmanager
 def serve_archives() -> Iterator[Archives]:
-    """The server, while the block runs."""
+    """Run the server while the block runs."""
     archives = Archives()
 
     class Handler(BaseHTTPRequestHandler):

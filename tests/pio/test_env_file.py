@@ -50,7 +50,7 @@ GUIDE = (
 
 
 def sourced(config: Config, tmp_path: Path, secrets: Secrets | None = None) -> dict[str, str]:
-    """The environment that sourcing the file adds to an empty one."""
+    """Return the environment that sourcing the file adds to an empty one."""
     file = tmp_path / "pio-env.sh"
     file.write_text(render_pio_env(config, (secrets or Secrets()).reveal))
     script = 'set -euo pipefail; set -a; . "$0"; set +a; exec env -0'
@@ -191,7 +191,7 @@ NAMES = {"elasticsearch": "ELASTICSEARCH", "elasticsearch1": "ELASTICSEARCH"}
 
 
 def config_without(*guides: str, **blocks: object) -> Config:
-    """A configuration without these blocks of the guide's layout, and with others."""
+    """Return a configuration without these blocks of the guide's layout, and with others."""
     minimal = make_config()
     kept = {name: getattr(minimal, name) for name in ("cluster", "aws", "network", "ssh", "pio")}
     kept |= {name: getattr(minimal, name) for name in ("elasticsearch", "hbase", "hdfs") if name not in guides}
@@ -199,7 +199,7 @@ def config_without(*guides: str, **blocks: object) -> Config:
 
 
 def config_with(kind: str, options: dict[str, object], version: str, password: object) -> Config:
-    """A configuration whose source of this type is the only one of it."""
+    """Return a configuration with a single source of this type."""
     if "PASSWORD" in SOURCES[kind][1]:
         options = {**options, "password": password}
     name = NAMES.get(kind, "STORE")

@@ -31,7 +31,10 @@ def local_aws() -> Iterator[LocalAws]:
 
 @pytest.fixture
 def load(tmp_path: Path, local_aws: LocalAws) -> Callable[..., Config]:
-    """Loads a configuration for the local AWS with these passwords, each of a database of its own from line 1 on."""
+    """Return a function that loads a configuration with these passwords for the local AWS.
+
+    Each password belongs to a database of its own, from line 1 on.
+    """
     (tmp_path / "credentials").write_text("[default]\naws_access_key_id = AKIATEST\naws_secret_access_key = x\n")
     aws = f'aws {{\n region = "eu-west-1"\n endpoint_url = "{local_aws.url}"\n credentials_file = "credentials"\n}}\n'
 

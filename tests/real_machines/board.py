@@ -11,8 +11,10 @@ if TYPE_CHECKING:
 
 
 class PowerBoard:
-    """Switches a machine when the state of its instance changes, and only then: what a test does to a machine by itself
-    stays, as what happens to a host does in EC2."""
+    """The board that switches a machine when the state of its instance changes, and only then.
+
+    If a test itself changes a machine, that stays, as does in EC2 what happens to a host.
+    """
 
     def __init__(self) -> None:
         self._machines: dict[str, Machine] = {}
@@ -41,7 +43,7 @@ class PowerBoard:
         threading.Thread(target=self._switch, daemon=True, name="power").start()
 
     def settle(self) -> None:
-        """Waits until every machine is as its instance was seen last.
+        """Wait until every machine is as its instance was seen last.
 
         Raises:
             AssertionError: one could not be switched.

@@ -45,7 +45,7 @@ class Client:
         path.write_text(text)
 
     def run(self, *arguments: str, exit_code: int = 0, timeout: float = 300.0) -> tuple[float, str]:
-        """Runs ``pio-tf`` to its end. Returns the seconds that it took, and all that it said.
+        """Run ``pio-tf`` to its end. Return the seconds that it took, and its whole output.
 
         Raises:
             AssertionError: its exit code is another one.

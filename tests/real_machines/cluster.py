@@ -25,7 +25,7 @@ class Start:
 
 @dataclass(frozen=True)
 class Cluster:
-    """Machines by their names: driver, master, worker-1 …"""
+    """The machines by their names: driver, master, worker-1 and so on."""
 
     machines: dict[str, Machine]
 
@@ -52,12 +52,12 @@ class Cluster:
             machine.wait_until_off()
 
     def wait_until_ready(self) -> Start:
-        """Waits for logins, and for the workers at their master."""
+        """Wait for logins, and for the workers at their master."""
         login = max(machine.wait_for_login() for machine in self.machines.values())
         return Start(login=login, workers=self.wait_for_workers())
 
     def wait_for_workers(self, *, timeout: float = PATIENCE) -> float:
-        """Waits until the master has every worker ALIVE. Returns the seconds since its power came on."""
+        """Wait until the master has every worker ALIVE. Return the seconds since its power came on."""
         expected = {machine.address for machine in self.workers}
         return self["master"].wait_for("workers", lambda: self.alive() == expected, timeout=timeout)
 
@@ -66,8 +66,10 @@ class Cluster:
         return {worker["host"] for worker in self.registered()}
 
     def registered(self) -> list[dict[str, Any]]:
-        """The workers that are ALIVE for their master, as it describes them; none where it does not answer. Each has an
-        ``id`` of its own at every start; for a minute, a worker that ended without a word may be there twice."""
+        """Return the workers that are ALIVE for their master, as it describes them; none if it does not answer.
+
+        Each has an ``id`` of its own at every start; for a minute, the master may list a killed worker twice.
+        """
         try:
             workers = self.master_status()["workers"]
         except OSError:
@@ -75,7 +77,7 @@ class Cluster:
         return [worker for worker in workers if worker["state"] == "ALIVE"]
 
     def master_status(self) -> dict[str, Any]:
-        """What Spark's master says of itself.
+        """Return the status that Spark's master reports.
 
         Raises:
             OSError: it does not answer.

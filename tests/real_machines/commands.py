@@ -7,7 +7,7 @@ import subprocess
 
 
 def run(*command: object, timeout: float = 60.0) -> str:
-    """Runs a program to its end, ``timeout`` seconds at most. Returns its output.
+    """Run a program to its end, ``timeout`` seconds at most. Return its output.
 
     Raises:
         AssertionError: its exit status is not 0; with what it has said.

@@ -65,7 +65,7 @@ def mirror(world: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[M
 
 @pytest.fixture(scope="session")
 def archives(mirror: Mirror) -> dict[str, Archive]:
-    """What the mirror has, by the components' names."""
+    """Return the archives of the mirror, by the components' names."""
     return fill_mirror(mirror.directory)
 
 
@@ -77,7 +77,7 @@ def board() -> PowerBoard:
 
 @pytest.fixture(scope="session")
 def site(board: PowerBoard, provider_mirror: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """A directory for a pio-tf.hcl, and an AWS."""
+    """Make a directory for a pio-tf.hcl, and an AWS."""
     with LocalAws(transition_seconds=1.0, on_change=board.instance_changed, console=board.console) as aws:
         board.watch(aws)
         yield Site(tmp_path_factory.mktemp("site"), name="real", url=aws.url, mirror=provider_mirror)
@@ -85,7 +85,7 @@ def site(board: PowerBoard, provider_mirror: Path, tmp_path_factory: pytest.Temp
 
 @pytest.fixture(scope="session")
 def launches(site: Site, world: World, mirror: Mirror, archives: dict[str, Archive]) -> dict[str, Launch]:
-    """What Terraform has launched the cluster's machines with. The first mirror that they are to try is down."""
+    """Return the arguments with which Terraform has launched the machines. The first mirror that they try is down."""
     mirrors = (f"http://{world.gateway}:1", mirror.url)
     key = world.key.with_suffix(".pub")
     return apply(site, write_config(site, network=NETWORK, mirrors=mirrors, archives=archives, public_key=key))
@@ -93,7 +93,7 @@ def launches(site: Site, world: World, mirror: Mirror, archives: dict[str, Archi
 
 @pytest.fixture(scope="session")
 def disks(world: World) -> Disks:
-    """A volume, which keeps what is on it, beside the instance store."""
+    """Make a volume, which keeps its contents, beside the instance store."""
     volume = Disk(world.directory, kind="volume")
     volume.write(KEPT)
     return Disks(xen=Disk(world.directory), nvme=Disk(world.directory), volume=volume)
@@ -101,8 +101,11 @@ def disks(world: World) -> Disks:
 
 @pytest.fixture(scope="session")
 def cluster(world: World, launches: dict[str, Launch], board: PowerBoard, disks: Disks, figures: Figures) -> Cluster:
-    """Driver, master and two workers, after their first boot. worker-1 is an r3 with instance store as Xen has it,
-    worker-2 an r5d with one of NVMe, beside a volume of somebody's; the others have none."""
+    """Boot driver, master and two workers for the first time.
+
+    worker-1 is an r3 with instance store as Xen has it, worker-2 an r5d with one of NVMe, beside a foreign volume. The
+    others have none.
+    """
     hardware = {
         "worker-1": Hardware(memory_mib=R3_MIB, disks={"xvdb": disks.xen}),
         "worker-2": Hardware(disks={"nvme1n1": disks.nvme, "nvme2n1": disks.volume}),
@@ -123,7 +126,7 @@ def client(cluster: Cluster, site: Site, board: PowerBoard, world: World) -> Cli
 
 @pytest.fixture(scope="session")
 def figures(request: pytest.FixtureRequest) -> Figures:
-    """What is shown at the end of the run."""
+    """Collect the figures that the end of the run shows."""
     return request.config.stash[FIGURES]
 
 

@@ -38,7 +38,7 @@ class Disk:
         self.device: str | None = None
 
     def attach(self) -> str:
-        """Returns its device on this computer."""
+        """Attach the disk; return its device on this computer."""
         if self.kind == "instance store":
             self._file.unlink(missing_ok=True)
         with self._file.open("ab") as blocks:

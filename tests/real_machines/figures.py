@@ -15,11 +15,11 @@ class Figures:
         self._lines: list[str] = []
 
     def add(self, what: str, start: Start) -> None:
-        """A start of a whole cluster."""
+        """Add the start of a whole cluster."""
         self._lines.append(f"{what}: logins {start.login:.1f} s, all workers ALIVE {start.workers:.1f} s")
 
     def add_command(self, command: str, seconds: float) -> None:
-        """A command of pio-tf, from its start to its end."""
+        """Add a command of pio-tf, from its start to its end."""
         self._lines.append(f"{command}: {seconds:.1f} s")
 
     def lines(self) -> list[str]:

@@ -141,14 +141,14 @@ class Machine:
         self._nspawn.send_signal(signal.SIGTERM)
 
     def wait_until_off(self) -> None:
-        """Waits for the end of a machine that is being stopped, or stops itself."""
+        """Wait for the end of a machine that is being stopped, or stops itself."""
         assert self._nspawn is not None, f"{self.name} is off"
         code = self._nspawn.wait(timeout=PATIENCE)
         self._off()
         assert code == 0, f"{self.name}: exit status {code}\n{self.console()[-2000:]}"
 
     def crash(self) -> None:
-        """The power is gone, as on a host that fails. Nothing happens to a machine that is off."""
+        """Cut the power, as on a host that fails. Nothing happens to a machine that is off."""
         if self._nspawn is None:
             return
         # Only the whole control group: nspawn alone would leave everything inside running.
@@ -198,13 +198,13 @@ class Machine:
             disk.detach()
 
     def _cgroups(self, name: str) -> list[Path]:
-        """A file of its control group, in every hierarchy that has it."""
+        """Return a file of its control group, in every hierarchy that has it."""
         top = Path("/sys/fs/cgroup")
         paths = [root / self.world.cgroup / self.name / name for root in (top, *top.iterdir())]
         return [path for path in paths if path.exists()]
 
     def _plug_in(self) -> None:
-        """A network of its own, with one card on the bridge: the same addresses at every start."""
+        """Make its own network, with one card on the bridge: the same addresses at every start."""
         last = int(self.launch.address) - int(self.world.network.network_address)
         mac = f"02:00:00:00:{last >> 8:02x}:{last & 255:02x}"
         outside = f"card{last}"
@@ -245,15 +245,15 @@ class Machine:
     # What is seen of it
 
     def console(self) -> str:
-        """What it has written there, as GetConsoleOutput shows it, since it was made."""
+        """Return its console since its creation, as GetConsoleOutput shows it."""
         return self._log.read_text(errors="replace") if self._log.exists() else ""
 
     def file(self, path: str) -> Path:
-        """A file of its disk, as it is without the machine: one that it has made or changed, not the image's."""
+        """Return a file of its disk without the machine: one that it has made or changed, not the image's."""
         return self._disk / "upper" / path.lstrip("/")
 
     def wait_for(self, what: str, happens: Callable[[], object], *, timeout: float = PATIENCE) -> float:
-        """Waits until something is so. Returns the seconds since the power came on."""
+        """Wait until an event happens. Return the seconds since the power came on."""
         deadline = time.monotonic() + timeout
         while not happens():
             assert self.is_on, f"{self.name} has ended\n{self.console()[-4000:]}"
@@ -262,11 +262,11 @@ class Machine:
         return time.monotonic() - self.powered_on
 
     def wait_for_login(self) -> float:
-        """Waits until somebody can log in. Returns the seconds since the power came on."""
+        """Wait until a login succeeds. Return the seconds since the power came on."""
         return self.wait_for("login", lambda: self._ssh("true").returncode == 0)
 
     def wait_for_cloud_init(self, *, timeout: float = PATIENCE) -> str:
-        """Waits for the end of cloud-init's work. Returns its last word: done, or error."""
+        """Wait for the end of cloud-init's work. Return its last word: done, or error."""
         self.wait_for_login()
         said = self._ssh(
             "cloud-init status --wait", timeout=timeout
@@ -274,7 +274,7 @@ class Machine:
         return said.rpartition("status: ")[2].strip()
 
     def run(self, command: str, *, timeout: float = 60.0) -> str:
-        """Runs a shell command as the user who logs in. Returns its output.
+        """Run a shell command as the user who logs in. Return its output.
 
         Raises:
             AssertionError: its exit status is not 0.
@@ -284,16 +284,16 @@ class Machine:
         return done.stdout
 
     def try_to_run(self, command: str, *, timeout: float = 60.0) -> tuple[int, str]:
-        """The exit status of a shell command, and all that it said."""
+        """Return the exit status of a shell command, and its whole output."""
         done = self._ssh(f"{{ {command}\n}} 2>&1", timeout=timeout)
         return done.returncode, done.stdout
 
     def sudo(self, command: str, *, timeout: float = 60.0) -> str:
-        """Runs a shell command as root. See :meth:`run`."""
+        """Run a shell command as root. See :meth:`run`."""
         return self.run(f"sudo bash -c {shlex.quote(command)}", timeout=timeout)
 
     def write(self, path: str, text: str) -> None:
-        """Puts a text into a file, from the home directory on."""
+        """Write a text into a file, from the home directory on."""
         done = self._ssh(f"cat >{shlex.quote(path)}", text=text)
         assert done.returncode == 0, done.stderr
 
@@ -327,7 +327,7 @@ class Machine:
 
 
 def wait_until(happens: Callable[[], object], *, timeout: float = PATIENCE) -> None:
-    """Waits for something that no one machine is to be blamed for."""
+    """Wait for an event that is not the fault of a single machine."""
     deadline = time.monotonic() + timeout
     while not happens():
         assert time.monotonic() < deadline

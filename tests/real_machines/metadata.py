@@ -56,7 +56,7 @@ class Metadata:
 
 
 def _look_up(values: Mapping[str, str], path: str) -> str | None:
-    """A value; of a directory, which ends with a slash, the names in it."""
+    """Return a value; of a directory, which ends with a slash, the names in it."""
     if path in values:
         return values[path]
     if path and not path.endswith("/"):

@@ -16,8 +16,9 @@ _BLOCK = 1 << 20
 
 
 class Mirror:
-    """Serves the files of a directory over HTTP, with ranges, so that a download can go on where it broke off. Each
-    machine may have faults of its own; machines are known by their addresses.
+    """A server of the files of a directory over HTTP, with ranges, so that a download can resume.
+
+    Each machine may have its own faults; the server knows machines by their addresses.
 
     Args:
         directory: what it serves; changes are seen at once.

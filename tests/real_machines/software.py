@@ -72,13 +72,13 @@ def spark_files(version: str) -> dict[str, Path | bytes]:
 
 
 def _pio_files() -> dict[str, Path | bytes]:
-    """The sandbox's stand-in for PredictionIO."""
+    """Return the sandbox's stand-in for PredictionIO."""
     scripts = {f"lib/{file.name}": file for file in _STAND_IN.glob("[!_]*.py")}
     return {"bin/pio": _STAND_IN / "bin" / "pio", "lib/python": b'#!/bin/sh\nexec python3 "$@"\n', **scripts}
 
 
 def engine_files(scratch: Path) -> dict[str, Path | bytes]:
-    """The sandbox's sample engine, built, with its first events."""
+    """Return the sandbox's sample engine, built, with its first events."""
     engine = scratch / "engine"
     shutil.copytree(_STAND_IN / "engine", engine)
     lines = (json.dumps(event) for event in islice(make_events(), _EVENTS))
@@ -88,7 +88,7 @@ def engine_files(scratch: Path) -> dict[str, Path | bytes]:
 
 
 def write_archive(directory: Path, path: str, files: Mapping[str, Path | bytes]) -> Archive:
-    """A .tgz with one directory, hardly compressed: that would take longer than all else."""
+    """Write a .tgz with one directory, hardly compressed: that would take longer than all else."""
     target = directory / path
     target.parent.mkdir(parents=True, exist_ok=True)
     top = target.name.removesuffix(".tgz").removesuffix(".tar.gz")

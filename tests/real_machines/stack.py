@@ -34,7 +34,7 @@ def write_config(
     public_key: Path,
     workers: int = 2,
 ) -> Config:
-    """A pio-tf.hcl for a cluster that installs everything from these mirrors."""
+    """Write a pio-tf.hcl for a cluster that installs everything from these mirrors."""
     sums = {name: archive.sha512 for name, archive in archives.items()}
     software = "\n".join(
         f'  {name} {{\n    sha512 = "{sums[name]}"\n  }}' for name in ("hadoop", "hbase", "pio") if name in sums
@@ -54,7 +54,7 @@ def write_config(
 
 
 def apply(site: Site, config: Config) -> dict[str, Launch]:
-    """Applies the configuration's stack. Returns what each machine was launched with, by its name."""
+    """Apply the configuration's stack. Return the launch arguments of each machine, by its name."""
     cluster = deployment(config)
     cluster.apply(cluster.plan())
     return {name: _launch(site, name, instance) for name, instance in site.instances().items()}

@@ -31,7 +31,7 @@ PATIENCE = 180.0
 
 
 def provisioners(template: str) -> Iterator[str]:
-    """The commands that Packer runs, one after the other."""
+    """Yield the commands that Packer runs, in their order."""
     parsed: dict[str, Any] = hcl2.loads(template, serialization_options=SerializationOptions(strip_string_quotes=True))
     (build,) = parsed["build"]
     for one in build["provisioner"]:
@@ -44,7 +44,10 @@ def provisioners(template: str) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def baked(world: World, launches: dict[str, Launch], site: Site) -> Iterator[Machine]:
-    """The machine that the image was baked on, off. ``launches``: its pio-tf.hcl is that of the cluster."""
+    """Bake the image on a machine; yield that machine, off.
+
+    ``launches``: its pio-tf.hcl is that of the cluster.
+    """
     files = render_image(load_config(site.directory / "pio-tf.hcl", environ={}))
     machine = world.launch(BAKER)
     machine.power_on()

@@ -71,8 +71,10 @@ def scratch(machine: Machine) -> str:
 
 @pytest.fixture(scope="module")
 def left(cluster: Cluster, client: Client, disks: Disks, figures: Figures) -> dict[str, Left]:
-    """All machines were stopped and started by pio-tf. The NVMe disks of the second worker have changed names, as they
-    may."""
+    """Stop and start all machines with pio-tf.
+
+    The NVMe disks of the second worker have changed names, as they may.
+    """
     notes = {}
     for name, machine in cluster.machines.items():
         machine.run('mkdir engine && echo \'{"id": "default"}\' >engine/engine.json')
@@ -137,8 +139,11 @@ def test_a_machine_says_again_that_it_is_ready(cluster: Cluster, left: dict[str,
 
 @pytest.fixture(scope="module")
 def returned(cluster: Cluster, left: dict[str, Left]) -> dict[str, dict[str, Any]]:
-    """The first worker was stopped, and has become an r6i: no instance store, and more memory. The host of the second
-    one has failed under it. The master has run on: what it says of both now, by their names."""
+    """Stop a worker and change its type; fail the other's host. Return the master's report on both, by their names.
+
+    The first worker is an r6i now: no instance store, and more memory. The host of the second one has failed under it.
+    The master has kept running.
+    """
     first, second = cluster.workers
     before = {worker["id"]: worker["memory"] for worker in cluster.registered()}
     assert R3_MIB - 1024 in before.values()

@@ -33,7 +33,7 @@ PATIENCE = 180.0
 
 @pytest.fixture(scope="module")
 def wrong_spark(mirror: Mirror, archives: dict[str, Archive]) -> Archive:
-    """An archive that is not what its name says, at Spark's place in another mirror."""
+    """Put an archive with the wrong contents at Spark's place in another mirror."""
     files = spark_files("2.3.0")
     few = {name: files[name] for name in ("RELEASE", "bin/spark-class")}
     return write_archive(mirror.directory / "wrong", archives["spark"].path, few)
@@ -131,7 +131,7 @@ def test_the_right_script_repairs_what_a_wrong_one_has_begun(
 
 
 def repair(machine: Machine, *, script: str | None = None) -> None:
-    """Runs the machine's own script again, or another one."""
+    """Run the machine's own script again, or another one."""
     if script is None:
         machine.sudo("/usr/local/sbin/pio-tf-bootstrap run", timeout=PATIENCE)
     else:

@@ -54,7 +54,7 @@ class World:
         return self.key.with_suffix(".pub").read_text().strip()
 
     def launch(self, launch: Launch, hardware: Hardware | None = None, *, root_mib: int | None = None) -> Machine:
-        """A new machine, off. ``root_mib``: size of its root disk."""
+        """Make a new machine, off. ``root_mib``: size of its root disk."""
         assert launch.name not in self._machines, f"{launch.name} is there already"
         assert launch.address in self.network
         machine = Machine(self, launch, hardware or Hardware(), root_mib)

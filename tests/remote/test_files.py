@@ -29,7 +29,7 @@ async def put_all(cluster: TestCluster, *files: RemoteFile, reporter: Reporter =
 
 
 async def put(cluster: TestCluster, *files: RemoteFile) -> tuple[str, ...]:
-    """The names of those that were written."""
+    """Write the files; return the names of those that changed."""
     return tuple(one.name for one in await put_all(cluster, *files) if one.changed)
 
 
@@ -42,7 +42,7 @@ def notes(home: Path) -> list[str]:
 
 
 async def run_program(file: RemoteFile, home: Path, content: bytes, *, before: str = "") -> tuple[int | None, str, str]:
-    """The program alone, after some lines of bash that make its life hard: status, stdout, stderr."""
+    """Run the program alone, after some lines of bash that make its life hard; return status, stdout, stderr."""
     process = await asyncio.create_subprocess_exec(
         "bash",
         "-c",

@@ -21,7 +21,7 @@ OK = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n"
 
 @asynccontextmanager
 async def answering(answer: bytes | None) -> AsyncIterator[tuple[int, list[bytes]]]:
-    """A web server that gives this answer to everything; None: it never answers."""
+    """Run a web server that gives this answer to everything; None: it never answers."""
     requests: list[bytes] = []
     release = asyncio.Event()
 

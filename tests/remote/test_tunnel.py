@@ -42,7 +42,7 @@ async def web_page(host: str, port: int, text: str) -> AsyncIterator[None]:
 
 
 async def read(page: ForwardedPage) -> str:
-    """The page, as a browser gets it; empty where the connection ends without a word."""
+    """Return the page as a browser gets it; empty if the connection ends without an answer."""
     reader, writer = await asyncio.open_connection("127.0.0.1", page.port)
     writer.write(b"GET / HTTP/1.0\r\n\r\n")
     with contextlib.suppress(ConnectionError):

@@ -39,7 +39,7 @@ PIO_STORAGE_SOURCES_HDFS_PATH=/models
 
 
 def pio_env(services: Services) -> str:
-    """The text of pio-env.sh."""
+    """Return the text of pio-env.sh."""
     return _ENV.format(host=services.host, port=services.elasticsearch)
 
 
@@ -61,7 +61,7 @@ def _write(path: Path, settings: dict[str, str]) -> None:
 
 
 def ask(services: Services, path: str) -> Any:  # noqa: ANN401 - JSON
-    """What Elasticsearch answers."""
+    """Return Elasticsearch's answer."""
     address = f"{services.host}:{services.elasticsearch}"
     with closing(http.client.HTTPConnection(address, timeout=10)) as connection:
         connection.request("GET", path)

@@ -49,7 +49,7 @@ def make_machine(
     user: str | None = USER,
     master_address: str | None = None,
 ) -> SandboxMachine:
-    """A machine of the size of the sandbox's own."""
+    """Make a machine of the size of the sandbox's own."""
     return SandboxMachine(
         MachineSpec(
             directory=directory,
@@ -69,7 +69,7 @@ def make_machine(
 async def log_in(
     address: str, key: asyncssh.SSHKey, *, user: str = USER, host_key: asyncssh.SSHKey | None = None
 ) -> asyncssh.SSHClientConnection:
-    """A client's connection; with ``host_key``, to that server only."""
+    """Connect as a client; with ``host_key``, to that server only."""
     none: list[asyncssh.SSHKey] = []
     known = None if host_key is None else ([host_key], none, none)
     return await asyncssh.connect(

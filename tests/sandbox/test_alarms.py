@@ -31,7 +31,7 @@ def aws() -> Iterator[LocalAws]:
 
 
 def machine(aws: LocalAws, **changes: object) -> str:
-    """A machine with an alarm as terraform/modules/machine makes it, for an hour, with some of it changed."""
+    """Make a machine with an hour's alarm as terraform/modules/machine makes it, with these changes."""
     instance_id = str(run_machine(client("ec2", aws.url, REGION), cluster="idle", tags={})["InstanceId"])
     alarm: dict[str, Any] = {
         "AlarmName": f"pio-tf/idle/{instance_id}/idle",

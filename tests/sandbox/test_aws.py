@@ -47,7 +47,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def console() -> dict[str, str]:
-    """What machines, by their id, have written."""
+    """Return the console output of machines, by their id."""
     return {}
 
 

@@ -104,7 +104,7 @@ class Stack:
         return done.stdout
 
     def changes(self) -> dict[str, dict[str, Any]]:
-        """The changes of a new plan, by address, without what stays as it is."""
+        """Return the changes of a new plan, by address, without unchanged resources."""
         self.terraform("plan", "-input=false", "-out=plan")
         plan = json.loads(self.terraform("show", "-json", "plan"))
         return {r["address"]: r["change"] for r in plan["resource_changes"] if r["change"]["actions"] != ["no-op"]}

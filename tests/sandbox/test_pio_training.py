@@ -95,7 +95,7 @@ def train(files: MachineFiles, *arguments: str) -> subprocess.CompletedProcess[s
 
 
 def instances(services: LocalServices) -> list[dict[str, Any]]:
-    """The engine instances in Elasticsearch, the newest first."""
+    """Return the engine instances in Elasticsearch, the newest first."""
     found = ask(services.where, "/pio_meta_engine_instances/engine_instances/_search")
     return sorted((hit["_source"] for hit in found["hits"]["hits"]), key=lambda one: one["startTime"], reverse=True)
 

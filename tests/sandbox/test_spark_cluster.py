@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 async def wait_for_workers(master: str, number: int, *, seconds: float = 60.0) -> list[dict[str, Any]]:
-    """The ALIVE workers, as the master's page tells them, once there are so many."""
+    """Wait until the master's page lists this many ALIVE workers; return them."""
 
     def ask() -> list[dict[str, Any]]:
         try:
@@ -44,7 +44,7 @@ async def wait_for_workers(master: str, number: int, *, seconds: float = 60.0) -
 
 
 async def spark_page(driver: str) -> str:
-    """The applications that Spark's own page on the driver shows, once it is there."""
+    """Return the applications on Spark's own page on the driver, once it answers."""
 
     def ask() -> str:
         try:

@@ -21,7 +21,10 @@ OUTPUTS = Outputs(
 
 
 def make_config(directory: Path = Path("/nowhere"), **blocks: dict[str, Any]) -> Config:
-    """The smallest configuration; each keyword adds to the block of that name. ``directory`` is pio-tf.hcl's."""
+    """Return the smallest configuration; each keyword adds to the block of that name.
+
+    ``directory`` is pio-tf.hcl's.
+    """
     values: dict[str, dict[str, Any]] = {
         "cluster": {"name": "ur"},
         "aws": {"region": "eu-west-1"},

@@ -29,18 +29,21 @@ BLOCKS = {
 
 
 def text_with(**blocks: str) -> str:
-    """A valid configuration, with other text for some blocks. The given ones come first, so that line 1 is known."""
+    """Return a valid configuration, with other text for some blocks.
+
+    The given ones come first, so that line 1 is known.
+    """
     return "".join(blocks.values()) + "".join(text for name, text in BLOCKS.items() if name not in blocks)
 
 
 def load_text(directory: Path, text: str, environ: Mapping[str, str] | None = None) -> Config:
-    """Loads a text as a file pio-tf.hcl of the directory, with an environment of its own."""
+    """Load a text as a file pio-tf.hcl of the directory, with an environment of its own."""
     (directory / "pio-tf.hcl").write_text(text, encoding="utf-8")
     return load_config(directory / "pio-tf.hcl", environ=environ or {})
 
 
 def mistakes(directory: Path, text: str, environ: Mapping[str, str] | None = None) -> list[str]:
-    """The lines of the error that a text gives."""
+    """Return the lines of the error that a text gives."""
     with pytest.raises(ConfigError) as caught:
         load_text(directory, text, environ)
     assert str(directory / "pio-tf.hcl") in caught.value.next_step

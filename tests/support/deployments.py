@@ -28,7 +28,7 @@ class Recorder:
 
 
 def deployment(config: Config, reporter: Recorder | None = None, *, lock_timeout: float = 0.0) -> Deployment:
-    """A deployment that inherits nothing from the tests' environment but PATH."""
+    """Return a deployment that inherits only PATH from the tests' environment."""
     return Deployment(config, reporter=reporter or Recorder(), environ=ENVIRON, lock_timeout=lock_timeout)
 
 

@@ -62,7 +62,7 @@ def make_finish(
 async def started(
     remote: ClusterConnection, directory: Path, command: str, *, secrets: tuple[str, ...] = ()
 ) -> RunRecord:
-    """A run that has begun."""
+    """Start a run."""
     record = RunRecord(id=new_run_id(), cluster="ur", client=ANN, command=command, engine_dir="/engine")
     async with hold_driver_lock(remote, ANN, doing="preparing", run=record.id) as lock:
         return await start_run(

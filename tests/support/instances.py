@@ -30,7 +30,7 @@ def run_machine(ec2: EC2Client, *, cluster: str | None, tags: dict[str, str]) ->
 
 
 def make_cluster(ec2: EC2Client, name: str, *, workers: int) -> Outputs:
-    """A cluster whose machines are pending."""
+    """Make a cluster of pending machines."""
     machines: list[MachineOutput] = []
     for machine in ("driver", "master", *(f"worker-{n}" for n in range(1, workers + 1))):
         role: Role = "driver" if machine == "driver" else "master" if machine == "master" else "worker"

@@ -22,7 +22,7 @@ def mistakes(value: object, result: type[CommandResult]) -> list[str]:
 
 @cache
 def _closed_definitions() -> dict[str, Any]:
-    """The definitions of the schema, which as published let programs pass over fields that are new."""
+    """Return the definitions of the schema, closed: as published, they let programs skip new fields."""
     definitions: dict[str, Any] = copy.deepcopy(json_schema()["$defs"])
     for definition in definitions.values():
         definition["additionalProperties"] = False

@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="module")
 def aws() -> Iterator[LocalAws]:
-    """A local AWS without machines behind its instances, for the tests of one file."""
+    """Yield a local AWS without machines behind its instances, for the tests of one file."""
     with LocalAws(transition_seconds=0.1) as running:
         yield running
 
 
 @pytest.fixture
 def project(tmp_path: Path, aws: LocalAws) -> Project:
-    """A directory with a correct pio-tf.hcl for the local AWS."""
+    """Make a directory with a correct pio-tf.hcl for the local AWS."""
     project = Project(tmp_path, url=aws.url)
     project.write()
     return project

@@ -8,12 +8,12 @@ _FENCE = re.compile(r"^ *```[^\n]*\n(.*?)^ *```", re.MULTILINE | re.DOTALL)
 
 
 def blocks(text: str) -> list[str]:
-    """The contents of the fenced blocks."""
+    """Return the contents of the fenced blocks."""
     return _FENCE.findall(text)
 
 
 def code_spans(text: str) -> list[str]:
-    """What stands between single backticks, outside fenced blocks; a line's end inside is a blank."""
+    """Return the texts between single backticks, outside fenced blocks; a line's end inside is a blank."""
     return [" ".join(span.split()) for span in re.findall(r"`([^`]+)`", _FENCE.sub("", text))]
 
 

@@ -23,5 +23,5 @@ class NoMachines:
 
 @asynccontextmanager
 async def no_machines(*_setup: object, **_how: object) -> AsyncIterator[DriverSession]:
-    """A session with such a driver."""
+    """Open a session with such a driver."""
     yield cast("DriverSession", NoMachines())

@@ -17,27 +17,27 @@ def change(
     actions: tuple[str, ...] = (),
     mode: str = "managed",
 ) -> Json:
-    """What happens to one resource. Without ``actions``, they follow from what there is before and after."""
+    """Return the change of one resource. Without ``actions``, they follow from the values before and after."""
     done = actions or (("create",) if before is None else ("delete",) if after is None else ("update",))
     details = {"actions": list(done), "before": before, "after": after, "after_unknown": unknown or {}}
     return {"address": address or f"{kind}.this", "type": kind, "mode": mode, "change": details}
 
 
 def machine(name: str = "worker-1", *, type: str = "r5.xlarge", gib: int = 50, **more: Any) -> Json:  # noqa: A002, ANN401
-    """The values of a machine as the module writes it."""
+    """Return the values of a machine as the module writes it."""
     tags = {"pio-tf:machine": name, "pio-tf:role": name.partition("-")[0]}
     disk = {"encrypted": True, "volume_type": "gp3", "volume_size": gib}
     return {"instance_type": type, "tags": tags, "root_block_device": [disk], **more}
 
 
 def rule(*cidrs: str, port: int = 22, last: int | None = None, protocol: str = "tcp", **more: Any) -> Json:  # noqa: ANN401
-    """The values of an aws_security_group_rule that lets these ranges in."""
+    """Return the values of an aws_security_group_rule that lets these ranges in."""
     ports = {"from_port": port, "to_port": port if last is None else last}
     return {"type": "ingress", "protocol": protocol, **ports, "cidr_blocks": list(cidrs), **more}
 
 
 def plan(*changes: Json, data: tuple[Json, ...] = (), cluster: str = "trainer", region: str = "eu-west-1") -> Json:
-    """A whole plan.
+    """Return a whole plan.
 
     Args:
         data: data sources as they were read, in a module.

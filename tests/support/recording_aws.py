@@ -54,7 +54,7 @@ class RecordingAws(LocalAws):
 
     @contextmanager
     def recording(self) -> Iterator[list[Call]]:
-        """The calls of Terraform and of pio-tf meanwhile."""
+        """Record the calls of Terraform and of pio-tf during the block."""
         calls: list[Call] = []
         self._calls = calls
         try:

@@ -18,7 +18,7 @@ TRUST = {
 
 
 def client(service: Any, url: str, region: str) -> Any:  # noqa: ANN401 - boto3 makes them
-    """The test's own."""
+    """Return the test's own client."""
     return boto3.client(service, endpoint_url=url, region_name=region, aws_access_key_id="x", aws_secret_access_key="x")
 
 

@@ -63,7 +63,7 @@ class Project:
         return Client([PIO_TF, *arguments], directory=self.directory, environment=self.environment)
 
     def changed(self, pattern: str, replacement: str) -> Path:
-        """A copy of pio-tf.hcl beside it, with one thing changed."""
+        """Write a copy of pio-tf.hcl beside it, with one thing changed."""
         text, count = re.subn(pattern, replacement, self.config.read_text())
         assert count == 1, f"{pattern} stands {count} times in {self.config}"
         path = self.directory / "other.hcl"
@@ -101,24 +101,24 @@ class Project:
         return session.client("ec2", endpoint_url=self.sandbox.url)
 
     def powers(self) -> set[str]:
-        """The states of all instances, by EC2's own word."""
+        """Return the states of all instances, as EC2 names them."""
         found = self.ec2.describe_instances()["Reservations"]
         return {one["State"]["Name"] for reservation in found for one in reservation["Instances"]}
 
     def instance(self, name: str) -> str:
-        """The id of a machine's instance."""
+        """Return the id of a machine's instance."""
         return next(one.instance_id for one in sandbox_status(self.sandbox.directory).machines if one.name == name)
 
     def address(self, name: str) -> str:
-        """A machine's private address."""
+        """Return a machine's private address."""
         return next(one.address for one in sandbox_status(self.sandbox.directory).machines if one.name == name)
 
     def home(self, name: str) -> Path:
-        """The home directory of a machine, on its disk."""
+        """Return the home directory of a machine, on its disk."""
         return self.sandbox.directory / "machines" / self.instance(name) / "home"
 
     def processes(self, name: str, word: str) -> list[ProcessId]:
-        """The processes of a machine whose command lines have this word."""
+        """Return the processes of a machine with this word in their command lines."""
         found = find_processes(self.home(name).parent)
         return [process for process in found if word.encode() in _command_line(process)]
 

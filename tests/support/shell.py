@@ -35,7 +35,7 @@ BLOCKS = {
 
 
 def clean_environment() -> dict[str, str]:
-    """This process's, with nothing of its AWS, its Terraform or its CI."""
+    """Return this process's environment, without variables of AWS, Terraform or CI."""
     own = ("AWS_", "PIO_TF", "TF_", "GITHUB_", "GITLAB_")
     return {key: value for key, value in os.environ.items() if key != "CI" and not key.startswith(own)}
 
@@ -133,7 +133,7 @@ class Project:
 
 
 def ec2(url: str, *, region: str = "us-east-1") -> EC2Client:
-    """A client for a local AWS."""
+    """Return a client for a local AWS."""
     return boto3.client(
         "ec2", region_name=region, endpoint_url=url, aws_access_key_id="testing", aws_secret_access_key="testing"
     )

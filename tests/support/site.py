@@ -94,7 +94,7 @@ class Site:
         return load_config(path, environ={})
 
     def instances(self) -> dict[str, dict[str, Any]]:
-        """This cluster's instances by machine name, as DescribeInstances gives them; terminated ones left out."""
+        """Return this cluster's instances by machine name, as DescribeInstances has them, without terminated ones."""
         pages = ec2(self.url).get_paginator("describe_instances")
         found = {}
         for page in pages.paginate(Filters=[{"Name": "tag:pio-tf:cluster", "Values": [self.name]}]):
@@ -107,7 +107,7 @@ class Site:
 
 
 def ec2(url: str) -> EC2Client:
-    """A client for a local AWS."""
+    """Return a client for a local AWS."""
     return boto3.client(
         "ec2", region_name=REGION, endpoint_url=url, aws_access_key_id="testing", aws_secret_access_key="testing"
     )

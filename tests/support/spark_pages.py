@@ -23,7 +23,7 @@ DRIVER = "127.0.0.1"
 def job(
     number: int, status: str = "RUNNING", *, stages: tuple[int, ...] = (0,), stages_done: int = 0
 ) -> dict[str, Any]:
-    """An entry of ``/jobs``."""
+    """Return an entry of ``/jobs``."""
     return {
         "jobId": number,
         "name": "collect at EsClient.scala:12",
@@ -42,7 +42,7 @@ def job(
 
 
 def stage(number: int, status: str = "ACTIVE", *, name: str = "", tasks: int = 20, done: int = 0) -> dict[str, Any]:
-    """An entry of ``/stages``."""
+    """Return an entry of ``/stages``."""
     return {
         "status": status,
         "stageId": number,
@@ -58,7 +58,7 @@ def stage(number: int, status: str = "ACTIVE", *, name: str = "", tasks: int = 2
 
 
 def executor(name: str, *, active: bool = True) -> dict[str, Any]:
-    """An entry of ``/executors``: the driver is one of them."""
+    """Return an entry of ``/executors``: the driver is one of them."""
     return {"id": name, "hostPort": "10.0.0.12:39595", "isActive": active, "totalCores": 2, "maxTasks": 2}
 
 
@@ -119,7 +119,7 @@ class Pages:
 
 
 def master(*applications: str, busy: int = 0, idle: int = 0, dead: int = 0) -> dict[str, Any]:
-    """The master's ``/json/``, with so many workers of each kind."""
+    """Return the master's ``/json/``, with this many workers of each kind."""
     kinds = [("ALIVE", 2)] * busy + [("ALIVE", 0)] * idle + [("DEAD", 2)] * dead
     return {
         "url": f"spark://{MASTER}:7077",

@@ -59,7 +59,7 @@ class TestCluster:
 
 @pytest.fixture(autouse=True)
 def no_ssh_config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The tests' own home directory: nobody's ~/.ssh/config, agent or known_hosts plays a part."""
+    """Give the tests a home directory of their own, without the user's ~/.ssh/config, agent or known_hosts."""
     home = tmp_path / "client-home"
     (home / ".ssh").mkdir(parents=True)
     monkeypatch.setenv("HOME", str(home))

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def free_port(addresses: tuple[str, ...] = ("127.0.0.1",)) -> int:
-    """A port that nobody listens on, on all of these addresses."""
+    """Return a port that is free on all of these addresses."""
     while True:
         with contextlib.ExitStack() as stack:
             first = stack.enter_context(socket.create_server((addresses[0], 0)))

@@ -24,7 +24,7 @@ class Bucket:
     name: str
 
     def read(self, key: str) -> bytes:
-        """An object's content."""
+        """Return an object's content."""
         return bytes(self.s3.get_object(Bucket=self.name, Key=key)["Body"].read())
 
     def write(self, key: str, body: bytes | str) -> None:
@@ -40,7 +40,7 @@ class Bucket:
         return [item["Key"] for item in self.s3.list_objects_v2(Bucket=self.name).get("Contents", [])]
 
     def deny(self, *actions: str, key: str) -> None:
-        """A bucket policy by which nobody may do this to these objects."""
+        """Set a bucket policy that denies these actions on these objects to all clients."""
         statement = {
             "Effect": "Deny",
             "Principal": "*",
@@ -57,7 +57,7 @@ class Bucket:
 
 
 def make_bucket(url: str) -> Bucket:
-    """A new bucket, versioned."""
+    """Make a new bucket, versioned."""
     s3 = client(url)
     name = f"states-{next(_numbers)}"
     s3.create_bucket(Bucket=name)
@@ -66,14 +66,14 @@ def make_bucket(url: str) -> Bucket:
 
 
 def client(url: str) -> Any:  # noqa: ANN401 - boto3 makes them
-    """An S3 client of a local AWS."""
+    """Return an S3 client of a local AWS."""
     return boto3.client(
         "s3", region_name="us-east-1", endpoint_url=url, aws_access_key_id="testing", aws_secret_access_key="testing"
     )
 
 
 def with_backend(site: Site, bucket: str, *lines: str, more: str = "") -> Config:
-    """The site's pio-tf.hcl with its state in a bucket."""
+    """Return the site's configuration with its state in a bucket."""
     inside = "\n".join([f'bucket = "{bucket}"', *lines])
     block = f'  {more}\n  backend "s3" {{\n{inside}\n  }}\n}}\n'
     config = site.write()
@@ -99,7 +99,7 @@ LOCK = {
 
 
 def state(*, serial: int, lineage: str = "f3c1", region: str = "us-east-1") -> str:
-    """A state with outputs, as of a creation that did not come to its end, and no resources."""
+    """Return a state with outputs, as of a creation that did not come to its end, and no resources."""
     outputs = {name: {"value": value, "type": "string"} for name, value in (("cluster", "demo"), ("region", region))}
     return json.dumps(
         {

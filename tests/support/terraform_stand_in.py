@@ -45,7 +45,7 @@ class TerraformStandIn:
         self.prints()
 
     def prints(self, *, plan: bytes = b"", show: bytes = b"{}", output: bytes = b"{}", status: int = 2) -> None:
-        """What its commands print from now on; ``status``: how `plan` ends."""
+        """Set the output of its commands from now on; ``status``: how `plan` ends."""
         for name, data in {"plan": plan, "show": show, "output": output, "status": b"%d" % status}.items():
             (self._directory / name).write_bytes(data)
         stack = self.config.stack_dir

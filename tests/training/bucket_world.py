@@ -18,7 +18,7 @@ _numbers = itertools.count(1)
 
 
 def make_objects(aws: LocalAws, bucket: str) -> Objects:
-    """A bucket, as one client has it."""
+    """Return a bucket, as one client has it."""
     s3 = boto3.client(
         "s3",
         endpoint_url=aws.url,
@@ -31,7 +31,7 @@ def make_objects(aws: LocalAws, bucket: str) -> Objects:
 
 
 def make_run_bucket(aws: LocalAws, *, clients: int = 1) -> list[RunBucket]:
-    """A new bucket, versioned as a state's is, as each of so many clients has it."""
+    """Make a new bucket, versioned as a state's is, as each of these clients has it."""
     name = f"runs-{next(_numbers)}"
     opened = [make_objects(aws, name) for _ in range(clients)]
     opened[0].s3.create_bucket(Bucket=name)

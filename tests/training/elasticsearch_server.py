@@ -66,7 +66,7 @@ async def listening(
     login: tuple[str, str] | None = None,
     hangs: bool = False,
 ) -> AsyncIterator[Node]:
-    """A node on HOST. ``hangs``: it takes every question and answers none."""
+    """Run a node on HOST. ``hangs``: it takes every question and answers none."""
     questions: list[Question] = []
     release = asyncio.Event()
 
@@ -95,7 +95,7 @@ async def listening(
 
 
 def not_found(index: str) -> tuple[int, Any]:
-    """The answer for an index that is not there."""
+    """Return the answer for a missing index."""
     return 404, _error("index_not_found_exception", f"no such index [{index}]")
 
 
@@ -118,7 +118,7 @@ async def _read(reader: asyncio.StreamReader) -> Question:
 
 
 def certificate(directory: Path, *names: str) -> tuple[ssl.SSLContext, ssl.SSLContext]:
-    """A server's TLS with a certificate for these host names or addresses, and that of a client who trusts it alone."""
+    """Return a server's TLS with a certificate for these hosts, and that of a client that trusts it alone."""
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "search")])
     now = datetime.now(timezone.utc)

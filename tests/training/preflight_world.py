@@ -48,12 +48,12 @@ JAVA_8 = 'openjdk version "1.8.0_412"'
 
 
 def never() -> None:
-    """A client of AWS that nobody is to ask for."""
+    """Fail: no test may ask for a client of AWS."""
     raise AssertionError("AWS was asked for a secret")
 
 
 def worker(host: str, **changed: Any) -> dict[str, Any]:  # noqa: ANN401 - JSON
-    """A worker as Spark 2.4's /json/ has it."""
+    """Return a worker as Spark 2.4's /json/ has it."""
     told = {"cores": 4, "coresused": 0, "memory": 29000, "memoryused": 0, "state": "ALIVE"}
     return {"id": f"worker-{host}", "host": host, "port": 41000, **told, **changed}
 
@@ -82,18 +82,18 @@ class World:
         return self.cluster.driver.home
 
     def script(self, path: str, text: str) -> None:
-        """A program on the driver."""
+        """Write a program on the driver."""
         self.file(path, f"#!/bin/bash\n{text}\n").chmod(0o755)
 
     def file(self, path: str, text: str) -> Path:
-        """A file on the driver."""
+        """Write a file on the driver."""
         file = self.home / path
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text, encoding="utf-8")
         return file
 
     def java(self, version: str) -> None:
-        """What JAVA_HOME's java says of itself."""
+        """Set the version that JAVA_HOME's java reports."""
         self.script("java/bin/java", f"echo '{version}' >&2")
 
     def config(self) -> Config:
@@ -133,7 +133,7 @@ class World:
 
     @asynccontextmanager
     async def remote(self) -> AsyncIterator[ClusterConnection]:
-        """A connection to driver and master."""
+        """Connect to driver and master."""
         targets = self.cluster.targets("driver", "master")
         async with ClusterConnection(self.config(), targets, retry=QUICK) as remote:
             yield remote
@@ -141,7 +141,7 @@ class World:
 
 @asynccontextmanager
 async def accepting(address: str = SERVICES) -> AsyncIterator[int]:
-    """A port that accepts connections and says nothing, as ZooKeeper and a name node do to a stranger."""
+    """Open a port that accepts connections and says nothing, as ZooKeeper and a name node do to a foreign client."""
     release = asyncio.Event()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -177,7 +177,7 @@ async def spark_master(says: Mapping[str, Any]) -> AsyncIterator[int]:
 
 @pytest_asyncio.fixture
 async def world(cluster: TestCluster) -> AsyncIterator[World]:
-    """A cluster on which every check passes."""
+    """Make a cluster on which every check passes."""
     await cluster.servers["master"].start()
     workers = [worker(ADDRESSES["worker-1"]), worker(ADDRESSES["worker-2"])]
     apps: list[dict[str, Any]] = []
@@ -207,7 +207,7 @@ async def world(cluster: TestCluster) -> AsyncIterator[World]:
 
 
 def _install(world: World) -> None:
-    """What a driver has on its disk."""
+    """Write the files that a driver has on its disk."""
     world.file(".profile", "export JAVA_HOME=$HOME/java\n")
     world.java(JAVA_8)
     world.script("spark/bin/spark-submit", "exit 1")

@@ -65,7 +65,7 @@ def record(run: str, state: RunState = "succeeded") -> RunRecord:
 
 
 def left_by(bucket: RunBucket, client: Client = ANN, *, begun: bool = False, process: str = "elsewhere/1/2") -> str:
-    """A lock of a client of which nothing else is known; its run."""
+    """Make a lock of a client of which nothing else is known; return its run."""
     run = new_run_id()
     bucket.objects.write(bucket.lock_key, Claim(client, run, process).to_json().encode())
     if begun:

@@ -27,7 +27,7 @@ class Follower:
         return self.found
 
     def look(self, minutes_before: float) -> list[str]:
-        """The warnings of one look."""
+        """Return the warnings of one look."""
         self.events.clear()
         self.now = NOON - timedelta(minutes=minutes_before)
         asyncio.run(self.watch.look())

@@ -43,7 +43,7 @@ class Watched:
         self.task = task
 
     async def until(self, holds: Callable[[TrainingProgress], bool], *, seconds: float = 30.0) -> TrainingProgress:
-        """The first event from now on, or the last one before, for which this holds."""
+        """Return the first event from now on, or the last one before, for which this holds."""
         end = time.monotonic() + seconds
         while not holds(self.events[-1]) if self.events else True:
             assert time.monotonic() < end, self.events
@@ -91,7 +91,7 @@ async def watched(
 
 
 def ui_ports() -> int:
-    """The first of so many free ports in a row as are looked at."""
+    """Return the first of the free ports in a row that the progress looks at."""
     return free_port((DRIVER, MASTER))
 
 
@@ -219,7 +219,7 @@ async def test_after_the_application_has_ended_nothing_is_claimed(cluster: TestC
 
 
 def ports_in_a_row(count: int) -> int:
-    """The first of so many ports that nobody listens on. They are not those that the system gives to connections."""
+    """Return the first of this many free ports in a row. They are not those that the system gives to connections."""
     for first in range(20000, 30000, count):
         with ExitStack() as stack, suppress(OSError):
             for port in range(first, first + count):

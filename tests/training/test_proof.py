@@ -33,7 +33,7 @@ async def remote(cluster: TestCluster) -> AsyncIterator[ClusterConnection]:
 
 
 def document(identifier: str, start: str, **others: str) -> dict[str, Any]:
-    """An engine instance as PIO stores it, of which our question shows this much."""
+    """Return an engine instance as PIO stores it, with the fields that our question shows."""
     source = {
         "status": "COMPLETED",
         "startTime": start,

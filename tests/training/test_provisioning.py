@@ -65,7 +65,7 @@ async def test_what_is_not_json_is_no_failure(cluster: TestCluster) -> None:
 
 @pytest.fixture
 def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A `sudo` that runs what it is given, as this user."""
+    """Make a `sudo` that runs its command as this user."""
     sudo = tmp_path / "programs" / "sudo"
     sudo.parent.mkdir()
     sudo.write_text('#!/bin/bash\n[ "$1" = -n ] && shift\nexec "$@"\n')

@@ -27,7 +27,7 @@ PATIENT = RetryPolicy(denied=0.5, attempt=3, first_delay=0.05, longest_delay=0.1
 
 
 def worker(host: str, state: str = "ALIVE") -> dict[str, Any]:
-    """A worker as Spark 2.4's and 3.5's /json/ has it, cut to what matters and one thing more."""
+    """Return a worker as Spark 2.4's and 3.5's /json/ has it, cut to what matters and one thing more."""
     return {"id": f"worker-{host}", "host": host, "port": 41000, "cores": 4, "memory": 29000, "state": state}
 
 

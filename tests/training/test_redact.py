@@ -67,7 +67,7 @@ def test_values_that_it_is_told_are_hidden_wherever_they_stand() -> None:
 
 @pytest.fixture
 def in_perl(tmp_path: Path) -> list[str]:
-    """The command that hides ``hunter2`` and what has the name of a secret in its input."""
+    """Return the command that hides ``hunter2`` and values with the name of a secret in its input."""
     (tmp_path / "program").write_text(Redactor(["hunter2"]).in_perl())
     return ["perl", str(tmp_path / "program")]
 

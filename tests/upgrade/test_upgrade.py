@@ -37,13 +37,13 @@ def clusters(
 
 @pytest.fixture(scope="module")
 def local(clusters: dict[str, OldCluster]) -> OldCluster:
-    """A cluster whose state is a local file."""
+    """Return the cluster with a local state."""
     return clusters["local"]
 
 
 @pytest.fixture(scope="module")
 def team(clusters: dict[str, OldCluster]) -> OldCluster:
-    """A cluster whose state, runs and run lock are in S3."""
+    """Return the cluster with its state, runs and run lock in S3."""
     return clusters["team"]
 
 
