@@ -1,4 +1,4 @@
-"""The AWS identity of the credentials. AWS lets every identity ask for its own."""
+"""Identities in AWS: that of the credentials, for which AWS lets every identity ask, and ARNs that need no question."""
 
 from __future__ import annotations
 
@@ -9,6 +9,43 @@ from pio_tf.aws.errors import aws_errors
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from pio_tf.config.schema import Config
+
+
+def partition_of(region: str) -> str:
+    """Return ``aws``, or the partition of China or of GovCloud: the second part of every ARN there."""
+    return "aws-cn" if region.startswith("cn-") else "aws-us-gov" if region.startswith("us-gov-") else "aws"
+
+
+def deadline_boundary_arn(config: Config, *, account: str) -> str:
+    """Return the policy that limits the role for deadlines: pio-tf.hcl's, else the one that `pio-tf iam` proposes.
+
+    Args:
+        account: twelve digits, or ``*``.
+    """
+    block, region = config.failsafe, config.aws.region
+    if block.permissions_boundary is not None:
+        return block.permissions_boundary
+    name = f"pio-tf-{config.cluster.name}-{region}-boundary"
+    return f"arn:{partition_of(region)}:iam::{account}:policy{block.role_path}{name}"
+
+
+def deadline_role_arn(config: Config, *, account: str) -> str | None:
+    """Return the role in pio-tf.hcl that EventBridge Scheduler stops the machines with; None if there is none.
+
+    terraform/modules/failsafe names it. Terraform's outputs have it too, but only once all machines exist.
+
+    Args:
+        account: twelve digits, or ``*``.
+    """
+    block = config.failsafe
+    if block.role_arn is not None:
+        return block.role_arn
+    if not block.role:
+        return None
+    name = f"pio-tf-{config.cluster.name}-{config.aws.region}"
+    return f"arn:{partition_of(config.aws.region)}:iam::{account}:role{block.role_path}{name}"
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ClientError
 
 from pio_tf.atomic_write import atomic_writer
-from pio_tf.aws.arns import partition_of
 from pio_tf.aws.errors import aws_errors
+from pio_tf.aws.identity import partition_of
 from pio_tf.errors import AwsError
 
 if TYPE_CHECKING:

@@ -9,8 +9,7 @@ from datetime import datetime, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from pio_tf.aws.arns import deadline_role_arn
-from pio_tf.aws.identity import who_am_i
+from pio_tf.aws.identity import deadline_role_arn, who_am_i
 from pio_tf.cluster.messages import warning
 from pio_tf.durations import duration
 from pio_tf.errors import ConfigError, NotReady, PioTfError

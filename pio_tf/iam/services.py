@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from pio_tf.aws.arns import deadline_boundary_arn, deadline_role_arn
+from pio_tf.aws.identity import deadline_boundary_arn, deadline_role_arn
 from pio_tf.config.kinds import SecretReference
 from pio_tf.iam.grant import Grant
 

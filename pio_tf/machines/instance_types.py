@@ -10,7 +10,7 @@ from pio_tf.config.sizing import InstanceSpec
 from pio_tf.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from mypy_boto3_ec2 import EC2Client
     from mypy_boto3_ec2.type_defs import InstanceTypeInfoTypeDef
@@ -51,13 +51,18 @@ def describe_instance_types(ec2: EC2Client, config: Config) -> dict[str, Instanc
     types = configured_types(config)
     found = find_instance_types(ec2, types.values())
     problems = list(type_problems(ec2, types, found))
+    refuse_problems(config, ec2, problems, next_step="correct instance_type in pio-tf.hcl, or aws.region")
+    return found
+
+
+def refuse_problems(config: Config, ec2: EC2Client, problems: Sequence[OptionProblem], *, next_step: str) -> None:
+    """Raise a ConfigError with a line for each problem, if there are any."""
     if problems:
         raise ConfigError(
             "\n".join(f"{config.where(problem.name)}: {problem.name}: {problem.message}" for problem in problems),
-            next_step="correct instance_type in pio-tf.hcl, or aws.region",
+            next_step=next_step,
             details={"problems": [problem._asdict() for problem in problems], "region": ec2.meta.region_name},
         )
-    return found
 
 
 def find_instance_types(ec2: EC2Client, names: Iterable[str]) -> dict[str, InstanceSpec]:

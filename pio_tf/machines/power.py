@@ -28,7 +28,7 @@ from pio_tf.machines import power_errors
 from pio_tf.machines.batch import MAX_BATCH, send_batch
 from pio_tf.machines.inventory import machine_from
 from pio_tf.machines.power_errors import Failure, failure_from, label, lacking
-from pio_tf.model import TERMINATED
+from pio_tf.model import TERMINATED, count
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -291,7 +291,7 @@ class _PowerChange:
             if isinstance(reason, ClientError | BotoCoreError) and (is_passing(reason) or is_expired(reason)):
                 return self._not_answered(reason)
             raise
-        with aws_errors(f"{self._verb} {_machines(due)}"):
+        with aws_errors(f"{self._verb} {count(due)}"):
             sent = send_batch(self._call, [one.machine for one in due])
         now = self._clock()
         asked = {one.machine.instance_id: one for one in due}
@@ -421,7 +421,7 @@ class _PowerChange:
             self._ec2.stop_instances(InstanceIds=list(ids), Force=True)
             return {}
 
-        with aws_errors(f"stopping {_machines(stuck)} by force"):
+        with aws_errors(f"stopping {count(stuck)} by force"):
             sent = send_batch(call, sorted((one.machine for one in stuck), key=lambda machine: machine.instance_id))
         for instance_id, error in sent.failed.items():
             machine = self._all[instance_id].machine
@@ -454,7 +454,3 @@ class _PowerChange:
         elif now - self._outage_since >= OUTAGE_LIMIT or now >= self._deadline:
             raise story from error
         return False
-
-
-def _machines(some: Sequence[_Tracked]) -> str:
-    return f"{len(some)} machine{'s' * (len(some) != 1)}"

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 from pio_tf.aws.cli_hints import AwsCliHints
 from pio_tf.aws.errors import CAPACITY_ADVICE, NO_CAPACITY, QUOTA, client_details, error_code, error_message
 from pio_tf.errors import AwsError, MachinesMayBeRunning, NotReady, PioTfError
+from pio_tf.model import count
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -129,7 +130,7 @@ def may_be_running(ec2: EC2Client, machines: Sequence[Machine], *, cause: PioTfE
     """Return the error for machines that did not appear stopped before AWS became unreachable."""
     running = [machine for machine in machines if not machine.is_off]
     return MachinesMayBeRunning(
-        f"{len(running)} of {_machines(machines)} may be running, and cost money: {_states(running, [])}",
+        f"{len(running)} of {count(machines)} may be running, and cost money: {_states(running, [])}",
         cause=f"{cause.what}: {cause.cause}" if cause.cause else cause.what,
         next_step="; ".join(
             filter(
@@ -148,11 +149,7 @@ def _without(failures: Iterable[Failure], machines: Iterable[Machine]) -> list[M
 def _count(some: Sequence[Machine], failures: Sequence[Failure], machines: Sequence[Machine]) -> str:
     """Return ``1 of 4 machines is``, ``2 of 4 machines are``."""
     number = len(some) + len(failures)
-    return f"{number} of {_machines(machines)} {'is' if number == 1 else 'are'}"
-
-
-def _machines(machines: Sequence[Machine]) -> str:
-    return f"{len(machines)} machine{'s' * (len(machines) != 1)}"
+    return f"{number} of {count(machines)} {'is' if number == 1 else 'are'}"
 
 
 def _states(late: Iterable[Machine], failures: Iterable[Failure]) -> str:

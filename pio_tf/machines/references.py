@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import re
 from concurrent.futures import ThreadPoolExecutor
 from ipaddress import IPv4Network
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from botocore.exceptions import ClientError
 
 from pio_tf.aws.errors import aws_errors, error_code
 from pio_tf.config.blocks import AmiFilter
-from pio_tf.errors import ConfigError
-from pio_tf.machines.images import image_problems, root_disk_gib
-from pio_tf.machines.instance_types import OptionProblem, configured_types, find_instance_types, type_problems
+from pio_tf.machines.instance_types import (
+    ARCHITECTURE,
+    OptionProblem,
+    configured_types,
+    find_instance_types,
+    refuse_problems,
+    type_problems,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable
+    from collections.abc import Callable, Collection, Iterable, Iterator
 
     from mypy_boto3_ec2 import EC2Client
     from mypy_boto3_ec2.type_defs import ImageTypeDef
@@ -29,6 +35,12 @@ _RESERVED: Final = 4
 """Addresses that AWS reserves at the start of a subnet; it also reserves the last one."""
 
 _NO_IMAGE: Final = ("InvalidAMIID.NotFound", "InvalidAMIID.Malformed", "InvalidAMIID.Unavailable")
+
+
+SUPPORTED: Final = "Ubuntu 18.04, 20.04, 22.04 and 24.04, and Debian 11 and 12"
+"""The systems that the bootstrap script prepares."""
+_FOREIGN: Final = ("Windows", "Red Hat", "SUSE")
+"""The start of PlatformDetails for systems that AWS distinguishes; it calls all others Linux/UNIX."""
 
 
 def check_references(config: Config, ec2: EC2Client, *, existing: Collection[str] = ()) -> None:
@@ -46,14 +58,8 @@ def check_references(config: Config, ec2: EC2Client, *, existing: Collection[str
     parts: tuple[Callable[[], Iterable[OptionProblem]], ...] = (check.network, check.images_and_types, check.key_pair)
     with ThreadPoolExecutor(THREADS) as pool:
         problems = [problem for found in pool.map(lambda part: list(part()), parts) for problem in found]
-    if not problems:
-        return
-    lines = [f"{config.where(problem.name)}: {problem.name}: {problem.message}" for problem in problems]
-    raise ConfigError(
-        "\n".join(lines),
-        next_step="correct pio-tf.hcl; check that aws.region and aws.profile name the region and account you want",
-        details={"problems": [problem._asdict() for problem in problems], "region": ec2.meta.region_name},
-    )
+    next_step = "correct pio-tf.hcl; check that aws.region and aws.profile name the region and account you want"
+    refuse_problems(config, ec2, problems, next_step=next_step)
 
 
 class _References:
@@ -198,3 +204,66 @@ class _References:
         if smallest > block.root_volume_gib:
             message = f"{block.root_volume_gib} GiB is less than the {smallest} GiB of {image['ImageId']}"
             yield OptionProblem(f"{name}.root_volume_gib", message)
+
+
+class _Distribution(NamedTuple):
+    """A distribution, as its publisher names images. Other owners may use any name."""
+
+    name: str
+    owners: tuple[str, ...]
+    """The publisher's account id, or AWS's alias for it."""
+    version: re.Pattern[str]
+    supported: frozenset[str]
+
+
+_DISTRIBUTIONS: Final = (
+    _Distribution(
+        "Ubuntu",
+        ("099720109477",),
+        re.compile(r"/ubuntu-[a-z]+-(\d\d\.\d\d)-"),
+        frozenset({"18.04", "20.04", "22.04", "24.04"}),
+    ),
+    _Distribution("Debian", ("136693071363",), re.compile(r"^debian-(\d+)-"), frozenset({"11", "12"})),
+    _Distribution("Amazon Linux", ("137112412989", "amazon"), re.compile(r"^(?:amzn|al)(\d*)-"), frozenset()),
+)
+
+
+def image_problems(image: ImageTypeDef) -> Iterator[str]:
+    """Yield the reasons why pio-tf cannot create machines from this image, one sentence each.
+
+    pio-tf knows only what AWS says: a user's own image passes with any system, and the bootstrap script refuses one
+    that it cannot prepare.
+    """
+    label = image["ImageId"]
+    if system := _unsupported_system(image):
+        yield f"{label} is an image of {system}, which pio-tf does not support; it supports {SUPPORTED}"
+    if (architecture := image.get("Architecture", ARCHITECTURE)) != ARCHITECTURE:
+        yield f"{label} is for {architecture}, but machines must be {ARCHITECTURE}"
+    if image.get("RootDeviceType", "ebs") != "ebs":
+        yield f"{label} has its root disk in the instance store, not in EBS, so its machines cannot be stopped"
+
+
+def root_disk_gib(image: ImageTypeDef) -> int:
+    """Return the size of the image's root snapshot, the smallest root disk; 0 if the image does not state it."""
+    root = image.get("RootDeviceName")
+    sizes = [
+        mapping.get("Ebs", {}).get("VolumeSize", 0)
+        for mapping in image.get("BlockDeviceMappings", [])
+        if mapping.get("DeviceName") == root
+    ]
+    return max(sizes, default=0)
+
+
+def _unsupported_system(image: ImageTypeDef) -> str:
+    """Return ``Windows``, ``Ubuntu 16.04``; empty if the system is supported, or AWS and the name do not state it."""
+    details = image.get("PlatformDetails", "")
+    if str(image.get("Platform", "")).lower() == "windows":
+        return "Windows"
+    if details.startswith(_FOREIGN):
+        return details
+    for distribution in _DISTRIBUTIONS:
+        if {image.get("OwnerId"), image.get("ImageOwnerAlias")}.intersection(distribution.owners):
+            version = distribution.version.search(image.get("Name", ""))
+            if version and version[1] not in distribution.supported:
+                return f"{distribution.name} {version[1]}".rstrip()
+    return ""
