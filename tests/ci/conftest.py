@@ -86,7 +86,7 @@ def site(
 
 @pytest.fixture(scope="module")
 def forge() -> Iterator[ForgeServer]:
-    """GitHub, or GitLab."""
+    """Run a stand-in for GitHub, or GitLab."""
     with ForgeServer() as server:
         yield server
 

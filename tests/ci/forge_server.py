@@ -139,7 +139,7 @@ class _Handler(BaseHTTPRequestHandler):
     do_POST = do_PATCH = do_PUT = do_GET  # noqa: N815 - as the base class calls them
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's name
-        """Nothing on the tests' standard error."""
+        """Write nothing to the tests' standard error."""
 
     def _serve(self) -> None:
         forge, parts = self.server_of, urlsplit(self.path)

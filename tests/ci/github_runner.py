@@ -65,7 +65,7 @@ class Run:
     jobs: dict[str, Job] = field(default_factory=dict)
 
     def transcript(self) -> str:
-        """For people."""
+        """Return the run's jobs and their output as text."""
         lines = [f"=== {self.workflow}, on {self.event}"]
         for job in self.jobs.values():
             lines.append(f"--- job {job.name}: {job.result}" + (f" [{job.environment}]" if job.environment else ""))
@@ -100,7 +100,7 @@ class Github:
         return sha
 
     def pull_request(self, number: int, files: Commit) -> tuple[str, list[Run]]:
-        """Somebody pushes to the branch of a pull request. The commit, and what it starts."""
+        """Push to the branch of a pull request; return the commit, and the runs that it starts."""
         head = self.commit(files)
         pull = {"number": number, "head": {"sha": head, "repo": {"full_name": REPOSITORY}}}
         ref = f"refs/pull/{number}/merge"
@@ -109,7 +109,7 @@ class Github:
         return head, self._start("pull_request", merged, ref, {"pull_request": pull}, head=head)
 
     def merge(self, number: int, head: str) -> list[Run]:
-        """Somebody merges it."""
+        """Merge a pull request."""
         files = {**self.commits.get(self.main, {}), **self.commits[head]}
         merged = self.commit(files)
         pull = {
@@ -129,7 +129,7 @@ class Github:
         return self._start("push", commit, "refs/heads/main", {}, head=commit, changed=changed)
 
     def dispatch(self, workflow: str) -> Run:
-        """Somebody starts a workflow by hand, on the main branch."""
+        """Start a workflow on the main branch, as a user does."""
         (run,) = self._start("workflow_dispatch", self.main, "refs/heads/main", {}, head=self.main, only=workflow)
         return run
 
@@ -352,7 +352,7 @@ _FILES = ("GITHUB_OUTPUT", "GITHUB_ENV", "GITHUB_STEP_SUMMARY", "GITHUB_PATH", "
 
 
 def _entries(text: str) -> dict[str, str]:
-    """``name=value``, and ``name<<delimiter`` with lines up to that delimiter."""
+    """Parse ``name=value``, and ``name<<delimiter`` with lines up to that delimiter."""
     found = {}
     lines = iter(text.splitlines())
     for line in lines:

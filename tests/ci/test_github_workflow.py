@@ -39,7 +39,7 @@ def github(site: Site, forge: ForgeServer, transcript: list[str]) -> Iterator[Gi
 
 
 def states(site: Site) -> dict[str, str]:
-    """Of the cluster's machines, by EC2's own word."""
+    """Return the states of the cluster's machines, as EC2 names them."""
     found = boto3.client(
         "ec2",
         region_name=site.sandbox.region,
@@ -53,7 +53,7 @@ def states(site: Site) -> dict[str, str]:
 
 
 def by_hand(site: Site, *arguments: str, exit_code: int = 0) -> str:
-    """``pio-tf`` of somebody at a terminal."""
+    """Run ``pio-tf`` as a user at a terminal does."""
     done = subprocess.run(
         [BIN / "pio-tf", *arguments],
         cwd=site.client,

@@ -128,7 +128,7 @@ class Runner:
         return said, directory
 
     def states(self) -> set[str]:
-        """Of the machines, as somebody sees them who asks."""
+        """Return the states of the machines, as a client of EC2 sees them."""
         done = subprocess.run(
             [BIN / "pio-tf", "status"], cwd=self.site.client, capture_output=True, text=True, check=True, timeout=300
         )

@@ -68,7 +68,7 @@ NOT_OURS = (".venv/", ".git/", "pio_tf/ci/templates/", "build/", "dist/", "tests
 
 
 def shell_files() -> Iterator[str]:
-    """Those of the repository: by their names, or by their first lines."""
+    """Yield the repository's shell files: by their names, or by their first lines."""
     ours = (top for top in ROOT.iterdir() if not f"{top.name}/".startswith(NOT_OURS))
     for path in sorted(path for top in ours for path in (top, *top.rglob("*"))):
         name = str(path.relative_to(ROOT))

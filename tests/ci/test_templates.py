@@ -40,14 +40,14 @@ def rendered(system: System, config: Config, **choices: str) -> Pipeline:
 
 
 def workflows(config: Config, **choices: str) -> dict[str, dict[Any, Any]]:
-    """GitHub's, read, by the last word of their names."""
+    """Parse GitHub's workflows; return them by the last word of their names."""
     files = rendered("github", config, **choices).files
     found = {Path(name).stem: yaml.safe_load(text) for name, text in files.items() if "/workflows/" in name}
     return {name.removeprefix("pio-tf-"): workflow for name, workflow in found.items()}
 
 
 def gitlab(config: Config) -> dict[str, dict[str, Any]]:
-    """GitLab's jobs, each with what it extends."""
+    """Return GitLab's jobs, each with the contents of the jobs that it extends."""
     read = yaml.safe_load(rendered("gitlab", config).files[".gitlab-ci.yml"])
 
     def whole(name: str) -> dict[str, Any]:

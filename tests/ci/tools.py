@@ -24,7 +24,7 @@ fi
 
 
 def make_path(directory: Path) -> str:
-    """PATH of a runner: our stand-ins for pip and python3, pio-tf and Terraform of this environment, the system's."""
+    """Return the PATH of a runner: stand-ins for pip and python3, our pio-tf and Terraform, the system's programs."""
     directory.mkdir(parents=True)
     for name, text in {"pip": _PIP, "python3": _PYTHON.replace("{bin}", str(BIN))}.items():
         (directory / name).write_text(text)

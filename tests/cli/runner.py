@@ -101,7 +101,10 @@ def _unescape(text: str, replacements: dict[str, str]) -> str:
 
 
 def read_outputs(text: str) -> dict[str, str]:
-    """``$GITHUB_OUTPUT``: ``name=value``, or ``name<<DELIMITER`` and lines up to it; the last of a name counts."""
+    """Parse ``$GITHUB_OUTPUT``.
+
+    It has ``name=value``, or ``name<<DELIMITER`` and lines up to it; the last of a name counts.
+    """
     outputs: dict[str, str] = {}
     lines = iter(text.split("\n"))
     for line in lines:

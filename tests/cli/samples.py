@@ -329,7 +329,7 @@ async def _served(
 
 
 def sections(text: str) -> Iterator[tuple[str, str]]:
-    """Command lines and what each printed, from a transcript: ``$ pio-tf …`` begins one."""
+    """Yield the command lines of a transcript, and the output of each: ``$ pio-tf …`` begins one."""
     for part in text.split("$ ")[1:]:
         line, _, shown = part.partition("\n")
         yield line, shown

@@ -69,7 +69,7 @@ class Screen:
         return lines
 
     def until(self, holds: Callable[[list[str]], bool], *, seconds: float = 5.0) -> list[str]:
-        """Its lines once this holds for them."""
+        """Wait until this holds for the lines; return them."""
         end = time.monotonic() + seconds
         while not holds(lines := self.lines):
             assert time.monotonic() < end, lines

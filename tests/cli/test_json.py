@@ -61,7 +61,7 @@ LIFE = (
 
 
 def commands() -> Iterator[tuple[str, Command]]:
-    """Every command, with its whole name."""
+    """Yield every command, with its whole name."""
 
     def walk(command: Command, name: str) -> Iterator[tuple[str, Command]]:
         children = getattr(command, "commands", {})

@@ -47,7 +47,7 @@ class Steps:
         """How the machines were to stop."""
 
     def step(self, name: str) -> None:
-        """One step."""
+        """Take one step."""
         self.calls.append(name)
         self.does.get(name, lambda: None)()
 

@@ -81,7 +81,7 @@ class World:
         return {instance_id for instance_id, _ in self.project.instances().values()}
 
     def wait_for(self, state: str) -> bool:
-        """Until all machines are in this state, for some seconds."""
+        """Wait some seconds until all machines are in this state; return True if they are."""
         return wait_until(lambda: set(self.project.states().values()) == {state})
 
 

@@ -39,7 +39,7 @@ class Life:
             self.on_step(event.message)
 
     def start_elsewhere(self) -> None:
-        """Another client starts all machines."""
+        """Start all machines as another client."""
         ids = [instance_id for instance_id, _ in self.project.instances().values()]
         ec2(self.aws.url).start_instances(InstanceIds=ids)
 

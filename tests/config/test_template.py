@@ -29,7 +29,7 @@ _PAIRS = [re.compile(r'  # (user|password) += ("pio"|env)'), re.compile(r"  # do
 
 
 def commented_out() -> Iterator[tuple[int, int]]:
-    """First and last line (from 0) of each option or block that is commented out, or in a block that is not."""
+    """Yield first and last line (from 0) of each option or block that is commented out, or in a block that is not."""
     number = 0
     while number < len(LINES):
         if match := _OPTION.match(LINES[number]):

@@ -57,7 +57,7 @@ def test_a_heading_gets_the_anchor_that_github_gives_it() -> None:
 
 
 def shown_commands() -> Iterator[tuple[str, str]]:
-    """Page and command line of every ``pio-tf …`` in a block or between backticks."""
+    """Yield page and command line of every ``pio-tf …`` in a block or between backticks."""
     for page in PAGES:
         if page.name in GENERATED:
             continue
@@ -162,7 +162,7 @@ def parse(line: str) -> None:
 
 
 def known(message: str, code: str) -> bool:
-    """Whether three words in a row of the message (two of a short one) stand in the code; a placeholder is any word."""
+    """Tell if the code holds three words in a row of the message (two of a short one); a placeholder is any word."""
     words = [re.escape(word) for word in message.split()]
     size = 2 if len(words) <= 3 else 3
     windows = [words[start : start + size] for start in range(len(words) - size + 1)]
@@ -170,7 +170,7 @@ def known(message: str, code: str) -> bool:
 
 
 def index_hosts() -> set[str]:
-    """Hosts of the package indexes that pip is told to use here, those on this computer left out."""
+    """Return the hosts of pip's package indexes in this environment, except those on this computer."""
     done = subprocess.run([sys.executable, "-m", "pip", "config", "list"], capture_output=True, text=True, check=False)
     settings = [done.stdout, *(value for name, value in os.environ.items() if name.endswith("INDEX_URL"))]
     urls = re.findall(r"https?://[^\s'\",]+", " ".join(settings))

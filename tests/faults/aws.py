@@ -138,7 +138,7 @@ class Retries:
         self._handlers[event.partition(".")[0]] = handler
 
     def wait(self, **event: Any) -> int | None:  # noqa: ANN401 - botocore's event
-        """Its event ``needs-retry``."""
+        """Handle botocore's event ``needs-retry``."""
         delay = self._handlers["needs-retry"](**event)
         if delay is None or delay is False:
             return None
@@ -146,7 +146,7 @@ class Retries:
         return 0
 
     def release(self, **event: Any) -> None:  # noqa: ANN401 - botocore's event
-        """Its event ``after-call``."""
+        """Handle botocore's event ``after-call``."""
         self._handlers["after-call"](**event)
 
 
@@ -185,7 +185,7 @@ def happen(fault: Fault, url: str) -> AWSResponse:
 
 
 def refused(url: str, code: str, message: str, status: int) -> AWSResponse:
-    """As EC2 writes an error, and as EventBridge Scheduler does."""
+    """Return an error as EC2 writes it, and as EventBridge Scheduler does."""
     if "/schedules/" in url:
         body = json.dumps({"Code": code, "Message": message})
         return answer(url, status, {"Content-Type": "application/json", "x-amzn-ErrorType": code}, body.encode())

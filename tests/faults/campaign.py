@@ -36,7 +36,7 @@ class Summary:
     broken: list[Result] = field(default_factory=list)
 
     def add(self, result: Result) -> None:
-        """One more scenario."""
+        """Add one more scenario."""
         self.scenarios += 1
         self.commands += len(result.outcomes)
         self.clients_at_once += any(not outcome.alone for outcome in result.outcomes)
@@ -58,7 +58,7 @@ class Summary:
         return "\n".join(f"{name:<{width}}  {count:>7}" for name, count in rows)
 
     def failures(self) -> str:
-        """Every scenario that broke an invariant, and how to play it again."""
+        """Return every scenario that broke an invariant, and the command that plays it again."""
         return "\n\n".join(describe(result) for result in self.broken)
 
 

@@ -31,7 +31,7 @@ class Client:
         self._retries: dict[int, Retries] = {}
 
     def retries(self, made: BaseClient) -> Retries:
-        """Its own, for a client of botocore's that it shares with others."""
+        """Return this client's own retries for a client of botocore's that it shares with others."""
         return self._retries.setdefault(id(made), Retries(made, self.sleep))
 
     def sleep(self, seconds: float) -> None:

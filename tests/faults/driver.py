@@ -62,7 +62,7 @@ class Driver:
         self.held: Held | None = None
 
     def power_off(self) -> None:
-        """Its processes end, and its lock with them."""
+        """End its processes, and its lock with them."""
         self.held = None
         for run in self.runs.values():
             if run.state == "running":
@@ -122,7 +122,7 @@ class SessionStandIn:
         yield session
 
     async def configure(self, *_arguments: object) -> None:
-        """There is nothing to write."""
+        """Write nothing: a stand-in has no files."""
 
     async def train(
         self, _outputs: object, _sizing: object, order: TrainingRequest, on_start: Callable[[], None]
@@ -149,7 +149,7 @@ class SessionStandIn:
             raise
 
     async def prepare_stop(self, *, force: bool = False, own_run: str = "", **_limit: object) -> None:
-        """Before machines are stopped."""
+        """Take the lock before machines stop."""
         driver = self._driver
         if driver.held is not None and driver.held.doing == "stopping":
             return

@@ -141,7 +141,7 @@ _CALLS: dict[str, Callable[[Cluster], object]] = {
 
 
 def workers_of(seed: int) -> int:
-    """How large the cluster of a scenario is."""
+    """Return the number of workers in a scenario's cluster."""
     return random.Random(seed).choice((1, 1, 2, 3, 4, 8))  # noqa: S311 - no secret
 
 

@@ -44,7 +44,7 @@ class Player:
         self.aws = FaultyAws(self.world.config, lambda: self.client)
 
     def begin(self, state: str, weather: Weather = FAIR) -> None:
-        """All machines are in this state."""
+        """Put all machines into this state."""
         self.world.begin(weather, dict.fromkeys(self.world.machines, state))
         self.world.know()
 

@@ -159,7 +159,7 @@ class World:
     # AWS's side, for clients
 
     def weather_refuses(self, action: str, arguments: dict[str, list[str]]) -> tuple[str, str] | None:
-        """Code and message where AWS has no room for a machine."""
+        """Return code and message if AWS has no room for a machine."""
         assert self.weather is not None
         if action != "StartInstances":
             return None

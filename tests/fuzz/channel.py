@@ -26,12 +26,12 @@ class Channel:
         """Take the question."""
 
     async def read(self, _size: int) -> bytes:
-        """All of the answer, then its end."""
+        """Return all of the answer, then its end."""
         data, self._answer = self._answer, b""
         return data
 
     def close(self) -> None:
-        """Has nothing to do."""
+        """Do nothing."""
 
 
 class AnsweringDriver:
@@ -45,20 +45,20 @@ class AnsweringDriver:
         self._answer = answer
 
     async def open_connection(self, *_address: object, **_options: object) -> tuple[Channel, Channel]:
-        """As asyncssh's connection has it."""
+        """Open a channel, as asyncssh's connection does."""
         channel = Channel(self._answer)
         return channel, channel
 
     async def connection(self, _machine: str) -> AnsweringDriver:
-        """As ClusterConnection has it: itself."""
+        """Return itself, in place of ClusterConnection's connection."""
         return self
 
     async def run(self, _machine: str, _command: str, **_options: object) -> CompletedCommand:
-        """As ClusterConnection has it."""
+        """Run a command in place of ClusterConnection."""
         return CompletedCommand(0, self._answer.decode("utf-8", "replace"), "")
 
     async def http_get_json(self, host: str, port: int, path: str, *, timeout: float = 10.0) -> Any:  # noqa: ANN401
-        """As ClusterConnection has it, with the real HTTP over the channel."""
+        """Request JSON in place of ClusterConnection, with the real HTTP over the channel."""
         connection = cast("asyncssh.SSHClientConnection", self)
         return (await http.send_request(connection, http.HttpRequest(host, port, path), timeout=timeout)).json()
 

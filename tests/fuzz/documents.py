@@ -42,7 +42,7 @@ def _places(document: Json, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]
 
 @st.composite
 def changed(draw: st.DrawFn, documents: Sequence[Json]) -> Json:
-    """One of these documents with up to four places of it replaced, removed, copied from elsewhere, or wrapped."""
+    """Draw one of these documents with up to four places replaced, removed, copied from elsewhere, or wrapped."""
     document = copy.deepcopy(draw(st.sampled_from(documents)))
     for _ in range(draw(st.integers(0, 4))):
         path = draw(st.sampled_from(_places(document)))
@@ -72,7 +72,7 @@ def _at(document: Json, path: tuple[Any, ...]) -> Json:
 
 @st.composite
 def mangled(draw: st.DrawFn, texts: Sequence[str]) -> bytes:
-    """One of these texts with bytes of it changed, cut out, doubled or put in."""
+    """Draw one of these texts with some bytes changed, cut out, doubled or put in."""
     data = bytearray(draw(st.sampled_from(texts)).encode())
     for _ in range(draw(st.integers(0, 6))):
         start = draw(st.integers(0, len(data)))

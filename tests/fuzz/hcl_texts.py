@@ -47,7 +47,7 @@ def _options(model: type[BaseModel]) -> list[str]:
 
 
 def _value(model: type[BaseModel], option: str) -> st.SearchStrategy[str]:
-    """Its own default, as a rule."""
+    """Draw a value: usually the option's own default."""
     field = model.model_fields.get(option)
     default = field.get_default(call_default_factory=True) if field else None
     return VALUES if not isinstance(default, (str, int, float)) else st.one_of(st.just(json.dumps(default)), VALUES)

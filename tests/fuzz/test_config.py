@@ -35,7 +35,7 @@ RICH = (
 
 
 def use(config: Config) -> None:
-    """All that is made of a configuration without asking anybody."""
+    """Make everything that a configuration alone determines."""
     with answers():
         render_stack(config)
     with answers():

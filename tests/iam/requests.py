@@ -71,7 +71,7 @@ _MAKES = {
 
 
 def requests(call: Call, *, image_owner: str) -> Iterator[Request]:
-    """All of it must be allowed.
+    """Yield the requests of a call, all of which must be allowed.
 
     Raises:
         KeyError: a call that nobody has looked up yet.

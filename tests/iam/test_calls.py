@@ -119,7 +119,7 @@ def keep_runs(cluster: Cluster) -> None:
 
 
 def fill_mirror(cluster: Cluster) -> None:
-    """One archive; twice, as the second time it is there."""
+    """Copy one archive into the mirror; twice, because the second time it is there."""
     directory = cluster.config.work_dir / "mirror"
     path = directory / "spark" / "spark.tgz"
     path.parent.mkdir(parents=True, exist_ok=True)

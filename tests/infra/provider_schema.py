@@ -51,7 +51,7 @@ class ProviderSchema:
         return next(iter({version for _, version in self._found.values()}))
 
     def find(self, kind: str, name: str) -> Schema | None:
-        """Of ``resource aws_vpc``, ``data aws_ami`` or ``provider aws``; None where there is no such thing."""
+        """Return the schema of ``resource aws_vpc``, ``data aws_ami`` or ``provider aws``; None if there is none."""
         source, _ = self._found.get((kind, name), (None, ""))
         if source is None:
             return None

@@ -58,7 +58,7 @@ def rewrite(directory: Path, change: Callable[[Manifest], Manifest] = lambda one
 
 
 def use_another_account(site: Site, account: str) -> None:
-    """Credentials of a role in another account, in the site's credentials file."""
+    """Write credentials of a role in another account into the site's credentials file."""
     sts = boto3.client(
         "sts", region_name="us-east-1", endpoint_url=site.url, aws_access_key_id="x", aws_secret_access_key="x"
     )

@@ -58,7 +58,7 @@ class Findings:
 
 @pytest.fixture(scope="module")
 def found(tmp_path_factory: pytest.TempPathFactory) -> Findings:
-    """One run of checkov, which takes seconds to begin, over all stacks."""
+    """Run checkov, which takes seconds to begin, once over all stacks."""
     directory = tmp_path_factory.mktemp("stacks")
     site = Site(directory=directory, name="demo", url="http://127.0.0.1:1", mirror=directory)
     everything = render_stack(site.write(network=EVERYTHING, spark="workers = 2"))
@@ -75,7 +75,7 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> Findings:
 
 
 def run_checkov(directory: Path) -> Iterator[tuple[str, Finding]]:
-    """Every failed check, with the name of its stack."""
+    """Yield every failed check, with the name of its stack."""
     got = subprocess.run(
         [REPOSITORY / "scripts" / "tools", sys.prefix, "checkov"], capture_output=True, text=True, check=False
     )
@@ -101,7 +101,7 @@ def run_checkov(directory: Path) -> Iterator[tuple[str, Finding]]:
 
 
 def waivers() -> dict[Finding, str]:
-    """Every waiver of the modules, with its reason."""
+    """Return every waiver of the modules, with its reason."""
     found = {}
     for path in find_modules().glob("*/*.tf"):
         for block in BLOCK.split(path.read_text()):

@@ -39,7 +39,7 @@ class Applied:
         self.outputs: Outputs = cluster.apply(cluster.plan())
 
     def config(self, *, network: str | None = None, spark: str = ONE_WORKER) -> Config:
-        """pio-tf.hcl as it was applied, or changed."""
+        """Return the configuration as it was applied, or changed."""
         return self.site.write(network=network if network is not None else self.network, spark=spark)
 
     def plain_environ(self) -> dict[str, str]:

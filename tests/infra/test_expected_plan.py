@@ -65,7 +65,7 @@ class Forger:
         ExpectedPlan(self.config).refuse_other(Path("plan"), self.made() if content is None else content, shown)
 
     def refused(self, content: bytes | None = None, shown: Mapping[str, Any] = SHOWN) -> list[str]:
-        """Why it is refused."""
+        """Return the reasons of the refusal."""
         with pytest.raises(GuardRefused, match="refused, nothing was changed") as caught:
             self.accepted(content, shown)
         assert caught.value.next_step

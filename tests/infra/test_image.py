@@ -35,7 +35,7 @@ region           = "us-east-1"
 
 
 def parse(text: str) -> dict[str, Any]:
-    """HCL as plain data."""
+    """Parse HCL into plain data."""
     return hcl2.loads(text, serialization_options=SerializationOptions(strip_string_quotes=True))
 
 

@@ -24,7 +24,7 @@ def parsed(paths: Iterator[Path], word: str) -> Iterator[tuple[str, Any]]:
 
 
 def rules(module: Path) -> Iterator[str]:
-    """Where a rule stands, as `expect_failures` names it."""
+    """Yield the place of each rule, as `expect_failures` names it."""
     yield from (f"var.{name}" for name, body in parsed(module.glob("*.tf"), "variable") if "validation" in body)
     yield from (f"output.{name}" for name, body in parsed(module.glob("*.tf"), "output") if "precondition" in body)
     for word, prefix in (("resource", ""), ("data", "data.")):

@@ -40,7 +40,7 @@ def newest() -> ProviderSchema:
 
 
 def blocks(text: str) -> Iterator[tuple[str, str, dict[str, Any]]]:
-    """Every resource, data source and provider of a file: kind, type, and its body."""
+    """Yield every resource, data source and provider of a file: kind, type, and its body."""
     parsed: dict[str, Any] = hcl2.loads(text)
     for kind in ("resource", "data"):
         for one in parsed.get(kind, []):
@@ -92,7 +92,7 @@ def problems(text: str, newest: ProviderSchema) -> list[str]:
 
 
 def _known(path: str, schema: Schema) -> bool:
-    """Whether ``root_block_device[0].encrypted`` is an argument."""
+    """Tell if ``root_block_device[0].encrypted`` is an argument."""
     name, _, rest = re.sub(r"\[\d+\]", "", path).partition(".")
     if name not in schema.arguments:
         return False

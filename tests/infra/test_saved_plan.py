@@ -39,7 +39,7 @@ class Project:
         cluster(config).plan(self.original)
 
     def config(self) -> Config:
-        """pio-tf.hcl as it was planned."""
+        """Return the configuration as it was planned."""
         return self.site.write(network=NETWORK)
 
     def set_state(self, *, serial: int, lineage: str = "f3c1") -> None:
@@ -49,7 +49,7 @@ class Project:
         file.write_text(state(serial=serial, lineage=lineage))
 
     def refusal(self, directory: Path, config: Config | None = None) -> str:
-        """Why the plan in a directory is refused. Nothing is there after it."""
+        """Return the reason why pio-tf refuses the plan in a directory. Nothing is there after it."""
         with pytest.raises(GuardRefused) as caught:
             cluster(config or self.config()).apply(directory)
         assert caught.value.next_step

@@ -49,7 +49,7 @@ def known_hosts(project: Project) -> KnownHosts:
 
 
 def pin_another_key(project: Project, name: str) -> None:
-    """As if the machine had changed its key since."""
+    """Pin another key, as if the machine had changed its key since."""
     other = asyncssh.generate_private_key("ssh-ed25519").convert_to_public()
     known_hosts(project).replace(str(project.machines()[name]["instance_id"]), other, "first use")
 
@@ -64,7 +64,7 @@ def get(url: str, path: str) -> bytes:
 
 @contextlib.contextmanager
 def spark_ui(project: Project, *arguments: str, **environment: str) -> Iterator[dict[str, Any]]:
-    """`pio-tf ui`; its pages by name. Ctrl-C ends it."""
+    """Run `pio-tf ui`; yield its pages by name. Ctrl-C ends it."""
     with subprocess.Popen(
         [PIO_TF, "ui", "--json", *arguments],
         cwd=project.directory,

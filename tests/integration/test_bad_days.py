@@ -205,7 +205,7 @@ def test_a_client_whose_driver_is_switched_off_ends_soon_and_stops_the_rest(proj
 
 @contextlib.contextmanager
 def away(path: Path) -> Iterator[None]:
-    """Something is not where it should be."""
+    """Move a file away during the block."""
     elsewhere = path.with_name(f"{path.name}.away")
     path.rename(elsewhere)
     try:
@@ -242,14 +242,14 @@ def small_disk(path: Path) -> Iterator[None]:
 
 
 def nothing_has_started(project: Project) -> None:
-    """Neither the driver nor this computer has a run that the tests before have not started."""
+    """Check that neither the driver nor this computer has a run that the tests before have not started."""
     there = {path.name for path in project.home("driver").glob(".pio-tf/runs/*")}
     assert there <= {record["id"] for record in records(project)}
     assert all(record["started"] for record in records(project))
 
 
 def executors(project: Project) -> int:
-    """How many executors the Spark driver has."""
+    """Return the number of executors that the Spark driver has."""
     at = f"http://{project.address('driver')}:4040/api/v1/applications"
     try:
         application = fetch(at)[0]["id"]

@@ -139,19 +139,19 @@ def cancel(project: Project, client: Client, system: System) -> None:
 
 
 def ended_by(code: int, system: System) -> set[int]:
-    """How it may end: a later signal may come while it ends, and end it, when all is done."""
+    """Return the exit codes with which it may end: a later signal may end it when all is done."""
     return {code} | ({143, -signal.SIGTERM} if len(system.signals) > 1 else {-signal.SIGTERM})
 
 
 def next_command_works(project: Project) -> None:
-    """No lock is in its way, though nothing is forced."""
+    """Check that the next command works without force: no lock is in its way."""
     project.run("down")
     assert project.powers() == {"stopped"}
 
 
 @contextlib.contextmanager
 def frozen(project: Project, name: str) -> Iterator[None]:
-    """Every process of a machine stands still meanwhile."""
+    """Freeze every process of a machine during the block."""
     processes = find_processes(project.home(name).parent)
     assert processes
     send(signal.SIGSTOP, [process.pid for process in processes])

@@ -39,7 +39,7 @@ def client(project: Project, service: Literal["scheduler", "cloudwatch"]) -> Any
 
 
 def bring_forward(project: Project, seconds: float) -> None:
-    """As if it had been armed hours ago: the deadline is in so many seconds."""
+    """Move the deadline to this many seconds from now, as if it had been armed hours ago."""
     scheduler = client(project, "scheduler")
     found = scheduler.get_schedule(Name=SCHEDULE)
     at = datetime.now(tz=timezone.utc) + timedelta(seconds=seconds)

@@ -39,7 +39,7 @@ def project(project: Project) -> Project:
 
 @pytest.fixture(scope="module")
 def other(project: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """Another computer's checkout: it knows of no state and no run but by the bucket."""
+    """Make another computer's checkout, which knows the state and the runs only from the bucket."""
     other = project.copy(tmp_path_factory.mktemp("other") / "project")
     assert not (other.directory / ".pio-tf" / "trial" / "runs").exists()
     return other

@@ -67,7 +67,7 @@ def kept_there(project: Project, run: str) -> Path:
 
 
 def listed(project: Project) -> dict[str, dict[str, Any]]:
-    """``pio-tf runs --json``, by id."""
+    """Return the answer of ``pio-tf runs --json``, by id."""
     return {run["id"]: run for run in json.loads(project.run("runs", "--json").stdout)["runs"]}
 
 

@@ -28,14 +28,17 @@ class MakeConfig(Protocol):
 
 @pytest.fixture(scope="module")
 def local_aws() -> Iterator[LocalAws]:
-    """moto's server as the sandbox runs it; one for all tests of a file, which use clusters of their own names."""
+    """Run moto's server as the sandbox does, once for all tests of a file.
+
+    Each test has a cluster with its own name.
+    """
     with LocalAws(transition_seconds=0.2) as aws:
         yield aws
 
 
 @pytest.fixture(autouse=True)
 def _no_other_credentials(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Whatever AWS settings the computer has, the tests don't see them."""
+    """Hide the computer's AWS settings from the tests."""
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_PROFILE", "AWS_ENDPOINT_URL"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "no-config"))

@@ -29,7 +29,7 @@ ROLE = "arn:aws:iam::123456789012:role/pio-tf"
 
 
 def seen_headers(aws: Aws) -> dict[str, str]:
-    """Headers of a call as it is sent."""
+    """Return the headers of a call as botocore sends it."""
     seen: dict[str, str] = {}
 
     def remember(request: AWSPreparedRequest, **_event: object) -> None:

@@ -25,20 +25,20 @@ class PowerBoard:
         self._aws: LocalAws | None = None
 
     def connect(self, machine: Machine) -> None:
-        """Its instance runs."""
+        """Start to follow the machine's instance, which runs."""
         self._machines[machine.launch.instance_id] = machine
         self._on[machine.launch.instance_id] = True
 
     def console(self, instance_id: str) -> str:
-        """For GetConsoleOutput."""
+        """Return the console for GetConsoleOutput."""
         return self._machines[instance_id].console()
 
     def instance_changed(self) -> None:
-        """For :class:`LocalAws`, which waits for it."""
+        """Note a change, for :class:`LocalAws`, which waits for it."""
         self._changed.set()
 
     def watch(self, aws: LocalAws) -> None:
-        """From now on, until the process ends."""
+        """Watch from now on, until the process ends."""
         self._aws = aws
         threading.Thread(target=self._switch, daemon=True, name="power").start()
 

@@ -36,7 +36,7 @@ class Client:
 
     @contextlib.contextmanager
     def edited(self, old: str, new: str) -> Iterator[None]:
-        """pio-tf.hcl says something else meanwhile."""
+        """Change pio-tf.hcl during the block."""
         path = self._site.directory / "pio-tf.hcl"
         text = path.read_text()
         assert text.count(old) == 1, f"{old} stands {text.count(old)} times in pio-tf.hcl"

@@ -38,13 +38,13 @@ class Cluster:
         return tuple(machine for name, machine in sorted(self.machines.items()) if name.startswith("worker"))
 
     def power_on(self) -> None:
-        """Those that are off, all at once."""
+        """Switch on the machines that are off, all at once."""
         for machine in self.machines.values():
             if not machine.is_on:
                 machine.power_on()
 
     def power_off(self) -> None:
-        """Those that are on, all at once. Returns when they are off."""
+        """Switch off the machines that are on, all at once. Return when they are off."""
         running = [machine for machine in self.machines.values() if machine.is_on]
         for machine in running:
             machine.begin_to_stop()
@@ -62,7 +62,7 @@ class Cluster:
         return self["master"].wait_for("workers", lambda: self.alive() == expected, timeout=timeout)
 
     def alive(self) -> set[str]:
-        """Addresses of the workers that are ALIVE for their master."""
+        """Return the addresses of the workers that are ALIVE for their master."""
         return {worker["host"] for worker in self.registered()}
 
     def registered(self) -> list[dict[str, Any]]:

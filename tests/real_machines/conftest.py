@@ -47,7 +47,7 @@ class Disks:
 
 @pytest.fixture(scope="session")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    """In what scripts/test-machines has prepared."""
+    """Make a world in the directory that scripts/test-machines has prepared."""
     image, cgroup = (os.environ.get(name) for name in ("PIO_TF_MACHINE_IMAGE", "PIO_TF_MACHINE_CGROUP"))
     if image is None or cgroup is None:
         pytest.fail("machines boot in a world of their own only: make test-machines")
@@ -58,7 +58,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 
 @pytest.fixture(scope="session")
 def mirror(world: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mirror]:
-    """One that has everything, in :attr:`Mirror.archives`."""
+    """Run a mirror that has everything, in :attr:`Mirror.archives`."""
     with Mirror(tmp_path_factory.mktemp("mirror"), address=str(world.gateway)) as mirror:
         yield mirror
 
@@ -71,7 +71,7 @@ def archives(mirror: Mirror) -> dict[str, Archive]:
 
 @pytest.fixture(scope="session")
 def board() -> PowerBoard:
-    """Who follows EC2's instances."""
+    """Return the board that follows EC2's instances."""
     return PowerBoard()
 
 
@@ -120,7 +120,7 @@ def cluster(world: World, launches: dict[str, Launch], board: PowerBoard, disks:
 
 @pytest.fixture(scope="session")
 def client(cluster: Cluster, site: Site, board: PowerBoard, world: World) -> Client:
-    """Somebody with the cluster's pio-tf.hcl."""
+    """Return a client with the cluster's pio-tf.hcl."""
     return Client(site, board, key=world.key)
 
 
@@ -131,12 +131,12 @@ def figures(request: pytest.FixtureRequest) -> Figures:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Nothing is measured yet."""
+    """Begin without any figures."""
     config.stash[FIGURES] = Figures()
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """How long machines took."""
+    """Show how long machines took."""
     lines = config.stash[FIGURES].lines()
     if lines:
         terminalreporter.section("how long it took, from power-on")

@@ -47,17 +47,17 @@ class Disk:
         return self.device
 
     def detach(self) -> None:
-        """Nobody uses it any more."""
+        """Detach the disk: no machine uses it any more."""
         if self.device is not None:
             run("losetup", "--detach", self.device)
             self.device = None
 
     def write(self, data: bytes) -> None:
-        """At its beginning, while it is not attached."""
+        """Write at its beginning, while it is not attached."""
         with self._file.open("wb") as blocks:
             blocks.write(data)
 
     def read(self, size: int) -> bytes:
-        """From its beginning."""
+        """Read from its beginning."""
         with self._file.open("rb") as blocks:
             return blocks.read(size)

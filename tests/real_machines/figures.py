@@ -23,5 +23,5 @@ class Figures:
         self._lines.append(f"{command}: {seconds:.1f} s")
 
     def lines(self) -> list[str]:
-        """For people."""
+        """Return the figures as lines of text."""
         return list(self._lines)

@@ -110,7 +110,7 @@ class Machine:
     # Power
 
     def power_on(self) -> None:
-        """As StartInstances: it begins to boot. Instance store is blank."""
+        """Begin to boot, as after StartInstances. Its instance store is blank."""
         assert not self.is_on, f"{self.name} is on"
         self._plug_in()
         arguments = [
@@ -131,12 +131,12 @@ class Machine:
             )
 
     def power_off(self) -> None:
-        """As StopInstances: it shuts down in good order. Returns when it is off."""
+        """Shut down in good order, as after StopInstances. Return when it is off."""
         self.begin_to_stop()
         self.wait_until_off()
 
     def begin_to_stop(self) -> None:
-        """As StopInstances; returns at once."""
+        """Begin to shut down, as after StopInstances; return at once."""
         assert self._nspawn is not None, f"{self.name} is off"
         self._nspawn.send_signal(signal.SIGTERM)
 
@@ -158,24 +158,24 @@ class Machine:
         self._off()
 
     def change_hardware(self, hardware: Hardware) -> None:
-        """As ModifyInstanceAttribute on a stopped machine. The root disk stays as it is."""
+        """Change the hardware, as ModifyInstanceAttribute does on a stopped machine. The root disk stays as it is."""
         assert not self.is_on, f"{self.name} is on"
         self.hardware = hardware
 
     def grow_disk(self, mib: int) -> None:
-        """As ModifyVolume, and what cloud-init's growpart and resizefs then do at a boot."""
+        """Grow the disk as ModifyVolume does, and as cloud-init's growpart and resizefs then do at a boot."""
         assert self.root_mib is not None, f"{self.name}: there is no limit"
         run("mount", "-o", f"remount,size={mib}m", self._disk)
         self.root_mib = mib
 
     def begin_as(self, image: Machine) -> None:
-        """As of CreateImage and RunInstances: its root disk begins as that of another machine, which is off."""
+        """Begin with the root disk of another machine, which is off, as after CreateImage and RunInstances."""
         assert not image.is_on, f"{image.name} is on"
         assert not self.powered_on, f"{self.name} has begun already"
         run("cp", "--archive", image._disk / "upper", self._disk)
 
     def forget(self) -> None:
-        """Its disk goes. It must be off."""
+        """Remove its disk. It must be off."""
         assert not self.is_on, f"{self.name} is on"
         if self.root_mib is not None:
             run("umount", self._disk)
@@ -298,7 +298,7 @@ class Machine:
         assert done.returncode == 0, done.stderr
 
     def _ssh(self, command: str, *, text: str = "", timeout: float = 60.0) -> subprocess.CompletedProcess[str]:
-        """No other key is accepted than those that its console has shown."""
+        """Connect over SSH, and accept only the keys that its console has shown."""
         known = self._directory / "known_hosts"
         known.write_text("".join(f"{self.address} {key}\n" for key in parse_host_keys(self.console())))
         options = {

@@ -47,7 +47,7 @@ class Mirror:
                 mirror._answer(self)
 
             def log_message(self, format: str, *args: object) -> None:  # noqa: A002
-                """Says nothing."""
+                """Write nothing."""
 
         self._server = ThreadingHTTPServer((address, 0), Handler)
         self._server.daemon_threads = True
@@ -60,7 +60,7 @@ class Mirror:
         return f"http://{host!s}:{port}"
 
     def close(self) -> None:
-        """Nobody listens any more."""
+        """Stop listening."""
         self._server.shutdown()
         self._server.server_close()
 

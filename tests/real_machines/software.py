@@ -49,7 +49,7 @@ class Archive:
 
 
 def fill_mirror(directory: Path) -> dict[str, Archive]:
-    """All that a driver fetches, by the components' names."""
+    """Make all archives that a driver downloads; return them by the components' names."""
     contents: dict[str, Mapping[str, Path | bytes]] = {
         "spark": spark_files(VERSIONS["spark"]),
         "hadoop": HADOOP,
@@ -62,7 +62,7 @@ def fill_mirror(directory: Path) -> dict[str, Archive]:
 
 
 def spark_files(version: str) -> dict[str, Path | bytes]:
-    """Spark's directory, which says that it is this version."""
+    """Return Spark's directory, which says that it is this version."""
     files: dict[str, Path | bytes] = {"RELEASE": f"Spark {version} built for Hadoop 2.7.3\n".encode()}
     for part in ("bin", "sbin", "jars", "python"):
         for file in sorted((_PYSPARK / part).rglob("*")):

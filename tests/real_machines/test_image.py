@@ -62,7 +62,7 @@ def baked(world: World, launches: dict[str, Launch], site: Site) -> Iterator[Mac
 
 @pytest.fixture(scope="module")
 def begun(world: World, baked: Machine, launches: dict[str, Launch], mirror: Mirror) -> Iterator[dict[str, Machine]]:
-    """Machines of the image after their first boot, with the user data of the cluster's; no mirror answers them."""
+    """Boot machines of the image for the first time, with the user data of the cluster's; no mirror answers them."""
     mirror.down.update(ADDRESSES.values())
     machines = {}
     for number, (role, address) in enumerate(ADDRESSES.items()):

@@ -65,7 +65,7 @@ def boot_id(machine: Machine) -> str:
 
 
 def scratch(machine: Machine) -> str:
-    """UUID of the file system there; none on the root disk."""
+    """Return the UUID of the file system there; none on the root disk."""
     return machine.sudo(f"findmnt -no SOURCE {SCRATCH} | xargs --no-run-if-empty blkid -s UUID -o value").strip()
 
 

@@ -28,7 +28,7 @@ def test_a_new_version_comes_beside_the_old_and_goes_again_by_its_link(
     line = f'sha512 = "{archives["hadoop"].sha512}"'
 
     def newer(files: Mapping[str, bytes]) -> AbstractContextManager[None]:
-        """pio-tf.hcl asks for another version, whose archive has these files."""
+        """Request another version in pio-tf.hcl, with an archive of these files."""
         archive = write_archive(mirror.directory, archive_path("hadoop", NEW), files)
         return client.edited(line, f'version = "{NEW}"\n    sha512 = "{archive.sha512}"')
 

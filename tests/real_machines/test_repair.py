@@ -43,7 +43,7 @@ def wrong_spark(mirror: Mirror, archives: dict[str, Archive]) -> Archive:
 def failed(
     world: World, launches: dict[str, Launch], mirror: Mirror, archives: dict[str, Archive], wrong_spark: Archive
 ) -> Iterator[dict[str, Machine]]:
-    """Machines by their fault, after their first boot."""
+    """Return machines by their fault, after their first boot."""
     spark = archives["spark"]
     mirror.corrupt.add((ADDRESSES["corrupt"], spark.path))
     mirror.down.add(ADDRESSES["unreachable"])
@@ -141,7 +141,7 @@ def repair(machine: Machine, *, script: str | None = None) -> None:
 
 
 def is_ready(machine: Machine) -> bool:
-    """Whether it says so, and is."""
+    """Tell if the machine says that it is ready, and is."""
     status, text = machine.try_to_run("cat /var/lib/pio-tf/ready.json && test ! -e /var/lib/pio-tf/failed.json")
     if status != 0:
         return False

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="module")
 def services(world: World, cluster: Cluster) -> Iterator[LocalServices]:
-    """Those that run all the time, by the names in pio-tf.hcl."""
+    """Run the services that run all the time, by the names in pio-tf.hcl."""
     with LocalServices(host=str(world.gateway)) as services:
         cluster["driver"].sudo(f"echo '{world.gateway} es hbase hdfs' >>/etc/hosts")
         yield services

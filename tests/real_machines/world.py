@@ -62,13 +62,13 @@ class World:
         return machine
 
     def terminate(self, machine: Machine) -> None:
-        """Nothing is left of it."""
+        """Remove everything of the machine."""
         machine.crash()
         machine.forget()
         del self._machines[machine.name]
 
     def close(self) -> None:
-        """Every machine ends at once, and the network with it."""
+        """End every machine at once, and the network with it."""
         for machine in list(self._machines.values()):
             self.terminate(machine)
         self.metadata.close()

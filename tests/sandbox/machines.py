@@ -20,7 +20,7 @@ SSH_PORT = 2222
 
 
 def free_network() -> str:
-    """``127.77.N``: a network of which no address that a machine may have is in use, another one for each process."""
+    """Return a network ``127.77.N`` without an address in use, another one for each process."""
     for attempt in range(100):
         network = f"127.77.{128 + (os.getpid() + attempt) % 100}"
         if all(is_free(f"{network}.{host}", port) for host in range(10, 14) for port in (SSH_PORT, 7077, 8080, 8081)):
@@ -29,7 +29,7 @@ def free_network() -> str:
 
 
 def is_free(address: str, port: int) -> bool:
-    """Whether one could listen there."""
+    """Tell if a server could listen there."""
     with socket.socket() as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

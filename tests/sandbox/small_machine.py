@@ -27,7 +27,7 @@ class SmallMachine:
         self._child: asyncio.subprocess.Process | None = None
 
     async def start(self) -> None:
-        """On."""
+        """Switch it on."""
         home = self.directory / "home"
         home.mkdir(parents=True, exist_ok=True)
         (self.directory / "facts").write_text(self.facts, encoding="utf-8")
@@ -42,7 +42,7 @@ class SmallMachine:
         (self.directory / "child").write_text(str(self._child.pid), encoding="ascii")
 
     async def stop(self) -> None:
-        """Off."""
+        """Switch it off."""
         if self._listener is not None:
             self._listener.close()
             self._listener = None
@@ -52,6 +52,6 @@ class SmallMachine:
             self._child = None
 
     async def remove(self) -> None:
-        """Gone."""
+        """Remove it."""
         await self.stop()
         shutil.rmtree(self.directory, ignore_errors=True)

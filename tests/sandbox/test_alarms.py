@@ -52,7 +52,7 @@ def machine(aws: LocalAws, **changes: object) -> str:
 
 
 def pass_periods(aws: LocalAws, instance_id: str, percents: Sequence[float | None]) -> None:
-    """Five minutes each, in which the machine was so busy; None: off."""
+    """Pass periods of five minutes each, in which the machine was this busy; None: off."""
     for percent in percents:
         aws.observe_cpu({} if percent is None else {instance_id: percent})
 

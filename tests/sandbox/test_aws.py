@@ -36,7 +36,7 @@ class Clock:
         return self.now
 
     def settle(self) -> None:
-        """Every transition is over."""
+        """Wait until every transition is over."""
         self.now += 1.0
 
 

@@ -116,7 +116,7 @@ def service_ports(info: SandboxInfo) -> tuple[int, int, int]:
 
 
 def wait_for(condition: Callable[[], bool], *, timeout: float = 10.0) -> float:
-    """Seconds until it was so."""
+    """Wait until the condition holds; return the seconds."""
     began = time.monotonic()
     while not condition():
         assert time.monotonic() < began + timeout, "it did not happen in time"

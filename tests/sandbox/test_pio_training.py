@@ -106,7 +106,7 @@ def entropy(*counts: int) -> float:
 
 
 def reference(primary: str, indicator: str) -> dict[str, dict[str, float]]:
-    """item -> correlator -> ratio, by Dunning's formula as it stands in the paper."""
+    """Return item -> correlator -> ratio, by Dunning's formula as it stands in the paper."""
     pairs = set(EVENTS)
     buyers = {user for event, user, _ in pairs if event == primary}
     first = {(user, item) for event, user, item in pairs if event == primary}

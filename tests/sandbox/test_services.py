@@ -28,7 +28,7 @@ class Client:
         self.address = f"{services.where.host}:{services.where.elasticsearch}"
 
     def ask(self, method: str, path: str, body: object = None) -> tuple[int, Any]:
-        """Status, and the JSON of the answer."""
+        """Return the status, and the JSON of the answer."""
         data = body if isinstance(body, bytes) else None if body is None else json.dumps(body).encode()
         with closing(http.client.HTTPConnection(self.address, timeout=10)) as connection:
             connection.request(method, path, body=data)
@@ -41,7 +41,7 @@ class Client:
         return answer
 
     def found(self, path: str, body: object) -> list[str]:
-        """Ids of the documents that a search finds."""
+        """Return the ids of the documents that a search finds."""
         return [hit["_id"] for hit in self.ok("POST", f"{path}/_search", body)["hits"]["hits"]]
 
 

@@ -64,7 +64,7 @@ class Client:
         self.process.send_signal(number)
 
     def has_ended(self) -> bool:
-        """Whether it has."""
+        """Tell if it has ended."""
         if self.process.poll() is not None:
             return True
         found = _PEAK.search(Path(f"/proc/{self.process.pid}/status").read_text())
@@ -73,7 +73,7 @@ class Client:
 
 
 def wait_until(condition: Callable[[], bool], *, within: float = 30.0) -> bool:
-    """Whether it comes true in so many seconds."""
+    """Wait this many seconds; tell if the condition came true."""
     deadline = time.monotonic() + within
     while not condition():
         if time.monotonic() > deadline:

@@ -9,6 +9,6 @@ HASH = hashlib.sha512(b"an archive").hexdigest()
 
 
 def grouped(digest: str, size: int) -> str:
-    """As gpg writes it: groups, over several lines, from column 20 on."""
+    """Return the digest as gpg writes it: groups, over several lines, from column 20 on."""
     groups = " ".join(digest.upper()[n : n + size] for n in range(0, len(digest), size))
     return "\n                    ".join(textwrap.wrap(groups, 54))

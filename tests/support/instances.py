@@ -16,7 +16,7 @@ UBUNTU = "ami-0a1b2c3d4e5f60718"
 
 
 def run_machine(ec2: EC2Client, *, cluster: str | None, tags: dict[str, str]) -> InstanceTypeDef:
-    """One instance with these tags, and the cluster's unless that is None."""
+    """Run one instance with these tags, and the cluster's unless that is None."""
     all_tags = {**tags, **({CLUSTER_TAG: cluster} if cluster else {})}
     return ec2.run_instances(
         ImageId=UBUNTU,

@@ -18,12 +18,12 @@ def code_spans(text: str) -> list[str]:
 
 
 def links(text: str) -> list[str]:
-    """Targets of the links."""
+    """Return the targets of the links."""
     return re.findall(r"\]\(([^)\s]+)\)", _FENCE.sub("", text))
 
 
 def anchors(text: str) -> set[str]:
-    """Anchors of the headings, as GitHub makes them."""
+    """Return the anchors of the headings, as GitHub makes them."""
     seen: dict[str, int] = {}
     found = set()
     for heading in re.findall(r"^#+ (.+)$", _FENCE.sub("", text), flags=re.MULTILINE):

@@ -15,10 +15,10 @@ class NoMachines:
     """A driver that is ready, without a run: no machine is behind these instances."""
 
     async def configure(self, *_given: object) -> None:
-        """They are as they are."""
+        """Write nothing: there are no machines."""
 
     async def prepare_stop(self, **_given: object) -> None:
-        """No run is active."""
+        """Permit every stop: no run is active."""
 
 
 @asynccontextmanager

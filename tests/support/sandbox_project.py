@@ -72,7 +72,7 @@ class Project:
 
     @contextlib.contextmanager
     def edited(self, pattern: str, replacement: str) -> Iterator[None]:
-        """pio-tf.hcl itself has one thing changed meanwhile: a file of another name would be another stack to plan."""
+        """Change one thing in pio-tf.hcl itself during the block: a file of another name would be another stack."""
         text = self.config.read_text()
         self.changed(pattern, replacement).replace(self.config)
         try:
@@ -81,14 +81,14 @@ class Project:
             self.config.write_text(text)
 
     def copy(self, directory: Path) -> Project:
-        """Another computer's directory of the same cluster, which knows nothing of runs."""
+        """Make another computer's directory of the same cluster, which knows nothing of runs."""
         shutil.copytree(self.directory, directory, ignore=shutil.ignore_patterns("runs"), symlinks=True)
         return replace(self, directory=directory)
 
     # The machines
 
     def machines(self) -> dict[str, dict[str, Any]]:
-        """``pio-tf status --json``, by name."""
+        """Return the answer of ``pio-tf status --json``, by name."""
         return {machine["name"]: machine for machine in json.loads(self.run("status", "--json").stdout)["machines"]}
 
     def states(self) -> set[str]:

@@ -77,7 +77,7 @@ class Project:
         return path
 
     def line(self, text: str) -> str:
-        """``pio-tf.hcl:12``: the place of the one line that holds a text."""
+        """Return ``pio-tf.hcl:12``, the place of the one line that holds a text."""
         lines = (self.directory / "pio-tf.hcl").read_text().splitlines()
         (number,) = [number for number, line in enumerate(lines, 1) if text in line]
         return f"pio-tf.hcl:{number}"
@@ -114,11 +114,11 @@ class Project:
         return done.stderr
 
     def instances(self) -> dict[str, tuple[str, str]]:
-        """Id and private address of the cluster's instances by name; terminated ones left out."""
+        """Return id and private address of the cluster's instances by name, without terminated ones."""
         return {name: (str(one["InstanceId"]), str(one["PrivateIpAddress"])) for name, one in self._described().items()}
 
     def states(self) -> dict[str, str]:
-        """Their states, as EC2 says them."""
+        """Return the states of the instances, as EC2 names them."""
         return {name: str(one["State"]["Name"]) for name, one in self._described().items()}
 
     def _described(self) -> dict[str, InstanceTypeDef]:

@@ -36,7 +36,7 @@ class Bucket:
         self.s3.delete_object(Bucket=self.name, Key=key)
 
     def names(self) -> list[str]:
-        """All objects."""
+        """Return the names of all objects."""
         return [item["Key"] for item in self.s3.list_objects_v2(Bucket=self.name).get("Contents", [])]
 
     def deny(self, *actions: str, key: str) -> None:
@@ -52,7 +52,7 @@ class Bucket:
         )
 
     def allow(self) -> None:
-        """No bucket policy any more."""
+        """Remove the bucket policy."""
         self.s3.delete_bucket_policy(Bucket=self.name)
 
 

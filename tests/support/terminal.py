@@ -58,7 +58,7 @@ class TerminalUser:
         fcntl.ioctl(self._theirs, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
 
     def settings(self) -> tuple[list[Any], bool]:
-        """How the terminal is set, and whether reading from it blocks."""
+        """Return the settings of the terminal; and True if reading from it blocks."""
         return termios.tcgetattr(self._theirs), os.get_blocking(self._theirs)
 
     def type(self, keys: str) -> None:
@@ -86,10 +86,10 @@ class TerminalUser:
         return self.process.returncode
 
     def send_signal(self, number: signal.Signals) -> None:
-        """As `kill` does, from elsewhere."""
+        """Send a signal, as `kill` does."""
         self.process.send_signal(number)
 
 
 def _take_terminal() -> None:
-    """In the child: the terminal is its controlling one, so that it gets SIGWINCH and SIGINT of it."""
+    """Take the terminal, in the child, so that it gets SIGWINCH and SIGINT of it."""
     fcntl.ioctl(0, termios.TIOCSCTTY, 0)

@@ -97,7 +97,7 @@ class World:
         self.script("java/bin/java", f"echo '{version}' >&2")
 
     def config(self) -> Config:
-        """pio-tf.hcl for all this."""
+        """Return the configuration of this world."""
         node = self.elasticsearch
         blocks: dict[str, dict[str, Any]] = {
             "pio": {"engine_dir": "~/engine", "home": "~/pio", "version": "0.14.0"},
@@ -113,7 +113,7 @@ class World:
     async def check(
         self, *, skip: Collection[str] = (), limits: Limits | None = None, now: Callable[[], float] | None = None
     ) -> dict[str, CheckResult]:
-        """Every result by its name."""
+        """Return every result by its name."""
         config = self.config()
         kwargs = {"now": now} if now else {}
         async with self.remote() as remote:
@@ -161,7 +161,7 @@ async def accepting(address: str = SERVICES) -> AsyncIterator[int]:
 
 @asynccontextmanager
 async def spark_master(says: Mapping[str, Any]) -> AsyncIterator[int]:
-    """Spark's master on the master's address; its port."""
+    """Run Spark's master on the master's address; yield its port."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         request = await reader.readuntil(b"\r\n\r\n")

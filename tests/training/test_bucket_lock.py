@@ -117,7 +117,7 @@ def test_of_clients_that_race_for_a_lock_that_was_left_behind_exactly_one_wins_e
 
 
 def race(rivals: list[BucketLock]) -> Counter[str]:
-    """All at once; whoever wins gives the lock back when all have been told."""
+    """Let all take the lock at once; the winner releases it once all have an answer."""
     results: Counter[str] = Counter()
     start, told = threading.Barrier(len(rivals)), threading.Barrier(len(rivals))
 

@@ -97,7 +97,7 @@ def ui_ports() -> int:
 
 @pytest.fixture
 def ours() -> Application:
-    """Jobs 0 and 1 have ended, 2 runs: one of its three stages has ended, two are active."""
+    """Return our application: jobs 0 and 1 have ended, 2 runs: one of its three stages has ended, two are active."""
     return Application(
         OURS,
         jobs=[job(2, stages=(3, 4, 5), stages_done=1), job(1, "SUCCEEDED"), job(0, "FAILED")],

@@ -33,7 +33,10 @@ def worker(host: str, state: str = "ALIVE") -> dict[str, Any]:
 
 @asynccontextmanager
 async def spark_master(workers: Callable[[], list[dict[str, Any]]]) -> AsyncIterator[int]:
-    """Spark's master on the master's address; its port. ``workers`` is asked at each request."""
+    """Run Spark's master on the master's address; yield its port.
+
+    Each request calls ``workers``.
+    """
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         request = await reader.readuntil(b"\r\n\r\n")
