@@ -22,7 +22,8 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 _OUTPUT = """\
 Results go to standard output; progress, warnings and errors to standard error. Only `destroy` and `host-keys accept`
 ask a question, and only at a terminal and outside CI. [json.md](json.md) describes what `--json` writes, and what a CI
-job gets."""
+job gets. If a result cannot be written, because standard output is closed or its disk is full, the exit code is still
+that of the work."""
 _COMMON = """\
 ## Options of every command
 

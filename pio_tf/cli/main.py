@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import errno
 import gc
+import os
 import signal
 import sys
 from types import FrameType
+from typing import TextIO
 
 from pio_tf.cli.app import app, command_name
 from pio_tf.errors import ConfigError, Interrupted, PioTfError
@@ -21,6 +23,7 @@ _OBJECTS_BETWEEN_COLLECTIONS = 100_000
 
 def main() -> None:
     """Run ``pio-tf``. Exit codes are those of :mod:`pio_tf.errors`; 2 also stands for wrong usage."""
+    _open_closed_streams()
     # A shell starts background jobs of a script with SIGINT ignored, with which pio-tf interrupts itself and Terraform.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, _terminate)
@@ -31,8 +34,8 @@ def main() -> None:
     _hand_on(code)
     try:
         sys.stdout.flush()
-    except OSError:  # no reader: Python would complain on its way out, and end with 120
-        _discard_unread()
+    except OSError:  # no reader, no space: Python would complain on its way out, and end with 120
+        _discard(sys.stdout)
     gc.freeze()  # or Python would search all of it once more before it ends
     sys.exit(code)
 
@@ -55,9 +58,17 @@ def _run() -> int:
             _show_traceback(ended)
         return 128 + number if code == 130 else code
     except Exception as error:  # noqa: BLE001 - the one place where a surprise becomes a report
-        _say(_unusable_file(error) or _crash_report(error), error)
-        return 1
+        _say(_unusable_file(error) or _unwritten_output(error) or _crash_report(error), error)
+        # Typer's own message, about wrong usage, may be what could not be written.
+        return getattr(error.__context__, "exit_code", 1) if isinstance(error, OSError) else 1
     return 0
+
+
+def _open_closed_streams() -> None:
+    """Send closed standard streams (``pio-tf up >&-``) to /dev/null, or the next file opened would take their place."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115, PTH123 - until the end
 
 
 def _typer_error(ended: SystemExit, code: int, number: int) -> PioTfError | None:
@@ -101,8 +112,8 @@ def _say(error: PioTfError, raised: BaseException) -> None:
     _show_traceback(raised)
     try:
         Output(json=_has_option("--json"), command=command_name(sys.argv)).error(error)
-    except OSError:  # no reader: the exit code has to do
-        _discard_unread()
+    except OSError:  # no reader, no space: the exit code has to do
+        _discard(sys.stdout, sys.stderr)
 
 
 def _show_traceback(raised: BaseException) -> None:
@@ -126,10 +137,10 @@ def _in_ci() -> bool:
     return in_ci()
 
 
-def _discard_unread() -> None:
-    from pio_tf.cli.output import discard_unread
+def _discard(*streams: TextIO) -> None:
+    from pio_tf.cli.output import discard
 
-    discard_unread(sys.stdout, sys.stderr)
+    discard(*streams)
 
 
 def _unusable_file(error: Exception) -> PioTfError | None:
@@ -143,15 +154,28 @@ def _unusable_file(error: Exception) -> PioTfError | None:
     )
 
 
+def _unwritten_output(error: Exception) -> PioTfError | None:
+    """Return the error for standard output or standard error on a disk without space."""
+    if not isinstance(error, OSError) or error.filename is not None or error.errno not in _UNUSABLE:
+        return None
+    return PioTfError(
+        "could not write the output",
+        cause=str(error.strerror),
+        next_step="free space where standard output goes: `df -h`. See which machines are running: `pio-tf status`",
+    )
+
+
 def _crash_report(error: Exception) -> PioTfError:
     """Write the traceback to a file: a user sees one line, and a bug report has it all."""
-    import os
     import tempfile
     import traceback
 
-    handle, name = tempfile.mkstemp(prefix="pio-tf-crash-", suffix=".txt")
-    with os.fdopen(handle, "w") as file:
-        traceback.print_exception(error, file=file)
+    try:
+        handle, name = tempfile.mkstemp(prefix="pio-tf-crash-", suffix=".txt")
+        with os.fdopen(handle, "w") as file:
+            traceback.print_exception(error, file=file)
+    except OSError:  # no space, no temporary directory
+        name = "the output of the same command with --debug"
     return PioTfError(
         "pio-tf has a bug here",
         cause=f"{type(error).__name__}: {error}",

@@ -19,7 +19,7 @@ from pio_tf.errors import Interrupted
 from pio_tf.events import Checked, Done, Event, OutputLine, Step, TrainingProgress, Warned
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from rich.console import Console
 
@@ -105,7 +105,8 @@ class Output:
     def write(self, text: str) -> None:
         """Write a result as it is."""
         self.pause()
-        self._out.write(self._result_text(text if text.endswith("\n") else text + "\n"))
+        with self._delivering():
+            self._out.write(self._result_text(text if text.endswith("\n") else text + "\n"))
 
     def write_line(self, result: CommandResult) -> None:
         """Write one of many results, as a line of JSON that is flushed at once."""
@@ -116,7 +117,8 @@ class Output:
         """Write a command's result: a table, or JSON."""
         self.pause()
         if self._json:
-            self._out.write(_json_text(result.model_dump()))
+            with self._delivering():
+                self._out.write(_json_text(result.model_dump()))
         else:
             table, closing = result.table(), result.closing()
             if table.rows:
@@ -304,9 +306,22 @@ class Output:
         # A cell that is cut to fit is of no use: the table takes its width, and a narrow terminal wraps it.
         wide = console.options.update(max_width=10_000)
         console.width = max(console.width, console.measure(drawn, options=wide).maximum)
-        with console.capture() as captured:
-            console.print(drawn, soft_wrap=False)
-        self._out.write(self._result_text(captured.get()))
+        with self._delivering():
+            with console.capture() as captured:
+                console.print(drawn, soft_wrap=False)
+            self._out.write(self._result_text(captured.get()))
+
+    @contextlib.contextmanager
+    def _delivering(self) -> Iterator[None]:
+        """Write a result. The work is done: if it can't be written, that is a warning, and the exit code stands."""
+        try:
+            yield
+            self._out.flush()
+        except OSError as error:
+            discard(self._out)
+            if error.errno not in _READER_GONE:
+                with contextlib.suppress(OSError):
+                    self._line(f"warning: could not write the result: {error.strerror}", style="yellow")
 
 
 def make_console(file: IO[str], environ: Mapping[str, str] = os.environ) -> Console:
@@ -336,12 +351,16 @@ def make_console(file: IO[str], environ: Mapping[str, str] = os.environ) -> Cons
     )
 
 
-def discard_unread(*streams: IO[str]) -> list[IO[str]]:
-    """Send streams without a reader to /dev/null, so that writing to them is no error: ``pio-tf train | head -1``.
+def discard(*streams: IO[str]) -> None:
+    """Send streams to /dev/null, so that writing to them is no error."""
+    for stream in streams:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream.fileno())
+        os.close(nowhere)
 
-    Returns:
-        The streams that have no reader.
-    """
+
+def discard_unread(*streams: IO[str]) -> list[IO[str]]:
+    """Discard streams that have no reader (``pio-tf train | head -1``), and return them."""
     unread = []
     for stream in streams:
         with contextlib.suppress(OSError, ValueError):  # no file descriptor behind it
@@ -349,10 +368,7 @@ def discard_unread(*streams: IO[str]) -> list[IO[str]]:
             poll.register(stream.fileno(), 0)  # errors and hang-ups are reported always
             if poll.poll(0):
                 unread.append(stream)
-    for stream in unread:
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, stream.fileno())
-        os.close(nowhere)
+    discard(*unread)
     return unread
 
 

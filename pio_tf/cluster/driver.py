@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
@@ -13,7 +14,7 @@ from pio_tf.model import count
 from pio_tf.training.runs.run_copies import find_run
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Coroutine, Sequence
+    from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
 
     from pio_tf.cluster.deadline import Deadline
     from pio_tf.cluster.fleet import Fleet, FleetView
@@ -46,6 +47,12 @@ class Driver:
     open_session: SessionOpener | None
     """Connects to the driver; None: over SSH."""
 
+    def check_login(self) -> None:
+        """Raise ConfigError if this computer cannot log in to any machine."""
+        with _needs_ssh():
+            from pio_tf.remote.login import check_login
+        _run(check_login(self.context.config))
+
     def session(
         self,
         view: FleetView,
@@ -63,7 +70,8 @@ class Driver:
             retry: for a driver that should be up already; default: half a minute.
             upload: where logs and records are uploaded; default: ``train.upload``.
         """
-        from pio_tf.training.driver_session import QUICK, open_session
+        with _needs_ssh():
+            from pio_tf.training.driver_session import QUICK, open_session
 
         async def connected() -> _T:
             async with (self.open_session or open_session)(
@@ -175,12 +183,11 @@ class Driver:
                 self.context.report(Warned(f"could not check whether another client starts a run: {short(error)}"))
         if not view.driver_runs:
             return
-        retry = None if timeout is None else _at_once(timeout)
         try:
             self.session(
                 view,
                 lambda session: session.prepare_stop(force=force, own_run=own_run, timeout=timeout),
-                retry=retry,
+                retry=None if timeout is None else _at_once(timeout),
             )
         except Locked:
             raise
@@ -208,10 +215,11 @@ class Driver:
         machines = {machine.role: machine for machine in view.running}
 
         async def ask() -> tuple[frozenset[str], str]:
-            from pio_tf.remote.ssh import ClusterConnection
-            from pio_tf.remote.target import ssh_targets
-            from pio_tf.training.runs.driver_runs import DriverRuns
-            from pio_tf.training.spark_pages import spark_status
+            with _needs_ssh():
+                from pio_tf.remote.ssh import ClusterConnection
+                from pio_tf.remote.target import ssh_targets
+                from pio_tf.training.runs.driver_runs import DriverRuns
+                from pio_tf.training.spark_pages import spark_status
 
             config = self.context.config
             targets = ssh_targets(config, (machines["driver"],))
@@ -275,6 +283,20 @@ def _run(work: Coroutine[object, object, _T]) -> _T:
     return asyncio.run(work)
 
 
+@contextlib.contextmanager
+def _needs_ssh() -> Iterator[None]:
+    """Raise RemoteError if asyncssh cannot be imported: it looks for a C library by way of a temporary file."""
+    try:
+        yield
+    except OSError as error:
+        raise RemoteError(
+            "could not load the SSH library",
+            cause=error.strerror or str(error),
+            next_step="free space for temporary files: `df -h`; `pio-tf down --force` stops the machines without SSH",
+            details={"kind": "local"},
+        ) from error
+
+
 def _check_driver_runs(view: FleetView) -> None:
     driver = next((machine for machine in view.machines if machine.role == "driver"), None)
     if driver is None or driver.state != "running":
@@ -283,6 +305,7 @@ def _check_driver_runs(view: FleetView) -> None:
 
 def _at_once(seconds: float) -> RetryPolicy:
     """Return limits for a driver that has to answer within some seconds."""
-    from pio_tf.remote.connect import RetryPolicy
+    with _needs_ssh():
+        from pio_tf.remote.connect import RetryPolicy
 
     return RetryPolicy(timeout=seconds, denied=0.0, attempt=seconds)

@@ -81,9 +81,7 @@ class Power:
 
     def check_before_start(self) -> Sizing:
         """Check SSH key, sizes and passwords, before a machine is created or started for nothing."""
-        from pio_tf.remote.target import load_login
-
-        load_login(self.context.config)
+        self.driver.check_login()
         sizing, _ = self.fleet.sizing(), self.context.secrets
         return sizing
 

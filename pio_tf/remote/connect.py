@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import asyncssh
 
+from pio_tf.errors import PioTfError
 from pio_tf.remote.known_hosts import KnownHosts, user_known_hosts
 from pio_tf.remote.ssh_errors import HostKeyRefused, cannot_connect, connection_lost, may_pass, reason
 
@@ -113,7 +114,9 @@ async def open_connection(
         except _NoKnownKey as first:
             trust = await decide_trust(first.key)
             continue
-        except (OSError, asyncio.TimeoutError, asyncssh.Error, asyncssh.ConfigParseError) as error:
+        except PioTfError:
+            raise
+        except Exception as error:  # asyncssh lets through what ~/.ssh/config, keys and agents raise
             now = time.monotonic()
             denied = isinstance(error, asyncssh.PermissionDenied)
             if denied:
@@ -144,7 +147,7 @@ async def shown_host_key(endpoint: Endpoint, *, tunnel: MachineConnection | None
             ),
             timeout=timeout,
         )
-    except (OSError, asyncio.TimeoutError, asyncssh.Error, asyncssh.ConfigParseError) as error:
+    except Exception as error:  # as above
         raise cannot_connect(error, endpoint, waited=time.monotonic() - started) from error
     assert key is not None  # noqa: S101 - only GSS key exchange has none
     return key

@@ -27,7 +27,8 @@ from pio_tf.remote.connect import RetryPolicy, open_connection, shown_host_key
 from pio_tf.remote.files import ProvisionedFile, RemoteFile, read_answer, write_program
 from pio_tf.remote.host_keys import ConsoleTrust, HostKey, HostKeyTrust
 from pio_tf.remote.known_hosts import KnownHosts, Pin
-from pio_tf.remote.target import BASTION, bastion_endpoint, load_login, machine_endpoint
+from pio_tf.remote.login import load_login
+from pio_tf.remote.target import BASTION, bastion_endpoint, machine_endpoint
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable, Sequence

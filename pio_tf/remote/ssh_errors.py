@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import socket
 from typing import TYPE_CHECKING
 
 import asyncssh
 
 from pio_tf.errors import RemoteError
+from pio_tf.remote.ssh_config import NO_PLACE, blame
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,11 +36,21 @@ class HostKeyRefused(asyncssh.HostKeyNotVerifiable):
         self.shown = shown.get_fingerprint() if shown else None
 
 
+def is_local(error: BaseException) -> bool:
+    """Return whether this computer caused an error: its SSH configuration, a file, an address of its own.
+
+    asyncssh raises whatever its parts raise: ValueError, UnicodeError, KeyError, RecursionError.
+    """
+    if isinstance(error, OSError):
+        return error.filename is not None or error.errno == errno.EADDRNOTAVAIL
+    return not isinstance(error, (asyncio.TimeoutError, asyncssh.Error))
+
+
 def may_pass(error: BaseException) -> bool:
     """Return whether the same attempt may succeed later, because the machine is booting."""
     if isinstance(error, (asyncssh.HostKeyNotVerifiable, asyncssh.KeyExchangeFailed, asyncssh.ProtocolNotSupported)):
         return False
-    if isinstance(error, socket.gaierror):
+    if is_local(error) or isinstance(error, socket.gaierror):
         return False
     # While sshd starts, it cuts its banner short, resets or closes the connection; the tunnel's far end refuses.
     return isinstance(error, (OSError, asyncio.TimeoutError, asyncssh.DisconnectError, asyncssh.ChannelOpenError))
@@ -61,6 +73,14 @@ def reason(error: BaseException) -> str:
 def cannot_connect(error: BaseException, endpoint: Endpoint, *, waited: float) -> RemoteError:
     """Return the error for a connection that could not be made. ``waited``: seconds since the first attempt."""
     details = {"machine": endpoint.machine, "address": endpoint.address, "port": endpoint.port, "reason": reason(error)}
+    if is_local(error):
+        place, cause = blame(error)
+        return RemoteError(
+            f"could not connect to {endpoint}: SSH on this computer failed",
+            cause=f"{place}: {cause}" if place else cause,
+            next_step=f"correct {place}" if place else NO_PLACE,
+            details={**details, "kind": "local"},
+        )
     if isinstance(error, asyncssh.PermissionDenied):
         user = f" for user {endpoint.login.user!r}" if endpoint.login.user else ""
         return RemoteError(

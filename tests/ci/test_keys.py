@@ -10,7 +10,7 @@ import pytest
 from pio_tf.ci.keys import write_keys
 from pio_tf.config.load import load_config
 from pio_tf.errors import ConfigError
-from pio_tf.remote.target import load_login
+from pio_tf.remote.login import load_login
 from tests.support.shell import Project
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from pio_tf.errors import RemoteError
-from pio_tf.remote.commands import LONGEST_LINE
+from pio_tf.remote.lines import LONGEST_LINE
 from pio_tf.remote.ssh import ClusterConnection
 from tests.support.ssh_cluster import QUICK, TestCluster
 

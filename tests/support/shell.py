@@ -82,13 +82,19 @@ class Project:
         (number,) = [number for number, line in enumerate(lines, 1) if text in line]
         return f"pio-tf.hcl:{number}"
 
-    def run(self, *arguments: str, exit_code: int = 0, **environment: str) -> subprocess.CompletedProcess[str]:
-        """Run ``pio-tf``; fail, showing what it said, unless it ends with ``exit_code``."""
+    def run(
+        self, *arguments: str, exit_code: int = 0, through: str = 'exec "$@"', **environment: str
+    ) -> subprocess.CompletedProcess[str]:
+        """Run ``pio-tf``; fail, showing what it said, unless it ends with ``exit_code``.
+
+        Args:
+            through: what bash does with the command line: limits, redirections.
+        """
         clean = clean_environment()
         home = self.directory / "home"
         home.mkdir(exist_ok=True)
         done = subprocess.run(
-            [PIO_TF, *arguments],
+            ["/bin/bash", "-c", through, "-", PIO_TF, *arguments],
             cwd=self.directory,
             # Without the metadata service: on a computer that has none, looking for it would leave loopback.
             env=clean | {"HOME": str(home), "AWS_EC2_METADATA_DISABLED": "true"} | self.environment | environment,
@@ -103,9 +109,9 @@ class Project:
         assert "has a bug" not in done.stderr
         return done
 
-    def fails(self, *arguments: str, exit_code: int, **environment: str) -> str:
+    def fails(self, *arguments: str, exit_code: int, **options: str) -> str:
         """Run ``pio-tf``, which must fail as promised: one error with its next step, and no result. What it said."""
-        done = self.run(*arguments, exit_code=exit_code, **environment)
+        done = self.run(*arguments, exit_code=exit_code, **options)
         assert done.stdout == ""
         assert done.stderr.count("error: ") == 1, done.stderr
         error = done.stderr[done.stderr.index("error: ") :]

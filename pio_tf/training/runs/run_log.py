@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from pio_tf.errors import RemoteError
 from pio_tf.events import Reporter, Warned
-from pio_tf.remote.commands import LineSplitter
+from pio_tf.remote.lines import LineSplitter
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

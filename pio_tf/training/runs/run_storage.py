@@ -6,7 +6,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from pio_tf.infra.backend.s3 import open_objects, s3_backend
-from pio_tf.remote.commands import LineSplitter
+from pio_tf.remote.lines import LineSplitter
 from pio_tf.training.runs.record import ENDED
 from pio_tf.training.runs.run_copies import Archive, RunBucket, Upload, find_run, merge_records, shared_records
 
