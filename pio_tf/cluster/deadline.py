@@ -220,7 +220,7 @@ class Deadline:
         if not self.has_role:
             return None
         at = self.armed.at if self.armed else None
-        return DeadlineWatch(self._look_after_during_run, at=at, reporter=self._report, now=self._context.now)
+        return DeadlineWatch(find=self._look_after_during_run, at=at, report=self._report, now=self._context.now)
 
     def release(self) -> None:
         """Bring the deadline forward once all machines are stopped.

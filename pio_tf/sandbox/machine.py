@@ -78,7 +78,7 @@ class SandboxMachine:
         self._spec = spec
         self._files = MachineFiles(spec.directory)
         self._ssh = MachineSshServer(
-            self._files,
+            files=self._files,
             address=spec.address,
             port=spec.ssh_port,
             user=spec.user,
@@ -165,4 +165,6 @@ def _spark_daemon(files: MachineFiles, spec: MachineSpec) -> SparkDaemon | None:
     else:
         return None
     environment = files.environment(spec.user or "spark")
-    return SparkDaemon(command, environment=environment, log=files.spark_log, directory=files.work, wait_for=wait_for)
+    return SparkDaemon(
+        command=command, environment=environment, log=files.spark_log, directory=files.work, wait_for=wait_for
+    )

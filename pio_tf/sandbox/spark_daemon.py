@@ -6,6 +6,7 @@ import asyncio
 import logging
 import subprocess
 from contextlib import suppress
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from pio_tf.sandbox.processes import die_with_parent
@@ -52,34 +53,23 @@ def worker_command(
     )
 
 
+@dataclass(kw_only=True)
 class SparkDaemon:
-    """Runs a Spark process and restarts it when it ends, until :meth:`stop`.
+    """Runs a Spark process and restarts it when it ends, until :meth:`stop`."""
 
-    Args:
-        command: program and arguments.
-        environment: the whole environment of the process.
-        log: the file to which its output is appended.
-        directory: its working directory.
-        wait_for: address and port that must answer first. A worker that finds no master retries only after 5 to 15 s
-            (Worker.INITIAL_REGISTRATION_RETRY_INTERVAL_SECONDS), so it must not start before the master.
-    """
-
-    def __init__(
-        self,
-        command: tuple[str, ...],
-        *,
-        environment: dict[str, str],
-        log: Path,
-        directory: Path,
-        wait_for: tuple[str, int] | None = None,
-    ) -> None:
-        self._command = command
-        self._environment = environment
-        self._log = log
-        self._directory = directory
-        self._wait_for = wait_for
-        self._process: asyncio.subprocess.Process | None = None
-        self._task: asyncio.Task[None] | None = None
+    command: tuple[str, ...]
+    """Program and arguments."""
+    environment: dict[str, str]
+    """The whole environment of the process."""
+    log: Path
+    """The file to which its output is appended."""
+    directory: Path
+    """Its working directory."""
+    wait_for: tuple[str, int] | None = None
+    """Address and port that must answer first. A worker that finds no master retries only after 5 to 15 s
+    (Worker.INITIAL_REGISTRATION_RETRY_INTERVAL_SECONDS), so it must not start before the master."""
+    _process: asyncio.subprocess.Process | None = field(default=None, init=False)
+    _task: asyncio.Task[None] | None = field(default=None, init=False)
 
     def start(self) -> None:
         """Start the process in the background."""
@@ -105,20 +95,20 @@ class SparkDaemon:
 
     async def _keep_running(self) -> None:
         while True:
-            if self._wait_for is not None:
-                await wait_for_port(*self._wait_for)
-            with self._log.open("ab") as log:
+            if self.wait_for is not None:
+                await wait_for_port(*self.wait_for)
+            with self.log.open("ab") as log:
                 # Shielded from cancellation, because stop() must know a process that has started.
                 self._process = await asyncio.shield(asyncio.ensure_future(self._spawn(log.fileno())))
             code = await self._process.wait()
-            logger.warning("%s ended with %d; restarting it", self._command[1], code)
+            logger.warning("%s ended with %d; restarting it", self.command[1], code)
             await asyncio.sleep(_RESTART_SECONDS)
 
     async def _spawn(self, log: int) -> asyncio.subprocess.Process:
         self._process = await asyncio.create_subprocess_exec(
-            *self._command,
-            cwd=self._directory,
-            env=self._environment,
+            *self.command,
+            cwd=self.directory,
+            env=self.environment,
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import logging
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, cast
 
 import asyncssh
@@ -27,28 +28,22 @@ _LOOPBACK = ipaddress.ip_network("127.0.0.0/8")
 _CLOSE_SECONDS = 2.0
 
 
+@dataclass(kw_only=True, eq=False)
 class MachineSshServer:
-    """An SSH server on one address.
+    """An SSH server on one address."""
 
-    Args:
-        files: the machine's disk, with the home directory and the host key.
-        address: an address in 127.0.0.0/8.
-        port: the port to listen on.
-        user: the only user name that may log in; None: any.
-        authorized_keys: public keys in OpenSSH's form that may log in.
-    """
-
-    def __init__(
-        self, files: MachineFiles, *, address: str, port: int, user: str | None, authorized_keys: Sequence[str]
-    ) -> None:
-        self._files = files
-        self._address = address
-        self._port = port
-        self._user = user
-        self._authorized_keys = tuple(authorized_keys)
-        self._acceptor: asyncssh.SSHAcceptor | None = None
-        self.connections: set[asyncssh.SSHServerConnection] = set()
-        self.sessions: set[asyncio.Task[None]] = set()
+    files: MachineFiles
+    """The machine's disk, with the home directory and the host key."""
+    address: str
+    """An address in 127.0.0.0/8."""
+    port: int
+    user: str | None
+    """The only user name that may log in; None: any."""
+    authorized_keys: Sequence[str]
+    """Public keys in OpenSSH's form that may log in."""
+    connections: set[asyncssh.SSHServerConnection] = field(default_factory=set, init=False)
+    sessions: set[asyncio.Task[None]] = field(default_factory=set, init=False)
+    _acceptor: asyncssh.SSHAcceptor | None = field(default=None, init=False)
 
     async def start(self) -> None:
         """Listen.
@@ -57,25 +52,25 @@ class MachineSshServer:
             SandboxError: the address and port are taken, or a key is not valid.
         """
         try:
-            keys = frozenset(asyncssh.import_public_key(line).public_data for line in self._authorized_keys)
+            keys = frozenset(asyncssh.import_public_key(line).public_data for line in self.authorized_keys)
         except asyncssh.KeyImportError as error:
-            raise SandboxError(f"cannot read an authorized SSH key for {self._address}", cause=str(error)) from error
+            raise SandboxError(f"cannot read an authorized SSH key for {self.address}", cause=str(error)) from error
         try:
             self._acceptor = await asyncssh.listen(
-                self._address,
-                self._port,
+                self.address,
+                self.port,
                 server_factory=lambda: _Connection(self, keys),
-                server_host_keys=[read_host_key(self._files.host_key)],
+                server_host_keys=[read_host_key(self.files.host_key)],
                 encoding=None,
                 line_editor=False,
                 agent_forwarding=False,
             )
         except OSError as error:
             raise SandboxError(
-                f"the SSH server cannot listen on {self._address}:{self._port}",
+                f"the SSH server cannot listen on {self.address}:{self.port}",
                 cause=error.strerror or str(error),
-                next_step=f"see what listens there with `ss -ltnp 'sport = :{self._port}'`, and stop it",
-                details={"address": self._address, "port": self._port},
+                next_step=f"see what listens there with `ss -ltnp 'sport = :{self.port}'`, and stop it",
+                details={"address": self.address, "port": self.port},
             ) from error
 
     async def stop(self) -> None:
@@ -100,7 +95,7 @@ class MachineSshServer:
 
     def accepts(self, username: str) -> bool:
         """Return whether a user may log in."""
-        return self._user is None or username == self._user
+        return self.user is None or username == self.user
 
     def open_session(self, username: str) -> SshSession:
         """Return a session for one command, shell or SFTP client."""
@@ -112,16 +107,16 @@ class MachineSshServer:
             task.add_done_callback(self._ended)
 
         session = SshSession(begin, self._open_sftp, 3, False)  # SFTP version 3, OpenSSH's; no SCP of asyncssh's own
-        session.configure(home=self._files.home, environment=self._files.environment(username))
+        session.configure(home=self.files.home, environment=self.files.environment(username))
         return session
 
     def _open_sftp(self, channel: SSHChannel[bytes]) -> asyncssh.SFTPServer:
-        return _HomeSftp(channel, self._files.home)
+        return _HomeSftp(channel, self.files.home)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self.sessions.discard(task)
         if not task.cancelled() and task.exception() is not None:
-            logger.error("%s: an SSH session failed", self._address, exc_info=task.exception())
+            logger.error("%s: an SSH session failed", self.address, exc_info=task.exception())
 
 
 class _Connection(asyncssh.SSHServer):

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import time
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, get_args
 
 from pio_tf.errors import PioTfError
@@ -57,33 +57,22 @@ class Slot:
     task: asyncio.Task[None] | None = None
 
 
+@dataclass(kw_only=True)
 class Supervisor:
-    """Follows a list of instances with machines.
+    """Follows a list of instances with machines."""
 
-    Args:
-        directory: the parent of the machines' directories, which are named by the instance's id.
-        make_machine: constructor of a machine.
-        ssh_port: port of every machine's SSH server.
-        user: the user who may log in.
-        clock: seconds, monotonic.
-    """
-
-    def __init__(
-        self,
-        *,
-        directory: Path,
-        make_machine: MachineFactory,
-        ssh_port: int,
-        user: str,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
-        self._directory = directory
-        self._make_machine = make_machine
-        self._ssh_port = ssh_port
-        self._user = user
-        self._clock = clock
-        self._slots: dict[str, Slot] = {}
-        self._gone: set[str] = set()
+    directory: Path
+    """The parent of the machines' directories, which are named by the instance's id."""
+    make_machine: MachineFactory
+    """Constructor of a machine."""
+    ssh_port: int
+    """Port of every machine's SSH server."""
+    user: str
+    """The user who may log in."""
+    clock: Callable[[], float] = time.monotonic
+    """Seconds, monotonic."""
+    _slots: dict[str, Slot] = field(default_factory=dict, init=False)
+    _gone: set[str] = field(default_factory=set, init=False)
 
     def follow(self, instances: Sequence[LocalInstance]) -> None:
         """Start the tasks that bring the machines nearer to EC2's states, and return. Call it repeatedly."""
@@ -99,7 +88,7 @@ class Supervisor:
             spec = self._spec(instance, role=role, master=masters.get(instance.tags.get(CLUSTER_TAG)))
             slot = self._slots.get(instance.instance_id)
             if slot is None:
-                slot = self._slots[instance.instance_id] = Slot(instance, spec, self._make_machine(spec))
+                slot = self._slots[instance.instance_id] = Slot(instance, spec, self.make_machine(spec))
             slot.instance = instance
             if slot.task is None or slot.task.done():
                 work = self._next_work(slot, spec)
@@ -133,21 +122,21 @@ class Supervisor:
 
     def _spec(self, instance: LocalInstance, *, role: Role, master: str | None) -> MachineSpec:
         return MachineSpec(
-            directory=self._directory / instance.instance_id,
+            directory=self.directory / instance.instance_id,
             role=role,
             name=instance.tags.get(MACHINE_TAG, instance.instance_id),
             address=instance.private_ip,
-            user=self._user,
+            user=self.user,
             authorized_keys=(instance.public_key,) if instance.public_key else (),
             memory_mib=instance.memory_mib,
             vcpus=instance.vcpus,
             master_address=master if role == "worker" else None,
-            ssh_port=self._ssh_port,
+            ssh_port=self.ssh_port,
         )
 
     def _next_work(self, slot: Slot, spec: MachineSpec) -> Coroutine[Any, Any, None] | None:
         """Return the next work for a machine without a task, if there is any."""
-        if slot.failed_at is not None and self._clock() < slot.failed_at + _RETRY_SECONDS:
+        if slot.failed_at is not None and self.clock() < slot.failed_at + _RETRY_SECONDS:
             return None
         state = slot.instance.state
         if state == "terminated":
@@ -169,7 +158,7 @@ class Supervisor:
             slot.reboots = slot.instance.reboots
             if slot.spec != spec:
                 await slot.machine.stop()
-                slot.spec, slot.machine = spec, self._make_machine(spec)
+                slot.spec, slot.machine = spec, self.make_machine(spec)
             await slot.machine.start()
 
     async def _stop(self, slot: Slot) -> None:
@@ -189,7 +178,7 @@ class Supervisor:
         try:
             yield
         except Exception as error:
-            slot.power, slot.error, slot.failed_at = "failed", str(error), self._clock()
+            slot.power, slot.error, slot.failed_at = "failed", str(error), self.clock()
             logger.warning("%s: %s", slot.spec.name, error, exc_info=not isinstance(error, PioTfError))
         else:
             slot.power, slot.error, slot.failed_at = after, "", None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Final
 
@@ -20,27 +21,17 @@ EVERY: Final = 60.0
 WARN_BEFORE: Final = tuple(timedelta(minutes=minutes) for minutes in (30, 10, 5))
 
 
+@dataclass(kw_only=True)
 class DeadlineWatch:
-    """The deadline as a client that follows a run knows it.
+    """The deadline as a client that follows a run knows it."""
 
-    Args:
-        find: asks AWS for it.
-        at: the deadline as it is known already.
-    """
-
-    def __init__(
-        self,
-        find: Callable[[], datetime | None],
-        *,
-        at: datetime | None,
-        reporter: Reporter,
-        now: Callable[[], datetime] = lambda: datetime.now(tz=timezone.utc),
-    ) -> None:
-        self._find = find
-        self._report = reporter
-        self._now = now
-        self._warned: timedelta | None = None
-        self.at = at
+    find: Callable[[], datetime | None]
+    """Asks AWS for it."""
+    at: datetime | None
+    """The deadline as it is known already."""
+    report: Reporter
+    now: Callable[[], datetime] = lambda: datetime.now(tz=timezone.utc)
+    _warned: timedelta | None = field(default=None, init=False)
 
     async def watch(self) -> None:
         """Look and warn until cancelled."""
@@ -51,21 +42,21 @@ class DeadlineWatch:
     async def look(self) -> None:
         """Look once, and warn of a change, or if the deadline is near."""
         try:
-            found = await asyncio.to_thread(self._find)
+            found = await asyncio.to_thread(self.find)
         except PioTfError:  # the deadline stands in any case
             found = self.at
         if found != self.at:
             self.at, self._warned = found, None
-            self._report(
+            self.report(
                 Warned(f"the deadline was changed to {found:%H:%M} UTC" if found else "the deadline was removed")
             )
         if self.at is None:
             return
-        left = self.at - self._now()
+        left = self.at - self.now()
         near = min((one for one in WARN_BEFORE if left <= one), default=None)
         if near is not None and near != self._warned:
             self._warned = near
-            self._report(
+            self.report(
                 Warned(
                     f"AWS stops the machines in {duration(left.total_seconds())}, at {self.at:%H:%M} UTC, and the run "
                     "ends with them: `pio-tf extend 1h` gives it an hour from now"

@@ -145,13 +145,13 @@ class DriverSession:
     def follower(self) -> RunFollower:
         """Follows, ends and judges runs over this connection."""
         return RunFollower(
-            self.connection,
+            remote=self.connection,
             archive=self.storage.archive,
             prove=Evidence(self.context, self.connection).after,
             power_is_on=self._power_is_on,
             upload=lambda record: self.storage.upload(url) if (url := self.upload_to or record.upload) else None,
             shared=self.storage.shared,
-            reporter=self.context.report,
+            report=self.context.report,
         )
 
     @property

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pio_tf.errors import Interrupted, PioTfError, RemoteError, TrainingFailed
@@ -72,36 +73,26 @@ async def start_run(
     return record
 
 
+@dataclass(frozen=True, kw_only=True)
 class RunFollower:
-    """Follows runs to their end: copies their logs, and writes their verdicts here and on the driver.
+    """Follows runs to their end: copies their logs, and writes their verdicts here and on the driver."""
 
-    Args:
-        archive: where the copies are kept.
-        prove: returns the proofs that a run has left a model.
-        power_is_on: returns whether the driver's power is on; asked after a lost connection.
-        upload: returns where a run's log and record are uploaded, besides.
-        shared: where every client finds them.
-    """
+    remote: ClusterConnection
+    archive: Archive
+    """Where the copies are kept."""
+    prove: Prove
+    """Returns the proofs that a run has left a model."""
+    power_is_on: Callable[[], Awaitable[bool]]
+    """Returns whether the driver's power is on; asked after a lost connection."""
+    upload: Callable[[RunRecord], Upload | None] = lambda _record: None
+    """Returns where a run's log and record are uploaded, besides."""
+    shared: RunBucket | None = None
+    """Where every client finds them."""
+    report: Reporter = silent
 
-    def __init__(
-        self,
-        remote: ClusterConnection,
-        *,
-        archive: Archive,
-        prove: Prove,
-        power_is_on: Callable[[], Awaitable[bool]],
-        upload: Callable[[RunRecord], Upload | None] = lambda _record: None,
-        shared: RunBucket | None = None,
-        reporter: Reporter = silent,
-    ) -> None:
-        self._remote = remote
-        self._runs = DriverRuns(remote)
-        self._archive = archive
-        self._prove = prove
-        self._power_is_on = power_is_on
-        self._upload = upload
-        self._shared = shared
-        self._report = reporter
+    @property
+    def _runs(self) -> DriverRuns:
+        return DriverRuns(self.remote)
 
     async def follow(self, run: str, *, watch: Watch | None = None) -> RunRecord:
         """Show a run's log to its end, and judge whether there is a model.
@@ -113,24 +104,24 @@ class RunFollower:
             TrainingFailed: the run ended without a model, was cancelled, or its end is unknown. Its record is kept.
             RemoteError: the driver was unreachable for too long: the run may go on.
         """
-        source = self._remote.driver.name
+        source = self.remote.driver.name
         log = TrainingLog()
 
         def on_line(line: str) -> None:
             had = log.no_resources
             log.add(line)
             if log.no_resources and not had:
-                self._report(
+                self.report(
                     Warned("Spark has no executor for this job yet: too little memory free, or the driver is shut off")
                 )
-            self._report(OutputLine(line, source=source))
+            self.report(OutputLine(line, source=source))
 
         async with _meanwhile(watch((await self._runs.one(run)).to_record()) if watch else None):
             facts = await self.copy(run, on_line)
         record, failure = await self._conclude(facts, log)
         if failure:
             raise failure
-        self._report(Done(f"Trained in {record.seconds or 0:.0f} s"))
+        self.report(Done(f"Trained in {record.seconds or 0:.0f} s"))
         return record
 
     async def follow_or_end(self, run: str, *, client: str, watch: Watch, stop_after: bool) -> RunRecord:
@@ -149,12 +140,12 @@ class RunFollower:
             return await asyncio.shield(following)
         except (asyncio.CancelledError, Interrupted, OSError):  # Ctrl-C, SIGTERM; a log that is not read, or kept
             then = "then the machines stop; Ctrl-C again stops them now" if stop_after else "the machines keep running"
-            self._report(Warned(f"interrupted: ending run {run}; {then}"))
+            self.report(Warned(f"interrupted: ending run {run}; {then}"))
             try:
-                await self._remote.await_or_abort(end(), timeout=INTERRUPTED_SECONDS + ANSWER_SECONDS)
+                await self.remote.await_or_abort(end(), timeout=INTERRUPTED_SECONDS + ANSWER_SECONDS)
             except RemoteError:  # it ends with the driver's power, and its log stays there
                 until = "it ends when the machines stop" if stop_after else f"`pio-tf cancel {run}` ends it"
-                self._report(Warned(f"stopped waiting for run {run}: {until}"))
+                self.report(Warned(f"stopped waiting for run {run}: {until}"))
             raise
 
     async def collect(self, run: str) -> RunRecord:
@@ -165,9 +156,9 @@ class RunFollower:
 
     async def cancel(self, run: str, *, who: str, patience: int = TERM_SECONDS) -> RunRecord:
         """End a run, and every process of it, by force after ``patience`` seconds; then keep its log and record."""
-        self._report(Step(f"Ending run {run}"))
+        self.report(Step(f"Ending run {run}"))
         if await self._runs.cancel(run, who=who, patience=patience) == "killed":
-            self._report(Warned(f"killed run {run}: it did not end {patience} s after SIGTERM"))
+            self.report(Warned(f"killed run {run}: it did not end {patience} s after SIGTERM"))
         return await self.collect(run)
 
     async def copy(self, run: str, on_line: Callable[[str], None], *, once: bool = False) -> DriverRun:
@@ -175,10 +166,10 @@ class RunFollower:
         return await follow_log(
             self._runs,
             run,
-            copy=self._archive.log(run),
+            copy=self.archive.log(run),
             on_line=on_line,
-            reporter=self._report,
-            runs_still=self._power_is_on,
+            reporter=self.report,
+            runs_still=self.power_is_on,
             once=once,
         )
 
@@ -186,7 +177,7 @@ class RunFollower:
         record = facts.to_record()
         failure = _failure(facts, log)
         if facts.result is None:
-            proofs = await self._prove(record, log.success)
+            proofs = await self.prove(record, log.success)
             failure = failure or contradiction(proofs)
             record = record.with_(
                 state=_state(facts, failure),
@@ -198,22 +189,22 @@ class RunFollower:
                 await self._runs.keep(record)
         elif record.state != "succeeded" and failure is None:
             failure = TrainingFailed(f"run {record.id} ended without a model", cause=record.cause)
-        directory = self._archive.save(record).parent
+        directory = self.archive.save(record).parent
         await self._send(record, directory)
         for warning in log.warnings if failure is None else ():
-            self._report(Warned(warning))
+            self.report(Warned(warning))
         if failure:
-            failure.details |= {"run": record.id, "seconds": record.seconds, "log": str(self._archive.log(record.id))}
+            failure.details |= {"run": record.id, "seconds": record.seconds, "log": str(self.archive.log(record.id))}
         return record, failure
 
     async def _send(self, record: RunRecord, directory: Path) -> None:
-        for place in (self._shared, self._upload(record)):
+        for place in (self.shared, self.upload(record)):
             if place is None:
                 continue
             try:
-                self._report(Done(f"log and record are at {await asyncio.to_thread(place.put, record, directory)}"))
+                self.report(Done(f"log and record are at {await asyncio.to_thread(place.put, record, directory)}"))
             except PioTfError as error:  # neither the model nor the machines' stop depends on it, and nothing is lost
-                self._report(Warned(f"could not upload log and record, which are kept in {directory}: {error}"))
+                self.report(Warned(f"could not upload log and record, which are kept in {directory}: {error}"))
 
 
 @contextlib.asynccontextmanager

@@ -78,7 +78,7 @@ def machine(tmp_path: Path) -> Iterator[Machine]:
     (files.home / ".bashrc").write_text("PS1='machine> '\n")
     port = free_port()
     server = MachineSshServer(
-        files,
+        files=files,
         address="127.0.0.1",
         port=port,
         user="ubuntu",

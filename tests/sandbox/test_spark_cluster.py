@@ -129,7 +129,7 @@ async def test_a_spark_process_that_ends_is_started_again_and_stop_is_the_end_of
     await gate.wait_closed()
     log = tmp_path / "log"
     daemon = SparkDaemon(
-        ("/bin/sh", "-c", "echo $$; exec sleep 321"),
+        command=("/bin/sh", "-c", "echo $$; exec sleep 321"),
         environment={"HOME": f"{tmp_path}/home"},
         log=log,
         directory=tmp_path,

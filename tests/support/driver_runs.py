@@ -49,13 +49,13 @@ def make_finish(
 
     archive = Archive(directory / "runs")
     return RunFollower(
-        remote,
+        remote=remote,
         archive=archive,
         prove=prove_it,
         power_is_on=power_is_on,
         upload=lambda _record: upload,
         shared=shared,
-        reporter=reporter,
+        report=reporter,
     )
 
 

@@ -19,7 +19,7 @@ class Follower:
         self.events: list[Event] = []
         self.found: datetime | Exception | None = at
         self.now = NOON
-        self.watch = DeadlineWatch(self._find, at=at, reporter=self.events.append, now=lambda: self.now)
+        self.watch = DeadlineWatch(find=self._find, at=at, report=self.events.append, now=lambda: self.now)
 
     def _find(self) -> datetime | None:
         if isinstance(self.found, Exception):
