@@ -100,7 +100,7 @@ class Fetcher:
     """Fetches archives into a directory.
 
     Args:
-        base: base address of the archives for which pio-tf.hcl gives no ``url``.
+        base: base address of the archives without a ``url`` in pio-tf.hcl.
         checksums: base address of their published checksums: Apache's own, over https.
         sleep: waits this many seconds between attempts; default: until the command is interrupted.
     """

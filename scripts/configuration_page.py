@@ -29,7 +29,7 @@ _HERE = Path(__file__).parent
 _SOURCES = (
     "Any other store of PredictionIO's data. The label is its name; its type decides which options it has. pio-tf "
     "writes every source to pio-env.sh, whether a repository uses it or not. [storage.md](storage.md) describes which "
-    "type can store what, and what each version of PredictionIO makes of it."
+    "type can store what, and how each version of PredictionIO treats it."
 )
 _PLAIN = {str: "text", int: "whole number", bool: "true or false", Path: "path on this computer"}
 _SECONDS_PER_UNIT = ((3600, "h"), (60, "m"), (1, "s"))
@@ -54,7 +54,7 @@ def read_examples() -> dict[str, str]:
 
 
 def _overview() -> Iterator[str]:
-    yield "| block | | what it is |"
+    yield "| block | | describes |"
     yield "| --- | --- | --- |"
     for name, field in Config.model_fields.items():
         need = "required" if field.is_required() else "in the guide's layout" if name in GUIDES.values() else ""

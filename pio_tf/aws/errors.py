@@ -223,7 +223,9 @@ def _local_story(error: Exception) -> _Story:
         return _Story("the AWS single sign-on session has ended", said, "run `aws sso login`")
     if isinstance(error, botocore.CredentialRetrievalError):
         return _Story(
-            "the AWS credentials could not be fetched", said, "run what the profile names as its source by hand"
+            "the AWS credentials could not be fetched",
+            said,
+            "run the command that the profile names as its source yourself",
         )
     if isinstance(error, botocore.ConfigParseError | botocore.InvalidConfigError | botocore.ConfigNotFound):
         return _Story(

@@ -1,4 +1,4 @@
-"""Identities in AWS: that of the credentials, for which AWS lets every identity ask, and ARNs that need no question."""
+"""Identities in AWS: that of the credentials, which every identity may ask AWS for, and ARNs that need no question."""
 
 from __future__ import annotations
 

@@ -407,6 +407,6 @@ def _is_file(stream: IO[str]) -> bool:
 
 
 def _json_text(data: object, *, indent: int | None = 2) -> str:
-    # "##[" would be a command for the runner of GitHub Actions, wherever it stands in a line. It can only stand in a
+    # "##[" would be a command for the runner of GitHub Actions, anywhere in a line. It can only stand in a
     # string, where this means the same.
     return json_module.dumps(data, indent=indent, default=str).replace("##[", "#\\u0023[") + "\n"

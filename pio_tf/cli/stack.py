@@ -121,7 +121,7 @@ def destroy(
     name = call.cluster.config.cluster.name
     if confirm is None and can_ask():
         call.output.pause()
-        question = f"This removes every machine, disk and address of {name}. Type its name to go on"
+        question = f"This removes every machine, disk and address of {name}. Type its name to continue"
         confirm = typer.prompt(question, err=True)
     if confirm != name:
         raise ConfigError(

@@ -273,7 +273,7 @@ class Cluster:
             Locked: another run is active, or being prepared; its machines are left alone.
             NotReady: the cluster did not become ready, or a check failed; no run was started.
             TrainingFailed: the run ended without a model.
-            MachinesMayBeRunning: they could not be stopped, or a run that is out of sight may go on.
+            MachinesMayBeRunning: they could not be stopped, or a run that is out of sight may continue.
         """
         from pio_tf.training.driver_session import TrainingRequest
 
@@ -299,7 +299,7 @@ class Cluster:
         """Hand out the lines of a run's log, the latest run's if none is named.
 
         Args:
-            follow: go on until it has ended.
+            follow: continue until it has ended.
         """
         command = self._command()
         command.driver.log(command.stack.outputs_if_any(), run, on_line, follow=follow)
@@ -341,7 +341,7 @@ class Cluster:
         return render_files(self.config, command.stack.outputs(), command.fleet.sizing(), hide_password)
 
     def push_config(self) -> tuple[ProvisionedFile, ...]:
-        """Write those files to the running driver, where they differ. Return what became of each."""
+        """Write those files to the running driver, where they differ. Return each file's state."""
         command = self._command()
         return command.driver.push(command.stack.outputs())
 

@@ -96,7 +96,7 @@ class Driver:
         return ssh_targets(self.context.config, view.running)
 
     def push(self, outputs: Outputs) -> tuple[ProvisionedFile, ...]:
-        """Write the driver's files where they differ. Return what became of each."""
+        """Write the driver's files where they differ. Return each file's state."""
         view, outputs = self._running(outputs)
         sizing = self.fleet.sizing()
         return self.session(view, lambda session: session.push(outputs, sizing))

@@ -31,7 +31,7 @@ def names(machines: Sequence[Machine]) -> str:
 
 @contextmanager
 def warning(report: Reporter, what: str, *, but: type[PioTfError] | tuple[()] = ()) -> Iterator[None]:
-    """Report an error of the block as a warning that begins with ``what``, and go on; but let one kind pass."""
+    """Report an error of the block as a warning that begins with ``what``, and continue; but let one kind pass."""
     try:
         yield
     except but:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from pio_tf.training.runs.run_storage import RunStorage
 
 IDLE_FOR = 1800.0
-"""Seconds for which `down --if-idle` leaves machines alone after their start and after the last run, by default."""
+"""Seconds that `down --if-idle` leaves machines alone after their start and after the last run, by default."""
 
 
 @dataclass(frozen=True)

@@ -299,7 +299,7 @@ class Stack:
             counts = ", ".join(f"{number} to {word}" for word, number in plan.counts.items() if number)
             self.context.report(Step(f"Applying: {counts}"))
         guard.begin()
-        self.applied.unlink(missing_ok=True)  # until the apply is whole: the next `up` plans, whatever becomes of this
+        self.applied.unlink(missing_ok=True)  # until the apply is whole: the next `up` plans, however this ends
         with self.deadline.armed_as_created(view, until) if plan.new_machines else contextlib.nullcontext():
             outputs = self.deployment.apply(plan)
         self.applied.parent.mkdir(parents=True, exist_ok=True)

@@ -39,7 +39,7 @@ class Phase(Enum):
     RUNNING = "running"
     """The run has begun, and is followed."""
     OUT_OF_SIGHT = "out of sight"
-    """The driver was unreachable for too long: the run may go on."""
+    """The driver was unreachable for too long: the run may continue."""
     STOPPING = "stopping"
     """The machines are being stopped."""
 
@@ -119,7 +119,7 @@ class TrainingSession:
 
         Args:
             start: starts the machines.
-            work: returns the run's record. A run that goes on (detached) leaves the machines running.
+            work: returns the run's record. A run that continues (detached) leaves the machines running.
             run: the run's id.
             driver_was_on: whether the driver ran before, so that another client may have a run there.
 
@@ -161,7 +161,7 @@ class TrainingSession:
         return record
 
     def _note(self, error: BaseException, run: str) -> None:
-        """Give an error the id of the run that has begun, and take from it whether that may go on."""
+        """Give an error the id of the run that has begun, and take from it whether that may continue."""
         if self.phase is Phase.RUNNING and isinstance(error, PioTfError):
             error.details.setdefault("run", run)
             if isinstance(error, RemoteError) and error.details.get("kind") == "out-of-sight":
@@ -179,7 +179,7 @@ class TrainingSession:
             if self._objects.fleet.any_on():
                 self._report(Warned("the machines keep running (keep-up); `pio-tf down` stops them"))
             return
-        # A run that this client has lost sight of goes on; any other that it started ends with it.
+        # A run that this client has lost sight of continues; any other that it started ends with it.
         own_run = "" if self.phase is Phase.OUT_OF_SIGHT else run
         # The run of an interrupted client is its own: the lock was, so that no other client has one.
         may_have_run = (driver_was_on or begun) and not (begun and interrupted)

@@ -432,7 +432,7 @@ InstanceTypes = Annotated[
 class Waiver(Block):
     """A rule that does not refuse a plan. The guard still shows what breaks it, with the reason."""
 
-    reason: Words = Field(description="Why. The guard shows it wherever the rule would have refused.")
+    reason: Words = Field(description="Why. The guard shows it whenever the rule would have refused.")
 
 
 class GuardBlock(Block):

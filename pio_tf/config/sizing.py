@@ -59,7 +59,7 @@ def heap_mib(total_mib: int) -> int:
     memory than the instance type has, and the worker counts from what Linux shows. Beside the heap, the JVM needs
     memory for threads, code and direct buffers: max(384 MiB, 10 % of the heap), Spark's own default for containers
     (spark.executor.memoryOverheadFactor in configuration.html). The standalone master does not count that memory, so
-    it must stay free. r3.xlarge: 31232 MiB, of which 29670 usable, heap 26972 MiB.
+    it must stay free. r3.xlarge: 31232 MiB, 29670 usable, heap 26972 MiB.
     """
     usable = usable_mib(total_mib)
     return min(usable * 10 // 11, usable - 384)

@@ -182,7 +182,7 @@ software {
   #   version = "6.8.23" # of your Elasticsearch service
   # }
 
-  # PredictionIO before 0.14.0, of which Apache has no binaries: the tarball that make-distribution.sh makes.
+  # PredictionIO before 0.14.0, without binaries from Apache: the tarball that make-distribution.sh makes.
   # pio {
   #   url    = "s3://bucket/PredictionIO-0.12.1.tar.gz"
   #   sha512 = env("PIO_SHA512")

@@ -104,7 +104,7 @@ def _cost(config: Config, plan_json: Mapping[str, Any], side: Literal["before", 
     running = stopped = None
     if not unpriced_machines:
         gives = any(subnet.get("map_public_ip_on_launch") for subnet in _values(plan_json, "aws_subnet", side))
-        meanwhile = max(0, len(machines) - eips) if gives else 0  # an Elastic IP takes the place of the other address
+        meanwhile = max(0, len(machines) - eips) if gives else 0  # an Elastic IP replaces the other address
         running = sum(prices[kind] for kind in kinds) + meanwhile * ADDRESS_HOURLY_USD
     if not unpriced_disks:
         stopped = sum(GIB_MONTH_USD[kind] * size for kind, size in disks) + eips * ADDRESS_HOURLY_USD * HOURS_PER_MONTH

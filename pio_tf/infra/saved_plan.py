@@ -39,7 +39,7 @@ _SUM = "sha256"
 
 @dataclass(frozen=True)
 class PlanTarget:
-    """What a plan is made from, and what it is for.
+    """The inputs of a plan, and its target.
 
     Args:
         pio_tf: pio-tf's version.

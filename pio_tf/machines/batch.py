@@ -78,7 +78,7 @@ def send_batch(call: Callable[[Sequence[str]], Mapping[str, PowerState]], machin
 
 
 def _split(error: ClientError, batch: list[Machine], sent: Sent, seen: Counter[tuple[str, str]]) -> list[list[Machine]]:
-    """Note the machines for which a batch failed; return the batches to try instead."""
+    """Note the machines that a batch failed for; return the batches to try instead."""
     named = set(_ID.findall(error_message(error)))
     bad = batch if len(batch) == 1 else [machine for machine in batch if machine.instance_id in named]
     code = error_code(error)

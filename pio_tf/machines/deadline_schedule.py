@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from pio_tf.events import Reporter
 
 EVENT_AGE: Final = 3600
-"""Seconds for which Scheduler retries. A later stop could hit the machines' next start."""
+"""Seconds that Scheduler retries for. A later stop could hit the machines' next start."""
 RELEASED_EVENT_AGE: Final = 60
 """The same for a released deadline, which most likely finds nothing to stop: Scheduler's minimum."""
 DUE: Final = timedelta(seconds=90)
@@ -223,7 +223,7 @@ class DeadlineSchedule:
         return found
 
     def _put(self, request: dict[str, Any], *, create: bool) -> None:
-        """Create or update, whichever works: another client, or the schedule's own end, may intervene."""
+        """Create or update; either may fail: another client, or the schedule's own end, may intervene."""
         give_up = self._clock() + NEW_ROLE_PATIENCE
         while (error := self._try_to_put(request, create=create)) is not None:
             code = error_code(error)

@@ -88,8 +88,8 @@ def type_problems(
             near = ", ".join(_near_types(ec2, kind)) or f"none of size {_size(kind)}"
             yield OptionProblem(
                 name,
-                f"{kind} is {spec.architecture}, but machines must be {ARCHITECTURE}, for which PredictionIO's Spark "
-                f"and Hadoop have native libraries; {ec2.meta.region_name} has {near}",
+                f"{kind} is {spec.architecture}, but machines must be {ARCHITECTURE}: PredictionIO's Spark and "
+                f"Hadoop have native libraries for no other; {ec2.meta.region_name} has {near}",
             )
 
 

@@ -45,7 +45,7 @@ ASK_AGAIN: Final = 30.0
 """Seconds after which a machine that still shows its old state is asked again (a stop) or counts as failed (a start).
 DescribeInstances may lag behind a call by some seconds."""
 LOST_AFTER: Final = 60.0
-"""Seconds for which EC2, which is eventually consistent, may not know an instance id."""
+"""Seconds during which EC2, being eventually consistent, may not know an instance id."""
 OUTAGE_LIMIT: Final = 120.0
 """Seconds of throttling, of no network or of expired credentials, without one answer in between. Then waiting ends with
 that error."""
@@ -328,7 +328,7 @@ class _PowerChange:
         if until is None or now >= until:
             retried = []
         if retried and until is not None:
-            self._capacity_next = min(now + self._capacity_pause, until)  # the last attempt is at the very end
+            self._capacity_next = min(now + self._capacity_pause, until)  # the last attempt comes at the end
             self._capacity_pause = min(self._capacity_pause * 2, LONGEST_CAPACITY_PAUSE)
             for failure in retried:
                 self._all[failure.machine.instance_id].waits_for_capacity = True

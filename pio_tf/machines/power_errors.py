@@ -39,7 +39,7 @@ def label(machine: Machine) -> str:
 
 
 def failure_from(machine: Machine, error: ClientError) -> Failure:
-    """Return the failure of a machine for which AWS refused the call."""
+    """Return the failure of a machine after AWS refused the call."""
     code, message = error_code(error), error_message(error)
     return Failure(machine, f"{code}: {message}" if message else code, code, client_details(error))
 

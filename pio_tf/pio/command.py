@@ -193,7 +193,7 @@ def spark_settings(config: Config, outputs: Outputs, sizing: Sizing) -> dict[str
     """Return all settings by name. Those of ``spark.conf`` win.
 
     ``spark.driver.host`` is the driver's private address, because the workers connect back to it and need not resolve
-    its host name. ``spark.master`` always has its port, without which PIO does not find the master.
+    its host name. ``spark.master`` always has its port: PIO needs it to find the master.
 
     Raises what :func:`check_settings` raises.
     """

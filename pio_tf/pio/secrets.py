@@ -1,4 +1,4 @@
-"""The passwords of pio-tf.hcl, some of which AWS stores."""
+"""The passwords of pio-tf.hcl; AWS stores some of them."""
 
 from __future__ import annotations
 

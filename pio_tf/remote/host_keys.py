@@ -25,7 +25,7 @@ CONSOLE_SECONDS = 20.0
 
 @dataclass(frozen=True)
 class HostKeyTrust:
-    """The host keys of which a machine may show one. ``because``: why they do not come from its console."""
+    """The host keys that a machine may show. ``because``: why they do not come from its console."""
 
     keys: tuple[asyncssh.SSHKey, ...]
     learned: Learned

@@ -40,7 +40,7 @@ class Endpoint:
 
     Args:
         name: the machine's, or ``bastion``.
-        port: 0: as ~/.ssh/config says. Likewise an empty user in ``login``.
+        port: 0: as ~/.ssh/config says. The same holds for an empty user in ``login``.
         host_key_name: its entry in the file of pinned keys.
         via: the machine on the way, for messages.
         direct: whether the way does not lead through the driver.

@@ -71,7 +71,7 @@ async def serve(
         # If a user removes the directory, the server ends, too.
         while not ending.done() and layout.server.path.exists():
             changed.clear()
-            # In a thread: it waits for the current request to moto, and SSH must go on meanwhile.
+            # In a thread: it waits for the current request to moto, and SSH must continue meanwhile.
             supervisor.follow(await asyncio.to_thread(aws.instances))
             if supervisor.statuses() != written:
                 written = supervisor.statuses()

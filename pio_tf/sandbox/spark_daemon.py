@@ -27,7 +27,7 @@ _RESTART_SECONDS = 1.0
 
 
 def worker_memory_mib(memory_mib: int) -> int:
-    """Return a worker's memory for Spark: the machine's less 1 GiB, as is Spark's default, and at least 512 MiB.
+    """Return a worker's memory for Spark: the machine's less 1 GiB (Spark's default), and at least 512 MiB.
 
     https://spark.apache.org/docs/3.5.5/spark-standalone.html, SPARK_WORKER_MEMORY.
     """

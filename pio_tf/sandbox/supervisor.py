@@ -173,7 +173,7 @@ class Supervisor:
 
     @contextmanager
     def _recorded(self, slot: Slot, during: Power, after: Power) -> Iterator[None]:
-        """Record a machine's power. A failure is logged, shown by the status and retried; other machines go on."""
+        """Record a machine's power. A failure is logged, shown by the status and retried; other machines continue."""
         slot.power = during
         try:
             yield

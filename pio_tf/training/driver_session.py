@@ -166,7 +166,7 @@ class DriverSession:
         return await self.push(outputs, sizing)
 
     async def push(self, outputs: Outputs, sizing: Sizing) -> tuple[ProvisionedFile, ...]:
-        """Write the driver's files where they differ. Return what became of each."""
+        """Write the driver's files where they differ. Return each file's state."""
         files = render_files(self.context.config, outputs, sizing, self.context.secrets.reveal)
         put = await self.connection.put_files(self.connection.driver.name, files)
         for file in put:
@@ -249,7 +249,7 @@ class DriverSession:
             Locked: another run is active, or being prepared; nothing was changed.
             NotReady: a check failed; nothing was started.
             TrainingFailed: the run ended without a model.
-            RemoteError: the driver was unreachable for too long (kind "out-of-sight"): the run may go on.
+            RemoteError: the driver was unreachable for too long (kind "out-of-sight"): the run may continue.
         """
         run = request.run
         async with self._lock("preparing", run) as lock:
@@ -263,7 +263,7 @@ class DriverSession:
             if self.storage.shared is not None:
                 try:
                     await asyncio.to_thread(self.storage.shared.begin, record)
-                except PioTfError as error:  # the run goes on, and the driver knows of it
+                except PioTfError as error:  # the run continues, and the driver knows of it
                     self.context.report(Warned(f"other clients see run {run} only on the driver: {error}"))
             if request.detach:
                 return record

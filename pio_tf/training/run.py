@@ -102,7 +102,7 @@ class RunFollower:
 
         Raises:
             TrainingFailed: the run ended without a model, was cancelled, or its end is unknown. Its record is kept.
-            RemoteError: the driver was unreachable for too long: the run may go on.
+            RemoteError: the driver was unreachable for too long: the run may continue.
         """
         source = self.remote.driver.name
         log = TrainingLog()

@@ -354,7 +354,7 @@ def test_removals_are_refused_in_their_own_words_and_together_with_the_rest() ->
         ('{"resource_changes": 7}', "it is other JSON"),
         ("{}", "its format_version is None"),
         ('{"format_version": "2.0"}', "its format_version is '2.0'"),
-        ('{"format_version": "1.2"}', "it does not say for which cluster"),
+        ('{"format_version": "1.2"}', "it does not name its cluster"),
         (
             json.dumps({**plan(), "resource_changes": [7]}),
             "not as Terraform writes it",

@@ -176,8 +176,8 @@ def test_an_instance_type_of_another_architecture_is_refused_naming_some_that_ca
     (problem,) = problems(config, ec2)
     why, _, instead = problem.partition("; eu-west-1 has ")
     assert why == (
-        "pio-tf.hcl:7: driver.instance_type: r6g.xlarge is arm64, but machines must be x86_64, for which "
-        "PredictionIO's Spark and Hadoop have native libraries"
+        "pio-tf.hcl:7: driver.instance_type: r6g.xlarge is arm64, but machines must be x86_64: "
+        "PredictionIO's Spark and Hadoop have native libraries for no other"
     )
     assert "r6i.xlarge" in instead.split(", ")
     named = find_instance_types(ec2, instead.split(", "))

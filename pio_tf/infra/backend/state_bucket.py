@@ -41,7 +41,7 @@ _PRIVATE = dict.fromkeys(
 
 @dataclass(frozen=True)
 class StateBucket:
-    """A bucket that is fit for states."""
+    """A bucket that can hold states."""
 
     name: str
     region: str

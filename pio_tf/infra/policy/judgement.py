@@ -112,7 +112,7 @@ def _refuse_another_cluster(config: Config, plan_json: Mapping[str, Any], file: 
     try:
         found = {name: plan_json["variables"][name]["value"] for name in ("cluster", "region")}
     except (KeyError, TypeError) as error:
-        raise _not_a_plan(file, "it does not say for which cluster and region") from error
+        raise _not_a_plan(file, "it does not name its cluster and region") from error
     wanted = {"cluster": config.cluster.name, "region": config.aws.region}
     differ = [
         f"its {name} is {found[name]}, but {config.path.name} says {wanted[name]}"

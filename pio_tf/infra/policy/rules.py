@@ -107,7 +107,7 @@ RULES = (
         "bucket-removed",
         "No bucket is deleted or replaced, nor its versions",
         "critical",
-        "a bucket may hold Terraform's state, without which Terraform does not know what exists",
+        "a bucket may hold Terraform's state: without it, Terraform knows none of the resources",
         "leave the bucket as it is; `pio-tf init --backend` makes it outside the stack",
     ),
     Rule(

@@ -211,7 +211,7 @@ async def check_hdfs(context: CheckContext) -> CheckResult:
     """Check the name node and, with the driver's `hdfs` client, the directories.
 
     One is the directory of models, to which PredictionIO only logs a failed write. The other is that of Spark's event
-    log, without which Spark does not start.
+    log: without it, Spark does not start.
     """
     block = find_block(context.config, HdfsBlock)
     directories = _hdfs_directories(context)

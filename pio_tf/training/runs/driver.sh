@@ -196,7 +196,7 @@ list() { # [ID]: print the files of each run, or of one, in lines that begin wit
     for file in record process cancelled ended result; do
       if [[ -s "$id/$file" ]]; then echo "$file $(head -n 1 "$id/$file")"; fi
     done
-    # PredictionIO prints this line at the very end.
+    # PredictionIO prints this line last.
     if tail -c 65536 "$id/log" 2>/dev/null | grep -aqE 'Training completed successfully\.[[:space:]]*$'; then
       echo "success"
     fi
