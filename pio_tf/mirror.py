@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from urllib3.exceptions import HTTPError
 
 from pio_tf.aws.errors import aws_errors
+from pio_tf.aws.objects import parse_s3_url
 from pio_tf.config.software import APACHE
 from pio_tf.errors import AwsError, ConfigError, PioTfError
 from pio_tf.events import Done, Reporter, Step, silent
@@ -39,7 +40,6 @@ TIMEOUT = 30.0
 _PUBLISHED = (".sha512", ".mds", ".sha")
 _PARTIAL = 206
 _NO_SUCH_RANGE = 416
-_URL = re.compile(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](?:/\S*)?")
 _MISSING = 404
 
 
@@ -278,15 +278,13 @@ class Pusher:
             ConfigError: the URL is not one of S3; an archive is missing in the directory, or is not the expected one.
             AwsError: the bucket does not exist, or pio-tf may not write to it.
         """
-        if not _URL.fullmatch(self.url):
-            raise ConfigError(f"{self.url!r} is no S3 address", next_step="give one like s3://bucket/prefix")
+        bucket, prefix = parse_s3_url(self.url, example="give one like s3://bucket/prefix")
         wanted = [(one, _checked(directory, one)) for one in components if one.path]
-        bucket, _, prefix = self.url.removeprefix("s3://").partition("/")
         with aws_errors(f"{self.url}: looking at the bucket", service="s3"):
             self.s3.head_bucket(Bucket=bucket)
         self.reporter(Step(f"Pushing {len(wanted)} archive{'s' * (len(wanted) != 1)} to {self.url}"))
         with ThreadPoolExecutor(max_workers=AT_ONCE) as pool:
-            return tuple(pool.map(lambda one: self._push_one(directory, bucket, prefix.strip("/"), *one), wanted))
+            return tuple(pool.map(lambda one: self._push_one(directory, bucket, prefix, *one), wanted))
 
     def _push_one(self, directory: Path, bucket: str, prefix: str, component: Component, sha512: str) -> Pushed:
         path = directory / component.path

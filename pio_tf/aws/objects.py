@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -14,7 +15,7 @@ from botocore.exceptions import ClientError
 from pio_tf.atomic_write import atomic_writer
 from pio_tf.aws.errors import aws_errors
 from pio_tf.aws.identity import partition_of
-from pio_tf.errors import AwsError
+from pio_tf.errors import AwsError, ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -24,6 +25,20 @@ _CONFLICTS = 5
 """Attempts of a write that S3 did not decide, because another write was in progress (409)."""
 _PERMISSIONS = {"HeadObject": "GetObject", "ListObjectsV2": "ListBucket", "HeadBucket": "ListBucket"}
 """IAM's names of S3's operations, where the two differ."""
+
+_URL = re.compile(r"s3://([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])(?:/(\S*))?")
+
+
+def parse_s3_url(url: str, *, option: str = "", example: str) -> tuple[str, str]:
+    """Return the bucket of ``s3://bucket/prefix``, and the prefix without slashes around it.
+
+    Raises:
+        ConfigError: the address is invalid.
+    """
+    match = _URL.fullmatch(url)
+    if match is None:
+        raise ConfigError(f"{option}{url!r} is no S3 address", next_step=example)
+    return match[1], (match[2] or "").strip("/")
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ import signal
 import subprocess
 import tempfile
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import IO, TYPE_CHECKING, Any
 
 from python_terraform import IsFlagged
@@ -162,43 +162,35 @@ class PlanRun:
     diagnostics: tuple[Diagnostic, ...] = ()
 
 
+@dataclass(eq=False)
 class Terraform:
     """Terraform in one stack directory.
 
     Every command raises TerraformError if it fails, and Locked if another client holds the state's lock.
-
-    Args:
-        environ: Terraform's whole environment (:func:`pio_tf.infra.binary.terraform_environ`).
-        reporter: gets resources, warnings and output.
-        lock_timeout: seconds to wait for a state that another client has locked.
-        parallelism: number of resources at once.
-        advise: see :func:`pio_tf.infra.terraform_messages.failure`.
     """
 
-    def __init__(
-        self,
-        binary: TerraformBinary,
-        directory: Path,
-        *,
-        environ: Mapping[str, str],
-        reporter: Reporter = silent,
-        lock_timeout: float = 10.0,
-        parallelism: int = 10,
-        advise: Callable[[str], str | None] | None = None,
-    ) -> None:
-        self.binary = binary
-        self.directory = directory
-        self.environ = dict(environ)
-        self._reporter = reporter
-        self._lock = {"lock_timeout": f"{lock_timeout:g}s"}
-        self._parallelism = parallelism
-        self._advise = advise
-        # python-terraform reads the state in its working directory at once; in this one there is none.
-        self._python_terraform = PythonTerraform(working_dir=os.devnull)
+    binary: TerraformBinary
+    directory: Path
+    environ: Mapping[str, str] = field(kw_only=True)
+    """Terraform's whole environment (:func:`pio_tf.infra.binary.terraform_environ`)."""
+    reporter: Reporter = field(default=silent, kw_only=True)
+    """Gets resources, warnings and output."""
+    lock_timeout: float = field(default=10.0, kw_only=True)
+    """Seconds to wait for a state that another client has locked."""
+    parallelism: int = field(default=10, kw_only=True)
+    """Number of resources at once."""
+    advise: Callable[[str], str | None] | None = field(default=None, kw_only=True)
+    """See :func:`pio_tf.infra.terraform_messages.failure`."""
+
+    @property
+    def _lock(self) -> dict[str, str]:
+        return {"lock_timeout": f"{self.lock_timeout:g}s"}
 
     def command_line(self, command: str, *args: str, **options: object) -> list[str]:
         """Return the program and its arguments; options as in python-terraform."""
-        built: list[str] = self._python_terraform.generate_cmd_string(command, *args, **options)
+        # python-terraform reads the state in its working directory at once; in this one there is none.
+        build = PythonTerraform(working_dir=os.devnull).generate_cmd_string
+        built: list[str] = build(command, *args, **options)
         return [*self.binary.command, *built[1:]]
 
     def init(self, *, reconfigure: bool) -> None:
@@ -216,7 +208,7 @@ class Terraform:
         ended, output = self._collect("init", **options)
         if ended.exit_code != 0:
             for line in output.splitlines()[-20:]:
-                self._reporter(OutputLine(line, source="terraform"))
+                self.reporter(OutputLine(line, source="terraform"))
             raise self._failure("init", ended, diagnostics_in_text(f"{output}\n{ended.errors}"), ended.errors)
 
     def plan(self, *, out: Path, destroy: bool = False, refresh_only: bool = False) -> PlanRun:
@@ -226,7 +218,7 @@ class Terraform:
             "input": False,
             "detailed_exitcode": IsFlagged,
             **self._lock,
-            "parallelism": self._parallelism,
+            "parallelism": self.parallelism,
             "out": str(out.absolute()),
             "destroy": IsFlagged if destroy else None,
             "refresh_only": IsFlagged if refresh_only else None,
@@ -240,7 +232,7 @@ class Terraform:
 
     def apply(self, plan: Path) -> None:
         """Apply a plan file. After a failure the state has what was made until then."""
-        options = {"json": IsFlagged, "input": False, **self._lock, "parallelism": self._parallelism}
+        options = {"json": IsFlagged, "input": False, **self._lock, "parallelism": self.parallelism}
         reader, ended = self._stream("apply", str(plan.absolute()), **options)
         if ended.exit_code != 0:
             raise self._streamed_failure("apply", reader, ended, unfinished=True)
@@ -334,7 +326,7 @@ class Terraform:
         return ended, "\n".join(lines)
 
     def _stream(self, command: str, *args: str, **options: object) -> tuple[EventReader, Ended]:
-        reader = EventReader(self._reporter)
+        reader = EventReader(self.reporter)
         return reader, self._execute(self.command_line(command, *args, **options), reader.read)
 
     def _execute(self, command_line: Sequence[str], on_line: Callable[[str], None]) -> Ended:
@@ -344,7 +336,7 @@ class Terraform:
                 cwd=self.directory,
                 environ=self.environ,
                 on_line=on_line,
-                on_interrupt=lambda: self._reporter(
+                on_interrupt=lambda: self.reporter(
                     Step("Interrupted: waiting until Terraform has finished its running operations and saved its state")
                 ),
             )
@@ -374,5 +366,5 @@ class Terraform:
             exit_code=ended.exit_code,
             directory=str(self.directory),
             unfinished=unfinished,
-            advise=self._advise,
+            advise=self.advise,
         )

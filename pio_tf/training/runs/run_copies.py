@@ -10,13 +10,13 @@ to :mod:`pio_tf.training.runs.bucket_lock`.
 
 from __future__ import annotations
 
-import re
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pio_tf.atomic_write import write_atomically
 from pio_tf.aws.errors import aws_errors
+from pio_tf.aws.objects import parse_s3_url
 from pio_tf.errors import AwsError, ConfigError, PioTfError
 from pio_tf.events import Reporter, Warned
 from pio_tf.training.runs.record import ENDED, RunRecord, is_run_id
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 _AT_ONCE = 10
 _KINDS = {"log": "text/plain; charset=utf-8", "record.json": "application/json"}
 """Content types of a run's files, in the order in which they are written."""
-_URL = re.compile(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](?:/\S*)?")
 # HeadBucket's refusals come without a body, so that AWS's own words are missing.
 _REFUSALS: dict[object, tuple[str, str]] = {
     403: ("is not accessible", "allow s3:ListBucket on the bucket in the policy of pio-tf's user or role"),
@@ -204,11 +203,10 @@ class Upload:
             ConfigError: the address is invalid.
             AwsError: the bucket does not exist, or is not accessible.
         """
-        if not _URL.fullmatch(self.url):
-            raise ConfigError(f"--upload: {self.url!r} is no S3 address", next_step="--upload s3://BUCKET/PREFIX")
+        bucket, _ = self._place
         try:
             with aws_errors(f"{self.url}: looking at the bucket", service="s3"):
-                self.s3.head_bucket(Bucket=self._place[0])
+                self.s3.head_bucket(Bucket=bucket)
         except AwsError as error:
             status = error.details.get("http_status")
             if status not in _REFUSALS:
@@ -237,5 +235,4 @@ class Upload:
 
     @property
     def _place(self) -> tuple[str, str]:
-        bucket, _, prefix = self.url.removeprefix("s3://").partition("/")
-        return bucket, prefix.strip("/")
+        return parse_s3_url(self.url, option="--upload: ", example="--upload s3://BUCKET/PREFIX")
