@@ -19,7 +19,7 @@ from pio_tf.model import CLUSTER_TAG
 from pio_tf.training.deadline_watch import DeadlineWatch
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from pio_tf.cluster.fleet import Fleet, FleetView
     from pio_tf.context import ClusterContext
@@ -55,6 +55,10 @@ class Deadline:
         self.armed = armed
         """The deadline that is armed, as far as this command knows."""
         self._updater: DeadlineUpdater | None = None
+        self._written: ScheduledDeadline | None = None
+        """The deadline as this command wrote it last."""
+        self._others_armed = False
+        """Whether another client has armed it between two times that this command did."""
         self._seconds: float | None = None
         """How long the machines may run after their start; None: without a deadline of this command's."""
 
@@ -101,6 +105,21 @@ class Deadline:
         except PioTfError:
             return False
         return found is not None and not found.released
+
+    def is_unchanged(self) -> bool:
+        """Return whether no other client has armed the deadline since this command did.
+
+        Each client that starts machines, or finds them running, arms it. Without a deadline, AWS has no sign of other
+        clients: True.
+        """
+        mine = self._written
+        if mine is None or self._others_armed:
+            return mine is None
+        try:
+            found = self.schedule.find()
+        except PioTfError:
+            return False
+        return found is not None and found.is_as(mine)
 
     def extend(self, outputs: Outputs, seconds: float) -> Extended:
         """Keep the machines running for a number of seconds from now."""
@@ -185,9 +204,9 @@ class Deadline:
         if mine is None or self._seconds is None:
             return  # without a deadline, or with one that another command has armed
         at = self._in_time(mine.at)
-        self.armed = self.schedule.arm(mine.ids, at, role_arn=mine.role_arn)
+        armed = self._put(mine.ids, at, role_arn=mine.role_arn)
         if mine.at <= self._context.now():
-            when = self._said(self.armed.at)
+            when = self._said(armed.at)
             self._report(Warned(f"the deadline passed before the start: AWS now stops the machines at {when}"))
 
     def check_still_armed(self) -> None:
@@ -212,8 +231,7 @@ class Deadline:
             self.armed = found or mine
             return found.at if found else None
         self._report(Warned("another client has removed or shortened the deadline: pio-tf has armed it again"))
-        self.armed = self.schedule.arm(mine.ids, mine.at, role_arn=mine.role_arn)
-        return self.armed.at
+        return self._put(mine.ids, mine.at, role_arn=mine.role_arn).at
 
     def watch(self) -> DeadlineWatch | None:
         """Return what looks after the deadline while a run is followed; None: there is no role for deadlines."""
@@ -273,8 +291,14 @@ class Deadline:
         self, machines: Sequence[Machine], at: datetime, *, role_arn: str, if_due_wait: bool = False
     ) -> ScheduledDeadline:
         ids = [machine.instance_id for machine in machines]
-        self.armed = self.schedule.arm(ids, at, role_arn=role_arn, if_due_wait=if_due_wait)
-        return self.armed
+        return self._put(ids, at, role_arn=role_arn, if_due_wait=if_due_wait)
+
+    def _put(self, ids: Iterable[str], at: datetime, *, role_arn: str, if_due_wait: bool = False) -> ScheduledDeadline:
+        armed = self.schedule.arm(ids, at, role_arn=role_arn, if_due_wait=if_due_wait)
+        if self._written is not None and armed.replaced not in (None, self._written.modified):
+            self._others_armed = True
+        self.armed = self._written = armed
+        return armed
 
     def _look_after_during_run(self) -> datetime | None:
         """Look after the deadline like :meth:`look_after`, and leave out machines that it cannot stop.
@@ -287,14 +311,14 @@ class Deadline:
         gone = armed.ids - {machine.instance_id for machine in self._fleet.look(strict=False).staying}
         if not gone or gone == armed.ids:
             return at
-        self.armed = self.schedule.arm(armed.ids - gone, armed.at, role_arn=armed.role_arn)
+        at = self._put(armed.ids - gone, armed.at, role_arn=armed.role_arn).at
         self._report(
             Warned(
                 f"the deadline leaves out {', '.join(sorted(gone))}: terminated, or without the tag {CLUSTER_TAG}. "
                 "With such a machine, AWS would stop none of them"
             )
         )
-        return self.armed.at
+        return at
 
     def _say_there_is_none(self) -> None:
         with contextlib.suppress(PioTfError):  # without permission for deadlines, there is none to report

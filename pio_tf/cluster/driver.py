@@ -161,7 +161,7 @@ class Driver:
         *,
         force: bool,
         own_run: str = "",
-        driver_may_have_run: bool = True,
+        driver_may_have_run: bool | None = True,
         timeout: float | None = None,
     ) -> None:
         """Make sure that stopping these machines cuts off no run, and that none begins.
@@ -169,12 +169,13 @@ class Driver:
         Args:
             force: end a run that is active, and do without a driver that does not answer.
             own_run: a run to end if it is active.
-            driver_may_have_run: whether a driver that does not answer may have a run.
+            driver_may_have_run: whether a driver that does not answer may have a run. None: it has none if this command
+                took it out of ``stopped``, and no other client has taken the machines since.
             timeout: seconds for the driver to answer; None: as long as usual.
 
         Raises:
             Locked: a run is active, or being prepared.
-            MachinesMayBeRunning: the driver runs and does not answer.
+            MachinesMayBeRunning: the driver runs and does not answer, or another client has started it.
         """
         if self.storage.lock:
             try:
@@ -182,6 +183,9 @@ class Driver:
             except AwsError as error:  # machines must stop whatever is wrong with a bucket
                 self.context.report(Warned(f"could not check whether another client starts a run: {short(error)}"))
         if not view.driver_runs:
+            if driver_may_have_run is None and not force and not self._is_own(view):
+                starting = NotReady("the driver is starting", cause="another client has started it", next_step="wait")
+                raise unanswered(self.context.config, view.not_stopped, starting)
             return
         try:
             self.session(
@@ -192,9 +196,16 @@ class Driver:
         except Locked:
             raise
         except PioTfError as error:
+            if driver_may_have_run is None:
+                driver_may_have_run = not self._is_own(view)
             if not force and driver_may_have_run:
                 raise unanswered(self.context.config, view.not_stopped, error) from error
             self.context.report(Warned(f"could not ask the driver for runs: {short(error)}"))
+
+    def _is_own(self, view: FleetView) -> bool:
+        """Return whether only this command can have a run on the driver."""
+        held = self.storage.lock is not None and self.storage.lock.is_held
+        return self.fleet.has_taken_driver(view) and (held or self.deadline.is_unchanged())
 
     def report(self) -> DriverReport:
         """Return what decides whether another client's claim is stale."""

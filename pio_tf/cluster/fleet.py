@@ -86,6 +86,8 @@ class Fleet:
         self.started = started
         """Ids of machines that this program has told EC2 to start, and has not seen stopped since. DescribeInstances
         lags by seconds, and may still show them as stopped."""
+        self._of_others: set[str] = set()
+        """Ids of those that another client had started before, as the answer of StartInstances says."""
 
     def look(self, outputs: Outputs | None = None, *, strict: bool = True) -> FleetView:
         """Return the machines that carry the cluster's tag, as EC2 shows them now.
@@ -166,6 +168,7 @@ class Fleet:
                 capacity_wait=context.config.cluster.capacity_wait,
                 may_lack=max(0, workers - (spark.min_workers or workers)),
                 before_call=before_call,
+                on_others=self._of_others.update,
                 reporter=context.report,
                 clock=context.clock,
                 sleep=context.sleep,
@@ -182,6 +185,11 @@ class Fleet:
                     f"{spark.min_workers}): AWS has no capacity for {lacking(absent)}"
                 )
             )
+
+    def has_taken_driver(self, view: FleetView) -> bool:
+        """Return whether this command took the driver out of ``stopped``: then no run was there before."""
+        drivers = {machine.instance_id for machine in view.on if machine.role == "driver"}
+        return drivers <= self.started - self._of_others
 
     def stop(self, machines: Sequence[Machine]) -> list[Machine]:
         """Stop machines and wait until EC2 confirms it. Return them as they are then.
@@ -201,6 +209,7 @@ class Fleet:
         if self.seen is not None:
             self.seen = self.seen.updated(stopped)
         self.started -= {machine.instance_id for machine in stopped}
+        self._of_others -= {machine.instance_id for machine in stopped}
         return stopped
 
     def stop_after(self, why: str | None, machines: Sequence[Machine]) -> list[Machine]:
@@ -214,7 +223,7 @@ class Fleet:
 
     def _take_back(self, machines: Sequence[Machine], error: NotReady) -> NoReturn:
         """Stop those machines that did start, and raise the reason."""
-        ids = {machine.instance_id for machine in machines}
+        ids = {machine.instance_id for machine in machines} - self._of_others
         running = [machine for machine in self.look(strict=False).not_stopped if machine.instance_id in ids]
         if running:
             self._context.report(Step(f"Stopping the {count(running)} that did start"))

@@ -151,7 +151,7 @@ class Power:
         *,
         force: bool = False,
         own_run: str = "",
-        driver_may_have_run: bool = True,
+        driver_may_have_run: bool | None = True,
         timeout: float | None = None,
         interrupted_before: bool = False,
     ) -> tuple[Machine, ...]:

@@ -129,6 +129,8 @@ class Stack:
             self._arm_before_changes(plan, view, until)
             outputs = self._create(plan, guard, view, until)
             found = self.fleet.look(outputs)
+            before = {machine.instance_id for machine in view.machines}
+            self.fleet.started |= {machine.instance_id for machine in found.on} - before  # those created here
             self.deadline.arm(outputs, found, until)
         except PioTfError as error:  # also if no deadline can be armed: what was created runs, and is stopped
             guard.stop_started(until, failed=error)

@@ -82,14 +82,7 @@ class TrainingSession:
             )
 
         def play() -> RunRecord:
-            # On machines that exist already, another client may have a run.
-            exists = not apply or objects.stack.is_applied()
-            return self.play(
-                lambda: started.append(objects.power.start(until, apply=apply)),
-                work,
-                run=request.run,
-                driver_was_on=exists and objects.fleet.look(strict=False).driver_runs,
-            )
+            return self.play(lambda: started.append(objects.power.start(until, apply=apply)), work, run=request.run)
 
         lock = objects.storage.lock
         return lock.around(request.run, play) if lock else play()
@@ -105,23 +98,19 @@ class TrainingSession:
                 view, lambda session: session.follow(found, stop_after=not self._keep_up), upload=upload
             ),
             run=found,
-            driver_was_on=objects.fleet.look(strict=False).driver_runs,
         )
 
     def begin(self) -> None:
         """Note that the run begins: from now on, it may be active."""
         self.phase = Phase.RUNNING
 
-    def play(
-        self, start: Callable[[], None], work: Callable[[], RunRecord], *, run: str, driver_was_on: bool
-    ) -> RunRecord:
+    def play(self, start: Callable[[], None], work: Callable[[], RunRecord], *, run: str) -> RunRecord:
         """Call ``start`` and ``work``; then stop the machines, after a success, an error, Ctrl-C and SIGTERM alike.
 
         Args:
             start: starts the machines.
             work: returns the run's record. A run that continues (detached) leaves the machines running.
             run: the run's id.
-            driver_was_on: whether the driver ran before, so that another client may have a run there.
 
         Raises:
             MachinesMayBeRunning: they could not be stopped, or two interruptions ended the stop. The error before it,
@@ -139,7 +128,7 @@ class TrainingSession:
             except BaseException as error:
                 if not isinstance(error, Locked):
                     self._note(error, run)
-                    self._finish(error, run=run, driver_was_on=driver_was_on)
+                    self._finish(error, run=run)
                 raise
             if record.state == "running":
                 stays = True
@@ -151,7 +140,7 @@ class TrainingSession:
                     )
                 )
             else:
-                self._finish(None, run=run, driver_was_on=driver_was_on)
+                self._finish(None, run=run)
         except MachinesMayBeRunning as error:
             self._name_machines(error)
             raise
@@ -167,7 +156,7 @@ class TrainingSession:
             if isinstance(error, RemoteError) and error.details.get("kind") == "out-of-sight":
                 self.phase = Phase.OUT_OF_SIGHT
 
-    def _finish(self, first: BaseException | None, *, run: str, driver_was_on: bool) -> None:
+    def _finish(self, first: BaseException | None, *, run: str) -> None:
         """Stop the machines, unless they are to keep running.
 
         Args:
@@ -181,8 +170,9 @@ class TrainingSession:
             return
         # A run that this client has lost sight of continues; any other that it started ends with it.
         own_run = "" if self.phase is Phase.OUT_OF_SIGHT else run
-        # The run of an interrupted client is its own: the lock was, so that no other client has one.
-        may_have_run = (driver_was_on or begun) and not (begun and interrupted)
+        # The run of an interrupted client is its own: the lock was, so that no other client has one. Before the run,
+        # another client may have one, unless this one took the driver out of `stopped`.
+        may_have_run = not interrupted if begun else None
         self.phase = Phase.STOPPING
 
         def stop(timeout: float | None, *, interrupted_before: bool) -> None:

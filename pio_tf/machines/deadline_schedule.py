@@ -69,6 +69,9 @@ class ScheduledDeadline:
     modified: datetime | None = field(default=None, compare=False)
     """When a client wrote it last, by AWS's clock. Two clients that arm the same deadline differ only in this."""
 
+    replaced: datetime | None = field(default=None, compare=False)
+    """When the deadline that this one replaced was written; None: there was none."""
+
     def is_as(self, other: ScheduledDeadline) -> bool:
         """Return whether no client has written it since ``other`` was read."""
         return (self, self.modified) == (other, other.modified)
@@ -145,7 +148,8 @@ class DeadlineSchedule:
                 found = self._get()
                 differ = _differences(request, found)
                 if not differ:
-                    return _read(found) or wanted
+                    armed = _read(found) or wanted
+                    return replace(armed, replaced=before.modified if before else None)
                 if left:  # eventually consistent, as all of AWS
                     self._sleep(_PAUSE)
         raise AwsError(

@@ -63,6 +63,7 @@ def start_machines(
     capacity_wait: float = 0.0,
     may_lack: int = 0,
     before_call: Callable[[], None] = lambda: None,
+    on_others: Callable[[set[str]], None] = lambda _ids: None,
     reporter: Reporter = silent,
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
@@ -75,6 +76,7 @@ def start_machines(
         capacity_wait: seconds, beside ``timeout``, in which pio-tf retries machines that AWS has no capacity for.
         may_lack: how many workers may stay stopped for lack of capacity.
         before_call: called right before each StartInstances. If it raises AwsError, pio-tf does not call.
+        on_others: called with ids of machines that StartInstances found started already, by another client.
 
     Returns:
         The machines as they are now, in the order given. All run, except workers that ``may_lack``. If all run already,
@@ -95,6 +97,7 @@ def start_machines(
         timeout=timeout,
         capacity_wait=capacity_wait,
         before_call=before_call,
+        on_others=on_others,
         reporter=reporter,
         clock=clock,
         sleep=sleep,
@@ -190,6 +193,7 @@ class _PowerChange:
         capacity_wait: float = 0.0,
         force_after: float = 0.0,
         before_call: Callable[[], None] = lambda: None,
+        on_others: Callable[[set[str]], None] = lambda _ids: None,
         reporter: Reporter,
         clock: Callable[[], float],
         sleep: Callable[[float], None],
@@ -205,6 +209,7 @@ class _PowerChange:
         self._capacity_wait = capacity_wait
         self._force_after = force_after
         self._before_call = before_call
+        self._on_others = on_others
         self._report = reporter
         self._clock = clock
         self._sleep = sleep
@@ -315,6 +320,7 @@ class _PowerChange:
         changes: list[InstanceStateChangeTypeDef]
         if self._start:
             changes = self._ec2.start_instances(InstanceIds=list(ids))["StartingInstances"]
+            self._on_others({one["InstanceId"] for one in changes if one["PreviousState"]["Name"] != "stopped"})
         else:
             changes = self._ec2.stop_instances(InstanceIds=list(ids))["StoppingInstances"]
         return {change["InstanceId"]: change["CurrentState"]["Name"] for change in changes}

@@ -75,7 +75,7 @@ def test_ctrl_c_ends_the_run_on_the_driver_keeps_its_log_and_then_stops_the_mach
     steps.does["down"] = note_end
     session = steps.session(reporter=reporter)
     with running(server), pytest.raises(KeyboardInterrupt):
-        session.play(lambda: calls.append("up"), lambda: asyncio.run(run()), run="", driver_was_on=False)
+        session.play(lambda: calls.append("up"), lambda: asyncio.run(run()), run="")
     process = calls.pop(1)
     assert calls == ["up", "down after cancelled 143"]
     assert not Path(f"/proc/{process}").exists()

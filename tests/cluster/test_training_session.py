@@ -52,7 +52,7 @@ class Session(Steps):
             self.step("run")
             return self.result
 
-        return session.play(lambda: self.step("up"), run, run=RESULT.id, driver_was_on=False)
+        return session.play(lambda: self.step("up"), run, run=RESULT.id)
 
     @property
     def warnings(self) -> list[str]:
@@ -171,8 +171,8 @@ def test_a_failure_to_stop_names_the_error_before_it_too() -> None:
 @pytest.mark.parametrize(
     ("begins", "error", "own_run", "may_have_run", "timeout"),
     [
-        (False, NotReady("a check failed"), RESULT.id, False, None),
-        (False, KeyboardInterrupt(), RESULT.id, False, INTERRUPTED_SECONDS),
+        (False, NotReady("a check failed"), RESULT.id, None, None),
+        (False, KeyboardInterrupt(), RESULT.id, None, INTERRUPTED_SECONDS),
         (True, TrainingFailed("no model"), RESULT.id, True, None),
         (True, RemoteError("lost", details={"kind": "connection-lost"}), RESULT.id, True, None),
         (True, RemoteError("lost", details={"kind": "out-of-sight"}), "", True, None),
@@ -180,7 +180,7 @@ def test_a_failure_to_stop_names_the_error_before_it_too() -> None:
     ],
 )
 def test_the_phase_in_which_a_session_ends_decides_how_the_machines_stop(
-    begins: bool, error: BaseException, own_run: str, may_have_run: bool, timeout: float | None
+    begins: bool, error: BaseException, own_run: str, may_have_run: bool | None, timeout: float | None
 ) -> None:
     session = Session()
     session.begins = begins

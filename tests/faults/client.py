@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from tests.faults.aws import KINDS, READS, Died, Retries, action_of, answer, happen, refused
-from tests.faults.faults import REMOTE, SUSPENDED, Fault, Trouble
+from tests.faults.faults import NO_SSH, REMOTE, SUSPENDED, Fault, Trouble
 
 if TYPE_CHECKING:
     from botocore.awsrequest import AWSPreparedRequest, AWSResponse
@@ -44,7 +44,7 @@ class Client:
         """Begin to deal with the driver; return the fault that the dealing itself must handle."""
         self._alive()
         self._step()
-        fault = self.trouble.next(self.world.clock(), kinds=(*REMOTE, "interrupted", "killed", SUSPENDED))
+        fault = self.trouble.next(self.world.clock(), kinds=(*REMOTE, NO_SSH, "interrupted", "killed", SUSPENDED))
         if fault is not None and fault.kind == SUSPENDED:
             self._sleep_deeply(fault)
             return None

@@ -17,6 +17,7 @@ from pio_tf.training.runs.driver_lock import locked_by
 from pio_tf.training.runs.driver_runs import DriverState, LockHolder
 from pio_tf.training.runs.record import Client as Owner
 from pio_tf.training.runs.record import RunRecord
+from tests.faults.faults import NO_SSH
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from tests.faults.client import Client
     from tests.faults.world import World
 
+_UNREACHABLE = ("ssh-unreachable", NO_SSH)
 LASTS = 1800.0
 """Seconds of a training."""
 
@@ -40,7 +42,10 @@ class Run:
 
     id: str
     ends_at: float
+    client: str
     state: str = "running"
+    followed: bool = False
+    """Whether its client is connected still: its shell on the driver holds the lock beyond the run's end."""
 
 
 @dataclass(frozen=True)
@@ -82,6 +87,11 @@ class Driver:
     def end(self, run: Run, state: str) -> None:
         """End a run."""
         run.state = state
+        if not run.followed:
+            self.release(run)
+
+    def release(self, run: Run) -> None:
+        """Take the lock from a run, if it holds it."""
         if self.held is not None and self.held.doing == "running" and self.held.run == run.id:
             self.held = None
 
@@ -134,13 +144,17 @@ class SessionStandIn:
         try:
             self._deal(QUICK.timeout)
             on_start()
-            driver.runs[order.run] = Run(order.run, self._world.clock() + LASTS)
+            run = driver.runs[order.run] = Run(order.run, self._world.clock() + LASTS, self._client.name)
             driver.held = Held("running", order.run, None)
             if order.detach:
                 return self._record(order.run, "running")
+            run.followed = True
             try:
                 return await self._follow(order.run)
             finally:
+                run.followed = False
+                if run.state != "running":
+                    driver.release(run)
                 if order.stop_after and not self._client.dead and self._reachable():
                     driver.held = Held("stopping", order.run, None)
         except BaseException:
@@ -194,7 +208,7 @@ class SessionStandIn:
         limit = float(self._config.cluster.start_timeout)
         states = self._world.states()
         stopped = [machine.name for machine in self._machines if states[machine.name] != "running"]
-        if stopped or (fault is not None and fault.kind == "ssh-unreachable"):
+        if stopped or (fault is not None and fault.kind in _UNREACHABLE):
             self._client.sleep(limit)
             raise NotReady(
                 f"cannot reach {', '.join(stopped) or 'driver'} over SSH", cause="timed out", next_step="look at it"
@@ -205,7 +219,7 @@ class SessionStandIn:
     def _deal(self, patience: float) -> None:
         self._driver.pass_time()
         fault = self._client.remote_fault()
-        if not self._reachable() or (fault is not None and fault.kind == "ssh-unreachable"):
+        if not self._reachable() or (fault is not None and fault.kind in _UNREACHABLE):
             self._client.sleep(patience)
             raise RemoteError(
                 "cannot reach driver over SSH", cause="timed out", next_step="look", details={"kind": "unreachable"}

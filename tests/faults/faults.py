@@ -20,6 +20,9 @@ REMOTE: Final = ("ssh-unreachable", "ssh-lost", "training-failed", "out-of-sight
 SUSPENDED: Final = "suspended"
 """The client's computer sleeps: others act meanwhile, and then the client goes on as if nothing had been."""
 
+NO_SSH: Final = "no SSH"
+"""The driver never answers this client, though it answers others."""
+
 
 @dataclass(frozen=True)
 class Fault:
@@ -54,7 +57,7 @@ class Trouble:
         return None
 
     def _is_due(self, fault: Fault, now: float) -> bool:
-        if fault.kind in ("expired", "killed"):
+        if fault.kind in ("expired", "killed", NO_SSH):
             return self.step >= fault.at
         if fault.seconds and fault.kind != SUSPENDED:
             if self.step >= fault.at:
@@ -72,6 +75,8 @@ def draw_trouble(rng: random.Random) -> Trouble:
     """Return no fault, as often as not; else up to three."""
     if rng.random() < 0.1:
         return Trouble((Fault(SUSPENDED, rng.randint(1, 25), seconds=rng.choice((600.0, 3600.0, 10 * 3600.0))),))
+    if rng.random() < 0.1:
+        return Trouble((Fault(NO_SSH, 1),))
     faults = []
     for _ in range(rng.choice((0, 0, 1, 1, 2, 3))):
         at = rng.randint(1, rng.choice((4, 12, 30)))

@@ -108,6 +108,8 @@ class Stage:
             if isinstance(event, Warned):
                 outcome.warnings.append(event.message)
 
+        if command == "down --force":
+            self.world.forcing.add(client.name)
         _acting.set(client)
         _last.append(client)
         cluster = cluster_of(client, self.aws, listen)

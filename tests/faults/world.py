@@ -64,6 +64,8 @@ class World:
         """Calls that no client may make."""
         self.started: dict[str, set[str]] = {}
         """The machines that each client has started."""
+        self.forcing: set[str] = set()
+        """The clients that may cut off others' runs."""
         directory.mkdir()
         (directory / "credentials").write_text("[default]\naws_access_key_id = x\naws_secret_access_key = x\n")
         self.terraform = TerraformStandIn(directory, self._blocks())
@@ -96,6 +98,7 @@ class World:
         self.calls.clear()
         self.wrong.clear()
         self.started.clear()
+        self.forcing.clear()
         self.driver = Driver(self)
         self._stale_until = 0.0
         for group in scheduler_backends[ACCOUNT][REGION].schedule_groups.values():
@@ -199,6 +202,14 @@ class World:
             if action == "StartInstances":
                 self.started.setdefault(by, set()).update(n for n in self._names(ids) if before[n] == "stopped")
             self._stale_until, self._before = self.clock() + self.weather.lag_seconds, facts
+            if action == "StopInstances" and by not in self.forcing and before["driver"] in ("pending", "running"):
+                self.driver.pass_time()
+                runs = [] if "driver" not in self._names(ids) else self.driver.runs.values()
+                self.wrong += [
+                    f"{by} cuts off the run of {run.client}"
+                    for run in runs
+                    if run.state == "running" and run.client != by
+                ]
             self._follow_up(action, self._names(ids), before, forced="true" in arguments.get("Force", ()))
         return done
 

@@ -137,11 +137,17 @@ class FakeEc2:
             raise client_error(
                 "InsufficientInstanceCapacity", "We currently do not have sufficient capacity", status=500
             )
+        before = {instance.instance_id: instance.state for instance in found}
         for instance in found:
             if instance.state == "stopped":
                 instance.state = "pending"
                 instance.then = (self.now + self.seconds, "stopped" if instance.fails_after_start else "running")
-        return {"StartingInstances": [self._change(instance) for instance in found]}
+        return {
+            "StartingInstances": [
+                {**self._change(instance), "PreviousState": {"Name": before[instance.instance_id], "Code": 0}}
+                for instance in found
+            ]
+        }
 
     def stop_instances(self, *, InstanceIds: Sequence[str], Force: bool = False) -> dict[str, Any]:  # noqa: N803
         found = self._begin("force" if Force else "stop", InstanceIds)

@@ -466,3 +466,12 @@ def test_a_start_that_was_throttled_to_the_end_has_started_nothing() -> None:
         calls.extend([client_error("RequestLimitExceeded")] * 100)
     with pytest.raises(AwsError, match="limits the rate"):
         start(ec2)
+
+
+def test_a_start_names_the_machines_that_another_client_had_started_before() -> None:
+    ec2 = FakeEc2(cluster_of(1))
+    put(ec2, ("stopped", "stopped", "stopped"))
+    seen, others = ec2.machines(), set[str]()
+    ec2.client.start_instances(InstanceIds=[seen[0].instance_id])
+    start_machines(ec2.client, seen, timeout=60, on_others=others.update, clock=ec2.clock, sleep=ec2.sleep)
+    assert others == {seen[0].instance_id}

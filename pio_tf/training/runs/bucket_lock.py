@@ -124,6 +124,11 @@ class BucketLock:
         self._report = reporter
         self._own: StoredClaim | None = None
 
+    @property
+    def is_held(self) -> bool:
+        """Whether this client has the lock, as far as it knows."""
+        return self._own is not None
+
     def around(self, run: str, work: Callable[[], RunRecord]) -> RunRecord:
         """Hold the lock while ``work`` prepares and follows a run and stops its machines; longer, if the run continues.
 
