@@ -1,4 +1,4 @@
-"""Durations in words, for people."""
+"""Durations in words."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What machines install: into a directory with the layout of Apache's archive, and from there into a bucket.
+"""Copies of the software that machines install: in a directory laid out as Apache's archive, then in a bucket.
 
 Machines without internet install everything from that bucket.
 """

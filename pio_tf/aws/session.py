@@ -38,9 +38,9 @@ CONNECT_TIMEOUT = 10
 READ_TIMEOUT = 60
 """Seconds; describing hundreds of instances takes AWS some."""
 ATTEMPTS = 6
-"""Of one call, the first included. botocore's standard mode waits a random part of 1, 2, 4, 8, 16 s between them: some
-15 s in all, which outlasts what AWS's own clients call transient. It retries throttling, failures of AWS and lost
-connections, and nothing of ours does so beside it: a change of power only polls on."""
+"""Attempts of one call, the first included. botocore's standard mode waits a random part of 1, 2, 4, 8, 16 s between
+them: some 15 s in all, which outlasts what AWS's own clients call transient. It retries throttling, failures of AWS and
+lost connections, and nothing of ours does so beside it: a change of power only polls on."""
 
 
 class RenewableCredentials(Credentials):

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 WORKFLOW = ".github/workflows/pio-tf-plan.yml"
 """The workflow that makes the plans of pull requests."""
 _MOST_BYTES = 1024 * 1024 * 1024
-"""Of an artefact, unpacked; the plan of 500 machines has some 60 MB."""
+"""Limit of an artefact, unpacked, in bytes; the plan of 500 machines has some 60 MB."""
 
 
 @dataclass(frozen=True)

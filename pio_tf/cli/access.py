@@ -1,4 +1,4 @@
-"""``pio-tf ssh | ui | host-keys``: access to the machines, for people."""
+"""``pio-tf ssh | ui | host-keys``: access to the machines for users."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a command is: a function, the options that every command has, and the group that it stands in."""
+"""A command: a function, the options that every command has, and its group in the help."""
 
 from __future__ import annotations
 

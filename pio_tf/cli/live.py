@@ -109,7 +109,7 @@ def can_be_live(console: Console) -> bool:
 
 
 class LiveProgress:
-    """What the work is doing now, redrawn by a thread; what has ended is written above it and stays."""
+    """The lines that show current work, redrawn by a thread; lines of ended work stay above them."""
 
     def __init__(self, console: Console) -> None:
         self._console = console

@@ -1,4 +1,4 @@
-"""Where a command writes: results to standard output, everything about the work to standard error."""
+"""The output of a command: results to standard output, everything about the work to standard error."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``pio-tf train | check | runs | logs | cancel``: runs, and what stands before one."""
+"""``pio-tf train | check | runs | logs | cancel``: runs, and the checks before one."""
 
 from __future__ import annotations
 

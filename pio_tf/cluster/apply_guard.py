@@ -32,7 +32,7 @@ class PowerBefore:
     known: frozenset[str]
     on: frozenset[str]
     of_another: bool = False
-    """Whether an earlier apply noted it, which was interrupted."""
+    """True if an earlier, interrupted apply noted it."""
 
     def started(self, machines: Iterable[Machine], *, and_new: bool) -> list[Machine]:
         """Return the machines that run now and did not before; ``and_new``: also those that did not exist before."""
@@ -111,7 +111,7 @@ class ApplyGuard:
             on=frozenset(machine.instance_id for machine in view.on),
         )
         self._has_begun = False
-        """Whether Terraform was told to change something."""
+        """True if Terraform has an order to change something."""
 
     def begin(self) -> None:
         """Note the power, before Terraform changes anything."""

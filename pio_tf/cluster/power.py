@@ -37,7 +37,7 @@ class ClusterStatus:
 
     cluster: str
     created: bool
-    """Whether Terraform has outputs: the cluster has been created."""
+    """True if Terraform has outputs: the cluster has been created."""
     machines: tuple[Machine, ...]
     alive: frozenset[str] | None
     """Private addresses of the workers that Spark's master counts as ALIVE; None: it could not be asked."""

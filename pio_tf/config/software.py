@@ -34,9 +34,9 @@ class Compatibility:
     hbase: tuple[Line, Line]
     elasticsearch: tuple[tuple[Line, Line], ...]
     defaults: dict[str, str]
-    """By component, the version that a machine gets if pio-tf.hcl names none."""
+    """The version of each component that a machine gets if pio-tf.hcl names none."""
     has_binaries: bool
-    """Whether Apache publishes a binary distribution. Before 0.14.0, you make one with `make-distribution.sh`."""
+    """True if Apache publishes a binary distribution. Before 0.14.0, you make one with `make-distribution.sh`."""
 
     @property
     def elasticsearch_majors(self) -> tuple[int, ...]:

@@ -36,7 +36,7 @@ network {
   # public_ips        = true # reach the internet without NAT; AWS bills each by the hour while the machine runs
 
   # EDIT: addresses that may connect to the driver over SSH: yours or your bastion's, like ["203.0.113.0/24"].
-  # While this is empty, no one can connect, and neither can pio-tf.
+  # While this is empty, no computer can connect, and neither can pio-tf.
   ssh_cidrs = []
 
   # Fixed private addresses: driver = host 10 of the subnet, master 11, worker-1 12 … They must be free.
@@ -154,7 +154,7 @@ hdfs {
 #   driver_jar = "/usr/local/pio/lib/postgresql-42.2.18.jar"
 # }
 
-# What new machines install, checked by SHA-512. Default: all of it from Apache's archive.
+# Software that new machines install, checked by SHA-512. Default: all of it from Apache's archive.
 software {
   # user    = "aml" # user that Spark runs as
   # mirrors = ["s3://bucket/pio-tf", "https://mirror.example.org/apache"] # tried in order; `pio-tf mirror` fills one

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pio_tf.model import Outputs, Role
 
 PARTS = ("common", "machine", "install", "disks", "services", "bootstrap")
-"""As in terraform/modules/bootstrap/main.tf."""
+"""The parts of the script, as in terraform/modules/bootstrap/main.tf."""
 FOR_SPARK = ("java", "spark")
 """The components of master and workers; the driver gets all."""
 

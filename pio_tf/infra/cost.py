@@ -34,7 +34,7 @@ _FAMILIES = {
 """The price of each family's ``large``, and the sizes. A price grows in proportion to the size."""
 
 GIB_MONTH_USD = {"gp2": 0.10, "gp3": 0.08, "sc1": 0.015, "st1": 0.045}
-"""By volume type, whether the machine runs or not. AWS charges io1, io2 and magnetic disks by more than their size."""
+"""Prices by volume type, running or not. AWS charges io1, io2 and magnetic disks by more than their size."""
 ADDRESS_HOURLY_USD = 0.005
 """A public IPv4 address, since February 2024: an Elastic IP always, any other while its machine runs."""
 ALARM_MONTH_USD = 0.10
@@ -56,7 +56,7 @@ HOURLY_USD = {
     for family, (large, sizes) in _FAMILIES.items()
     for size in sizes
 } | {"r3.large": 0.166, "r3.xlarge": 0.333}  # AWS rounds these two to three places
-"""By instance type."""
+"""The price by instance type."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class Cost:
     """The cost of one state of a cluster, in USD without taxes. None where a price is unknown."""
 
     running_hourly_usd: float | None
-    """What an hour with all machines running adds: the machines, and the public addresses they have while they run."""
+    """The price that an hour of running adds: the machines, and the public addresses they have while they run."""
     stopped_monthly_usd: float | None
     """A month with all machines stopped: disks, Elastic IPs, alarms. AWS bills this while machines run, too."""
     unknown: tuple[str, ...]

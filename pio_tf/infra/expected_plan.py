@@ -1,4 +1,4 @@
-"""What a plan of this pio-tf.hcl contains, to compare a saved plan with.
+"""The expected contents of a plan of this pio-tf.hcl, to compare with a saved plan.
 
 Everything in a saved plan's directory is the claim of the job that wrote it, its manifest included. Terraform applies
 what is inside the plan file: its configuration, variables and backend. So pio-tf compares these with the stack that it
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 PROVIDERS: Final = ("registry.terraform.io/hashicorp/aws", "registry.opentofu.org/hashicorp/aws")
 """The AWS provider, as Terraform and OpenTofu name it."""
 _MODULE_CALL = re.compile(r'^module "([\w-]+)" \{\s+source\s*=\s*"(\./[^"]+|\.\./[^"]+)"$', re.MULTILINE)
-"""As pio-tf's own modules write it."""
+"""The call of a module, as pio-tf's own modules write it."""
 _RESOURCE = re.compile(r'^(resource|data) "(\w+)" "([\w-]+)" \{', re.MULTILINE)
 _INSTANCE_KEY = re.compile(r'\[(?:\d+|"(?:[^"\\]|\\.)*")\]')
 _SHOWN_VARIABLES = ("cluster", "region")
@@ -50,7 +50,7 @@ class _Kind:
 
 @dataclass(frozen=True)
 class ExpectedPlan:
-    """What a plan of one pio-tf.hcl contains."""
+    """The expected contents of a plan of one pio-tf.hcl."""
 
     config: Config
 

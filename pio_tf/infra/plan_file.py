@@ -32,7 +32,7 @@ _PLAN: Final = "tfplan"
 _VARIABLES, _BACKEND = 2, 13
 """Fields of the message Plan."""
 _MOST_BYTES: Final = 512 * 1024 * 1024
-"""Of all files together, unpacked; a plan of 500 machines has some 20 MB."""
+"""Limit of all files together, unpacked; a plan of 500 machines has some 20 MB."""
 
 
 @contextmanager
@@ -54,7 +54,7 @@ def reading_plan() -> Iterator[None]:
 
 @dataclass(frozen=True)
 class PlanFile:
-    """What Terraform would run.
+    """The parts of a plan file that Terraform would run.
 
     Args:
         files: the configuration: ``tfconfig/m-MODULE/name.tf``, where MODULE is the path of a module without instance

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from pio_tf.infra.plan import Plan
 
 _LOCKED_PROVIDER = re.compile(r'^provider "([^"]+)" \{\n\s*version\s*=\s*"([^"]+)"', re.MULTILINE)
-"""As Terraform writes its lock file."""
+"""A provider as Terraform writes it in its lock file."""
 _STATE_ID = "pio-tf.tfstate.id"
 """A file beside a local state, which tells it from one in another directory even before the state exists. The stack's
 .gitignore leaves it out like the state itself, so that a fresh checkout has neither."""
@@ -71,7 +71,7 @@ def save_plan(
         directory: made by :func:`pio_tf.infra.saved_plan.prepare_directory`.
         account: number of the AWS account that the plan was made in.
         who: AWS identity that made it.
-        refused: why it must not be applied: then only the files for people and programs are written.
+        refused: the reason not to apply it: pio-tf then writes only the readable files.
 
     Raises:
         ConfigError: the directory cannot be written.

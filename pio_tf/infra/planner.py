@@ -32,7 +32,7 @@ class Planner:
         self._stack = stack
         self._config = stack.config
         self.plan_path = stack.config.work_dir / "plan.tfplan"
-        """Where a plan file is until it is applied."""
+        """The place of a plan file until it is applied."""
 
     def plan(self, *, destroy: bool = False) -> Plan:
         """Write the stack and plan it.

@@ -146,7 +146,7 @@ def prepare_directory(directory: Path) -> None:
 
 
 def write_summary(directory: Path, summary: str, plan_json: Mapping[str, Any]) -> None:
-    """Write the files for people and programs. Without the others, as for a refused plan, nothing can be applied."""
+    """Write the readable files. A refused plan has no others, so that pio-tf cannot apply it."""
     with _writing(directory):
         write_atomically(directory / SUMMARY, summary, mode=0o644)
         text = json.dumps(plan_json, ensure_ascii=False, separators=(",", ":")) + "\n"

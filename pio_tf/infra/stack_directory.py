@@ -37,7 +37,7 @@ ERRORED: Final = "errored.tfstate"
 _TERRAFORM_DEFAULT_PARALLELISM = 10
 _OTHER_RESOURCES = 8  # network, security group and key pair, beside the machines
 _READ = ("*.tf", "*.tofu", "*.tf.json", "*.tofu.json", "*.tfvars", "*.tfvars.json", "terraform.d", "modules/**/*.t*f*")
-"""What Terraform and OpenTofu read in the stack; terraform.d may contain providers."""
+"""The files that Terraform and OpenTofu read in the stack; terraform.d may contain providers."""
 _NAMING_LINE = re.compile(rb"^\s*(?:module|source|version)\b.*$", re.MULTILINE)
 
 

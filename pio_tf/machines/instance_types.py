@@ -26,7 +26,7 @@ _MEMORY_FAMILIES: Final = ("r", "m")
 
 
 class OptionProblem(NamedTuple):
-    """What is wrong with an option of pio-tf.hcl."""
+    """A problem with an option of pio-tf.hcl."""
 
     name: str
     message: str

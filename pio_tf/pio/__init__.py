@@ -1,1 +1,1 @@
-"""What PredictionIO reads: pio-env.sh, client files of Hadoop, HBase and Spark, and `pio train`'s command line."""
+"""PredictionIO's input: pio-env.sh, client files of Hadoop, HBase and Spark, and the command line of `pio train`."""

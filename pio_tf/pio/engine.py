@@ -74,7 +74,7 @@ class Conflict:
     """engine.json's value, or PredictionIO's own."""
     wins: Winner
     fatal: bool
-    """Whether the training would run elsewhere than on this cluster."""
+    """True if the training would run elsewhere than on this cluster."""
     next_step: str
 
     @property

@@ -26,7 +26,7 @@ class ProvisionedFile:
     name: str
     path: str
     changed: bool
-    """Whether it was written. If not, its content and mode were right already."""
+    """True if pio-tf wrote it. If not, its content and mode were right already."""
     kept: str = ""
     """The path on the machine of the version that pio-tf had not written; empty: there was none."""
 

@@ -75,7 +75,7 @@ class HostKey:
     shown: Pin
     pinned: tuple[Pin, ...]
     on_console: bool | None
-    """Whether the machine's console has the shown key; None if AWS shows no key there."""
+    """True if the machine's console has the shown key; None if AWS shows no key there."""
 
     @property
     def is_pinned(self) -> bool:

@@ -258,7 +258,7 @@ class ClusterConnection:
                 await asyncio.wait_for(connection.ssh.wait_closed(), timeout=5)
 
     def abort(self) -> None:
-        """Cut every connection at once, without a word to the other ends."""
+        """Cut every connection at once, without a message to the other ends."""
         for connection in self._open.values():
             connection.ssh.abort()
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _STAND_IN = Path(__file__).parent / "pio"
 _SPARK_PARTS = ("bin", "jars", "python", "sbin")
 _DAEMON_OPTIONS = "-XX:+UseSerialGC -XX:TieredStopAtLevel=1"
-"""For JVMs that run for seconds or only wait: the quickest start and the fewest threads."""
+"""Options of JVMs that run for seconds or only wait: the quickest start and the fewest threads."""
 
 _QUICK = (
     "-XX:TieredStopAtLevel=1",

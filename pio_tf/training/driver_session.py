@@ -52,7 +52,7 @@ if TYPE_CHECKING:
     """A function with the arguments of :func:`open_session`."""
 
 QUICK = RetryPolicy(timeout=30.0)
-"""For machines that should be up: they may be in the middle of a boot, but pio-tf does not wait for them for long."""
+"""Retries for machines that should be up: they may be in the middle of a boot, but pio-tf does not wait long."""
 EXECUTORS_GONE_SECONDS = 30.0
 """How long a cancelled run's application may stay on Spark's master before that is worth a warning."""
 
@@ -67,7 +67,7 @@ class TrainingRequest:
     skip_checks: Sequence[str] = ()
     detach: bool = False
     stop_after: bool = True
-    """Whether the machines stop once the run has ended: no other client may begin a run then."""
+    """True if the machines stop once the run has ended: no other client may begin a run then."""
     run: str = field(default_factory=new_run_id)
     """The run's id."""
     absent: tuple[str, ...] = ()

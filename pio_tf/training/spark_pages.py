@@ -233,7 +233,7 @@ class _Spark:
         self._on_master: frozenset[str] = frozenset()
         self._counts = _UNKNOWN
         self.answers = False
-        """Whether another look is worth it soon."""
+        """True if another look soon is worth it."""
 
     async def look(self) -> TrainingProgress:
         """Return the counts: unknown before the application begins and after it has ended.

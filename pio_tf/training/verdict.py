@@ -191,7 +191,7 @@ class TrainingLog:
                 self._fatal = self._fatal or self._current
             elif self._level in ("", "ERROR", "FATAL"):
                 self._logged = self._logged or self._current
-            else:  # below a warning: as a rule, Spark retries it
+            else:  # below a warning: Spark usually retries it
                 self._passing = self._passing or self._current
         elif line.startswith("Traceback "):  # no line of the log comes before Python's
             self._level = ""

@@ -1,4 +1,4 @@
-"""What the results of all commands have in common."""
+"""The parts that the results of all commands share."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ TextOrNone: TypeAlias = Annotated[str | None, BeforeValidator(lambda text: text 
 Shown: TypeAlias = str | Callable[[Any], object]
 """An attribute of an object, or a function of the object."""
 Columns: TypeAlias = Mapping[str, Shown]
-"""What the columns of a table show of an item, by their headings."""
+"""The values in a table's columns for one item, by their headings."""
 Outputs: TypeAlias = Mapping[str, tuple[Shown, str]]
-"""What a CI job hands on of a result, by its name, and the meaning of that."""
+"""The outputs that a CI job makes from a result, by name, and their meanings."""
 
 
 class Table(NamedTuple):
@@ -84,7 +84,7 @@ def _cell(item: object, show: Shown) -> str:
 
 
 class ErrorData(ResultData):
-    """What went wrong."""
+    """The error of a command."""
 
     what: str = Field(description="what happened, in one sentence")
     cause: str = Field(description="why; empty if unknown")

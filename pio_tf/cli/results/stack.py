@@ -40,7 +40,7 @@ class GenerateResult(CommandResult):
 
 
 class PlanResult(CommandResult):
-    """What `apply` would do."""
+    """The changes that `apply` would make."""
 
     ROWS = "changes"
     COLUMNS: ClassVar = {"ACTION": lambda change: "+".join(change.actions), "RESOURCE": "address", "BECAUSE": "reasons"}
@@ -107,7 +107,7 @@ class OutputResult(CommandResult):
 
 
 class DriftResult(CommandResult):
-    """What was changed outside Terraform."""
+    """The changes that were made outside Terraform."""
 
     OUTPUTS: ClassVar = {"drift": ("drift", "`true` or `false`")}
 

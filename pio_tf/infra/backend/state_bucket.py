@@ -275,4 +275,4 @@ SETTINGS = (
     Setting("it is not encrypted", "bucket_encryption", "ServerSideEncryptionConfigurationNotFoundError", _encryption),
     Setting("it can be used without TLS", "bucket_policy", "NoSuchBucketPolicy", _tls_policy, needs_tls=True),
 )
-"""In the order in which they are set: first what keeps others out."""
+"""The settings in the order in which pio-tf makes them: first those that keep others out."""

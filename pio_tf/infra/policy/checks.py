@@ -29,7 +29,7 @@ _ALL = ("-1", "all")
 
 
 class _Breach(NamedTuple):
-    """What a check found."""
+    """A finding of a check."""
 
     rule: str
     """The rule's id."""

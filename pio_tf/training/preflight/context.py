@@ -32,9 +32,9 @@ class CheckResult:
     """The check's name, which :func:`~pio_tf.training.preflight.run_checks` adds."""
     status: Status
     detail: str
-    """What the check found, in one line."""
+    """The finding, in one line."""
     next_step: str = ""
-    """What to do; empty if there is nothing to do."""
+    """The next step; empty if there is none."""
 
 
 @dataclass(frozen=True)
@@ -42,13 +42,13 @@ class Limits:
     """The limits of the checks. Times are in seconds."""
 
     connect: float = 5.0
-    """For a TCP connection: milliseconds within a VPC. A security group that drops packets never answers."""
+    """Limit for a TCP connection: milliseconds within a VPC. A security group that drops packets never answers."""
     answer: float = 10.0
-    """For all answers of a service over HTTP."""
+    """Limit for all answers of a service over HTTP."""
     driver: float = 20.0
-    """For the questions to the driver itself: `java -version`, directories, disks."""
+    """Limit for the questions to the driver itself: `java -version`, directories, disks."""
     hdfs: float = 40.0
-    """For the `hdfs` client: a JVM, and Hadoop's own retries of a name node that does not answer."""
+    """Limit for the `hdfs` client: a JVM, and Hadoop's own retries of a name node that does not answer."""
     pio_status: float = 180.0
     """`pio status` starts a JVM and opens every storage. HBase's client alone may retry for a minute."""
 

@@ -46,7 +46,7 @@ class Claim:
     process: str = ""
     """Identifies the client's process on its computer: boot, namespace of process ids, start."""
     stopping: bool = False
-    """Whether the client has begun to stop the machines: a cancelled job may be killed before they are stopped."""
+    """True if the client has begun to stop the machines: a cancelled job may be killed before they are stopped."""
 
     def to_json(self) -> str:
         """Return one line of JSON."""

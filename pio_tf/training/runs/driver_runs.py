@@ -39,7 +39,7 @@ class RunEnd:
     time: float
     """Seconds since 1970, by the driver's clock."""
     log_whole: bool
-    """Whether all of the output is in the log."""
+    """True if all of the output is in the log."""
     free_bytes: int
     """Free space on the log's disk."""
 
@@ -57,7 +57,7 @@ class DriverRun:
     success_line: bool = False
     log_bytes: int = 0
     booted_since: bool = False
-    """Whether the driver has booted since the run began."""
+    """True if the driver has booted since the run began."""
     result: RunRecord | None = None
     """The verdict of the client that followed it to its end."""
 

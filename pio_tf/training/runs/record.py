@@ -22,7 +22,7 @@ running when this client last heard of it, and the driver is unreachable now."""
 ENDED = frozenset({"succeeded", "failed", "cancelled", "lost"})
 _ID = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{4}")
 _CHECKED: Final = ConfigDict(strict=True, allow_inf_nan=False, use_attribute_docstrings=True)
-"""For files that another version of pio-tf has written."""
+"""The settings of models for files that another version of pio-tf has written."""
 
 
 @dataclass(frozen=True, config=_CHECKED)
@@ -68,7 +68,7 @@ class RunRecord:
     exit_status: int | None = None
     cancelled_by: str = ""
     cause: str = ""
-    """What happened, in one sentence, if the run failed."""
+    """The failure, in one sentence, if the run failed."""
     model: str = ""
     """The model, if Elasticsearch names it: the index behind the engine's alias, or the engine instance."""
     proofs: tuple[dict[str, object], ...] = ()
@@ -78,7 +78,7 @@ class RunRecord:
     ui_port: int = 0
     """Port of the Spark driver's web page; 0: unknown."""
     traces: dict[str, Any] = field(default_factory=dict)
-    """What a training of this engine leaves in Elasticsearch: see :class:`pio_tf.training.proof.Traces`."""
+    """The traces that a training of this engine leaves in Elasticsearch: see :class:`pio_tf.training.proof.Traces`."""
     before: dict[str, Any] = field(default_factory=dict)
     """Elasticsearch before the run: see :class:`pio_tf.training.proof.Before`."""
     log_bytes: int = 0

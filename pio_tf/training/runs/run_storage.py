@@ -1,4 +1,4 @@
-"""Where a cluster's runs are kept besides its driver: on this computer, in the bucket of the state, and as uploads."""
+"""The copies of a cluster's runs besides its driver's: on this computer, in the bucket of the state, and as uploads."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class RunStorage:
     """The places for logs and records of one cluster's runs, and the run lock that all clients see.
 
     Args:
-        report_driver: asks AWS and the driver who holds the driver's own lock.
+        report_driver: asks AWS and the driver for the holder of the driver's own lock.
     """
 
     def __init__(self, context: ClusterContext, *, report_driver: Callable[[], DriverReport]) -> None:
@@ -35,7 +35,7 @@ class RunStorage:
 
     @cached_property
     def shared(self) -> RunBucket | None:
-        """Where every client finds the runs, if the state is in S3."""
+        """The place where every client finds the runs, if the state is in S3."""
         config, backend = self._context.config, s3_backend(self._context.config)
         return RunBucket(open_objects(config, backend), backend.prefix) if backend else None
 
