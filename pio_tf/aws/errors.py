@@ -245,7 +245,7 @@ def _local_story(error: Exception) -> _Story:
         return _Story(
             "what answered is not AWS",
             said.partition("\n")[0][:200],
-            "check the proxy (HTTPS_PROXY), and `aws.endpoint_url` if it is set: a page for people came back",
+            "check the proxy (HTTPS_PROXY), and `aws.endpoint_url` if it is set: the answer is a web page",
         )
     return _Story("the AWS call failed", f"{type(error).__name__}: {said}", "see the cause")
 
