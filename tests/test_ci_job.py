@@ -1,4 +1,4 @@
-"""What a CI job does not take from its checkout, where pull requests decide what runs."""
+"""Files of the checkout that a CI job refuses, because pull requests write them."""
 
 from __future__ import annotations
 

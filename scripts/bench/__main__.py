@@ -1,4 +1,4 @@
-"""How fast pio-tf is against the least that could do the same, in one run on one machine. Run by ``make bench``.
+"""The speed of pio-tf against the least program for the same work, in one run on one machine. Run by ``make bench``.
 
 1. Processes: ``pio-tf --help`` against ``python -c pass`` and ``aws --help``; a client for EC2 against boto3's own.
 2. Power: ``status``, ``down`` and ``up`` against the shortest boto3 script that does the same; checks of references.

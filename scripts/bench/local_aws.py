@@ -39,7 +39,7 @@ hdfs {{ namenode = "hdfs-1" }}
 
 @dataclass(frozen=True)
 class LocalAws:
-    """Where it answers, and a directory for configurations that lead to it."""
+    """The address of a local AWS, and a directory for configurations that lead to it."""
 
     url: str
     directory: Path

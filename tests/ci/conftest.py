@@ -32,7 +32,7 @@ NAME = "nightly"
 
 @dataclass(frozen=True)
 class Site:
-    """What a team has: a repository whose state is in a bucket, and a key that no commit holds.
+    """A team's repository: its state is in a bucket, and no commit holds its key.
 
     Args:
         files: of the repository, the pipelines of every system among them.

@@ -14,7 +14,7 @@ STATUS = ("always", "cancelled", "failure", "success")
 
 
 class Context:
-    """What names and functions mean."""
+    """The meaning of names and functions."""
 
     def __init__(self, names: Mapping[str, Any], functions: Mapping[str, Callable[..., Any]]) -> None:
         self.names = names

@@ -25,13 +25,13 @@ class ForgeServer:
     """One repository."""
 
     comments: dict[int, list[dict[str, Any]]] = field(default_factory=dict)
-    """Of pull requests, by number."""
+    """Comments of pull requests, by number."""
     pulls: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
-    """By commit."""
+    """Pull requests, by commit."""
     artifacts: list[dict[str, Any]] = field(default_factory=list)
     zips: dict[int, bytes] = field(default_factory=dict)
     runs: dict[int, dict[str, Any]] = field(default_factory=dict)
-    """Of workflows, by id: one for each artefact."""
+    """Runs of workflows, by id: one for each artefact."""
     refuses: set[str] = field(default_factory=set)
     """Methods that the token may not use."""
     calls: list[str] = field(default_factory=list)

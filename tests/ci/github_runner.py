@@ -52,7 +52,7 @@ class Job:
 
     @property
     def output(self) -> str:
-        """All that its steps have said."""
+        """The output of all its steps."""
         return "".join(step.output for step in self.steps)
 
 

@@ -1,4 +1,4 @@
-"""docs/ci.md: what it has people type is typed here, and what it says that jobs run is what they run."""
+"""The page docs/ci.md: every command on it works, and jobs run the commands that it names."""
 
 from __future__ import annotations
 

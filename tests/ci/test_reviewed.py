@@ -30,7 +30,7 @@ MERGED, HEAD = "a1" * 20, "b2" * 20
 
 @dataclass
 class Plans:
-    """What a cluster does with plans: it takes those that say that they fit, and can always make one."""
+    """A cluster's work with plans: it takes those that say that they fit, and can always make one."""
 
     config: Config
     opened: list[str] = field(default_factory=list)

@@ -33,7 +33,7 @@ ON_PURPOSE: Mapping[str, tuple[str, ...]] = {
     "terraform/modules/bootstrap/common.sh": ("SC2034",),  # the other parts use them
     "pio_tf/sandbox/pio/bin/pio": ("SC1091", "SC2068"),  # as PredictionIO's own: it splits its arguments once more
 }
-"""What is found in a file and is meant."""
+"""Findings of shellcheck that a file has on purpose."""
 
 
 @pytest.fixture(scope="module", autouse=True)

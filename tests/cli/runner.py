@@ -1,4 +1,4 @@
-"""What GitHub's runner makes of a step's output and of the files that it gives to the step.
+"""A step's output, and the files of the step, as GitHub's runner reads them.
 
 It follows the runner's own code (ActionCommand.cs, ActionCommandManager.cs, FileCommandManager.cs), but for commands
 that are out of use.
@@ -29,7 +29,7 @@ class Log:
 
     commands: list[RunnerCommand] = field(default_factory=list)
     lines: list[str] = field(default_factory=list)
-    """What was no command."""
+    """The lines that are no commands."""
     groups: list[tuple[str, list[str]]] = field(default_factory=list)
     """Title and lines of each, in order."""
     open_group: bool = False

@@ -44,12 +44,12 @@ class Screen:
 
     @property
     def raw(self) -> str:
-        """All that was written, control sequences too."""
+        """The whole output, control sequences too."""
         return bytes(self._received).decode(errors="ignore")
 
     @property
     def lines(self) -> list[str]:
-        """What it shows, as if it had room for everything."""
+        """The text on a screen with room for everything."""
         lines, row, column = [""], 0, 0
         for parameter, command, newline, text in _PARTS.findall(self.raw):
             if command == "A":

@@ -1,4 +1,4 @@
-"""What the words of `pio-tf ssh` mean."""
+"""The meaning of each word of `pio-tf ssh`."""
 
 from __future__ import annotations
 

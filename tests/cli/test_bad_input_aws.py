@@ -1,4 +1,4 @@
-"""What pio-tf.hcl refers to in AWS and is not there; and commands before anything was created."""
+"""References of pio-tf.hcl to nothing in AWS, and commands before the cluster is created."""
 
 from __future__ import annotations
 

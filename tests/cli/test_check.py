@@ -1,4 +1,4 @@
-"""What `pio-tf check` shows."""
+"""The output of `pio-tf check`."""
 
 from __future__ import annotations
 

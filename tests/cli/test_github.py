@@ -1,4 +1,4 @@
-"""What is written for GitHub's runner is read by it as it was meant."""
+"""GitHub's runner reads pio-tf's annotations, groups and outputs as pio-tf means them."""
 
 from __future__ import annotations
 

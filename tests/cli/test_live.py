@@ -1,4 +1,4 @@
-"""What a terminal shows while machines start and a training runs, and what a log shows instead."""
+"""The live lines of a terminal while machines start and a training runs, and a log's lines instead."""
 
 from __future__ import annotations
 

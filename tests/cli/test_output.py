@@ -1,4 +1,4 @@
-"""What a user sees: results on standard output, talk on standard error, plain text away from a terminal."""
+"""Output for users: results on standard output, talk on standard error, plain text away from a terminal."""
 
 from __future__ import annotations
 

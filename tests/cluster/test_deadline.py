@@ -63,7 +63,7 @@ class World:
 
     @property
     def deadline(self) -> datetime | None:
-        """As AWS has it."""
+        """Return the deadline that AWS has."""
         return self.cluster().deadline()
 
     @property

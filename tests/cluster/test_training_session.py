@@ -1,4 +1,4 @@
-"""Every way in which a training can end, and that the machines stop after each."""
+"""All ends of a training: the machines stop after each."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What machines install: which versions go together, from where each comes, and by what it is checked."""
+"""The software of machines: the versions that go together, their addresses and their checksums."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the pages say must be there: links, commands, options, error messages, exit codes."""
+"""The pages name only links, commands, options, error messages and exit codes that exist."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What people read is plain English: no word that a reader has to decode."""
+"""All text for people is plain English, without words that a reader has to decode."""
 
 from __future__ import annotations
 

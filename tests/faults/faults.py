@@ -94,7 +94,7 @@ def draw_trouble(rng: random.Random) -> Trouble:
 
 @dataclass(frozen=True)
 class Weather:
-    """How AWS behaves for everybody in a scenario."""
+    """The behaviour of AWS for all clients of a scenario."""
 
     transition_seconds: float
     """How long a machine is pending or stopping."""

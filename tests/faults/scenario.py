@@ -37,7 +37,7 @@ KILLED = -9
 
 @dataclass
 class Outcome:
-    """How one command ended."""
+    """The end of one command."""
 
     command: str
     client: str

@@ -129,7 +129,7 @@ def test_a_stop_that_cannot_ask_aws_ends_with_7_and_names_the_machines(
 def test_without_terraforms_outputs_the_aws_command_goes_by_the_tag(
     player: Player, command: Callable[[Cluster], object]
 ) -> None:
-    """As with a state in S3, which credentials that have expired do not read either."""
+    """Hide the outputs, as expired credentials do that cannot read a state in S3."""
     player.begin("running")
     player.world.terraform.prints(output=b"no JSON")
     ended = player.play(command, EXPIRED)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Channel:
-    """What asyncssh gives for one connection through the driver: both ends of it."""
+    """Both ends of one connection through the driver, as asyncssh gives them."""
 
     def __init__(self, answer: bytes) -> None:
         self._answer = answer

@@ -1,4 +1,4 @@
-"""How long is fuzzed: a fixed, small set of examples in every test run, and ever new ones with ``make fuzz``."""
+"""The number of fuzzed examples: a fixed, small set in every test run, and ever new ones with ``make fuzz``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What IAM is asked for a call: actions, resources and condition keys, after AWS's service authorization reference."""
+"""IAM's requests for a call: actions, resources and condition keys, after AWS's service authorization reference."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a stolen role of a pipeline must not be able to do: every policy that pio-tf writes refuses each attack."""
+"""Attacks with a stolen role of a pipeline: every policy that pio-tf writes refuses each of them."""
 
 from __future__ import annotations
 
@@ -326,7 +326,7 @@ def test_no_role_can_be_used_for_an_attack(project: Project, role: str, account:
 
 
 def test_what_an_attack_differs_in_from_a_right_request_is_what_is_refused(project: Project) -> None:
-    """The same requests with what belongs to the cluster are allowed: none is refused for another reason."""
+    """Allow each attack's request with the cluster's own resources: no attack fails for another reason."""
     found = document(project, "apply")
     alarm = Resource(f"arn:aws:cloudwatch:us-east-1:{ACCOUNT}:alarm:pio-tf/ur/driver/idle")
     disk = {"ec2:Encrypted": "true", "ec2:VolumeType": "gp3"}

@@ -300,7 +300,7 @@ def test_a_role_cannot_do_what_another_one_does(own: World, role: str, other: st
 
 
 def test_machines_of_another_cluster_are_out_of_reach(own: World) -> None:
-    """The same calls, by the policies of a cluster of another name."""
+    """Repeat the calls with the policies of a cluster of another name."""
     path = own.project.directory / "pio-tf.hcl"
     text = path.read_text().replace('name = "own"', 'name = "elsewhere"')
     elsewhere = path.with_name("elsewhere.hcl")

@@ -151,12 +151,12 @@ class Machine:
 
     @property
     def systemctl(self) -> str:
-        """What systemd was asked for."""
+        """The requests to systemd."""
         return (self.directory / "systemctl.log").read_text()
 
     @property
     def console(self) -> str:
-        """What is on its console."""
+        """The text on its console."""
         return (self.directory / "console").read_text()
 
     def settings(self, role: Role, **changes: object) -> Settings:

@@ -47,7 +47,7 @@ class ProviderSchema:
 
     @property
     def version(self) -> str:
-        """Of the provider: 6.62.0."""
+        """The provider's version: 6.62.0."""
         return next(iter({version for _, version in self._found.values()}))
 
     def find(self, kind: str, name: str) -> Schema | None:

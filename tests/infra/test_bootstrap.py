@@ -1,4 +1,4 @@
-"""What the script makes of a machine at its first boot and later, and what it says where it cannot."""
+"""The bootstrap script on a machine, at its first boot and later, and its errors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a machine reads the checksums that Apache publishes: as `pio-tf mirror fetch` does, in bash."""
+"""A machine reads the checksums that Apache publishes as `pio-tf mirror fetch` does, in bash."""
 
 from __future__ import annotations
 

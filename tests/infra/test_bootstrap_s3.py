@@ -1,4 +1,4 @@
-"""How a machine reads a mirror in S3: an address for curl, signed as its role, against botocore's own signature."""
+"""A machine's addresses for a mirror in S3, signed as its role, against botocore's own signature."""
 
 from __future__ import annotations
 

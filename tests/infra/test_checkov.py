@@ -49,7 +49,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class Findings:
-    """What checkov finds in each of the stacks."""
+    """Checkov's findings in each of the stacks."""
 
     everything: set[Finding]
     existing: set[Finding]

@@ -1,4 +1,4 @@
-"""What a cluster costs before and after a plan."""
+"""The cost of a cluster before and after a plan."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What counts as drift, on plans as Terraform writes them."""
+"""Drift, found in plans as Terraform writes them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What Terraform's environment holds, and what it does not."""
+"""The variables that Terraform's environment holds, and those that it does not."""
 
 from __future__ import annotations
 

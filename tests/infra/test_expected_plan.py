@@ -1,4 +1,4 @@
-"""Whether a plan file holds what this pio-tf.hcl generates: forged ones are refused, part by part."""
+"""A plan file must hold the stack of this pio-tf.hcl: forged ones are refused, part by part."""
 
 from __future__ import annotations
 

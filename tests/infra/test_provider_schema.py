@@ -1,4 +1,4 @@
-"""What modules, root and provider block say, against the schema of the newest AWS provider.
+"""Modules, root and provider block, against the schema of the newest AWS provider.
 
 The tests beside this one run AWS provider 3.39. What it takes and the newest does not would be found by users only.
 """

@@ -1,4 +1,4 @@
-"""What a saved plan holds, and every reason for which it is not applied. The plan is real; no machine is made."""
+"""The content of a saved plan, and every reason to refuse it. The plan is real; no machine is made."""
 
 from __future__ import annotations
 
@@ -121,7 +121,7 @@ def test_the_guard_takes_the_directory_as_it_was_written(project: Project) -> No
 
 
 def test_a_plan_of_a_stack_with_files_of_others_is_refused_when_it_is_made(project: Project, copy: Path) -> None:
-    """Not only by the job that applies it."""
+    """Refuse such a plan before the job that applies it."""
     mine = project.config().stack_dir / "mine.tf"
     mine.write_text("locals {}\n")
     try:
@@ -311,7 +311,7 @@ def test_a_plan_of_the_stack_with_other_variables(project: Project, copy: Path, 
 
 
 def test_an_encrypted_plan(project: Project, copy: Path) -> None:
-    """As OpenTofu writes one with TF_ENCRYPTION: pio-tf cannot read what is in it."""
+    """Refuse a plan of OpenTofu with TF_ENCRYPTION, which pio-tf cannot read."""
     (copy / "plan.tfplan").write_text('{"meta": {}, "encrypted_data": "c2VjcmV0", "encryption_version": "v0"}')
     rewrite(copy)
     said = project.refusal(copy)

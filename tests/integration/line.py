@@ -28,7 +28,7 @@ class BadLine(socketserver.ThreadingTCPServer):
 
     @property
     def port(self) -> int:
-        """Where it listens."""
+        """Return the port that it listens on."""
         return int(self.server_address[1])
 
     def cut(self) -> None:

@@ -1,4 +1,4 @@
-"""What may go wrong around a training, on a whole sandbox: each ends with a clear word, and with machines that stop.
+"""Failures around a training, on a whole sandbox: each ends with a clear error and stopped machines.
 
 The tests share one cluster. Most leave the machines running; the last ones switch them off and on.
 """

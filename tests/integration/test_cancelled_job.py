@@ -35,7 +35,7 @@ OFF = frozenset({"stopping", "stopped"})
 
 @dataclass(frozen=True)
 class System:
-    """What a system that runs jobs sends, and after how many seconds."""
+    """The signals of a CI system, and the seconds between them."""
 
     signals: tuple[tuple[float, signal.Signals], ...]
     killed_after: float

@@ -185,7 +185,7 @@ def test_there_may_be_nothing_to_let_go_or_nothing_any_more(stubbed: Stubbed) ->
 def test_a_deadline_whose_time_has_just_come_is_waited_for_before_another_one_is_armed(
     scheduler: Client, local_aws: LocalAws, late: int, waits: int
 ) -> None:
-    """What AWS is about to stop may not be started now. The local AWS carries out nothing in the year 2999."""
+    """Wait: AWS is about to stop the machines. The local AWS carries out nothing in the year 2999."""
     role = make_role(local_aws.url, REGION, cluster=f"due{late}")
     time = Time()
     said: list[Event] = []

@@ -1,4 +1,4 @@
-"""What is said of an image, by what DescribeImages says of it."""
+"""The verdict on an image, from its entry in DescribeImages."""
 
 from __future__ import annotations
 

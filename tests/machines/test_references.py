@@ -1,4 +1,4 @@
-"""What pio-tf.hcl refers to, checked against the local AWS."""
+"""References of pio-tf.hcl, checked against the local AWS."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class Archives:
-    """What is served, and what was asked for."""
+    """The served files, and the requests for them."""
 
     url: str = ""
     files: dict[str, bytes] = field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""What machines install, fetched from a web server into a directory, and pushed to a bucket of a local AWS."""
+"""Software for machines, fetched from a web server into a directory, and pushed to a bucket of a local AWS."""
 
 from __future__ import annotations
 

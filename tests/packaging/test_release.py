@@ -1,4 +1,4 @@
-"""What a release is made of: its notes, its tag, and the workflows that check and publish it."""
+"""A release: its notes, its tag, and the workflows that check and publish it."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Start:
-    """How long a start of all machines took, in seconds since the power came on."""
+    """The duration of a start of all machines, in seconds since the power came on."""
 
     login: float
     """All can be logged in to."""
@@ -34,7 +34,7 @@ class Cluster:
 
     @property
     def workers(self) -> tuple[Machine, ...]:
-        """In order."""
+        """Return the workers, in order."""
         return tuple(machine for name, machine in sorted(self.machines.items()) if name.startswith("worker"))
 
     def power_on(self) -> None:

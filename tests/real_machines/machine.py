@@ -37,7 +37,7 @@ PATIENCE = 90.0
 
 @dataclass(frozen=True)
 class Launch:
-    """What a machine is made with, and what of it never changes."""
+    """The inputs of a machine, and its parts that never change."""
 
     name: str
     instance_id: str
@@ -48,7 +48,7 @@ class Launch:
 
 @dataclass(frozen=True)
 class Hardware:
-    """What another instance type changes.
+    """The properties of a machine that another instance type changes.
 
     Args:
         memory_mib: what the machine believes to have; None: this computer's.
@@ -104,7 +104,7 @@ class Machine:
 
     @property
     def is_on(self) -> bool:
-        """Whether it runs, or is about to."""
+        """Return whether the machine runs, or is about to."""
         return self._nspawn is not None and self._nspawn.poll() is None
 
     # Power

@@ -1,4 +1,4 @@
-"""What a mirror has: the real Spark, out of pyspark, and the layout of what else a machine installs."""
+"""The content of a mirror: the real Spark, out of pyspark, and the layout of the other software."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What Terraform makes of a pio-tf.hcl in EC2, as far as a machine knows: its address and its user data."""
+"""Terraform's machines of a pio-tf.hcl in EC2: their addresses and user data."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What machines are after their first boot."""
+"""Machines after their first boot."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is left of machines, and what comes back by itself, when their power goes and comes."""
+"""Machines through stops and starts: their parts that stay, and those that come back by themselves."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ R6I_MIB = 16384
 
 @dataclass(frozen=True)
 class Kept:
-    """What a stop must not change."""
+    """The properties of a machine that a stop must not change."""
 
     card: str
     host_keys: str

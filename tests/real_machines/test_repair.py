@@ -126,7 +126,7 @@ def test_a_machine_whose_disk_has_grown_goes_on_at_its_next_start(failed: dict[s
 def test_the_right_script_repairs_what_a_wrong_one_has_begun(
     failed: dict[str, Machine], launches: dict[str, Launch]
 ) -> None:
-    """As `pio-tf provision` runs it, after a correction in pio-tf.hcl."""
+    """Run the script as `pio-tf provision` does, after a correction in pio-tf.hcl."""
     repair(failed["wrong"], script=gzip.decompress(launches["driver"].user_data).decode())
 
 

@@ -1,4 +1,4 @@
-"""Where machines stand: a network, and the image that all their disks begin with."""
+"""The machines' network, and the image that all their disks begin with."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class World:
 
     @property
     def public_key(self) -> str:
-        """Of the user who logs in to the machines; one line."""
+        """Return the public key of the user on the machines, in one line."""
         return self.key.with_suffix(".pub").read_text().strip()
 
     def launch(self, launch: Launch, hardware: Hardware | None = None, *, root_mib: int | None = None) -> Machine:

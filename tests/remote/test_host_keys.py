@@ -1,4 +1,4 @@
-"""Whose host key is trusted: by the console, on first use, by the pin, by the user."""
+"""Trust in host keys: by the console, on first use, by the pin, by the user."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 class Consoles:
-    """What AWS shows of the machines' consoles, and who was asked for."""
+    """The machines' consoles in AWS, and the requests for them."""
 
     def __init__(self, keys: dict[str, tuple[str, ...]] | None = None, *, fault: AwsError | None = None) -> None:
         self.keys = keys or {}

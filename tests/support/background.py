@@ -39,7 +39,7 @@ class Client:
 
     @property
     def said(self) -> str:
-        """All that it has written so far: standard output, then the talk."""
+        """The whole output so far: standard output, then the talk."""
         return self.out.read_text(errors="replace") + self.err.read_text(errors="replace")
 
     @property

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Resource:
-    """What a request touches; ``*``: the action knows of no resources."""
+    """The resource of a request; ``*``: the action knows of no resources."""
 
     arn: str
     context: Context = field(default_factory=dict)

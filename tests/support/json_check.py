@@ -1,4 +1,4 @@
-"""What a command's JSON has that docs/pio-tf.schema.json does not say."""
+"""The parts of a command's JSON that docs/pio-tf.schema.json does not describe."""
 
 from __future__ import annotations
 

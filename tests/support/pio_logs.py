@@ -1,4 +1,4 @@
-"""What failed trainings print, in the wording of PIO, Spark, Java and the services, cut short."""
+"""Output of failed trainings, in the wording of PIO, Spark, Java and the services, cut short."""
 # ruff: noqa: E501 - lines of a log are as long as they are
 
 from __future__ import annotations

@@ -73,7 +73,7 @@ class Application:
 
 
 class Pages:
-    """What answers at one port. ``answer`` replaces every answer: bytes as they are, None for none at all."""
+    """The program at one port. ``answer`` replaces every answer: bytes as they are, None for none at all."""
 
     def __init__(self) -> None:
         self.application: Application | None = None

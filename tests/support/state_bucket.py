@@ -95,7 +95,7 @@ LOCK = {
     "Created": "2026-11-01T10:00:00.123456Z",
     "Path": "states/pio-tf/demo/terraform.tfstate",
 }
-"""What Terraform writes into a lock object."""
+"""The text that Terraform writes into a lock object."""
 
 
 def state(*, serial: int, lineage: str = "f3c1", region: str = "us-east-1") -> str:

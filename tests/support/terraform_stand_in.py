@@ -31,7 +31,7 @@ esac
 
 
 class TerraformStandIn:
-    """What it prints, and a configuration that names it."""
+    """The output of the stand-in, and a configuration that names it."""
 
     def __init__(self, directory: Path, blocks: Mapping[str, str] = BLOCKS) -> None:
         self._directory = directory

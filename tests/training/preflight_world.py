@@ -60,7 +60,7 @@ def worker(host: str, **changed: Any) -> dict[str, Any]:  # noqa: ANN401 - JSON
 
 @dataclass
 class World:
-    """What the checks find. Lists and dictionaries may be changed until :meth:`check` is called."""
+    """The findings of the checks. Lists and dictionaries may be changed until :meth:`check` is called."""
 
     cluster: TestCluster
     elasticsearch: Node

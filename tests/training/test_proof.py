@@ -1,4 +1,4 @@
-"""What Elasticsearch has to say of a training, before and after it."""
+"""Elasticsearch's proofs of a training, before and after it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a training's log tells."""
+"""The verdict on a training, from its log."""
 # ruff: noqa: E501 - lines of a log are as long as they are
 
 from __future__ import annotations
