@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from botocore import exceptions as botocore
 from botocore.parsers import ResponseParserError
 
-from pio_tf.errors import AwsError
+from pio_tf.errors import AwsError, PioTfError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -81,6 +81,33 @@ def aws_errors(doing: str = "", *, service: str = "ec2") -> Iterator[None]:
         raise explain(error, doing=doing, service=service) from error
 
 
+@contextmanager
+def credential_errors(profile: str | None) -> Iterator[None]:
+    """Turn whatever a source of credentials raises into one of botocore's errors, and name the profile in each.
+
+    botocore lets through what files, helper programs and their output cause: FileNotFoundError, JSONDecodeError and
+    others.
+
+    Args:
+        profile: of the AWS files; None: no profile is chosen.
+
+    Raises:
+        CredentialRetrievalError: instead of an error that is neither botocore's nor pio-tf's.
+    """
+    try:
+        yield
+    except botocore.BotoCoreError as error:
+        error.kwargs = {"profile": profile, **error.kwargs}
+        raise
+    except (botocore.ClientError, PioTfError):
+        raise
+    except Exception as error:
+        source = f"the profile {profile}" if profile else "the environment"
+        raise botocore.CredentialRetrievalError(
+            provider=source, error_msg=f"{type(error).__name__}: {error}", profile=profile
+        ) from error
+
+
 def explain(error: Exception, *, doing: str = "", service: str = "ec2") -> AwsError:
     """Return the :class:`~pio_tf.errors.AwsError` for one of botocore's errors; see :func:`aws_errors`."""
     if isinstance(error, botocore.ClientError):
@@ -132,10 +159,10 @@ def is_without_answer(error: Exception) -> bool:
 
 
 def is_expired(error: Exception) -> bool:
-    """Tell whether the credentials have expired: the user may renew them while machines change."""
+    """Tell whether there are no valid credentials now: the user may renew them while machines change."""
     if isinstance(error, botocore.ClientError):
         return error_code(error) in EXPIRED
-    return isinstance(error, _SIGN_ON)
+    return isinstance(error, (*_SIGN_ON, botocore.CredentialRetrievalError))
 
 
 def _client_story(error: botocore.ClientError, *, service: str) -> _Story:
@@ -220,12 +247,15 @@ def _local_story(error: Exception) -> _Story:
             "see `aws configure list-profiles`; correct `aws.profile` or AWS_PROFILE",
         )
     if isinstance(error, _SIGN_ON):
-        return _Story("the AWS single sign-on session has ended", said, "run `aws sso login`")
+        profile = error.kwargs.get("profile")
+        option = f" --profile {profile}" if profile else ""
+        return _Story("the AWS single sign-on session has ended", said, f"run `aws sso login{option}`")
     if isinstance(error, botocore.CredentialRetrievalError):
         return _Story(
             "the AWS credentials could not be fetched",
-            said,
-            "run the command that the profile names as its source yourself",
+            said.strip(),
+            "correct the file or program that is named, or the profile that names it; `aws sts get-caller-identity` "
+            "fetches them in the same way",
         )
     if isinstance(error, botocore.ConfigParseError | botocore.InvalidConfigError | botocore.ConfigNotFound):
         return _Story(

@@ -18,7 +18,7 @@ from botocore.credentials import (
 from botocore.exceptions import EndpointConnectionError, NoCredentialsError
 from botocore.session import Session
 
-from pio_tf.aws.errors import EXPIRED, NO_CAPACITY, aws_errors, explain
+from pio_tf.aws.errors import EXPIRED, NO_CAPACITY, aws_errors, credential_errors, explain
 from pio_tf.ci_job import refuse_credential_process
 from pio_tf.errors import AwsError
 from pio_tf.version import __version__
@@ -52,16 +52,19 @@ class RenewableCredentials(Credentials):
     Args:
         found: the credentials now.
         look: reads them again.
+        profile: the profile that they come from, for errors.
     """
 
-    def __init__(self, found: Credentials, look: Callable[[], Credentials | None]) -> None:
+    def __init__(self, found: Credentials, look: Callable[[], Credentials | None], *, profile: str | None) -> None:
         super().__init__("", "", method=found.method)  # signers read the frozen ones
+        self._profile = profile
         self._found = found
         self._look = look
 
     def get_frozen_credentials(self) -> ReadOnlyCredentials:
         """Return the keys to sign with, refreshed if they must be."""
-        return self._found.get_frozen_credentials()
+        with credential_errors(self._profile):
+            return self._found.get_frozen_credentials()
 
     def renew(self) -> bool:
         """Read the credentials again; return whether they are different now."""
@@ -93,11 +96,16 @@ class RenewableProvider(CredentialProvider):
 
     def load(self) -> Credentials | None:
         """Return the credentials; None if there are none."""
-        found = self._look()
-        return None if found is None else RenewableCredentials(found, self._look)
+        session = self._open_session()
+        found = self._look(session)
+        if found is None:
+            return None
+        return RenewableCredentials(found, lambda: self._look(self._open_session()), profile=session.profile)
 
-    def _look(self) -> Credentials | None:
-        return self._open_session().get_credentials()
+    @staticmethod
+    def _look(session: Session) -> Credentials | None:
+        with credential_errors(session.profile):
+            return session.get_credentials()
 
 
 class RoleProvider(CredentialProvider):
@@ -189,7 +197,26 @@ def _base_session(aws: AwsBlock) -> Session:
             )
         refuse_credential_process(path, environ=os.environ)
         session.set_config_variable("credentials_file", str(path))
+    _refuse_mfa(session, uses_profile=aws.profile is not None or "AWS_ACCESS_KEY_ID" not in os.environ)
     return session
+
+
+def _refuse_mfa(session: Session, *, uses_profile: bool) -> None:
+    """Raise AwsError if botocore would ask for a code: neither Terraform nor a training at night can answer."""
+    profiles = session.full_config.get("profiles", {})
+    name, seen = session.profile or "default", set[str]()
+    while uses_profile and name in profiles and name not in seen:
+        seen.add(name)
+        profile = profiles[name]
+        if "role_arn" in profile and "mfa_serial" in profile:
+            raise AwsError(
+                f'the AWS profile "{name}" asks for an MFA code',
+                cause=f"its mfa_serial is {profile['mfa_serial']}, and pio-tf asks no questions about credentials",
+                next_step=f'begin a session first: `eval "$(aws configure export-credentials --profile {name} --format '
+                'env)"`, and leave `aws.profile` out of pio-tf.hcl',
+                details={"profile": name},
+            )
+        name = profile.get("source_profile", "")
 
 
 def _create_client(session: Session, aws: AwsBlock, service: str, **credentials: Any) -> Any:  # noqa: ANN401
