@@ -57,7 +57,7 @@ def lock(
     reporter: Callable[[Event], None] = lambda _event: None,
 ) -> BucketLock:
     ask = facts if callable(facts) else lambda: facts
-    return BucketLock(bucket, report_driver=ask, starts_within=starts_within, client=client, reporter=reporter)
+    return BucketLock(bucket=bucket, report_driver=ask, starts_within=starts_within, client=client, report=reporter)
 
 
 def record(run: str, state: RunState = "succeeded") -> RunRecord:

@@ -98,31 +98,20 @@ class DriverReport:
     """Why a running driver does not answer."""
 
 
+@dataclass(kw_only=True)
 class BucketLock:
-    """The run lock of a cluster, for one client and one command.
+    """The run lock of a cluster, for one client and one command."""
 
-    Args:
-        bucket: the lock's bucket.
-        report_driver: asks AWS and the driver. Called only if another client has the lock.
-        starts_within: maximum seconds between taking the lock and the start of the run.
-        client: the client that wants the lock; default: this process.
-    """
-
-    def __init__(
-        self,
-        bucket: RunBucket,
-        *,
-        report_driver: Callable[[], DriverReport],
-        starts_within: float,
-        client: Client | None = None,
-        reporter: Reporter = silent,
-    ) -> None:
-        self._bucket = bucket
-        self._report_driver = report_driver
-        self._starts_within = starts_within
-        self._client = client or Client.here()
-        self._report = reporter
-        self._own: StoredClaim | None = None
+    bucket: RunBucket
+    """The lock's bucket."""
+    report_driver: Callable[[], DriverReport]
+    """Asks AWS and the driver. Called only if another client has the lock."""
+    starts_within: float
+    """Maximum seconds between taking the lock and the start of the run."""
+    client: Client = field(default_factory=Client.here)
+    """The client that wants the lock; default: this process."""
+    report: Reporter = silent
+    _own: StoredClaim | None = field(default=None, init=False)
 
     @property
     def is_held(self) -> bool:
@@ -154,8 +143,8 @@ class BucketLock:
             Locked: another client has it.
             AwsError: S3 refuses.
         """
-        objects, key = self._bucket.objects, self._bucket.lock_key
-        claim = Claim.here(run, self._client)
+        objects, key = self.bucket.objects, self.bucket.lock_key
+        claim = Claim.here(run, self.client)
         body = claim.to_json().encode()
         for _ in range(_TRIES):
             etag = objects.create(key, body)
@@ -164,13 +153,13 @@ class BucketLock:
                 why = self._stale_or_locked(found)
                 etag = objects.replace(key, body, etag=found.etag)
                 if etag is not None:
-                    self._report(Warned(f"took over the stale run lock of {found.claim.client} ({why})"))
+                    self.report(Warned(f"took over the stale run lock of {found.claim.client} ({why})"))
             if etag is not None:
                 self._own = StoredClaim(claim, etag)
                 return
         raise Locked(
             "other clients keep taking and releasing the run lock",
-            cause=self._bucket.url(key),
+            cause=self.bucket.url(key),
             next_step="try again; `pio-tf runs` shows their runs",
         )
 
@@ -182,7 +171,7 @@ class BucketLock:
 
     def look(self) -> StoredClaim | None:
         """Return the claim in the bucket; None if the lock is free."""
-        found = self._bucket.objects.read(self._bucket.lock_key)
+        found = self.bucket.objects.read(self.bucket.lock_key)
         if found is None:
             return None
         return StoredClaim(Claim.from_json(found.body.decode("utf-8", "replace")), found.etag, found.age)
@@ -199,7 +188,7 @@ class BucketLock:
         if self._own is not None:
             claim = dataclasses.replace(self._own.claim, stopping=True)
             body = claim.to_json().encode()
-            etag = self._bucket.objects.replace(self._bucket.lock_key, body, etag=self._own.etag)
+            etag = self.bucket.objects.replace(self.bucket.lock_key, body, etag=self._own.etag)
             self._own = StoredClaim(claim, etag) if etag else None  # None: another client has taken it over
         if self._own is None and not force:
             found = self.look()
@@ -211,18 +200,18 @@ class BucketLock:
         with contextlib.suppress(PioTfError):
             found = self.look()
             own = self._own is not None and found is not None and found.etag == self._own.etag
-            if found is not None and not own and self._why_stale(found, self._report_driver()):
+            if found is not None and not own and self._why_stale(found, self.report_driver()):
                 self._remove(found)
 
     def _remove(self, stored: StoredClaim) -> None:
         try:
-            self._bucket.objects.remove(self._bucket.lock_key, etag=stored.etag)
+            self.bucket.objects.remove(self.bucket.lock_key, etag=stored.etag)
         except PioTfError as error:
-            self._report(Warned(f"could not remove the run lock, which the next client takes over: {error}"))
+            self.report(Warned(f"could not remove the run lock, which the next client takes over: {error}"))
 
     def _stale_or_locked(self, found: StoredClaim) -> str:
         """Return why the claim is stale; raise Locked if it is not."""
-        driver = self._report_driver()
+        driver = self.report_driver()
         why = self._why_stale(found, driver)
         if not why:
             raise locked_by(driver.holder) if driver.holder is not None else self._locked(found, driver.silent)
@@ -235,7 +224,7 @@ class BucketLock:
             return ""
         if run in driver.runs:
             return f"run {run} has ended" if driver.runs[run] in ENDED else ""
-        if self._bucket.has(run):
+        if self.bucket.has(run):
             return "the driver is off" if driver.power == "off" else f"the driver has no run {run} any more"
         if found.claim.stopping and driver.power == "off":
             return "it was stopping the machines, which are stopped"
@@ -245,14 +234,14 @@ class BucketLock:
         """Return why the claim's client is not about to start its run; empty if it is."""
         if found.claim.has_died:
             return f"its process {found.claim.client.pid} on this computer has ended"
-        if found.age > self._starts_within:
+        if found.age > self.starts_within:
             return f"it is {duration(found.age)} old, and no run has begun"
-        return "its run has begun" if self._bucket.has(found.claim.run) else ""
+        return "its run has begun" if self.bucket.has(found.claim.run) else ""
 
     def _locked(self, found: StoredClaim, silent_because: str = "") -> Locked:
         claim = found.claim
         what = f"run {claim.run}" if claim.run else "a run"
-        cause = f"{self._bucket.url(self._bucket.lock_key)}, written {duration(found.age)} ago"
+        cause = f"{self.bucket.url(self.bucket.lock_key)}, written {duration(found.age)} ago"
         if silent_because:
             cause += f"; the driver could not be asked: {silent_because}"
         return Locked(
@@ -260,7 +249,7 @@ class BucketLock:
             cause=cause,
             next_step="wait until it has ended: `pio-tf status`, `pio-tf runs`. If its client was killed, the next one "
             "takes the lock over: once the machines are stopped or, if no run has begun, "
-            f"{duration(self._starts_within)} after it was written. `pio-tf down --force` stops the machines anyway",
+            f"{duration(self.starts_within)} after it was written. `pio-tf down --force` stops the machines anyway",
             details={"run": claim.run, "who": str(claim.client), "doing": "starting", "age": found.age},
         )
 

@@ -48,7 +48,9 @@ class RunStorage:
 
         starts_within = self._context.config.cluster.start_timeout + BEFORE_THE_START
         report = self._context.report
-        return BucketLock(self.shared, report_driver=self._report_driver, starts_within=starts_within, reporter=report)
+        return BucketLock(
+            bucket=self.shared, report_driver=self._report_driver, starts_within=starts_within, report=report
+        )
 
     def upload(self, url: str) -> Upload:
         """Return the uploader for ``s3://bucket/prefix``."""
