@@ -94,19 +94,19 @@ def run_the_main_job() -> None:
 
     title("Begin another training, and leave")
     pio_tf("train", "--detach")
-    check(states() == {"running"}, "the machines go on")
+    check(states() == {"running"}, "the machines keep running")
 
     title("Later, from another terminal: find it, and follow it to its end")
     pio_tf("runs")
     second = runs()[-1]
-    check(second["state"] == "running", "the run goes on, too")
+    check(second["state"] == "running", "the run continues, too")
     log = pio_tf("train", "--attach", "--keep-up", second["id"])
     check("Training completed successfully." in log, "PredictionIO said that the training completed")
     ended = runs()[-1]
     check(ended["id"] == second["id"] and ended["state"] == "succeeded", "the run succeeded")
     check(ended["model"] != first["model"], "its model is a new one")
 
-    title("Stop by hand; logs and records are kept here, and a plan finds nothing to change")
+    title("Stop with `down`; logs and records are kept here, and a plan finds nothing to change")
     pio_tf("down")
     check(states() == {"stopped"}, "every machine is stopped")
     check(pio_tf("logs", second["id"], shown=3) in log, "the log is here, every line that was followed")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pathlib import Path
 
-SECRET = "correct horse battery"  # noqa: S105 - nobody's
+SECRET = "correct horse battery"  # noqa: S105 - no real secret
 _TASKS = 2_000
 _EVERY_TASK = """\
 {at} INFO TaskSetManager: Starting task {task}.0 in stage 7.0 (TID {task}, {worker}, executor 3, partition {task}, \

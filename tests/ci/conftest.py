@@ -36,7 +36,7 @@ class Site:
 
     Args:
         files: of the repository, the pipelines of every system among them.
-        client: a directory of somebody who works by hand.
+        client: a user's directory, outside the pipelines.
         path: PATH of runners.
     """
 

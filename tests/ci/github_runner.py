@@ -40,7 +40,7 @@ class Step:
 
 @dataclass
 class Job:
-    """A job. ``result``: success, failure, skipped, or waiting for somebody's approval."""
+    """A job. ``result``: success, failure, skipped, or waiting for an approval."""
 
     name: str
     result: str = "success"
@@ -80,7 +80,7 @@ class Github:
 
     Args:
         path: PATH of the runner.
-        approves: asked for each environment whether somebody approves a deployment there.
+        approves: answers for each environment whether a deployment there has an approval.
     """
 
     directory: Path
@@ -104,7 +104,7 @@ class Github:
         head = self.commit(files)
         pull = {"number": number, "head": {"sha": head, "repo": {"full_name": REPOSITORY}}}
         ref = f"refs/pull/{number}/merge"
-        # What is checked out is the merge that nobody has made yet.
+        # GitHub checks out the merge, before it exists on the main branch.
         merged = self.commit({**self.commits.get(self.main, {}), **files})
         return head, self._start("pull_request", merged, ref, {"pull_request": pull}, head=head)
 

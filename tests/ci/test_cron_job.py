@@ -25,7 +25,7 @@ trap 'echo stopping; sleep 0.3; echo stopped; exit 143' TERM
 for ((n = 0; n < ${LASTS-0} * 20; n++)); do sleep 0.05; done
 exit "${CODE-0}"
 """
-"""Of ``pio-tf``: it lasts and ends as the environment says, and takes its time to end when it is told to."""
+"""A stand-in for ``pio-tf``: it lasts and ends as the environment says, and takes its time to end after a signal."""
 
 
 @dataclass(frozen=True)

@@ -120,7 +120,7 @@ def test_the_weekly_training_leaves_a_model_and_stopped_machines(site: Site, git
     run = github.schedule("pio-tf-train.yml")
     assert results(run) == {"train": "success"}, run.transcript()
     assert "Training completed successfully." in run.jobs["train"].output
-    assert "Planning" not in run.jobs["train"].output, "a training must not apply what nobody has reviewed"
+    assert "Planning" not in run.jobs["train"].output, "a training must not apply an unreviewed change"
     assert run.jobs["train"].role.endswith("role/train")
     assert set(states(site).values()) == {"stopped"}
 
@@ -221,7 +221,7 @@ def test_no_job_has_shown_the_private_key(site: Site, github: Github) -> None:
 
 
 def now(github: Github) -> Run:
-    """Run the reaper without the half hour for which it leaves machines alone after a start and after a run."""
+    """Run the reaper without the half hour in which it leaves machines alone after a start and after a run."""
     files = dict(github.commits[github.main])
     name = ".github/workflows/pio-tf-reap.yml"
     files[name] = files[name].replace("pio-tf down --if-idle", "pio-tf down --if-idle --idle-for 0")

@@ -1,4 +1,4 @@
-"""`pio-tf down --if-idle`: what counts as use, and what becomes of machines whose driver cannot be asked."""
+"""`pio-tf down --if-idle`: the signs of use, and machines with a driver that does not answer."""
 
 from __future__ import annotations
 

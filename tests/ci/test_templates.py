@@ -1,4 +1,4 @@
-"""The pipelines' files: what stands in them, and that nothing of anybody's is overwritten."""
+"""The pipelines' files: their contents, and the files of users that they never overwrite."""
 
 from __future__ import annotations
 

@@ -121,7 +121,7 @@ def test_a_creation_that_stops_half_way_says_what_was_refused_and_what_is_kept(h
 
 def test_status_shows_the_half_that_there_is_even_without_the_ssh_key(half: Project) -> None:
     client, ids = ec2(half.url or ""), [instance_id for instance_id, _ in half.instances().values()]
-    client.start_instances(InstanceIds=ids)  # by somebody, elsewhere
+    client.start_instances(InstanceIds=ids)  # another client, elsewhere
     client.get_waiter("instance_running").wait(InstanceIds=ids, WaiterConfig={"Delay": 1})
     done = half.run("status", "--json")
     machines = json.loads(done.stdout)["machines"]

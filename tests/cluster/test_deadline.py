@@ -37,7 +37,7 @@ HOUR = timedelta(hours=1)
 ARMS = {"POST", "PUT"}
 """How a deadline is created, and changed."""
 QUARTER = timedelta(minutes=15)
-"""The longest time for which a start may be under way: `cluster.start_timeout`."""
+"""The longest time that a start may take: `cluster.start_timeout`."""
 
 
 @dataclass

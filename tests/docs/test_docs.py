@@ -94,7 +94,7 @@ def test_every_option_that_is_named_is_one_of_pio_tf_hcl(page: Path) -> None:
 def test_every_message_that_troubleshooting_explains_is_one_of_the_code() -> None:
     # A message of the code has placeholders where the page has values: three words in a row are enough to know it by.
     sources = [path.read_text(encoding="utf-8") for path in ROOT.glob("pio_tf/**/*.py")]
-    code = re.sub(r'"\s+f?"', "", "\n".join(sources))  # literals that go on in the next line
+    code = re.sub(r'"\s+f?"', "", "\n".join(sources))  # literals that continue in the next line
     code = re.sub(r"\{[^{}\n]*\}", "…", code)
     page = (ROOT / "docs" / "troubleshooting.md").read_text(encoding="utf-8")
     headings = [line for line in page.splitlines() if line.startswith("##") and "`" in line]

@@ -55,7 +55,7 @@ FILES = {
         """,
     "outputs.tf": """\
         output "id" {
-          description = "What it is."
+          description = "The id."
           value       = aws_vpc.this.id
         }
         """,
@@ -89,7 +89,7 @@ Disks; either \\| or. |
 
 | name | description |
 | --- | --- |
-| `id` | What it is. |
+| `id` | The id. |
 
 ## Resources, data sources and modules
 

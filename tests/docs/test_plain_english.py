@@ -1,8 +1,9 @@
-"""All text for people is plain English, without words that a reader has to decode."""
+"""All text that users read is plain English, without words that a reader has to decode."""
 
 from __future__ import annotations
 
 import re
+import tokenize
 from pathlib import Path
 
 import pytest
@@ -33,9 +34,29 @@ def decoded(text: str) -> list[str]:
     return [f"{text.count(chr(10), 0, match.start()) + 1}: {match[0]}" for match in WORDS.finditer(joined)]
 
 
+def prose(path: Path) -> str:
+    """Return the comments and docstrings of a Python file."""
+    with tokenize.open(path) as file:
+        tokens = tokenize.generate_tokens(file.readline)
+        return "\n".join(
+            one.string for one in tokens if one.type == tokenize.COMMENT or one.string.startswith(('"""', 'r"""'))
+        )
+
+
 @pytest.mark.parametrize("path", READ, ids=lambda path: str(path.relative_to(ROOT)))
 def test_no_word_has_to_be_decoded(path: Path) -> None:
     assert decoded(path.read_text(encoding="utf-8")) == []
+
+
+def test_no_word_of_a_docstring_or_comment_has_to_be_decoded() -> None:
+    """Read scripts and tests, without their other texts, which are data."""
+    found = {
+        str(path.relative_to(ROOT)): words
+        for part in ("scripts", "tests")
+        for path in sorted((ROOT / part).rglob("*.py"))
+        if not {"__pycache__", "upgrade"} & set(path.parts) and (words := decoded(prose(path)))
+    }
+    assert found == {}
 
 
 def test_such_a_word_is_found_wherever_it_stands() -> None:

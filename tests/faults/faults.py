@@ -18,7 +18,7 @@ ENDS: Final = ("killed", "interrupted", "interrupted-twice", "expired")
 REMOTE: Final = ("ssh-unreachable", "ssh-lost", "training-failed", "out-of-sight")
 """Faults on the way to the driver, and on it."""
 SUSPENDED: Final = "suspended"
-"""The client's computer sleeps: others act meanwhile, and then the client goes on as if nothing had been."""
+"""The client's computer sleeps: others act meanwhile, and then the client continues as if nothing had happened."""
 
 NO_SSH: Final = "no SSH"
 """The driver never answers this client, though it answers others."""

@@ -1,4 +1,4 @@
-"""Two clients that train at once, of which one can't reach the driver: it never cuts off the other's run."""
+"""Two clients that train at once, and one can't reach the driver: it never cuts off the other's run."""
 
 from __future__ import annotations
 

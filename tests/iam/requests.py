@@ -71,10 +71,10 @@ _MAKES = {
 
 
 def requests(call: Call, *, image_owner: str) -> Iterator[Request]:
-    """Yield the requests of a call, all of which must be allowed.
+    """Yield the requests of a call. The policy must allow them all.
 
     Raises:
-        KeyError: a call that nobody has looked up yet.
+        KeyError: this module does not know the call yet.
     """
     if call.service == "ec2":
         yield from _ec2(call, image_owner)

@@ -42,7 +42,7 @@ def tagged(kind: str, name: str, tags: Mapping[str, str]) -> Resource:
 
 @dataclass(frozen=True)
 class Attack:
-    """Requests of which each one must be refused."""
+    """Requests that the policy must refuse, each one."""
 
     what: str
     requests: tuple[Request, ...]

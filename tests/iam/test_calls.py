@@ -169,7 +169,7 @@ def own(tmp_path_factory: pytest.TempPathFactory, aws: RecordingAws, mirror: Pat
             world.cluster(**{**first, "network": network.format(n=1, zone="z")}).apply()
         cluster = world.cluster(**second)
         cluster.apply()
-        for ids in (["i-1"], ["i-1", "i-2"]):  # as machines are made: how many at a time, nobody knows
+        for ids in (["i-1"], ["i-1", "i-2"]):  # as machines are made: their number at a time is unknown
             role = str(cluster.outputs().deadline_role_arn)
             cluster._command().deadline.schedule.arm(ids, cluster._context.now(), role_arn=role)
     with world.role("plan"):

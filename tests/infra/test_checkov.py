@@ -1,7 +1,7 @@
 """checkov over generated stacks: nothing fails but what is waived beside it, with a reason.
 
 The waivers are checkov's own comments in the modules (``# checkov:skip=ID: reason``), so that they are in the stack for
-whoever runs checkov there.
+users who run checkov there.
 """
 
 from __future__ import annotations

@@ -268,7 +268,7 @@ def test_a_plan_file_of_another_cluster_under_a_manifest_of_this_one(project: Pr
 
 
 def forge(project: Project, copy: Path, scratch: Path, *arguments: str, evil: str = "") -> None:
-    """Make the plan of a copy of the stack, with more in it, and everything beside it anew."""
+    """Make the plan of a copy of the stack, with more in it, and write everything beside it again."""
     config = project.config()
     stack = shutil.copytree(config.stack_dir, scratch / "stack", symlinks=True)
     if evil:

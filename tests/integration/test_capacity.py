@@ -1,4 +1,4 @@
-"""A zone without room for a worker, on a whole sandbox: nothing is left running, or the training goes on without it."""
+"""A zone without room for a worker, on a whole sandbox: nothing stays on, or the training continues without it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The machines stop though nobody is left to stop them: at their deadline, or without one, once they have been idle."""
+"""The machines stop without any client: at their deadline, or without one, once they have been idle."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def test_a_client_that_is_killed_leaves_nothing_running_past_the_deadline(up: Pr
         left = datetime.fromisoformat(status["deadline"]) - datetime.now(tz=timezone.utc)
         assert timedelta(hours=1.5) < left < timedelta(hours=9)
         training.send(signal.SIGKILL)
-    assert up.powers() == {"running"}, "nobody has stopped them"
+    assert up.powers() == {"running"}, "no client has stopped them"
     bring_forward(up, 2)
     assert wait_until(lambda: up.powers() == {"stopped"}, within=60)
     assert wait_until(lambda: schedules(up) == [])

@@ -1,4 +1,4 @@
-"""The session that pio-tf.hcl describes, and what is said when AWS can't be used."""
+"""The session that pio-tf.hcl describes, and the errors if AWS can't be used."""
 
 from __future__ import annotations
 

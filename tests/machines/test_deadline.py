@@ -34,7 +34,7 @@ NO_ROLE = "The execution role you provide must allow AWS EventBridge Scheduler t
 
 
 class Time:
-    """Seconds that pass while somebody sleeps."""
+    """Seconds that pass while a client sleeps."""
 
     def __init__(self) -> None:
         self.now = 0.0

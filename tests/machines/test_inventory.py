@@ -1,4 +1,4 @@
-"""Which machines a cluster has, and what is said where EC2 is not as the outputs say."""
+"""The machines of a cluster, and the errors if EC2 differs from the outputs."""
 
 from __future__ import annotations
 

@@ -360,7 +360,7 @@ def test_a_machine_without_room_is_asked_for_again_while_the_others_run() -> Non
     assert {machine.state for machine in result} == {"running"}
     assert 70 <= ec2.now < 150
     asked = [ids for name, ids in ec2.calls if name == "start" and ids == ("i-0003",)]
-    assert len(asked) <= 6  # one to find out, then after 10, 20 and 40 s, one of which is a start
+    assert len(asked) <= 6  # one to find out, then after 10, 20 and 40 s; one is a start
     told = [event.message for event in events if isinstance(event, Warned)]
     assert "AWS has no capacity for r3.xlarge in eu-west-1b (worker-2): pio-tf retries later" in told
 

@@ -1,4 +1,4 @@
-"""A web server with archives: one that can go on where a connection ended, and that can be told to break."""
+"""A web server with archives: it can resume where a connection ended, and break on request."""
 
 from __future__ import annotations
 

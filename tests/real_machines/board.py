@@ -59,7 +59,7 @@ class PowerBoard:
                 self._changed.clear()
                 try:
                     self._follow()
-                except Exception as error:  # noqa: BLE001 - a test is told
+                except Exception as error:  # noqa: BLE001 - the test sees it
                     self._error = error
 
     def _follow(self) -> None:

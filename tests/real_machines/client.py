@@ -1,4 +1,4 @@
-"""`pio-tf`, as somebody at the machines' network runs it."""
+"""`pio-tf`, as a user at the machines' network runs it."""
 
 from __future__ import annotations
 

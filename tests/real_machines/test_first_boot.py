@@ -81,7 +81,7 @@ async def test_the_keys_on_the_console_are_those_that_machines_are_trusted_by(cl
 
 
 def test_keys_are_on_the_console_before_anything_is_fetched(cluster: Cluster) -> None:
-    """A first boot may take minutes, in which somebody wants to log in and look."""
+    """A first boot may take minutes, and a user wants to log in and look meanwhile."""
     for machine in cluster.machines.values():
         console = machine.console()
         assert console.index("END SSH HOST KEY KEYS") < console.index("pio-tf: step downloads:")
@@ -144,7 +144,7 @@ def test_instance_store_is_found_as_xen_and_as_nvme_have_it(cluster: Cluster, di
         worker = cluster[name]
         assert worker.run("findmnt -no SOURCE /var/lib/pio-tf/scratch").strip() == device
         assert worker.sudo("ls /var/lib/pio-tf/scratch/work /var/lib/pio-tf/scratch/local")
-    assert disks.volume.read(len(KEPT)) == KEPT, "a volume of somebody's was taken for instance store"
+    assert disks.volume.read(len(KEPT)) == KEPT, "a foreign volume was taken for instance store"
 
 
 def test_without_instance_store_the_same_directories_are_on_the_root_disk(cluster: Cluster) -> None:

@@ -1,4 +1,4 @@
-"""First boots that fail: what is said of them, and how the machines become what they should be.
+"""First boots that fail: their errors, and how the machines become what they should be.
 
 All of them boot at once, each with a fault of its own, as drivers: with the driver's user data, at other addresses.
 """

@@ -26,7 +26,7 @@ class World:
         directory: empty; a file system in memory is mounted there.
         image: what ``scripts/machine-image`` has printed.
         network: a VPC's.
-        cgroup: name of a control group for the machines, which nobody else uses.
+        cgroup: name of a control group for the machines, of its own.
     """
 
     def __init__(self, directory: Path, *, image: Path, network: IPv4Network, cgroup: str) -> None:

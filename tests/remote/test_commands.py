@@ -1,4 +1,4 @@
-"""Commands on a machine: their output, their end, and the ends that nobody wanted."""
+"""Commands on a machine: their output, their end, and unwanted ends."""
 
 from __future__ import annotations
 

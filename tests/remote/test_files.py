@@ -1,4 +1,4 @@
-"""Writing files on a machine: only where they differ, whole or not at all, and over nobody's work."""
+"""Writing files on a machine: only where they differ, whole or not at all, and never over a user's work."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ async def test_a_second_push_writes_nothing_and_a_third_what_was_changed(cluster
     assert (cluster.driver.home / "a").read_text() == "one\n"
     assert stat.S_IMODE((cluster.driver.home / "b").stat().st_mode) == 0o600
     (kept,) = [name for name in visible(cluster.driver.home) if name not in ("a", "b")]
-    assert kept.startswith("a.kept-")  # another mode alone is no work of anybody's
+    assert kept.startswith("a.kept-")  # another mode alone is no user's work
 
 
 async def test_a_link_stays_a_link(cluster: TestCluster) -> None:

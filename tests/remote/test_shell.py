@@ -291,4 +291,4 @@ def test_the_terminal_is_as_it_was_however_it_ends(machine: Machine, end: str) -
         except ProcessLookupError:
             return
         time.sleep(0.05)
-    raise AssertionError("the shell goes on")
+    raise AssertionError("the shell continues")

@@ -134,7 +134,7 @@ def test_the_model_is_the_one_of_the_formula(driver: MachineFiles) -> None:
     (directory,) = (driver.home / ".pio_store" / "models").iterdir()
     model = {item["id"]: item for item in map(json.loads, (directory / "model.jsonl").read_text().splitlines())}
     assert sorted(model) == ["a", "b", "c", "d"]
-    # By hand: 2 of 4 users have both, the other 2 neither: 4 n ln 2 with n = 2.
+    # As calculated: 2 of 4 users have both, the other 2 neither: 4 n ln 2 with n = 2.
     assert model["a"]["purchase"][0] == {"item": "b", "llr": pytest.approx(8 * math.log(2), abs=1e-6)}
     purchases = reference("purchase", "purchase")
     for item in model:

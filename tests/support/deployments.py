@@ -18,7 +18,7 @@ ENVIRON = {"PATH": os.environ["PATH"]}
 
 
 class Recorder:
-    """A reporter that keeps what it is told."""
+    """A reporter that keeps its events."""
 
     def __init__(self) -> None:
         self.events: list[Event] = []

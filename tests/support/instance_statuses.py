@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class Statuses:
-    """DescribeInstanceStatus and GetConsoleOutput: (state, system, instance) by id, ok where nothing is said."""
+    """DescribeInstanceStatus and GetConsoleOutput: (state, system, instance) by id, ok by default."""
 
     def __init__(self, **wrong: tuple[str, str, str]) -> None:
         self.wrong = {name.replace("_", "-"): words for name, words in wrong.items()}

@@ -44,7 +44,7 @@ class Call:
 
 
 class RecordingAws(LocalAws):
-    """Keeps calls while it is told to."""
+    """A recorder that keeps calls on request."""
 
     _calls: list[Call] | None = None
 

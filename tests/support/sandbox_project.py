@@ -96,7 +96,7 @@ class Project:
 
     @cached_property
     def ec2(self) -> EC2Client:
-        """The sandbox's EC2, for what somebody else does there, and for its own word."""
+        """The sandbox's EC2, for acts of another client there, and for its own answers."""
         session = boto3.Session(aws_access_key_id="x", aws_secret_access_key="x", region_name=self.sandbox.region)
         return session.client("ec2", endpoint_url=self.sandbox.url)
 

@@ -45,7 +45,7 @@ def bucket(aws: LocalAws) -> RunBucket:
 
 
 def unasked() -> DriverReport:
-    raise AssertionError("nobody else has the lock: no reason to ask for facts")
+    raise AssertionError("no other client has the lock: no reason to ask for facts")
 
 
 def lock(
@@ -65,7 +65,7 @@ def record(run: str, state: RunState = "succeeded") -> RunRecord:
 
 
 def left_by(bucket: RunBucket, client: Client = ANN, *, begun: bool = False, process: str = "elsewhere/1/2") -> str:
-    """Make a lock of a client of which nothing else is known; return its run."""
+    """Make a lock of an otherwise unknown client; return its run."""
     run = new_run_id()
     bucket.objects.write(bucket.lock_key, Claim(client, run, process).to_json().encode())
     if begun:
@@ -156,7 +156,7 @@ def test_a_lock_that_goes_while_it_is_looked_at_is_taken(bucket: RunBucket) -> N
 def test_only_ones_own_lock_is_given_back(bucket: RunBucket) -> None:
     mine = lock(bucket, ANN)
     mine.take("R1")
-    left_by(bucket, BOB)  # somebody has taken it over since
+    left_by(bucket, BOB)  # another client has taken it over since
     mine.release()
     assert holder(bucket).client == BOB
 
@@ -309,7 +309,7 @@ def test_nothing_is_begun_while_somebody_else_has_the_lock(bucket: RunBucket) ->
 
 
 def test_machines_are_not_stopped_under_a_client_that_starts_its_run(bucket: RunBucket) -> None:
-    lock(bucket).before_stopping()  # nobody
+    lock(bucket).before_stopping()  # no client trains
     left_by(bucket, ANN)
     with pytest.raises(Locked, match="ann on laptop"):
         lock(bucket).before_stopping()
@@ -338,7 +338,7 @@ def test_a_client_that_was_killed_while_it_stopped_the_machines_leaves_the_lock_
     theirs = lock(bucket, ANN)
     theirs.take(new_run_id())
     theirs.before_stopping()
-    lock(bucket).before_stopping()  # somebody else may stop them, too
+    lock(bucket).before_stopping()  # another client may stop them, too
     with pytest.raises(Locked):
         lock(bucket, BOB, DriverReport("changing")).take("R2")
     lock(bucket, BOB, OFF).take("R2")

@@ -1,4 +1,4 @@
-"""The checks before a training as a whole: all at once, each within its time, and what a user is told."""
+"""The checks before a training as a whole: all at once, each within its time, and its output."""
 
 from __future__ import annotations
 

@@ -43,7 +43,7 @@ class Watched:
         self.task = task
 
     async def until(self, holds: Callable[[TrainingProgress], bool], *, seconds: float = 30.0) -> TrainingProgress:
-        """Return the first event from now on, or the last one before, for which this holds."""
+        """Return the first event from now on, or the last one before, that fits."""
         end = time.monotonic() + seconds
         while not holds(self.events[-1]) if self.events else True:
             assert time.monotonic() < end, self.events

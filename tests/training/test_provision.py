@@ -32,7 +32,7 @@ bash*) cp "$2" ~/script; echo "pio-tf: step spark: 2.4.8" ;;
 esac
 test ! -e ~/broken || { echo "no space left"; exit 1; }
 """
-"""Root's part: what it is asked to run is kept, and not run."""
+"""Root's part: it keeps its commands, and does not run them."""
 
 
 @pytest.fixture

@@ -34,7 +34,7 @@ def record(run: str = "", client: Client = ANN) -> RunRecord:
 
 
 async def started(remote: ClusterConnection, command: str, *, secrets: tuple[str, ...] = ()) -> str:
-    """Start a run and let go of it, as `--detach` does."""
+    """Start a run and leave it, as `--detach` does."""
     wanted = record()
     await DriverRuns(remote).prepare(wanted, command=command, redactor=Redactor(secrets).in_perl())
     async with hold_driver_lock(remote, ANN, doing="preparing", run=wanted.id) as lock:

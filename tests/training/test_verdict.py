@@ -57,7 +57,7 @@ def test_no_sign_is_left_without_a_log_that_shows_it() -> None:
 
 
 def test_exit_0_is_a_failure_where_the_model_could_not_be_stored() -> None:
-    """PIO's stores of models log an error and go on."""
+    """PIO's stores of models log an error and continue."""
     error = failed(
         f"""
         [INFO] [CoreWorkflow$] Inserting persistent model
