@@ -59,7 +59,7 @@ def _run() -> int:
         return 128 + number if code == 130 else code
     except Exception as error:  # noqa: BLE001 - the one place where a surprise becomes a report
         _say(_unusable_file(error) or _unwritten_output(error) or _crash_report(error), error)
-        # Typer's own message, about wrong usage, may be what could not be written.
+        # The failed write may be that of Typer's own message about wrong usage.
         return getattr(error.__context__, "exit_code", 1) if isinstance(error, OSError) else 1
     return 0
 

@@ -277,7 +277,7 @@ class Output:
     def _open_group(self, group: str, title: str) -> None:
         assert self._job is not None  # noqa: S101 - for the type checker
         self.pause()
-        self._out.flush()  # what was written before the group is not to come up in it
+        self._out.flush()  # keep earlier output out of the group
         self._write(self._job.begin_group(" ".join(title.split())))
         self._group = group
 

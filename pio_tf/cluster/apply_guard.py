@@ -105,7 +105,7 @@ class ApplyGuard:
         self._deadline = deadline
         self._driver = driver
         self._note = PowerNote.of(context.config)
-        # After an interrupted apply, the power is to be as it was before that one.
+        # After an interrupted apply, restore the power from before that one.
         self._before = self._note.left() or PowerBefore(
             known=frozenset(machine.instance_id for machine in view.machines),
             on=frozenset(machine.instance_id for machine in view.on),
@@ -139,9 +139,9 @@ class ApplyGuard:
     def stop_started(self, until: datetime | None, *, failed: BaseException | None) -> None:
         """Stop the started machines like :meth:`restore`, for a command that names what still runs after Ctrl-C."""
         if isinstance(failed, Locked) and "id" in failed.details:
-            return  # another Terraform is at work, whose machines change still
+            return  # another Terraform is at work, and still changes its machines
         if failed is not None and not self._has_begun and not self._before.of_another:
-            return  # nothing was changed: another client has started what runs now
+            return  # nothing was changed: another client has started the running machines
         why = short(failed) if isinstance(failed, PioTfError) else None
         try:
             view = self._fleet.look()

@@ -241,7 +241,7 @@ class Driver:
                 return frozenset(status.alive), holder.run if holder else ""
 
         if "driver" in machines and "master" in machines:
-            # An SSH key that can't be used is a warning, too: `status` shows what runs, and is billed, in any case.
+            # An unusable SSH key is a warning, too: in any case, `status` shows which machines run and are billed.
             with warning(self.context.report, "could not ask Spark for its workers"):
                 return _run(ask())
         return None, ""

@@ -86,7 +86,7 @@ class Stack:
         """Return whether the stack that was applied last is the one that pio-tf.hcl asks for now."""
         try:
             return self.applied.read_text().strip() == self.digest()
-        except OSError:  # what is in the way of it is named where it is written
+        except OSError:  # the write itself reports any obstacle
             return False
 
     def generate(self, directory: Path | None) -> Path:
@@ -132,7 +132,7 @@ class Stack:
             before = {machine.instance_id for machine in view.machines}
             self.fleet.started |= {machine.instance_id for machine in found.on} - before  # those created here
             self.deadline.arm(outputs, found, until)
-        except PioTfError as error:  # also if no deadline can be armed: what was created runs, and is stopped
+        except PioTfError as error:  # also without a deadline: the new machines run, so pio-tf stops them
             guard.stop_started(until, failed=error)
             raise
         PowerNote.of(self.config).remove()

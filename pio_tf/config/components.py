@@ -17,7 +17,7 @@ PINS = {
         "17c8917211dd4c25f78bf60130a390f9e273b0149737094e45f4ae5c917b1174"
         "b97eb90818c5df068e607835120126281bcc07514f38bd7fd3cb8e9d3db1bdde"
     ),
-    # Builds of the Jupyter Docker stacks, whose argument spark_checksum it is.
+    # From builds of the Jupyter Docker stacks: their argument spark_checksum.
     "spark/spark-2.4.8/spark-2.4.8-bin-hadoop2.7.tgz": (
         "752c4d4d8fe1d72f5ba01f40d22df35698585bd17ed4749f6065b0039ff40db7"
         "ff8ea87dc0fb5b1ec03871e427a002581ec12f486392b92b88643d4243908e55"

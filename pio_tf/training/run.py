@@ -62,7 +62,7 @@ async def start_run(
     """
     runs = DriverRuns(remote)
     await runs.prepare(record, command=command, redactor=redactor.in_perl())
-    archive.save(record)  # before it starts: what runs is known here, even if this client dies in this moment
+    archive.save(record)  # before it starts: this computer then knows the run, even if this client dies now
     try:
         await lock.start(record.id)
     except RemoteError:
