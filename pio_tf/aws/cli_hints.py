@@ -12,7 +12,7 @@ from pio_tf.model import CLUSTER_TAG
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from mypy_boto3_ec2 import EC2Client
+    from botocore.client import BaseClient
     from typing_extensions import Self
 
     from pio_tf.config.schema import Config
@@ -38,14 +38,14 @@ class AwsCliHints:
         return cls(config.aws.region, config.aws.endpoint_url)
 
     @classmethod
-    def of_client(cls, ec2: EC2Client) -> Self:
+    def of_client(cls, client: BaseClient) -> Self:
         """Return the hints for the region and endpoint of a client."""
-        url = ec2.meta.endpoint_url
-        return cls(ec2.meta.region_name, None if (urlsplit(url).hostname or "").endswith(_AWS) else url)
+        url = client.meta.endpoint_url
+        return cls(client.meta.region_name, None if (urlsplit(url).hostname or "").endswith(_AWS) else url)
 
     def stop(self, ids: Iterable[str], *, force: bool = False) -> str:
         """Return the command that stops instances; ``force`` does not wait for their operating systems."""
-        return f"aws ec2 stop-instances {'--force ' if force else ''}{self._place} --instance-ids {' '.join(ids)}"
+        return f"aws ec2 stop-instances {'--force ' if force else ''}{self.place} --instance-ids {' '.join(ids)}"
 
     def stop_machines(self, machines: Sequence[Machine]) -> str:
         """Return the same for machines, by force if one is stuck in ``stopping``."""
@@ -55,7 +55,7 @@ class AwsCliHints:
     def stop_cluster(self, cluster: str) -> str:
         """Return the command that stops a cluster's running machines, if no ids are known."""
         found = (
-            f"aws ec2 describe-instances {self._place} --filters Name=tag:{CLUSTER_TAG},Values={cluster} "
+            f"aws ec2 describe-instances {self.place} --filters Name=tag:{CLUSTER_TAG},Values={cluster} "
             "Name=instance-state-name,Values=pending,running --query 'Reservations[].Instances[].InstanceId' "
             "--output text"
         )
@@ -63,13 +63,18 @@ class AwsCliHints:
 
     def terminate(self, ids: Iterable[str]) -> str:
         """Return the command that terminates instances."""
-        return f"aws ec2 terminate-instances {self._place} --instance-ids {' '.join(ids)}"
+        return f"aws ec2 terminate-instances {self.place} --instance-ids {' '.join(ids)}"
 
     def unprotect(self, instance_id: str) -> str:
         """Return the command that removes an instance's protection against stops (``disableApiStop``)."""
-        return f"aws ec2 modify-instance-attribute {self._place} --instance-id {instance_id} --no-disable-api-stop"
+        return f"aws ec2 modify-instance-attribute {self.place} --instance-id {instance_id} --no-disable-api-stop"
+
+    def tag(self, ids: Iterable[str], key: str, value: str) -> str:
+        """Return the command that tags resources."""
+        return f"aws ec2 create-tags {self.place} --resources {' '.join(ids)} --tags Key={key},Value={value}"
 
     @property
-    def _place(self) -> str:
+    def place(self) -> str:
+        """The options that every command has: without them it would go to another region, or from a sandbox to AWS."""
         own = f" --endpoint-url {shlex.quote(self.endpoint_url)}" if self.endpoint_url else ""
         return f"--region {self.region}{own}"

@@ -256,7 +256,8 @@ class Stack:
     def _judge(self, plan: Plan, view: FleetView) -> None:
         self.deployment.judge(plan)
         existing = {machine.name: machine.instance_id for machine in view.machines}
-        refuse_doubles(plan.new_machines, existing, directory=self.config.stack_dir)
+        hints = AwsCliHints.of(self.config)
+        refuse_doubles(plan.new_machines, existing, directory=self.config.stack_dir, hints=hints)
 
     def _refuse_to_cut_off(self, plan: Plan, view: FleetView) -> None:
         """Refuse to change machines while a run is active: the change may stop them."""

@@ -100,7 +100,7 @@ class Deployment:
         """
         with self.stack.unprotected():
             plan = self.planner.draft_destruction()
-            refuse_foreign_resources(plan.json, cluster=self.config.cluster.name)
+            refuse_foreign_resources(plan.json, self.config)
             if plan.has_changes:
                 number = plan.counts["delete"]
                 self._reporter(Step(f"Destroying {number} resource{'' if number == 1 else 's'}"))

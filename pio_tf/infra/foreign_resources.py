@@ -10,11 +10,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from pio_tf.aws.cli_hints import AwsCliHints
 from pio_tf.errors import GuardRefused
 from pio_tf.infra.plan_file import reading_plan
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+
+    from pio_tf.config.schema import Config
 
 _CLUSTER: Final = "pio-tf:cluster"
 _OUR_OTHER_TAGS: Final = ("pio-tf:machine", "Name")
@@ -36,7 +39,7 @@ class ForeignResource:
         return f"{self.address} ({self.id}) {why}"
 
 
-def refuse_foreign_resources(plan_json: Mapping[str, Any], *, cluster: str) -> None:
+def refuse_foreign_resources(plan_json: Mapping[str, Any], config: Config) -> None:
     """Refuse a plan that would change or remove what is not this cluster's.
 
     Args:
@@ -46,6 +49,7 @@ def refuse_foreign_resources(plan_json: Mapping[str, Any], *, cluster: str) -> N
         GuardRefused: a resource is another cluster's, or has no cluster's tag.
         TerraformError: the plan cannot be read.
     """
+    cluster = config.cluster.name
     with reading_plan():
         foreign = tuple(find_foreign_resources(plan_json, cluster=cluster))
     if not foreign:
@@ -54,8 +58,8 @@ def refuse_foreign_resources(plan_json: Mapping[str, Any], *, cluster: str) -> N
     advice = "restore the right state (`terraform state rm ADDRESS` forgets a foreign resource)"
     if untagged:
         advice += (
-            "; if these are this cluster's after all, tag them again: aws ec2 create-tags --resources "
-            f"{' '.join(untagged)} --tags Key={_CLUSTER},Value={cluster}"
+            "; if these are this cluster's after all, tag them again: "
+            f"{AwsCliHints.of(config).tag(untagged, _CLUSTER, cluster)}"
         )
     raise GuardRefused(
         f"the plan would change or remove resources that are not {cluster}'s: refused, nothing was changed",

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
+    from pio_tf.aws.cli_hints import AwsCliHints
+
 GUARDED = {
     "aws_instance": ("PTF001", "spark"),
     "aws_ebs_volume": ("PTF002", "network"),
@@ -147,13 +149,16 @@ def find_restarts(plan_json: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(lines)
 
 
-def refuse_doubles(created: Mapping[str, str], existing: Mapping[str, str], *, directory: Path) -> None:
+def refuse_doubles(
+    created: Mapping[str, str], existing: Mapping[str, str], *, directory: Path, hints: AwsCliHints
+) -> None:
     """Refuse a plan that would create a machine that already exists: the state is lost, or knows less than AWS does.
 
     Args:
         created: machines that the plan creates, each with its address in Terraform.
         existing: machines that carry the cluster's tags, each with its instance id.
         directory: the stack's.
+        hints: for the command that terminates what is there.
 
     Raises:
         GuardRefused: a machine is in both.
@@ -170,7 +175,7 @@ def refuse_doubles(created: Mapping[str, str], existing: Mapping[str, str], *, d
         "another cluster's state, or an earlier apply was interrupted",
         next_step="restore the state; if it has the machines' security group, `pio-tf apply` imports them itself. "
         f"To import them yourself:\n{imports}\n       If you need none of them: "
-        f"aws ec2 terminate-instances --instance-ids {' '.join(id_ for _, _, id_ in doubled)}",
+        f"{hints.terminate(id_ for _, _, id_ in doubled)}",
         details={
             "machines": {name: id_ for name, _, id_ in doubled},
             "addresses": {address: id_ for _, address, id_ in doubled},

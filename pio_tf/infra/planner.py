@@ -94,7 +94,7 @@ class Planner:
             GuardRefused: it breaks a rule of the guard that is not waived.
             TerraformError: Terraform would not apply it.
         """
-        refuse_foreign_resources(plan.json, cluster=self._config.cluster.name)
+        refuse_foreign_resources(plan.json, self._config)
         refuse(plan.findings)
         if plan.error is not None:
             raise plan.error
@@ -116,7 +116,7 @@ class Planner:
             GuardRefused: it breaks a rule of the guard that is not waived.
         """
         plan = self.read_plan(path)
-        refuse_foreign_resources(plan.json, cluster=self._config.cluster.name)
+        refuse_foreign_resources(plan.json, self._config)
         refuse(plan.findings)
 
     def read_plan(self, path: Path) -> Plan:

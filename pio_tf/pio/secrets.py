@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from botocore.exceptions import ClientError
 from pydantic import SecretStr
 
+from pio_tf.aws.cli_hints import AwsCliHints
 from pio_tf.aws.errors import aws_errors, error_code
 from pio_tf.config.kinds import SecretReference
 from pio_tf.errors import ConfigError
@@ -133,7 +134,8 @@ def _read_secrets(wanted: Mapping[SecretReference, str], manager: Any, region: s
             raise ConfigError(
                 f"{place}: {reference} is binary",
                 cause="a password is text",
-                next_step="store it as text: aws secretsmanager put-secret-value --secret-string",
+                next_step=f"store it as text: aws secretsmanager put-secret-value {AwsCliHints.of_client(manager).place} "
+                f"--secret-id {reference.name} --secret-string file:///dev/stdin",
             )
         found[reference] = _value_of_key(text, reference, place) if reference.key else text
     return found

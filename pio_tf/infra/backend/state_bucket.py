@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from botocore.exceptions import ClientError
 
+from pio_tf.aws.cli_hints import AwsCliHints
 from pio_tf.aws.errors import aws_errors
 from pio_tf.aws.identity import who_am_i
 from pio_tf.aws.objects import arn
@@ -80,9 +81,9 @@ class Setting:
         """Set it, with the arguments of :meth:`missing`."""
         getattr(s3, f"put_{self.name}")(Bucket=bucket, **arguments)
 
-    def aws_cli(self, bucket: str, arguments: dict[str, Any]) -> str:
-        """Return the command that sets it."""
-        command = f"aws s3api put-{self.name.replace('_', '-')} --bucket {bucket}"
+    def aws_cli(self, bucket: str, arguments: dict[str, Any], *, place: str) -> str:
+        """Return the command that sets it; ``place``: of :class:`~pio_tf.aws.cli_hints.AwsCliHints`."""
+        command = f"aws s3api put-{self.name.replace('_', '-')} --bucket {bucket} {place}"
         for name, value in arguments.items():
             option = re.sub("([A-Z])", r"-\1", name).lower()
             command += f" -{option} '{value if isinstance(value, str) else json.dumps(value)}'"
@@ -116,7 +117,7 @@ def prepare_bucket(config: Config, name: str | None, *, reporter: Reporter) -> S
         settings = [(one, one.missing(s3, bucket)) for one in SETTINGS if is_tls or not one.needs_tls]
         lacking = [(setting, arguments) for setting, arguments in settings if arguments]
         if lacking and not created and not _is_ours(s3, bucket):
-            raise _unfit(bucket, lacking)
+            raise _unfit(bucket, lacking, AwsCliHints.of_client(s3))
     with aws_errors(f"setting up the bucket {bucket}", service="s3"):
         for setting, arguments in lacking:
             setting.put(s3, bucket, arguments)
@@ -197,13 +198,13 @@ def _foreign(bucket: str, of_account: str) -> ConfigError:
     )
 
 
-def _unfit(bucket: str, lacking: list[tuple[Setting, dict[str, Any]]]) -> ConfigError:
+def _unfit(bucket: str, lacking: list[tuple[Setting, dict[str, Any]]], hints: AwsCliHints) -> ConfigError:
     lacks = [setting.lack for setting, _ in lacking]
     return ConfigError(
         f"the bucket {bucket} is not fit for a state: {'; '.join(lacks)}",
         cause="pio-tf did not create it, so nothing in it was changed",
         next_step="set it up, or choose another one with --bucket:\n"
-        + "\n".join(f"  {setting.aws_cli(bucket, arguments)}" for setting, arguments in lacking),
+        + "\n".join(f"  {setting.aws_cli(bucket, arguments, place=hints.place)}" for setting, arguments in lacking),
         details={"bucket": bucket, "lacking": lacks},
     )
 
