@@ -131,11 +131,12 @@ def _read_secrets(wanted: Mapping[SecretReference, str], manager: Any, region: s
             texts[reference.name] = answer.get("SecretString")
         text = texts[reference.name]
         if text is None:
+            where = AwsCliHints.of_client(manager).place
             raise ConfigError(
                 f"{place}: {reference} is binary",
                 cause="a password is text",
-                next_step=f"store it as text: aws secretsmanager put-secret-value {AwsCliHints.of_client(manager).place} "
-                f"--secret-id {reference.name} --secret-string file:///dev/stdin",
+                next_step=f"store it as text: aws secretsmanager put-secret-value {where} --secret-id {reference.name} "
+                "--secret-string file:///dev/stdin",
             )
         found[reference] = _value_of_key(text, reference, place) if reference.key else text
     return found
