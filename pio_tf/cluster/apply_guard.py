@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from pio_tf.cluster.fleet import Fleet, FleetView
     from pio_tf.config.schema import Config
     from pio_tf.context import ClusterContext
+    from pio_tf.infra.plan import Plan
     from pio_tf.model import Machine
 
 
@@ -33,6 +34,12 @@ class PowerBefore:
     on: frozenset[str]
     of_another: bool = False
     """True if an earlier, interrupted apply noted it."""
+
+    @classmethod
+    def of(cls, view: FleetView) -> PowerBefore:
+        """Return the power of these machines."""
+        known, on = (frozenset(machine.instance_id for machine in some) for some in (view.machines, view.on))
+        return cls(known, on)
 
     def started(self, machines: Iterable[Machine], *, and_new: bool) -> list[Machine]:
         """Return the machines that run now and did not before; ``and_new``: also those that did not exist before."""
@@ -106,15 +113,17 @@ class ApplyGuard:
         self._driver = driver
         self._note = PowerNote.of(context.config)
         # After an interrupted apply, restore the power from before that one.
-        self._before = self._note.left() or PowerBefore(
-            known=frozenset(machine.instance_id for machine in view.machines),
-            on=frozenset(machine.instance_id for machine in view.on),
-        )
+        self._before = self._note.left() or PowerBefore.of(view)
+        self._touched: frozenset[str] = frozenset()
+        """Names of the machines that the plan creates or changes. Another client may start the others meanwhile."""
         self._has_begun = False
         """True if Terraform has an order to change something."""
 
-    def begin(self) -> None:
+    def begin(self, plan: Plan) -> None:
         """Note the power, before Terraform changes anything."""
+        if not self._before.of_another:
+            self._before = PowerBefore.of(self._fleet.look())  # planning takes long enough for another client's start
+        self._touched = frozenset({*plan.changed_machines, *plan.new_machines})
         self._note.save(self._before)
         self._has_begun = True
 
@@ -131,7 +140,7 @@ class ApplyGuard:
         try:
             self.stop_started(until, failed=failed)
         except KeyboardInterrupt as error:
-            left = self._before.started(self._fleet.not_off() or (), and_new=failed is not None)
+            left = self._started(self._fleet.not_off() or (), and_new=failed is not None)
             if not left:
                 raise
             raise interrupted(self._context.config, left) from error
@@ -154,7 +163,7 @@ class ApplyGuard:
                 next_step="; ".join(filter(None, [error.next_step, "then `pio-tf down`"])),
                 details=error.details,
             ) from failed
-        started = self._before.started(view.machines, and_new=failed is not None)
+        started = self._started(view.machines, and_new=failed is not None)
         if started and self._before.of_another and not self._is_free(view):
             started = []  # another client has come to need them
         if started:
@@ -169,6 +178,16 @@ class ApplyGuard:
             self._context.report(Warned(f"{count(left)} {verb} billed: `pio-tf down` stops them"))
         elif until is not None:
             self._deadline.release()
+
+    def _started(self, machines: Iterable[Machine], *, and_new: bool) -> list[Machine]:
+        """Return the machines that this apply has started, or an interrupted one before it."""
+        before = self._before
+        started = before.started(machines, and_new=and_new)
+        if before.of_another:
+            return started
+        # If machines run that the plan leaves alone, another client has started the cluster, and needs all of it.
+        needed = before.known if any(one.name not in self._touched for one in started) else frozenset[str]()
+        return [one for one in started if one.name in self._touched and one.instance_id not in needed]
 
     def _is_free(self, view: FleetView) -> bool:
         """Return whether no run is active, as far as the driver says."""

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 from pio_tf.aws.cli_hints import AwsCliHints
 from pio_tf.aws.identity import who_am_i
 from pio_tf.cluster.apply_guard import ApplyGuard, PowerNote
-from pio_tf.cluster.messages import names, not_destroyed, short, warning
-from pio_tf.errors import ConfigError, GuardRefused, Locked, MachinesMayBeRunning, NotReady, PioTfError
+from pio_tf.cluster.messages import names, not_destroyed, short
+from pio_tf.errors import AwsError, ConfigError, GuardRefused, Locked, MachinesMayBeRunning, NotReady, PioTfError
 from pio_tf.events import Step, Warned
 from pio_tf.infra.deployment import Deployment
 from pio_tf.infra.guard import refuse_doubles
@@ -22,6 +22,7 @@ from pio_tf.machines.references import check_references
 from pio_tf.model import count, refuse_another_region
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from datetime import datetime
     from pathlib import Path
 
@@ -110,7 +111,7 @@ class Stack:
         until: datetime | None = None
         try:
             plan = self._plan_whole(view) if saved is None else self._open_plan(saved, view)
-            self._refuse_to_cut_off(plan, view)
+            self._refuse_to_cut_off(plan)
             until = self._deadline_if_possible(plan, view)
             outputs = self._create(plan, guard, view, until)
         except BaseException as error:
@@ -125,9 +126,10 @@ class Stack:
         guard = ApplyGuard(self.context, self.fleet, self.deadline, self.driver, view)
         try:
             plan = self._plan_whole(view)
-            self._refuse_to_cut_off(plan, view)
-            self._arm_before_changes(plan, view, until)
-            outputs = self._create(plan, guard, view, until)
+            with self._run_lock(plan):
+                self._refuse_to_cut_off(plan)
+                self._arm_before_changes(plan, view, until)
+                outputs = self._create(plan, guard, view, until)
             found = self.fleet.look(outputs)
             before = {machine.instance_id for machine in view.machines}
             self.fleet.started |= {machine.instance_id for machine in found.on} - before  # those created here
@@ -166,10 +168,11 @@ class Stack:
         """Remove the cluster: all machines, disks and addresses."""
         name = self.config.cluster.name
         view = self.fleet.look()  # asks AWS first: without it, Terraform's own words would come late and be many
-        self.driver.prepare_stop(view, force=False, driver_may_have_run=False)
+        self.driver.prepare_stop(view, force=False, driver_may_have_run=None)
         self.context.report(Step(f"Removing {name}: {count(view.machines)}, with disks and addresses"))
         try:
-            self.deployment.destroy()
+            with self._run_lock():
+                self.deployment.destroy()
         except (GuardRefused, Locked, ConfigError):
             raise  # nothing was removed
         except (PioTfError, KeyboardInterrupt) as error:
@@ -259,13 +262,51 @@ class Stack:
         hints = AwsCliHints.of(self.config)
         refuse_doubles(plan.new_machines, existing, directory=self.config.stack_dir, hints=hints)
 
-    def _refuse_to_cut_off(self, plan: Plan, view: FleetView) -> None:
-        """Refuse to change machines while a run is active: the change may stop them."""
-        changed = plan.changed_machines
-        if not changed or not view.driver_runs:
+    @contextlib.contextmanager
+    def _run_lock(self, plan: Plan | None = None) -> Iterator[None]:
+        """Hold the run lock in S3, if the state is there, while machines change: no other client begins a training.
+
+        Args:
+            plan: what changes; None: everything.
+        """
+        lock = self.driver.storage.lock
+        changes = plan is None or bool(plan.changed_machines or plan.new_machines)
+        if lock is None or lock.is_held or not changes:  # `train` holds it already
+            yield
             return
-        with warning(self.context.report, "could not ask the driver for runs", but=Locked):
-            self.driver.refuse_active(view, f"changing {', '.join(changed)}")
+        try:
+            lock.take("")
+        except AwsError as error:  # a policy of an older pio-tf, most likely
+            self.context.report(Warned(f"could not keep other clients from training meanwhile: {short(error)}"))
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def _refuse_to_cut_off(self, plan: Plan) -> None:
+        """Refuse to change machines while a run is, or may be, active: the change may stop them."""
+        changed = ", ".join(plan.changed_machines)
+        view = self.fleet.look() if changed else None  # as they are now: planning takes long enough for a start
+        driver = next((one for one in view.on if one.role == "driver"), None) if view else None
+        if view is None or driver is None:
+            return
+        if driver.state != "running":
+            raise Locked(
+                f"changing {changed} would cut off a start: the driver is {driver.state}",
+                cause=f"another client is starting {driver.name} ({driver.instance_id})",
+                next_step="wait until it runs (`pio-tf status`), or `pio-tf down` stops it; then try again",
+            )
+        try:
+            self.driver.refuse_active(view, f"changing {changed}")
+        except Locked:
+            raise
+        except PioTfError as error:
+            raise Locked(
+                f"did not change {changed}: the driver does not answer, and may have an active run",
+                cause=short(error),
+                next_step="`pio-tf down --force` stops the machines in any case; then try again",
+                details=error.details,
+            ) from error
 
     def _arm_before_changes(self, plan: Plan, view: FleetView, until: datetime | None) -> None:
         """Arm the deadline before Terraform changes machines.
@@ -301,7 +342,7 @@ class Stack:
         if plan.has_changes:
             counts = ", ".join(f"{number} to {word}" for word, number in plan.counts.items() if number)
             self.context.report(Step(f"Applying: {counts}"))
-        guard.begin()
+        guard.begin(plan)
         self.applied.unlink(missing_ok=True)  # until the apply is whole: the next `up` plans, however this ends
         with self.deadline.armed_as_created(view, until) if plan.new_machines else contextlib.nullcontext():
             outputs = self.deployment.apply(plan)
