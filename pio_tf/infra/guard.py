@@ -158,7 +158,7 @@ def refuse_doubles(
         created: machines that the plan creates, each with its address in Terraform.
         existing: machines that carry the cluster's tags, each with its instance id.
         directory: the stack's.
-        hints: for the command that terminates what is there.
+        hints: for the command that terminates the existing machines.
 
     Raises:
         GuardRefused: a machine is in both.
