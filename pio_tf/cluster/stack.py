@@ -205,6 +205,9 @@ class Stack:
 
     def _draft(self, view: FleetView) -> Plan:
         """Return a plan that is not judged yet."""
+        from pio_tf.pio.command import check_arguments
+
+        check_arguments(self.config)
         check_references(self.config, self.context.ec2, existing={machine.name for machine in view.machines})
         self.context.report(Step("Planning"))
         return self.deployment.draft()

@@ -172,10 +172,20 @@ Port = Annotated[int, Field(ge=1, le=65535), Kind("port")]
 Host = Annotated[
     str, matching(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,251}[A-Za-z0-9])?", "a host name or an IPv4 address", kind="host")
 ]
+URI_HOST = r"[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?"
+"""A host that Java finds in a URI: to java.net.URI, a URI whose host has an underscore has none."""
+UriHost = Annotated[
+    str,
+    matching(
+        URI_HOST,
+        "a host name or an IPv4 address, without an underscore",
+        kind="host",
+    ),
+]
 ElasticsearchHost = Annotated[
     str,
     matching(
-        r"(https?://)?[A-Za-z0-9](?:[A-Za-z0-9._-]{0,251}[A-Za-z0-9])?(:[1-9]\d{0,4})?/?",
+        rf"(https?://)?{URI_HOST}(:[1-9]\d{{0,4}})?/?",
         'a host, like "es-1", "es-1:9200" or "https://es-1:9243"',
         kind="host",
     ),

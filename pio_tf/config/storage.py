@@ -23,6 +23,7 @@ from pio_tf.config.kinds import (
     RemotePath,
     S3Path,
     Secret,
+    UriHost,
     Url,
     Words,
 )
@@ -136,7 +137,7 @@ class HdfsBlock(StorageBlock):
     holds: ClassVar[tuple[str, ...]] = ("modeldata",)
     naming: ClassVar[Naming] = _FILE
 
-    namenode: Host = Field(description="Host of the name node.")
+    namenode: UriHost = Field(description="Host of the name node.")
     port: Port = Field(default=9000, description="Port of the name node.")
     models_path: HdfsPath = Field(default="/models", description="Directory in HDFS for models.")
     hadoop_home: RemotePath = Field(default="/usr/local/hadoop", description="Hadoop's directory on the driver.")

@@ -11,6 +11,7 @@ import shlex
 from typing import TYPE_CHECKING
 
 from pio_tf.config.components import find_block
+from pio_tf.config.kinds import URI_HOST
 from pio_tf.config.storage import HdfsBlock
 from pio_tf.errors import ConfigError
 from pio_tf.remote.bash import shell_path
@@ -56,6 +57,22 @@ _REFUSED = {
 }
 """The cause and the next step for each option that would be lost without a warning, or take the training elsewhere."""
 
+_INSTEAD_OF_TRAINING = frozenset({"--help", "-h", "--version", "--usage-error", "--status", "--kill"})
+"""Options with which spark-submit prints something, or ends something, and trains nothing."""
+_MEMORY = re.compile(r"[1-9]\d*[kmgt]", re.IGNORECASE)
+"""A heap as the JVM reads it after ``-Xmx``, as spark-submit hands it on. Without a unit, it is in bytes."""
+_EXPECTED = {
+    "--driver-memory": (_MEMORY, 'a number with a unit, like "20g"'),
+    "--executor-memory": (re.compile(r"[1-9]\d*([kmgtp]b?)?", re.IGNORECASE), 'a number with a unit, like "20g"'),
+    "--driver-cores": (re.compile(r"[1-9]\d*"), "a number"),
+    "--executor-cores": (re.compile(r"[1-9]\d*"), "a number"),
+    "--total-executor-cores": (re.compile(r"[1-9]\d*"), "a number"),
+    "--conf spark.driver.host": (
+        re.compile(rf"{URI_HOST}|\[[0-9A-Fa-f:.]+\]"),
+        "a host name of letters, digits, dots and hyphens, or an address: Java finds no other host in Spark's URIs",
+    ),
+}
+"""The values that Spark or the JVM would refuse only once the machines run."""
 
 UI_PORT = 4040
 """Spark's default for the web page of its driver."""
@@ -81,6 +98,13 @@ def read_arguments(arguments: Sequence[str], *, where: str) -> dict[str, str | N
         word = rest.pop(0)
         option, equals, value = word.partition("=")
         option = _SHORT.get(option, option)
+        if option in _INSTEAD_OF_TRAINING:
+            raise ConfigError(
+                f"{where}: {word} would not train",
+                cause="with it, spark-submit does something else and ends",
+                next_step="leave it out; `pio-tf train --help` shows pio-tf's own options, and `spark-submit --help` "
+                "on the driver shows Spark's",
+            )
         if not option.startswith("--") or option == "--":
             raise ConfigError(
                 f"{where}: {word!r} is not an option of spark-submit",
@@ -94,12 +118,16 @@ def read_arguments(arguments: Sequence[str], *, where: str) -> dict[str, str | N
             if not rest or rest[0].startswith("--"):
                 raise ConfigError(f"{where}: {option} has no value", next_step=f"write `{option} VALUE`")
             value = rest.pop(0)
-        check_word(value, option, where=where)
+        word, given = value, option
         if option == "--conf":
             name, equals, value = value.partition("=")
             if not equals:
+                check_word(word, given, where=where)
                 raise ConfigError(f"{where}: --conf {name} has no value", next_step="write `--conf NAME=VALUE`")
             option = _option_of(name)
+        if option in _REFUSED:
+            _check_meaning(option, value, where=where)
+        check_word(word, given, where=where)
         _check_meaning(option, value, where=where)
         found[option] = value
     return found
@@ -137,15 +165,18 @@ def check_setting(name: str, value: str, *, where: str) -> None:
 
 
 def check_word(word: str, option: str, *, where: str) -> None:
-    """Refuse a word that ``bin/pio`` would split or lose.
+    """Refuse a word that ``bin/pio`` would split, lose, or replace with the names of files.
 
     Raises:
         ConfigError: it would.
     """
-    if word and not any(character.isspace() for character in word):
+    wildcards = "".join(character for character in "*?[" if character in word)
+    blank = any(character.isspace() for character in word)
+    if word and not blank and not wildcards:
         return
+    wrong = "has a blank" if blank else f"has the wildcard {wildcards[0]}" if wildcards else "is empty"
     raise ConfigError(
-        f"{where}: {option}: the value {word!r} {'has a blank' if word else 'is empty'}",
+        f"{where}: {option}: the value {word!r} {wrong}",
         cause="bin/pio expands its arguments again without quotes, which would change it",
         next_step="put it into spark.conf, which is written to spark-defaults.conf, as the Spark setting of that name",
     )
@@ -162,6 +193,8 @@ def _check_meaning(key: str, value: str, *, where: str) -> None:
         next_step = "leave it out"
     if cause:
         raise ConfigError(f"{where}: {key} {value} cannot work", cause=cause, next_step=next_step)
+    if key in _EXPECTED and not _EXPECTED[key][0].fullmatch(value):
+        raise ConfigError(f"{where}: {key}: {value!r} cannot work", next_step=f"give {_EXPECTED[key][1]}")
 
 
 def train_command(config: Config, outputs: Outputs, sizing: Sizing, *, extra: Sequence[str] = ()) -> str:

@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
+from pio_tf.config.kinds import URI_HOST
 from pio_tf.errors import ConfigError
 from pio_tf.json_text import parse_json
 from pio_tf.secret_names import contains_secret_name
@@ -151,7 +152,7 @@ def with_engine(settings: Mapping[str, str], engine: Engine) -> dict[str, str]:
 def _conflict(name: str, ours: str, theirs: str, wins: Winner) -> Conflict:
     if contains_secret_name(name):
         ours = theirs = HIDDEN
-    fatal = name in _WHERE_IT_TRAINS
+    fatal = name in _WHERE_IT_TRAINS or (name == "spark.driver.host" and not re.fullmatch(URI_HOST, theirs))
     next_step = "remove it from sparkConf in engine.json: pio-tf sets it" if fatal else _NEXT_STEPS[wins]
     return Conflict(name, ours, theirs, wins, fatal, next_step)
 

@@ -305,7 +305,7 @@ REQUIRED_BLOCK_CHECKS = [
     ),
     (
         'hdfs {\n  namenode = "hdfs://nn:9000"\n}\n',
-        '2: hdfs.namenode: must be a host name or an IPv4 address, got "hdfs://nn:9000"',
+        '2: hdfs.namenode: must be a host name or an IPv4 address, without an underscore, got "hdfs://nn:9000"',
     ),
 ]
 

@@ -126,7 +126,12 @@ def test_engine_json_comes_too_late_for_what_the_jvm_was_started_with(name: str)
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("spark.master", "local[*]"), ("spark.master", "spark://other:7077"), ("spark.submit.deployMode", "cluster")],
+    [
+        ("spark.master", "local[*]"),
+        ("spark.master", "spark://other:7077"),
+        ("spark.submit.deployMode", "cluster"),
+        ("spark.driver.host", "my_host"),
+    ],
 )
 def test_a_training_that_would_go_elsewhere_is_fatal(name: str, value: str) -> None:
     (found,) = spark_conf_conflicts(engine({name: value}), OURS)
