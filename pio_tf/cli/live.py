@@ -65,17 +65,24 @@ def plain_line(event: ResourceProgress | MachineProgress, *, verbose: bool = Fal
     return f"{event.address}: {done if event.status == 'done' else f'{event.action} failed'} after {elapsed}"
 
 
+def _plural(number: int, noun: str) -> str:
+    """Return ``1 job`` or ``5 jobs``."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
 def training_line(event: TrainingProgress) -> str:
     """Return one line for a log: ``training 0:12:34, 3 of 5 jobs done, 2 of 4 stages, 45 of 200 tasks``."""
     parts = [f"training {clock(event.elapsed_seconds)}"]
     if event.deadline:
         parts.append(f"until {event.deadline:%H:%M} UTC at the latest")
     if event.jobs is not None:
-        parts.append(f"{event.jobs_done or 0} of {event.jobs} jobs done")
+        parts.append(f"{event.jobs_done or 0} of {_plural(event.jobs, 'job')} done")
     if event.stages is not None:
-        parts.append(f"{event.stages_done or 0} of {event.stages} stages")
+        parts.append(f"{event.stages_done or 0} of {_plural(event.stages, 'stage')}")
     if event.tasks is not None:
-        parts.append(f"{event.tasks_done or 0} of {event.tasks} tasks" + (f" ({event.stage})" if event.stage else ""))
+        parts.append(
+            f"{event.tasks_done or 0} of {_plural(event.tasks, 'task')}" + (f" ({event.stage})" if event.stage else "")
+        )
     return ", ".join([*parts, *executors(event)])
 
 
@@ -224,13 +231,13 @@ class LiveProgress:
             left = (event.deadline - datetime.now(tz=timezone.utc)).total_seconds()
             parts.append(Text(f"deadline in {clock(left)}" if left > 0 else "deadline passed"))
         if event.jobs is not None:
-            parts.append(Text(f"{event.jobs_done or 0}/{event.jobs} jobs"))
+            parts.append(Text(f"{event.jobs_done or 0}/{_plural(event.jobs, 'job')}"))
         parts += [Text(text) for text in executors(event)]
         if event.tasks is not None:
             done = event.tasks_done or 0
             full = _BAR * min(done, event.tasks) // max(1, event.tasks)
             filled, empty = ("#", ".") if self._console.options.ascii_only else ("━", "─")
-            counts = f" {done}/{event.tasks} tasks"
+            counts = f" {done}/{_plural(event.tasks, 'task')}"
             parts.append(Text.assemble((filled * full, "green"), (empty * (_BAR - full), "dim"), counts))
         if event.stage:
             parts.append(Text(event.stage, "dim"))

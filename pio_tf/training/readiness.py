@@ -141,7 +141,8 @@ async def _wait_for_spark(
                 reporter(MachineProgress(missing.pop(host), "Spark worker ALIVE", ready=True))
             if not missing:
                 gib = status.memory_mib / 1024
-                summary = f"{workers} of {workers} workers: {status.cores} cores, {gib:.1f} GiB for executors"
+                named = "1 worker" if workers == 1 else f"{workers} of {workers} workers"
+                summary = f"{named}: {status.cores} cores, {gib:.1f} GiB for executors"
                 reporter(Done(f"Spark has {summary}"))
                 return status
         # The master first: without it, workers stay invisible.

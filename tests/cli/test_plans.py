@@ -37,6 +37,12 @@ def test_a_plan_is_kept_and_its_place_told(planned: Project) -> None:
     assert planned.instances() == {}
 
 
+def test_a_plan_refuses_arguments_with_which_spark_could_not_start(planned: Project) -> None:
+    planned.write(train='spark_arguments = ["--driver-memory", "lots"]')
+    said = planned.fails("plan", exit_code=2)
+    assert "train.spark_arguments: --driver-memory: 'lots' cannot work" in said
+
+
 def test_two_means_changes_and_nothing_else_with_detailed_exitcode(project: Project) -> None:
     assert "No such option" in project.run("plan", "--oups", exit_code=2).stderr
     assert "No such option" in project.fails("plan", "--detailed-exitcode", "--oups", exit_code=1)
