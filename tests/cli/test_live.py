@@ -207,6 +207,11 @@ def test_a_narrow_terminal_gets_the_beginning() -> None:
     screen.close()
 
 
+def test_one_job_is_no_plural() -> None:
+    single = TrainingProgress("run-7", 1200.0, jobs_done=0, jobs=1, stages_done=0, stages=1, tasks_done=0, tasks=1)
+    assert TrainingLines().line(single) == "training 0:20:00, 0 of 1 job done, 0 of 1 stage, 0 of 1 task"
+
+
 def test_a_log_gets_a_line_when_jobs_or_stages_change_and_not_too_often() -> None:
     now = 100.0
     lines = TrainingLines(clock=lambda: now)
@@ -221,11 +226,6 @@ def test_a_log_gets_a_line_when_jobs_or_stages_change_and_not_too_often() -> Non
     now += 1
     assert lines.line(RUNNING) == ""
     assert lines.line(further) == "training 0:13:00, 5 of 6 jobs done, 1 executor"
-
-
-def test_one_job_is_no_plural() -> None:
-    single = TrainingProgress("run-7", 1200.0, jobs_done=0, jobs=1, stages_done=0, stages=1, tasks_done=0, tasks=1)
-    assert TrainingLines().line(single) == "training 0:20:00, 0 of 1 job done, 0 of 1 stage, 0 of 1 task"
     now += 3600
     assert lines.line(further) == ""
 
