@@ -32,7 +32,7 @@ os.environ.setdefault("GOGC", "400")
 TESTS = Path(__file__).parent
 DURATIONS = TESTS / "durations.json"
 """Seconds that each file and each longer test took in the last ``make durations``. What has no record is quick."""
-SLOW = 1.0
+SLOW = 0.2
 """Seconds from which on a test is not one of the inner loop."""
 USES = {"terraform": "provider_mirror", "sandbox": "share_mirror"}
 """A mark, and the fixture that gives its tests what they use: the AWS provider, and a whole sandbox on it."""
