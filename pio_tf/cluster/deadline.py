@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from pio_tf.aws.identity import deadline_role_arn, who_am_i
-from pio_tf.cluster.messages import warning
+from pio_tf.cluster.messages import names, warning
 from pio_tf.durations import duration
 from pio_tf.errors import ConfigError, NotReady, PioTfError
 from pio_tf.events import Done, ResourceProgress, Warned
@@ -96,6 +96,20 @@ class Deadline:
                 return self.find()
         return None
 
+    def report_missed(self, view: FleetView) -> None:
+        """Warn of machines that run although their deadline has passed: AWS could not stop them."""
+        if not (view.on and self.has_role):
+            return
+        with contextlib.suppress(PioTfError):  # without permission for deadlines, there is none to report
+            missed = [] if self.schedule.find() else self.schedule.find_missed(view.on)
+            if missed:
+                self._report(
+                    Warned(
+                        f"AWS did not stop {names(missed)} at the deadline: CloudTrail's StopInstances says why. "
+                        "`pio-tf down` stops the machines now"
+                    )
+                )
+
     def is_in_force(self) -> bool:
         """Return whether AWS has a deadline that no client has released: then machines may have been started."""
         if not self.has_role:
@@ -129,6 +143,7 @@ class Deadline:
                 "no machine runs: there is no deadline to extend",
                 next_step="`pio-tf up --for` starts the machines for a time",
             )
+        self.report_missed(view)
         found, wanted = self.schedule.find(), whole_minute(self.after(seconds))
         if found is not None and found.at > wanted and not found.released:
             raise ConfigError(
@@ -150,6 +165,7 @@ class Deadline:
             ConfigError: there is no role to do it with.
             AwsError: it is not armed.
         """
+        self.report_missed(view)
         if until is None:
             self._say_there_is_none()
             return
@@ -265,13 +281,13 @@ class Deadline:
             else:
                 self._report(Done(f"released the deadline: it ends at {self._said(left.at)}"))
 
-    def remove(self) -> None:
-        """Remove the deadline, once there are no machines."""
+    def remove(self, removed: Iterable[Machine] = ()) -> None:
+        """Remove the deadline, once there are no machines; also the own deadlines of those that were ``removed``."""
         self.armed = None
         if not self.has_role:
             return
         with warning(self._report, "could not remove the deadline, which will find no machines"):
-            if self.schedule.remove():
+            if self.schedule.remove(machine.instance_id for machine in removed):
                 self._report(Done("removed the deadline"))
 
     def say_until(self) -> None:
@@ -315,7 +331,7 @@ class Deadline:
         self._report(
             Warned(
                 f"the deadline leaves out {', '.join(sorted(gone))}: terminated, or without the tag {CLUSTER_TAG}. "
-                "With such a machine, AWS would stop none of them"
+                "AWS can't stop such a machine"
             )
         )
         return at
@@ -324,7 +340,7 @@ class Deadline:
         with contextlib.suppress(PioTfError):  # without permission for deadlines, there is none to report
             found = self.schedule.find()
             if found is not None and found.released:
-                self.schedule.remove()
+                self.schedule.remove(found.ids)
             elif found is not None:
                 self.armed = found
                 when = self._said(found.at)

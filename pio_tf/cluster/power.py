@@ -177,6 +177,7 @@ class Power:
             self.driver.prepare_stop(
                 view, force=force, own_run=own_run, driver_may_have_run=driver_may_have_run, timeout=timeout
             )
+            self.deadline.report_missed(view)
             self.context.report(Step(f"Stopping {len(to_stop)} of {count(view.machines)}"))
             view = view.updated(self.fleet.stop(to_stop))
             if self.storage.lock:
@@ -204,6 +205,7 @@ class Power:
             self.context.report(
                 Warned(f"an interrupted apply has left running: {names(started)}; `pio-tf down` stops them")
             )
+        self.deadline.report_missed(view)
         alive, run = self.driver.ask_spark(view)
         deadline = self.deadline.find_if_known() if view.not_off else None
         return ClusterStatus(self.context.config.cluster.name, outputs is not None, view.machines, alive, run, deadline)

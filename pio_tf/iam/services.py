@@ -124,22 +124,22 @@ def uploads_runs(scope: Scope) -> Iterator[Grant]:
 
 
 def sets_deadlines(scope: Scope) -> Iterator[Grant]:
-    """Grant the cluster's one schedule, and passing it the one role that it may have."""
+    """Grant the schedules of the cluster and its machines, and passing them the one role that they may have."""
     if (role := deadline_role_arn(scope.config, account=scope.account)) is None:
         return
     why = "Set when AWS stops the machines: before they start, or as soon as they are created."
     actions = ("scheduler:CreateSchedule", "scheduler:GetSchedule", "scheduler:UpdateSchedule")
-    yield Grant("Deadline", why, _schedule(scope), pio_tf=actions)
+    yield Grant("Deadline", why, _schedules(scope), pio_tf=actions)
     why = "Give Scheduler, and no other service, the role that stops them."
     conditions: Conditions = {"StringEquals": {"iam:PassedToService": "scheduler.amazonaws.com"}}
-    yield Grant("GiveRoleToDeadline", why, (role,), pio_tf=("iam:PassRole",), conditions=conditions)
+    yield Grant("PassDeadlineRole", why, (role,), pio_tf=("iam:PassRole",), conditions=conditions)
 
 
 def removes_deadlines(scope: Scope) -> Iterator[Grant]:
-    """Grant the removal of the schedule, for a start without a deadline, or after the machines are gone."""
+    """Grant the removal of the schedules, for a start without a deadline, or after the machines are gone."""
     if deadline_role_arn(scope.config, account=scope.account) is not None:
         why = "Remove a deadline of machines that start without one, or are gone."
-        yield Grant("RemoveDeadline", why, _schedule(scope), pio_tf=("scheduler:DeleteSchedule",))
+        yield Grant("RemoveDeadline", why, _schedules(scope), pio_tf=("scheduler:DeleteSchedule",))
 
 
 def reads_failsafe(scope: Scope) -> Iterator[Grant]:
@@ -200,8 +200,10 @@ def _own_role(scope: Scope) -> tuple[str, ...]:
     return () if role is None or scope.config.failsafe.role_arn is not None else (role,)
 
 
-def _schedule(scope: Scope) -> tuple[str]:
-    return (scope.arn("scheduler", f"schedule/default/pio-tf-{scope.cluster}"),)
+def _schedules(scope: Scope) -> tuple[str, str]:
+    """Return the cluster's schedule, and those of its machines. A cluster's name has no dot: they are no other's."""
+    of_cluster = scope.arn("scheduler", f"schedule/default/pio-tf-{scope.cluster}")
+    return (of_cluster, f"{of_cluster}.*")
 
 
 def _alarms(scope: Scope) -> tuple[str, ...]:

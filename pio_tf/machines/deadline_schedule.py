@@ -1,13 +1,19 @@
-"""The deadline in AWS: a one-time schedule of EventBridge Scheduler that stops a cluster's machines without any client.
+"""The deadline in AWS: one-time schedules of EventBridge Scheduler that stop a cluster's machines without any client.
 
-Each cluster has one schedule, with one StopInstances call for all machines: an instance id takes 24 bytes of a target's
-input, which may have 256 KiB, and StopInstances accepts 1000 ids, twice as many as a cluster can have.
+The cluster's schedule has one StopInstances call for all machines: an instance id takes 24 bytes of a target's input,
+which may have 256 KiB, and StopInstances accepts 1000 ids, twice as many as a cluster can have. It holds the deadline:
+clients read, extend and release this one.
+
+AWS refuses that call for all machines because of one: terminated, without the cluster's tag, or with `disableApiStop`.
+So each machine also has a schedule of its own for the same minute. It stays after it has fired: a machine that runs
+although the time in it has passed is one that AWS did not stop.
 """
 
 from __future__ import annotations
 
 import json
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta, timezone
@@ -30,6 +36,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from pio_tf.events import Reporter
+    from pio_tf.model import Machine
 
 EVENT_AGE: Final = 3600
 """Seconds that Scheduler retries for. A later stop could hit the machines' next start."""
@@ -41,6 +48,10 @@ ATTEMPTS: Final = 185
 """Scheduler's maximum."""
 NEW_ROLE_PATIENCE: Final = 60.0
 """Seconds until every part of AWS knows a new role: IAM is eventually consistent."""
+_THREADS: Final = 10
+"""botocore's connections of a client."""
+_PER_THREAD: Final = 10
+"""One more thread calls Scheduler for each so many machines."""
 _PAUSE: Final = 2.0
 _READ_BACKS: Final = 5
 _CREATE_NEXT: Final = {"ConflictException": False, "ResourceNotFoundException": True}
@@ -85,7 +96,7 @@ def whole_minute(moment: datetime) -> datetime:
 
 
 class DeadlineSchedule:
-    """The EventBridge schedule that stops one cluster.
+    """The EventBridge schedule that stops one cluster, and those of its machines.
 
     Args:
         scheduler: a botocore client of EventBridge Scheduler, in the machines' region.
@@ -148,6 +159,7 @@ class DeadlineSchedule:
                 found = self._get()
                 differ = _differences(request, found)
                 if not differ:
+                    self._put_each(wanted)
                     armed = _read(found) or wanted
                     return replace(armed, replaced=before.modified if before else None)
                 if left:  # eventually consistent, as all of AWS
@@ -187,29 +199,80 @@ class DeadlineSchedule:
             wanted = replace(before, at=min(before.at, whole_minute(at)), released=True)
             error = self._try_to_put(self._request(wanted), create=False)
             if error is None:
+                self._put_each(wanted)
                 return wanted
             if error_code(error) != "ResourceNotFoundException":
                 raise error
         return None
 
-    def remove(self) -> bool:
+    def remove(self, ids: Iterable[str] = ()) -> bool:
         """Remove the deadline of a cluster without machines; return False if there was none.
 
+        Args:
+            ids: the machines whose own schedules to remove, too.
+
         Raises:
-            AwsError: pio-tf cannot remove the schedule.
+            AwsError: pio-tf cannot remove a schedule.
         """
         with self._errors("removing the deadline"):
-            try:
-                self._scheduler.delete_schedule(Name=self.name, GroupName=_GROUP)
-            except ClientError as error:
-                if error_code(error) != "ResourceNotFoundException":
-                    raise
-                return False
+            _for_each(ids, lambda instance_id: self._delete(self._name_of(instance_id)))
+            return self._delete(self.name)
+
+    def find_missed(self, machines: Iterable[Machine]) -> list[Machine]:
+        """Return the machines that run although their own deadline has passed: AWS did not stop them.
+
+        Raises:
+            AwsError: pio-tf cannot read the schedules.
+        """
+        on = {machine.instance_id: machine for machine in machines if machine.is_on}
+        passed: dict[str, datetime] = {}
+
+        def look(instance_id: str) -> None:
+            found = self._get(self._name_of(instance_id))
+            own = _read(found and {**found, "State": "ENABLED"})
+            if own is not None and own.at + DUE <= self._now():
+                passed[instance_id] = own.at
+
+        with self._errors("looking for deadlines that have passed"):
+            _for_each(on, look)
+        return [one for key, one in on.items() if key in passed and (one.since is None or one.since < passed[key])]
+
+    def _put_each(self, wanted: ScheduledDeadline) -> None:
+        """Give each machine a schedule of its own with the deadline that is armed, or released."""
+        if len(wanted.ids) == 1:
+            return  # the cluster's schedule is about this machine alone
+
+        def put(instance_id: str) -> None:
+            request = self._request(replace(wanted, ids=frozenset({instance_id})), name=self._name_of(instance_id))
+            error = self._try_to_put(request, create=False)
+            if error is not None and error_code(error) == "ResourceNotFoundException" and not wanted.released:
+                error = self._try_to_put(request, create=True)
+            if error is not None and error_code(error) not in _CREATE_NEXT:
+                raise error
+
+        try:
+            with self._errors("arming each machine's own deadline"):
+                _for_each(wanted.ids, put)
+        except AwsError as error:  # the cluster's deadline stands
+            self._report(Warned(f"a machine that AWS can't stop would keep the others running: {error.what}"))
+
+    def _name_of(self, instance_id: str) -> str:
+        """Return the name of a machine's own schedule: 64 characters at most, so without an id's first digit."""
+        return f"{self.name}.{instance_id[-16:]}"
+
+    def _delete(self, name: str) -> bool:
+        """Delete a schedule; return False if there was none."""
+        try:
+            self._scheduler.delete_schedule(Name=name, GroupName=_GROUP)
+        except ClientError as error:
+            if error_code(error) != "ResourceNotFoundException":
+                raise
+            return False
         return True
 
-    def _get(self) -> dict[str, Any] | None:
+    def _get(self, name: str = "") -> dict[str, Any] | None:
         try:
-            return dict(self._scheduler.get_schedule(Name=self.name, GroupName=_GROUP))
+            return dict(self._scheduler.get_schedule(Name=name or self.name, GroupName=_GROUP))
         except ClientError as error:
             if error_code(error) != "ResourceNotFoundException":
                 raise
@@ -245,17 +308,18 @@ class DeadlineSchedule:
             return error
         return None
 
-    def _request(self, wanted: ScheduledDeadline) -> dict[str, Any]:
+    def _request(self, wanted: ScheduledDeadline, *, name: str = "") -> dict[str, Any]:
+        """Return the request for the cluster's schedule, or for a machine's own."""
         partition = partition_of(self._scheduler.meta.region_name)
         return {
-            "Name": self.name,
+            "Name": name or self.name,
             "GroupName": _GROUP,
             "Description": f"{_RELEASED if wanted.released else _ARMED} {self._cluster}",
             "ScheduleExpression": f"at({wanted.at:%Y-%m-%dT%H:%M:%S})",
             "ScheduleExpressionTimezone": "UTC",
             "FlexibleTimeWindow": {"Mode": "OFF"},
             "State": "ENABLED",
-            "ActionAfterCompletion": "DELETE",
+            "ActionAfterCompletion": "NONE" if name else "DELETE",
             "Target": {
                 "Arn": f"arn:{partition}:scheduler:::aws-sdk:ec2:stopInstances",
                 "RoleArn": wanted.role_arn,
@@ -375,6 +439,18 @@ def _read(found: dict[str, Any] | None) -> ScheduledDeadline | None:
     released = str(found.get("Description", "")).startswith(_RELEASED)
     role, modified = found["Target"].get("RoleArn", ""), found.get("LastModificationDate")
     return ScheduledDeadline(at, ids, role, released, modified) if known else None
+
+
+def _for_each(ids: Iterable[str], call: Callable[[str], object]) -> None:
+    """Call something for each machine, for many of them at the same time."""
+    ids = sorted(ids)
+    threads = min(_THREADS, -(-len(ids) // _PER_THREAD))
+    if threads <= 1:
+        for instance_id in ids:
+            call(instance_id)
+        return
+    with ThreadPoolExecutor(threads) as pool:
+        list(pool.map(call, ids))
 
 
 def _differences(wanted: dict[str, Any], found: dict[str, Any] | None) -> list[str]:

@@ -56,7 +56,9 @@ class World:
         self.aws = aws
         self.clock = clock
         self.name = directory.name
-        self._harmless = re.compile(rf"StartInstances|StopInstances|(POST|PUT|DELETE) /schedules/pio-tf-{self.name}")
+        self._harmless = re.compile(
+            rf"StartInstances|StopInstances|(POST|PUT|DELETE) /schedules/pio-tf-{self.name}(\..+)?"
+        )
         self.machines = ("driver", "master", *(f"worker-{number}" for number in range(1, workers + 1)))
         self.weather: Weather | None = None
         self.calls: Counter[str] = Counter()

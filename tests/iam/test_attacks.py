@@ -273,7 +273,7 @@ ATTACKS = [
                 f"scheduler:{action}Schedule", (Resource(f"arn:aws:scheduler:us-east-1:{ACCOUNT}:schedule/{name}"),)
             )
             for action in ("Create", "Update", "Delete")
-            for name in ("default/pio-tf-other", "default/theirs", "theirs/pio-tf-ur")
+            for name in ("default/pio-tf-other", "default/pio-tf-ur-2.1", "default/theirs", "theirs/pio-tf-ur")
         ),
     ),
     attack(

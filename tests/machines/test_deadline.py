@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
+from threading import Barrier
 from typing import TYPE_CHECKING, Any, TypeAlias
+from urllib.parse import urlsplit
 
 import pytest
 from botocore.stub import Stubber
@@ -18,6 +20,8 @@ from tests.support.roles import make_role
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from botocore.awsrequest import AWSPreparedRequest
 
     from pio_tf.events import Event
     from pio_tf.sandbox.aws import LocalAws
@@ -83,7 +87,7 @@ def kept(**changes: Json) -> dict[str, Any]:
     }
 
 
-def test_it_is_one_schedule_that_stops_these_machines_once_and_then_removes_itself(
+def test_one_schedule_stops_all_these_machines_once_and_then_removes_itself(
     scheduler: Client, local_aws: LocalAws
 ) -> None:
     role = make_role(local_aws.url, REGION, cluster="once")
@@ -97,6 +101,61 @@ def test_it_is_one_schedule_that_stops_these_machines_once_and_then_removes_itse
     assert found["Target"]["Arn"] == "arn:aws:scheduler:::aws-sdk:ec2:stopInstances"
     assert json.loads(found["Target"]["Input"]) == {"InstanceIds": ["i-1", "i-2"]}
     assert found["Target"]["RoleArn"] == role
+
+
+def test_each_machine_has_a_schedule_of_its_own_which_stays_after_it_has_fired(
+    scheduler: Client, local_aws: LocalAws
+) -> None:
+    ids = ["i-00000000000000001", "i-00000000000000002"]
+    one = schedule(scheduler, "own")
+    armed = one.arm(ids, NOON, role_arn=make_role(local_aws.url, REGION, cluster="own"))
+
+    def own() -> list[tuple[str, str, list[str]]]:
+        found = [scheduler.get_schedule(Name=f"pio-tf-own.{instance_id[-16:]}") for instance_id in ids]
+        return [
+            (
+                each["ScheduleExpression"],
+                each["ActionAfterCompletion"],
+                json.loads(each["Target"]["Input"])["InstanceIds"],
+            )
+            for each in found
+        ]
+
+    assert own() == [("at(2999-01-01T12:00:00)", "NONE", [instance_id]) for instance_id in ids]
+    assert one.release(armed, NOON - HOUR)
+    assert own() == [("at(2999-01-01T11:00:00)", "NONE", [instance_id]) for instance_id in ids]
+    assert one.remove(ids)
+    assert not scheduler.list_schedules(NamePrefix="pio-tf-own")["Schedules"]
+
+
+def test_the_schedules_of_many_machines_are_written_at_the_same_time(scheduler: Client, local_aws: LocalAws) -> None:
+    at_once = Barrier(4, timeout=20)  # broken if the calls come one after the other
+
+    def wait(request: AWSPreparedRequest, **_event: object) -> None:
+        if request.method == "POST" and "." in urlsplit(request.url).path:
+            at_once.wait()
+
+    scheduler.meta.events.register("before-send", wait)
+    ids = [f"i-{number:017x}" for number in range(40)]
+    role = make_role(local_aws.url, REGION, cluster="many")
+    schedule(scheduler, "many").arm(ids, NOON, role_arn=role)
+    found = scheduler.get_paginator("list_schedules").paginate(NamePrefix="pio-tf-many.")
+    assert len([one for page in found for one in page["Schedules"]]) == 40
+
+
+def test_a_policy_of_before_each_machine_had_a_schedule_still_arms_the_cluster(stubbed: Stubbed) -> None:
+    client, stub = stubbed
+    two = {"Input": json.dumps({"InstanceIds": ["i-1", "i-2"]})}
+    stub.add_response("get_schedule", kept(Target=two))
+    stub.add_response("update_schedule", {"ScheduleArn": "arn"})
+    stub.add_response("get_schedule", kept(Target=two))
+    stub.add_client_error("update_schedule", "AccessDeniedException")
+    said: list[Event] = []
+    one = DeadlineSchedule(client, cluster="x", reporter=said.append)
+    assert one.arm(["i-1", "i-2"], NOON, role_arn=ROLE).at == NOON
+    (warned,) = map(str, said)
+    assert "a machine that AWS can't stop would keep the others running" in warned
+    assert "scheduler:UpdateSchedule" in warned
 
 
 def test_a_later_deadline_stands_and_an_earlier_one_is_moved(scheduler: Client, local_aws: LocalAws) -> None:
