@@ -186,7 +186,7 @@ ElasticsearchHost = Annotated[
     str,
     matching(
         rf"(https?://)?{URI_HOST}(:[1-9]\d{{0,4}})?/?",
-        'a host, like "es-1", "es-1:9200" or "https://es-1:9243"',
+        'a host without an underscore, like "es-1", "es-1:9200" or "https://es-1:9243"',
         kind="host",
     ),
 ]

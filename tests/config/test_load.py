@@ -301,7 +301,21 @@ REQUIRED_BLOCK_CHECKS = [
     ("elasticsearch {\n  hosts = []\n}\n", "2: elasticsearch.hosts: must have at least 1 item, got an empty list"),
     (
         'elasticsearch {\n  hosts = ["es 1"]\n}\n',
-        '2: elasticsearch.hosts[0]: must be a host, like "es-1", "es-1:9200" or "https://es-1:9243", got "es 1"',
+        (
+            '2: elasticsearch.hosts[0]: must be a host without an underscore, like "es-1", "es-1:9200" or '
+            '"https://es-1:9243", got "es 1"'
+        ),
+    ),
+    (
+        'elasticsearch {\n  hosts = ["es_1"]\n}\n',
+        (
+            '2: elasticsearch.hosts[0]: must be a host without an underscore, like "es-1", "es-1:9200" or '
+            '"https://es-1:9243", got "es_1"'
+        ),
+    ),
+    (
+        'hdfs {\n  namenode = "name_node"\n}\n',
+        '2: hdfs.namenode: must be a host name or an IPv4 address, without an underscore, got "name_node"',
     ),
     (
         'hdfs {\n  namenode = "hdfs://nn:9000"\n}\n',
