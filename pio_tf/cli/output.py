@@ -15,6 +15,7 @@ import stat
 import sys
 from typing import IO, TYPE_CHECKING, Any, TextIO
 
+from pio_tf.cli.printable import printable, printable_event
 from pio_tf.errors import Interrupted
 from pio_tf.events import Checked, Done, Event, OutputLine, Step, TrainingProgress, Warned
 
@@ -136,7 +137,7 @@ class Output:
         for line in rest:
             self._line(line)
         if self._job:
-            self._write(self._job.error(error))
+            self._write(printable(self._job.error(error)))
             self._job_says(self._job.error_summary(error))
         if self._json:
             from pio_tf.cli.results.base import ErrorData, ErrorResult
@@ -197,6 +198,7 @@ class Output:
         ) from failure
 
     def _show(self, event: Event) -> None:
+        event = printable_event(event)
         match event:
             case OutputLine():
                 self._output_line(event)
@@ -264,6 +266,7 @@ class Output:
 
     def _line(self, text: str, *, style: str = "") -> None:
         """Write a line about the work."""
+        text = printable(text)
         if self._live:
             self._live.say(text, style=style)
             return
@@ -292,6 +295,7 @@ class Output:
 
     def _result_text(self, text: str) -> str:
         """Return text as it may be written to standard output. A CI system reads it, unless it goes to a file."""
+        text = printable(text)
         return text if self._job is None or _is_file(self._out) else self._job.guard(text)
 
     def _table(self, table: Table) -> None:
@@ -301,7 +305,7 @@ class Output:
         for column in drawn.columns:
             column.no_wrap = True
         for row in table.rows:
-            drawn.add_row(*row)
+            drawn.add_row(*map(printable, row))
         console = make_console(self._out, self._environ)
         # A cell that is cut to fit is of no use: the table takes its width, and a narrow terminal wraps it.
         wide = console.options.update(max_width=10_000)

@@ -1,0 +1,40 @@
+"""Text that a terminal prints as it is: only colours reach it."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    from pio_tf.events import Event
+
+EventT = TypeVar("EventT", bound="Event")
+
+_SEQUENCES = re.compile(
+    r"(?P<colour>\x1b\[[0-9;:]*m)"
+    r"|(?:\x1b[\]PX^_]|[\x9d\x90\x98\x9e\x9f])[^\x07\x1b\x9c\n]*(?:\x07|\x1b\\|\x9c)?"  # OSC, DCS, SOS, PM, APC
+    r"|(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]?"  # CSI
+    r"|\x1b[ -/]*[0-~]?"
+    r"|(?P<end>\r+(?=\n|$))"
+    r"|[\x00-\x08\x0b-\x1f\x7f-\x9f]"
+)
+_SUSPICIOUS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+
+
+def printable(text: str) -> str:
+    r"""Return text without anything that makes a terminal do more than print: colours, tabs and line ends stay.
+
+    Machines, Terraform and AWS return text that others may have written. Its control sequences could fill the
+    clipboard, set the title, or clear and overwrite what stands on the screen. A lone carriage return, with which
+    programs draw their progress, becomes a blank.
+    """
+    if not _SUSPICIOUS.search(text):
+        return text
+    return _SEQUENCES.sub(lambda found: found["colour"] or (" " if found[0] == "\r" and not found["end"] else ""), text)
+
+
+def printable_event(event: EventT) -> EventT:
+    """Return an event with all its texts printable."""
+    texts: dict[str, Any] = {name: printable(value) for name, value in vars(event).items() if isinstance(value, str)}
+    return dataclasses.replace(event, **texts)
