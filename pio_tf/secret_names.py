@@ -7,7 +7,7 @@ from typing import Final
 
 _PAIRS = (("access", "key"), ("api", "key"), ("auth", "pass"), ("private", "key"))
 SECRET_WORDS: Final = (
-    *("passw", "secret", "token", "credential"),
+    *("passw", "passphrase", "secret", "token", "credential"),
     *(f"{first}{joint}{second}" for first, second in _PAIRS for joint in ("", "_", ".", "-")),
 )
 """Parts of secret names, in lower case: ``passw`` stands for password and passwd."""

@@ -15,14 +15,38 @@ while (1) {
         $begun = '';
     }
     $begun .= substr $data, $whole;
+    $begun = hand_out_piece($begun) if length $begun >= 65536;
 }
 hand_out($begun);
 
 sub hand_out { # LINES: print complete lines
     my ($text) = @_;
+    print(hide($text)) or die "$!\n";
+}
+
+# Print the first part of a line without an end, and return the rest. The cut must not go through a secret: both parts
+# must read as the whole does. The rest is longer than a secret that the next piece may complete. Where every cut goes
+# through a secret, that is hidden, and stays so with what follows it.
+sub hand_out_piece { # TEXT
+    my ($text) = @_;
+    my $hidden = hide($text);
+    for my $try (1 .. 16) {
+        my $cut = length($text) - 32768 + 1021 * $try;
+        my ($first, $rest) = (hide(substr $text, 0, $cut), substr $text, $cut);
+        next if $first . hide($rest) ne $hidden;
+        print $first or die "$!\n";
+        return $rest;
+    }
+    my $cut = length($hidden) > 16384 ? length($hidden) - 16384 : 0;
+    print(substr $hidden, 0, $cut) or die "$!\n";
+    return substr $hidden, $cut;
+}
+
+sub hide { # TEXT: without its secrets
+    my ($text) = @_;
     $text =~ s/$values/***/g if defined $values;
     $text = join '', map { redact($_) } split /^/, $text if has(lc $text, @words);
-    print $text or die "$!\n";
+    return $text;
 }
 
 sub redact {
@@ -31,7 +55,7 @@ sub redact {
     for my $rule (@rules) {
         my ($words, @patterns) = @$rule;
         next unless has($lower, @$words);
-        $line =~ s/$_/$1***/g for @patterns;
+        $line =~ s/$_/$+{k}***/g for @patterns;
     }
     return $line;
 }

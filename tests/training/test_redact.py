@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import base64
+import html
+import json
 import subprocess
+import time
 from typing import TYPE_CHECKING
+from urllib.parse import quote, quote_plus
 
 import pytest
 
 from pio_tf.training.redact import Redactor
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 
@@ -39,6 +45,13 @@ SECRETS = [
     ("AWS_SECRET_ACCESS_KEY=abc/d+e= next", "AWS_SECRET_ACCESS_KEY=*** next"),
     ("ES_PASSWD=x db.auth-pass=x AuthPass=x", "ES_PASSWD=*** db.auth-pass=*** AuthPass=***"),
     ("api_token: x, aws.credentials: x", "api_token: ***, aws.credentials: ***"),
+    ('password="a \\" b" x', "password=*** x"),
+    ('password: "a b without an end', "password: ***"),
+    ("ssl.key.passphrase=x y", "ssl.key.passphrase=*** y"),
+    ("<name>dfs.password</name><value>a b</value>", "<name>dfs.password</name><value>***</value>"),
+    ("jdbc:h2:x;user=a;pwd=b;c=1", "jdbc:h2:x;user=a;pwd=***;c=1"),
+    ('{"pwd": "a b"}, DB_PWD=x y', '{"pwd": ***}, DB_PWD=*** y'),
+    ("key AKIAIOSFODNN7EXAMPLE and ASIAIOSFODNN7EXAMPLE", "key AKIA*** and ASIA***"),
     ("accessKey=x access_key=x my-private-key=x", "accessKey=*** access_key=*** my-private-key=***"),
 ]
 NO_SECRETS = [
@@ -47,6 +60,7 @@ NO_SECRETS = [
     "INFO TaskSetManager: Finished task 0.0 in stage 1.0 (TID 1) in 5 ms on 10.0.0.12 (1/2)",
     "PIO_STORAGE_SOURCES_HDFS_PATH=hdfs://nn:9000/models,PIO_FS_BASEDIR=/home/x",
     "tokens counted: 17",
+    "PWD=/home/pio OLDPWD=/",
 ]
 
 
@@ -63,6 +77,53 @@ def test_what_is_no_secret_is_left(line: str) -> None:
 def test_values_that_it_is_told_are_hidden_wherever_they_stand() -> None:
     redactor = Redactor(["hunter2", "hunter2-long", "abc", ""])
     assert redactor.redact("tried hunter2-long, then hunter2 on abc") == "tried ***, then *** on abc"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        ".".join(f"token_{number}" for number in range(40_000)),
+        "a://b:" * 60_000 + " @",
+        'token="' * 50_001,
+        "PIO_TOKEN." * 40_000,
+        "token" + " " * 400_000,
+        "<name>token" * 30_000,
+    ],
+    ids=["names", "addresses", "quotes", "variables", "blanks", "xml"],
+)
+def test_a_long_line_takes_linear_time(line: str) -> None:
+    begun = time.process_time()
+    Redactor().redact(line)
+    assert time.process_time() - begun < 2  # seconds: the quadratic patterns took minutes
+
+
+SECRET = 'p"ä\\ss/<w>&+ ö?'
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        json.dumps(SECRET),
+        json.dumps(SECRET, ensure_ascii=False),
+        quote(SECRET),
+        quote(SECRET, safe=""),
+        quote_plus(SECRET),
+        html.escape(SECRET),
+    ],
+)
+def test_a_known_secret_is_hidden_however_it_is_written(written: str) -> None:
+    hidden = '"***"' if written.startswith('"') else "***"
+    assert Redactor([SECRET]).redact(f"x {written} y") == f"x {hidden} y"
+
+
+@pytest.mark.parametrize("before", range(3))
+@pytest.mark.parametrize("after", range(3))
+@pytest.mark.parametrize("encode", [base64.b64encode, base64.urlsafe_b64encode])
+def test_a_known_secret_is_hidden_in_base64(before: int, after: int, encode: Callable[[bytes], bytes]) -> None:
+    written = encode(b"u" * before + SECRET.encode() + b"v" * after).decode()
+    shown = Redactor([SECRET]).redact(written)
+    assert "***" in shown
+    assert len(shown) <= 3 + 3 + 4  # of the secret, at most what its neighbours share a character with
 
 
 @pytest.fixture
@@ -104,3 +165,10 @@ def test_the_drivers_perl_hands_out_a_line_before_the_next_one_comes(in_perl: li
             assert process.stdout.readline() == shown
         process.stdin.close()
         assert process.stdout.read() == b"not"
+
+
+def test_the_drivers_perl_hides_secrets_in_a_line_without_an_end_and_keeps_little_of_it(in_perl: list[str]) -> None:
+    piece = b"x" * 70_000 + b" hunter2 PASSWORD='a b' "
+    program = ["bash", "-c", 'ulimit -v 60000; exec "$@"', "bash", *in_perl]
+    done = subprocess.run(program, input=piece * 40, capture_output=True, check=True)
+    assert done.stdout == piece.replace(b"hunter2 PASSWORD='a b'", b"*** PASSWORD=***") * 40
