@@ -244,12 +244,22 @@ PolicyArn = Annotated[
     ),
 ]
 Region = Annotated[str, matching(r"[a-z]{2}(-[a-z]+)+-\d", 'an AWS region, like "eu-west-1"', kind="region")]
-Url = Annotated[str, matching(r"https?://[^/\s]+/?", 'an address like "http://127.0.0.1:5000"', kind="URL")]
+Url = Annotated[
+    str,
+    matching(r"https?://[^/\s@]+/?", 'an address like "http://127.0.0.1:5000", without user and password', kind="URL"),
+]
 VpcId = Annotated[str, matching(r"vpc-[0-9a-f]+", 'a VPC id, like "vpc-0a1b2c3d"', kind="id")]
 SubnetId = Annotated[str, matching(r"subnet-[0-9a-f]+", 'a subnet id, like "subnet-0a1b2c3d"', kind="id")]
 ImageId = Annotated[str, matching(r"ami-[0-9a-f]+", 'an image id, like "ami-0a1b2c3d"', kind="id")]
 Version = Annotated[str, matching(r"\d+\.\d+\.\d+", 'a version, like "2.4.8"', kind="version")]
-DownloadUrl = Annotated[str, matching(r"(https?|s3)://\S+", "an http, https or s3 address", kind="URL")]
+DownloadUrl = Annotated[
+    str,
+    matching(
+        r"(https?|s3)://[^/\s@]+(/\S*)?",
+        "an http, https or s3 address without user and password: plans and user data would show them",
+        kind="URL",
+    ),
+]
 Sha512 = Annotated[str, matching(r"[0-9a-f]{128}", "128 hexadecimal digits in lower case", kind="SHA-512")]
 UserName = Annotated[str, matching(r"[a-z_][a-z0-9_.-]*", "a user name", kind="user name")]
 JumpHost = Annotated[

@@ -46,6 +46,12 @@ def write_files(
                 cause=f"{what} has files of these names, and would overwrite them",
                 next_step=f"choose {instead}, or move those files away",
             )
+        if outside := [name for name in sorted({*before, *files}) if not _is_inside(directory, name)]:
+            raise ConfigError(
+                f"{named}: {directory} has links that lead out of it: {', '.join(outside)}",
+                cause=f"pio-tf would write and remove files of {what} elsewhere",
+                next_step=f"remove the links, or choose {instead}",
+            )
         directory.mkdir(parents=True, exist_ok=True)
         # Old and new names first: after an interruption every written file is known as pio-tf's.
         _write(directory / MANIFEST, _manifest({*before, *files}))
@@ -72,6 +78,11 @@ def read_manifest(directory: Path) -> set[str]:
     lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
     names = {line.strip() for line in lines if not line.startswith("#")} - {""}
     return {name for name in names if not name.startswith("/") and ".." not in PurePosixPath(name).parts}
+
+
+def _is_inside(directory: Path, name: str) -> bool:
+    """Return whether the folder of a file lies in the directory, whatever symbolic links are on the way."""
+    return (directory / name).parent.resolve().is_relative_to(directory.resolve())
 
 
 def _differs(path: Path, text: str) -> bool:

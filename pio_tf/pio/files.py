@@ -11,6 +11,8 @@ from importlib import resources
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
 
+from pydantic import SecretStr
+
 from pio_tf.config.components import find_block
 from pio_tf.config.storage import (
     Elasticsearch1Source,
@@ -24,6 +26,7 @@ from pio_tf.config.storage import (
 from pio_tf.pio.command import spark_settings
 from pio_tf.remote.bash import shell_path
 from pio_tf.remote.files import RemoteFile
+from pio_tf.secret_names import is_secret_argument
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -72,7 +75,7 @@ def render_files(config: Config, outputs: Outputs, sizing: Sizing, reveal: Revea
                 }
             )
             files.append(RemoteFile("hbase-site.xml", f"{hbase.home}/conf/hbase-site.xml", hbase_site))
-    settings = _spark_defaults(config, outputs, sizing)
+    settings = _spark_defaults(config, outputs, sizing, reveal)
     files.append(RemoteFile("spark-defaults.conf", f"{config.spark.home}/conf/spark-defaults.conf", settings, _PRIVATE))
     return tuple(files)
 
@@ -184,10 +187,11 @@ def _properties(**values: str) -> str:
     return '<?xml version="1.0" encoding="UTF-8"?>\n' + ET.tostring(root, encoding="unicode") + "\n"
 
 
-def _spark_defaults(config: Config, outputs: Outputs, sizing: Sizing) -> str:
+def _spark_defaults(config: Config, outputs: Outputs, sizing: Sizing, reveal: RevealPassword) -> str:
     r"""Return spark-defaults.conf. Spark reads it as Java properties, in which ``\`` escapes."""
     settings = spark_settings(config, outputs, sizing)
-    return "".join(f"{key} {_escape(value)}\n" for key, value in settings.items())
+    shown = {key: reveal(SecretStr(value)) if is_secret_argument(key) else value for key, value in settings.items()}
+    return "".join(f"{key} {_escape(value)}\n" for key, value in shown.items())
 
 
 def _escape(value: str) -> str:

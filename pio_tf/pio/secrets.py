@@ -15,6 +15,7 @@ from pio_tf.aws.errors import aws_errors, error_code
 from pio_tf.config.kinds import SecretReference
 from pio_tf.errors import ConfigError
 from pio_tf.json_text import parse_json
+from pio_tf.secret_names import is_secret_argument
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -66,7 +67,7 @@ def resolve_secrets(config: Config, client: Callable[[str], Any]) -> Secrets:
         AwsError: AWS refuses, or does not answer. A missing permission is named.
     """
     places: dict[SecretReference, str] = {}
-    plain: list[str] = []
+    plain = [value for name, value in config.spark.conf.items() if is_secret_argument(name)]
     for place, password in _passwords(config):
         if isinstance(password, SecretReference):
             places.setdefault(password, place)

@@ -127,6 +127,10 @@ def test_only_what_the_sources_need_is_installed(tmp_path: Path) -> None:
         ('software {\n  user = "root"\n}', "software.user: must not be root"),
         ('software {\n  mirrors = ["ftp://x"]\n}', "must be a base address"),
         ('software {\n  mirrors = ["https://me:secret@x"]\n}', "without a password"),
+        (
+            f'software {{\n  hadoop {{\n    url = "https://me:token@x/h.tgz"\n    sha512 = "{"0" * 128}"\n  }}\n}}',
+            "software.hadoop.url: must be an http, https or s3 address without user and password",
+        ),
         ("software {\n  mirrors = []\n}", "software.mirrors: must have at least 1 item"),
         ('software {\n  java {\n    url = "https://x/java.tgz"\n  }\n}', "software.java.sha512: is required"),
         ('software {\n  hadoop {\n    url = "https://x/h.tgz"\n  }\n}', "software.hadoop.sha512: is required with url"),

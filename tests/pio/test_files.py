@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from typing import NoReturn
 from xml.etree import ElementTree as ET
 
 import pytest
@@ -11,7 +12,7 @@ from pio_tf.config.schema import Config
 from pio_tf.errors import ConfigError
 from pio_tf.pio.command import ui_port
 from pio_tf.pio.files import render_files
-from pio_tf.pio.secrets import Secrets
+from pio_tf.pio.secrets import Secrets, hide_password, resolve_secrets
 from tests.pio.sizes import SIZING
 from tests.support.builders import OUTPUTS, make_config
 
@@ -89,6 +90,22 @@ def test_spark_defaults_carry_the_cluster_and_the_sizes() -> None:
         "spark.executor.memory 22g",
         "spark.executor.cores 4",
     ]
+
+
+def test_a_secret_among_sparks_settings_is_shown_as_stars_and_written_as_it_is() -> None:
+    secret = {"spark.authenticate.secret": "s3cr3t-one", "spark.hadoop.fs.s3a.secret.key": "s3cr3t-two"}
+    config = make_config(spark={"conf": {**secret, "spark.authenticate": "true"}})
+    written = settings(content(config, "spark-defaults.conf"))
+    assert written.items() >= secret.items()
+    files = {file.name: file.content for file in render_files(config, OUTPUTS, SIZING, hide_password)}
+    shown = settings(files["spark-defaults.conf"])
+    assert {shown[name] for name in secret} == {"********"}
+    assert shown["spark.authenticate"] == "true"
+    assert {*resolve_secrets(config, _no_client).values} == {*secret.values()}  # hidden in logs, too
+
+
+def _no_client(service: str) -> NoReturn:
+    raise AssertionError(service)
 
 
 def test_the_event_log_goes_to_hdfs_where_it_is_asked_for() -> None:
