@@ -35,6 +35,10 @@ def printable(text: str) -> str:
 
 
 def printable_event(event: EventT) -> EventT:
-    """Return an event with all its texts printable."""
-    texts: dict[str, Any] = {name: printable(value) for name, value in vars(event).items() if isinstance(value, str)}
-    return dataclasses.replace(event, **texts)
+    """Return an event with all its texts printable; the same one, if they are."""
+    texts: dict[str, Any] = {
+        name: printable(value)
+        for name, value in vars(event).items()
+        if isinstance(value, str) and _SUSPICIOUS.search(value)
+    }
+    return dataclasses.replace(event, **texts) if texts else event
