@@ -304,6 +304,9 @@ class Stack:
         except Locked:
             raise
         except PioTfError as error:
+            note = PowerNote.of(self.config).left()
+            if note is not None and driver.instance_id not in note.known:
+                return  # an interrupted apply of this client's has just created it, and nothing can run there yet
             raise Locked(
                 f"did not change {changed}: the driver does not answer, and may have an active run",
                 cause=short(error),
