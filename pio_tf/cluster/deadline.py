@@ -57,6 +57,8 @@ class Deadline:
         self._updater: DeadlineUpdater | None = None
         self._written: ScheduledDeadline | None = None
         """The deadline as this command wrote it last."""
+        self._writing: datetime | None = None
+        """What this command is writing, or was when Ctrl-C ended that: AWS may have it all the same."""
         self._others_armed = False
         """Whether another client has armed it between two times that this command did."""
         self._seconds: float | None = None
@@ -133,7 +135,7 @@ class Deadline:
             found = self.schedule.find()
         except PioTfError:
             return False
-        return found is not None and found.is_as(mine)
+        return found is not None and (found.is_as(mine) or found.at == self._writing)
 
     def extend(self, outputs: Outputs, seconds: float) -> Extended:
         """Keep the machines running for a number of seconds from now."""
@@ -310,7 +312,9 @@ class Deadline:
         return self._put(ids, at, role_arn=role_arn, if_due_wait=if_due_wait)
 
     def _put(self, ids: Iterable[str], at: datetime, *, role_arn: str, if_due_wait: bool = False) -> ScheduledDeadline:
+        self._writing = whole_minute(at)
         armed = self.schedule.arm(ids, at, role_arn=role_arn, if_due_wait=if_due_wait)
+        self._writing = None
         if self._written is not None and armed.replaced not in (None, self._written.modified):
             self._others_armed = True
         self.armed = self._written = armed
