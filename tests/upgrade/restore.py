@@ -100,9 +100,9 @@ class OldCluster:
         return json.loads(self.text(path))
 
     def schedule(self) -> dict[str, Any]:
-        """Return the cluster's only schedule."""
+        """Return the cluster's schedule; its machines have others."""
         scheduler = self.client("scheduler")
-        (summary,) = [one for one in scheduler.list_schedules()["Schedules"] if self.name in one["Name"]]
+        (summary,) = [one for one in scheduler.list_schedules()["Schedules"] if one["Name"] == f"pio-tf-{self.name}"]
         return dict(scheduler.get_schedule(Name=summary["Name"]))
 
     def objects(self) -> dict[str, str]:
