@@ -29,7 +29,7 @@ VERSIONS: Mapping[str, str] = {"pio": PIO, **COMPATIBILITY[PIO].defaults}
 """What pio-tf.hcl asks for. Spark's is not what is in its archive: the Spark that goes with PredictionIO needs Java 8,
 which Debian 12 has not. pyspark's runs on its Java 17, and does not differ in what machines have to do with it."""
 _PYSPARK = Path(pyspark.__file__).parent
-_UNUSED = ("breeze", "datanucleus-", "derby", "hive-", "kubernetes-", "mesos-", "rocksdbjni", "spark-mllib", "spire_")
+_UNUSED = ("breeze", "datanucleus-", "derby", "hive-", "kubernetes-", "mesos-", "rocksdbjni", "spark-mllib_", "spire_")
 """Jars that no standalone cluster loads, nearly half of all bytes: four machines have four copies in memory."""
 HADOOP: Mapping[str, bytes] = {
     "bin/hadoop": b'#!/bin/sh\necho "hadoop $*"\n',

@@ -1,31 +1,32 @@
 """A co-occurrence recommender with the log-likelihood ratio, on Spark, like the Universal Recommender.
 
 For each indicator (a kind of event) it counts how many users with the primary event on item A have the indicator's
-event on item B, and keeps the items B with the most surprising counts. The executors count the pairs. The rest is done
-here, because loading and compiling Spark SQL would take ten times as long as the calculation.
+event on item B, and keeps the items B with the most surprising counts. It runs on executors without Python, because it
+has only expressions, no Python functions.
 """
 
 from __future__ import annotations
 
-import math
-from collections import Counter, defaultdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from pyspark.sql import Window
+from pyspark.sql import functions as F  # noqa: N812 - the name that Spark's own documentation uses
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping
 
-    from pyspark import SparkContext
+    from pyspark.sql import Column, DataFrame
 
 LLR_DECIMALS = 6
 """Ratios are rounded, so that the order of correlators does not depend on the last bits of a sum."""
 
 
-def x_log_x(count: int) -> float:
+def x_log_x(count: Column) -> Column:
     """Return k ln k of a count, which is 0 for 0 and 1."""
-    return count * math.log(count) if count else 0.0
+    return count * F.log(F.greatest(count, F.lit(1.0)))
 
 
-def log_likelihood_ratio(*, both: int, first: int, second: int, users: int) -> float:
+def log_likelihood_ratio(*, both: Column, first: Column, second: Column, users: Column) -> Column:
     """Return G2 of a 2x2 table of users: 2 (H(rows) + H(columns) - H(cells)) with H = N ln N - sum(k ln k), at least 0.
 
     T. Dunning, "Accurate Methods for the Statistics of Surprise and Coincidence", Computational Linguistics 19(1),
@@ -41,57 +42,56 @@ def log_likelihood_ratio(*, both: int, first: int, second: int, users: int) -> f
     cells = x_log_x(both) + x_log_x(first - both) + x_log_x(second - both) + x_log_x(users - first - second + both)
     rows = x_log_x(first) + x_log_x(users - first)
     columns = x_log_x(second) + x_log_x(users - second)
-    return max(0.0, 2 * (x_log_x(users) + cells - rows - columns))
+    return F.greatest(F.lit(0.0), F.lit(2.0) * (x_log_x(users) + cells - rows - columns))
 
 
-def correlators(
-    context: SparkContext,
-    events: Sequence[tuple[str, str, str]],
-    *,
-    primary: str,
-    limits: Mapping[str, int],
-    partitions: int,
-) -> dict[str, dict[str, list[dict[str, Any]]]]:
-    """Return the strongest correlators: by item and indicator, a list of item and llr (> 0), strongest first.
+def correlators(events: DataFrame, *, primary: str, limits: Mapping[str, int]) -> DataFrame:
+    """Return the strongest correlators of each item, for each indicator.
 
-    Only users with a primary event count, as in the Universal Recommender. Ties are in the order of the items' names.
+    Only users with a primary event count, as in the Universal Recommender.
 
     Args:
-        events: event, user and item of each.
+        events: columns event, user, item.
         primary: the event to recommend for.
         limits: by indicator (which may be the primary event), how many correlators an item keeps.
-        partitions: how many tasks count the pairs.
+
+    Returns:
+        Columns indicator, item, correlator, llr (> 0) and rank (from 1; strongest first, ties by name).
     """
-    users: dict[str, set[tuple[str, str]]] = defaultdict(set)
-    for event, user, item in events:
-        users[user].add((event, item))
-    buyers = [found for found in users.values() if any(event == primary for event, _ in found)]
-    indicators = frozenset(limits)
+    distinct = events.select("event", "user", "item").distinct()
+    first = distinct.where(F.col("event") == primary).select("user", "item")
+    second = (
+        distinct.where(F.col("event").isin(*limits))
+        .select("user", F.col("event").alias("indicator"), F.col("item").alias("correlator"))
+        .join(first.select("user").distinct(), "user")
+    )
+    users = first.agg(F.countDistinct("user").cast("double").alias("users"))
+    first_counts = first.groupBy("item").agg(_count("first_count"))
+    second_counts = second.groupBy("indicator", "correlator").agg(_count("second_count"))
+    both = (
+        first.join(second, "user")
+        .where((F.col("indicator") != primary) | (F.col("item") != F.col("correlator")))
+        .groupBy("indicator", "item", "correlator")
+        .agg(_count("both"))
+    )
+    ratio = log_likelihood_ratio(
+        both=F.col("both"), first=F.col("first_count"), second=F.col("second_count"), users=F.col("users")
+    )
+    strongest = Window.partitionBy("indicator", "item").orderBy(F.col("llr").desc(), F.col("correlator"))
+    kept = F.lit(False)
+    for indicator, limit in limits.items():
+        kept = kept | ((F.col("indicator") == indicator) & (F.col("rank") <= limit))
+    return (
+        both.join(F.broadcast(first_counts), "item")
+        .join(F.broadcast(second_counts), ["indicator", "correlator"])
+        .crossJoin(F.broadcast(users))
+        .select("indicator", "item", "correlator", F.round(ratio, LLR_DECIMALS).alias("llr"))
+        .where(F.col("llr") > 0)
+        .withColumn("rank", F.row_number().over(strongest))
+        .where(kept)
+    )
 
-    # Nested, so that Spark sends the executors its code: they do not have this module.
-    def pairs(found: set[tuple[str, str]]) -> Iterator[tuple[tuple[str, str, str], int]]:
-        bought = [item for event, item in found if event == primary]
-        for event, other in found:
-            if event in indicators:
-                for item in bought:
-                    if (event, other) != (primary, item):
-                        yield (event, item, other), 1
 
-    both = context.parallelize(buyers, partitions).flatMap(pairs).reduceByKey(lambda one, more: one + more)
-    counts = Counter(one for found in buyers for one in found)
-    strongest: dict[str, dict[str, list[tuple[float, str]]]] = defaultdict(lambda: defaultdict(list))
-    for (indicator, item, other), count in both.collect():
-        ratio = log_likelihood_ratio(
-            both=count, first=counts[primary, item], second=counts[indicator, other], users=len(buyers)
-        )
-        llr = round(ratio, LLR_DECIMALS)
-        if llr > 0:
-            strongest[item][indicator].append((-llr, other))
-    return {
-        item: {
-            indicator: [{"item": other, "llr": -llr} for llr, other in sorted(found[indicator])[:limit]]
-            for indicator, limit in limits.items()
-            if indicator in found
-        }
-        for item, found in strongest.items()
-    }
+def _count(name: str) -> Column:
+    """Return the number of rows, as a double for the logarithms."""
+    return F.count("*").cast("double").alias(name)

@@ -17,6 +17,7 @@ import argparse
 import json
 import os
 import sys
+import tempfile
 import time
 import urllib.request
 from datetime import datetime, timezone
@@ -26,7 +27,8 @@ from typing import Any, NoReturn
 from behaviour import FAILURES, LOST_UPDATE, behave  # type: ignore[import-not-found]  # these are beside this file
 from cooccurrence import correlators  # type: ignore[import-not-found]
 from jars import find_jars  # type: ignore[import-not-found]
-from pyspark import SparkConf, SparkContext
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F  # noqa: N812 - the name that Spark's own documentation uses
 from storage import (  # type: ignore[import-not-found]
     EngineInstances,
     JavaException,
@@ -108,24 +110,29 @@ def print_exception(error: JavaException) -> None:
         sys.stderr.write(f"Caused by: {error.__cause__.kind}: {error.__cause__}\n{frames}\t... 1 more\n")
 
 
-def start_spark(engine: dict[str, Any]) -> SparkContext:
-    """Return the context. The engine's sparkConf overrides other settings, as in PredictionIO."""
-    conf = SparkConf().setAppName(f"PredictionIO Training: {engine['engineFactory']}")
+def start_spark(engine: dict[str, Any]) -> SparkSession:
+    """Return the session. The engine's sparkConf overrides other settings, as in PredictionIO."""
+    builder = SparkSession.builder.appName(f"PredictionIO Training: {engine['engineFactory']}")
     for key, value in engine.get("sparkConf", {}).items():
-        conf.set(key, value if isinstance(value, str) else json.dumps(value))
-    context = SparkContext.getOrCreate(conf)
-    context.setLogLevel("WARN")
-    return context
+        builder = builder.config(key, value)
+    spark = builder.getOrCreate()
+    spark.sparkContext.setLogLevel("WARN")
+    # Adaptive execution would put all of a stage of the small sample into one task on one executor, and it plans every
+    # stage again, which takes longer than the stage.
+    spark.conf.set("spark.sql.adaptive.enabled", "false")
+    if "spark.sql.shuffle.partitions" not in dict(spark.sparkContext.getConf().getAll()):
+        spark.conf.set("spark.sql.shuffle.partitions", str(partitions(spark)))
+    return spark
 
 
-def partitions(context: SparkContext) -> int:
+def partitions(spark: SparkSession) -> int:
     """Return two partitions per core."""
-    return 2 * max(2, int(context.defaultParallelism))
+    return 2 * max(2, int(spark.sparkContext.defaultParallelism))
 
 
-def executor_list(context: SparkContext) -> list[Any]:
+def executor_list(spark: SparkSession) -> list[Any]:
     """Return Spark's record of each executor, without the driver unless it is the only one (a local master)."""
-    store = context._jsc.sc().statusStore()
+    store = spark.sparkContext._jsc.sc().statusStore()
     found = store.executorList(True)
     executors = [found.apply(index) for index in range(found.size())]
     return [executor for executor in executors if executor.id() != "driver"] or executors
@@ -141,8 +148,9 @@ def alive_workers(master: str) -> int:
         return 0
 
 
-def wait_for_executors(context: SparkContext) -> None:
+def wait_for_executors(spark: SparkSession) -> None:
     """Wait for an executor on each worker, or until no more have come for some seconds, so that all take part."""
+    context = spark.sparkContext
     if context.master.startswith("local"):
         return
     expected = alive_workers(context.master)
@@ -173,13 +181,32 @@ def read_events(path: Path) -> list[tuple[str, str, str]]:
     ]
 
 
-def train(context: SparkContext, events: list[tuple[str, str, str]], limits: dict[str, int]) -> list[dict[str, Any]]:
+def distribute(spark: SparkSession, events: list[tuple[str, str, str]]) -> DataFrame:
+    """Distribute events to the executors by user: columns event, user, item."""
+    # With a file, because the alternatives send rows one by one, or run Python on the executors.
+    with tempfile.NamedTemporaryFile("w", encoding="utf-8", suffix=".jsonl") as file:
+        file.writelines(json.dumps(event) + "\n" for event in events)
+        file.flush()
+        jvm = spark.sparkContext._jvm
+        lines = jvm.java.nio.file.Files.readAllLines(jvm.java.io.File(file.name).toPath())
+    dataset = spark._jsparkSession.createDataset(lines, jvm.org.apache.spark.sql.Encoders.STRING())
+    values = F.from_json(F.col("value"), "ARRAY<STRING>")
+    return (
+        DataFrame(dataset.toDF(), spark)
+        .select(*(values[index].alias(name) for index, name in enumerate(("event", "user", "item"))))
+        .repartition(partitions(spark), "user")
+        .cache()
+    )
+
+
+def train(spark: SparkSession, events: list[tuple[str, str, str]], limits: dict[str, int]) -> list[dict[str, Any]]:
     """Return the model: an object per item, with its correlators for each indicator, strongest first."""
     primary = next(iter(limits))
-    found = correlators(context, events, primary=primary, limits=limits, partitions=partitions(context))
-    return [
-        {"id": item, **found.get(item, {})} for item in sorted({item for event, _, item in events if event == primary})
-    ]
+    rows = correlators(distribute(spark, events), primary=primary, limits=limits).collect()
+    items: dict[str, dict[str, Any]] = {item: {"id": item} for event, _, item in events if event == primary}
+    for row in sorted(rows, key=lambda row: (row["item"], row["indicator"], row["rank"])):
+        items[row["item"]].setdefault(row["indicator"], []).append({"item": row["correlator"], "llr": row["llr"]})
+    return [items[item] for item in sorted(items)]
 
 
 def write_model(model: list[dict[str, Any]], metadata: dict[str, Any]) -> Path:
@@ -195,11 +222,11 @@ def write_model(model: list[dict[str, Any]], metadata: dict[str, Any]) -> Path:
     return finished
 
 
-def describe_executors(context: SparkContext) -> list[dict[str, Any]]:
+def describe_executors(spark: SparkSession) -> list[dict[str, Any]]:
     """Return each executor that has completed tasks, by id."""
     described = [
         {"id": executor.id(), "host": executor.hostPort().rpartition(":")[0], "tasks": executor.completedTasks()}
-        for executor in executor_list(context)
+        for executor in executor_list(spark)
     ]
     return sorted((one for one in described if one["tasks"]), key=lambda one: str(one["id"]))
 
@@ -217,11 +244,11 @@ def run(engine: dict[str, Any], options: argparse.Namespace) -> None:
         instance["id"] = instances.insert(instance)
     started = time.monotonic()
     say("WorkflowContext$", "Starting Spark (stand-in for PredictionIO)")
-    context = start_spark(engine)
+    spark = start_spark(engine)
     try:
-        metadata = train_on(context, engine, options)
+        metadata = train_on(spark, engine, options)
     finally:
-        context.stop()
+        spark.stop()
     if metadata is None:
         return
     say("CoreWorkflow$", "Inserting persistent model")
@@ -248,10 +275,10 @@ def complete(instances: EngineInstances, instance: dict[str, Any], *, lost: bool
         print(f"[ERROR] [ESEngineInstances] Failed to update {path}: {error.kind}: {error}", flush=True)
 
 
-def train_on(context: SparkContext, engine: dict[str, Any], options: argparse.Namespace) -> dict[str, Any] | None:
+def train_on(spark: SparkSession, engine: dict[str, Any], options: argparse.Namespace) -> dict[str, Any] | None:
     """Train and store the model. Return its metadata, or None if the options stop the training earlier."""
     say("Engine$", "EngineWorkflow.train")
-    wait_for_executors(context)
+    wait_for_executors(spark)
     behave(engine.get("standIn", {}))
     events = read_events(options.engine_variant.parent / EVENTS_FILE)
     say("DataSource", f"{len(events)} events of {len({user for _, user, _ in events})} users")
@@ -261,8 +288,8 @@ def train_on(context: SparkContext, engine: dict[str, Any], options: argparse.Na
         return None
     params = engine["algorithms"][0]["params"]
     limits = {one["name"]: int(one.get("maxCorrelatorsPerItem", 50)) for one in params["indicators"]}
-    model = train(context, events, limits)
-    executors = describe_executors(context)
+    model = train(spark, events, limits)
+    executors = describe_executors(spark)
     counts = {name: sum(len(item.get(name, ())) for item in model) for name in limits}
     say("Engine$", f"{len(model)} items, correlators {counts}")
     say("Engine$", "executors: " + ", ".join(f"{one['host']} ({one['tasks']} tasks)" for one in executors))
@@ -273,8 +300,8 @@ def train_on(context: SparkContext, engine: dict[str, Any], options: argparse.Na
         "trainer": "pio-tf sandbox stand-in for Apache PredictionIO",
         "engine": str(options.engine_variant),
         "index": index,
-        "master": context.master,
-        "application": context.applicationId,
+        "master": spark.sparkContext.master,
+        "application": spark.sparkContext.applicationId,
         "indicators": list(limits),
         "items": len(model),
         "correlators": counts,
