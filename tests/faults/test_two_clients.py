@@ -17,6 +17,9 @@ from tests.faults.time import Turns
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+STEPS_OF_A_START = 20
+"""Calls of AWS until the machines run, and before the driver would be asked."""
+
 
 @pytest.fixture(scope="module")
 def stage() -> Iterator[Stage]:
@@ -51,4 +54,15 @@ def test_a_client_without_ssh_stops_the_machines_that_it_alone_has_started(stage
     stage.world.begin(FAIR, dict.fromkeys(stage.world.machines, "stopped"))
     outcome = stage.command("train", without_ssh(stage))
     assert outcome.code not in (0, MachinesMayBeRunning.exit_code)
+    assert set(outcome.powers.values()) == {"stopped"}
+
+
+@pytest.mark.parametrize("at", range(1, STEPS_OF_A_START))
+def test_a_train_that_ctrl_c_ends_at_any_step_of_its_start_stops_what_it_has_started(stage: Stage, at: int) -> None:
+    """Interrupt after the call has taken effect: AWS has a deadline that the client has not read back."""
+    stage.world.begin(FAIR, dict.fromkeys(stage.world.machines, "stopped"))
+    interrupted = Trouble((Fault("interrupted", at, after_effect=True), Fault(NO_SSH, 1)))
+    outcome = stage.command("train", Client("interrupted", stage.world, interrupted))
+    assert interrupted.happened["interrupted after effect"]
+    assert outcome.code != MachinesMayBeRunning.exit_code
     assert set(outcome.powers.values()) == {"stopped"}
