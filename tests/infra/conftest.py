@@ -6,19 +6,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pio_tf.sandbox.aws import LocalAws
+from tests.support.local_project import aws
 from tests.support.site import Site
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
+    from pio_tf.sandbox.aws import LocalAws
 
-@pytest.fixture(scope="module")
-def aws() -> Iterator[LocalAws]:
-    """Yield a local AWS, for the tests of one file."""
-    with LocalAws(transition_seconds=0.1) as running:
-        yield running
+__all__ = ["aws", "site"]
 
 
 @pytest.fixture
