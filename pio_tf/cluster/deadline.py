@@ -145,8 +145,9 @@ class Deadline:
                 "no machine runs: there is no deadline to extend",
                 next_step="`pio-tf up --for` starts the machines for a time",
             )
-        self.report_missed(view)
         found, wanted = self.schedule.find(), whole_minute(self.after(seconds))
+        if found is None:
+            self.report_missed(view)
         if found is not None and found.at > wanted and not found.released:
             raise ConfigError(
                 f"the deadline is {self._said(found.at)} already, later than {self._said(wanted)}",
@@ -284,7 +285,7 @@ class Deadline:
                 self._report(Done(f"released the deadline: it ends at {self._said(left.at)}"))
 
     def remove(self, removed: Iterable[Machine] = ()) -> None:
-        """Remove the deadline, once there are no machines; also the own deadlines of those that were ``removed``."""
+        """Remove the deadline of a cluster without machines, and the own deadlines of the ``removed`` machines."""
         self.armed = None
         if not self.has_role:
             return

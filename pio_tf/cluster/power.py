@@ -205,9 +205,10 @@ class Power:
             self.context.report(
                 Warned(f"an interrupted apply has left running: {names(started)}; `pio-tf down` stops them")
             )
-        self.deadline.report_missed(view)
-        alive, run = self.driver.ask_spark(view)
         deadline = self.deadline.find_if_known() if view.not_off else None
+        if deadline is None:
+            self.deadline.report_missed(view)
+        alive, run = self.driver.ask_spark(view)
         return ClusterStatus(self.context.config.cluster.name, outputs is not None, view.machines, alive, run, deadline)
 
     @property
