@@ -36,7 +36,7 @@ def refuse_from_checkout(path: Path, what: str, *, start: Path, environ: Mapping
     Args:
         path: of the file; links are followed.
         what: the option or variable that names it, with its place.
-        start: a directory in the checkout, whose root is the nearest one above with ``.git``, else this one.
+        start: a directory in the checkout. The root is the nearest directory above with ``.git``, else this one.
         instead: what to do.
 
     Raises:

@@ -87,7 +87,7 @@ class Fleet:
         """Ids of machines that this program has told EC2 to start, and has not seen stopped since. DescribeInstances
         lags by seconds, and may still show them as stopped."""
         self._of_others: set[str] = set()
-        """Ids of those that another client had started before, as the answer of StartInstances says."""
+        """Ids of machines in ``started`` that StartInstances found started already, by another client."""
 
     def look(self, outputs: Outputs | None = None, *, strict: bool = True) -> FleetView:
         """Return the machines that carry the cluster's tag, as EC2 shows them now.

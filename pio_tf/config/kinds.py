@@ -173,7 +173,7 @@ Host = Annotated[
     str, matching(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,251}[A-Za-z0-9])?", "a host name or an IPv4 address", kind="host")
 ]
 URI_HOST = r"[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?"
-"""A host that Java finds in a URI: to java.net.URI, a URI whose host has an underscore has none."""
+"""A host that can stand in a URI: java.net.URI finds no host if the name has an underscore."""
 UriHost = Annotated[
     str,
     matching(

@@ -111,7 +111,7 @@ class DownloadBlock(Block):
 class JavaBlock(DownloadBlock):
     """Java as a tarball.
 
-    Use it for images whose distribution has no package of Java 8 (Debian), or that cannot reach a package source.
+    Use it for images that cannot reach a package source, or if their distribution has no Java 8 (Debian).
     Without this block: the image's Java, else the package openjdk-8-jre-headless.
     """
 

@@ -35,7 +35,7 @@ _MODULE_CALL = re.compile(r'^module "([\w-]+)" \{\s+source\s*=\s*"(\./[^"]+|\.\.
 _RESOURCE = re.compile(r'^(resource|data) "(\w+)" "([\w-]+)" \{', re.MULTILINE)
 _INSTANCE_KEY = re.compile(r'\[(?:\d+|"(?:[^"\\]|\\.)*")\]')
 _SHOWN_VARIABLES = ("cluster", "region")
-"""The variables whose values an error may show; others may hold secrets."""
+"""An error may show the values of these variables; others may hold secrets."""
 
 
 @dataclass(frozen=True)

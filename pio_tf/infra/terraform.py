@@ -4,7 +4,7 @@ python-terraform builds the arguments (``generate_cmd_string``) and nothing else
 output and reads the state file after each command, and its ``init`` always reconfigures, which loses the state when a
 backend changes.
 
-Terraform runs as a child process, which is never left behind, and whose output is read line by line.
+Terraform runs as a child process. pio-tf reads its output line by line, and never leaves it behind.
 """
 
 from __future__ import annotations

@@ -209,7 +209,7 @@ class DeadlineSchedule:
         """Remove the deadline of a cluster without machines; return False if there was none.
 
         Args:
-            ids: the machines whose own schedules to remove, too.
+            ids: remove the own schedules of these machines, too.
 
         Raises:
             AwsError: pio-tf cannot remove a schedule.
@@ -279,7 +279,7 @@ class DeadlineSchedule:
             return None
 
     def _get_once_not_due(self) -> dict[str, Any] | None:
-        """Return the schedule, but wait for one whose time has just come: AWS removes it once it has fired."""
+        """Return the schedule. If it is due, wait first: AWS removes it once it has fired."""
         found, reported = self._get(), False
         while (one := _read(found)) is not None and one.at <= self._now() < one.at + DUE:
             if not reported:

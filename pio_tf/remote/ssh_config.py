@@ -53,13 +53,13 @@ def _raises_alone(line: bytes, kind: type[BaseException]) -> bool:
     """Return whether a configuration of this line alone raises the same kind of error."""
     if not line.strip() or line.lstrip().startswith(b"#"):
         return False
-    with tempfile.NamedTemporaryFile() as file:
-        file.write(line)
-        file.flush()
-        try:
+    try:
+        with tempfile.NamedTemporaryFile() as file:
+            file.write(line)
+            file.flush()
             asyncssh.SSHClientConnectionOptions(config=file.name, host="driver", client_keys=None)
-        except Exception as error:  # noqa: BLE001 - whatever it raises is compared
-            return isinstance(error, kind)
+    except Exception as error:  # noqa: BLE001 - whatever it raises is compared; without space, no line is found
+        return isinstance(error, kind)
     return False
 
 

@@ -141,7 +141,7 @@ def _openings(config: Config, plan_json: Mapping[str, Any]) -> Iterator[_Breach]
 
 
 def _disks(_config: Config, plan_json: Mapping[str, Any]) -> Iterator[_Breach]:
-    """Check PTF008: disks that are not encrypted, or whose encryption the plan does not state."""
+    """Check PTF008: disks without encryption, or without a word about it in the plan."""
     for volume in _planned(plan_json, "aws_ebs_volume"):
         if volume.values.get("encrypted") is not True:
             yield _Breach("PTF008", volume.address, f"{volume.label} is not encrypted", "spark")
