@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import os
 import random
+import re
 import subprocess
 import sys
 import threading
@@ -22,9 +24,10 @@ if TYPE_CHECKING:
 
 PIO_TF = Path(sys.executable).with_name("pio-tf")
 COMMANDS = ("up", "up --for 2h", "down", "down --force")
-CALLS = 9
+CALLS = 24
 """Of AWS, with which a client has begun to wait for machines. It is killed before it would call the driver: there is
 nothing behind these machines."""
+_ACTION = re.compile(rb"Action=(\w+)")
 WORKERS = 2
 LONGEST = 120.0
 """Seconds, on a busy computer, after which a client is killed that has not come to the call."""
@@ -36,20 +39,21 @@ class KillingAws(CalledAws):
     def __init__(self, **options: Any) -> None:  # noqa: ANN401 - LocalAws's
         super().__init__(**options)
         self._kill: Callable[[], None] | None = None
-        self._left = 0
+        self._at: int | str = 0
+        self._calls = 0
         self._after_effect = False
 
-    def kill_at(self, call: int, kill: Callable[[], None], *, after_effect: bool) -> None:
-        """Kill at that call from now on, counted from 1: before it has its effect, or after."""
-        self._left, self._kill, self._after_effect = call, kill, after_effect
+    def kill_at(self, call: int | str, kill: Callable[[], None], *, after_effect: bool) -> None:
+        """Kill at that call, counted from 1, or at that action of EC2: before it has its effect, or after."""
+        self._at, self._calls, self._kill, self._after_effect = call, 0, kill, after_effect
 
     def spare(self) -> None:
         """Kill no more processes."""
         self._kill = None
 
     def _application(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-        self._left -= 1
-        kill = self._kill if self._left == 0 else None
+        self._calls += 1
+        kill = self._kill if self._at in (self._calls, _action(environ)) else None
         if kill is not None and not self._after_effect:
             kill()
             start_response("503 Service Unavailable", [])
@@ -58,6 +62,14 @@ class KillingAws(CalledAws):
         if kill is not None:
             kill()
         return done
+
+
+def _action(environ: dict[str, Any]) -> str:
+    """Return the name of EC2's action, which its requests have in their body; "" for another service."""
+    body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
+    environ["wsgi.input"] = io.BytesIO(body)
+    found = _ACTION.match(body)
+    return found[1].decode() if found else ""
 
 
 class KilledStage:
@@ -81,7 +93,9 @@ class KilledStage:
             seed=seed,
         )
 
-    def play_one(self, command: str, powers: dict[str, str], *, call: int, after_effect: bool, seed: int = 0) -> Result:
+    def play_one(
+        self, command: str, powers: dict[str, str], *, call: int | str, after_effect: bool, seed: int = 0
+    ) -> Result:
         """Kill a client of machines with these powers at that call, before or after its effect."""
         world, result = self._stage.world, Result(seed, WORKERS)
         world.begin(FAIR, powers)
@@ -89,7 +103,7 @@ class KilledStage:
             self._play(command, result, call=call, after_effect=after_effect)
         return result
 
-    def _play(self, command: str, result: Result, *, call: int, after_effect: bool) -> None:
+    def _play(self, command: str, result: Result, *, call: int | str, after_effect: bool) -> None:
         world = self._stage.world
         powers = world.states()
         code = run_until_killed(world, self._aws, command, call=call, after_effect=after_effect)
@@ -100,7 +114,7 @@ class KilledStage:
         result.violations = [*check_deadline(result, world), *check_after(self._stage, result)]
 
 
-def run_until_killed(world: World, aws: KillingAws, command: str, *, call: int, after_effect: bool) -> int:
+def run_until_killed(world: World, aws: KillingAws, command: str, *, call: int | str, after_effect: bool) -> int:
     """Run a command until that call, and kill it there. Its exit code: -9, unless it ended before."""
     directory = world.config.path.parent
     environment = {key: value for key, value in os.environ.items() if not key.startswith(("AWS_", "PIO_TF", "TF_"))}

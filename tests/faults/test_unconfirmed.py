@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from tests.faults.world import World
 
 EXPIRED = Fault("expired", 1)
-STEPS_OF_A_DOWN = 7
+STEPS_OF_A_DOWN = 12
 """Calls of AWS and dealings with the driver."""
 
 
@@ -151,7 +151,7 @@ def test_if_the_driver_does_not_answer_the_machines_are_named(player: Player) ->
 
 def test_an_interrupted_up_names_the_machines_left_running_and_their_deadline(player: Player) -> None:
     player.begin("stopped")
-    ended = player.play(Cluster.up, Fault("interrupted", 10))
+    ended = player.play(Cluster.up, Fault("interrupted", 25))
     assert isinstance(ended, KeyboardInterrupt)
     assert len(player.not_off) == 4
     said, until = player.told[-2:]

@@ -70,12 +70,16 @@ def test_machines_stop_at_the_deadline_and_not_before_and_the_schedule_is_gone(a
     assert "pio-tf-due" not in names(scheduler)
 
 
-def test_a_machine_of_another_cluster_fails_the_whole_call_as_on_aws(aws: LocalAws, day: Day) -> None:
+def test_a_machine_of_another_cluster_fails_the_whole_call_as_on_aws_and_only_its_own_schedule(
+    aws: LocalAws, day: Day, caplog: pytest.LogCaptureFixture
+) -> None:
     ids = [machine(aws, "mine"), machine(aws, "yours")]
     arm(aws, "mine", ids, day.now + timedelta(hours=1), make_role(aws.url, REGION, cluster="mine"))
     day.now += timedelta(hours=1)
     aws.fire_schedules()
-    assert [state(aws, one) for one in ids] == ["running", "running"]
+    failed = [record.getMessage() for record in caplog.records if "nothing is stopped" in record.getMessage()]
+    assert [text.split(": ")[0] for text in failed] == ["schedule pio-tf-mine", f"schedule pio-tf-mine.{ids[1][-16:]}"]
+    assert [state(aws, one) for one in ids] == ["stopped", "running"]
 
 
 @pytest.mark.parametrize(
