@@ -17,8 +17,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
 READ_BYTES = 64 * 1024
-ENDS_WITHIN = 5.0
-"""Seconds that a cancelled command has between SIGTERM and SIGKILL."""
+ENDINGS = (("TERM", 5.0), ("KILL", 1.0))
+"""The signals that end a cancelled command, and the seconds that it has after each."""
+_STARTS_WITHIN = 5.0
+"""Seconds that a machine has to confirm the start of a command that is no longer wanted."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,7 @@ async def run(
     except (OSError, asyncssh.Error) as error:
         raise connection_lost(machine, "running a command", error) from error
     except BaseException:
-        await _end(process)
+        await end_process(process)
         raise
     status = exit_status(process, machine, "running a command")
     return CompletedCommand(status, _text(stdout), _text(stderr))
@@ -106,7 +108,7 @@ async def stream_bytes(
             on_data(data)
         await process.wait_closed()
     except BaseException:
-        await _end(process)
+        await end_process(process)
         raise
     return exit_status(process, machine, doing)
 
@@ -161,23 +163,33 @@ async def start_process(
     command: str | None,
     *,
     doing: str = "starting a command",
+    endings: Iterable[tuple[str, float]] | None = None,
     **options: Any,  # noqa: ANN401 - asyncssh's own
 ) -> asyncssh.SSHClientProcess[bytes]:
     """Start a command, or a shell, whose input and output are bytes.
 
+    If the caller is cancelled meanwhile, the command may run already: it is ended first, as :func:`end_process` does.
+
     Raises:
         RemoteError: the connection was lost.
     """
+    starting = asyncio.ensure_future(connection.create_process(command, encoding=None, **options))
     try:
-        return await connection.create_process(command, encoding=None, **options)
+        return await asyncio.shield(starting)
     except (OSError, asyncssh.Error) as error:
         raise connection_lost(machine, doing, error) from error
+    except asyncio.CancelledError:
+        with contextlib.suppress(asyncio.TimeoutError, OSError, asyncssh.Error):
+            await end_process(await asyncio.wait_for(starting, timeout=_STARTS_WITHIN), endings)
+        raise
 
 
-async def end_process(process: asyncssh.SSHClientProcess[bytes], signals: Iterable[tuple[str, float]]) -> None:
-    """End a command by signals, each with the seconds that it then has. Close its channel in any case."""
+async def end_process(
+    process: asyncssh.SSHClientProcess[bytes], endings: Iterable[tuple[str, float]] | None = None
+) -> None:
+    """End a command by signals, each with the seconds that it then has; default: `ENDINGS`. Close its channel, too."""
     try:
-        for signal, seconds in signals:
+        for signal, seconds in ENDINGS if endings is None else endings:
             with contextlib.suppress(asyncio.TimeoutError, OSError, asyncssh.Error):
                 process.send_signal(signal)
                 await asyncio.wait_for(process.wait_closed(), timeout=seconds)
@@ -196,10 +208,6 @@ def exit_status(process: asyncssh.SSHClientProcess[bytes], machine: str, doing: 
     if status is None:
         raise connection_lost(machine, doing, None)
     return 128 - status if status < 0 else status
-
-
-async def _end(process: asyncssh.SSHClientProcess[bytes]) -> None:
-    await end_process(process, (("TERM", ENDS_WITHIN), ("KILL", 1.0)))
 
 
 async def _read(process: asyncssh.SSHClientProcess[bytes], machine: str, doing: str) -> bytes:

@@ -64,6 +64,7 @@ async def open_shell(
             machine,
             command,
             doing="starting a shell",
+            endings=() if terminal is not None else ENDINGS,
             stdin=asyncssh.DEVNULL if source is None else source,
             term_type=None if terminal is None else os.environ.get("TERM", "xterm"),
             term_size=(0, 0) if terminal is None else os.get_terminal_size(terminal),

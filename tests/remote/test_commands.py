@@ -7,13 +7,18 @@ import os
 import time
 import tracemalloc
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
 from pio_tf.errors import RemoteError
+from pio_tf.remote.commands import start_process
 from pio_tf.remote.lines import LONGEST_LINE
 from pio_tf.remote.ssh import ClusterConnection
 from tests.support.ssh_cluster import QUICK, TestCluster
+
+if TYPE_CHECKING:
+    import asyncssh
 
 
 async def streamed(cluster: TestCluster, command: str) -> tuple[int, list[str]]:
@@ -104,7 +109,7 @@ async def test_cancelling_a_stream_ends_the_command_on_the_machine(cluster: Test
 
 
 async def test_a_command_that_ignores_sigterm_is_killed(cluster: TestCluster, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pio_tf.remote.commands.ENDS_WITHIN", 0.3)
+    monkeypatch.setattr("pio_tf.remote.commands.ENDINGS", (("TERM", 0.3), ("KILL", 1.0)))
     begun = asyncio.Event()
     async with ClusterConnection(cluster.config(), cluster.targets(), retry=QUICK) as remote:
         command = "trap '' TERM; echo $$; while true; do sleep 0.1; done"
@@ -132,3 +137,30 @@ async def ended(pid: int) -> None:
     while Path(f"/proc/{pid}").exists() and os.getpgid(pid):
         assert time.monotonic() < deadline, f"process {pid} still runs"
         await asyncio.sleep(0.05)
+
+
+class SlowToConfirm:
+    """A connection over which the start of a command is confirmed late."""
+
+    def __init__(self, connection: asyncssh.SSHClientConnection) -> None:
+        self._connection = connection
+        self.started = asyncio.Event()
+
+    async def create_process(self, command: str, **options: Any) -> asyncssh.SSHClientProcess[bytes]:  # noqa: ANN401
+        process = await self._connection.create_process(command, **options)
+        self.started.set()
+        await asyncio.sleep(0.2)
+        return process
+
+
+async def test_cancelling_before_the_start_is_confirmed_ends_the_command_too(cluster: TestCluster) -> None:
+    async with ClusterConnection(cluster.config(), cluster.targets(), retry=QUICK) as remote:
+        slow = SlowToConfirm(await remote.connection("driver"))
+        command = start_process(cast("asyncssh.SSHClientConnection", slow), "driver", "exec sleep 60")
+        task = asyncio.ensure_future(command)
+        await asyncio.wait_for(slow.started.wait(), 5)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        await ended(cluster.driver.processes[-1])
+    assert cluster.driver.signals == ["TERM"]
