@@ -166,7 +166,7 @@ class LocalAws:
             self.fire_schedules()
 
     def _application(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-        service, action = _call(environ)
+        service, action = call_of(environ)
         self.calls[service, action] += 1
         lock = {"ec2": self._ec2, "s3": self._s3}.get(service)
         if lock is None:
@@ -181,8 +181,8 @@ def _forget_everything() -> None:
     reset_model_data()
 
 
-def _call(environ: dict[str, Any]) -> tuple[str, str]:
-    """Return service and action of a request, whose body stays readable."""
+def call_of(environ: dict[str, Any]) -> tuple[str, str]:
+    """Return service and action of a WSGI request, whose body stays readable; without an action, method and path."""
     match = _SERVICE.search(environ.get("HTTP_AUTHORIZATION", ""))
     service = match[1] if match else "unsigned"
     target = environ.get("HTTP_X_AMZ_TARGET")

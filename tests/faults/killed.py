@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import io
 import os
 import random
-import re
 import subprocess
 import sys
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pio_tf.sandbox.aws import call_of
 from tests.faults.aws import CalledAws
 from tests.faults.faults import FAIR
 from tests.faults.scenario import KILLED, Outcome, Result, Stage, check_after, check_deadline
@@ -23,11 +22,9 @@ if TYPE_CHECKING:
     from tests.faults.time import Clock
 
 PIO_TF = Path(sys.executable).with_name("pio-tf")
-COMMANDS = ("up", "up --for 2h", "down", "down --force")
-CALLS = 24
-"""Of AWS, with which a client has begun to wait for machines. It is killed before it would call the driver: there is
-nothing behind these machines."""
-_ACTION = re.compile(rb"Action=(\w+)")
+CALLS = {"up": 24, "up --for 2h": 24, "down": 9, "down --force": 9}
+"""Commands, and the calls of AWS with which a client has begun to wait for machines. It is killed before it would call
+the driver: there is nothing behind these machines. Its waits have no end: time stands still while it lives."""
 WORKERS = 2
 LONGEST = 120.0
 """Seconds, on a busy computer, after which a client is killed that has not come to the call."""
@@ -44,7 +41,7 @@ class KillingAws(CalledAws):
         self._after_effect = False
 
     def kill_at(self, call: int | str, kill: Callable[[], None], *, after_effect: bool) -> None:
-        """Kill at that call, counted from 1, or at that action of EC2: before it has its effect, or after."""
+        """Kill at that call, counted from 1, or at that action of AWS: before it has its effect, or after."""
         self._at, self._calls, self._kill, self._after_effect = call, 0, kill, after_effect
 
     def spare(self) -> None:
@@ -53,7 +50,7 @@ class KillingAws(CalledAws):
 
     def _application(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         self._calls += 1
-        kill = self._kill if self._at in (self._calls, _action(environ)) else None
+        kill = self._kill if self._at in (self._calls, call_of(environ)[1]) else None
         if kill is not None and not self._after_effect:
             kill()
             start_response("503 Service Unavailable", [])
@@ -62,14 +59,6 @@ class KillingAws(CalledAws):
         if kill is not None:
             kill()
         return done
-
-
-def _action(environ: dict[str, Any]) -> str:
-    """Return the name of EC2's action, which its requests have in their body; "" for another service."""
-    body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
-    environ["wsgi.input"] = io.BytesIO(body)
-    found = _ACTION.match(body)
-    return found[1].decode() if found else ""
 
 
 class KilledStage:
@@ -85,10 +74,11 @@ class KilledStage:
         rng = random.Random(f"killed {seed}")  # noqa: S311 - no secret
         world = self._stage.world
         powers = {name: rng.choice(("stopped", "running")) for name in world.machines}
+        command = rng.choice(tuple(CALLS))
         return self.play_one(
-            rng.choice(COMMANDS),
+            command,
             powers | {"driver": "stopped"},
-            call=rng.randint(1, CALLS),
+            call=rng.randint(1, CALLS[command]),
             after_effect=rng.random() < 0.5,
             seed=seed,
         )
