@@ -20,7 +20,7 @@ from pio_tf.remote.commands import READ_BYTES, end_process, exit_status, start_p
 from pio_tf.remote.ssh_errors import connection_lost
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 ENDINGS = (("INT", 5.0), ("TERM", 5.0), ("KILL", 1.0))
 """The signals that end an abandoned command, and the seconds that it has after each."""
@@ -55,6 +55,7 @@ async def open_shell(
         PioTfError: the output cannot be written (a full disk).
     """
     terminal = stdin if stdin is not None and command is None and os.isatty(stdin) else None
+    endings = ENDINGS if terminal is None else ()  # closing a terminal ends everything that runs on it
     with contextlib.ExitStack() as stack:
         source = stack.enter_context(_input(stdin))
         if terminal is not None:
@@ -64,7 +65,7 @@ async def open_shell(
             machine,
             command,
             doing="starting a shell",
-            endings=() if terminal is not None else ENDINGS,
+            endings=endings,
             stdin=asyncssh.DEVNULL if source is None else source,
             term_type=None if terminal is None else os.environ.get("TERM", "xterm"),
             term_size=(0, 0) if terminal is None else os.get_terminal_size(terminal),
@@ -76,7 +77,7 @@ async def open_shell(
         except (OSError, asyncssh.Error) as error:
             raise connection_lost(machine, "you were logged in", error) from error
         except BaseException as error:
-            await _end(process, with_terminal=terminal is not None)
+            await _end(process, endings)
             if not isinstance(error, _CannotWrite):
                 raise
             if error.error.errno == errno.EPIPE:
@@ -125,11 +126,11 @@ def _write_some(target: int, data: memoryview) -> int:
         return 0
 
 
-async def _end(process: asyncssh.SSHClientProcess[bytes], *, with_terminal: bool) -> None:
-    """End an abandoned command. Closing a terminal ends everything that runs on it."""
+async def _end(process: asyncssh.SSHClientProcess[bytes], endings: Iterable[tuple[str, float]]) -> None:
+    """End an abandoned command, which may still write, by these signals."""
     with contextlib.suppress(OSError, asyncssh.Error):
         await process.redirect(stdout=asyncssh.DEVNULL, stderr=asyncssh.DEVNULL)
-    await end_process(process, () if with_terminal else ENDINGS)
+    await end_process(process, endings)
     with contextlib.suppress(asyncio.TimeoutError, OSError, asyncssh.Error):
         await asyncio.wait_for(process.wait_closed(), timeout=1.0)
 

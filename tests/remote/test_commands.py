@@ -144,12 +144,11 @@ class SlowToConfirm:
 
     def __init__(self, connection: asyncssh.SSHClientConnection) -> None:
         self._connection = connection
-        self.started = asyncio.Event()
+        self.confirmed = asyncio.Event()
 
     async def create_process(self, command: str, **options: Any) -> asyncssh.SSHClientProcess[bytes]:  # noqa: ANN401
         process = await self._connection.create_process(command, **options)
-        self.started.set()
-        await asyncio.sleep(0.2)
+        await self.confirmed.wait()
         return process
 
 
@@ -158,8 +157,10 @@ async def test_cancelling_before_the_start_is_confirmed_ends_the_command_too(clu
         slow = SlowToConfirm(await remote.connection("driver"))
         command = start_process(cast("asyncssh.SSHClientConnection", slow), "driver", "exec sleep 60")
         task = asyncio.ensure_future(command)
-        await asyncio.wait_for(slow.started.wait(), 5)
+        while not cluster.driver.processes:
+            await asyncio.sleep(0.01)
         task.cancel()
+        slow.confirmed.set()
         with pytest.raises(asyncio.CancelledError):
             await task
         await ended(cluster.driver.processes[-1])
