@@ -28,6 +28,7 @@ class ClusterContext:
         clock: returns monotonic seconds, which limit how long pio-tf waits for AWS.
         sleep: waits for a number of seconds meanwhile.
         now: returns the time of day, which deadlines are counted from.
+        attended: whether a person at a terminal reads the warnings: see ``ssh.host_keys``.
     """
 
     config: Config
@@ -37,6 +38,7 @@ class ClusterContext:
     clock: Callable[[], float]
     sleep: Callable[[float], None]
     now: Callable[[], datetime]
+    attended: bool = False
 
     @property
     def ec2(self) -> EC2Client:

@@ -130,9 +130,8 @@ def _roles(where: str, choices: Choices, *, train: str) -> _Rows:
 
 
 def _keys(variable: str, secret: str, config: Config) -> _Rows:
-    known = (
-        f"optional: the content of .pio-tf/{config.cluster.name}/known_hosts, so that no key is trusted on first use"
-    )
+    file = f".pio-tf/{config.cluster.name}/known_hosts"
+    known = f"optional: the content of {file}, for a bastion and for consoles without host keys"
     return [
         *_public_key(variable, config),
         ("PIO_TF_SSH_KEY", secret, "the private key, ssh.key"),

@@ -13,8 +13,12 @@ from pio_tf.cli.command import CommandCall, command
 from pio_tf.errors import ConfigError, PioTfError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from pio_tf.cluster import Cluster
-    from pio_tf.remote.host_keys import ConsoleKeys, HostKey
+    from pio_tf.remote.host_keys import HostKey
+    from pio_tf.remote.ssh import ClusterConnection
+    from pio_tf.remote.target import SshTarget
     from pio_tf.remote.tunnel import ForwardedPage, WebPage
 
 
@@ -45,13 +49,10 @@ def ssh(
     import asyncio
 
     from pio_tf.remote.shell import open_shell
-    from pio_tf.remote.ssh import ClusterConnection
     from pio_tf.remote.target import find_target
 
     async def log_in() -> int:
-        async with ClusterConnection(
-            cluster.config, targets, reporter=call.output.reporter, console_keys=_console_keys(cluster)
-        ) as remote:
+        async with _connection(call, targets) as remote:
             connection = await remote.connection(name)
             call.output.pause()  # the shell needs the terminal for itself
             words = " ".join(command) if command else None
@@ -80,7 +81,6 @@ def ui(
     import asyncio
 
     from pio_tf.cli.results.access import PagesResult
-    from pio_tf.remote.ssh import ClusterConnection
     from pio_tf.remote.tunnel import serve_pages, spark_pages
 
     def show(pages: tuple[ForwardedPage, ...]) -> None:
@@ -91,9 +91,7 @@ def ui(
         call.output.say("Ctrl-C ends it")
 
     async def serve(pages: tuple[WebPage, ...]) -> None:
-        async with ClusterConnection(
-            cluster.config, targets, reporter=call.output.reporter, console_keys=_console_keys(cluster)
-        ) as remote:
+        async with _connection(call, targets) as remote:
             await serve_pages(remote, pages, show, reporter=call.output.reporter)
 
     cluster = call.cluster
@@ -140,7 +138,6 @@ def accept(
 
     from pio_tf.cli.results.access import AcceptResult
     from pio_tf.remote.host_keys import accept_host_key
-    from pio_tf.remote.ssh import ClusterConnection
     from pio_tf.remote.target import find_target
 
     call.config = call.config or call.context.obj
@@ -148,7 +145,7 @@ def accept(
     name = machine if machine == "bastion" else find_target(targets, machine).name
 
     async def read_host_key() -> HostKey:
-        remote = ClusterConnection(config, targets, reporter=output.reporter, console_keys=_console_keys(call.cluster))
+        remote = _connection(call, targets)
         try:
             return await remote.read_host_key(name)
         finally:
@@ -167,16 +164,23 @@ def accept(
     call.show(AcceptResult(machine=name, fingerprint=shown, changed=not is_pinned))
 
 
-def _console_keys(cluster: Cluster) -> ConsoleKeys:
-    """Return a function that asks AWS for the host keys on an instance's console."""
+def _connection(call: CommandCall, targets: Sequence[SshTarget]) -> ClusterConnection:
+    """Return a connection to these machines, which takes unknown host keys from their consoles."""
+    from pio_tf.remote.ssh import ClusterConnection
 
-    def ask(instance_id: str) -> tuple[str, ...]:
+    def console_keys(instance_id: str) -> tuple[str, ...]:
         from pio_tf.aws.session import Aws
         from pio_tf.machines.console import host_keys_from_console
 
-        return host_keys_from_console(Aws(cluster.config).client("ec2"), (instance_id,))[instance_id]
+        return host_keys_from_console(Aws(call.cluster.config).client("ec2"), instance_id)
 
-    return ask
+    return ClusterConnection(
+        call.cluster.config,
+        targets,
+        reporter=call.output.reporter,
+        console_keys=console_keys,
+        attended=can_ask(),
+    )
 
 
 def _spark_settings(cluster: Cluster) -> dict[str, str]:

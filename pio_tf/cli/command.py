@@ -48,9 +48,10 @@ class CommandCall:
     @functools.cached_property
     def cluster(self) -> Cluster:
         """The cluster of pio-tf.hcl, which reports its progress to the output."""
+        from pio_tf.cli.ci_output import can_ask
         from pio_tf.cluster import Cluster
 
-        return Cluster.load(self.config, reporter=self.output.reporter)
+        return Cluster.load(self.config, reporter=self.output.reporter, attended=can_ask())
 
     def show(self, result: CommandResult) -> None:
         """Write the result."""

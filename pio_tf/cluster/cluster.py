@@ -58,6 +58,7 @@ class Cluster:
         clock: returns monotonic seconds, which limit how long pio-tf waits for AWS.
         sleep: waits for a number of seconds meanwhile.
         now: returns the time of day, which deadlines are counted from.
+        attended: whether a person at a terminal reads the warnings: see ``ssh.host_keys``.
     """
 
     def __init__(
@@ -71,20 +72,26 @@ class Cluster:
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
         now: Callable[[], datetime] = lambda: datetime.now(tz=timezone.utc),
+        attended: bool = False,
     ) -> None:
         self.config = config
         environ = dict(os.environ if environ is None else environ)
-        self._context = ClusterContext(config, reporter, aws or Aws(config), environ, clock, sleep, now)
+        self._context = ClusterContext(config, reporter, aws or Aws(config), environ, clock, sleep, now, attended)
         self._open_session = open_session
         self._last = self._command()
         """The last command that may have changed power: the next one takes over what it has started."""
 
     @classmethod
     def load(
-        cls, path: Path | str | None = None, *, reporter: Reporter = silent, environ: Mapping[str, str] | None = None
+        cls,
+        path: Path | str | None = None,
+        *,
+        reporter: Reporter = silent,
+        environ: Mapping[str, str] | None = None,
+        attended: bool = False,
     ) -> Self:
         """Return the cluster of a pio-tf.hcl; default: ``$PIO_TF_CONFIG``, else ``pio-tf.hcl`` here."""
-        return cls(load_config(path, environ=environ), reporter=reporter, environ=environ)
+        return cls(load_config(path, environ=environ), reporter=reporter, environ=environ, attended=attended)
 
     def _command(self) -> ClusterObjects:
         return ClusterObjects(self._context, self._open_session)

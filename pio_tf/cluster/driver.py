@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from pio_tf.cluster.messages import short, unanswered, warning
 from pio_tf.errors import AwsError, ConfigError, Locked, NotReady, PioTfError, RemoteError
-from pio_tf.events import Step, Warned
+from pio_tf.events import Event, Step, Warned
 from pio_tf.model import count
 from pio_tf.training.runs.run_copies import find_run
 
@@ -227,6 +228,7 @@ class Driver:
 
         async def ask() -> tuple[frozenset[str], str]:
             with _needs_ssh():
+                from pio_tf.machines.console import host_keys_from_console
                 from pio_tf.remote.ssh import ClusterConnection
                 from pio_tf.remote.target import ssh_targets
                 from pio_tf.training.runs.driver_runs import DriverRuns
@@ -234,7 +236,20 @@ class Driver:
 
             config = self.context.config
             targets = ssh_targets(config, (machines["driver"],))
-            async with ClusterConnection(config, targets, retry=_at_once(_STATUS_SECONDS)) as connection:
+
+            def warn(event: Event) -> None:
+                if isinstance(event, Warned):
+                    self.context.report(event)
+
+            connection = ClusterConnection(
+                config,
+                targets,
+                reporter=warn,
+                retry=_at_once(_STATUS_SECONDS),
+                console_keys=partial(host_keys_from_console, self.context.ec2),
+                attended=self.context.attended,
+            )
+            async with connection:
                 holder = (await DriverRuns(connection).state()).holder
                 master, port = machines["master"].private_ip, config.spark.master_ui_port
                 status = await spark_status(connection, master=master, port=port)

@@ -260,6 +260,11 @@ class SshBlock(Block):
         description="Address of the driver to connect to. auto: its public address if it has one and there is no "
         "bastion, else the private one. pio-tf reaches the other machines through the driver.",
     )
+    host_keys: Literal["auto", "verify", "accept-new"] = Field(
+        default="auto",
+        description="What to do with a host key that is neither pinned nor on the machine's console. verify: refuse "
+        "it. accept-new: trust and pin it, with a warning. auto: accept-new at a terminal, verify elsewhere and in CI.",
+    )
 
 
 class PioBlock(Block):

@@ -12,8 +12,6 @@ from botocore.exceptions import ClientError
 from pio_tf.aws.errors import aws_errors, error_code
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from mypy_boto3_ec2 import EC2Client
 
 _BLOCK = re.compile(
@@ -24,8 +22,8 @@ _KEY = re.compile(r"(?P<type>(?:ssh|ecdsa|sk)-[\w@.-]+) (?P<data>AAAA[A-Za-z0-9+
 _NOT_NITRO = "UnsupportedOperation"
 
 
-def host_keys_from_console(ec2: EC2Client, instance_ids: Iterable[str]) -> dict[str, tuple[str, ...]]:
-    """Return the public host keys of each machine, as ``ssh-ed25519 AAAA…``; none if its console shows none yet.
+def host_keys_from_console(ec2: EC2Client, instance_id: str) -> tuple[str, ...]:
+    """Return the public host keys of a machine, as ``ssh-ed25519 AAAA…``; none if its console shows none yet.
 
     cloud-init writes them at a machine's first boot. Nitro machines show their current console. For others, AWS makes a
     copy some minutes after a boot.
@@ -34,12 +32,8 @@ def host_keys_from_console(ec2: EC2Client, instance_ids: Iterable[str]) -> dict[
         AwsError: AWS does not return the console (permission ``ec2:GetConsoleOutput``), or does not answer.
     """
     with aws_errors():
-        return {instance_id: _host_keys(ec2, instance_id) for instance_id in instance_ids}
-
-
-def _host_keys(ec2: EC2Client, instance_id: str) -> tuple[str, ...]:
-    # The copy may still hold what 64 KiB of later messages have pushed out of the current console.
-    return parse_host_keys(_current(ec2, instance_id) or "") or parse_host_keys(_copy(ec2, instance_id))
+        # The copy may still hold what 64 KiB of later messages have pushed out of the current console.
+        return parse_host_keys(_current(ec2, instance_id) or "") or parse_host_keys(_copy(ec2, instance_id))
 
 
 def read_console(ec2: EC2Client, instance_id: str) -> str:

@@ -98,7 +98,7 @@ async def open_connection(
 
     Raises:
         RemoteError: the machine is unreachable, refuses the key, or shows another host key than the pinned or trusted
-            ones.
+            ones. ``decide_trust`` may raise it, too.
     """
     started = time.monotonic()
     trust: HostKeyTrust | None = None
@@ -112,7 +112,9 @@ async def open_connection(
                     _attempt(endpoint, tunnel, trust), timeout=max(0.1, min(retry.attempt, left))
                 )
         except _NoKnownKey as first:
+            asked = time.monotonic()
             trust = await decide_trust(first.key)
+            started += time.monotonic() - asked  # the machine answers: it may not run out of time meanwhile
             continue
         except PioTfError:
             raise

@@ -25,7 +25,7 @@ from pio_tf.remote import commands, http
 from pio_tf.remote.bash import shell_path
 from pio_tf.remote.connect import RetryPolicy, open_connection, shown_host_key
 from pio_tf.remote.files import ProvisionedFile, RemoteFile, read_answer, write_program
-from pio_tf.remote.host_keys import ConsoleTrust, HostKey, HostKeyTrust
+from pio_tf.remote.host_keys import ConsoleTrust, HostKey, trusts_first_use
 from pio_tf.remote.known_hosts import KnownHosts, Pin
 from pio_tf.remote.login import load_login
 from pio_tf.remote.target import BASTION, bastion_endpoint, machine_endpoint
@@ -56,11 +56,13 @@ class ClusterConnection:
     Args:
         targets: the driver, and the machines to connect to through it.
         retry: how long to wait for a machine that boots.
-        console_keys: returns the host keys on a machine's console; called once for each machine without a pinned key.
+        console_keys: returns the host keys on a machine's console; called for each machine without a pinned key.
+        attended: whether a person at a terminal reads the warnings: see ``ssh.host_keys``.
 
     Raises:
         ConfigError: ``ssh.key`` cannot be used.
-        RemoteError: the driver is unreachable, refuses the key, or shows another host key than the pinned one.
+        RemoteError: the driver is unreachable, refuses the key, or shows another host key than the pinned one, or one
+            that pio-tf cannot verify.
     """
 
     def __init__(
@@ -71,13 +73,14 @@ class ClusterConnection:
         reporter: Reporter = silent,
         retry: RetryPolicy | None = None,
         console_keys: ConsoleKeys | None = None,
+        attended: bool = False,
     ) -> None:
         self._config = config
         self._login = load_login(config)
         self._targets = {target.name: target for target in targets}
         self._reporter = reporter
         self._retry = retry or RetryPolicy()
-        self._console_trust = ConsoleTrust(console_keys)
+        self._console_trust = ConsoleTrust(console_keys, first_use=trusts_first_use(config, attended=attended))
         self._open: dict[str, MachineConnection] = {}
         self._opening: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._reported: dict[str, str] = {}
@@ -129,7 +132,7 @@ class ClusterConnection:
         endpoint, tunnel = await self.route(machine)
         key = await shown_host_key(endpoint, tunnel=tunnel, timeout=self._retry.attempt)
         name = endpoint.host_key_name
-        trust = await self._decide_trust(endpoint, key)
+        trust = await self._console_trust.read(endpoint)
         on_console = key in trust.keys if trust.learned == "console" else None
         pinned = KnownHosts(endpoint.known_hosts).pins(name)
         return HostKey(Pin(name, key, "console" if on_console else "accepted"), pinned, on_console)
@@ -286,11 +289,6 @@ class ClusterConnection:
                 connection = self._open[name] = await self._connect(name)
             return connection
 
-    async def _decide_trust(self, endpoint: Endpoint, shown: asyncssh.SSHKey) -> HostKeyTrust:
-        if endpoint.is_bastion:
-            return HostKeyTrust((shown,), "first use", "it is not a machine of this cluster, with a console in AWS")
-        return await self._console_trust.decide(endpoint.host_key_name, shown)
-
     async def _connect(self, name: str) -> MachineConnection:
         endpoint, tunnel = await self.route(name)
 
@@ -304,7 +302,12 @@ class ClusterConnection:
             retry=bastion_retry if endpoint.is_bastion else self._retry,
             tunnel=tunnel,
             slots=self._slots,
-            decide_trust=lambda shown: self._decide_trust(endpoint, shown),
+            decide_trust=lambda shown: self._console_trust.decide(
+                endpoint,
+                shown,
+                patience=self._retry.timeout,
+                on_wait=lambda: self._report(name, "waiting for its console, which shows its host keys"),
+            ),
             on_retry=on_retry,
         )
         trust = connection.first_trust

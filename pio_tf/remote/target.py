@@ -9,6 +9,7 @@ from pio_tf.errors import ConfigError, RemoteError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from datetime import datetime
     from pathlib import Path
 
     from pio_tf.config.schema import Config
@@ -32,6 +33,8 @@ class SshTarget:
     instance_id: str
     private_ip: str
     address: str
+    started: datetime | None = None
+    """When it last started (UTC); None: unknown."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,7 @@ class Endpoint:
         host_key_name: its entry in the file of pinned keys.
         via: the machine on the way, for messages.
         direct: whether the way does not lead through the driver.
+        started: when the machine last started (UTC); None: unknown.
     """
 
     name: str
@@ -54,6 +58,7 @@ class Endpoint:
     known_hosts: Path
     via: str = ""
     direct: bool = True
+    started: datetime | None = None
 
     @property
     def is_bastion(self) -> bool:
@@ -83,6 +88,7 @@ def ssh_targets(config: Config, machines: Iterable[Machine]) -> tuple[SshTarget,
             instance_id=machine.instance_id,
             private_ip=machine.private_ip,
             address=_driver_address(config, machine) if machine.role == "driver" else machine.private_ip,
+            started=machine.since if machine.is_on else None,
         )
         for machine in machines
     )
@@ -116,6 +122,7 @@ def machine_endpoint(config: Config, login: SshLogin, target: SshTarget) -> Endp
         known_hosts=known_hosts_file(config),
         via=(f"bastion {bastion}" if bastion else "") if direct else "driver",
         direct=direct,
+        started=target.started,
     )
 
 

@@ -29,7 +29,7 @@ ANSWER_SECONDS = 3.0
 """How long a page may take to accept a connection: some ports drop packets."""
 RETRY_SECONDS = 5.0
 """Time between attempts to connect to a driver that has become unreachable."""
-_PERMANENT = ("host-key-changed", "permission-denied")
+_PERMANENT = ("host-key-changed", "host-key-unknown", "permission-denied")
 """Kinds of errors that no further attempt can change."""
 
 

@@ -101,23 +101,21 @@ async def open_session(
         RemoteError: the driver can't be reached.
     """
 
-    def console_keys(instance_id: str) -> tuple[str, ...]:
-        return host_keys_from_console(context.ec2, [instance_id])[instance_id]
-
     def session(remote: ClusterConnection) -> DriverSession:
         return DriverSession(context, storage, machines, remote, deadline, upload_to, client or Client.here())
 
     config, report = context.config, context.report
     targets = ssh_targets(config, machines)
+    console_keys = partial(host_keys_from_console, context.ec2)
     if not wait:
         async with ClusterConnection(
-            config, targets, reporter=report, retry=retry, console_keys=console_keys
+            config, targets, reporter=report, retry=retry, console_keys=console_keys, attended=context.attended
         ) as remote:
             yield session(remote)
         return
     report(Step("Waiting for SSH and Spark"))
     async with contextlib.AsyncExitStack() as stack:
-        waiting = ready_cluster(config, targets, reporter=report, console_keys=console_keys)
+        waiting = ready_cluster(config, targets, reporter=report, console_keys=console_keys, attended=context.attended)
         try:
             remote, _ = await stack.enter_async_context(waiting)
         except (NotReady, RemoteError) as error:

@@ -45,6 +45,7 @@ async def ready_cluster(
     reporter: Reporter = silent,
     patience: RetryPolicy | None = None,
     console_keys: ConsoleKeys | None = None,
+    attended: bool = False,
     boot_state: str = STATE,
 ) -> AsyncIterator[tuple[ClusterConnection, SparkStatus]]:
     """Wait until every target answers over SSH and Spark counts every worker among them ALIVE; stay connected.
@@ -53,13 +54,13 @@ async def ready_cluster(
         targets: driver, master and workers.
         timeout: seconds in all; default: ``cluster.start_timeout``.
         patience: for one machine's SSH, within ``timeout``.
-        console_keys: see :func:`pio_tf.remote.ssh.ClusterConnection`.
+        console_keys, attended: see :class:`pio_tf.remote.ssh.ClusterConnection`.
         boot_state: directory in which a machine reports a failed bootstrap.
 
     Raises:
         NotReady: ``timeout`` has passed; the error names what is missing, the last answer and the logs. A failed
             bootstrap raises it at once.
-        RemoteError: waiting longer would not help: a refused key, a changed host key.
+        RemoteError: waiting longer would not help: a refused key, a changed or unknown host key.
     """
     deadline = time.monotonic() + (config.cluster.start_timeout if timeout is None else timeout)
     async with contextlib.AsyncExitStack() as connections:
@@ -67,7 +68,9 @@ async def ready_cluster(
             left = replace(patience or RetryPolicy(), timeout=max(0.1, deadline - time.monotonic()))
             try:
                 remote = await connections.enter_async_context(
-                    ClusterConnection(config, targets, reporter=reporter, retry=left, console_keys=console_keys)
+                    ClusterConnection(
+                        config, targets, reporter=reporter, retry=left, console_keys=console_keys, attended=attended
+                    )
                 )
                 await remote.reach(target.name for target in targets)
                 boot = BootWatch(remote, boot_state, every=LONGEST_POLL)

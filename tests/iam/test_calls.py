@@ -131,7 +131,7 @@ def fill_mirror(cluster: Cluster) -> None:
 
 
 def read_consoles(cluster: Cluster) -> None:
-    host_keys_from_console(cluster._context.ec2, [cluster._command().fleet.look().machines[0].instance_id])
+    host_keys_from_console(cluster._context.ec2, cluster._command().fleet.look().machines[0].instance_id)
 
 
 @pytest.fixture(scope="module")

@@ -163,6 +163,38 @@ def test_a_lost_file_of_host_keys_is_learned_again_from_the_consoles(project: Pr
     assert set(known_hosts(project).pins()) == before
 
 
+@contextlib.contextmanager
+def unknown_driver(project: Project) -> Iterator[None]:
+    """Forget the pinned keys, and take the driver's from its console."""
+    pins, console = known_hosts(project).path, project.home("driver").parent / "console.log"
+    pinned, shown = pins.read_bytes(), console.read_bytes()
+    pins.unlink()
+    console.write_text("login: ", encoding="ascii")
+    try:
+        yield
+    finally:
+        console.write_bytes(shown)
+        pins.write_bytes(pinned)
+
+
+def test_without_a_terminal_a_key_that_the_console_does_not_show_is_refused(project: Project) -> None:
+    impatient = project.changed(r'(?m)^(\s*)name += "access"$', r'\1name = "access"\n\1start_timeout = "5s"')
+    with unknown_driver(project):
+        refused = project.run("up", "--config", str(impatient), exit_code=1)
+        assert "driver: waiting for its console, which shows its host keys\n" in refused.stderr
+        assert "shows an SSH host key that pio-tf cannot verify" in refused.stderr
+        assert "warning: could not ask Spark for its workers: driver at" in project.run("status").stderr
+        assert known_hosts(project).pins() == ()
+
+
+def test_at_a_terminal_such_a_key_is_trusted_with_a_warning(project: Project) -> None:
+    with unknown_driver(project):
+        with at_a_terminal(project, "ssh", "--", "true") as user:
+            user.sees("was not known and is trusted from now on, unverified")
+            assert user.ends() == 0
+        assert [pin.learned for pin in known_hosts(project).pins()] == ["first use"]
+
+
 def test_a_changed_key_is_refused_until_it_is_accepted(project: Project) -> None:
     right = {pin.name: pin.fingerprint for pin in known_hosts(project).pins()}
     worker = str(project.machines()["worker-1"]["instance_id"])

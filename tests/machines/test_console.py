@@ -53,25 +53,26 @@ class Consoles:
 
 def test_a_nitro_machines_keys_are_those_on_its_console_now() -> None:
     ec2 = Consoles(now={"i-1": f"boot\n{block(ECDSA, ED25519)}login:"})
-    assert host_keys_from_console(ec2.client, ["i-1"]) == {"i-1": (ECDSA, ED25519)}
+    assert host_keys_from_console(ec2.client, "i-1") == (ECDSA, ED25519)
     assert ec2.calls == {"latest": 1}
 
 
 def test_of_other_machines_it_is_the_copy_that_aws_has() -> None:
     ec2 = Consoles(copies={"i-1": block(ED25519)})
-    assert host_keys_from_console(ec2.client, ["i-1", "i-2"]) == {"i-1": (ED25519,), "i-2": ()}
+    assert host_keys_from_console(ec2.client, "i-1") == (ED25519,)
+    assert host_keys_from_console(ec2.client, "i-2") == ()
 
 
 def test_keys_that_have_scrolled_off_the_console_are_in_the_copy() -> None:
     ec2 = Consoles(now={"i-1": "nothing but later messages"}, copies={"i-1": block(ED25519)})
-    assert host_keys_from_console(ec2.client, ["i-1"]) == {"i-1": (ED25519,)}
+    assert host_keys_from_console(ec2.client, "i-1") == (ED25519,)
 
 
 def test_a_permission_that_is_missing_is_named() -> None:
     ec2 = Consoles()
     ec2.fault = client_error("UnauthorizedOperation", "You are not authorized", operation="GetConsoleOutput")
     with pytest.raises(AwsError) as caught:
-        host_keys_from_console(ec2.client, ["i-1"])
+        host_keys_from_console(ec2.client, "i-1")
     assert "ec2:GetConsoleOutput" in str(caught.value)
 
 

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
+from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING
 
 import asyncssh
 import pytest
 
 from pio_tf.errors import AwsError, ConfigError, RemoteError
-from pio_tf.events import Event, Warned
+from pio_tf.events import Event, MachineProgress, Warned
 from pio_tf.remote.connect import RetryPolicy
-from pio_tf.remote.host_keys import ConsoleTrust, HostKey, accept_host_key
+from pio_tf.remote.host_keys import ConsoleTrust, HostKey, HostKeyTrust, accept_host_key
 from pio_tf.remote.known_hosts import KnownHosts, Pin
+from pio_tf.remote.login import load_login
 from pio_tf.remote.ssh import ClusterConnection
+from pio_tf.remote.target import machine_endpoint
 from tests.support.ssh_cluster import QUICK, TestCluster
 from tests.support.ssh_servers import MachineServer, free_port
 
@@ -28,9 +32,15 @@ if TYPE_CHECKING:
 class Consoles:
     """The machines' consoles in AWS, and the requests for them."""
 
-    def __init__(self, keys: dict[str, tuple[str, ...]] | None = None, *, fault: AwsError | None = None) -> None:
+    def __init__(
+        self, keys: dict[str, tuple[str, ...]] | None = None, *, fault: AwsError | None = None, empty: int = 0
+    ) -> None:
         self.keys = keys or {}
         self.fault = fault
+        self.empty = empty
+        """The number of first answers without keys."""
+        self.early_fault: AwsError | None = None
+        """Raised instead of these answers."""
         self.asked: list[str] = []
         self.threads: set[threading.Thread] = set()
 
@@ -39,7 +49,15 @@ class Consoles:
         self.threads.add(threading.current_thread())
         if self.fault:
             raise self.fault
+        if len(self.asked) <= self.empty:
+            if self.early_fault:
+                raise self.early_fault
+            return ()
         return self.keys.get(instance_id, ())
+
+
+def now() -> datetime:
+    return datetime.now(tz=timezone.utc)
 
 
 def public(server: MachineServer) -> str:
@@ -50,11 +68,20 @@ def new_key(kind: str = "ssh-ed25519") -> asyncssh.SSHKey:
     return asyncssh.generate_private_key(kind)
 
 
-async def greet(cluster: TestCluster, console: ConsoleKeys | None = None, *, machine: str = "driver") -> list[Event]:
+async def greet(
+    cluster: TestCluster,
+    console: ConsoleKeys | None = None,
+    *,
+    machine: str = "driver",
+    host_keys: str = "accept-new",
+    attended: bool = False,
+    started: datetime | None = None,
+) -> list[Event]:
     events: list[Event] = []
-    targets = cluster.targets("driver", *({machine} - {"driver"}))
+    targets = [replace(one, started=started) for one in cluster.targets("driver", *({machine} - {"driver"}))]
+    config = cluster.config(ssh={"host_keys": host_keys})
     async with ClusterConnection(
-        cluster.config(), targets, retry=QUICK, reporter=events.append, console_keys=console
+        config, targets, retry=QUICK, reporter=events.append, console_keys=console, attended=attended
     ) as remote:
         assert (await remote.run(machine, "echo hello")).stdout == "hello\n"
     return events
@@ -138,16 +165,121 @@ async def test_without_a_console_the_first_use_is_trusted_and_told_with_the_fing
     assert await greet(cluster, console) == []
 
 
-async def test_an_aws_that_does_not_answer_does_not_keep_anybody_waiting() -> None:
+@pytest.mark.parametrize(("host_keys", "attended"), [("auto", False), ("verify", False), ("verify", True)])
+@pytest.mark.parametrize("console", [Consoles(), Consoles(fault=AwsError("AWS is out")), None])
+async def test_a_key_that_cannot_be_verified_is_refused_before_the_login(
+    cluster: TestCluster, console: Consoles | None, host_keys: str, *, attended: bool
+) -> None:
+    with pytest.raises(RemoteError) as caught:
+        await greet(cluster, console, host_keys=host_keys, attended=attended)
+    assert caught.value.what == f"driver at 127.0.0.1:{cluster.port} shows an SSH host key that pio-tf cannot verify"
+    assert caught.value.cause.startswith(
+        f"{cluster.driver.host_key.get_fingerprint()} (ssh-ed25519) is not pinned, and "
+    )
+    assert "pio-tf host-keys accept driver" in caught.value.next_step
+    assert str(cluster.known_hosts) in caught.value.next_step
+    assert caught.value.details["kind"] == "host-key-unknown"
+    assert cluster.driver.logins == []
+    assert pins(cluster) == ()
+
+
+async def test_a_workers_key_is_verified_as_the_drivers_is(cluster: TestCluster) -> None:
+    await cluster.servers["worker-1"].start()
+    console = Consoles({"i-driver": (public(cluster.driver),)})
+    with pytest.raises(RemoteError, match=r"^worker-1 at .* that pio-tf cannot verify"):
+        await greet(cluster, console, machine="worker-1", host_keys="auto")
+    assert [pin.name for pin in pins(cluster)] == ["i-driver"]
+
+
+async def test_at_a_terminal_a_key_is_trusted_on_first_use_with_a_warning(cluster: TestCluster) -> None:
+    (event,) = await greet(cluster, Consoles(), host_keys="auto", attended=True)
+    assert isinstance(event, Warned)
+    assert [pin.learned for pin in pins(cluster)] == ["first use"]
+
+
+async def test_a_key_that_was_pinned_on_first_use_stays_trusted_without_a_terminal(cluster: TestCluster) -> None:
+    await greet(cluster)
+    assert await greet(cluster, host_keys="verify") == []
+
+
+async def test_the_console_of_a_machine_that_has_just_started_is_awaited(cluster: TestCluster) -> None:
+    console = Consoles({"i-driver": (public(cluster.driver),)}, empty=1)
+    events = await greet(cluster, console, host_keys="auto", started=now())
+    assert events == [MachineProgress("driver", "waiting for its console, which shows its host keys")]
+    assert [pin.learned for pin in pins(cluster)] == ["console"]
+    assert console.asked == ["i-driver"] * 2
+
+
+async def test_another_key_than_the_awaited_console_shows_is_refused(cluster: TestCluster) -> None:
+    console = Consoles({"i-driver": (new_key().export_public_key().decode(),)}, empty=1)
+    with pytest.raises(RemoteError, match="than the one on its console"):
+        await greet(cluster, console, host_keys="auto", started=now())
+
+
+async def decide(
+    cluster: TestCluster,
+    console: ConsoleKeys,
+    *,
+    started: datetime | None,
+    patience: float = 5,
+    first_use: bool = False,
+) -> HostKeyTrust:
+    config = cluster.config()
+    (target,) = cluster.targets()
+    endpoint = machine_endpoint(config, load_login(config), replace(target, started=started))
+    trust = ConsoleTrust(console, first_use=first_use, timeout=0.1, first_poll=0.02)
+    shown = cluster.driver.host_key.convert_to_public()
+    return await trust.decide(endpoint, shown, patience=patience, on_wait=lambda: None)
+
+
+async def test_the_wait_for_a_console_goes_on_while_aws_limits_the_rate(cluster: TestCluster) -> None:
+    console = Consoles({"i-driver": (public(cluster.driver),)}, empty=3)
+    console.early_fault = AwsError("too many requests", details={"code": "RequestLimitExceeded"})
+    trust = await decide(cluster, console, started=now())
+    assert trust.learned == "console"
+    assert len(console.asked) == 4
+
+
+async def test_the_wait_for_a_console_has_an_end(cluster: TestCluster) -> None:
+    console = Consoles()
+    with pytest.raises(RemoteError, match="cannot verify"):
+        await decide(cluster, console, started=now(), patience=0.2)
+    assert 1 < len(console.asked) < 10
+
+
+@pytest.mark.parametrize("started", [None, datetime.now(tz=timezone.utc) - timedelta(minutes=9)])
+async def test_the_console_of_a_machine_that_runs_for_long_is_read_once(
+    cluster: TestCluster, started: datetime | None
+) -> None:
+    console = Consoles()
+    with pytest.raises(RemoteError, match="cannot verify"):
+        await decide(cluster, console, started=started)
+    assert console.asked == ["i-driver"]
+
+
+async def test_a_console_that_pio_tf_may_not_read_is_not_awaited(cluster: TestCluster) -> None:
+    console = Consoles(fault=AwsError("not allowed", details={"code": "UnauthorizedOperation"}))
+    with pytest.raises(RemoteError, match="cannot verify") as caught:
+        await decide(cluster, console, started=now())
+    assert "AWS did not show its console: not allowed" in caught.value.cause
+    assert console.asked == ["i-driver"]
+
+
+async def test_with_trust_on_first_use_no_console_is_awaited(cluster: TestCluster) -> None:
+    console = Consoles()
+    assert (await decide(cluster, console, started=now(), first_use=True)).learned == "first use"
+    assert console.asked == ["i-driver"]
+
+
+async def test_an_aws_that_does_not_answer_does_not_delay_the_first_use(cluster: TestCluster) -> None:
     answers = threading.Event()
 
     def ask(_instance_id: str) -> tuple[str, ...]:
         answers.wait(20)
         return ()
 
-    shown = new_key()
-    trust = await ConsoleTrust(ask, timeout=0.1).decide("i-1", shown)
-    assert (trust.keys, trust.learned) == ((shown,), "first use")
+    trust = await decide(cluster, ask, started=now(), first_use=True)
+    assert (trust.keys, trust.learned) == ((cluster.driver.host_key.convert_to_public(),), "first use")
     assert trust.because == "AWS did not show its console within 0.1 s"
     answers.set()
 
@@ -226,12 +358,16 @@ async def test_a_bastions_changed_key_is_accepted_by_its_own_name(cluster: TestC
     key = asyncssh.read_private_key(cluster.directory / "id_ed25519")
     bastion = MachineServer(home=cluster.directory / "homes" / "bastion", address="127.0.0.1", port=port, key=key)
     await bastion.start()
-    config = cluster.config(ssh={"bastion": f"ubuntu@127.0.0.1:{port}"})
+    jump = {"bastion": f"ubuntu@127.0.0.1:{port}"}
+    config, strict = cluster.config(ssh=jump), cluster.config(ssh={**jump, "host_keys": "auto"})
 
-    async def connect() -> None:
+    async def connect(config: Config = config) -> None:
         async with ClusterConnection(config, cluster.targets(), retry=QUICK):
             pass
 
+    with pytest.raises(RemoteError, match=r"the bastion at .* cannot verify") as unknown:
+        await connect(strict)
+    assert "pio-tf host-keys accept bastion" in unknown.value.next_step
     await connect()
     await change_key(bastion)
     with pytest.raises(RemoteError) as caught:

@@ -42,7 +42,8 @@ class TestCluster:
         return self.servers["driver"]
 
     def config(self, **blocks: dict[str, Any]) -> Config:
-        ssh = {"key": "id_ed25519", "port": self.port, **blocks.pop("ssh", {})}
+        """Return a configuration that trusts host keys on first use: these servers have no consoles."""
+        ssh = {"key": "id_ed25519", "port": self.port, "host_keys": "accept-new", **blocks.pop("ssh", {})}
         return make_config(self.directory, ssh=ssh, **blocks)
 
     def targets(self, *names: str) -> list[SshTarget]:
