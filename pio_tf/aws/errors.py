@@ -23,6 +23,7 @@ UNKNOWN_IDENTITY = frozenset(
         "IncompleteSignature",
         "InvalidAccessKeyId",
         "InvalidClientTokenId",
+        "InvalidSignatureException",
         "MissingAuthenticationToken",
         "SignatureDoesNotMatch",
         "UnrecognizedClientException",

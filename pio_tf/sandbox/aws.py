@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import io
 import re
 import time
 from collections import Counter
@@ -26,9 +25,12 @@ from pio_tf.sandbox.alarms import Alarms
 from pio_tf.sandbox.corrections import corrected
 from pio_tf.sandbox.ec2_models import LocalInstance, list_instances
 from pio_tf.sandbox.schedules import fire_due
+from pio_tf.sandbox.signatures import body, refuse
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
+
+    from pio_tf.sandbox.access_key import AccessKey
 
 HOST = "127.0.0.1"
 _SERVICE = re.compile(r"Credential=[^/]+/\d{8}/[^/]+/([^/]+)/")
@@ -43,12 +45,14 @@ class _QuietMotoHandler(MotoRequestHandler):  # type: ignore[misc]
 
 
 class LocalAws:
-    """An AWS on 127.0.0.1, in a thread of this process. It is empty at every start and accepts any credentials.
+    """An AWS on 127.0.0.1, in a thread of this process. It is empty at every start.
 
     moto keeps its state for the whole process, so only one can run in a process at a time.
 
     Args:
         port: port to listen on; 0: a free one.
+        access_key: the only key that it accepts, besides those that STS makes with it; None: it accepts any
+            credentials, and requests without.
         transition_seconds: how long an instance is pending, stopping and shutting-down.
         on_change: called in another thread, while requests wait, when an instance begins to change its state or
             is rebooted. It must be quick, and not call :meth:`instances`.
@@ -61,6 +65,7 @@ class LocalAws:
         self,
         *,
         port: int = 0,
+        access_key: AccessKey | None = None,
         transition_seconds: float = 0.5,
         on_change: Callable[[], None] = lambda: None,
         console: Callable[[str], str] = lambda _: "",
@@ -68,6 +73,7 @@ class LocalAws:
         now: Callable[[], datetime] = lambda: datetime.now(tz=timezone.utc),
     ) -> None:
         self._port = port
+        self._access_key = access_key
         self._corrected = partial(
             corrected, transition_seconds=transition_seconds, clock=clock, on_change=on_change, console=console
         )
@@ -166,6 +172,8 @@ class LocalAws:
             self.fire_schedules()
 
     def _application(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        if self._access_key is not None and (refusal := refuse(environ, self._access_key)) is not None:
+            return refusal(environ, start_response)
         service, action = call_of(environ)
         self.calls[service, action] += 1
         lock = {"ec2": self._ec2, "s3": self._s3}.get(service)
@@ -189,9 +197,7 @@ def call_of(environ: dict[str, Any]) -> tuple[str, str]:
     if target:
         return service, target.rpartition(".")[2]
     if environ.get("CONTENT_TYPE", "").startswith("application/x-www-form-urlencoded"):
-        body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
-        environ["wsgi.input"] = io.BytesIO(body)
-        action = parse_qs(body.decode("utf-8", "replace")).get("Action")
+        action = parse_qs(body(environ).decode("utf-8", "replace")).get("Action")
         if action:
             return service, action[0]
     return service, f"{environ['REQUEST_METHOD']} {environ['PATH_INFO']}"

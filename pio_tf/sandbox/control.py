@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from pio_tf.errors import SandboxError
+from pio_tf.sandbox.access_key import AccessKey
 from pio_tf.sandbox.layout import PROFILE, REGION, SSH_PORT, SSH_USER, Layout, MachineStatus, SandboxInfo, ServerRecord
 from pio_tf.sandbox.processes import MARK, end_processes
 
@@ -96,7 +97,7 @@ def start_sandbox(
         clean_up(layout)  # a crashed sandbox, or one whose start was interrupted
         claim(layout)
         try:
-            write_credentials(layout.credentials)
+            AccessKey.new().write(layout.credentials)
             cli_config_file = install_mirror(layout.mirror)
             record = _start_server(layout, command, timeout=timeout)
             info = SandboxInfo(
@@ -236,16 +237,6 @@ def _start_failed(layout: Layout, cause: str) -> SandboxError:
         cause=f"{cause}; the end of its log:\n{end}" if end else cause,
         next_step="see the cause; if a port is in use, choose another one, or 0 for a free one",
         details={"log": end},
-    )
-
-
-def write_credentials(path: Path) -> None:
-    """Write keys for the sandbox, which accepts any, so that the user's own credentials are not sent to it."""
-    path.touch(mode=0o600)
-    path.write_text(
-        f"# Not secret: the sandbox accepts any keys.\n[{PROFILE}]\naws_access_key_id = sandbox\n"
-        "aws_secret_access_key = sandbox\n",
-        encoding="ascii",
     )
 
 

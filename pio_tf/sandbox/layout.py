@@ -108,7 +108,7 @@ class Layout:
         self.statuses = RecordFile(directory / "machines.json", tuple[MachineStatus, ...])
         self.machines = directory / "machines"  # a directory per instance, named by its id: its disk
         self.log = directory / "sandbox.log"  # output of the server and of the machines' own programs
-        self.credentials = directory / "credentials"  # AWS credentials file with the profile "sandbox"
+        self.credentials = directory / "credentials"  # AWS credentials file with the sandbox's access key
         self.mirror = directory / "terraform"  # Terraform's provider mirror, and the CLI configuration that names it
 
     def console(self, instance_id: str) -> str:

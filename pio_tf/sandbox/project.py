@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pio_tf.config.template import fill_template, write_new
-from pio_tf.sandbox.control import write_credentials
+from pio_tf.sandbox.access_key import AccessKey
 
 if TYPE_CHECKING:
     from pio_tf.sandbox.layout import SandboxInfo
@@ -60,12 +60,14 @@ def prepare_project(directory: Path, info: SandboxInfo, *, cluster: str, cidr: s
 
     Raises:
         ConfigError: there is a pio-tf.hcl already; nothing was written.
+        SandboxError: the sandbox's credentials file has no access key.
     """
+    access_key = AccessKey.read(info.credentials_file)
     key = Path(".pio-tf", "sandbox_key")
     path = write_new(directory, render_sandbox_config(info, cluster=cluster, key=key, cidr=cidr))
     _make_key(directory / key)
     # A copy that outlives the sandbox: a later command then reports that nothing answers at the sandbox's address.
-    write_credentials(directory / CREDENTIALS)
+    access_key.write(directory / CREDENTIALS)
     return path
 
 

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TextIO, cast
 
 from pio_tf.errors import PioTfError, SandboxError
+from pio_tf.sandbox.access_key import AccessKey
 from pio_tf.sandbox.alarms import PERIOD, CpuMeter
 from pio_tf.sandbox.aws import LocalAws
 from pio_tf.sandbox.layout import (
@@ -49,14 +50,15 @@ async def serve(
         alarm_speed: how many seconds of CloudWatch's time pass in one second.
 
     Raises:
-        SandboxError: the port is taken, or no address is left for the services.
+        SandboxError: the port is taken, no address is left for the services, or the directory has no access key.
     """
     loop = asyncio.get_running_loop()
     changed, ended = asyncio.Event(), asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, ended.set)
     supervisor = Supervisor(directory=layout.machines, make_machine=make_machine, ssh_port=ssh_port, user=SSH_USER)
-    aws = LocalAws(port=port, on_change=lambda: _wake(loop, changed), console=layout.console)
+    key = AccessKey.read(layout.credentials)
+    aws = LocalAws(port=port, access_key=key, on_change=lambda: _wake(loop, changed), console=layout.console)
     services = LocalServices(str(layout.directory))
     aws.start()
     try:

@@ -5,7 +5,7 @@ cluster {
 }
 
 aws {
-  # The sandbox's address and credentials (it accepts any). On AWS, only the region is required.
+  # The sandbox's address and access key. On AWS, only the region is required.
   region           = "@region@"
   endpoint_url     = "@url@"
   profile          = "@profile@"

@@ -14,6 +14,7 @@ from pio_tf.ci.pipeline import SYSTEMS, render_pipeline
 from pio_tf.config.load import load_config
 from pio_tf.events import silent
 from pio_tf.infra.backend.state_bucket import prepare_bucket
+from pio_tf.sandbox.access_key import AccessKey
 from pio_tf.sandbox.control import start_sandbox, stop_sandbox
 from pio_tf.sandbox.project import prepare_project
 from tests.ci.forge_server import ForgeServer
@@ -47,6 +48,11 @@ class Site:
     client: Path
     path: str
     scratch: Path
+
+    @property
+    def access_key(self) -> AccessKey:
+        """The key of the sandbox, which jobs have, too."""
+        return AccessKey.read(self.sandbox.credentials_file)
 
     def changed(self, pattern: str, replacement: str, *, name: str = "pio-tf.hcl") -> dict[str, str]:
         """Return the files, with one thing changed."""

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
+    from pio_tf.sandbox.access_key import AccessKey
     from tests.ci.forge_server import ForgeServer
 
 Commit = dict[str, str]
@@ -80,6 +81,7 @@ class Github:
 
     Args:
         path: PATH of the runner.
+        access_key: the key that AWS has for every role.
         approves: answers for each environment whether a deployment there has an approval.
     """
 
@@ -88,6 +90,7 @@ class Github:
     path: str
     variables: Mapping[str, str]
     secrets: Mapping[str, str]
+    access_key: AccessKey
     approves: Callable[[str], bool] = lambda _environment: True
     commits: dict[str, Commit] = field(default_factory=dict)
     main: str = ""
@@ -322,8 +325,8 @@ class _JobRun:
             assert (self.spec.get("permissions") or {}).get("id-token") == "write", "no token without the permission"
             self.job.role = arguments["role-to-assume"]
             self.environment |= {
-                "AWS_ACCESS_KEY_ID": "AKIA" + self.job.role.rpartition("/")[2].upper(),
-                "AWS_SECRET_ACCESS_KEY": "secret",
+                "AWS_ACCESS_KEY_ID": self.host.access_key.id,
+                "AWS_SECRET_ACCESS_KEY": self.host.access_key.secret,
                 "AWS_REGION": arguments["aws-region"],
             }
         elif action == "hashicorp/setup-terraform":

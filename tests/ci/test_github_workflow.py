@@ -11,11 +11,11 @@ import os
 import subprocess
 from typing import TYPE_CHECKING
 
-import boto3
 import pytest
 
 from tests.ci.github_runner import Github
 from tests.ci.tools import BIN
+from tests.support.sandbox_project import sandbox_client
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,20 +33,14 @@ ROLES = {f"PIO_TF_{name}_ROLE": f"arn:aws:iam::123456789012:role/{name.lower()}"
 def github(site: Site, forge: ForgeServer, transcript: list[str]) -> Iterator[Github]:
     public = (site.client / ".pio-tf" / "sandbox_key.pub").read_text()
     variables = {**ROLES, "PIO_TF_SSH_PUBLIC_KEY": public}
-    host = Github(site.scratch / "github", forge, site.path, variables, {"PIO_TF_SSH_KEY": site.key})
+    host = Github(site.scratch / "github", forge, site.path, variables, {"PIO_TF_SSH_KEY": site.key}, site.access_key)
     yield host
     transcript += [run.transcript() for run in host.runs]
 
 
 def states(site: Site) -> dict[str, str]:
     """Return the states of the cluster's machines, as EC2 names them."""
-    found = boto3.client(
-        "ec2",
-        region_name=site.sandbox.region,
-        endpoint_url=site.sandbox.url,
-        aws_access_key_id="x",
-        aws_secret_access_key="x",
-    ).describe_instances()["Reservations"]
+    found = sandbox_client(site.sandbox, "ec2").describe_instances()["Reservations"]
     instances = [one for reservation in found for one in reservation["Instances"]]
     names = {str(one["InstanceId"]): {tag["Key"]: tag["Value"] for tag in one["Tags"]} for one in instances}
     return {names[str(one["InstanceId"])]["pio-tf:machine"]: str(one["State"]["Name"]) for one in instances}

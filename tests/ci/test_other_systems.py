@@ -57,8 +57,8 @@ class Runner:
             env={
                 "PATH": self.site.path,
                 "HOME": str(home),
-                "AWS_ACCESS_KEY_ID": "AKIAJOB",
-                "AWS_SECRET_ACCESS_KEY": "secret",
+                "AWS_ACCESS_KEY_ID": self.site.access_key.id,
+                "AWS_SECRET_ACCESS_KEY": self.site.access_key.secret,
                 "AWS_EC2_METADATA_DISABLED": "true",
                 **environment,
             },

@@ -7,11 +7,11 @@ import signal
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any, Literal
 
-import boto3
 import pytest
 
 from tests.integration.training import TRAINING, behave, bring_up, listed, run_in
 from tests.support.background import wait_until
+from tests.support.sandbox_project import sandbox_client
 
 if TYPE_CHECKING:
     from tests.support.sandbox_project import Project
@@ -34,8 +34,7 @@ def up(project: Project) -> Project:
 
 
 def client(project: Project, service: Literal["scheduler", "cloudwatch"]) -> Any:  # noqa: ANN401 - boto3 makes it
-    session = boto3.Session(aws_access_key_id="x", aws_secret_access_key="x", region_name=project.sandbox.region)
-    return session.client(service, endpoint_url=project.sandbox.url)
+    return sandbox_client(project.sandbox, service)
 
 
 def bring_forward(project: Project, seconds: float) -> None:

@@ -10,11 +10,11 @@ import re
 import signal
 from typing import TYPE_CHECKING, Any
 
-import boto3
 import pytest
 
 from tests.integration.training import TRAINING, behave, bring_up, listed, run_in
 from tests.support.background import wait_until
+from tests.support.sandbox_project import sandbox_client
 
 if TYPE_CHECKING:
     from tests.support.sandbox_project import Project
@@ -46,8 +46,7 @@ def other(project: Project, tmp_path_factory: pytest.TempPathFactory) -> Project
 
 
 def s3(project: Project) -> Any:  # noqa: ANN401 - boto3 makes them
-    session = boto3.Session(aws_access_key_id="x", aws_secret_access_key="x", region_name=project.sandbox.region)
-    return session.client("s3", endpoint_url=project.sandbox.url)
+    return sandbox_client(project.sandbox, "s3")
 
 
 def keys(project: Project) -> set[str]:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import boto3
 import pytest
 
+from pio_tf.sandbox.access_key import AccessKey
 from pio_tf.sandbox.aws import LocalAws
 
 if TYPE_CHECKING:
@@ -28,8 +29,8 @@ terraform {
 
 provider "aws" {
   region                      = "us-east-1"
-  access_key                  = "any"
-  secret_key                  = "any"
+  access_key                  = "%(id)s"
+  secret_key                  = "%(secret)s"
   skip_credentials_validation = true
   skip_requesting_account_id  = true
   skip_metadata_api_check     = true
@@ -85,9 +86,10 @@ resource "aws_instance" "public" {
 class Stack:
     """A directory with an applied stack, and its AWS."""
 
-    def __init__(self, directory: Path, *, aws: LocalAws, cli_config_file: Path) -> None:
+    def __init__(self, directory: Path, *, aws: LocalAws, access_key: AccessKey, cli_config_file: Path) -> None:
         self.directory = directory
         self.aws = aws
+        self.access_key = access_key
         self.environ = {
             "HOME": str(directory),
             "PATH": os.defpath,
@@ -113,9 +115,11 @@ class Stack:
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory, mirror: Path) -> Iterator[Stack]:
     directory = tmp_path_factory.mktemp("stack")
-    with LocalAws(transition_seconds=0.2) as aws:
-        (directory / "main.tf").write_text(STACK % {"url": aws.url}, encoding="utf-8")
-        stack = Stack(directory, aws=aws, cli_config_file=mirror)
+    key = AccessKey.new()
+    with LocalAws(transition_seconds=0.2, access_key=key) as aws:
+        text = STACK % {"url": aws.url, "id": key.id, "secret": key.secret}
+        (directory / "main.tf").write_text(text, encoding="utf-8")
+        stack = Stack(directory, aws=aws, access_key=key, cli_config_file=mirror)
         stack.terraform("init", "-input=false")
         stack.terraform("apply", "-auto-approve", "-input=false")
         yield stack
@@ -126,9 +130,8 @@ def test_a_plan_right_after_an_apply_has_no_changes(stack: Stack) -> None:
 
 
 def test_a_stopped_machine_is_replaced_only_where_the_public_address_was_asked_for(stack: Stack) -> None:
-    ec2 = boto3.client(
-        "ec2", endpoint_url=stack.aws.url, region_name="us-east-1", aws_access_key_id="x", aws_secret_access_key="x"
-    )
+    session = boto3.Session(stack.access_key.id, stack.access_key.secret, region_name="us-east-1")
+    ec2 = session.client("ec2", endpoint_url=stack.aws.url)
     ids = [instance.instance_id for instance in stack.aws.instances()]
     ec2.stop_instances(InstanceIds=ids)
     deadline = time.monotonic() + 10

@@ -10,14 +10,13 @@ import stat
 import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
-from configparser import ConfigParser
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import boto3
 import pytest
+from botocore.exceptions import ClientError
 
 from pio_tf.errors import SandboxError
 from pio_tf.sandbox.control import (
@@ -30,6 +29,7 @@ from pio_tf.sandbox.control import (
 )
 from pio_tf.sandbox.layout import Layout, ServerRecord, Services
 from pio_tf.sandbox.processes import ProcessId, find_processes
+from tests.support.sandbox_project import sandbox_client
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -84,8 +84,7 @@ class Ec2:
 
     @classmethod
     def of(cls, info: SandboxInfo, *, cidr: str) -> Ec2:
-        session = boto3.Session(aws_access_key_id="sandbox", aws_secret_access_key="sandbox", region_name=info.region)
-        client = session.client("ec2", endpoint_url=info.url)
+        client: EC2Client = sandbox_client(info, "ec2")
         vpc = client.create_vpc(CidrBlock=cidr)["Vpc"]["VpcId"]
         return cls(client, client.create_subnet(VpcId=vpc, CidrBlock=cidr)["Subnet"]["SubnetId"])
 
@@ -240,9 +239,8 @@ def test_two_sandboxes_run_side_by_side_and_files_are_private(tmp_path: Path) ->
         assert stat.S_IMODE(one.stat().st_mode) == 0o700
         for path in (started[0].credentials_file, Layout(one).info.path, Layout(one).server.path):
             assert stat.S_IMODE(path.stat().st_mode) == 0o600
-        credentials = ConfigParser()
-        credentials.read(started[0].credentials_file)
-        assert credentials[started[0].profile]["aws_access_key_id"]
+        with pytest.raises(ClientError, match="AuthFailure"):  # each has a key of its own
+            sandbox_client(replace(started[0], credentials_file=started[1].credentials_file), "ec2").describe_vpcs()
     finally:
         stop_sandbox(one)
         assert sandbox_status(two).state == "running"

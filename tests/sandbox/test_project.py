@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import stat
+from dataclasses import replace
 from pathlib import Path
 
 import asyncssh
@@ -10,6 +11,7 @@ import pytest
 
 from pio_tf.config.load import load_config
 from pio_tf.errors import ConfigError
+from pio_tf.sandbox.access_key import AccessKey
 from pio_tf.sandbox.layout import SandboxInfo, Services
 from pio_tf.sandbox.project import prepare_project, render_sandbox_config
 
@@ -28,15 +30,25 @@ INFO = SandboxInfo(
 )
 
 
-def test_it_loads_and_points_at_the_sandbox(tmp_path: Path) -> None:
-    path = prepare_project(tmp_path / "new", INFO, cluster="trial", cidr="127.77.5.0/24")
+@pytest.fixture
+def info(tmp_path: Path) -> SandboxInfo:
+    """Return a sandbox with an access key."""
+    credentials = tmp_path / "sandbox" / "credentials"
+    credentials.parent.mkdir()
+    AccessKey.new().write(credentials)
+    return replace(INFO, credentials_file=credentials)
+
+
+def test_it_loads_and_points_at_the_sandbox(tmp_path: Path, info: SandboxInfo) -> None:
+    path = prepare_project(tmp_path / "new", info, cluster="trial", cidr="127.77.5.0/24")
     assert path == tmp_path / "new" / "pio-tf.hcl"
     config = load_config(path, environ={})
     assert config.cluster.name == "trial"
     assert config.aws.endpoint_url == "http://127.0.0.1:4321"
     assert (config.aws.region, config.aws.profile) == ("us-east-1", "sandbox")
     assert config.aws.credentials_file == path.parent / ".pio-tf" / "sandbox_credentials"
-    assert "[sandbox]" in config.aws.credentials_file.read_text()
+    assert AccessKey.read(config.aws.credentials_file) == AccessKey.read(info.credentials_file)
+    assert stat.S_IMODE(config.aws.credentials_file.stat().st_mode) == 0o600
     assert config.terraform.cli_config_file == INFO.cli_config_file
     assert str(config.network.cidr) == "127.77.5.0/24"
     assert config.first_host == 10
@@ -45,8 +57,8 @@ def test_it_loads_and_points_at_the_sandbox(tmp_path: Path) -> None:
     assert config.driver.allow_small_memory
 
 
-def test_it_names_the_services_of_the_sandbox(tmp_path: Path) -> None:
-    config = load_config(prepare_project(tmp_path, INFO, cluster="trial"), environ={})
+def test_it_names_the_services_of_the_sandbox(tmp_path: Path, info: SandboxInfo) -> None:
+    config = load_config(prepare_project(tmp_path / "project", info, cluster="trial"), environ={})
     assert config.elasticsearch is not None
     assert (config.elasticsearch.hosts, config.elasticsearch.port) == (["127.77.255.1"], 9200)
     assert config.hbase is not None
@@ -55,8 +67,8 @@ def test_it_names_the_services_of_the_sandbox(tmp_path: Path) -> None:
     assert (config.hdfs.namenode, config.hdfs.port) == ("127.77.255.1", 9000)
 
 
-def test_the_key_beside_it_is_private_and_its_public_half_belongs_to_it(tmp_path: Path) -> None:
-    config = load_config(prepare_project(tmp_path, INFO, cluster="trial"), environ={})
+def test_the_key_beside_it_is_private_and_its_public_half_belongs_to_it(tmp_path: Path, info: SandboxInfo) -> None:
+    config = load_config(prepare_project(tmp_path / "project", info, cluster="trial"), environ={})
     key = config.path.parent / config.ssh.key
     assert stat.S_IMODE(key.stat().st_mode) == 0o600
     private = asyncssh.read_private_key(key)
@@ -65,14 +77,15 @@ def test_the_key_beside_it_is_private_and_its_public_half_belongs_to_it(tmp_path
     assert private.get_algorithm() == "ssh-ed25519"
 
 
-def test_an_existing_one_is_never_overwritten(tmp_path: Path) -> None:
-    existing = tmp_path / "pio-tf.hcl"
+def test_an_existing_one_is_never_overwritten(tmp_path: Path, info: SandboxInfo) -> None:
+    existing = tmp_path / "project" / "pio-tf.hcl"
+    existing.parent.mkdir()
     existing.write_text("# mine\n", encoding="utf-8")
     with pytest.raises(ConfigError, match="exists already") as caught:
-        prepare_project(tmp_path, INFO, cluster="trial")
+        prepare_project(tmp_path / "project", info, cluster="trial")
     assert "--dir" in caught.value.next_step
     assert existing.read_text(encoding="utf-8") == "# mine\n"
-    assert list(tmp_path.iterdir()) == [existing]
+    assert list(existing.parent.iterdir()) == [existing]
 
 
 def test_the_same_input_gives_the_same_text() -> None:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import boto3
 
+from pio_tf.sandbox.access_key import AccessKey
 from pio_tf.sandbox.control import sandbox_status
 from pio_tf.sandbox.processes import ProcessId, find_processes
 from tests.support.background import Client
@@ -97,8 +98,8 @@ class Project:
     @cached_property
     def ec2(self) -> EC2Client:
         """The sandbox's EC2, for acts of another client there, and for its own answers."""
-        session = boto3.Session(aws_access_key_id="x", aws_secret_access_key="x", region_name=self.sandbox.region)
-        return session.client("ec2", endpoint_url=self.sandbox.url)
+        ec2: EC2Client = sandbox_client(self.sandbox, "ec2")
+        return ec2
 
     def powers(self) -> set[str]:
         """Return the states of all instances, as EC2 names them."""
@@ -121,6 +122,13 @@ class Project:
         """Return the processes of a machine with this word in their command lines."""
         found = find_processes(self.home(name).parent)
         return [process for process in found if word.encode() in _command_line(process)]
+
+
+def sandbox_client(sandbox: SandboxInfo, service: Any) -> Any:  # noqa: ANN401 - boto3 makes them
+    """Return the test's own client of a sandbox, with its access key."""
+    key = AccessKey.read(sandbox.credentials_file)
+    session = boto3.Session(key.id, key.secret, region_name=sandbox.region)
+    return session.client(service, endpoint_url=sandbox.url)
 
 
 def clean_environment() -> dict[str, str]:

@@ -22,11 +22,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import asyncssh
-import boto3
 
 from pio_tf.sandbox.control import sandbox_status
 from tests.support.background import wait_until
-from tests.support.sandbox_project import Project, clean_environment
+from tests.support.sandbox_project import Project, clean_environment, sandbox_client
 from tests.support.shell import TERRAFORM
 
 if TYPE_CHECKING:
@@ -41,12 +40,6 @@ TEAM_UNFOLLOWED = "20261128T220819Z-7777"
 MACHINES = ("driver", "master", "worker-1")
 DEADLINE = (datetime.now(timezone.utc) + timedelta(hours=7)).replace(second=0, microsecond=0)
 _PLACEHOLDER = re.compile(r"@([A-Z_]+(?::[a-z0-9-]+)?)@")
-_CREDENTIALS = """\
-# Not secret: the sandbox takes any keys.
-[sandbox]
-aws_access_key_id = sandbox
-aws_secret_access_key = sandbox
-"""
 
 
 @dataclass(frozen=True)
@@ -88,8 +81,7 @@ class OldCluster:
 
     def client(self, service: str) -> Any:  # noqa: ANN401 - boto3 makes them
         """Return a client of the sandbox's AWS."""
-        session: Any = boto3.Session("sandbox", "sandbox", region_name="us-east-1")
-        return session.client(service, endpoint_url=self.project.sandbox.url)
+        return sandbox_client(self.project.sandbox, service)
 
     def text(self, path: str) -> str:
         """Return a checked-in file with its placeholders replaced."""
@@ -218,7 +210,7 @@ class OldCluster:
             pair = asyncssh.generate_private_key("ssh-ed25519", comment="pio-tf sandbox")
             key.write_bytes(pair.export_private_key())
             key.with_suffix(".pub").write_bytes(pair.export_public_key())
-            (directory / ".pio-tf" / "sandbox_credentials").write_text(_CREDENTIALS)
+            shutil.copyfile(self.project.sandbox.credentials_file, directory / ".pio-tf" / "sandbox_credentials")
             for private in (key, directory / ".pio-tf" / "sandbox_credentials"):
                 private.chmod(0o600)
             shutil.copytree(ARTEFACTS / "modules", self.own_files / "stack" / "modules")
