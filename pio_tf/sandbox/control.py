@@ -112,6 +112,7 @@ def start_sandbox(
                 ssh_user=SSH_USER,
                 services=record.services,
                 log_file=layout.log,
+                network=record.network,
             )
             layout.info.write(info)
         except BaseException:

@@ -9,6 +9,7 @@ from typing import Generic, TypeVar
 from pydantic import TypeAdapter
 
 from pio_tf.atomic_write import write_atomically
+from pio_tf.sandbox.address_range import FIRST
 from pio_tf.sandbox.processes import ProcessId  # noqa: TC001 - pydantic evaluates the annotations
 
 PROFILE = "sandbox"
@@ -47,6 +48,8 @@ class SandboxInfo:
     ssh_user: str
     services: Services
     log_file: Path
+    network: str = str(FIRST)
+    """The addresses that are this sandbox's own. The network.cidr of a cluster is inside them."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +75,7 @@ class ServerRecord:
     process: ProcessId
     url: str
     services: Services
+    network: str
 
 
 Record = TypeVar("Record")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from ipaddress import IPv4Network
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,18 +15,17 @@ if TYPE_CHECKING:
 
 CREDENTIALS = Path(".pio-tf", "sandbox_credentials")
 """The sandbox's credentials, relative to the directory of pio-tf.hcl."""
-DEFAULT_CIDR = "127.77.0.0/24"
-"""On loopback, where a Linux machine can listen on any address without being root."""
 
 
-def render_sandbox_config(info: SandboxInfo, *, cluster: str, key: Path, cidr: str = DEFAULT_CIDR) -> str:
+def render_sandbox_config(info: SandboxInfo, *, cluster: str, key: Path, cidr: str = "") -> str:
     """Return the text of a pio-tf.hcl for the running sandbox.
 
     Args:
         info: the sandbox.
         cluster: name of the cluster.
         key: private SSH key; a relative path starts at the directory of pio-tf.hcl.
-        cidr: network of the machines, in 127.0.0.0/8. Two clusters at once need two networks.
+        cidr: network of the machines, in 127.0.0.0/8. Two clusters at once need two networks. Default: the first 256
+            addresses of the sandbox's own.
     """
     values = {
         "cluster": cluster,
@@ -33,7 +33,7 @@ def render_sandbox_config(info: SandboxInfo, *, cluster: str, key: Path, cidr: s
         "url": info.url,
         "profile": info.profile,
         "credentials_file": CREDENTIALS,
-        "cidr": cidr,
+        "cidr": cidr or next(IPv4Network(info.network).subnets(new_prefix=24)),
         "user": info.ssh_user,
         "key": key,
         "port": info.ssh_port,
@@ -46,14 +46,14 @@ def render_sandbox_config(info: SandboxInfo, *, cluster: str, key: Path, cidr: s
     return fill_template(Path(__file__).with_name("template.hcl"), values)
 
 
-def prepare_project(directory: Path, info: SandboxInfo, *, cluster: str, cidr: str = DEFAULT_CIDR) -> Path:
+def prepare_project(directory: Path, info: SandboxInfo, *, cluster: str, cidr: str = "") -> Path:
     """Write pio-tf.hcl for the sandbox, and a new SSH key for its machines in ``.pio-tf`` beside it.
 
     Args:
         directory: the project's directory, which is created if missing.
         info: the sandbox.
         cluster: name of the cluster.
-        cidr: network of the machines, in 127.0.0.0/8.
+        cidr: as for :func:`render_sandbox_config`.
 
     Returns:
         The path of pio-tf.hcl.

@@ -14,13 +14,14 @@ import os
 import signal
 import sys
 import time
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from importlib import import_module
 from pathlib import Path
-from typing import TextIO, cast
+from typing import TYPE_CHECKING, TextIO, cast
 
 from pio_tf.errors import PioTfError, SandboxError
 from pio_tf.sandbox.access_key import AccessKey
+from pio_tf.sandbox.address_range import claimed_range
 from pio_tf.sandbox.alarms import PERIOD, CpuMeter
 from pio_tf.sandbox.aws import LocalAws
 from pio_tf.sandbox.layout import (
@@ -34,6 +35,9 @@ from pio_tf.sandbox.processes import MARK, ProcessId
 from pio_tf.sandbox.services import LocalServices
 from pio_tf.sandbox.supervisor import MachineFactory, Supervisor
 
+if TYPE_CHECKING:
+    from ipaddress import IPv4Network
+
 logger = logging.getLogger("pio_tf.sandbox")
 
 DEFAULT_MACHINE = "pio_tf.sandbox.machine:SandboxMachine"
@@ -42,11 +46,18 @@ _POLL_SECONDS = 0.2
 
 
 async def serve(
-    *, layout: Layout, port: int, ssh_port: int, make_machine: MachineFactory, alarm_speed: float = 1.0
+    *,
+    layout: Layout,
+    addresses: IPv4Network,
+    port: int,
+    ssh_port: int,
+    make_machine: MachineFactory,
+    alarm_speed: float = 1.0,
 ) -> None:
     """Run the sandbox until SIGTERM or SIGINT.
 
     Args:
+        addresses: no other sandbox uses them.
         alarm_speed: how many seconds of CloudWatch's time pass in one second.
 
     Raises:
@@ -59,14 +70,14 @@ async def serve(
     supervisor = Supervisor(directory=layout.machines, make_machine=make_machine, ssh_port=ssh_port, user=SSH_USER)
     key = AccessKey.read(layout.credentials)
     aws = LocalAws(port=port, access_key=key, on_change=lambda: _wake(loop, changed), console=layout.console)
-    services = LocalServices(str(layout.directory))
+    services = LocalServices(addresses)
     aws.start()
     try:
         services.start()
         process = ProcessId.of(os.getpid())
         assert process is not None  # noqa: S101 - it is this one
-        layout.server.write(ServerRecord(process=process, url=aws.url, services=services.where))
-        logger.info("AWS at %s, services at %s, machines in %s", aws.url, services.where, layout.machines)
+        layout.server.write(ServerRecord(process, aws.url, services.where, str(addresses)))
+        logger.info("AWS at %s, services at %s, machines in %s", aws.url, services.where, addresses)
         ending = asyncio.create_task(ended.wait())
         measuring = asyncio.create_task(_measure(aws, layout, every=PERIOD / alarm_speed))
         written: tuple[MachineStatus, ...] | None = None
@@ -136,11 +147,13 @@ def main(arguments: list[str] | None = None) -> int:
     layout = Layout(options.dir.resolve())
     os.environ[MARK] = str(layout.directory)  # marks every later process as this sandbox's
     try:
-        with layout.server_lock.open("w") as lock:
+        with layout.server_lock.open("w") as lock, ExitStack() as stack:
             _lock(lock, layout)
+            addresses = stack.enter_context(claimed_range())
             asyncio.run(
                 serve(
                     layout=layout,
+                    addresses=addresses,
                     port=options.port,
                     ssh_port=options.ssh_port,
                     make_machine=load_machine(options.machine),

@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import socket
 import socketserver
-import zlib
 from contextlib import ExitStack
 from threading import Lock, Thread
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -21,11 +20,13 @@ from werkzeug.serving import WSGIRequestHandler, make_server
 from werkzeug.wrappers import Request, Response
 
 from pio_tf.errors import SandboxError
+from pio_tf.sandbox.address_range import FIRST
 from pio_tf.sandbox.documents import Documents, Json, Refused
 from pio_tf.sandbox.layout import Services
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
+    from ipaddress import IPv4Network
 
 NAME = "pio-tf sandbox stand-in for Elasticsearch"
 CLUSTER = "elasticsearch"
@@ -38,9 +39,6 @@ Answer: TypeAlias = tuple[int, Any]
 _WRITE = ["PUT", "POST"]
 _ASK = ["GET", "POST"]
 _ACKNOWLEDGED = {"acknowledged": True}
-_NETWORK = "127.77.255"
-"""The network of the services, outside the usual networks of clusters."""
-_ADDRESSES = 254
 USUAL_PORTS = (9200, 2181, 9000)
 """The usual ports of Elasticsearch, ZooKeeper and a name node."""
 _POLL_SECONDS = 0.05
@@ -185,17 +183,20 @@ def _sizes(request: Request) -> Json:
 class LocalServices:
     """The stand-ins, in threads of this process.
 
-    Each sandbox has its own address, with the usual ports. After a restart it has the same address and ports, unless
-    another program has taken them meanwhile.
+    They have an address of their own, with the usual ports.
 
     Args:
-        owner: distinguishes this sandbox from others on this computer, and determines its address.
+        addresses: the sandbox's; that of the services is the first free one at the end of it, outside the usual
+            networks of clusters.
         ports: the usual ports of Elasticsearch, ZooKeeper and a name node.
         host: another address to listen on, for machines that cannot reach loopback.
     """
 
-    def __init__(self, owner: str = "", *, ports: tuple[int, int, int] = USUAL_PORTS, host: str = "") -> None:
-        self._hosts = [host] if host else _addresses(owner)
+    def __init__(
+        self, addresses: IPv4Network = FIRST, *, ports: tuple[int, int, int] = USUAL_PORTS, host: str = ""
+    ) -> None:
+        *_, last = addresses.subnets(new_prefix=24)
+        self._hosts = [host] if host else [str(address) for address in last.hosts()]
         self._ports = ports
         self.elasticsearch = LocalElasticsearch()
         self._stack = ExitStack()
@@ -250,11 +251,6 @@ class LocalServices:
 
     def __exit__(self, *_: object) -> None:
         self.stop()
-
-
-def _addresses(owner: str) -> list[str]:
-    """Return all addresses for sandboxes' services, the owner's own first."""
-    return [f"{_NETWORK}.{1 + (zlib.crc32(owner.encode()) + attempt) % _ADDRESSES}" for attempt in range(_ADDRESSES)]
 
 
 def _listen(hosts: Sequence[str], usual: tuple[int, int, int]) -> list[socket.socket]:

@@ -13,8 +13,8 @@ aws {
 }
 
 network {
-  # A network on loopback. Every machine listens on its own address: the driver on .10, then the Spark master, then the
-  # workers.
+  # A network on loopback, in the range of this sandbox. Every machine listens on its own address: the driver on .10,
+  # then the Spark master, then the workers.
   cidr = "@cidr@"
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -12,12 +13,14 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, replace
+from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from botocore.exceptions import ClientError
 
+from pio_tf.config.load import load_config
 from pio_tf.errors import SandboxError
 from pio_tf.sandbox.control import (
     check_platform,
@@ -29,6 +32,7 @@ from pio_tf.sandbox.control import (
 )
 from pio_tf.sandbox.layout import Layout, ServerRecord, Services
 from pio_tf.sandbox.processes import ProcessId, find_processes
+from pio_tf.sandbox.project import prepare_project
 from tests.support.sandbox_project import sandbox_client
 
 if TYPE_CHECKING:
@@ -248,6 +252,36 @@ def test_two_sandboxes_run_side_by_side_and_files_are_private(tmp_path: Path) ->
     assert list(tmp_path.iterdir()) == []
 
 
+def test_sandboxes_side_by_side_never_share_an_address(tmp_path: Path) -> None:
+    port, names = free_port("127.0.0.1"), ("one", "two", "three")
+    try:
+        with ThreadPoolExecutor(len(names)) as pool:
+            started = list(pool.map(lambda name: start(tmp_path / name, ssh_port=port), names))
+        ranges = [IPv4Network(info.network) for info in started]
+        assert len(set(ranges)) == len(names)
+        for info, addresses in zip(started, ranges, strict=True):
+            assert IPv4Address(info.services.host) in addresses
+            project = prepare_project(info.directory.with_name(f"{info.directory.name}-project"), info, cluster="test")
+            cidr = load_config(project, environ={}).network.cidr
+            assert cidr is not None
+            assert cidr.subnet_of(addresses)
+            ec2, driver = Ec2.of(info, cidr=str(cidr)), str(cidr[10])
+            with closing(ec2.client):
+                ec2.launch("driver", driver)
+            wait_for(lambda driver=driver: listens(driver, port))  # type: ignore[misc]
+    finally:
+        for name in names:
+            stop_sandbox(tmp_path / name)
+
+
+def test_one_that_an_earlier_version_has_started_keeps_its_addresses(directory: Path) -> None:
+    info = start(directory)
+    record = json.loads(Layout(directory).info.path.read_text())
+    del record["network"]
+    Layout(directory).info.path.write_text(json.dumps(record))
+    assert start(directory) == replace(info, network="127.77.0.0/16")
+
+
 def test_one_that_dies_at_its_start_shows_the_end_of_its_log(directory: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
@@ -303,7 +337,7 @@ def test_a_process_that_has_the_number_of_a_crashed_server_is_not_harmed(directo
 
 def _record(process: ProcessId) -> ServerRecord:
     services = Services(host="127.0.0.1", elasticsearch=1, zookeeper=2, namenode=3)
-    return ServerRecord(process=process, url="http://x", services=services)
+    return ServerRecord(process=process, url="http://x", services=services, network="127.77.0.0/16")
 
 
 def test_it_says_what_is_missing_to_run_it() -> None:

@@ -58,7 +58,7 @@ class Driver:
 
 @pytest.fixture
 def driver(tmp_path: Path) -> Iterator[Driver]:
-    with LocalServices(str(tmp_path)) as services:
+    with LocalServices() as services:
         yield Driver(tmp_path / "driver", services.where)
 
 

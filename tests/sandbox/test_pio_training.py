@@ -44,7 +44,7 @@ EVENTS = [
 
 @pytest.fixture
 def services(tmp_path: Path) -> Iterator[LocalServices]:
-    with LocalServices(str(tmp_path)) as running:
+    with LocalServices() as running:
         yield running
 
 

@@ -57,6 +57,12 @@ def test_it_loads_and_points_at_the_sandbox(tmp_path: Path, info: SandboxInfo) -
     assert config.driver.allow_small_memory
 
 
+def test_its_machines_are_in_the_range_of_the_sandbox(tmp_path: Path, info: SandboxInfo) -> None:
+    second = replace(info, network="127.78.0.0/16")
+    config = load_config(prepare_project(tmp_path / "project", second, cluster="trial"), environ={})
+    assert str(config.network.cidr) == "127.78.0.0/24"
+
+
 def test_it_names_the_services_of_the_sandbox(tmp_path: Path, info: SandboxInfo) -> None:
     config = load_config(prepare_project(tmp_path / "project", info, cluster="trial"), environ={})
     assert config.elasticsearch is not None

@@ -47,7 +47,7 @@ class Client:
 
 @pytest.fixture
 def services(tmp_path: Path) -> Iterator[LocalServices]:
-    with LocalServices(str(tmp_path)) as running:
+    with LocalServices() as running:
         yield running
 
 
@@ -200,8 +200,8 @@ def test_the_name_node_takes_connections(services: LocalServices) -> None:
     assert b"stand-in" in send(address, b"GET / HTTP/1.0\r\n\r\n")
 
 
-def test_another_sandbox_gets_an_address_of_its_own_and_the_next_one_the_same_again(tmp_path: Path) -> None:
-    with LocalServices(str(tmp_path)) as first, LocalServices(str(tmp_path)) as second:
+def test_others_get_an_address_of_their_own_and_the_next_ones_the_same_again() -> None:
+    with LocalServices() as first, LocalServices() as second:
         here, other = first.where, second.where
         assert here.host != other.host
         Client(first).ok("PUT", "/first")
@@ -211,7 +211,7 @@ def test_another_sandbox_gets_an_address_of_its_own_and_the_next_one_the_same_ag
             _ = first.where
         with pytest.raises(ConnectionRefusedError):
             send((here.host, here.zookeeper), b"ruok")
-        with LocalServices(str(tmp_path)) as again:
+        with LocalServices() as again:
             assert again.where == here
 
 

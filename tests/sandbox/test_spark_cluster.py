@@ -72,7 +72,7 @@ async def test_a_cluster_trains_and_comes_back_after_a_stop(tmp_path: Path) -> N
         ),
         make_machine(tmp_path / "master", role="master", address=master, key=key),  # the last: workers wait for it
     ]
-    services = LocalServices(str(tmp_path))
+    services = LocalServices()
     services.start()
     try:
         for machine in machines:
