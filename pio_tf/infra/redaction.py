@@ -6,18 +6,23 @@ pio-tf.hcl.
 
 from __future__ import annotations
 
+import re
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, SecretStr
 
+from pio_tf.known_secrets import pattern_of
 from pio_tf.secret_names import is_secret_argument
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Collection, Iterable, Iterator, Mapping
 
 HIDDEN = "(sensitive)"
 
 _SHORTEST = 8  # characters: a shorter password also occurs in text that is no secret
+_VALUES = frozenset({"before", "after", "values", "value", "constant_value", "default"})
+"""The keys of values. Beside them are addresses and types, which must stay readable."""
 
 
 def redact_plan(plan_json: Mapping[str, Any], *, secrets: Iterable[str] = ()) -> dict[str, Any]:
@@ -25,9 +30,10 @@ def redact_plan(plan_json: Mapping[str, Any], *, secrets: Iterable[str] = ()) ->
 
     Args:
         plan_json: https://developer.hashicorp.com/terraform/internals/json-format
-        secrets: values to hide anywhere. Shorter than 8 characters, only the name of an argument hides one.
+        secrets: values to hide anywhere, also as JSON, HTML, addresses and base64 write them. One of fewer than eight
+            characters is hidden where it stands alone, in values only.
     """
-    known = [secret for secret in sorted(secrets, key=len, reverse=True) if len(secret) >= _SHORTEST]
+    known = tuple(secrets)
     root = (plan_json.get("configuration") or {}).get("root_module") or {}
     sensitive = {name for name, variable in (root.get("variables") or {}).items() if variable.get("sensitive")}
     variables = {
@@ -35,7 +41,7 @@ def redact_plan(plan_json: Mapping[str, Any], *, secrets: Iterable[str] = ()) ->
         for name, variable in (plan_json.get("variables") or {}).items()
     }
     marked = _masked({**plan_json, **({"variables": variables} if variables else {})})
-    return _without(marked, known)  # type: ignore[no-any-return]
+    return _KnownSecrets.of(known).hide(marked)  # type: ignore[no-any-return]
 
 
 def plain_secrets(config: BaseModel) -> tuple[str, ...]:
@@ -72,19 +78,30 @@ def _mask(value: Any, marks: Any) -> Any:  # noqa: ANN401 - any JSON
     return value
 
 
-def _without(value: Any, known: list[str], *, hide: bool = False) -> Any:  # noqa: ANN401 - any JSON
-    """Return JSON without the values with the name of a secret, and without the known secrets."""
-    if isinstance(value, dict):
-        return {name: _without(item, known, hide=hide or is_secret_argument(name)) for name, item in value.items()}
-    if isinstance(value, list):
-        return [_without(item, known, hide=hide) for item in value]
-    if not isinstance(value, str) or not value:
-        return value
-    if hide:
-        return HIDDEN
-    for secret in known:
-        value = value.replace(secret, HIDDEN)
-    return value
+@dataclass(frozen=True)
+class _KnownSecrets:
+    """Patterns of the secrets to hide in a plan."""
+
+    anywhere: re.Pattern[str]
+    in_values: re.Pattern[str]
+
+    @classmethod
+    def of(cls, secrets: Collection[str]) -> _KnownSecrets:
+        long = [secret for secret in secrets if len(secret) >= _SHORTEST]
+        return cls(*(re.compile(pattern_of(some, shortest=_SHORTEST) or "(?!)") for some in (long, secrets)))
+
+    def hide(self, value: Any, *, named: bool = False, is_value: bool = False) -> Any:  # noqa: ANN401 - any JSON
+        """Return JSON without the values with the name of a secret, and without the known secrets."""
+        if isinstance(value, dict):
+            return {
+                name: self.hide(item, named=named or is_secret_argument(name), is_value=is_value or name in _VALUES)
+                for name, item in value.items()
+            }
+        if isinstance(value, list):
+            return [self.hide(item, named=named, is_value=is_value) for item in value]
+        if not isinstance(value, str) or not value:
+            return value
+        return HIDDEN if named else (self.in_values if is_value else self.anywhere).sub(HIDDEN, value)
 
 
 def _secrets(value: object) -> Iterator[str]:

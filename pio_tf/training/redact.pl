@@ -26,7 +26,7 @@ sub hand_out { # LINES: print complete lines
 
 # Print the first part of a line without an end, and return the rest. The cut must not go through a secret: both parts
 # must read as the whole does. The rest is longer than a secret that the next piece may complete. Where every cut goes
-# through a secret, that is hidden, and stays so with what follows it.
+# through a secret, that is hidden, and stays so with what follows it: an open quote stays open.
 sub hand_out_piece { # TEXT
     my ($text) = @_;
     my $hidden = hide($text);
@@ -37,27 +37,38 @@ sub hand_out_piece { # TEXT
         print $first or die "$!\n";
         return $rest;
     }
+    $hidden = hide($text, 1);
     my $cut = length($hidden) > 16384 ? length($hidden) - 16384 : 0;
     print(substr $hidden, 0, $cut) or die "$!\n";
     return substr $hidden, $cut;
 }
 
-sub hide { # TEXT: without its secrets
-    my ($text) = @_;
+sub hide { # TEXT [GOES_ON]: without its secrets
+    my ($text, $goes_on) = @_;
     $text =~ s/$values/***/g if defined $values;
-    $text = join '', map { redact($_) } split /^/, $text if has(lc $text, @words);
+    $text = join '', map { redact($_, $goes_on) } split /^/, $text if has(lc $text, @words);
     return $text;
 }
 
-sub redact {
-    my ($line) = @_;
+sub redact { # LINE GOES_ON: without its secrets; GOES_ON: a value that reaches its end keeps its open quote
+    my ($line, $goes_on) = @_;
     my $lower = lc $line;
     for my $rule (@rules) {
         my ($words, @patterns) = @$rule;
         next unless has($lower, @$words);
-        $line =~ s/$_/$+{k}***/g for @patterns;
+        for my $pattern (@patterns) {
+            if ($goes_on) { $line =~ s/$pattern/$+{k} . open_quote($&, $+{k}, $line, $+[0]) . '***'/ge }
+            else { $line =~ s/$pattern/$+{k}***/g }
+        }
     }
     return $line;
+}
+
+sub open_quote { # MATCH NAME LINE END: the quote before the value, if the line ends before the quote that closes it
+    my ($match, $name, $line, $end) = @_;
+    my $value = substr $match, length $name;
+    return '' if substr($line, $end) !~ /\A\\?\z/;
+    return $value =~ /\A(?:"[^"\\]*(?:\\.[^"\\]*)*|'[^'\\]*(?:\\.[^'\\]*)*)\z/s ? substr $value, 0, 1 : '';
 }
 
 sub has {

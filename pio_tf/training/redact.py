@@ -7,35 +7,33 @@ the same rules in Perl (``redact.pl``): the two languages read these patterns al
 
 from __future__ import annotations
 
-import base64
-import html
-import json
 import re
 from importlib import resources
 from typing import TYPE_CHECKING
-from urllib.parse import quote, quote_plus
 
+from pio_tf.known_secrets import pattern_of
 from pio_tf.secret_names import SECRET_WORDS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
 
 HIDDEN = "***"
 
 # Every pattern takes linear time: a search begins at the start of a name, and the group behind the lookahead takes the
 # whole name without going back in it. A line of 40 KB must not hold up the training, which waits for its pipe.
+# Perl repeats a group at most 32,766 times (65,534 since 5.30): a value's group takes many characters each time.
 _SECRET_NAME = rf"(?=[\w.-]*?(?:{'|'.join(map(re.escape, SECRET_WORDS))}))(?=(?P<n>[\w.-]+))(?P=n)"
 # A variable of pio-env.sh: its value, blanks and commas included, ends at the next variable or option. `--env` joins
 # them all with commas and quotes none.
-_VARIABLE = rf"(?P<k>(?<![\w.-])(?=PIO_){_SECRET_NAME}=)(?:(?!,PIO_|,[A-Z]\w*=|\s--?[a-z]).)+"
+_VARIABLE = rf"(?P<k>(?<![\w.-])(?=PIO_){_SECRET_NAME}=)(?:[^,\s]+|(?!,PIO_|,[A-Z]\w*=|\s--?[a-z]).)+"
 # Any other name of a secret: spark.authenticate.secret=x, ?password=x&, "password": "x", PASSWORD -> x. A quoted value
 # ends at its quote, or with the line.
-_QUOTED = r""""(?:[^"\\\n]|\\.)*"?|'(?:[^'\\\n]|\\.)*'?"""
+_QUOTED = r""""[^"\\\n]*(?:\\.[^"\\\n]*)*"?|'[^'\\\n]*(?:\\.[^'\\\n]*)*'?"""
 _ASSIGNED = rf"""(?P<k>(?<![\w.-]){_SECRET_NAME}["']?\s*(?:=|:(?!//)|->)\s*)(?:{_QUOTED}|[^\s,;&)"']+)"""
 # Never the shell's own PWD
 _PWD = rf"""(?P<k>[?&;_."'-]pwd["']?\s*[=:]\s*)(?:{_QUOTED}|[^\s,;&)"']+)"""
 # As Scala prints a map, nothing quoted: PASSWORD -> a b,c, HOSTS -> es
-_IN_MAP = rf"(?P<k>(?<![\w.-]){_SECRET_NAME}\s*->\s*)(?:(?!,\s[\w.-]+\s*->|\)).)+"
+_IN_MAP = rf"(?P<k>(?<![\w.-]){_SECRET_NAME}\s*->\s*)(?:[^,)\n]+|(?!,\s[\w.-]+\s*->|\)).)+"
 # As Hadoop prints its configuration: <name>fs.s3a.secret.key</name><value>x</value>
 _IN_XML = rf"(?P<k><name>\s*{_SECRET_NAME}\s*</name>\s*<value>)[^<\n]+"
 _HEADER = r"""(?P<k>\bauthorization["']?\s*[:=]\s*["']?(?:basic|bearer)\s+)[^\s"',;]+"""
@@ -52,42 +50,17 @@ _RULES = (
 as fast as for patterns."""
 
 
-_SHORTEST = 4  # characters
-_SHORTEST_IN_BASE64 = 6  # bytes: what is left of fewer is no more than four common letters
-
-
-def written_forms(secret: str) -> Iterator[str]:
-    """Return the texts that stand for a secret: itself, and as JSON, HTML, addresses and base64 write it.
-
-    In base64, a secret looks different at each of three places in the text around it. Its first and last characters
-    also depend on that text: they are left out.
-    """
-    yield secret
-    for ascii_only in (True, False):
-        yield json.dumps(secret, ensure_ascii=ascii_only)[1:-1]
-    yield from (html.escape(secret), quote(secret, safe=""), quote_plus(secret), quote(secret))
-    data = secret.encode(errors="surrogateescape")
-    if len(data) < _SHORTEST_IN_BASE64:
-        return
-    for before in range(3):
-        encoded = base64.b64encode(b"\0" * before + data).decode()
-        text = encoded[-(-before * 8 // 6) : (before + len(data)) * 8 // 6]
-        yield from (text, text.replace("+", "-").replace("/", "_"))
-
-
 class Redactor:
     """Replaces secrets by ``***``: values after a secret's name, passwords in URLs, and given values.
 
     Args:
         secrets: values to hide everywhere, also as JSON, HTML, addresses and base64 write them. One of fewer than four
-            characters would hide half the output: only the other rules hide it.
+            characters is hidden where it stands alone.
     """
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
-        forms = {form for secret in secrets for form in written_forms(secret)}
-        values = sorted((form for form in forms if len(form) >= _SHORTEST), key=len, reverse=True)
-        self._values = "|".join(map(re.escape, values))
-        self._find_value = re.compile(self._values) if values else None
+        self._values = pattern_of(secrets)
+        self._find_value = re.compile(self._values) if self._values else None
         self._rules = [(words, [re.compile(one, re.IGNORECASE) for one in patterns]) for words, patterns in _RULES]
 
     def redact(self, line: str) -> str:

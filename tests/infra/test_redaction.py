@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import base64
+import json
 from typing import TYPE_CHECKING, Any
+
+import pytest
 
 from pio_tf.infra.redaction import HIDDEN, plain_secrets, redact_plan
 
@@ -84,6 +88,30 @@ def test_passwords_of_pio_tf_hcl_are_hidden_wherever_they_stand(site: Site) -> N
     assert plain_secrets(site.write(more=DATABASE)) == ("correct-horse",)
     redacted = redact_plan(
         changed({"actions": ["create"], "before": None, "after": {"tags": {"note": "it is correct-horse, ok"}}}),
-        secrets=["correct-horse", "it"],
+        secrets=["correct-horse", "s"],
     )
     assert redacted["resource_changes"][0]["change"]["after"]["tags"]["note"] == f"it is {HIDDEN}, ok"
+
+
+SECRET = 'p"\u00e4ss/<w>&+ \u00f6'
+
+
+@pytest.mark.parametrize("written", [json.dumps(SECRET)[1:-1], base64.b64encode(f"x{SECRET}y".encode()).decode()])
+def test_a_password_is_hidden_however_it_is_written(written: str) -> None:
+    after = {"user_data": f"a {written} b"}
+    redacted = redact_plan(changed({"actions": ["create"], "before": None, "after": after}), secrets=[SECRET])
+    shown = redacted["resource_changes"][0]["change"]["after"]["user_data"]
+    assert HIDDEN in shown
+    assert len(shown) <= len(f"a {HIDDEN} b") + 8  # of base64, what is around the secret
+
+
+def test_a_short_password_is_hidden_where_it_stands_alone_in_a_value() -> None:
+    after = {"note": "pw, master:pw@db, spark-master", "name": "pwd masters"}
+    address = 'aws_instance.machine["master"]'
+    plan_json = changed({"actions": ["create"], "before": None, "after": after}) | {"prior": {"address": address}}
+    redacted = redact_plan(plan_json, secrets=["pw", "master"])
+    assert redacted["resource_changes"][0]["change"]["after"] == {
+        "note": f"{HIDDEN}, {HIDDEN}:{HIDDEN}@db, spark-{HIDDEN}",
+        "name": "pwd masters",
+    }
+    assert redacted["prior"]["address"] == address

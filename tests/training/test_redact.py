@@ -75,8 +75,13 @@ def test_what_is_no_secret_is_left(line: str) -> None:
 
 
 def test_values_that_it_is_told_are_hidden_wherever_they_stand() -> None:
-    redactor = Redactor(["hunter2", "hunter2-long", "abc", ""])
-    assert redactor.redact("tried hunter2-long, then hunter2 on abc") == "tried ***, then *** on abc"
+    redactor = Redactor(["hunter2", "hunter2-long", ""])
+    assert redactor.redact("tried hunter2-long, then xhunter2 on abc") == "tried ***, then x*** on abc"
+
+
+def test_a_known_secret_of_fewer_than_four_characters_is_hidden_where_it_stands_alone() -> None:
+    line = 'ann:abc@db "abc" =abc, x- (abcd 1abc abc_1)'
+    assert Redactor(["abc", "x-"]).redact(line) == 'ann:***@db "***" =***, *** (abcd 1abc abc_1)'
 
 
 @pytest.mark.parametrize(
@@ -134,8 +139,8 @@ def in_perl(tmp_path: Path) -> list[str]:
 
 
 def test_the_drivers_perl_hides_the_same(tmp_path: Path) -> None:
-    redactor = Redactor(["hunter2", "a.b$c'd@e/f\\g", "пароль"])
-    given = [line for line, _ in SECRETS] + NO_SECRETS + ["x hunter2 y a.b$c'd@e/f\\g пароль z", ""]
+    redactor = Redactor(["hunter2", "a.b$c'd@e/f\\g", "пароль", "abc"])
+    given = [line for line, _ in SECRETS] + NO_SECRETS + ["x hunter2 y a.b$c'd@e/f\\g пароль z", "a abc abcd ab", ""]
     (tmp_path / "program").write_text(redactor.in_perl())
     done = subprocess.run(
         ["perl", tmp_path / "program"],  # noqa: S607 - the one of PATH, as on the driver
@@ -172,3 +177,16 @@ def test_the_drivers_perl_hides_secrets_in_a_line_without_an_end_and_keeps_littl
     program = ["bash", "-c", 'ulimit -v 60000; exec "$@"', "bash", *in_perl]
     done = subprocess.run(program, input=piece * 40, capture_output=True, check=True)
     assert done.stdout == piece.replace(b"hunter2 PASSWORD='a b'", b"*** PASSWORD=***") * 40
+
+
+@pytest.mark.parametrize("size", [40_000, 65_500, 70_000, 140_000, 400_000])
+@pytest.mark.parametrize("quote_mark", [b'"', b"'"])
+@pytest.mark.parametrize("escape", [b"", b"\\\\", b"\\"], ids=["plain", "backslash", "quote"])
+def test_the_drivers_perl_hides_a_quoted_value_longer_than_a_piece(
+    in_perl: list[str], size: int, quote_mark: bytes, escape: bytes
+) -> None:
+    word = b"some word " + (escape + quote_mark if escape == b"\\" else escape)
+    value = quote_mark + word * (size // len(word)) + quote_mark
+    done = subprocess.run(in_perl, input=b"a password=" + value + b" 'b' c\nd", capture_output=True, check=True)
+    assert done.stdout == b"a password=*** 'b' c\nd"
+    assert done.stderr == b""
