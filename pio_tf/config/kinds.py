@@ -11,6 +11,8 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import AfterValidator, BeforeValidator, Field, InstanceOf, SecretStr, ValidationInfo
 
+from pio_tf.config.uri_hosts import URI_HOST
+
 
 @dataclass(frozen=True)
 class Kind:
@@ -65,6 +67,7 @@ class SecretReference:
         return f"{self.service}({', '.join(json.dumps(one, ensure_ascii=False) for one in arguments)})"
 
 
+_IN_A_URI = "without an underscore, and with a letter first after its last dot: Java finds no other host in a URI"
 _CIDR_WANTED = 'must be an IPv4 address range, like "10.20.0.0/24"'
 _DURATION_WANTED = 'must be a number with a unit, like "90s", "15m" or "2h"'
 _DURATION = re.compile(r"(\d{1,9})\s*(s|m|h)")
@@ -122,6 +125,12 @@ def _one_line(value: str) -> str:
     return value
 
 
+def _printable(value: str) -> str:
+    if not value.isprintable():  # XML cannot hold control characters
+        raise ValueError("must be one line of printable characters")
+    return value
+
+
 def _not_empty(value: str) -> str:
     if not value.strip():
         raise ValueError("must not be empty")
@@ -172,21 +181,12 @@ Port = Annotated[int, Field(ge=1, le=65535), Kind("port")]
 Host = Annotated[
     str, matching(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,251}[A-Za-z0-9])?", "a host name or an IPv4 address", kind="host")
 ]
-URI_HOST = r"[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?"
-"""A host that can stand in a URI: java.net.URI finds no host if the name has an underscore."""
-UriHost = Annotated[
-    str,
-    matching(
-        URI_HOST,
-        "a host name or an IPv4 address, without an underscore",
-        kind="host",
-    ),
-]
+UriHost = Annotated[str, matching(URI_HOST, f"a host name or an IPv4 address, {_IN_A_URI}", kind="host")]
 ElasticsearchHost = Annotated[
     str,
     matching(
         rf"(https?://)?{URI_HOST}(:[1-9]\d{{0,4}})?/?",
-        'a host without an underscore, like "es-1", "es-1:9200" or "https://es-1:9243"',
+        f'a host, like "es-1", "es-1:9200" or "https://es-1:9243", {_IN_A_URI}',
         kind="host",
     ),
 ]
@@ -248,6 +248,14 @@ Url = Annotated[
     str,
     matching(r"https?://[^/\s@]+/?", 'an address like "http://127.0.0.1:5000", without user and password', kind="URL"),
 ]
+JavaUrl = Annotated[
+    str,
+    matching(
+        rf"https?://(?:{URI_HOST}|\[[0-9A-Fa-f:.]+\])(?::[1-9]\d{{0,4}})?/?",
+        f'an address like "https://s3.example.org:9000", its host {_IN_A_URI}',
+        kind="URL",
+    ),
+]
 VpcId = Annotated[str, matching(r"vpc-[0-9a-f]+", 'a VPC id, like "vpc-0a1b2c3d"', kind="id")]
 SubnetId = Annotated[str, matching(r"subnet-[0-9a-f]+", 'a subnet id, like "subnet-0a1b2c3d"', kind="id")]
 ImageId = Annotated[str, matching(r"ami-[0-9a-f]+", 'an image id, like "ami-0a1b2c3d"', kind="id")]
@@ -266,5 +274,20 @@ JumpHost = Annotated[
     str,
     matching(r"([^@\s]+@)?[A-Za-z0-9._-]+(:\d+)?", 'a jump host, like "ops@bastion.example.org:22"', kind="host"),
 ]
+Nameservice = Annotated[
+    str,
+    matching(
+        r"[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?", 'letters, digits and hyphens, like "mycluster"', kind="nameservice"
+    ),
+]
+NameNode = Annotated[
+    str,
+    matching(rf"{URI_HOST}(:[1-9]\d{{0,4}})?", f'a host, like "nn-1" or "nn-1:8020", {_IN_A_URI}', kind="host"),
+]
+ZnodePath = Annotated[str, matching(r"(/[^/\s]+)+", 'a path in ZooKeeper, like "/hbase-secure"', kind="path")]
+PropertyName = Annotated[
+    str, matching(r"[!-~]+", 'the name of a property, like "dfs.replication"', kind="name of a property")
+]
+PropertyValue = Annotated[Text, AfterValidator(_printable)]
 HdfsPath = Annotated[str, matching(r"/\S*", 'an absolute path, like "/models"', kind="path in HDFS")]
 BackendType = Annotated[str, matching(r"[a-z][a-z0-9]*", 'a backend of Terraform, like "s3"', kind="name")]

@@ -123,7 +123,7 @@ def _about_a_block(detail: ErrorDetails, name: str, document: HclDocument) -> Pr
         return None  # one of the values could not be read, which is reported already
     message = _raised(detail)
     about, colon, rest = message.partition(": ")
-    if colon and re.fullmatch(r"[a-z0-9_.]+", about):
+    if colon and re.fullmatch(r"[a-z][A-Za-z0-9_.-]*", about):
         return document.problem(prefix + about, rest)
     mentioned = [word for word in re.findall(r"[a-z_]+", message) if prefix + word in document.lines]
     line = nearest_line(prefix + mentioned[0] if mentioned else name, document.lines)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Annotated, ClassVar, Literal, TypeAlias, Union, get_args
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, TypeAlias, Union, get_args
 
 from pydantic import Field, model_validator
 
@@ -17,17 +17,30 @@ from pio_tf.config.kinds import (
     ElasticsearchHost,
     HdfsPath,
     Host,
+    JavaUrl,
     JdbcUrl,
+    NameNode,
+    Nameservice,
     Port,
+    PropertyName,
+    PropertyValue,
     Region,
     RemotePath,
     S3Path,
     Secret,
     UriHost,
-    Url,
     Words,
+    ZnodePath,
 )
+from pio_tf.config.uri_hosts import find_bad_host
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_RPC = "dfs.namenode.rpc-address"
+_FAILOVER = "org.apache.hadoop.hdfs.server.namenode.ha.ConfiguredFailoverProxyProvider"
+_NAME_NODES = 2
+"""With fewer, Hadoop's client does not take the nameservice for one with failover."""
 _NODE = re.compile(r"(?:(https?)://)?([^:/]+)(?::(\d+))?/?")
 _REST_PORT, _TRANSPORT_PORT = 9200, 9300
 _LAST_PORT = 65535
@@ -56,6 +69,15 @@ class StorageBlock(Block):
     """The repositories that PredictionIO can store in it."""
     naming: ClassVar[Naming]
     """The rule for a repository's NAME in it."""
+
+
+def _check_properties(option: str, properties: Mapping[str, str], options: Mapping[str, str]) -> None:
+    """Refuse properties that have an option of their own, and addresses in which Java finds no host."""
+    for name, value in properties.items():
+        if name in options:
+            raise ValueError(f"{option}.{name}: pio-tf writes this property; set {options[name]} instead")
+        if bad := find_bad_host(name, value):
+            raise ValueError(f"{option}.{name}: Java finds no host in {bad}")
 
 
 @dataclass(frozen=True)
@@ -127,7 +149,23 @@ class HbaseBlock(StorageBlock):
         default_factory=list, description="ZooKeeper hosts, for hbase-site.xml. Default: `hosts`."
     )
     zookeeper_port: Port = Field(default=2181, description="Client port of ZooKeeper.")
+    znode_parent: ZnodePath | None = Field(
+        default=None, description="zookeeper.znode.parent. Default: HBase's own, `/hbase`."
+    )
+    hbase_site: dict[PropertyName, PropertyValue] = Field(
+        default_factory=dict, description='More properties for hbase-site.xml, such as `"hbase.rootdir"`.'
+    )
     home: RemotePath = Field(default="/usr/local/hbase", description="HBase's directory on the driver.")
+
+    @model_validator(mode="after")
+    def _no_properties_of_options(self) -> HbaseBlock:
+        options = {
+            "hbase.zookeeper.quorum": "zookeeper_quorum",
+            "hbase.zookeeper.property.clientPort": "zookeeper_port",
+            "zookeeper.znode.parent": "znode_parent",
+        }
+        _check_properties("hbase_site", self.hbase_site, options)
+        return self
 
 
 class HdfsBlock(StorageBlock):
@@ -137,10 +175,77 @@ class HdfsBlock(StorageBlock):
     holds: ClassVar[tuple[str, ...]] = ("modeldata",)
     naming: ClassVar[Naming] = _FILE
 
-    namenode: UriHost = Field(description="Host of the name node.")
-    port: Port = Field(default=9000, description="Port of the name node.")
+    namenode: UriHost | None = Field(default=None, description="Host of the name node. Required without `nameservice`.")
+    port: Port = Field(default=9000, description="Port of the name node, and of the `namenodes` without one.")
+    nameservice: Nameservice | None = Field(
+        default=None,
+        description="HDFS with several name nodes (HA): the nameservice, instead of `namenode`.",
+    )
+    namenodes: list[NameNode] = Field(
+        default_factory=list,
+        description='Name nodes of the nameservice: `"host"` or `"host:port"` (RPC).',
+    )
+    core_site: dict[PropertyName, PropertyValue] = Field(
+        default_factory=dict, description="More properties for core-site.xml."
+    )
+    hdfs_site: dict[PropertyName, PropertyValue] = Field(
+        default_factory=dict, description="More properties for hdfs-site.xml."
+    )
     models_path: HdfsPath = Field(default="/models", description="Directory in HDFS for models.")
     hadoop_home: RemotePath = Field(default="/usr/local/hadoop", description="Hadoop's directory on the driver.")
+
+    @property
+    def url(self) -> str:
+        """The file system: ``hdfs://nn:9000``, or ``hdfs://mycluster``, which has no port."""
+        return f"hdfs://{self.nameservice}" if self.nameservice else f"hdfs://{self.namenode}:{self.port}"
+
+    @property
+    def addresses(self) -> tuple[tuple[str, int], ...]:
+        """Host and port of each name node."""
+        nodes = self.namenodes if self.nameservice else [str(self.namenode)]
+        return tuple((host, int(port or self.port)) for host, _, port in (node.partition(":") for node in nodes))
+
+    @property
+    def nameservice_properties(self) -> dict[str, str]:
+        """The properties with which a client finds the active name node; none without a nameservice."""
+        if self.nameservice is None:
+            return {}
+        ids = {f"nn{number}": address for number, address in enumerate(self.addresses, start=1)}
+        return {
+            "dfs.nameservices": self.nameservice,
+            f"dfs.ha.namenodes.{self.nameservice}": ",".join(ids),
+            **{f"{_RPC}.{self.nameservice}.{name}": f"{host}:{port}" for name, (host, port) in ids.items()},
+            f"dfs.client.failover.proxy.provider.{self.nameservice}": _FAILOVER,
+        }
+
+    @model_validator(mode="after")
+    def _one_way_to_the_name_node(self) -> HdfsBlock:
+        if self.nameservice is None and self.namenodes:
+            raise ValueError("namenodes: are those of a nameservice; name it with nameservice, or give one namenode")
+        if self.nameservice is None and self.namenode is None:
+            raise ValueError("namenode: is required, or nameservice with its namenodes")
+        if self.nameservice is not None and self.namenode is not None:
+            raise ValueError("namenode: give namenode, or nameservice with its namenodes, not both")
+        if self.nameservice is not None and len(self.namenodes) < _NAME_NODES:
+            raise ValueError(f"namenodes: a nameservice has at least {_NAME_NODES}, got {len(self.namenodes)}")
+        for host, port in self.addresses:
+            if port > _LAST_PORT:
+                raise ValueError(f"namenodes: {host}:{port}: a port is at most {_LAST_PORT}")
+        return self
+
+    @model_validator(mode="after")
+    def _no_properties_of_options(self) -> HdfsBlock:
+        address = "nameservice" if self.nameservice else "namenode"
+        _check_properties("core_site", self.core_site, dict.fromkeys(("fs.defaultFS", "fs.default.name"), address))
+        ours = self.nameservice_properties
+        services = self.hdfs_site.get("dfs.nameservices", self.nameservice or "")
+        if self.nameservice and self.nameservice not in services.split(","):
+            raise ValueError(
+                f"hdfs_site.dfs.nameservices: must contain {self.nameservice}, the nameservice of this block"
+            )
+        fixed = [name for name in ours if name.startswith((f"{_RPC}.", "dfs.ha.namenodes."))]
+        _check_properties("hdfs_site", self.hdfs_site, dict.fromkeys(fixed, "namenodes"))
+        return self
 
 
 class ElasticsearchSource(ElasticsearchBlock):
@@ -245,7 +350,7 @@ class S3Source(StorageBlock):
     region: Region | None = Field(
         default=None, description="Region of the bucket. Required with PredictionIO 0.12.1 and 0.13.0."
     )
-    endpoint: Url | None = Field(default=None, description="Address of another S3 API. Requires `region`.")
+    endpoint: JavaUrl | None = Field(default=None, description="Address of another S3 API. Requires `region`.")
     profile: Words | None = Field(
         default=None,
         description="Profile of ~/.aws/credentials on the driver. Required with PredictionIO 0.12.1 and 0.13.0, which "

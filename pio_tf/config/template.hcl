@@ -98,6 +98,7 @@ ssh {
   # key_pair = "existing-key-pair" # default: a new one, made from the public key
   # bastion  = "ops@bastion.example.org:22"
   # address  = "auto" # of the driver: auto, private or public
+  # host_keys = "auto" # unknown host keys: auto, verify or accept-new
 }
 
 pio {
@@ -122,14 +123,20 @@ hbase {
   hosts = ["hbase-1.example.internal"]
   # zookeeper_quorum = ["zk-1.example.internal", "zk-2.example.internal"] # default: the hosts above
   # zookeeper_port   = 2181
+  # znode_parent     = "/hbase-secure"                  # zookeeper.znode.parent; default: HBase's own, /hbase
+  # hbase_site       = { "hbase.rootdir" = "/hbase-2" } # more properties for hbase-site.xml
   # home             = "/usr/local/hbase"
 }
 
 hdfs {
   namenode = "hdfs-1.example.internal"
   # port        = 9000
+  # nameservice = "mycluster" # several name nodes (HA): instead of namenode
+  # namenodes   = ["hdfs-1.example.internal", "hdfs-2.example.internal:8020"]
   # models_path = "/models"
   # hadoop_home = "/usr/local/hadoop"
+  # core_site   = { "hadoop.rpc.protection" = "privacy" }            # more properties for core-site.xml
+  # hdfs_site   = { "dfs.client.use.datanode.hostname" = "true" }    # and hdfs-site.xml
 }
 
 # Which source stores which data. The three above are the sources ELASTICSEARCH, HBASE and HDFS; docs/storage.md

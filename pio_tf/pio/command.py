@@ -11,8 +11,8 @@ import shlex
 from typing import TYPE_CHECKING
 
 from pio_tf.config.components import find_block
-from pio_tf.config.kinds import URI_HOST
 from pio_tf.config.storage import HdfsBlock
+from pio_tf.config.uri_hosts import URI_HOST, find_bad_host
 from pio_tf.errors import ConfigError
 from pio_tf.remote.bash import shell_path
 
@@ -195,6 +195,12 @@ def _check_meaning(key: str, value: str, *, where: str) -> None:
         raise ConfigError(f"{where}: {key} {value} cannot work", cause=cause, next_step=next_step)
     if key in _EXPECTED and not _EXPECTED[key][0].fullmatch(value):
         raise ConfigError(f"{where}: {key}: {value!r} cannot work", next_step=f"give {_EXPECTED[key][1]}")
+    if bad := find_bad_host(key.removeprefix("--conf "), value):
+        raise ConfigError(
+            f"{where}: {key}: {bad} cannot work",
+            cause="Java finds no host in it: the name has an underscore, or begins with a digit after its last dot",
+            next_step="give the host's address, or another name for it",
+        )
 
 
 def train_command(config: Config, outputs: Outputs, sizing: Sizing, *, extra: Sequence[str] = ()) -> str:
@@ -241,7 +247,7 @@ def spark_settings(config: Config, outputs: Outputs, sizing: Sizing) -> dict[str
     hdfs = find_block(config, HdfsBlock)
     if config.spark.event_log and hdfs is not None:  # the configuration requires HDFS for the event log
         settings["spark.eventLog.enabled"] = "true"
-        settings["spark.eventLog.dir"] = f"hdfs://{hdfs.namenode}:{hdfs.port}{config.spark.event_log_dir}"
+        settings["spark.eventLog.dir"] = f"{hdfs.url}{config.spark.event_log_dir}"
     return {**settings, **config.spark.conf}
 
 

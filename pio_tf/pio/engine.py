@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from pio_tf.config.kinds import URI_HOST
+from pio_tf.config.uri_hosts import URI_HOST, find_bad_host
 from pio_tf.errors import ConfigError
 from pio_tf.json_text import parse_json
 from pio_tf.secret_names import contains_secret_name
@@ -82,7 +82,8 @@ class Conflict:
     def detail(self) -> str:
         """The two values and the winner, in one line."""
         other = "PredictionIO" if self.wins == "PredictionIO" else "engine.json"
-        return f"{self.name}: {other} says {self.theirs!r}, pio-tf {self.ours!r}; {self.wins} wins"
+        ours = f", pio-tf {self.ours!r}; {self.wins} wins" if self.ours else ""
+        return f"{self.name}: {other} says {self.theirs!r}{ours}"
 
 
 def read_engine(text: str, *, where: str = "engine.json") -> Engine:
@@ -138,9 +139,9 @@ def spark_conf_conflicts(engine: Engine, settings: Mapping[str, str]) -> tuple[C
     """
     ours = {**_WHERE_IT_TRAINS, **settings}
     return tuple(
-        _conflict(name, ours[name], value, wins)
+        _conflict(name, ours.get(name, ""), value, wins)
         for name, (value, wins) in _engine_settings(engine).items()
-        if ours.get(name, value) != value
+        if ours.get(name, value) != value or _cannot_work(name, value)
     )
 
 
@@ -150,11 +151,20 @@ def with_engine(settings: Mapping[str, str], engine: Engine) -> dict[str, str]:
 
 
 def _conflict(name: str, ours: str, theirs: str, wins: Winner) -> Conflict:
+    fatal = name in _WHERE_IT_TRAINS or _cannot_work(name, theirs)
+    next_step = _NEXT_STEPS[wins]
+    if fatal:
+        next_step = "remove it from sparkConf in engine.json: pio-tf sets it"
+        if not ours:
+            next_step = "give another host in sparkConf in engine.json: Java finds none in this address"
     if contains_secret_name(name):
         ours = theirs = HIDDEN
-    fatal = name in _WHERE_IT_TRAINS or (name == "spark.driver.host" and not re.fullmatch(URI_HOST, theirs))
-    next_step = "remove it from sparkConf in engine.json: pio-tf sets it" if fatal else _NEXT_STEPS[wins]
     return Conflict(name, ours, theirs, wins, fatal, next_step)
+
+
+def _cannot_work(name: str, value: str) -> bool:
+    """Return whether Java finds no host in a setting."""
+    return bool(find_bad_host(name, value)) or (name == "spark.driver.host" and not re.fullmatch(URI_HOST, value))
 
 
 def _engine_settings(engine: Engine) -> dict[str, tuple[str, Winner]]:

@@ -29,7 +29,7 @@ from pio_tf.remote.files import RemoteFile
 from pio_tf.secret_names import is_secret_argument
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
     from pio_tf.config.repositories import Source
     from pio_tf.config.schema import Config
@@ -61,20 +61,22 @@ def render_files(config: Config, outputs: Outputs, sizing: Sizing, reveal: Revea
     files = [RemoteFile("pio-env.sh", f"{config.pio.home}/conf/pio-env.sh", pio_env, _PRIVATE)]
     hdfs, hbase = find_block(config, HdfsBlock), find_block(config, HbaseBlock)
     if hdfs is not None:
-        file_system = f"hdfs://{hdfs.namenode}:{hdfs.port}"
+        directory = f"{hdfs.hadoop_home}/etc/hadoop"
         # PredictionIO's `hdfs` source uses the default file system.
-        core_site = _properties(**{"fs.defaultFS": file_system})
-        files.append(RemoteFile("core-site.xml", f"{hdfs.hadoop_home}/etc/hadoop/core-site.xml", core_site))
+        core_site = {"fs.defaultFS": hdfs.url, **hdfs.core_site}
+        files.append(_site_file("core-site.xml", directory, core_site, reveal))
+        if hdfs_site := {**hdfs.nameservice_properties, **hdfs.hdfs_site}:
+            files.append(_site_file("hdfs-site.xml", directory, hdfs_site, reveal))
         if hbase is not None:
-            hbase_site = _properties(
-                **{
-                    "hbase.rootdir": f"{file_system}/hbase",
-                    "hbase.cluster.distributed": "true",
-                    "hbase.zookeeper.quorum": ",".join(hbase.zookeeper_quorum or hbase.hosts),
-                    "hbase.zookeeper.property.clientPort": str(hbase.zookeeper_port),
-                }
-            )
-            files.append(RemoteFile("hbase-site.xml", f"{hbase.home}/conf/hbase-site.xml", hbase_site))
+            hbase_site = {
+                "hbase.rootdir": f"{hdfs.url}/hbase",
+                "hbase.cluster.distributed": "true",
+                "hbase.zookeeper.quorum": ",".join(hbase.zookeeper_quorum or hbase.hosts),
+                "hbase.zookeeper.property.clientPort": str(hbase.zookeeper_port),
+                **({"zookeeper.znode.parent": hbase.znode_parent} if hbase.znode_parent else {}),
+                **hbase.hbase_site,
+            }
+            files.append(_site_file("hbase-site.xml", f"{hbase.home}/conf", hbase_site, reveal))
     settings = _spark_defaults(config, outputs, sizing, reveal)
     files.append(RemoteFile("spark-defaults.conf", f"{config.spark.home}/conf/spark-defaults.conf", settings, _PRIVATE))
     return tuple(files)
@@ -133,7 +135,7 @@ def _source_lines(source: Source, reveal: RevealPassword, *, version: str) -> It
         yield "# One entry for each host in both lists. Elasticsearch 1.x uses the transport client (9300)"
         yield from (f"HOSTS={_list(block.hosts)}", f"PORTS={_list(block.port for _ in block.hosts)}")
     elif isinstance(block, HdfsBlock):
-        yield f"PATH={shlex.quote(f'hdfs://{block.namenode}:{block.port}{block.models_path}')}"
+        yield f"PATH={shlex.quote(f'{block.url}{block.models_path}')}"
     elif isinstance(block, HbaseBlock):
         yield from (f"HOME={shell_path(block.home)}", "")
         yield "# PredictionIO finds HBase by hbase-site.xml in HBASE_CONF_DIR; these two lines only inform the reader"
@@ -176,22 +178,28 @@ def _list(values: Iterable[object]) -> str:
     return shlex.quote(",".join(str(value) for value in values))
 
 
-def _properties(**values: str) -> str:
-    """Return a configuration file of Hadoop or HBase."""
+def _site_file(name: str, directory: str, properties: Mapping[str, str], reveal: RevealPassword) -> RemoteFile:
+    """Return a configuration file of Hadoop or HBase. It is private if a property is a secret."""
     root = ET.Element("configuration")
-    for name, value in values.items():
+    for key, value in _reveal_secrets(properties, reveal).items():
         item = ET.SubElement(root, "property")
-        ET.SubElement(item, "name").text = name
+        ET.SubElement(item, "name").text = key
         ET.SubElement(item, "value").text = value
     ET.indent(root)
-    return '<?xml version="1.0" encoding="UTF-8"?>\n' + ET.tostring(root, encoding="unicode") + "\n"
+    text = '<?xml version="1.0" encoding="UTF-8"?>\n' + ET.tostring(root, encoding="unicode") + "\n"
+    secret = any(map(is_secret_argument, properties))
+    return RemoteFile(name, f"{directory}/{name}", text, **({"mode": _PRIVATE} if secret else {}))
+
+
+def _reveal_secrets(settings: Mapping[str, str], reveal: RevealPassword) -> dict[str, str]:
+    """Return the settings, the secret-named ones as ``reveal`` shows them."""
+    return {key: reveal(SecretStr(value)) if is_secret_argument(key) else value for key, value in settings.items()}
 
 
 def _spark_defaults(config: Config, outputs: Outputs, sizing: Sizing, reveal: RevealPassword) -> str:
     r"""Return spark-defaults.conf. Spark reads it as Java properties, in which ``\`` escapes."""
     settings = spark_settings(config, outputs, sizing)
-    shown = {key: reveal(SecretStr(value)) if is_secret_argument(key) else value for key, value in settings.items()}
-    return "".join(f"{key} {_escape(value)}\n" for key, value in shown.items())
+    return "".join(f"{key} {_escape(value)}\n" for key, value in _reveal_secrets(settings, reveal).items())
 
 
 def _escape(value: str) -> str:

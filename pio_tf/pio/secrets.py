@@ -13,6 +13,7 @@ from pydantic import SecretStr
 from pio_tf.aws.cli_hints import AwsCliHints
 from pio_tf.aws.errors import aws_errors, error_code
 from pio_tf.config.kinds import SecretReference
+from pio_tf.config.storage import HbaseBlock, HdfsBlock
 from pio_tf.errors import ConfigError
 from pio_tf.json_text import parse_json
 from pio_tf.secret_names import is_secret_argument
@@ -67,7 +68,7 @@ def resolve_secrets(config: Config, client: Callable[[str], Any]) -> Secrets:
         AwsError: AWS refuses, or does not answer. A missing permission is named.
     """
     places: dict[SecretReference, str] = {}
-    plain = [value for name, value in config.spark.conf.items() if is_secret_argument(name)]
+    plain = [value for settings in _settings(config) for name, value in settings.items() if is_secret_argument(name)]
     for place, password in _passwords(config):
         if isinstance(password, SecretReference):
             places.setdefault(password, place)
@@ -81,6 +82,16 @@ def resolve_secrets(config: Config, client: Callable[[str], Any]) -> Secrets:
     for reference, value in found.items():
         _check_text(value, reference, places[reference])
     return Secrets(found, tuple(plain))
+
+
+def _settings(config: Config) -> Iterator[Mapping[str, str]]:
+    """Yield the maps of settings, whose secrets have names that say so."""
+    yield config.spark.conf
+    for source in config.sources:
+        if isinstance(source.block, HdfsBlock):
+            yield from (source.block.core_site, source.block.hdfs_site)
+        if isinstance(source.block, HbaseBlock):
+            yield source.block.hbase_site
 
 
 def _passwords(config: Config) -> Iterator[tuple[str, Password]]:

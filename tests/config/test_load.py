@@ -302,24 +302,30 @@ REQUIRED_BLOCK_CHECKS = [
     (
         'elasticsearch {\n  hosts = ["es 1"]\n}\n',
         (
-            '2: elasticsearch.hosts[0]: must be a host without an underscore, like "es-1", "es-1:9200" or '
-            '"https://es-1:9243", got "es 1"'
+            '2: elasticsearch.hosts[0]: must be a host, like "es-1", "es-1:9200" or "https://es-1:9243", without an '
+            'underscore, and with a letter first after its last dot: Java finds no other host in a URI, got "es 1"'
         ),
     ),
     (
         'elasticsearch {\n  hosts = ["es_1"]\n}\n',
         (
-            '2: elasticsearch.hosts[0]: must be a host without an underscore, like "es-1", "es-1:9200" or '
-            '"https://es-1:9243", got "es_1"'
+            '2: elasticsearch.hosts[0]: must be a host, like "es-1", "es-1:9200" or "https://es-1:9243", without an '
+            'underscore, and with a letter first after its last dot: Java finds no other host in a URI, got "es_1"'
         ),
     ),
     (
         'hdfs {\n  namenode = "name_node"\n}\n',
-        '2: hdfs.namenode: must be a host name or an IPv4 address, without an underscore, got "name_node"',
+        (
+            "2: hdfs.namenode: must be a host name or an IPv4 address, without an underscore, and with a letter first "
+            'after its last dot: Java finds no other host in a URI, got "name_node"'
+        ),
     ),
     (
         'hdfs {\n  namenode = "hdfs://nn:9000"\n}\n',
-        '2: hdfs.namenode: must be a host name or an IPv4 address, without an underscore, got "hdfs://nn:9000"',
+        (
+            "2: hdfs.namenode: must be a host name or an IPv4 address, without an underscore, and with a letter first "
+            'after its last dot: Java finds no other host in a URI, got "hdfs://nn:9000"'
+        ),
     ),
 ]
 

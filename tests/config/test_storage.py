@@ -114,6 +114,66 @@ GUIDE_CHECKS = [
 ]
 
 
+NAMESERVICE = 'hdfs {\n  nameservice = "c"\n  namenodes = ["a", "b:8020"]\n}\n'
+HADOOP_CHECKS = [
+    ("hdfs {\n}\n", "1: hdfs.namenode: is required, or nameservice with its namenodes"),
+    (
+        NAMESERVICE.replace("namenodes", 'namenode = "nn"\n  namenodes'),
+        "3: hdfs.namenode: give namenode, or nameservice with its namenodes, not both",
+    ),
+    (
+        NAMESERVICE.replace('nameservice = "c"', 'namenode = "nn"'),
+        "3: hdfs.namenodes: are those of a nameservice; name it with nameservice, or give one namenode",
+    ),
+    (NAMESERVICE.replace('"a", ', ""), "3: hdfs.namenodes: a nameservice has at least 2, got 1"),
+    (NAMESERVICE.replace("8020", "80200"), "3: hdfs.namenodes: b:80200: a port is at most 65535"),
+    (
+        NAMESERVICE.replace('"c"', '"my_cluster"'),
+        '2: hdfs.nameservice: must be letters, digits and hyphens, like "mycluster", got "my_cluster"',
+    ),
+    (
+        NAMESERVICE.replace("}", '  hdfs_site = {\n    "dfs.nameservices" = "other"\n  }\n}'),
+        "5: hdfs.hdfs_site.dfs.nameservices: must contain c, the nameservice of this block",
+    ),
+    (
+        NAMESERVICE.replace("}", '  hdfs_site = {\n    "dfs.ha.namenodes.c" = "x,y"\n  }\n}'),
+        "5: hdfs.hdfs_site.dfs.ha.namenodes.c: pio-tf writes this property; set namenodes instead",
+    ),
+    (
+        'hdfs {\n  namenode = "nn"\n  core_site = {\n    "a" = 1\n    "fs.defaultFS" = "hdfs://x:9000"\n  }\n}\n',
+        "5: hdfs.core_site.fs.defaultFS: pio-tf writes this property; set namenode instead",
+    ),
+    (
+        'hdfs {\n  namenode = "nn"\n  core_site = {\n    "fs.x" = "hdfs://name_node/y"\n  }\n}\n',
+        "4: hdfs.core_site.fs.x: Java finds no host in name_node",
+    ),
+    (
+        'hdfs {\n  namenode = "nn"\n  hdfs_site = {\n    "a b" = "c"\n  }\n}\n',
+        '4: hdfs.hdfs_site.a b: must be the name of a property, like "dfs.replication", got "a b"',
+    ),
+    (
+        'hdfs {\n  namenode = "nn"\n  hdfs_site = {\n    "a" = "\\u0007"\n  }\n}\n',
+        '4: hdfs.hdfs_site.a: must be one line of printable characters, got "\\u0007"',
+    ),
+    (
+        'hbase {\n  hosts = ["h"]\n  hbase_site = { "hbase.zookeeper.property.clientPort" = 1 }\n}\n',
+        (
+            "3: hbase.hbase_site.hbase.zookeeper.property.clientPort: pio-tf writes this property; set "
+            "zookeeper_port instead"
+        ),
+    ),
+    (
+        'hbase {\n  hosts = ["h"]\n  znode_parent = "hbase/"\n}\n',
+        '3: hbase.znode_parent: must be a path in ZooKeeper, like "/hbase-secure", got "hbase/"',
+    ),
+]
+
+
+@pytest.mark.parametrize(("text", "mistake"), HADOOP_CHECKS)
+def test_a_mistake_about_hadoop_is_said_with_its_line(tmp_path: Path, text: str, mistake: str) -> None:
+    assert mistakes(tmp_path, text_with(**{text.split()[0]: text})) == [f"pio-tf.hcl:{mistake}"]
+
+
 @pytest.mark.parametrize(("text", "mistake"), GUIDE_CHECKS)
 def test_a_mistake_about_elasticsearch_is_said_with_its_line(tmp_path: Path, text: str, mistake: str) -> None:
     assert mistakes(tmp_path, text_with(elasticsearch=text)) == [f"pio-tf.hcl:{mistake}"]
@@ -177,7 +237,7 @@ LABELLED_CHECKS = [
     ),
     (
         'source "X" {\n  type = "hdfs"\n}\n',
-        "1: source.X.namenode: is required, and this block does not have it",
+        "1: source.X.namenode: is required, or nameservice with its namenodes",
     ),
     (
         JDBC.replace("postgresql://db/pio", "oracle:thin"),
@@ -328,6 +388,15 @@ def test_an_old_predictionio_needs_a_profile_and_a_region_for_s3(tmp_path: Path,
     block = load_text(tmp_path, full + text_with(pio=pio)).sources[-1].block
     assert isinstance(block, S3Source)
     assert block.profile == "models"
+
+
+def test_an_endpoint_in_which_java_finds_no_host_is_refused(tmp_path: Path) -> None:
+    block = S3.replace("}\n", '  region   = "eu-west-1"\n  endpoint = "http://my_store:9000"\n}\n')
+    (line,) = mistakes(tmp_path, block + text_with())
+    assert line.startswith(
+        'pio-tf.hcl:5: source.S3.endpoint: must be an address like "https://s3.example.org:9000", its'
+    )
+    load_text(tmp_path, block.replace("my_store", "my-store") + text_with())
 
 
 def test_the_newest_predictionio_takes_s3_without_either(tmp_path: Path) -> None:

@@ -25,7 +25,11 @@ ENVIRON = {
 }
 
 _OPTION = re.compile(r"((?:  )?# )([a-z_0-9]+ *= .*|[a-z_]+( \"\w+\")? \{)")
-_PAIRS = [re.compile(r'  # (user|password) += ("pio"|env)'), re.compile(r"  # download_(url|sha512) +=")]
+_PAIRS = [
+    re.compile(r'  # (user|password) += ("pio"|env)'),
+    re.compile(r"  # download_(url|sha512) +="),
+    re.compile(r"  # (nameservice|namenodes) +="),
+]
 
 
 def commented_out() -> Iterator[tuple[int, int]]:
@@ -50,6 +54,8 @@ def uncomment(first: int, last: int) -> str:
     if re.search(r"cidr |zone|public_ips", lines[first]) and "ssh" not in lines[first]:  # the other kind of network
         lines = [line for line in lines if not re.match(r"  (vpc_id|subnet_id) ", line)]
         lines = ['  cidr = "10.20.0.0/24"\n' if line.startswith("  # cidr") else line for line in lines]
+    if LINES[first].startswith("  # name"):  # several name nodes take the place of one
+        lines = [line for line in lines if not line.startswith("  namenode =")]
     return "".join(lines)
 
 

@@ -96,6 +96,7 @@ def test_only_the_form_with_a_space_is_written() -> None:
         (["--executor-cores", "0"], "--executor-cores: '0' cannot work"),
         (["--total-executor-cores", "all"], "--total-executor-cores: 'all' cannot work"),
         (["--conf", "spark.driver.host=my_host"], "spark.driver.host: 'my_host' cannot work"),
+        (["--conf", "spark.eventLog.dir=hdfs://n_n:9000/x"], "spark.eventLog.dir: n_n:9000 cannot work"),
         (["--help"], "--help would not train"),
         (["-h"], "-h would not train"),
         (["--version"], "--version would not train"),
@@ -139,7 +140,15 @@ def test_the_arguments_of_the_configuration_are_refused_with_their_place() -> No
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("spark.master", "local[4]"), ("spark.submit.deployMode", "cluster"), ("spark.files", "/a"), ("spark.jars", "/b")],
+    [
+        ("spark.master", "local[4]"),
+        ("spark.submit.deployMode", "cluster"),
+        ("spark.files", "/a"),
+        ("spark.jars", "/b"),
+        ("spark.eventLog.dir", "hdfs://name_node:9000/events"),
+        ("spark.hadoop.fs.defaultFS", "hdfs://my_service"),
+        ("spark.hadoop.dfs.namenode.rpc-address.c.nn1", "nn_1:8020"),
+    ],
 )
 def test_a_setting_of_the_configuration_that_would_go_elsewhere_or_be_lost_is_refused_with_its_place(
     name: str, value: str

@@ -140,6 +140,13 @@ def test_a_training_that_would_go_elsewhere_is_fatal(name: str, value: str) -> N
     assert "remove it from sparkConf" in found.next_step
 
 
+def test_an_address_in_which_java_finds_no_host_is_fatal() -> None:
+    (found,) = spark_conf_conflicts(engine({"spark.eventLog.dir": "hdfs://name_node:9000/x"}), OURS)
+    assert found.fatal
+    assert found.detail == "spark.eventLog.dir: engine.json says 'hdfs://name_node:9000/x'"
+    assert "give another host" in found.next_step
+
+
 def test_predictionio_sets_the_executors_class_path_itself_unless_engine_json_does() -> None:
     settings = {**OURS, "spark.executor.extraClassPath": "/opt/x.jar"}
     (found,) = spark_conf_conflicts(engine(), settings)

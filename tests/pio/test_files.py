@@ -82,6 +82,54 @@ def test_hbase_site_names_zookeeper_which_is_on_hbases_hosts_unless_told() -> No
     assert found["hbase.zookeeper.property.clientPort"] == "2182"
 
 
+NAMESERVICE = {"namenode": None, "nameservice": "mycluster", "namenodes": ["nn-a", "nn-b:8021"], "port": 8020}
+
+
+def test_a_nameservice_is_the_file_system_and_its_name_nodes_are_in_hdfs_site() -> None:
+    config = make_config(hdfs=NAMESERVICE, spark={"event_log": True})
+    assert properties(content(config, "core-site.xml")) == {"fs.defaultFS": "hdfs://mycluster"}
+    assert properties(content(config, "hdfs-site.xml")) == {
+        "dfs.nameservices": "mycluster",
+        "dfs.ha.namenodes.mycluster": "nn1,nn2",
+        "dfs.namenode.rpc-address.mycluster.nn1": "nn-a:8020",
+        "dfs.namenode.rpc-address.mycluster.nn2": "nn-b:8021",
+        "dfs.client.failover.proxy.provider.mycluster": (
+            "org.apache.hadoop.hdfs.server.namenode.ha.ConfiguredFailoverProxyProvider"
+        ),
+    }
+    assert properties(content(config, "hbase-site.xml"))["hbase.rootdir"] == "hdfs://mycluster/hbase"
+    assert "PATH=hdfs://mycluster/models\n" in content(config, "pio-env.sh")
+    assert settings(content(config, "spark-defaults.conf"))["spark.eventLog.dir"] == "hdfs://mycluster/spark-events"
+
+
+def test_further_properties_stand_beside_ours_and_win_where_no_option_says_the_same() -> None:
+    provider = "dfs.client.failover.proxy.provider.mycluster"
+    core_site = {"hadoop.security.authentication": "kerberos", "x": "<&${user.name}"}
+    hdfs = {
+        **NAMESERVICE,
+        "core_site": core_site,
+        "hdfs_site": {"dfs.nameservices": "other,mycluster", provider: "a.B", "dfs.replication": 2},
+    }
+    hbase = {"znode_parent": "/hbase-secure", "hbase_site": {"hbase.rootdir": "/hb", "hbase.client.pause": "50"}}
+    config = make_config(hdfs=hdfs, hbase=hbase)
+    assert properties(content(config, "core-site.xml")) == {"fs.defaultFS": "hdfs://mycluster", **core_site}
+    found = properties(content(config, "hdfs-site.xml"))
+    assert found.items() >= {"dfs.nameservices": "other,mycluster", provider: "a.B", "dfs.replication": "2"}.items()
+    found = properties(content(config, "hbase-site.xml"))
+    assert found["zookeeper.znode.parent"] == "/hbase-secure"
+    assert (found["hbase.rootdir"], found["hbase.client.pause"]) == ("/hb", "50")
+
+
+def test_a_secret_among_hadoops_properties_is_shown_as_stars_and_makes_its_file_private() -> None:
+    config = make_config(hdfs={"core_site": {"fs.s3a.secret.key": "s3cr3t"}, "hdfs_site": {"a": "b"}})
+    modes = {file.name: oct(file.mode) for file in render_files(config, OUTPUTS, SIZING, hide_password)}
+    assert (modes["core-site.xml"], modes["hdfs-site.xml"]) == ("0o600", "0o644")
+    shown = {file.name: file.content for file in render_files(config, OUTPUTS, SIZING, hide_password)}
+    assert properties(shown["core-site.xml"])["fs.s3a.secret.key"] == "********"
+    assert properties(content(config, "core-site.xml"))["fs.s3a.secret.key"] == "s3cr3t"
+    assert resolve_secrets(config, _no_client).values == ("s3cr3t",)
+
+
 def test_spark_defaults_carry_the_cluster_and_the_sizes() -> None:
     assert content(make_config(), "spark-defaults.conf").splitlines() == [
         "spark.master spark://10.0.0.11:7077",

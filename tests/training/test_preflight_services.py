@@ -124,6 +124,22 @@ async def test_a_name_node_that_is_down_is_named(world: World) -> None:
     )
 
 
+@pytest.mark.parametrize(("up", "status"), [(2, "ok"), (1, "warning"), (0, "failed")])
+async def test_one_name_node_of_a_nameservice_is_enough(world: World, up: int, status: str) -> None:
+    world.script("hadoop/bin/hdfs", 'echo "$*" >>~/asked')
+    async with accepting() as first, accepting() as second:
+        ports = [first if up > 0 else down(), second if up > 1 else down()]
+        nodes = [f"{SERVICES}:{port}" for port in ports]
+        world.blocks = {"hdfs": {"namenode": None, "nameservice": "mycluster", "namenodes": nodes}}
+        result = (await world.check(skip=FEW))["hdfs"]
+    assert result.status == status
+    assert result.detail.count("connection refused") == 2 - up
+    asked = world.home / "asked"
+    assert not asked.exists() if up == 0 else asked.read_text() == "dfs -test -d hdfs://mycluster/models\n"
+    if up == 2:
+        assert result.detail == f"name nodes {', '.join(sorted(nodes))} accept connections; /models exists"
+
+
 async def test_directories_are_looked_for_where_there_is_a_client(world: World) -> None:
     assert "the driver has no ~/hadoop/bin/hdfs" in (await world.check(skip=FEW))["hdfs"].detail
     world.script("hadoop/bin/hdfs", '[ "$JAVA_HOME" ] && echo "$*" >>~/asked')

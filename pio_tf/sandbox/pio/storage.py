@@ -179,10 +179,14 @@ def open_source(repository: StorageRepository, environ: Mapping[str, str]) -> No
 
 
 def name_node_failure(environ: Mapping[str, str]) -> str:
-    """Return why no model can be written to HDFS; empty if the name node of core-site.xml accepts connections."""
-    settings = _hadoop_settings(environ.get("HADOOP_CONF_DIR", ""), "core-site.xml")
+    """Return why no model can be written to HDFS; empty if a name node of Hadoop's files accepts connections."""
+    directory = environ.get("HADOOP_CONF_DIR", "")
+    settings = {**_hadoop_settings(directory, "core-site.xml"), **_hadoop_settings(directory, "hdfs-site.xml")}
     url = urlsplit(settings.get("fs.defaultFS", "file:///"))
-    if url.scheme != "hdfs" or _accepts(url.hostname or "localhost", url.port or 8020):
+    ids = settings.get(f"dfs.ha.namenodes.{url.netloc}", "")
+    nodes = [settings.get(f"dfs.namenode.rpc-address.{url.netloc}.{one}", "") for one in ids.split(",") if one]
+    addresses = [urlsplit(f"//{node}") for node in nodes] or [url]
+    if url.scheme != "hdfs" or any(_accepts(one.hostname or "localhost", one.port or 8020) for one in addresses):
         return ""
     reason = "failed on connection exception: java.net.ConnectException: Connection refused"
     return f"Call From {socket.gethostname()} to {url.netloc} {reason}"

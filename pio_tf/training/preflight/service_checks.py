@@ -217,29 +217,35 @@ async def check_hdfs(context: CheckContext) -> CheckResult:
     directories = _hdfs_directories(context)
     if block is None and not directories:
         return skipped("nothing is in HDFS")
-    # A name service of several name nodes has neither host nor port: the client knows them.
-    urls = [url for url in map(urlsplit, directories) if url.hostname and url.port]
-    named = [(block.namenode, block.port)] if block else []
-    addresses = sorted({*named, *((str(url.hostname), url.port or 0) for url in urls)})
-    answers = await check_hosts(context, addresses, needed=len(addresses), where=context.config.where("hdfs"))
-    name_node = f"name node {answers.detail}"
-    if answers.status != "ok":
-        return replace(answers, detail=name_node)
-    if not directories:
-        return ok(name_node)
+    own = set(block.addresses if block else ())
+    # The address of a nameservice has no port: pio-tf asks the name nodes of its own, and the client knows of others.
+    named = {(str(url.hostname), url.port) for url in map(urlsplit, directories) if url.hostname and url.port}
+    groups = ((own, 1 if block and block.nameservice else len(own)), (named - own, len(named - own)))
+    asked = [_check_name_nodes(context, addresses, needed=needed) for addresses, needed in groups if addresses]
+    name_nodes = combine(await asyncio.gather(*asked)) if asked else ok("only the hdfs client knows the name nodes")
+    if name_nodes.status == "failed" or not directories:
+        return name_nodes
     client = f"{hadoop_home(context.config)}/bin/hdfs"
     if (await context.driver_facts()).hdfs != "executable":
-        return ok(f"{name_node}; directories not checked: the driver has no {client}")
+        detail = f"{name_nodes.detail}; directories not checked: the driver has no {client}"
+        return replace(name_nodes, detail=detail)
     found = await asyncio.gather(*(_check_directory(context, client, directory) for directory in directories))
     paths = ", ".join(urlsplit(directory).path for directory in directories)
-    return combine([ok(f"{name_node}; {paths} exist{'s' if len(directories) == 1 else ''}"), *filter(None, found)])
+    exist = replace(name_nodes, detail=f"{name_nodes.detail}; {paths} exist{'s' if len(directories) == 1 else ''}")
+    missing = [one for one in found if one]
+    return combine([name_nodes if missing else exist, *missing])
+
+
+async def _check_name_nodes(context: CheckContext, addresses: set[tuple[str, int]], *, needed: int) -> CheckResult:
+    result = await check_hosts(context, sorted(addresses), needed=needed, where=context.config.where("hdfs"))
+    return replace(result, detail=f"name node{'' if len(addresses) == 1 else 's'} {result.detail}")
 
 
 def _hdfs_directories(context: CheckContext) -> list[str]:
     """Return the directories that must exist: of models in HDFS, and of Spark's event log."""
     config = context.config
     needed = [
-        f"hdfs://{source.block.namenode}:{source.block.port}{source.block.models_path}"
+        f"{source.block.url}{source.block.models_path}"
         for source in config.sources
         if isinstance(source.block, HdfsBlock) and source.name == config.repository.modeldata.source
     ]
