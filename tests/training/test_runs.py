@@ -36,8 +36,8 @@ def record(run: str = "", client: Client = ANN) -> RunRecord:
 async def started(remote: ClusterConnection, command: str, *, secrets: tuple[str, ...] = ()) -> str:
     """Start a run and leave it, as `--detach` does."""
     wanted = record()
-    await DriverRuns(remote).prepare(wanted, command=command, redactor=Redactor(secrets).in_perl())
     async with hold_driver_lock(remote, ANN, doing="preparing", run=wanted.id) as lock:
+        await DriverRuns(remote).prepare(wanted, command=command, redactor=Redactor(secrets).in_perl())
         await lock.start(wanted.id)
     return wanted.id
 
@@ -106,6 +106,39 @@ async def test_the_files_of_a_run_are_the_users_own_and_hold_no_secret(cluster: 
     ]
     assert {path.stat().st_mode & 0o777 for path in directory.iterdir()} == {0o600}
     assert directory.stat().st_mode & 0o777 == 0o700
+
+
+def programs_with_secrets(cluster: TestCluster) -> list[Path]:
+    return list((cluster.driver.home / ".pio-tf").rglob("redact"))
+
+
+async def test_no_secret_is_on_the_drivers_disk_while_a_run_is_active(cluster: TestCluster, tmp_path: Path) -> None:
+    async with ClusterConnection(cluster.config(), cluster.targets(), retry=QUICK) as remote:
+        run = await started(remote, "ls /proc/self/fd; sleep 0.5; echo hunter2", secrets=("hunter2",))
+        assert (await DriverRuns(remote).one(run)).state == "running"
+        assert programs_with_secrets(cluster) == []
+        lines, _, _ = await followed(remote, run, tmp_path / "log")
+    assert lines == ["0", "1", "2", "3", "***"]  # 3 is the directory that ls lists
+
+
+async def test_the_secrets_of_a_run_that_never_started_are_removed(cluster: TestCluster) -> None:
+    async with ClusterConnection(cluster.config(), cluster.targets(), retry=QUICK) as remote:
+        async with hold_driver_lock(remote, ANN, doing="preparing", run="R1"):
+            await DriverRuns(remote).prepare(record("R1"), command="true", redactor="hunter2")
+            assert len(programs_with_secrets(cluster)) == 1
+        for _ in range(100):
+            if not programs_with_secrets(cluster):
+                return
+            await asyncio.sleep(0.05)
+    raise AssertionError("the end of the lock leaves them")
+
+
+async def test_the_secrets_of_a_lost_run_are_removed_by_the_next_holder_of_the_lock(cluster: TestCluster) -> None:
+    async with ClusterConnection(cluster.config(), cluster.targets(), retry=QUICK) as remote:
+        await DriverRuns(remote).prepare(record("R1"), command="true", redactor="hunter2")
+        assert len(programs_with_secrets(cluster)) == 1
+        async with hold_driver_lock(remote, BOB, doing="stopping"):
+            assert programs_with_secrets(cluster) == []
 
 
 async def test_a_run_goes_on_when_its_client_goes_away(cluster: TestCluster, tmp_path: Path) -> None:
@@ -356,10 +389,11 @@ async def test_a_disk_that_fills_up_takes_the_log_but_not_the_exit_status(cluste
     async with ClusterConnection(cluster.config(), cluster.targets(), retry=QUICK) as remote:
         wanted = record()
         runs = DriverRuns(remote)
-        await runs.prepare(wanted, command="trap '' PIPE; sleep 0.2; echo lost; exit 3", redactor=Redactor().in_perl())
-        # A file to which every write fails with "No space left on device".
-        (cluster.driver.home / ".pio-tf" / "runs" / wanted.id / "log").symlink_to("/dev/full")
+        command = "trap '' PIPE; sleep 0.2; echo lost; exit 3"
         async with hold_driver_lock(remote, ANN, doing="preparing", run=wanted.id) as lock:
+            await runs.prepare(wanted, command=command, redactor=Redactor().in_perl())
+            # A file to which every write fails with "No space left on device".
+            (cluster.driver.home / ".pio-tf" / "runs" / wanted.id / "log").symlink_to("/dev/full")
             await lock.start(wanted.id)
         _, facts, _ = await followed(remote, wanted.id, tmp_path / "log")
     assert facts.ending is not None
@@ -370,9 +404,9 @@ async def test_a_disk_that_fills_up_takes_the_log_but_not_the_exit_status(cluste
 async def test_a_run_that_cannot_be_started_says_why_and_gives_the_lock_back(cluster: TestCluster) -> None:
     async with ClusterConnection(cluster.config(), cluster.targets(), retry=QUICK) as remote:
         wanted = record()
-        await DriverRuns(remote).prepare(wanted, command="true", redactor="")
-        (cluster.driver.home / ".pio-tf" / "runs" / wanted.id / "pipe").write_text("in the way")
         async with hold_driver_lock(remote, ANN, doing="preparing", run=wanted.id) as lock:
+            await DriverRuns(remote).prepare(wanted, command="true", redactor="")
+            (cluster.driver.home / ".pio-tf" / "runs" / wanted.id / "pipe").write_text("in the way")
             with pytest.raises(PioTfError, match="could not start") as caught:
                 await lock.start(wanted.id)
         assert "pipe" in caught.value.cause

@@ -6,7 +6,8 @@
 #   ~/.pio-tf/lock            descriptor 9 of its holder: flock, which the kernel releases when the holder ends
 #   ~/.pio-tf/holder          the holder, as JSON; then process id and start of the shell that took the lock
 #   ~/.pio-tf/runs/ID/
-#     command  record  redact    the command; the run's record, as JSON; the Perl program that hides secrets
+#     command  record            the command; the run's record, as JSON
+#     redact                     the Perl program that hides secrets, and knows them: gone once the run has started
 #     process                    runner's pid, its start in clock ticks, boot id, start as a time, command's process group
 #     log                        standard output and error
 #     cancelled                  the client that cancelled the run
@@ -47,6 +48,7 @@ hold() { # SECONDS: hold the lock until the input ends; its first line describes
     exit
   fi
   ((state == 0)) && describe "$description" || exit 1
+  forget_secrets # of a run whose client was lost before its start, or of an older pio-tf
   echo "yours"
   # A client that is silent for so long is gone, even if its connection has not noticed.
   while read -r -t "$1" word rest; do
@@ -59,6 +61,11 @@ hold() { # SECONDS: hold the lock until the input ends; its first line describes
         ;;
     esac
   done
+  forget_secrets
+}
+
+forget_secrets() { # remove the programs that know them; for the lock's holder, while no run is being prepared
+  rm -f "$runs"/*/redact
 }
 
 describe() { # JSON: write down the lock's holder
@@ -107,8 +114,11 @@ run() { # ID: run the command and write down its end
   command -v perl >/dev/null || { echo "perl is missing: it hides secrets in the log" >&2; return 1; }
   # Reserve space for `ended` now: the disk may be full at the end, and a rename needs none.
   printf '%255s\n' '' >ended.new && : >log && mkfifo pipe || return 1
-  perl redact <pipe >log 2>>problem 9>&- &
+  # Perl reads its program from a descriptor: no crash or restart leaves the secrets in it on the disk.
+  exec 3<redact && rm -f redact || return 1
+  perl /dev/fd/3 <pipe >log 2>>problem 9>&- &
   filter=$!
+  exec 3<&-
   started=$(date +%s.%N)
   set -m # a process group of its own for the command
   # Only this process holds the lock: processes that the command leaves behind must not.
@@ -133,7 +143,7 @@ run() { # ID: run the command and write down its end
   free=$(stat -f -c '%a * %S' .)
   echo "exit=$status ended=$(date +%s.%N) filter=$filtered free=$((free))" 1<>ended.new
   mv ended.new ended
-  rm -f pipe redact
+  rm -f pipe
 }
 
 follow() { # ID OFFSET [once]: print the log from there on, until the run has ended; once: only what there is
