@@ -1,16 +1,20 @@
-"""HTTP connections of pio-tf's own: with time-outs and redirects, through the proxy that the environment names."""
+"""HTTP connections of pio-tf's own: with time-outs, through the proxy that the environment names.
+
+They follow redirects, but none from https to http: what comes over http, anyone on the way can replace.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from urllib.parse import urljoin, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 from urllib3 import PoolManager, ProxyManager, Retry, make_headers
+from urllib3.exceptions import HTTPError
 from urllib3.util import parse_url
 
 if TYPE_CHECKING:
-    from urllib3.exceptions import HTTPError
+    from urllib3 import BaseHTTPResponse
 
 REDIRECTS = 5
 
@@ -22,7 +26,7 @@ def http_pool(url: str, *, timeout: float, **options: Any) -> PoolManager:  # no
         timeout: seconds to connect, and seconds without a byte.
         options: further arguments of ``urllib3.PoolManager``.
     """
-    retries = Retry(total=None, connect=False, read=False, other=False, status=0, redirect=REDIRECTS)
+    retries = _Redirects(total=None, connect=False, read=False, other=False, status=0, redirect=REDIRECTS)
     options = {"timeout": timeout, "retries": retries, **options}
     parts = urlsplit(url)
     proxy = getproxies().get(parts.scheme)
@@ -31,6 +35,36 @@ def http_pool(url: str, *, timeout: float, **options: Any) -> PoolManager:  # no
     proxy = proxy if "://" in proxy else f"http://{proxy}"
     login = parse_url(proxy).auth
     return ProxyManager(proxy, proxy_headers=make_headers(proxy_basic_auth=login) if login else None, **options)
+
+
+def redirect_target(url: str, location: str) -> str:
+    """Return the URL that an answer redirects to.
+
+    Raises:
+        HTTPError: it leads from https to http.
+    """
+    target = urljoin(url, location)
+    if urlsplit(url).scheme == "https" and urlsplit(target).scheme != "https":
+        raise HTTPError(f"it redirects from https to {target}, which pio-tf does not follow")
+    return target
+
+
+class _Redirects(Retry):
+    """The redirects that a pool follows."""
+
+    def increment(
+        self,
+        method: str | None = None,
+        url: str | None = None,
+        response: BaseHTTPResponse | None = None,
+        *arguments: Any,  # noqa: ANN401 - of Retry.increment
+        **options: Any,  # noqa: ANN401
+    ) -> Retry:
+        """Count an answer, as urllib3 asks before it follows a redirect."""
+        location = response.get_redirect_location() if response is not None else None
+        if location and url is not None:
+            redirect_target(url, location)
+        return super().increment(method, url, response, *arguments, **options)
 
 
 def http_reason(error: HTTPError) -> str:

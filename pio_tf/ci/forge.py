@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlencode, urljoin, urlsplit
+from urllib.parse import urlencode, urlsplit
 
 from urllib3.exceptions import HTTPError
 
 from pio_tf.errors import ConfigError, PioTfError
-from pio_tf.http_pool import http_pool, http_reason
+from pio_tf.http_pool import http_pool, http_reason, redirect_target
 from pio_tf.json_text import parse_json
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ class Forge:
             location = answer.get_redirect_location()
             if location and method == "GET":  # without the credentials: blob storage refuses them
                 answer.release_conn()
-                answer = pool.request("GET", urljoin(address, location), headers=common, preload_content=False)
+                answer = pool.request("GET", redirect_target(address, location), headers=common, preload_content=False)
             content = answer.read(_MOST_BYTES)
             answer.close()
         except (HTTPError, OSError, ValueError) as error:
