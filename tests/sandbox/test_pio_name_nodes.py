@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @pytest.mark.parametrize("up", [True, False])
 def test_a_model_is_written_if_one_name_node_of_the_nameservice_answers(tmp_path: Path, *, up: bool) -> None:
-    with LocalServices("name-nodes", ports=(0, 0, 0)) as services:
+    with LocalServices() as services:
         second = services.where.namenode if up else CLOSED_PORT
         nodes = [f"{services.where.host}:{port}" for port in (CLOSED_PORT, second)]
         config = make_config(hdfs={"namenode": None, "nameservice": "mycluster", "namenodes": nodes})
