@@ -49,7 +49,8 @@ def test_ctrl_c_ends_the_run_on_the_driver_keeps_its_log_and_then_stops_the_mach
     key = asyncssh.generate_private_key("ssh-ed25519")
     key.write_private_key(tmp_path / "id_ed25519")
     server = MachineServer(home=tmp_path / "homes" / "driver", address="127.0.0.1", port=free_port(), key=key)
-    config = make_config(tmp_path, ssh={"key": "id_ed25519", "port": server.port})
+    ssh = {"key": "id_ed25519", "port": server.port, "host_keys": "accept-new"}
+    config = make_config(tmp_path, ssh=ssh)
     calls: list[str] = []
 
     def reporter(event: Event) -> None:
