@@ -8,7 +8,8 @@ values, functions, operators and conditions.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from math import isfinite
 from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
 
 import hcl2
@@ -17,15 +18,15 @@ from hcl2.rules.containers import ObjectRule, TupleRule
 from hcl2.rules.expressions import ExprTermRule, UnaryOpRule
 from hcl2.rules.functions import FunctionCallRule
 from hcl2.rules.literal_rules import FloatLitRule, IdentifierRule, IntLitRule, LiteralValueRule
-from hcl2.rules.strings import HeredocTemplateRule, HeredocTrimTemplateRule, InterpolationRule, StringRule
-from hcl2.utils import HEREDOC_PATTERN, HEREDOC_TRIM_PATTERN, process_escape_sequences
+from hcl2.rules.strings import HeredocTemplateRule, InterpolationRule, StringRule
 from lark.exceptions import LarkError
 
+from pio_tf.config.hcl_text import heredoc_body, hide_escapes, literal, show_escapes, unescape
 from pio_tf.config.kinds import SecretReference
 from pio_tf.config.problems import Problem, UnreadableHcl, explain_syntax_error, nearest_line
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
 Node: TypeAlias = Any  # python-hcl2's rules have no common type with a position
 Value: TypeAlias = Any  # str | int | float | bool | None | list[Value] | dict[str, Value]
@@ -42,8 +43,10 @@ _SECRETS: dict[str, tuple[int, str]] = {
 """By function, the highest number of arguments, and the message for wrong ones."""
 _ENV_WANTS = 'env takes one name in quotes, like env("NAME")'
 _PLAIN_KEY = "the keys of a map must be plain text"
-_ESCAPE = re.compile(r'\\(?:[nrt"\\]|u[0-9a-fA-F]{4}|U[0-9a-fA-F]{8})|(\\.?)', re.DOTALL)
-_HEREDOC_TEMPLATE = re.compile(r'(\$\$\{|%%\{)|\$\{\s*env\(\s*"([^"\n]*)"\s*\)\s*\}|(\$\{|%\{)')
+_LONGEST_NUMBER = 100
+"""Digits of a number: Terraform keeps more than 150."""
+_NUMBER_KEY = re.compile(rf"0|[1-9]\d{{0,{_LONGEST_NUMBER - 1}}}")
+_HEREDOC_TEMPLATE = re.compile(r'\$\{[ \t]*env\([ \t]*"([^"\n]*)"[ \t]*\)[ \t]*\}|(\$\{|%\{)')
 
 
 @dataclass
@@ -83,13 +86,17 @@ def read_hcl(text: str, *, environ: Mapping[str, str], labelled: Mapping[str, st
     Raises:
         UnreadableHcl: the text is not HCL. All lesser mistakes are in the document's problems.
     """
+    lines = text.split("\n")
+    text = hide_escapes(text).replace("\r\n", "\n")
     try:
         tree = hcl2.parses(text)
     except LarkError as error:
-        raise UnreadableHcl(explain_syntax_error(text, error)) from error
+        problem = explain_syntax_error(text, error)
+        raise UnreadableHcl(replace(problem, message=show_escapes(problem.message))) from error
     except RecursionError as error:
         raise UnreadableHcl(Problem(None, "", "is nested too deeply to be read")) from error
-    reader = _Reader(environ, labelled or {})
+    windows = {number for number, line in enumerate(lines, 1) if line.endswith("\r")}
+    reader = _Reader(environ, labelled or {}, windows)
     reader.read_body(tree.body, "", reader.document.data)
     return reader.document
 
@@ -97,10 +104,12 @@ def read_hcl(text: str, *, environ: Mapping[str, str], labelled: Mapping[str, st
 class _Reader:
     """Reads a syntax tree into a document."""
 
-    def __init__(self, environ: Mapping[str, str], labelled: Mapping[str, str]) -> None:
+    def __init__(self, environ: Mapping[str, str], labelled: Mapping[str, str], windows: set[int]) -> None:
         self.document = HclDocument()
         self._environ = environ
         self._labelled = labelled
+        self._windows = windows
+        """Lines that end with CRLF."""
 
     def read_body(self, body: BodyRule, prefix: str, data: dict[str, Value]) -> None:
         """Read the attributes and blocks of a block into ``data``."""
@@ -200,6 +209,8 @@ class _Reader:
         entries: dict[str, Node] = {}
         for element in node.elements:
             key = self._key(path, element.key)
+            if not entries and key == "for" and not isinstance(_unwrap(element.key.children[0]), StringRule):
+                self._refuse(element, path, 'write "for" in quotes: {for begins an expression, which is not evaluated')
             if key in entries:
                 self._refuse(element, f"{path}.{key}", "is twice in this map; keep one of the two")
             entries[key] = element.expression
@@ -209,7 +220,10 @@ class _Reader:
         inner = _unwrap(key.children[0])
         if isinstance(inner, StringRule):
             return self._plain_string(path, inner, _PLAIN_KEY)
-        if not isinstance(inner, (IdentifierRule, LiteralValueRule, IntLitRule, FloatLitRule)):
+        number = isinstance(inner, IntLitRule) and _NUMBER_KEY.fullmatch(str(inner.token.value))
+        if getattr(key.children[0], "parentheses", False) or not (
+            number or isinstance(inner, (IdentifierRule, LiteralValueRule))
+        ):
             self._refuse(key, path, 'a key that is more than a word must be in quotes, like "spark.local.dir"')
         return str(inner.token.value)
 
@@ -229,39 +243,28 @@ class _Reader:
                     self._refuse(content, path, ONLY_ENV)
                 pieces.append(self._env(path, call))
             elif content.lark_name() == "STRING_CHARS":
-                pieces.append(self._unescape(path, node, text))
-            elif content.lark_name() in ("ESCAPED_INTERPOLATION", "ESCAPED_DIRECTIVE"):
-                pieces.append(text[1:])  # $${x} means ${x}
+                pieces.append(self._checked(unescape, path, node, text))
             else:
                 self._refuse(node, path, ONLY_ENV)
         return "".join(pieces)
 
-    def _unescape(self, path: str, node: StringRule, text: str) -> str:
-        if "\n" in text:
-            self._refuse(node, path, 'the string is not closed: expected another " before the end of the line')
-        bad = next((escape[1] for escape in _ESCAPE.finditer(text) if escape[1]), None)
-        if bad:
-            known = '\\n \\r \\t \\" \\\\ \\uNNNN'
-            self._refuse(node, path, f"{bad} is not an escape; these are: {known}; for one backslash, write \\\\")
-        return process_escape_sequences(text)
+    def _checked(self, read: Callable[[str], str], path: str, node: Node, text: str) -> str:
+        try:
+            return read(text)
+        except ValueError as error:
+            self._refuse(node, path, str(error))
 
     def _heredoc(self, path: str, node: HeredocTemplateRule) -> str:
-        trim = isinstance(node, HeredocTrimTemplateRule)
-        match = (HEREDOC_TRIM_PATTERN if trim else HEREDOC_PATTERN).match(str(node.heredoc.value))
-        body = re.sub(r"\n?[ \t]*\Z", "", match[2] if match else "", count=1)
-        if trim:
-            lines = body.split("\n")
-            margin = min((len(line) - len(line.lstrip(" ")) for line in lines if line.strip()), default=0)
-            body = "\n".join(line[margin:] for line in lines)
-
-        def replace(found: re.Match[str]) -> str:
-            if found[1]:
-                return found[1][1:]
-            if found[3]:
+        body = self._checked(heredoc_body, path, node, str(node.heredoc.value))
+        if self._windows.intersection(range(_line(node), _line(node) + body.count("\n") + 1)):
+            self._refuse(node, path, "has Windows line ends (CRLF) in its text; save the file with Unix line ends (LF)")
+        pieces, end = [], 0
+        for found in _HEREDOC_TEMPLATE.finditer(body):
+            if found[2]:
                 self._refuse(node, path, ONLY_ENV)
-            return self._variable(path, node, found[2])
-
-        return _HEREDOC_TEMPLATE.sub(replace, body)
+            pieces += [literal(body[end : found.start()]), self._variable(path, node, found[1])]
+            end = found.end()
+        return "".join([*pieces, literal(body[end:])])
 
     def _env(self, path: str, call: FunctionCallRule) -> str:
         name = _function(call)
@@ -279,6 +282,9 @@ class _Reader:
             message = f"the environment variable {name} is not set; run `export {name}=…` first, or write the value"
             self._refuse(node, path, message)
         self.document.from_environment.add(path)
+        if bad := re.search("[\ud800-\udfff]", self._environ[name]):
+            byte = f"0x{ord(bad[0]) & 0xFF:02x}"
+            self._refuse(node, path, f"the environment variable {name} is not UTF-8 text (byte {byte})")
         return self._environ[name]
 
     def _reference(self, path: str, call: FunctionCallRule) -> SecretReference:
@@ -300,10 +306,9 @@ class _Reader:
         if not isinstance(node, (IntLitRule, FloatLitRule)):
             self._refuse(node, path, ONLY_ENV)
         text = str(node.token.value)
-        try:
-            return int(text) if isinstance(node, IntLitRule) else float(text)
-        except ValueError:  # int() refuses thousands of digits
+        if len(text) > _LONGEST_NUMBER or not isfinite(float(text)):
             self._refuse(node, path, "has too many digits for a number")
+        return int(text) if isinstance(node, IntLitRule) else float(text)
 
 
 def _function(call: FunctionCallRule) -> str:

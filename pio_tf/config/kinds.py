@@ -121,7 +121,8 @@ def _text(value: Any) -> Any:  # noqa: ANN401 - a validator takes what the user 
 
 def _one_line(value: str) -> str:
     if any(character in value for character in "\n\r\0"):
-        raise ValueError("must be one line")
+        heredoc = "; text after << ends with a newline: write it in quotes" if value.endswith("\n") else ""
+        raise ValueError(f"must be one line{heredoc}")
     return value
 
 

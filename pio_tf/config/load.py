@@ -90,7 +90,7 @@ def _read(path: Path) -> str:
             next_step="check its name and its permissions: ls -l",
         ) from error
     try:
-        return raw.decode("utf-8-sig").replace("\r\n", "\n")
+        return raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = raw.count(b"\n", 0, error.start) + 1
         problem = Problem(line, "", f"is not UTF-8 text (byte 0x{raw[error.start]:02x})")

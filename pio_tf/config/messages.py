@@ -161,6 +161,8 @@ def _show(value: object) -> str:
         text = json.dumps(value, ensure_ascii=False)
     except (TypeError, ValueError):
         text = str(value)
+    if not text.isprintable():  # a no-break space looks like a space
+        text = "".join(c if c.isprintable() else json.dumps(c).strip('"') for c in text)
     return text if len(text) <= _LONGEST_VALUE else text[: _LONGEST_VALUE - 1] + "…"
 
 

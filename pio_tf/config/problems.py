@@ -7,6 +7,7 @@ The parser stops where it cannot continue. For a forgotten quote or bracket, tha
 from __future__ import annotations
 
 import re
+import unicodedata
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
@@ -29,6 +30,9 @@ _PIECES = re.compile(
 )
 _MOST_TERMINALS = 30
 """If any terminal may follow, the lexer names all that it knows, which tells a user nothing."""
+_CONTROLS = {"\0": "null", "\r": "carriage return without a newline", "\f": "form feed", "\v": "vertical tab"}
+"""Names that Unicode does not have."""
+_ODD_CHARACTER = re.compile(r"[^\n\t\r -~]")
 _CLOSERS = {"{": "}", "[": "]", "(": ")"}
 
 
@@ -84,14 +88,25 @@ def config_error(path: Path, problems: Iterable[Problem]) -> ConfigError:
 def explain_syntax_error(text: str, error: LarkError) -> Problem:
     """Return the best explanation of a parser error: the line, what was expected, and what was found."""
     line, message = _explain_parser(text, error)
-    unclosed = _find_unclosed(text)
-    if unclosed is not None and unclosed[0] <= line:
-        line, message = unclosed
+    for cause in (_find_odd_character(text), _find_unclosed(text)):
+        if cause is not None and cause[0] <= line:
+            line, message = cause
     return Problem(line, "", message)
 
 
+def describe_character(text: str, position: int) -> str:
+    """Return ``column 4: the character U+00A0 (no-break space)`` for the character at a position."""
+    character = text[position]
+    column = position - text.rfind("\n", 0, position)
+    number = f"U+{ord(character):04X}"
+    name = unicodedata.name(character, _CONTROLS.get(character, "")).lower()
+    details = ", ".join(filter(None, [number, name] if character.isprintable() else [name]))
+    shown = f'"{character}"' if character.isprintable() else number
+    return f"column {column}: the character {shown}" + (f" ({details})" if details else "")
+
+
 def _explain_parser(text: str, error: LarkError) -> tuple[int, str]:
-    lines = text.rstrip().splitlines() or [""]
+    lines = text.rstrip().split("\n")
     if isinstance(error, UnexpectedToken):
         expected, found, line = set(error.expected), str(error.token), error.line
         if error.token.type == "$END":
@@ -140,6 +155,29 @@ def _quote(found: str) -> str:
         return "the end of the line"
     word = found.split()[0]
     return f'"{word[:40]}"' if word.isprintable() else f"the character U+{ord(word[0]):04X}"
+
+
+def _find_odd_character(text: str) -> tuple[int, str] | None:
+    """Find the first character outside of strings, heredocs and comments that has no meaning there."""
+    position = 0
+    for skipped in (*(piece.span() for piece in _PIECES.finditer(text) if piece["skip"]), (len(text), len(text))):
+        if found := _ODD_CHARACTER.search(text, position, skipped[0]):
+            line = text.count("\n", 0, found.start()) + 1
+            what = describe_character(text, found.start())
+            return line, f"{what} can only be in quotes or comments; {_hint(found[0])}"
+        position = skipped[1]
+    return None
+
+
+def _hint(character: str) -> str:
+    """Return what to write instead of a character."""
+    if unicodedata.category(character) in ("Pi", "Pf") or character in "\u201a\u201e\u2032\u2033\u301e\uff02":
+        return 'strings are in double quotes: " (U+0022)'
+    if character.isspace():
+        return "write a space (U+0020)"
+    if character.isalnum():
+        return "names consist of a to z, 0 to 9, _ and -"
+    return "write it in ASCII" if character.isprintable() else "delete it"
 
 
 def _find_unclosed(text: str) -> tuple[int, str] | None:

@@ -46,8 +46,12 @@ def problem_of(expression: str, **environ: str) -> str:
         (r'"a\n\t\"b\" \\ A \U0001F600"', 'a\n\t"b" \\ A \U0001f600'),
         ('"$${HOME} %%{if} $HOME 100% a$"', "${HOME} %{if} $HOME 100% a$"),
         ('"$${a} $${b}"', "${a} ${b}"),
-        ('<<EOT\none\n  "two" \\n\nEOT', 'one\n  "two" \\n'),
-        ('<<-EOT\n    one\n\n      two "x" \\\n    EOT', 'one\n\n  two "x" \\'),
+        ('<<EOT\none\n  "two" \\n\nEOT', 'one\n  "two" \\n\n'),
+        ('<<-EOT\n    one\n\n      two "x" \\\n    EOT', 'one\n\n  two "x" \\\n'),
+        ("<<-EOT\n\tone\n \n  two\nEOT", "one\n \n two\n"),
+        ('"$${ a"', "${ a"),
+        ('"%%{ a $${"', "%{ a ${"),
+        ('"e\u0301 \\u00e9"', "é é"),
         ("<<EOT\nEOT", ""),
         ('"ünïcödé"', "ünïcödé"),
     ],
@@ -64,7 +68,7 @@ def test_literals_are_read_as_hcl_means_them(expression: str, value: object) -> 
         ('(env("NAME"))', "v1"),
         ('"${env("NAME")}"', "v1"),
         ('"a-${env("NAME")}-${ env("OTHER") }"', 'a-v1-${x} "q" \\n'),
-        ('<<EOT\na ${env("NAME")} $${b}\nEOT', "a v1 ${b}"),
+        ('<<EOT\na ${env("NAME")} $${b}\nEOT', "a v1 ${b}\n"),
         ('[env("NAME")]', ["v1"]),
         ('{ k = "${env("NAME")}" }', {"k": "v1"}),
     ],
@@ -181,23 +185,117 @@ def test_an_escape_that_hcl_does_not_know_is_refused() -> None:
     assert problem_of(r'"C:\path"').startswith(r"\p is not an escape")
 
 
-def test_a_number_of_thousands_of_digits_is_refused() -> None:
-    assert problem_of("9" * 5000) == "has too many digits for a number"
+@pytest.mark.parametrize(
+    ("escape", "message"),
+    [
+        ("\\ud800", "\\ud800 is half of a character; write the whole one, as itself or as \\UNNNNNNNN"),
+        ("\\ude00", "\\ude00 is half of a character; write the whole one, as itself or as \\UNNNNNNNN"),
+        ("\\U0000DFFF", "\\U0000DFFF is half of a character; write the whole one, as itself or as \\UNNNNNNNN"),
+        ("\\U00110000", "\\U00110000 is beyond the last character, \\U0010FFFF"),
+    ],
+)
+def test_an_escape_that_is_no_character_is_refused(escape: str, message: str) -> None:
+    assert problem_of(f'"a{escape}"') == message
+
+
+def test_a_variable_that_is_not_text_is_refused() -> None:
+    message = "the environment variable A is not UTF-8 text (byte 0xff)"
+    assert problem_of('env("A")', A="x\udcff") == message
+    assert problem_of('<<E\n${env("A")}\nE', A="\udcff\udcfe") == message
+
+
+@pytest.mark.parametrize("text", ["<<EOT\none\nEOT \ntwo\nEOT", "<<-EOT\none\n  EOT\t\nEOT", "<<EOT\n\u00a0EOT"])
+def test_text_that_terraform_ends_elsewhere_is_refused(text: str) -> None:
+    assert problem_of(text)
+
+
+def test_windows_line_ends_are_refused_in_a_heredoc_only() -> None:
+    document = read_hcl('a = "x"\r\nb = <<E\r\none\r\nE\r\nc = 1\r\n', environ={})
+    assert [problem.render("f") for problem in document.problems] == [
+        "f:2: b: has Windows line ends (CRLF) in its text; save the file with Unix line ends (LF)"
+    ]
+    assert document.data == {"a": "x", "c": 1}
+    assert read_hcl("a = 1\r\nb = <<E\none\nE\nc = 1\r\n", environ={}).data == {"a": 1, "b": "one\n", "c": 1}
+
+
+def test_an_escaped_template_ends_with_its_string() -> None:
+    document = read_hcl('a = "$${x"\nb = "y}"\n', environ={})
+    assert document.data == {"a": "${x", "b": "y}"}
+    assert document.problems == []
+
+
+ODD = [
+    (
+        "größe = 1",
+        'column 3: the character "ö" (U+00F6, latin small letter o with diaeresis)',
+        "names consist of a to z",
+    ),
+    ("a =\u00a01", "column 4: the character U+00A0 (no-break space)", "write a space (U+0020)"),
+    ("a = \u201cx\u201d", 'column 5: the character "\u201c" (U+201C, left double quotation mark)', 'double quotes: "'),
+    ("a = \u201ex\u201c", 'column 5: the character "\u201e" (U+201E, double low-9 quotation', 'double quotes: "'),
+    ("\ufeffa = 1", "column 1: the character U+FEFF (zero width no-break space)", "delete it"),
+    ("a\u200b = 1", "column 2: the character U+200B (zero width space)", "delete it"),
+    ("a = \u22121", 'column 5: the character "\u2212" (U+2212, minus sign)', "write it in ASCII"),
+    (
+        "a = { é = 1 }",
+        'column 7: the character "é" (U+00E9, latin small letter e',
+        "names consist of a to z",
+    ),
+    ('a = "ö" ö', 'column 9: the character "ö"', "names consist of a to z"),
+    ("a = 1\u2028", "column 6: the character U+2028 (line separator)", "write a space"),
+]
+
+
+@pytest.mark.parametrize(("line", "character", "hint"), ODD)
+def test_a_character_outside_of_ascii_is_named_with_its_line_and_column(line: str, character: str, hint: str) -> None:
+    with pytest.raises(UnreadableHcl) as caught:
+        read_hcl(f'# ü “x”\nb = "ü\u00a0\u2028"\n{line}\n', environ={})
+    assert caught.value.problem.line == 3
+    assert caught.value.problem.message.startswith(character)
+    assert "can only be in quotes or comments" in caught.value.problem.message
+    assert hint in caught.value.problem.message
+
+
+@pytest.mark.parametrize(
+    ("text", "place", "character"),
+    [
+        ('a = "x\ry"\n', 1, "column 7: the character U+000D (carriage return without a newline)"),
+        ('a = 1\nb = "\ufdd0"\n', 2, "column 6: the character U+FDD0"),
+    ],
+)
+def test_a_character_that_terraform_reads_otherwise_is_refused_in_quotes_too(
+    text: str, place: int, character: str
+) -> None:
+    with pytest.raises(UnreadableHcl) as caught:
+        read_hcl(text, environ={})
+    assert caught.value.problem.line == place
+    assert caught.value.problem.message == f"{character} cannot be in this file"
+
+
+@pytest.mark.parametrize("number", ["9" * 5000, "1e400", f"-{'9' * 101}"])
+def test_a_number_that_is_too_large_is_refused(number: str) -> None:
+    assert problem_of(number) == "has too many digits for a number"
 
 
 def test_a_key_that_stands_twice_in_a_map_is_refused() -> None:
     assert problem_of("{ a = 1, a = 2 }") == "is twice in this map; keep one of the two"
 
 
-@pytest.mark.parametrize("key", ["a.b", "-1", "1 + 2", "a[0]", "<<E\nx\nE\n", "[1]", "file(1)"])
+@pytest.mark.parametrize(
+    "key", ["a.b", "(a)", "007", "1.0", "9" * 101, "-1", "1 + 2", "a[0]", "<<E\nx\nE\n", "[1]", "file(1)"]
+)
 def test_a_key_that_is_more_than_a_word_must_stand_in_quotes(key: str) -> None:
     message = problem_of(f"{{ {key} = 1 }}")
     assert message == 'a key that is more than a word must be in quotes, like "spark.local.dir"'
 
 
 def test_words_and_numbers_are_keys() -> None:
-    assert value_of("{ for = 1, true = 2, 7 = 3, a-b = 4 }") == {"for": 1, "true": 2, "7": 3, "a-b": 4}
-    assert value_of(f"{{ {'9' * 5000} = 1 }}") == {"9" * 5000: 1}
+    assert value_of("{ true = 1, for = 2, 7 = 3, a-b = 4 }") == {"true": 1, "for": 2, "7": 3, "a-b": 4}
+    assert value_of(f"{{ {'9' * 100} = 1 }}") == {"9" * 100: 1}
+
+
+def test_a_map_that_would_begin_an_expression_is_refused() -> None:
+    assert problem_of("{ for = 1 }").startswith('write "for" in quotes')
 
 
 def test_null_means_as_if_it_were_not_there() -> None:
@@ -256,7 +354,7 @@ SYNTAX = [
     ("a = <<EOT\nx\n", 1, "the text after <<EOT is not closed", "expected EOT alone in a line"),
     ("a = [1 2]\n", 1, '"," or "]" of the list', 'found "2"'),
     ("{}\n", 1, "expected the name of an option or a block", 'found "{}"'),
-    ("a = \x00\n", 1, "expected a value", "the character U+0000"),
+    ("a = \x00\n", 1, "can only be in quotes or comments; delete it", "column 5: the character U+0000 (null)"),
     ("a = 1\n\n<html>\n", 3, "expected a new line with an option or a block", 'found "<"'),
 ]
 
