@@ -35,12 +35,12 @@ _GRACE_SECONDS = 2.0
 
 
 def write_console(files: MachineFiles, key: asyncssh.SSHKey, *, name: str) -> None:
-    """Append the output of a boot. The first boot also prints the host key and its fingerprint."""
+    """Append the output of a boot, with the host key and its fingerprint, as the unit pio-tf-boot prints them."""
     before = files.console.read_bytes() if files.console.exists() else b""
     now = datetime.now(timezone.utc)
     public = " ".join(key.export_public_key().decode().split()[:2])
     facts = {"name": name, "time": f"{now:%b %d %H:%M:%S}", "fingerprint": key.get_fingerprint(), "key": public}
-    host_key = "" if before else _CONSOLE.with_name("console-host-key.txt").read_text(encoding="utf-8").format(**facts)
+    host_key = _CONSOLE.with_name("console-host-key.txt").read_text(encoding="utf-8").format(**facts)
     at = f"{now:%a, %d %b %Y %H:%M:%S} +0000"
     boot = _CONSOLE.read_text(encoding="utf-8").format(**facts, at=at, host_key=host_key)
     write_atomically(files.console, (before + boot.encode())[-_LARGEST:], mode=0o644)

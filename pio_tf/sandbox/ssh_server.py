@@ -49,8 +49,15 @@ class MachineSshServer:
         """Listen.
 
         Raises:
-            SandboxError: the address and port are taken, or a key is not valid.
+            SandboxError: other computers could reach the address, it and the port are taken, or a key is not valid.
         """
+        if ipaddress.ip_address(self.address) not in _LOOPBACK:
+            raise SandboxError(
+                f"the sandbox starts no machine at {self.address}",
+                cause=f"it is outside {_LOOPBACK}, so that other computers may reach it",
+                next_step="set network.cidr to a part of `network` of `pio-tf sandbox status --json`",
+                details={"address": self.address, "port": self.port},
+            )
         try:
             keys = frozenset(asyncssh.import_public_key(line).public_data for line in self.authorized_keys)
         except asyncssh.KeyImportError as error:
