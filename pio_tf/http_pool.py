@@ -1,6 +1,6 @@
 """HTTP connections of pio-tf's own: with time-outs, through the proxy that the environment names.
 
-They follow redirects, but none from https to http: what comes over http, anyone on the way can replace.
+They follow redirects, but none from https to http: on its way, an answer over http can be replaced.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from urllib3.exceptions import HTTPError
 from urllib3.util import parse_url
 
 if TYPE_CHECKING:
+    from typing_extensions import Self
     from urllib3 import BaseHTTPResponse
 
 REDIRECTS = 5
@@ -59,7 +60,7 @@ class _Redirects(Retry):
         response: BaseHTTPResponse | None = None,
         *arguments: Any,  # noqa: ANN401 - of Retry.increment
         **options: Any,  # noqa: ANN401
-    ) -> Retry:
+    ) -> Self:
         """Count an answer, as urllib3 asks before it follows a redirect."""
         location = response.get_redirect_location() if response is not None else None
         if location and url is not None:
