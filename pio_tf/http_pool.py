@@ -1,6 +1,6 @@
 """HTTP connections of pio-tf's own: with time-outs, through the proxy that the environment names.
 
-They follow redirects, but none from https to http: on its way, an answer over http can be replaced.
+They follow redirects, but none from https to http: what comes over http, anyone on the way can replace.
 """
 
 from __future__ import annotations
@@ -14,8 +14,11 @@ from urllib3.exceptions import HTTPError
 from urllib3.util import parse_url
 
 if TYPE_CHECKING:
+    from types import TracebackType
+
     from typing_extensions import Self
     from urllib3 import BaseHTTPResponse
+    from urllib3.connectionpool import ConnectionPool
 
 REDIRECTS = 5
 
@@ -58,14 +61,19 @@ class _Redirects(Retry):
         method: str | None = None,
         url: str | None = None,
         response: BaseHTTPResponse | None = None,
-        *arguments: Any,  # noqa: ANN401 - of Retry.increment
-        **options: Any,  # noqa: ANN401
+        error: Exception | None = None,
+        _pool: ConnectionPool | None = None,
+        _stacktrace: TracebackType | None = None,
     ) -> Self:
         """Count an answer, as urllib3 asks before it follows a redirect."""
         location = response.get_redirect_location() if response is not None else None
-        if location and url is not None:
-            redirect_target(url, location)
-        return super().increment(method, url, response, *arguments, **options)
+        if response is not None and location and url is not None:
+            try:
+                redirect_target(url, location)
+            except HTTPError:
+                response.close()
+                raise
+        return super().increment(method, url, response, error, _pool, _stacktrace)
 
 
 def http_reason(error: HTTPError) -> str:

@@ -79,7 +79,7 @@ class Forge:
             )
             location = answer.get_redirect_location()
             if location and method == "GET":  # without the credentials: blob storage refuses them
-                answer.release_conn()
+                answer.close()
                 answer = pool.request("GET", redirect_target(address, location), headers=common, preload_content=False)
             content = answer.read(_MOST_BYTES)
             answer.close()
