@@ -130,6 +130,7 @@ class StackDirectory:
         terraform = None
         if self.config.terraform.backend is None:
             refuse_leaving(self.config)
+            self.backups.check_state()
             if not (self.config.stack_dir / "terraform.tfstate").is_file():
                 return None
             # Every command begins here, and a local state needs neither a version check nor an init.

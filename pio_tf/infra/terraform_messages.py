@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 
 DESTROY_PREVENTED = "Instance cannot be destroyed"
 """Summary of Terraform's error for ``prevent_destroy``."""
+UNREADABLE_STATE = (
+    "Unsupported state file format|Invalid state file|Failed to read state file|state file could not be|type in state"
+)
+"""Terraform's errors for a state that is no state."""
 _HELD = "resource temporarily unavailable"
 """The kernel's error for a file that another process has locked."""
 _ADVICE = {
@@ -65,9 +69,9 @@ _ADVICE = {
     "Saved plan is stale": (
         "something was applied after the plan was made: make a new plan, have it reviewed, and apply that"
     ),
-    "state snapshot was created by Terraform|newer Terraform version|[Uu]nsupported Terraform Core version": (
-        "use the Terraform that wrote the state, or a newer one"
-    ),
+    r"state snapshot was created by Terraform|newer Terraform version|newer\s+version\s+of\s+Terraform|"
+    "[Uu]nsupported Terraform Core version": ("use the Terraform that wrote the state, or a newer one"),
+    UNREADABLE_STATE: "the state of {directory} is damaged: restore an older version of it, or a backup",
     "connection refused|no such host|i/o timeout|dial tcp": ("check the network, and aws.region and aws.endpoint_url"),
 }
 """Regular expressions of errors, and their next steps. The first match counts."""

@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 
 MOST_BACKUPS: Final = 20
 """Older ones are removed."""
+_NEWEST_FORMAT: Final = 4
+"""Of the states that Terraform 0.12 to 1.15 and OpenTofu write."""
+_RESTORE: Final = "restore a good one, from its older versions in S3 or from a backup; then try again"
 
 
 @dataclass(frozen=True)
@@ -56,16 +59,30 @@ def read_state(text: bytes | str, *, name: str) -> State | None:
         return None
     try:
         raw = parse_json(text)
+    except ValueError as error:
+        raise _no_state(name, f"it is not JSON: {error}") from error
+    if not isinstance(raw, dict):
+        raise _no_state(name, "it is not a JSON object")
+    version = raw.get("version")
+    if isinstance(version, int) and version > _NEWEST_FORMAT:
+        raise _no_state(
+            name,
+            f"its format, version {version}, is newer than this pio-tf",
+            next_step="use the Terraform that wrote it, or a newer one, and a newer pio-tf",
+        )
+    try:
         state = State(str(raw["lineage"]), int(raw["serial"]), len(raw.get("resources") or ()))
-        # OpenTofu's encryption leaves neither resources nor outputs in sight.
-        other_content = bool(raw.get("outputs") or raw.get("encrypted_data"))
-    except (ValueError, LookupError, TypeError, AttributeError) as error:
-        raise TerraformError(
-            f"{name} is not a Terraform state",
-            cause=f"{type(error).__name__}: {error}",
-            next_step="restore a good one, from its older versions in S3 or from a backup; then try again",
-        ) from error
+    except KeyError as error:
+        raise _no_state(name, f"it has no {error.args[0]}") from error
+    except (ValueError, TypeError, OverflowError) as error:
+        raise _no_state(name, f"its serial or its resources are unreadable: {error}") from error
+    # OpenTofu's encryption leaves neither resources nor outputs in sight.
+    other_content = bool(raw.get("outputs") or raw.get("encrypted_data"))
     return state if state.resources or other_content else None
+
+
+def _no_state(name: str, cause: str, *, next_step: str = _RESTORE) -> TerraformError:
+    return TerraformError(f"{name} is not a Terraform state", cause=cause, next_step=next_step)
 
 
 @contextmanager
@@ -152,6 +169,7 @@ class StateBackups:
             Locked: another process is using the state.
             TerraformError: the file is no state: it was not written completely.
         """
+        self.check_state()
         if self._state is None or not self._state.is_file():
             return None
         with lock_file(self._state, directory=self._stack) as content:
@@ -165,13 +183,26 @@ class StateBackups:
         return backup
 
     def check_state(self) -> None:
-        """Check the state before Terraform reads it.
+        """Check the state, if there is one, before Terraform reads it.
 
         Raises:
-            TerraformError: it was not written completely; the newest backup is named.
+            TerraformError: it cannot be read, or is no state; the newest backup is named.
         """
-        if self._state is not None and self._state.is_file():
-            self._check(self._state.read_bytes())
+        if self._state is None:
+            return
+        try:
+            content = self._state.read_bytes()
+        except FileNotFoundError:
+            return
+        except IsADirectoryError as error:
+            raise self._with_backup(_no_state(str(self._state), "it is a directory")) from error
+        except OSError as error:
+            raise TerraformError(
+                f"cannot read the state {self._state}",
+                cause=error.strerror or str(error),
+                next_step="check its permissions, and the path: ls -l",
+            ) from error
+        self._check(content)
 
     @contextmanager
     def named_in_errors(self) -> Iterator[None]:
@@ -198,9 +229,15 @@ class StateBackups:
         try:
             read_state(content, name=str(self._state))
         except TerraformError as error:
-            if newest := self.newest():
-                error.next_step = f"restore the newest backup: cp {newest} {self._state}; then `pio-tf plan`"
-            raise
+            raise self._with_backup(error) from error.__cause__
+        if not content.strip() and self.newest():  # before the first apply, Terraform's lock makes an empty file
+            raise self._with_backup(_no_state(str(self._state), "it is empty"))
+
+    def _with_backup(self, error: TerraformError) -> TerraformError:
+        if newest := self.newest():
+            remove = f"rm -r {self._state} && " if self._state and self._state.is_dir() else ""
+            error.next_step = f"restore the newest backup: {remove}cp {newest} {self._state}; then `pio-tf plan`"
+        return error
 
     def _write(self, content: bytes, suffix: str) -> Path:
         self.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
