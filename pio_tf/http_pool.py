@@ -1,6 +1,6 @@
 """HTTP connections of pio-tf's own: with time-outs, through the proxy that the environment names.
 
-They follow redirects, but none from https to http: what comes over http, anyone on the way can replace.
+They follow redirects, but none from https to http: on its way, an answer over http can be replaced.
 """
 
 from __future__ import annotations

@@ -341,11 +341,10 @@ class Cluster:
 
     def files(self) -> tuple[RemoteFile, ...]:
         """Return the files for the driver, as they are, with stars in place of passwords."""
-        from pio_tf.pio.files import render_files
-        from pio_tf.pio.secrets import hide_password
+        from pio_tf.pio.files import show_files
 
         command = self._command()
-        return render_files(self.config, command.stack.outputs(), command.fleet.sizing(), hide_password)
+        return show_files(self.config, command.stack.outputs(), command.fleet.sizing())
 
     def push_config(self) -> tuple[ProvisionedFile, ...]:
         """Write those files to the running driver, where they differ. Return each file's state."""

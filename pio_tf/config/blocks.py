@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from pio_tf.config.kinds import (
+    Argument,
     BackendType,
     BackendValue,
     Cidr,
@@ -31,6 +32,8 @@ from pio_tf.config.kinds import (
     PolicyArn,
     Port,
     Program,
+    PublishedText,
+    Reason,
     Region,
     RemotePath,
     RoleArn,
@@ -68,7 +71,7 @@ class ClusterBlock(Block):
         description="Name of the cluster: at most 40 lower-case letters, digits and hyphens. It is the value of the "
         "tag `pio-tf:cluster` on every resource."
     )
-    tags: dict[str, Text] = Field(default_factory=dict, description="More tags for every resource.")
+    tags: dict[str, PublishedText] = Field(default_factory=dict, description="More tags for every resource.")
     start_timeout: Duration = Field(default=900, description="How long `up` waits for machines, SSH and Spark.")
     stop_timeout: Duration = Field(default=900, description="How long `down` waits until every machine has stopped.")
     capacity_wait: Wait = Field(
@@ -282,8 +285,8 @@ class PioBlock(Block):
 class TrainBlock(Block):
     """Options of `pio-tf train`."""
 
-    pio_arguments: list[Words] = Field(default_factory=list, description="Arguments of `pio train` before the `--`.")
-    spark_arguments: list[Words] = Field(default_factory=list, description="spark-submit arguments after the `--`.")
+    pio_arguments: list[Argument] = Field(default_factory=list, description="Arguments of `pio train` before the `--`.")
+    spark_arguments: list[Argument] = Field(default_factory=list, description="spark-submit arguments after the `--`.")
     keep_up: bool = Field(default=False, description="Keep the machines running after a training.")
     max_runtime: Annotated[Duration, Field(ge=60, le=LONGEST_RUN)] = Field(
         default=8 * 3600,
@@ -297,6 +300,7 @@ class TrainBlock(Block):
 
 _BACKEND_SECRET = re.compile(r"(^|_)(conn_str|customer_key|secret_id)$")
 """Secrets of Terraform's backends that have names of their own: pg, s3 and cos."""
+_LOGIN_IN_URL = re.compile(r"\w://[^/\s@]*:[^/\s@]*@")
 
 
 class Backend(Block):
@@ -311,8 +315,8 @@ class Backend(Block):
 
     @model_validator(mode="after")
     def _no_credentials(self) -> Backend:
-        for name in self.arguments:
-            if is_secret_argument(name) or _BACKEND_SECRET.search(name):
+        for name, value in self.arguments.items():
+            if is_secret_argument(name) or _BACKEND_SECRET.search(name) or _LOGIN_IN_URL.search(str(value)):
                 raise ValueError(f"{name}: would be written into the stack's backend.tf; leave it to the environment")
         return self
 
@@ -437,7 +441,7 @@ InstanceTypes = Annotated[
 class Waiver(Block):
     """A rule that does not refuse a plan. The guard still shows what breaks it, with the reason."""
 
-    reason: Words = Field(description="Why. The guard shows it whenever the rule would have refused.")
+    reason: Reason = Field(description="Why. The guard shows it whenever the rule would have refused.")
 
 
 class GuardBlock(Block):

@@ -59,8 +59,8 @@ class HclDocument:
     """Names that were written as blocks; all others are attributes."""
     labels: dict[str, tuple[str, ...]] = field(default_factory=dict)
     """Labels of blocks: ``backend "s3" {}`` gives ``{"terraform.backend": ("s3",)}``."""
-    from_environment: set[str] = field(default_factory=set)
-    """Names with a value from the environment. It may be a secret, so pio-tf never shows it."""
+    from_environment: dict[str, list[str]] = field(default_factory=dict)
+    """By name, the values that came from the environment. One may be a secret, so pio-tf never shows it."""
     problems: list[Problem] = field(default_factory=list)
     unread: set[str] = field(default_factory=set)
     """Names in the text that have no value in :attr:`data`, because of a problem."""
@@ -281,7 +281,7 @@ class _Reader:
         if name not in self._environ:
             message = f"the environment variable {name} is not set; run `export {name}=…` first, or write the value"
             self._refuse(node, path, message)
-        self.document.from_environment.add(path)
+        self.document.from_environment.setdefault(path, []).append(self._environ[name])
         if bad := re.search("[\ud800-\udfff]", self._environ[name]):
             byte = f"0x{ord(bad[0]) & 0xFF:02x}"
             self._refuse(node, path, f"the environment variable {name} is not UTF-8 text (byte {byte})")

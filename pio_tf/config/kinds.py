@@ -22,6 +22,17 @@ class Kind:
 
 
 @dataclass(frozen=True)
+class FreeText:
+    """A marker of text without a syntax of its own. From the environment, such text may be a secret.
+
+    Args:
+        published: whether it goes to Terraform, whose files and plans show it, or to AWS.
+    """
+
+    published: bool = False
+
+
+@dataclass(frozen=True)
 class Matching:
     """A validator that compares the whole text with a pattern. The error says that it must be ``wanted``."""
 
@@ -198,6 +209,7 @@ JdbcUrl = Annotated[
         'the JDBC URL of a PostgreSQL or MySQL database, like "jdbc:postgresql://db-1:5432/pio"',
         kind="URL",
     ),
+    FreeText(),
 ]
 S3Path = Annotated[
     str, matching(r"[^/\s]([^\s]*[^/\s])?", 'a prefix of keys, like "models", without "/" around it', kind="path in S3")
@@ -216,9 +228,13 @@ InstanceType = Annotated[
     str, matching(r"[a-z][a-z0-9-]*\.[a-z0-9-]+", 'an EC2 instance type, like "r3.xlarge"', kind="instance type")
 ]
 Cidr = Annotated[IPv4Network, BeforeValidator(_parse_cidr), Kind("address range")]
-Text = Annotated[str, BeforeValidator(_text), AfterValidator(_one_line), Kind("text")]
+Text = Annotated[str, BeforeValidator(_text), AfterValidator(_one_line), Kind("text"), FreeText()]
 """Text in a map. Takes a number or boolean, too."""
+PublishedText = Annotated[Text, FreeText(published=True)]
 Words = Annotated[str, AfterValidator(_not_empty), Kind("text")]
+"""A name, which is no secret."""
+Argument = Annotated[Words, FreeText()]
+Reason = Annotated[Words, FreeText(published=True)]
 SettingName = Annotated[str, matching(r"[^\s=:#]+", 'the name of a setting, like "spark.local.dir"', kind="text")]
 BackendValue = Annotated[str | int | bool | list[str] | dict[str, str], Kind("any")]
 Secret: TypeAlias = Annotated[SecretStr | InstanceOf[SecretReference], BeforeValidator(_parse_secret), Kind("secret")]
@@ -268,6 +284,7 @@ DownloadUrl = Annotated[
         "an http, https or s3 address without user and password: plans and user data would show them",
         kind="URL",
     ),
+    FreeText(published=True),
 ]
 Sha512 = Annotated[str, matching(r"[0-9a-f]{128}", "128 hexadecimal digits in lower case", kind="SHA-512")]
 UserName = Annotated[str, matching(r"[a-z_][a-z0-9_.-]*", "a user name", kind="user name")]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ValidationError
 
 from pio_tf.config.blocks import Backend
+from pio_tf.config.environment import find_published, find_secrets
 from pio_tf.config.hcl import HclDocument, read_hcl
 from pio_tf.config.messages import translate
 from pio_tf.config.problems import Problem, UnreadableHcl, config_error
@@ -64,10 +65,12 @@ def parse_config(text: str, *, path: Path, environ: Mapping[str, str]) -> Config
         config = Config.model_validate(document.data, context={"directory": path.parent})
     except ValidationError as error:
         raise config_error(path, [*document.problems, *translate(error, document)]) from None
-    if document.problems:
-        raise config_error(path, document.problems)
+    problems = [*document.problems, *find_published(config, document)]
+    if problems:
+        raise config_error(path, problems)
     config._path = path  # noqa: SLF001 - private to users of Config, set only here
     config._lines = document.lines  # noqa: SLF001
+    config._environment_secrets = find_secrets(config, document)  # noqa: SLF001
     return config
 
 

@@ -82,11 +82,17 @@ class Config(Block):
 
     _path: Path = PrivateAttr(default=Path("pio-tf.hcl"))
     _lines: dict[str, int] = PrivateAttr(default_factory=dict)
+    _environment_secrets: tuple[str, ...] = PrivateAttr(default=())
 
     @property
     def path(self) -> Path:
         """The file of this configuration."""
         return self._path
+
+    @property
+    def environment_secrets(self) -> tuple[str, ...]:
+        """The values of ``env(…)`` in free text, such as ``spark.conf``. Passwords have options of their own."""
+        return self._environment_secrets
 
     @property
     def work_dir(self) -> Path:

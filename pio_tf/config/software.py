@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import Field, field_validator, model_validator
 
 from pio_tf.config.blocks import Block
-from pio_tf.config.kinds import DownloadUrl, RemotePath, Sha512, UserName, Version, Words, matching
+from pio_tf.config.kinds import DownloadUrl, FreeText, RemotePath, Sha512, UserName, Version, Words, matching
 
 if TYPE_CHECKING:
     from pio_tf.config.blocks import PioBlock, SparkBlock
@@ -90,6 +90,7 @@ Mirror = Annotated[
         'a base address, like "https://mirror.example.org/apache" or "s3://bucket/prefix", without a password',
         kind="URL",
     ),
+    FreeText(published=True),
 ]
 
 

@@ -14,6 +14,7 @@ from xml.etree import ElementTree as ET
 from pydantic import SecretStr
 
 from pio_tf.config.components import find_block
+from pio_tf.config.environment import hide_secrets
 from pio_tf.config.storage import (
     Elasticsearch1Source,
     ElasticsearchBlock,
@@ -24,6 +25,7 @@ from pio_tf.config.storage import (
     S3Source,
 )
 from pio_tf.pio.command import spark_settings
+from pio_tf.pio.secrets import hide_password
 from pio_tf.remote.bash import shell_path
 from pio_tf.remote.files import RemoteFile
 from pio_tf.secret_names import is_secret_argument
@@ -64,9 +66,9 @@ def render_files(config: Config, outputs: Outputs, sizing: Sizing, reveal: Revea
         directory = f"{hdfs.hadoop_home}/etc/hadoop"
         # PredictionIO's `hdfs` source uses the default file system.
         core_site = {"fs.defaultFS": hdfs.url, **hdfs.core_site}
-        files.append(_site_file("core-site.xml", directory, core_site, reveal))
+        files.append(_site_file("core-site.xml", directory, core_site, config, reveal))
         if hdfs_site := {**hdfs.nameservice_properties, **hdfs.hdfs_site}:
-            files.append(_site_file("hdfs-site.xml", directory, hdfs_site, reveal))
+            files.append(_site_file("hdfs-site.xml", directory, hdfs_site, config, reveal))
         if hbase is not None:
             hbase_site = {
                 "hbase.rootdir": f"{hdfs.url}/hbase",
@@ -76,10 +78,15 @@ def render_files(config: Config, outputs: Outputs, sizing: Sizing, reveal: Revea
                 **({"zookeeper.znode.parent": hbase.znode_parent} if hbase.znode_parent else {}),
                 **hbase.hbase_site,
             }
-            files.append(_site_file("hbase-site.xml", f"{hbase.home}/conf", hbase_site, reveal))
+            files.append(_site_file("hbase-site.xml", f"{hbase.home}/conf", hbase_site, config, reveal))
     settings = _spark_defaults(config, outputs, sizing, reveal)
     files.append(RemoteFile("spark-defaults.conf", f"{config.spark.home}/conf/spark-defaults.conf", settings, _PRIVATE))
     return tuple(files)
+
+
+def show_files(config: Config, outputs: Outputs, sizing: Sizing) -> tuple[RemoteFile, ...]:
+    """Return the driver's files with stars in place of secrets."""
+    return render_files(hide_secrets(config, config.environment_secrets), outputs, sizing, hide_password)
 
 
 def render_pio_env(config: Config, reveal: RevealPassword) -> str:
@@ -178,7 +185,9 @@ def _list(values: Iterable[object]) -> str:
     return shlex.quote(",".join(str(value) for value in values))
 
 
-def _site_file(name: str, directory: str, properties: Mapping[str, str], reveal: RevealPassword) -> RemoteFile:
+def _site_file(
+    name: str, directory: str, properties: Mapping[str, str], config: Config, reveal: RevealPassword
+) -> RemoteFile:
     """Return a configuration file of Hadoop or HBase. It is private if a property is a secret."""
     root = ET.Element("configuration")
     for key, value in _reveal_secrets(properties, reveal).items():
@@ -187,8 +196,12 @@ def _site_file(name: str, directory: str, properties: Mapping[str, str], reveal:
         ET.SubElement(item, "value").text = value
     ET.indent(root)
     text = '<?xml version="1.0" encoding="UTF-8"?>\n' + ET.tostring(root, encoding="unicode") + "\n"
-    secret = any(map(is_secret_argument, properties))
+    secret = any(is_secret_argument(key) or _may_be_secret(value, config) for key, value in properties.items())
     return RemoteFile(name, f"{directory}/{name}", text, **({"mode": _PRIVATE} if secret else {}))
+
+
+def _may_be_secret(value: str, config: Config) -> bool:
+    return any(secret in value for secret in config.environment_secrets)
 
 
 def _reveal_secrets(settings: Mapping[str, str], reveal: RevealPassword) -> dict[str, str]:

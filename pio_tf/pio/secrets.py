@@ -12,6 +12,7 @@ from pydantic import SecretStr
 
 from pio_tf.aws.cli_hints import AwsCliHints
 from pio_tf.aws.errors import aws_errors, error_code
+from pio_tf.config.environment import HIDDEN
 from pio_tf.config.kinds import SecretReference
 from pio_tf.config.storage import HbaseBlock, HdfsBlock
 from pio_tf.errors import ConfigError
@@ -31,7 +32,7 @@ _BATCH = 10
 
 def hide_password(_password: Password) -> str:
     """Return stars, for files that are only shown. AWS is not asked."""
-    return "********"
+    return HIDDEN
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,7 @@ def resolve_secrets(config: Config, client: Callable[[str], Any]) -> Secrets:
     """
     places: dict[SecretReference, str] = {}
     plain = [value for settings in _settings(config) for name, value in settings.items() if is_secret_argument(name)]
+    plain += config.environment_secrets
     for place, password in _passwords(config):
         if isinstance(password, SecretReference):
             places.setdefault(password, place)

@@ -74,6 +74,8 @@ class World:
     blocks: dict[str, dict[str, Any]] = field(default_factory=dict)
     left_out: tuple[str, ...] = ()
     """Blocks that pio-tf.hcl does not have."""
+    environment_secrets: tuple[str, ...] = ()
+    """Values that env() has given."""
     events: list[Event] = field(default_factory=list)
 
     @property
@@ -108,7 +110,9 @@ class World:
         }
         for name, block in self.blocks.items():
             blocks[name] = {**blocks.get(name, {}), **block}
-        return self.cluster.config(**blocks).model_copy(update=dict.fromkeys(self.left_out))
+        config = self.cluster.config(**blocks).model_copy(update=dict.fromkeys(self.left_out))
+        config._environment_secrets = self.environment_secrets
+        return config
 
     async def check(
         self, *, skip: Collection[str] = (), limits: Limits | None = None, now: Callable[[], float] | None = None

@@ -69,6 +69,14 @@ async def test_settings_of_engine_json_that_win_are_each_a_warning(world: World)
     assert "spark.serializer" not in result.detail
 
 
+async def test_no_check_shows_a_value_of_the_environment(world: World) -> None:
+    world.settings["spark.my.key"] = "t0ken-of-ci"
+    world.environment_secrets = ("t0ken-of-ci",)
+    world.file("engine/engine.json", json.dumps({**ENGINE, "sparkConf": {"spark.my.key": "another"}}))
+    result = await found(world, "engine")
+    assert "spark.my.key: engine.json says 'another', pio-tf '********'" in result.detail
+
+
 async def test_a_master_in_engine_json_fails(world: World) -> None:
     world.file("engine/engine.json", json.dumps({**ENGINE, "sparkConf": {"spark.master": "local[4]"}}))
     result = await found(world, "engine")

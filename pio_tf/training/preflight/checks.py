@@ -7,6 +7,7 @@ import time
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
+from pio_tf.config.environment import hide_secrets
 from pio_tf.errors import ConfigError, NotReady, RemoteError
 from pio_tf.events import Checked, Reporter, silent
 from pio_tf.training.preflight.context import Check, CheckContext, CheckResult, Limits, NoAnswer, failed, skipped
@@ -90,6 +91,7 @@ async def run_checks(
             result = skipped("not run, because another check failed")
         else:
             result = await _run_in_time(context, check)
+            result = replace(result, detail=hide_secrets(result.detail, config.environment_secrets))
         reporter(Checked(check.name, result.status, result.detail))
         return replace(result, name=check.name)
 
