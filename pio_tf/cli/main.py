@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import gc
+import io
 import os
 import signal
 import sys
@@ -23,7 +24,7 @@ _OBJECTS_BETWEEN_COLLECTIONS = 100_000
 
 def main() -> None:
     """Run ``pio-tf``. Exit codes are those of :mod:`pio_tf.errors`; 2 also stands for wrong usage."""
-    _open_closed_streams()
+    _prepare_streams()
     # A shell starts background jobs of a script with SIGINT ignored, with which pio-tf interrupts itself and Terraform.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, _terminate)
@@ -64,11 +65,17 @@ def _run() -> int:
     return 0
 
 
-def _open_closed_streams() -> None:
-    """Send closed standard streams (``pio-tf up >&-``) to /dev/null, or the next file opened would take their place."""
+def _prepare_streams() -> None:
+    """Open the closed streams, and let all take any text: a name out of bytes, too, in any encoding.
+
+    A closed stream (``pio-tf up >&-``) goes to /dev/null, or the next file opened would take its place.
+    """
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115, PTH123 - until the end
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _typer_error(ended: SystemExit, code: int, number: int) -> PioTfError | None:
@@ -172,7 +179,7 @@ def _crash_report(error: Exception) -> PioTfError:
 
     try:
         handle, name = tempfile.mkstemp(prefix="pio-tf-crash-", suffix=".txt")
-        with os.fdopen(handle, "w") as file:
+        with os.fdopen(handle, "w", encoding="utf-8", errors="backslashreplace") as file:
             traceback.print_exception(error, file=file)
     except OSError:  # no space, no temporary directory
         name = "the output of the same command with --debug"

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import errno
+import os
 import re
 import tempfile
+from glob import glob
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -64,12 +66,15 @@ def _raises_alone(line: bytes, kind: type[BaseException]) -> bool:
 
 
 def _places(suspect: Callable[[bytes], bool]) -> Iterator[str]:
-    directory = Path("~/.ssh").expanduser()
-    files = [directory / "config"]
+    directory = os.path.expanduser("~/.ssh")  # noqa: PTH111 - Path's raises without a home directory
+    files, read = [f"{directory}/config"], set[str]()
     while files:
         file = files.pop(0)
+        if file in read:  # a file may include itself
+            continue
+        read.add(file)
         try:
-            lines = file.read_bytes().splitlines()
+            lines = Path(file).read_bytes().splitlines()
         except OSError:
             continue
         for number, line in enumerate(lines, 1):
@@ -77,5 +82,5 @@ def _places(suspect: Callable[[bytes], bool]) -> Iterator[str]:
                 yield f"{file}:{number}"
             included = _INCLUDE.match(line)
             for pattern in included["patterns"].decode(errors="replace").split() if included else ():
-                path = directory / Path(pattern).expanduser()
-                files += sorted(Path(path.anchor).glob(str(path.relative_to(path.anchor))))
+                path = os.path.join(directory, os.path.expanduser(pattern))  # noqa: PTH111, PTH118
+                files += sorted(glob(path))  # noqa: PTH207 - Path's raises for "/"

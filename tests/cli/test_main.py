@@ -100,6 +100,19 @@ def test_debug_shows_the_traceback_of_an_error_and_nothing_else_does(tmp_path: P
     assert "\nerror: " in done.stderr
 
 
+@pytest.mark.parametrize(("streams", "encoding"), [("2>&-", "utf-8"), ("", "ascii"), (">&-", "latin-1")])
+def test_an_argument_that_is_no_text_is_a_usage_error(tmp_path: Path, streams: str, encoding: str) -> None:
+    done = subprocess.run(
+        ["/bin/sh", "-c", f'exec "$0" status "$1" {streams}', PIO_TF, b"\xff\xfe"],
+        cwd=tmp_path,
+        env={"PATH": os.environ["PATH"], "PYTHONIOENCODING": encoding, "CI": "true", "TMPDIR": str(tmp_path)},
+        capture_output=True,
+        check=False,
+    )
+    assert done.returncode == 2, done
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_debug_of_spark_is_not_ours(tmp_path: Path) -> None:
     assert "Traceback" not in run("train", "--", "--debug", cwd=tmp_path).stderr
 

@@ -73,6 +73,15 @@ async def test_the_line_of_an_included_file_is_named(cluster: TestCluster, no_ss
         await check_login(cluster.config())
 
 
+@pytest.mark.parametrize("include", ["/", "config", "~/.ssh/*", "~nobody-there/x", "\x00"])
+async def test_an_include_of_no_file_or_of_itself_does_not_hide_the_line(
+    cluster: TestCluster, no_ssh_config: Path, include: str
+) -> None:
+    (no_ssh_config / ".ssh" / "config").write_bytes(f"Include {include}\nUser ".encode() + b"\xe9\n")
+    with pytest.raises(ConfigError, match="SSH on this computer cannot be used"):
+        await check_login(cluster.config())
+
+
 async def test_a_configuration_that_can_be_used_passes(cluster: TestCluster, no_ssh_config: Path) -> None:
     (no_ssh_config / ".ssh" / "config").write_text("Host *\n  ServerAliveInterval 5\n  Compression yes\n")
     await check_login(cluster.config())
