@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ClientError
 
 from pio_tf.atomic_write import atomic_writer
+from pio_tf.aws.bucket_owner import named_owner
 from pio_tf.aws.errors import aws_errors
 from pio_tf.aws.identity import partition_of
 from pio_tf.errors import AwsError, ConfigError
@@ -209,11 +210,13 @@ def _denied(error: ClientError, *, doing: str, bucket: str, key: str) -> AwsErro
     # S3 answers a read with "denied" also where there is no such object and the bucket may not be listed.
     more = f", and s3:ListBucket on {arn(bucket)}" if action == "GetObject" else ""
     resource = arn(bucket) if action == "ListBucket" else arn(bucket, key)
+    owner = named_owner(bucket)
+    another = f"; if {bucket} is not of the account {owner}, as its name says, use another bucket" if owner else ""
     said = error.response.get("Error", {})
     return AwsError(
         f"{doing} s3://{bucket}/{key} is not allowed",
         cause=f"{said.get('Code', '')}: {said.get('Message', '')}".strip(": "),
-        next_step=f"give the AWS user or role s3:{action} on {resource}{more}",
+        next_step=f"give the AWS user or role s3:{action} on {resource}{more}{another}",
         details={"permission": f"s3:{action}", "resource": resource, "code": str(said.get("Code", ""))},
     )
 

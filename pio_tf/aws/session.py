@@ -18,6 +18,7 @@ from botocore.credentials import (
 from botocore.exceptions import EndpointConnectionError, NoCredentialsError
 from botocore.session import Session
 
+from pio_tf.aws.bucket_owner import expect_owner
 from pio_tf.aws.errors import EXPIRED, NO_CAPACITY, aws_errors, credential_errors, explain
 from pio_tf.ci_job import refuse_credential_process
 from pio_tf.errors import AwsError
@@ -166,7 +167,10 @@ class Aws:
         if service not in self._clients:
             with aws_errors():
                 self._session = self._session or _open_session(self._aws)
-                self._clients[service] = _create_client(self._session, self._aws, service)
+                client = _create_client(self._session, self._aws, service)
+            if service == "s3":
+                expect_owner(client)
+            self._clients[service] = client
         return self._clients[service]  # type: ignore[no-any-return]
 
 

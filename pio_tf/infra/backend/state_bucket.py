@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from botocore.exceptions import ClientError
 
+from pio_tf.aws.bucket_owner import expect_owner, state_bucket_name
 from pio_tf.aws.cli_hints import AwsCliHints
 from pio_tf.aws.errors import aws_errors
 from pio_tf.aws.identity import who_am_i
@@ -104,8 +105,9 @@ def prepare_bucket(config: Config, name: str | None, *, reporter: Reporter) -> S
     """
     wanted, aws, region = _wanted(config, name)
     account = who_am_i(aws.client).account
-    bucket = wanted or f"pio-tf-state-{account}-{region}"
+    bucket = wanted or state_bucket_name(account, region)
     s3: S3 = aws.client("s3")
+    expect_owner(s3, lambda _bucket: account)
     created = False
     if not _exists(s3, bucket, account=account, region=region):
         reporter(Step(f"Creating the bucket {bucket} in {region}"))
@@ -154,7 +156,7 @@ def _wanted(config: Config, name: str | None) -> tuple[str | None, Aws, str]:
 
 def _exists(s3: S3, bucket: str, *, account: str, region: str) -> bool:
     try:
-        found = s3.head_bucket(Bucket=bucket, ExpectedBucketOwner=account)
+        found = s3.head_bucket(Bucket=bucket)
     except ClientError as error:
         status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode")
         if status == 404:
