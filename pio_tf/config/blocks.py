@@ -406,15 +406,18 @@ class FailsafeBlock(Block):
         return self
 
 
-UNWAIVABLE = ("PTF001", "PTF002", "PTF003", "PTF004", "PTF005")
-"""Rules that always hold: no plan removes what must survive. Only `destroy` does."""
+_KEEPING = ("PTF001", "PTF002", "PTF003", "PTF004", "PTF005")
+UNWAIVABLE = (*_KEEPING, "PTF013")
+"""Rules that always hold: no plan removes what must survive (only `destroy` does), or asks AWS for the impossible."""
 WAIVABLE = ("PTF006", "PTF007", "PTF008", "PTF009", "PTF010", "PTF011", "PTF012")
 """The other rules. :data:`pio_tf.infra.policy.RULES` describes each."""
 
 
 def _rule_id(value: str) -> str:
-    if value in UNWAIVABLE:
+    if value in _KEEPING:
         raise ValueError("cannot be waived: no plan removes what must survive; only `pio-tf destroy` does")
+    if value in UNWAIVABLE:
+        raise ValueError("cannot be waived: AWS would refuse the change")
     if value not in WAIVABLE:
         raise ValueError(f"is not a rule that can be waived; these can: {', '.join(WAIVABLE)} (`pio-tf guard --list`)")
     return value

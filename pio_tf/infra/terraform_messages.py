@@ -50,6 +50,9 @@ _ADVICE = {
     "InsufficientInstanceCapacity|Unsupported.{0,80}instance type|InvalidInstanceType": (
         "AWS has no such machine in this zone now: wait, or choose another instance_type; then run it again"
     ),
+    "VolumeModificationRateExceeded|maximum modification rate per volume|volume.{0,40}currently being modified": (
+        "AWS changes a disk once in six hours: wait, or put the old root_volume_gib back"
+    ),
     "VcpuLimitExceeded|InstanceLimitExceeded|AddressLimitExceeded|VpcLimitExceeded": (
         "ask AWS to raise the limit, or use fewer machines"
     ),

@@ -51,6 +51,10 @@ def in_group(*rules: Json, **more: Any) -> Json:  # noqa: ANN401
     return change("aws_security_group", after={"ingress": list(rules)}, **more)
 
 
+def grown(before: int, after: int, name: str = "worker-1") -> Json:
+    return change("aws_instance", before=machine(name, gib=before), after=machine(name, gib=after))
+
+
 INGRESS = "aws_vpc_security_group_ingress_rule"
 LIMITS = config(guard='guard {\n  max_workers = 2\n  instance_types = ["r5.*", "m5.large"]\n}\n')
 MONEY = "max_monthly_cost_usd = 50\ntraining_hours_per_month = 100"
@@ -92,6 +96,15 @@ PASSES = {
     "PTF012": [
         (guarded(MONEY), plan(instance())),
         (config(), plan(instance(type="x9.metal"))),
+    ],
+    "PTF013": [
+        (config(), plan(grown(50, 100))),
+        (config(), plan(grown(100, 100))),
+        (
+            config(),
+            plan(change("aws_ebs_volume", before={"size": 8}, after={"encrypted": True}, unknown={"size": True})),
+        ),
+        (config(), plan(change("aws_instance", before=machine(gib=100), after=machine(gib=50), actions=("no-op",)))),
     ],
 }
 
@@ -189,6 +202,21 @@ REFUSED = {
         (guarded(MONEY), plan(instance(type="r5.24xlarge"))),
         (guarded(MONEY), plan(instance(type="x9.metal"))),
     ],
+    "PTF013": [
+        (config(), plan(grown(100, 50))),
+        (config(), plan(grown(51, 50, "driver"))),
+        (config(), plan(change("aws_ebs_volume", before={"size": 8}, after={"size": 7, "encrypted": True}))),
+        (
+            config(),
+            plan(
+                change(
+                    "aws_instance",
+                    before=machine(ebs_block_device=[{"device_name": "/dev/sdf", "volume_size": 9, "encrypted": True}]),
+                    after=machine(ebs_block_device=[{"device_name": "/dev/sdf", "volume_size": 8, "encrypted": True}]),
+                )
+            ),
+        ),
+    ],
 }
 
 
@@ -214,7 +242,7 @@ def test_what_breaks_a_rule_is_refused(rule_id: str, settings: Config, document:
 
 
 def test_every_rule_has_a_plan_that_passes_and_one_that_is_refused() -> None:
-    assert [rule.id for rule in RULES] == list(PASSES) == list(REFUSED) == [*UNWAIVABLE, *WAIVABLE]
+    assert [rule.id for rule in RULES] == list(PASSES) == list(REFUSED) == sorted([*UNWAIVABLE, *WAIVABLE])
 
 
 def test_names_of_rules_are_unique_and_everything_about_them_is_said() -> None:
@@ -307,6 +335,17 @@ def test_a_waiver_of_one_rule_leaves_the_others() -> None:
 def test_rules_against_removals_cannot_be_waived(rule_id: str) -> None:
     with pytest.raises(ConfigError, match=rf"pio-tf\.hcl:2: guard\.waive\.{rule_id}: cannot be waived"):
         guarded(f'waive "{rule_id}" {{\n  reason = "I know"\n}}')
+
+
+def test_a_disk_that_would_shrink_is_refused_with_its_sizes_and_without_a_waiver() -> None:
+    settings = config(driver='driver {\n  instance_type = "r5.xlarge"\n  root_volume_gib = 50\n}\n')
+    with pytest.raises(GuardRefused) as caught:
+        refuse(evaluate(settings, plan(grown(100, 50, "driver"))))
+    error = caught.value
+    assert error.what == "the plan would break PTF013 impossible-change: refused, nothing was changed"
+    assert error.cause == "pio-tf.hcl:3: driver: the root disk would shrink from 100 to 50 GiB"
+    assert error.next_step.startswith("set root_volume_gib to the size that the disk has, or more")
+    assert "waive" not in error.next_step
 
 
 def test_a_refusal_names_what_where_and_what_to_do() -> None:

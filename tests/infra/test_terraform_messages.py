@@ -74,6 +74,10 @@ def test_a_lock_that_failed_for_another_reason_is_no_held_lock() -> None:
             "another instance_type",
         ),
         ("VcpuLimitExceeded: You have requested more vCPU capacity", "raise the limit"),
+        (
+            "VolumeModificationRateExceeded: You've reached the maximum modification rate per volume limit.",
+            "put the old root_volume_gib back",
+        ),
         ("InvalidIPAddress.InUse: Address 10.0.0.10 is in use.", "network.first_host"),
         ("Failed to query available provider packages", "terraform.cli_config_file"),
         ("Backend configuration changed", "terraform -chdir=/stack init -migrate-state"),

@@ -89,7 +89,7 @@ def evaluate(config: Config, plan_json: Mapping[str, Any]) -> tuple[Finding, ...
         plan_json: ``terraform show -json`` of the plan file.
     """
     file, waive = _relative_path(config.path), config.guard.waive
-    checks = (_removals, _openings, _disks, _addresses, _workers, _instance_types, _cost)
+    checks = (_removals, _openings, _disks, _addresses, _workers, _instance_types, _cost, _shrinking)
     found = [breach for check in checks for breach in check(config, plan_json)]
     return tuple(
         Finding(
@@ -211,6 +211,31 @@ def _cost(config: Config, plan_json: Mapping[str, Any]) -> Iterator[_Breach]:
     else:
         return
     yield _Breach("PTF012", "", message, "guard.max_monthly_cost_usd")
+
+
+def _shrinking(_config: Config, plan_json: Mapping[str, Any]) -> Iterator[_Breach]:
+    """Check PTF013: a smaller disk than before, be it that pio-tf.hcl asks for less, or that AWS was asked for more."""
+    for change in plan_json.get("resource_changes") or ():
+        if change["change"]["actions"] != ["update"] or change["type"] not in ("aws_instance", "aws_ebs_volume"):
+            continue
+        before, after = _sizes(change["change"].get("before")), _sizes(change["change"].get("after"))
+        machine = machine_name(change)
+        for disk, (size, argument) in after.items():
+            had = before.get(disk, (0, ""))[0]
+            if size < had:
+                option = f"{'driver' if machine == 'driver' else 'spark'}.root_volume_gib"
+                message = f"{machine or change['address']}: {argument} would shrink from {had} to {size} GiB"
+                yield _Breach("PTF013", change["address"], message, option)
+
+
+def _sizes(values: Mapping[str, Any] | None) -> dict[str, tuple[int, str]]:
+    """Return the size (GiB) and the name of each disk of a resource; a size that the plan does not tell is left out."""
+    found = {"": ((values or {}).get("size"), "the volume"), "root": (None, "the root disk")}
+    for disk in (values or {}).get("root_block_device") or ():
+        found["root"] = (disk.get("volume_size"), "the root disk")
+    for disk in (values or {}).get("ebs_block_device") or ():
+        found[str(disk.get("device_name"))] = (disk.get("volume_size"), f"the disk {disk.get('device_name')}")
+    return {name: (size, label) for name, (size, label) in found.items() if isinstance(size, int)}
 
 
 def _planned(plan_json: Mapping[str, Any], *kinds: str) -> Iterator[_Planned]:

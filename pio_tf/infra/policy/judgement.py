@@ -82,8 +82,9 @@ def refuse(findings: Sequence[Finding]) -> None:
         what = what.replace(": refused,", f"{' and' if removals else ''} {breaks}: refused,")
         causes += [f"{one.place}: {one.message}" for one in others]
         steps += [rule.what_to_do for rule in rules]
-        waiver = f'guard {{ waive "{rules[0].id}" {{ reason = "…" }} }}'
-        steps.append(f"or, if this is intended, waive the rule in pio-tf.hcl: {waiver}")
+        if waivable := [rule.id for rule in rules if rule.waivable]:
+            waiver = f'guard {{ waive "{waivable[0]}" {{ reason = "…" }} }}'
+            steps.append(f"or, if this is intended, waive the rule in pio-tf.hcl: {waiver}")
     raise GuardRefused(
         what, cause="\n".join(filter(None, causes)), next_step="; ".join(filter(None, steps)), details=details
     )

@@ -169,6 +169,15 @@ RULES = (
         "choose fewer or smaller machines, or raise guard.max_monthly_cost_usd; put a price that pio-tf does not know "
         "into guard.hourly_prices",
     ),
+    Rule(
+        "PTF013",
+        "impossible-change",
+        "AWS can make every change",
+        "high",
+        "AWS would refuse the change in the middle of an apply; disks can grow, but not shrink",
+        "set root_volume_gib to the size that the disk has, or more; for smaller disks, `pio-tf destroy`, then "
+        "`pio-tf up`",
+    ),
 )
 """All rules, in the order of their ids."""
 
