@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, overload
 
@@ -15,17 +16,17 @@ from botocore.credentials import (
     DeferredRefreshableCredentials,
     ReadOnlyCredentials,
 )
-from botocore.exceptions import EndpointConnectionError, NoCredentialsError
+from botocore.exceptions import BotoCoreError, ClientError, EndpointConnectionError, NoCredentialsError
 from botocore.session import Session
 
 from pio_tf.aws.bucket_owner import expect_owner
 from pio_tf.aws.errors import EXPIRED, NO_CAPACITY, aws_errors, credential_errors, explain
 from pio_tf.ci_job import refuse_credential_process
-from pio_tf.errors import AwsError
+from pio_tf.errors import AwsError, PioTfError
 from pio_tf.version import __version__
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from botocore.client import BaseClient
     from mypy_boto3_ec2 import EC2Client
@@ -165,13 +166,28 @@ class Aws:
             AwsError: the profile, the AWS files or the credentials file are missing or broken.
         """
         if service not in self._clients:
-            with aws_errors():
+            with aws_errors(), _file_errors():
                 self._session = self._session or _open_session(self._aws)
                 client = _create_client(self._session, self._aws, service)
             if service == "s3":
                 expect_owner(client)
             self._clients[service] = client
         return self._clients[service]  # type: ignore[no-any-return]
+
+
+@contextmanager
+def _file_errors() -> Iterator[None]:
+    """Turn the errors of other kinds, which botocore lets through for a wrong value in AWS's files, into AwsError."""
+    try:
+        yield
+    except (BotoCoreError, ClientError, PioTfError):
+        raise
+    except Exception as error:
+        raise AwsError(
+            "a setting of AWS on this computer cannot be used",
+            cause=f"{type(error).__name__}: {error}",
+            next_step="check ~/.aws/config, ~/.aws/credentials and the variables AWS_…: `aws configure list`",
+        ) from error
 
 
 def _open_session(aws: AwsBlock) -> Session:

@@ -55,6 +55,14 @@ def test_a_source_that_fails_is_named(make_config: MakeConfig, profile: Path, te
     assert "the profile that names it" in error.next_step
 
 
+def test_a_setting_that_botocore_stumbles_over_is_an_error_of_aws(make_config: MakeConfig, profile: Path) -> None:
+    profile.write_text("[profile ops]\napi_versions = default\n")
+    error = call(make_config)
+    assert error.what == "a setting of AWS on this computer cannot be used"
+    assert error.cause == "AttributeError: 'str' object has no attribute 'get'"
+    assert "~/.aws/config" in error.next_step
+
+
 def test_a_source_that_fails_while_machines_change_is_tried_again(make_config: MakeConfig, profile: Path) -> None:
     """``is_expired`` is what waits and polls ask; see tests/machines/test_power.py."""
     profile.write_text("[profile ops]\ncredential_process = /no/such/helper\n")
