@@ -114,10 +114,12 @@ def programs_with_secrets(cluster: TestCluster) -> list[Path]:
 
 async def test_no_secret_is_on_the_drivers_disk_while_a_run_is_active(cluster: TestCluster, tmp_path: Path) -> None:
     async with ClusterConnection(cluster.config(), cluster.targets(), retry=QUICK) as remote:
-        run = await started(remote, "ls /proc/self/fd; sleep 0.5; echo hunter2", secrets=("hunter2",))
-        assert (await DriverRuns(remote).one(run)).state == "running"
-        assert programs_with_secrets(cluster) == []
-        lines, _, _ = await followed(remote, run, tmp_path / "log")
+        wanted, command = record(), "ls /proc/self/fd; sleep 0.5; echo hunter2"
+        async with hold_driver_lock(remote, ANN, doing="preparing", run=wanted.id) as lock:
+            await DriverRuns(remote).prepare(wanted, command=command, redactor=Redactor(["hunter2"]).in_perl())
+            await lock.start(wanted.id)
+            assert programs_with_secrets(cluster) == []
+        lines, _, _ = await followed(remote, wanted.id, tmp_path / "log")
     assert lines == ["0", "1", "2", "3", "***"]  # 3 is the directory that ls lists
 
 
