@@ -6,6 +6,7 @@ import errno
 import gc
 import io
 import os
+import re
 import signal
 import sys
 from types import FrameType
@@ -76,6 +77,9 @@ def _prepare_streams() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+    for name in ("COLUMNS", "LINES"):  # rich reads any digits as a number: also "²", and thousands of them
+        if not re.fullmatch("[0-9]{1,5}", os.environ.get(name, "0")):
+            del os.environ[name]
 
 
 def _typer_error(ended: SystemExit, code: int, number: int) -> PioTfError | None:

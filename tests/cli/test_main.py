@@ -113,6 +113,12 @@ def test_an_argument_that_is_no_text_is_a_usage_error(tmp_path: Path, streams: s
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("columns", ["9" * 5000, "²", "-1", "x"])
+def test_a_width_that_is_no_number_is_ignored(tmp_path: Path, columns: str) -> None:
+    done = run("status", cwd=tmp_path, COLUMNS=columns, LINES=columns)
+    assert (done.returncode, "there is no file" in done.stderr) == (2, True)
+
+
 def test_debug_of_spark_is_not_ours(tmp_path: Path) -> None:
     assert "Traceback" not in run("train", "--", "--debug", cwd=tmp_path).stderr
 
