@@ -6,28 +6,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pio_tf.aws.errors import aws_errors
+from pio_tf.config.partitions import partition_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pio_tf.config.schema import Config
-
-
-_PARTITIONS = {
-    "cn": "aws-cn",
-    "us-gov": "aws-us-gov",
-    "us-iso": "aws-iso",
-    "us-isob": "aws-iso-b",
-    "eu-isoe": "aws-iso-e",
-    "us-isof": "aws-iso-f",
-    "eusc-de": "aws-eusc",
-}
-"""By the beginning of a region's name, all partitions but ``aws``."""
-
-
-def partition_of(region: str) -> str:
-    """Return ``aws``, or the partition of China, GovCloud or another: the second part of every ARN there."""
-    return next((name for start, name in _PARTITIONS.items() if region.startswith(f"{start}-")), "aws")
 
 
 def deadline_boundary_arn(config: Config, *, account: str) -> str:

@@ -15,7 +15,7 @@ from botocore.exceptions import ClientError
 from pio_tf.atomic_write import atomic_writer
 from pio_tf.aws.bucket_owner import named_owner
 from pio_tf.aws.errors import aws_errors
-from pio_tf.aws.identity import partition_of
+from pio_tf.config.partitions import partition_of
 from pio_tf.errors import AwsError, ConfigError
 
 if TYPE_CHECKING:

@@ -22,6 +22,7 @@ from pio_tf.config.blocks import (
     TrainBlock,
 )
 from pio_tf.config.kinds import SourceName
+from pio_tf.config.partitions import partition_of
 from pio_tf.config.problems import Mistakes, nearest_line
 from pio_tf.config.repositories import GUIDES, RepositoryBlock, Source, check_sources, collect_sources, find_missing
 from pio_tf.config.software import SoftwareBlock, check_versions
@@ -129,6 +130,19 @@ class Config(Block):
         if self.network.first_host is None and self.network.cidr is not None:
             return 10
         return self.network.first_host
+
+    @model_validator(mode="after")
+    def _arns_are_of_the_region(self) -> Config:
+        role, region = self.aws.assume_role, self.aws.region
+        wanted = partition_of(region)
+        for name, arn in (
+            ("aws.assume_role.role_arn", role and role.role_arn),
+            ("failsafe.role_arn", self.failsafe.role_arn),
+            ("failsafe.permissions_boundary", self.failsafe.permissions_boundary),
+        ):
+            if arn and arn.split(":")[1] != wanted:
+                raise ValueError(f"{name}: must begin with arn:{wanted}: as all ARNs of {region} do, got {arn}")
+        return self
 
     @model_validator(mode="after")
     def _addresses_fit(self) -> Config:

@@ -10,6 +10,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from pio_tf.config.hcl_writer import render
 from pio_tf.config.kinds import ClusterName, Region
+from pio_tf.config.partitions import partition_of
 from pio_tf.errors import ConfigError
 
 
@@ -26,7 +27,8 @@ def render_template(*, cluster: str, region: str) -> str:
     _check("the cluster's name", cluster, TypeAdapter(ClusterName))
     _check("the region", region, TypeAdapter(Region))
     template = Path(__file__).with_name("template.hcl")
-    return fill_template(template, {"cluster": cluster, "region": region, "zone": f"{region}a"})
+    text = fill_template(template, {"cluster": cluster, "region": region, "zone": f"{region}a"})
+    return text.replace('"arn:aws:', f'"arn:{partition_of(region)}:')
 
 
 def fill_template(template: Path, values: dict[str, object]) -> str:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from pio_tf.aws.identity import partition_of
+from pio_tf.config.partitions import partition_of
 from pio_tf.infra.backend.s3 import S3Backend, s3_backend
 from pio_tf.model import CLUSTER_TAG
 

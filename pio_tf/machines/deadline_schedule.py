@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any, Final
 from botocore.exceptions import ClientError
 
 from pio_tf.aws.errors import UNAUTHORISED, aws_errors, error_code, error_message
-from pio_tf.aws.identity import partition_of
+from pio_tf.config.partitions import partition_of
 from pio_tf.errors import AwsError, PioTfError
 from pio_tf.events import Done, Step, Warned
 
