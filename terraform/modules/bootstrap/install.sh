@@ -318,8 +318,12 @@ def mac(key, text):
     return hmac.new(key, text.encode(), hashlib.sha256).digest()
 
 
+def endpoint(region):
+    return "s3.%s.amazonaws.com%s" % (region, ".cn" if region.startswith("cn-") else "")
+
+
 def sign(bucket, key, region, keys, now):
-    host = "s3.%s.amazonaws.com" % region
+    host = endpoint(region)
     path = "/" + bucket + "/" + urllib.parse.quote(key)
     day, time = now.strftime("%Y%m%d"), now.strftime("%Y%m%dT%H%M%SZ")
     scope = "%s/%s/s3/aws4_request" % (day, region)
@@ -345,6 +349,6 @@ bucket, _, key = sys.argv[1][len("s3://"):].partition("/")
 try:
     print(sign(bucket, key, sys.argv[2], role(), datetime.datetime.now(datetime.timezone.utc)))
 except (OSError, ValueError, KeyError, IndexError):
-    print("https://s3.%s.amazonaws.com/%s/%s" % (sys.argv[2], bucket, urllib.parse.quote(key)))
+    print("https://%s/%s/%s" % (endpoint(sys.argv[2]), bucket, urllib.parse.quote(key)))
 PYTHON
 }
