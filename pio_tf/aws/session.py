@@ -66,7 +66,10 @@ class RenewableCredentials(Credentials):
     def get_frozen_credentials(self) -> ReadOnlyCredentials:
         """Return the keys to sign with, refreshed if they must be."""
         with credential_errors(self._profile):
-            return self._found.get_frozen_credentials()
+            frozen = self._found.get_frozen_credentials()
+            for part in frozen:
+                (part or "").encode("ascii")  # or signing raises UnicodeEncodeError, amid any call
+            return frozen
 
     def renew(self) -> bool:
         """Read the credentials again; return whether they are different now."""

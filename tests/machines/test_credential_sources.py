@@ -55,6 +55,17 @@ def test_a_source_that_fails_is_named(make_config: MakeConfig, profile: Path, te
     assert "the profile that names it" in error.next_step
 
 
+@pytest.mark.parametrize("name", ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"])
+def test_keys_that_are_no_ascii_are_refused(
+    make_config: MakeConfig, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    for one in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(one, "x")
+    monkeypatch.setenv(name, "\udcff")
+    with pytest.raises(AwsError, match="the AWS credentials could not be fetched"), aws_errors():
+        Aws(make_config(aws={"endpoint_url": "http://127.0.0.1:1"})).client("ec2").describe_vpcs()
+
+
 def test_a_setting_that_botocore_stumbles_over_is_an_error_of_aws(make_config: MakeConfig, profile: Path) -> None:
     profile.write_text("[profile ops]\napi_versions = default\n")
     error = call(make_config)
