@@ -226,7 +226,7 @@ class Driver:
         """Return the addresses of the workers that Spark has ALIVE, None if it can't be asked; and the active run."""
         machines = {machine.role: machine for machine in view.running}
 
-        async def ask() -> tuple[frozenset[str], str]:
+        async def ask() -> tuple[frozenset[str] | None, str]:
             with _needs_ssh():
                 from pio_tf.machines.console import host_keys_from_console
                 from pio_tf.remote.ssh import ClusterConnection
@@ -251,9 +251,12 @@ class Driver:
             )
             async with connection:
                 holder = (await DriverRuns(connection).state()).holder
+                run = holder.run if holder else ""
                 master, port = machines["master"].private_ip, config.spark.master_ui_port
-                status = await spark_status(connection, master=master, port=port)
-                return frozenset(status.alive), holder.run if holder else ""
+                alive: frozenset[str] | None = None
+                with warning(self.context.report, "could not ask Spark for its workers"):
+                    alive = frozenset((await spark_status(connection, master=master, port=port)).alive)
+                return alive, run
 
         if "driver" in machines and "master" in machines:
             # An unusable SSH key is a warning, too: in any case, `status` shows which machines run and are billed.

@@ -49,12 +49,22 @@ _TITLES = {
     "s3": "S3",
 }
 _FIRST_WITH_LENIENT_S3 = "0.14.0"
+_AUTHENTICATION = (
+    "spark.authenticate",
+    "spark.network.crypto.enabled",
+    "spark.authenticate.enableSaslEncryption",  # of Spark before 2.2, which ignores the one above
+)
 _PRIVATE = 0o600
 """Mode of files that may contain secrets: passwords, ``spark.authenticate.secret``, keys of an object store."""
 
 
-def render_files(config: Config, outputs: Outputs, sizing: Sizing, reveal: RevealPassword) -> tuple[RemoteFile, ...]:
+def render_files(
+    config: Config, outputs: Outputs, sizing: Sizing, reveal: RevealPassword, *, spark_secret: str = ""
+) -> tuple[RemoteFile, ...]:
     """Return the driver's files. The same input gives the same bytes.
+
+    Args:
+        spark_secret: the secret of master and workers; empty: they ask for none.
 
     Raises:
         ConfigError: a value cannot be written in the file's format.
@@ -79,7 +89,7 @@ def render_files(config: Config, outputs: Outputs, sizing: Sizing, reveal: Revea
                 **hbase.hbase_site,
             }
             files.append(_site_file("hbase-site.xml", f"{hbase.home}/conf", hbase_site, config, reveal))
-    settings = _spark_defaults(config, outputs, sizing, reveal)
+    settings = _spark_defaults(config, outputs, sizing, reveal, spark_secret)
     files.append(RemoteFile("spark-defaults.conf", f"{config.spark.home}/conf/spark-defaults.conf", settings, _PRIVATE))
     return tuple(files)
 
@@ -209,9 +219,11 @@ def _reveal_secrets(settings: Mapping[str, str], reveal: RevealPassword) -> dict
     return {key: reveal(SecretStr(value)) if is_secret_argument(key) else value for key, value in settings.items()}
 
 
-def _spark_defaults(config: Config, outputs: Outputs, sizing: Sizing, reveal: RevealPassword) -> str:
+def _spark_defaults(config: Config, outputs: Outputs, sizing: Sizing, reveal: RevealPassword, spark_secret: str) -> str:
     r"""Return spark-defaults.conf. Spark reads it as Java properties, in which ``\`` escapes."""
     settings = spark_settings(config, outputs, sizing)
+    if spark_secret:
+        settings = {**dict.fromkeys(_AUTHENTICATION, "true"), "spark.authenticate.secret": spark_secret, **settings}
     return "".join(f"{key} {_escape(value)}\n" for key, value in _reveal_secrets(settings, reveal).items())
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from pio_tf.atomic_write import write_atomically
 from pio_tf.errors import SandboxError
+from pio_tf.infra.root_module import find_modules
 from pio_tf.sandbox.layout import CONSOLE
 from pio_tf.sandbox.pio.jars import write_jars
 from pio_tf.sandbox.processes import MARK
@@ -45,6 +46,8 @@ class MachineFiles:
         self.temporary = root / "tmp"  # its /tmp: emptied at every boot
         self.work = root / "work"  # Spark's work directory: executors' logs
         self.spark_log = root / "spark.log"  # output of the Spark master or worker
+        self.spark_pid = root / "spark.pid"  # its process, while it runs
+        self.spark_settings = root / "spark" / "spark.conf"  # its settings, which come with the cluster's secret
         self.java = root / "java"  # JAVA_HOME
         self.programs = root / "bin"  # goes before the computer's own programs on PATH
         self.spark = self.home / "spark"  # SPARK_HOME
@@ -77,7 +80,10 @@ def lay_out(files: MachineFiles, *, role: Role, address: str) -> None:
             directory.mkdir(parents=True, exist_ok=True)
         _lay_out_java(files, java)
         _lay_out_profile(files)
-        _write(files.programs / "sudo", _program("sudo"), mode=0o755)
+        modules, root = shlex.quote(str(find_modules())), shlex.quote(str(files.root))
+        sudo = _program("sudo").replace("@modules@", modules).replace("@root@", root)
+        _write(files.programs / "sudo", sudo, mode=0o755)
+        files.spark_pid.unlink(missing_ok=True)
         _lay_out_spark(files, spark, role=role, address=address)
         if role == "driver":
             _lay_out_pio(files.home)

@@ -166,5 +166,11 @@ def _spark_daemon(files: MachineFiles, spec: MachineSpec) -> SparkDaemon | None:
         return None
     environment = files.environment(spec.user or "spark")
     return SparkDaemon(
-        command=command, environment=environment, log=files.spark_log, directory=files.work, wait_for=wait_for
+        command=command,
+        environment=environment,
+        log=files.spark_log,
+        directory=files.work,
+        settings=files.spark_settings,
+        pid=files.spark_pid,
+        wait_for=wait_for,
     )

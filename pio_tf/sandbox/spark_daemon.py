@@ -37,7 +37,8 @@ def worker_memory_mib(memory_mib: int) -> int:
 def master_command(files: MachineFiles, *, address: str) -> tuple[str, ...]:
     """Return the command of a master that listens only on its address."""
     where = ("--host", address, "--port", str(MASTER_PORT), "--webui-port", str(MASTER_UI_PORT))
-    return (str(files.spark / "bin" / "spark-class"), "org.apache.spark.deploy.master.Master", *where)
+    program = (str(files.spark / "bin" / "spark-class"), "org.apache.spark.deploy.master.Master")
+    return (*program, "--properties-file", str(files.spark_settings), *where)
 
 
 def worker_command(
@@ -47,6 +48,7 @@ def worker_command(
     return (
         str(files.spark / "bin" / "spark-class"),
         "org.apache.spark.deploy.worker.Worker",
+        *("--properties-file", str(files.spark_settings)),
         *("--host", address, "--webui-port", str(WORKER_UI_PORT), "--work-dir", str(files.work)),
         *("--cores", str(vcpus), "--memory", f"{worker_memory_mib(memory_mib)}m"),
         f"spark://{master_address}:{MASTER_PORT}",
@@ -65,6 +67,10 @@ class SparkDaemon:
     """The file to which its output is appended."""
     directory: Path
     """Its working directory."""
+    settings: Path
+    """A file that must exist first. On a new machine, it comes with the secret."""
+    pid: Path
+    """The file with the process's number, while it runs."""
     wait_for: tuple[str, int] | None = None
     """Address and port that must answer first. A worker that finds no master retries only after 5 to 15 s
     (Worker.INITIAL_REGISTRATION_RETRY_INTERVAL_SECONDS), so it must not start before the master."""
@@ -95,12 +101,16 @@ class SparkDaemon:
 
     async def _keep_running(self) -> None:
         while True:
+            while not self.settings.exists():
+                await asyncio.sleep(_POLL_SECONDS)
             if self.wait_for is not None:
                 await wait_for_port(*self.wait_for)
             with self.log.open("ab") as log:
                 # Shielded from cancellation, because stop() must know a process that has started.
                 self._process = await asyncio.shield(asyncio.ensure_future(self._spawn(log.fileno())))
+            self.pid.write_text(str(self._process.pid))
             code = await self._process.wait()
+            self.pid.unlink(missing_ok=True)
             logger.warning("%s ended with %d; restarting it", self.command[1], code)
             await asyncio.sleep(_RESTART_SECONDS)
 

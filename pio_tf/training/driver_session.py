@@ -31,6 +31,7 @@ from pio_tf.training.runs.driver_runs import DriverRuns
 from pio_tf.training.runs.record import ENDED, Client, RunRecord, new_run_id
 from pio_tf.training.runs.run_copies import find_run
 from pio_tf.training.spark_pages import active_applications, watch
+from pio_tf.training.spark_secret import SecretChange, apply_change, find_change, read_secret
 from pio_tf.version import __version__
 
 if TYPE_CHECKING:
@@ -115,7 +116,14 @@ async def open_session(
         return
     report(Step("Waiting for SSH and Spark"))
     async with contextlib.AsyncExitStack() as stack:
-        waiting = ready_cluster(config, targets, reporter=report, console_keys=console_keys, attended=context.attended)
+        waiting = ready_cluster(
+            config,
+            targets,
+            reporter=report,
+            console_keys=console_keys,
+            attended=context.attended,
+            before_spark=lambda remote: session(remote).share_secret(),
+        )
         try:
             remote, _ = await stack.enter_async_context(waiting)
         except (NotReady, RemoteError) as error:
@@ -163,9 +171,33 @@ class DriverSession:
         await complete_hosts(self.connection, [machine.name for machine in self.machines], hosts)
         return await self.push(outputs, sizing)
 
+    async def share_secret(self) -> None:
+        """Give Spark's master and workers the cluster's secret where they do not have it. That restarts Spark there.
+
+        Raises:
+            RemoteError: a machine did not take it.
+        """
+        if (change := await self._secret_change()) is None:
+            return
+        try:
+            async with self._lock("provisioning"):
+                await apply_change(self.connection, change)
+        except Locked as error:
+            self.context.report(Warned(f"Spark gets its secret later, because that restarts it: {error.what}"))
+
+    async def _secret_change(self) -> SecretChange | None:
+        return await find_change(
+            self.connection,
+            self.context.config,
+            [machine.name for machine in self.machines if machine.role != "driver"],
+            report=self.context.report,
+            patience=self.context.config.cluster.start_timeout,
+        )
+
     async def push(self, outputs: Outputs, sizing: Sizing) -> tuple[ProvisionedFile, ...]:
         """Write the driver's files where they differ. Return each file's state."""
-        files = render_files(self.context.config, outputs, sizing, self.context.secrets.reveal)
+        secret = await read_secret(self.connection)
+        files = render_files(self.context.config, outputs, sizing, self.context.secrets.reveal, spark_secret=secret)
         put = await self.connection.put_files(self.connection.driver.name, files)
         for file in put:
             if file.kept:
@@ -219,7 +251,12 @@ class DriverSession:
             return await provision(self.connection, name, script, reporter=self.context.report)
 
         async with self._lock("provisioning"):
-            done = await asyncio.gather(*(one(name) for name in machines), return_exceptions=True)
+            done: list[object] = [*await asyncio.gather(*(one(name) for name in machines), return_exceptions=True)]
+            try:
+                if (change := await self._secret_change()) is not None:
+                    await apply_change(self.connection, change)
+            except RemoteError as error:
+                done.append(error)
         failures = [result for result in done if isinstance(result, BaseException)]
         for failure in failures:
             if len(failures) == 1 or not isinstance(failure, RemoteError):
@@ -253,7 +290,7 @@ class DriverSession:
         async with self._lock("preparing", run) as lock:
             record, command = await self.connection.await_or_abort(self._prepare(outputs, sizing, request))
             on_start()
-            redactor = Redactor(self.context.secrets.values)
+            redactor = Redactor([*self.context.secrets.values, *filter(None, [await read_secret(self.connection)])])
             record = await start_run(
                 self.connection, lock, record, command=command, redactor=redactor, archive=self.storage.archive
             )

@@ -18,7 +18,7 @@ from pio_tf.training.provisioning import STATE, BootWatch
 from pio_tf.training.spark_pages import spark_status
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
     from mypy_boto3_ec2 import EC2Client
 
@@ -47,6 +47,7 @@ async def ready_cluster(
     console_keys: ConsoleKeys | None = None,
     attended: bool = False,
     boot_state: str = STATE,
+    before_spark: Callable[[ClusterConnection], Awaitable[None]] | None = None,
 ) -> AsyncIterator[tuple[ClusterConnection, SparkStatus]]:
     """Wait until every target answers over SSH and Spark counts every worker among them ALIVE; stay connected.
 
@@ -56,6 +57,7 @@ async def ready_cluster(
         patience: for one machine's SSH, within ``timeout``.
         console_keys, attended: see :class:`pio_tf.remote.ssh.ClusterConnection`.
         boot_state: directory in which a machine reports a failed bootstrap.
+        before_spark: called when all machines answer over SSH: Spark may wait for its secret.
 
     Raises:
         NotReady: ``timeout`` has passed; the error names what is missing, the last answer and the logs. A failed
@@ -73,6 +75,8 @@ async def ready_cluster(
                     )
                 )
                 await remote.reach(target.name for target in targets)
+                if before_spark is not None:
+                    await before_spark(remote)
                 boot = BootWatch(remote, boot_state, every=LONGEST_POLL)
                 status = await _wait_for_spark(remote, config, targets, boot, deadline=deadline, reporter=reporter)
                 await _wait_for_client(remote, config, boot, deadline=deadline, reporter=reporter)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import subprocess
 from dataclasses import replace
@@ -40,6 +41,36 @@ def test_a_worker_gets_spark_and_a_unit_that_comes_back(machine: Machine) -> Non
     assert "Restart=on-failure" in said
     assert said.endswith("/opt/spark/2.4.8\n")
     assert "enable pio-tf-spark.service" in machine.systemctl
+
+
+def test_spark_waits_for_its_secret_and_runs_with_its_settings(machine: Machine, mirror: Mirror) -> None:
+    script = "/usr/local/sbin/pio-tf-bootstrap"
+    spark = mirror.component(
+        "spark", "2.4.8", files={"bin/spark-class": '#!/bin/sh\necho "$*"\n', "RELEASE": "Spark 2.4.8 x\n"}
+    )
+    said = machine.boot(
+        "master",
+        components=(spark,),
+        then=f"timeout 2 {script} spark || echo waited $?\n"
+        f"printf s3cr3t | {script} authenticate put\n{script} authenticate\n"
+        "stat -c '%U %a' /etc/pio-tf/spark-secret /var/lib/pio-tf/spark/spark.conf\n"
+        f"cat /var/lib/pio-tf/spark/spark.conf\n{script} spark\n"
+        f"{script} authenticate put </dev/null\ncat /var/lib/pio-tf/spark/spark.conf",
+    ).splitlines()
+    checksum = f"pio-tf secret: {hashlib.sha256(b's3cr3t').hexdigest()}"
+    assert said[:5] == ["waited 124", checksum, checksum, "root 600", "aml 600"]
+    assert {*said} >= {
+        "spark.master.rest.enabled false",
+        "spark.authenticate true",
+        "spark.authenticate.secret s3cr3t",
+        "spark.network.crypto.enabled true",
+        "spark.authenticate.enableSaslEncryption true",
+    }
+    (command,) = (line for line in said if "deploy.master.Master" in line)
+    assert "--properties-file /var/lib/pio-tf/spark/spark.conf" in command
+    assert "s3cr3t" not in command
+    without = said[said.index(f"pio-tf secret: {hashlib.sha256(b'').hexdigest()}") :]
+    assert without[1:] == ["", "spark.master.rest.enabled false"]
 
 
 def test_the_driver_gets_the_clients_and_predictionio_and_no_service(machine: Machine, mirror: Mirror) -> None:

@@ -156,6 +156,17 @@ def _no_client(service: str) -> NoReturn:
     raise AssertionError(service)
 
 
+def test_the_clusters_secret_goes_into_sparks_settings_which_only_their_owner_reads() -> None:
+    config = make_config(spark={"conf": {"spark.network.crypto.enabled": "false"}})
+    files = render_files(config, OUTPUTS, SIZING, Secrets().reveal, spark_secret="s3cr3t")
+    (file,) = (one for one in files if "s3cr3t" in one.content)
+    assert (file.name, oct(file.mode)) == ("spark-defaults.conf", "0o600")
+    found = settings(file.content)
+    assert (found["spark.authenticate"], found["spark.authenticate.secret"]) == ("true", "s3cr3t")
+    assert found["spark.network.crypto.enabled"] == "false"  # the user's
+    assert "authenticate" not in content(config, "spark-defaults.conf")
+
+
 def test_the_event_log_goes_to_hdfs_where_it_is_asked_for() -> None:
     config = make_config(spark={"event_log": True}, hdfs={"namenode": "nn.example.org", "port": 8020})
     found = settings(content(config, "spark-defaults.conf"))

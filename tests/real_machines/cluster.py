@@ -5,12 +5,18 @@ from __future__ import annotations
 import json
 import urllib.request
 from dataclasses import dataclass
+from functools import partial
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
+from pio_tf.training.provisioning import SCRIPT
 from tests.real_machines.machine import PATIENCE
 
 if TYPE_CHECKING:
     from tests.real_machines.machine import Machine
+
+SECRET = "0123456789abcdef"
+SECRET_CHECKSUM = sha256(SECRET.encode()).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -54,7 +60,15 @@ class Cluster:
     def wait_until_ready(self) -> Start:
         """Wait for logins, and for the workers at their master."""
         login = max(machine.wait_for_login() for machine in self.machines.values())
+        self.share_secret()
         return Start(login=login, workers=self.wait_for_workers())
+
+    def share_secret(self) -> None:
+        """Give Spark its secret, as pio-tf does: until then it does not run."""
+        for machine in (self["master"], *self.workers):
+            machine.wait_for("script", partial(_has_script, machine))
+            if SECRET_CHECKSUM not in machine.run(f"sudo {SCRIPT} authenticate"):
+                machine.run(f"printf %s {SECRET} | sudo {SCRIPT} authenticate put")
 
     def wait_for_workers(self, *, timeout: float = PATIENCE) -> float:
         """Wait until the master has every worker ALIVE. Return the seconds since its power came on."""
@@ -85,3 +99,7 @@ class Cluster:
         with urllib.request.urlopen(f"http://{self['master'].address}:8080/json/", timeout=5) as answer:
             status: dict[str, Any] = json.load(answer)
         return status
+
+
+def _has_script(machine: Machine) -> bool:
+    return machine.try_to_run(f"test -x {SCRIPT}")[0] == 0

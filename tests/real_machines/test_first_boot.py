@@ -13,6 +13,7 @@ import pytest
 
 from pio_tf.machines.console import host_keys_from_console
 from pio_tf.remote.host_keys import ConsoleTrust
+from tests.real_machines.cluster import SECRET
 from tests.real_machines.conftest import KEPT, R3_MIB
 from tests.real_machines.software import VERSIONS
 from tests.support.site import ec2
@@ -118,12 +119,26 @@ def test_spark_runs_as_the_service_user_with_all_memory_but_one_gib(cluster: Clu
     assert memory[cluster["worker-1"].address] == R3_MIB - 1024
 
 
+def test_spark_asks_for_its_secret_which_only_root_and_its_user_read(cluster: Cluster) -> None:
+    for machine in (cluster["master"], *cluster.workers):
+        files = machine.sudo(
+            "stat -c '%U %a %n' /etc/pio-tf/spark-secret /var/lib/pio-tf/spark/spark.conf"
+        ).splitlines()
+        assert files == ["root 600 /etc/pio-tf/spark-secret", "aml 600 /var/lib/pio-tf/spark/spark.conf"]
+        assert SECRET not in machine.sudo("cat /proc/[0-9]*/cmdline | tr '\\0' ' '; cat /var/log/pio-tf.log")
+    listening = cluster["master"].sudo("ss -Hltn")
+    assert ":7077" in listening
+    assert ":6066" not in listening, "Spark's REST server takes submissions without the secret"
+
+
 def test_a_job_from_the_driver_runs_on_both_workers(cluster: Cluster) -> None:
     driver, master = cluster["driver"], cluster["master"]
     driver.write("job.py", JOB)
     said = driver.run(
         f"/usr/local/spark/bin/spark-submit --master spark://{master.address}:7077 --driver-memory 512m "
         f"--executor-memory 512m --conf spark.driver.host={driver.address} "
+        f"--conf spark.authenticate=true --conf spark.authenticate.secret={SECRET} "
+        "--conf spark.network.crypto.enabled=true "
         "--conf spark.executor.extraJavaOptions=-XX:TieredStopAtLevel=1 --driver-java-options -XX:TieredStopAtLevel=1 "
         "job.py",
         timeout=180,

@@ -295,6 +295,8 @@ async def test_what_a_crashed_sandbox_left_running_is_ended_by_the_next_start(
 
 
 async def test_spark_and_commands_die_with_the_process_that_holds_the_machine(tmp_path: Path, address: str) -> None:
+    (tmp_path / "master" / "spark").mkdir(parents=True)
+    (tmp_path / "master" / "spark" / "spark.conf").touch()  # without it, Spark waits for its secret
     holder = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "tests.sandbox.run_machine"),
         *(str(tmp_path / "master"), address, KEY.export_public_key().decode().strip()),

@@ -16,6 +16,7 @@ import pytest
 from pio_tf.sandbox.processes import find_processes
 from pio_tf.sandbox.services import LocalServices
 from pio_tf.sandbox.spark_daemon import SparkDaemon, worker_memory_mib
+from pio_tf.training.provisioning import SCRIPT
 from tests.sandbox.driver import configure
 from tests.sandbox.machines import SSH_PORT, free_network, is_free, log_in, make_machine
 
@@ -77,6 +78,9 @@ async def test_a_cluster_trains_and_comes_back_after_a_stop(tmp_path: Path) -> N
     try:
         for machine in machines:
             await machine.start()
+        for address in (master, *workers):
+            async with await log_in(address, key) as client:
+                await client.run(f"sudo -n {SCRIPT} authenticate put </dev/null", check=True)  # no authentication
         alive = await wait_for_workers(master, 2)
         assert sorted((one["host"], one["cores"], one["memory"]) for one in alive) == [
             (address, 2, 1024) for address in workers
@@ -133,8 +137,11 @@ async def test_a_spark_process_that_ends_is_started_again_and_stop_is_the_end_of
         environment={"HOME": f"{tmp_path}/home"},
         log=log,
         directory=tmp_path,
+        settings=tmp_path / "settings",
+        pid=tmp_path / "pid",
         wait_for=("127.0.0.1", port),
     )
+    (tmp_path / "settings").touch()
     daemon.start()
     await asyncio.sleep(0.3)
     assert not find_processes(tmp_path)  # what it waits for is not there yet

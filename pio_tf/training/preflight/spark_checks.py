@@ -13,6 +13,7 @@ from pio_tf.remote.bash import shell_path
 from pio_tf.training.preflight.context import NoAnswer, combine, failed, ok, warning
 from pio_tf.training.preflight.service_checks import http_refusal
 from pio_tf.training.spark_pages import NotSparkMaster, spark_status
+from pio_tf.training.spark_secret import asks_for_secret
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,6 +26,12 @@ SPARK_VERSION = re.compile(r"Spark ((\d+)\.(\d+)\S*)")
 _SIZE = re.compile(r"(\d+)\s*([kmgt]?)b?", re.IGNORECASE)
 _MIB = {"": 1 / 1024**2, "k": 1 / 1024, "m": 1.0, "g": 1024.0, "t": 1024.0**2}
 """spark.executor.memory without a unit is in bytes (Utils.memoryStringToMb)."""
+
+
+_WITHOUT_SECRET = warning(
+    "Spark runs without authentication: every program that reaches the master runs code on the workers",
+    "run `pio-tf provision`, which gives Spark a secret, and keep spark.authenticate in spark.conf from being false",
+)
 
 
 async def check_spark(context: CheckContext) -> CheckResult:
@@ -55,7 +62,10 @@ async def check_spark(context: CheckContext) -> CheckResult:
             f"look at the worker's log: `journalctl -u pio-tf-spark` on {next(iter(missing.values()))}; or restart all "
             "machines: pio-tf down, pio-tf up",
         )
-    return _judge_workers(context, await _settings(context), status)
+    port = config.spark.master_port
+    asks = await asks_for_secret(context.remote, master=master.private_ip, port=port, timeout=timeout)
+    workers = _judge_workers(context, await _settings(context), status)
+    return combine([workers, _WITHOUT_SECRET]) if asks is False else workers
 
 
 async def _settings(context: CheckContext) -> Mapping[str, str]:

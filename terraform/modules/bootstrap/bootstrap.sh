@@ -58,13 +58,14 @@ forget_machine() {
     rm -f "$UNITS/$unit.service"
   done
   rm -rf "$SELF" "$CONFIG/hosts" "$DONE" "$STATE/ready.json" "$STATE/failed.json" "$STATE/service" "$STATE/downloads"
+  rm -f "$SECRET" "$SETTINGS"
   sed -i '/^# pio-tf: begin$/,/^# pio-tf: end$/d' /etc/hosts
 }
 
 # Never holds up a boot, and never fails one: what does not work is said.
 at_boot() {
   local part status
-  for part in mount_scratch write_hosts show_host_keys; do
+  for part in mount_scratch write_hosts show_host_keys give_settings; do
     rm -f "$WORK/note" "$WORK/reason"
     set +e # as in step
     (
@@ -104,6 +105,7 @@ main() {
   case ${1:-} in
   spark) run_spark ;;
   boot) at_boot ;;
+  authenticate) authenticate "${2:-}" ;;
   *)
     exec 9>"$WORK/lock"
     flock 9
@@ -116,7 +118,7 @@ main() {
       [ "$ROLE" = driver ] || step service install_service
       write_ready
       ;;
-    *) echo "usage: $0 [run|image|boot|spark|hosts|rollback NAME]" >&2; exit 2 ;;
+    *) echo "usage: $0 [run|image|boot|spark|authenticate [put]|hosts|rollback NAME]" >&2; exit 2 ;;
     esac
     ;;
   esac

@@ -1,6 +1,8 @@
 # What runs: Spark's master or worker, as a unit of systemd; on the driver nothing, and that is proved.
 
 UNITS=/etc/systemd/system
+SECRET=$CONFIG/spark-secret # root's alone; pio-tf brings it. Empty: Spark runs without authentication
+SETTINGS=$STATE/spark/spark.conf
 SERVER='org[.]apache[.](spark[.]deploy[.](master|worker)[.]|hadoop[.](hdfs[.]server|yarn[.]server)[.]|hadoop[.]hbase[.](master|regionserver)[.])|org[.]elasticsearch[.]bootstrap[.]|org[.]apache[.]zookeeper[.]server[.]'
 
 install_units() {
@@ -66,6 +68,7 @@ TasksMax=infinity
 [Install]
 WantedBy=multi-user.target
 UNIT
+  give_settings
   systemctl daemon-reload
   systemctl enable pio-tf-spark.service
   after=$(cat "$SELF" $UNITS/pio-tf-spark.service | sha256sum; readlink -f "$(spark_home)"; java_home)
@@ -76,6 +79,37 @@ UNIT
   echo "$after" >"$STATE/service"
   systemctl restart --no-block pio-tf-spark.service
   note "pio-tf-spark"
+}
+
+# authenticate [put]: print the checksum of this machine's secret. put: standard input is the secret from now on.
+authenticate() {
+  if [ "${1:-}" = put ]; then
+    (umask 077 && put "$SECRET")
+    give_settings
+    if systemctl is-active --quiet pio-tf-spark.service; then
+      systemctl restart pio-tf-spark.service # the client waits for Spark as it is from now on
+    fi
+  fi
+  echo "pio-tf secret: $(sha256sum 2>/dev/null <"$SECRET" | cut -d ' ' -f 1)"
+}
+
+# The settings of master and worker, for the user that runs them: without them, run_spark waits.
+give_settings() {
+  [ -e "$SECRET" ] && [ -d "$STATE/spark" ] || return 0
+  (
+    umask 077
+    {
+      cat "$(spark_home)/conf/spark-defaults.conf" 2>/dev/null || true
+      printf '\nspark.master.rest.enabled false\n'
+      if [ -s "$SECRET" ]; then
+        printf 'spark.authenticate true\nspark.authenticate.secret %s\n' "$(cat "$SECRET")"
+        # Spark before 2.2 knows only the encryption of SASL.
+        printf '%s true\n' spark.network.crypto.enabled spark.authenticate.enableSaslEncryption \
+          spark.network.sasl.serverAlwaysEncrypt
+      fi
+    } | put "$SETTINGS"
+  )
+  chown "$SERVICE_USER:" "$SETTINGS"
 }
 
 spark_home() { expand "$(component spark | cut -f 3)"; }
@@ -94,19 +128,21 @@ run_spark() {
   local address home memory
   home=$(spark_home)
   [ -x "$home/bin/spark-class" ] || { echo "there is no Spark in $home" >&2; exit 78; }
+  until [ -r "$SETTINGS" ]; do sleep 0.2; done # a new machine's client has not come yet
   address=$(private_ip)
   JAVA_HOME=$(java_home)
   SPARK_HOME=$(readlink -f "$home")
   export JAVA_HOME SPARK_HOME SPARK_LOCAL_IP=$address SPARK_LOCAL_DIRS=$SCRATCH/local
   if [ "$ROLE" = master ]; then
-    exec "$SPARK_HOME/bin/spark-class" org.apache.spark.deploy.master.Master \
+    exec "$SPARK_HOME/bin/spark-class" org.apache.spark.deploy.master.Master --properties-file "$SETTINGS" \
       --host "$address" --port "$MASTER_PORT" --webui-port "$MASTER_UI_PORT"
   fi
   # All but 1 GiB, as Spark itself has it: pio-tf's executors are sized for that. The disk outlives every run: clean up.
   memory=$(awk '/^MemTotal:/ { print int($2 / 1024) - 1024 }' /proc/meminfo)
   export SPARK_WORKER_OPTS=-Dspark.worker.cleanup.enabled=true
   wait_for_master
-  exec "$SPARK_HOME/bin/spark-class" org.apache.spark.deploy.worker.Worker --host "$address" --work-dir "$SCRATCH/work" \
+  exec "$SPARK_HOME/bin/spark-class" org.apache.spark.deploy.worker.Worker --properties-file "$SETTINGS" \
+    --host "$address" --work-dir "$SCRATCH/work" \
     --memory "$((memory > 512 ? memory : 512))m" --cores "$(nproc)" "spark://$MASTER_HOST:$MASTER_PORT"
 }
 
