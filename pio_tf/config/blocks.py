@@ -64,6 +64,10 @@ class Block(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+MOST_TAGS = 46
+"""Tags of the user; pio-tf's own are ``Name`` and ``pio-tf:cluster``, ``machine`` and ``role``."""
+
+
 class ClusterBlock(Block):
     """The cluster: its name, tags and time limits."""
 
@@ -90,6 +94,13 @@ class ClusterBlock(Block):
         ours = sorted(key for key in self.tags if key.startswith(("pio-tf:", "aws:")) or key == "Name")
         if ours:
             raise ValueError(f"tags: {', '.join(ours)} is reserved; choose another key")
+        if len(self.tags) > MOST_TAGS:
+            raise ValueError(f"tags: must be at most {MOST_TAGS}: AWS takes 50 of a resource, and pio-tf adds 4")
+        for key, value in self.tags.items():
+            if not 1 <= len(key) <= 128 or len(value) > 256:
+                raise ValueError(
+                    f"tags: AWS takes keys of 1 to 128 characters and values of up to 256; see {key[:40]!r}"
+                )
         return self
 
 

@@ -247,6 +247,18 @@ REQUIRED_BLOCK_CHECKS = [
         "3: cluster.tags: Name is reserved; choose another key",
     ),
     (
+        f'cluster {{\n  name = "x"\n  tags = {{ {", ".join(f"t{n} = 1" for n in range(47))} }}\n}}\n',
+        "3: cluster.tags: must be at most 46: AWS takes 50 of a resource, and pio-tf adds 4",
+    ),
+    (
+        f'cluster {{\n  name = "x"\n  tags = {{ a = "{"x" * 257}" }}\n}}\n',
+        "3: cluster.tags: AWS takes keys of 1 to 128 characters and values of up to 256; see 'a'",
+    ),
+    (
+        f'cluster {{\n  name = "x"\n  tags = {{ {"k" * 129} = "" }}\n}}\n',
+        f"3: cluster.tags: AWS takes keys of 1 to 128 characters and values of up to 256; see '{'k' * 40}'",
+    ),
+    (
         'cluster {\n  name = "x"\n  stop_timeout = "5 min"\n}\n',
         '3: cluster.stop_timeout: must be a number with a unit, like "90s", "15m" or "2h", got "5 min"',
     ),
