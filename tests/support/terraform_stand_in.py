@@ -50,4 +50,4 @@ class TerraformStandIn:
             (self._directory / name).write_bytes(data)
         stack = self.config.stack_dir
         stack.mkdir(parents=True, exist_ok=True)
-        (stack / "terraform.tfstate").write_bytes(b"{}")
+        (stack / "terraform.tfstate").write_bytes(b'{"version": 4, "serial": 1, "lineage": "the-only"}')
