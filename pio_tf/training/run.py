@@ -132,9 +132,14 @@ class RunFollower:
         following = asyncio.ensure_future(self.follow(run, watch=watch))
 
         async def end() -> None:
-            following.cancel()
-            await asyncio.wait([following])
-            await self.cancel(run, who=client, patience=INTERRUPTED_SECONDS)
+            try:
+                await self._end(run, who=client, patience=INTERRUPTED_SECONDS)
+                await asyncio.wait([following])  # it copies the rest of the log, and judges the run
+                if not isinstance(following.exception(), TrainingFailed | None):
+                    await self.collect(run)
+            finally:
+                following.cancel()
+                await asyncio.wait([following])
 
         try:
             return await asyncio.shield(following)
@@ -156,10 +161,13 @@ class RunFollower:
 
     async def cancel(self, run: str, *, who: str, patience: int = TERM_SECONDS) -> RunRecord:
         """End a run, and every process of it, by force after ``patience`` seconds; then keep its log and record."""
+        await self._end(run, who=who, patience=patience)
+        return await self.collect(run)
+
+    async def _end(self, run: str, *, who: str, patience: int) -> None:
         self.report(Step(f"Ending run {run}"))
         if await self._runs.cancel(run, who=who, patience=patience) == "killed":
             self.report(Warned(f"killed run {run}: it did not end {patience} s after SIGTERM"))
-        return await self.collect(run)
 
     async def copy(self, run: str, on_line: Callable[[str], None], *, once: bool = False) -> DriverRun:
         """Copy a run's log and hand out its lines, to the run's end; ``once``: only what there is now."""

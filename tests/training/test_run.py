@@ -194,3 +194,51 @@ async def test_a_followed_run_that_is_cancelled_by_another_client_says_who(
         await make_finish(remote, tmp_path / "bob").cancel(run.id, who="bob on ci")
         with pytest.raises(TrainingFailed, match="was cancelled by bob on ci"):
             await following
+
+
+SAVES_ON_TERM = "trap 'echo saving; exit 143' TERM; echo at work; while :; do sleep 0.1; done"
+
+
+async def test_an_interrupted_client_ends_its_run_and_shows_and_keeps_the_log_to_its_end(
+    cluster: TestCluster, tmp_path: Path
+) -> None:
+    events: list[Event] = []
+
+    def report(event: Event) -> None:
+        events.append(event)
+        if event == OutputLine("at work", source="driver"):
+            following.cancel()
+
+    async with ClusterConnection(cluster.config(), cluster.targets(), retry=QUICK) as remote:
+        run = await started(remote, tmp_path, SAVES_ON_TERM)
+        following = asyncio.ensure_future(followed_or_ended(make_finish(remote, tmp_path, report), run.id))
+        with pytest.raises(asyncio.CancelledError):
+            await following
+    (record,) = Archive(tmp_path / "runs").records()
+    assert (record.state, record.exit_status, record.cancelled_by) == ("cancelled", 143, "ann on laptop")
+    log = Archive(tmp_path / "runs").log(run.id).read_text().splitlines()
+    assert (log[0], log[-1]) == ("at work", "saving")
+    assert events[-1] == OutputLine("saving", source="driver")
+
+
+async def test_a_run_whose_output_nobody_reads_is_ended_and_its_log_is_kept(
+    cluster: TestCluster, tmp_path: Path
+) -> None:
+    def report(event: Event) -> None:
+        if isinstance(event, OutputLine):
+            raise BrokenPipeError
+
+    async with ClusterConnection(cluster.config(), cluster.targets(), retry=QUICK) as remote:
+        run = await started(remote, tmp_path, SAVES_ON_TERM)
+        with pytest.raises(BrokenPipeError):
+            await followed_or_ended(make_finish(remote, tmp_path, report), run.id)
+    (record,) = Archive(tmp_path / "runs").records()
+    assert (record.state, record.exit_status) == ("cancelled", 143)
+    log = Archive(tmp_path / "runs").log(run.id).read_text().splitlines()
+    assert (log[0], log[-1]) == ("at work", "saving")
+
+
+async def followed_or_ended(finish: RunFollower, run: str) -> RunRecord:
+    async def watch(_record: RunRecord) -> None: ...
+
+    return await finish.follow_or_end(run, client="ann on laptop", watch=watch, stop_after=True)
