@@ -20,7 +20,7 @@ from pio_tf.remote.commands import READ_BYTES, end_process, exit_status, start_p
 from pio_tf.remote.ssh_errors import connection_lost
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import AsyncGenerator, Iterable, Iterator
 
 ENDINGS = (("INT", 5.0), ("TERM", 5.0), ("KILL", 1.0))
 """The signals that end an abandoned command, and the seconds that it has after each."""
@@ -66,14 +66,14 @@ async def open_shell(
             command,
             doing="starting a shell",
             endings=endings,
-            stdin=asyncssh.DEVNULL if source is None else source,
+            stdin=asyncssh.DEVNULL if source is None else asyncssh.PIPE,
             term_type=None if terminal is None else os.environ.get("TERM", "xterm"),
             term_size=(0, 0) if terminal is None else os.get_terminal_size(terminal),
         )
         try:
             if terminal is not None:
                 stack.enter_context(_window_changes(process, terminal))
-            await _copy_all(process, stdout=stdout, stderr=stderr)
+            await _copy_all(process, stdin=source, stdout=stdout, stderr=stderr)
         except (OSError, asyncssh.Error) as error:
             raise connection_lost(machine, "you were logged in", error) from error
         except BaseException as error:
@@ -98,14 +98,50 @@ class _CannotWrite(Exception):
         self.error = error
 
 
-async def _copy_all(process: asyncssh.SSHClientProcess[bytes], *, stdout: int, stderr: int) -> None:
+async def _copy_all(
+    process: asyncssh.SSHClientProcess[bytes], *, stdin: BinaryIO | None, stdout: int, stderr: int
+) -> None:
     copies = [asyncio.ensure_future(_copy(*ends)) for ends in ((process.stdout, stdout), (process.stderr, stderr))]
+    feeding = [] if stdin is None else [asyncio.ensure_future(_feed(stdin, process.stdin))]
     try:
         await asyncio.gather(*copies)
         await process.wait_closed()
     finally:
-        for copy in copies:
-            copy.cancel()
+        for task in (*copies, *feeding):
+            task.cancel()
+        await asyncio.wait([*copies, *feeding])
+
+
+async def _feed(source: BinaryIO, target: asyncssh.SSHWriter[bytes]) -> None:
+    """Copy the input until it ends, or until the machine takes no more of it.
+
+    asyncssh's own redirection reads on after the machine has closed the channel, until all output is delivered. What
+    it reads then raises an error in the event loop, which prints it.
+    """
+    with contextlib.suppress(OSError, asyncssh.Error):  # the command has ended, or the connection: the output shows it
+        async with contextlib.aclosing(_read_all(source)) as chunks:
+            async for data in chunks:
+                target.write(data)
+                await target.drain()
+        target.write_eof()
+
+
+async def _read_all(source: BinaryIO) -> AsyncGenerator[bytes, None]:
+    """Yield the input until it ends. One that cannot be read any more, such as a closed terminal, has ended, too."""
+    with contextlib.suppress(OSError):
+        if stat.S_ISREG(os.fstat(source.fileno()).st_mode):  # has no events, and does not block
+            while data := source.read(READ_BYTES):
+                yield data
+            return
+        stream = asyncio.StreamReader()
+        transport, _ = await asyncio.get_running_loop().connect_read_pipe(
+            lambda: asyncio.StreamReaderProtocol(stream), source
+        )
+        try:
+            while data := await stream.read(READ_BYTES):
+                yield data
+        finally:
+            transport.close()
 
 
 async def _copy(source: asyncssh.SSHReader[bytes], target: int) -> None:
@@ -137,7 +173,7 @@ async def _end(process: asyncssh.SSHClientProcess[bytes], endings: Iterable[tupl
 
 @contextlib.contextmanager
 def _input(stdin: int | None) -> Iterator[BinaryIO | None]:
-    """Yield a copy of the descriptor, which asyncssh reads and closes; None for /dev/null, which has no events.
+    """Yield a copy of the descriptor, which asyncio reads and closes; None for /dev/null, which has no events.
 
     asyncio turns blocking off, also for other processes on the same terminal or pipe. It is restored at the end.
     """

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 import asyncssh
 import pytest
 
+from pio_tf.remote.shell import open_shell
 from pio_tf.sandbox.home import MachineFiles
 from pio_tf.sandbox.ssh_server import MachineSshServer
 from tests.support.ssh_servers import free_port
@@ -183,6 +184,42 @@ def test_a_command_that_does_not_read_its_input_leaves_it(machine: Machine) -> N
         )
         endless.kill()
     assert (done.stdout, done.stderr) == (b"yes\n", b"")
+
+
+class _NoLogin(asyncssh.SSHServer):
+    def begin_auth(self, username: str) -> bool:  # noqa: ARG002 - asyncssh's signature
+        return False
+
+
+async def test_input_that_comes_after_the_channel_was_closed_is_left(tmp_path: Path) -> None:
+    """Let more output wait than asyncssh hands on: its client then closes the channel long before it ends the input."""
+    output, closed, errors = bytes(3_000_000), asyncio.Event(), []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: errors.append(context))
+
+    async def command(process: asyncssh.SSHServerProcess[bytes]) -> None:
+        process.stdout.write(output)
+        process.exit(3)
+        await process.wait_closed()  # by the client, too
+        closed.set()
+
+    key = asyncssh.generate_private_key("ssh-ed25519")
+    async with asyncssh.listen(
+        "127.0.0.1", 0, server_factory=_NoLogin, server_host_keys=[key], process_factory=command, encoding=None
+    ) as server:
+        address = ("127.0.0.1", server.sockets[0].getsockname()[1])
+        async with asyncssh.connect(*address, known_hosts=None, config=None, agent_path=None) as connection:
+            (stdin, keys), (screen, stdout) = os.pipe(), os.pipe()
+            with (tmp_path / "errors").open("wb") as stderr, os.fdopen(screen, "rb") as seen, os.fdopen(keys, "wb"):
+                shell = asyncio.ensure_future(
+                    open_shell(connection, "driver", "x", stdin=stdin, stdout=stdout, stderr=stderr.fileno())
+                )
+                await asyncio.wait_for(closed.wait(), timeout=60)
+                os.write(keys, b"too late")
+                assert await asyncio.to_thread(seen.read, len(output)) == output
+                assert await asyncio.wait_for(shell, timeout=60) == 3
+            os.close(stdin)
+            os.close(stdout)
+    assert errors == []
 
 
 def test_a_full_disk_here_is_told(machine: Machine) -> None:
