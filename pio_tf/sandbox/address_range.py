@@ -22,31 +22,34 @@ _LISTEN = "0A"
 
 
 @contextmanager
-def claimed_range(numbers: Collection[int] = _NUMBERS) -> Iterator[IPv4Network]:
-    """Yield the first range that is free; no other sandbox on this computer gets it meanwhile.
+def claimed_range(
+    numbers: Collection[int] = _NUMBERS, *, preferred: IPv4Network | None = None
+) -> Iterator[IPv4Network]:
+    """Yield the preferred range, else the first one that is free; no other sandbox on this computer gets it meanwhile.
 
     The claim is an abstract Unix socket. It is one for all users and directories, belongs to the same network namespace
     as the addresses, and ends with the process, however it ends.
 
     Args:
         numbers: the second numbers of the addresses to choose from.
+        preferred: the range that the sandbox had before it crashed.
 
     Raises:
         SandboxError: no range is free.
     """
-    for number in numbers:
+    ranges = [IPv4Network((f"127.{number}.0.0", 16)) for number in numbers]
+    for addresses in (*([preferred] if preferred else []), *ranges):
         with socket.socket(socket.AF_UNIX) as claim:
             try:
-                claim.bind(f"\0pio-tf-sandbox/127.{number}")
+                claim.bind(f"\0pio-tf-sandbox/{addresses}")
             except OSError:
                 continue
-            addresses = IPv4Network((f"127.{number}.0.0", 16))
             if not _is_in_use(addresses):
                 yield addresses
                 return
     raise SandboxError(
         "no addresses are left for another sandbox on this computer",
-        cause=f"in each of {len(numbers)} ranges like {FIRST}, a sandbox or another program listens",
+        cause=f"in each of {len(ranges)} ranges like {FIRST}, a sandbox or another program listens",
         next_step="stop a sandbox, or see what listens there with `ss -ltn`",
     )
 

@@ -64,7 +64,8 @@ def start_sandbox(
 ) -> SandboxInfo:
     """Start the sandbox in the background, and wait until it answers. If it runs already, return it unchanged.
 
-    Processes and files of a crashed sandbox are removed first.
+    Processes and files of a crashed sandbox are removed first. Its addresses are used again unless another program has
+    taken them.
 
     Args:
         directory: a directory of its own, which ``stop`` removes; created if missing.
@@ -90,10 +91,11 @@ def start_sandbox(
 
         install_mirror = provider.install_mirror
     with exclusive(layout):
-        if server_runs(layout):
-            info = layout.info.read()
-            if info is not None:
-                return info
+        before = layout.info.read()
+        if before is not None:
+            if server_runs(layout):
+                return before
+            command += ["--network", before.network]
         clean_up(layout)  # a crashed sandbox, or one whose start was interrupted
         claim(layout)
         try:

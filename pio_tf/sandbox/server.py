@@ -16,8 +16,9 @@ import sys
 import time
 from contextlib import ExitStack, suppress
 from importlib import import_module
+from ipaddress import IPv4Network
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO, cast
+from typing import TextIO, cast
 
 from pio_tf.errors import PioTfError, SandboxError
 from pio_tf.sandbox.access_key import AccessKey
@@ -34,9 +35,6 @@ from pio_tf.sandbox.layout import (
 from pio_tf.sandbox.processes import MARK, ProcessId
 from pio_tf.sandbox.services import LocalServices
 from pio_tf.sandbox.supervisor import MachineFactory, Supervisor
-
-if TYPE_CHECKING:
-    from ipaddress import IPv4Network
 
 logger = logging.getLogger("pio_tf.sandbox")
 
@@ -141,6 +139,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--ssh-port", type=int, default=SSH_PORT, help="port of every machine's SSH server")
     parser.add_argument("--alarm-speed", type=float, default=1.0, help="seconds of CloudWatch's time that pass in one")
     parser.add_argument("--machine", default=DEFAULT_MACHINE, help="class of machines, as module:class")
+    parser.add_argument("--network", type=IPv4Network, help="the addresses to use if they are free, as 127.N.0.0/16")
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger("asyncssh").setLevel(logging.WARNING)
@@ -149,7 +148,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         with layout.server_lock.open("w") as lock, ExitStack() as stack:
             _lock(lock, layout)
-            addresses = stack.enter_context(claimed_range())
+            addresses = stack.enter_context(claimed_range(preferred=options.network))
             asyncio.run(
                 serve(
                     layout=layout,

@@ -27,6 +27,13 @@ def test_ranges_are_claimed_one_after_the_other_and_free_again_afterwards() -> N
         assert again == ONE
 
 
+def test_the_preferred_range_comes_first_while_it_is_free() -> None:
+    with claimed_range(NUMBERS, preferred=THREE) as addresses:
+        assert addresses == THREE
+        with claimed_range(NUMBERS, preferred=THREE) as other:
+            assert other == ONE
+
+
 def test_a_range_in_which_a_program_listens_is_not_taken() -> None:
     with socket.create_server(("127.31.200.7", 0)), claimed_range(NUMBERS) as addresses:
         assert addresses == TWO
