@@ -11,7 +11,8 @@ _REFUSAL = (
     "<Response><Errors><Error><Code>InsufficientInstanceCapacity</Code><Message>We currently do not have sufficient "
     "capacity in the Availability Zone you requested.</Message></Error></Errors><RequestID>r</RequestID></Response>"
 )
-_OWN = {"connection", "content-length", "host", "transfer-encoding", "server", "date"}
+_OWN = {"connection", "content-length", "transfer-encoding", "server", "date"}
+"""Headers of each connection's own. The Host header passes unchanged, as proxies have it: the signature covers it."""
 
 
 class FullZone:
