@@ -1,4 +1,4 @@
-# make setup | check | test | test-machines | demo | lint | types | fuzz | faults | bench | docs | durations | release | clean
+# make setup | check | test | test-again | test-machines | demo | lint | types | fuzz | faults | bench | docs | durations | release | clean
 SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
@@ -11,7 +11,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # The tests start pio-tf a thousand times, and each process of pytest rewrites every assertion: both keep their bytecode.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: setup check demo test durations test-machines fuzz faults lint types bench docs format release clean
+.PHONY: setup check demo test test-again durations test-machines fuzz faults lint types bench docs format release clean
 
 setup: $(VENV)/.ready
 
@@ -34,6 +34,10 @@ demo: setup
 
 test: setup
 	$(BIN)/python -m pytest -n $(PYTEST_WORKERS) --dist loadfile --no-loadscope-reorder
+
+# What has failed, without others beside it; the first that fails again ends it.
+test-again: setup
+	$(BIN)/python -m pytest --verbose --maxfail 1 --last-failed --last-failed-no-failures none
 
 durations: setup
 	$(BIN)/python -m pytest -n $(PYTEST_WORKERS) --dist loadfile --no-loadscope-reorder --junitxml=.pytest_cache/report.xml

@@ -20,7 +20,7 @@ RUN = Path(__file__).parents[2] / ".ci" / "run"
 
 def begin(directory: Path, **targets: str) -> subprocess.Popen[bytes]:
     """Start a copy of the script; each target is a command."""
-    recipes = {"setup": "true", "lint": "true", "types": "true", "test-machines": "true", "test": "true"}
+    recipes = dict.fromkeys(("setup", "lint", "types", "test-machines", "test", "test-again"), "true")
     recipes |= {name.replace("_", "-"): command for name, command in targets.items()}
     lines = [f"{name}:\n\t@{command}\n" for name, command in recipes.items()]
     (directory / "Makefile").write_text(f".PHONY: {' '.join(recipes)}\n" + "".join(lines))
@@ -50,6 +50,15 @@ def test_a_failure_beside_the_tests_fails_the_run_and_is_shown(tmp_path: Path) -
     assert process.returncode != 0
     assert "--- lint, types and machines\na wrong type\n" in out.decode()
     assert list((tmp_path / "tmp").iterdir()) == []
+
+
+@pytest.mark.parametrize(("again", "code"), [("true", 0), ("echo a wrong sum; false", 2)])
+def test_a_run_fails_if_tests_that_failed_beside_others_fail_alone_too(tmp_path: Path, again: str, code: int) -> None:
+    process = begin(tmp_path, test="false", test_again=again)
+    out, _ = process.communicate(timeout=20)
+    assert process.returncode == code
+    assert "--- the tests that failed, once more and alone\n" in out.decode()
+    assert ("a wrong sum" in out.decode()) == (code != 0)
 
 
 def until(condition: Callable[[], bool]) -> None:
