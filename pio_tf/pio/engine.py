@@ -20,8 +20,13 @@ Winner: TypeAlias = Literal["engine.json", "PredictionIO", "pio-tf"]
 
 _PIO_OWN = {"spark.executor.extraClassPath": "."}
 """PIO sets this itself: sparkConf wins over it, and it wins over all arguments of spark-submit (WorkflowParams)."""
-_WHERE_IT_TRAINS = {"spark.master": "", "spark.submit.deployMode": "client"}
-"""Settings, with their defaults, that would take the training elsewhere. pio-tf checks them as arguments, too."""
+_REACH_THE_CLUSTER = {
+    "spark.master": "",
+    "spark.submit.deployMode": "client",
+    "spark.authenticate": "true",
+    "spark.authenticate.secret": "",
+}
+"""Settings, with pio-tf's values, without which a training reaches another cluster, or is refused by this one."""
 _BEFORE_THE_JVM = re.compile(
     r"spark\.driver\.(memory|memoryOverhead|cores|extraClassPath|extraLibraryPath|(extra|default)JavaOptions)"
     r"|spark\.jars\.(packages|excludes|ivy|ivySettings|repositories)"
@@ -75,7 +80,7 @@ class Conflict:
     """engine.json's value, or PredictionIO's own."""
     wins: Winner
     fatal: bool
-    """True if the training would run elsewhere than on this cluster."""
+    """True if the training would not run on this cluster."""
     next_step: str
 
     @property
@@ -137,7 +142,7 @@ def spark_conf_conflicts(engine: Engine, settings: Mapping[str, str]) -> tuple[C
     Args:
         settings: all of pio-tf's by name, arguments included: :func:`pio_tf.pio.command.settings_in_force`.
     """
-    ours = {**_WHERE_IT_TRAINS, **settings}
+    ours = {**_REACH_THE_CLUSTER, **settings}
     return tuple(
         _conflict(name, ours.get(name, ""), value, wins)
         for name, (value, wins) in _engine_settings(engine).items()
@@ -151,11 +156,11 @@ def with_engine(settings: Mapping[str, str], engine: Engine) -> dict[str, str]:
 
 
 def _conflict(name: str, ours: str, theirs: str, wins: Winner) -> Conflict:
-    fatal = name in _WHERE_IT_TRAINS or _cannot_work(name, theirs)
+    fatal = name in _REACH_THE_CLUSTER or _cannot_work(name, theirs)
     next_step = _NEXT_STEPS[wins]
     if fatal:
         next_step = "remove it from sparkConf in engine.json: pio-tf sets it"
-        if not ours:
+        if not ours and name not in _REACH_THE_CLUSTER:
             next_step = "give another host in sparkConf in engine.json: Java finds none in this address"
     if contains_secret_name(name):
         ours = theirs = HIDDEN

@@ -140,6 +140,25 @@ def test_a_training_that_would_go_elsewhere_is_fatal(name: str, value: str) -> N
     assert "remove it from sparkConf" in found.next_step
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "detail"),
+    [
+        (
+            "spark.authenticate",
+            "false",
+            "spark.authenticate: engine.json says 'false', pio-tf 'true'; engine.json wins",
+        ),
+        ("spark.authenticate.secret", "hunter2", "spark.authenticate.secret: engine.json says '***', pio-tf '***'"),
+    ],
+)
+def test_a_training_without_the_clusters_secret_is_fatal(name: str, value: str, detail: str) -> None:
+    (found,) = spark_conf_conflicts(engine({name: value}), OURS)
+    assert found.fatal
+    assert detail in found.detail
+    assert "remove it from sparkConf" in found.next_step
+    assert spark_conf_conflicts(engine({name: value}), {**OURS, name: value}) == ()
+
+
 def test_an_address_in_which_java_finds_no_host_is_fatal() -> None:
     (found,) = spark_conf_conflicts(engine({"spark.eventLog.dir": "hdfs://name_node:9000/x"}), OURS)
     assert found.fatal
