@@ -26,7 +26,7 @@ _REACH_THE_CLUSTER = {
     "spark.authenticate": "true",
     "spark.authenticate.secret": "",
 }
-"""Settings, with pio-tf's values, without which a training reaches another cluster, or is refused by this one."""
+"""Settings, with pio-tf's values. A training with others reaches another cluster, or this one refuses it."""
 _BEFORE_THE_JVM = re.compile(
     r"spark\.driver\.(memory|memoryOverhead|cores|extraClassPath|extraLibraryPath|(extra|default)JavaOptions)"
     r"|spark\.jars\.(packages|excludes|ivy|ivySettings|repositories)"
