@@ -55,7 +55,7 @@ def default_directory(environ: Mapping[str, str] | None = None) -> Path:
 def start_sandbox(
     directory: Path,
     *,
-    timeout: float = 60.0,
+    timeout: float = 180.0,
     port: int = 0,
     ssh_port: int = SSH_PORT,
     machine: str | None = None,
@@ -69,7 +69,7 @@ def start_sandbox(
 
     Args:
         directory: a directory of its own, which ``stop`` removes; created if missing.
-        timeout: seconds to wait for an answer.
+        timeout: seconds to wait for an answer. On a busy computer, its imports alone take tens of them.
         port: port of its AWS API; 0: a free one.
         ssh_port: port of every machine's SSH server.
         machine: the class of machines, as ``module:class``. Default: machines with SSH and Spark.

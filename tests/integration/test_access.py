@@ -56,7 +56,7 @@ def pin_another_key(project: Project, name: str) -> None:
 
 def get(url: str, path: str) -> bytes:
     """Return the page that a browser gets."""
-    connection = http.client.HTTPConnection(url.removeprefix("http://"), timeout=10)
+    connection = http.client.HTTPConnection(url.removeprefix("http://"), timeout=60)
     with contextlib.closing(connection):
         connection.request("GET", path)
         return connection.getresponse().read()
@@ -82,7 +82,7 @@ def spark_ui(project: Project, *arguments: str, **environment: str) -> Iterator[
             yield {page["name"]: page for page in json.loads(text)["pages"]}
         finally:
             process.send_signal(signal.SIGINT)
-            assert process.wait(timeout=20) == 130
+            assert process.wait(timeout=60) == 130
 
 
 def test_ssh_runs_a_command_and_has_its_output_and_exit_code(project: Project) -> None:
@@ -138,7 +138,7 @@ def test_ui_opens_the_page_that_answers_in_a_browser(project: Project) -> None:
         while "Ctrl-C ends it" not in process.stderr.readline():
             assert process.poll() is None
         process.send_signal(signal.SIGINT)
-        process.communicate(timeout=20)
+        process.communicate(timeout=60)
     url = opened.read_text().strip()
     assert url in shown.splitlines()[1]
 

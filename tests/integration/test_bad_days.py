@@ -105,7 +105,7 @@ def test_an_engine_that_is_not_built_fails_when_the_check_is_skipped_and_train_b
 def test_megabytes_a_second_need_little_memory_and_every_byte_is_kept(project: Project) -> None:
     behave(project, noiseMegabytes=100, binary=True, fail="exception")
     with project.start("train", "--keep-up") as client:
-        said = client.ends(6, within=180)
+        said = client.ends(6)
         assert client.peak_mib < CLIENT_MIB
     run = run_in(said)
     here, there = kept_here(project, run) / "log", kept_there(project, run) / "log"
@@ -193,7 +193,7 @@ def test_a_client_whose_driver_is_switched_off_ends_soon_and_stops_the_rest(proj
         project.ec2.stop_instances(InstanceIds=[project.instance("driver")])
         began = time.monotonic()
         said = client.ends(1)
-        assert time.monotonic() - began < 60
+        assert time.monotonic() - began < 120
     assert f"could not ask the driver about run {run}: the driver's power is off" in said
     assert f"run `pio-tf up`, then `pio-tf logs {run}` to see its log" in said
     assert project.powers() == {"stopped"}

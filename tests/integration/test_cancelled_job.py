@@ -16,14 +16,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pio_tf.sandbox.processes import find_processes
-from tests.integration.training import TRAINING, behave, bring_up, kept_there, listed, run_in
+from tests.integration.training import TRAINING, behave, bring_up, frozen, kept_there, listed, run_in
 from tests.support.background import Client, wait_until
 from tests.support.sandbox_project import PIO_TF
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from tests.support.sandbox_project import Project
 
 
@@ -147,24 +144,6 @@ def next_command_works(project: Project) -> None:
     """Check that the next command works without force: no lock is in its way."""
     project.run("down")
     assert project.powers() == {"stopped"}
-
-
-@contextlib.contextmanager
-def frozen(project: Project, name: str) -> Iterator[None]:
-    """Freeze every process of a machine during the block."""
-    processes = find_processes(project.home(name).parent)
-    assert processes
-    send(signal.SIGSTOP, [process.pid for process in processes])
-    try:
-        yield
-    finally:
-        send(signal.SIGCONT, [process.pid for process in processes])
-
-
-def send(number: signal.Signals, pids: list[int]) -> None:
-    for pid in pids:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, number)
 
 
 def with_children(pid: int) -> list[int]:

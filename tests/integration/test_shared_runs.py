@@ -69,12 +69,12 @@ def test_of_two_pipelines_that_train_at_once_one_does_and_the_other_is_told_who(
 ) -> None:
     project.run("down")
     with project.start("train") as first, other.start("train") as second:
-        assert wait_until(lambda: first.has_ended() or second.has_ended(), within=120)
+        assert wait_until(lambda: first.has_ended() or second.has_ended(), within=300)
         loser, winner = (first, second) if first.has_ended() else (second, first)
         said = loser.ends(4)
         assert "run.lock" in said or "the lock on the driver" in said
         assert f"(process {winner.process.pid}, since " in said
-        winner.ends(0, within=180)
+        winner.ends(0)
     assert project.powers() == {"stopped"}
     (run,) = listed(project)
     assert keys(project) == {"terraform.tfstate", f"runs/{run}/record.json", f"runs/{run}/log"}
@@ -97,7 +97,7 @@ def test_a_client_that_was_killed_leaves_its_run_which_others_see_and_nobody_cut
     project.run("up")
     behave(project, pauseSeconds=LONG)
     with project.start("train") as client:
-        client.says(TRAINING, within=120)
+        client.says(TRAINING)
         run = run_in(client.said)
         assert (lock(project)["run"], lock(project)["pid"]) == (run, client.process.pid)
         client.send(signal.SIGKILL)
@@ -119,14 +119,16 @@ def test_an_interrupted_training_gives_the_lock_back(project: Project, other: Pr
         said = other.run("train", exit_code=4).stderr
         assert f"(process {client.process.pid}, since " in said
         client.send(signal.SIGTERM)
-        client.ends(143, within=120)
+        client.ends(143)
     assert "run.lock" not in keys(project)
     assert project.powers() == {"stopped"}
 
 
 def test_destroy_leaves_the_bucket_and_the_runs(project: Project) -> None:
+    runs = listed(project)
+    assert runs
     project.run("destroy", "--confirm", "trial")
-    assert len(listed(project)) == 2
+    assert listed(project) == runs
     assert "terraform.tfstate" in keys(project)
     (version, *_) = s3(project).list_object_versions(Bucket=BUCKET, Prefix="pio-tf/trial/terraform.tfstate")["Versions"]
     assert version["IsLatest"]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
+import signal
 import urllib.request
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -11,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from pio_tf.sandbox.sample import make_events
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from tests.support.sandbox_project import Project
@@ -48,6 +51,20 @@ def behave(project: Project, **how: float | bool | str) -> None:
     """Let trainings behave so from now on: ``"standIn"`` in engine.json."""
     path = engine(project) / "engine.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "standIn": how}))
+
+
+@contextlib.contextmanager
+def frozen(project: Project, name: str, word: str = "") -> Iterator[None]:
+    """Freeze the processes of a machine during the block, or those with this word in their command lines."""
+    processes = project.processes(name, word)
+    assert processes
+    for process in processes:
+        process.signal(signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for process in processes:
+            process.signal(signal.SIGCONT)
 
 
 def records(project: Project) -> list[dict[str, Any]]:

@@ -7,6 +7,7 @@ import contextlib
 import socket
 import stat
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import asyncssh
@@ -20,7 +21,6 @@ from tests.sandbox.machines import SSH_PORT, free_network, is_free, log_in, make
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
-    from pathlib import Path
 
     from pio_tf.sandbox.machine import SandboxMachine
 
@@ -48,7 +48,7 @@ async def client(machine: SandboxMachine, address: str) -> AsyncIterator[asyncss
         yield connection
 
 
-async def until_gone(directory: Path, *, seconds: float = 5.0) -> None:
+async def until_gone(directory: Path, *, seconds: float = 60.0) -> None:
     for _ in range(int(seconds / 0.05)):
         if not find_processes(directory):
             return
@@ -160,7 +160,8 @@ async def test_a_terminal_is_a_terminal(client: asyncssh.SSHClientConnection) ->
 
 async def test_a_signal_reaches_the_whole_process_group(client: asyncssh.SSHClientConnection, tmp_path: Path) -> None:
     process = await client.create_process("sleep 321 & sleep 321; true")
-    await asyncio.sleep(0.2)
+    while len(find_processes(tmp_path)) < 3:
+        await asyncio.sleep(0.05)
     process.terminate()
     completed = await process.wait()
     assert completed.exit_signal is not None
@@ -180,6 +181,9 @@ async def test_a_client_that_goes_away_hangs_up_what_it_ran(
 
 async def test_a_detached_command_outlives_its_client(client: asyncssh.SSHClientConnection, tmp_path: Path) -> None:
     await client.run("setsid nohup sleep 321 >/dev/null 2>&1 </dev/null &", check=True)
+    (process,) = find_processes(tmp_path)
+    while Path(f"/proc/{process.pid}/comm").read_text() != "sleep\n":  # until then, it may be in the shell's session
+        await asyncio.sleep(0.05)
     client.abort()
     await asyncio.sleep(0.3)
     assert len(find_processes(tmp_path)) == 1

@@ -52,7 +52,7 @@ class Driver:
             capture_output=True,
             text=True,
             check=False,
-            timeout=20,
+            timeout=120,
         )
 
 

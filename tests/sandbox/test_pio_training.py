@@ -90,7 +90,7 @@ def train(files: MachineFiles, *arguments: str) -> subprocess.CompletedProcess[s
         encoding="utf-8",
         errors="backslashreplace",
         check=False,
-        timeout=120,
+        timeout=300,
     )
 
 
@@ -258,6 +258,7 @@ def test_a_training_that_is_told_to_stop_ends_well_without_a_model(driver: Machi
             engine_json(indicators=[{"name": "purchase"}], standIn={"fail": "often"}),
             "standIn.fail has an unknown value",
         ),
+        (engine_json(indicators=[{"name": "purchase"}], standIn={"seconds": 9}), "standIn does not know: seconds."),
     ],
 )
 def test_an_engine_that_is_not_one_ends_the_training_before_spark_starts(
@@ -271,7 +272,7 @@ def test_an_engine_that_is_not_one_ends_the_training_before_spark_starts(
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=300,
     )
     assert said in result.stdout
     assert result.stdout.splitlines()[-1].endswith("Aborting.")

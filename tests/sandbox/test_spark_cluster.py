@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-async def wait_for_workers(master: str, number: int, *, seconds: float = 60.0) -> list[dict[str, Any]]:
+async def wait_for_workers(master: str, number: int, *, seconds: float = 180.0) -> list[dict[str, Any]]:
     """Wait until the master's page lists this many ALIVE workers; return them."""
 
     def ask() -> list[dict[str, Any]]:

@@ -81,7 +81,7 @@ async def test_only_a_program_with_the_secret_runs_code_on_the_workers(tmp_path:
             assert secret in path.read_text()
 
         settings = f"spark.authenticate true\nspark.authenticate.secret {secret}\nspark.network.crypto.enabled true\n"
-        said = await submit("with", settings, seconds=90)
+        said = await submit("with", settings, seconds=240)
         assert (tmp_path / "with").exists(), said
         await asyncio.gather(submit("without", ""), submit("wrong", settings.replace(secret, "other")))
         assert not (tmp_path / "without").exists()

@@ -47,12 +47,12 @@ class Client:
         """The end of that, for the message of a test that fails."""
         return f":\n{self.said[-4000:]}"
 
-    def says(self, text: str, *, within: float = 120.0) -> None:
+    def says(self, text: str, *, within: float = 300.0) -> None:
         """Wait until it has written this."""
         assert wait_until(lambda: text in self.said or self.has_ended(), within=within), f"no {text!r}{self._last}"
         assert text in self.said, f"it has ended without {text!r}{self._last}"
 
-    def ends(self, exit_code: int, *, within: float = 180.0) -> str:
+    def ends(self, exit_code: int, *, within: float = 300.0) -> str:
         """Wait for its end; fail unless it is this one. All that it has written."""
         assert wait_until(self.has_ended, within=within), f"it does not end{self._last}"
         assert self.process.returncode == exit_code, f"exit code {self.process.returncode}{self._last}"
@@ -72,7 +72,7 @@ class Client:
         return False
 
 
-def wait_until(condition: Callable[[], bool], *, within: float = 30.0) -> bool:
+def wait_until(condition: Callable[[], bool], *, within: float = 120.0) -> bool:
     """Wait this many seconds; tell if the condition came true."""
     deadline = time.monotonic() + within
     while not condition():

@@ -24,6 +24,7 @@ from storage import JavaException  # type: ignore[import-not-found]  # it is bes
 EXCEPTION = "exception"
 LOST_UPDATE = "metadata"
 FAILURES = (EXCEPTION, LOST_UPDATE)
+KEYS = ("pauseSeconds", "noiseMegabytes", "binary", "fail")
 
 _LINE = b"[INFO] [Noise] " + b"many words about little " * 42 + b"\n"
 _BINARY_LINE = b"[INFO] [Noise] \xff\xfe\x00\xc3( " + b"\xe9\xe8 no UTF-8 " * 76 + b"\n"

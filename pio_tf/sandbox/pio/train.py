@@ -24,7 +24,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, NoReturn
 
-from behaviour import FAILURES, LOST_UPDATE, behave  # type: ignore[import-not-found]  # these are beside this file
+from behaviour import FAILURES, KEYS, LOST_UPDATE, behave  # type: ignore[import-not-found]  # these are beside this file
 from cooccurrence import correlators  # type: ignore[import-not-found]
 from jars import find_jars  # type: ignore[import-not-found]
 from pyspark.sql import DataFrame, SparkSession
@@ -66,7 +66,11 @@ def read_engine(variant: Path) -> dict[str, Any]:
         abort("CreateWorkflow$", f"{variant} is not a valid engine variant ({type(error).__name__}: {error}).")
     if not names:
         abort("CreateWorkflow$", f"{variant} names no indicator.")
-    if engine.get("standIn", {}).get("fail") not in (None, *FAILURES):
+    asked = engine.get("standIn", {})
+    unknown = ", ".join(sorted(asked.keys() - KEYS))
+    if unknown:
+        abort("CreateWorkflow$", f"{variant}: standIn does not know: {unknown}.")
+    if asked.get("fail") not in (None, *FAILURES):
         abort("CreateWorkflow$", f"{variant}: standIn.fail has an unknown value.")
     return dict(engine)
 
