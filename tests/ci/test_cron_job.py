@@ -50,7 +50,7 @@ class Cron:
     def run(self, *arguments: str, exit_code: int = 0, **environment: str) -> str:
         """Run it to its end: what cron would mail."""
         process = self.start(*arguments, **environment)
-        said, _ = process.communicate(timeout=30)
+        said, _ = process.communicate(timeout=120)
         assert process.returncode == exit_code, said
         return said
 
@@ -59,7 +59,7 @@ class Cron:
         return path.read_text() if path.exists() else ""
 
     def wait_for(self, job: str, text: str) -> None:
-        for _ in range(200):
+        for _ in range(2400):
             if text in self.log(job):
                 return
             time.sleep(0.05)
@@ -93,7 +93,7 @@ def test_a_job_that_fails_says_how_and_shows_the_end_of_its_log(cron: Cron) -> N
 
 
 def test_a_job_does_not_begin_while_the_one_before_runs(cron: Cron) -> None:
-    first = cron.start("train", LASTS="20")
+    first = cron.start("train", LASTS="120")
     try:
         cron.wait_for("train", "pio-tf train")
         assert cron.run("train") == ""
@@ -101,15 +101,15 @@ def test_a_job_does_not_begin_while_the_one_before_runs(cron: Cron) -> None:
         assert cron.log("reap") != ""
     finally:
         first.send_signal(signal.SIGTERM)
-        first.communicate(timeout=30)
+        first.communicate(timeout=120)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_job_that_is_stopped_stops_its_machines_first(cron: Cron, number: signal.Signals) -> None:
-    process = cron.start("train", LASTS="20")
+    process = cron.start("train", LASTS="120")
     cron.wait_for("train", "pio-tf train")
     process.send_signal(number)
-    said, _ = process.communicate(timeout=30)
+    said, _ = process.communicate(timeout=120)
     assert process.returncode == 143, said
     assert cron.log("train").endswith("stopping\nstopped\n")
 
@@ -129,7 +129,7 @@ def test_the_crontab_names_the_script_however_its_directory_is_called(cron: Cron
             capture_output=True,
             text=True,
             check=False,
-            timeout=30,
+            timeout=120,
         )
         assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
         assert cron.log(job)

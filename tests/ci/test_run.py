@@ -38,7 +38,7 @@ def test_a_run_that_is_ended_leaves_no_job_and_no_file(tmp_path: Path, number: s
     until(lambda: all((tmp_path / name).exists() for name in ("lint.pid", "test.pid")))
     pids = [int((tmp_path / name).read_text()) for name in ("lint.pid", "test.pid")]
     process.send_signal(number)
-    process.communicate(timeout=10)
+    process.communicate(timeout=120)
     assert process.returncode == 128 + number
     until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids))
     assert list((tmp_path / "tmp").iterdir()) == []
@@ -46,7 +46,7 @@ def test_a_run_that_is_ended_leaves_no_job_and_no_file(tmp_path: Path, number: s
 
 def test_a_failure_beside_the_tests_fails_the_run_and_is_shown(tmp_path: Path) -> None:
     process = begin(tmp_path, types="echo a wrong type; false")
-    out, _ = process.communicate(timeout=20)
+    out, _ = process.communicate(timeout=120)
     assert process.returncode != 0
     assert "--- lint, types and machines\na wrong type\n" in out.decode()
     assert list((tmp_path / "tmp").iterdir()) == []
@@ -62,7 +62,7 @@ def test_a_run_fails_if_tests_that_failed_beside_others_fail_alone_too(tmp_path:
 
 
 def until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 120
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.05)

@@ -38,7 +38,7 @@ class Screen:
         """Take it away, as a closed window does: what is written to it then is an error."""
         if self._there:
             self._there = False
-            self._reader.join(timeout=5)
+            self._reader.join(timeout=60)
             os.close(self._slave)
             os.close(self._master)
 
@@ -68,7 +68,7 @@ class Screen:
                 assert command == "m", (parameter, command)
         return lines
 
-    def until(self, holds: Callable[[list[str]], bool], *, seconds: float = 5.0) -> list[str]:
+    def until(self, holds: Callable[[list[str]], bool], *, seconds: float = 60.0) -> list[str]:
         """Wait until this holds for the lines; return them."""
         end = time.monotonic() + seconds
         while not holds(lines := self.lines):

@@ -86,7 +86,7 @@ def test_an_environment_variable_that_is_not_set(project: Project) -> None:
 def test_without_credentials_every_command_says_so_at_once(project: Project, command: str) -> None:
     began = time.monotonic()
     said = project.fails(*command.split(), exit_code=1)
-    assert time.monotonic() - began < 30, "it waited for something"
+    assert time.monotonic() - began < 60, "it waited for something"
     assert "no AWS credentials were found" in said
     assert "aws configure" in said
     assert "aws.profile" in said

@@ -59,27 +59,34 @@ def shown(lines: list[str]) -> list[str]:
     return [line.rstrip() for line in lines if line.strip()]
 
 
+def at_first(lines: list[str]) -> list[str]:
+    """Return the lines as they were in their first second: a busy computer may draw later."""
+    return [re.sub(r"  \d+s$", "  0s", re.sub(r"^training 0:1[2-9]:\d\d", "training 0:12:34", line)) for line in lines]
+
+
 def test_a_training_is_one_line_at_the_bottom(screen: Screen, tty: TextIO) -> None:
     with Output(out=tty, err=tty) as output:
         output.reporter(RUNNING)
-        assert shown(screen.until(lambda lines: "tasks" in lines[-1])) == [LINE]
+        assert at_first(shown(screen.until(lambda lines: "tasks" in lines[-1]))) == [LINE]
     assert shown(screen.until(lambda lines: lines == [""])) == []
 
 
 def test_the_elapsed_time_goes_on_without_an_event(screen: Screen, tty: TextIO) -> None:
     with Output(out=tty, err=tty) as output:
         output.reporter(RUNNING)
-        screen.until(lambda lines: "0:12:34" in lines[-1])
-        screen.until(lambda lines: lines == [LINE.replace("0:12:34", "0:12:36")])
+        screen.until(lambda lines: at_first(lines) == [LINE])
+        screen.until(lambda lines: at_first(lines) == [LINE] and lines[0] >= LINE.replace("0:12:34", "0:12:36"))
 
 
 def test_the_time_that_is_left_is_shown(screen: Screen, tty: TextIO) -> None:
     with Output(out=tty, err=tty) as output:
         now = datetime.now(tz=timezone.utc)
-        output.reporter(TrainingProgress("run-7", 5.0, deadline=now + timedelta(hours=2, minutes=30, seconds=0.9)))
-        screen.until(lambda lines: lines == ["training 0:00:05  deadline in 2:30:00"])
+        output.reporter(TrainingProgress("run-7", 5.0, deadline=now + timedelta(hours=2, minutes=30, seconds=59)))
+        screen.until(
+            lambda lines: re.fullmatch(r"training 0:00:\d\d  deadline in 2:30:\d\d", "\n".join(lines)) is not None
+        )
         output.reporter(TrainingProgress("run-7", 5.0, deadline=now - timedelta(hours=1)))
-        screen.until(lambda lines: lines == ["training 0:00:05  deadline passed"])
+        screen.until(lambda lines: re.fullmatch(r"training 0:00:\d\d  deadline passed", "\n".join(lines)) is not None)
 
 
 def test_the_log_streams_above_the_line_on_one_terminal(screen: Screen, tty: TextIO) -> None:
@@ -91,14 +98,14 @@ def test_the_log_streams_above_the_line_on_one_terminal(screen: Screen, tty: Tex
         output.reporter(Warned("no executor [yet]"))
         lines = screen.until(lambda lines: "warning" in lines[-2])
         assert shown(lines[:-1]) == [*(f"[INFO] line {number}" for number in range(500)), "warning: no executor [yet]"]
-        assert lines[-1].startswith("training 0:12:3")
+        assert at_first(lines)[-1].startswith("training 0:12:34")
     screen.until(lambda lines: lines[-1] == "")
 
 
 def test_the_log_goes_to_a_pipe_and_the_line_to_the_terminal(screen: Screen, tty: TextIO, tmp_path: Path) -> None:
     with (tmp_path / "log").open("w") as out, Output(out=out, err=tty) as output:
         output.reporter(RUNNING)
-        screen.until(lambda lines: lines == [LINE])
+        screen.until(lambda lines: at_first(lines) == [LINE])
         output.reporter(OutputLine("[INFO] one", source="driver"))
         assert (tmp_path / "log").read_text() == "[INFO] one\n"
         time.sleep(0.3)
@@ -108,7 +115,7 @@ def test_the_log_goes_to_a_pipe_and_the_line_to_the_terminal(screen: Screen, tty
 def test_with_json_nothing_but_the_result_is_on_standard_output(screen: Screen, tty: TextIO, tmp_path: Path) -> None:
     with (tmp_path / "out").open("w") as out, Output(json=True, out=out, err=tty) as output:
         output.reporter(RUNNING)
-        screen.until(lambda lines: lines == [LINE])
+        screen.until(lambda lines: at_first(lines) == [LINE])
         output.reporter(OutputLine("[INFO] one", source="driver"))
         output.reporter(Checked("spark", "ok", "4 workers"))
         lines = screen.until(lambda lines: len(lines) == 3)
@@ -127,7 +134,8 @@ def test_the_line_goes_when_the_training_has_ended(screen: Screen, tty: TextIO) 
         output.reporter(MachineProgress("driver", "stopping"))
         screen.until(
             lambda lines: (
-                lines == ["Training: pio train", "✓ Trained in 754 s", "Stopping 4 machines", "  driver  stopping  0s"]
+                at_first(lines)
+                == ["Training: pio train", "✓ Trained in 754 s", "Stopping 4 machines", "  driver  stopping  0s"]
             )
         )
         output.reporter(MachineProgress("driver", "stopped", ready=True))
@@ -142,7 +150,7 @@ def test_more_machines_than_rows_are_counted(screen: Screen, tty: TextIO) -> Non
         assert len(lines) == 20  # of 24 rows
         assert lines[-1] == "  … and 41 more"
         output.reporter(MachineProgress("worker-0", "ssh ready", ready=True))
-        screen.until(lambda lines: lines[0] == "✓ worker-0: ssh ready" and lines[1] == "  worker-1  pending  0s")
+        screen.until(lambda lines: at_first(lines)[:2] == ["✓ worker-0: ssh ready", "  worker-1  pending  0s"])
 
 
 def test_ctrl_c_leaves_the_terminal_as_it_was(screen: Screen, tty: TextIO) -> None:
