@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
@@ -18,6 +19,7 @@ from pio_tf.remote.known_hosts import KnownHosts, Pin
 from pio_tf.remote.login import load_login
 from pio_tf.remote.ssh import ClusterConnection
 from pio_tf.remote.target import machine_endpoint
+from tests.support.background import until
 from tests.support.ssh_cluster import QUICK, TestCluster
 from tests.support.ssh_servers import MachineServer, free_port
 
@@ -221,13 +223,14 @@ async def decide(
     console: ConsoleKeys,
     *,
     started: datetime | None,
-    patience: float = 5,
+    patience: float = 60,
+    timeout: float = 60,
     first_use: bool = False,
 ) -> HostKeyTrust:
     config = cluster.config()
     (target,) = cluster.targets()
     endpoint = machine_endpoint(config, load_login(config), replace(target, started=started))
-    trust = ConsoleTrust(console, first_use=first_use, timeout=0.1, first_poll=0.02)
+    trust = ConsoleTrust(console, first_use=first_use, timeout=timeout, first_poll=0.02)
     shown = cluster.driver.host_key.convert_to_public()
     return await trust.decide(endpoint, shown, patience=patience, on_wait=lambda: None)
 
@@ -243,7 +246,7 @@ async def test_the_wait_for_a_console_goes_on_while_aws_limits_the_rate(cluster:
 async def test_the_wait_for_a_console_has_an_end(cluster: TestCluster) -> None:
     console = Consoles()
     with pytest.raises(RemoteError, match="cannot verify"):
-        await decide(cluster, console, started=now(), patience=0.2)
+        await decide(cluster, console, started=now(), patience=0.5)
     assert 1 < len(console.asked) < 10
 
 
@@ -278,7 +281,7 @@ async def test_an_aws_that_does_not_answer_does_not_delay_the_first_use(cluster:
         answers.wait(20)
         return ()
 
-    trust = await decide(cluster, ask, started=now(), first_use=True)
+    trust = await decide(cluster, ask, started=now(), timeout=0.1, first_use=True)
     assert (trust.keys, trust.learned) == ((cluster.driver.host_key.convert_to_public(),), "first use")
     assert trust.because == "AWS did not show its console within 0.1 s"
     answers.set()
@@ -286,12 +289,16 @@ async def test_an_aws_that_does_not_answer_does_not_delay_the_first_use(cluster:
 
 async def test_a_machine_that_boots_is_asked_about_once(cluster: TestCluster) -> None:
     console = Consoles()
-    cluster.driver.authorized = []
-    patience = RetryPolicy(timeout=5, denied=0.6, attempt=3, first_delay=0.05, longest_delay=0.1)
-    with pytest.raises(RemoteError, match="refuses the key"):
-        async with ClusterConnection(cluster.config(), cluster.targets(), retry=patience, console_keys=console):
-            pass
-    assert len(cluster.driver.logins) > 2
+    keys, cluster.driver.authorized = cluster.driver.authorized, []
+
+    async def boot() -> None:
+        await until(lambda: len(cluster.driver.logins) > 2)
+        cluster.driver.authorized.extend(keys)
+
+    booting = asyncio.ensure_future(boot())
+    patience = RetryPolicy(denied=60, first_delay=0.05, longest_delay=0.1)
+    async with ClusterConnection(cluster.config(), cluster.targets(), retry=patience, console_keys=console):
+        await booting
     assert console.asked == ["i-driver"]
 
 

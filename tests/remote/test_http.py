@@ -39,7 +39,7 @@ async def answering(answer: bytes | None) -> AsyncIterator[tuple[int, list[bytes
     await server.wait_closed()
 
 
-async def ask(cluster: TestCluster, port: int, *, timeout: float = 5.0) -> Any:  # noqa: ANN401
+async def ask(cluster: TestCluster, port: int, *, timeout: float = 60.0) -> Any:  # noqa: ANN401
     async with ClusterConnection(cluster.config(), cluster.targets(), retry=QUICK) as remote:
         return await remote.http_get_json("127.0.0.2", port, "/json/", timeout=timeout)
 
@@ -75,7 +75,7 @@ async def test_what_is_no_answer_is_told_with_the_address(
 ) -> None:
     async with answering(answer) as (port, _):
         with pytest.raises(RemoteError) as caught:
-            await ask(cluster, port, timeout=0.3 if answer is None else 5.0)
+            await ask(cluster, port, timeout=0.3 if answer is None else 60.0)
     assert f"http://127.0.0.2:{port}/json/" in caught.value.what
     assert cause in caught.value.cause
 

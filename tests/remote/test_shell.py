@@ -54,7 +54,7 @@ class Machine:
             stdin=subprocess.DEVNULL if content is None else None,
             capture_output=True,
             check=False,
-            timeout=60,
+            timeout=240,
         )
         assert done.returncode == exit_code, done.stderr.decode()
         return done
@@ -101,7 +101,7 @@ def machine(tmp_path: Path) -> Iterator[Machine]:
 
 def until(path: Path, text: str = "") -> str:
     """Wait until the file is there, and says it."""
-    for _ in range(200):
+    for _ in range(1200):
         if path.exists() and text in path.read_text():
             return path.read_text()
         time.sleep(0.05)
@@ -146,7 +146,7 @@ def test_output_goes_to_a_file_as_it_comes(machine: Machine, tmp_path: Path) -> 
         ) as process,
     ):
         assert until(target, "first\n")
-        process.communicate(b"go on\n", timeout=20)
+        process.communicate(b"go on\n", timeout=120)
     assert target.read_bytes() == b"first\nlast\n"
 
 
@@ -180,7 +180,7 @@ def test_a_command_that_does_not_read_its_input_leaves_it(machine: Machine) -> N
     endless = subprocess.Popen(["/bin/sh", "-c", "while :; do echo yes; done"], stdout=subprocess.PIPE)
     with endless:
         done = subprocess.run(
-            machine.client("head -n 1"), cwd=ROOT, stdin=endless.stdout, capture_output=True, check=True, timeout=30
+            machine.client("head -n 1"), cwd=ROOT, stdin=endless.stdout, capture_output=True, check=True, timeout=120
         )
         endless.kill()
     assert (done.stdout, done.stderr) == (b"yes\n", b"")
@@ -234,7 +234,7 @@ def test_ctrl_c_ends_a_command_that_has_no_terminal(machine: Machine, number: si
     with subprocess.Popen(machine.client(command), cwd=ROOT) as process:
         until(machine.home / "begun")
         process.send_signal(number)
-        assert process.wait(timeout=10) == 130
+        assert process.wait(timeout=120) == 130
     assert until(machine.home / "ended") == "interrupted\n"
 
 
@@ -243,7 +243,7 @@ def test_ctrl_c_ends_a_command_that_ignores_it_and_talks_on(machine: Machine) ->
     with subprocess.Popen(machine.client(command), cwd=ROOT, stdout=subprocess.DEVNULL) as process:
         pid = int(until(machine.home / "pid", "\n"))
         process.send_signal(signal.SIGINT)
-        assert process.wait(timeout=20) == 130
+        assert process.wait(timeout=120) == 130
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)
 
@@ -322,7 +322,7 @@ def test_the_terminal_is_as_it_was_however_it_ends(machine: Machine, end: str) -
             assert user.ends() == 1
             user.sees("the SSH connection to driver was lost while you were logged in")
         assert user.settings() == user.before
-    for _ in range(100):
+    for _ in range(1200):
         try:
             os.kill(pid, 0)
         except ProcessLookupError:

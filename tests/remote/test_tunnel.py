@@ -12,9 +12,10 @@ import pytest
 
 from pio_tf.errors import ConfigError, RemoteError
 from pio_tf.events import Done, Event, Warned
-from pio_tf.remote.connect import RetryPolicy
 from pio_tf.remote.ssh import ClusterConnection
 from pio_tf.remote.tunnel import ForwardedPage, WebPage, serve_pages, spark_pages
+from tests.support.background import until
+from tests.support.ssh_cluster import ONE_ATTEMPT
 from tests.support.ssh_servers import free_port
 
 if TYPE_CHECKING:
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 
     from tests.support.ssh_cluster import TestCluster
 
-SHORT = RetryPolicy(timeout=0.5, attempt=0.5, first_delay=0.05, longest_delay=0.1)
 MASTER = "127.0.0.2"
 
 
@@ -46,7 +46,7 @@ async def read(page: ForwardedPage) -> str:
     reader, writer = await asyncio.open_connection("127.0.0.1", page.port)
     writer.write(b"GET / HTTP/1.0\r\n\r\n")
     with contextlib.suppress(ConnectionError):
-        data = await asyncio.wait_for(reader.read(), 5)
+        data = await asyncio.wait_for(reader.read(), 60)
         writer.close()
         return data.decode().partition("\r\n\r\n")[2]
     return ""
@@ -63,19 +63,17 @@ class Tunnels:
         )
 
     async def pages(self) -> tuple[ForwardedPage, ...]:
-        return await asyncio.wait_for(asyncio.shield(self._opened), 10)
+        return await asyncio.wait_for(asyncio.shield(self._opened), 60)
 
     async def says(self, kind: type[Event], text: str) -> None:
-        for _ in range(200):
-            if any(isinstance(event, kind) and text in getattr(event, "message", "") for event in self.events):
-                return
-            await asyncio.sleep(0.05)
-        raise AssertionError(f"{text!r} was not said: {self.events}")
+        await until(
+            lambda: any(isinstance(event, kind) and text in getattr(event, "message", "") for event in self.events)
+        )
 
 
 @contextlib.asynccontextmanager
 async def tunnels(cluster: TestCluster, *pages: WebPage) -> AsyncIterator[Tunnels]:
-    async with ClusterConnection(cluster.config(), cluster.targets(), retry=SHORT) as remote:
+    async with ClusterConnection(cluster.config(), cluster.targets(), retry=ONE_ATTEMPT) as remote:
         opened = Tunnels(remote, pages)
         try:
             yield opened
@@ -164,7 +162,8 @@ async def test_a_driver_that_is_away_for_long_is_tried_until_it_is_back_and_that
     async with web_page(MASTER, port, "Spark Master"), tunnels(cluster, WebPage("master", MASTER, port)) as opened:
         (page,) = await opened.pages()
         await cluster.driver.stop()
-        await asyncio.sleep(2)
+        await opened.says(Warned, "still trying")
+        await asyncio.sleep(0.5)  # several further attempts, 0.1 s apart
         assert not opened.task.done()
         await cluster.driver.start()
         await opened.says(Done, "connected again")
@@ -179,7 +178,7 @@ async def test_a_driver_with_another_host_key_is_not_tried_again(cluster: TestCl
         cluster.driver.host_key = asyncssh.generate_private_key("ssh-ed25519")
         await cluster.driver.start()
         with pytest.raises(RemoteError, match="another SSH host key"):
-            await asyncio.wait_for(opened.task, 10)
+            await asyncio.wait_for(opened.task, 60)
 
 
 async def test_nothing_listens_here_any_more_when_it_ends(cluster: TestCluster) -> None:

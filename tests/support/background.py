@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import subprocess
 import tempfile
@@ -80,3 +81,11 @@ def wait_until(condition: Callable[[], bool], *, within: float = 120.0) -> bool:
             return False
         time.sleep(0.05)
     return True
+
+
+async def until(condition: Callable[[], bool], *, within: float = 60.0) -> None:
+    """Wait until the condition is true; fail after this many seconds."""
+    deadline = time.monotonic() + within
+    while not condition():
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.01)

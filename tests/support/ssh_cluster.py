@@ -22,8 +22,10 @@ if TYPE_CHECKING:
     from pio_tf.remote.target import SshTarget
 
 ADDRESSES = {"driver": "127.0.0.1", "master": "127.0.0.2", "worker-1": "127.0.0.3", "worker-2": "127.0.0.4"}
-QUICK = RetryPolicy(timeout=5, denied=0.5, attempt=3, first_delay=0.05, longest_delay=0.2)
-"""For a machine that is there; what is not there is given up after five seconds."""
+QUICK = RetryPolicy(timeout=60, denied=0.5, attempt=30, first_delay=0.05, longest_delay=0.2)
+"""For a machine that is there, or comes. Its limits are those of a busy computer: no test waits for them."""
+ONE_ATTEMPT = RetryPolicy(timeout=30, denied=30, attempt=30, first_delay=60)
+"""For a machine that is not there: a second attempt would come too late."""
 
 
 @dataclass

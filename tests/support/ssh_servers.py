@@ -200,7 +200,11 @@ class MachineServer:
             await self._listener.wait_closed()
             self._listener = None
         if self._tasks:
-            await asyncio.wait(self._tasks, timeout=5)
+            await asyncio.wait(self._tasks, timeout=60)
+        for connection in self.connections:
+            await connection.wait_closed()
+        for _ in range(10):  # asyncssh closes channels, and then the sockets that they lead to, one call after another
+            await asyncio.sleep(0)
 
     def target(self, name: str, role: Role, instance_id: str) -> SshTarget:
         return SshTarget(name, role, instance_id, private_ip=self.address, address=self.address)

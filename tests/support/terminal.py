@@ -65,7 +65,7 @@ class TerminalUser:
         """Type."""
         os.write(self._ours, keys.encode())
 
-    def sees(self, text: str, *, within: float = 20.0) -> str:
+    def sees(self, text: str, *, within: float = 120.0) -> str:
         """Wait until the text is on the screen; everything up to its end, which is then behind us."""
         deadline = time.monotonic() + within
         while text not in self.screen:
@@ -76,7 +76,7 @@ class TerminalUser:
         seen, found, self.screen = self.screen.partition(text)
         return seen + found
 
-    def ends(self, *, within: float = 20.0) -> int:
+    def ends(self, *, within: float = 120.0) -> int:
         """Wait for the program's end; its exit code. What it writes meanwhile is read."""
         deadline = time.monotonic() + within
         while self.process.poll() is None:
