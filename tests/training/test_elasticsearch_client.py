@@ -87,8 +87,8 @@ async def test_the_next_node_is_asked_where_one_does_not_answer(remote: ClusterC
         asked_first = replace(first, port=free_port((HOST,))) if how == "down" else first
         es = ElasticsearchClient(remote, [asked_first, second])
         began = time.monotonic()
-        assert (await es.get("/", timeout=0.3))["version"]["number"] == "6.8.1"
-        assert time.monotonic() - began < 3
+        assert (await es.get("/", timeout=2 if how == "hanging" else 60))["version"]["number"] == "6.8.1"
+        assert time.monotonic() - began < 30
         asked = len(first.questions)
         await es.get("/")
         assert len(second.questions) == 2
@@ -107,10 +107,10 @@ async def test_a_node_that_is_named_is_the_only_one_that_is_asked(remote: Cluste
 async def test_every_node_that_does_not_answer_is_named(remote: ClusterConnection) -> None:
     async with listening(version, hangs=True) as hanging:
         down = Node(HOST, free_port((HOST,)), "http")
-        error = await refused(ElasticsearchClient(remote, [down, hanging]), timeout=0.3)
+        error = await refused(ElasticsearchClient(remote, [down, hanging]), timeout=2)
     assert error.what.startswith("none of Elasticsearch's 2 nodes answers the driver")
     assert f"{HOST}:{down.port}: connection refused" in error.cause
-    assert f"{HOST}:{hanging.port}: nothing within 0.3 s" in error.cause
+    assert f"{HOST}:{hanging.port}: nothing within 2 s" in error.cause
     assert error.details["kind"] == "http"
 
 

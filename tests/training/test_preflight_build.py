@@ -12,7 +12,7 @@ from tests.training.preflight_world import World, world
 __all__ = ["world"]
 
 
-async def build(world: World, events: list[Event], *, timeout: float = 20, secrets: tuple[str, ...] = ()) -> None:
+async def build(world: World, events: list[Event], *, timeout: float = 120, secrets: tuple[str, ...] = ()) -> None:
     async with world.remote() as remote:
         await build_engine(world.config(), remote, reporter=events.append, timeout=timeout, secrets=secrets)
 
@@ -50,6 +50,6 @@ async def test_a_compilation_that_failed_counts_though_pio_ends_with_0(world: Wo
 async def test_a_build_that_does_not_end_is_ended(world: World) -> None:
     world.script("pio/bin/pio", "echo resolving; exec sleep 60")
     with pytest.raises(NotReady) as caught:
-        await build(world, [], timeout=0.5)
-    assert caught.value.what == "pio build did not end within 0.5 s"
+        await build(world, [], timeout=3)
+    assert caught.value.what == "pio build did not end within 3 s"
     assert caught.value.cause == "the last line was: resolving"

@@ -13,7 +13,8 @@ import pytest
 
 from pio_tf.events import Event, TrainingProgress
 from pio_tf.remote.ssh import ClusterConnection
-from pio_tf.training.spark_pages import PORTS, watch
+from pio_tf.training.spark_pages import PORTS, SELDOM, TIMEOUT, watch
+from tests.support.background import until
 from tests.support.spark_pages import DRIVER, MASTER, Application, executor, job, master, pages, stage
 from tests.support.ssh_cluster import QUICK, TestCluster
 from tests.support.ssh_servers import free_port
@@ -42,13 +43,10 @@ class Watched:
         self.events = events
         self.task = task
 
-    async def until(self, holds: Callable[[TrainingProgress], bool], *, seconds: float = 30.0) -> TrainingProgress:
+    async def until(self, holds: Callable[[TrainingProgress], bool]) -> TrainingProgress:
         """Return the first event from now on, or the last one before, that fits."""
-        end = time.monotonic() + seconds
-        while not holds(self.events[-1]) if self.events else True:
-            assert time.monotonic() < end, self.events
-            assert not self.task.done()
-            await asyncio.sleep(0.01)
+        await until(lambda: self.task.done() or bool(self.events and holds(self.events[-1])))
+        assert not self.task.done()
         return self.events[-1]
 
 
@@ -87,7 +85,7 @@ async def watched(
             with suppress(asyncio.CancelledError):
                 await task
             assert task.cancelled()
-            assert time.monotonic() - began < 0.5
+            assert time.monotonic() - began < TIMEOUT / 2
 
 
 def ui_ports() -> int:
@@ -137,6 +135,7 @@ async def test_only_what_runs_is_asked_for_however_many_jobs_there_were(
 ) -> None:
     ours.jobs = [job(number, "SUCCEEDED") for number in range(777)]
     ours.stages = []
+    began = time.monotonic()
     async with pages(DRIVER) as (ui, ui_port), pages(MASTER) as (spark, master_port):
         ui.application, spark.master = ours, master(OURS)
         async with watched(cluster, ui_port=ui_port, master_port=master_port) as view:
@@ -148,7 +147,7 @@ async def test_only_what_runs_is_asked_for_however_many_jobs_there_were(
     whole = f"/api/v1/applications/{OURS}"
     assert not {f"{whole}/jobs", f"{whole}/stages", f"{whole}/allexecutors"} & set(ui.asked)
     assert first < 40
-    assert ui.asked.count(f"{whole}/executors") == 1
+    assert ui.asked.count(f"{whole}/executors") <= 1 + (time.monotonic() - began) / SELDOM
 
 
 async def test_nothing_is_told_while_nothing_changes(cluster: TestCluster, ours: Application) -> None:
@@ -157,10 +156,7 @@ async def test_nothing_is_told_while_nothing_changes(cluster: TestCluster, ours:
         async with watched(cluster, ui_port=ui_port, master_port=master_port) as view:
             await view.until(lambda event: event.jobs is not None)
             told, asked = len(view.events), len(ui.asked)
-            end = time.monotonic() + 30
-            while len(ui.asked) <= asked + 3:
-                assert time.monotonic() < end
-                await asyncio.sleep(0.05)
+            await until(lambda: len(ui.asked) > asked + 3)
             assert len(view.events) == told
             ours.stages[0]["numCompleteTasks"] += 1
             await view.until(lambda event: event.tasks_done == 9)
@@ -172,8 +168,9 @@ async def test_a_sign_of_life_is_told_all_the_same(cluster: TestCluster, ours: A
         ui.application, spark.master = ours, master(OURS)
         async with watched(cluster, ui_port=ui_port, master_port=master_port, heartbeat=0.1) as view:
             told = await view.until(lambda event: event.jobs is not None)
-            await asyncio.sleep(0.6)
-            assert view.events[-2:] == [told, told]
+            first = len(view.events)
+            await until(lambda: len(view.events) >= first + 2)
+            assert view.events[first:] == [told] * len(view.events[first:])
 
 
 async def test_an_application_that_appears_late_is_found(cluster: TestCluster, ours: Application) -> None:
@@ -181,7 +178,7 @@ async def test_an_application_that_appears_late_is_found(cluster: TestCluster, o
     async with pages(MASTER) as (spark, master_port):
         spark.master = master(idle=2)
         async with watched(cluster, ui_port=ui_port, master_port=master_port) as view:
-            await asyncio.sleep(0.3)
+            await until(lambda: len(spark.asked) > 2)
             assert view.events == [TrainingProgress("run-7", 75.0, DEADLINE)]
             assert (DRIVER, ui_port) not in cluster.driver.forwarded
             spark.master = master(OURS, busy=2, idle=1, dead=1)
@@ -195,14 +192,14 @@ async def test_an_application_that_appears_late_is_found(cluster: TestCluster, o
 async def test_a_page_is_left_alone_while_spark_may_still_put_it_up(cluster: TestCluster, ours: Application) -> None:
     async with pages(DRIVER) as (ui, ui_port), pages(MASTER) as (spark, master_port):
         ui.application, spark.master = ours, master(idle=2)
-        async with watched(cluster, ui_port=ui_port, master_port=master_port, interval=0.5) as view:
-            await view.until(lambda _event: bool(spark.asked))
-            spark.master = master(OURS, busy=2)
-            await view.until(lambda event: event.executors == 2)
-            assert len(spark.asked) == 2
-            assert not ui.asked
+        asked = ui.asked = spark.asked
+        async with watched(cluster, ui_port=ui_port, master_port=master_port) as view:
+            await until(lambda: bool(asked))
+            before, spark.master = len(asked), master(OURS, busy=2)
             await view.until(lambda event: event.jobs == 3)
-            assert len(spark.asked) == 3
+        assert [event.executors for event in view.events if event.jobs is None] == [None, 2]
+        assert asked[before : before + 3] == ["/json/", "/json/", "/api/v1/applications"]
+        assert set(asked[:before]) == {"/json/"}
 
 
 async def test_after_the_application_has_ended_nothing_is_claimed(cluster: TestCluster, ours: Application) -> None:
@@ -211,7 +208,8 @@ async def test_after_the_application_has_ended_nothing_is_claimed(cluster: TestC
         async with watched(cluster, ui_port=ui_port, master_port=master_port) as view:
             await view.until(lambda event: event.jobs == 3)
             ui.answer = b"HTTP/1.1 503 Service Unavailable\r\n\r\n"
-            await asyncio.sleep(0.3)
+            asked = len(spark.asked)
+            await until(lambda: len(spark.asked) > asked + 1)
             assert view.events[-1].jobs == 3  # the master still has it
             spark.master = master(idle=2)
             told = await view.until(lambda event: event.jobs is None)
@@ -257,7 +255,7 @@ async def test_nonsense_ends_nothing(cluster: TestCluster, ours: Application, no
         ui.application, spark.master = ours, master(OURS)
         ui.answer = spark.answer = nonsense
         async with watched(cluster, ui_port=ui_port, master_port=master_port) as view:
-            await asyncio.sleep(0.2)
+            await until(lambda: len(ui.asked + spark.asked) > 8)
             assert not view.task.done()
             assert all(event.stage in ("", "[1]") for event in view.events)
             ui.answer = spark.answer = b""
@@ -268,17 +266,16 @@ async def test_one_that_hangs_holds_up_neither_the_sign_of_life_nor_the_end(clus
     async with pages(DRIVER) as (ui, ui_port), pages(MASTER) as (spark, master_port):
         ui.answer = spark.answer = None
         async with watched(cluster, ui_port=ui_port, master_port=master_port, heartbeat=0.1) as view:
-            await asyncio.sleep(0.55)
-            assert len(view.events) >= 4
+            await until(lambda: len(view.events) >= 4)
             assert spark.asked == ["/json/"]
 
 
 async def test_what_does_not_answer_is_asked_less_and_less(cluster: TestCluster) -> None:
     ui_port, master_port = ui_ports(), free_port((MASTER,))
+    began = time.monotonic()
     async with watched(cluster, ui_port=ui_port, master_port=master_port, interval=0.1):
-        await asyncio.sleep(1.5)
-    looks = cluster.driver.forwarded.count((MASTER, master_port))
-    assert 2 <= looks <= 6  # 0.15 s, 0.22 s, 0.34 s … apart, not 0.1 s
+        await until(lambda: cluster.driver.forwarded.count((MASTER, master_port)) >= 5)
+        assert time.monotonic() - began > 1.2  # 0.15 s, 0.22 s, 0.34 s, 0.51 s apart, not 0.1 s
 
 
 async def test_a_lost_connection_is_made_again(cluster: TestCluster, ours: Application) -> None:
@@ -295,4 +292,4 @@ async def test_a_lost_connection_is_made_again(cluster: TestCluster, ours: Appli
             await asyncio.sleep(0.5)
             assert not view.task.done()
             await cluster.driver.start()
-            await view.until(lambda event: event.jobs == 5, seconds=15)
+            await view.until(lambda event: event.jobs == 5)

@@ -16,6 +16,7 @@ from pio_tf.remote.connect import RetryPolicy
 from pio_tf.remote.ssh import ClusterConnection
 from pio_tf.training.readiness import ready_cluster
 from pio_tf.training.spark_pages import SparkStatus, spark_status
+from tests.support.background import until
 from tests.support.ssh_cluster import QUICK, TestCluster
 from tests.support.ssh_servers import free_port
 
@@ -23,7 +24,13 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
 NAMES = ("driver", "master", "worker-1", "worker-2")
-PATIENT = RetryPolicy(denied=0.5, attempt=3, first_delay=0.05, longest_delay=0.1)
+PATIENT = RetryPolicy(denied=0.5, attempt=30, first_delay=0.05, longest_delay=0.1)
+
+
+@pytest.fixture
+def one_look(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a second look at anything come too late, so that the first one decides on a busy computer, too."""
+    monkeypatch.setattr("pio_tf.training.readiness.FIRST_POLL", 200.0)
 
 
 def worker(host: str, state: str = "ALIVE") -> dict[str, Any]:
@@ -63,7 +70,7 @@ def install_spark(cluster: TestCluster) -> None:
 
 
 async def ready(
-    cluster: TestCluster, ui_port: int, *, timeout: float, events: list[Event], client: bool = True
+    cluster: TestCluster, ui_port: int, *, events: list[Event], timeout: float = 120.0, client: bool = True
 ) -> SparkStatus:
     if client:
         install_spark(cluster)
@@ -76,15 +83,11 @@ async def ready(
 
 async def test_a_cluster_is_ready_when_spark_counts_every_worker(cluster: TestCluster) -> None:
     await start(cluster, *NAMES[1:])
-    began = time.monotonic()
+    alive = [worker("127.0.0.3", "DEAD"), worker("127.0.0.3")]
+    answers = [alive, alive, [*alive, worker("127.0.0.4")]]
     events: list[Event] = []
-
-    def growing() -> list[dict[str, Any]]:
-        alive = [worker("127.0.0.3", "DEAD"), worker("127.0.0.3")]
-        return [*alive, worker("127.0.0.4")] if time.monotonic() - began > 0.8 else alive
-
-    async with spark_master(growing) as port:
-        status = await ready(cluster, port, timeout=20, events=events)
+    async with spark_master(lambda: answers.pop(0)) as port:
+        status = await ready(cluster, port, events=events)
     assert status.alive.keys() == {"127.0.0.3", "127.0.0.4"}
     assert (status.cores, status.memory_mib) == (8, 58000)
     done = [event.machine for event in events if isinstance(event, MachineProgress) and event.ready]
@@ -99,12 +102,12 @@ async def test_machines_and_master_that_are_still_booting_are_waited_for(cluster
     workers = [worker("127.0.0.3"), worker("127.0.0.4")]
 
     async def boot() -> None:
-        await asyncio.sleep(0.4)
+        await until(lambda: any("waiting for ssh" in getattr(event, "detail", "") for event in events))
         await start(cluster, "worker-2")
 
     booting = asyncio.ensure_future(boot())
     async with spark_master(lambda: workers) as port:
-        await ready(cluster, port, timeout=20, events=events)
+        await ready(cluster, port, events=events)
     await booting
     progress = [event for event in events if isinstance(event, MachineProgress) and event.machine == "worker-2"]
     assert progress[0].detail.startswith("waiting for ssh: ")
@@ -127,10 +130,10 @@ async def test_a_driver_that_restarts_in_the_middle_is_connected_to_again(cluste
 
     booting = asyncio.ensure_future(boot())
     async with spark_master(workers) as port:
-        await ready(cluster, port, timeout=20, events=[])
+        await ready(cluster, port, events=[])
     await booting
     assert cut
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 60
     assert len(cluster.driver.connections) > 1
 
 
@@ -139,8 +142,8 @@ async def test_a_missing_worker_is_named_with_what_spark_says_and_where_its_log_
     began = time.monotonic()
     async with spark_master(lambda: [worker("127.0.0.3"), worker("127.0.0.4", "DEAD")]) as port:
         with pytest.raises(NotReady) as caught:
-            await ready(cluster, port, timeout=1, events=[])
-    assert time.monotonic() - began < 4
+            await ready(cluster, port, timeout=5, events=[])
+    assert time.monotonic() - began < 60
     assert caught.value.what == "Spark's master lacks 1 of its workers: worker-2"
     assert "worker-2 (127.0.0.4): DEAD" in caught.value.cause
     assert "journalctl -u pio-tf-spark` on worker-2" in caught.value.next_step
@@ -150,33 +153,42 @@ async def test_a_missing_worker_is_named_with_what_spark_says_and_where_its_log_
 async def test_a_driver_that_still_installs_spark_is_waited_for(cluster: TestCluster) -> None:
     await start(cluster, *NAMES[1:])
     events: list[Event] = []
-    asyncio.get_running_loop().call_later(1.0, install_spark, cluster)
+    waiting = MachineProgress("driver", "waiting for Spark to be installed")
+
+    async def install() -> None:
+        await until(lambda: waiting in events)
+        install_spark(cluster)
+
+    installing = asyncio.ensure_future(install())
     async with spark_master(lambda: [worker("127.0.0.3"), worker("127.0.0.4")]) as port:
-        await ready(cluster, port, timeout=20, events=events, client=False)
-    assert MachineProgress("driver", "waiting for Spark to be installed") in events
+        await ready(cluster, port, events=events, client=False)
+    await installing
 
 
+@pytest.mark.usefixtures("one_look")
 async def test_a_driver_without_spark_is_named_with_where_its_log_is(cluster: TestCluster) -> None:
     await start(cluster, *NAMES[1:])
     async with spark_master(lambda: [worker("127.0.0.3"), worker("127.0.0.4")]) as port:
         with pytest.raises(NotReady) as caught:
-            await ready(cluster, port, timeout=1, events=[], client=False)
+            await ready(cluster, port, events=[], client=False)
     assert caught.value.what == "the driver has no Spark: ~/spark/bin/spark-submit does not exist"
     assert "/var/log/pio-tf.log on driver" in caught.value.next_step
 
 
+@pytest.mark.usefixtures("one_look")
 async def test_workers_of_another_cluster_do_not_count(cluster: TestCluster) -> None:
     await start(cluster, *NAMES[1:])
     async with spark_master(lambda: [worker("127.0.0.3"), worker("10.9.9.9")]) as port:
         with pytest.raises(NotReady, match=r"worker-2 \(127\.0\.0\.4\): never seen"):
-            await ready(cluster, port, timeout=0.8, events=[])
+            await ready(cluster, port, events=[])
 
 
+@pytest.mark.usefixtures("one_look")
 async def test_a_master_that_does_not_answer_is_named_with_its_log(cluster: TestCluster) -> None:
     await start(cluster, *NAMES[1:])
     port = free_port(("127.0.0.2",))
     with pytest.raises(NotReady) as caught:
-        await ready(cluster, port, timeout=0.8, events=[])
+        await ready(cluster, port, events=[])
     assert f"master does not answer at 127.0.0.2:{port}" in caught.value.what
     assert "refused" in caught.value.cause
     assert "journalctl -u pio-tf-spark" in caught.value.next_step
@@ -186,16 +198,16 @@ async def test_a_machine_without_ssh_is_not_ready_within_the_time(cluster: TestC
     await start(cluster, "master", "worker-1")
     began = time.monotonic()
     with pytest.raises(NotReady, match=r"worker-2 at 127\.0\.0\.4"):
-        await ready(cluster, free_port(), timeout=1, events=[])
-    assert time.monotonic() - began < 5
+        await ready(cluster, free_port(), timeout=4, events=[])
+    assert time.monotonic() - began < 60
 
 
 async def test_a_refused_key_ends_the_wait_long_before_its_time(cluster: TestCluster) -> None:
     cluster.driver.authorized = []
     began = time.monotonic()
     with pytest.raises(RemoteError, match="refuses the key"):
-        await ready(cluster, free_port(), timeout=60, events=[])
-    assert time.monotonic() - began < 5
+        await ready(cluster, free_port(), timeout=600, events=[])
+    assert time.monotonic() - began < 60
 
 
 async def test_something_else_on_the_port_is_told(cluster: TestCluster) -> None:

@@ -44,7 +44,7 @@ async def test_a_success_is_exit_0_and_the_success_line(cluster: TestCluster, tm
     )
     assert (record.state, record.exit_status, record.cause) == ("succeeded", 0, "")
     assert record.seconds is not None
-    assert 0 < record.seconds < 10
+    assert 0 < record.seconds < 60
     assert [proof["held"] for proof in record.proofs] == [True, True, None, None]
     lines = [event for event in events if isinstance(event, OutputLine)]
     assert lines[0] == OutputLine("line 1", source="driver")

@@ -153,4 +153,4 @@ async def test_sparks_own_refusal_shows_whether_it_asks_for_the_secret(
     server: Any = await asyncio.start_server(refuse, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
     async with server, ClusterConnection(cluster.config(), cluster.targets(), retry=QUICK) as remote:
-        assert await asks_for_secret(remote, master="127.0.0.1", port=port, timeout=5) is asks
+        assert await asks_for_secret(remote, master="127.0.0.1", port=port, timeout=60) is asks

@@ -255,10 +255,10 @@ def test_memory_stays_bounded_whatever_the_log() -> None:
 
 def test_a_line_of_any_form_is_read_in_no_time() -> None:
     log = TrainingLog()
-    began = time.perf_counter()
+    began = time.process_time()
     for words in ("cd: ", "a.", "x", "PredictionIO Core Assembly ", "Caused by: a.", "ExecutorLostFailure "):
         log.add(words * (65_000 // len(words)))
-    assert time.perf_counter() - began < 1
+    assert time.process_time() - began < 1
 
 
 def test_a_long_chain_of_causes_keeps_its_end() -> None:
