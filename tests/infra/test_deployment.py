@@ -230,7 +230,7 @@ def test_a_lock_with_an_unknown_holder_is_reported_as_a_lock(cluster: Applied) -
             with pytest.raises(Locked) as caught:
                 deployment(config).plan()
         finally:
-            holder.communicate(b"\n", timeout=30)
+            holder.communicate(b"\n", timeout=120)
     assert "is locked" in caught.value.what
     assert ".terraform.tfstate.lock.info" in caught.value.cause
     assert "ps aux" in caught.value.next_step
@@ -250,14 +250,14 @@ def test_a_held_lock_is_reported_with_its_holder(cluster: Applied) -> None:
         start_new_session=True,
     )
     try:
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 300
         while not (stack / ".terraform.tfstate.lock.info").exists():
             assert time.monotonic() < deadline
             time.sleep(0.05)
         with pytest.raises(Locked) as caught:
             deployment(config).plan()
     finally:
-        holder.communicate(b"no\n", timeout=30)
+        holder.communicate(b"no\n", timeout=120)
     assert "apply by " in caught.value.cause
     assert str(caught.value.details["id"]) in caught.value.next_step
     assert "force-unlock" in caught.value.next_step

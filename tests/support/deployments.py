@@ -46,7 +46,7 @@ def stop_all(site: Site) -> None:
     """Stop every machine of the cluster, and wait until EC2 says so."""
     ids = [instance["InstanceId"] for instance in site.instances().values()]
     ec2(site.url).stop_instances(InstanceIds=ids)
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 120
     while {instance["State"]["Name"] for instance in site.instances().values()} != {"stopped"}:
         assert time.monotonic() < deadline
         time.sleep(0.05)
