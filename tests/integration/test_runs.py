@@ -173,7 +173,7 @@ def test_down_takes_the_logs_and_records_of_ended_runs_along(project: Project, t
     behave(project, fail="exception")
     run = run_in(project.run("train", "--detach").stdout)
     other = project.copy(tmp_path / "another")
-    assert wait_until(lambda: kept_there(project, run).joinpath("ended").exists())
+    assert wait_until(lambda: kept_there(project, run).joinpath("ended").exists(), within=300)
     shutil.rmtree(kept_here(project, run))
     said = other.run("down").stderr
     assert f"run {run} failed: its log and record are in {kept_here(other, run)}" in said
