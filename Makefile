@@ -35,9 +35,11 @@ demo: setup
 test: setup
 	$(BIN)/python -m pytest -n $(PYTEST_WORKERS) --dist loadfile --no-loadscope-reorder
 
-# What has failed, without others beside it; the first that fails again ends it.
+# The files with tests that have failed, without others beside them; the first that fails again ends it. Whole files,
+# because the tests of one share a cluster: many need what those before them have made.
 test-again: setup
-	$(BIN)/python -m pytest --verbose --maxfail 1 --last-failed --last-failed-no-failures none
+	files=$$(sed -n 's/^ *"\([^":]*\.py\).*/\1/p' .pytest_cache/v/cache/lastfailed | sort -u) && [[ $$files ]] && \
+	$(BIN)/python -m pytest --verbose --maxfail 1 $$files
 
 durations: setup
 	$(BIN)/python -m pytest -n $(PYTEST_WORKERS) --dist loadfile --no-loadscope-reorder --junitxml=.pytest_cache/report.xml

@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -59,6 +60,32 @@ def test_a_run_fails_if_tests_that_failed_beside_others_fail_alone_too(tmp_path:
     assert process.returncode == code
     assert "--- the tests that failed, once more and alone\n" in out.decode()
     assert ("a wrong sum" in out.decode()) == (code != 0)
+
+
+def test_the_whole_file_of_a_test_that_failed_runs_again(tmp_path: Path) -> None:
+    (tmp_path / "test_order.py").write_text(
+        "from pathlib import Path\n"
+        "def test_makes(): Path('made').touch()\n"
+        "def test_needs(): assert Path('made').exists() and Path('calm').exists()\n"
+    )
+    (tmp_path / "test_other.py").write_text("def test_passes(): pass\n")
+    shutil.copy(RUN.parents[1] / "Makefile", tmp_path)
+    again = ["make", f"VENV={sys.prefix}", f"--assume-old={sys.prefix}/.ready", "test-again"]
+    environment = {**os.environ, "MAKEFLAGS": "", "MAKELEVEL": "", "PYTEST_ADDOPTS": ""}
+
+    def run(*command: str) -> tuple[int, str]:
+        done = subprocess.run(command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, text=True, check=False)
+        return done.returncode, done.stdout
+
+    assert run(*again)[0] != 0, "without a list of what has failed, nothing says that it passes"
+    assert run(sys.executable, "-m", "pytest")[0] == 1
+    (tmp_path / "made").unlink()
+    assert run(*again)[0] != 0
+    (tmp_path / "made").unlink()
+    (tmp_path / "calm").touch()
+    code, said = run(*again)
+    assert code == 0, said
+    assert "2 passed" in said
 
 
 def until(condition: Callable[[], bool]) -> None:
