@@ -56,7 +56,7 @@ def test_a_failure_beside_the_tests_fails_the_run_and_is_shown(tmp_path: Path) -
 @pytest.mark.parametrize(("again", "code"), [("true", 0), ("echo a wrong sum; false", 2)])
 def test_a_run_fails_if_tests_that_failed_beside_others_fail_alone_too(tmp_path: Path, again: str, code: int) -> None:
     process = begin(tmp_path, test="false", test_again=again)
-    out, _ = process.communicate(timeout=20)
+    out, _ = process.communicate(timeout=120)
     assert process.returncode == code
     assert "--- the tests that failed, once more and alone\n" in out.decode()
     assert ("a wrong sum" in out.decode()) == (code != 0)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "0"))
 """Of each test, in a long run; 0: the fixed set."""
-LONGEST = 20.0
+LONGEST = 60.0
 """Seconds for one example, on a busy computer: what takes longer hangs."""
 
 

@@ -195,7 +195,7 @@ class Machine:
             capture_output=True,
             text=True,
             check=False,
-            timeout=60,
+            timeout=300,
         )
 
     def boot(self, role: Role, *, then: str = "true", before: str = "", **changes: object) -> str:

@@ -171,7 +171,7 @@ def test_a_held_lock_is_reported_with_holder_time_operation_and_next_step(site: 
 
 
 def test_a_lock_is_waited_for_as_long_as_pio_tf_hcl_says(site: Site, bucket: Bucket) -> None:
-    config = with_backend(site, bucket.name, more='lock_timeout = "1m"')
+    config = with_backend(site, bucket.name, more='lock_timeout = "5m"')
     bucket.write(f"{KEY}.tflock", json.dumps(LOCK))
     recorder = Recorder()
 

@@ -102,7 +102,7 @@ def test_a_client_that_was_killed_leaves_terraform_to_its_end_and_the_next_apply
     place: Site, config: Config
 ) -> None:
     before = ids(place)
-    bigger = write(place, config, "workers = 2", more_terraform='lock_timeout = "120s"')
+    bigger = write(place, config, "workers = 2", more_terraform='lock_timeout = "600s"')
     killed_amid(place, lambda: "worker-2" in place.instances(), kill_terraform=False)
     Cluster(bigger, environ=ENVIRON).apply()
     after = ids(place)
@@ -288,7 +288,7 @@ def with_children(pid: int) -> list[int]:
 
 
 def wait_for(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 300
+    deadline = time.monotonic() + 600
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.05)

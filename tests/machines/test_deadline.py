@@ -129,7 +129,7 @@ def test_each_machine_has_a_schedule_of_its_own_which_stays_after_it_has_fired(
 
 
 def test_the_schedules_of_many_machines_are_written_at_the_same_time(scheduler: Client, local_aws: LocalAws) -> None:
-    at_once = Barrier(4, timeout=20)  # broken if the calls come one after the other
+    at_once = Barrier(4, timeout=120)  # broken if the calls come one after the other
 
     def wait(request: AWSPreparedRequest, **_event: object) -> None:
         if request.method == "POST" and "." in urlsplit(request.url).path:

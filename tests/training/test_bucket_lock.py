@@ -128,7 +128,7 @@ def race(rivals: list[BucketLock]) -> Counter[str]:
             results["won"] += 1
         except Locked:
             results["locked"] += 1
-        told.wait(30)
+        told.wait(120)
         rival.release()
 
     threads = [threading.Thread(target=run, args=(rival,)) for rival in rivals]
