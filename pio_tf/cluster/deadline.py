@@ -91,12 +91,17 @@ class Deadline:
         found = self.schedule.find()
         return found.at if found else None
 
-    def find_if_known(self) -> datetime | None:
-        """Return the deadline if AWS can be asked."""
+    def find_if_known(self, view: FleetView) -> datetime | None:
+        """Return the deadline if AWS can be asked. Warn of machines that run and that it leaves out."""
+        found: ScheduledDeadline | None = None
         if self.has_role:
             with warning(self._report, "could not find the deadline"):
-                return self.find()
-        return None
+                found = self.schedule.find()
+        left_out = [machine for machine in view.on if found and machine.instance_id not in found.ids]
+        if left_out:
+            advice = "`pio-tf extend` sets a deadline for all machines"
+            self._report(Warned(f"the deadline leaves out {names(left_out)}: {advice}"))
+        return found.at if found else None
 
     def report_missed(self, view: FleetView) -> None:
         """Warn of machines that run although their deadline has passed: AWS could not stop them."""
@@ -140,6 +145,7 @@ class Deadline:
     def extend(self, outputs: Outputs, seconds: float) -> Extended:
         """Keep the machines running for a number of seconds from now."""
         view = self._fleet.look(outputs, strict=False)
+        self._fleet.warn_of_untagged(outputs, view)
         if not view.on:
             raise NotReady(
                 "no machine runs: there is no deadline to extend",

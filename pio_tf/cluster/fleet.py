@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NoReturn
 
 from pio_tf.aws.errors import CAPACITY_ADVICE, aws_errors
-from pio_tf.cluster.messages import names, short
+from pio_tf.cluster.messages import names, not_covered, short
 from pio_tf.config.sizing import Sizing, size_cluster
 from pio_tf.errors import AwsError, MachinesMayBeRunning, NotReady
 from pio_tf.events import Step, Warned
@@ -117,6 +117,12 @@ class Fleet:
         """Return the machines of the outputs that have lost the cluster's tag, or carry another cluster's."""
         cluster = self._context.config.cluster.name
         return find_untagged(self._context.ec2, cluster=cluster, outputs=outputs, found=view.machines)
+
+    def warn_of_untagged(self, outputs: Outputs | None, view: FleetView) -> None:
+        """Warn of machines of the outputs that run and have lost the cluster's tag: AWS stops none at a deadline."""
+        running = [machine for machine in self.untagged(outputs, view) if machine.is_on] if outputs else []
+        if running:
+            self._context.report(Warned(not_covered(self._context.config, running)))
 
     def not_off(self) -> tuple[Machine, ...] | None:
         """After a failure or Ctrl-C: return the machines that are not off, as EC2 says now, or else as it said last.

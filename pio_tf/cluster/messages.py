@@ -71,7 +71,28 @@ def unknown(config: Config, ids: Sequence[str], error: PioTfError | None) -> Mac
 def not_ours(config: Config, machines: Sequence[Machine]) -> MachinesMayBeRunning:
     """Return the error for machines of Terraform's outputs that run and do not carry this cluster's tag.
 
-    pio-tf has touched none of them. A machine of another cluster is not for this one to stop with the AWS CLI either.
+    pio-tf has touched none of them.
+    """
+    cause, advice = _why_not_ours(config, machines)
+    return MachinesMayBeRunning(
+        f"did not stop {names(machines)}",
+        cause=f"Terraform's outputs name them, but pio-tf touches only what carries the tag of {config.cluster.name}: "
+        + cause,
+        next_step=advice,
+        details={"machines": [machine.instance_id for machine in machines]},
+    )
+
+
+def not_covered(config: Config, machines: Sequence[Machine]) -> str:
+    """Return the warning of the same machines before their stop."""
+    cause, advice = _why_not_ours(config, machines)
+    return f"neither pio-tf nor a deadline stops a machine of Terraform's outputs: {cause}. {advice}"
+
+
+def _why_not_ours(config: Config, machines: Sequence[Machine]) -> tuple[str, str]:
+    """Return why pio-tf does not stop machines, and what to do.
+
+    A machine of another cluster is not for this one to stop with the AWS CLI either.
     """
     untagged = [machine for machine in machines if not machine.cluster]
     foreign = [machine for machine in machines if machine.cluster]
@@ -83,13 +104,7 @@ def not_ours(config: Config, machines: Sequence[Machine]) -> MachinesMayBeRunnin
     causes += [f"{names([machine])} is tagged for {machine.cluster}" for machine in foreign]
     if foreign:
         advice.append(RIGHT_STATE)
-    return MachinesMayBeRunning(
-        f"did not stop {names(machines)}",
-        cause=f"Terraform's outputs name them, but pio-tf touches only what carries the tag of {config.cluster.name}: "
-        + "; ".join(causes),
-        next_step="; ".join(advice),
-        details={"machines": [machine.instance_id for machine in machines]},
-    )
+    return "; ".join(causes), "; ".join(advice)
 
 
 def interrupted(config: Config, machines: Sequence[Machine]) -> MachinesMayBeRunning:

@@ -196,6 +196,7 @@ class Power:
         """Return the machines and their power, and which workers Spark has. Change nothing."""
         outputs = self.stack.outputs_if_any()
         view = self.fleet.look(outputs, strict=False)
+        self.fleet.warn_of_untagged(outputs, view)
         for machine in view.machines:
             if machine.spot:
                 self.context.report(Warned(f"{machine.name} ({machine.instance_id}) {IS_SPOT}; {LEAVE_SPOT}"))
@@ -205,7 +206,7 @@ class Power:
             self.context.report(
                 Warned(f"an interrupted apply has left running: {names(started)}; `pio-tf down` stops them")
             )
-        deadline = self.deadline.find_if_known() if view.not_off else None
+        deadline = self.deadline.find_if_known(view) if view.not_off else None
         if deadline is None:
             self.deadline.report_missed(view)
         alive, run = self.driver.ask_spark(view)

@@ -99,6 +99,7 @@ class Client:
             raise KeyboardInterrupt
 
     def _step(self) -> None:
+        self.world.step()
         if self._turns is not None:
             self._turns.step(self.name)
             self._alive()

@@ -92,6 +92,27 @@ def draw_trouble(rng: random.Random) -> Trouble:
     return Trouble(tuple(faults))
 
 
+BAD: Final = ("terminated", "untagged", "protected")
+"""From outside: terminated, without the cluster's tag, with ``disableApiStop``."""
+
+
+@dataclass(frozen=True)
+class BadMachine:
+    """A machine that AWS can't stop from some time on."""
+
+    machine: str
+    kind: str
+    at: int
+    """The step, of all clients together, at which it becomes one."""
+
+
+def draw_bad(rng: random.Random, machines: tuple[str, ...]) -> BadMachine | None:
+    """Return a bad machine in every fourth scenario."""
+    if rng.random() < 0.75:
+        return None
+    return BadMachine(rng.choice(machines), rng.choice(BAD), rng.randint(1, rng.choice((1, 20, 60))))
+
+
 @dataclass(frozen=True)
 class Weather:
     """The behaviour of AWS for all clients of a scenario."""

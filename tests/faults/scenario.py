@@ -16,7 +16,7 @@ from pio_tf.events import Warned
 from tests.faults.aws import Died, FaultyAws
 from tests.faults.client import Client
 from tests.faults.driver import SessionStandIn
-from tests.faults.faults import Trouble, draw_trouble, draw_weather
+from tests.faults.faults import Trouble, draw_bad, draw_trouble, draw_weather
 from tests.faults.time import Turns
 
 if TYPE_CHECKING:
@@ -139,6 +139,7 @@ _CALLS: dict[str, Callable[[Cluster], object]] = {
     "train --detach": lambda cluster: cluster.train(detach=True),
     "down": lambda cluster: cluster.down(),
     "down --force": lambda cluster: cluster.down(force=True),
+    "status": lambda cluster: cluster.status(),
 }
 
 
@@ -153,7 +154,8 @@ def play(seed: int, stage: Stage) -> Result:
     random.seed(seed)  # botocore draws what it waits between two tries
     world = stage.world
     result = Result(seed, workers_of(seed))
-    world.begin(draw_weather(rng, world.machines), _draw_powers(rng, world.machines))
+    bad = draw_bad(random.Random(f"bad machine {seed}"), world.machines)  # noqa: S311 - no secret
+    world.begin(draw_weather(rng, world.machines), _draw_powers(rng, world.machines), bad=bad)
     troubles: list[Trouble] = []
     for number in range(rng.choice((1, 2, 2, 3, 4))):
         pair = rng.random() < 0.2
@@ -172,7 +174,10 @@ def play(seed: int, stage: Stage) -> Result:
     for trouble in troubles:
         result.faults.update(trouble.happened)
     _note_weather(result, world)
-    result.violations += [*check_outcomes(result, world), *check_deadline(result, world), *check_after(stage, result)]
+    result.violations += check_outcomes(result, world)
+    result.violations += check_deadline(result, world)
+    result.violations += check_bad_machine(stage)
+    result.violations += check_after(stage, result)
     return result
 
 
@@ -212,6 +217,7 @@ def _note_weather(result: Result, world: World) -> None:
         ("stuck stopping", weather.stuck),
         ("delayed visibility", weather.lag_seconds),
         ("slow state changes", weather.transition_seconds >= 30),
+        (f"{world.bad.kind if world.bad else ''} machine", world.spoiled),
     ):
         result.faults[name] += bool(there)
 
@@ -221,7 +227,7 @@ def check_outcomes(result: Result, world: World) -> list[str]:
     found = [f"{world.wrong!r}"] if world.wrong else []
     for outcome in result.outcomes:
         label = f"{outcome.client}: `{outcome.command}` ended with {outcome.code}"
-        not_off = sorted(name for name, state in outcome.powers.items() if state != "stopped")
+        not_off = sorted(name for name, state in outcome.powers.items() if state not in ("stopped", "terminated"))
         if outcome.crash:
             found.append(f"{label}: no error of ours:\n{outcome.crash}")
         if outcome.error is not None and not (outcome.error.cause or outcome.error.next_step):
@@ -255,10 +261,27 @@ def check_deadline(result: Result, world: World) -> list[str]:
     world.pass_by(world.config.train.max_runtime + 120.0)
     world.pass_by(120.0)
     started = set().union(*world.started.values())
-    late = sorted(name for name in started if world.states()[name] not in ("stopping", "stopped"))
+    late = sorted(name for name in started - {world.spoiled} if world.states()[name] not in ("stopping", "stopped"))
     if late:
         result.past_deadline += len(late)
         found.append(f"past the deadline, {', '.join(late)} run")
+    return found
+
+
+def check_bad_machine(stage: Stage) -> list[str]:
+    """Return what the machine that AWS can't stop has kept running, or which command does not name it."""
+    world, found = stage.world, []
+    name = world.spoiled
+    if not name:
+        return []
+    if world.states()[name] == "running" and any(name in started for started in world.started.values()):
+        status = stage.command("status", Client("afterwards (status)", world, Trouble()))
+        if status.code or not any(world.ids[name] in line for line in status.warnings):
+            found.append(f"`status` does not say that {name} runs past its deadline: {status.warnings} {status.error}")
+    down = stage.command("down --force", Client("afterwards (down beside a bad machine)", world, Trouble()))
+    left = sorted(one for one, state in down.powers.items() if state not in ("stopped", "terminated"))
+    if set(left) - {name} or (left and down.code != MachinesMayBeRunning.exit_code):
+        found.append(f"beside {name}, `down --force` ended with {down.code} and {down.powers}: {down.error}")
     return found
 
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import json
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
 
 from pio_tf import Cluster
-from pio_tf.model import CLUSTER_TAG
 from tests.faults.campaign import Stages
 from tests.faults.client import Client
-from tests.faults.faults import FAIR, Trouble
+from tests.faults.faults import BAD, FAIR, Trouble
 from tests.faults.scenario import cluster_of
 
 if TYPE_CHECKING:
@@ -21,25 +22,28 @@ if TYPE_CHECKING:
     from tests.faults.world import World
 
 
-def terminate(world: World, instance_id: str) -> None:
-    world._ec2.terminate_instances(InstanceIds=[instance_id])
-
-
-def take_the_tag(world: World, instance_id: str) -> None:
-    world._ec2.delete_tags(Resources=[instance_id], Tags=[{"Key": CLUSTER_TAG}])
-
-
-def take_the_role(world: World, _instance_id: str) -> None:
-    role = world._role.rpartition("/")[2]
-    world._trusted("iam").delete_role_policy(RoleName=role, PolicyName="stop-machines")
+@pytest.fixture(scope="module")
+def stages() -> Iterator[Stages]:
+    with Stages() as stages:
+        yield stages
 
 
 @pytest.fixture
-def stage() -> Iterator[Stage]:
-    with Stages() as stages:
-        stage = stages.of(2)
-        with stage.world.clock.on_the_wall():  # as the launch times of machines
-            yield stage
+def stage(stages: Stages) -> Stage:
+    return stages.of(2)
+
+
+@contextmanager
+def without_permission(world: World) -> Iterator[None]:
+    """Take from the deadline's role the permission to stop machines."""
+    iam = world._trusted("iam")
+    policy = {"RoleName": world._role.rpartition("/")[2], "PolicyName": "stop-machines"}
+    document = iam.get_role_policy(**policy)["PolicyDocument"]
+    iam.delete_role_policy(**policy)
+    try:
+        yield
+    finally:
+        iam.put_role_policy(**policy, PolicyDocument=json.dumps(document))
 
 
 def up(stage: Stage) -> None:
@@ -47,38 +51,63 @@ def up(stage: Stage) -> None:
     assert stage.command("up", Client("first", stage.world, Trouble())).code == 0
 
 
+def told_by(stage: Stage, command: str) -> list[str]:
+    """Return what a command of another client says."""
+    said: list[Event] = []
+    cluster = cluster_of(Client("second", stage.world, Trouble()), stage.aws, said.append)
+    calls: dict[str, Callable[[Cluster], object]] = {
+        "status": Cluster.status,
+        "up": Cluster.up,
+        "extend": lambda one: one.extend(9 * 3600),
+        "down": Cluster.down,
+    }
+    calls[command](cluster)
+    return [str(event) for event in said]
+
+
 def pass_deadline(world: World) -> None:
     world.pass_by(world.config.train.max_runtime + 120)
     world.pass_by(120)
 
 
-@pytest.mark.parametrize("spoil", [terminate, take_the_tag])
-def test_one_machine_that_aws_cannot_stop_does_not_keep_the_others_running(
-    stage: Stage, spoil: Callable[[World, str], None]
-) -> None:
+@pytest.mark.parametrize("kind", BAD)
+def test_one_machine_that_aws_cannot_stop_does_not_keep_the_others_running(stage: Stage, kind: str) -> None:
     up(stage)
     world = stage.world
-    spoil(world, world.ids["worker-1"])
+    world.spoil("worker-1", kind)
     pass_deadline(world)
     states = world.states()
     del states["worker-1"]
     assert set(states.values()) == {"stopped"}
 
 
+@pytest.mark.parametrize("command", ["status", "extend"])
+def test_a_command_names_a_machine_that_has_lost_its_tag_while_it_runs(stage: Stage, command: str) -> None:
+    up(stage)
+    world = stage.world
+    world.spoil("worker-1", "untagged")
+    told = " ".join(told_by(stage, command))
+    assert "neither pio-tf nor a deadline stops a machine of Terraform's outputs: worker-1 (i-" in told
+    assert world.ids["worker-1"] in told
+    assert "`pio-tf apply` restores the tag" in told
+
+
+def test_status_names_a_running_machine_that_the_deadline_leaves_out(stage: Stage) -> None:
+    up(stage)
+    world = stage.world
+    world.spoil("worker-1", "untagged")
+    told_by(stage, "extend")
+    world.restore()
+    (told,) = [line for line in told_by(stage, "status") if "the deadline leaves out" in line]
+    assert f"leaves out worker-1 ({world.ids['worker-1']}, running): `pio-tf extend`" in told
+
+
 @pytest.mark.parametrize("command", ["status", "up", "extend", "down"])
 def test_the_next_command_of_any_client_says_that_aws_did_not_stop_the_machines(stage: Stage, command: str) -> None:
     up(stage)
-    world, said = stage.world, list["Event"]()
-    take_the_role(world, "")
-    pass_deadline(world)
+    world = stage.world
+    with without_permission(world):
+        pass_deadline(world)
     assert set(world.states().values()) == {"running"}
-    cluster = cluster_of(Client("second", world, Trouble()), stage.aws, said.append)
-    calls: dict[str, Callable[[Cluster], object]] = {
-        "status": Cluster.status,
-        "up": Cluster.up,
-        "extend": lambda one: one.extend(3600),
-        "down": Cluster.down,
-    }
-    calls[command](cluster)
-    (told,) = [str(event) for event in said if "did not stop" in str(event)]
+    (told,) = [line for line in told_by(stage, command) if "did not stop" in line]
     assert all(name in told for name in world.machines)

@@ -6,10 +6,12 @@ import json
 import re
 from collections import Counter
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import asyncssh
 from moto.ec2.models import ec2_backends
+from moto.ec2.models.instances import InstanceState
 from moto.scheduler.models import scheduler_backends
 
 from pio_tf.aws.session import Aws
@@ -17,7 +19,7 @@ from pio_tf.model import CLUSTER_TAG, MACHINE_TAG, ROLE_TAG
 from pio_tf.sandbox.ec2_models import PassingState
 from tests.faults.aws import CalledAws, answer
 from tests.faults.driver import Driver
-from tests.faults.faults import FAIR
+from tests.faults.faults import FAIR, BadMachine
 from tests.support.config_samples import BLOCKS
 from tests.support.terraform_stand_in import TerraformStandIn
 
@@ -32,6 +34,8 @@ if TYPE_CHECKING:
     from tests.faults.time import Clock
 
 ACCOUNT, REGION = "123456789012", "eu-west-1"
+LAUNCHED = datetime(2026, 1, 1)  # noqa: DTZ001 - as moto has it
+"""EC2's time of each machine's last start. moto takes it from the computer's clock, which is not this world's."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +72,9 @@ class World:
         """The machines that each client has started."""
         self.forcing: set[str] = set()
         """The clients that may cut off others' runs."""
+        self.bad: BadMachine | None = None
+        """The machine that AWS can't stop, from its time on."""
+        self._steps = 0
         directory.mkdir()
         (directory / "credentials").write_text("[default]\naws_access_key_id = x\naws_secret_access_key = x\n")
         self.terraform = TerraformStandIn(directory, self._blocks())
@@ -93,8 +100,10 @@ class World:
 
     # The campaign's side
 
-    def begin(self, weather: Weather, powers: dict[str, str]) -> None:
+    def begin(self, weather: Weather, powers: dict[str, str], *, bad: BadMachine | None = None) -> None:
         """Begin a scenario with these states."""
+        self.restore()
+        self.bad, self._steps = bad, 0
         self.clock.now = 1000.0
         self.weather = weather
         self.calls.clear()
@@ -123,8 +132,47 @@ class World:
         if self.aws.fire() and before in ("pending", "running") and self.states()["driver"] not in (before, "running"):
             self.driver.power_off()
 
+    def step(self) -> None:
+        """Count a client's step. At its step, the bad machine becomes one that AWS can't stop."""
+        self._steps += 1
+        if self.bad is not None and self._steps == self.bad.at:
+            self._spoil(self.bad)
+
+    def spoil(self, machine: str, kind: str) -> None:
+        """Make a machine one that AWS can't stop, until the next scenario."""
+        self.bad = BadMachine(machine, kind, self._steps)
+        self._spoil(self.bad)
+
+    def _spoil(self, bad: BadMachine) -> None:
+        instance_id = self.ids[bad.machine]
+        instance = self._instance(instance_id)
+        if bad.kind == "terminated":
+            instance._state = InstanceState("terminated", 48)
+            if bad.machine == "driver":
+                self.driver.power_off()
+        elif bad.kind == "untagged":
+            self._ec2.delete_tags(Resources=[instance_id], Tags=[{"Key": CLUSTER_TAG}])
+        else:
+            instance.disable_api_stop = True
+
+    @property
+    def spoiled(self) -> str:
+        """The name of the machine that AWS can't stop; empty: it can stop all."""
+        return self.bad.machine if self.bad is not None and self._steps >= self.bad.at else ""
+
+    def restore(self) -> None:
+        """Let AWS stop the bad machine again."""
+        if name := self.spoiled:
+            instance = self._instance(self.ids[name])
+            instance.disable_api_stop = False
+            if instance.state == "terminated":
+                instance._state = PassingState("stopped", then="stopped", seconds=0.0, clock=self.clock)
+            self._ec2.create_tags(Resources=[self.ids[name]], Tags=[{"Key": CLUSTER_TAG, "Value": self.name}])
+        self.bad = None
+
     def clear_up(self) -> None:
         """Restore fair weather, which a later client finds."""
+        self.restore()
         self.weather = FAIR
         for instance_id in self.ids.values():
             instance = self._instance(instance_id)
@@ -232,6 +280,7 @@ class World:
                 seconds = self.weather.transition_seconds
                 if before[name] == "stopped":
                     instance._state = PassingState("pending", then="running", seconds=seconds, clock=self.clock)
+            instance.launch_time = LAUNCHED
 
     # How it was made
 
@@ -308,7 +357,8 @@ class World:
 
     def _facts(self) -> list[str]:
         instances = [self._instance(instance_id) for instance_id in (*self.ids.values(), *self.others.values())]
-        return [f"{one.state} {one.state_reason.code if one.state_reason else ''}" for one in instances]
+        tagged = "" if self.bad is None or self.bad.kind != "untagged" else self.spoiled
+        return [tagged, *(f"{one.state} {one.state_reason.code if one.state_reason else ''}" for one in instances)]
 
     def _names(self, ids: list[str]) -> list[str]:
         return [name for name, instance_id in self.ids.items() if instance_id in ids]
