@@ -290,13 +290,13 @@ class Deadline:
             else:
                 self._report(Done(f"released the deadline: it ends at {self._said(left.at)}"))
 
-    def remove(self, removed: Iterable[Machine] = ()) -> None:
-        """Remove the deadline of a cluster without machines, and the own deadlines of the ``removed`` machines."""
+    def remove(self, *, destroyed: bool = False) -> None:
+        """Remove the deadline of a cluster without machines; if it is ``destroyed``, also every machine's own."""
         self.armed = None
         if not self.has_role:
             return
         with warning(self._report, "could not remove the deadline, which will find no machines"):
-            if self.schedule.remove(machine.instance_id for machine in removed):
+            if self.schedule.remove_all() if destroyed else self.schedule.remove():
                 self._report(Done("removed the deadline"))
 
     def say_until(self) -> None:

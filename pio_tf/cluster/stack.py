@@ -183,7 +183,7 @@ class Stack:
         self.applied.unlink(missing_ok=True)
         foreign = self.fleet.look().machines
         if not foreign:
-            self.deadline.remove(view.machines)
+            self.deadline.remove(destroyed=True)
             return
         raise MachinesMayBeRunning(
             f"{count(foreign)} of {name} still exist: {names(foreign)}",

@@ -67,6 +67,7 @@ _DESTROY = (
     ec2.removes_machines,
     services.removes_failsafe,
     services.removes_deadlines,
+    services.lists_deadlines,
     ec2.removes_address,
     ec2.removes_security_group,
     ec2.removes_key_pair,

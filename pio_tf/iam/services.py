@@ -142,6 +142,13 @@ def removes_deadlines(scope: Scope) -> Iterator[Grant]:
         yield Grant("RemoveDeadline", why, _schedules(scope), pio_tf=("scheduler:DeleteSchedule",))
 
 
+def lists_deadlines(scope: Scope) -> Iterator[Grant]:
+    """Grant the names of schedules, to remove those of machines that were terminated from outside. AWS has no limit."""
+    if deadline_role_arn(scope.config, account=scope.account) is not None:
+        why = "Find the schedules of machines that no longer exist."
+        yield Grant("ListDeadlines", why, ("*",), pio_tf=("scheduler:ListSchedules",))
+
+
 def reads_failsafe(scope: Scope) -> Iterator[Grant]:
     """Grant Terraform's refresh of the role and the alarms."""
     if role := _own_role(scope):

@@ -218,6 +218,22 @@ class DeadlineSchedule:
             _for_each(ids, lambda instance_id: self._delete(self._name_of(instance_id)))
             return self._delete(self.name)
 
+    def remove_all(self) -> bool:
+        """Remove the deadline and every machine's own, also those of machines that no longer exist.
+
+        Raises:
+            AwsError: pio-tf cannot list or remove schedules.
+        """
+        removed = self.remove()
+        with self._errors("looking for the machines' own deadlines"):
+            pages = self._scheduler.get_paginator("list_schedules").paginate(
+                GroupName=_GROUP, NamePrefix=f"{self.name}."
+            )
+            own = [found["Name"] for page in pages for found in page["Schedules"]]
+        with self._errors("removing the machines' own deadlines"):
+            _for_each(own, self._delete)
+        return removed or bool(own)
+
     def find_missed(self, machines: Iterable[Machine]) -> list[Machine]:
         """Return the machines that run although their own deadline has passed: AWS did not stop them.
 

@@ -107,6 +107,9 @@ _SCHEDULES = {"POST": "Create", "PUT": "Update", "GET": "Get", "DELETE": "Delete
 
 
 def _scheduler(call: Call) -> Iterator[Request]:
+    if call.path == "/schedules":
+        yield Request("scheduler:ListSchedules", (Resource("*"),))
+        return
     name = call.path.removeprefix("/schedules/")
     group = call.query.get("groupName") or call.parameters["GroupName"]
     arn = f"arn:aws:scheduler:{REGION}:{ACCOUNT}:schedule/{group}/{name}"

@@ -313,4 +313,5 @@ def test_machines_of_another_cluster_are_out_of_reach(own: World) -> None:
         asked = [one for call in calls for one in requests(call, image_owner=UBUNTU)]
         allowed = {one.action for one in asked if used(document, one) is not None}
         harmless = ("ec2:Describe", "s3:ListBucket", "sts:", "ssm:GetParameters", "ec2:CreateRoute", "ec2:DeleteRoute")
-        assert {action for action in allowed if not action.startswith(harmless)} == set(), role
+        beyond = {action for action in allowed if not action.startswith(harmless)}
+        assert beyond - {"scheduler:ListSchedules"} == set(), role

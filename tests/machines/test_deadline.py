@@ -128,6 +128,31 @@ def test_each_machine_has_a_schedule_of_its_own_which_stays_after_it_has_fired(
     assert not scheduler.list_schedules(NamePrefix="pio-tf-own")["Schedules"]
 
 
+def test_no_schedule_of_a_destroyed_cluster_is_left_not_even_of_machines_that_were_terminated_before(
+    scheduler: Client, local_aws: LocalAws
+) -> None:
+    role = make_role(local_aws.url, REGION, cluster="gone")
+    schedule(scheduler, "gone-b").arm(["i-1", "i-2"], NOON, role_arn=role)
+    one = schedule(scheduler, "gone")
+    one.arm(["i-00000000000000001", "i-00000000000000002"], NOON, role_arn=role)
+    one.arm(["i-00000000000000001", "i-00000000000000003"], NOON, role_arn=role)
+    assert one.remove_all()
+    assert not one.remove_all()
+    left = scheduler.list_schedules(NamePrefix="pio-tf-gone")["Schedules"]
+    assert {found["Name"] for found in left} == {"pio-tf-gone-b", "pio-tf-gone-b.i-1", "pio-tf-gone-b.i-2"}
+
+
+def test_a_machine_without_its_own_deadline_does_not_start(stubbed: Stubbed) -> None:
+    client, stub = stubbed
+    two = {"Input": json.dumps({"InstanceIds": ["i-1", "i-2"]})}
+    stub.add_response("get_schedule", kept(Target=two))
+    stub.add_response("update_schedule", {"ScheduleArn": "arn"})
+    stub.add_response("get_schedule", kept(Target=two))
+    stub.add_client_error("update_schedule", "ServiceQuotaExceededException")
+    with pytest.raises(AwsError, match="arming each machine's own deadline"):
+        schedule(client, "x").arm(["i-1", "i-2"], NOON, role_arn=ROLE)
+
+
 def test_the_schedules_of_many_machines_are_written_at_the_same_time(scheduler: Client, local_aws: LocalAws) -> None:
     at_once = Barrier(4, timeout=120)  # broken if the calls come one after the other
 
