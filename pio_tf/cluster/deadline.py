@@ -10,6 +10,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from pio_tf.aws.identity import deadline_role_arn, who_am_i
+from pio_tf.cluster.fleet import Fleet
 from pio_tf.cluster.messages import names, warning
 from pio_tf.durations import duration
 from pio_tf.errors import ConfigError, NotReady, PioTfError
@@ -19,12 +20,12 @@ from pio_tf.model import CLUSTER_TAG
 from pio_tf.training.deadline_watch import DeadlineWatch
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator
 
-    from pio_tf.cluster.fleet import Fleet, FleetView
+    from pio_tf.cluster.fleet import FleetView
     from pio_tf.context import ClusterContext
     from pio_tf.events import Event
-    from pio_tf.model import Machine, Outputs
+    from pio_tf.model import Outputs
 
 _TOO_NEAR = timedelta(minutes=2)
 """A deadline that is nearer may fire between the look at it and StartInstances: Scheduler is a minute late at most."""
@@ -161,7 +162,7 @@ class Deadline:
                 next_step="`pio-tf down` stops the machines now",
                 details={"deadline": found.at.isoformat(), "asked": wanted.isoformat()},
             )
-        return Extended(found.at if found else None, self._arm(view.staying, wanted, role_arn=self._role(outputs)).at)
+        return Extended(found.at if found else None, self._put(_ids(view), wanted, role_arn=self._role(outputs)).at)
 
     def arm(self, outputs: Outputs, view: FleetView, until: datetime | None) -> None:
         """Let AWS stop all machines at their deadline, and confirm that it will. No machine may start before.
@@ -178,9 +179,9 @@ class Deadline:
         if until is None:
             self._say_there_is_none()
             return
-        machines, until = view.staying, self._in_time(until)
-        all_stopped = all(machine.state == "stopped" for machine in machines)
-        armed = self._arm(machines, until, role_arn=self._role(outputs), if_due_wait=all_stopped)
+        until = self._in_time(until)
+        all_stopped = all(machine.state == "stopped" for machine in view.staying)
+        armed = self._put(_ids(view), until, role_arn=self._role(outputs), if_due_wait=all_stopped)
         if armed.at > whole_minute(until):
             self._report(Warned("the deadline was later already: pio-tf never shortens it"))
         self._report(Done(f"AWS stops the machines at {self._said(armed.at)}, whatever happens to this client"))
@@ -200,8 +201,9 @@ class Deadline:
         if role_arn is None:
             raise self._no_role()
         until = self._in_time(until)
-        ids = [machine.instance_id for machine in view.staying]
-        self._updater = DeadlineUpdater(self.schedule, until, ids=ids, role_arn=role_arn, report=self._report)
+        self._updater = DeadlineUpdater(
+            self.schedule, until, ids=_ids(view), find=self._find_ids, role_arn=role_arn, report=self._report
+        )
         try:
             with self._updater:
                 yield
@@ -210,9 +212,10 @@ class Deadline:
 
     def hear(self, event: Event) -> None:
         """Report what Terraform does, and add each machine that it has created to the deadline."""
-        if self._updater is not None and isinstance(event, ResourceProgress):
-            created = event.action == "create" and event.status == "done" and event.id
-            if created and _MACHINE.search(f".{event.address}"):
+        if self._updater and isinstance(event, ResourceProgress) and _creates_machine(event):
+            if event.status == "started":
+                self._updater.expect()
+            elif event.status == "done" and event.id:
                 self._updater.add(event.id)
         self._report(event)
 
@@ -312,11 +315,9 @@ class Deadline:
             return at
         return max(at, whole_minute(self.after(self._seconds)))
 
-    def _arm(
-        self, machines: Sequence[Machine], at: datetime, *, role_arn: str, if_due_wait: bool = False
-    ) -> ScheduledDeadline:
-        ids = [machine.instance_id for machine in machines]
-        return self._put(ids, at, role_arn=role_arn, if_due_wait=if_due_wait)
+    def _find_ids(self) -> list[str]:
+        """Return the ids of the machines that carry the cluster's tag, for a thread: the command's own view stays."""
+        return _ids(Fleet(self._context).look(strict=False))
 
     def _put(self, ids: Iterable[str], at: datetime, *, role_arn: str, if_due_wait: bool = False) -> ScheduledDeadline:
         self._writing = whole_minute(at)
@@ -382,3 +383,12 @@ class Deadline:
         now = self._context.now()
         day = "" if moment.date() == now.date() else f"{moment:%Y-%m-%d} "
         return f"{day}{moment:%H:%M} UTC (in {duration((moment - now).total_seconds())})"
+
+
+def _creates_machine(event: ResourceProgress) -> bool:
+    return event.action == "create" and _MACHINE.search(f".{event.address}") is not None
+
+
+def _ids(view: FleetView) -> list[str]:
+    """Return the ids of the machines that AWS can stop."""
+    return [machine.instance_id for machine in view.staying]

@@ -17,7 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta, timezone
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from threading import Thread
 from typing import TYPE_CHECKING, Any, Final
 
@@ -53,6 +53,8 @@ _THREADS: Final = 10
 _PER_THREAD: Final = 10
 """One more thread calls Scheduler for each so many machines."""
 _PAUSE: Final = 2.0
+_LOOK_EVERY: Final = 2.0
+"""Seconds between two looks for machines that Terraform is creating. It reports a machine ten seconds later or more."""
 _READ_BACKS: Final = 5
 _CREATE_NEXT: Final = {"ConflictException": False, "ResourceNotFoundException": True}
 """By AWS's error code: True to create the schedule next, False to update it."""
@@ -374,29 +376,45 @@ class DeadlineSchedule:
 class DeadlineUpdater:
     """A thread that arms the deadline for machines while Terraform creates them, without delaying Terraform's events.
 
-    It arms all machines that arrive while it is busy with one call.
+    Terraform reports a machine once it runs. Until then, the thread looks for it in EC2 every two seconds: the deadline
+    covers what it has found even if the client is killed meanwhile. It arms all machines that arrive while it is busy
+    with one call.
 
     Args:
         at: the deadline.
         ids: instances that exist.
+        find: returns the ids of the cluster's instances.
         report: receives an event when the deadline is first armed.
     """
 
     def __init__(
-        self, schedule: DeadlineSchedule, at: datetime, *, ids: Iterable[str], role_arn: str, report: Reporter
+        self,
+        schedule: DeadlineSchedule,
+        at: datetime,
+        *,
+        ids: Iterable[str],
+        find: Callable[[], Iterable[str]],
+        role_arn: str,
+        report: Reporter,
     ) -> None:
         self._schedule = schedule
         self._at = at
         self._role_arn = role_arn
         self._report = report
         self._ids = set(ids)
+        self._find = find
+        self._expected = 0
         self._made: SimpleQueue[str | None] = SimpleQueue()
         self._thread = Thread(target=self._work, name="arming", daemon=True)
         self._armed = False
         self._error: PioTfError | None = None
 
+    def expect(self) -> None:
+        """Look for one more machine, which Terraform begins to create."""
+        self._made.put("")
+
     def add(self, instance_id: str) -> None:
-        """Add a new machine to the deadline."""
+        """Add a new machine to the deadline: Terraform has created it."""
         self._made.put(instance_id)
 
     def __enter__(self) -> Self:
@@ -423,16 +441,29 @@ class DeadlineUpdater:
         more = True
         while more:
             new, more = self._take()
-            if new and self._error is None:
+            if self._expected and more:
+                new |= self._look()
+            if new - self._ids and self._error is None:
                 self._ids |= new
                 self._arm()
 
     def _take(self) -> tuple[set[str], bool]:
-        """Wait for new machines; return them, and whether more may come."""
-        taken = [self._made.get()]
+        """Wait for new machines, or until it is time to look for them; return them, and whether more may come."""
+        try:
+            taken = [self._made.get(timeout=_LOOK_EVERY if self._expected else None)]
+        except Empty:
+            return set(), True
         while not self._made.empty():  # only this thread takes from it
             taken.append(self._made.get())
-        return {one for one in taken if one is not None}, None not in taken
+        new = {one for one in taken if one}
+        self._expected += taken.count("") - len(new)
+        return new, None not in taken
+
+    def _look(self) -> set[str]:
+        try:
+            return set(self._find())
+        except PioTfError:  # Terraform reports the machines, too
+            return set()
 
     def _arm(self) -> None:
         try:

@@ -8,7 +8,7 @@ import time
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import boto3
 import pytest
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
     from pio_tf.events import Event
 
+Created: TypeAlias = "tuple[World, list[Call], list[str]]"
 HOUR = timedelta(hours=1)
 ARMS = {"POST", "PUT"}
 """How a deadline is created, and changed."""
@@ -97,19 +98,20 @@ def network_for(aws: Aws, cidr: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def created(aws: Aws, mirror: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[World, list[Call]]:
-    """Create a cluster; return the calls that have made it."""
+def created(aws: Aws, mirror: Path, tmp_path_factory: pytest.TempPathFactory) -> Created:
+    """Create a cluster; return the calls that have made it, and what was said meanwhile."""
     project = Project(tmp_path_factory.mktemp("late"), name="late", url=aws.url, mirror=mirror)
     world = World(aws, project, datetime.now(tz=timezone.utc), network_for(aws, "127.77.0.0/24"))
+    said: list[Event] = []
     with aws.recording() as calls:
-        world.cluster().up()
-    return world, calls
+        world.cluster(said=said).up()
+    return world, calls, [str(event) for event in said]
 
 
 @pytest.fixture
-def world(created: tuple[World, list[Call]]) -> Iterator[World]:
+def world(created: Created) -> Iterator[World]:
     """Yield the same cluster, stopped, with its deadline released."""
-    made, _ = created
+    made, _, _ = created
     made.aws.refused = frozenset()
     made.cluster().down()
     yield made
@@ -129,8 +131,12 @@ def place(calls: list[Call], operation: str) -> int:
     return next(at for at, call in enumerate(calls) if call.operation == operation)
 
 
-def test_new_machines_are_armed_as_they_are_made_before_terraform_has_ended(created: tuple[World, list[Call]]) -> None:
-    world, calls = created
+def test_new_machines_are_armed_before_terraform_reports_them(created: Created) -> None:
+    world, calls, said = created
+    armed = next(at for at, line in enumerate(said) if "AWS stops the new machines" in line)
+    reported = [at for at, line in enumerate(said) if "aws_instance" in line and "'create'" in line and "done" in line]
+    assert len(reported) == 3
+    assert armed < min(reported), "Terraform waits until a machine runs"
     assert world.deadline == whole_minute(world.now + 8 * HOUR)
     first = place(calls, "POST")
     assert calls[first].service == "scheduler"

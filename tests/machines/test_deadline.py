@@ -14,12 +14,13 @@ from botocore.stub import Stubber
 
 from pio_tf.aws.session import Aws
 from pio_tf.errors import AwsError
-from pio_tf.machines.deadline_schedule import DeadlineSchedule, whole_minute
+from pio_tf.machines.deadline_schedule import DeadlineSchedule, DeadlineUpdater, whole_minute
 from tests.machines.conftest import REGION
+from tests.support.background import wait_until
 from tests.support.roles import make_role
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from botocore.awsrequest import AWSPreparedRequest
 
@@ -151,6 +152,40 @@ def test_a_machine_without_its_own_deadline_does_not_start(stubbed: Stubbed) -> 
     stub.add_client_error("update_schedule", "ServiceQuotaExceededException")
     with pytest.raises(AwsError, match="arming each machine's own deadline"):
         schedule(client, "x").arm(["i-1", "i-2"], NOON, role_arn=ROLE)
+
+
+def updater(scheduler: Client, cluster: str, role: str, find: Callable[[], list[str]]) -> DeadlineUpdater:
+    one = schedule(scheduler, cluster)
+    return DeadlineUpdater(one, NOON, ids=["i-1"], find=find, role_arn=role, report=lambda _event: None)
+
+
+def test_a_machine_that_terraform_creates_is_armed_before_terraform_reports_it(
+    scheduler: Client, local_aws: LocalAws
+) -> None:
+    role = make_role(local_aws.url, REGION, cluster="new")
+    with updater(scheduler, "new", role, lambda: ["i-1", "i-2"]) as arming:
+        arming.expect()
+        assert wait_until(lambda: (found := schedule(scheduler, "new").find()) is not None and "i-2" in found.ids)
+
+
+def test_a_machine_that_ec2_does_not_show_is_armed_when_terraform_reports_it(
+    scheduler: Client, local_aws: LocalAws
+) -> None:
+    looked: list[str] = []
+
+    def find() -> list[str]:
+        looked.append("looked")
+        raise AwsError("throttled")
+
+    role = make_role(local_aws.url, REGION, cluster="shown")
+    with updater(scheduler, "shown", role, find) as arming:
+        arming.expect()
+        assert wait_until(lambda: bool(looked))
+        arming.add("i-2")
+        assert wait_until(lambda: schedule(scheduler, "shown").find() is not None)
+    found = schedule(scheduler, "shown").find()
+    assert found is not None
+    assert found.ids == {"i-1", "i-2"}
 
 
 def test_the_schedules_of_many_machines_are_written_at_the_same_time(scheduler: Client, local_aws: LocalAws) -> None:
