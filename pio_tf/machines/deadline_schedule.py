@@ -202,7 +202,11 @@ class DeadlineSchedule:
             error = self._try_to_put(self._request(wanted), create=False)
             if error is None:
                 self._put_each(wanted)
-                return wanted
+                now = _read(self._get())
+                if now is None or now.released:
+                    return wanted
+                self._put_each(now)  # another client has armed meanwhile: its machines' own schedules count, too
+                return None
             if error_code(error) != "ResourceNotFoundException":
                 raise error
         return None

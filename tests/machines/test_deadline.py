@@ -14,7 +14,7 @@ from botocore.stub import Stubber
 
 from pio_tf.aws.session import Aws
 from pio_tf.errors import AwsError
-from pio_tf.machines.deadline_schedule import DeadlineSchedule, DeadlineUpdater, whole_minute
+from pio_tf.machines.deadline_schedule import DeadlineSchedule, DeadlineUpdater, ScheduledDeadline, whole_minute
 from tests.machines.conftest import REGION
 from tests.support.background import wait_until
 from tests.support.roles import make_role
@@ -271,6 +271,26 @@ def test_a_deadline_that_another_client_has_written_since_is_not_released(
     )
     assert one.release(before, NOON - HOUR) is None
     assert one.find() == before
+
+
+def test_a_release_moves_no_machines_own_deadline_that_another_client_has_set_meanwhile(
+    scheduler: Client, local_aws: LocalAws
+) -> None:
+    role = make_role(local_aws.url, REGION, cluster="slow")
+    slow, quick = schedule(scheduler, "slow"), schedule(scheduler, "slow")
+    before = slow.arm(["i-1", "i-2"], NOON, role_arn=role)
+    armed: list[ScheduledDeadline] = []
+
+    def arm_first(request: AWSPreparedRequest, **_event: object) -> None:
+        if not armed and urlsplit(request.url).path.endswith(".i-1"):
+            armed.append(before)  # once
+            armed.append(quick.arm(["i-1", "i-2"], NOON + HOUR, role_arn=role))
+
+    scheduler.meta.events.register("before-send", arm_first)
+    assert slow.release(before, NOON - HOUR) is None
+    assert len(armed) == 2
+    for name in ("pio-tf-slow", "pio-tf-slow.i-1", "pio-tf-slow.i-2"):
+        assert scheduler.get_schedule(Name=name)["ScheduleExpression"] == "at(2999-01-01T13:00:00)", name
 
 
 def test_what_was_let_go_counts_for_nobody_who_arms(scheduler: Client, local_aws: LocalAws) -> None:
