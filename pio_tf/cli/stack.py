@@ -74,7 +74,8 @@ def apply(
 ) -> None:
     """Create or change what pio-tf.hcl asks for.
 
-    Never removes or replaces a machine, and never asks.
+    Never removes or replaces a machine, and never asks. Changes none while a run is, or may be, active (exit code 4),
+    and lets none begin meanwhile.
     """
     from pio_tf.cli.results.stack import OutputResult
 

@@ -1,21 +1,28 @@
-"""The power of machines around an apply: noted before it, and put back as it was after it."""
+"""The machines around an apply: locked and their power noted before it, the power restored and the lock released after.
+
+The run lock keeps other clients from training on machines that change. With the state in S3, it is the claim there, and
+in any case the driver's own lock, if the driver runs.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pio_tf.atomic_write import write_atomically
 from pio_tf.cluster.messages import interrupted, short
-from pio_tf.errors import AwsError, ConfigError, Locked, MachinesMayBeRunning, PioTfError
+from pio_tf.errors import AwsError, ConfigError, Locked, MachinesMayBeRunning, NotReady, PioTfError
 from pio_tf.events import Step, Warned
 from pio_tf.model import count
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
     from datetime import datetime
     from pathlib import Path
+
+    from typing_extensions import Self
 
     from pio_tf.cluster.deadline import Deadline
     from pio_tf.cluster.driver import Driver
@@ -98,7 +105,9 @@ class PowerNote:
 
 
 class ApplyGuard:
-    """One apply, from before its plan to its end: it stops again what the apply has started.
+    """One apply, from before its plan to its end: it locks what the apply changes, and stops again what that started.
+
+    As a context manager, it releases the lock at the end, after the machines have stopped.
 
     Args:
         view: the machines before the apply.
@@ -118,11 +127,65 @@ class ApplyGuard:
         """Names of the machines that the plan creates or changes. Another client may start the others meanwhile."""
         self._has_begun = False
         """True if Terraform has an order to change something."""
+        self._held = contextlib.ExitStack()
+        self._holds_driver = False
+        """True if this apply has the driver's lock."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self._held.close()
+
+    def lock(self, plan: Plan) -> None:
+        """Take the run lock if the plan creates or changes machines: it may stop those that it changes.
+
+        New machines cut off no run, so that the driver is not asked for them.
+
+        Raises:
+            Locked: a run is, or may be, active, or another client starts the machines.
+        """
+        if plan.changed_machines or plan.new_machines:
+            self._held.enter_context(self._driver.claimed())
+        if not plan.changed_machines:
+            return
+        doing = f"changing {', '.join(plan.changed_machines)}"
+        view = self._fleet.look()  # as they are now: planning takes long enough for a start
+        driver = _driver_on(view)
+        if driver is None:
+            return
+        if driver.state != "running":
+            raise _would_cut_off_start(driver, doing)
+        try:
+            self._held.enter_context(self._driver.hold(view, lambda session: session.hold_for_change()))
+        except Locked as error:
+            error.what = f"{doing} would cut off a run: {error.what}" if error.details.get("run") else error.what
+            raise
+        except PioTfError as error:
+            note = self._note.left()
+            if note is not None and driver.instance_id not in note.known:
+                return  # an interrupted apply of this client's has just created it, and nothing can run there yet
+            raise Locked(
+                f"did not change {', '.join(plan.changed_machines)}: the driver does not answer, and may have an "
+                "active run",
+                cause=short(error),
+                next_step="`pio-tf down --force` stops the machines in any case; then try again",
+                details=error.details,
+            ) from error
+        self._holds_driver = True
 
     def begin(self, plan: Plan) -> None:
-        """Note the power, before Terraform changes anything."""
+        """Note the power, before Terraform changes anything.
+
+        Raises:
+            Locked: another client has started the driver since :meth:`lock`.
+        """
         if not self._before.of_another:
-            self._before = PowerBefore.of(self._fleet.look())  # planning takes long enough for another client's start
+            view = self._fleet.look()  # arming the deadline takes long enough for another client's start
+            driver = _driver_on(view)
+            if plan.changed_machines and driver is not None and not self._holds_driver:
+                raise _would_cut_off_start(driver, f"changing {', '.join(plan.changed_machines)}")
+            self._before = PowerBefore.of(view)
         self._touched = frozenset({*plan.changed_machines, *plan.new_machines})
         self._note.save(self._before)
         self._has_begun = True
@@ -164,7 +227,7 @@ class ApplyGuard:
                 details=error.details,
             ) from failed
         started = self._started(view.machines, and_new=failed is not None)
-        if started and self._before.of_another and not self._is_free(view):
+        if started and not self._is_free(view, started):
             started = []  # another client has come to need them
         if started:
             self._context.report(
@@ -189,15 +252,36 @@ class ApplyGuard:
         needed = before.known if any(one.name not in self._touched for one in started) else frozenset[str]()
         return [one for one in started if one.name in self._touched and one.instance_id not in needed]
 
-    def _is_free(self, view: FleetView) -> bool:
-        """Return whether no run is active, as far as the driver says."""
-        if not view.driver_runs:
+    def _is_free(self, view: FleetView, started: Sequence[Machine]) -> bool:
+        """Return whether no other client uses the machines, as far as the driver and the deadline say.
+
+        A driver that was off has no lock to hold: another client may have come since Terraform started it.
+        """
+        of_another = self._before.of_another
+        restarted = any(one.role == "driver" and one.instance_id in self._before.known for one in started)
+        if self._holds_driver or not (view.driver_runs if of_another else restarted):
             return True
         try:
-            self._driver.refuse_active(view, "stopping the machines that an apply has started")
+            if of_another:
+                self._driver.refuse_active(view, "stopping the machines that an apply has started")
+            elif not self._deadline.is_unchanged():
+                raise NotReady("another client has set their deadline since", cause="", next_step="pio-tf status")
+            else:
+                self._driver.prepare_stop(view, force=False, driver_may_have_run=False)
         except PioTfError as error:
-            self._context.report(
-                Warned(f"the machines that an interrupted apply has started keep running: {short(error)}")
-            )
+            which = "an interrupted apply" if of_another else "the apply"
+            self._context.report(Warned(f"the machines that {which} has started keep running: {short(error)}"))
             return False
         return True
+
+
+def _driver_on(view: FleetView) -> Machine | None:
+    return next((machine for machine in view.on if machine.role == "driver"), None)
+
+
+def _would_cut_off_start(driver: Machine, doing: str) -> Locked:
+    return Locked(
+        f"{doing} would cut off a start: the driver is {driver.state}",
+        cause=f"another client is starting {driver.name} ({driver.instance_id})",
+        next_step="wait until it runs (`pio-tf status`), or `pio-tf down` stops it; then try again",
+    )

@@ -208,7 +208,7 @@ class Deadline:
             with self._updater:
                 yield
         finally:
-            self._updater = None
+            self._written, self._updater = self._updater.armed or self._written, None
 
     def hear(self, event: Event) -> None:
         """Report what Terraform does, and add each machine that it has created to the deadline."""

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import threading
+from concurrent.futures import Future, InvalidStateError
+from contextvars import copy_context
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
@@ -16,6 +19,7 @@ from pio_tf.training.runs.run_copies import find_run
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
+    from contextlib import AbstractAsyncContextManager, ExitStack
 
     from pio_tf.cluster.deadline import Deadline
     from pio_tf.cluster.fleet import Fleet, FleetView
@@ -35,6 +39,8 @@ if TYPE_CHECKING:
 _T = TypeVar("_T")
 _STATUS_SECONDS = 5.0
 """How long `status` and `runs` wait for the driver to answer: they show what is, and wait for nothing."""
+_RELEASE_SECONDS = 5.0
+"""How long a command waits for the release of the driver's lock, whose driver may be gone."""
 
 
 @dataclass(frozen=True)
@@ -87,6 +93,67 @@ class Driver:
                 return await work(session)
 
         return _run(connected())
+
+    @contextlib.contextmanager
+    def hold(
+        self, view: FleetView, lock: Callable[[DriverSession], AbstractAsyncContextManager[object]]
+    ) -> Iterator[None]:
+        """Hold the driver's lock while the block runs, over a connection that a thread keeps alive.
+
+        The block may restart or remove the driver. The lock then ends with it, and that is no error.
+
+        Args:
+            lock: takes the lock over the connection.
+
+        Raises:
+            Locked: another client has it.
+            PioTfError: the driver can't be asked.
+        """
+        taken: Future[Callable[[], object]] = Future()
+
+        async def keep(session: DriverSession) -> None:
+            async with lock(session):
+                released = asyncio.Event()
+                taken.set_result(partial(asyncio.get_running_loop().call_soon_threadsafe, released.set))
+                await released.wait()
+
+        def work() -> None:
+            try:
+                self.session(view, keep)
+            except BaseException as error:  # noqa: BLE001 - this command's own thread raises it
+                with contextlib.suppress(InvalidStateError):  # the lock was taken; or Ctrl-C has ended the wait for it
+                    taken.set_exception(error)
+
+        thread = threading.Thread(target=copy_context().run, args=(work,), daemon=True)
+        thread.start()
+        try:
+            taken.result()
+            yield
+        finally:
+            if not taken.cancel() and taken.exception() is None:
+                with contextlib.suppress(RuntimeError):  # the thread has ended
+                    taken.result()()
+                thread.join(_RELEASE_SECONDS)
+
+    @contextlib.contextmanager
+    def claimed(self) -> Iterator[None]:
+        """Hold the run lock in S3 while the block runs, if the state is there and this command does not hold it yet.
+
+        Raises:
+            Locked: another client has it.
+        """
+        lock = self.storage.lock
+        if lock is None or lock.is_held:
+            yield
+            return
+        try:
+            lock.take("")
+        except AwsError as error:  # a policy of an older pio-tf, most likely
+            self.context.report(Warned(f"could not keep other clients from training meanwhile: {short(error)}"))
+        try:
+            yield
+        finally:
+            lock.release()
 
     def targets(self, outputs: Outputs) -> tuple[SshTarget, ...]:
         """Return the running machines, to connect to."""
@@ -164,6 +231,7 @@ class Driver:
         own_run: str = "",
         driver_may_have_run: bool | None = True,
         timeout: float | None = None,
+        held: ExitStack | None = None,
     ) -> None:
         """Make sure that stopping these machines cuts off no run, and that none begins.
 
@@ -173,6 +241,7 @@ class Driver:
             driver_may_have_run: whether a driver that does not answer may have a run. None: it has none if this command
                 took it out of ``stopped``, and no other client has taken the machines since.
             timeout: seconds for the driver to answer; None: as long as usual.
+            held: holds the driver's lock until it is closed; None: the driver itself holds it until its power is off.
 
         Raises:
             Locked: a run is active, or being prepared.
@@ -189,6 +258,9 @@ class Driver:
                 raise unanswered(self.context.config, view.not_stopped, starting)
             return
         try:
+            if held is not None:
+                held.enter_context(self.hold(view, lambda session: session.hold_for_removal()))
+                return
             self.session(
                 view,
                 lambda session: session.prepare_stop(force=force, own_run=own_run, timeout=timeout),

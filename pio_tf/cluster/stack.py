@@ -12,7 +12,7 @@ from pio_tf.aws.cli_hints import AwsCliHints
 from pio_tf.aws.identity import who_am_i
 from pio_tf.cluster.apply_guard import ApplyGuard, PowerNote
 from pio_tf.cluster.messages import names, not_destroyed, short
-from pio_tf.errors import AwsError, ConfigError, GuardRefused, Locked, MachinesMayBeRunning, NotReady, PioTfError
+from pio_tf.errors import ConfigError, GuardRefused, Locked, MachinesMayBeRunning, NotReady, PioTfError
 from pio_tf.events import Step, Warned
 from pio_tf.infra.deployment import Deployment
 from pio_tf.infra.guard import refuse_doubles
@@ -22,7 +22,6 @@ from pio_tf.machines.references import check_references
 from pio_tf.model import count, refuse_another_region
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from datetime import datetime
     from pathlib import Path
 
@@ -109,34 +108,35 @@ class Stack:
         view = self.fleet.look()
         guard = ApplyGuard(self.context, self.fleet, self.deadline, self.driver, view)
         until: datetime | None = None
-        try:
-            plan = self._plan_whole(view) if saved is None else self._open_plan(saved, view)
-            self._refuse_to_cut_off(plan)
-            until = self._deadline_if_possible(plan, view)
-            outputs = self._create(plan, guard, view, until)
-        except BaseException as error:
-            guard.restore(until, failed=error)
-            raise
-        guard.restore(until)
+        with guard:
+            try:
+                plan = self._plan_whole(view) if saved is None else self._open_plan(saved, view)
+                guard.lock(plan)
+                until = self._deadline_if_possible(plan, view)
+                outputs = self._create(plan, guard, view, until)
+            except BaseException as error:
+                guard.restore(until, failed=error)
+                raise
+            guard.restore(until)
         return outputs
 
     def apply_for_start(self, until: datetime | None) -> tuple[Outputs, FleetView]:
         """Create and change what pio-tf.hcl asks for, and arm the deadline of the machines, which start next."""
         view = self.fleet.look()
         guard = ApplyGuard(self.context, self.fleet, self.deadline, self.driver, view)
-        try:
-            plan = self._plan_whole(view)
-            with self._run_lock(plan):
-                self._refuse_to_cut_off(plan)
+        with guard:
+            try:
+                plan = self._plan_whole(view)
+                guard.lock(plan)
                 self._arm_before_changes(plan, view, until)
                 outputs = self._create(plan, guard, view, until)
-            found = self.fleet.look(outputs)
-            before = {machine.instance_id for machine in view.machines}
-            self.fleet.started |= {machine.instance_id for machine in found.on} - before  # those created here
-            self.deadline.arm(outputs, found, until)
-        except PioTfError as error:  # also without a deadline: the new machines run, so pio-tf stops them
-            guard.stop_started(until, failed=error)
-            raise
+                found = self.fleet.look(outputs)
+                before = {machine.instance_id for machine in view.machines}
+                self.fleet.started |= {machine.instance_id for machine in found.on} - before  # those created here
+                self.deadline.arm(outputs, found, until)
+            except PioTfError as error:  # also without a deadline: the new machines run, so pio-tf stops them
+                guard.stop_started(until, failed=error)
+                raise
         PowerNote.of(self.config).remove()
         return outputs, found
 
@@ -168,18 +168,19 @@ class Stack:
         """Remove the cluster: all machines, disks and addresses."""
         name = self.config.cluster.name
         view = self.fleet.look()  # asks AWS first: without it, Terraform's own words would come late and be many
-        self.driver.prepare_stop(view, force=False, driver_may_have_run=None)
-        self.context.report(Step(f"Removing {name}: {count(view.machines)}, with disks and addresses"))
-        try:
-            with self._run_lock():
+        with contextlib.ExitStack() as lock:
+            lock.enter_context(self.driver.claimed())
+            self.driver.prepare_stop(view, force=False, driver_may_have_run=None, held=lock)
+            self.context.report(Step(f"Removing {name}: {count(view.machines)}, with disks and addresses"))
+            try:
                 self.deployment.destroy()
-        except (GuardRefused, Locked, ConfigError):
-            raise  # nothing was removed
-        except (PioTfError, KeyboardInterrupt) as error:
-            left = self.fleet.not_off()
-            if not left:
-                raise
-            raise not_destroyed(self.config, left, error if isinstance(error, PioTfError) else None) from error
+            except (GuardRefused, Locked, ConfigError):
+                raise  # nothing was removed
+            except (PioTfError, KeyboardInterrupt) as error:
+                left = self.fleet.not_off()
+                if not left:
+                    raise
+                raise not_destroyed(self.config, left, error if isinstance(error, PioTfError) else None) from error
         self.applied.unlink(missing_ok=True)
         foreign = self.fleet.look().machines
         if not foreign:
@@ -264,55 +265,6 @@ class Stack:
         existing = {machine.name: machine.instance_id for machine in view.machines}
         hints = AwsCliHints.of(self.config)
         refuse_doubles(plan.new_machines, existing, directory=self.config.stack_dir, hints=hints)
-
-    @contextlib.contextmanager
-    def _run_lock(self, plan: Plan | None = None) -> Iterator[None]:
-        """Hold the run lock in S3, if the state is there, while machines change: no other client begins a training.
-
-        Args:
-            plan: what changes; None: everything.
-        """
-        lock = self.driver.storage.lock
-        changes = plan is None or bool(plan.changed_machines or plan.new_machines)
-        if lock is None or lock.is_held or not changes:  # `train` holds it already
-            yield
-            return
-        try:
-            lock.take("")
-        except AwsError as error:  # a policy of an older pio-tf, most likely
-            self.context.report(Warned(f"could not keep other clients from training meanwhile: {short(error)}"))
-        try:
-            yield
-        finally:
-            lock.release()
-
-    def _refuse_to_cut_off(self, plan: Plan) -> None:
-        """Refuse to change machines while a run is, or may be, active: the change may stop them."""
-        changed = ", ".join(plan.changed_machines)
-        view = self.fleet.look() if changed else None  # as they are now: planning takes long enough for a start
-        driver = next((one for one in view.on if one.role == "driver"), None) if view else None
-        if view is None or driver is None:
-            return
-        if driver.state != "running":
-            raise Locked(
-                f"changing {changed} would cut off a start: the driver is {driver.state}",
-                cause=f"another client is starting {driver.name} ({driver.instance_id})",
-                next_step="wait until it runs (`pio-tf status`), or `pio-tf down` stops it; then try again",
-            )
-        try:
-            self.driver.refuse_active(view, f"changing {changed}")
-        except Locked:
-            raise
-        except PioTfError as error:
-            note = PowerNote.of(self.config).left()
-            if note is not None and driver.instance_id not in note.known:
-                return  # an interrupted apply of this client's has just created it, and nothing can run there yet
-            raise Locked(
-                f"did not change {changed}: the driver does not answer, and may have an active run",
-                cause=short(error),
-                next_step="`pio-tf down --force` stops the machines in any case; then try again",
-                details=error.details,
-            ) from error
 
     def _arm_before_changes(self, plan: Plan, view: FleetView, until: datetime | None) -> None:
         """Arm the deadline before Terraform changes machines.

@@ -247,7 +247,7 @@ def reads_of_stack(scope: Scope) -> Iterator[Grant]:
     types = (config.driver.instance_type, config.spark.instance_type, config.spark.master_instance_type or "")
     if any(name.startswith(_BURSTABLE) for name in types):
         newer += ["ec2:DescribeInstanceCreditSpecifications"]
-    yield _read(scope, "Look", "Read what exists.", wanted, newer, ["ec2:DescribeInstances"])
+    yield _read(scope, "Read what exists.", wanted, newer, ["ec2:DescribeInstances"])
 
 
 def reads_of_references(scope: Scope) -> Iterator[Grant]:
@@ -259,28 +259,27 @@ def reads_of_references(scope: Scope) -> Iterator[Grant]:
         ours += ["ec2:DescribeAvailabilityZones", "ec2:DescribeInstanceTypeOfferings"]
     if scope.config.ssh.key_pair is not None:
         ours += ["ec2:DescribeKeyPairs"]
-    yield _read(scope, "LookUp", "Check that everything that pio-tf.hcl names exists and fits.", ours=ours)
+    yield _read(scope, "Check that everything that pio-tf.hcl names exists and fits.", ours=ours)
 
 
 def reads_of_changes(scope: Scope) -> Iterator[Grant]:
     """Grant following a disk that grows, for an apply."""
-    yield _read(scope, "LookAtChanges", "Check whether a disk has grown.", ["ec2:DescribeVolumesModifications"])
+    yield _read(scope, "Check whether a disk has grown.", ["ec2:DescribeVolumesModifications"])
 
 
 def reads_of_removals(scope: Scope) -> Iterator[Grant]:
     """Grant the check of what is left in the network, for a destroy."""
-    yield _read(scope, "LookWhatIsLeft", "Check whether a network is empty.", ["ec2:DescribeNetworkInterfaces"])
+    yield _read(scope, "Check whether a network is empty.", ["ec2:DescribeNetworkInterfaces"])
 
 
 def reads_of_machines(scope: Scope) -> Iterator[Grant]:
     """Grant finding machines by their tag, and reading what their types offer, for a training."""
     ours = ["ec2:DescribeInstanceStatus", "ec2:DescribeInstanceTypes", "ec2:DescribeInstances"]
-    yield _read(scope, "Look", "Read which machines exist, and their size.", ours=ours)
+    yield _read(scope, "Read which machines exist, and their size.", ours=ours)
 
 
 def _read(
     scope: Scope,
-    sid: str,
     why: str,
     terraform: Sequence[str] = (),
     newer: Sequence[str] = (),
@@ -288,4 +287,4 @@ def _read(
 ) -> Grant:
     """Return a grant of reads, which EC2 can limit only to a region."""
     conditions: Conditions = {"StringEquals": {"ec2:Region": scope.config.aws.region}}
-    return Grant(sid, why, ("*",), tuple(terraform), tuple(newer), tuple(ours), conditions)
+    return Grant("Look", why, ("*",), tuple(terraform), tuple(newer), tuple(ours), conditions)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
@@ -52,6 +52,16 @@ class Grant:
             action: (*(("terraform",) if action in theirs else ()), *(("pio-tf",) if action in ours else ()))
             for action in sorted(ours | theirs)
         }
+
+    def with_calls(self, other: Grant) -> Grant:
+        """Return one grant for the calls of two, on the same resources and under the same conditions."""
+        return replace(
+            self,
+            why=" ".join(dict.fromkeys((self.why, other.why))),
+            terraform=(*self.terraform, *other.terraform),
+            newer=(*self.newer, *other.newer),
+            pio_tf=(*self.pio_tf, *other.pio_tf),
+        )
 
     @property
     def statement(self) -> dict[str, Any]:

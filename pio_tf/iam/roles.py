@@ -47,6 +47,7 @@ _TRAIN = (
 _APPLY = (
     *_PLAN,
     services.writes_state,
+    services.locks_runs,
     ec2.reads_of_changes,
     services.sets_deadlines,
     ec2.makes_network,
@@ -123,7 +124,7 @@ def policies(config: Config, role: str = "", *, account: str = "") -> tuple[Poli
         raise ConfigError(
             f"there is no role {role!r}", next_step=f"choose one of {', '.join(one.name for one in ROLES)} with --for"
         )
-    made = [Policy(one, scope, tuple(grant for part in one.parts for grant in part(scope))) for one in found]
+    made = [Policy(one, scope, _grants(one, scope)) for one in found]
     if role == "mirror" and not made[0].grants:
         raise ConfigError(
             f"{config.path.name} names no mirror in S3",
@@ -142,6 +143,15 @@ def policies(config: Config, role: str = "", *, account: str = "") -> tuple[Poli
             next_step="attach the policies of the other roles to the identity that the jobs use",
         )
     return tuple(one for one in made if one.grants)
+
+
+def _grants(role: JobRole, scope: Scope) -> tuple[Grant, ...]:
+    """Return the grants of a role's parts. Those of one name are one: a policy may not be long."""
+    found: dict[str, Grant] = {}
+    for part in role.parts:
+        for grant in part(scope):
+            found[grant.sid] = found[grant.sid].with_calls(grant) if grant.sid in found else grant
+    return tuple(found.values())
 
 
 def _account(config: Config, given: str) -> str:

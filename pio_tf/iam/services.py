@@ -49,7 +49,7 @@ def reads_state(scope: Scope) -> Iterator[Grant]:
     )
     yield Grant("FindState", why, scope.bucket(state.bucket), ("s3:ListBucket",))
     yield Grant("ReadState", "Read the state.", scope.bucket(state.bucket, state.key), ("s3:GetObject",))
-    yield from _key(scope, state, "ReadKey", "kms:Decrypt")
+    yield from _key(scope, state, "kms:Decrypt")
 
 
 def locks_state(scope: Scope) -> Iterator[Grant]:
@@ -59,7 +59,7 @@ def locks_state(scope: Scope) -> Iterator[Grant]:
     if state.locks_by_object:
         why = "Take and release the lock, an object beside the state."
         yield Grant("LockState", why, scope.bucket(state.bucket, state.lock_key), _OBJECT)
-        yield from _key(scope, state, "LockKey", "kms:GenerateDataKey")
+        yield from _key(scope, state, "kms:GenerateDataKey")
     if table := state.arguments.get("dynamodb_table"):
         why = "Take and release the lock, an item of a DynamoDB table."
         arn = scope.arn("dynamodb", f"table/{table}", region=state.aws.region)
@@ -81,10 +81,21 @@ def keeps_runs(scope: Scope) -> Iterator[Grant]:
     yield Grant("KeepRuns", "Read and write records and logs of runs.", runs, pio_tf=("s3:GetObject", "s3:PutObject"))
     lock = scope.bucket(state.bucket, f"{state.prefix}run.lock")
     yield Grant("LockRuns", "Allow one training at a time.", lock, pio_tf=_OBJECT)
-    yield from _key(scope, state, "RunsKey", "kms:GenerateDataKey", ours=True)
+    yield from _key(scope, state, "kms:GenerateDataKey", ours=True)
 
 
-def _key(scope: Scope, state: S3Backend, sid: str, action: str, *, ours: bool = False) -> Iterator[Grant]:
+def locks_runs(scope: Scope) -> Iterator[Grant]:
+    """Grant the run lock, for an apply: no training begins while machines change."""
+    if (state := scope.state) is None:
+        return
+    lock, runs = (scope.bucket(state.bucket, f"{state.prefix}{name}") for name in ("run.lock", "runs/*"))
+    yield Grant("LockRuns", "Let no training begin while machines change.", lock, pio_tf=_OBJECT)
+    why = "Check whether the run of another client's lock has begun."
+    yield Grant("FindRun", why, runs, pio_tf=("s3:GetObject",))
+    yield from _key(scope, state, "kms:GenerateDataKey", ours=True)
+
+
+def _key(scope: Scope, state: S3Backend, action: str, *, ours: bool = False) -> Iterator[Grant]:
     """Grant the KMS key that the backend names, if it names one."""
     name, region = str(state.arguments.get("kms_key_id") or ""), state.aws.region
     if not name:
@@ -96,7 +107,7 @@ def _key(scope: Scope, state: S3Backend, sid: str, action: str, *, ours: bool = 
     domain = "amazonaws.com.cn" if scope.partition == "aws-cn" else "amazonaws.com"
     why = "Use the key that encrypts the bucket's objects (kms_key_id)."
     conditions: Conditions = {"StringEquals": {"kms:ViaService": f"s3.{region}.{domain}"}}
-    yield Grant(sid, why, (arn,), () if ours else (action,), (), (action,) if ours else (), conditions)
+    yield Grant("UseKey", why, (arn,), () if ours else (action,), (), (action,) if ours else (), conditions)
 
 
 def fills_mirrors(scope: Scope) -> Iterator[Grant]:

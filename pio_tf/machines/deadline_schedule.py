@@ -410,7 +410,8 @@ class DeadlineUpdater:
         self._expected = 0
         self._made: SimpleQueue[str | None] = SimpleQueue()
         self._thread = Thread(target=self._work, name="arming", daemon=True)
-        self._armed = False
+        self.armed: ScheduledDeadline | None = None
+        """The deadline as this thread has written it last."""
         self._error: PioTfError | None = None
 
     def expect(self) -> None:
@@ -475,8 +476,8 @@ class DeadlineUpdater:
         except PioTfError as error:
             self._error = error
             return
-        if not self._armed:
-            self._armed = True
+        first, self.armed = self.armed is None, armed
+        if first:
             self._report(Done(f"AWS stops the new machines at {armed.at:%Y-%m-%d %H:%M} UTC"))
 
 

@@ -364,6 +364,29 @@ class DriverSession:
         """
         await self.connection.await_or_abort(self._prepare_stop(force=force, own_run=own_run), timeout=timeout)
 
+    def hold_for_change(self) -> AbstractAsyncContextManager[DriverLock]:
+        """Hold the lock while machines change: the change would cut off a run that began meanwhile.
+
+        Raises:
+            Locked: a run is active or being prepared, or another client changes or stops the machines.
+        """
+        return self._lock("changing")
+
+    @contextlib.asynccontextmanager
+    async def hold_for_removal(self) -> AsyncIterator[None]:
+        """Hold the lock while the cluster is removed, and first copy logs and records.
+
+        Raises:
+            Locked: a run is active or being prepared, or another client changes the machines.
+        """
+        async with contextlib.AsyncExitStack() as lock:
+            try:
+                await lock.enter_async_context(self._hold_and_collect())
+            except Locked as error:
+                if error.details["doing"] != "stopping":
+                    raise
+            yield
+
     def _lock(self, doing: str, run: str = "") -> AbstractAsyncContextManager[DriverLock]:
         return hold_driver_lock(self.connection, self.client, doing=doing, run=run)
 
@@ -438,26 +461,31 @@ class DriverSession:
         return record
 
     async def _prepare_stop(self, *, force: bool, own_run: str) -> None:
+        async def hold() -> None:
+            async with self._hold_and_collect() as lock:
+                await lock.hold_for_stopping()
+
         try:
-            await self._hold_and_collect()
+            await hold()
         except Locked as error:
             run, doing = str(error.details["run"]), error.details["doing"]
             if doing == "stopping":
                 return
-            if not force and (doing == "provisioning" or run != own_run):
+            if not force and (doing in ("provisioning", "changing") or run != own_run):
                 raise
             if doing == "running":
                 await self._end(run)
             else:
                 await self.driver_runs.release()
             try:
-                await self._hold_and_collect()
+                await hold()
             except Locked as left:
                 if left.details["run"] != own_run:
                     raise  # else it is this client's own, and a driver that hardly answers has not released it
 
-    async def _hold_and_collect(self) -> None:
-        """Take the lock, copy what this computer does not have of ended runs, and let the driver hold the lock."""
+    @contextlib.asynccontextmanager
+    async def _hold_and_collect(self) -> AsyncIterator[DriverLock]:
+        """Hold the lock, and first copy what this computer does not have of ended runs."""
         async with self._lock("stopping") as lock:
             for run in (await self.state()).runs:
                 kept = self.storage.archive.load(run.id)
@@ -466,7 +494,7 @@ class DriverSession:
                 record = await self.follower.collect(run.id)
                 where = self.storage.archive.log(run.id)
                 self.context.report(Done(f"run {run.id} {record.state}: its log and record are in {where}"))
-            await lock.hold_for_stopping()
+            yield lock
 
     async def _power_is_on(self) -> bool:
         """Return whether the driver runs. If AWS can't be asked, it may."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 from tests.faults.aws import KINDS, READS, Died, Retries, action_of, answer, happen, refused
@@ -13,6 +14,10 @@ if TYPE_CHECKING:
 
     from tests.faults.time import Turns
     from tests.faults.world import World
+
+
+acting: ContextVar[Client] = ContextVar("client")
+"""The client of this thread."""
 
 
 class Client:
@@ -54,9 +59,11 @@ class Client:
 
     def send(self, request: AWSPreparedRequest, **_event: Any) -> AWSResponse:  # noqa: ANN401 - botocore's event
         """Call AWS: botocore's event ``before-send``."""
+        action, arguments = action_of(request)
+        if acting.get(None) is None and READS.match(action):  # of a pool's threads, which read all at once
+            return self._effect(request, action, arguments)
         self._alive()
         self._step()
-        action, arguments = action_of(request)
         # Scheduler has no change on a condition: docs/failsafe.md names the client that sleeps right before its change.
         may_sleep = not (action.partition(" ")[2].startswith("/schedules/") and not READS.match(action))
         fault = self.trouble.next(self.world.clock(), kinds=(*KINDS, SUSPENDED) if may_sleep else KINDS)

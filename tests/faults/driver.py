@@ -173,6 +173,22 @@ class SessionStandIn:
             driver.end(driver.runs[driver.held.run], "cancelled")
         driver.held = Held("stopping", "", None)
 
+    @asynccontextmanager
+    async def hold_for_change(self) -> AsyncIterator[None]:
+        """Hold the lock while machines change."""
+        self._refuse_held()
+        self._driver.held = mine = Held("changing", "", self._client)
+        try:
+            yield
+        finally:
+            if self._driver.held is mine:  # a restart of the driver has ended it
+                self._driver.held = None
+
+    async def refuse_active(self, _doing: str) -> None:
+        """Refuse what would cut off a run."""
+        if self._driver.held is not None and self._driver.held.doing != "stopping":
+            self._refuse_held()
+
     async def state(self) -> DriverState:
         """Return the holder of the lock."""
         held = self._driver.held

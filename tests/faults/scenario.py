@@ -5,16 +5,16 @@ from __future__ import annotations
 import random
 import traceback
 from collections import Counter, deque
-from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, cast
 
 from pio_tf import Cluster
+from pio_tf.cluster.apply_guard import PowerNote
 from pio_tf.errors import Locked, MachinesMayBeRunning, PioTfError
-from pio_tf.events import Warned
+from pio_tf.events import ResourceProgress, Warned
 from tests.faults.aws import Died, FaultyAws
-from tests.faults.client import Client
+from tests.faults.client import Client, acting
 from tests.faults.driver import SessionStandIn
 from tests.faults.faults import Trouble, draw_bad, draw_trouble, draw_weather
 from tests.faults.time import Turns
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from pio_tf.training.driver_session import SessionOpener
     from tests.faults.world import World
 
-COMMANDS = ("up", "train", "train", "train --keep-up", "train --detach", "down", "down --force")
+COMMANDS = ("up", "train", "train", "train --keep-up", "train --detach", "down", "down --force", "apply", "apply")
 POWERS = ("stopped", "stopped", "stopped", "running", "running", "pending", "stopping")
 _STOPPING = ("train", "down", "down --force")
 """Commands that leave no machine on."""
@@ -65,13 +65,12 @@ class Result:
     past_deadline: int = 0
 
 
-_acting: ContextVar[Client] = ContextVar("client")
 _last: deque[Client] = deque(maxlen=1)
 
 
 def current_client() -> Client:
     """Return the client of this thread; a thread of a client's pool belongs to the last client."""
-    return _acting.get(None) or _last[-1]
+    return acting.get(None) or _last[-1]
 
 
 def cluster_of(client: Client, aws: FaultyAws, reporter: Reporter) -> Cluster:
@@ -95,10 +94,15 @@ class Stage:
     def __init__(self, world: World) -> None:
         self.world = world
         self.aws = FaultyAws(world.config, current_client)
-        cluster = Cluster(world.config, environ={"PATH": "/usr/bin:/bin"})
-        stack = cluster._command().stack
-        stack.applied.parent.mkdir(parents=True, exist_ok=True)
-        stack.applied.write_text(stack.digest() + "\n")
+        stack = Cluster(world.config, environ={"PATH": "/usr/bin:/bin"})._command().stack
+        self._applied, self._digest = stack.applied, stack.digest() + "\n"
+        self.tidy()
+
+    def tidy(self) -> None:
+        """Remove what an earlier apply has left on the disk."""
+        self._applied.parent.mkdir(parents=True, exist_ok=True)
+        self._applied.write_text(self._digest)
+        PowerNote.of(self.world.config).remove()
 
     def command(self, command: str, client: Client) -> Outcome:
         """Run one command as the command line does: its exit code, and what it says."""
@@ -107,10 +111,12 @@ class Stage:
         def listen(event: Event) -> None:
             if isinstance(event, Warned):
                 outcome.warnings.append(event.message)
+            if isinstance(event, ResourceProgress):
+                self.world.terraform_acts(event, by=client.name, sleep=client.sleep)
 
         if command == "down --force":
             self.world.forcing.add(client.name)
-        _acting.set(client)
+        acting.set(client)
         _last.append(client)
         cluster = cluster_of(client, self.aws, listen)
         try:
@@ -140,6 +146,7 @@ _CALLS: dict[str, Callable[[Cluster], object]] = {
     "down": lambda cluster: cluster.down(),
     "down --force": lambda cluster: cluster.down(force=True),
     "status": lambda cluster: cluster.status(),
+    "apply": lambda cluster: cluster.apply(),
 }
 
 
@@ -155,7 +162,10 @@ def play(seed: int, stage: Stage) -> Result:
     world = stage.world
     result = Result(seed, workers_of(seed))
     bad = draw_bad(random.Random(f"bad machine {seed}"), world.machines)  # noqa: S311 - no secret
-    world.begin(draw_weather(rng, world.machines), _draw_powers(rng, world.machines), bad=bad)
+    powers = _draw_powers(rng, world.machines)
+    stage.tidy()
+    good = [name for name in world.machines if bad is None or name != bad.machine]
+    world.begin(draw_weather(rng, world.machines), powers, changes=rng.choice(good), bad=bad)
     troubles: list[Trouble] = []
     for number in range(rng.choice((1, 2, 2, 3, 4))):
         pair = rng.random() < 0.2
@@ -237,7 +247,7 @@ def check_outcomes(result: Result, world: World) -> list[str]:
         if outcome.command.startswith("down") and outcome.code not in (7, KILLED, Locked.exit_code):
             found.append(f"{label}, but {', '.join(not_off)} are not stopped: {outcome.error}")
         left = world.started.get(outcome.client, set()) & set(not_off)
-        if outcome.command == "train" and outcome.code not in (7, KILLED, Locked.exit_code) and left:
+        if outcome.command in ("train", "apply") and outcome.code not in (7, KILLED, Locked.exit_code) and left:
             said = [line for line in outcome.warnings if "keep running" in line]
             if not said:
                 found.append(f"{label}, but {', '.join(not_off)} are not stopped: {outcome.error}; {outcome.warnings}")

@@ -15,21 +15,23 @@ from moto.ec2.models.instances import InstanceState
 from moto.scheduler.models import scheduler_backends
 
 from pio_tf.aws.session import Aws
-from pio_tf.model import CLUSTER_TAG, MACHINE_TAG, ROLE_TAG
+from pio_tf.model import CLUSTER_TAG, MACHINE_TAG, ROLE_TAG, Outputs
 from pio_tf.sandbox.ec2_models import PassingState
 from tests.faults.aws import CalledAws, answer
 from tests.faults.driver import Driver
 from tests.faults.faults import FAIR, BadMachine
 from tests.support.config_samples import BLOCKS
+from tests.support.plan_json import change, machine, plan
 from tests.support.terraform_stand_in import TerraformStandIn
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from botocore.awsrequest import AWSPreparedRequest, AWSResponse
     from mypy_boto3_ec2 import EC2Client
 
+    from pio_tf.events import ResourceProgress
     from tests.faults.faults import Weather
     from tests.faults.time import Clock
 
@@ -70,6 +72,8 @@ class World:
         """Calls that no client may make."""
         self.started: dict[str, set[str]] = {}
         """The machines that each client has started."""
+        self.changes = "worker-1"
+        """The machine that Terraform changes: the configuration has another type for it."""
         self.forcing: set[str] = set()
         """The clients that may cut off others' runs."""
         self.bad: BadMachine | None = None
@@ -100,10 +104,20 @@ class World:
 
     # The campaign's side
 
-    def begin(self, weather: Weather, powers: dict[str, str], *, bad: BadMachine | None = None) -> None:
-        """Begin a scenario with these states."""
+    def begin(
+        self,
+        weather: Weather,
+        powers: dict[str, str],
+        *,
+        changes: str = "worker-1",
+        bad: BadMachine | None = None,
+    ) -> None:
+        """Begin a scenario with these states; ``changes``: the machine that an apply changes."""
         self.restore()
         self.bad, self._steps = bad, 0
+        if changes != self.changes:
+            self.changes = changes
+            self.know()
         self.clock.now = 1000.0
         self.weather = weather
         self.calls.clear()
@@ -121,9 +135,59 @@ class World:
 
     def know(self, machines: Mapping[str, object] | None = None) -> None:
         """Let Terraform's outputs say this of the machines; default: the truth."""
-        values = {"cluster": self.name, "region": REGION, "machines": machines or self.outputs}
-        values["deadline_role_arn"] = self._role
-        self.terraform.prints(output=json.dumps({name: {"value": value} for name, value in values.items()}).encode())
+        change, events = self._change_of(self.changes), []
+        for event in ("apply_start", "apply_complete"):
+            hook = {"resource": {"addr": change["address"]}, "action": "update"}
+            events.append(json.dumps({"type": event, "hook": hook}))
+        self.terraform.prints(
+            apply="\n".join(events).encode(),
+            show=json.dumps(plan(change, cluster=self.name, region=REGION)).encode(),
+            output=json.dumps(self._outputs(machines or self.outputs)).encode(),
+        )
+
+    def terraform_acts(self, event: ResourceProgress, *, by: str, sleep: Callable[[float], None]) -> None:
+        """Change in AWS what Terraform reports: the AWS provider stops a machine for another type, and starts it.
+
+        Args:
+            by: the client whose Terraform it is.
+            sleep: lets other clients act.
+        """
+        name, before = self.changes, self.states()[self.changes]
+        if event.action != "update":
+            return
+        if event.status == "started":
+            self.driver.pass_time()
+            self.wrong += [
+                f"the Terraform of {by} changes {name} under the run of {run.client}"
+                for run in self.driver.runs.values()
+                if run.state == "running" and run.client != by
+            ]
+            if before == "stopped":
+                self.started.setdefault(by, set()).add(name)
+            if before in ("pending", "running"):
+                self._set(self.ids[name], "stopped")
+                if name == "driver":
+                    self.driver.power_off()
+            sleep(30.0)
+        elif event.status == "done":
+            if before == "stopped":
+                self._set(self.ids[name], "running")
+            sleep(30.0)
+
+    def _change_of(self, name: str) -> dict[str, Any]:
+        before = machine(name)
+        address = f'module.machine["{name}"].aws_instance.this'
+        return change("aws_instance", address, before=before, after={**before, "instance_type": "r5.2xlarge"})
+
+    def terraform_outputs(self) -> Outputs:
+        """Return what Terraform's outputs say of the machines."""
+        outputs = Outputs.from_terraform(self._outputs(self.outputs))
+        assert outputs is not None
+        return outputs
+
+    def _outputs(self, machines: Mapping[str, object]) -> dict[str, Any]:
+        values = {"cluster": self.name, "region": REGION, "machines": machines, "deadline_role_arn": self._role}
+        return {name: {"value": value} for name, value in values.items()}
 
     def pass_by(self, seconds: float) -> None:
         """Let time pass for all clients, and deadlines fire."""

@@ -284,6 +284,14 @@ ATTACKS = [
             for key in ("pio-tf/other/terraform.tfstate", "theirs")
         ),
         Request("s3:DeleteObject", (Resource("arn:aws:s3:::states/pio-tf/ur/terraform.tfstate"),)),
+        *(
+            Request(f"s3:{action}", (Resource(f"arn:aws:s3:::states/{key}"),))
+            for action, key in (
+                ("DeleteObject", "pio-tf/ur/runs/20261123T182359Z-3f9c/record.json"),
+                ("DeleteObject", "pio-tf/other/run.lock"),
+                ("PutObject", "pio-tf/other/run.lock"),
+            )
+        ),
         Request("s3:PutBucketPolicy", (Resource("arn:aws:s3:::states"),)),
         Request("ssm:GetParameters", (Resource(f"arn:aws:ssm:us-east-1:{ACCOUNT}:parameter/theirs"),)),
         Request("ssm:SendCommand", (tagged("instance", "i-1", OWN),)),

@@ -20,6 +20,7 @@ from pio_tf.machines.console import host_keys_from_console
 from pio_tf.machines.health import examine
 from pio_tf.machines.power import stop_machines
 from pio_tf.mirror import Pusher, sha512_of
+from pio_tf.training.runs.bucket_lock import Claim
 from pio_tf.training.runs.record import Client, RunRecord
 from tests.iam.requests import requests
 from tests.support.iam_policies import used
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 UBUNTU = "099720109477"
 IMAGE = "ami-0a1b2c3d4e5f60718"
 RUN = "20261123T020000Z-3f9c"
+ANN = Client("ann", "laptop", 17, "2026-11-23T02:00:00Z")
 BOUNDARY = f"arn:aws:iam::{ACCOUNT}:policy/pio-tf/pio-tf-own-us-east-1-boundary"
 UNSEEN = {
     "ec2:DescribeInstanceTypes": "the provider since version 4, for every machine it reads: limits of its type",
@@ -100,7 +102,7 @@ def keep_runs(cluster: Cluster) -> None:
     record = RunRecord(
         id=RUN,
         cluster=cluster.config.cluster.name,
-        client=Client("ann", "laptop", 17, "2026-11-23T02:00:00Z"),
+        client=ANN,
         command="pio train",
         engine_dir="/opt/engine",
     )
@@ -163,6 +165,8 @@ def own(tmp_path_factory: pytest.TempPathFactory, aws: RecordingAws, mirror: Pat
     second = {**more, "network": network.format(n=2, zone="a"), "spark": larger, "cluster": 'name = "{name}"'}
     second["cluster"] += '\ntags = { owner = "b" }'
     cluster = world.cluster(**second)
+    killed = Claim(ANN, RUN, stopping=True)  # the lock of another client, which the apply takes over
+    world.client("s3").put_object(Bucket="states", Key="pio-tf/own/run.lock", Body=killed.to_json().encode())
     with world.role("apply"):
         read_consoles(cluster)
         with pytest.raises(ConfigError, match="us-east-1z"):

@@ -70,7 +70,8 @@ def test_each_call_is_listed_with_who_makes_it(project: Project) -> None:
     calls = {(one["statement"], one["action"]): one for one in role["calls"]}
     assert calls["MakeMachines", "ec2:RunInstances"]["by"] == ["terraform"]
     assert calls["ChangeMachines", "ec2:StopInstances"]["by"] == ["terraform", "pio-tf"]
-    assert calls["LookUp", "ec2:DescribeImages"]["by"] == ["pio-tf"]
+    assert calls["Look", "ec2:DescribeImages"]["by"] == ["terraform", "pio-tf"]
+    assert calls["Look", "ec2:DescribeVolumesModifications"]["by"] == ["terraform"]
     assert {one["Sid"] for one in role["policy"]["Statement"]} == {one["statement"] for one in role["calls"]}
 
 
@@ -137,6 +138,23 @@ def test_the_state_is_its_object_and_its_lock_and_no_more(project: Project) -> N
     assert "LockState" not in sids(train), "training reads the state, and takes no lock"
 
 
+def test_an_apply_takes_the_run_lock_and_writes_no_run(project: Project) -> None:
+    found = policy(project, "apply", terraform=STATE + "}")
+    assert resources(found, "LockRuns") == ["arn:aws:s3:::states/pio-tf/ur/run.lock"]
+    assert resources(found, "FindRun") == ["arn:aws:s3:::states/pio-tf/ur/runs/*"]
+    assert statement(found, "FindRun")["Action"] == ["s3:GetObject"]
+    assert "LockRuns" not in sids(policy(project, "plan", terraform=STATE + "}"))
+
+
+def test_calls_on_the_same_resources_are_one_statement_with_all_its_reasons(project: Project) -> None:
+    found = policy(project, "apply", terraform=f'{STATE}kms_key_id = "ab"\n}}')
+    assert statement(found, "UseKey")["Action"] == ["kms:Decrypt", "kms:GenerateDataKey"]
+    (look,) = [grant for grant in found.grants if grant.sid == "Look"]
+    assert look.why == (
+        "Read what exists. Check that everything that pio-tf.hcl names exists and fits. Check whether a disk has grown."
+    )
+
+
 def test_a_local_state_needs_nothing_of_s3(project: Project) -> None:
     for role in ROLES[:5]:
         assert "s3:" not in json.dumps(policy(project, role.name).document)
@@ -158,10 +176,8 @@ def test_a_lock_in_a_table_is_that_table(project: Project) -> None:
 )
 def test_the_key_of_the_bucket_is_used_through_s3_alone(project: Project, key: str, arn: str) -> None:
     found = policy(project, "plan", ACCOUNT, terraform=f'{STATE}kms_key_id = "{key}"\n}}')
-    assert resources(found, "ReadKey") == [arn]
-    assert statement(found, "ReadKey")["Condition"] == {
-        "StringEquals": {"kms:ViaService": "s3.us-east-1.amazonaws.com"}
-    }
+    assert resources(found, "UseKey") == [arn]
+    assert statement(found, "UseKey")["Condition"] == {"StringEquals": {"kms:ViaService": "s3.us-east-1.amazonaws.com"}}
 
 
 @pytest.mark.parametrize(

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from typing import TYPE_CHECKING, cast
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+    from contextlib import AbstractAsyncContextManager
 
     from pio_tf.training.driver_session import DriverSession
 
@@ -19,6 +20,12 @@ class NoMachines:
 
     async def prepare_stop(self, **_given: object) -> None:
         """Permit every stop: no run is active."""
+
+    def hold_for_change(self) -> AbstractAsyncContextManager[None]:
+        """Give the lock to every client: no run is active."""
+        return nullcontext()
+
+    hold_for_removal = hold_for_change
 
 
 @asynccontextmanager

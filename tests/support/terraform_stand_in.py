@@ -22,7 +22,7 @@ plan)
     for option; do case "$option" in -out=*) : >"${option#-out=}" ;; esac; done
     cat "HERE/plan"
     exit "$(cat HERE/status)" ;;
-apply) cat "HERE/plan" ;;
+apply) cat "HERE/apply" ;;
 show) cat "HERE/show" ;;
 output) cat "HERE/output" ;;
 *) exit 3 ;;
@@ -44,9 +44,23 @@ class TerraformStandIn:
         self.config: Config = parse_config(text, path=directory / "pio-tf.hcl", environ={})
         self.prints()
 
-    def prints(self, *, plan: bytes = b"", show: bytes = b"{}", output: bytes = b"{}", status: int = 2) -> None:
-        """Set the output of its commands from now on; ``status``: how `plan` ends."""
-        for name, data in {"plan": plan, "show": show, "output": output, "status": b"%d" % status}.items():
+    def prints(
+        self,
+        *,
+        plan: bytes = b"",
+        apply: bytes | None = None,
+        show: bytes = b"{}",
+        output: bytes = b"{}",
+        status: int = 2,
+    ) -> None:
+        """Set the output of its commands from now on.
+
+        Args:
+            apply: default: as ``plan``.
+            status: how `plan` ends.
+        """
+        files = {"plan": plan, "apply": plan if apply is None else apply, "show": show, "output": output}
+        for name, data in {**files, "status": b"%d" % status}.items():
             (self._directory / name).write_bytes(data)
         stack = self.config.stack_dir
         stack.mkdir(parents=True, exist_ok=True)

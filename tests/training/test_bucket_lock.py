@@ -254,6 +254,12 @@ def test_what_is_no_lock_is_held_by_nobody_who_is_known_until_its_time_has_passe
     lock(bucket, BOB, OFF, starts_within=-1).take("R2")
 
 
+def test_a_client_that_changes_machines_is_named_as_such(bucket: RunBucket) -> None:
+    lock(bucket, ANN).take("")
+    with pytest.raises(Locked, match="the machines are being changed by ann on laptop"):
+        lock(bucket, BOB, OFF).take("R2")
+
+
 # Around a run
 
 

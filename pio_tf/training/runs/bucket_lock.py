@@ -240,12 +240,14 @@ class BucketLock:
 
     def _locked(self, found: StoredClaim, silent_because: str = "") -> Locked:
         claim = found.claim
-        what = f"run {claim.run}" if claim.run else "a run"
+        what = f"{f'run {claim.run}' if claim.run else 'a run'} is being started, or its machines stopped,"
+        if not claim.run and claim.client.pid:
+            what = "the machines are being changed"
         cause = f"{self.bucket.url(self.bucket.lock_key)}, written {duration(found.age)} ago"
         if silent_because:
             cause += f"; the driver could not be asked: {silent_because}"
         return Locked(
-            f"{what} is being started, or its machines stopped, by {claim.client}",
+            f"{what} by {claim.client}",
             cause=cause,
             next_step="wait until it has ended: `pio-tf status`, `pio-tf runs`. If its client was killed, the next one "
             "takes the lock over: once the machines are stopped or, if no run has begun, "

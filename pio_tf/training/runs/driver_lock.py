@@ -111,6 +111,7 @@ def locked_by(holder: LockHolder) -> Locked:
         "running": f"run {run} is active, started by",
         "preparing": f"run {run} is being prepared by",
         "provisioning": "the machines are being provisioned by",
+        "changing": "the machines are being changed by",
     }.get(holder.doing, "the machines are being stopped by")
     next_step = {
         "running": f"`pio-tf train --attach {run}` follows it, `pio-tf cancel {run}` ends it; `pio-tf down --force` "
@@ -118,6 +119,7 @@ def locked_by(holder: LockHolder) -> Locked:
         "preparing": "wait until it has begun (`pio-tf runs`), then `pio-tf train --attach` follows it; `pio-tf down "
         "--force` prevents it, and stops the machines",
         "provisioning": "wait until that has ended, then try again; `pio-tf down --force` does not wait",
+        "changing": "wait until that has ended, then try again; `pio-tf down --force` stops the machines all the same",
         "stopping": "wait until they are stopped (`pio-tf status`), then try again",
     }.get(holder.doing, "try again")
     return Locked(

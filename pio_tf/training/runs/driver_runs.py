@@ -92,7 +92,7 @@ class LockHolder:
     """The holder of the driver's lock."""
 
     doing: str
-    """preparing, running, stopping or provisioning."""
+    """preparing, running, stopping, provisioning or changing."""
     who: str
     run: str = ""
 
