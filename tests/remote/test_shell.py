@@ -235,7 +235,7 @@ def test_ctrl_c_ends_a_command_that_has_no_terminal(machine: Machine, number: si
         until(machine.home / "begun")
         process.send_signal(number)
         assert process.wait(timeout=120) == 130
-    assert until(machine.home / "ended") == "interrupted\n"
+    assert until(machine.home / "ended", "\n") == "interrupted\n"
 
 
 def test_ctrl_c_ends_a_command_that_ignores_it_and_talks_on(machine: Machine) -> None:
