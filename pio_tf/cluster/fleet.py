@@ -61,6 +61,11 @@ class FleetView:
         """The machines that are not being terminated: one of those would fail a deadline's whole StopInstances call."""
         return tuple(machine for machine in self.machines if not machine.is_terminated)
 
+    def with_driver_of(self, untagged: Iterable[Machine]) -> FleetView:
+        """Return these machines, and the driver if it has lost the cluster's tag: it may have a run all the same."""
+        drivers = [machine for machine in untagged if machine.role == "driver" and not machine.cluster]
+        return replace(self, machines=(*self.machines, *drivers))
+
     def at_work(self, outputs: Outputs) -> Outputs:
         """Return the outputs without the workers that do not run."""
         return outputs.only({machine.name for machine in self.running})
@@ -113,14 +118,16 @@ class Fleet:
             )
         return replace(view, machines=tuple(machine for machine in view.machines if machine.in_outputs))
 
-    def untagged(self, outputs: Outputs, view: FleetView) -> list[Machine]:
+    def untagged(self, outputs: Outputs | None, view: FleetView) -> list[Machine]:
         """Return the machines of the outputs that have lost the cluster's tag, or carry another cluster's."""
+        if outputs is None:
+            return []
         cluster = self._context.config.cluster.name
         return find_untagged(self._context.ec2, cluster=cluster, outputs=outputs, found=view.machines)
 
     def warn_of_untagged(self, outputs: Outputs | None, view: FleetView) -> None:
         """Warn of machines of the outputs that run and have lost the cluster's tag: AWS stops none at a deadline."""
-        running = [machine for machine in self.untagged(outputs, view) if machine.is_on] if outputs else []
+        running = [machine for machine in self.untagged(outputs, view) if machine.is_on]
         if running:
             self._context.report(Warned(not_covered(self._context.config, running)))
 

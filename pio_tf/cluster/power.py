@@ -165,7 +165,7 @@ class Power:
         outputs = None if interrupted_before else self.stack.outputs_if_any()
         try:
             view = self.fleet.look(outputs, strict=False)
-            untagged = self.fleet.untagged(outputs, view) if outputs else []
+            untagged = self.fleet.untagged(outputs, view)
         except AwsError as error:
             raise self._unknown(outputs, error) from error
         if not view.machines and not untagged:
@@ -175,7 +175,11 @@ class Power:
         to_stop = [*view.not_stopped, *self._possibly_running(view)]
         if to_stop:
             self.driver.prepare_stop(
-                view, force=force, own_run=own_run, driver_may_have_run=driver_may_have_run, timeout=timeout
+                view.with_driver_of(untagged),
+                force=force,
+                own_run=own_run,
+                driver_may_have_run=driver_may_have_run,
+                timeout=timeout,
             )
             self.deadline.report_missed(view)
             self.context.report(Step(f"Stopping {len(to_stop)} of {count(view.machines)}"))

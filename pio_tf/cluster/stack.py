@@ -170,7 +170,8 @@ class Stack:
         view = self.fleet.look()  # asks AWS first: without it, Terraform's own words would come late and be many
         with contextlib.ExitStack() as lock:
             lock.enter_context(self.driver.claimed())
-            self.driver.prepare_stop(view, force=False, driver_may_have_run=None, held=lock)
+            asked = view.with_driver_of(self.fleet.untagged(self.outputs_if_any(), view))
+            self.driver.prepare_stop(asked, force=False, driver_may_have_run=None, held=lock)
             self.context.report(Step(f"Removing {name}: {count(view.machines)}, with disks and addresses"))
             try:
                 self.deployment.destroy()

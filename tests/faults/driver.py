@@ -184,6 +184,12 @@ class SessionStandIn:
             if self._driver.held is mine:  # a restart of the driver has ended it
                 self._driver.held = None
 
+    @asynccontextmanager
+    async def hold_for_removal(self) -> AsyncIterator[None]:
+        """Refuse what would cut off a run. No scenario removes a cluster."""
+        await self.refuse_active("removing")
+        yield
+
     async def refuse_active(self, _doing: str) -> None:
         """Refuse what would cut off a run."""
         if self._driver.held is not None and self._driver.held.doing != "stopping":

@@ -147,6 +147,7 @@ _CALLS: dict[str, Callable[[Cluster], object]] = {
     "down --force": lambda cluster: cluster.down(force=True),
     "status": lambda cluster: cluster.status(),
     "apply": lambda cluster: cluster.apply(),
+    "destroy": lambda cluster: cluster.destroy(),
 }
 
 

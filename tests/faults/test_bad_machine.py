@@ -111,3 +111,27 @@ def test_the_next_command_of_any_client_says_that_aws_did_not_stop_the_machines(
     assert set(world.states().values()) == {"running"}
     (told,) = [line for line in told_by(stage, command) if "did not stop" in line]
     assert all(name in told for name in world.machines)
+
+
+@pytest.mark.parametrize("command", ["down", "destroy"])
+def test_a_driver_that_has_lost_its_tag_is_asked_for_runs_all_the_same(stage: Stage, command: str) -> None:
+    world = stage.world
+    world.begin(FAIR, dict.fromkeys(world.machines, "stopped"))
+    assert stage.command("train --detach", Client("first", world, Trouble())).code == 0
+    world.spoil("driver", "untagged")
+    ended = stage.command(command, Client("second", world, Trouble()))
+    assert ended.code == 4, ended.crash
+    assert "is active, started by" in str(ended.error)
+    assert set(world.states().values()) == {"running"}
+
+
+def test_down_by_force_stops_the_others_of_a_driver_that_has_lost_its_tag(stage: Stage) -> None:
+    up(stage)
+    world = stage.world
+    world.spoil("driver", "untagged")
+    ended = stage.command("down --force", Client("second", world, Trouble()))
+    assert ended.code == 7
+    assert f"did not stop driver ({world.ids['driver']}" in str(ended.error)
+    states = world.states()
+    assert states.pop("driver") == "running"
+    assert set(states.values()) == {"stopped"}
