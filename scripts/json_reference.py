@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import ast
+import inspect
+import itertools
 import json
 import re
+import textwrap
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from pydantic.json_schema import models_json_schema
+from pydantic.json_schema import GenerateJsonSchema, models_json_schema
 
 from pio_tf.cli.results.access import AcceptResult, HostKeysResult, PagesResult
 from pio_tf.cli.results.base import CommandResult, ErrorResult
@@ -28,6 +32,8 @@ from pio_tf.cli.results.stack import (
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from pydantic_core import core_schema
 
 Schema: TypeAlias = dict[str, Any]
 SCHEMA = "pio-tf.schema.json"
@@ -120,13 +126,25 @@ In GitLab CI, steps and log are collapsible sections. In GitHub Actions,
 | `train` that fails | `run` | the id of the run, if there was one |
 {outputs}"""
 
+
+class _WithDocstrings(GenerateJsonSchema):
+    """The JSON Schema of results, in which the docstrings of a dataclass's fields are their descriptions."""
+
+    def dataclass_schema(self, schema: core_schema.DataclassSchema) -> Schema:
+        """Return the schema of a dataclass."""
+        found = super().dataclass_schema(schema)
+        for name, text in _field_docstrings(schema["cls"]).items():
+            found["properties"].get(name, {}).setdefault("description", text)
+        return found
+
+
 _WORDS = {"string": "text", "integer": "whole number", "boolean": "true or false", "object": "object"}
 
 
 def json_schema() -> Schema:
     """Return the JSON Schema of everything that ``--json`` writes: the results, and the error."""
     models = list(dict.fromkeys([ErrorResult, *RESULTS.values()]))
-    _, schema = models_json_schema([(model, "serialization") for model in models])
+    _, schema = models_json_schema([(model, "serialization") for model in models], schema_generator=_WithDocstrings)
     definitions: Schema = schema["$defs"]
     for definition in definitions.values():
         _describe(definition)
@@ -157,6 +175,18 @@ def render_json() -> str:
     sections = [_section(name, definition) for name, definition in json_schema()["$defs"].items()]
     parts = [_INTRODUCTION, "\n".join(commands), *sections, _CI.format(outputs="\n".join(outputs))]
     return "\n\n".join(parts) + "\n"
+
+
+def _field_docstrings(cls: type) -> dict[str, str]:
+    """Return the strings that follow the fields of a class, by the fields' names."""
+    tree = ast.parse(textwrap.dedent(inspect.getsource(cls)))
+    definition = next(node for node in ast.walk(tree) if isinstance(node, ast.ClassDef))
+    found = {}
+    for field, after in itertools.pairwise(definition.body):
+        match field, after:
+            case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(value=ast.Constant(value=str(text))):
+                found[name] = inspect.cleandoc(text)
+    return found
 
 
 def _in_order(definitions: Schema, models: list[type[CommandResult]]) -> list[str]:

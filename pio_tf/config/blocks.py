@@ -61,7 +61,11 @@ LONGEST_RUN = 6 * 86400
 class Block(BaseModel):
     """A block of pio-tf.hcl. It refuses unknown names, and its values never change."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        defer_build=True,  # most are only built as parts of Config
+    )
 
 
 MOST_TAGS = 46

@@ -40,7 +40,7 @@ class ResultData(BaseModel):
         frozen=True,
         from_attributes=True,
         json_schema_serialization_defaults_required=True,
-        use_attribute_docstrings=True,  # for the library's dataclasses, whose descriptions the JSON Schema shares
+        defer_build=True,  # a command uses one result of the many in its module
     )
 
 

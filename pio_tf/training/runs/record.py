@@ -21,7 +21,7 @@ RunState: TypeAlias = Literal["running", "succeeded", "failed", "cancelled", "lo
 running when this client last heard of it, and the driver is unreachable now."""
 ENDED = frozenset({"succeeded", "failed", "cancelled", "lost"})
 _ID = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{4}")
-_CHECKED: Final = ConfigDict(strict=True, allow_inf_nan=False, use_attribute_docstrings=True)
+_CHECKED: Final = ConfigDict(strict=True, allow_inf_nan=False, defer_build=True)
 """The settings of models for files that another version of pio-tf has written."""
 
 
