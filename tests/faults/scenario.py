@@ -74,8 +74,10 @@ def current_client() -> Client:
 
 
 def cluster_of(client: Client, aws: FaultyAws, reporter: Reporter) -> Cluster:
-    """Return the cluster as a client has it: with its faults, and the world's time."""
+    """Return the cluster as a client has it: with its faults, and the world's time. This thread acts as that client."""
     world = client.world
+    acting.set(client)
+    _last.append(client)
     return Cluster(
         world.config,
         reporter=reporter,
@@ -116,8 +118,6 @@ class Stage:
 
         if command == "down --force":
             self.world.forcing.add(client.name)
-        acting.set(client)
-        _last.append(client)
         cluster = cluster_of(client, self.aws, listen)
         try:
             _CALLS[command](cluster)

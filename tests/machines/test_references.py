@@ -203,7 +203,8 @@ def test_an_instance_type_is_checked_also_for_machines_that_exist(ec2: EC2Client
 def test_an_image_of_another_system_is_refused_naming_those_that_are_prepared(
     ec2: EC2Client, write: Write, name: str, system: str
 ) -> None:
-    image = ec2.describe_images(Filters=[{"Name": "name", "Values": [name]}])["Images"][0]
+    images = ec2.describe_images(Filters=[{"Name": "name", "Values": [name]}])["Images"]
+    image = max(images, key=lambda image: image["CreationDate"])
     lines = f'ami_filter {{\n    owner = "{image["OwnerId"]}"\n    name = "{name}"\n  }}\n  root_volume_gib = 100'
     (problem,) = problems(write(network='cidr = "10.1.0.0/24"', driver=lines), ec2)
     assert problem == (
