@@ -288,9 +288,8 @@ class DriverSession:
         """
         run = request.run
         async with self._lock("preparing", run) as lock:
-            record, command = await self.connection.await_or_abort(self._prepare(outputs, sizing, request))
+            record, command, redactor = await self.connection.await_or_abort(self._prepare(outputs, sizing, request))
             on_start()
-            redactor = Redactor([*self.context.secrets.values, *filter(None, [await read_secret(self.connection)])])
             record = await start_run(
                 self.connection, lock, record, command=command, redactor=redactor, archive=self.storage.archive
             )
@@ -390,8 +389,10 @@ class DriverSession:
     def _lock(self, doing: str, run: str = "") -> AbstractAsyncContextManager[DriverLock]:
         return hold_driver_lock(self.connection, self.client, doing=doing, run=run)
 
-    async def _prepare(self, outputs: Outputs, sizing: Sizing, request: TrainingRequest) -> tuple[RunRecord, str]:
-        """Configure and check the driver. Return the run's record, and its command."""
+    async def _prepare(
+        self, outputs: Outputs, sizing: Sizing, request: TrainingRequest
+    ) -> tuple[RunRecord, str, Redactor]:
+        """Configure and check the driver. Return the run's record, its command, and what hides secrets in its log."""
         await self.configure(outputs, sizing)
         if request.build:
             await build_engine(
@@ -401,12 +402,13 @@ class DriverSession:
         refuse_failed(await self.check(outputs, sizing, settings=settings, skip=request.skip_checks))
         command = train_command(self.context.config, outputs, sizing, extra=request.extra)
         engine, traces, before = await Evidence(self.context, self.connection).before()
+        redactor = Redactor([*self.context.secrets.values, *filter(None, [await read_secret(self.connection)])])
         deadline = self.deadline
         record = RunRecord(
             id=request.run,
             cluster=self.context.config.cluster.name,
             client=self.client,
-            command=Redactor(self.context.secrets.values).redact(command),
+            command=redactor.redact(command),
             engine_dir=self.context.config.pio.engine_dir,
             machines=tuple(f"{one.name} {one.instance_type} {one.instance_id}" for one in self.machines),
             absent=request.absent,
@@ -417,7 +419,7 @@ class DriverSession:
             before=dataclasses.asdict(before),
             deadline=deadline.at.isoformat() if deadline and deadline.at else "",
         )
-        return record, command
+        return record, command, redactor
 
     async def _watch(self, record: RunRecord) -> None:
         """Report a run's progress, and look after the deadline, until cancelled."""
