@@ -157,11 +157,12 @@ def with_engine(settings: Mapping[str, str], engine: Engine) -> dict[str, str]:
 
 def _conflict(name: str, ours: str, theirs: str, wins: Winner) -> Conflict:
     fatal = name in _REACH_THE_CLUSTER or _cannot_work(name, theirs)
-    next_step = _NEXT_STEPS[wins]
-    if fatal:
+    if not fatal:
+        next_step = _NEXT_STEPS[wins]
+    elif ours or name in _REACH_THE_CLUSTER:
         next_step = "remove it from sparkConf in engine.json: pio-tf sets it"
-        if not ours and name not in _REACH_THE_CLUSTER:
-            next_step = "give another host in sparkConf in engine.json: Java finds none in this address"
+    else:
+        next_step = "give another host in sparkConf in engine.json: Java finds none in this address"
     if contains_secret_name(name):
         ours = theirs = HIDDEN
     return Conflict(name, ours, theirs, wins, fatal, next_step)
