@@ -143,13 +143,18 @@ def test_no_schedule_of_a_destroyed_cluster_is_left_not_even_of_machines_that_we
     assert {found["Name"] for found in left} == {"pio-tf-gone-b", "pio-tf-gone-b.i-1", "pio-tf-gone-b.i-2"}
 
 
-def test_a_machine_without_its_own_deadline_does_not_start(stubbed: Stubbed) -> None:
-    client, stub = stubbed
+def refuse_an_own_deadline(stub: Stubber, code: str) -> None:
+    """Let AWS take the deadline of i-1 and i-2, but refuse the first machine's own."""
     two = {"Input": json.dumps({"InstanceIds": ["i-1", "i-2"]})}
     stub.add_response("get_schedule", kept(Target=two))
     stub.add_response("update_schedule", {"ScheduleArn": "arn"})
     stub.add_response("get_schedule", kept(Target=two))
-    stub.add_client_error("update_schedule", "ServiceQuotaExceededException")
+    stub.add_client_error("update_schedule", code)
+
+
+def test_a_machine_without_its_own_deadline_does_not_start(stubbed: Stubbed) -> None:
+    client, stub = stubbed
+    refuse_an_own_deadline(stub, "ServiceQuotaExceededException")
     with pytest.raises(AwsError, match="arming each machine's own deadline"):
         schedule(client, "x").arm(["i-1", "i-2"], NOON, role_arn=ROLE)
 
@@ -205,11 +210,7 @@ def test_the_schedules_of_many_machines_are_written_at_the_same_time(scheduler: 
 
 def test_a_policy_of_before_each_machine_had_a_schedule_still_arms_the_cluster(stubbed: Stubbed) -> None:
     client, stub = stubbed
-    two = {"Input": json.dumps({"InstanceIds": ["i-1", "i-2"]})}
-    stub.add_response("get_schedule", kept(Target=two))
-    stub.add_response("update_schedule", {"ScheduleArn": "arn"})
-    stub.add_response("get_schedule", kept(Target=two))
-    stub.add_client_error("update_schedule", "AccessDeniedException")
+    refuse_an_own_deadline(stub, "AccessDeniedException")
     said: list[Event] = []
     one = DeadlineSchedule(client, cluster="x", reporter=said.append)
     assert one.arm(["i-1", "i-2"], NOON, role_arn=ROLE).at == NOON

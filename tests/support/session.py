@@ -21,6 +21,13 @@ if TYPE_CHECKING:
     from pio_tf.model import Machine
 
 
+def context_of(config: Config, ec2: Any = None) -> ClusterContext:  # noqa: ANN401 - as below
+    """Return what a command knows: every client of AWS is ``ec2``."""
+    aws: Any = SimpleNamespace(client=lambda _service: ec2)
+    now = partial(datetime.now, tz=timezone.utc)
+    return ClusterContext(config, silent, aws, {}, time.monotonic, time.sleep, now)
+
+
 def session_of(
     config: Config,
     machines: Sequence[Machine],
@@ -29,8 +36,6 @@ def session_of(
     **options: Any,  # noqa: ANN401 - of open_session
 ) -> AbstractAsyncContextManager[DriverSession]:
     """Return a session with the driver of these machines."""
-    aws: Any = SimpleNamespace(client=lambda _service: ec2)
-    now = partial(datetime.now, tz=timezone.utc)
-    context = ClusterContext(config, silent, aws, {}, time.monotonic, time.sleep, now)
+    context = context_of(config, ec2)
     storage = RunStorage(context, report_driver=cast("Any", None))
     return open_session(context, storage, machines, **options)

@@ -9,6 +9,7 @@ import asyncssh
 import pytest
 import pytest_asyncio
 
+from pio_tf.model import Machine
 from pio_tf.remote.connect import RetryPolicy
 from pio_tf.sandbox.processes import end_processes
 from tests.support.builders import make_config
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pio_tf.config.schema import Config
+    from pio_tf.model import MachineOutput
     from pio_tf.remote.target import SshTarget
 
 ADDRESSES = {"driver": "127.0.0.1", "master": "127.0.0.2", "worker-1": "127.0.0.3", "worker-2": "127.0.0.4"}
@@ -26,6 +28,31 @@ QUICK = RetryPolicy(timeout=60, denied=0.5, attempt=30, first_delay=0.05, longes
 """For a machine that is there, or comes. Its limits are those of a busy computer: no test waits for them."""
 ONE_ATTEMPT = RetryPolicy(timeout=30, denied=30, attempt=30, first_delay=60)
 """For a machine that is not there: a second attempt would come too late."""
+
+
+def put_first_on_path(name: str, program: str, directory: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Let the machines find this program before any other of its name. Return its file."""
+    path = directory / "programs" / name
+    path.parent.mkdir()
+    path.write_text(program)
+    path.chmod(0o755)
+    monkeypatch.setenv("PATH", str(path.parent), prepend=":")
+    return path
+
+
+def running(machine: MachineOutput | SshTarget) -> Machine:
+    """Return a machine of the outputs as EC2 shows it while it runs."""
+    return Machine(
+        name=machine.name,
+        role=machine.role,
+        instance_id=machine.instance_id,
+        instance_type="r5.xlarge",
+        state="running",
+        private_ip=machine.private_ip,
+        public_ip=None,
+        since=None,
+        in_outputs=True,
+    )
 
 
 @dataclass

@@ -8,22 +8,18 @@ import threading
 import time
 from contextlib import ExitStack, asynccontextmanager
 from datetime import datetime, timezone
-from functools import partial
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
 from pio_tf.cluster.fleet import FleetView
 from pio_tf.cluster.objects import ClusterObjects
-from pio_tf.context import ClusterContext
 from pio_tf.errors import Locked
-from pio_tf.events import silent
-from pio_tf.model import Machine
 from pio_tf.remote.ssh import ClusterConnection
 from pio_tf.training.runs.driver_lock import hold_driver_lock
 from pio_tf.training.runs.record import Client
-from tests.support.ssh_cluster import QUICK, TestCluster
+from tests.support.session import context_of
+from tests.support.ssh_cluster import QUICK, TestCluster, running
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -38,26 +34,11 @@ RUN = "20261123T020000Z-3f9c"
 
 
 def driver_of(config: Config, open_session: SessionOpener | None = None) -> Driver:
-    now = partial(datetime.now, tz=timezone.utc)
-    aws: Any = SimpleNamespace(client=str)
-    context = ClusterContext(config, silent, aws, {}, time.monotonic, time.sleep, now)
-    return ClusterObjects(context, open_session).driver
+    return ClusterObjects(context_of(config), open_session).driver
 
 
 def view_of(cluster: TestCluster) -> FleetView:
-    (target,) = cluster.targets()
-    driver = Machine(
-        name="driver",
-        role="driver",
-        instance_id=target.instance_id,
-        instance_type="r5.xlarge",
-        state="running",
-        private_ip=target.private_ip,
-        public_ip=None,
-        since=None,
-        in_outputs=True,
-    )
-    return FleetView((driver,), datetime.now(timezone.utc))
+    return FleetView(tuple(map(running, cluster.targets())), datetime.now(timezone.utc))
 
 
 @pytest.fixture

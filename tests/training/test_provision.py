@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pio_tf.errors import Locked, RemoteError
-from pio_tf.model import Machine
 from pio_tf.remote.ssh import ClusterConnection
 from pio_tf.training.runs.driver_lock import hold_driver_lock
 from pio_tf.training.runs.record import Client
 from tests.support.session import session_of
-from tests.support.ssh_cluster import ADDRESSES, QUICK, TestCluster
+from tests.support.ssh_cluster import ADDRESSES, QUICK, TestCluster, put_first_on_path, running
 from tests.training.preflight_world import OUTPUTS
 
 if TYPE_CHECKING:
@@ -37,30 +36,12 @@ test ! -e ~/broken || { echo "no space left"; exit 1; }
 
 @pytest.fixture
 def sudo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    program = tmp_path / "programs" / "sudo"
-    program.parent.mkdir()
-    program.write_text(SUDO)
-    program.chmod(0o755)
-    monkeypatch.setenv("PATH", str(program.parent), prepend=":")
+    put_first_on_path("sudo", SUDO, tmp_path, monkeypatch)
 
 
 def session(cluster: TestCluster) -> AbstractAsyncContextManager[DriverSession]:
-    machines = [
-        Machine(
-            name=one.name,
-            role=one.role,
-            instance_id=one.instance_id,
-            instance_type="r5.xlarge",
-            state="running",
-            private_ip=one.private_ip,
-            public_ip=None,
-            since=None,
-            in_outputs=True,
-        )
-        for one in OUTPUTS.machines
-    ]
     config = cluster.config(hbase={"hosts": ["hbase"]}, hdfs={"namenode": "hdfs"}, elasticsearch={"hosts": ["es"]})
-    return session_of(config, machines, client=BOB)
+    return session_of(config, [running(one) for one in OUTPUTS.machines], client=BOB)
 
 
 async def start_all(cluster: TestCluster) -> list[str]:

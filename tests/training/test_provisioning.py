@@ -13,7 +13,7 @@ from pio_tf.events import Event, MachineProgress
 from pio_tf.remote.ssh import ClusterConnection
 from pio_tf.training import provisioning
 from pio_tf.training.readiness import ready_cluster
-from tests.support.ssh_cluster import QUICK, TestCluster
+from tests.support.ssh_cluster import QUICK, TestCluster, put_first_on_path
 from tests.support.ssh_servers import free_port
 
 if TYPE_CHECKING:
@@ -66,12 +66,7 @@ async def test_what_is_not_json_is_no_failure(cluster: TestCluster) -> None:
 @pytest.fixture
 def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Make a `sudo` that runs its command as this user."""
-    sudo = tmp_path / "programs" / "sudo"
-    sudo.parent.mkdir()
-    sudo.write_text('#!/bin/bash\n[ "$1" = -n ] && shift\nexec "$@"\n')
-    sudo.chmod(0o755)
-    monkeypatch.setenv("PATH", str(sudo.parent), prepend=":")
-    return sudo
+    return put_first_on_path("sudo", '#!/bin/bash\n[ "$1" = -n ] && shift\nexec "$@"\n', tmp_path, monkeypatch)
 
 
 async def provision(cluster: TestCluster, script: str) -> tuple[provisioning.ProvisionedMachine, list[Event]]:

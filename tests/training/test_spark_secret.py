@@ -12,7 +12,7 @@ from pio_tf.events import Warned
 from pio_tf.remote.ssh import ClusterConnection
 from pio_tf.training.runs.driver_lock import hold_driver_lock
 from pio_tf.training.spark_secret import SecretChange, apply_change, asks_for_secret, find_change, read_secret
-from tests.support.ssh_cluster import ADDRESSES, QUICK, TestCluster
+from tests.support.ssh_cluster import ADDRESSES, QUICK, TestCluster, put_first_on_path
 from tests.training.test_provision import BOB, session, start_all
 
 if TYPE_CHECKING:
@@ -33,11 +33,7 @@ echo "pio-tf secret: $(sha256sum <~/secret | cut -d ' ' -f 1)"
 
 @pytest.fixture(autouse=True)
 def sudo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    program = tmp_path / "programs" / "sudo"
-    program.parent.mkdir()
-    program.write_text(SUDO)
-    program.chmod(0o755)
-    monkeypatch.setenv("PATH", str(program.parent), prepend=":")
+    put_first_on_path("sudo", SUDO, tmp_path, monkeypatch)
 
 
 async def share(cluster: TestCluster, **spark_conf: str) -> tuple[SecretChange | None, str, list[str]]:
