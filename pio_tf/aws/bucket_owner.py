@@ -1,8 +1,8 @@
 """The owners of S3 buckets. Names are global: a bucket that was deleted can come back in another account.
 
-S3 refuses a request whose ExpectedBucketOwner is not the bucket's owner. pio-tf knows the owner of a bucket that
-`pio-tf init --backend` has named, because its account is in the name. Any other bucket may be of another account on
-purpose.
+A request can name the owner that it expects (ExpectedBucketOwner). S3 refuses it if another account owns the bucket.
+pio-tf knows the owner of a bucket that `pio-tf init --backend` has named, because its account is in the name. Any other
+bucket may be of another account on purpose.
 """
 
 from __future__ import annotations

@@ -40,7 +40,7 @@ _T = TypeVar("_T")
 _STATUS_SECONDS = 5.0
 """How long `status` and `runs` wait for the driver to answer: they show what is, and wait for nothing."""
 _RELEASE_SECONDS = 5.0
-"""How long a command waits for the release of the driver's lock, whose driver may be gone."""
+"""How long a command waits until the driver has released its lock. The driver may be gone."""
 
 
 @dataclass(frozen=True)

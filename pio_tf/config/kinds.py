@@ -26,7 +26,7 @@ class FreeText:
     """A marker of text without a syntax of its own. From the environment, such text may be a secret.
 
     Args:
-        published: whether it goes to Terraform, whose files and plans show it, or to AWS.
+        published: whether AWS, or Terraform's files and plans, show it.
     """
 
     published: bool = False

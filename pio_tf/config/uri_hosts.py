@@ -16,15 +16,15 @@ URI_HOST = rf"(?![A-Za-z0-9.-]{{254}})(?:{_BYTE}(?:\.{_BYTE}){{3}}|{_NAME})"
 """A host name or an IPv4 address that can stand in a URI, as a pattern."""
 _ADDRESS = re.compile(rf"(?:[^@/]*@)?(?:{URI_HOST}\.?|\[[0-9A-Fa-f:.]+\])(?::\d*)?")
 _URI = re.compile(r"(?:spark|hdfs|webhdfs|swebhdfs|s3|s3n|s3a)://([^/?#,;$]+)(?=[/?#,;]|$)", re.IGNORECASE)
-"""Authorities of the addresses whose host Spark and Hadoop ask java.net.URI for. A ``$`` begins one of Hadoop's own
-variables."""
+"""Finds the authority (host and port) of each address that Spark and Hadoop give to java.net.URI. A ``$`` begins one of
+Hadoop's own variables."""
 _HADOOP_ADDRESS = re.compile(r"(?:spark\.hadoop\.|dfs\.|hadoop\.).*\baddress(?:\..+)?")
 """Settings that Hadoop reads with NetUtils.createSocketAddr, which makes a URI of them."""
 _HOST_AND_PORT = re.compile(r"[\w.-]+(?::\d+)?")
 
 
 def find_bad_host(name: str, value: str) -> str:
-    """Return the first address in a setting of Spark or Hadoop whose host Java cannot find; "" if there is none."""
+    """Return the first address in a setting of Spark or Hadoop in which Java finds no host; "" if there is none."""
     found = _URI.findall(value)
     if _HADOOP_ADDRESS.fullmatch(name) and _HOST_AND_PORT.fullmatch(value):
         found.append(value)

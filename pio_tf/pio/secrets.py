@@ -87,7 +87,7 @@ def resolve_secrets(config: Config, client: Callable[[str], Any]) -> Secrets:
 
 
 def _settings(config: Config) -> Iterator[Mapping[str, str]]:
-    """Yield the maps of settings, whose secrets have names that say so."""
+    """Yield the maps of settings in which the name of a setting says that its value is a secret."""
     yield config.spark.conf
     for source in config.sources:
         if isinstance(source.block, HdfsBlock):

@@ -190,7 +190,7 @@ def _forget_everything() -> None:
 
 
 def call_of(environ: dict[str, Any]) -> tuple[str, str]:
-    """Return service and action of a WSGI request, whose body stays readable; without an action, method and path."""
+    """Return service and action of a WSGI request; without an action, method and path. Its body stays readable."""
     match = _SERVICE.search(environ.get("HTTP_AUTHORIZATION", ""))
     service = match[1] if match else "unsigned"
     target = environ.get("HTTP_X_AMZ_TARGET")

@@ -48,7 +48,7 @@ hold() { # SECONDS: hold the lock until the input ends; its first line describes
     exit
   fi
   ((state == 0)) && describe "$description" || exit 1
-  forget_secrets # of a run whose client was lost before its start, or of an older pio-tf
+  forget_secrets # if a client was lost before it started its run, or an older pio-tf has left some
   echo "yours"
   # A client that is silent for so long is gone, even if its connection has not noticed.
   while read -r -t "$1" word rest; do
