@@ -12,6 +12,7 @@ from pio_tf.aws.cli_hints import AwsCliHints
 from pio_tf.aws.identity import who_am_i
 from pio_tf.cluster.apply_guard import ApplyGuard, PowerNote
 from pio_tf.cluster.messages import names, not_destroyed, short
+from pio_tf.config.components import check_new_driver
 from pio_tf.errors import ConfigError, GuardRefused, Locked, MachinesMayBeRunning, NotReady, PioTfError
 from pio_tf.events import Step, Warned
 from pio_tf.infra.deployment import Deployment
@@ -210,7 +211,10 @@ class Stack:
         from pio_tf.pio.command import check_arguments
 
         check_arguments(self.config)
-        check_references(self.config, self.context.ec2, existing={machine.name for machine in view.machines})
+        existing = {machine.name for machine in view.machines}
+        if "driver" not in existing:
+            check_new_driver(self.config)
+        check_references(self.config, self.context.ec2, existing=existing)
         self.context.report(Step("Planning"))
         return self.deployment.draft()
 

@@ -221,8 +221,9 @@ class SparkBlock(MachineBlock):
     home: RemotePath = Field(default="/usr/local/spark", description="SPARK_HOME on every machine.")
     version: Version | None = Field(
         default=None,
-        description="Spark version that a new machine installs, unless `home` exists already. Default: 2.4.8 with "
-        "PredictionIO 0.14.0, 2.3.4 with 0.13.0, 2.1.1 with 0.12.1.",
+        description="Spark version that a new machine installs, unless `home` exists already. Default: "
+        "`software.pio.spark_version`; without it, 2.1.3 with Apache's binary of PredictionIO 0.14.0, 2.4.8 with your "
+        "own build of 0.14.0, 2.3.4 with 0.13.0, 2.1.1 with 0.12.1.",
     )
     download_url: DownloadUrl | None = Field(
         default=None, description="Spark archive (.tgz) that a new machine downloads. Default: from `software.mirrors`."

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
-from pio_tf.config.software import APACHE, COMPATIBILITY, line_of
+from pio_tf.config.software import APACHE, COMPATIBILITY, fits_build, line_of
 from pio_tf.config.storage import ElasticsearchBlock, HbaseBlock, HdfsBlock, StorageBlock
+from pio_tf.errors import ConfigError
 
 if TYPE_CHECKING:
     from pio_tf.config.schema import Config
@@ -79,14 +80,45 @@ def components(config: Config) -> tuple[Component, ...]:
     if search is not None:
         version = software.elasticsearch.version or defaults["elasticsearch"]
         found.append(Component("elasticsearch", version, search.home, path="", sha512="-", urls=()))
-    if pio.url is not None or COMPATIBILITY[config.pio.version].has_binaries:
+    if pio.url is not None or _apache_has_it(config):
         found.append(_component(config, "pio", config.pio.version, config.pio.home, pio.url, pio.sha512))
     return tuple(found)
 
 
 def spark_version(config: Config) -> str:
-    """Return the version of Spark that machines install."""
-    return config.spark.version or COMPATIBILITY[config.pio.version].defaults["spark"]
+    """Return the version of Spark that machines install: by default the one that their PredictionIO was built for."""
+    row, pio = COMPATIBILITY[config.pio.version], config.software.pio
+    default = row.spark_of_own_build if pio.is_own_build else row.defaults["spark"]
+    return config.spark.version or pio.spark_version or default
+
+
+def check_new_driver(config: Config) -> None:
+    """Refuse to create a driver that would get Apache's binary of PredictionIO with a Spark that cannot run it.
+
+    The image of ``driver.ami`` may have another build: the check ``spark-version`` reads it off the driver.
+
+    Raises:
+        ConfigError: naming both versions.
+    """
+    own_image = config.driver.ami is not None or config.driver.ami_filter is not None
+    if own_image or config.software.pio.is_own_build or not COMPATIBILITY[config.pio.version].has_binaries:
+        return
+    spark, built = spark_version(config), COMPATIBILITY[config.pio.version].defaults["spark"]
+    if not fits_build(spark, built=built):
+        raise ConfigError(
+            f"{config.where('spark.version')}: Apache's binary of PredictionIO {config.pio.version} is built for Spark "
+            f"{built}, and does not run on Spark {spark}",
+            next_step=spark_pair(config, spark=spark, built=built),
+        )
+
+
+def spark_pair(config: Config, *, spark: str, built: str) -> str:
+    """Return how to make a pair of a PredictionIO that was built for one Spark, and another Spark."""
+    return (
+        f"remove spark.version, or set it to {built}; or build PredictionIO for Spark {spark} (make-distribution.sh "
+        f"-Dspark.version={spark}) and name that build in software.pio of {config.where('software.pio')}, with "
+        f'spark_version = "{spark}"'
+    )
 
 
 def find_elasticsearch(config: Config) -> ElasticsearchBlock | None:
@@ -106,6 +138,12 @@ def archive_path(component: str, version: str) -> str:
     if component == "hbase":
         return f"hbase/{version}/hbase-{version}-bin.tar.gz"
     return f"predictionio/{version}/apache-predictionio-{version}-bin.tar.gz"
+
+
+def _apache_has_it(config: Config) -> bool:
+    """Return whether Apache's binary of PredictionIO is the one that pio-tf.hcl asks for."""
+    row, built = COMPATIBILITY[config.pio.version], config.software.pio.spark_version
+    return row.has_binaries and (built is None or fits_build(built, built=row.defaults["spark"]))
 
 
 _Storage = TypeVar("_Storage", bound=StorageBlock)

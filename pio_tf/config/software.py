@@ -35,8 +35,11 @@ class Compatibility:
     elasticsearch: tuple[tuple[Line, Line], ...]
     defaults: dict[str, str]
     """The version of each component that a machine gets if pio-tf.hcl names none."""
+    spark_of_own_build: str
+    """The Spark that a machine gets with a PredictionIO of your own that does not say what it was built for."""
     has_binaries: bool
-    """True if Apache publishes a binary distribution. Before 0.14.0, you make one with `make-distribution.sh`."""
+    """True if Apache publishes a binary distribution, which is built for the Spark of ``defaults``. Before 0.14.0, you
+    make one with `make-distribution.sh`."""
 
     @property
     def elasticsearch_majors(self) -> tuple[int, ...]:
@@ -62,6 +65,7 @@ COMPATIBILITY = {
         hbase=((1, 2), (1, 2)),
         elasticsearch=(((5, 0), (5, 6)),),
         defaults={"spark": "2.1.1", "hadoop": "2.7.3", "hbase": "1.2.6", "elasticsearch": "5.5.2"},
+        spark_of_own_build="2.1.1",
         has_binaries=False,
     ),
     "0.13.0": Compatibility(
@@ -70,6 +74,7 @@ COMPATIBILITY = {
         hbase=((1, 2), (1, 2)),
         elasticsearch=(((5, 0), (5, 6)),),
         defaults={"spark": "2.3.4", "hadoop": "2.7.7", "hbase": "1.2.6", "elasticsearch": "5.5.2"},
+        spark_of_own_build="2.3.4",
         has_binaries=False,
     ),
     "0.14.0": Compatibility(
@@ -77,11 +82,17 @@ COMPATIBILITY = {
         hadoop=((2, 6), (2, 7)),
         hbase=((1, 2), (1, 2)),
         elasticsearch=(((5, 0), (5, 6)), ((6, 4), (6, 8))),
-        defaults={"spark": "2.4.8", "hadoop": "2.7.7", "hbase": "1.2.6", "elasticsearch": "5.6.9"},
+        defaults={"spark": "2.1.3", "hadoop": "2.7.7", "hbase": "1.2.6", "elasticsearch": "5.6.9"},
+        spark_of_own_build="2.4.8",
         has_binaries=True,
     ),
 }
-"""From PredictionIO's release notes, and the versions that build.sbt and .travis.yml of each release name."""
+"""From PredictionIO's release notes, and the versions that build.sbt and .travis.yml of each release name. Apache's
+binary of 0.14.0 is a bare `make-distribution.sh`, and build.sbt's default is Spark 2.1.3."""
+
+_JSON4S_OF_ITS_OWN: Line = (2, 4)
+"""The first Spark with a json4s that PredictionIO built for an earlier one cannot call (NoSuchMethodError): build.sbt
+takes 3.2.11 up to Spark 2.3, and 3.5.3 with 2.4."""
 
 Mirror = Annotated[
     str,
@@ -148,9 +159,20 @@ class ElasticsearchClientBlock(Block):
 class PredictionIoBlock(DownloadBlock):
     """PredictionIO on the driver.
 
-    Its version is `pio.version`, its home `pio.home`. Apache has binaries only of 0.14.0. For an earlier version, give
-    the tarball that `make-distribution.sh` makes, or install it yourself.
+    Its version is `pio.version`, its home `pio.home`. Apache has binaries only of 0.14.0, built for Spark 2.1.3. For
+    another version, or another Spark, give the tarball that `make-distribution.sh` makes, or install it yourself.
     """
+
+    spark_version: Version | None = Field(
+        default=None,
+        description="Spark version that your own build is for: that of `make-distribution.sh -Dspark.version=2.4.8`. "
+        "Also set it for a build in the driver's image, or one that you install yourself.",
+    )
+
+    @property
+    def is_own_build(self) -> bool:
+        """True if pio-tf.hcl gives a build, or says what an installed one is for."""
+        return self.url is not None or self.spark_version is not None
 
 
 class SoftwareBlock(Block):
@@ -205,14 +227,28 @@ def check_versions(software: SoftwareBlock, *, pio: PioBlock | None, spark: Spar
         "software.hadoop.version": ("hadoop", software.hadoop.version),
         "software.hbase.version": ("hbase", software.hbase.version),
         "software.elasticsearch.version": ("elasticsearch", software.elasticsearch.version),
+        "software.pio.spark_version": ("spark", software.pio.spark_version),
     }
     all_lines = ", ".join(f"{title} {row.lines(component)}" for component, title in _TITLES.items())
-    return {
+    mistakes = {
         name: f"PredictionIO {pio.version} needs {_TITLES[component]} {row.lines(component)}, got {version}; "
         f"it fits {all_lines}, Java {JAVA}"
         for name, (component, version) in wanted.items()
         if version is not None and not row.takes(component, version)
     }
+    built, installed = software.pio.spark_version, spark and spark.version
+    if not mistakes and built and installed and not fits_build(installed, built=built):
+        mistakes["software.pio.spark_version"] = (
+            f"PredictionIO built for Spark {built} does not run on Spark {installed}, which spark.version names: "
+            "set both to the Spark that you have built it for"
+        )
+    return mistakes
+
+
+def fits_build(spark: str, *, built: str) -> bool:
+    """Return whether a version of Spark runs a PredictionIO that was built for another one."""
+    lines = line_of(spark), line_of(built)
+    return lines[0] == lines[1] or max(lines) < _JSON4S_OF_ITS_OWN
 
 
 def line_of(version: str) -> Line:

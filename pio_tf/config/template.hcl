@@ -75,10 +75,11 @@ spark {
   # executor_memory = "20g"
   # executor_cores  = 4
 
-  # The Spark that new machines install. PredictionIO 0.14.0 needs Spark 2.1 to 2.4.
-  # version         = "2.4.8"
+  # The Spark that new machines install: the one that PredictionIO was built for. Apache's binary of 0.14.0 needs 2.1.3;
+  # for another one, see software.pio.
+  # version         = "2.1.3"
   # home            = "/usr/local/spark"
-  # download_url    = "https://example.org/spark-2.4.8.tgz" # your own build; default: from software.mirrors
+  # download_url    = "https://example.org/spark-2.1.3.tgz" # your own build; default: from software.mirrors
   # download_sha512 = env("SPARK_SHA512") # required with download_url
   # master_port     = 7077
   # master_ui_port  = 8080
@@ -189,10 +190,11 @@ software {
   #   version = "6.8.23" # of your Elasticsearch service
   # }
 
-  # PredictionIO before 0.14.0, without binaries from Apache: the tarball that make-distribution.sh makes.
+  # Your own build of PredictionIO, made by make-distribution.sh: before 0.14.0, or for another Spark than 2.1.3.
   # pio {
-  #   url    = "s3://bucket/PredictionIO-0.12.1.tar.gz"
-  #   sha512 = env("PIO_SHA512")
+  #   url           = "s3://bucket/PredictionIO-0.14.0.tar.gz"
+  #   sha512        = env("PIO_SHA512")
+  #   spark_version = "2.4.8" # as in make-distribution.sh -Dspark.version=2.4.8
   # }
 }
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pio_tf.config.components import PINS, Component, archive_path, components
+from pio_tf.config.components import PINS, Component, archive_path, check_new_driver, components
 from pio_tf.config.software import COMPATIBILITY
 from pio_tf.errors import ConfigError
 from tests.support.config_samples import BLOCKS, load_text
@@ -33,7 +33,7 @@ def pio(version: str, more: str = "") -> str:
     [
         ("0.12.1", {"spark": "2.1.1", "hadoop": "2.7.3", "hbase": "1.2.6", "elasticsearch": "5.5.2"}),
         ("0.13.0", {"spark": "2.3.4", "hadoop": "2.7.7", "hbase": "1.2.6", "elasticsearch": "5.5.2"}),
-        ("0.14.0", {"spark": "2.4.8", "hadoop": "2.7.7", "hbase": "1.2.6", "elasticsearch": "5.6.9", "pio": "0.14.0"}),
+        ("0.14.0", {"spark": "2.1.3", "hadoop": "2.7.7", "hbase": "1.2.6", "elasticsearch": "5.6.9", "pio": "0.14.0"}),
     ],
 )
 def test_the_versions_follow_from_predictionios(tmp_path: Path, version: str, installed: dict[str, str]) -> None:
@@ -79,8 +79,70 @@ def test_versions_that_do_not_go_together_are_refused_with_their_row(
     assert "it fits Spark 2.1" in caught.value.what
 
 
+def own_build(version: str, more: str) -> str:
+    return f"software {{\n  pio {{\n{more}  }}\n}}\n{pio(version)}"
+
+
+URL = f'    url = "https://ci/PIO.tar.gz"\n    sha512 = "{DIGITS}"\n'
+
+
+@pytest.mark.parametrize(
+    ("version", "statement", "spark"),
+    [
+        ("0.14.0", URL, "2.4.8"),  # as before there was anything to say
+        ("0.14.0", f'{URL}    spark_version = "2.3.4"\n', "2.3.4"),
+        ("0.14.0", '    spark_version = "2.4.5"\n', "2.4.5"),
+        ("0.12.1", URL, "2.1.1"),
+    ],
+)
+def test_a_build_of_ones_own_gets_the_spark_that_it_says_it_is_for(
+    tmp_path: Path, version: str, statement: str, spark: str
+) -> None:
+    assert load(tmp_path, pio=own_build(version, statement))["spark"].version == spark
+
+
+def test_a_build_for_another_spark_than_apaches_keeps_apaches_binary_off_the_driver(tmp_path: Path) -> None:
+    assert "pio" not in load(tmp_path, pio=own_build("0.14.0", '    spark_version = "2.4.8"\n'))
+    assert "pio" in load(tmp_path, pio=own_build("0.14.0", '    spark_version = "2.1.3"\n'))
+
+
+def test_a_build_and_a_spark_that_do_not_go_together_are_refused_as_a_pair(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"built for Spark 2\.4\.8 does not run on Spark 2\.1\.3"):
+        load(
+            tmp_path, pio=own_build("0.14.0", '    spark_version = "2.4.8"\n'), more='spark {\n  version = "2.1.3"\n}\n'
+        )
+    with pytest.raises(
+        ConfigError, match=r"software\.pio\.spark_version: PredictionIO 0\.14\.0 needs Spark 2\.1 to 2\.4"
+    ):
+        load(tmp_path, pio=own_build("0.14.0", '    spark_version = "3.5.1"\n'))
+
+
+def test_a_new_driver_is_refused_a_spark_that_apaches_binary_cannot_run_on(tmp_path: Path) -> None:
+    text = "".join({**BLOCKS, "more": 'spark {\n  version = "2.4.8"\n}\n'}.values())
+    with pytest.raises(ConfigError) as caught:
+        check_new_driver(load_text(tmp_path, text))
+    assert "Apache's binary of PredictionIO 0.14.0 is built for Spark 2.1.3, and does not run on Spark 2.4.8" in str(
+        caught.value
+    )
+    assert "-Dspark.version=2.4.8" in caught.value.next_step
+
+
+@pytest.mark.parametrize(
+    "blocks",
+    [
+        {},
+        {"more": 'spark {\n  version = "2.3.4"\n}\n'},  # of the same json4s as 2.1
+        {"more": 'spark {\n  version = "2.4.8"\n}\n', "pio": own_build("0.14.0", '    spark_version = "2.4.8"\n')},
+        {"more": 'spark {\n  version = "2.4.8"\n}\n', "driver": 'driver {\n  ami = "ami-00000000000000001"\n}\n'},
+        {"more": 'spark {\n  version = "2.3.4"\n}\n', "pio": pio("0.13.0")},
+    ],
+)
+def test_a_new_driver_may_have_any_spark_that_its_build_may_run_on(tmp_path: Path, blocks: dict[str, str]) -> None:
+    check_new_driver(load_text(tmp_path, "".join({**BLOCKS, **blocks}.values())))
+
+
 def test_archives_come_from_apache_and_are_pinned_where_the_checksum_is_known(tmp_path: Path) -> None:
-    found = load(tmp_path)
+    found = load(tmp_path, more='spark {\n  version = "2.4.8"\n}\n')
     spark = "spark/spark-2.4.8/spark-2.4.8-bin-hadoop2.7.tgz"
     assert found["spark"].urls == (f"https://archive.apache.org/dist/{spark}",)
     assert found["spark"].sha512 == PINS[spark]

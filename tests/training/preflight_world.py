@@ -7,14 +7,17 @@ import json
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+from zipfile import ZipFile
 
 import pytest_asyncio
 
 from pio_tf.config.sizing import Sizing
 from pio_tf.model import MachineOutput, Outputs
+from pio_tf.pio.build_info import BUILD_INFO
 from pio_tf.pio.secrets import resolve_secrets
 from pio_tf.remote.ssh import ClusterConnection
 from pio_tf.training.preflight import CheckResult, Limits, run_checks
+from tests.pio.java_class import object_class
 from tests.support.ssh_cluster import ADDRESSES, QUICK, TestCluster
 from tests.training.elasticsearch_server import Node, Question, listening
 
@@ -94,6 +97,12 @@ class World:
         file.write_text(text, encoding="utf-8")
         return file
 
+    def built_for(self, spark: str) -> None:
+        """Let PredictionIO's assembly jar say which Spark it was built for."""
+        jar = self.file("pio/lib/pio-assembly-0.14.0.jar", "")
+        with ZipFile(jar, "w") as archive:
+            archive.writestr(BUILD_INFO, object_class({"version": "0.14.0", "sparkVersion": spark}))
+
     def java(self, version: str) -> None:
         """Set the version that JAVA_HOME's java reports."""
         self.script("java/bin/java", f"echo '{version}' >&2")
@@ -103,7 +112,7 @@ class World:
         node = self.elasticsearch
         blocks: dict[str, dict[str, Any]] = {
             "pio": {"engine_dir": "~/engine", "home": "~/pio", "version": "0.14.0"},
-            "spark": {"home": "~/spark", "master_ui_port": self.spark},
+            "spark": {"home": "~/spark", "version": "2.4.8", "master_ui_port": self.spark},
             "elasticsearch": {"hosts": [f"{node.scheme}://{node.host}:{node.port}"]},
             "hdfs": {"namenode": SERVICES, "port": self.name_node, "hadoop_home": "~/hadoop"},
             "hbase": {"hosts": [SERVICES], "zookeeper_port": self.zookeeper},

@@ -240,19 +240,70 @@ async def test_a_driver_without_spark_fails(world: World) -> None:
 @pytest.mark.parametrize(
     ("pio", "spark", "status"),
     [
-        ("0.14.0", "2.4.8", "ok"),
+        ("0.14.0", "2.1.3", "ok"),
         ("0.14.0", "3.5.5", "warning"),
+        ("0.13.0", "2.3.4", "ok"),
         ("0.13.0", "2.4.8", "warning"),
         ("0.12.1", "2.1.1", "ok"),
         ("0.12.1", "2.2.0", "warning"),
     ],
 )
 async def test_a_spark_that_predictionio_was_not_made_for(world: World, pio: str, spark: str, status: str) -> None:
-    world.blocks = {"pio": {"version": pio}}
+    world.blocks = {"pio": {"version": pio}, "spark": {"version": None}}
     release = f"Spark {spark} built for Hadoop 2.7.3\n"
     world.file("spark/RELEASE", release)
     (world.cluster.servers["master"].home / "spark" / "RELEASE").write_text(release)
     assert (await found(world, "spark-version")).status == status
+
+
+@pytest.mark.parametrize(
+    ("built", "spark", "status", "says"),
+    [
+        ("2.4.8", "2.4.8", "ok", "Spark 2.4.8, PredictionIO built for 2.4.8"),
+        ("2.4.3", "2.4.8", "ok", "Spark 2.4.8, PredictionIO built for 2.4.3"),
+        (
+            "2.1.3",
+            "2.4.8",
+            "failed",
+            "PredictionIO at ~/pio was built for Spark 2.1.3, and does not run on Spark 2.4.8",
+        ),
+        (
+            "2.4.8",
+            "2.1.3",
+            "failed",
+            "PredictionIO at ~/pio was built for Spark 2.4.8, and does not run on Spark 2.1.3",
+        ),
+        ("2.1.3", "3.5.5", "failed", "does not run on Spark 3.5.5"),
+        ("2.1.3", "2.3.4", "warning", "Spark 2.3.4, but PredictionIO at ~/pio was built for Spark 2.1.3"),
+        ("3.5.5", "3.5.5", "ok", "PredictionIO built for 3.5.5"),
+    ],
+)
+async def test_the_spark_that_predictionios_jar_was_built_for_decides(
+    world: World, built: str, spark: str, status: str, says: str
+) -> None:
+    world.blocks = {"spark": {"version": spark if spark < "3" else None}}
+    world.built_for(built)
+    release = f"Spark {spark} built for Hadoop 2.7.3\n"
+    world.file("spark/RELEASE", release)
+    (world.cluster.servers["master"].home / "spark" / "RELEASE").write_text(release)
+    result = await found(world, "spark-version")
+    assert (result.status, says in result.detail) == (status, True), result.detail
+    if status == "failed":
+        assert f"make-distribution.sh -Dspark.version={spark}" in result.next_step
+        assert f"set it to {built}" in result.next_step
+
+
+async def test_a_jar_that_does_not_say_its_spark_decides_nothing(world: World) -> None:
+    world.file("pio/lib/pio-assembly-0.14.0.jar", "no jar")
+    assert (await found(world, "spark-version")).detail == "Spark 2.4.8"
+
+
+async def test_a_working_cluster_whose_new_workers_would_get_another_spark_is_a_warning(world: World) -> None:
+    world.blocks = {"spark": {"version": None}}
+    world.built_for("2.4.8")
+    result = await found(world, "spark-version")
+    assert (result.status, result.detail) == ("warning", "Spark 2.4.8, but a new machine would get Spark 2.1.3")
+    assert 'spark.version = "2.4.8"' in result.next_step
 
 
 async def test_a_spark_that_does_not_say_its_version_is_a_warning(world: World) -> None:

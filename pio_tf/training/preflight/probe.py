@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 from pio_tf.config.components import find_block
 from pio_tf.config.storage import HdfsBlock, JdbcSource, LocalfsSource
 from pio_tf.errors import RemoteError
+from pio_tf.pio.build_info import BUILD_INFO, spark_of_build
 from pio_tf.remote.bash import in_bash, shell_path
 
 if TYPE_CHECKING:
@@ -71,6 +72,8 @@ class DriverFacts:
     """Kind of SPARK_HOME/bin/spark-submit."""
     spark_release: str
     """First line of SPARK_HOME/RELEASE: ``Spark 2.4.8 (git revision …) built for Hadoop 2.7.3``."""
+    built_for: str | None
+    """The version of Spark that PIO_HOME/lib/pio-assembly-*.jar was built for; None if it does not say so."""
     hdfs: str
     """Kind of the `hdfs` client."""
     jdbc_drivers: Mapping[str, str]
@@ -149,6 +152,7 @@ def _variables(config: Config, settings: Mapping[str, str]) -> str:
         "engine": shell_path(config.pio.engine_dir),
         "variant": shell_path(variant_path(config)),
         "pio": shell_path(f"{config.pio.home}/bin/pio"),
+        "build_info": shlex.quote(BUILD_INFO),
         "spark": shell_path(config.spark.home),
         "hadoop": shell_path(hadoop_home(config)),
         "runs": shell_path("~/.pio-tf"),
@@ -178,20 +182,23 @@ def _facts(answers: Mapping[str, list[list[str]]]) -> DriverFacts:
         path, says = answers[name][0]
         return path, says
 
-    try:
-        text = base64.b64decode(one("text")).decode(errors="replace")
-    except binascii.Error:
-        text = ""
+    def decoded(name: str) -> bytes:
+        try:
+            return base64.b64decode(one(name))
+        except binascii.Error:
+            return b""
+
     return DriverFacts(
         engine=one("engine"),
         variant=one("variant"),
-        variant_text=text,
+        variant_text=decoded("text").decode(errors="replace"),
         target_jar=_file(answers["target"]),
         lib_jar=_file(answers["lib"]),
         source=_file(answers["source"]),
         pio=one("pio"),
         spark_submit=one("submit"),
         spark_release=one("release"),
+        built_for=spark_of_build(decoded("build_info")),
         hdfs=one("hdfs"),
         jdbc_drivers={name.removeprefix(_JAR): one(name) for name in answers if name.startswith(_JAR)},
         java=java("java"),

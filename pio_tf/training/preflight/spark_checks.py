@@ -6,7 +6,8 @@ import asyncio
 import re
 from typing import TYPE_CHECKING
 
-from pio_tf.config.software import COMPATIBILITY
+from pio_tf.config.components import spark_pair, spark_version
+from pio_tf.config.software import COMPATIBILITY, fits_build, line_of
 from pio_tf.errors import ConfigError, RemoteError
 from pio_tf.pio.engine import read_engine, with_engine
 from pio_tf.remote.bash import shell_path
@@ -18,6 +19,7 @@ from pio_tf.training.spark_secret import asks_for_secret
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from pio_tf.config.schema import Config
     from pio_tf.training.preflight.context import CheckContext, CheckResult
     from pio_tf.training.spark_pages import SparkStatus
 
@@ -110,7 +112,7 @@ def _mib(text: str) -> float:
 
 
 async def check_spark_version(context: CheckContext) -> CheckResult:
-    """Check the driver's Spark against PredictionIO's versions and the master's Spark."""
+    """Check the driver's Spark against its PredictionIO, the master's Spark and the Spark of new machines."""
     facts, config = await context.driver_facts(), context.config
     submit, made_for = f"{config.spark.home}/bin/spark-submit", COMPATIBILITY[config.pio.version].lines("spark")
     if facts.spark_submit != "executable":
@@ -126,18 +128,36 @@ async def check_spark_version(context: CheckContext) -> CheckResult:
             f"could not read the version of the driver's Spark from {config.spark.home}/RELEASE",
             f"PredictionIO {config.pio.version} needs {made_for}: check it with spark-submit --version",
         )
-    first, last = COMPATIBILITY[config.pio.version].spark
     minor = (int(version[2]), int(version[3]))
-    driver = (
-        ok(f"Spark {version[1]}")
-        if first <= minor <= last
-        else warning(
-            f"Spark {version[1]}, but PredictionIO {config.pio.version} was made for {made_for}",
+    driver = _judge_build(config, version[1], built=facts.built_for)
+    return combine([driver, *await _judge_master(context, version[1], minor)])
+
+
+def _judge_build(config: Config, version: str, *, built: str | None) -> CheckResult:
+    """Judge the driver's Spark by the PredictionIO beside it: by its build, else by the versions that may fit."""
+    row, version_of_new = COMPATIBILITY[config.pio.version], spark_version(config)
+    if built is not None and not fits_build(version, built=built):
+        return failed(
+            f"PredictionIO at {config.pio.home} was built for Spark {built}, and does not run on Spark {version}",
+            f"{spark_pair(config, spark=version, built=built)}; then run `pio-tf provision`",
+        )
+    if built is None and not row.takes("spark", version):
+        return warning(
+            f"Spark {version}, but PredictionIO {config.pio.version} was made for {row.lines('spark')}",
             "set spark.version to one of those and install it on the machines, unless you have built PredictionIO for "
             "this one",
         )
-    )
-    return combine([driver, *await _judge_master(context, version[1], minor)])
+    if built is not None and line_of(built) != line_of(version):
+        return warning(
+            f"Spark {version}, but PredictionIO at {config.pio.home} was built for Spark {built}",
+            f"set spark.version to {built}, and run `pio-tf provision`",
+        )
+    if row.takes("spark", version) and line_of(version_of_new) != line_of(version):
+        return warning(
+            f"Spark {version}, but a new machine would get Spark {version_of_new}",
+            f'set spark.version = "{version}" in {config.where("spark")}, so that new workers have the same',
+        )
+    return ok(f"Spark {version}" if built is None else f"Spark {version}, PredictionIO built for {built}")
 
 
 async def _judge_master(context: CheckContext, version: str, minor: tuple[int, int]) -> list[CheckResult]:
