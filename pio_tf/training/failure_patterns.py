@@ -37,6 +37,13 @@ class FailurePattern:
 
 CERTAIN = (
     FailurePattern(
+        "endless-retry",
+        r"^\[ERROR\] \[pio-tf\] ended the run, whose log was only \d+ errors in \d+ s: ",
+        "PIO retried a refused request without end",
+        "find out why the service refuses it: Elasticsearch refuses writes to an index with a block, which it sets "
+        "itself when a disk is full; `pio-tf check` names it",
+    ),
+    FailurePattern(
         "interrupted",
         r"Training interrupted by \S+",
         "an option stopped the training early (--stop-after-read, -prepare, …)",

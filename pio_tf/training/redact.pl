@@ -1,27 +1,75 @@
-# Hides secrets in each line of the standard input, whatever bytes it holds. redact.py puts two declarations before this
-# text: @rules, each a list of words and then the patterns for lines with one of them; $values, a pattern or undef.
+# Writes a run's log: hides secrets in each line of the standard input, whatever bytes it holds, keeps the log below a
+# size, and ends a run that only repeats an error. redact.py puts declarations before this text: @rules, each a list of
+# words and then the patterns for lines with one of them; $values, a pattern or undef; $room, the bytes that the log may
+# take; $repeats and $patience, the errors and the seconds after which a run is ended.
 my @words = map { @{$_->[0]} } @rules;
 binmode STDIN;
 binmode STDOUT;
 $| = 1;
 my $begun = '';
+my ($left_out, $end) = (0, '');    # of a log that has reached its size: bytes, and what it ends with
+my (%lines, $errors, $since);      # the different lines of late, the errors among them, the first error's time
+my $group;                         # of the processes that were told to end
+$SIG{TERM} = sub { finish(); exit 0 };    # the command has left a process behind, which holds its output open
+$SIG{ALRM} = sub { kill 'KILL', -$group };
 while (1) {
     my $count = sysread STDIN, my $data, 65536;
+    next if !defined $count && $! == 4;    # EINTR
     die "$!\n" unless defined $count;
     last unless $count;
     my $whole = 1 + rindex $data, "\n";
     if ($whole) {
-        hand_out($begun . substr $data, 0, $whole);
-        $begun = '';
+        my $lines = $begun . substr $data, 0, $whole;
+        $begun = '';    # before a signal's handler writes it again
+        hand_out($lines);
     }
     $begun .= substr $data, $whole;
     $begun = hand_out_piece($begun) if length $begun >= 65536;
 }
-hand_out($begun);
+finish();
 
-sub hand_out { # LINES: print complete lines
+sub hand_out { # LINES: write complete lines
+    my $text = hide($_[0]);
+    put($text);
+    watch($_) for split /^/, $text;
+}
+
+sub finish { # write what is left
+    hand_out($begun);
+    return unless $left_out;
+    $end =~ s/\A[^\n]*\n//;
+    my $bytes = $left_out - length $end;
+    print("\n[WARN] [pio-tf] the log has reached its size: $bytes bytes before its end are left out\n$end") or die "$!\n";
+}
+
+sub put { # TEXT: write it, or keep it in case it is the end of a log that has reached its size
     my ($text) = @_;
-    print(hide($text)) or die "$!\n";
+    if (!$left_out && length $text <= $room) {
+        $room -= length $text;
+        print $text or die "$!\n";
+        return;
+    }
+    $left_out += length $text;
+    $end = substr $end . $text, -262144;
+}
+
+# PredictionIO retries some failures without a pause and without end: the log is the same few lines then.
+sub watch { # LINE: end the run if its log only repeats an error
+    my ($line) = @_;
+    return if defined $group;
+    if (!$lines{$line}) {
+        (%lines, $errors) = () if keys %lines == 4;
+        $lines{$line} = 1;
+    }
+    return if $line !~ /\bERROR\b/;
+    $since = time unless $errors;
+    return if ++$errors < $repeats || time - $since < $patience;
+    open my $process, '<', 'process' or return;
+    $group = (split ' ', <$process>)[4] or return;
+    my $seconds = time - $since;
+    put("[ERROR] [pio-tf] ended the run, whose log was only $errors errors in $seconds s: $line");
+    kill 'TERM', -$group;
+    alarm 20;
 }
 
 # Print the first part of a line without an end, and return the rest. The cut must not go through a secret: both parts
@@ -34,12 +82,12 @@ sub hand_out_piece { # TEXT
         my $cut = length($text) - 32768 + 1021 * $try;
         my ($first, $rest) = (hide(substr $text, 0, $cut), substr $text, $cut);
         next if $first . hide($rest) ne $hidden;
-        print $first or die "$!\n";
+        put($first);
         return $rest;
     }
     $hidden = hide($text, 1);
     my $cut = length($hidden) > 16384 ? length($hidden) - 16384 : 0;
-    print(substr $hidden, 0, $cut) or die "$!\n";
+    put(substr $hidden, 0, $cut);
     return substr $hidden, $cut;
 }
 

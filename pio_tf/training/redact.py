@@ -8,6 +8,7 @@ the same rules in Perl (``redact.pl``): the two languages read these patterns al
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from importlib import resources
 from typing import TYPE_CHECKING
 
@@ -50,6 +51,18 @@ _RULES = (
 as fast as for patterns."""
 
 
+@dataclass(frozen=True)
+class LogLimits:
+    """The limits of a run's log on the driver."""
+
+    size: int = 256 * 1024**2
+    """Bytes that it may take, besides its end. The driver keeps the logs of 30 runs."""
+    errors: int = 500
+    """A run whose log is only an error, again and again, is ended after so many of them ..."""
+    seconds: int = 60
+    """... and so many seconds. PredictionIO writes 200 a second when Elasticsearch refuses its engine instance."""
+
+
 class Redactor:
     """Replaces secrets by ``***``: values after a secret's name, passwords in URLs, and given values.
 
@@ -74,10 +87,11 @@ class Redactor:
                     line = pattern.sub(rf"\g<k>{HIDDEN}", line)
         return line
 
-    def in_perl(self) -> str:
+    def in_perl(self, limits: LogLimits = LogLimits()) -> str:
         """Return a Perl program that does the same to each line of its standard input, whatever bytes it holds.
 
-        It hands out a longer line in pieces of 64 KiB, so that a line without an end takes no more memory.
+        It hands out a longer line in pieces of 64 KiB, so that a line without an end takes no more memory. It writes a
+        run's log: it also keeps the limits.
         """
         rules = ",\n".join(
             f"[[{', '.join(map(_quote, words))}], map {{ qr/$_/i }} {', '.join(map(_quote, patterns))}]"
@@ -85,7 +99,11 @@ class Redactor:
         )
         values = _quote(self._values) if self._values else ""
         program = resources.files(__package__).joinpath("redact.pl").read_text(encoding="utf-8")
-        return f"my @rules = (\n{rules}\n);\nmy ($values) = map {{ qr/$_/ }} ({values});\n{program}"
+        declarations = (
+            f"my @rules = (\n{rules}\n);\nmy ($values) = map {{ qr/$_/ }} ({values});\n"
+            f"my ($room, $repeats, $patience) = ({limits.size}, {limits.errors}, {limits.seconds});\n"
+        )
+        return declarations + program
 
 
 def _quote(text: str) -> str:

@@ -9,7 +9,14 @@ STAGE = (
 )
 """How Spark ends when a task has failed too often; the task's own error follows."""
 
+_REFUSED_INSTANCE = "Failed to create pio_meta_engine_instances/engine_instances"
 LOGS = [
+    (
+        "[ERROR] [pio-tf] ended the run, whose log was only 12012 errors in 60 s: [ERROR] [ESEngineInstances] "
+        + _REFUSED_INSTANCE,
+        "endless-retry",
+        _REFUSED_INSTANCE,
+    ),
     (
         "[INFO] [CoreWorkflow$] Training interrupted by org.apache.predictionio.workflow.StopAfterReadInterruption.",
         "interrupted",

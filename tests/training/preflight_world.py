@@ -47,6 +47,11 @@ SETTINGS = {
     "spark.executor.cores": "4",
 }
 ENGINE = {"id": "default", "engineFactory": "com.actionml.RecommendationEngine", "algorithms": []}
+WATERMARKS = {
+    f"cluster.routing.allocation.disk.watermark.{name}": part
+    for name, part in (("low", "85%"), ("high", "90%"), ("flood_stage", "95%"))
+}
+"""Elasticsearch 6's defaults."""
 JAVA_8 = 'openjdk version "1.8.0_412"'
 
 
@@ -59,6 +64,16 @@ def worker(host: str, **changed: Any) -> dict[str, Any]:  # noqa: ANN401 - JSON
     """Return a worker as Spark 2.4's /json/ has it."""
     told = {"cores": 4, "coresused": 0, "memory": 29000, "memoryused": 0, "state": "ALIVE"}
     return {"id": f"worker-{host}", "host": host, "port": 41000, **told, **changed}
+
+
+def disk(*, free: int) -> dict[str, Any]:
+    """Return a node of 100 GiB as Elasticsearch's statistics have it.
+
+    Args:
+        free: GiB.
+    """
+    total = {"total_in_bytes": 100 * 1024**3, "free_in_bytes": free * 1024**3, "available_in_bytes": free * 1024**3}
+    return {"name": "es-1", "roles": ["master", "data", "ingest"], "fs": {"total": total}}
 
 
 @dataclass
@@ -197,6 +212,9 @@ async def world(cluster: TestCluster) -> AsyncIterator[World]:
     says: dict[str, tuple[int, Any]] = {
         "/": (200, {"cluster_name": "elasticsearch", "version": {"number": "6.8.23"}}),
         "/_cluster/health": (200, {"cluster_name": "elasticsearch", "status": "yellow"}),
+        "/_all/_settings/index.blocks.*": (200, {}),
+        "/_cluster/settings": (200, {"persistent": {}, "transient": {}, "defaults": WATERMARKS}),
+        "/_nodes/stats/fs": (200, {"nodes": {"x": disk(free=60)}}),
     }
 
     def answer(question: Question) -> tuple[int, Any]:

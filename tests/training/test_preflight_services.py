@@ -10,7 +10,7 @@ from pio_tf.training.preflight import Limits
 from pio_tf.training.preflight.service_checks import jdbc_addresses
 from tests.support.ssh_servers import free_port
 from tests.training.elasticsearch_server import listening
-from tests.training.preflight_world import SERVICES, World, accepting, worker, world
+from tests.training.preflight_world import SERVICES, WATERMARKS, World, accepting, disk, worker, world
 
 __all__ = ["world"]
 
@@ -72,6 +72,83 @@ async def test_a_red_cluster_fails(world: World) -> None:
     assert result.status == "failed"
     assert "is red" in result.detail
     assert "_cat/indices?health=red" in result.next_step
+
+
+READ_ONLY = {"settings": {"index.blocks.read_only_allow_delete": "true"}}
+
+
+@pytest.mark.parametrize("index", ["pio_meta", "pio_meta_engine_instances"])
+@pytest.mark.parametrize("block", ["read_only_allow_delete", "read_only", "write", "metadata"])
+async def test_a_metadata_index_that_refuses_writes_fails(world: World, index: str, block: str) -> None:
+    blocked = {index: {"settings": {f"index.blocks.{block}": "true"}}, "logs": READ_ONLY, "pio_metadata": READ_ONLY}
+    world.elasticsearch_says["/_all/_settings/index.blocks.*"] = (200, blocked)
+    result = (await world.check(skip=FEW))["elasticsearch"]
+    assert (result.status, result.detail) == (
+        "failed",
+        f"Elasticsearch refuses writes to {index}: index.blocks.{block}; PredictionIO would retry without end",
+    )
+    assert f'PUT /{index}/_settings with {{"index.blocks.{block}": null}}' in result.next_step
+    assert ("make room" in result.next_step) == (block == "read_only_allow_delete")
+
+
+async def test_blocks_on_other_indices_and_blocks_that_are_off_are_no_problem(world: World) -> None:
+    off = {"settings": {"index.blocks.read_only_allow_delete": "false"}}
+    blocks = {"pio_event_1": READ_ONLY, "logs": READ_ONLY, "pio_meta_apps": off, "pio_meta_channels": {"settings": {}}}
+    world.elasticsearch_says["/_all/_settings/index.blocks.*"] = (200, blocks)
+    assert (await world.check(skip=FEW))["elasticsearch"].status == "ok"
+
+
+@pytest.mark.parametrize("group", ["persistent", "transient"])
+async def test_a_read_only_cluster_fails(world: World, group: str) -> None:
+    world.elasticsearch_says["/_cluster/settings"] = (200, {group: {"cluster.blocks.read_only": "true"}})
+    result = (await world.check(skip=FEW))["elasticsearch"]
+    assert (result.status, result.detail) == (
+        "failed",
+        "Elasticsearch refuses all writes: cluster.blocks.read_only is true",
+    )
+
+
+@pytest.mark.parametrize(
+    ("free", "persistent", "status"),
+    [
+        (60, {}, "ok"),
+        (14, {}, "ok"),  # above the low watermark, a new index still gets its primary shards
+        (9, {}, "warning"),
+        (4, {}, "failed"),
+        (20, {"flood_stage": "25gb"}, "failed"),
+        (20, {"high": "0.75"}, "warning"),
+        (4, {"high": "1gb", "flood_stage": "500mb"}, "ok"),
+        (4, {"high": "nonsense", "flood_stage": ""}, "ok"),
+    ],
+)
+async def test_a_disk_is_judged_by_the_watermarks_in_force(
+    world: World, free: int, persistent: dict[str, str], status: str
+) -> None:
+    own = {f"cluster.routing.allocation.disk.watermark.{name}": value for name, value in persistent.items()}
+    world.elasticsearch_says["/_cluster/settings"] = (200, {"persistent": own, "defaults": WATERMARKS})
+    world.elasticsearch_says["/_nodes/stats/fs"] = (200, {"nodes": {"1": disk(free=80), "2": disk(free=free)}})
+    result = (await world.check(skip=FEW))["elasticsearch"]
+    assert result.status == status, result.detail
+    if status != "ok":
+        assert f"{free}.0 of 100.0 GiB free on Elasticsearch's node es-1" in result.detail
+
+
+async def test_the_disk_of_a_node_without_data_is_no_limit(world: World) -> None:
+    world.elasticsearch_says["/_nodes/stats/fs"] = (200, {"nodes": {"1": {**disk(free=1), "roles": ["master"]}}})
+    assert (await world.check(skip=FEW))["elasticsearch"].status == "ok"
+
+
+async def test_watermarks_that_are_switched_off_are_no_limit(world: World) -> None:
+    off = {"cluster.routing.allocation.disk.threshold_enabled": "false"}
+    world.elasticsearch_says["/_cluster/settings"] = (200, {"transient": off, "defaults": WATERMARKS})
+    world.elasticsearch_says["/_nodes/stats/fs"] = (200, {"nodes": {"1": disk(free=1)}})
+    assert (await world.check(skip=FEW))["elasticsearch"].status == "ok"
+
+
+async def test_a_user_who_may_not_read_blocks_and_disks_is_no_failure(world: World) -> None:
+    for path in ("/_all/_settings/index.blocks.*", "/_cluster/settings", "/_nodes/stats/fs"):
+        world.elasticsearch_says[path] = (403, {"error": "no"})
+    assert (await world.check(skip=FEW))["elasticsearch"].status == "ok"
 
 
 async def test_a_cluster_without_a_master_fails(world: World) -> None:

@@ -12,7 +12,7 @@ from urllib.parse import quote, quote_plus
 
 import pytest
 
-from pio_tf.training.redact import Redactor
+from pio_tf.training.redact import LogLimits, Redactor
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -190,3 +190,21 @@ def test_the_drivers_perl_hides_a_quoted_value_longer_than_a_piece(
     done = subprocess.run(in_perl, input=b"a password=" + value + b" 'b' c\nd", capture_output=True, check=True)
     assert done.stdout == b"a password=*** 'b' c\nd"
     assert done.stderr == b""
+
+
+def test_the_drivers_perl_keeps_a_log_below_its_size_and_shows_its_end(tmp_path: Path) -> None:
+    (tmp_path / "program").write_text(Redactor(["hunter2"]).in_perl(LogLimits(size=100_000)))
+    lines = [b"line %07d of hunter2" % number for number in range(100_000)]
+    done = subprocess.run(
+        ["perl", tmp_path / "program"],  # noqa: S607 - the one of PATH, as on the driver
+        input=b"\n".join([*lines, b"Training completed successfully."]),
+        capture_output=True,
+        check=True,
+    )
+    shown = done.stdout.split(b"\n")
+    assert len(done.stdout) < 100_000 + 300_000
+    assert (shown[0], shown[-1]) == (b"line 0000000 of ***", b"Training completed successfully.")
+    (note,) = (number for number, line in enumerate(shown) if line.startswith(b"[WARN] [pio-tf] the log has reached"))
+    left_out = int(shown[note].split()[8])
+    assert shown[note + 1 : -1] == [line.replace(b"hunter2", b"***") for line in lines[note + 2 - len(shown) :]]
+    assert left_out + len(b"\n".join([*shown[: note - 1], *shown[note + 1 :]])) == 100_000 * 20 + 32

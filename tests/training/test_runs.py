@@ -14,12 +14,13 @@ import pytest
 from pio_tf.errors import ConfigError, Locked, PioTfError, RemoteError
 from pio_tf.events import Event, Warned
 from pio_tf.remote.ssh import ClusterConnection
-from pio_tf.training.redact import Redactor
+from pio_tf.training.redact import LogLimits, Redactor
 from pio_tf.training.runs.driver_lock import hold_driver_lock
 from pio_tf.training.runs.driver_runs import DriverRuns, read_list
 from pio_tf.training.runs.record import Client, RunRecord, is_run_id, new_run_id
 from pio_tf.training.runs.run_copies import Archive, find_run
 from pio_tf.training.runs.run_log import follow_log
+from pio_tf.training.verdict import TrainingLog
 from tests.support.background import until
 from tests.support.ssh_cluster import QUICK, TestCluster
 
@@ -36,11 +37,15 @@ def record(run: str = "", client: Client = ANN) -> RunRecord:
     return RunRecord(id=run or new_run_id(), cluster="ur", client=client, command="pio train", engine_dir="/engine")
 
 
-async def started(remote: ClusterConnection, command: str, *, secrets: tuple[str, ...] = ()) -> str:
+async def started(
+    remote: ClusterConnection, command: str, *, secrets: tuple[str, ...] = (), limits: LogLimits | None = None
+) -> str:
     """Start a run and leave it, as `--detach` does."""
     wanted = record()
     async with hold_driver_lock(remote, ANN, doing="preparing", run=wanted.id) as lock:
-        await DriverRuns(remote).prepare(wanted, command=command, redactor=Redactor(secrets).in_perl())
+        await DriverRuns(remote).prepare(
+            wanted, command=command, redactor=Redactor(secrets).in_perl(limits or LogLimits())
+        )
         await lock.start(wanted.id)
     return wanted.id
 
@@ -237,6 +242,37 @@ async def test_output_that_is_no_text_is_kept_byte_by_byte(cluster: TestCluster,
         lines, _, _ = await followed(remote, run, tmp_path / "log")
     assert lines == ["a\ufffd\0b", "\ufffd"]
     assert (tmp_path / "log").read_bytes() == b"a\xff\0b\n\xe4\n"
+
+
+READ_ONLY = "[ERROR] [ESEngineInstances] Failed to create pio_meta_engine_instances/engine_instances"
+
+
+async def test_a_run_whose_log_only_repeats_an_error_is_ended_with_the_reason(
+    cluster: TestCluster, tmp_path: Path
+) -> None:
+    retries = f"echo '[INFO] [Engine] begun'; for n in {{1..3000}}; do echo '{READ_ONLY}'; sleep 0.01; done"
+    async with ClusterConnection(cluster.config(), cluster.targets(), retry=QUICK) as remote:
+        run = await started(remote, retries, limits=LogLimits(errors=20, seconds=1))
+        lines, facts, _ = await followed(remote, run, tmp_path / "log")
+    assert lines[:2] == ["[INFO] [Engine] begun", READ_ONLY]
+    log = TrainingLog()
+    for line in lines:
+        log.add(line)
+    assert facts.ending
+    assert facts.state == "failed"
+    failure = log.failure(facts.ending.exit_status)
+    assert failure
+    assert failure.details["sign"] == "endless-retry"
+    assert failure.cause.endswith(READ_ONLY)
+
+
+async def test_a_run_that_says_anything_else_between_its_errors_goes_on(cluster: TestCluster, tmp_path: Path) -> None:
+    progress = f"for n in {{1..150}}; do echo '{READ_ONLY}'; echo stage $n; sleep 0.01; done"
+    async with ClusterConnection(cluster.config(), cluster.targets(), retry=QUICK) as remote:
+        run = await started(remote, progress, limits=LogLimits(errors=20, seconds=1))
+        lines, facts, _ = await followed(remote, run, tmp_path / "log")
+    assert facts.ending
+    assert (facts.ending.exit_status, lines[-1]) == (0, "stage 150")
 
 
 async def test_cancelling_ends_every_process_of_the_run(cluster: TestCluster) -> None:

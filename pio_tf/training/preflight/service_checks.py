@@ -22,11 +22,13 @@ from pio_tf.remote.bash import in_bash, shell_path
 from pio_tf.remote.ssh_errors import reason
 from pio_tf.training.elasticsearch_client import ElasticsearchClient
 from pio_tf.training.preflight.context import combine, failed, ok, skipped, warning
+from pio_tf.training.preflight.elasticsearch_writes import CLUSTER_SETTINGS, DISKS, INDEX_BLOCKS, judge_writes
 from pio_tf.training.preflight.probe import event_log_url, hadoop_home
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Sequence
 
+    from pio_tf.config.repositories import Source
     from pio_tf.config.storage import ElasticsearchNode
     from pio_tf.remote.ssh import ClusterConnection
     from pio_tf.training.preflight.context import CheckContext, CheckResult
@@ -82,22 +84,22 @@ def http_refusal(error: RemoteError, *, timeout: float) -> str:
 
 
 async def check_elasticsearch(context: CheckContext) -> CheckResult:
-    """Ask every node for its name, as PredictionIO does, and one of them for the cluster's health."""
+    """Ask every node for its name, as PredictionIO does, and one of them for health, blocks and disks."""
     asked: list[Awaitable[CheckResult]] = []
     for source in context.config.sources:
         where = context.config.where(source.path)
         if isinstance(source.block, ElasticsearchBlock):
-            asked.append(_check_rest(context, source.block, where=where))
+            asked.append(_check_rest(context, source, source.block, where=where))
         if isinstance(source.block, Elasticsearch1Source):  # it has no REST that PredictionIO uses
             addresses = [(host, source.block.port) for host in source.block.hosts]
             asked.append(check_hosts(context, addresses, needed=1, where=where))
     return combine(await asyncio.gather(*asked)) if asked else skipped("no repository is in Elasticsearch")
 
 
-async def _check_rest(context: CheckContext, block: ElasticsearchBlock, *, where: str) -> CheckResult:
+async def _check_rest(context: CheckContext, source: Source, block: ElasticsearchBlock, *, where: str) -> CheckResult:
     password = context.secrets.reveal(block.password) if block.password is not None else None
     client = ElasticsearchClient(context.remote, block.nodes, user=block.user, password=password)
-    timeout = context.limits.answer / 2  # two questions, one after the other
+    timeout = context.limits.answer / 2  # the questions come in two rounds
     answers = await asyncio.gather(*(_ask(client, node, "/", timeout) for node in block.nodes))
     asked = list(zip(block.nodes, answers, strict=True))
     found = {node: answer for node, answer in asked if not isinstance(answer, RemoteError)}
@@ -108,12 +110,19 @@ async def _check_rest(context: CheckContext, block: ElasticsearchBlock, *, where
     ]
     if found:
         node, answer = next(iter(found.items()))
-        health = await _ask(client, node, _HEALTH, timeout)
+        repository = context.config.repository
+        written = [one.name for one in (repository.metadata, repository.modeldata) if one.source == source.name]
+        health, *writes = await asyncio.gather(
+            _ask(client, node, _HEALTH, timeout),
+            *(_ask_if_possible(client, node, path, timeout) for path in (INDEX_BLOCKS, CLUSTER_SETTINGS, DISKS)),
+        )
+        blocks, settings, disks = writes
         summary = f"Elasticsearch {_version(answer)}, {len(found)} of {len(answers)} nodes answer"
         results += [
             *_judge_name(block, tuple(found.values())),
             *_judge_version(context, answer),
             _judge_health(node, health, summary, timeout),
+            *judge_writes(written, blocks=blocks, settings=settings, disks=disks),
         ]
     return combine(results)
 
@@ -134,6 +143,19 @@ async def _ask(
             next_step="find out what listens there",
         )
     return answer
+
+
+async def _ask_if_possible(
+    client: ElasticsearchClient, node: ElasticsearchNode, path: str, timeout: float
+) -> dict[str, Any]:
+    """Return a node's JSON object; an empty one if it has none, or the user may not read it."""
+    try:
+        answer = await client.get(path, node=node, timeout=timeout)
+    except RemoteError as error:
+        if error.details.get("kind") not in ("http", "http-status"):
+            raise
+        return {}
+    return answer if isinstance(answer, dict) else {}
 
 
 def _judge_refusal(

@@ -1,0 +1,106 @@
+"""Whether Elasticsearch takes the writes of a training: blocks on indices, and disks that are nearly full.
+
+PredictionIO retries an engine instance that Elasticsearch refuses, 200 times a second and without end
+(``ESEngineInstances.insert``).
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from pio_tf.training.preflight.context import failed, warning
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    from pio_tf.training.preflight.context import CheckResult
+
+INDEX_BLOCKS = "/_all/_settings/index.blocks.*?flat_settings=true"
+CLUSTER_SETTINGS = "/_cluster/settings?flat_settings=true&include_defaults=true"
+DISKS = "/_nodes/stats/fs"
+
+_BLOCKS = ("read_only", "read_only_allow_delete", "write", "metadata")
+"""``index.blocks.*`` that refuse documents or mappings."""
+_WATERMARK = "cluster.routing.allocation.disk.watermark."
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgtp]?)b", re.IGNORECASE)
+_MAKE_ROOM = "make room on that node, or add a node: delete old indices, enlarge its disk"
+
+
+def judge_writes(
+    names: Sequence[str], *, blocks: Mapping[str, Any], settings: Mapping[str, Any], disks: Mapping[str, Any]
+) -> Iterator[CheckResult]:
+    """Yield what will refuse or may refuse writes. An empty answer of Elasticsearch's decides nothing.
+
+    Args:
+        names: of PredictionIO's repositories there that a training writes to. They are indices, or their prefixes.
+        blocks: the answer to :data:`INDEX_BLOCKS`.
+        settings: the answer to :data:`CLUSTER_SETTINGS`.
+        disks: the answer to :data:`DISKS`.
+    """
+    in_force = {
+        key: str(value)
+        for group in ("defaults", "persistent", "transient")
+        for key, value in _object(settings.get(group)).items()
+    }
+    for key in ("cluster.blocks.read_only", "cluster.blocks.read_only_allow_delete"):
+        if in_force.get(key) == "true":
+            yield failed(
+                f"Elasticsearch refuses all writes: {key} is true",
+                "remove that setting: PUT /_cluster/settings",
+            )
+    for index, answer in sorted(blocks.items()):
+        if any(index == name or index.startswith(f"{name}_") for name in names):
+            yield from _judge_index(index, _object(_object(answer).get("settings")))
+    if in_force.get("cluster.routing.allocation.disk.threshold_enabled") != "false":
+        for node in _object(disks.get("nodes")).values():
+            yield from _judge_disk(_object(node), in_force)
+
+
+def _judge_index(index: str, settings: Mapping[str, Any]) -> Iterable[CheckResult]:
+    set_there = [f"index.blocks.{block}" for block in _BLOCKS if str(settings.get(f"index.blocks.{block}")) == "true"]
+    if not set_there:
+        return ()
+    cause = ""
+    if "index.blocks.read_only_allow_delete" in set_there:
+        cause = "make room on the disk that has filled up; then "
+    removed = ", ".join(f'"{block}": null' for block in set_there)
+    return (
+        failed(
+            f"Elasticsearch refuses writes to {index}: {', '.join(set_there)}; PredictionIO would retry without end",
+            f"{cause}remove the block: PUT /{index}/_settings with {{{removed}}}",
+        ),
+    )
+
+
+def _judge_disk(node: Mapping[str, Any], settings: Mapping[str, str]) -> Iterable[CheckResult]:
+    """Judge a node's disk by the watermarks in force. Before 6.0, there is none at which Elasticsearch sets a block."""
+    roles = node.get("roles")
+    if isinstance(roles, list) and "data" not in roles:  # it holds no index
+        return ()
+    disk = _object(_object(node.get("fs")).get("total"))
+    total, free = disk.get("total_in_bytes"), disk.get("available_in_bytes")
+    if not isinstance(total, int) or not isinstance(free, int) or total <= 0:
+        return ()
+    where = f"{free / 1024**3:.1f} of {total / 1024**3:.1f} GiB free on Elasticsearch's node {node.get('name')}"
+    flood, high = (settings.get(f"{_WATERMARK}{name}", "") for name in ("flood_stage", "high"))
+    if _reached(flood, total=total, free=free):
+        return (failed(f"{where}: at its flood stage ({flood}), Elasticsearch makes indices read-only", _MAKE_ROOM),)
+    if _reached(high, total=total, free=free):
+        return (warning(f"{where}: above the watermark {high}, it takes no new index", _MAKE_ROOM),)
+    return ()
+
+
+def _reached(watermark: str, *, total: int, free: int) -> bool:
+    """Return whether a disk has reached a watermark: ``95%`` or ``0.95`` of it used, or less than ``10gb`` free."""
+    if size := _SIZE.fullmatch(watermark):
+        return free < float(size[1]) * 1024.0 ** " kmgtp".index(size[2].lower() or " ")
+    try:
+        part = float(watermark[:-1]) / 100 if watermark.endswith("%") else float(watermark)
+    except ValueError:
+        return False
+    return free < total * (1 - part)
+
+
+def _object(value: Any) -> Mapping[str, Any]:  # noqa: ANN401 - JSON
+    return value if isinstance(value, dict) else {}
