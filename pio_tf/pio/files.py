@@ -40,6 +40,8 @@ if TYPE_CHECKING:
     from pio_tf.pio.secrets import RevealPassword
 
 _TEMPLATE = "pio-env.sh.template"
+_LOGGING = "log4j.properties"
+_OTHER_LOGS = ("/var/log/predictionio/pio.log", "~/pio.log")
 _TITLES = {
     "elasticsearch": "Elasticsearch",
     "hdfs": "HDFS: model data. The Universal Recommender stores its model in Elasticsearch",
@@ -70,7 +72,10 @@ def render_files(
         ConfigError: a value cannot be written in the file's format.
     """
     pio_env = render_pio_env(config, reveal)
-    files = [RemoteFile("pio-env.sh", f"{config.pio.home}/conf/pio-env.sh", pio_env, _PRIVATE)]
+    files = [
+        RemoteFile("pio-env.sh", f"{config.pio.home}/conf/pio-env.sh", pio_env, _PRIVATE),
+        RemoteFile(_LOGGING, f"{config.pio.home}/conf/{_LOGGING}", _read(_LOGGING)),
+    ]
     hdfs, hbase = find_block(config, HdfsBlock), find_block(config, HbaseBlock)
     if hdfs is not None:
         directory = f"{hdfs.hadoop_home}/etc/hadoop"
@@ -106,13 +111,25 @@ def render_pio_env(config: Config, reveal: RevealPassword) -> str:
         for label, repository in config.repository.all().items()
         for key, value in (("name", repository.name), ("source", repository.source))
     }
-    template = resources.files(__package__).joinpath(_TEMPLATE).read_text(encoding="utf-8")
-    return template.format(
+    return _read(_TEMPLATE).format(
         homes="".join(f"{name}={value}\n" for name, value in _driver_variables(config).items()),
         fs_basedir=shell_path(config.pio.fs_basedir),
         sources="\n".join(_source(source, reveal, version=config.pio.version) for source in config.sources),
         **repositories,
     )
+
+
+def remove_logs(config: Config) -> str:
+    """Return a bash program that removes PredictionIO's own log, with passwords in it, and prints what it has removed.
+
+    PredictionIO writes it to the first of these directories that allows it (bin/pio-class).
+    """
+    logs = " ".join(shell_path(path) for path in (f"{config.pio.home}/log/pio.log", *_OTHER_LOGS))
+    return f'for log in {logs}; do [ ! -s "$log" ] || {{ rm -f -- "$log" && echo "$log"; }}; done'
+
+
+def _read(name: str) -> str:
+    return resources.files(__package__).joinpath(name).read_text(encoding="utf-8")
 
 
 def _driver_variables(config: Config) -> dict[str, str]:

@@ -16,7 +16,7 @@ from pio_tf.infra.bootstrap import host_name, render_script, settings_for
 from pio_tf.machines.console import host_keys_from_console
 from pio_tf.pio.command import settings_in_force, train_command, ui_port
 from pio_tf.pio.engine import with_engine
-from pio_tf.pio.files import render_files
+from pio_tf.pio.files import remove_logs, render_files
 from pio_tf.remote.connect import RetryPolicy
 from pio_tf.remote.ssh import ClusterConnection
 from pio_tf.remote.target import ssh_targets
@@ -204,6 +204,9 @@ class DriverSession:
                 self.context.report(
                     Warned(f"{file.name} on the driver was not written by pio-tf: the old file is kept as {file.kept}")
                 )
+        removed = await self.connection.run(self.connection.driver.name, remove_logs(self.context.config))
+        for log in removed.stdout.splitlines():
+            self.context.report(Warned(f"removed {log} from the driver: every user could read the passwords in it"))
         changed = [file.name for file in put if file.changed]
         self.context.report(
             Done(f"wrote {', '.join(changed)} on the driver" if changed else "the driver is configured")

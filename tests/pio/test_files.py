@@ -31,11 +31,12 @@ def settings(text: str) -> dict[str, str]:
     return dict(line.split(" ", 1) for line in text.splitlines())
 
 
-def test_there_are_four_files_each_at_its_place_with_its_mode() -> None:
+def test_there_are_five_files_each_at_its_place_with_its_mode() -> None:
     config = make_config(spark={"home": "~/spark"}, pio={"home": "~/pio"}, hbase={"home": "/opt/hb"})
     files = render_files(config, OUTPUTS, SIZING, Secrets().reveal)
     assert [(file.name, file.path, oct(file.mode)) for file in files] == [
         ("pio-env.sh", "~/pio/conf/pio-env.sh", "0o600"),
+        ("log4j.properties", "~/pio/conf/log4j.properties", "0o644"),
         ("core-site.xml", "/usr/local/hadoop/etc/hadoop/core-site.xml", "0o644"),
         ("hbase-site.xml", "/opt/hb/conf/hbase-site.xml", "0o644"),
         ("spark-defaults.conf", "~/spark/conf/spark-defaults.conf", "0o600"),
@@ -58,9 +59,21 @@ def test_without_hdfs_and_hbase_their_files_are_not_written() -> None:
     files = render_files(config, OUTPUTS, SIZING, Secrets({SecretReference("ssm", "/p"): "hunter2"}).reveal)
     assert [(file.name, oct(file.mode)) for file in files] == [
         ("pio-env.sh", "0o600"),
+        ("log4j.properties", "0o644"),
         ("spark-defaults.conf", "0o600"),
     ]
     assert [file.name for file in files if "hunter2" in file.content] == ["pio-env.sh"]
+
+
+def test_predictionio_logs_to_its_output_only_in_its_own_form() -> None:
+    given = dict(
+        line.split("=", 1) for line in content(make_config(), "log4j.properties").splitlines() if line[:1] not in "#"
+    )
+    assert given["log4j.rootLogger"] == "INFO, console"
+    assert given["log4j.appender.console.layout.ConversionPattern"] == "[%p] [%c{1}] %m%n%throwable{0}"
+    assert [name for name in given if name.startswith("log4j.appender.") and name.count(".") == 2] == [
+        "log4j.appender.console"
+    ]
 
 
 def test_core_site_names_the_file_system() -> None:
