@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from pio_tf.sandbox.class_archive import make_archive
 from pio_tf.sandbox.provider import install_mirror
 
 if TYPE_CHECKING:
@@ -90,6 +91,13 @@ def mirror(provider_mirror: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def share_mirror(provider_mirror: Path) -> Callable[[Path], Path]:
+def class_archive() -> None:
+    """Make the archive from which Spark on the sandbox's machines starts faster, if this user has none yet."""
+    make_archive()
+
+
+@pytest.fixture(scope="session")
+def share_mirror(provider_mirror: Path, request: pytest.FixtureRequest) -> Callable[[Path], Path]:
     """Return what ``start_sandbox`` takes as ``install_mirror`` so that a sandbox uses the shared mirror."""
+    request.getfixturevalue("class_archive")  # such a sandbox runs Spark
     return lambda _directory: provider_mirror

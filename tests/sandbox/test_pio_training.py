@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+pytestmark = pytest.mark.usefixtures("class_archive")
+
 
 ADDRESS = "127.77.20.10"
 FACTORY = "com.actionml.RecommendationEngine"

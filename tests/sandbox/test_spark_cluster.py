@@ -23,6 +23,8 @@ from tests.sandbox.machines import SSH_PORT, free_network, is_free, log_in, make
 if TYPE_CHECKING:
     from pathlib import Path
 
+pytestmark = pytest.mark.usefixtures("class_archive")
+
 
 async def wait_for_workers(master: str, number: int, *, seconds: float = 180.0) -> list[dict[str, Any]]:
     """Wait until the master's page lists this many ALIVE workers; return them."""

