@@ -35,7 +35,7 @@ def checkout(tmp_path: Path) -> Path:
 
 def program(path: Path) -> Path:
     """Make a program that leaves a trace when it runs."""
-    path.write_text('#!/bin/sh\ntouch "$(dirname "$0")/ran"\necho \'{"terraform_version": "1.9.0"}\'\n')
+    path.write_text('#!/bin/sh\ntouch "$(dirname "$0")/ran"\necho Terraform v1.9.0\n')
     path.chmod(0o755)
     return path
 

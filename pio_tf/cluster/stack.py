@@ -269,7 +269,8 @@ class Stack:
         self.deployment.judge(plan)
         existing = {machine.name: machine.instance_id for machine in view.machines}
         hints = AwsCliHints.of(self.config)
-        refuse_doubles(plan.new_machines, existing, directory=self.config.stack_dir, hints=hints)
+        stack = self.deployment.stack
+        refuse_doubles(plan.new_machines, existing, directory=self.config.stack_dir, by_hand=stack.by_hand, hints=hints)
 
     def _arm_before_changes(self, plan: Plan, view: FleetView, until: datetime | None) -> None:
         """Arm the deadline before Terraform changes machines.

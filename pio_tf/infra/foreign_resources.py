@@ -55,7 +55,7 @@ def refuse_foreign_resources(plan_json: Mapping[str, Any], config: Config) -> No
     if not foreign:
         return
     untagged = [one.id for one in foreign if not one.owner]
-    advice = "restore the right state (`terraform state rm ADDRESS` forgets a foreign resource)"
+    advice = "restore the right state (Terraform's `state rm ADDRESS` forgets a foreign resource)"
     if untagged:
         advice += (
             "; if these are this cluster's after all, tag them again: "

@@ -150,7 +150,7 @@ def find_restarts(plan_json: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def refuse_doubles(
-    created: Mapping[str, str], existing: Mapping[str, str], *, directory: Path, hints: AwsCliHints
+    created: Mapping[str, str], existing: Mapping[str, str], *, directory: Path, by_hand: str, hints: AwsCliHints
 ) -> None:
     """Refuse a plan that would create a machine that already exists: the state is lost, or knows less than AWS does.
 
@@ -158,6 +158,7 @@ def refuse_doubles(
         created: machines that the plan creates, each with its address in Terraform.
         existing: machines that carry the cluster's tags, each with its instance id.
         directory: the stack's.
+        by_hand: the command line of Terraform there.
         hints: for the command that terminates the existing machines.
 
     Raises:
@@ -166,7 +167,7 @@ def refuse_doubles(
     doubled = [(name, created[name], existing[name]) for name in created if name in existing]
     if not doubled:
         return
-    imports = "\n".join(f"       terraform -chdir={directory} import '{address}' {id_}" for _, address, id_ in doubled)
+    imports = "\n".join(f"       {by_hand} import '{address}' {id_}" for _, address, id_ in doubled)
     raise GuardRefused(
         f"the plan would create {', '.join(name for name, _, _ in doubled)} a second time",
         cause="AWS has "
@@ -216,6 +217,6 @@ def _advice(removals: Sequence[Removal]) -> str:
     elif any(not removal.replaced for removal in removals):
         steps.append("put the removed lines back into pio-tf.hcl")
     if any(removal.reason == _TAINTED for removal in removals):
-        steps.append("if a tainted resource works, run `terraform untaint ADDRESS` in the stack's directory")
+        steps.append("if a tainted resource works, run Terraform's `untaint ADDRESS` in the stack's directory")
     steps.append("only `pio-tf destroy` removes machines, and it removes all of them")
     return "; ".join(steps)

@@ -6,17 +6,18 @@ import hashlib
 import json
 import re
 from contextlib import contextmanager
-from functools import cached_property
-from typing import TYPE_CHECKING, Final
+from functools import cached_property, partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
 
 from pio_tf.atomic_write import write_atomically
 from pio_tf.ci_job import in_ci
-from pio_tf.errors import ConfigError, TerraformError
+from pio_tf.errors import ConfigError, PioTfError, TerraformError
 from pio_tf.events import Done, Step
 from pio_tf.infra.backend.move import move_state, refuse_leaving
 from pio_tf.infra.backend.s3 import require_lockfile, s3_backend
 from pio_tf.infra.backend.state import StateBackups
-from pio_tf.infra.binary import TerraformBinary, find_terraform, locate_terraform, refuse_workspace, terraform_environ
+from pio_tf.infra.binary import find_terraform, locate_terraform, refuse_workspace, terraform_environ
 from pio_tf.infra.generated_files import read_manifest
 from pio_tf.infra.root_module import write_stack
 from pio_tf.infra.terraform import Terraform
@@ -25,15 +26,16 @@ from pio_tf.model import Outputs, refuse_another_region
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-    from pathlib import Path
 
     from pio_tf.config.schema import Config
     from pio_tf.events import Reporter
+    from pio_tf.infra.binary import TerraformBinary, TerraformCommand
 
 LOCK_FILE: Final = ".terraform.lock.hcl"
 """Terraform's lock file: versions and checksums of its providers."""
 ERRORED: Final = "errored.tfstate"
 """Terraform writes this file into the stack if it has changed something and cannot save its state."""
+_INIT_MARK = Path(".terraform", "pio-tf-initialised.json")
 _TERRAFORM_DEFAULT_PARALLELISM = 10
 _OTHER_RESOURCES = 8  # network, security group and key pair, beside the machines
 _READ = ("*.tf", "*.tofu", "*.tf.json", "*.tofu.json", "*.tfvars", "*.tfvars.json", "terraform.d", "modules/**/*.t*f*")
@@ -53,7 +55,6 @@ class StackDirectory:
     def __init__(self, config: Config, *, reporter: Reporter, environ: Mapping[str, str], lock_timeout: float) -> None:
         self.config = config
         self.reporter = reporter
-        self.backups = StateBackups(config)
         self._environ = environ
         self._lock_timeout = lock_timeout
 
@@ -64,11 +65,23 @@ class StackDirectory:
         Raises:
             TerraformError: there is none, or it is too old.
         """
-        binary = find_terraform(self.config, environ=self._environ)
-        backend = s3_backend(self.config)
-        if backend is not None:
-            require_lockfile(backend, binary)
+        require = partial(require_lockfile, s3_backend(self.config))
+        binary = find_terraform(self.config, environ=self._environ, reporter=self.reporter, require=require)
         return self._terraform(binary)
+
+    @cached_property
+    def by_hand(self) -> str:
+        """The beginning of a command line of Terraform in the stack, for next steps: ``tofu -chdir=DIRECTORY``."""
+        try:
+            located = self._located()
+        except PioTfError:
+            located = None
+        return f"{located.name if located else 'terraform'} -chdir={self.config.stack_dir}"
+
+    @cached_property
+    def backups(self) -> StateBackups:
+        """The backups of a local state."""
+        return StateBackups(self.config, by_hand=self.by_hand)
 
     @property
     def parallelism(self) -> int:
@@ -117,7 +130,7 @@ class StackDirectory:
         if mark.is_current():
             return False
         self.reporter(Step("Initialising Terraform"))
-        self.terraform.init(reconfigure=move_state(self.config, reporter=self.reporter))
+        self.terraform.init(reconfigure=move_state(self.config, reporter=self.reporter, by_hand=self.terraform.by_hand))
         mark.write()
         return True
 
@@ -129,12 +142,14 @@ class StackDirectory:
         """
         terraform = None
         if self.config.terraform.backend is None:
-            refuse_leaving(self.config)
+            refuse_leaving(self.config, by_hand=self.by_hand)
             self.backups.check_state()
             if not (self.config.stack_dir / "terraform.tfstate").is_file():
                 return None
             # Every command begins here, and a local state needs neither a version check nor an init.
-            terraform = self._terraform(locate_terraform(self.config, environ=self._environ))
+            located = self._located()
+            if located is not None:
+                terraform = self._terraform(located.binary("tofu" if "tofu" in located.name else "terraform", ""))
         else:
             self.generate()
             self.initialise()
@@ -164,7 +179,7 @@ class StackDirectory:
             )
 
     def _terraform(self, binary: TerraformBinary) -> Terraform:
-        refuse_workspace(self.config.stack_dir, self._environ)
+        refuse_workspace(self.config.stack_dir, self._environ, by_hand=binary.by_hand(self.config.stack_dir))
         backend = s3_backend(self.config)
         return Terraform(
             binary,
@@ -174,6 +189,12 @@ class StackDirectory:
             lock_timeout=self._lock_timeout,
             parallelism=self.parallelism,
             advise=backend.advise if backend is not None else None,
+        )
+
+    def _located(self) -> TerraformCommand | None:
+        last = InitMark.read(self.config.stack_dir).get("terraform")
+        return locate_terraform(
+            self.config, environ=self._environ, last=Path(last[0]) if isinstance(last, list) and last else None
         )
 
     def _prepare_state(self) -> None:
@@ -196,7 +217,7 @@ class StackDirectory:
                 f"the state in {errored} could not be restored",
                 cause=error.cause,
                 next_step="Terraform wrote this file when it could not save its state. If the current state is newer, "
-                f"remove the file; else terraform -chdir={self.config.stack_dir} state push -force {ERRORED}",
+                f"remove the file; else {self.terraform.by_hand} state push -force {ERRORED}",
                 details={**error.details, "errored_state": str(errored)},
             ) from error
         self.reporter(Done(f"the state is restored; a copy is saved as {self.backups.take(errored)}"))
@@ -211,18 +232,26 @@ class InitMark:
     def __init__(self, terraform: Terraform) -> None:
         self._terraform = terraform
         self._directory = terraform.directory
-        self._path = terraform.directory / ".terraform" / "pio-tf-initialised.json"
+
+    @staticmethod
+    def read(directory: Path) -> dict[str, Any]:
+        """Return what the file of a stack's directory says; empty if there is none."""
+        try:
+            content = parse_json((directory / _INIT_MARK).read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return {}
+        return content if isinstance(content, dict) else {}
 
     def is_current(self) -> bool:
         """Return whether nothing that init reads has changed since :meth:`write`, and its result still exists."""
         try:
-            return parse_json(self._path.read_text(encoding="utf-8")) == self._content() and self._has_providers()
-        except (OSError, ValueError):
+            return self.read(self._directory) == self._content() and self._has_providers()
+        except OSError:
             return False
 
     def write(self) -> None:
         """Record that the directory has just been initialised."""
-        self._path.write_text(json.dumps(self._content()), encoding="utf-8")
+        (self._directory / _INIT_MARK).write_text(json.dumps(self._content()), encoding="utf-8")
 
     def _content(self) -> dict[str, object]:
         binary, digest = self._terraform.binary, hashlib.sha256()

@@ -183,6 +183,11 @@ class Terraform:
     """See :func:`pio_tf.infra.terraform_messages.failure`."""
 
     @property
+    def by_hand(self) -> str:
+        """The beginning of a command line for users: ``tofu -chdir=DIRECTORY``."""
+        return self.binary.by_hand(self.directory)
+
+    @property
     def _lock(self) -> dict[str, str]:
         return {"lock_timeout": f"{self.lock_timeout:g}s"}
 
@@ -302,11 +307,11 @@ class Terraform:
 
     def _unexpected(self, command: str, wanted: str, cause: str) -> TerraformError:
         return TerraformError(
-            f"`terraform {command}` did not print {wanted}", cause=cause, next_step=self._look_at(command)
+            f"`{self.binary.product} {command}` did not print {wanted}", cause=cause, next_step=self._look_at(command)
         )
 
     def _look_at(self, command: str) -> str:
-        return f"see what it prints: terraform -chdir={self.directory} {command}"
+        return f"see what it prints: {self.by_hand} {command}"
 
     def _collect(self, command: str, *args: str, **options: object) -> tuple[Ended, str]:
         lines: list[str] = []
@@ -317,7 +322,7 @@ class Terraform:
             size += len(line)
             if size > _MEMORY_LIMIT:
                 raise TerraformError(
-                    f"`terraform {command}` printed more than {_MEMORY_LIMIT >> 20} MiB",
+                    f"`{self.binary.product} {command}` printed more than {_MEMORY_LIMIT >> 20} MiB",
                     next_step=self._look_at(command),
                 )
             lines.append(line)
@@ -361,10 +366,10 @@ class Terraform:
         if not any(item.severity == "error" for item in found) and plain.strip():
             found = [Diagnostic(severity="error", summary=" ".join(plain.split())[-2000:])]
         return failure(
-            f"terraform {command}",
+            f"{self.binary.product} {command}",
             found,
             exit_code=ended.exit_code,
-            directory=str(self.directory),
+            by_hand=self.by_hand,
             unfinished=unfinished,
             advise=self.advise,
         )

@@ -66,7 +66,7 @@ _ADVICE = {
     ),
     "[Bb]ackend configuration (block )?(has )?changed|[Bb]ackend type changed|Migrating state|"
     "Backend initialization required": (
-        "terraform.backend has changed: move the state with `terraform -chdir={directory} init -migrate-state`, "
+        "terraform.backend has changed: move the state with `{by_hand} init -migrate-state`, "
         "then run it again (pio-tf does not do that itself, so that no state is lost)"
     ),
     "Saved plan is stale": (
@@ -74,7 +74,7 @@ _ADVICE = {
     ),
     r"state snapshot was created by Terraform|newer Terraform version|newer\s+version\s+of\s+Terraform|"
     "[Uu]nsupported Terraform Core version": ("use the Terraform that wrote the state, or a newer one"),
-    UNREADABLE_STATE: "the state of {directory} is damaged: restore an older version of it, or a backup",
+    UNREADABLE_STATE: "the state is damaged: restore an older version of it, or a backup",
     "connection refused|no such host|i/o timeout|dial tcp": ("check the network, and aws.region and aws.endpoint_url"),
 }
 """Regular expressions of errors, and their next steps. The first match counts."""
@@ -126,7 +126,7 @@ def failure(
     diagnostics: Sequence[Diagnostic],
     *,
     exit_code: int,
-    directory: str,
+    by_hand: str,
     unfinished: bool = False,
     now: datetime | None = None,
     advise: Callable[[str], str | None] | None = None,
@@ -134,7 +134,7 @@ def failure(
     """Return the error for a Terraform command that failed.
 
     Args:
-        directory: of the stack, for advice.
+        by_hand: the command line of Terraform in the stack, for next steps: ``tofu -chdir=DIRECTORY``.
         unfinished: whether it was changing things: some are done, and the next apply does the rest.
         now: for the age of a lock.
         advise: returns the next step for the text of an error, if it is about the place of the state.
@@ -143,7 +143,7 @@ def failure(
     for error in errors:
         # Terraform names its own lock where it could not release it.
         if "releasing" not in error.summary and "state lock" in f"{error.summary}\n{error.detail[:200]}":
-            locked = _locked(error.detail, now or datetime.now(timezone.utc), directory)
+            locked = _locked(error.detail, now or datetime.now(timezone.utc), by_hand)
             if locked is not None:
                 return locked
     # Terraform reports an interruption beside the errors that it caused: those say more.
@@ -152,14 +152,14 @@ def failure(
     steps = list(dict.fromkeys(step for text in found if (step := (advise and advise(text)) or _next_step(text))))
     if not steps:
         verb = command.partition(" ")[2] or "plan"
-        by_hand = "plan" if verb in ("apply", "destroy") else verb
-        steps.append(f"fix what the cause names; for more output: terraform -chdir={directory} {by_hand}")
+        harmless = "plan" if verb in ("apply", "destroy") else verb
+        steps.append(f"fix what the cause names; for more output: {by_hand} {harmless}")
     if unfinished:
         steps.append("then run it again: what was made so far is in the state, and the rest will follow")
     return TerraformError(
         f"{command} failed" if shown else f"{command} ended with exit code {exit_code}",
         cause="\n".join(dict.fromkeys(map(str, shown))),
-        next_step="; ".join(steps).replace("{directory}", directory),
+        next_step="; ".join(steps).replace("{by_hand}", by_hand),
         details={
             "exit_code": exit_code,
             "diagnostics": [
@@ -191,12 +191,12 @@ def diagnostics_in_text(text: str) -> list[Diagnostic]:
     return found
 
 
-def lock_error(holder: Mapping[str, str], directory: str, *, now: datetime | None = None) -> Locked:
+def lock_error(holder: Mapping[str, str], by_hand: str, *, now: datetime | None = None) -> Locked:
     """Return the error for a state that another client has locked.
 
     Args:
         holder: what the lock says: ID, Who, Operation, Created. Empty if the holder is unknown.
-        directory: of the stack, for advice.
+        by_hand: as for :func:`failure`.
         now: for the lock's age.
     """
     what = "another client is working on this cluster: Terraform's state is locked"
@@ -214,8 +214,7 @@ def lock_error(holder: Mapping[str, str], directory: str, *, now: datetime | Non
         what,
         cause=f"{operation or 'a run'} by {who}, since {created or 'unknown'}{f' ({age} ago)' if age else ''}, "
         f"lock {lock}",
-        next_step="wait until it has ended. If you are certain that it is dead: "
-        f"`terraform -chdir={directory} force-unlock {lock}`",
+        next_step=f"wait until it has ended. If you are certain that it is dead: `{by_hand} force-unlock {lock}`",
         details={"id": lock, "who": who, "operation": operation, "created": created},
     )
 
@@ -225,10 +224,10 @@ def _next_step(text: str) -> str | None:
     return next((step for pattern, step in _ADVICE.items() if re.search(pattern, text)), None)
 
 
-def _locked(detail: str, now: datetime, directory: str) -> Locked | None:
+def _locked(detail: str, now: datetime, by_hand: str) -> Locked | None:
     """Return the error for a held lock, from Terraform's words; None if locking failed for another reason."""
     fields = dict(re.findall(r"^\s*(ID|Path|Operation|Who|Version|Created|Info):[ \t]*(.*?)[ \t]*$", detail, re.M))
-    return lock_error(fields, directory, now=now) if "ID" in fields or _HELD in detail else None
+    return lock_error(fields, by_hand, now=now) if "ID" in fields or _HELD in detail else None
 
 
 def _age(created: str, now: datetime) -> str:

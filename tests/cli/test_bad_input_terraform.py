@@ -52,7 +52,7 @@ def test_a_terraform_that_may_not_be_run(project: Project) -> None:
 
 
 def test_a_terraform_that_is_too_old_is_named_with_both_versions(project: Project) -> None:
-    use_terraform(project, "./terraform", script="""echo '{"terraform_version": "0.12.31"}'""")
+    use_terraform(project, "./terraform", script="echo Terraform v0.12.31")
     said = project.fails("plan", exit_code=1)
     assert "Terraform 0.12.31 is too old: pio-tf needs 1.3.0 or newer" in said
     assert str(project.directory / "terraform") in said

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import json
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from pio_tf.errors import TerraformError
-from pio_tf.infra.binary import bundled_command, find_terraform
+from pio_tf.events import Warned
+from pio_tf.infra.binary import TerraformBinary, bundled_command, find_terraform, locate_terraform
+from tests.support.deployments import Recorder
 from tests.support.site import TERRAFORM, Site
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from pio_tf.config.schema import Config
 
 
@@ -31,8 +31,7 @@ def program(directory: Path, name: str, *, version: str, says: str = "Terraform 
     """Make a program that answers ``version`` as Terraform does, and nothing else."""
     directory.mkdir(parents=True, exist_ok=True)
     path = directory / name
-    answer = json.dumps({"terraform_version": version, "platform": "linux_amd64"})
-    path.write_text(f"#!/bin/sh\nif [ \"$2\" = -json ]; then echo '{answer}'; else echo '{says}{version}'; fi\n")
+    path.write_text(f'#!/bin/sh\n[ "$*" = version ] && printf "{says}{version}\\non linux_amd64\\n"\n')
     path.chmod(0o755)
     return path
 
@@ -66,6 +65,60 @@ def test_without_any_on_path_the_bundled_one_is_used(site: Site) -> None:
     assert found.command == (str(TERRAFORM),)
     assert found.version.startswith("1.")
     assert bundled_command() == [str(TERRAFORM)]
+
+
+@pytest.mark.parametrize(
+    ("name", "says", "product"), [("terraform", "OpenTofu v", "tofu"), ("tofu", "Terraform v", "terraform")]
+)
+def test_the_product_is_what_version_prints_and_not_the_name_of_the_file(
+    site: Site, name: str, says: str, product: str
+) -> None:
+    program(site.directory / "bin", name, version="1.10.0-rc1", says=says)
+    found = find_terraform(with_binary(site, None), environ={"PATH": f"{site.directory / 'bin'}:/bin:/usr/bin"})
+    assert (found.product, found.version, found.numbers) == (product, "1.10.0-rc1", (1, 10, 0))
+
+
+def test_an_old_terraform_on_path_does_not_hide_the_bundled_one(site: Site) -> None:
+    old = program(site.directory / "bin", "terraform", version="1.2.9")
+    recorder = Recorder()
+    environ = {"PATH": f"{site.directory / 'bin'}:/bin:/usr/bin"}
+
+    found = find_terraform(with_binary(site, None), environ=environ, reporter=recorder)
+
+    assert found.command == (str(TERRAFORM),)
+    (warning,) = [event.message for event in recorder.events if isinstance(event, Warned)]
+    assert warning.startswith(f"Terraform 1.2.9 is too old: pio-tf needs 1.3.0 or newer (found on PATH: {old}): pio-tf")
+    assert warning.endswith(f"uses {found} instead")
+
+
+def test_one_that_this_cluster_cannot_use_does_not_hide_another_one(site: Site) -> None:
+    program(site.directory / "bin", "terraform", version="1.9.8")
+    tofu = program(site.directory / "bin", "tofu", version="1.10.0", says="OpenTofu v")
+
+    def require(binary: TerraformBinary) -> None:
+        if binary.numbers < (1, 10, 0):
+            raise TerraformError(f"{binary} cannot lock a state in S3")
+
+    environ = {"PATH": f"{site.directory / 'bin'}:/bin:/usr/bin"}
+    assert find_terraform(with_binary(site, None), environ=environ, require=require).path == tofu
+
+
+def test_the_one_that_initialised_the_stack_reads_it_too(site: Site) -> None:
+    program(site.directory / "bin", "terraform", version="1.2.9")
+    environ, config = {"PATH": str(site.directory / "bin")}, with_binary(site, None)
+    first, bundled = (locate_terraform(config, environ=environ, last=last) for last in (None, TERRAFORM))
+    assert first is not None
+    assert first.name == "terraform"
+    assert bundled is not None
+    assert bundled.command == (str(TERRAFORM),)
+
+
+@pytest.mark.parametrize(
+    ("path", "name"), [("", str(TERRAFORM)), (str(TERRAFORM.parent), TERRAFORM.name)], ids=["elsewhere", "on PATH"]
+)
+def test_next_steps_name_the_bundled_one_as_users_can_type_it(site: Site, path: str, name: str) -> None:
+    found = find_terraform(with_binary(site, None), environ={"PATH": path})
+    assert found.by_hand(Path("/stack")) == f"{name} -chdir=/stack"
 
 
 @pytest.mark.parametrize(

@@ -123,7 +123,7 @@ def test_a_state_that_terraform_could_not_save_is_restored(place: Site, config: 
 
     assert json.loads(state.read_text())["resources"] == json.loads(newer)["resources"]
     assert not (bigger.stack_dir / ERRORED).exists()
-    assert len(list(StateBackups(bigger).directory.glob("*.errored"))) == 1
+    assert len(list(StateBackups(bigger, by_hand="terraform").directory.glob("*.errored"))) == 1
 
 
 def test_an_older_state_is_not_restored_but_named(place: Site, config: Config) -> None:
@@ -141,7 +141,7 @@ def test_an_older_state_is_not_restored_but_named(place: Site, config: Config) -
 
 def test_a_state_that_was_cut_off_is_reported_with_the_last_good_one(place: Site, config: Config) -> None:
     bigger = write(place, config, "workers = 2")
-    StateBackups(bigger).save()
+    StateBackups(bigger, by_hand="terraform").save()
     state = bigger.stack_dir / "terraform.tfstate"
     state.write_text(state.read_text()[:1000])
     with pytest.raises(TerraformError, match="is not a Terraform state") as caught:
@@ -250,7 +250,7 @@ def test_backups_are_for_this_user_only_and_the_last_ones_are_kept(tmp_path: Pat
     site = Site(directory=tmp_path, name="kept", url=place.url, mirror=place.mirror)
     config = site.write()
     config.stack_dir.mkdir(parents=True)
-    backups = StateBackups(config)
+    backups = StateBackups(config, by_hand="terraform")
     assert backups.save() is None
     for serial in range(MOST_BACKUPS + 5):
         state = {"version": 4, "lineage": "a", "serial": serial, "resources": [{}]}
@@ -303,7 +303,7 @@ def power(place: Site, name: str) -> str:
 
 
 def newest(config: Config) -> Path:
-    found = StateBackups(config).newest()
+    found = StateBackups(config, by_hand="terraform").newest()
     assert found is not None
     return found
 

@@ -85,7 +85,7 @@ def test_a_state_that_cannot_be_opened_is_named(config: Config) -> None:
 def test_a_lost_state_is_restored_from_the_newest_backup(config: Config, damage: str) -> None:
     path = config.stack_dir / "terraform.tfstate"
     path.write_text(json.dumps(STATE))
-    backup = StateBackups(config).save()
+    backup = StateBackups(config, by_hand="terraform").save()
     if damage == "directory":
         path.unlink()
         path.mkdir()
@@ -97,7 +97,7 @@ def test_a_lost_state_is_restored_from_the_newest_backup(config: Config, damage:
 
 def test_an_empty_file_before_the_first_apply_is_no_loss(config: Config) -> None:
     (config.stack_dir / "terraform.tfstate").write_text("")
-    StateBackups(config).check_state()
+    StateBackups(config, by_hand="terraform").check_state()
 
 
 @pytest.mark.parametrize(
@@ -106,7 +106,7 @@ def test_an_empty_file_before_the_first_apply_is_no_loss(config: Config) -> None
         (
             "Unsupported state file format",
             "The state file could not be parsed as JSON: syntax error at byte offset 1.",
-            "the state of /stack is damaged: restore an older version of it, or a backup",
+            "the state is damaged: restore an older version of it, or a backup",
         ),
         (
             "Unsupported state file format",
@@ -119,4 +119,4 @@ def test_terraform_s_own_error_for_a_state_elsewhere_comes_with_the_next_step(
     summary: str, detail: str, advice: str
 ) -> None:
     diagnostic = Diagnostic("error", summary, detail)
-    assert failure("terraform output", [diagnostic], exit_code=1, directory="/stack").next_step == advice
+    assert failure("terraform output", [diagnostic], exit_code=1, by_hand="terraform -chdir=/stack").next_step == advice

@@ -173,9 +173,7 @@ def test_all_differences_are_reported_at_once(project: Project, copy: Path) -> N
 
 def test_another_version_of_terraform(project: Project, copy: Path) -> None:
     program = project.site.directory / "terraform"
-    program.write_text(
-        f'#!/bin/sh\n[ "$1" = version ] && echo \'{{"terraform_version": "1.16.2"}}\' && exit\nexec {TERRAFORM} "$@"\n'
-    )
+    program.write_text(f'#!/bin/sh\n[ "$1" = version ] && echo Terraform v1.16.2 && exit\nexec {TERRAFORM} "$@"\n')
     program.chmod(0o755)
     said = project.refusal(copy, edited(project.config(), str(TERRAFORM), "./terraform"))
     assert "Terraform: terraform 1.15.5 in the plan, terraform 1.16.2 here" in said

@@ -33,7 +33,7 @@ def test_a_held_lock_says_who_since_when_and_how_to_break_it() -> None:
         "terraform plan",
         [Diagnostic(severity="error", summary="Error acquiring the state lock", detail=LOCK_DETAIL)],
         exit_code=1,
-        directory="/stack",
+        by_hand="terraform -chdir=/stack",
         now=datetime(2026, 3, 1, 10, 45, tzinfo=timezone.utc),
     )
     assert isinstance(found, Locked)
@@ -48,7 +48,7 @@ def test_a_lock_that_failed_for_another_reason_is_no_held_lock() -> None:
         "terraform plan",
         [Diagnostic("error", "Error acquiring the state lock", "AccessDenied: s3:PutObject")],
         exit_code=1,
-        directory="/stack",
+        by_hand="terraform -chdir=/stack",
     )
     assert not isinstance(found, Locked)
     assert "permission" in found.next_step
@@ -86,7 +86,7 @@ def test_a_lock_that_failed_for_another_reason_is_no_held_lock() -> None:
     ],
 )
 def test_well_known_errors_come_with_their_next_step(said: str, advice: str) -> None:
-    found = failure("terraform plan", [error(said)], exit_code=1, directory="/stack")
+    found = failure("terraform plan", [error(said)], exit_code=1, by_hand="terraform -chdir=/stack")
     assert advice in found.next_step
     assert said in found.cause
 
@@ -106,7 +106,7 @@ def test_the_resource_and_its_place_are_named() -> None:
             error("execution halted"),
         ],
         exit_code=1,
-        directory="/stack",
+        by_hand="terraform -chdir=/stack",
         unfinished=True,
     )
     assert found.what == "terraform apply failed"
@@ -118,7 +118,7 @@ def test_the_resource_and_its_place_are_named() -> None:
 
 
 def test_a_failure_without_a_word_still_has_its_exit_code() -> None:
-    found = failure("terraform plan", [], exit_code=137, directory="/stack")
+    found = failure("terraform plan", [], exit_code=137, by_hand="terraform -chdir=/stack")
     assert found.what == "terraform plan ended with exit code 137"
 
 

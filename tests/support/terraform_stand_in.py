@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 _PROGRAM = """\
 #!/bin/sh
 case "$1" in
-version) echo '{"terraform_version": "1.9.0"}' ;;
+version) echo 'Terraform v1.9.0' ;;
 init) mkdir -p .terraform; : >.terraform.lock.hcl ;;
 plan)
     for option; do case "$option" in -out=*) : >"${option#-out=}" ;; esac; done

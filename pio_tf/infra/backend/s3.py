@@ -103,7 +103,7 @@ class S3Backend:
             step = f"give the AWS user or role s3:GetObject, s3:PutObject and s3:DeleteObject on {lock}"
             left = re.search(r"releasing.*?^\s*ID:\s*(\S+)", text, re.DOTALL | re.MULTILINE)
             if left:
-                step += f"; the lock is still there: `terraform -chdir={{directory}} force-unlock {left[1]}`"
+                step += f"; the lock is still there: `{{by_hand}} force-unlock {left[1]}`"
             return step
         state = arn(self.bucket, self.key, region=region)
         bucket = arn(self.bucket, region=region)
@@ -153,13 +153,13 @@ def s3_endpoint(arguments: Mapping[str, Any]) -> str:
     return str(found or arguments.get("endpoint") or "")
 
 
-def require_lockfile(backend: S3Backend, binary: TerraformBinary) -> None:
+def require_lockfile(backend: S3Backend | None, binary: TerraformBinary) -> None:
     """Refuse a Terraform that cannot lock the state as the backend asks.
 
     Raises:
         TerraformError: it is too old.
     """
-    if not backend.locks_by_object or binary.numbers >= LOCKFILE_SINCE:
+    if backend is None or not backend.locks_by_object or binary.numbers >= LOCKFILE_SINCE:
         return
     wanted = ".".join(str(number) for number in LOCKFILE_SINCE)
     raise TerraformError(

@@ -86,12 +86,12 @@ def _no_state(name: str, cause: str, *, next_step: str = _RESTORE) -> TerraformE
 
 
 @contextmanager
-def lock_object(objects: Objects, key: str, *, path: str, directory: Path) -> Iterator[None]:
+def lock_object(objects: Objects, key: str, *, path: str, by_hand: str) -> Iterator[None]:
     """Hold the lock object of a state in S3.
 
     Args:
         path: URL of the state, which Terraform shows to a client that meets the lock.
-        directory: the stack, for advice.
+        by_hand: the command line of Terraform in the stack, for the next step.
 
     Raises:
         Locked: another client holds it.
@@ -109,7 +109,7 @@ def lock_object(objects: Objects, key: str, *, path: str, directory: Path) -> It
     etag = objects.create(key, json.dumps(lock).encode())
     if etag is None:
         found = objects.read(key)
-        raise lock_error({"ID": "unknown", **_holder(found.body if found else b"")}, str(directory))
+        raise lock_error({"ID": "unknown", **_holder(found.body if found else b"")}, by_hand)
     try:
         yield
     finally:
@@ -117,8 +117,11 @@ def lock_object(objects: Objects, key: str, *, path: str, directory: Path) -> It
 
 
 @contextmanager
-def lock_file(path: Path, *, directory: Path) -> Iterator[bytes]:
+def lock_file(path: Path, *, by_hand: str) -> Iterator[bytes]:
     """Hold the lock of a state in a file, as Terraform does, and yield the content.
+
+    Args:
+        by_hand: as for :func:`lock_object`.
 
     Raises:
         Locked: another process holds it.
@@ -128,7 +131,7 @@ def lock_file(path: Path, *, directory: Path) -> Iterator[bytes]:
             fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             info = path.with_name(f".{path.name}.lock.info")
-            raise lock_error(_holder(info.read_bytes() if info.is_file() else b""), str(directory)) from error
+            raise lock_error(_holder(info.read_bytes() if info.is_file() else b""), by_hand) from error
         yield file.read()
 
 
@@ -151,11 +154,14 @@ class StateBackups:
     """The backups of a cluster's local state, named by the time (UTC) and private to this user.
 
     A state in a backend has none: S3's bucket keeps older versions.
+
+    Args:
+        by_hand: as for :func:`lock_object`.
     """
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, *, by_hand: str) -> None:
         self.directory = config.work_dir / "state-backups"
-        self._stack = config.stack_dir
+        self._by_hand = by_hand
         self._state = None if config.terraform.backend else config.stack_dir / "terraform.tfstate"
 
     def newest(self) -> Path | None:
@@ -172,7 +178,7 @@ class StateBackups:
         self.check_state()
         if self._state is None or not self._state.is_file():
             return None
-        with lock_file(self._state, directory=self._stack) as content:
+        with lock_file(self._state, by_hand=self._by_hand) as content:
             self._check(content)
         newest = self.newest()
         if newest is not None and newest.read_bytes() == content:
