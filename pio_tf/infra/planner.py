@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from pio_tf.errors import PioTfError
-from pio_tf.events import Warned
+from pio_tf.events import Step, Warned
 from pio_tf.infra.drift import Drift, find_drift
 from pio_tf.infra.foreign_resources import refuse_foreign_resources
-from pio_tf.infra.guard import Removal, find_removals, find_restarts, refusal
+from pio_tf.infra.guard import Removal, find_removals, find_restarts
 from pio_tf.infra.plan import Plan, changes_anything, find_changes
 from pio_tf.infra.plan_file import reading_plan
 from pio_tf.infra.policy import evaluate, refuse
@@ -16,11 +16,12 @@ from pio_tf.infra.redaction import plain_secrets, redact_plan
 from pio_tf.infra.terraform_messages import DESTROY_PREVENTED
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from pio_tf.infra.stack_directory import StackDirectory
     from pio_tf.infra.terraform import PlanRun
+    from pio_tf.infra.terraform_messages import Diagnostic
 
 _TAINTED = "replace_because_tainted"
 
@@ -55,7 +56,6 @@ class Planner:
         """Write the stack and plan it; the guard has evaluated the plan, but refused nothing yet.
 
         Raises:
-            GuardRefused: Terraform refuses to replace what must survive, and wrote no plan.
             TerraformError, Locked, ConfigError: Terraform could not plan.
         """
         self._stack.prepare()
@@ -157,14 +157,33 @@ class Planner:
         run = terraform.plan(out=path, destroy=destroy)
         if run.error is None:
             return run, terraform.show(path)
-        prevented = [item for item in run.diagnostics if item.summary == DESTROY_PREVENTED]
+        prevented = [item for item in run.diagnostics if item.summary in DESTROY_PREVENTED]
         if not prevented:
             raise run.error
         try:
-            return run, terraform.show(path)
+            raw = terraform.show(path)
         except PioTfError:
-            # Terraform before 1.6 writes no plan file then: only its error says what it would replace.
-            raise refusal(tuple(_prevented(item.detail) for item in prevented)) from run.error
+            raw = {}
+        return run, raw if _shows(raw, prevented) else self._run_unprotected()
+
+    def _run_unprotected(self) -> dict[str, Any]:
+        """Return as JSON what the stack would plan without ``prevent_destroy``.
+
+        Terraform before 1.7 leaves refused changes out of the plan file, or writes none: only its error names them,
+        without machines and reasons. No plan file remains that could be applied.
+        """
+        self._stack.reporter(
+            Step("Terraform refuses to plan: planning without prevent_destroy, to show what it refuses")
+        )
+        path = self.plan_path.with_name("refused.tfplan")
+        try:
+            with self._stack.unprotected():
+                run = self._stack.terraform.plan(out=path)
+                if run.error is not None:
+                    raise run.error
+                return self._stack.terraform.show(path)
+        finally:
+            path.unlink(missing_ok=True)
 
     def _untaint(self, removals: tuple[Removal, ...]) -> None:
         # Terraform taints a resource whose creation it was interrupted waiting for. Ours have no provisioners: they are
@@ -175,12 +194,15 @@ class Planner:
             self._stack.terraform.untaint(removal.address)
 
 
-def _prevented(detail: str) -> Removal:
-    """Read Terraform's error: ``Resource module.driver.aws_instance.this has lifecycle.prevent_destroy set, but …``."""
-    words = detail.split()
-    address = words[1] if len(words) > 1 and words[0] == "Resource" else " ".join(words[:12])
-    kind = next((part for part in reversed(address.split(".")) if part.startswith("aws_")), "")
-    return Removal(address=address, type=kind, name="", replaced=True, reason="", arguments=())
+def _shows(raw: Mapping[str, Any], prevented: Sequence[Diagnostic]) -> bool:
+    """Return whether a plan as JSON has every change that ``prevent_destroy`` has refused.
+
+    The errors are "Resource ADDRESS has lifecycle.prevent_destroy set, but …", and OpenTofu's "Resource instance
+    ADDRESS has prevent_destroy set, but …".
+    """
+    with reading_plan():
+        removed = [f" {removal.address} has " for removal in find_removals(raw)]
+    return all(any(address in " ".join(item.detail.split()) for address in removed) for item in prevented)
 
 
 def _has_another_key(raw: Mapping[str, Any]) -> bool:

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
     from pio_tf.events import Reporter
 
-DESTROY_PREVENTED = "Instance cannot be destroyed"
-"""Summary of Terraform's error for ``prevent_destroy``."""
+DESTROY_PREVENTED = ("Instance cannot be destroyed", "Resource instance cannot be destroyed")
+"""Summaries of the error for ``prevent_destroy``; the second is OpenTofu's since 1.12."""
 UNREADABLE_STATE = (
     "Unsupported state file format|Invalid state file|Failed to read state file|state file could not be|type in state"
 )

@@ -19,11 +19,17 @@ case "$1" in
 version) echo 'Terraform v1.9.0' ;;
 init) mkdir -p .terraform; : >.terraform.lock.hcl ;;
 plan)
-    for option; do case "$option" in -out=*) : >"${option#-out=}" ;; esac; done
+    if [ -e "HERE/refused" ] && grep -q "prevent_destroy = true" modules/machine/main.tf; then
+        for option; do case "$option" in -out=*) cp "HERE/refused-show" "${option#-out=}" ;; esac; done
+        cat "HERE/refused"
+        exit 1
+    fi
+    for option; do case "$option" in -out=*) cp "HERE/show" "${option#-out=}" ;; esac; done
     cat "HERE/plan"
     exit "$(cat HERE/status)" ;;
 apply) cat "HERE/apply" ;;
-show) cat "HERE/show" ;;
+show) for file; do :; done; cat "$file" ;;
+state) cat terraform.tfstate ;;
 output) cat "HERE/output" ;;
 *) exit 3 ;;
 esac
@@ -65,3 +71,13 @@ class TerraformStandIn:
         stack = self.config.stack_dir
         stack.mkdir(parents=True, exist_ok=True)
         (stack / "terraform.tfstate").write_bytes(b'{"version": 4, "serial": 1, "lineage": "the-only"}')
+
+    def refuses(self, plan: bytes, *, show: bytes | None) -> None:
+        """Let `plan` print this and fail while the modules have ``prevent_destroy``.
+
+        Args:
+            show: the plan file that it writes all the same; None: it writes none.
+        """
+        (self._directory / "refused").write_bytes(plan)
+        if show is not None:
+            (self._directory / "refused-show").write_bytes(show)
