@@ -21,8 +21,9 @@ from botocore.session import Session
 
 from pio_tf.aws.bucket_owner import expect_owner
 from pio_tf.aws.errors import EXPIRED, NO_CAPACITY, aws_errors, credential_errors, explain
+from pio_tf.aws.identity import who_am_i
 from pio_tf.ci_job import refuse_credential_process
-from pio_tf.errors import AwsError, PioTfError
+from pio_tf.errors import AwsError, ConfigError, PioTfError
 from pio_tf.version import __version__
 
 if TYPE_CHECKING:
@@ -167,8 +168,11 @@ class Aws:
 
         Raises:
             AwsError: the profile, the AWS files or the credentials file are missing or broken.
+            ConfigError: the credentials are of an account that aws.allowed_account_ids does not name.
         """
         if service not in self._clients:
+            if service != "sts" and not self._clients.keys() - {"sts"}:
+                self._refuse_account()
             with aws_errors(), _file_errors():
                 self._session = self._session or _open_session(self._aws)
                 client = _create_client(self._session, self._aws, service)
@@ -176,6 +180,20 @@ class Aws:
                 expect_owner(client)
             self._clients[service] = client
         return self._clients[service]  # type: ignore[no-any-return]
+
+    def _refuse_account(self) -> None:
+        allowed = self._aws.allowed_account_ids
+        if not allowed:
+            return
+        found = who_am_i(self.client)
+        if found.account not in allowed:
+            raise ConfigError(
+                f"the AWS credentials are of account {found.account}, and aws.allowed_account_ids names "
+                f"{', '.join(allowed)}",
+                cause=f"they are those of {found.arn}",
+                next_step="use credentials of an allowed account (aws.profile, AWS_PROFILE), or correct pio-tf.hcl",
+                details={"account": found.account, "allowed": list(allowed)},
+            )
 
 
 @contextmanager

@@ -10,11 +10,12 @@ computer is a :class:`pathlib.Path`; a relative one starts at the directory of p
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from pio_tf.config.kinds import (
+    AccountId,
     Argument,
     BackendType,
     BackendValue,
@@ -45,12 +46,16 @@ from pio_tf.config.kinds import (
     Url,
     UserName,
     Version,
+    VersionConstraint,
     VpcId,
     Wait,
     Words,
     matching,
 )
 from pio_tf.secret_names import is_secret_argument
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 MINIMUM_DRIVER_MEMORY_MIB = 16 * 1024
 """The guide's minimum for a machine that runs the Spark driver of the Universal Recommender."""
@@ -68,8 +73,9 @@ class Block(BaseModel):
     )
 
 
-MOST_TAGS = 46
-"""Tags of the user; pio-tf's own are ``Name`` and ``pio-tf:cluster``, ``machine`` and ``role``."""
+_OURS = ("Name", "pio-tf:cluster", "pio-tf:machine", "pio-tf:role")
+MOST_TAGS = 50 - len(_OURS)
+"""Tags of the user; AWS takes 50 of a resource."""
 
 
 class ClusterBlock(Block):
@@ -95,16 +101,36 @@ class ClusterBlock(Block):
 
     @model_validator(mode="after")
     def _leave_our_tags(self) -> ClusterBlock:
-        ours = sorted(key for key in self.tags if key.startswith(("pio-tf:", "aws:")) or key == "Name")
-        if ours:
-            raise ValueError(f"tags: {', '.join(ours)} is reserved; choose another key")
-        if len(self.tags) > MOST_TAGS:
-            raise ValueError(f"tags: must be at most {MOST_TAGS}: AWS takes 50 of a resource, and pio-tf adds 4")
-        for key, value in self.tags.items():
-            if not 1 <= len(key) <= 128 or len(value) > 256:
-                raise ValueError(
-                    f"tags: AWS takes keys of 1 to 128 characters and values of up to 256; see {key[:40]!r}"
-                )
+        _check_tags("tags", self.tags)
+        return self
+
+
+def _check_tags(name: str, tags: Mapping[str, str]) -> None:
+    """Raise ValueError for tags that AWS refuses, or that are pio-tf's or AWS's own."""
+    ours = sorted(key for key in tags if key.startswith(("pio-tf:", "aws:")) or key == "Name")
+    if ours:
+        raise ValueError(f"{name}: {', '.join(ours)} is reserved; choose another key")
+    if len(tags) > MOST_TAGS:
+        raise ValueError(f"{name}: must be at most {MOST_TAGS}: AWS takes 50 of a resource, and pio-tf adds 4")
+    for key, value in tags.items():
+        if not 1 <= len(key) <= 128 or len(value) > 256:
+            raise ValueError(f"{name}: AWS takes keys of 1 to 128 characters and values of up to 256; see {key[:40]!r}")
+
+
+class IgnoreTags(Block):
+    """Tags that others add to the resources: Terraform leaves them alone, so that they are no change in a plan."""
+
+    keys: list[Words] = Field(default_factory=list, description="Keys of such tags.")
+    key_prefixes: list[Words] = Field(default_factory=list, description="Beginnings of such keys.")
+
+    def ignores(self, key: str) -> bool:
+        """Return whether Terraform leaves a tag alone."""
+        return key in self.keys or key.startswith(tuple(self.key_prefixes))
+
+    @model_validator(mode="after")
+    def _not_ours(self) -> IgnoreTags:
+        if hidden := [key for key in _OURS if self.ignores(key)]:
+            raise ValueError(f"would hide {', '.join(hidden)}, which pio-tf sets and needs")
         return self
 
 
@@ -126,6 +152,22 @@ class AwsBlock(Block):
     )
     assume_role: AssumeRole | None = Field(default=None, description="A role to assume.")
     endpoint_url: Url | None = Field(default=None, description="Address of another AWS API, such as the sandbox.")
+    allowed_account_ids: list[AccountId] = Field(
+        default_factory=list,
+        description="Accounts that the credentials may be of. pio-tf and Terraform refuse others. Empty: any account.",
+    )
+    default_tags: dict[str, PublishedText] = Field(
+        default_factory=dict,
+        description="Tags that the AWS provider adds to every resource that it makes, in addition to `cluster.tags`.",
+    )
+    ignore_tags: IgnoreTags = Field(
+        default_factory=IgnoreTags, description="Block: tags that others add, such as tools for costs."
+    )
+
+    @model_validator(mode="after")
+    def _tags_of_the_provider(self) -> AwsBlock:
+        _check_tags("default_tags", self.default_tags)
+        return self
 
 
 class NetworkBlock(Block):
@@ -360,6 +402,11 @@ class TerraformBlock(Block):
     )
     cli_config_file: LocalPath | None = Field(
         default=None, description="Terraform CLI configuration file (provider mirrors, credentials)."
+    )
+    aws_provider_version: VersionConstraint | None = Field(
+        default=None,
+        description="Versions of the AWS provider to choose from, as a constraint: `~> 6.20`. It narrows the range "
+        "that pio-tf supports, 3.39 to 6.",
     )
     parallelism: int | None = Field(
         default=None, ge=1, description="Resources to change at once. Default: from the number of machines."

@@ -248,6 +248,7 @@ ClusterName = Annotated[
         kind="name",
     ),
 ]
+AccountId = Annotated[str, matching(r"\d{12}", 'an AWS account id, like "123456789012"', kind="account id")]
 RoleArn = Annotated[
     str,
     matching(r"arn:aws[a-z-]*:iam::\d{12}:role/\S+", "a role's ARN, like arn:aws:iam::123456789012:role/x", kind="ARN"),
@@ -276,6 +277,15 @@ JavaUrl = Annotated[
 VpcId = Annotated[str, matching(r"vpc-[0-9a-f]+", 'a VPC id, like "vpc-0a1b2c3d"', kind="id")]
 SubnetId = Annotated[str, matching(r"subnet-[0-9a-f]+", 'a subnet id, like "subnet-0a1b2c3d"', kind="id")]
 ImageId = Annotated[str, matching(r"ami-[0-9a-f]+", 'an image id, like "ami-0a1b2c3d"', kind="id")]
+_ONE_CONSTRAINT = r"((=|!=|>|>=|<|<=|~>) *)?\d+(\.\d+){0,2}"
+VersionConstraint = Annotated[
+    str,
+    matching(
+        rf"{_ONE_CONSTRAINT}(, *{_ONE_CONSTRAINT})*",
+        'a version constraint of Terraform, like "~> 6.20"',
+        kind="version constraint",
+    ),
+]
 Version = Annotated[str, matching(r"\d+\.\d+\.\d+", 'a version, like "2.4.8"', kind="version")]
 DownloadUrl = Annotated[
     str,

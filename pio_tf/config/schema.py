@@ -8,6 +8,7 @@ from typing import get_args
 from pydantic import BaseModel, Field, PrivateAttr, ValidationInfo, field_validator, model_validator
 
 from pio_tf.config.blocks import (
+    MOST_TAGS,
     AwsBlock,
     Block,
     ClusterBlock,
@@ -53,6 +54,23 @@ class Config(Block):
     terraform: TerraformBlock = Field(default_factory=TerraformBlock, description="Block: Terraform.")
     failsafe: FailsafeBlock = Field(default_factory=FailsafeBlock, description="Block: automatic stops.")
     guard: GuardBlock = Field(default_factory=GuardBlock, description="Block: limits for plans.")
+
+    @field_validator("aws", mode="after")
+    @classmethod
+    def _tags_once(cls, aws: AwsBlock, info: ValidationInfo) -> AwsBlock:
+        """Refuse tags that the AWS provider would set twice, which provider 3 and 4 cannot, or not at all."""
+        tags = info.data["cluster"].tags if "cluster" in info.data else {}
+        mistakes = [("aws.default_tags", f"{key} is in cluster.tags, too") for key in aws.default_tags if key in tags]
+        mistakes += [
+            ("aws.ignore_tags", f"covers the tag {key}, which pio-tf.hcl sets")
+            for key in {**tags, **aws.default_tags}
+            if aws.ignore_tags.ignores(key)
+        ]
+        if len(tags) + len(aws.default_tags) > MOST_TAGS:
+            mistakes.append(("aws.default_tags", f"and cluster.tags must be at most {MOST_TAGS} together"))
+        if mistakes:
+            raise Mistakes(mistakes)
+        return aws
 
     @field_validator("repository", mode="after")
     @classmethod

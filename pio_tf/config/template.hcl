@@ -22,6 +22,13 @@ aws {
   #   session_name = "pio-tf"
   #   external_id  = "from the role's trust policy"
   # }
+  # allowed_account_ids = ["123456789012"] # refuse credentials of any other account
+  # default_tags = { cost-center = "recommendations" } # on every resource, besides cluster.tags
+  # Tags that others add, which are no change in a plan:
+  # ignore_tags {
+  #   keys         = ["CreatedBy"]
+  #   key_prefixes = ["cost-tool:"]
+  # }
 }
 
 network {
@@ -208,6 +215,7 @@ train {
 
 terraform {
   # binary          = "tofu" # default: terraform or tofu from PATH, else the one in pio-tf[terraform]
+  # aws_provider_version = "~> 6.20" # default: any from 3.39 to 6
   # parallelism     = 10 # default: from the number of machines
   # directory       = "stack" # default: .pio-tf/<cluster>/stack beside this file
   # cli_config_file = "~/.terraformrc"

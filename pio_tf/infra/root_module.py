@@ -27,6 +27,8 @@ MODULES = ("bootstrap", "driver", "failsafe", "machine", "network", "security", 
 _DAY = 86400
 _SERVICES = ("cloudwatch", "ec2", "iam", "sts")
 """AWS services that the stack calls."""
+_PROVIDERS = ">= 3.39, < 7.0"
+"""Versions of the AWS provider that the modules are for."""
 _PROTECTED = "prevent_destroy = true"
 _UNPROTECTED = "prevent_destroy = false"
 _HEADER = "# Written by pio-tf from {source}: change that file, not this one.\n\n"
@@ -46,6 +48,7 @@ def render_stack(config: Config, *, protect: bool = True) -> dict[str, str]:
     files = {name: header + _read(_ROOT / name) for name in ("main.tf", "outputs.tf", "variables.tf", "versions.tf")}
     files["addresses.tf"] = header + _read(_ROOT / f"addresses-{addresses}.tf")
     files["providers.tf"] = header + _provider(config)
+    files["versions.tf"] = files["versions.tf"].replace(quote(_PROVIDERS), quote(_provider_versions(config)))
     files["terraform.tfvars"] = header + attributes(stack_variables(config))
     files["README.md"] = _readme(config)
     files[".gitignore"] = _read(_ROOT / "gitignore")
@@ -200,15 +203,28 @@ def _public_key(config: Config) -> str:
     return text
 
 
+def _provider_versions(config: Config) -> str:
+    wanted = config.terraform.aws_provider_version
+    return _PROVIDERS if wanted is None else f"{_PROVIDERS}, {wanted}"
+
+
 def _provider(config: Config) -> str:
     aws = config.aws
-    parts = [attributes({"region": Expression("var.region"), "profile": aws.profile}, indent=2)]
+    named = {"region": Expression("var.region"), "profile": aws.profile}
+    parts = [attributes({**named, "allowed_account_ids": aws.allowed_account_ids or None}, indent=2)]
+    if aws.default_tags:
+        parts.append(block("default_tags", {"tags": dict(sorted(aws.default_tags.items()))}, indent=2))
+    ignored = {name: value for name, value in aws.ignore_tags.model_dump().items() if value}
+    if ignored:
+        parts.append(block("ignore_tags", ignored, indent=2))
     if aws.assume_role is not None:
         role = aws.assume_role
         values = {"role_arn": role.role_arn, "session_name": role.session_name, "external_id": role.external_id}
         parts.append(block("assume_role", values, indent=2))
     if aws.endpoint_url is not None:
-        checks = ("skip_credentials_validation", "skip_metadata_api_check", "skip_requesting_account_id")
+        checks = ["skip_credentials_validation", "skip_metadata_api_check"]
+        if not aws.allowed_account_ids:
+            checks.append("skip_requesting_account_id")
         parts.append(attributes(dict.fromkeys(checks, True), indent=2))
         parts.append(block("endpoints", dict.fromkeys(_SERVICES, aws.endpoint_url.rstrip("/")), indent=2))
     return 'provider "aws" {\n' + "\n".join(parts) + "}\n"

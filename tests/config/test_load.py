@@ -259,6 +259,22 @@ REQUIRED_BLOCK_CHECKS = [
         f"3: cluster.tags: AWS takes keys of 1 to 128 characters and values of up to 256; see '{'k' * 40}'",
     ),
     (
+        'aws {\n  region = "eu-west-1"\n  allowed_account_ids = ["12345"]\n}\n',
+        '3: aws.allowed_account_ids[0]: must be an AWS account id, like "123456789012", got "12345"',
+    ),
+    (
+        'aws {\n  region = "eu-west-1"\n  default_tags = { "pio-tf:machine" = "x" }\n}\n',
+        "3: aws.default_tags: pio-tf:machine is reserved; choose another key",
+    ),
+    (
+        'aws {\n  region = "eu-west-1"\n  ignore_tags {\n    key_prefixes = ["pio-tf:m"]\n  }\n}\n',
+        "3: aws.ignore_tags: would hide pio-tf:machine, which pio-tf sets and needs",
+    ),
+    (
+        'aws {\n  region = "eu-west-1"\n  default_tags = { a = 1 }\n  ignore_tags {\n    keys = ["a"]\n  }\n}\n',
+        "4: aws.ignore_tags: covers the tag a, which pio-tf.hcl sets",
+    ),
+    (
         'cluster {\n  name = "x"\n  stop_timeout = "5 min"\n}\n',
         '3: cluster.stop_timeout: must be a number with a unit, like "90s", "15m" or "2h", got "5 min"',
     ),
@@ -351,8 +367,8 @@ def test_a_mistake_in_a_required_block_is_said_with_its_line(tmp_path: Path, tex
 def test_an_unknown_name_suggests_a_close_one_and_lists_the_valid_ones(tmp_path: Path) -> None:
     (line,) = mistakes(tmp_path, text_with(aws='aws {\n  region = "eu-west-1"\n  profil = "x"\n}\n'))
     assert line == (
-        'pio-tf.hcl:3: aws.profil: unknown name, did you mean "profile"? Known here: assume_role, credentials_file, '
-        "endpoint_url, profile, region"
+        'pio-tf.hcl:3: aws.profil: unknown name, did you mean "profile"? Known here: allowed_account_ids, '
+        "assume_role, credentials_file, default_tags, endpoint_url, ignore_tags, profile, region"
     )
 
 

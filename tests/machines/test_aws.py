@@ -12,7 +12,7 @@ from botocore import exceptions as botocore
 
 from pio_tf.aws.errors import explain
 from pio_tf.aws.session import Aws, aws_errors
-from pio_tf.errors import AwsError
+from pio_tf.errors import AwsError, ConfigError
 from tests.machines.fake_ec2 import client_error
 
 if TYPE_CHECKING:
@@ -307,3 +307,23 @@ def test_aws_errors_is_a_decorator_too() -> None:
 def test_a_mistake_of_the_program_is_not_dressed_up_as_an_aws_error() -> None:
     with pytest.raises(KeyError), aws_errors():
         raise KeyError("x")
+
+
+def test_credentials_of_another_account_are_refused_before_any_other_call(
+    local_config: MakeConfig, local_aws: LocalAws
+) -> None:
+    before = local_aws.calls["ec2", "DescribeVpcs"]
+    aws = Aws(local_config(aws={"allowed_account_ids": ["111122223333", "444455556666"]}))
+    for _ in range(2):
+        with pytest.raises(ConfigError) as caught:
+            aws.client("ec2").describe_vpcs()
+        assert "account 123456789012, and aws.allowed_account_ids names 111122223333, 444455556666" in caught.value.what
+    assert local_aws.calls["ec2", "DescribeVpcs"] == before
+
+
+def test_credentials_of_an_allowed_account_are_asked_for_it_once(local_config: MakeConfig, local_aws: LocalAws) -> None:
+    before = local_aws.calls["sts", "GetCallerIdentity"]
+    aws = Aws(local_config(aws={"allowed_account_ids": ["123456789012"]}))
+    for service in ("ec2", "s3", "scheduler"):
+        aws.client(service)
+    assert local_aws.calls["sts", "GetCallerIdentity"] == before + 1

@@ -182,7 +182,7 @@ def open_objects(config: Config, backend: S3Backend) -> Objects:
 
 def _aws_block(aws: AwsBlock, given: Mapping[str, Value], *, region: str) -> AwsBlock:
     """Return the aws block for pio-tf's own calls to the bucket, with what the backend sets differently."""
-    changes: dict[str, object] = {"region": region}
+    changes: dict[str, object] = {"region": region, "allowed_account_ids": []}  # the bucket may be another account's
     if endpoint := s3_endpoint(given):
         changes["endpoint_url"] = endpoint
     if _CREDENTIALS & given.keys():
