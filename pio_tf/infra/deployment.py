@@ -58,7 +58,8 @@ class Deployment:
             Locked: another client is working on this cluster.
         """
         self.planner.refuse_file(plan.path)
-        if plan.has_changes:
+        # An apply without changes encrypts the state, or encrypts it with another key, as TF_ENCRYPTION says.
+        if plan.has_changes or self.stack.encrypts:
             self._apply(plan)
         outputs = Outputs.from_terraform(self.stack.terraform.output())
         if outputs is None:

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any, Final
 from pio_tf.atomic_write import write_atomically
 from pio_tf.ci_job import in_ci
 from pio_tf.errors import ConfigError, PioTfError, TerraformError
-from pio_tf.events import Done, Step
+from pio_tf.events import Done, Step, Warned
 from pio_tf.infra.backend.move import move_state, refuse_leaving
-from pio_tf.infra.backend.s3 import require_lockfile, s3_backend
-from pio_tf.infra.backend.state import StateBackups
-from pio_tf.infra.binary import find_terraform, locate_terraform, refuse_workspace, terraform_environ
+from pio_tf.infra.backend.s3 import open_objects, require_lockfile, s3_backend
+from pio_tf.infra.backend.state import StateBackups, read_state
+from pio_tf.infra.binary import NAMES, find_terraform, locate_terraform, refuse_workspace, terraform_environ
 from pio_tf.infra.generated_files import read_manifest
 from pio_tf.infra.root_module import write_stack
 from pio_tf.infra.terraform import Terraform
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from pio_tf.config.schema import Config
     from pio_tf.events import Reporter
+    from pio_tf.infra.backend.state import State
     from pio_tf.infra.binary import TerraformBinary, TerraformCommand
 
 LOCK_FILE: Final = ".terraform.lock.hcl"
@@ -82,6 +83,11 @@ class StackDirectory:
     def backups(self) -> StateBackups:
         """The backups of a local state."""
         return StateBackups(self.config, by_hand=self.by_hand)
+
+    @property
+    def encrypts(self) -> bool:
+        """Whether OpenTofu writes the state, with TF_ENCRYPTION, which says how to encrypt it."""
+        return self.terraform.binary.product == "tofu" and bool(self.terraform.environ.get("TF_ENCRYPTION"))
 
     @property
     def parallelism(self) -> int:
@@ -155,6 +161,17 @@ class StackDirectory:
             self.initialise()
         return Outputs.from_terraform((terraform or self.terraform).output())
 
+    def state(self) -> State | None:
+        """Return the identity of a state in the stack or in S3, read without Terraform; None if it is empty."""
+        backend = s3_backend(self.config)
+        if backend is not None:
+            found = open_objects(self.config, backend).read(backend.key)
+            return read_state(found.body, name=backend.url) if found else None
+        path = self.config.stack_dir / "terraform.tfstate"
+        if self.config.terraform.backend is not None or not path.is_file():
+            return None
+        return read_state(path.read_bytes(), name=str(path))
+
     @contextmanager
     def changing_state(self) -> Iterator[Terraform]:
         """Yield Terraform to change the state. A local state is saved before, and private afterwards."""
@@ -200,9 +217,25 @@ class StackDirectory:
     def _prepare_state(self) -> None:
         self.backups.check_state()
         self.initialise()
+        self._warn_of_another_product()
         self._restore_errored_state()
         region = self.terraform.output().get("region")
         refuse_another_region(self.config, region.get("value") if isinstance(region, dict) else None)
+
+    def _warn_of_another_product(self) -> None:
+        """Warn if OpenTofu wrote the state and Terraform is about to, or the other way round."""
+        binary = self.terraform.binary
+        try:
+            state = self.state()
+        except PioTfError:  # Terraform reports what is wrong with its state
+            return
+        if state is not None and state.product not in (None, binary.product):
+            self.reporter(
+                Warned(
+                    f"the state was last written by {NAMES[state.product]}, and pio-tf uses {binary}: the next apply "
+                    "rewrites it. Set terraform.binary, so that all clients use the same product"
+                )
+            )
 
     def _restore_errored_state(self) -> None:
         """Restore the state of an apply that could not save it: it knows what that apply has made."""

@@ -24,6 +24,11 @@ UNREADABLE_STATE = (
     "Unsupported state file format|Invalid state file|Failed to read state file|state file could not be|type in state"
 )
 """Terraform's errors for a state that is no state."""
+ENCRYPTED_STATE = (
+    r"encrypted and can not be read without|decryption failed for all provided methods|does not have a \"version\" "
+    "attribute"
+)
+"""OpenTofu's errors for an encrypted state without its key, and Terraform's for any encrypted one."""
 _HELD = "resource temporarily unavailable"
 """The kernel's error for a file that another process has locked."""
 _ADVICE = {
@@ -74,6 +79,10 @@ _ADVICE = {
     ),
     r"state snapshot was created by Terraform|newer Terraform version|newer\s+version\s+of\s+Terraform|"
     "[Uu]nsupported Terraform Core version": ("use the Terraform that wrote the state, or a newer one"),
+    ENCRYPTED_STATE: (
+        "if OpenTofu has encrypted the state, use OpenTofu (terraform.binary), with TF_ENCRYPTION as for its last "
+        "apply (docs/state.md, Encrypted states). Only if not, it is damaged: restore an older version, or a backup"
+    ),
     UNREADABLE_STATE: "the state is damaged: restore an older version of it, or a backup",
     "connection refused|no such host|i/o timeout|dial tcp": ("check the network, and aws.region and aws.endpoint_url"),
 }

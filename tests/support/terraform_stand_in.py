@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 _PROGRAM = """\
 #!/bin/sh
 case "$1" in
-version) echo 'Terraform v1.9.0' ;;
+version) echo 'PRODUCT v1.9.0' ;;
 init) mkdir -p .terraform; : >.terraform.lock.hcl ;;
 plan)
     if [ -e "HERE/refused" ] && grep -q "prevent_destroy = true" modules/machine/main.tf; then
@@ -27,7 +27,9 @@ plan)
     for option; do case "$option" in -out=*) cp "HERE/show" "${option#-out=}" ;; esac; done
     cat "HERE/plan"
     exit "$(cat HERE/status)" ;;
-apply) cat "HERE/apply" ;;
+apply)
+    echo >>"HERE/applies"
+    cat "HERE/apply" ;;
 show) for file; do :; done; cat "$file" ;;
 state) cat terraform.tfstate ;;
 output) cat "HERE/output" ;;
@@ -39,16 +41,22 @@ esac
 class TerraformStandIn:
     """The output of the stand-in, and a configuration that names it."""
 
-    def __init__(self, directory: Path, blocks: Mapping[str, str] = BLOCKS) -> None:
+    def __init__(self, directory: Path, blocks: Mapping[str, str] = BLOCKS, *, product: str = "Terraform") -> None:
         self._directory = directory
         program = directory / "terraform"
-        program.write_text(_PROGRAM.replace("HERE", str(directory)))
+        program.write_text(_PROGRAM.replace("HERE", str(directory)).replace("PRODUCT", product))
         program.chmod(0o755)
         (directory / "id_ed25519.pub").write_text("ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIK0wmN x\n")
         text = "".join(blocks.values()) + f'terraform {{\n  binary = "{program}"\n}}\n'
         (directory / "pio-tf.hcl").write_text(text)
         self.config: Config = parse_config(text, path=directory / "pio-tf.hcl", environ={})
         self.prints()
+
+    @property
+    def applies(self) -> int:
+        """The number of applies so far."""
+        file = self._directory / "applies"
+        return len(file.read_text().splitlines()) if file.exists() else 0
 
     def prints(
         self,

@@ -12,7 +12,7 @@ from pio_tf.aws.objects import Objects, arn
 from pio_tf.aws.session import Aws
 from pio_tf.config.blocks import AssumeRole
 from pio_tf.errors import TerraformError
-from pio_tf.infra.terraform_messages import UNREADABLE_STATE
+from pio_tf.infra.terraform_messages import ENCRYPTED_STATE, UNREADABLE_STATE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -94,7 +94,7 @@ class S3Backend:
             return f"`pio-tf init --backend` makes the bucket {self.bucket}; or correct its name in terraform.backend"
         if re.search(r"PermanentRedirect|requested bucket from|StatusCode: 301", text):
             return f"the bucket {self.bucket} is in another region: set region in terraform.backend"
-        if re.search(UNREADABLE_STATE, text) and "newer" not in text:
+        if re.search(UNREADABLE_STATE, text) and not re.search(f"newer|{ENCRYPTED_STATE}", text):
             return f"{self.url} is no state: restore an older version of this object, which its bucket keeps"
         if not re.search(r"StatusCode: 403|AccessDenied|Forbidden", text) or "S3" not in text:
             return None

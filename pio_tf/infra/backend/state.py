@@ -23,16 +23,18 @@ from pio_tf.json_text import parse_json
 from pio_tf.version import __version__
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
     from pio_tf.aws.objects import Objects
     from pio_tf.config.schema import Config
+    from pio_tf.infra.binary import Product
 
 MOST_BACKUPS: Final = 20
 """Older ones are removed."""
 _NEWEST_FORMAT: Final = 4
 """Of the states that Terraform 0.12 to 1.15 and OpenTofu write."""
+_REGISTRIES: Final[Mapping[Product, str]] = {"terraform": "registry.terraform.io/", "tofu": "registry.opentofu.org/"}
 _RESTORE: Final = "restore a good one, from its older versions in S3 or from a backup; then try again"
 
 
@@ -43,10 +45,15 @@ class State:
     lineage: str
     serial: int
     resources: int
+    encrypted: bool = False
+    """By OpenTofu: its resources and outputs are not in sight, so that it counts as not empty."""
+    product: Product | None = None
+    """The product that wrote it last, by the addresses of its providers; None if they do not tell."""
 
     def __str__(self) -> str:
         plural = "" if self.resources == 1 else "s"
-        return f"serial {self.serial} of lineage {self.lineage}, {self.resources} resource{plural}"
+        content = "encrypted" if self.encrypted else f"{self.resources} resource{plural}"
+        return f"serial {self.serial} of lineage {self.lineage}, {content}"
 
 
 def read_state(text: bytes | str, *, name: str) -> State | None:
@@ -71,14 +78,24 @@ def read_state(text: bytes | str, *, name: str) -> State | None:
             next_step="use the Terraform that wrote it, or a newer one, and a newer pio-tf",
         )
     try:
-        state = State(str(raw["lineage"]), int(raw["serial"]), len(raw.get("resources") or ()))
+        resources = raw.get("resources") or ()
+        encrypted = "encrypted_data" in raw
+        product = _product(resources)
+        state = State(str(raw["lineage"]), int(raw["serial"]), len(resources), encrypted=encrypted, product=product)
     except KeyError as error:
         raise _no_state(name, f"it has no {error.args[0]}") from error
     except (ValueError, TypeError, OverflowError) as error:
         raise _no_state(name, f"its serial or its resources are unreadable: {error}") from error
-    # OpenTofu's encryption leaves neither resources nor outputs in sight.
-    other_content = bool(raw.get("outputs") or raw.get("encrypted_data"))
-    return state if state.resources or other_content else None
+    return state if state.resources or state.encrypted or raw.get("outputs") else None
+
+
+def _product(resources: Iterable[object]) -> Product | None:
+    """Return the product whose registry all providers are of."""
+    providers = [str(one.get("provider")) for one in resources if isinstance(one, dict)]
+    for product, registry in _REGISTRIES.items():
+        if providers and all(registry in provider for provider in providers):
+            return product
+    return None
 
 
 def _no_state(name: str, cause: str, *, next_step: str = _RESTORE) -> TerraformError:
