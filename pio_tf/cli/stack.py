@@ -28,6 +28,10 @@ def generate(
         bool,
         typer.Option("--image", help="Write a Packer template instead, for an image with the machines' software."),
     ] = False,
+    lock: Annotated[
+        bool,
+        typer.Option("--lock", help="Also write .terraform.lock.hcl beside pio-tf.hcl: the AWS provider's checksums."),
+    ] = False,
 ) -> None:
     """Write the Terraform stack, or a Packer template.
 
@@ -37,6 +41,8 @@ def generate(
 
     directory = call.cluster.generate_image(out) if image else call.cluster.generate(out)
     call.output.done(f"wrote {directory}")
+    if lock:
+        call.output.done(f"wrote {call.cluster.lock_providers()}")
     call.show(GenerateResult(directory=directory))
 
 

@@ -110,6 +110,10 @@ class Cluster:
         """Write the stack; default: where pio-tf itself uses it. Return its directory."""
         return self._command().stack.generate(directory)
 
+    def lock_providers(self) -> Path:
+        """Write `.terraform.lock.hcl` beside pio-tf.hcl, with the AWS provider's checksums for all platforms."""
+        return self._command().stack.deployment.stack.lock_providers()
+
     def generate_image(self, directory: Path | None = None) -> Path:
         """Write a Packer template that bakes an image with everything that the machines install. Return its directory.
 

@@ -406,7 +406,7 @@ class TerraformBlock(Block):
     aws_provider_version: VersionConstraint | None = Field(
         default=None,
         description="Versions of the AWS provider to choose from, as a constraint: `~> 6.20`. It narrows the range "
-        "that pio-tf supports, 3.39 to 6.",
+        "that pio-tf supports, 3.39 to 6. [A lock file](plans.md#providers) fixes one version.",
     )
     parallelism: int | None = Field(
         default=None, ge=1, description="Resources to change at once. Default: from the number of machines."

@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
 LOCK_FILE: Final = ".terraform.lock.hcl"
 """Terraform's lock file: versions and checksums of its providers."""
+PLATFORMS: Final = ("linux_amd64", "linux_arm64", "darwin_amd64", "darwin_arm64")
+"""Platforms that pio-tf runs on, as Terraform names them."""
 ERRORED: Final = "errored.tfstate"
 """Terraform writes this file into the stack if it has changed something and cannot save its state."""
 _INIT_MARK = Path(".terraform", "pio-tf-initialised.json")
@@ -109,6 +111,22 @@ class StackDirectory:
         if committed.is_file() and (not here.is_file() or here.read_bytes() != committed.read_bytes()):
             write_atomically(here, committed.read_text(encoding="utf-8"), mode=0o644)
         return directory
+
+    def lock_providers(self) -> Path:
+        """Write the lock file beside pio-tf.hcl, with the provider's checksums for all platforms. Return its path.
+
+        A version that it has, or the stack's own, stays.
+
+        Raises:
+            ConfigError: the stack cannot be written.
+            TerraformError: the registry does not answer, or has no such version.
+        """
+        directory = self.generate()
+        self.reporter(Step(f"Downloading the AWS provider for {', '.join(PLATFORMS)}, for its checksums"))
+        self.terraform.lock_providers(PLATFORMS)
+        path = self.config.path.with_name(LOCK_FILE)
+        write_atomically(path, (directory / LOCK_FILE).read_text(encoding="utf-8"), mode=0o644)
+        return path
 
     def prepare(self) -> None:
         """Write the stack and initialise it.

@@ -216,6 +216,14 @@ class Terraform:
                 self.reporter(OutputLine(line, source="terraform"))
             raise self._failure("init", ended, diagnostics_in_text(f"{output}\n{ended.errors}"), ended.errors)
 
+    def lock_providers(self, platforms: Sequence[str]) -> None:
+        """Run `terraform providers lock`, which adds the providers' checksums for these platforms to the lock file.
+
+        It asks the providers' own registry, whatever mirror the CLI configuration names, and keeps a locked version.
+        """
+        self._run("get", no_color=IsFlagged)  # the modules are a part of the configuration; init would need the state
+        self._run("providers lock", platform=list(platforms), no_color=IsFlagged)
+
     def plan(self, *, out: Path, destroy: bool = False, refresh_only: bool = False) -> PlanRun:
         """Run `terraform plan`. A failure is in the result: with ``prevent_destroy`` there is still a plan file."""
         options = {

@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pio_tf.infra.backend.s3 import s3_backend
+from pio_tf.infra.deployment import Deployment
 from pio_tf.infra.root_module import render_stack
 from tests.support.config_samples import load_text, text_with
+from tests.support.terraform_stand_in import TerraformStandIn
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -81,3 +83,17 @@ def test_the_bucket_of_the_state_may_be_of_another_account(tmp_path: Path) -> No
     backend = s3_backend(config)
     assert backend is not None
     assert backend.aws.allowed_account_ids == []
+
+
+def test_the_lock_file_beside_pio_tf_hcl_has_every_platform_and_keeps_what_it_has(tmp_path: Path) -> None:
+    deployment = Deployment(TerraformStandIn(tmp_path).config, environ={"PATH": "/usr/bin:/bin"})
+    (tmp_path / ".terraform.lock.hcl").write_text("# committed\n")
+
+    path = deployment.stack.lock_providers()
+
+    assert path == tmp_path / ".terraform.lock.hcl"
+    platforms = ("linux_amd64", "linux_arm64", "darwin_amd64", "darwin_arm64")
+    wanted = " ".join(f"-platform={one}" for one in platforms)
+    assert path.read_text() == f"# committed\n# {wanted} -no-color\n"
+    assert (deployment.config.stack_dir / ".terraform.lock.hcl").read_text() == path.read_text()
+    assert path.stat().st_mode & 0o777 == 0o644
