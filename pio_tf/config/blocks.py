@@ -395,7 +395,8 @@ class TerraformBlock(Block):
 
     binary: Program | None = Field(
         default=None,
-        description="Terraform or OpenTofu binary. Default: from PATH, else the one of the extra `pio-tf[terraform]`.",
+        description="Terraform or OpenTofu binary. Default: the first that is new enough of `terraform` on PATH, "
+        "`tofu` on PATH, and the one of the extra `pio-tf[terraform]`.",
     )
     directory: LocalPath | None = Field(
         default=None, description="Directory of the stack. Default: `.pio-tf/<cluster>/stack` beside this file."

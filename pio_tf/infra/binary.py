@@ -216,8 +216,12 @@ def locate_terraform(
         TerraformError: terraform.binary cannot be run.
         ConfigError: this is a CI job, and it would come from the checkout.
     """
-    found = list(_commands(config, environ))
-    return next((one for one in found if Path(one.command[0]) == last), found[0] if found else None)
+    first = None
+    for found in _commands(config, environ):
+        if last is None or Path(found.command[0]) == last:
+            return found
+        first = first or found
+    return first
 
 
 def bundled_command() -> list[str]:
