@@ -5,9 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import shutil
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import cached_property, partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Final
 
 from pio_tf.atomic_write import write_atomically
@@ -262,7 +265,11 @@ class StackDirectory:
             return
         self.reporter(Step(f"Restoring the state that Terraform could not save, from {errored}"))
         try:
-            self.terraform.push_state(errored)
+            state = read_state(errored.read_bytes(), name=str(errored))
+            if state is not None and state.encrypted:
+                self._push_encrypted(errored)
+            else:
+                self.terraform.push_state(errored)
         except TerraformError as error:
             raise TerraformError(
                 f"the state in {errored} could not be restored",
@@ -272,6 +279,15 @@ class StackDirectory:
                 details={**error.details, "errored_state": str(errored)},
             ) from error
         self.reporter(Done(f"the state is restored; a copy is saved as {self.backups.take(errored)}"))
+
+    def _push_encrypted(self, errored: Path) -> None:
+        """Push a state that OpenTofu has encrypted: its `state push` reads none, but its `state pull` decrypts one."""
+        with TemporaryDirectory(dir=self.config.work_dir) as name:  # mode 0700
+            scratch = Path(name)
+            shutil.copyfile(errored, scratch / "terraform.tfstate")
+            plain = replace(self.terraform, directory=scratch).pull_state_text()
+            write_atomically(scratch / "plain.tfstate", plain)
+            self.terraform.push_state(scratch / "plain.tfstate")
 
 
 class InitMark:

@@ -260,7 +260,7 @@ class Terraform:
 
     def pull_state(self) -> dict[str, Any]:
         """Return the state from where it is kept; empty if there is none."""
-        output = self._run("state pull")
+        output = self.pull_state_text()
         if not output.strip():
             return {}
         try:
@@ -269,6 +269,10 @@ class Terraform:
         except (ValueError, KeyError, TypeError) as error:
             raise self._unexpected("state pull", "a state", str(error)) from error
         return state
+
+    def pull_state_text(self) -> str:
+        """Return the text of the state, decrypted; empty if there is none."""
+        return self._run("state pull")
 
     def state_version(self) -> tuple[str, int]:
         """Return lineage and serial of the state; empty and 0 if there is none."""

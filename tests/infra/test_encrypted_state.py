@@ -173,3 +173,20 @@ def test_the_writer_of_a_state_in_s3_is_read_from_the_object(
     found = Deployment(config, environ=PATH).stack.state()
     assert found is not None
     assert found.product == product
+
+
+def test_a_state_that_opentofu_could_not_save_is_decrypted_to_restore_it(tmp_path: Path) -> None:
+    """Decrypt errored.tfstate, which OpenTofu encrypts: its `state push` refuses encrypted files."""
+    stand_in = TerraformStandIn(tmp_path, product="OpenTofu")
+    stack = stand_in.config.stack_dir
+    (stack / "errored.tfstate").write_text(encrypted(8))
+    (tmp_path / "plain").write_text(state(serial=8, lineage="a0b1"))
+
+    Deployment(stand_in.config, environ=PATH).prepare()
+
+    assert json.loads((tmp_path / "pushed").read_text())["serial"] == 8
+    assert not (stack / "errored.tfstate").exists()
+    (copy,) = (stand_in.config.work_dir / "state-backups").glob("*.errored")
+    assert copy.read_text() == encrypted(8)
+    left = [path for path in stand_in.config.work_dir.rglob("*") if path.name in ("plain.tfstate", "terraform.tfstate")]
+    assert left == [stack / "terraform.tfstate"]

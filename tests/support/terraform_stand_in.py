@@ -31,7 +31,11 @@ apply)
     echo >>"HERE/applies"
     cat "HERE/apply" ;;
 show) for file; do :; done; cat "$file" ;;
-state) cat terraform.tfstate ;;
+state)
+    [ "$2" = pull ] && if [ -e "HERE/plain" ]; then cat "HERE/plain"; else cat terraform.tfstate; fi && exit
+    for file; do :; done
+    grep -q encrypted_data "$file" && echo "Error: This state file is encrypted" >&2 && exit 1
+    cp "$file" "HERE/pushed" ;;
 get) : >.terraform-modules ;;
 providers) shift 2; [ -e .terraform-modules ] && echo "# $*" >>.terraform.lock.hcl ;;
 output) cat "HERE/output" ;;
