@@ -1,6 +1,8 @@
 """A table of failures: messages of PIO, Spark, Java and the services in a log, their meaning, and what to do.
 
-The messages are those of PIO 0.12 to 0.14, Spark 2.1 to 3.5, Elasticsearch 5 to 7, HBase 1.2 and Hadoop 2.7.
+Of PIO, it has every message of its source that a user can cause in `pio train`: errors before an exit, exceptions,
+requirements. The messages are those of PIO 0.12 to 0.14, Spark 2.1 to 3.5, Elasticsearch 5 to 7, HBase 1.2 and Hadoop
+2.7.
 """
 
 from __future__ import annotations
@@ -9,6 +11,7 @@ import re
 from dataclasses import dataclass
 
 _MORE_MEMORY = "raise driver.memory or spark.executor_memory, on larger instance types if necessary"
+_ENGINE_JSON = "correct engine.json in pio.engine_dir on the driver, or the variant in train.pio_arguments"
 _INSTALL = "install it on the driver (its disk stays), or correct pio-tf.hcl; `pio-tf up` starts the machines"
 _REACHABLE = (
     "check that it runs, its address and port in pio-tf.hcl, and that its security group lets the driver and the "
@@ -56,10 +59,23 @@ CERTAIN = (
         "check train.pio_arguments in pio-tf.hcl: PIO did not understand its options",
     ),
     FailurePattern(
+        "arguments",
+        r"Error: Un(?:known|recognized) (?:option|argument)|Error: Missing (?:option|argument)"
+        r"|Using cluster deploy mode with Spark standalone|--scratch-uri cannot be set",
+        "PIO or spark-submit does not accept an argument",
+        "correct train.pio_arguments or train.spark_arguments in pio-tf.hcl (`pio help train` lists PIO's options)",
+    ),
+    FailurePattern(
         "no-pio",
         r"bin/pio: (?:No such file or directory|Permission denied|cannot execute)|pio: command not found",
         "there is no PredictionIO at pio.home",
         _INSTALL,
+    ),
+    FailurePattern(
+        "pio-incomplete",
+        r"PredictionIO Core Assembly .* does not exist|PIO_CONF_DIR is not found",
+        "the PredictionIO at pio.home is incomplete",
+        "install the whole distribution of that version there: conf and lib beside bin",
     ),
     FailurePattern(
         "no-engine-directory",
@@ -69,21 +85,52 @@ CERTAIN = (
     ),
     FailurePattern(
         "no-engine-json",
-        r"engine\.json \(No such file or directory\)|engine\.json does not exist"
-        r"|Unable to read engine (?:factory class name|variant ID)",
+        r"engine\.json \(No such file or directory\)|engine\.json does not exist|Error reading from file: "
+        r"|nable to read engine (?:factory|variant ID)|console\.Console\$\.getEngineInfo",
         "the engine has no usable engine.json",
-        "put engine.json, with id and engineFactory, into pio.engine_dir on the driver",
+        "put engine.json, valid JSON with id and engineFactory, into pio.engine_dir on the driver",
+    ),
+    FailurePattern(
+        "old-engine",
+        r"NoClassDefFoundError: io/prediction/|ClassNotFoundException: io\.prediction\.",
+        "the engine was written for PredictionIO before 0.10, whose classes had other names",
+        "use a later version of the template, or rename io.prediction to org.apache.predictionio in it and build it",
     ),
     FailurePattern(
         "not-built",
-        r"Unable to obtain engine: |No engine found\.|PredictionIO Core Assembly .* does not exist",
-        "PIO does not find the engine's classes: it is not built, or engineFactory in engine.json is wrong",
+        r"Unable to obtain engine: |No engine found\.|ScalaReflectionException: (?:object|class) \S+ .*not found"
+        r"|cannot be cast to (?:class )?org\.apache\.predictionio\.controller\.EngineFactory"
+        r"|is not trainable",
+        "the engine is not built, or engineFactory in engine.json names a class that is not an engine factory",
         "run `pio build` in the engine's directory on the driver, or correct engineFactory in engine.json",
     ),
     FailurePattern(
+        "versions",
+        r"NoSuchMethodError|AbstractMethodError|IncompatibleClassChangeError"
+        r"|NoClassDefFoundError: (?:org/apache/spark|scala)/|InvalidClassException: (?:org\.apache\.spark|scala)\.",
+        "PredictionIO, the engine and Spark were built for different versions",
+        "use one Spark for all: Apache's binary of PredictionIO 0.14.0 is built for Spark 2.1.3; a build of your own, "
+        "for its `-Dspark.version`. Then build the engine again",
+    ),
+    FailurePattern(
+        "engine-params",
+        r"Unable to extract \w+ (?:for|name and params|params) |Unable to find 'name' or 'params' fields"
+        r"|Arrays are not allowed in the sparkConf|was used as the constructor argument to",
+        "the parameters in engine.json are not those of the engine's classes",
+        f"{_ENGINE_JSON}; the parameters are the fields of the engine's Params classes",
+    ),
+    FailurePattern(
+        "engine-names",
+        r"Unable to find \w+ class with name |cannot be found in the engine's definition|Empty algorithm name supplied"
+        r"|algorithmParamsList must have at least|controller\.Engine\.jValueToEngineParams",
+        "engine.json names an algorithm, data source, preparator or serving that the engine does not have",
+        f"{_ENGINE_JSON}; the names are those in the engine's factory",
+    ),
+    FailurePattern(
         "no-spark",
-        r"Unable to locate a proper Apache Spark installation|bin/spark-submit: (?:No such file|not found)",
-        "PIO does not find Spark at SPARK_HOME",
+        r"Unable to locate a proper Apache Spark installation|bin/spark-submit: (?:No such file|not found)"
+        r"|Cannot run program \S+bin/spark-submit|SPARK_HOME must be set|not meet the minimum version requirement",
+        "PIO does not find the Spark that it needs at SPARK_HOME",
         "check spark.home: the driver needs a Spark of the version that PIO was built for",
     ),
     FailurePattern(
@@ -94,10 +141,28 @@ CERTAIN = (
         "install that Java on the machines, and set JAVA_HOME in the user's profile on the driver",
     ),
     FailurePattern(
+        "event-log",
+        r"scheduler\.EventLoggingListener\.start|EventLogFileWriter\.requireLogBaseDirAsDirectory",
+        "Spark could not write its event log, and did not start",
+        "create the directory of spark.eventLog.dir, and allow the user of ssh.user to write there",
+    ),
+    FailurePattern(
         "model-not-stored",
         r"^\[ERROR\] \[(?:HDFS|LocalFS|S3)Models\$?\] ",
         "PIO could not store the model, and continued as if it had",
         "fix the model store (permissions, free space, whether it answers), and train again",
+    ),
+    FailurePattern(
+        "model-too-large",
+        r"Requested array size exceeds VM limit|Packet for query is too large|PacketTooBigException",
+        "an object, usually the model, is too large: PIO stores a model as one array of at most 2 GiB",
+        "train a smaller model (rank, items, indicators); for MySQL, raise max_allowed_packet",
+    ),
+    FailurePattern(
+        "local-model-directory",
+        r"already exists but it is not (?:a directory|writable)!|does not exist and automatic creation failed!",
+        "PIO can't write to the directory of a localfs source",
+        "create the directory on the driver for the user of ssh.user, or correct path of that source in pio-tf.hcl",
     ),
     FailurePattern(
         "disk-full",
@@ -118,6 +183,18 @@ CERTAIN = (
         "raise the user's limits (`ulimit -u`) on that machine, or ask for fewer cores with spark.executor.cores",
     ),
     FailurePattern(
+        "metaspace",
+        r"OutOfMemoryError: (?:Metaspace|PermGen space|Compressed class space)",
+        "Java had no memory left for classes",
+        "raise or remove -XX:MaxMetaspaceSize in spark.driver.extraJavaOptions and spark.executor.extraJavaOptions",
+    ),
+    FailurePattern(
+        "direct-memory",
+        r"OutOfMemoryError: (?:Direct buffer memory|Cannot reserve)|OutOfDirectMemoryError",
+        "Java had no memory left for buffers outside the heap",
+        "raise -XX:MaxDirectMemorySize in spark.executor.extraJavaOptions, and leave as much memory beside the heap",
+    ),
+    FailurePattern(
         "heap",
         r"java\.lang\.OutOfMemoryError",
         "a heap was too small",
@@ -135,6 +212,30 @@ CERTAIN = (
         r"|action \[\S+\] is unauthorized",
         "Elasticsearch refused the user or the password",
         "check elasticsearch.user and elasticsearch.password, and that user's privileges",
+    ),
+    FailurePattern(
+        "elasticsearch-read-only",
+        r"cluster_block_exception|index read-only / allow delete",
+        "Elasticsearch does not accept writes to an index",
+        "make room on its disks, then set index.blocks.read_only_allow_delete to null (PUT /INDEX/_settings)",
+    ),
+    FailurePattern(
+        "elasticsearch-version",
+        r"Types cannot be provided in put mapping|Unsupported/Unknown Elasticsearch version",
+        "this version of Elasticsearch is too new for PredictionIO",
+        "use Elasticsearch 5 or 6 with PredictionIO 0.14",
+    ),
+    FailurePattern(
+        "elasticsearch-answer",
+        r"IllegalStateException: /\S+ is invalid",
+        "Elasticsearch, or a proxy in front of it, answered neither 200 nor 404 when PIO asked for an index",
+        "check elasticsearch.hosts in pio-tf.hcl, and the status of `curl -I` for that index from the driver",
+    ),
+    FailurePattern(
+        "jdbc-driver",
+        r"No suitable driver|ClassNotFoundException: (?:org\.postgresql|com\.mysql)\.\S*Driver",
+        "PIO does not find the database's JDBC driver",
+        "copy its jar to driver_jar of that source in pio-tf.hcl, on the driver",
     ),
     FailurePattern(
         "database-login",
@@ -162,15 +263,63 @@ CERTAIN = (
     ),
     FailurePattern(
         "no-events",
-        r"Primary action in PreparedData cannot be empty",
-        "the event store has no events of the primary indicator",
-        "compare the app's name and the first event name in engine.json with the event store",
+        r"PreparedData cannot be empty|TrainingData cannot be empty|RDD\[\S+\] cannot be empty"
+        r"|mllibRatings cannot be empty",
+        "the event store has no events that the engine trains with",
+        "compare the app's name and the event names in engine.json with the event store; the Universal Recommender "
+        "needs events with the first name",
+    ),
+    FailurePattern(
+        "event-properties",
+        r"DataMapException: |Failed to get extract entity from DataMap",
+        "an event lacks a property that the engine requires",
+        "correct the events with that entity, or let the engine's DataSource accept events without the property",
+    ),
+    FailurePattern(
+        "foreign-events",
+        r"RowKeyException: |Failed to get value for column ",
+        "a table of events in HBase holds rows that PIO has not written",
+        "check that only PredictionIO writes to its tables, `pio_event:events_<app id>`",
+    ),
+    FailurePattern(
+        "data-view",
+        r"does not contain a valid Parquet file",
+        "a file in which the engine's DataView keeps events is broken",
+        "delete that file, and train again",
+    ),
+    FailurePattern(
+        "no-event-table",
+        r"HBase table not found for appId|The appId \d+ .*does not exist|relation \S+pio_event_\S+ does not exist"
+        r"|Table '\S*pio_event_\S+ doesn't exist",
+        "the app exists in PIO's metadata, but its table of events does not",
+        "check that hbase (or the source of eventdata) in pio-tf.hcl is the one that the event server writes to; "
+        "`pio app data-delete` on the driver creates an empty table",
+    ),
+    FailurePattern(
+        "metadata-unreadable",
+        r"\[ES(?:Apps|Channels)\] Failed to access to ",
+        "PIO could not read apps from Elasticsearch",
+        "look at Elasticsearch's own log, and at the index pio_meta_apps; `pio app list` on the driver must work",
     ),
     FailurePattern(
         "no-app",
         r"Invalid (?:app|channel) name ",
         "PIO's metadata has no such app",
         "compare appName in engine.json with `pio app list` on the driver",
+    ),
+    FailurePattern(
+        "storage-settings",
+        r"Required repository \(\w+\) configuration is missing|is not a configured storage source"
+        r"|There were \d+ configuration errors|variable is not set!",
+        "PIO's storage settings in pio-env.sh are incomplete",
+        "run `pio-tf config push`, and check that nothing in the user's profile on the driver changes PIO_STORAGE_…",
+    ),
+    FailurePattern(
+        "storage-backend",
+        r"No storage backend implementation can be found|ClassNotFoundException: \w+\.StorageClient"
+        r"|Unable to instantiate data object with class",
+        "this PredictionIO has no program for a type of storage",
+        "check that PIO_HOME/lib/spark has pio-data-TYPE-assembly-VERSION.jar of the same version",
     ),
     FailurePattern(
         "no-elasticsearch-source",
@@ -190,16 +339,29 @@ CERTAIN = (
         "Spark's master gave up the training: its executors died one after another",
         "find the reason on the workers: stderr in the application's directory under Spark's work directory",
     ),
+    FailurePattern(
+        "stack-overflow",
+        r"java\.lang\.StackOverflowError",
+        "a thread's stack was too small, usually because an RDD is computed from hundreds of others",
+        "use fewer iterations, set checkpoints (sc.setCheckpointDir in the engine), or raise -Xss in "
+        "spark.executor.extraJavaOptions and spark.driver.extraJavaOptions",
+    ),
 )
 """Patterns that name the cause anywhere in a log. If several match, the first of this table counts."""
 
 LIKELY = (
     FailurePattern(
         "executor-killed",
-        r"ExecutorLostFailure.*(?:exited with code 137|[Ee]xit (?:status|code):? 137)",
+        r"ExecutorLostFailure.*(?:code:? 137|status:? 137|code is 137|Container killed)",
         "an executor was killed again and again for lack of memory",
         "the machine had too little memory besides the heap (`dmesg` on the worker names the OOM killer): lower "
         "spark.executor_memory, or take larger workers",
+    ),
+    FailurePattern(
+        "executor-heap",
+        r"ExecutorLostFailure.*exited with code 52",
+        "an executor's heap was too small: Spark ends an executor with 52 after an OutOfMemoryError",
+        _MORE_MEMORY,
     ),
     FailurePattern(
         "executor-lost",
@@ -221,14 +383,15 @@ LIKELY = (
     ),
     FailurePattern(
         "hbase",
-        r"RetriesExhausted|NoServerForRegionException|MasterNotRunningException|ZooKeeperConnectionException"
+        r"HBase master is not running|Failed to connect to HBase|RetriesExhausted|NoServerForRegionException"
+        r"|MasterNotRunningException|ZooKeeperConnectionException"
         r"|KeeperErrorCode = ConnectionLoss|Cannot connect to ZooKeeper|ZooKeeper \w+ failed after \d+ attempts",
         "HBase or its ZooKeeper did not answer, after many retries",
         _REACHABLE,
     ),
     FailurePattern(
         "refused",
-        r"ConnectException|[Cc]onnection refused|Connection to \S+ refused",
+        r"ConnectException|[Cc]onnection refused|Connection to \S+ refused|NoNodeAvailableException",
         "nothing answers where {service} should",
         _REACHABLE,
     ),
@@ -237,6 +400,36 @@ LIKELY = (
         r"NoRouteToHostException|SocketTimeoutException|ConnectTimeoutException|connect(?:ion)? timed out",
         "{service} does not answer in time",
         _REACHABLE,
+    ),
+    FailurePattern(
+        "instance-not-stored",
+        r"Failed to (?:create|update) \S+/engine_instances",
+        "Elasticsearch did not store the engine instance: PIO may try again without end",
+        "look for a block of that index (GET /INDEX/_settings), and for a full disk (GET /_cat/allocation)",
+    ),
+    FailurePattern(
+        "value-type",
+        r"MappingException: ",
+        "a value in engine.json, or in an event's properties, is missing or of another type than the engine expects",
+        "compare the field that the message names with the engine's classes",
+    ),
+    FailurePattern(
+        "no-data",
+        r"UnsupportedOperationException: empty collection",
+        "the engine computed with no data, usually because it found no events",
+        "compare the app's name and the event names in engine.json with the event store",
+    ),
+    FailurePattern(
+        "storage",
+        r"Error initializing storage client for source |was not properly initialized",
+        "PIO could not open a storage source",
+        "read the output from that line; `pio status` on the driver tries every source",
+    ),
+    FailurePattern(
+        "template-version",
+        r"This engine template requires at least PredictionIO",
+        "the engine's template.json requires a later PredictionIO",
+        "install that PredictionIO, or use a version of the template for yours",
     ),
     FailurePattern(
         "stage-failure",
@@ -248,7 +441,7 @@ LIKELY = (
 """Patterns that count only in the error that ended the training: Spark and HBase recover from most of these."""
 
 SERVICES = (
-    ("Elasticsearch", r"elasticsearch|:9[23]00\b"),
+    ("Elasticsearch", r"elasticsearch|:9[23]00\b|http\.impl\.nio\b"),
     ("HBase", r"hadoop\.hbase|source HBASE\b|:160\d0\b|:600\d0\b"),
     ("ZooKeeper", r"zookeeper|:2181\b"),
     ("HDFS", r"hadoop\.hdfs|hadoop\.ipc|:(?:9000|8020)\b|source HDFS\b"),

@@ -7,6 +7,7 @@ import json
 import re
 import time
 import tracemalloc
+from pathlib import Path
 from textwrap import dedent
 from typing import TYPE_CHECKING
 
@@ -26,6 +27,14 @@ def read(text: str) -> TrainingLog:
     log = TrainingLog()
     for line in dedent(text).strip("\n").splitlines():
         log.add(line)
+    return log
+
+
+def printed(name: str) -> str:
+    """Return what PredictionIO 0.14.0 printed, without the comment at its head."""
+    text = (Path(__file__).parent / "pio_logs" / f"{name}.log").read_text(encoding="utf-8")
+    comment, _, log = text.partition("\n")
+    assert comment.startswith("# PredictionIO 0.14.0 printed this")
     return log
 
 
@@ -49,6 +58,38 @@ def test_every_sign_has_its_sentence_and_its_next_step(text: str, sign: str, sen
     assert error.details["sign"] == sign
     assert sentence in error.cause
     assert error.next_step == next(one.next_step for one in (*CERTAIN, *LIKELY) if one.name == sign)
+
+
+@pytest.mark.parametrize(
+    ("name", "exit_status", "sign", "sentence"),
+    [
+        ("missing-app", 1, "no-app", "no such app: [ERROR] [Common$] Invalid app name NoSuchApp"),
+        ("hbase-down", 1, "hbase", "HBase or its ZooKeeper did not answer"),
+        ("model-directory-is-a-file", 0, "model-not-stored", "Current inode is not a directory"),
+        ("engine-not-built", 1, "not-built", "the engine is not built, or engineFactory in engine.json names a class"),
+        ("elasticsearch-down", 1, "refused", "nothing answers where Elasticsearch should"),
+        ("stack-overflow-in-tasks", 1, "stack-overflow", "a thread's stack was too small"),
+        ("apache-build-on-spark-2.4", 1, "versions", "PredictionIO, the engine and Spark were built for different"),
+        ("metadata-index-read-only-endless", 143, "instance-not-stored", "did not store the engine instance"),
+        ("metadata-index-read-only-endless", None, "instance-not-stored", "did not store the engine instance"),
+    ],
+)
+def test_what_pio_0_14_printed_is_diagnosed(name: str, exit_status: int | None, sign: str, sentence: str) -> None:
+    error = failed(printed(name), exit_status)
+    assert error.details["sign"] == sign
+    assert sentence in error.cause
+
+
+@pytest.mark.parametrize("name", ["success", "executor-killed-success", "metadata-update-failed"])
+def test_what_pio_0_14_printed_of_a_success_is_no_failure(name: str) -> None:
+    """Only the proof of the engine instance contradicts metadata-update-failed."""
+    log = read(printed(name))
+    assert log.failure(0) is None
+    assert [warning[:21] for warning in log.warnings] == (["Spark lost 1 executor"] if "executor" in name else [])
+
+
+def test_the_next_step_of_mixed_versions_names_the_pair_that_trains() -> None:
+    assert "0.14.0 is built for Spark 2.1.3" in failed(printed("apache-build-on-spark-2.4")).next_step
 
 
 def test_no_sign_is_left_without_a_log_that_shows_it() -> None:
