@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from zipfile import ZipFile
@@ -52,6 +52,17 @@ WATERMARKS = {
     for name, part in (("low", "85%"), ("high", "90%"), ("flood_stage", "95%"))
 }
 """Elasticsearch 6's defaults."""
+NAME_NODE = {
+    b"GET /\r\n": b"HTTP/1.1 404 Not Found\r\nContent-type: text/plain\r\n\r\n"
+    b"It looks like you are making an HTTP request to a Hadoop IPC port. "
+    b"This is not the correct port for the web interface on this daemon.\r\n"
+}
+"""How Hadoop's RPC server, which reads 4 and then 3 bytes of a new connection, answers an HTTP client."""
+ZOOKEEPER = {
+    b"srvr": b"Zookeeper version: 3.4.6-1569965, built on 02/20/2014 09:09 GMT\nMode: standalone\n",
+    b"ruok": b"ruok is not executed because it is not in the whitelist.\n",
+}
+"""The answers of ZooKeeper; those of 3.5 and later to other words are like the second."""
 JAVA_8 = 'openjdk version "1.8.0_412"'
 
 
@@ -169,7 +180,7 @@ class World:
 
 @asynccontextmanager
 async def accepting(address: str = SERVICES) -> AsyncIterator[int]:
-    """Open a port that accepts connections and says nothing, as ZooKeeper and a name node do to a foreign client."""
+    """Open a port that accepts connections and says nothing, as the kernel does for a process that hangs."""
     release = asyncio.Event()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -183,6 +194,22 @@ async def accepting(address: str = SERVICES) -> AsyncIterator[int]:
     server = await asyncio.start_server(serve, address, 0)
     yield server.sockets[0].getsockname()[1]
     release.set()
+    server.close()
+    await server.wait_closed()
+
+
+@asynccontextmanager
+async def answering(answers: Mapping[bytes, bytes], *, address: str = SERVICES, port: int = 0) -> AsyncIterator[int]:
+    """Open a port that answers questions of one length and closes the connection; yield it."""
+    (length,) = {len(question) for question in answers}
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(asyncio.IncompleteReadError, ConnectionError):
+            writer.write(answers[await reader.readexactly(length)])
+        writer.close()
+
+    server = await asyncio.start_server(serve, address, port)
+    yield server.sockets[0].getsockname()[1]
     server.close()
     await server.wait_closed()
 
@@ -224,8 +251,8 @@ async def world(cluster: TestCluster) -> AsyncIterator[World]:
         made = World(
             cluster,
             elasticsearch=await stack.enter_async_context(listening(answer)),
-            name_node=await stack.enter_async_context(accepting()),
-            zookeeper=await stack.enter_async_context(accepting()),
+            name_node=await stack.enter_async_context(answering(NAME_NODE)),
+            zookeeper=await stack.enter_async_context(answering(ZOOKEEPER)),
             spark=await stack.enter_async_context(
                 spark_master({"url": "spark://x:7077", "workers": workers, "activeapps": apps, "status": "ALIVE"})
             ),

@@ -10,6 +10,7 @@ import pytest
 
 from pio_tf.errors import ConfigError, NotReady, RemoteError
 from pio_tf.events import Checked
+from pio_tf.remote.commands import ENDINGS
 from pio_tf.training.preflight import CHECKS, CheckResult, Limits, refuse_failed
 from tests.training.preflight_world import World, accepting, world
 
@@ -93,6 +94,25 @@ async def test_services_that_hang_end_as_failed_checks_within_their_time_and_at_
     assert results["spark"].detail.endswith(": no answer within 1 s")
     assert took < 30
     assert results["disk"].status == "ok"
+
+
+async def test_all_checks_end_together_if_everything_hangs(world: World) -> None:
+    """Even commands that ignore SIGTERM."""
+    world.file(".profile", "trap '' TERM\nwhile :; do sleep 1; done\n")
+    async with accepting() as port:
+        world.blocks = {
+            "elasticsearch": {"hosts": [f"127.0.0.2:{port}"]},
+            "spark": {"master_ui_port": port},
+        }
+        world.name_node = world.zookeeper = port
+        began = time.monotonic()
+        results = await world.check(limits=Limits(together=1.0))
+        took = time.monotonic() - began
+    ending = sum(seconds for _, seconds in ENDINGS)
+    assert took < 1 + ending + 2
+    hung = {name for name, result in results.items() if result.detail.endswith("no answer within 1 s")}
+    assert hung == {*CHECKS} - {"jdbc", "clock", "pio-status"}
+    assert Limits().together + ending <= 20
 
 
 async def test_a_driver_that_hangs_fails_what_it_was_asked_for_and_nothing_else(world: World) -> None:

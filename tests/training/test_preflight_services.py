@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
+from contextlib import AsyncExitStack
 
 import pytest
 
@@ -10,7 +10,18 @@ from pio_tf.training.preflight import Limits
 from pio_tf.training.preflight.service_checks import jdbc_addresses
 from tests.support.ssh_servers import free_port
 from tests.training.elasticsearch_server import listening
-from tests.training.preflight_world import SERVICES, WATERMARKS, World, accepting, disk, worker, world
+from tests.training.preflight_world import (
+    NAME_NODE,
+    SERVICES,
+    WATERMARKS,
+    ZOOKEEPER,
+    World,
+    accepting,
+    answering,
+    disk,
+    worker,
+    world,
+)
 
 __all__ = ["world"]
 
@@ -27,6 +38,7 @@ def down() -> int:
 
 async def test_elasticsearch_is_named_with_its_version_and_health(world: World) -> None:
     result = (await world.check(skip=FEW))["elasticsearch"]
+    assert result.status == "ok", "one node can't hold replicas: its indices are yellow"
     assert result.detail == "Elasticsearch 6.8.23, 1 of 1 nodes answer, cluster 'elasticsearch' is yellow"
 
 
@@ -204,7 +216,7 @@ async def test_a_name_node_that_is_down_is_named(world: World) -> None:
 @pytest.mark.parametrize(("up", "status"), [(2, "ok"), (1, "warning"), (0, "failed")])
 async def test_one_name_node_of_a_nameservice_is_enough(world: World, up: int, status: str) -> None:
     world.script("hadoop/bin/hdfs", 'echo "$*" >>~/asked')
-    async with accepting() as first, accepting() as second:
+    async with answering(NAME_NODE) as first, answering(NAME_NODE) as second:
         ports = [first if up > 0 else down(), second if up > 1 else down()]
         nodes = [f"{SERVICES}:{port}" for port in ports]
         world.blocks = {"hdfs": {"namenode": None, "nameservice": "mycluster", "namenodes": nodes}}
@@ -214,7 +226,7 @@ async def test_one_name_node_of_a_nameservice_is_enough(world: World, up: int, s
     asked = world.home / "asked"
     assert not asked.exists() if up == 0 else asked.read_text() == "dfs -test -d hdfs://mycluster/models\n"
     if up == 2:
-        assert result.detail == f"name nodes {', '.join(sorted(nodes))} accept connections; /models exists"
+        assert result.detail == f"name nodes {', '.join(sorted(nodes))} answer; /models exists"
 
 
 async def test_directories_are_looked_for_where_there_is_a_client(world: World) -> None:
@@ -240,6 +252,105 @@ async def test_a_missing_directory_comes_with_the_command_that_makes_it(world: W
     assert result.next_step == f"on the driver: ~/hadoop/bin/hdfs dfs -mkdir -p {hdfs(world)}/spark-events"
 
 
+LISTED = "drwxr-xr-x   - hdfs supergroup          0 2026-11-29 10:00"
+"""A directory as `hdfs dfs -ls -d` shows it, but for its path."""
+
+
+def without_models(world: World, *listed: str, groups: str = "ubuntu : ubuntu adm") -> None:
+    """Install an `hdfs` client that finds no models, but these directories, and these groups of the user."""
+    lines = "".join(f" '{line}'" for line in listed)
+    world.script(
+        "hadoop/bin/hdfs",
+        f"""case $* in
+        *-test*) exit 1 ;;
+        *-ls*) echo "$*" >>~/asked; printf '%s\\n'{lines}; echo "ls: No such file or directory" >&2; exit 1 ;;
+        groups) echo '{groups}' ;;
+        esac""",
+    )
+
+
+@pytest.mark.parametrize(
+    ("rights", "groups"),
+    [
+        (LISTED.replace("r-x ", "rwx ", 1), "ubuntu : ubuntu adm"),
+        (LISTED.replace("r-x ", "rwt ", 1), "ubuntu : ubuntu adm"),
+        (LISTED.replace("hdfs", "ubuntu"), "ubuntu : "),
+        (LISTED, "ubuntu : ubuntu supergroup"),
+        (LISTED.replace("r-x ", "r-x+", 1), "ubuntu : ubuntu adm"),
+        ("what no Hadoop prints", "ubuntu : ubuntu adm"),
+    ],
+)
+async def test_a_missing_directory_of_models_is_a_warning_if_pio_may_create_it(
+    world: World, rights: str, groups: str
+) -> None:
+    without_models(world, f"{rights} {hdfs(world)}/", groups=groups)
+    result = (await world.check(skip=FEW))["hdfs"]
+    assert (result.status, result.detail) == (
+        "warning",
+        f"{hdfs(world)}/models does not exist: PredictionIO creates it with the first model",
+    )
+
+
+async def test_a_missing_directory_of_models_that_pio_may_not_create_fails(world: World) -> None:
+    without_models(world, f"{LISTED} {hdfs(world)}/")
+    result = (await world.check(skip=FEW))["hdfs"]
+    assert result.status == "failed"
+    assert result.detail == (
+        f"{hdfs(world)}/models does not exist, and ubuntu may not create it: "
+        f"{hdfs(world)}/ is drwxr-xr-x hdfs supergroup"
+    )
+    assert result.next_step.endswith(f"hdfs dfs -chown ubuntu {hdfs(world)}/models")
+
+
+async def test_the_nearest_parent_decides_who_may_create_the_directory_of_models(world: World) -> None:
+    world.blocks = {"hdfs": {"models_path": "/pio/prod/models"}}
+    without_models(world, f"{LISTED} {hdfs(world)}/", f"{LISTED.replace('hdfs', 'ubuntu')} {hdfs(world)}/pio")
+    assert (await world.check(skip=FEW))["hdfs"].status == "warning"
+    paths = " ".join(f"{hdfs(world)}{path}" for path in ("/", "/pio", "/pio/prod", "/pio/prod/models"))
+    assert (world.home / "asked").read_text() == f"dfs -ls -d {paths}\n"
+
+
+async def test_a_file_in_the_place_of_the_directory_of_models_fails(world: World) -> None:
+    root, file = f"{LISTED.replace('hdfs', 'ubuntu')} {hdfs(world)}/", f"-{LISTED[1:]} {hdfs(world)}/models"
+    without_models(world, root, file)
+    result = (await world.check(skip=FEW))["hdfs"]
+    assert (result.status, result.detail) == ("failed", f"{hdfs(world)}/models is a file, not a directory")
+
+
+async def test_a_missing_directory_for_models_and_event_log_fails_as_spark_does(world: World) -> None:
+    without_models(world, f"{LISTED.replace('hdfs', 'ubuntu')} {hdfs(world)}/")
+    world.settings |= {"spark.eventLog.enabled": "true", "spark.eventLog.dir": f"{hdfs(world)}/models"}
+    result = (await world.check(skip=FEW))["hdfs"]
+    assert (result.status, result.detail) == ("failed", f"{hdfs(world)}/models does not exist, or is no directory")
+
+
+@pytest.mark.parametrize("name", ["hdfs", "zookeeper"])
+async def test_a_service_that_accepts_connections_and_hangs_has_no_answer(world: World, name: str) -> None:
+    async with accepting() as port:
+        world.name_node, world.zookeeper = (port, world.zookeeper) if name == "hdfs" else (world.name_node, port)
+        result = (await world.check(skip=FEW, limits=Limits(connect=0.5)))[name]
+    assert result.status == "failed"
+    assert result.detail.endswith(f"{SERVICES}:{port}: no answer within 0.5 s")
+    assert Limits().connect == 5.0
+
+
+async def test_a_zookeeper_without_a_quorum_fails(world: World) -> None:
+    async with answering({b"srvr": b"This ZooKeeper instance is not currently serving requests\n"}) as port:
+        world.zookeeper = port
+        result = (await world.check(skip=FEW))["zookeeper"]
+    assert (result.status, result.detail.partition(": ")[2]) == (
+        "failed",
+        "it serves no requests: too few servers of its quorum run",
+    )
+
+
+async def test_what_closes_a_connection_without_a_word_is_no_zookeeper(world: World) -> None:
+    async with answering({b"srvr": b""}) as port:
+        world.zookeeper = port
+        result = (await world.check(skip=FEW))["zookeeper"]
+    assert result.detail == f"{SERVICES}:{port}: it closed the connection without an answer"
+
+
 async def test_a_client_that_cannot_look_is_a_warning(world: World) -> None:
     world.script("hadoop/bin/hdfs", "echo 'test: Call From driver failed: Server IPC version 9' >&2; exit 1")
     result = (await world.check(skip=FEW))["hdfs"]
@@ -260,17 +371,12 @@ async def test_zookeeper_needs_more_than_half_of_its_hosts(world: World, up: int
     hosts = [f"127.0.1.{n}" for n in range(1, of + 1)]
     world.zookeeper = free_port(tuple(hosts))
     world.blocks = {"hbase": {"zookeeper_quorum": hosts}}
-    servers = [await _listen(host, world.zookeeper) for host in hosts[:up]]
-    result = (await world.check(skip=FEW))["zookeeper"]
-    for server in servers:
-        server.close()
-        await server.wait_closed()
+    async with AsyncExitStack() as stack:
+        for host in hosts[:up]:
+            await stack.enter_async_context(answering(ZOOKEEPER, address=host, port=world.zookeeper))
+        result = (await world.check(skip=FEW))["zookeeper"]
     assert result.status == status
     assert result.detail.count("connection refused") == of - up
-
-
-async def _listen(host: str, port: int) -> asyncio.Server:
-    return await asyncio.start_server(lambda _reader, writer: writer.close(), host, port)
 
 
 # A database

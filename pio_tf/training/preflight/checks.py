@@ -13,7 +13,8 @@ from pio_tf.events import Checked, Reporter, silent
 from pio_tf.training.preflight.context import Check, CheckContext, CheckResult, Limits, NoAnswer, failed, skipped
 from pio_tf.training.preflight.driver_checks import check_clock, check_disk, check_java, check_pio, check_pio_status
 from pio_tf.training.preflight.engine_checks import check_built, check_engine
-from pio_tf.training.preflight.service_checks import check_elasticsearch, check_hdfs, check_jdbc, check_zookeeper
+from pio_tf.training.preflight.hdfs_check import check_hdfs
+from pio_tf.training.preflight.service_checks import check_elasticsearch, check_jdbc, check_zookeeper
 from pio_tf.training.preflight.spark_checks import check_spark, check_spark_version
 
 if TYPE_CHECKING:
@@ -27,24 +28,24 @@ if TYPE_CHECKING:
     from pio_tf.training.preflight.context import CheckResult
 
 _AT_ONCE = (
-    Check("elasticsearch", check_elasticsearch, lambda limits: limits.answer),
-    Check("hdfs", check_hdfs, lambda limits: limits.connect + limits.driver + limits.hdfs),
+    Check("elasticsearch", check_elasticsearch),
+    Check("hdfs", check_hdfs),
     Check("zookeeper", check_zookeeper),
     Check("jdbc", check_jdbc),
-    Check("spark", check_spark, lambda limits: limits.answer + limits.driver),
+    Check("spark", check_spark),
     Check("engine", check_engine),
     Check("built", check_built),
     Check("disk", check_disk),
     Check("clock", check_clock),
     Check("java", check_java),
-    Check("spark-version", check_spark_version, lambda limits: limits.driver + limits.answer),
+    Check("spark-version", check_spark_version),
     Check("pio", check_pio),
 )
-_LAST = Check("pio-status", check_pio_status, lambda limits: limits.pio_status)
+_LAST = Check("pio-status", check_pio_status)
 CHECKS: tuple[str, ...] = (*(check.name for check in _AT_ONCE), _LAST.name)
 """Every check's name, in the order of results."""
 _ENDING = 10.0
-"""Seconds for a command that timed out, between SIGTERM and SIGKILL."""
+"""Seconds for a `pio status` that timed out, between SIGTERM and SIGKILL."""
 _NEXT_LINE = "\n       "
 """Aligns with the first word after ``cause:`` and ``next:``."""
 _HANGS = (
@@ -68,8 +69,8 @@ async def run_checks(
 ) -> tuple[CheckResult, ...]:
     """Check everything that a training needs.
 
-    Every check has its own time limit. A service that does not answer within it is a failed check, with the seconds in
-    its detail.
+    Services, programs and the checks together have time limits (:class:`Limits`). A service that does not answer within
+    its own is a failed check, with the seconds in its detail.
 
     Args:
         settings: Spark's settings in force, command-line arguments included.
@@ -84,18 +85,18 @@ async def run_checks(
     check_names(skip)
     context = CheckContext(config, remote, outputs, sizing, secrets, settings, limits or Limits(), now)
 
-    async def run(check: Check, *, allowed: bool = True) -> CheckResult:
+    async def run(check: Check, *, seconds: float, allowed: bool = True) -> CheckResult:
         if check.name in skip:
             result = skipped("skipped by --skip-check")
         elif not allowed:
             result = skipped("not run, because another check failed")
         else:
-            result = await _run_in_time(context, check)
+            result = await _run_in_time(context, check, seconds)
             result = replace(result, detail=hide_secrets(result.detail, config.environment_secrets))
         reporter(Checked(check.name, result.status, result.detail))
         return replace(result, name=check.name)
 
-    running = [asyncio.ensure_future(run(check)) for check in _AT_ONCE]
+    running = [asyncio.ensure_future(run(check, seconds=context.limits.together)) for check in _AT_ONCE]
     try:
         results = await asyncio.gather(*running)
     finally:
@@ -103,7 +104,8 @@ async def run_checks(
             task.cancel()
         await asyncio.gather(*running, return_exceptions=True)
         await context.close()
-    return (*results, await run(_LAST, allowed=not any(result.status == "failed" for result in results)))
+    fine = not any(result.status == "failed" for result in results)
+    return (*results, await run(_LAST, seconds=context.limits.pio_status + _ENDING, allowed=fine))
 
 
 def check_names(names: Iterable[str]) -> None:
@@ -140,8 +142,7 @@ def refuse_failed(results: Iterable[CheckResult]) -> None:
     )
 
 
-async def _run_in_time(context: CheckContext, check: Check) -> CheckResult:
-    seconds = check.seconds(context.limits) + _ENDING
+async def _run_in_time(context: CheckContext, check: Check, seconds: float) -> CheckResult:
     try:
         return await asyncio.wait_for(check.judge(context), timeout=seconds)
     except NoAnswer as error:

@@ -42,13 +42,17 @@ class Limits:
     """The limits of the checks. Times are in seconds."""
 
     connect: float = 5.0
-    """Limit for a TCP connection: milliseconds within a VPC. A security group that drops packets never answers."""
+    """Limit for a TCP connection and, from ZooKeeper and name nodes, an answer: milliseconds within a VPC. A security
+    group that drops packets never answers."""
     answer: float = 10.0
     """Limit for all answers of a service over HTTP."""
-    driver: float = 20.0
+    driver: float = 12.0
     """Limit for the questions to the driver itself: `java -version`, directories, disks."""
-    hdfs: float = 40.0
-    """Limit for the `hdfs` client: a JVM, and Hadoop's own retries of a name node that does not answer."""
+    hdfs: float = 12.0
+    """Limit for the `hdfs` client: it starts a JVM. A name node that hangs has shown that before."""
+    together: float = 14.0
+    """Limit for all checks but `pio-status`. A command that hangs then has the seconds of
+    :data:`~pio_tf.remote.commands.ENDINGS`: 20 in all."""
     pio_status: float = 180.0
     """`pio status` starts a JVM and opens every storage. HBase's client alone may retry for a minute."""
 
@@ -71,8 +75,6 @@ class Check:
 
     name: str
     judge: Callable[[CheckContext], Awaitable[CheckResult]]
-    seconds: Callable[[Limits], float] = lambda limits: max(limits.connect, limits.driver)
-    """Time for everything that ``judge`` asks."""
 
 
 class NoAnswer(Exception):

@@ -1,4 +1,4 @@
-"""``elasticsearch``, ``hdfs``, ``zookeeper`` and ``jdbc``: the services that the driver must reach.
+"""``elasticsearch``, ``zookeeper`` and ``jdbc``: services that the driver must reach.
 
 A TCP connection is a channel of the driver's SSH connection: the driver needs no program for it.
 """
@@ -7,23 +7,17 @@ from __future__ import annotations
 
 import asyncio
 import re
-import shlex
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 import asyncssh
 
-from pio_tf.config.components import find_block
 from pio_tf.config.software import COMPATIBILITY
-from pio_tf.config.storage import Elasticsearch1Source, ElasticsearchBlock, HbaseBlock, HdfsBlock, JdbcSource
+from pio_tf.config.storage import Elasticsearch1Source, ElasticsearchBlock, HbaseBlock, JdbcSource
 from pio_tf.errors import RemoteError
-from pio_tf.remote.bash import in_bash, shell_path
 from pio_tf.remote.ssh_errors import reason
 from pio_tf.training.elasticsearch_client import ElasticsearchClient
 from pio_tf.training.preflight.context import combine, failed, ok, skipped, warning
 from pio_tf.training.preflight.elasticsearch_writes import CLUSTER_SETTINGS, DISKS, INDEX_BLOCKS, judge_writes
-from pio_tf.training.preflight.probe import event_log_url, hadoop_home
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Sequence
@@ -37,26 +31,35 @@ _DEFAULT_NAME = "elasticsearch"
 _HEALTH = "/_cluster/health?timeout=3s&master_timeout=3s"
 """Without the timeouts, a cluster without a master keeps its client waiting for half a minute."""
 _FIND_INDEX = "find the index with GET /_cat/indices?health=red, and the reason with GET /_cluster/allocation/explain"
+_ZOOKEEPER_QUESTION = b"srvr"
+"""The four-letter word that ZooKeeper 3.5 and later allow without configuration. They answer others with a refusal."""
+_NOT_SERVING = b"not currently serving requests"
 _JDBC_SERVERS = re.compile(r"jdbc:[^/]*//([^/?]*)")
 _JDBC_PORTS = {"postgresql": 5432, "mysql": 3306}
 
 
 async def check_hosts(
-    context: CheckContext, addresses: Sequence[tuple[str, int]], *, needed: int, where: str
+    context: CheckContext, addresses: Sequence[tuple[str, int]], *, needed: int, where: str, question: bytes = b""
 ) -> CheckResult:
-    """Check that a service's hosts accept connections.
+    """Check that a service's hosts accept connections and, if they are asked a question, answer it.
+
+    The kernel accepts connections for a process that hangs: only an answer shows that it runs.
 
     Args:
         addresses: host and port of each.
-        needed: how many must accept them; if fewer than all but enough do, the result is a warning.
+        needed: how many must be fine; if fewer than all but enough are, the result is a warning.
         where: the lines of pio-tf.hcl with the addresses.
+        question: sent to each; any answer will do.
     """
     timeout = context.limits.connect
-    refusals = await asyncio.gather(*(_refusal(context.remote, *address, timeout=timeout) for address in addresses))
+    refusals = await asyncio.gather(
+        *(_refusal(context.remote, *address, question=question, timeout=timeout) for address in addresses)
+    )
     down = [f"{host}:{port}: {why}" for (host, port), why in zip(addresses, refusals, strict=True) if why]
     if not down:
         listed = ", ".join(f"{host}:{port}" for host, port in addresses)
-        return ok(f"{listed} accept{'s' if len(addresses) == 1 else ''} connections")
+        verb, rest = ("answer", "") if question else ("accept", " connections")
+        return ok(f"{listed} {verb}{'s' if len(addresses) == 1 else ''}{rest}")
     result = failed if len(addresses) - len(down) < needed else warning
     return result(
         "; ".join(down),
@@ -64,17 +67,30 @@ async def check_hosts(
     )
 
 
-async def _refusal(remote: ClusterConnection, host: str, port: int, *, timeout: float) -> str:
-    """Return why the host refuses TCP connections; "" if it accepts one."""
+async def _refusal(remote: ClusterConnection, host: str, port: int, *, question: bytes, timeout: float) -> str:
+    """Return why the host refuses TCP connections, or does not answer; "" if it does."""
     connection = await remote.connection(remote.driver.name)
+
+    async def ask() -> bytes:
+        reader, writer = await connection.open_connection(host, port, encoding=None)
+        try:
+            if not question:
+                return b""
+            writer.write(question)
+            answer: bytes = await reader.read(512)
+            return answer
+        finally:
+            writer.close()
+
     try:
-        _, writer = await asyncio.wait_for(connection.open_connection(host, port, encoding=None), timeout=timeout)
+        answer = await asyncio.wait_for(ask(), timeout=timeout)
     except asyncio.TimeoutError:
         return f"no answer within {timeout:g} s"
     except (OSError, asyncssh.Error) as error:
         return reason(error)
-    writer.close()
-    return ""
+    if question and not answer:
+        return "it closed the connection without an answer"
+    return "it serves no requests: too few servers of its quorum run" if _NOT_SERVING in answer else ""
 
 
 def http_refusal(error: RemoteError, *, timeout: float) -> str:
@@ -229,77 +245,16 @@ def _at(node: ElasticsearchNode) -> str:
     return f"{node.scheme}://{node.host}:{node.port}"
 
 
-async def check_hdfs(context: CheckContext) -> CheckResult:
-    """Check the name node and, with the driver's `hdfs` client, the directories.
-
-    One is the directory of models, to which PredictionIO only logs a failed write. The other is that of Spark's event
-    log: without it, Spark does not start.
-    """
-    block = find_block(context.config, HdfsBlock)
-    directories = _hdfs_directories(context)
-    if block is None and not directories:
-        return skipped("nothing is in HDFS")
-    own = set(block.addresses if block else ())
-    # The address of a nameservice has no port: pio-tf asks the name nodes of its own, and the client knows of others.
-    named = {(str(url.hostname), url.port) for url in map(urlsplit, directories) if url.hostname and url.port}
-    groups = ((own, 1 if block and block.nameservice else len(own)), (named - own, len(named - own)))
-    asked = [_check_name_nodes(context, addresses, needed=needed) for addresses, needed in groups if addresses]
-    name_nodes = combine(await asyncio.gather(*asked)) if asked else ok("only the hdfs client knows the name nodes")
-    if name_nodes.status == "failed" or not directories:
-        return name_nodes
-    client = f"{hadoop_home(context.config)}/bin/hdfs"
-    if (await context.driver_facts()).hdfs != "executable":
-        detail = f"{name_nodes.detail}; directories not checked: the driver has no {client}"
-        return replace(name_nodes, detail=detail)
-    found = await asyncio.gather(*(_check_directory(context, client, directory) for directory in directories))
-    paths = ", ".join(urlsplit(directory).path for directory in directories)
-    exist = replace(name_nodes, detail=f"{name_nodes.detail}; {paths} exist{'s' if len(directories) == 1 else ''}")
-    missing = [one for one in found if one]
-    return combine([name_nodes if missing else exist, *missing])
-
-
-async def _check_name_nodes(context: CheckContext, addresses: set[tuple[str, int]], *, needed: int) -> CheckResult:
-    result = await check_hosts(context, sorted(addresses), needed=needed, where=context.config.where("hdfs"))
-    return replace(result, detail=f"name node{'' if len(addresses) == 1 else 's'} {result.detail}")
-
-
-def _hdfs_directories(context: CheckContext) -> list[str]:
-    """Return the directories that must exist: of models in HDFS, and of Spark's event log."""
-    config = context.config
-    needed = [
-        f"{source.block.url}{source.block.models_path}"
-        for source in config.sources
-        if isinstance(source.block, HdfsBlock) and source.name == config.repository.modeldata.source
-    ]
-    events = event_log_url(context.settings)
-    return list(dict.fromkeys([*needed, *([events] if urlsplit(events).scheme == "hdfs" else [])]))
-
-
-async def _check_directory(context: CheckContext, client: str, url: str) -> CheckResult | None:
-    """Return None if the directory exists."""
-    command = f"{shell_path(client)} dfs -test -d {shlex.quote(url)}"
-    # A login shell: the client needs JAVA_HOME.
-    done = await context.ask(in_bash(command, login=True), timeout=context.limits.hdfs)
-    if done.exit_status == 0:
-        return None
-    # It ends with 1 for a missing directory and for a name node that refuses, but only a missing one leaves no message.
-    messages = [line for line in done.stderr.splitlines() if line.startswith(("test: ", "Error: "))]
-    if messages or done.exit_status != 1:
-        why = messages[0] if messages else (done.stderr.strip().splitlines() or [f"exit status {done.exit_status}"])[-1]
-        return warning(f"{url}: the hdfs client could not check it: {why[:300]}", f"try it on the driver: {command}")
-    return failed(
-        f"{url} does not exist, or is no directory", f"on the driver: {client} dfs -mkdir -p {shlex.quote(url)}"
-    )
-
-
 async def check_zookeeper(context: CheckContext) -> CheckResult:
-    """Connect to every host of HBase's quorum. ZooKeeper works while more than half of them do."""
+    """Ask every host of HBase's quorum. ZooKeeper works while more than half of them do."""
     for source in context.config.sources:
         if isinstance(source.block, HbaseBlock):
             hosts = source.block.zookeeper_quorum or source.block.hosts
             addresses = [(host, source.block.zookeeper_port) for host in hosts]
             where = context.config.where(source.path)
-            return await check_hosts(context, addresses, needed=len(addresses) // 2 + 1, where=where)
+            return await check_hosts(
+                context, addresses, needed=len(addresses) // 2 + 1, where=where, question=_ZOOKEEPER_QUESTION
+            )
     return skipped("no repository is in HBase")
 
 
