@@ -358,7 +358,7 @@ class TrainBlock(Block):
 
 _BACKEND_SECRET = re.compile(r"(^|_)(conn_str|customer_key|secret_id)$")
 """Secrets of Terraform's backends that have names of their own: pg, s3 and cos."""
-_LOGIN_IN_URL = re.compile(r"\w://[^/\s@]*:[^/\s@]*@")
+_PASSWORD_IN_URL = re.compile(r"\w://[^/\s@]*:[^/\s@]*@")
 
 
 class Backend(Block):
@@ -374,7 +374,7 @@ class Backend(Block):
     @model_validator(mode="after")
     def _no_credentials(self) -> Backend:
         for name, value in self.arguments.items():
-            if is_secret_argument(name) or _BACKEND_SECRET.search(name) or _LOGIN_IN_URL.search(str(value)):
+            if is_secret_argument(name) or _BACKEND_SECRET.search(name) or _PASSWORD_IN_URL.search(str(value)):
                 raise ValueError(f"{name}: would be written into the stack's backend.tf; leave it to the environment")
         return self
 
