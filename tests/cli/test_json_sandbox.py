@@ -19,8 +19,10 @@ from pio_tf.cli.results.software import PushResult
 from pio_tf.cli.results.stack import InitResult
 from pio_tf.sandbox.control import stop_sandbox
 from tests.cli.runner import Log, read_log, read_outputs
+from tests.support import fork_server
+from tests.support.fork_server import PIO_TF, Program
 from tests.support.json_check import mistakes
-from tests.support.shell import PIO_TF, Project, clean_environment
+from tests.support.shell import Project, clean_environment
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -49,17 +51,14 @@ class Job:
         """Run a command as a step; return its log, with both streams read as one, and its outputs."""
         self.output.write_text("")
         self.summary.write_text("")
-        done = subprocess.run(
+        done = fork_server.run(
             [PIO_TF, *words],
             cwd=self.project.directory,
             env=clean_environment() | self.project.environment | self.github,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            check=False,
             timeout=300,
         )
-        shown = done.stdout.decode()
+        shown = done.stdout
         assert done.returncode == exit_code, shown
         assert "\x1b" not in shown
         return read_log(shown), read_outputs(self.output.read_text())
@@ -105,7 +104,7 @@ def test_up_and_what_a_training_needs(job: Job) -> None:
 
 def test_the_pages_are_told_once_they_are_here(job: Job) -> None:
     environment = clean_environment() | job.project.environment
-    with subprocess.Popen(
+    with Program(
         [PIO_TF, "ui", "--json"],
         cwd=job.project.directory,
         env=environment,

@@ -5,9 +5,7 @@ from __future__ import annotations
 import os
 import random
 import subprocess
-import sys
 import threading
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pio_tf.sandbox.aws import call_of
@@ -15,13 +13,14 @@ from tests.faults.aws import CalledAws
 from tests.faults.faults import FAIR
 from tests.faults.scenario import KILLED, Outcome, Result, Stage, check_after, check_deadline
 from tests.faults.world import World
+from tests.support.fork_server import PIO_TF, Program
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+    from pathlib import Path
 
     from tests.faults.time import Clock
 
-PIO_TF = Path(sys.executable).with_name("pio-tf")
 CALLS = {"up": 24, "up --for 2h": 24, "down": 9, "down --force": 9}
 """Commands, and the calls of AWS with which a client has begun to wait for machines. It is killed before it would call
 the driver: there is nothing behind these machines. Its waits have no end: time stands still while it lives."""
@@ -108,7 +107,7 @@ def run_until_killed(world: World, aws: KillingAws, command: str, *, call: int |
     """Run a command until that call, and kill it there. Its exit code: -9, unless it ended before."""
     directory = world.config.path.parent
     environment = {key: value for key, value in os.environ.items() if not key.startswith(("AWS_", "PIO_TF", "TF_"))}
-    with subprocess.Popen(
+    with Program(
         [PIO_TF, *command.split()],
         cwd=directory,
         env=environment | {"AWS_EC2_METADATA_DISABLED": "true", "HOME": str(directory)},

@@ -16,7 +16,8 @@ import pytest
 from pio_tf.remote.known_hosts import KnownHosts
 from pio_tf.sandbox.control import start_sandbox, stop_sandbox
 from pio_tf.sandbox.project import prepare_project
-from tests.support.sandbox_project import PIO_TF, Project
+from tests.support.fork_server import PIO_TF, Program
+from tests.support.sandbox_project import Project
 from tests.support.terminal import TerminalUser
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ def get(url: str, path: str) -> bytes:
 @contextlib.contextmanager
 def spark_ui(project: Project, *arguments: str, **environment: str) -> Iterator[dict[str, Any]]:
     """Run `pio-tf ui`; yield its pages by name. Ctrl-C ends it."""
-    with subprocess.Popen(
+    with Program(
         [PIO_TF, "ui", "--json", *arguments],
         cwd=project.directory,
         env=project.environment | environment,
@@ -124,7 +125,7 @@ def test_ui_opens_the_page_that_answers_in_a_browser(project: Project) -> None:
     browser = project.directory / "browser"
     browser.write_text(f'#!/bin/sh\necho "$1" > {opened}.new && mv {opened}.new {opened}\n')
     browser.chmod(0o755)
-    with subprocess.Popen(
+    with Program(
         [PIO_TF, "ui"],
         cwd=project.directory,
         env=project.environment | {"BROWSER": f"{browser} %s"},

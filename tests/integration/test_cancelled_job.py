@@ -18,7 +18,7 @@ import pytest
 
 from tests.integration.training import TRAINING, behave, bring_up, frozen, kept_there, listed, run_in
 from tests.support.background import Client, wait_until
-from tests.support.sandbox_project import PIO_TF
+from tests.support.fork_server import PIO_TF
 
 if TYPE_CHECKING:
     from tests.support.sandbox_project import Project

@@ -30,7 +30,7 @@ from tests.integration.training import (
     run_in,
 )
 from tests.support.background import wait_until
-from tests.support.sandbox_project import PIO_TF
+from tests.support.fork_server import PIO_TF
 
 if TYPE_CHECKING:
     from pathlib import Path

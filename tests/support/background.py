@@ -10,6 +10,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tests.support.fork_server import Program
+
 if TYPE_CHECKING:
     import signal
     from collections.abc import Callable, Mapping, Sequence
@@ -24,7 +26,7 @@ class Client:
         self._files = tempfile.TemporaryDirectory(prefix="pio-tf-client-")
         self.out, self.err = Path(self._files.name, "out"), Path(self._files.name, "err")
         with self.out.open("wb") as out, self.err.open("wb") as err:
-            self.process = subprocess.Popen(
+            self.process = Program(
                 command, cwd=directory, env=environment, stdin=subprocess.DEVNULL, stdout=out, stderr=err
             )
         self.peak_mib = 0.0

@@ -7,8 +7,6 @@ import json
 import os
 import re
 import shutil
-import subprocess
-import sys
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -19,16 +17,17 @@ import boto3
 from pio_tf.sandbox.access_key import AccessKey
 from pio_tf.sandbox.control import sandbox_status
 from pio_tf.sandbox.processes import ProcessId, find_processes
+from tests.support import fork_server
 from tests.support.background import Client
+from tests.support.fork_server import PIO_TF
 
 if TYPE_CHECKING:
+    import subprocess
     from collections.abc import Iterator
 
     from mypy_boto3_ec2 import EC2Client
 
     from pio_tf.sandbox.layout import SandboxInfo
-
-PIO_TF = Path(sys.executable).with_name("pio-tf")
 
 
 @dataclass(frozen=True)
@@ -45,16 +44,7 @@ class Project:
 
     def run(self, *arguments: str, exit_code: int = 0) -> subprocess.CompletedProcess[str]:
         """Run ``pio-tf``; fail, showing what it said, unless it ends with ``exit_code``."""
-        done = subprocess.run(
-            [PIO_TF, *arguments],
-            cwd=self.directory,
-            env=self.environment,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=600,
-        )
+        done = fork_server.run([PIO_TF, *arguments], cwd=self.directory, env=self.environment, timeout=600)
         assert done.returncode == exit_code, f"exit code {done.returncode}\n{done.stdout}\n{done.stderr}"
         assert "Traceback" not in done.stderr
         return done

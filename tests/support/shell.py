@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import asyncssh
 import boto3
 
+from tests.support import fork_server
+from tests.support.fork_server import PIO_TF
+
 if TYPE_CHECKING:
+    import subprocess
+    from pathlib import Path
+
     from mypy_boto3_ec2 import EC2Client
     from mypy_boto3_ec2.type_defs import FilterTypeDef, InstanceTypeDef
 
-PIO_TF = Path(sys.executable).with_name("pio-tf")
 TERRAFORM = PIO_TF.with_name("pio-tf-terraform")
 
 BLOCKS = {
@@ -83,25 +85,21 @@ class Project:
         return f"pio-tf.hcl:{number}"
 
     def run(
-        self, *arguments: str, exit_code: int = 0, through: str = 'exec "$@"', **environment: str
+        self, *arguments: str, exit_code: int = 0, through: str | None = None, **environment: str
     ) -> subprocess.CompletedProcess[str]:
         """Run ``pio-tf``; fail, showing what it said, unless it ends with ``exit_code``.
 
         Args:
-            through: what bash does with the command line: limits, redirections.
+            through: what bash does with the command line: limits, redirections. Default: no bash runs it.
         """
         clean = clean_environment()
         home = self.directory / "home"
         home.mkdir(exist_ok=True)
-        done = subprocess.run(
-            ["/bin/bash", "-c", through, "-", PIO_TF, *arguments],
+        done = fork_server.run(
+            [*(("/bin/bash", "-c", through, "-") if through else ()), PIO_TF, *arguments],
             cwd=self.directory,
             # Without the metadata service: on a computer that has none, looking for it would leave loopback.
             env=clean | {"HOME": str(home), "AWS_EC2_METADATA_DISABLED": "true"} | self.environment | environment,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=False,
             timeout=240,
         )
         assert done.returncode == exit_code, f"exit code {done.returncode}\n{done.stdout}\n{done.stderr}"

@@ -7,10 +7,11 @@ import os
 import pty
 import select
 import struct
-import subprocess
 import termios
 import time
 from typing import TYPE_CHECKING, Any
+
+from tests.support.fork_server import Program
 
 if TYPE_CHECKING:
     import signal
@@ -33,7 +34,7 @@ class TerminalUser:
         self.resize(*size)
         self.before = self.settings()
         self.screen = ""
-        self.process = subprocess.Popen(
+        self.process = Program(
             arguments,
             cwd=cwd,
             env=env,

@@ -1,0 +1,286 @@
+"""Runs `pio-tf` as a fork of a process that has imported it already.
+
+The tests run `pio-tf` many hundreds of times. To import it, to build the grammar of pio-tf.hcl and to read the
+descriptions of AWS's API takes a second of CPU each time. :class:`Program` is a :class:`subprocess.Popen` that leaves
+this to a server, which forks itself for each command.
+
+A fork is a real process: a child of the test's process, with its own arguments, environment, directory, streams,
+session, signals and exit code. It differs from an executed one in three things: all forks of a server have one hash
+seed, ``/proc`` shows the server's command line and first environment, and the fork ends after its exit handlers,
+without taking its modules apart.
+
+A command is executed as usual if its environment changes how Python starts. Tests of the start itself (imports, closed
+streams, packaging) and of what a shell does use :mod:`subprocess`.
+"""
+
+from __future__ import annotations
+
+import atexit
+import ctypes
+import functools
+import gc
+import importlib
+import inspect
+import io
+import os
+import pickle
+import pkgutil
+import platform
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+ROOT = Path(__file__).parents[2]
+PIO_TF = Path(sys.executable).with_name("pio-tf")
+
+_CLONE = {"x86_64": 56, "aarch64": 220}.get(platform.machine()) if sys.platform == "linux" else None
+"""The number of the system call that forks, on Linux."""
+_CLONE_PARENT = 0x8000
+_PR_SET_NAME = 15
+_READ_AT_START = ("PYTHON", "LANG", "LC_", "TYPER_", "LD_", "OPENSSL_", "SSL_")
+"""Prefixes of variables that Python and libraries read only once, as they start."""
+_ONLY_EXECUTED = {"executable", "pass_fds", "shell", "gid", "gids", "uid"}
+"""Options of Popen that a fork does not have."""
+_NOT_IMPORTED = ("pio_tf.sandbox", "pio_tf.infra.bundled")
+"""What `pio-tf` does not import in its own process, or only with an extra."""
+_SERVICES = ("ec2", "s3", "sts", "scheduler", "iam", "cloudwatch", "ssm", "secretsmanager")
+_ENVIRONMENT = dict(os.environ)
+
+
+@dataclass(frozen=True)
+class _Order:
+    """What a fork needs beside its three streams."""
+
+    arguments: list[bytes]
+    directory: bytes
+    environment: dict[bytes, bytes]
+    umask: int
+    new_session: bool
+    preexec_fn: Callable[[], object] | None
+
+
+class Program(subprocess.Popen[Any]):
+    """A command with the options of Popen. If it is `pio-tf`, it is forked."""
+
+    def _execute_child(self, *given: Any, **named: Any) -> None:  # noqa: ANN401 - Popen's own, which differ by version
+        """Start the process as Popen does once its pipes are open."""
+        execute: Callable[..., None] = super()._execute_child  # type: ignore[misc]
+        options = inspect.signature(execute).bind(*given, **named).arguments
+        environment = dict(os.environ if options["env"] is None else options["env"])
+        if not _can_be_forked(options, environment):
+            execute(*given, **named)
+            return
+        os.umask(umask := os.umask(0o077))
+        order = _Order(
+            arguments=[os.fsencode(argument) for argument in options["args"]],
+            directory=os.fsencode(options["cwd"] or Path.cwd()),
+            environment={os.fsencode(name): os.fsencode(value) for name, value in environment.items()},
+            umask=umask,
+            new_session=options["start_new_session"],
+            preexec_fn=options["preexec_fn"],
+        )
+        pipes = [options[name] for name in ("p2cread", "p2cwrite", "c2pread", "c2pwrite", "errread", "errwrite")]
+        streams = [own if pipe == -1 else pipe for own, pipe in enumerate((pipes[0], pipes[3], pipes[5]))]
+        try:
+            self.pid = _fork_server().fork(order, streams)
+            self._child_created = True
+        finally:
+            self._close_pipe_fds(*pipes)  # type: ignore[attr-defined]
+
+
+def run(
+    command: Sequence[str | Path], *, cwd: Path, env: Mapping[str, str], timeout: float, stderr: int = subprocess.PIPE
+) -> subprocess.CompletedProcess[str]:
+    """Run a command without input, and return what it wrote to standard output and standard error."""
+    null, pipe = subprocess.DEVNULL, subprocess.PIPE
+    with Program(command, cwd=cwd, env=env, stdin=null, stdout=pipe, stderr=stderr, text=True) as process:
+        try:
+            out, err = process.communicate(timeout=timeout)
+        except BaseException:
+            process.kill()
+            raise
+    return subprocess.CompletedProcess(command, process.returncode, out, err)
+
+
+def _can_be_forked(options: Mapping[str, Any], environment: Mapping[str, str]) -> bool:
+    arguments = options["args"]
+    return (
+        _CLONE is not None
+        and not isinstance(arguments, (str, bytes))
+        and arguments[0] == PIO_TF
+        and not any(options.get(name) for name in _ONLY_EXECUTED)
+        and _read_at_start(environment) == _read_at_start(_ENVIRONMENT)
+    )
+
+
+def _read_at_start(environment: Mapping[str, str]) -> dict[str, str]:
+    return {name: value for name, value in environment.items() if name.startswith(_READ_AT_START)}
+
+
+class ForkServer:
+    """The process that forks. :meth:`close` ends it; what it has forked continues."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._connection, theirs = socket.socketpair()
+        with theirs:
+            number = theirs.fileno()
+            program = f"from tests.support.fork_server import serve; serve({number})"
+            self._process = subprocess.Popen(
+                [sys.executable, "-c", program], cwd=ROOT, env=_ENVIRONMENT, pass_fds=[number], stdin=subprocess.DEVNULL
+            )
+
+    def fork(self, order: _Order, streams: Sequence[int]) -> int:
+        """Fork a command, which becomes a child of this process. Return its process id."""
+        text = pickle.dumps(order)
+        with self._lock:
+            socket.send_fds(self._connection, [struct.pack("!I", len(text))], streams)
+            self._connection.sendall(text)
+            (pid,) = struct.unpack("!I", _receive(self._connection, 4))
+        return int(pid)
+
+    def close(self) -> None:
+        """End the server."""
+        self._connection.close()
+        self._process.wait()
+
+
+@functools.cache
+def _fork_server() -> ForkServer:
+    server = ForkServer()
+    atexit.register(server.close)
+    return server
+
+
+def serve(number: int) -> None:
+    """Import `pio-tf`, and fork it for each order from the socket with this descriptor."""
+    sys.path[0] = str(PIO_TF.parent)  # as for a program in that directory
+    ended: list[int] = []
+    atexit.register(_leave, ended)  # before any other, so that it comes last
+    _import_everything()
+    gc.collect()
+    gc.freeze()  # or each fork would copy all of it when it looks for garbage
+    connection = socket.socket(fileno=number)
+    order, streams = _next_fork(connection)
+    _become(order, streams)
+    from pio_tf.cli.main import main
+
+    try:
+        main()
+    except SystemExit as exiting:
+        ended.append(int(exiting.code or 0))
+        raise
+
+
+def _leave(ended: list[int]) -> None:
+    """End a fork once its threads and its other exit handlers have ended.
+
+    Python would take all that was imported apart, module by module: 80 ms of CPU.
+    """
+    if ended:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(ended[0])
+
+
+def _import_everything() -> None:
+    import botocore.session
+    from pydantic import BaseModel
+
+    import pio_tf
+    from pio_tf.config.hcl import read_hcl
+
+    for module in pkgutil.walk_packages(pio_tf.__path__, "pio_tf."):
+        if not module.name.startswith(_NOT_IMPORTED):
+            importlib.import_module(module.name)
+    for model in _subclasses(BaseModel):
+        if model.__module__.startswith("pio_tf."):
+            model.model_rebuild()
+    read_hcl('a = 1\nb "c" {\n  d = [true, "e"]\n}\n', environ={})
+    # One loader for all sessions of a fork: it has read the descriptions of these services, 10 MB of JSON for EC2's.
+    botocore.session.create_loader = functools.cache(botocore.session.create_loader)
+    for service in _SERVICES:
+        botocore.session.Session().create_client(
+            service, region_name="us-east-1", aws_access_key_id="none", aws_secret_access_key="none"
+        )
+
+
+def _subclasses(kind: type[Any]) -> Iterator[type[Any]]:
+    for one in kind.__subclasses__():
+        yield one
+        yield from _subclasses(one)
+
+
+def _next_fork(connection: socket.socket) -> tuple[_Order, list[int]]:
+    """Wait for an order, and return it in a fork of this process. End this process when the tests have ended."""
+    while True:
+        head, streams, _flags, _address = socket.recv_fds(connection, 4, 3)
+        if not head:
+            sys.exit()
+        order = pickle.loads(_receive(connection, *struct.unpack("!I", head)))  # noqa: S301 - from the tests
+        assert threading.active_count() == 1, "a fork has only the thread that forks"
+        pid = _fork_sibling()
+        if pid == 0:
+            connection.close()
+            return order, streams
+        connection.sendall(struct.pack("!I", pid))
+        for stream in streams:
+            os.close(stream)
+
+
+def _fork_sibling() -> int:
+    """Fork a child of this process's parent, which can wait for it then. As for os.fork, return 0 in the child."""
+    api = ctypes.pythonapi
+    for hook in (api.PyOS_BeforeFork, api.PyOS_AfterFork_Child, api.PyOS_AfterFork_Parent):
+        hook.restype = None
+    api.PyOS_BeforeFork()
+    pid = int(ctypes.PyDLL(None).syscall(_CLONE, _CLONE_PARENT | signal.SIGCHLD, 0, 0, 0, 0))
+    (api.PyOS_AfterFork_Parent if pid else api.PyOS_AfterFork_Child)()
+    return pid
+
+
+def _become(order: _Order, streams: Sequence[int]) -> None:
+    """Make this fork what an executed process would be."""
+    if order.new_session:
+        os.setsid()
+    for number, stream in enumerate(streams):
+        os.dup2(stream, number)
+    os.closerange(3, max(streams) + 1)
+    os.chdir(order.directory)
+    os.umask(order.umask)
+    os.environ.clear()
+    os.environb.update(order.environment)
+    time.tzset()
+    sys.argv = [os.fsdecode(argument) for argument in order.arguments]
+    ctypes.CDLL(None).prctl(_PR_SET_NAME, PIO_TF.name.encode(), 0, 0, 0)
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        old = getattr(sys, name)
+        binary = open(number, "wb" if number else "rb", buffering=0 if old.write_through else -1, closefd=False)  # noqa: SIM115
+        lines = number == 2 or binary.isatty()
+        new = io.TextIOWrapper(
+            binary, old.encoding, old.errors, "\n", line_buffering=lines, write_through=old.write_through
+        )
+        setattr(sys, name, new)
+        setattr(sys, f"__{name}__", new)
+    if order.preexec_fn is not None:
+        order.preexec_fn()
+
+
+def _receive(connection: socket.socket, size: int) -> bytes:
+    parts = b""
+    while len(parts) < size:
+        part = connection.recv(size - len(parts))
+        if not part:
+            raise EOFError("the fork server has ended")
+        parts += part
+    return parts
