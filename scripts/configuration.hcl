@@ -91,6 +91,11 @@ train {
   spark_arguments = ["--conf", "spark.locality.wait=1s"]
 }
 
+notify {
+  webhook = env("SLACK_WEBHOOK")
+  on      = ["failed", "lost", "deadline"]
+}
+
 terraform {
   lock_timeout = "2m"
 

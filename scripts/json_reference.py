@@ -17,7 +17,7 @@ from pio_tf.cli.results.base import CommandResult, ErrorResult
 from pio_tf.cli.results.guard import GuardResult, RulesResult
 from pio_tf.cli.results.machines import ExtendResult, MachinesResult, StatusResult
 from pio_tf.cli.results.pipelines import CommentResult, IamResult, KeysResult, PipelineResult
-from pio_tf.cli.results.runs import ChecksResult, LogLine, RunResult, RunsResult
+from pio_tf.cli.results.runs import ChecksResult, LogLine, NotifyResult, RunResult, RunsResult
 from pio_tf.cli.results.sandbox import SandboxResult, SandboxStopResult
 from pio_tf.cli.results.software import FetchResult, FilesResult, MirrorPushResult, ProvisionResult, PushResult
 from pio_tf.cli.results.stack import (
@@ -57,6 +57,7 @@ RESULTS: dict[str, type[CommandResult]] = {
     "runs": RunsResult,
     "logs": LogLine,
     "cancel": RunResult,
+    "notify": NotifyResult,
     "config show": FilesResult,
     "config push": PushResult,
     "provision": ProvisionResult,

@@ -31,6 +31,7 @@ SECTIONS: dict[str, Sequence[CommandSpec | GroupSpec]] = {
             (ci.github, ci.gitlab, ci.jenkins, ci.cron, ci.keys, ci.comment, ci.reviewed),
         ),
         ci.iam,
+        runs.notify,
         GroupSpec("mirror", "Copy software for machines without internet.", (software.fetch, software.push_mirror)),
         GroupSpec("sandbox", "Run a local AWS to try everything on.", (sandbox.start, sandbox.status, sandbox.stop)),
     ),

@@ -130,3 +130,21 @@ def cancel(
     from pio_tf.cli.results.runs import RunResult
 
     call.show(RunResult.model_validate(call.cluster.cancel(run)))
+
+
+@command()
+def notify(
+    call: CommandCall,
+    test: Annotated[bool, typer.Option("--test", help="Send a test message to each place.")] = False,
+) -> None:
+    """Show where messages about trainings go, and try it.
+
+    The notify block of pio-tf.hcl names the places, and the results that a message is sent about.
+    """
+    from pio_tf.cli.results.runs import NotifyResult
+
+    block = call.cluster.config.notify
+    tested = call.cluster.test_notifications() if test else ()
+    channels = {"webhook": block.webhook, "sns_topic": block.sns_topic}
+    places = [{"place": name, "tested": name in tested} for name, value in channels.items() if value]
+    call.show(NotifyResult.model_validate({"places": places, "on": block.on}))

@@ -8,6 +8,7 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
 from pio_tf.aws.session import Aws
+from pio_tf.cluster.notifications import Notifications
 from pio_tf.cluster.objects import ClusterObjects
 from pio_tf.cluster.power import IDLE_FOR
 from pio_tf.cluster.training_session import TrainingSession
@@ -288,18 +289,32 @@ class Cluster:
         """
         from pio_tf.training.driver_session import TrainingRequest
 
-        return TrainingSession(self._change(), keep_up=keep_up).train(
-            TrainingRequest(extra, build, skip_checks, detach),
-            upload=upload,
-            apply=apply,
-            duration=lasting if duration is None else duration,
-            deadline=deadline,
+        command = self._change()
+        return Notifications(command).around(
+            lambda: TrainingSession(command, keep_up=keep_up).train(
+                TrainingRequest(extra, build, skip_checks, detach),
+                upload=upload,
+                apply=apply,
+                duration=lasting if duration is None else duration,
+                deadline=deadline,
+            )
         )
 
     def attach(self, run: str = "", *, keep_up: bool | None = None, upload: str | None = None) -> RunRecord:
         """Follow a run, the latest if none is named, to its end; then stop the machines, as :meth:`train` does."""
         command = self._change(armed=self._last.deadline.armed)
-        return TrainingSession(command, keep_up=keep_up).attach(run, upload=upload)
+        return Notifications(command).around(
+            lambda: TrainingSession(command, keep_up=keep_up).attach(run, upload=upload)
+        )
+
+    def test_notifications(self) -> tuple[str, ...]:
+        """Send a test message to every place of the notify block, and return their names.
+
+        Raises:
+            ConfigError: there is no such place.
+            PioTfError: a place did not take the message; the others have it.
+        """
+        return Notifications(self._command()).test()
 
     def runs(self) -> tuple[RunRecord, ...]:
         """Return every run that the driver, while it runs, or this computer knows; oldest first. Change nothing."""

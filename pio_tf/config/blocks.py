@@ -43,12 +43,14 @@ from pio_tf.config.kinds import (
     Sha512,
     SubnetId,
     Text,
+    TopicArn,
     Url,
     UserName,
     Version,
     VersionConstraint,
     VpcId,
     Wait,
+    Webhook,
     Words,
     matching,
 )
@@ -353,6 +355,23 @@ class TrainBlock(Block):
     )
     upload: S3Url | None = Field(
         default=None, description="S3 address for a copy of each run's log and record, in addition to this computer."
+    )
+
+
+NotifyEvent = Literal["succeeded", "failed", "lost", "deadline"]
+
+
+class NotifyBlock(Block):
+    """Messages about trainings."""
+
+    webhook: Webhook | None = Field(
+        default=None, description="Address that gets each message as JSON, its text in `text`, as Slack reads it."
+    )
+    sns_topic: TopicArn | None = Field(default=None, description="SNS topic that gets each message.")
+    on: list[NotifyEvent] = Field(
+        default=["succeeded", "failed", "lost", "deadline"],
+        description="The results that a message is sent about. lost: the run ended without an exit status, because the "
+        "driver restarted. deadline: the same, after AWS had stopped the machines at their deadline.",
     )
 
 

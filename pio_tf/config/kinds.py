@@ -178,6 +178,18 @@ def _parse_secret(value: Any) -> Any:  # noqa: ANN401 - a validator takes what t
     return SecretStr(_one_line(text))
 
 
+def check_webhook(value: str) -> None:
+    """Raise ValueError if a text is no address that messages may be sent to: https, or http on this computer."""
+    if not re.fullmatch(r"https://[^/\s]+/\S*|http://(127\.\d+\.\d+\.\d+|localhost)(:\d+)?/\S*", value):
+        raise ValueError('must be an https address with a path, like "https://hooks.example.org/services/x"')
+
+
+def _parse_webhook(value: SecretStr | SecretReference) -> SecretStr | SecretReference:
+    if isinstance(value, SecretStr):
+        check_webhook(value.get_secret_value())
+    return value
+
+
 Duration = Annotated[int, BeforeValidator(_parse_duration), Field(gt=0), Kind("duration")]
 """Seconds; written as ``"90s"``, ``"15m"``, ``"2h"`` or a whole number of seconds."""
 Wait = Annotated[int, BeforeValidator(_parse_duration), Field(ge=0), Kind("duration")]
@@ -239,6 +251,14 @@ SettingName = Annotated[str, matching(r"[^\s=:#]+", 'the name of a setting, like
 BackendValue = Annotated[str | int | bool | list[str] | dict[str, str], Kind("any")]
 Secret: TypeAlias = Annotated[SecretStr | InstanceOf[SecretReference], BeforeValidator(_parse_secret), Kind("secret")]
 """A password. Plain text, ``env("NAME")`` included, is a SecretStr, which no repr shows."""
+Password: TypeAlias = SecretStr | SecretReference
+Webhook: TypeAlias = Annotated[
+    SecretStr | InstanceOf[SecretReference],
+    BeforeValidator(_parse_secret),
+    AfterValidator(_parse_webhook),
+    Kind("secret"),
+]
+"""The address of a webhook. It is a secret, because it is all that sending messages takes."""
 
 ClusterName = Annotated[
     str,
@@ -258,6 +278,14 @@ PolicyArn = Annotated[
     matching(
         r"arn:aws[a-z-]*:iam::(\d{12}|aws):policy/\S+",
         "a policy's ARN, like arn:aws:iam::123456789012:policy/x",
+        kind="ARN",
+    ),
+]
+TopicArn = Annotated[
+    str,
+    matching(
+        r"arn:aws[a-z-]*:sns:[a-z0-9-]+:\d{12}:[A-Za-z0-9_-]{1,256}",
+        "the ARN of a standard SNS topic, like arn:aws:sns:eu-west-1:123456789012:x",
         kind="ARN",
     ),
 ]

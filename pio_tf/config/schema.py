@@ -16,13 +16,14 @@ from pio_tf.config.blocks import (
     FailsafeBlock,
     GuardBlock,
     NetworkBlock,
+    NotifyBlock,
     PioBlock,
     SparkBlock,
     SshBlock,
     TerraformBlock,
     TrainBlock,
 )
-from pio_tf.config.kinds import SourceName
+from pio_tf.config.kinds import Password, SourceName
 from pio_tf.config.partitions import partition_of
 from pio_tf.config.problems import Mistakes, nearest_line
 from pio_tf.config.repositories import GUIDES, RepositoryBlock, Source, check_sources, collect_sources, find_missing
@@ -51,6 +52,7 @@ class Config(Block):
         default_factory=SoftwareBlock, validate_default=True, description="Block: the software of the machines."
     )
     train: TrainBlock = Field(default_factory=TrainBlock, description="Block: training.")
+    notify: NotifyBlock = Field(default_factory=NotifyBlock, description="Block: messages.")
     terraform: TerraformBlock = Field(default_factory=TerraformBlock, description="Block: Terraform.")
     failsafe: FailsafeBlock = Field(default_factory=FailsafeBlock, description="Block: automatic stops.")
     guard: GuardBlock = Field(default_factory=GuardBlock, description="Block: limits for plans.")
@@ -128,6 +130,13 @@ class Config(Block):
         """PredictionIO's sources, from all their blocks."""
         return collect_sources({path: getattr(self, path) for path in GUIDES.values()}, self.source)
 
+    @property
+    def passwords(self) -> tuple[tuple[str, Password], ...]:
+        """Every password, and every other secret that has an option of its own, with that option's path."""
+        found = [(f"{source.path}.password", getattr(source.block, "password", None)) for source in self.sources]
+        found.append(("notify.webhook", self.notify.webhook))
+        return tuple((path, password) for path, password in found if password is not None)
+
     def where(self, dotted: str) -> str:
         """Return the place of ``network.subnet_id``, ``pio-tf.hcl:12``: of the value or its block, else the file."""
         line = self.line(dotted)
@@ -157,9 +166,13 @@ class Config(Block):
             ("aws.assume_role.role_arn", role and role.role_arn),
             ("failsafe.role_arn", self.failsafe.role_arn),
             ("failsafe.permissions_boundary", self.failsafe.permissions_boundary),
+            ("notify.sns_topic", self.notify.sns_topic),
         ):
             if arn and arn.split(":")[1] != wanted:
                 raise ValueError(f"{name}: must begin with arn:{wanted}: as all ARNs of {region} do, got {arn}")
+        topic = self.notify.sns_topic
+        if topic and topic.split(":")[3] != region:
+            raise ValueError(f"notify.sns_topic: must be a topic in {region}, the region of the aws block, got {topic}")
         return self
 
     @model_validator(mode="after")

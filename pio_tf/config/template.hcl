@@ -213,6 +213,13 @@ train {
   # upload          = "s3://example-logs/pio-tf" # a copy of each run's log and record, besides this computer
 }
 
+# Messages about trainings (docs/training.md#messages).
+notify {
+  # webhook   = env("SLACK_WEBHOOK")
+  # sns_topic = "@topic@"
+  # on        = ["failed", "lost", "deadline"] # default: succeeded, too
+}
+
 terraform {
   # binary          = "tofu" # default: terraform or tofu from PATH, else the one in pio-tf[terraform]
   # aws_provider_version = "~> 6.20" # default: any from 3.39 to 6

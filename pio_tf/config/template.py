@@ -27,7 +27,8 @@ def render_template(*, cluster: str, region: str) -> str:
     _check("the cluster's name", cluster, TypeAdapter(ClusterName))
     _check("the region", region, TypeAdapter(Region))
     template = Path(__file__).with_name("template.hcl")
-    text = fill_template(template, {"cluster": cluster, "region": region, "zone": f"{region}a"})
+    topic = f"arn:aws:sns:{region}:123456789012:trainings"
+    text = fill_template(template, {"cluster": cluster, "region": region, "zone": f"{region}a", "topic": topic})
     return text.replace('"arn:aws:', f'"arn:{partition_of(region)}:')
 
 

@@ -43,6 +43,7 @@ _TRAIN = (
     ec2.switches_power,
     *_RUNS,
     services.reads_secrets,
+    services.sends_messages,
 )
 _APPLY = (
     *_PLAN,

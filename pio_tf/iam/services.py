@@ -134,6 +134,12 @@ def uploads_runs(scope: Scope) -> Iterator[Grant]:
         yield Grant("Upload", why, scope.bucket(bucket, place), pio_tf=("s3:AbortMultipartUpload", "s3:PutObject"))
 
 
+def sends_messages(scope: Scope) -> Iterator[Grant]:
+    """Grant messages to the topic of the notify block."""
+    if topic := scope.config.notify.sns_topic:
+        yield Grant("Notify", "Send messages about trainings.", (topic,), pio_tf=("sns:Publish",))
+
+
 def sets_deadlines(scope: Scope) -> Iterator[Grant]:
     """Grant the schedules of the cluster and its machines, and passing them the one role that they may have."""
     if (role := deadline_role_arn(scope.config, account=scope.account)) is None:
@@ -243,8 +249,7 @@ def reads_secrets(scope: Scope) -> Iterator[Grant]:
 
 def references(config: Config) -> tuple[SecretReference, ...]:
     """Return the references to passwords that AWS stores, each once."""
-    passwords = (getattr(source.block, "password", None) for source in config.sources)
-    return tuple(dict.fromkeys(one for one in passwords if isinstance(one, SecretReference)))
+    return tuple(dict.fromkeys(one for _, one in config.passwords if isinstance(one, SecretReference)))
 
 
 def _parameter(scope: Scope, name: str) -> str:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from pio_tf.config.schema import Config
 
@@ -85,6 +85,12 @@ def plan_cost(config: Config, plan_json: Mapping[str, Any]) -> tuple[Cost, Cost]
         plan_json: ``terraform show -json`` of the plan file.
     """
     return _cost(config, plan_json, "before"), _cost(config, plan_json, "after")
+
+
+def running_usd(config: Config, instance_types: Iterable[str], seconds: float) -> float | None:
+    """Return what these machines cost in this time, without their disks and addresses. None: a price is unknown."""
+    prices = [(HOURLY_USD | config.guard.hourly_prices).get(one) for one in instance_types]
+    return None if None in prices else sum(price or 0.0 for price in prices) * seconds / 3600
 
 
 def price_note(config: Config) -> str:

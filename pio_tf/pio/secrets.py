@@ -13,7 +13,7 @@ from pydantic import SecretStr
 from pio_tf.aws.cli_hints import AwsCliHints
 from pio_tf.aws.errors import aws_errors, error_code
 from pio_tf.config.environment import HIDDEN
-from pio_tf.config.kinds import SecretReference
+from pio_tf.config.kinds import Password, SecretReference
 from pio_tf.config.storage import HbaseBlock, HdfsBlock
 from pio_tf.errors import ConfigError
 from pio_tf.json_text import parse_json
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
     from pio_tf.config.schema import Config
 
-Password: TypeAlias = SecretStr | SecretReference
 RevealPassword: TypeAlias = Callable[[Password], str]
 _BATCH = 10
 """Parameters that one GetParameters call may name, an SSM limit."""
@@ -71,9 +70,9 @@ def resolve_secrets(config: Config, client: Callable[[str], Any]) -> Secrets:
     places: dict[SecretReference, str] = {}
     plain = [value for settings in _settings(config) for name, value in settings.items() if is_secret_argument(name)]
     plain += config.environment_secrets
-    for place, password in _passwords(config):
+    for path, password in config.passwords:
         if isinstance(password, SecretReference):
-            places.setdefault(password, place)
+            places.setdefault(password, f"{config.where(path)}: {path}")
         else:
             plain.append(password.get_secret_value())
     found: dict[SecretReference, str] = {}
@@ -94,15 +93,6 @@ def _settings(config: Config) -> Iterator[Mapping[str, str]]:
             yield from (source.block.core_site, source.block.hdfs_site)
         if isinstance(source.block, HbaseBlock):
             yield source.block.hbase_site
-
-
-def _passwords(config: Config) -> Iterator[tuple[str, Password]]:
-    """Yield every password with its place: ``pio-tf.hcl:12: elasticsearch.password``."""
-    for source in config.sources:
-        path = f"{source.path}.password"
-        password = getattr(source.block, "password", None)
-        if password is not None:
-            yield f"{config.where(path)}: {path}", password
 
 
 def _read_parameters(wanted: Mapping[SecretReference, str], ssm: Any, region: str) -> dict[SecretReference, str]:  # noqa: ANN401

@@ -244,6 +244,9 @@ class FakeCluster:
     def cancel(self, _run: str) -> RunRecord:
         return FAILED_RUN
 
+    def test_notifications(self) -> tuple[str, ...]:
+        return ("webhook",)
+
     def files(self) -> tuple[RemoteFile, ...]:
         return (
             RemoteFile("pio-env.sh", "/opt/pio/conf/pio-env.sh", "A=1\n"),

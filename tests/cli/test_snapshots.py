@@ -59,6 +59,8 @@ RESULTS = (
     "logs",
     "logs --follow",
     "cancel",
+    "notify",
+    "notify --test",
     "config show",
     "config show core-site.xml",
     "config show nothing",

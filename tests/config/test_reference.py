@@ -13,6 +13,7 @@ from tests.support.config_samples import BLOCKS, load_text
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = read_examples()
+ENVIRON = {"STATE_BUCKET": "states", "SLACK_WEBHOOK": "https://hooks.example.org/x"}
 
 
 def test_the_page_is_what_make_docs_writes() -> None:
@@ -21,7 +22,7 @@ def test_the_page_is_what_make_docs_writes() -> None:
 
 def test_the_examples_are_one_whole_configuration(tmp_path: Path) -> None:
     assert list(EXAMPLES) == list(Config.model_fields)
-    config = load_text(tmp_path, "".join(EXAMPLES.values()), {"STATE_BUCKET": "states"})
+    config = load_text(tmp_path, "".join(EXAMPLES.values()), ENVIRON)
     assert config.terraform.backend is not None
     assert config.terraform.backend.arguments["bucket"] == "states"
 
@@ -29,7 +30,7 @@ def test_the_examples_are_one_whole_configuration(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", list(EXAMPLES))
 def test_each_example_is_valid_by_itself(tmp_path: Path, name: str) -> None:
     text = EXAMPLES[name] + "".join(block for other, block in BLOCKS.items() if other != name)
-    load_text(tmp_path, text, {"STATE_BUCKET": "states"})
+    load_text(tmp_path, text, ENVIRON)
 
 
 def test_every_option_has_a_row_with_a_meaning() -> None:

@@ -21,6 +21,7 @@ TEMPLATE = render_template(cluster="trainer", region="eu-west-1")
 LINES = TEMPLATE.splitlines(keepends=True)
 ENVIRON = {
     "ELASTICSEARCH_PASSWORD": "x",
+    "SLACK_WEBHOOK": "https://hooks.example.org/x",
     **{f"{name}_SHA512": "0" * 128 for name in ("SPARK", "JAVA", "HADOOP", "HBASE", "PIO")},
 }
 

@@ -218,6 +218,16 @@ def test_uploads_go_to_the_cluster_s_own_place(project: Project) -> None:
     assert resources(found, "FindUploads") == ["arn:aws:s3:::kept"]
 
 
+def test_messages_go_to_the_topic_of_the_notify_block(project: Project) -> None:
+    topic = f"arn:aws:sns:us-east-1:{ACCOUNT}:trainings"
+    notify = f'sns_topic = "{topic}"\nwebhook = ssm("/webhook")'
+    found = policy(project, "train", ACCOUNT, notify=notify)
+    assert statement(found, "Notify")["Action"] == ["sns:Publish"]
+    assert resources(found, "Notify") == [topic]
+    assert resources(found, "ReadParameters") == [f"arn:aws:ssm:us-east-1:{ACCOUNT}:parameter/webhook"]
+    assert "Notify" not in sids(policy(project, "apply", ACCOUNT, notify=notify))
+
+
 def test_types_that_the_guard_allows_are_those_that_may_be_started(project: Project) -> None:
     found = policy(project, "apply", guard='instance_types = ["m5.*"]')
     assert statement(found, "MakeMachines")["Condition"]["StringLike"] == {"ec2:InstanceType": ["m5.*"]}

@@ -109,6 +109,28 @@ class ChecksResult(CommandResult):
         return [one.name for one in self.checks if one.status == "failed"]
 
 
+class NotifyPlace(ResultData):
+    """A place that messages are sent to."""
+
+    place: str = Field(description="webhook or sns_topic")
+    tested: bool = Field(description="whether it took a test message")
+
+
+class NotifyResult(CommandResult):
+    """The places for messages about trainings."""
+
+    ROWS = "places"
+    COLUMNS: ClassVar = {"PLACE": "place", "TEST MESSAGE": lambda one: "sent" if one.tested else ""}
+
+    places: list[NotifyPlace]
+    on: list[str] = Field(description="the results that a message is sent about")
+
+    def closing(self) -> str:
+        if not self.places:
+            return "no messages are sent: add a notify block to pio-tf.hcl"
+        return f"messages are sent about trainings that end as: {', '.join(self.on)}"
+
+
 def _time(seconds: float | None) -> str:
     return "" if seconds is None else f"{datetime.fromtimestamp(seconds, tz=timezone.utc):%Y-%m-%d %H:%M:%S UTC}"
 

@@ -1,0 +1,312 @@
+"""Messages about trainings: what they say, where they go, and that a dead place changes nothing."""
+
+from __future__ import annotations
+
+import json
+import socket
+import threading
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timezone
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import TYPE_CHECKING, Any
+
+import boto3
+import pytest
+
+from pio_tf.aws.session import Aws
+from pio_tf.cluster.notifications import SUBJECT, Notifications
+from pio_tf.cluster.objects import ClusterObjects
+from pio_tf.context import ClusterContext
+from pio_tf.errors import ConfigError, Interrupted, Locked, NotReady, PioTfError, TrainingFailed
+from pio_tf.events import Event, Warned
+from pio_tf.sandbox.aws import LocalAws
+from pio_tf.training.runs.record import Client, RunRecord, RunState
+from tests.support.builders import make_config
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
+    from pathlib import Path
+
+TOKEN = "T0K3N-of-the-webhook"
+RECORD = RunRecord(
+    id="20261123T180000Z-0000",
+    cluster="ur",
+    client=Client("ann", "laptop", 1, "2026-11-23T18:00:00Z"),
+    command="pio train",
+    engine_dir="/engine",
+    machines=("driver r3.xlarge i-0d", "worker-1 r3.xlarge i-01"),
+    state="succeeded",
+    started=1_000.0,
+    ended=8_200.0,
+    model="ur_1700",
+)
+NOW = datetime(2026, 11, 23, 21, 0, tzinfo=timezone.utc)
+
+
+@dataclass
+class Webhook:
+    """A server that keeps the messages it gets, and answers with a status."""
+
+    status: int = 200
+    documents: list[dict[str, Any]] = field(default_factory=list)
+
+    @contextmanager
+    def serve(self) -> Iterator[str]:
+        """Yield the address."""
+        webhook = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                assert self.path == f"/services/{TOKEN}"
+                webhook.documents.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+                self.send_response(webhook.status)
+                self.send_header("Location", "/elsewhere")
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+            thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+            thread.start()
+            yield f"http://127.0.0.1:{server.server_port}/services/{TOKEN}"
+            server.shutdown()
+            thread.join()
+
+
+@dataclass
+class Place:
+    """A cluster's directory, and what is reported."""
+
+    directory: Path
+    aws: dict[str, Any] = field(default_factory=dict)
+    events: list[Event] = field(default_factory=list)
+
+    def objects(self, **notify: object) -> ClusterObjects:
+        config = make_config(self.directory, aws=self.aws, notify=notify)
+        context = ClusterContext(
+            config, self.events.append, Aws(config), {}, time.monotonic, time.sleep, lambda: NOW, attended=False
+        )
+        return ClusterObjects(context, None)
+
+    def fail(self, error: Exception, **notify: object) -> None:
+        """Fail a training with this error."""
+
+        def work() -> RunRecord:
+            raise error
+
+        with pytest.raises(type(error)) as raised:
+            Notifications(self.objects(**notify)).around(work)
+        assert raised.value is error
+
+    @property
+    def warnings(self) -> list[str]:
+        return [event.message for event in self.events if isinstance(event, Warned)]
+
+
+@dataclass
+class Topic:
+    """An SNS topic.
+
+    Args:
+        receive: asks SQS for the messages in the queue that is subscribed to it.
+    """
+
+    arn: str
+    receive: Callable[[], list[Any]]
+
+    @property
+    def message(self) -> dict[str, str]:
+        """The one message that the topic got."""
+        (message,) = self.receive()
+        return dict(json.loads(message["Body"]))
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Place:
+    return Place(tmp_path)
+
+
+@pytest.fixture
+def webhook() -> Webhook:
+    return Webhook()
+
+
+@pytest.fixture
+def url(webhook: Webhook) -> Iterator[str]:
+    with webhook.serve() as url:
+        yield url
+
+
+def test_a_success_is_a_message_with_model_duration_and_cost(place: Place, webhook: Webhook, url: str) -> None:
+    assert Notifications(place.objects(webhook=url)).around(lambda: RECORD) is RECORD
+    (document,) = webhook.documents
+    assert document.pop("text") == (
+        "pio-tf: ur (eu-west-1): the training succeeded\n"
+        "There is a new model.\n"
+        "run: 20261123T180000Z-0000, 2 h, about 1.33 USD\n"
+        "model: ur_1700"
+    )
+    assert document == {
+        "cluster": "ur",
+        "region": "eu-west-1",
+        "event": "succeeded",
+        "what": "There is a new model.",
+        "cause": "",
+        "next_step": "",
+        "run": "20261123T180000Z-0000",
+        "seconds": 7200.0,
+        "cost_usd": pytest.approx(1.332),
+        "model": "ur_1700",
+    }
+    assert not place.warnings
+
+
+def test_a_failure_before_the_run_says_why_and_what_to_do(place: Place, webhook: Webhook, url: str) -> None:
+    place.fail(NotReady("AWS has no capacity", cause="r3.xlarge", next_step="try another type"), webhook=url)
+    (document,) = webhook.documents
+    assert document["text"].splitlines() == [
+        "pio-tf: ur (eu-west-1): the training failed",
+        "AWS has no capacity",
+        "cause: r3.xlarge",
+        "next: try another type",
+    ]
+    assert document["event"] == "failed"
+
+
+@pytest.mark.parametrize(
+    ("state", "deadline", "event"),
+    [
+        ("failed", "2026-11-23T20:00:00+00:00", "failed"),
+        ("lost", "", "lost"),
+        ("lost", "2026-11-23T22:00:00+00:00", "lost"),
+        ("lost", "2026-11-23T20:00:00+00:00", "deadline"),
+    ],
+)
+def test_a_lost_run_is_lost_or_has_met_its_deadline(
+    place: Place, webhook: Webhook, url: str, state: RunState, deadline: str, event: str
+) -> None:
+    record = replace(RECORD, state=state, deadline=deadline, model="")
+    place.objects().storage.archive.save(record)
+    place.fail(TrainingFailed("no model", details={"run": record.id}), webhook=url)
+    assert [(one["event"], one["run"]) for one in webhook.documents] == [(event, record.id)]
+
+
+@pytest.mark.parametrize("error", [Interrupted("SIGTERM", signal_number=15), Locked("another client")])
+def test_there_is_no_message_about_a_person_or_another_client(
+    place: Place, webhook: Webhook, url: str, error: Exception
+) -> None:
+    place.fail(error, webhook=url)
+    Notifications(place.objects(webhook=url)).around(lambda: replace(RECORD, state="running"))
+    assert webhook.documents == []
+
+
+def test_only_the_results_that_are_asked_for_are_messages(place: Place, webhook: Webhook, url: str) -> None:
+    Notifications(place.objects(webhook=url, on=["failed"])).around(lambda: RECORD)
+    place.fail(NotReady("no capacity"), webhook=url, on=["failed"])
+    assert [one["event"] for one in webhook.documents] == ["failed"]
+
+
+def test_a_bug_is_a_message_without_its_text(place: Place, webhook: Webhook, url: str) -> None:
+    place.fail(RuntimeError("password=hunter2"), webhook=url)
+    (document,) = webhook.documents
+    assert document["what"] == "pio-tf has a bug here: RuntimeError"
+    assert "hunter2" not in json.dumps(document)
+
+
+@contextmanager
+def _closed() -> Iterator[str]:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    yield f"http://127.0.0.1:{port}/services/{TOKEN}"
+
+
+@contextmanager
+def _hanging() -> Iterator[str]:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield f"http://127.0.0.1:{server.getsockname()[1]}/services/{TOKEN}"
+
+
+@contextmanager
+def _not_https() -> Iterator[str]:
+    with Webhook().serve() as url:
+        yield url.replace("http:", "https:")
+
+
+@pytest.mark.parametrize(
+    ("serve", "what", "cause"),
+    [
+        (_closed, "does not answer", "Connection refused"),
+        (_hanging, "does not answer", "Read timed out"),
+        (_not_https, "does not answer", "SSL"),
+        (Webhook(status=410).serve, "refuses messages", "HTTP 410 Gone"),
+        (Webhook(status=302).serve, "refuses messages", "HTTP 302 Found"),
+    ],
+    ids=["closed", "hanging", "no https", "gone", "redirects"],
+)
+def test_a_webhook_that_takes_no_message_is_a_warning_without_its_address(
+    place: Place, serve: Callable[[], AbstractContextManager[str]], what: str, cause: str
+) -> None:
+    with serve() as url:
+        notifications = Notifications(place.objects(webhook=url), patience=0.2)
+        assert notifications.around(lambda: RECORD) is RECORD
+        with pytest.raises(PioTfError) as raised:
+            notifications.test()
+    (warning,) = place.warnings
+    assert warning.startswith(f"a message about the training was not sent: pio-tf.hcl: notify.webhook {what}")
+    assert cause in warning
+    assert "pio-tf notify --test" in raised.value.next_step
+    assert TOKEN not in f"{warning}{raised.value}"
+
+
+@pytest.fixture
+def topic(place: Place) -> Iterator[Topic]:
+    """Yield a topic with a queue that is subscribed to it."""
+    with LocalAws() as aws:
+        login: Any = {
+            "endpoint_url": aws.url,
+            "region_name": "eu-west-1",
+            "aws_access_key_id": "testing",
+            "aws_secret_access_key": "testing",
+        }
+        sns, sqs = boto3.client("sns", **login), boto3.client("sqs", **login)
+        arn = sns.create_topic(Name="trainings")["TopicArn"]
+        queue = sqs.create_queue(QueueName="reader")["QueueUrl"]
+        queue_arn = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+        sns.subscribe(TopicArn=arn, Protocol="sqs", Endpoint=queue_arn)
+        credentials = place.directory / "credentials"
+        credentials.write_text("[default]\naws_access_key_id = testing\naws_secret_access_key = testing\n")
+        place.aws = {"endpoint_url": aws.url, "credentials_file": credentials}
+        yield Topic(arn, lambda: sqs.receive_message(QueueUrl=queue).get("Messages", []))
+
+
+def test_a_topic_gets_the_text_with_its_title_as_subject(place: Place, topic: Topic) -> None:
+    Notifications(place.objects(sns_topic=topic.arn)).around(lambda: RECORD)
+    message = topic.message
+    assert message["Subject"] == "pio-tf: ur (eu-west-1): the training succeeded"
+    assert message["Message"].splitlines()[1] == "There is a new model."
+    assert len(message["Subject"]) <= SUBJECT
+    assert not place.warnings
+
+
+def test_each_place_gets_the_test_message_even_if_another_does_not_answer(place: Place, topic: Topic) -> None:
+    with _closed() as url, pytest.raises(PioTfError, match=r"notify\.webhook does not answer"):
+        Notifications(place.objects(webhook=url, sns_topic=topic.arn)).test()
+    assert topic.message["Message"].splitlines()[0] == "pio-tf: ur (eu-west-1): a test message"
+
+
+def test_a_topic_that_does_not_exist_is_a_warning(place: Place, topic: Topic) -> None:
+    gone = f"{topic.arn}-gone"
+    Notifications(place.objects(sns_topic=gone)).around(lambda: RECORD)
+    (warning,) = place.warnings
+    assert gone in warning
+
+
+def test_without_a_place_a_test_says_what_to_add(place: Place) -> None:
+    with pytest.raises(ConfigError, match="no place for messages") as raised:
+        Notifications(place.objects()).test()
+    assert "notify block" in raised.value.next_step
