@@ -14,6 +14,7 @@ import pytest
 
 from pio_tf.sandbox.class_archive import make_archive
 from pio_tf.sandbox.provider import install_mirror
+from tests.support.provider_scripts import install_scripts
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -73,8 +74,8 @@ def _name(nodeid: str) -> str:
 
 
 @pytest.fixture(scope="session")
-def provider_mirror(pytestconfig: pytest.Config) -> Path:
-    """Return the Terraform CLI configuration file of a mirror with the AWS provider.
+def released_mirror(pytestconfig: pytest.Config) -> Path:
+    """Return the Terraform CLI configuration file of a mirror with the AWS provider as HashiCorp released it.
 
     The mirror is unpacked once a clone (170 MB, a second of CPU) and shared by all processes.
     """
@@ -82,6 +83,15 @@ def provider_mirror(pytestconfig: pytest.Config) -> Path:
     with (directory / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         return install_mirror(directory)
+
+
+@pytest.fixture(scope="session")
+def provider_mirror(pytestconfig: pytest.Config, released_mirror: Path) -> Path:
+    """Return the Terraform CLI configuration file of a mirror with a script that starts the AWS provider."""
+    directory = pytestconfig.cache.mkdir("provider-scripts")
+    with (directory / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        return install_scripts(directory, released=released_mirror)
 
 
 @pytest.fixture(scope="session")

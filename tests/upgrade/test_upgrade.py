@@ -23,6 +23,12 @@ SUCCEEDED, FAILED, UNFOLLOWED = "20261128T215636Z-91e3", "20261128T215948Z-6e1e"
 CLAIM = "pio-tf/old-team/run.lock"
 
 
+@pytest.fixture(scope="session")
+def share_mirror(released_mirror: Path, class_archive: None) -> Callable[[Path], Path]:
+    """Return a mirror with the provider itself, whose hash the lock files of the old clusters have."""
+    return lambda _directory: released_mirror
+
+
 @pytest.fixture(scope="module")
 def clusters(
     tmp_path_factory: pytest.TempPathFactory, share_mirror: Callable[[Path], Path]
