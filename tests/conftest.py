@@ -14,6 +14,7 @@ import pytest
 
 from pio_tf.sandbox.class_archive import make_archive
 from pio_tf.sandbox.provider import install_mirror
+from tests.support.aws_descriptions import read_descriptions_once
 from tests.support.provider_scripts import install_scripts
 
 if TYPE_CHECKING:
@@ -34,6 +35,8 @@ os.environ.setdefault("GOGC", "400")
 
 # Python's own garbage, too: a test leaves little, and to look for it every 700 objects takes a tenth of the time.
 gc.set_threshold(20_000)
+
+read_descriptions_once()
 
 TESTS = Path(__file__).parent
 DURATIONS = TESTS / "durations.json"

@@ -199,6 +199,7 @@ def _import_everything() -> None:
 
     import pio_tf
     from pio_tf.config.hcl import read_hcl
+    from tests.support.aws_descriptions import read_descriptions_once
 
     for module in pkgutil.walk_packages(pio_tf.__path__, "pio_tf."):
         if not module.name.startswith(_NOT_IMPORTED):
@@ -207,8 +208,7 @@ def _import_everything() -> None:
         if model.__module__.startswith("pio_tf."):
             model.model_rebuild()
     read_hcl('a = 1\nb "c" {\n  d = [true, "e"]\n}\n', environ={})
-    # One loader for all sessions of a fork: it has read the descriptions of these services, 10 MB of JSON for EC2's.
-    botocore.session.create_loader = functools.cache(botocore.session.create_loader)
+    read_descriptions_once()
     for service in _SERVICES:
         botocore.session.Session().create_client(
             service, region_name="us-east-1", aws_access_key_id="none", aws_secret_access_key="none"
