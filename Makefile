@@ -36,6 +36,12 @@ demo: setup
 test: setup
 	$(BIN)/python -m pytest -n $(PYTEST_WORKERS) --dist loadfile --no-loadscope-reorder
 
+# In a fresh clone, each process of pytest rewrites the assertions of all tests. One that only collects them leaves its
+# work to the others. What it finds wrong is an error of `make test`, too.
+.PHONY: collected
+collected: setup
+	$(BIN)/python -m pytest --quiet --collect-only >/dev/null || true
+
 # The files with tests that have failed, without others beside them; the first that fails again ends it. Whole files,
 # because the tests of one share a cluster: many need what those before them have made.
 test-again: setup

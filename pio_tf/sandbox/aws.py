@@ -10,7 +10,7 @@ import time
 from collections import Counter
 from contextlib import ExitStack
 from datetime import datetime, timezone
-from functools import partial
+from functools import cache, partial
 from threading import Event, Lock, Thread
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import parse_qs
@@ -128,6 +128,8 @@ class LocalAws:
             self.calls.clear()
             self._alarms = Alarms()
             self._dispatch = DomainDispatcherApplication(create_backend_app)
+            # Its answer is always the same, and takes 200 calls of stat.
+            self._dispatch.get_backend_for_host = cache(self._dispatch.get_backend_for_host)
             thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True, name="local-aws")
             thread.start()
             stack.callback(thread.join)

@@ -8,10 +8,12 @@ removes them when it stops. Each names the behaviour of AWS that it restores. In
 from __future__ import annotations
 
 from contextlib import ExitStack, contextmanager
+from functools import cache
 from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
 from moto import settings
+from moto.core import responses
 from moto.core.responses import ActionResult
 from moto.core.utils import utcnow
 from moto.ec2.exceptions import EC2ClientError
@@ -217,6 +219,8 @@ def corrected(
             (settings, "ENABLE_AMI_VALIDATION", True),
             (settings, "ENABLE_KEYPAIR_VALIDATION", True),
             (settings, "EC2_ENABLE_INSTANCE_TYPE_VALIDATION", True),
+            # What moto looks up again for each request.
+            (responses, "method_names_from_class", cache(responses.method_names_from_class)),
         ):
             stack.enter_context(patch.object(owner, name, value))
         yield

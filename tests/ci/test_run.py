@@ -21,7 +21,7 @@ RUN = Path(__file__).parents[2] / ".ci" / "run"
 
 def begin(directory: Path, **targets: str) -> subprocess.Popen[bytes]:
     """Start a copy of the script; each target is a command."""
-    recipes = dict.fromkeys(("setup", "lint", "types", "test-machines", "test", "test-again"), "true")
+    recipes = dict.fromkeys(("setup", "lint", "types", "test-machines", "collected", "test", "test-again"), "true")
     recipes |= {name.replace("_", "-"): command for name, command in targets.items()}
     lines = [f"{name}:\n\t@{command}\n" for name, command in recipes.items()]
     (directory / "Makefile").write_text(f".PHONY: {' '.join(recipes)}\n" + "".join(lines))

@@ -15,6 +15,7 @@ from tests.faults.killed import KilledStage, KillingAws
 from tests.faults.scenario import KILLED, Result, Stage, play, workers_of
 from tests.faults.time import Clock
 from tests.faults.world import World
+from tests.support.aws_descriptions import read_descriptions_once
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -126,6 +127,7 @@ _stages: Stages | None = None
 
 def _begin() -> None:
     global _stages
+    read_descriptions_once()
     _stages = Stages().__enter__()
     atexit.register(_stages.__exit__)
 
