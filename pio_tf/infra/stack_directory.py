@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from pio_tf.config.schema import Config
     from pio_tf.events import Reporter
     from pio_tf.infra.backend.state import State
-    from pio_tf.infra.binary import TerraformBinary, TerraformCommand
+    from pio_tf.infra.binary import Product, TerraformBinary, TerraformCommand
 
 LOCK_FILE: Final = ".terraform.lock.hcl"
 """Terraform's lock file: versions and checksums of its providers."""
@@ -176,7 +176,7 @@ class StackDirectory:
             # Every command begins here, and a local state needs neither a version check nor an init.
             located = self._located()
             if located is not None:
-                terraform = self._terraform(located.binary("tofu" if "tofu" in located.name else "terraform", ""))
+                terraform = self._terraform(located.binary(self._product(located), ""))
         else:
             self.generate()
             self.initialise()
@@ -230,10 +230,15 @@ class StackDirectory:
         )
 
     def _located(self) -> TerraformCommand | None:
-        last = InitMark.read(self.config.stack_dir).get("terraform")
-        return locate_terraform(
-            self.config, environ=self._environ, last=Path(last[0]) if isinstance(last, list) and last else None
-        )
+        last = InitMark.program(self.config.stack_dir)
+        return locate_terraform(self.config, environ=self._environ, last=last[0] if last else None)
+
+    def _product(self, located: TerraformCommand) -> Product:
+        """Return the product of a program that has not been run: the one that initialised the stack is known."""
+        last = InitMark.program(self.config.stack_dir)
+        if last is not None and last[0] == Path(located.command[0]):
+            return last[1]
+        return "tofu" if "tofu" in located.name else "terraform"
 
     def _prepare_state(self) -> None:
         self.backups.check_state()
@@ -308,6 +313,14 @@ class InitMark:
         except (OSError, ValueError):
             return {}
         return content if isinstance(content, dict) else {}
+
+    @staticmethod
+    def program(directory: Path) -> tuple[Path, Product] | None:
+        """Return the program that initialised a stack's directory; None if that is unknown."""
+        match InitMark.read(directory).get("terraform"):
+            case [str(path), ("terraform" | "tofu") as product, *_]:
+                return Path(path), product
+        return None
 
     def is_current(self) -> bool:
         """Return whether nothing that init reads has changed since :meth:`write`, and its result still exists."""

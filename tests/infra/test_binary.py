@@ -10,8 +10,10 @@ import pytest
 from pio_tf.errors import TerraformError
 from pio_tf.events import Warned
 from pio_tf.infra.binary import TerraformBinary, bundled_command, find_terraform, locate_terraform
+from pio_tf.infra.deployment import Deployment
 from tests.support.deployments import Recorder
 from tests.support.site import TERRAFORM, Site
+from tests.support.terraform_stand_in import TerraformStandIn
 
 if TYPE_CHECKING:
     from pio_tf.config.schema import Config
@@ -111,6 +113,15 @@ def test_the_one_that_initialised_the_stack_reads_it_too(site: Site) -> None:
     assert first.name == "terraform"
     assert bundled is not None
     assert bundled.command == (str(TERRAFORM),)
+
+
+def test_the_product_that_initialised_the_stack_is_named_without_another_version_check(tmp_path: Path) -> None:
+    stand_in = TerraformStandIn(tmp_path, product="OpenTofu")  # its file is named terraform
+    stand_in.prints(output=b"{}")
+    Deployment(stand_in.config, environ={"PATH": "/usr/bin:/bin"}).prepare()
+    stand_in.prints(output=b"no JSON")
+    with pytest.raises(TerraformError, match="`tofu output -json` did not print JSON"):
+        Deployment(stand_in.config, environ={"PATH": "/usr/bin:/bin"}).outputs()
 
 
 @pytest.mark.parametrize(
