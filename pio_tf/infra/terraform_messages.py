@@ -77,7 +77,7 @@ _ADVICE = {
     "Saved plan is stale": (
         "something was applied after the plan was made: make a new plan, have it reviewed, and apply that"
     ),
-    r"state snapshot was created by Terraform|newer Terraform version|newer\s+version\s+of\s+Terraform|"
+    r"state snapshot was created by Terraform|newer Terraform version|newer version of Terraform|"
     "[Uu]nsupported Terraform Core version": ("use the Terraform that wrote the state, or a newer one"),
     ENCRYPTED_STATE: (
         "if OpenTofu has encrypted the state, use OpenTofu (terraform.binary), with TF_ENCRYPTION as for its last "
@@ -146,7 +146,7 @@ def failure(
         by_hand: the command line of Terraform in the stack, for next steps: ``tofu -chdir=DIRECTORY``.
         unfinished: whether it was changing things: some are done, and the next apply does the rest.
         now: for the age of a lock.
-        advise: returns the next step for the text of an error, if it is about the place of the state.
+        advise: returns the next step for the text of an error, on one line, if it is about the place of the state.
     """
     errors = [diagnostic for diagnostic in diagnostics if diagnostic.severity == "error"]
     for error in errors:
@@ -157,7 +157,8 @@ def failure(
                 return locked
     # Terraform reports an interruption beside the errors that it caused: those say more.
     shown = [diagnostic for diagnostic in errors if diagnostic.summary != "execution halted"] or errors
-    found = (f"{error.summary}\n{error.detail}" for error in shown)
+    # Terraform wraps long lines, within what the expressions below look for.
+    found = (" ".join(f"{error.summary} {error.detail}".split()) for error in shown)
     steps = list(dict.fromkeys(step for text in found if (step := (advise and advise(text)) or _next_step(text))))
     if not steps:
         verb = command.partition(" ")[2] or "plan"

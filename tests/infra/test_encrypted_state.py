@@ -124,8 +124,10 @@ def test_an_apply_without_changes_encrypts_the_state(
         "This state file is encrypted and can not be read without an encryption configuration",
         "decryption failed for all provided methods: attempted decryption failed for state",
         'The state file does not have a "version" attribute, which is required to identify the format version.',
+        "This state file is encrypted and can not be\nread without an encryption configuration",
+        'The state file does not have a "version"\nattribute, which is required to identify the format version.',
     ],
-    ids=["OpenTofu without a key", "another key", "Terraform"],
+    ids=["OpenTofu without a key", "another key", "Terraform", "OpenTofu's init", "lines that Terraform wraps"],
 )
 def test_an_encrypted_state_that_cannot_be_read_is_not_simply_called_damaged(site: Site, said: str) -> None:
     backend = s3_backend(with_backend(site, "states"))

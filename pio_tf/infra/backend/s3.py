@@ -88,7 +88,7 @@ class S3Backend:
         return {"ServerSideEncryption": "AES256"}
 
     def advise(self, text: str) -> str | None:
-        """Return the next step for an error of Terraform's; None if it is not about the bucket or the state in it."""
+        """Return the next step for an error of Terraform's, without line ends; None if it is not about this state."""
         region = self.aws.region
         if re.search(r"NoSuchBucket|S3 bucket \S+ does not exist", text):
             return f"`pio-tf init --backend` makes the bucket {self.bucket}; or correct its name in terraform.backend"
@@ -101,7 +101,7 @@ class S3Backend:
         if "state lock" in text:
             lock = arn(self.bucket, self.lock_key, region=region)
             step = f"give the AWS user or role s3:GetObject, s3:PutObject and s3:DeleteObject on {lock}"
-            left = re.search(r"releasing.*?^\s*ID:\s*(\S+)", text, re.DOTALL | re.MULTILINE)
+            left = re.search(r"releasing.*\bID: (\S+) Path: ", text)
             if left:
                 step += f"; the lock is still there: `{{by_hand}} force-unlock {left[1]}`"
             return step
