@@ -1,4 +1,4 @@
-# make setup | check | test | test-again | test-machines | demo | lint | types | fuzz | faults | bench | docs | durations | release | clean
+# make setup | check | test | test-again | test-machines | test-terraforms | demo | lint | types | fuzz | faults | bench | docs | durations | release | clean
 SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
@@ -11,7 +11,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # The tests start pio-tf a thousand times, and each process of pytest rewrites every assertion: both keep their bytecode.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: setup check demo test test-again durations test-machines fuzz faults lint types bench docs format release clean
+.PHONY: setup check demo test test-again durations test-machines test-terraforms fuzz faults lint types bench docs format release clean
 
 setup: $(VENV)/.ready
 
@@ -54,6 +54,12 @@ durations: setup
 
 test-machines: setup
 	PYTHON=$(BIN)/python scripts/test-machines
+
+# A cluster's life with Terraforms and OpenTofus that are built from source, and with the bundled one.
+test-terraforms: setup
+	built=$$($(BIN)/python -m scripts.terraforms $(TERRAFORMS)) && \
+	$(BIN)/python -m pytest -n 2 --dist loadfile tests/terraforms \
+	  $$(printf -- '--terraform %s ' $$built $(BIN)/pio-tf-terraform)
 
 faults: setup
 	$(BIN)/python -m scripts.faults --number $(N) --seed $(SEED) --processes $(PYTEST_WORKERS)

@@ -47,6 +47,13 @@ USES = {"terraform": "provider_mirror", "sandbox": "share_mirror"}
 """A mark, and the fixture that gives its tests what they use: the AWS provider, and a whole sandbox on it."""
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the option that names the programs of tests/terraforms."""
+    parser.addoption(
+        "--terraform", action="append", default=[], metavar="PATH", help="a Terraform or OpenTofu for tests/terraforms"
+    )
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark each test by what it uses, and run the files that take longest first.
 

@@ -36,7 +36,7 @@ def test_a_tag_of_another_version_is_refused() -> None:
 
 
 def test_the_workflows_match_the_schema_of_github() -> None:
-    assert {path.name for path in WORKFLOWS} == {"ci.yml", "release.yml"}
+    assert {path.name for path in WORKFLOWS} == {"ci.yml", "nightly.yml", "release.yml"}
     check = [
         sys.executable,
         "-m",
