@@ -49,11 +49,17 @@ class PowerBefore:
         return cls(known, on)
 
     def started(self, machines: Iterable[Machine], *, and_new: bool) -> list[Machine]:
-        """Return the machines that run now and did not before; ``and_new``: also those that did not exist before."""
+        """Return the machines that are not off and did not run before: their deadline may be stopping one.
+
+        Args:
+            and_new: return also those that did not exist before.
+        """
         return [
             machine
             for machine in machines
-            if machine.is_on and machine.instance_id not in self.on and (and_new or machine.instance_id in self.known)
+            if not machine.is_off
+            and machine.instance_id not in self.on
+            and (and_new or machine.instance_id in self.known)
         ]
 
 
@@ -218,14 +224,16 @@ class ApplyGuard:
         try:
             view = self._fleet.look()
         except AwsError as error:
-            if failed is None or not self._has_begun:
+            if not self._has_begun or not (failed or self._touched or self._before.of_another):
                 raise
+            causes = [f"before that: {why or failed}"] if failed else []
             raise MachinesMayBeRunning(
-                "the apply was interrupted, and pio-tf could not determine which machines it left running",
-                cause=f"before that: {why or failed}\n       looking: {short(error)}",
+                f"the apply {'was interrupted' if failed else 'succeeded'}, and pio-tf could not determine which "
+                "machines it left running",
+                cause="\n       ".join([*causes, f"looking: {short(error)}"]),
                 next_step="; ".join(filter(None, [error.next_step, "then `pio-tf down`"])),
                 details=error.details,
-            ) from failed
+            ) from (failed or error)
         started = self._started(view.machines, and_new=failed is not None)
         if started and not self._is_free(view, started):
             started = []  # another client has come to need them
@@ -249,7 +257,8 @@ class ApplyGuard:
         if before.of_another:
             return started
         # If machines run that the plan leaves alone, another client has started the cluster, and needs all of it.
-        needed = before.known if any(one.name not in self._touched for one in started) else frozenset[str]()
+        untouched = any(one.is_on and one.name not in self._touched for one in started)
+        needed = before.known if untouched else frozenset[str]()
         return [one for one in started if one.name in self._touched and one.instance_id not in needed]
 
     def _is_free(self, view: FleetView, started: Sequence[Machine]) -> bool:
@@ -258,7 +267,7 @@ class ApplyGuard:
         A driver that was off has no lock to hold: another client may have come since Terraform started it.
         """
         of_another = self._before.of_another
-        restarted = any(one.role == "driver" and one.instance_id in self._before.known for one in started)
+        restarted = any(one.is_on and one.role == "driver" and one.instance_id in self._before.known for one in started)
         if self._holds_driver or not (view.driver_runs if of_another else restarted):
             return True
         try:

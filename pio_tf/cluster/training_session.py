@@ -213,13 +213,18 @@ class TrainingSession:
 
     def _name_machines(self, error: MachinesMayBeRunning) -> None:
         """Add the machines that may be running, with their ids, unless the error names them."""
-        seen = self._objects.fleet.seen
+        seen, config = self._objects.fleet.seen, self._objects.context.config
         left = [machine for machine in seen.machines if machine.state != "terminated"] if seen else []
-        if left and "machines" not in error.details:
-            command = AwsCliHints.of(self._objects.context.config).stop_machines(left)
+        if "machines" in error.details or (seen and not left):
+            return
+        hints = AwsCliHints.of(config)
+        if left:
             error.cause += f"\n       the machines when EC2 last showed them: {names(left)}"
-            error.next_step += f"; or, with the AWS CLI: {command}"
             error.details["machines"] = [machine.instance_id for machine in left]
+        else:
+            error.cause += f"\n       could not determine which machines of {config.cluster.name} are running"
+        command = hints.stop_machines(left) if left else hints.stop_cluster(config.cluster.name)
+        error.next_step += f"; or, with the AWS CLI: {command}"
 
 
 def _may_be_running(why: str, first: BaseException | None, error: BaseException | None = None) -> MachinesMayBeRunning:

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
 from pio_tf.cluster.training_session import TrainingSession
+from tests.support.builders import make_config
 from tests.support.recording_aws import RecordingAws
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ class Steps:
 
     def session(self, *, keep_up: bool = False, reporter: Reporter | None = None) -> TrainingSession:
         """Return a session with these steps."""
-        config = SimpleNamespace(train=SimpleNamespace(keep_up=keep_up))
+        config = make_config(train={"keep_up": keep_up})
         command = SimpleNamespace(
             context=SimpleNamespace(config=config, report=reporter or self.events.append),
             fleet=SimpleNamespace(any_on=lambda: True, seen=None),

@@ -163,9 +163,20 @@ def test_a_failure_to_stop_names_the_error_before_it_too() -> None:
     with pytest.raises(MachinesMayBeRunning) as caught:
         session.train()
     assert caught.value.__cause__ is first
-    assert caught.value.cause == "before that: no model (heap)\n       stopping: driver is stuck"
-    assert caught.value.next_step == "force it"
+    assert caught.value.cause.startswith("before that: no model (heap)\n       stopping: driver is stuck\n")
+    assert caught.value.next_step.startswith("force it; or, ")
     assert caught.value.details["before"] == {"what": "no model", "cause": "heap", "exit_code": 6}
+
+
+def test_machines_that_ec2_has_not_shown_yet_are_stopped_by_their_tag() -> None:
+    session = Session()
+    session.does["down"] = raising(KeyboardInterrupt(), KeyboardInterrupt())
+    with pytest.raises(MachinesMayBeRunning) as caught:
+        session.train()
+    assert "could not determine which machines of ur are running" in caught.value.cause
+    command = caught.value.next_step.partition("with the AWS CLI: ")[2]
+    assert command.startswith("aws ec2 stop-instances --region eu-west-1 --instance-ids $(aws ec2 describe-instances")
+    assert "Values=ur " in command
 
 
 @pytest.mark.parametrize(

@@ -38,6 +38,7 @@ def stage() -> Iterator[Stage]:
 
 def command(stage: Stage, state: str, *faults: Fault) -> ClusterObjects:
     """Return the objects of a command, while all machines are in this state."""
+    stage.tidy()
     stage.world.begin(FAIR, dict.fromkeys(stage.world.machines, state))
     client = Client("applies", stage.world, Trouble(faults))
     acting.set(client)
@@ -179,6 +180,20 @@ def test_an_apply_stops_the_machine_that_terraform_has_started_for_a_change(stag
     stage.world._set(stage.world.ids["worker-1"], "running")
     guard.restore(None)
     assert stage.world.states()["worker-1"] == "stopped"
+
+
+def test_an_apply_waits_for_the_machine_that_its_deadline_stops(stage: Stage) -> None:
+    guard = guard_of(command(stage, "stopped"), PLAN)
+    stage.world._set(stage.world.ids["worker-1"], "stopping")
+    guard.restore(None)
+    assert stage.world.states()["worker-1"] == "stopped"
+
+
+def test_an_apply_that_cannot_see_what_it_left_running_says_that_machines_may_run(stage: Stage) -> None:
+    guard = guard_of(command(stage, "stopped", Fault("unavailable", 4, times=6)), PLAN)
+    stage.world._set(stage.world.ids["worker-1"], "running")
+    with pytest.raises(MachinesMayBeRunning, match="the apply succeeded, and pio-tf could not determine"):
+        guard.restore(None)
 
 
 def test_an_apply_leaves_the_machines_alone_that_another_client_has_started_meanwhile(stage: Stage) -> None:
