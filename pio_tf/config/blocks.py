@@ -120,10 +120,19 @@ def _check_tags(name: str, tags: Mapping[str, str]) -> None:
 
 
 class IgnoreTags(Block):
-    """Tags that others add to the resources: Terraform leaves them alone, so that they are no change in a plan."""
+    """Tags that others add to the resources: Terraform leaves them alone, so that they are no change in a plan.
+
+    The AWS provider can't do that for the disks of machines. With this block, Terraform sets their tags only when it
+    creates a machine, and a change of `cluster.tags` does not reach the disks that exist.
+    """
 
     keys: list[Words] = Field(default_factory=list, description="Keys of such tags.")
     key_prefixes: list[Words] = Field(default_factory=list, description="Beginnings of such keys.")
+
+    @property
+    def names_any(self) -> bool:
+        """Whether there is a tag to leave alone."""
+        return bool(self.keys or self.key_prefixes)
 
     def ignores(self, key: str) -> bool:
         """Return whether Terraform leaves a tag alone."""

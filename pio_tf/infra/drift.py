@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pio_tf.infra.guard import machine_name
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
 _CHANGES_WITH_POWER = frozenset({"instance_state", "public_ip", "public_dns", "associate_public_ip_address"})
 _POLICY = "stop-machines"
@@ -48,11 +48,16 @@ class Drift:
     differences: tuple[Difference, ...] = ()
 
 
-def find_drift(plan_json: Mapping[str, Any]) -> tuple[Drift, ...]:
+def find_drift(
+    plan_json: Mapping[str, Any], *, ignores_tag: Callable[[str], bool] = lambda _key: False
+) -> tuple[Drift, ...]:
     """Return the drift in ``terraform show -json`` of a refresh-only plan, from which secrets were removed.
 
     Without what changes with power, and without what Terraform learns only at its second look at what it has made: a
     security group's rules and a role's policy, which are resources of their own, and values that were null.
+
+    Args:
+        ignores_tag: tells, for the key of a disk's tag, whether aws.ignore_tags names it.
     """
     rules = frozenset(_rules_of_the_stack(plan_json))
     found = []
@@ -60,17 +65,21 @@ def find_drift(plan_json: Mapping[str, Any]) -> tuple[Drift, ...]:
         if change.get("mode") != "managed":
             continue
         gone = "delete" in change["change"]["actions"]
-        differences = () if gone else tuple(_differences(change["type"], change["change"], rules))
+        differences = () if gone else tuple(_differences(change["type"], change["change"], rules, ignores_tag))
         if gone or differences:
             kind: Literal["changed", "gone"] = "gone" if gone else "changed"
             found.append(Drift(change["address"], change["type"], machine_name(change), kind, differences))
     return tuple(found)
 
 
-def _differences(kind: str, change: Mapping[str, Any], rules: frozenset[_Rule]) -> Iterator[Difference]:
+def _differences(
+    kind: str, change: Mapping[str, Any], rules: frozenset[_Rule], ignores_tag: Callable[[str], bool]
+) -> Iterator[Difference]:
     before, after = change.get("before") or {}, change.get("after") or {}
     for name in sorted({*before, *after}):
         old, new = before.get(name), after.get(name)
+        if name == "root_block_device":
+            old, new = (disks and _without_tags(disks, ignores_tag) for disks in (old, new))
         if old == new or old is None or not (old or new):
             continue
         if name in _CHANGES_WITH_POWER and kind == "aws_instance":
@@ -80,6 +89,19 @@ def _differences(kind: str, change: Mapping[str, Any], rules: frozenset[_Rule]) 
         if kind == "aws_iam_role" and name == "inline_policy" and {one.get("name") for one in new or ()} == {_POLICY}:
             continue  # a resource of its own, which reports its changes itself; any other policy is drift
         yield Difference(name, old, new)
+
+
+def _without_tags(disks: Sequence[Mapping[str, Any]], ignores_tag: Callable[[str], bool]) -> list[Any]:
+    """Return disks without tags that are ignored: the provider itself ignores only those of other resources."""
+    return [
+        {
+            name: {key: tag for key, tag in (value or {}).items() if not ignores_tag(key)}
+            if name in ("tags", "tags_all")
+            else value
+            for name, value in disk.items()
+        }
+        for disk in disks
+    ]
 
 
 def _rules(group: str, side: str, rules: Sequence[Mapping[str, Any]]) -> Iterator[_Rule]:

@@ -147,7 +147,8 @@ class Planner:
         finally:
             path.unlink(missing_ok=True)
         with reading_plan():
-            return find_drift(redact_plan(raw, secrets=plain_secrets(self._config)))
+            redacted = redact_plan(raw, secrets=plain_secrets(self._config))
+            return find_drift(redacted, ignores_tag=self._config.aws.ignore_tags.ignores)
 
     def _run(self, *, destroy: bool = False) -> tuple[PlanRun, dict[str, Any]]:
         """Plan; return the plan as JSON too, even one that ``prevent_destroy`` has refused."""

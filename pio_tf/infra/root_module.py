@@ -31,6 +31,8 @@ _PROVIDERS = ">= 3.39, < 7.0"
 """Versions of the AWS provider that the modules are for."""
 _PROTECTED = "prevent_destroy = true"
 _UNPROTECTED = "prevent_destroy = false"
+_LAST_IGNORED = "      root_block_device[0].kms_key_id,\n"
+_DISK_TAGS = "      root_block_device[0].tags,\n"
 _HEADER = "# Written by pio-tf from {source}: change that file, not this one.\n\n"
 
 
@@ -59,6 +61,9 @@ def render_stack(config: Config, *, protect: bool = True) -> dict[str, str]:
         for source in sorted((modules / module).iterdir()):
             if source.suffix in (".tf", ".sh", ".md"):
                 text = _read(source)
+                if config.aws.ignore_tags.names_any:
+                    # The provider ignores no tags of disks: https://github.com/hashicorp/terraform-provider-aws/issues/33806
+                    text = text.replace(_LAST_IGNORED, _LAST_IGNORED + _DISK_TAGS)
                 files[f"modules/{module}/{source.name}"] = text if protect else text.replace(_PROTECTED, _UNPROTECTED)
     return files
 

@@ -59,6 +59,14 @@ provider "aws" {
     )
 
 
+def test_terraform_leaves_all_tags_of_disks_alone_where_some_are_ignored(tmp_path: Path) -> None:
+    """The provider has no way to ignore some of them."""
+    line, machine = "      root_block_device[0].tags,\n", "modules/machine/main.tf"
+    ignoring = 'aws {\n  region = "eu-west-1"\n  ignore_tags {\n    keys = ["CreatedBy"]\n  }\n}\n'
+    assert line in stack(tmp_path, aws=ignoring)[machine]
+    assert line not in stack(tmp_path)[machine]
+
+
 def test_the_provider_learns_its_account_of_another_api_only_to_compare_it(tmp_path: Path) -> None:
     """Leave AWS provider 3 its question for the account, or it compares an empty one."""
     aws = 'aws {\n  region = "eu-west-1"\n  endpoint_url = "http://127.0.0.1:1"\n%s}\n'
