@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import math
@@ -11,7 +12,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
@@ -50,14 +51,36 @@ def services(tmp_path: Path) -> Iterator[LocalServices]:
         yield running
 
 
-@pytest.fixture
-def driver(tmp_path: Path, services: LocalServices) -> Iterator[MachineFiles]:
-    files = MachineFiles(tmp_path / "driver")
+@contextlib.contextmanager
+def driver_in(directory: Path, services: LocalServices) -> Iterator[MachineFiles]:
+    files = MachineFiles(directory / "driver")
     lay_out(files, role="driver", address=ADDRESS)
     configure(files.home, services.where)
     write_events(files, EVENTS)
     yield files
     assert end_processes(files.root) == []
+
+
+@pytest.fixture
+def driver(tmp_path: Path, services: LocalServices) -> Iterator[MachineFiles]:
+    with driver_in(tmp_path, services) as files:
+        yield files
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A driver after its first training."""
+
+    driver: MachineFiles
+    services: LocalServices
+    result: subprocess.CompletedProcess[str]
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trained]:
+    with LocalServices() as services, driver_in(tmp_path_factory.mktemp("trained"), services) as driver:
+        write_engine(driver, sparkConf={"spark.ui.enabled": "false"})
+        yield Trained(driver, services, train(driver))
 
 
 def write_events(files: MachineFiles, events: list[tuple[str, str, str]]) -> None:
@@ -128,9 +151,8 @@ def reference(primary: str, indicator: str) -> dict[str, dict[str, float]]:
     return model
 
 
-def test_the_model_is_the_one_of_the_formula(driver: MachineFiles) -> None:
-    write_engine(driver)
-    result = train(driver)
+def test_the_model_is_the_one_of_the_formula(trained: Trained) -> None:
+    driver, result = trained.driver, trained.result
     assert result.stdout.splitlines()[-1] == "[INFO] [CoreWorkflow$] Training completed successfully.", result.stderr
     assert (result.returncode, result.stderr) == (0, "")
     (directory,) = (driver.home / ".pio_store" / "models").iterdir()
@@ -150,11 +172,8 @@ def test_the_model_is_the_one_of_the_formula(driver: MachineFiles) -> None:
     assert metadata["correlators"]["purchase"] == sum(map(len, purchases.values()))
 
 
-def test_it_leaves_a_completed_instance_and_a_new_index_behind_the_alias(
-    driver: MachineFiles, services: LocalServices
-) -> None:
-    write_engine(driver, sparkConf={"spark.ui.enabled": "false"})
-    assert train(driver).returncode == 0
+def test_it_leaves_a_completed_instance_and_a_new_index_behind_the_alias(trained: Trained) -> None:
+    driver, services = trained.driver, trained.services
     (first,) = instances(services)
     assert first["status"] == "COMPLETED"
     assert (first["engineId"], first["engineVariant"], first["engineFactory"]) == (FACTORY, "default", FACTORY)
