@@ -100,3 +100,9 @@ def test_a_missing_go_is_said(world: World) -> None:
 def test_an_unknown_name_is_answered_with_the_known_ones(world: World) -> None:
     said = world.run("tofu-1.0.0", exit_code=2).stderr
     assert "there is no tofu-1.0.0: choose from terraform-1.5.7, " in said
+
+
+def test_the_docs_list_every_version_that_is_tested() -> None:
+    text = (CHECKOUT / "docs" / "state.md").read_text(encoding="utf-8")
+    table = text.partition("## Terraform and OpenTofu\n")[2].partition("\n## ")[0]
+    assert [build.name for build in BUILDS if build.version not in table] == []
