@@ -88,6 +88,9 @@ def test_without_the_key_it_is_not_taken_for_an_empty_one(cluster: World, checko
         said = cluster.project.fails(command, exit_code=1)
         assert "if OpenTofu has encrypted the state, use OpenTofu (terraform.binary), with TF_ENCRYPTION" in said
     assert cluster.state() == before
+    done = cluster.project.run("status", "--json")
+    assert len(json.loads(done.stdout)["machines"]) == 3
+    assert "using only the tags of the machines" in done.stderr
     encrypt(cluster, right)
 
 
