@@ -8,7 +8,7 @@ binmode STDOUT;
 $| = 1;
 my $begun = '';
 my ($left_out, $end) = (0, '');    # of a log that has reached its size: bytes, and what it ends with
-my (%lines, $errors, $since);      # the different lines of late, the errors among them, the first error's time
+my (%lines, $errors, $since);      # the different lines of late, and since a time, the errors among them
 my $group;                         # of the processes that were told to end
 $SIG{TERM} = sub { finish(); exit 0 };    # the command has left a process behind, which holds its output open
 $SIG{ALRM} = sub { kill 'KILL', -$group };
@@ -63,10 +63,14 @@ sub watch { # LINE: end the run if its log only repeats an error
     }
     return if $line !~ /\bERROR\b/;
     $since = time unless $errors;
-    return if ++$errors < $repeats || time - $since < $patience;
+    return if ++$errors && time - $since < $patience;
+    my $seconds = time - $since;
+    if ($errors * $patience < $repeats * $seconds) {    # a training that works may repeat an error slowly
+        $errors = 0;
+        return;
+    }
     open my $process, '<', 'process' or return;
     $group = (split ' ', <$process>)[4] or return;
-    my $seconds = time - $since;
     put("[ERROR] [pio-tf] ended the run, whose log was only $errors errors in $seconds s: $line");
     kill 'TERM', -$group;
     alarm 20;

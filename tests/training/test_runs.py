@@ -275,6 +275,15 @@ async def test_a_run_that_says_anything_else_between_its_errors_goes_on(cluster:
     assert (facts.ending.exit_status, lines[-1]) == (0, "stage 150")
 
 
+async def test_a_run_that_repeats_an_error_slowly_goes_on(cluster: TestCluster, tmp_path: Path) -> None:
+    slowly = f"for n in {{1..40}}; do echo '{READ_ONLY}'; sleep 0.1; done; echo done"
+    async with ClusterConnection(cluster.config(), cluster.targets(), retry=QUICK) as remote:
+        run = await started(remote, slowly, limits=LogLimits(errors=20, seconds=1))
+        lines, facts, _ = await followed(remote, run, tmp_path / "log")
+    assert facts.ending
+    assert (facts.ending.exit_status, lines[-1]) == (0, "done")
+
+
 async def test_cancelling_ends_every_process_of_the_run(cluster: TestCluster) -> None:
     async with ClusterConnection(cluster.config(), cluster.targets(), retry=QUICK) as remote:
         run = await started(remote, "sleep 300 & echo $! > ~/child; sleep 300")
