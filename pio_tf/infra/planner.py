@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from pio_tf.config.components import spark_version
 from pio_tf.errors import PioTfError
 from pio_tf.events import Step, Warned
 from pio_tf.infra.drift import Drift, find_drift
+from pio_tf.infra.first_boot import find_other_spark
 from pio_tf.infra.foreign_resources import refuse_foreign_resources
 from pio_tf.infra.guard import Removal, find_removals, find_restarts
 from pio_tf.infra.plan import Plan, changes_anything, find_changes
@@ -101,6 +103,8 @@ class Planner:
         warnings = [f"{one.rule.id} is waived: {one.message} ({one.waived})" for one in plan.findings]
         with reading_plan():
             warnings += find_restarts(plan.json)
+            if other_spark := find_other_spark(plan.json, wanted=spark_version(self._config)):
+                warnings.append(other_spark)
             if _has_another_key(plan.json):
                 warnings.append(
                     f"the cluster was made with another key than {self._config.ssh.key}.pub: its machines accept the "

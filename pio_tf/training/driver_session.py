@@ -30,6 +30,7 @@ from pio_tf.training.runs.driver_lock import hold_driver_lock, locked_by
 from pio_tf.training.runs.driver_runs import DriverRuns
 from pio_tf.training.runs.record import ENDED, Client, RunRecord, new_run_id
 from pio_tf.training.runs.run_copies import find_run
+from pio_tf.training.spark_change import refuse_other_spark
 from pio_tf.training.spark_pages import active_applications, watch
 from pio_tf.training.spark_secret import SecretChange, apply_change, find_change, read_secret
 from pio_tf.version import __version__
@@ -244,6 +245,7 @@ class DriverSession:
 
         Raises:
             Locked: a run is active, or being prepared.
+            ConfigError: only a default of pio-tf's asks for another Spark, which does not fit.
             RemoteError: some machines could not be prepared: the error names them.
         """
 
@@ -254,6 +256,8 @@ class DriverSession:
             return await provision(self.connection, name, script, reporter=self.context.report)
 
         async with self._lock("provisioning"):
+            if not component:
+                await refuse_other_spark(self.connection, self.context.config, machines)
             done: list[object] = [*await asyncio.gather(*(one(name) for name in machines), return_exceptions=True)]
             try:
                 if (change := await self._secret_change()) is not None:

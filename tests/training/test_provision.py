@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+from zipfile import ZipFile
 
 import pytest
 
-from pio_tf.errors import Locked, RemoteError
+from pio_tf.errors import ConfigError, Locked, RemoteError
+from pio_tf.pio.build_info import BUILD_INFO
 from pio_tf.remote.ssh import ClusterConnection
 from pio_tf.training.runs.driver_lock import hold_driver_lock
 from pio_tf.training.runs.record import Client
+from tests.pio.java_class import object_class
 from tests.support.session import session_of
 from tests.support.ssh_cluster import ADDRESSES, QUICK, TestCluster, put_first_on_path, running
 from tests.training.preflight_world import OUTPUTS
@@ -86,6 +89,84 @@ async def test_all_machines_that_fail_are_named(cluster: TestCluster) -> None:
     with pytest.raises(RemoteError, match="could not provision 2 machines: worker-1, worker-2"):
         async with session(cluster) as driver:
             await driver.provision(OUTPUTS, names)
+
+
+def spark_is(cluster: TestCluster, version: str) -> None:
+    """Let every machine have a Spark that pio-tf has installed."""
+    for server in cluster.servers.values():
+        link = server.home / "spark"
+        link.unlink(missing_ok=True)
+        link.symlink_to(f"/opt/spark/{version}")
+
+
+def built_for(cluster: TestCluster, spark: str) -> None:
+    jar = cluster.driver.home / "pio" / "lib" / "pio-assembly-0.14.0.jar"
+    jar.parent.mkdir(parents=True, exist_ok=True)
+    with ZipFile(jar, "w") as archive:
+        archive.writestr(BUILD_INFO, object_class({"sparkVersion": spark}))
+
+
+def session_with(
+    cluster: TestCluster, *, version: str | None = None, spark_version: str | None = None
+) -> AbstractAsyncContextManager[DriverSession]:
+    software = {"pio": {"spark_version": spark_version}} if spark_version else {}
+    config = cluster.config(pio={"home": "~/pio"}, spark={"home": "~/spark", "version": version}, software=software)
+    return session_of(config, [running(one) for one in OUTPUTS.machines], client=BOB)
+
+
+@pytest.mark.usefixtures("sudo")
+@pytest.mark.parametrize(
+    ("built", "cause"),
+    [("2.4.8", "the driver's PredictionIO was built for Spark 2.4.8"), (None, "another Spark is installed")],
+)
+async def test_a_default_does_not_replace_the_spark_of_a_build_of_ones_own(
+    cluster: TestCluster, built: str | None, cause: str
+) -> None:
+    names = await start_all(cluster)
+    spark_is(cluster, "2.4.8")
+    if built:
+        built_for(cluster, built)
+    said = r"Spark 2\.1\.3, this pio-tf's default .* would replace 2\.4\.8 on "
+    for machines in (names, ["worker-1"]):
+        with pytest.raises(ConfigError, match=said) as caught:
+            async with session_with(cluster) as driver:
+                await driver.provision(OUTPUTS, machines)
+        assert caught.value.cause == cause
+        assert 'spark.version = "2.4.8"' in caught.value.next_step
+        assert caught.value.details["installed"] == dict.fromkeys(machines, "2.4.8")
+    assert not any((server.home / "script").exists() for server in cluster.servers.values())
+
+
+@pytest.mark.usefixtures("sudo")
+@pytest.mark.parametrize(
+    ("installed", "built", "asked"),
+    [
+        ("2.4.8", "2.1.3", {}),  # Apache's binary, which can't run on the Spark there
+        ("2.4.8", "2.4.8", {"version": "2.4.8"}),
+        ("2.4.8", "2.4.8", {"version": "2.1.3"}),
+        ("2.1.3", None, {"spark_version": "2.4.8"}),
+        ("2.3.4", None, {}),  # of the same json4s
+    ],
+)
+async def test_provision_installs_the_spark_that_fits_or_that_pio_tf_hcl_names(
+    cluster: TestCluster, installed: str, built: str | None, asked: dict[str, str]
+) -> None:
+    names = await start_all(cluster)
+    spark_is(cluster, installed)
+    if built:
+        built_for(cluster, built)
+    async with session_with(cluster, **asked) as driver:
+        await driver.provision(OUTPUTS, names)
+    wanted = asked.get("version") or asked.get("spark_version") or "2.1.3"
+    assert f"spark\t{wanted}\t" in (cluster.servers["worker-1"].home / "script").read_text()
+
+
+@pytest.mark.usefixtures("sudo")
+async def test_a_spark_that_pio_tf_has_not_installed_is_no_reason_to_refuse(cluster: TestCluster) -> None:
+    names = await start_all(cluster)
+    (cluster.driver.home / "spark").symlink_to("/srv/spark-2.4.8")
+    async with session_with(cluster) as driver:
+        await driver.provision(OUTPUTS, names)
 
 
 @pytest.mark.usefixtures("sudo")
