@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from contextlib import AsyncExitStack
 
 import pytest
@@ -11,6 +12,7 @@ from pio_tf.training.preflight.service_checks import jdbc_addresses
 from tests.support.ssh_servers import free_port
 from tests.training.elasticsearch_server import listening
 from tests.training.preflight_world import (
+    ENGINE,
     NAME_NODE,
     SERVICES,
     WATERMARKS,
@@ -154,6 +156,36 @@ async def test_watermarks_that_are_switched_off_are_no_limit(world: World) -> No
     off = {"cluster.routing.allocation.disk.threshold_enabled": "false"}
     world.elasticsearch_says["/_cluster/settings"] = (200, {"transient": off, "defaults": WATERMARKS})
     world.elasticsearch_says["/_nodes/stats/fs"] = (200, {"nodes": {"1": disk(free=1)}})
+    assert (await world.check(skip=FEW))["elasticsearch"].status == "ok"
+
+
+UNIVERSAL = {**ENGINE, "algorithms": [{"name": "ur", "params": {"indexName": "urindex"}}]}
+
+
+@pytest.mark.parametrize(
+    ("block", "status"),
+    [("read_only", "failed"), ("read_only_allow_delete", "failed"), ("metadata", "failed"), ("write", "ok")],
+)
+async def test_an_index_that_the_universal_recommender_could_not_replace_fails(
+    world: World, block: str, status: str
+) -> None:
+    world.file("engine/engine.json", json.dumps(UNIVERSAL))
+    blocked = {"urindex_1500000000000": {"settings": {f"index.blocks.{block}": "true"}}}
+    world.elasticsearch_says["/urindex/_settings/index.blocks.*"] = (200, blocked)
+    result = (await world.check(skip=FEW))["elasticsearch"]
+    assert result.status == status
+    if status == "failed":
+        assert result.detail == (
+            f"Elasticsearch refuses writes to urindex_1500000000000: index.blocks.{block}; "
+            "the Universal Recommender could not replace this model by the new one"
+        )
+        assert "PUT /urindex_1500000000000/_settings" in result.next_step
+
+
+async def test_an_alias_that_does_not_exist_yet_is_no_problem(world: World) -> None:
+    world.file("engine/engine.json", json.dumps(UNIVERSAL))
+    missing = (404, {"error": {"reason": "no such index"}, "status": 404})
+    world.elasticsearch_says["/urindex/_settings/index.blocks.*"] = missing
     assert (await world.check(skip=FEW))["elasticsearch"].status == "ok"
 
 

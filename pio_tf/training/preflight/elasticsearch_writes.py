@@ -1,7 +1,8 @@
 """Whether Elasticsearch takes the writes of a training: blocks on indices, and disks that are nearly full.
 
 PredictionIO retries an engine instance that Elasticsearch refuses, 200 times a second and without end
-(``ESEngineInstances.insert``).
+(``ESEngineInstances.insert``). At the end of a training, the Universal Recommender moves its alias to the index of the
+new model, and removes the old one in the same request: Elasticsearch refuses that if the old index has a block.
 """
 
 from __future__ import annotations
@@ -17,18 +18,28 @@ if TYPE_CHECKING:
     from pio_tf.training.preflight.context import CheckResult
 
 INDEX_BLOCKS = "/_all/_settings/index.blocks.*?flat_settings=true"
+ALIAS_BLOCKS = "/{alias}/_settings/index.blocks.*?flat_settings=true"
 CLUSTER_SETTINGS = "/_cluster/settings?flat_settings=true&include_defaults=true"
 DISKS = "/_nodes/stats/fs"
 
 _BLOCKS = ("read_only", "read_only_allow_delete", "write", "metadata")
 """``index.blocks.*`` that refuse documents or mappings."""
+_BLOCKS_OF_OLD_MODEL = ("read_only", "read_only_allow_delete", "metadata")
+"""Those of an index that refuse to move its alias."""
 _WATERMARK = "cluster.routing.allocation.disk.watermark."
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgtp]?)b", re.IGNORECASE)
+_RETRIED = "PredictionIO would retry without end"
+_NOT_REPLACED = "the Universal Recommender could not replace this model by the new one"
 _MAKE_ROOM = "make room on that node, or add a node: delete old indices, enlarge its disk"
 
 
 def judge_writes(
-    names: Sequence[str], *, blocks: Mapping[str, Any], settings: Mapping[str, Any], disks: Mapping[str, Any]
+    names: Sequence[str],
+    *,
+    blocks: Mapping[str, Any],
+    settings: Mapping[str, Any],
+    disks: Mapping[str, Any],
+    old_models: Mapping[str, Any],
 ) -> Iterator[CheckResult]:
     """Yield what will refuse or may refuse writes. An empty answer of Elasticsearch's decides nothing.
 
@@ -37,6 +48,7 @@ def judge_writes(
         blocks: the answer to :data:`INDEX_BLOCKS`.
         settings: the answer to :data:`CLUSTER_SETTINGS`.
         disks: the answer to :data:`DISKS`.
+        old_models: the answers to :data:`ALIAS_BLOCKS` for the engine's aliases.
     """
     in_force = {
         key: str(value)
@@ -51,14 +63,18 @@ def judge_writes(
             )
     for index, answer in sorted(blocks.items()):
         if any(index == name or index.startswith(f"{name}_") for name in names):
-            yield from _judge_index(index, _object(_object(answer).get("settings")))
+            yield from _judge_index(index, _object(_object(answer).get("settings")), _BLOCKS, _RETRIED)
+    for index, answer in sorted(old_models.items()):
+        yield from _judge_index(index, _object(_object(answer).get("settings")), _BLOCKS_OF_OLD_MODEL, _NOT_REPLACED)
     if in_force.get("cluster.routing.allocation.disk.threshold_enabled") != "false":
         for node in _object(disks.get("nodes")).values():
             yield from _judge_disk(_object(node), in_force)
 
 
-def _judge_index(index: str, settings: Mapping[str, Any]) -> Iterable[CheckResult]:
-    set_there = [f"index.blocks.{block}" for block in _BLOCKS if str(settings.get(f"index.blocks.{block}")) == "true"]
+def _judge_index(
+    index: str, settings: Mapping[str, Any], blocks: Sequence[str], consequence: str
+) -> Iterable[CheckResult]:
+    set_there = [f"index.blocks.{block}" for block in blocks if str(settings.get(f"index.blocks.{block}")) == "true"]
     if not set_there:
         return ()
     cause = ""
@@ -67,7 +83,7 @@ def _judge_index(index: str, settings: Mapping[str, Any]) -> Iterable[CheckResul
     removed = ", ".join(f'"{block}": null' for block in set_there)
     return (
         failed(
-            f"Elasticsearch refuses writes to {index}: {', '.join(set_there)}; PredictionIO would retry without end",
+            f"Elasticsearch refuses writes to {index}: {', '.join(set_there)}; {consequence}",
             f"{cause}remove the block: PUT /{index}/_settings with {{{removed}}}",
         ),
     )

@@ -8,16 +8,24 @@ from __future__ import annotations
 import asyncio
 import re
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 import asyncssh
 
 from pio_tf.config.software import COMPATIBILITY
 from pio_tf.config.storage import Elasticsearch1Source, ElasticsearchBlock, HbaseBlock, JdbcSource
-from pio_tf.errors import RemoteError
+from pio_tf.errors import ConfigError, RemoteError
+from pio_tf.pio.engine import read_engine
 from pio_tf.remote.ssh_errors import reason
 from pio_tf.training.elasticsearch_client import ElasticsearchClient
-from pio_tf.training.preflight.context import combine, failed, ok, skipped, warning
-from pio_tf.training.preflight.elasticsearch_writes import CLUSTER_SETTINGS, DISKS, INDEX_BLOCKS, judge_writes
+from pio_tf.training.preflight.context import NoAnswer, combine, failed, ok, skipped, warning
+from pio_tf.training.preflight.elasticsearch_writes import (
+    ALIAS_BLOCKS,
+    CLUSTER_SETTINGS,
+    DISKS,
+    INDEX_BLOCKS,
+    judge_writes,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Sequence
@@ -128,8 +136,9 @@ async def _check_rest(context: CheckContext, source: Source, block: Elasticsearc
         node, answer = next(iter(found.items()))
         repository = context.config.repository
         written = [one.name for one in (repository.metadata, repository.modeldata) if one.source == source.name]
-        health, *writes = await asyncio.gather(
+        health, old_models, *writes = await asyncio.gather(
             _ask(client, node, _HEALTH, timeout),
+            _old_models(context, client, node, timeout),
             *(_ask_if_possible(client, node, path, timeout) for path in (INDEX_BLOCKS, CLUSTER_SETTINGS, DISKS)),
         )
         blocks, settings, disks = writes
@@ -138,7 +147,7 @@ async def _check_rest(context: CheckContext, source: Source, block: Elasticsearc
             *_judge_name(block, tuple(found.values())),
             *_judge_version(context, answer),
             _judge_health(node, health, summary, timeout),
-            *judge_writes(written, blocks=blocks, settings=settings, disks=disks),
+            *judge_writes(written, blocks=blocks, settings=settings, disks=disks, old_models=old_models),
         ]
     return combine(results)
 
@@ -172,6 +181,23 @@ async def _ask_if_possible(
             raise
         return {}
     return answer if isinstance(answer, dict) else {}
+
+
+async def _old_models(
+    context: CheckContext, client: ElasticsearchClient, node: ElasticsearchNode, timeout: float
+) -> dict[str, Any]:
+    """Return the blocks of the indices behind the engine's aliases; none if engine.json cannot be read in time."""
+
+    async def ask() -> dict[str, Any]:
+        aliases = read_engine((await context.driver_facts()).variant_text).indices
+        paths = [ALIAS_BLOCKS.format(alias=quote(alias, safe="")) for alias in aliases]
+        answers = await asyncio.gather(*(_ask_if_possible(client, node, path, timeout) for path in paths))
+        return {index: blocks for answer in answers for index, blocks in answer.items()}
+
+    try:
+        return await asyncio.wait_for(ask(), timeout=timeout)
+    except (asyncio.TimeoutError, ConfigError, NoAnswer, RemoteError):  # `engine` reports the driver's answer
+        return {}
 
 
 def _judge_refusal(
