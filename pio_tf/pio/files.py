@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 _TEMPLATE = "pio-env.sh.template"
 _LOGGING = "log4j.properties"
 _OTHER_LOGS = ("/var/log/predictionio/pio.log", "~/pio.log")
+_OWN_DIRECTORY = """own=$(timeout -k 1 10 bash -lc 'echo; echo "$PIO_LOG_DIR"' 2>/dev/null </dev/null | tail -n 1)"""
 _TITLES = {
     "elasticsearch": "Elasticsearch",
     "hdfs": "HDFS: model data. The Universal Recommender stores its model in Elasticsearch",
@@ -120,12 +121,17 @@ def render_pio_env(config: Config, reveal: RevealPassword) -> str:
 
 
 def remove_logs(config: Config) -> str:
-    """Return a bash program that removes PredictionIO's own log, with passwords in it, and prints what it has removed.
+    """Return a bash program that removes PredictionIO's own log, with passwords in it.
 
-    PredictionIO writes it to the first of these directories that allows it (bin/pio-class).
+    PredictionIO writes it to PIO_LOG_DIR, which a login shell's profile may set, or to the first of the other
+    directories that allows it (bin/pio-class). The program prints the removed files to standard output. To standard
+    error, it prints those that it may not remove.
     """
     logs = " ".join(shell_path(path) for path in (f"{config.pio.home}/log/pio.log", *_OTHER_LOGS))
-    return f'for log in {logs}; do [ ! -s "$log" ] || {{ rm -f -- "$log" && echo "$log"; }}; done'
+    return (
+        f'{_OWN_DIRECTORY}; for log in "${{own:+$own/pio.log}}" {logs}; do [ ! -s "$log" ] || '
+        '{ rm -f -- "$log" 2>/dev/null && echo "$log"; } || echo "$log" >&2; done'
+    )
 
 
 def _read(name: str) -> str:

@@ -205,9 +205,13 @@ class DriverSession:
                 self.context.report(
                     Warned(f"{file.name} on the driver was not written by pio-tf: the old file is kept as {file.kept}")
                 )
-        removed = await self.connection.run(self.connection.driver.name, remove_logs(self.context.config))
-        for log in removed.stdout.splitlines():
+        done = await self.connection.run(self.connection.driver.name, remove_logs(self.context.config))
+        for log in done.stdout.splitlines():
             self.context.report(Warned(f"removed {log} from the driver: every user could read the passwords in it"))
+        for log in done.stderr.splitlines():
+            self.context.report(
+                Warned(f"could not remove {log} from the driver, where other users may read the passwords in it")
+            )
         changed = [file.name for file in put if file.changed]
         self.context.report(
             Done(f"wrote {', '.join(changed)} on the driver" if changed else "the driver is configured")
