@@ -100,8 +100,17 @@ def check_new_driver(config: Config) -> None:
     Raises:
         ConfigError: naming both versions.
     """
-    own_image = config.driver.ami is not None or config.driver.ami_filter is not None
-    if own_image or config.software.pio.is_own_build or not COMPATIBILITY[config.pio.version].has_binaries:
+    if config.driver.ami is None and config.driver.ami_filter is None:
+        check_apaches_binary(config)
+
+
+def check_apaches_binary(config: Config) -> None:
+    """Refuse to install Apache's binary of PredictionIO with a Spark that cannot run it.
+
+    Raises:
+        ConfigError: naming both versions.
+    """
+    if config.software.pio.is_own_build or not COMPATIBILITY[config.pio.version].has_binaries:
         return
     spark, built = spark_version(config), COMPATIBILITY[config.pio.version].defaults["spark"]
     if not fits_build(spark, built=built):

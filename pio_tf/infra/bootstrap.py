@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pio_tf.config.blocks import AmiFilter
-from pio_tf.config.components import components, find_elasticsearch
+from pio_tf.config.components import check_apaches_binary, components, find_elasticsearch
 from pio_tf.config.hcl_writer import attributes
 from pio_tf.infra.generated_files import write_files
 from pio_tf.infra.root_module import find_modules
@@ -119,7 +119,13 @@ def _quoted(value: str) -> str:
 
 
 def render_image(config: Config) -> dict[str, str]:
-    """Return the files: relative path to text. `packer init` and `packer build` in their directory need no pio-tf."""
+    """Return the files: relative path to text. `packer init` and `packer build` in their directory need no pio-tf.
+
+    Raises:
+        ConfigError: a driver of this image would have a PredictionIO that its Spark cannot run.
+    """
+    if config.driver.ami is None and _source_image(config) == AmiFilter():  # another one may have a PredictionIO
+        check_apaches_binary(config)
     # A driver's script installs all that any machine gets; an image has no addresses of one cluster, nor its ports.
     settings = replace(cluster_settings(config, role="driver", hosts={}), master_port=7077, master_ui_port=8080)
     return {
@@ -133,16 +139,21 @@ def write_image(config: Config, directory: Path) -> Path:
     """Write the files into a directory, which is made if necessary. Return it.
 
     Raises:
-        ConfigError: pio-tf did not write a file that it would overwrite, or the directory cannot be written.
+        ConfigError: as :func:`render_image`; pio-tf did not write a file that it would overwrite; or the directory
+            cannot be written.
     """
     write_files(directory, render_image(config), named="--image", what="the template", instead="another --out")
     return directory
 
 
+def _source_image(config: Config) -> AmiFilter:
+    wanted = config.driver.ami_filter
+    return AmiFilter() if wanted is None or wanted.owner == _OWN_ACCOUNT else wanted
+
+
 def _variables(config: Config) -> dict[str, Value]:
     role = config.aws.assume_role
-    wanted = config.driver.ami_filter
-    source = AmiFilter() if wanted is None or wanted.owner == _OWN_ACCOUNT else wanted
+    source = _source_image(config)
     return {
         "name": f"pio-tf-{config.cluster.name}",
         "region": config.aws.region,

@@ -125,6 +125,24 @@ def test_the_script_has_all_that_any_machine_installs_and_no_address_of_a_cluste
         assert re.search(rf"^(COMPONENTS=')?{name}\t", head, re.MULTILINE), name
 
 
+BAKED = 'driver {\n  ami_filter {\n    owner = "self"\n    name  = "pio-tf-demo-*"\n  }'
+
+
+@pytest.mark.parametrize("driver", ["driver {", BAKED])
+def test_an_image_whose_predictionio_its_spark_cannot_run_is_refused(site: Site, driver: str) -> None:
+    config = site.write(spark='version = "2.4.8"')
+    config.path.write_text(config.path.read_text().replace("driver {", driver))
+    with pytest.raises(ConfigError, match=r"is built for Spark 2\.1\.3, and does not run on Spark 2\.4\.8"):
+        render_image(load_config(config.path, environ={}))
+
+
+def test_an_image_made_of_ones_own_may_have_another_predictionio(site: Site) -> None:
+    config = site.write(spark='version = "2.4.8"')
+    own = 'driver {\n  ami = "ami-0123456789abcdef0"'
+    config.path.write_text(config.path.read_text().replace("driver {", own))
+    render_image(load_config(config.path, environ={}))
+
+
 def test_foreign_files_are_not_overwritten(site: Site) -> None:
     directory = site.directory / "packer"
     directory.mkdir()
