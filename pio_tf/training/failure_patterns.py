@@ -10,6 +10,11 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from pio_tf.config.software import COMPATIBILITY
+
+_APACHES_BUILDS = ", ".join(
+    f"{pio} is built for Spark {row.defaults['spark']}" for pio, row in COMPATIBILITY.items() if row.has_binaries
+)
 _MORE_MEMORY = "raise driver.memory or spark.executor_memory, on larger instance types if necessary"
 _ENGINE_JSON = "correct engine.json in pio.engine_dir on the driver, or the variant in train.pio_arguments"
 _INSTALL = "install it on the driver (its disk stays), or correct pio-tf.hcl; `pio-tf up` starts the machines"
@@ -109,7 +114,7 @@ CERTAIN = (
         r"NoSuchMethodError|AbstractMethodError|IncompatibleClassChangeError"
         r"|NoClassDefFoundError: (?:org/apache/spark|scala)/|InvalidClassException: (?:org\.apache\.spark|scala)\.",
         "PredictionIO, the engine and Spark were built for different versions",
-        "use one Spark for all: Apache's binary of PredictionIO 0.14.0 is built for Spark 2.1.3; a build of your own, "
+        f"use one Spark for all: Apache's binary of PredictionIO {_APACHES_BUILDS}; a build of your own, "
         "for its `-Dspark.version`. Then build the engine again",
     ),
     FailurePattern(
