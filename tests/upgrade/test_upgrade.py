@@ -133,6 +133,14 @@ def test_a_plan_of_stopped_machines_finds_no_changes(local: OldCluster) -> None:
     assert json.loads(local.run("plan", "--json", "--detailed-exitcode").stdout)["changes"] == []
 
 
+def test_a_plan_with_another_worker_warns_of_the_spark_of_the_machines_that_exist(local: OldCluster) -> None:
+    with local.project.edited(r"(workers +=) 1", r"\1 2"):
+        plan = local.run("plan")
+    assert "worker-2 would get Spark 2.1.3, but machines of this cluster were created with 2.4.8" in " ".join(
+        plan.stderr.split()
+    )
+
+
 def test_a_plan_with_the_state_in_s3_finds_no_changes(team: OldCluster) -> None:
     assert json.loads(team.run("plan", "--json", "--detailed-exitcode").stdout)["changes"] == []
     assert "pio-tf/old-team/terraform.tfstate" in team.objects()
