@@ -239,7 +239,7 @@ async def world(cluster: TestCluster) -> AsyncIterator[World]:
     says: dict[str, tuple[int, Any]] = {
         "/": (200, {"cluster_name": "elasticsearch", "version": {"number": "6.8.23"}}),
         "/_cluster/health": (200, {"cluster_name": "elasticsearch", "status": "yellow"}),
-        "/_all/_settings/index.blocks.*": (200, {}),
+        "/pio_meta*/_settings/index.blocks.*": (200, {}),
         "/_cluster/settings": (200, {"persistent": {}, "transient": {}, "defaults": WATERMARKS}),
         "/_nodes/stats/fs": (200, {"nodes": {"x": disk(free=60)}}),
     }

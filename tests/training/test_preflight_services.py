@@ -95,7 +95,7 @@ READ_ONLY = {"settings": {"index.blocks.read_only_allow_delete": "true"}}
 @pytest.mark.parametrize("block", ["read_only_allow_delete", "read_only", "write", "metadata"])
 async def test_a_metadata_index_that_refuses_writes_fails(world: World, index: str, block: str) -> None:
     blocked = {index: {"settings": {f"index.blocks.{block}": "true"}}, "logs": READ_ONLY, "pio_metadata": READ_ONLY}
-    world.elasticsearch_says["/_all/_settings/index.blocks.*"] = (200, blocked)
+    world.elasticsearch_says["/pio_meta*/_settings/index.blocks.*"] = (200, blocked)
     result = (await world.check(skip=FEW))["elasticsearch"]
     assert (result.status, result.detail) == (
         "failed",
@@ -108,7 +108,7 @@ async def test_a_metadata_index_that_refuses_writes_fails(world: World, index: s
 async def test_blocks_on_other_indices_and_blocks_that_are_off_are_no_problem(world: World) -> None:
     off = {"settings": {"index.blocks.read_only_allow_delete": "false"}}
     blocks = {"pio_event_1": READ_ONLY, "logs": READ_ONLY, "pio_meta_apps": off, "pio_meta_channels": {"settings": {}}}
-    world.elasticsearch_says["/_all/_settings/index.blocks.*"] = (200, blocks)
+    world.elasticsearch_says["/pio_meta*/_settings/index.blocks.*"] = (200, blocks)
     assert (await world.check(skip=FEW))["elasticsearch"].status == "ok"
 
 
@@ -182,6 +182,18 @@ async def test_an_index_that_the_universal_recommender_could_not_replace_fails(
         assert "PUT /urindex_1500000000000/_settings" in result.next_step
 
 
+@pytest.mark.parametrize(("asked", "index"), [("pio_meta*", "pio_meta_*"), ("urindex", "urindex")])
+async def test_a_block_that_keeps_its_own_setting_from_being_read_fails(world: World, asked: str, index: str) -> None:
+    world.file("engine/engine.json", json.dumps(UNIVERSAL))
+    world.elasticsearch_says["/urindex/_settings/index.blocks.*"] = (200, {})
+    reason = "blocked by: [FORBIDDEN/9/index metadata (api)];"  # of Elasticsearch 6.8.23
+    refused = (403, {"error": {"type": "cluster_block_exception", "reason": reason}, "status": 403})
+    world.elasticsearch_says[f"/{asked}/_settings/index.blocks.*"] = refused
+    result = (await world.check(skip=FEW))["elasticsearch"]
+    assert result.status == "failed"
+    assert f"Elasticsearch refuses writes to {index}: index.blocks.metadata; " in result.detail
+
+
 async def test_an_alias_that_does_not_exist_yet_is_no_problem(world: World) -> None:
     world.file("engine/engine.json", json.dumps(UNIVERSAL))
     missing = (404, {"error": {"reason": "no such index"}, "status": 404})
@@ -190,7 +202,7 @@ async def test_an_alias_that_does_not_exist_yet_is_no_problem(world: World) -> N
 
 
 async def test_a_user_who_may_not_read_blocks_and_disks_is_no_failure(world: World) -> None:
-    for path in ("/_all/_settings/index.blocks.*", "/_cluster/settings", "/_nodes/stats/fs"):
+    for path in ("/pio_meta*/_settings/index.blocks.*", "/_cluster/settings", "/_nodes/stats/fs"):
         world.elasticsearch_says[path] = (403, {"error": "no"})
     assert (await world.check(skip=FEW))["elasticsearch"].status == "ok"
 

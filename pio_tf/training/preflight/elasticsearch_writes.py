@@ -17,8 +17,10 @@ if TYPE_CHECKING:
 
     from pio_tf.training.preflight.context import CheckResult
 
-INDEX_BLOCKS = "/_all/_settings/index.blocks.*?flat_settings=true"
-ALIAS_BLOCKS = "/{alias}/_settings/index.blocks.*?flat_settings=true"
+BLOCKS = "/{index}/_settings/index.blocks.*?flat_settings=true"
+METADATA_BLOCKED = "/index metadata (api)]"
+"""In the refusal of that question. An index with ``index.blocks.metadata`` does not show its settings either."""
+HAS_METADATA_BLOCK = {"settings": {"index.blocks.metadata": "true"}}
 CLUSTER_SETTINGS = "/_cluster/settings?flat_settings=true&include_defaults=true"
 DISKS = "/_nodes/stats/fs"
 
@@ -45,10 +47,10 @@ def judge_writes(
 
     Args:
         names: of PredictionIO's repositories there that a training writes to. They are indices, or their prefixes.
-        blocks: the answer to :data:`INDEX_BLOCKS`.
+        blocks: the answer to :data:`BLOCKS` for the indices of these repositories.
         settings: the answer to :data:`CLUSTER_SETTINGS`.
         disks: the answer to :data:`DISKS`.
-        old_models: the answers to :data:`ALIAS_BLOCKS` for the engine's aliases.
+        old_models: the answers to :data:`BLOCKS` for the engine's aliases.
     """
     in_force = {
         key: str(value)

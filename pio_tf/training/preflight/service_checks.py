@@ -20,15 +20,16 @@ from pio_tf.remote.ssh_errors import reason
 from pio_tf.training.elasticsearch_client import ElasticsearchClient
 from pio_tf.training.preflight.context import NoAnswer, combine, failed, ok, skipped, warning
 from pio_tf.training.preflight.elasticsearch_writes import (
-    ALIAS_BLOCKS,
+    BLOCKS,
     CLUSTER_SETTINGS,
     DISKS,
-    INDEX_BLOCKS,
+    HAS_METADATA_BLOCK,
+    METADATA_BLOCKED,
     judge_writes,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Sequence
+    from collections.abc import Awaitable, Mapping, Sequence
 
     from pio_tf.config.repositories import Source
     from pio_tf.config.storage import ElasticsearchNode
@@ -136,12 +137,12 @@ async def _check_rest(context: CheckContext, source: Source, block: Elasticsearc
         node, answer = next(iter(found.items()))
         repository = context.config.repository
         written = [one.name for one in (repository.metadata, repository.modeldata) if one.source == source.name]
-        health, old_models, *writes = await asyncio.gather(
+        health, old_models, blocks, settings, disks = await asyncio.gather(
             _ask(client, node, _HEALTH, timeout),
             _old_models(context, client, node, timeout),
-            *(_ask_if_possible(client, node, path, timeout) for path in (INDEX_BLOCKS, CLUSTER_SETTINGS, DISKS)),
+            _blocks(client, node, {f"{name}*": f"{name}_*" for name in written}, timeout),
+            *(_ask_if_possible(client, node, path, timeout) for path in (CLUSTER_SETTINGS, DISKS)),
         )
-        blocks, settings, disks = writes
         summary = f"Elasticsearch {_version(answer)}, {len(found)} of {len(answers)} nodes answer"
         results += [
             *_judge_name(block, tuple(found.values())),
@@ -174,13 +175,40 @@ async def _ask_if_possible(
     client: ElasticsearchClient, node: ElasticsearchNode, path: str, timeout: float
 ) -> dict[str, Any]:
     """Return a node's JSON object; an empty one if it has none, or the user may not read it."""
+    answer = await _ask_any(client, node, path, timeout)
+    return {} if isinstance(answer, RemoteError) else answer
+
+
+async def _ask_any(
+    client: ElasticsearchClient, node: ElasticsearchNode, path: str, timeout: float
+) -> dict[str, Any] | RemoteError:
+    """Return a node's JSON object, empty for other JSON, or the error of a node that has none."""
     try:
         answer = await client.get(path, node=node, timeout=timeout)
     except RemoteError as error:
         if error.details.get("kind") not in ("http", "http-status"):
             raise
-        return {}
+        return error
     return answer if isinstance(answer, dict) else {}
+
+
+async def _blocks(
+    client: ElasticsearchClient, node: ElasticsearchNode, patterns: Mapping[str, str], timeout: float
+) -> dict[str, Any]:
+    """Return the blocks of indices by name.
+
+    Args:
+        patterns: names of indices or aliases, or patterns of them, each with the name for one that refuses the answer.
+    """
+    paths = [BLOCKS.format(index=quote(pattern, safe="*")) for pattern in patterns]
+    answers = await asyncio.gather(*(_ask_any(client, node, path, timeout) for path in paths))
+    found: dict[str, Any] = {}
+    for name, answer in zip(patterns.values(), answers, strict=True):
+        if not isinstance(answer, RemoteError):
+            found |= answer
+        elif METADATA_BLOCKED in answer.cause:
+            found[name] = HAS_METADATA_BLOCK
+    return found
 
 
 async def _old_models(
@@ -190,9 +218,7 @@ async def _old_models(
 
     async def ask() -> dict[str, Any]:
         aliases = read_engine((await context.driver_facts()).variant_text).indices
-        paths = [ALIAS_BLOCKS.format(alias=quote(alias, safe="")) for alias in aliases]
-        answers = await asyncio.gather(*(_ask_if_possible(client, node, path, timeout) for path in paths))
-        return {index: blocks for answer in answers for index, blocks in answer.items()}
+        return await _blocks(client, node, {alias: alias for alias in aliases}, timeout)
 
     try:
         return await asyncio.wait_for(ask(), timeout=timeout)
