@@ -29,7 +29,7 @@ async def refuse_other_spark(remote: ClusterConnection, config: Config, machines
     driver's PredictionIO decides if it says what it was built for; else the Spark that is installed does.
 
     Raises:
-        ConfigError: with the machines, their versions and both ways to go on.
+        ConfigError: with the machines, their versions, and how to keep or to replace that Spark.
         RemoteError: a machine is unreachable.
     """
     if config.spark.version is not None or config.software.pio.is_own_build:
