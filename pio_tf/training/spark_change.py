@@ -25,8 +25,8 @@ _INSTALLED = "/opt/spark/"
 async def refuse_other_spark(remote: ClusterConnection, config: Config, machines: Sequence[str]) -> None:
     """Refuse to replace the Spark of machines by a default that their PredictionIO does not run on.
 
-    pio-tf.hcl may say nothing of a PredictionIO that was built by hand. A later pio-tf may have another default. The
-    driver's PredictionIO decides if it says what it was built for; else the Spark that is installed does.
+    pio-tf.hcl may say nothing of a PredictionIO that you have built yourself. A later pio-tf may have another default.
+    The driver's PredictionIO decides if it says what it was built for; else the Spark that is installed does.
 
     Raises:
         ConfigError: with the machines, their versions, and how to keep or to replace that Spark.
