@@ -48,8 +48,10 @@ def reads_state(scope: Scope) -> Iterator[Grant]:
         "cluster's objects, since the request for an object has no prefix."
     )
     yield Grant("FindState", why, scope.bucket(state.bucket), ("s3:ListBucket",))
-    yield Grant("ReadState", "Read the state.", scope.bucket(state.bucket, state.key), ("s3:GetObject",))
-    yield from _key(scope, state, "kms:Decrypt")
+    read = ("s3:GetObject",)
+    yield Grant("ReadState", "Read the state.", scope.bucket(state.bucket, state.key), terraform=read, pio_tf=read)
+    for ours in (False, True):
+        yield from _key(scope, state, "kms:Decrypt", ours=ours)
 
 
 def locks_state(scope: Scope) -> Iterator[Grant]:
