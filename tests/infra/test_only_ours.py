@@ -74,7 +74,7 @@ def test_destroy_removes_nothing_when_the_state_names_another_machine(
     with pytest.raises(GuardRefused) as caught:
         deployment(site.write(network=_network(site))).destroy()
     assert theirs in caught.value.cause
-    assert "terraform state rm" in caught.value.next_step
+    assert "`state rm ADDRESS`" in caught.value.next_step
     assert changes(aws) == before
     assert set(site.instances()) == {"driver", "master", "worker-1"}
 
