@@ -111,18 +111,18 @@ class Notifications:
         except (Interrupted, Locked):
             raise
         except Exception as error:
-            self._send_wanted(self._failure(error))
+            self._send_wanted(partial(self._failure, error))
             raise
         if record.state == "succeeded":
-            self._send_wanted(self._message("succeeded", record, what="There is a new model."))
+            self._send_wanted(partial(self._message, "succeeded", record, what="There is a new model."))
         return record
 
     def test(self) -> tuple[str, ...]:
-        """Send a test message to every channel, and return them.
+        """Send a test message to every place of the notify block, and return their names.
 
         Raises:
-            ConfigError: there is no channel, or the webhook is no address.
-            PioTfError: a channel did not take the message; the others have it.
+            ConfigError: there is no place, or the webhook is no address.
+            PioTfError: a place did not take the message; the others have it.
         """
         if not self._senders:
             raise ConfigError(
@@ -133,12 +133,20 @@ class Notifications:
             raise errors[0]
         return tuple(self._senders)
 
-    def _send_wanted(self, message: Message) -> None:
-        for error in self._send(message) if message.event in self._block.on else ():
-            self._objects.context.report(Warned(f"a message about the training was not sent: {short(error)}"))
+    def _send_wanted(self, make: Callable[[], Message]) -> None:
+        """Send a message if it is about a result that the block names. Nothing that fails here hides that result."""
+        errors: list[PioTfError] = []
+        try:
+            message = make()
+            if message.event in self._block.on:
+                errors = self._send(message)
+        except Exception as error:  # noqa: BLE001 - the training's own result, or error, is what counts
+            errors.append(PioTfError(f"pio-tf has a bug here: {type(error).__name__}"))
+        for failed in errors:
+            self._objects.context.report(Warned(f"a message about the training was not sent: {short(failed)}"))
 
     def _send(self, message: Message) -> list[PioTfError]:
-        """Send a message to every channel. Return the errors of those that did not take it."""
+        """Send a message to every place. Return an error for each place that did not take it."""
         errors = []
         for send in self._senders.values():
             try:

@@ -211,6 +211,14 @@ def test_only_the_results_that_are_asked_for_are_messages(place: Place, webhook:
     assert [one["event"] for one in webhook.documents] == ["failed"]
 
 
+def test_a_message_that_cannot_be_made_hides_no_error_of_the_training(place: Place, webhook: Webhook, url: str) -> None:
+    record = replace(RECORD, state="lost", deadline="tomorrow")  # no moment: of another program, or damaged
+    place.objects().storage.archive.save(record)
+    place.fail(TrainingFailed("no model", details={"run": record.id}), webhook=url)
+    assert webhook.documents == []
+    assert place.warnings == ["a message about the training was not sent: pio-tf has a bug here: ValueError"]
+
+
 def test_a_bug_is_a_message_without_its_text(place: Place, webhook: Webhook, url: str) -> None:
     place.fail(RuntimeError("password=hunter2"), webhook=url)
     (document,) = webhook.documents
