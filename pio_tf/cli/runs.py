@@ -145,6 +145,5 @@ def notify(
 
     block = call.cluster.config.notify
     tested = call.cluster.test_notifications() if test else ()
-    channels = {"webhook": block.webhook, "sns_topic": block.sns_topic}
-    places = [{"place": name, "tested": name in tested} for name, value in channels.items() if value]
+    places = [{"place": name, "tested": name in tested} for name in block.places]
     call.show(NotifyResult.model_validate({"places": places, "on": block.on}))

@@ -383,6 +383,11 @@ class NotifyBlock(Block):
         "driver restarted. deadline: the same, after AWS had stopped the machines at their deadline.",
     )
 
+    @property
+    def places(self) -> tuple[str, ...]:
+        """The options that name a place for messages."""
+        return tuple(name for name in ("webhook", "sns_topic") if getattr(self, name))
+
 
 _BACKEND_SECRET = re.compile(r"(^|_)(conn_str|customer_key|secret_id)$")
 """Secrets of Terraform's backends that have names of their own: pg, s3 and cos."""

@@ -89,8 +89,9 @@ def plan_cost(config: Config, plan_json: Mapping[str, Any]) -> tuple[Cost, Cost]
 
 def running_usd(config: Config, instance_types: Iterable[str], seconds: float) -> float | None:
     """Return what these machines cost in this time, without their disks and addresses. None: a price is unknown."""
-    prices = [(HOURLY_USD | config.guard.hourly_prices).get(one) for one in instance_types]
-    return None if None in prices else sum(price or 0.0 for price in prices) * seconds / 3600
+    prices = HOURLY_USD | config.guard.hourly_prices
+    types = list(instance_types)
+    return sum(prices[one] for one in types) * seconds / 3600 if prices.keys() >= set(types) else None
 
 
 def price_note(config: Config) -> str:

@@ -58,7 +58,7 @@ def find_archive(*, java: Path, spark: Path) -> Path:
     """Return the path of the archive for these installations. The file may be missing.
 
     A JVM compares the sizes and times of the jars with those in the archive, so the path depends on them. Environments
-    whose installed files are hard links to the same files share an archive.
+    share an archive if their installed files are hard links to the same files.
     """
     digest = hashlib.sha256()
     for file in (java / "lib" / "modules", *sorted((spark / "jars").glob("*.jar"))):

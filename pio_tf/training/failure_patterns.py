@@ -46,7 +46,7 @@ class FailurePattern:
 CERTAIN = (
     FailurePattern(
         "endless-retry",
-        r"^\[ERROR\] \[pio-tf\] ended the run, whose log was only \d+ errors in \d+ s: ",
+        r"^\[ERROR\] \[pio-tf\] ended the run: its log was only \d+ errors in \d+ s: ",
         "PIO retried a refused request without end",
         "find out why the service refuses it: Elasticsearch refuses writes to an index with a block, which it sets "
         "itself when a disk is full; `pio-tf check` names it",
@@ -98,7 +98,7 @@ CERTAIN = (
     FailurePattern(
         "old-engine",
         r"NoClassDefFoundError: io/prediction/|ClassNotFoundException: io\.prediction\.",
-        "the engine was written for PredictionIO before 0.10, whose classes had other names",
+        "the engine was written for PredictionIO before 0.10, which had other names for its classes",
         "use a later version of the template, or rename io.prediction to org.apache.predictionio in it and build it",
     ),
     FailurePattern(

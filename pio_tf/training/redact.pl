@@ -71,7 +71,7 @@ sub watch { # LINE: end the run if its log only repeats an error
     }
     open my $process, '<', 'process' or return;
     $group = (split ' ', <$process>)[4] or return;
-    put("[ERROR] [pio-tf] ended the run, whose log was only $errors errors in $seconds s: $line");
+    put("[ERROR] [pio-tf] ended the run: its log was only $errors errors in $seconds s: $line");
     kill 'TERM', -$group;
     alarm 20;
 }

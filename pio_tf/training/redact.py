@@ -58,7 +58,7 @@ class LogLimits:
     size: int = 256 * 1024**2
     """Bytes that it may take, besides its end. The driver keeps the logs of 30 runs."""
     errors: int = 500
-    """A run whose log is only an error, again and again, is ended if it repeats it so many times ..."""
+    """The driver ends a run if the log repeats one error so many times, and says nothing else, ..."""
     seconds: int = 60
     """... in so many seconds. PredictionIO writes 200 a second when Elasticsearch refuses its engine instance."""
 

@@ -12,7 +12,7 @@ STAGE = (
 _REFUSED_INSTANCE = "Failed to create pio_meta_engine_instances/engine_instances"
 LOGS = [
     (
-        "[ERROR] [pio-tf] ended the run, whose log was only 12012 errors in 60 s: [ERROR] [ESEngineInstances] "
+        "[ERROR] [pio-tf] ended the run: its log was only 12012 errors in 60 s: [ERROR] [ESEngineInstances] "
         + _REFUSED_INSTANCE,
         "endless-retry",
         _REFUSED_INSTANCE,

@@ -90,7 +90,7 @@ def read_state(text: bytes | str, *, name: str) -> State | None:
 
 
 def _product(resources: Iterable[object]) -> Product | None:
-    """Return the product whose registry all providers are of."""
+    """Return the product that has written the resources: each has its own registry, which all providers name."""
     providers = [str(one.get("provider")) for one in resources if isinstance(one, dict)]
     for product, registry in _REGISTRIES.items():
         if providers and all(registry in provider for provider in providers):

@@ -157,18 +157,12 @@ async def _ask(
     client: ElasticsearchClient, node: ElasticsearchNode, path: str, timeout: float
 ) -> dict[str, Any] | RemoteError:
     """Return a node's JSON object, or the error of a node that has none."""
-    try:
-        answer = await client.get(path, node=node, timeout=timeout)
-    except RemoteError as error:
-        if error.details.get("kind") not in ("http", "http-status"):
-            raise
-        return error
-    if not isinstance(answer, dict) or not answer.get("cluster_name"):
-        return RemoteError(
-            "this is not Elasticsearch: the answer has no cluster name",
-            next_step="find out what listens there",
-        )
-    return answer
+    answer = await _ask_any(client, node, path, timeout)
+    if isinstance(answer, RemoteError) or answer.get("cluster_name"):
+        return answer
+    return RemoteError(
+        "this is not Elasticsearch: the answer has no cluster name", next_step="find out what listens there"
+    )
 
 
 async def _ask_if_possible(
