@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, overload
 
@@ -171,29 +171,44 @@ class Aws:
             ConfigError: the credentials are of an account that aws.allowed_account_ids does not name.
         """
         if service not in self._clients:
-            if service != "sts" and not self._clients.keys() - {"sts"}:
+            if service != "sts" and not self._clients.keys() - {"sts"} and self._aws.allowed_account_ids:
                 self._refuse_account()
-            with aws_errors(), _file_errors():
-                self._session = self._session or _open_session(self._aws)
-                client = _create_client(self._session, self._aws, service)
+            client = self._make(service)
             if service == "s3":
                 expect_owner(client)
+            if service == "ec2" and self._aws.allowed_account_ids:
+                client.meta.events.register("after-call.ec2.DescribeInstances", self._check_owners)
             self._clients[service] = client
         return self._clients[service]  # type: ignore[no-any-return]
 
+    def _make(self, service: str, *, attempts: int = ATTEMPTS) -> Any:  # noqa: ANN401
+        with aws_errors(), _file_errors():
+            self._session = self._session or _open_session(self._aws)
+            return _create_client(self._session, self._aws, service, attempts=attempts)
+
     def _refuse_account(self) -> None:
+        """Refuse credentials of an account that is not allowed, by what STS says of them.
+
+        Whatever stops machines must not depend on STS: one attempt, and if that fails, EC2's answers decide.
+        """
+        with suppress(AwsError):
+            found = who_am_i(partial(self._make, attempts=1))
+            self._check_account(found.account, cause=f"they are those of {found.arn}")
+
+    def _check_account(self, account: str, *, cause: str) -> None:
         allowed = self._aws.allowed_account_ids
-        if not allowed:
-            return
-        found = who_am_i(self.client)
-        if found.account not in allowed:
+        if account not in allowed:
             raise ConfigError(
-                f"the AWS credentials are of account {found.account}, and aws.allowed_account_ids names "
-                f"{', '.join(allowed)}",
-                cause=f"they are those of {found.arn}",
+                f"the AWS credentials are of account {account}, and aws.allowed_account_ids names {', '.join(allowed)}",
+                cause=cause,
                 next_step="use credentials of an allowed account (aws.profile, AWS_PROFILE), or correct pio-tf.hcl",
-                details={"account": found.account, "allowed": list(allowed)},
+                details={"account": account, "allowed": list(allowed)},
             )
+
+    def _check_owners(self, parsed: Any, **_event: object) -> None:  # noqa: ANN401 - botocore's
+        """Refuse an answer of DescribeInstances, which every change of machines begins with, from another account."""
+        for group in parsed.get("Reservations", ()):
+            self._check_account(group["OwnerId"], cause="EC2 shows that account's instances")
 
 
 @contextmanager
@@ -260,17 +275,17 @@ def _refuse_mfa(session: Session, *, uses_profile: bool) -> None:
         name = profile.get("source_profile", "")
 
 
-def _create_client(session: Session, aws: AwsBlock, service: str, **credentials: Any) -> Any:  # noqa: ANN401
+def _create_client(session: Session, aws: AwsBlock, service: str, attempts: int = ATTEMPTS, **keys: Any) -> Any:  # noqa: ANN401
     client = session.create_client(
         service,
         endpoint_url=aws.endpoint_url,
         config=ClientConfig(
             connect_timeout=CONNECT_TIMEOUT,
             read_timeout=READ_TIMEOUT,
-            retries={"mode": "standard", "total_max_attempts": ATTEMPTS},
+            retries={"mode": "standard", "total_max_attempts": attempts},
             user_agent_extra=f"pio-tf/{__version__}",
         ),
-        **credentials,
+        **keys,
     )
     client.meta.events.register_first("needs-retry.ec2.StartInstances", _no_capacity_is_an_answer)  # type: ignore[arg-type]
     own = session.get_credentials()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
+from contextlib import nullcontext
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import TYPE_CHECKING
 
@@ -244,22 +245,28 @@ def test_each_error_of_this_side_says_what_it_means_and_what_to_do(make: Callabl
 
 
 class Answering:
-    """An AWS that answers every call the same, and counts them by the access key that signed them."""
+    """An AWS that fails every call in the same way, and counts them by the access key that signed them.
 
-    def __init__(self, code: str, status: int, *, but: str = "") -> None:
+    Args:
+        but: the access key that it accepts.
+        works: the action that it answers, and the answer.
+    """
+
+    def __init__(self, code: str, status: int, *, but: str = "", works: tuple[str, str] = ("none", "")) -> None:
         self.keys: list[str] = []
         keys = self.keys
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
-                self.rfile.read(int(self.headers["Content-Length"]))
+                asked = self.rfile.read(int(self.headers["Content-Length"])).decode()
                 key = self.headers["Authorization"].partition("Credential=")[2].partition("/")[0]
                 keys.append(key)
-                good = key == but
+                answered = f"Action={works[0]}&" in asked
+                good = key == but or answered
                 error = f"<Errors><Error><Code>{code}</Code><Message>no</Message></Error></Errors>"
                 self.send_response(200 if good else status)
                 self.end_headers()
-                self.wfile.write(f"<Response>{'' if good else error}</Response>".encode())
+                self.wfile.write(f"<Response>{works[1] if answered else '' if good else error}</Response>".encode())
 
             def log_message(self, *_: object) -> None:
                 pass
@@ -327,3 +334,18 @@ def test_credentials_of_an_allowed_account_are_asked_for_it_once(local_config: M
     for service in ("ec2", "s3", "scheduler"):
         aws.client(service)
     assert local_aws.calls["sts", "GetCallerIdentity"] == before + 1
+
+
+OWNED = "<reservationSet><item><ownerId>{}</ownerId><instancesSet/></item></reservationSet>"
+
+
+@pytest.mark.parametrize(("owner", "refused"), [("111122223333", False), ("444455556666", True)])
+def test_without_sts_the_owner_of_the_machines_tells_whether_the_account_is_allowed(
+    make_config: MakeConfig, credentials: Path, owner: str, refused: bool
+) -> None:
+    with Answering("ServiceUnavailable", 503, works=("DescribeInstances", OWNED.format(owner))) as server:
+        aws = Aws(make_config(aws={"endpoint_url": server.url, "allowed_account_ids": ["111122223333"]}))
+        expected = pytest.raises(ConfigError, match=f"account {owner}") if refused else nullcontext()
+        with expected:
+            aws.client("ec2").describe_instances()
+    assert len(server.keys) == 2, "STS is asked once: what stops machines does not wait for it"
