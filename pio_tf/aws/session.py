@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from pio_tf.config.schema import Config
 
 __all__ = ["Aws", "aws_errors", "explain"]
+_PROFILES = ("AWS_PROFILE", "AWS_DEFAULT_PROFILE")
+"""A profile that these name wins over keys in some programs."""
 CONNECT_TIMEOUT = 10
 """Seconds."""
 READ_TIMEOUT = 60
@@ -180,6 +182,28 @@ class Aws:
                 client.meta.events.register("after-call.ec2.DescribeInstances", self._check_owners)
             self._clients[service] = client
         return self._clients[service]  # type: ignore[no-any-return]
+
+    def environment(self) -> dict[str, str]:
+        """Return this process's environment for programs that are to use the same credentials, region and endpoint.
+
+        Raises:
+            AwsError: there are no credentials, or the source of them fails.
+        """
+        with aws_errors(), _file_errors():
+            self._session = self._session or _open_session(self._aws)
+            credentials = self._session.get_credentials()
+            if credentials is None:
+                raise NoCredentialsError
+            keys = credentials.get_frozen_credentials()
+        own = {
+            "AWS_ACCESS_KEY_ID": keys.access_key,
+            "AWS_SECRET_ACCESS_KEY": keys.secret_key,
+            "AWS_SESSION_TOKEN": keys.token,
+            "AWS_REGION": self._aws.region,
+            "AWS_ENDPOINT_URL": self._aws.endpoint_url,
+        }
+        others = {name: value for name, value in os.environ.items() if name not in {*own, *_PROFILES}}
+        return others | {name: value for name, value in own.items() if value}
 
     def _make(self, service: str, *, attempts: int = ATTEMPTS) -> Any:  # noqa: ANN401
         with aws_errors(), _file_errors():

@@ -327,16 +327,30 @@ class SshBlock(Block):
     )
     port: Port = Field(default=22, description="SSH port.")
     bastion: JumpHost | None = Field(default=None, description="Jump host, as user@host:port.")
-    address: Literal["auto", "private", "public"] = Field(
+    via: Literal["address", "ssm", "instance-connect"] = Field(
+        default="address",
+        description="Way to the driver. address: a connection to it, or through the bastion. ssm: AWS Systems Manager. "
+        "instance-connect: an EC2 Instance Connect Endpoint. Both need AWS's CLI on this computer, and no open port.",
+    )
+    address: Literal["auto", "private", "public", "instance-id"] = Field(
         default="auto",
         description="Address of the driver to connect to. auto: its public address if it has one and there is no "
-        "bastion, else the private one. pio-tf reaches the other machines through the driver.",
+        "bastion, else the private one. instance-id: a host i-…, for which your ~/.ssh/config has a ProxyCommand. "
+        "pio-tf reaches the other machines through the driver.",
     )
     host_keys: Literal["auto", "verify", "accept-new"] = Field(
         default="auto",
         description="What to do with a host key that is neither pinned nor on the machine's console. verify: refuse "
         "it. accept-new: trust and pin it, with a warning. auto: accept-new at a terminal, verify elsewhere and in CI.",
     )
+
+    @model_validator(mode="after")
+    def _one_way_to_the_driver(self) -> SshBlock:
+        if self.via != "address" and (self.bastion or self.address != "auto"):
+            raise ValueError("give one way to the driver: via, or bastion and address")
+        if self.via == "instance-connect" and self.port != 22:
+            raise ValueError("via: EC2 Instance Connect Endpoints connect to port 22 only, not to ssh.port")
+        return self
 
 
 class PioBlock(Block):

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import asyncssh
 
 from pio_tf.errors import PioTfError
 from pio_tf.remote.known_hosts import KnownHosts, user_known_hosts
+from pio_tf.remote.proxy import Proxy, ProxyCommand
 from pio_tf.remote.ssh_errors import HostKeyRefused, cannot_connect, connection_lost, may_pass, reason
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 
     from pio_tf.remote.host_keys import HostKeyTrust
     from pio_tf.remote.target import Endpoint
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
 KEEPALIVE_SECONDS = 15
 KEEPALIVE_MISSED = 4
 """pio-tf notices within a minute that the other end is gone: a laptop's network, a stopped machine."""
+
+_CLOSES_WITHIN = 5.0
 
 
 @dataclass(frozen=True)
@@ -49,12 +53,14 @@ class MachineConnection(asyncssh.SSHClient):
 
     Attributes:
         ssh: asyncssh's connection.
+        proxy: the program that carries it.
         first_trust: why the host key was trusted, if this connection has pinned it.
     """
 
     ssh: asyncssh.SSHClientConnection
 
     def __init__(self) -> None:
+        self.proxy: Proxy | None = None
         self.first_trust: HostKeyTrust | None = None
         self.refused: asyncssh.SSHKey | None = None
         self.lost = False
@@ -68,6 +74,14 @@ class MachineConnection(asyncssh.SSHClient):
     def connection_lost(self, exc: Exception | None) -> None:
         self.lost = True
         self.lost_because = exc
+
+    async def close(self) -> None:
+        """Close the connection, and end the program that carries it."""
+        self.ssh.close()
+        with contextlib.suppress(OSError, asyncssh.Error, asyncio.TimeoutError):
+            await asyncio.wait_for(self.ssh.wait_closed(), timeout=_CLOSES_WITHIN)
+        if self.proxy is not None:
+            await self.proxy.close()
 
 
 class _NoKnownKey(Exception):
@@ -143,16 +157,58 @@ async def shown_host_key(endpoint: Endpoint, *, tunnel: MachineConnection | None
     """
     started = time.monotonic()
     try:
-        key = await asyncio.wait_for(
-            asyncssh.get_server_host_key(
-                endpoint.address, endpoint.port or (), tunnel=() if tunnel is None else tunnel.ssh
-            ),
-            timeout=timeout,
-        )
+        key = await asyncio.wait_for(_read_host_key(endpoint, tunnel), timeout=timeout)
     except Exception as error:  # as above
         raise cannot_connect(error, endpoint, waited=time.monotonic() - started) from error
     assert key is not None  # noqa: S101 - only GSS key exchange has none
     return key
+
+
+async def _read_host_key(endpoint: Endpoint, tunnel: MachineConnection | None) -> asyncssh.SSHKey | None:
+    way = _way(endpoint, tunnel)
+    async with _proxy(endpoint, way) as proxy:
+        key = await asyncssh.get_server_host_key(sock=None if proxy is None else proxy.socket, **way)
+    if proxy is not None:
+        await proxy.close()
+    return key
+
+
+def _way(endpoint: Endpoint, tunnel: MachineConnection | None) -> dict[str, Any]:
+    return {
+        "host": endpoint.address,
+        "port": endpoint.port or (),
+        "tunnel": () if tunnel is None else tunnel.ssh,
+    }
+
+
+@contextlib.asynccontextmanager
+async def _proxy(endpoint: Endpoint, options: Mapping[str, Any]) -> AsyncIterator[Proxy | None]:
+    """Yield the running program that carries the connection; None: there is none. End it if the block fails.
+
+    Args:
+        options: of the connection. ~/.ssh/config may name a program for them. asyncssh would take its messages for a
+            part of the connection, and not wait for its end.
+
+    Raises:
+        ProxyFailed: the block failed, and the program has said why.
+    """
+    command = endpoint.proxy
+    if command is None and endpoint.direct:
+        chosen = await asyncssh.SSHClientConnectionOptions.construct(config=(), **options)
+        if chosen.proxy_command and not chosen.tunnel:
+            command = ProxyCommand(tuple(chosen.proxy_command), "ProxyCommand in ~/.ssh/config")
+    if command is None:
+        yield None
+        return
+    proxy = await Proxy.start(command)
+    try:
+        yield proxy
+    except BaseException as error:
+        failed = await proxy.why() if isinstance(error, (asyncssh.ConnectionLost, OSError)) else None
+        await proxy.close()
+        if failed is None:
+            raise
+        raise failed from error
 
 
 async def _attempt(
@@ -172,23 +228,24 @@ async def _attempt(
     elif trust:
         known, source = trust.keys, "on its console" if trust.learned == "console" else "that it has just shown"
     connection = MachineConnection()
+    options = {
+        **_way(endpoint, tunnel),
+        "client_factory": lambda: connection,
+        "known_hosts": (list(known), list(cas), list(revoked)),
+        "username": endpoint.login.user or (),
+        "keepalive_interval": KEEPALIVE_SECONDS,
+        "keepalive_count_max": KEEPALIVE_MISSED,
+        "host_key_alias": () if endpoint.is_bastion else endpoint.host_key_name,
+        "gss_auth": False,
+        "gss_kex": False,
+        "password_auth": False,
+        "kbdint_auth": False,
+        **endpoint.login.options,
+    }
     try:
-        connection.ssh = await asyncssh.connect(
-            endpoint.address,
-            endpoint.port or (),
-            client_factory=lambda: connection,
-            known_hosts=(list(known), list(cas), list(revoked)),
-            username=endpoint.login.user or (),
-            keepalive_interval=KEEPALIVE_SECONDS,
-            keepalive_count_max=KEEPALIVE_MISSED,
-            host_key_alias=() if endpoint.is_bastion else endpoint.host_key_name,
-            gss_auth=False,
-            gss_kex=False,
-            password_auth=False,
-            kbdint_auth=False,
-            tunnel=() if tunnel is None else tunnel.ssh,
-            **endpoint.login.options,
-        )
+        async with _proxy(endpoint, options) as connection.proxy:
+            sock = None if connection.proxy is None else connection.proxy.socket
+            connection.ssh = await asyncssh.connect(sock=sock, **options)
     except (asyncssh.HostKeyNotVerifiable, asyncssh.KeyExchangeFailed) as error:
         if connection.refused and not known and not cas:
             raise _NoKnownKey(connection.refused) from error
@@ -201,7 +258,7 @@ async def _attempt(
         key = connection.ssh.get_server_host_key()
         assert key is not None  # noqa: S101 - only GSS key exchange has none
         if not file.pin(endpoint.host_key_name, key, trust.learned):
-            connection.ssh.abort()
+            await connection.close()
             now = file.keys(endpoint.host_key_name)
             raise HostKeyRefused("another client has pinned another key", expected=now, source=source, shown=key)
         connection.first_trust = trust

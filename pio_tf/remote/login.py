@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import asyncssh
 
 from pio_tf.errors import ConfigError
+from pio_tf.remote.proxy import check_proxy
 from pio_tf.remote.ssh_config import NO_PLACE, blame
 
 if TYPE_CHECKING:
@@ -74,8 +75,10 @@ async def check_login(config: Config) -> None:
     """Check that this computer can log in to machines, before any is started for nothing.
 
     Raises:
-        ConfigError: ``ssh.key`` or ~/.ssh/config cannot be used, or the SSH agent does not have the key.
+        ConfigError: ``ssh.key`` or ~/.ssh/config cannot be used, the SSH agent does not have the key, or a program that
+            ``ssh.via`` needs is missing.
     """
+    check_proxy(config)
     login = load_login(config)
     host = (config.ssh.bastion or "driver").rpartition("@")[2].partition(":")[0]
     try:

@@ -12,12 +12,9 @@ the workers at their private addresses through the driver's connection, and so d
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections import defaultdict
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
-
-import asyncssh
 
 from pio_tf.errors import RemoteError
 from pio_tf.events import MachineProgress, Reporter, Warned, silent
@@ -32,6 +29,8 @@ from pio_tf.remote.target import BASTION, bastion_endpoint, machine_endpoint
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable, Sequence
+
+    import asyncssh
 
     from pio_tf.config.schema import Config
     from pio_tf.remote.commands import CompletedCommand
@@ -256,9 +255,7 @@ class ClusterConnection:
         """Close every connection, the driver's and the bastion's last."""
         while self._open:
             _, connection = self._open.popitem()
-            connection.ssh.close()
-            with contextlib.suppress(OSError, asyncssh.Error, asyncio.TimeoutError):
-                await asyncio.wait_for(connection.ssh.wait_closed(), timeout=5)
+            await connection.close()
 
     def abort(self) -> None:
         """Cut every connection at once, without a message to the other ends."""
@@ -284,10 +281,11 @@ class ClusterConnection:
 
     async def _connected(self, name: str) -> MachineConnection:
         async with self._opening[name]:
-            connection = self._open.get(name)
-            if connection is None or connection.lost:
-                connection = self._open[name] = await self._connect(name)
-            return connection
+            if name in self._open and self._open[name].lost:
+                await self._open.pop(name).close()
+            if name not in self._open:
+                self._open[name] = await self._connect(name)
+            return self._open[name]
 
     async def _connect(self, name: str) -> MachineConnection:
         endpoint, tunnel = await self.route(name)

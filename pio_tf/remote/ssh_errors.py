@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import asyncssh
 
 from pio_tf.errors import RemoteError
+from pio_tf.remote.proxy import ProxyFailed
 from pio_tf.remote.ssh_config import NO_PLACE, blame
 
 if TYPE_CHECKING:
@@ -48,6 +49,8 @@ def is_local(error: BaseException) -> bool:
 
 def may_pass(error: BaseException) -> bool:
     """Return whether the same attempt may succeed later, because the machine is booting."""
+    if isinstance(error, ProxyFailed):
+        return not error.final
     if isinstance(error, (asyncssh.HostKeyNotVerifiable, asyncssh.KeyExchangeFailed, asyncssh.ProtocolNotSupported)):
         return False
     if is_local(error) or isinstance(error, socket.gaierror):
@@ -100,11 +103,19 @@ def cannot_connect(error: BaseException, endpoint: Endpoint, *, waited: float) -
             f"pio-tf host-keys accept {endpoint.name}",
             details={**details, "kind": "host-key-changed", "shown": error.shown, "expected": list(error.expected)},
         )
+    if isinstance(error, ProxyFailed):
+        return RemoteError(
+            f"cannot reach {endpoint} (tried for {waited:.0f} s)",
+            cause=reason(error),
+            next_step=error.next_step,
+            details={**details, "kind": "local" if error.final else "unreachable"},
+        )
     if isinstance(error, socket.gaierror):
         return RemoteError(
             f"cannot find {endpoint}: its name does not resolve",
             cause=reason(error),
-            next_step="check the host name (ssh.bastion) and your DNS",
+            next_step='check the host name (ssh.bastion) and your DNS; for ssh.address = "instance-id", add a '
+            "ProxyCommand for hosts i-* to ~/.ssh/config",
             details={**details, "kind": "unresolved"},
         )
     advice = (

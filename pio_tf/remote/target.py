@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from pio_tf.errors import ConfigError, RemoteError
+from pio_tf.remote.proxy import proxy_command
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from pio_tf.config.schema import Config
     from pio_tf.model import Machine, Role
     from pio_tf.remote.login import SshLogin
+    from pio_tf.remote.proxy import ProxyCommand
 
 BASTION = "bastion"
 """The bastion's name in commands."""
@@ -45,9 +47,10 @@ class Endpoint:
         name: the machine's, or ``bastion``.
         port: 0: as ~/.ssh/config says. The same holds for an empty user in ``login``.
         host_key_name: its entry in the file of pinned keys.
-        via: the machine on the way, for messages.
+        via: what the way leads through, for messages.
         direct: whether the way does not lead through the driver.
         started: when the machine last started (UTC); None: unknown.
+        proxy: the program that carries the connection; None: as ~/.ssh/config says, else a connection of its own.
     """
 
     name: str
@@ -59,6 +62,7 @@ class Endpoint:
     via: str = ""
     direct: bool = True
     started: datetime | None = None
+    proxy: ProxyCommand | None = None
 
     @property
     def is_bastion(self) -> bool:
@@ -113,6 +117,8 @@ def find_target(targets: Iterable[SshTarget], wanted: str) -> SshTarget:
 def machine_endpoint(config: Config, login: SshLogin, target: SshTarget) -> Endpoint:
     """Return the endpoint of a machine: the driver for this computer or the bastion, the others for the driver."""
     direct, bastion = target.role == "driver", config.ssh.bastion
+    proxy = proxy_command(config, target.instance_id) if direct else None
+    way = proxy.way if proxy else f"bastion {bastion}" if bastion else ""
     return Endpoint(
         name=target.name,
         address=target.address if direct else target.private_ip,
@@ -120,9 +126,10 @@ def machine_endpoint(config: Config, login: SshLogin, target: SshTarget) -> Endp
         login=login,
         host_key_name=target.instance_id,
         known_hosts=known_hosts_file(config),
-        via=(f"bastion {bastion}" if bastion else "") if direct else "driver",
+        via=way if direct else "driver",
         direct=direct,
         started=target.started,
+        proxy=proxy,
     )
 
 
@@ -155,7 +162,10 @@ def known_hosts_file(config: Config) -> Path:
 
 def _driver_address(config: Config, machine: Machine) -> str:
     wanted = config.ssh.address
-    if wanted == "private" or (wanted == "auto" and (config.ssh.bastion or not machine.public_ip)):
+    if wanted == "instance-id":
+        return machine.instance_id
+    from_inside = config.ssh.bastion or config.ssh.via != "address"
+    if wanted == "private" or (wanted == "auto" and (from_inside or not machine.public_ip)):
         return machine.private_ip
     if not machine.public_ip:
         raise RemoteError(
