@@ -39,6 +39,7 @@ from pio_tf.config.kinds import (
     RemotePath,
     RoleArn,
     S3Url,
+    SecurityGroupId,
     SettingName,
     Sha512,
     SubnetId,
@@ -198,6 +199,11 @@ class NetworkBlock(Block):
     ssh_cidrs: list[Cidr] = Field(
         default_factory=list, description="Address ranges that may open SSH connections. Empty: none."
     )
+    ssh_security_group_ids: list[SecurityGroupId] = Field(
+        default_factory=list,
+        description="Existing security groups whose members may open SSH connections: those of a bastion, or of an EC2 "
+        "Instance Connect Endpoint.",
+    )
     first_host: int | None = Field(
         default=None,
         ge=4,
@@ -335,7 +341,7 @@ class SshBlock(Block):
     address: Literal["auto", "private", "public", "instance-id"] = Field(
         default="auto",
         description="Address of the driver to connect to. auto: its public address if it has one and there is no "
-        "bastion, else the private one. instance-id: a host i-…, for which your ~/.ssh/config has a ProxyCommand. "
+        "bastion, else the private one. instance-id: a host i-…, with a ProxyCommand in your ~/.ssh/config. "
         "pio-tf reaches the other machines through the driver.",
     )
     host_keys: Literal["auto", "verify", "accept-new"] = Field(

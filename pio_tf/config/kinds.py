@@ -303,6 +303,7 @@ JavaUrl = Annotated[
     ),
 ]
 VpcId = Annotated[str, matching(r"vpc-[0-9a-f]+", 'a VPC id, like "vpc-0a1b2c3d"', kind="id")]
+SecurityGroupId = Annotated[str, matching(r"sg-[0-9a-f]+", 'a security group id, like "sg-0a1b2c3d"', kind="id")]
 SubnetId = Annotated[str, matching(r"subnet-[0-9a-f]+", 'a subnet id, like "subnet-0a1b2c3d"', kind="id")]
 ImageId = Annotated[str, matching(r"ami-[0-9a-f]+", 'an image id, like "ami-0a1b2c3d"', kind="id")]
 _ONE_CONSTRAINT = r"((=|!=|>|>=|<|<=|~>) *)?\d+(\.\d+){0,2}"

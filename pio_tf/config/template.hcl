@@ -43,8 +43,11 @@ network {
   # public_ips        = true # reach the internet without NAT; AWS bills each by the hour while the machine runs
 
   # EDIT: addresses that may connect to the driver over SSH: yours or your bastion's, like ["203.0.113.0/24"].
-  # While this is empty, no computer can connect, and neither can pio-tf.
+  # While this is empty, pio-tf can connect only through AWS: see ssh.via.
   ssh_cidrs = []
+
+  # Or the security groups of a bastion, or of an EC2 Instance Connect Endpoint:
+  # ssh_security_group_ids = ["sg-0a1b2c3d"]
 
   # Fixed private addresses: driver = host 10 of the subnet, master 11, worker-1 12 … They must be free.
   # first_host = 10
@@ -105,7 +108,8 @@ ssh {
   # port     = 22
   # key_pair = "existing-key-pair" # default: a new one, made from the public key
   # bastion  = "ops@bastion.example.org:22"
-  # address  = "auto" # of the driver: auto, private or public
+  # via      = "ssm" # the driver needs no open port: ssm or instance-connect (docs/access.md#without-an-open-port)
+  # address  = "auto" # of the driver: auto, private, public or instance-id
   # host_keys = "auto" # unknown host keys: auto, verify or accept-new
 }
 

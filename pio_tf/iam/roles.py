@@ -83,10 +83,26 @@ ROLES: tuple[JobRole, ...] = (
     JobRole("schedule", ("train --no-apply", "down --if-idle"), _TRAIN),  # `down --if-idle` makes no other calls
     JobRole("destroy", ("destroy",), _DESTROY),
     JobRole("mirror", ("mirror push",), (services.fills_mirrors,)),
+    JobRole("ssh", ("the way to the driver that ssh.via names, beside the others",), (services.opens_sessions,)),
     JobRole("assume", ("all commands with aws.assume_role",), (services.assumes_roles,)),
     JobRole("boundary", ("the permissions boundary of the role for deadlines",), (services.bounds_failsafe,)),
 )
 """The roles, each with commands as narrow as its policy: `up`, which creates and starts, needs apply and train."""
+_NOTHING_TO_ALLOW = {
+    "mirror": ("names no mirror in S3", "", 'add one to software.mirrors, like "s3://bucket/prefix"'),
+    "ssh": ("connects to the driver without AWS", "ssh.via is not set", "the policies of the other roles are enough"),
+    "assume": (
+        "names no role to assume",
+        "neither aws.assume_role nor the backend's is set",
+        "attach the policies of the other roles to the identity that the jobs use",
+    ),
+    "boundary": (
+        "asks for no role that needs a permissions boundary",
+        "failsafe.role_arn names an existing role, or failsafe.role is false",
+        "limit that role itself",
+    ),
+}
+"""What an error says, by role."""
 
 
 @dataclass(frozen=True)
@@ -126,23 +142,9 @@ def policies(config: Config, role: str = "", *, account: str = "") -> tuple[Poli
             f"there is no role {role!r}", next_step=f"choose one of {', '.join(one.name for one in ROLES)} with --for"
         )
     made = [Policy(one, scope, _grants(one, scope)) for one in found]
-    if role == "mirror" and not made[0].grants:
-        raise ConfigError(
-            f"{config.path.name} names no mirror in S3",
-            next_step='add one to software.mirrors, like "s3://bucket/prefix"',
-        )
-    if role == "boundary" and not made[0].grants:
-        raise ConfigError(
-            f"{config.path.name} asks for no role that needs a permissions boundary",
-            cause="failsafe.role_arn names an existing role, or failsafe.role is false",
-            next_step="limit that role itself",
-        )
     if not any(one.grants for one in made):
-        raise ConfigError(
-            f"{config.path.name} names no role to assume",
-            cause="neither aws.assume_role nor the backend's is set",
-            next_step="attach the policies of the other roles to the identity that the jobs use",
-        )
+        what, cause, next_step = _NOTHING_TO_ALLOW[role]
+        raise ConfigError(f"{config.path.name} {what}", cause=cause, next_step=next_step)
     return tuple(one for one in made if one.grants)
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from pio_tf.aws.identity import deadline_boundary_arn, deadline_role_arn
 from pio_tf.config.kinds import SecretReference
 from pio_tf.iam.grant import Grant
+from pio_tf.model import CLUSTER_TAG
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -140,6 +141,35 @@ def sends_messages(scope: Scope) -> Iterator[Grant]:
     """Grant messages to the topic of the notify block."""
     if topic := scope.config.notify.sns_topic:
         yield Grant("Notify", "Send messages about trainings.", (topic,), pio_tf=("sns:Publish",))
+
+
+def opens_sessions(scope: Scope) -> Iterator[Grant]:
+    """Grant the way to the driver that ``ssh.via`` names. AWS's CLI takes it, with pio-tf's credentials.
+
+    Source: "Example IAM policies for Session Manager" and "Grant permissions to use EC2 Instance Connect Endpoint" in
+    AWS's user guides of Systems Manager and EC2.
+    """
+    region = scope.config.aws.region
+    if scope.config.ssh.via == "ssm":
+        own: Conditions = {
+            "StringEquals": {f"ssm:resourceTag/{CLUSTER_TAG}": scope.cluster},
+            "BoolIfExists": {"ssm:SessionDocumentAccessCheck": "true"},
+        }
+        start = ("ssm:StartSession",)
+        why = "Open sessions of Systems Manager to the cluster's machines."
+        yield Grant("Session", why, scope.ec2("instance"), pio_tf=start, conditions=own)
+        document = (f"arn:{scope.partition}:ssm:{region}::document/AWS-StartSSHSession",)
+        yield Grant("SessionDocument", "Let these sessions carry SSH, and nothing else.", document, pio_tf=start)
+        why = "Continue and end the sessions of the same identity."
+        sessions = (scope.arn("ssm", "session/${aws:userid}-*"),)
+        yield Grant("OwnSessions", why, sessions, pio_tf=("ssm:ResumeSession", "ssm:TerminateSession"))
+    if scope.config.ssh.via == "instance-connect":
+        port: Conditions = {"NumericEquals": {"ec2-instance-connect:remotePort": "22"}}
+        why = "Open tunnels to the SSH port through EC2 Instance Connect Endpoints."
+        endpoints, tunnel = scope.ec2("instance-connect-endpoint"), ("ec2-instance-connect:OpenTunnel",)
+        yield Grant("Tunnel", why, endpoints, pio_tf=tunnel, conditions=port)
+        why = "Find the endpoint of the network. AWS has no limit for it."
+        yield Grant("FindEndpoints", why, ("*",), pio_tf=("ec2:DescribeInstanceConnectEndpoints",))
 
 
 def sets_deadlines(scope: Scope) -> Iterator[Grant]:

@@ -131,6 +131,7 @@ def stack_variables(config: Config) -> dict[str, Value]:
             "subnet_id": network.subnet_id,
             "public_ips": network.public_ips,
             "ssh_cidrs": [str(cidr) for cidr in network.ssh_cidrs],
+            "ssh_security_group_ids": network.ssh_security_group_ids,
             "first_host": config.first_host,
             "driver_eip": network.driver_eip,
         },

@@ -39,8 +39,7 @@ TARGET_NOT_CONNECTED = (
 )
 _FINAL = {
     "SessionManagerPlugin is not found": "install AWS's Session Manager plugin on this computer",
-    "AccessDenied|UnauthorizedOperation|not authorized to perform": "allow it: `pio-tf iam --for train` lists what "
-    "pio-tf needs",
+    "AccessDenied|UnauthorizedOperation|not authorized to perform": "allow it: `pio-tf iam --for ssh` has the policy",
     "no available instance connect endpoints": "create an EC2 Instance Connect Endpoint in the driver's VPC, and name "
     "its security group in network.ssh_security_group_ids",
     "[Ii]nvalid choice": "install a newer AWS CLI: `aws --version` must say 2",
@@ -164,7 +163,7 @@ class Proxy:
             for pattern, next_step in messages.items():
                 if re.search(pattern, said):
                     return ProxyFailed(said, next_step=next_step, final=final)
-        return ProxyFailed(said, next_step="run the program by hand", final=False) if said else None
+        return ProxyFailed(said, next_step="try it without pio-tf", final=False) if said else None
 
     async def close(self) -> None:
         """End the program, and what it has started."""

@@ -311,7 +311,7 @@ REQUIRED_BLOCK_CHECKS = [
     ('ssh {\n  key = ""\n}\n', '2: ssh.key: must not be empty, got ""'),
     (
         'ssh {\n  key = "k"\n  address = "ipv6"\n}\n',
-        '3: ssh.address: must be one of "auto", "private" or "public", got "ipv6"',
+        '3: ssh.address: must be one of "auto", "private", "public" or "instance-id", got "ipv6"',
     ),
     ('ssh {\n  key = "k"\n  port = 70000\n}\n', "3: ssh.port: must be at most 65535, got 70000"),
     (

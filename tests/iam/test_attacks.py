@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 ACCOUNT = "123456789012"
 OWN = {"ec2:ResourceTag/pio-tf:cluster": "ur"}
+SESSION_TAG = {"ssm:resourceTag/pio-tf:cluster": "ur"}
 FOREIGN = {"ec2:ResourceTag/pio-tf:cluster": "other"}
 REQUESTED = {"aws:RequestTag/pio-tf:cluster": "ur", "aws:TagKeys": ("pio-tf:cluster",)}
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/pio-tf/pio-tf-ur-us-east-1"
@@ -65,6 +66,12 @@ def launch(*, interface: Resource | None = None, instance: Mapping[str, Any] = R
     new = interface or ec2("network-interface", **{"ec2:Subnet": ec2("subnet", SUBNET).arn})
     machine = ec2("instance", **{**instance, "ec2:InstanceType": "m5.large"})
     return Request("ec2:RunInstances", (machine, *own, image, key, new), {"ec2:Region": "us-east-1"})
+
+
+def session(tags: Mapping[str, str], *, document: str = "AWS-StartSSHSession", checked: str = "true") -> Request:
+    """Return a StartSession request for a machine with these tags."""
+    machine = tagged("instance", "i-1", {**tags, "ssm:SessionDocumentAccessCheck": checked})
+    return Request("ssm:StartSession", (machine, Resource(f"arn:aws:ssm:us-east-1::document/{document}")))
 
 
 ATTACKS = [
@@ -277,6 +284,14 @@ ATTACKS = [
         ),
     ),
     attack(
+        "sessions on machines of others, or that are no SSH",
+        session({"ssm:resourceTag/pio-tf:cluster": "other"}),
+        session({}),
+        session(SESSION_TAG, document="SSM-SessionManagerRunShell"),
+        session(SESSION_TAG, checked="false"),
+        Request("ssm:TerminateSession", (Resource(f"arn:aws:ssm:us-east-1:{ACCOUNT}:session/theirs-1"),)),
+    ),
+    attack(
         "objects and secrets of others",
         *(
             Request(f"s3:{action}", (Resource(f"arn:aws:s3:::states/{key}"),))
@@ -312,6 +327,7 @@ def project(request: pytest.FixtureRequest, tmp_path: Path) -> Project:
         terraform='backend "s3" {\n  bucket = "states"\n}',
         elasticsearch='hosts = ["es"]\nuser = "pio"\npassword = ssm("/pio/es")',
         failsafe=f'permissions_boundary = "{BOUNDARY}"',
+        ssh='key = "id_ed25519"\nvia = "ssm"',
     )
     return project
 
@@ -358,6 +374,7 @@ def test_what_an_attack_differs_in_from_a_right_request_is_what_is_refused(proje
         ),
     ):
         assert used(found, request) is not None, request
+    assert used(document(project, "ssh"), session(SESSION_TAG)) is not None
 
 
 def test_the_boundary_leaves_a_role_with_every_permission_the_stop_of_the_cluster_s_machines(project: Project) -> None:

@@ -86,7 +86,7 @@ def test_an_unknown_role_is_wrong_usage_and_the_roles_are_listed(project: Projec
     project.write()
     said = project.fails("iam", "--for", "admin", exit_code=2)
     assert "there is no role 'admin'" in said
-    assert "plan, apply, train, schedule, destroy, mirror, assume" in said
+    assert "plan, apply, train, schedule, destroy, mirror, ssh, assume" in said
 
 
 def test_without_an_account_arns_have_a_star_and_the_user_is_told(project: Project) -> None:
@@ -226,6 +226,30 @@ def test_messages_go_to_the_topic_of_the_notify_block(project: Project) -> None:
     assert resources(found, "Notify") == [topic]
     assert resources(found, "ReadParameters") == [f"arn:aws:ssm:us-east-1:{ACCOUNT}:parameter/webhook"]
     assert "Notify" not in sids(policy(project, "apply", ACCOUNT, notify=notify))
+
+
+def test_sessions_of_systems_manager_go_to_the_cluster_s_machines_and_carry_ssh_alone(project: Project) -> None:
+    found = policy(project, "ssh", ACCOUNT, ssh='key = "id_ed25519"\nvia = "ssm"')
+    assert resources(found, "Session") == [f"arn:aws:ec2:us-east-1:{ACCOUNT}:instance/*"]
+    assert statement(found, "Session")["Condition"] == {
+        "StringEquals": {"ssm:resourceTag/pio-tf:cluster": "ur"},
+        "BoolIfExists": {"ssm:SessionDocumentAccessCheck": "true"},
+    }
+    assert resources(found, "SessionDocument") == ["arn:aws:ssm:us-east-1::document/AWS-StartSSHSession"]
+    assert resources(found, "OwnSessions") == [f"arn:aws:ssm:us-east-1:{ACCOUNT}:session/${{aws:userid}}-*"]
+
+
+def test_tunnels_of_instance_connect_go_to_the_ssh_port_alone(project: Project) -> None:
+    found = policy(project, "ssh", ACCOUNT, ssh='key = "id_ed25519"\nvia = "instance-connect"')
+    assert statement(found, "Tunnel")["Action"] == ["ec2-instance-connect:OpenTunnel"]
+    assert resources(found, "Tunnel") == [f"arn:aws:ec2:us-east-1:{ACCOUNT}:instance-connect-endpoint/*"]
+    assert statement(found, "Tunnel")["Condition"] == {"NumericEquals": {"ec2-instance-connect:remotePort": "22"}}
+    assert "FindEndpoints" in sids(found)
+
+
+def test_a_driver_that_is_reached_without_aws_needs_no_policy_for_it(project: Project) -> None:
+    with pytest.raises(ConfigError, match="connects to the driver without AWS"):
+        policy(project, "ssh", ACCOUNT)
 
 
 def test_types_that_the_guard_allows_are_those_that_may_be_started(project: Project) -> None:

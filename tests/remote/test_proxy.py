@@ -113,7 +113,10 @@ async def test_an_agent_that_never_registers_is_an_error_with_its_causes(cluster
     ("said", "next_step"),
     [
         ("SessionManagerPlugin is not found. Please refer to SessionManager Documentation", "Session Manager plugin"),
-        ("An error occurred (AccessDeniedException) when calling the StartSession operation: no", "pio-tf iam"),
+        (
+            "An error occurred (AccessDeniedException) when calling the StartSession operation: no",
+            "pio-tf iam --for ssh",
+        ),
         ("There are no available instance connect endpoints.", "create an EC2 Instance Connect Endpoint"),
         ("aws: error: argument operation: Invalid choice, valid choices are: …", "newer AWS CLI"),
     ],

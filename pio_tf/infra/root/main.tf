@@ -30,11 +30,12 @@ module "network" {
 module "security" {
   source = "./modules/security"
 
-  name      = "pio-tf-${var.cluster}"
-  vpc_id    = module.network.vpc_id
-  ssh_cidrs = var.network.ssh_cidrs
-  ssh_port  = var.ssh.port
-  tags      = local.tags
+  name                   = "pio-tf-${var.cluster}"
+  vpc_id                 = module.network.vpc_id
+  ssh_cidrs              = var.network.ssh_cidrs
+  ssh_security_group_ids = var.network.ssh_security_group_ids
+  ssh_port               = var.ssh.port
+  tags                   = local.tags
 }
 
 # Without an existing key pair, Terraform creates one from the public key. Machines read it only when they are created,

@@ -16,14 +16,15 @@ variable "tags" {
 variable "network" {
   description = "A new network (cidr) or an existing subnet (vpc_id, subnet_id), and the addresses that may reach it."
   type = object({
-    cidr              = optional(string)
-    availability_zone = optional(string)
-    public_ips        = bool
-    vpc_id            = optional(string)
-    subnet_id         = optional(string)
-    ssh_cidrs         = list(string)
-    first_host        = optional(number)
-    driver_eip        = bool
+    cidr                   = optional(string)
+    availability_zone      = optional(string)
+    public_ips             = bool
+    vpc_id                 = optional(string)
+    subnet_id              = optional(string)
+    ssh_cidrs              = list(string)
+    ssh_security_group_ids = list(string)
+    first_host             = optional(number)
+    driver_eip             = bool
   })
 }
 

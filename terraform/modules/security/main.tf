@@ -46,3 +46,15 @@ resource "aws_security_group_rule" "ssh" {
   to_port           = var.ssh_port
   cidr_blocks       = [each.value]
 }
+
+resource "aws_security_group_rule" "ssh_from_group" {
+  for_each = toset(var.ssh_security_group_ids)
+
+  security_group_id        = aws_security_group.this.id
+  type                     = "ingress"
+  description              = "SSH from ${each.value}"
+  protocol                 = "tcp"
+  from_port                = var.ssh_port
+  to_port                  = var.ssh_port
+  source_security_group_id = each.value
+}

@@ -25,6 +25,13 @@ variable "ssh_cidrs" {
   }
 }
 
+variable "ssh_security_group_ids" {
+  description = "Existing security groups whose members may open SSH connections."
+  type        = list(string)
+  default     = []
+  nullable    = false
+}
+
 variable "ssh_port" {
   description = "SSH port of the machines."
   type        = number

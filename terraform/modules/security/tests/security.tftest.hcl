@@ -162,3 +162,27 @@ run "a_port_that_does_not_exist_is_refused" {
 
   expect_failures = [var.ssh_port]
 }
+
+run "members_of_named_groups_may_open_ssh_on_its_port_only" {
+  command = plan
+
+  variables {
+    ssh_security_group_ids = ["sg-0a1b2c3d", "sg-0a1b2c3d"]
+    ssh_port               = 2222
+  }
+
+  assert {
+    condition     = length(aws_security_group_rule.ssh) == 0
+    error_message = "no range may"
+  }
+
+  assert {
+    condition     = aws_security_group_rule.ssh_from_group["sg-0a1b2c3d"].source_security_group_id == "sg-0a1b2c3d"
+    error_message = "the group is the source"
+  }
+
+  assert {
+    condition     = alltrue([for rule in aws_security_group_rule.ssh_from_group : [rule.type, rule.protocol, rule.from_port, rule.to_port] == ["ingress", "tcp", 2222, 2222]])
+    error_message = "inwards, over TCP, at the SSH port"
+  }
+}
