@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tests.support.aws_cli import aws
 from tests.support.ssh_cluster import cluster, no_ssh_config
 
-__all__ = ["cluster", "no_ssh_config"]
+__all__ = ["aws", "cluster", "no_ssh_config"]

@@ -12,12 +12,11 @@ import pytest
 
 from pio_tf.errors import ConfigError, RemoteError
 from pio_tf.events import Event, MachineProgress, Reporter, silent
-from pio_tf.remote.known_hosts import KnownHosts
 from pio_tf.remote.login import check_login, load_login
 from pio_tf.remote.proxy import Proxy
 from pio_tf.remote.ssh import ClusterConnection
 from pio_tf.remote.target import machine_endpoint
-from tests.support.aws_cli import AwsCli
+from tests.support.aws_cli import KEYS
 from tests.support.builders import make_config
 from tests.support.ssh_cluster import ONE_ATTEMPT, QUICK
 
@@ -25,24 +24,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pio_tf.remote.connect import RetryPolicy
+    from tests.support.aws_cli import AwsCli
     from tests.support.ssh_cluster import TestCluster
 
-KEYS = {"AWS_ACCESS_KEY_ID": "AKIATEST", "AWS_SECRET_ACCESS_KEY": "secret"}
 REGISTERS = "An error occurred (TargetNotConnected) when calling the StartSession operation: i-driver is not connected."
-
-
-@pytest.fixture
-def aws(cluster: TestCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AwsCli:
-    """Install AWS's CLI, which alone leads to the driver, and pin the driver's key."""
-    KnownHosts(cluster.known_hosts).pin("i-driver", cluster.driver.host_key.convert_to_public(), "console")
-    cli = AwsCli.install(tmp_path / "aws-cli", {"i-driver": ("127.0.0.1", cluster.port)})
-    monkeypatch.setenv("PATH", str(cli.directory), prepend=":")
-    for variable, value in KEYS.items():
-        monkeypatch.setenv(variable, value)
-    monkeypatch.setenv("AWS_PROFILE", "another")
-    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "aws-config"))
-    (tmp_path / "aws-config").write_text("[profile another]\n")
-    return cli
 
 
 def connection(

@@ -7,8 +7,16 @@ import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
+from pio_tf.remote.known_hosts import KnownHosts
+
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from tests.support.ssh_cluster import TestCluster
+
+KEYS = {"AWS_ACCESS_KEY_ID": "AKIATEST", "AWS_SECRET_ACCESS_KEY": "secret"}
 
 _PROGRAM = """#!{python} -S
 import json, os, select, signal, socket, sys
@@ -69,3 +77,17 @@ class AwsCli:
         """Process id, arguments and AWS's variables of every call."""
         calls: list[Any] = [json.loads(line) for line in (self.directory / "calls").read_text().splitlines()]
         return [(pid, arguments, variables) for pid, arguments, variables in calls]
+
+
+@pytest.fixture
+def aws(cluster: TestCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AwsCli:
+    """Install AWS's CLI, which alone leads to the driver, and pin the driver's key."""
+    KnownHosts(cluster.known_hosts).pin("i-driver", cluster.driver.host_key.convert_to_public(), "console")
+    cli = AwsCli.install(tmp_path / "aws-cli", {"i-driver": ("127.0.0.1", cluster.port)})
+    monkeypatch.setenv("PATH", str(cli.directory), prepend=":")
+    for variable, value in KEYS.items():
+        monkeypatch.setenv(variable, value)
+    monkeypatch.setenv("AWS_PROFILE", "another")
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "aws-config"))
+    (tmp_path / "aws-config").write_text("[profile another]\n")
+    return cli

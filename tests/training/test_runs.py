@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pio_tf.training.runs.driver_runs import DriverRun
+    from tests.support.aws_cli import AwsCli
 
 ANN = Client("ann", "laptop", 17, "2026-11-23T18:00:00Z")
 BOB = Client("bob", "ci", 18, "2026-11-23T18:00:01Z")
@@ -167,11 +168,12 @@ async def test_a_run_goes_on_when_its_client_goes_away(cluster: TestCluster, tmp
     assert facts.ending.exit_status == 0
 
 
-async def disturbed(cluster: TestCluster, tmp_path: Path, *, disturb: Callable[[str], bool]) -> list[Event]:
+async def disturbed(cluster: TestCluster, tmp_path: Path, *, disturb: Callable[[str], bool], **ssh: str) -> list[Event]:
     """Follow a run that is disturbed four times, each time after more of its lines have come. Return the events.
 
     Args:
         disturb: called with the run; false if there was nothing to disturb yet.
+        ssh: of the configuration.
     """
     lines: list[str] = []
 
@@ -182,7 +184,7 @@ async def disturbed(cluster: TestCluster, tmp_path: Path, *, disturb: Callable[[
             await until(lambda: disturb(run))
         (cluster.driver.home / "enough").touch()
 
-    async with ClusterConnection(cluster.config(), cluster.targets(), retry=QUICK) as remote:
+    async with ClusterConnection(cluster.config(ssh=ssh), cluster.targets(), retry=QUICK) as remote:
         command = "until [ -e ~/enough ]; do printf 'line %s ' $((n += 1)); sleep 0.01; echo end; done"
         run = await started(remote, command)
         disturbing = asyncio.create_task(disturb_four_times(run))
@@ -206,6 +208,17 @@ async def test_no_line_is_lost_or_repeated_when_the_connection_is_cut_again_and_
     events = await disturbed(cluster, tmp_path, disturb=cut)
     assert len(cluster.driver.connections) > 3
     assert len([event for event in events if isinstance(event, Warned)]) == 1
+
+
+async def test_no_line_is_lost_when_sessions_of_systems_manager_die(
+    cluster: TestCluster, tmp_path: Path, aws: AwsCli
+) -> None:
+    def kill_session(_run: str) -> bool:
+        os.kill(aws.calls[-1][0], signal.SIGKILL)
+        return True
+
+    await disturbed(cluster, tmp_path, disturb=kill_session, via="ssm")
+    assert len(aws.calls) > 3
 
 
 async def test_a_reader_that_is_killed_on_the_driver_is_followed_by_another(
