@@ -46,6 +46,10 @@ class Machine:
     """Availability zone."""
     cluster: str = ""
     """The cluster in its tag; empty: none."""
+    architecture: str = "x86_64"
+    virtualization: str = "hvm"
+    has_ena: bool = False
+    """True if it supports enhanced networking (ENA), which current instance types need."""
 
     @property
     def is_on(self) -> bool:

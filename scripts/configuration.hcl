@@ -21,7 +21,7 @@ network {
 }
 
 driver {
-  instance_type = "r5.2xlarge"
+  instance_types = ["r5.2xlarge", "r6i.2xlarge"]
 
   ami_filter {
     owner = "self"
@@ -31,7 +31,7 @@ driver {
 
 spark {
   workers              = 4
-  instance_type        = "r5.2xlarge"
+  instance_types       = ["r5.2xlarge", "r6i.2xlarge"]
   master_instance_type = "m5.large"
   root_volume_gib      = 100
 
@@ -111,7 +111,7 @@ failsafe {
 
 guard {
   max_workers              = 8
-  instance_types           = ["r5.*", "m5.large"]
+  instance_types           = ["r5.*", "r6i.*", "m5.large"]
   max_monthly_cost_usd     = 250
   training_hours_per_month = 12
   hourly_prices            = { "r5.xlarge" = 0.282 } # eu-west-1

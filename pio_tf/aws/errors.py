@@ -35,6 +35,8 @@ THROTTLED = frozenset(
 )
 UNAVAILABLE = frozenset({"InternalError", "InternalFailure", "ServiceUnavailable", "Unavailable", "RequestTimeout"})
 NO_CAPACITY = frozenset({"InsufficientInstanceCapacity", "InsufficientHostCapacity", "InsufficientCapacity"})
+TYPE_REFUSED = NO_CAPACITY | {"Unsupported"}
+"""The errors that another instance type may not have; ``Unsupported``: the zone does not offer the type."""
 QUOTA = frozenset({"InstanceLimitExceeded", "VcpuLimitExceeded", "MaxSpotInstanceCountExceeded"})
 
 CAPACITY_ADVICE = (

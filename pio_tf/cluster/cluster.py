@@ -351,7 +351,8 @@ class Cluster:
 
     def sizing(self) -> Sizing:
         """Return heaps and cores of driver and executors. Report what does not fit as warnings."""
-        return self._command().fleet.sizing()
+        fleet = self._command().fleet
+        return fleet.sizing(fleet.look(strict=False).machines)
 
     def targets(self) -> tuple[SshTarget, ...]:
         """Return the running machines, to connect to. The driver, through which the others are reached, must run."""
@@ -363,7 +364,9 @@ class Cluster:
         from pio_tf.pio.files import show_files
 
         command = self._command()
-        return show_files(self.config, command.stack.outputs(), command.fleet.sizing())
+        outputs = command.stack.outputs()
+        machines = command.fleet.look(outputs, strict=False).machines
+        return show_files(self.config, outputs, command.fleet.sizing(machines))
 
     def push_config(self) -> tuple[ProvisionedFile, ...]:
         """Write those files to the running driver, where they differ. Return each file's state."""

@@ -166,13 +166,13 @@ class Driver:
     def push(self, outputs: Outputs) -> tuple[ProvisionedFile, ...]:
         """Write the driver's files where they differ. Return each file's state."""
         view, outputs = self._running(outputs)
-        sizing = self.fleet.sizing()
+        sizing = self.fleet.sizing(view.running)
         return self.session(view, lambda session: session.push(outputs, sizing))
 
     def check(self, outputs: Outputs, *, skip: Sequence[str]) -> tuple[CheckResult, ...]:
         """Check everything that a training needs. Change nothing."""
         view, outputs = self._running(outputs)
-        sizing = self.fleet.sizing()
+        sizing = self.fleet.sizing(view.running)
         return self.session(view, lambda session: session.check(outputs, sizing, skip=skip))
 
     def provision(self, outputs: Outputs, machine: str, *, rollback: str) -> tuple[ProvisionedMachine, ...]:
@@ -182,7 +182,7 @@ class Driver:
         self.context.report(Step(f"Rolling {rollback} back" if rollback else f"Provisioning {count(wanted)}"))
         done = self.session(view, lambda session: session.provision(outputs, wanted, component=rollback))
         if outputs.driver.name in [one.machine for one in done]:
-            sizing = self.fleet.sizing()
+            sizing = self.fleet.sizing(view.running)
             try:
                 self.session(view, lambda session: session.push(outputs, sizing))
             except RemoteError as error:

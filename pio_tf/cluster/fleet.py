@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Final, NoReturn
 
 from pio_tf.aws.errors import CAPACITY_ADVICE, aws_errors
 from pio_tf.cluster.messages import names, not_covered, short
-from pio_tf.config.sizing import Sizing, size_cluster
+from pio_tf.config.sizing import InstanceSpec, Sizing, size_cluster, usable_types
+from pio_tf.config.type_lists import is_allowed
 from pio_tf.errors import AwsError, MachinesMayBeRunning, NotReady
 from pio_tf.events import Step, Warned
-from pio_tf.machines.instance_types import describe_instance_types
+from pio_tf.machines.instance_types import (
+    OptionProblem,
+    describe_instance_types,
+    find_instance_types,
+    misfit,
+    refuse_problems,
+)
 from pio_tf.machines.inventory import find_machines, find_untagged
 from pio_tf.machines.power import start_machines, stop_machines
-from pio_tf.machines.power_errors import lacking
+from pio_tf.machines.power_errors import Failure, lacking
 from pio_tf.model import count
 
 if TYPE_CHECKING:
@@ -21,7 +28,9 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from pio_tf.context import ClusterContext
-    from pio_tf.model import Machine, Outputs
+    from pio_tf.model import Machine, Outputs, Role
+
+_ROLES: Final[tuple[Role, ...]] = ("driver", "master", "worker")
 
 
 @dataclass(frozen=True)
@@ -91,6 +100,7 @@ class Fleet:
         self.started = started
         """Ids of machines that this program has told EC2 to start, and has not seen stopped since. DescribeInstances
         lags by seconds, and may still show them as stopped."""
+        self._specs: dict[str, InstanceSpec] = {}
         self._of_others: set[str] = set()
         """Ids of machines in ``started`` that StartInstances found started already, by another client."""
 
@@ -150,15 +160,73 @@ class Fleet:
         except AwsError:
             return True
 
-    def sizing(self) -> Sizing:
-        """Return heaps and cores of driver and executors. Report what does not fit as warnings."""
+    def sizing(self, machines: Iterable[Machine] = ()) -> Sizing:
+        """Return heaps and cores of driver and executors, as these machines are. Report what does not fit as warnings.
+
+        Args:
+            machines: driver and workers; of those that are missing, the first type of pio-tf.hcl counts.
+        """
         config = self._context.config
-        with aws_errors():
-            specs = describe_instance_types(self._context.ec2, config)
-        sizing = size_cluster(config, specs)
+        types = {role: {one.instance_type for one in machines if one.role == role} for role in ("driver", "worker")}
+        specs = self._described(*types["driver"], *types["worker"])
+        sizing = size_cluster(config, specs, driver_type=max(types["driver"], default=""), worker_types=types["worker"])
         for message in sizing.warnings:
             self._context.report(Warned(message))
         return sizing
+
+    def check_types(self) -> None:
+        """Raise ConfigError for an instance type of pio-tf.hcl that does not exist, or can't hold what it should."""
+        specs = self._described()
+        for role in _ROLES:
+            usable_types(self._context.config, specs, role)
+
+    def types_for(self, machines: Iterable[Machine]) -> dict[str, tuple[str, ...]]:
+        """Return, by instance id, the types that machines may take.
+
+        Raises:
+            ConfigError: a machine can't have a type that pio-tf.hcl names.
+        """
+        config, specs = self._context.config, self._described()
+        usable = {role: usable_types(config, specs, role) for role in _ROLES}
+        found, problems = dict[str, tuple[str, ...]](), list[OptionProblem]()
+        for machine in machines:
+            wanted, fitting = config.types(machine.role), list[str]()
+            for kind in usable[machine.role]:
+                if not wanted.is_chosen and not is_allowed(kind, config.guard.instance_types):
+                    continue
+                why = misfit(
+                    specs[kind],
+                    architecture=machine.architecture,
+                    virtualization=machine.virtualization,
+                    has_ena=machine.has_ena,
+                )
+                if not why:
+                    fitting.append(kind)
+                elif wanted.is_chosen:
+                    label = f"{machine.name} ({machine.instance_id})"
+                    problems.append(OptionProblem(wanted.option, f"{label} can't run as {kind}: {why}"))
+            found[machine.instance_id] = tuple(fitting)
+        refuse_problems(config, self._context.ec2, problems, next_step="remove the type from pio-tf.hcl")
+        return found
+
+    def warn_of_types(self, view: FleetView) -> None:
+        """Warn of machines with a type that pio-tf.hcl does not name, where Terraform leaves types alone."""
+        config = self._context.config
+        for machine in view.machines if config.has_spare_types else ():
+            wanted = config.types(machine.role)
+            if machine.instance_type not in wanted.types:
+                where = f"{wanted.option} ({config.where(wanted.option)})"
+                message = f"{machine.name} is {machine.instance_type}, which {where} does not name"
+                self._context.report(Warned(f"{message}: name it there, or it may change at a start"))
+
+    def _described(self, *more: str) -> dict[str, InstanceSpec]:
+        """Return the types that pio-tf.hcl names, and others. A command asks EC2 once."""
+        with aws_errors():
+            if not self._specs:
+                self._specs = describe_instance_types(self._context.ec2, self._context.config)
+            if missing := {*more} - self._specs.keys():
+                self._specs |= find_instance_types(self._context.ec2, missing)
+        return self._specs
 
     def start(self, machines: Sequence[Machine], *, workers: int, before_call: Callable[[], None]) -> None:
         """Start machines and wait until they run: all of them or, for lack of capacity, none.
@@ -172,6 +240,7 @@ class Fleet:
             MachinesMayBeRunning: AWS can't be asked any more, or they could not be stopped.
         """
         context, spark = self._context, self._context.config.spark
+        types = self.types_for(machines)
         self.started |= {machine.instance_id for machine in machines}
         try:
             now = start_machines(
@@ -180,6 +249,7 @@ class Fleet:
                 timeout=context.config.cluster.start_timeout,
                 capacity_wait=context.config.cluster.capacity_wait,
                 may_lack=max(0, workers - (spark.min_workers or workers)),
+                types=types,
                 before_call=before_call,
                 on_others=self._of_others.update,
                 reporter=context.report,
@@ -192,10 +262,11 @@ class Fleet:
             self._take_back(machines, error)
         absent = [machine for machine in now if machine.state != "running"]
         if absent:
+            lacked = lacking(Failure(one, "", types=types[one.instance_id]) for one in absent)
             context.report(
                 Warned(
                     f"continuing with {workers - len(absent)} of {workers} workers (spark.min_workers is "
-                    f"{spark.min_workers}): AWS has no capacity for {lacking(absent)}"
+                    f"{spark.min_workers}): AWS has no capacity for {lacked}"
                 )
             )
 

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from pio_tf.cluster.driver import Driver
     from pio_tf.cluster.fleet import FleetView
     from pio_tf.cluster.stack import Stack
-    from pio_tf.config.sizing import Sizing
     from pio_tf.context import ClusterContext
     from pio_tf.model import Machine, Outputs
     from pio_tf.training.runs.run_storage import RunStorage
@@ -66,11 +65,12 @@ class Power:
 
     def up(self, duration: float | None, *, deadline: bool) -> tuple[Machine, ...]:
         """Create what is missing, start what is stopped, wait until Spark has every worker, configure the driver."""
-        sizing = self.check_before_start()
+        self.check_before_start()
         until = self.deadline.after(duration) if deadline else None
         try:
             view, whole = self.start(until)
             outputs = view.at_work(whole)
+            sizing = self.fleet.sizing(view.running)
             self.driver.session(view, lambda session: session.configure(outputs, sizing), wait=True)
         except (KeyboardInterrupt, PioTfError) as error:
             if not isinstance(error, RemoteError) or error.details.get("kind") != "write":
@@ -79,11 +79,11 @@ class Power:
             self.context.report(unwritten(error))
         return view.machines
 
-    def check_before_start(self) -> Sizing:
+    def check_before_start(self) -> None:
         """Check SSH key, sizes and passwords, before a machine is created or started for nothing."""
         self.driver.check_login()
-        sizing, _ = self.fleet.sizing(), self.context.secrets
-        return sizing
+        self.fleet.check_types()
+        _ = self.context.secrets
 
     def start(self, until: datetime | None, *, apply: bool = True) -> tuple[FleetView, Outputs]:
         """Start every machine, and wait until EC2 shows it as running.
@@ -99,6 +99,7 @@ class Power:
             found = self.fleet.look(outputs)
             self.deadline.arm(outputs, found, until)
         view = self.fleet.own(found)
+        self.fleet.warn_of_types(view)
         stopped = [machine for machine in view.machines if machine.state != "running"]
         if stopped:
             self.context.report(Step(f"Starting {len(stopped)} of {count(view.machines)}"))
@@ -204,6 +205,7 @@ class Power:
         for machine in view.machines:
             if machine.spot:
                 self.context.report(Warned(f"{machine.name} ({machine.instance_id}) {IS_SPOT}; {LEAVE_SPOT}"))
+        self.fleet.warn_of_types(view)
         note = self._note.left()
         started = note.started(view.machines, and_new=True) if note else []
         if started:

@@ -68,7 +68,7 @@ class TrainingSession:
         started: list[tuple[FleetView, Outputs]] = []
         check_names(request.skip_checks)
         check_arguments(objects.context.config, extra=request.extra)
-        sizing = objects.power.check_before_start()
+        objects.power.check_before_start()
         upload = objects.storage.checked_upload(upload)
         until = objects.deadline.after(duration) if deadline else None
 
@@ -77,6 +77,7 @@ class TrainingSession:
             outputs = view.at_work(whole)
             absent = tuple(one.name for one in whole.workers if one not in outputs.workers)
             final = replace(request, absent=absent, stop_after=not self._keep_up)
+            sizing = objects.fleet.sizing(view.running)
             return objects.driver.session(
                 view, lambda session: session.train(outputs, sizing, final, self.begin), wait=True, upload=upload
             )

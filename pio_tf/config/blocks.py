@@ -241,7 +241,15 @@ class AmiFilter(Block):
 class MachineBlock(Block):
     """The options that driver and Spark machines share."""
 
-    instance_type: InstanceType = Field(default="r3.xlarge", description="EC2 instance type.")
+    instance_types: list[InstanceType] = Field(
+        default=["r3.xlarge", "r5.xlarge", "r6i.xlarge"],
+        min_length=1,
+        description="EC2 instance types, in order of preference: where AWS has no capacity for one, pio-tf takes the "
+        "next. See [Instance types](machines.md#instance-types).",
+    )
+    instance_type: InstanceType | None = Field(
+        default=None, description="The only EC2 instance type, instead of `instance_types`."
+    )
     root_volume_gib: int = Field(default=50, ge=8, le=16384, description="Size of the encrypted gp3 root disk, GiB.")
     ami: ImageId | None = Field(default=None, description="Image id. Only used when a machine is created.")
     ami_filter: AmiFilter | None = Field(
@@ -253,6 +261,19 @@ class MachineBlock(Block):
         if self.ami is not None and self.ami_filter is not None:
             raise ValueError("give ami or ami_filter, not both")
         return self
+
+    @model_validator(mode="after")
+    def _one_list_of_types(self) -> MachineBlock:
+        if self.instance_type is not None and "instance_types" in self.model_fields_set:
+            raise ValueError("give instance_type or instance_types, not both")
+        _check_once("instance_types", self.instance_types)
+        return self
+
+
+def _check_once(name: str, types: list[str]) -> None:
+    """Raise ValueError for a type that is in a list twice."""
+    if twice := sorted(one for one in set(types) if types.count(one) > 1):
+        raise ValueError(f"{name}: names {', '.join(twice)} twice")
 
 
 class DriverBlock(MachineBlock):
@@ -275,7 +296,10 @@ class SparkBlock(MachineBlock):
         "stops the machines that did start.",
     )
     master_instance_type: InstanceType | None = Field(
-        default=None, description="Instance type of the master, which needs little. Default: `instance_type`."
+        default=None, description="The only instance type of the master, which needs little."
+    )
+    master_instance_types: list[InstanceType] = Field(
+        default_factory=list, description="Instance types of the master. Default: those of the workers."
     )
     home: RemotePath = Field(default="/usr/local/spark", description="SPARK_HOME on every machine.")
     version: Version | None = Field(
@@ -311,6 +335,13 @@ class SparkBlock(MachineBlock):
     def _enough_workers(self) -> SparkBlock:
         if self.min_workers is not None and self.min_workers > self.workers:
             raise ValueError(f"min_workers: must be at most workers ({self.workers}), got {self.min_workers}")
+        return self
+
+    @model_validator(mode="after")
+    def _one_list_for_the_master(self) -> SparkBlock:
+        if self.master_instance_type is not None and self.master_instance_types:
+            raise ValueError("give master_instance_type or master_instance_types, not both")
+        _check_once("master_instance_types", self.master_instance_types)
         return self
 
     @model_validator(mode="after")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import get_args
+from typing import Literal, get_args
 
 from pydantic import BaseModel, Field, PrivateAttr, ValidationInfo, field_validator, model_validator
 
@@ -29,6 +29,7 @@ from pio_tf.config.problems import Mistakes, nearest_line
 from pio_tf.config.repositories import GUIDES, RepositoryBlock, Source, check_sources, collect_sources, find_missing
 from pio_tf.config.software import SoftwareBlock, check_versions
 from pio_tf.config.storage import AnySource, ElasticsearchBlock, HbaseBlock, HdfsBlock
+from pio_tf.config.type_lists import TypeList, machine_types, master_types
 
 
 class Config(Block):
@@ -145,6 +146,28 @@ class Config(Block):
     def line(self, dotted: str) -> int | None:
         """Return the line of a value, else of the nearest block around it, from 1; None if the file has neither."""
         return nearest_line(dotted, self._lines)
+
+    def types(self, role: Literal["driver", "master", "worker"]) -> TypeList:
+        """Return the instance types that machines of a role may have."""
+        if role == "master":
+            return master_types(self.spark, self.guard)
+        path, block = ("driver", self.driver) if role == "driver" else ("spark", self.spark)
+        return machine_types(path, block, self.guard)
+
+    @property
+    def type_lists(self) -> tuple[TypeList, ...]:
+        """The type lists of all roles, each once."""
+        return tuple(dict.fromkeys((self.types("driver"), self.types("worker"), self.types("master"))))
+
+    @property
+    def has_spare_types(self) -> bool:
+        """Whether machines may take another type if AWS has no capacity. Then Terraform leaves types alone."""
+        return any(len(one.types) > 1 for one in self.type_lists)
+
+    def may_be(self, machine: str, kind: str) -> bool:
+        """Return whether pio-tf may have given a machine, such as ``worker-1``, this instance type."""
+        wanted = self.types("driver" if machine == "driver" else "master" if machine == "master" else "worker")
+        return self.has_spare_types and kind in wanted.types
 
     @property
     def machine_names(self) -> tuple[str, ...]:

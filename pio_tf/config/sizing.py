@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from pio_tf.config.blocks import MINIMUM_DRIVER_MEMORY_MIB
 from pio_tf.config.kinds import memory_mib
 from pio_tf.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     from pio_tf.config.schema import Config
 
@@ -27,6 +28,10 @@ class InstanceSpec:
     memory_mib: int
     vcpus: int
     architecture: str
+    needs_ena: bool = False
+    """True if its network card needs the ENA driver: an instance without EnaSupport can't start as this type."""
+    virtualizations: tuple[str, ...] = ("hvm",)
+    """The kinds of images that it runs: ``hvm``, ``paravirtual``."""
 
 
 @dataclass(frozen=True)
@@ -65,36 +70,72 @@ def heap_mib(total_mib: int) -> int:
     return min(usable * 10 // 11, usable - 384)
 
 
-def size_cluster(config: Config, specs: Mapping[str, InstanceSpec]) -> Sizing:
+def size_cluster(
+    config: Config, specs: Mapping[str, InstanceSpec], *, driver_type: str = "", worker_types: Collection[str] = ()
+) -> Sizing:
     """Return heaps and cores for `pio train`: from pio-tf.hcl, else from the instance types.
+
+    All executors are equal: if workers have several types, the smallest decides.
 
     Args:
         config: the configuration.
         specs: instance types by name, at least those of the driver and the workers.
+        driver_type: the type that the driver has; default: the first of pio-tf.hcl.
+        worker_types: the types that workers have; default: the first of pio-tf.hcl.
 
     Raises:
         ConfigError: an instance type is unknown or too small, or a heap or a number of cores does not fit it.
     """
-    driver = _spec(config, specs, "driver.instance_type", config.driver.instance_type)
-    worker = _spec(config, specs, "spark.instance_type", config.spark.instance_type)
-    _check_driver(config, driver)
+    drivers, workers = config.types("driver"), config.types("worker")
+    driver = _spec(config, specs, drivers.option, driver_type or drivers.first)
+    others = [_spec(config, specs, workers.option, kind) for kind in sorted(set(worker_types)) or [workers.first]]
+    worker = min(others, key=lambda one: (one.memory_mib, one.vcpus))
+    _check_driver(config, driver, drivers.option)
     warnings: list[str] = []
-    if driver.memory_mib != worker.memory_mib:
+    if _differ(driver.memory_mib, worker.memory_mib):
         warnings.append(
             f"the driver ({driver.name}) has {_gib(driver.memory_mib)} of memory and a worker ({worker.name}) "
             f"{_gib(worker.memory_mib)}: the driver needs about as much memory as an executor, so choose equal types"
         )
-    driver_heap = _heap(config, driver, "driver.memory", config.driver.memory, "driver.instance_type", warnings)
+    driver_heap = _heap(config, driver, "driver.memory", config.driver.memory, drivers.option, warnings)
     executor_heap = _heap(
-        config, worker, "spark.executor_memory", config.spark.executor_memory, "spark.instance_type", warnings
+        config, worker, "spark.executor_memory", config.spark.executor_memory, workers.option, warnings
     )
     return Sizing(
         driver_memory=f"{driver_heap}m",
         executor_memory=f"{executor_heap}m",
-        executor_cores=_cores(config, worker),
+        executor_cores=min(_cores(config, one, workers.option) for one in others),
         executors=config.spark.workers,
         warnings=tuple(warnings),
     )
+
+
+def usable_types(
+    config: Config, specs: Mapping[str, InstanceSpec], role: Literal["driver", "master", "worker"]
+) -> tuple[str, ...]:
+    """Return the types of a role that can hold what pio-tf.hcl asks for.
+
+    Raises:
+        ConfigError: one that pio-tf.hcl names can't. pio-tf leaves out such a type of its own.
+    """
+    wanted = config.types(role)
+    usable = []
+    for kind in wanted.types:
+        with nullcontext() if wanted.must_fit(kind) else suppress(ConfigError):
+            spec = _spec(config, specs, wanted.option, kind)
+            if role == "driver":
+                _check_driver(config, spec, wanted.option)
+                _heap(config, spec, "driver.memory", config.driver.memory, wanted.option, [])
+            elif role == "worker":
+                _heap(config, spec, "spark.executor_memory", config.spark.executor_memory, wanted.option, [])
+                _cores(config, spec, wanted.option)
+            usable.append(kind)
+    return tuple(usable)
+
+
+def _differ(driver_mib: int, worker_mib: int) -> bool:
+    """Return whether two machines have other sizes. r3.xlarge and r5.xlarge count as one: 30.5 and 32 GiB."""
+    return abs(driver_mib - worker_mib) > 0.05 * max(driver_mib, worker_mib)
 
 
 def _spec(config: Config, specs: Mapping[str, InstanceSpec], option: str, name: str) -> InstanceSpec:
@@ -108,11 +149,11 @@ def _spec(config: Config, specs: Mapping[str, InstanceSpec], option: str, name: 
     return specs[name]
 
 
-def _check_driver(config: Config, driver: InstanceSpec) -> None:
+def _check_driver(config: Config, driver: InstanceSpec, option: str) -> None:
     if driver.memory_mib < MINIMUM_DRIVER_MEMORY_MIB and not config.driver.allow_small_memory:
         raise _error(
             config,
-            "driver.instance_type",
+            option,
             f"{driver.name} has {_gib(driver.memory_mib)} of memory; a Spark driver for the Universal Recommender "
             f"needs at least {_gib(MINIMUM_DRIVER_MEMORY_MIB)}",
             "choose a larger type (r3.xlarge has 30.5 GiB), or set allow_small_memory = true in the driver block "
@@ -159,14 +200,14 @@ def _heap(
     return heap
 
 
-def _cores(config: Config, worker: InstanceSpec) -> int:
+def _cores(config: Config, worker: InstanceSpec, type_option: str) -> int:
     asked = config.spark.executor_cores
     if asked is not None and asked > worker.vcpus:
         raise _error(
             config,
             "spark.executor_cores",
             f"must be at most {worker.vcpus}, the vCPUs of {worker.name}, got {asked}",
-            f"remove the line for {worker.vcpus}, or choose a larger type in spark.instance_type",
+            f"remove the line for {worker.vcpus}, or choose a larger type in {type_option}",
         )
     return asked or worker.vcpus
 

@@ -58,7 +58,9 @@ network {
 
 # The machine that runs `pio train`. It needs about as much memory as a worker, and at least 16 GiB.
 driver {
-  instance_type = "r3.xlarge" # 4 vCPUs, 30.5 GiB
+  # The first type has 4 vCPUs and 30.5 GiB. Where AWS has no capacity for it, pio-tf takes the next.
+  instance_types = ["r3.xlarge", "r5.xlarge", "r6i.xlarge"]
+  # instance_type   = "r5.xlarge" # instead, if it may be no other
   # root_volume_gib = 50
   # memory          = "20g" # heap of the Spark driver; default: what the instance type can hold
   # ami             = "ami-00000000000000000" # your own image, for example with PredictionIO
@@ -70,10 +72,12 @@ driver {
 }
 
 spark {
-  workers       = 2
-  # min_workers   = 1 # how many are enough if AWS lacks capacity; default: all
-  instance_type = "r3.xlarge" # of the workers, and of the master unless it has its own:
-  # master_instance_type = "m5.large"
+  workers        = 2
+  # min_workers    = 1 # how many are enough if AWS lacks capacity; default: all
+  instance_types = ["r3.xlarge", "r5.xlarge", "r6i.xlarge"] # of the workers, and of the master unless it has its own:
+  # master_instance_types = ["m5.large", "m6i.large"]
+  # instance_type         = "r5.xlarge" # instead, if it may be no other
+  # master_instance_type  = "m5.large"
   # root_volume_gib      = 50
   # ami                  = "ami-00000000000000000"
   # ami_filter {

@@ -93,6 +93,13 @@ def switches_power(scope: Scope) -> Iterator[Grant]:
     why = "Start machines before a training and stop them after it; read their host keys from consoles."
     actions = ("ec2:GetConsoleOutput", "ec2:StartInstances", "ec2:StopInstances")
     yield Grant("Power", why, scope.ec2("instance"), pio_tf=actions, conditions=scope.owned)
+    if scope.config.has_spare_types:
+        types = dict.fromkeys(kind for one in scope.config.type_lists for kind in one.types)
+        why = "Give a stopped machine another type of pio-tf.hcl, where AWS has no capacity for the one it has."
+        # This key is there only in a request that sets the type: any other attribute is refused.
+        to: Conditions = {"StringEquals": {"ec2:Attribute/InstanceType": tuple(types), **scope.owned["StringEquals"]}}
+        modify = ("ec2:ModifyInstanceAttribute",)
+        yield Grant("ChangeTypes", why, scope.ec2("instance"), pio_tf=modify, conditions=to)
 
 
 def _in_subnet(scope: Scope) -> Conditions:
@@ -244,8 +251,7 @@ def reads_of_stack(scope: Scope) -> Iterator[Grant]:
         newer += ["ec2:DescribeAddressesAttribute"]
     if config.ssh.key_pair is None:
         wanted += ["ec2:DescribeKeyPairs"]
-    types = (config.driver.instance_type, config.spark.instance_type, config.spark.master_instance_type or "")
-    if any(name.startswith(_BURSTABLE) for name in types):
+    if any(kind.startswith(_BURSTABLE) for one in config.type_lists for kind in one.types):
         newer += ["ec2:DescribeInstanceCreditSpecifications"]
     yield _read(scope, "Read what exists.", wanted, newer, ["ec2:DescribeInstances"])
 

@@ -163,7 +163,7 @@ def _variables(config: Config) -> dict[str, Value]:
         "source_ami": config.driver.ami,
         "source_owner": source.owner,
         "source_name": source.name,
-        "instance_type": config.driver.instance_type,
+        "instance_type": config.types("driver").first,
         "ssh_user": config.ssh.user,
         "vpc_id": config.network.vpc_id,
         "subnet_id": config.network.subnet_id,

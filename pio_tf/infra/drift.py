@@ -11,6 +11,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
 _CHANGES_WITH_POWER = frozenset({"instance_state", "public_ip", "public_dns", "associate_public_ip_address"})
+_CHANGES_WITH_TYPE = frozenset(
+    {"instance_type", "ebs_optimized", "cpu_core_count", "cpu_threads_per_core", "cpu_options"}
+)
 _POLICY = "stop-machines"
 """Policy of the role that terraform/modules/failsafe makes."""
 _SIDES = ("ingress", "egress")
@@ -49,7 +52,10 @@ class Drift:
 
 
 def find_drift(
-    plan_json: Mapping[str, Any], *, ignores_tag: Callable[[str], bool] = lambda _key: False
+    plan_json: Mapping[str, Any],
+    *,
+    ignores_tag: Callable[[str], bool] = lambda _key: False,
+    may_be: Callable[[str, str], bool] = lambda _machine, _kind: False,
 ) -> tuple[Drift, ...]:
     """Return the drift in ``terraform show -json`` of a refresh-only plan, from which secrets were removed.
 
@@ -58,6 +64,7 @@ def find_drift(
 
     Args:
         ignores_tag: tells, for the key of a disk's tag, whether aws.ignore_tags names it.
+        may_be: tells whether a machine may have an instance type, which pio-tf has then changed itself.
     """
     rules = frozenset(_rules_of_the_stack(plan_json))
     found = []
@@ -66,9 +73,12 @@ def find_drift(
             continue
         gone = "delete" in change["change"]["actions"]
         differences = () if gone else tuple(_differences(change["type"], change["change"], rules, ignores_tag))
+        kind = (change["change"].get("after") or {}).get("instance_type")
+        if kind is not None and may_be(machine_name(change), kind):
+            differences = tuple(one for one in differences if one.name not in _CHANGES_WITH_TYPE)
         if gone or differences:
-            kind: Literal["changed", "gone"] = "gone" if gone else "changed"
-            found.append(Drift(change["address"], change["type"], machine_name(change), kind, differences))
+            what: Literal["changed", "gone"] = "gone" if gone else "changed"
+            found.append(Drift(change["address"], change["type"], machine_name(change), what, differences))
     return tuple(found)
 
 

@@ -152,7 +152,8 @@ class Planner:
             path.unlink(missing_ok=True)
         with reading_plan():
             redacted = redact_plan(raw, secrets=plain_secrets(self._config))
-            return find_drift(redacted, ignores_tag=self._config.aws.ignore_tags.ignores)
+            ignores_tag = self._config.aws.ignore_tags.ignores
+            return find_drift(redacted, ignores_tag=ignores_tag, may_be=self._config.may_be)
 
     def _run(self, *, destroy: bool = False) -> tuple[PlanRun, dict[str, Any]]:
         """Plan; return the plan as JSON too, even one that ``prevent_destroy`` has refused."""

@@ -20,6 +20,7 @@ from pio_tf.infra.generated_files import write_files
 if TYPE_CHECKING:
     from pio_tf.config.blocks import MachineBlock
     from pio_tf.config.schema import Config
+    from pio_tf.config.type_lists import TypeList
 
 _HERE = Path(__file__).parent
 _ROOT = _HERE / "root"
@@ -33,6 +34,7 @@ _PROTECTED = "prevent_destroy = true"
 _UNPROTECTED = "prevent_destroy = false"
 _LAST_IGNORED = "      root_block_device[0].kms_key_id,\n"
 _DISK_TAGS = "      root_block_device[0].tags,\n"
+_TYPE = "      instance_type,\n"
 _HEADER = "# Written by pio-tf from {source}: change that file, not this one.\n\n"
 
 
@@ -64,6 +66,8 @@ def render_stack(config: Config, *, protect: bool = True) -> dict[str, str]:
                 if config.aws.ignore_tags.names_any:
                     # The provider ignores no tags of disks: https://github.com/hashicorp/terraform-provider-aws/issues/33806
                     text = text.replace(_LAST_IGNORED, _LAST_IGNORED + _DISK_TAGS)
+                if config.has_spare_types:  # pio-tf changes the types, on stopped machines
+                    text = text.replace(_LAST_IGNORED, _TYPE + _LAST_IGNORED)
                 files[f"modules/{module}/{source.name}"] = text if protect else text.replace(_PROTECTED, _UNPROTECTED)
     return files
 
@@ -141,11 +145,11 @@ def stack_variables(config: Config) -> dict[str, Value]:
             "key_pair": config.ssh.key_pair,
             "public_key": _public_key(config) if config.ssh.key_pair is None else None,
         },
-        "driver": _machine(config.driver),
+        "driver": _machine(config.driver, config.types("driver")),
         "spark": {
             "workers": spark.workers,
-            **_machine(spark),
-            "master_instance_type": spark.master_instance_type,
+            **_machine(spark, config.types("worker")),
+            "master_instance_type": _of_its_own(config.types("master"), config.types("worker")),
             "master_port": spark.master_port,
             "master_ui_port": spark.master_ui_port,
         },
@@ -178,10 +182,14 @@ def _master_idle_after(config: Config) -> int:
     return max(_DAY, longest_run + 3600)
 
 
-def _machine(one: MachineBlock) -> dict[str, Value]:
+def _of_its_own(master: TypeList, worker: TypeList) -> str | None:
+    return None if master == worker else master.first
+
+
+def _machine(one: MachineBlock, types: TypeList) -> dict[str, Value]:
     image = (one.ami_filter or AmiFilter()) if one.ami is None else None
     return {
-        "instance_type": one.instance_type,
+        "instance_type": types.first,
         "root_volume_gib": one.root_volume_gib,
         "ami": one.ami,
         "ami_filter": {"owner": image.owner, "name": image.name} if image else None,

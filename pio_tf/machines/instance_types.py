@@ -32,12 +32,19 @@ class OptionProblem(NamedTuple):
     message: str
 
 
-def configured_types(config: Config) -> dict[str, str]:
-    """Return every instance type that pio-tf.hcl names, by the dotted name of the option."""
-    types = {"driver.instance_type": config.driver.instance_type, "spark.instance_type": config.spark.instance_type}
-    if config.spark.master_instance_type:
-        types["spark.master_instance_type"] = config.spark.master_instance_type
-    return types
+class WantedType(NamedTuple):
+    """An instance type that machines may have."""
+
+    option: str
+    """The dotted name of the option that lists it."""
+    name: str
+    must_fit: bool
+    """False: pio-tf does without it where it can't be used."""
+
+
+def configured_types(config: Config) -> list[WantedType]:
+    """Return every instance type that machines may have."""
+    return [WantedType(one.option, kind, one.must_fit(kind)) for one in config.type_lists for kind in one.types]
 
 
 def describe_instance_types(ec2: EC2Client, config: Config) -> dict[str, InstanceSpec]:
@@ -49,7 +56,7 @@ def describe_instance_types(ec2: EC2Client, config: Config) -> dict[str, Instanc
         AwsError: a call failed.
     """
     types = configured_types(config)
-    found = find_instance_types(ec2, types.values())
+    found = find_instance_types(ec2, (one.name for one in types))
     problems = list(type_problems(ec2, types, found))
     refuse_problems(config, ec2, problems, next_step="correct instance_type in pio-tf.hcl, or aws.region")
     return found
@@ -72,16 +79,18 @@ def find_instance_types(ec2: EC2Client, names: Iterable[str]) -> dict[str, Insta
 
 
 def type_problems(
-    ec2: EC2Client, types: Mapping[str, str], found: Mapping[str, InstanceSpec]
+    ec2: EC2Client, types: Iterable[WantedType], found: Mapping[str, InstanceSpec]
 ) -> Iterator[OptionProblem]:
     """Yield the configured types that are unavailable or unusable here, with suggestions.
 
     Args:
-        types: by dotted name, from :func:`configured_types`.
+        types: from :func:`configured_types`.
         found: what EC2 knows of them, from :func:`find_instance_types`.
     """
-    for name, kind in types.items():
+    for name, kind, must_fit in types:
         spec = found.get(kind)
+        if not must_fit:
+            continue
         if spec is None:
             yield OptionProblem(name, _unknown_type(ec2, kind))
         elif spec.architecture != ARCHITECTURE:
@@ -91,6 +100,17 @@ def type_problems(
                 f"{kind} is {spec.architecture}, but machines must be {ARCHITECTURE}: PredictionIO's Spark and "
                 f"Hadoop have native libraries for no other; {ec2.meta.region_name} has {near}",
             )
+
+
+def misfit(spec: InstanceSpec, *, architecture: str, virtualization: str, has_ena: bool) -> str:
+    """Return why a machine or an image can't have this type, such as ``it lacks ENA support``; empty if it can."""
+    if spec.architecture != architecture:
+        return f"{spec.name} is {spec.architecture}, and it is for {architecture}"
+    if virtualization not in spec.virtualizations:
+        return f"{spec.name} runs {' and '.join(spec.virtualizations)}, and it is {virtualization}"
+    if spec.needs_ena and not has_ena:
+        return f"{spec.name} needs enhanced networking (ENA), which it does not support"
+    return ""
 
 
 def _unknown_type(ec2: EC2Client, name: str) -> str:
@@ -140,4 +160,6 @@ def _spec(item: InstanceTypeInfoTypeDef) -> InstanceSpec:
         memory_mib=_memory(item),
         vcpus=item["VCpuInfo"]["DefaultVCpus"],
         architecture=ARCHITECTURE if ARCHITECTURE in architectures else architectures[0],
+        needs_ena=item["NetworkInfo"].get("EnaSupport") == "required",
+        virtualizations=tuple(item.get("SupportedVirtualizationTypes", ("hvm",))),
     )

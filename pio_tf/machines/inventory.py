@@ -128,6 +128,9 @@ def machine_from(instance: InstanceTypeDef, *, output: MachineOutput | None = No
         in_outputs=output is not None,
         zone=instance.get("Placement", {}).get("AvailabilityZone", ""),
         cluster=_tag(instance, CLUSTER_TAG),
+        architecture=instance.get("Architecture", "x86_64"),
+        virtualization=instance.get("VirtualizationType", "hvm"),
+        has_ena=instance.get("EnaSupport", False),
     )
 
 

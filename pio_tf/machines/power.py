@@ -7,13 +7,15 @@ change. An error about one machine does not hold up the others: pio-tf raises it
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
 from botocore.exceptions import BotoCoreError, ClientError
 
 from pio_tf.aws.errors import (
     NO_CAPACITY,
+    TYPE_REFUSED,
+    UNAUTHORISED,
     aws_errors,
     error_code,
     error_message,
@@ -31,7 +33,7 @@ from pio_tf.machines.power_errors import Failure, failure_from, label, lacking
 from pio_tf.model import TERMINATED, count
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from mypy_boto3_ec2 import EC2Client
     from mypy_boto3_ec2.type_defs import InstanceStateChangeTypeDef, InstanceTypeDef
@@ -62,6 +64,7 @@ def start_machines(
     timeout: float,
     capacity_wait: float = 0.0,
     may_lack: int = 0,
+    types: Mapping[str, Sequence[str]] | None = None,
     before_call: Callable[[], None] = lambda: None,
     on_others: Callable[[set[str]], None] = lambda _ids: None,
     reporter: Reporter = silent,
@@ -70,11 +73,15 @@ def start_machines(
 ) -> list[Machine]:
     """Start stopped machines, and wait until all run. A machine that is stopping is started once it has stopped.
 
+    If AWS has no capacity for the type of a machine, pio-tf gives it the next of ``types``, and starts it as that. Only
+    once AWS has none for all of them, pio-tf waits. The machine keeps the type that it was started or tried with last.
+
     Args:
         machines: from :func:`~pio_tf.machines.inventory.find_machines`; pio-tf touches no others.
         timeout: seconds for all machines together.
         capacity_wait: seconds, beside ``timeout``, in which pio-tf retries machines that AWS has no capacity for.
         may_lack: how many workers may stay stopped for lack of capacity.
+        types: by instance id, the types that a machine may take, in order of preference.
         before_call: called right before each StartInstances. If it raises AwsError, pio-tf does not call.
         on_others: called with ids of machines that StartInstances found started already, by another client.
 
@@ -96,6 +103,7 @@ def start_machines(
         start=True,
         timeout=timeout,
         capacity_wait=capacity_wait,
+        types=types,
         before_call=before_call,
         on_others=on_others,
         reporter=reporter,
@@ -112,6 +120,15 @@ def start_machines(
     if change.open or len(without_capacity) < len(change.failures) or len(without_capacity) > may_lack:
         raise power_errors.not_started(ec2, change.machines, change.failures, timeout=timeout)
     return change.machines
+
+
+def set_type(ec2: EC2Client, machine: Machine, kind: str) -> None:
+    """Change the instance type of a stopped machine.
+
+    Raises:
+        ClientError, BotoCoreError: AWS refused, or did not answer.
+    """
+    ec2.modify_instance_attribute(InstanceId=machine.instance_id, InstanceType={"Value": kind})
 
 
 def stop_machines(
@@ -178,6 +195,14 @@ class _Tracked:
     """True if it was seen starting."""
     force_at: float | None = None
     waits_for_capacity: bool = False
+    types: list[str] = field(default_factory=list)
+    """The types that it may take, in order of preference."""
+    tried: list[str] = field(default_factory=list)
+    """Those that AWS had no capacity for, since the last wait."""
+    lacked: Failure | None = None
+    """The last time that AWS had no capacity for it."""
+    has_new_type: bool = False
+    """True if it has not been started as its present type."""
 
 
 class _PowerChange:
@@ -192,6 +217,7 @@ class _PowerChange:
         timeout: float,
         capacity_wait: float = 0.0,
         force_after: float = 0.0,
+        types: Mapping[str, Sequence[str]] | None = None,
         before_call: Callable[[], None] = lambda: None,
         on_others: Callable[[set[str]], None] = lambda _ids: None,
         reporter: Reporter,
@@ -214,7 +240,11 @@ class _PowerChange:
         self._clock = clock
         self._sleep = sleep
         done = (self._wanted,) if start else (self._wanted, *TERMINATED)
-        self._all = {m.instance_id: _Tracked(m, clock(), open=m.state not in done) for m in machines}
+        others = types or {}
+        self._all = {
+            m.instance_id: _Tracked(m, clock(), open=m.state not in done, types=list(others.get(m.instance_id, ())))
+            for m in machines
+        }
         self._outage_since: float | None = None
         self._capacity_until: float | None = None
         self._capacity_pause = CAPACITY_PAUSE
@@ -279,7 +309,7 @@ class _PowerChange:
             one
             for one in self.open
             if one.machine.state in self._switchable
-            and not (one.waits_for_capacity and now < self._capacity_next)
+            and not (one.waits_for_capacity and not one.has_new_type and now < self._capacity_next)
             and (one.asked is None or self._may_ask_again(one, one.asked))
         ]
 
@@ -296,6 +326,10 @@ class _PowerChange:
             if isinstance(reason, ClientError | BotoCoreError) and (is_passing(reason) or is_expired(reason)):
                 return self._not_answered(reason)
             raise
+        for one in due:
+            if not one.has_new_type:
+                one.tried.clear()
+            one.has_new_type = False
         with aws_errors(f"{self._verb} {count(due)}"):
             sent = send_batch(self._call, [one.machine for one in due])
         now = self._clock()
@@ -326,7 +360,11 @@ class _PowerChange:
         return {change["InstanceId"]: change["CurrentState"]["Name"] for change in changes}
 
     def _refused(self, failures: Sequence[Failure]) -> None:
-        """Handle machines that AWS does not start or stop: retry those without capacity, fail the others."""
+        """Handle machines that AWS does not start or stop.
+
+        Those without capacity get another type, or are retried later; the others have failed.
+        """
+        failures = self._take_other_types(failures) if self._start else failures
         retried = [one for one in failures if self._start and one.code in NO_CAPACITY]
         now, until = self._clock(), self._capacity_until
         if retried and until is None:
@@ -338,12 +376,51 @@ class _PowerChange:
             self._capacity_pause = min(self._capacity_pause * 2, LONGEST_CAPACITY_PAUSE)
             for failure in retried:
                 self._all[failure.machine.instance_id].waits_for_capacity = True
-            self._report(
-                Warned(f"AWS has no capacity for {lacking(one.machine for one in retried)}: pio-tf retries later")
-            )
+            self._report(Warned(f"AWS has no capacity for {lacking(retried)}: pio-tf retries later"))
         for failure in failures:
             if failure not in retried:
                 self._fail(failure)
+
+    def _take_other_types(self, failures: Sequence[Failure]) -> list[Failure]:
+        """Give machines that AWS lacks capacity for the next type that they may have. Return the other failures."""
+        left, changed = list[Failure](), dict[str, list[Failure]]()
+        for failure in failures:
+            one = self._all[failure.machine.instance_id]
+            if failure.code not in TYPE_REFUSED or not one.types:
+                left.append(failure)
+                continue
+            one.tried.append(failure.machine.instance_type)
+            one.lacked = failure if failure.code in NO_CAPACITY else one.lacked
+            if self._take_next_type(one):
+                changed.setdefault(one.machine.instance_type, []).append(failure)
+            else:
+                left.append(replace(one.lacked or failure, types=tuple(one.tried)))
+        for kind, those in changed.items():
+            self._report(Warned(f"AWS has no capacity for {lacking(those)}: trying {kind}"))
+        return left
+
+    def _take_next_type(self, one: _Tracked) -> bool:
+        """Change the type of a stopped machine to the next that is not tried; return False if there is none."""
+        kind = next((kind for kind in one.types if kind not in one.tried), None)
+        if kind is None:
+            return False
+        try:
+            set_type(self._ec2, one.machine, kind)
+        except (ClientError, BotoCoreError) as error:
+            story = explain(error, doing=f"changing {label(one.machine)} to {kind}")
+            self._report(Warned(f"{story.what} ({story.cause})"))
+            code = error_code(error) if isinstance(error, ClientError) else ""
+            if is_passing(error) or is_expired(error) or code == "IncorrectInstanceState":
+                return False  # the next attempt may succeed
+            if code in UNAUTHORISED:  # for every machine and type
+                for each in self._all.values():
+                    each.types.clear()
+                return False
+            one.types.remove(kind)
+            return self._take_next_type(one)
+        one.machine = replace(one.machine, instance_type=kind)
+        one.asked, one.refused_in, one.has_new_type = None, None, True
+        return True
 
     def _poll(self) -> bool:
         """Describe all open machines with one call; return False if AWS did not answer."""

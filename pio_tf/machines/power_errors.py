@@ -31,6 +31,8 @@ class Failure:
     reason: str
     code: str = ""
     details: dict[str, object] | None = None
+    types: tuple[str, ...] = ()
+    """The instance types that it was tried with; empty: its own."""
 
 
 def label(machine: Machine) -> str:
@@ -52,11 +54,12 @@ def start_failed(machine: Machine, instance: InstanceTypeDef) -> Failure:
     return Failure(machine, f"AWS stopped it again while it was starting: {message}", code)
 
 
-def lacking(machines: Iterable[Machine]) -> str:
+def lacking(failures: Iterable[Failure]) -> str:
     """Return what AWS has no capacity for, by type and zone: ``r3.xlarge in eu-west-1a (worker-1, worker-2)``."""
     by_kind: dict[tuple[str, str], list[str]] = {}
-    for machine in machines:
-        by_kind.setdefault((machine.instance_type, machine.zone), []).append(machine.name)
+    for one in failures:
+        kinds = " or ".join(one.types or [one.machine.instance_type])
+        by_kind.setdefault((kinds, one.machine.zone), []).append(one.machine.name)
     return "; ".join(
         f"{kind}{f' in {zone}' if zone else ''} ({', '.join(names)})" for (kind, zone), names in by_kind.items()
     )
@@ -78,7 +81,7 @@ def not_started(
     """Return the error for machines that do not run: AWS refused, or the time was up."""
     late = _without(failures, (machine for machine in machines if machine.state != "running"))
     running = len(machines) - len(late) - len(failures)
-    without_capacity = [failure.machine for failure in failures if failure.code in NO_CAPACITY]
+    without_capacity = [failure for failure in failures if failure.code in NO_CAPACITY]
     advice = [CAPACITY_ADVICE] if without_capacity else []
     if any(failure.code in QUOTA for failure in failures):
         advice.append("ask AWS for a higher quota of instances, or use fewer machines")

@@ -16,18 +16,20 @@ from pio_tf.machines.instance_types import (
     OptionProblem,
     configured_types,
     find_instance_types,
+    misfit,
     refuse_problems,
     type_problems,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Iterator
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 
     from mypy_boto3_ec2 import EC2Client
     from mypy_boto3_ec2.type_defs import ImageTypeDef
 
     from pio_tf.config.blocks import MachineBlock
     from pio_tf.config.schema import Config
+    from pio_tf.config.sizing import InstanceSpec
 
 THREADS: Final = 4
 """Calls at once. The checks mostly wait for AWS: some 0.1-0.3 s a call, a second for DescribeImages."""
@@ -100,7 +102,7 @@ class _References:
     def images_and_types(self) -> Iterable[OptionProblem]:
         """Check that pio-tf can create machines from the instance types and images."""
         with ThreadPoolExecutor(THREADS) as pool:
-            describing = pool.submit(find_instance_types, self._ec2, self._types.values())
+            describing = pool.submit(find_instance_types, self._ec2, [one.name for one in self._types])
             asked = {name: self._image_key(name) for name, create in self._to_create.items() if create}
             looking = {key: pool.submit(self._find_image, key) for key in dict.fromkeys(asked.values())}
             specs = describing.result()
@@ -108,6 +110,22 @@ class _References:
         yield from type_problems(self._ec2, self._types, specs)
         for name, image in images.items():
             yield from self._image_fits(name, image)
+            if image is not None:
+                yield from self._types_fit(name, image, specs)
+
+    def _types_fit(self, name: str, image: ImageTypeDef, specs: Mapping[str, InstanceSpec]) -> Iterable[OptionProblem]:
+        for one in self._types:
+            spec = specs.get(one.name)
+            if not one.must_fit or spec is None or spec.architecture != ARCHITECTURE or not one.option.startswith(name):
+                continue
+            why = misfit(
+                spec,
+                architecture=ARCHITECTURE,  # image_problems reports another one
+                virtualization=image.get("VirtualizationType", "hvm"),
+                has_ena=image.get("EnaSupport", False),
+            )
+            if why:
+                yield OptionProblem(one.option, f"{image['ImageId']} can't run as {one.name}: {why}")
 
     def key_pair(self) -> Iterable[OptionProblem]:
         """Check the key pair, if pio-tf.hcl names one."""
@@ -140,14 +158,15 @@ class _References:
             yield OptionProblem("network.first_host", message)
 
     def _offered_in(self, zone: str) -> Iterable[OptionProblem]:
-        kinds = sorted(set(self._types.values()))
+        wanted = [one for one in self._types if one.must_fit]
+        kinds = sorted({one.name for one in wanted})
         with aws_errors("looking up instance types"):
             pages = self._ec2.get_paginator("describe_instance_type_offerings").paginate(
                 LocationType="availability-zone",
                 Filters=[{"Name": "location", "Values": [zone]}, {"Name": "instance-type", "Values": kinds}],
             )
             offered = {str(item["InstanceType"]) for page in pages for item in page["InstanceTypeOfferings"]}
-        missing = {name: kind for name, kind in self._types.items() if kind not in offered}
+        missing = [one for one in wanted if one.name not in offered]
         if not missing:
             return
         zones = self._zones()
@@ -155,8 +174,8 @@ class _References:
             message = f"zone {zone} does not exist; {self._region} has {', '.join(zones)}"
             yield OptionProblem("network.availability_zone", message)
             return
-        known = find_instance_types(self._ec2, missing.values())
-        for name, kind in missing.items():
+        known = find_instance_types(self._ec2, [one.name for one in missing])
+        for name, kind, _ in missing:
             if kind in known:  # another check reports a type that the whole region lacks
                 yield OptionProblem(
                     name, f"{kind} is not offered in {zone}, the subnet's zone; choose another type or zone"

@@ -223,4 +223,6 @@ def corrected(
             (responses, "method_names_from_class", cache(responses.method_names_from_class)),
         ):
             stack.enter_context(patch.object(owner, name, value))
+        # moto has no such attribute. Every image that AWS offers now supports it, as most instance types need it.
+        stack.enter_context(patch.object(amis.Ami, "ena_support", True, create=True))
         yield

@@ -118,6 +118,8 @@ class Instance(instances.Instance):  # type: ignore[misc]
     transition_seconds: ClassVar[float] = 0.5
     clock: ClassVar[Callable[[], float]] = staticmethod(time.monotonic)
     on_change: ClassVar[Callable[[], None]] = staticmethod(lambda: None)
+    ena_support = True
+    """As its image: see :func:`~pio_tf.sandbox.corrections.corrected`."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - moto's own signature
         super().__init__(*args, **kwargs)

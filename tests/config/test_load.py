@@ -14,7 +14,7 @@ def test_the_shortest_configuration_loads_with_the_documented_defaults(tmp_path:
     config = load_text(tmp_path, text_with())
     assert config.cluster.name == "trainer"
     assert config.network.cidr == IPv4Network("10.20.0.0/24")
-    assert (config.spark.workers, config.spark.instance_type, config.driver.instance_type) == (
+    assert (config.spark.workers, config.types("worker").first, config.types("driver").first) == (
         2,
         "r3.xlarge",
         "r3.xlarge",
@@ -176,6 +176,22 @@ CHECKS = [
     (
         'spark {\n  executor_memory = "20 GB"\n}',
         '2: spark.executor_memory: must be a whole number of MiB or GiB, like "20g" or "2048m", got "20 GB"',
+    ),
+    (
+        "spark {\n  instance_types = []\n}",
+        "2: spark.instance_types: must have at least 1 item, got an empty list",
+    ),
+    (
+        'spark {\n  instance_types = ["r3.xlarge", "r5.xlarge", "r3.xlarge"]\n}',
+        "2: spark.instance_types: names r3.xlarge twice",
+    ),
+    (
+        'driver {\n  instance_type = "r3.xlarge"\n  instance_types = ["r3.xlarge", "r5.xlarge"]\n}',
+        "2: driver: give instance_type or instance_types, not both",
+    ),
+    (
+        'spark {\n  master_instance_type = "m5.large"\n  master_instance_types = ["m5.large"]\n}',
+        "2: spark: give master_instance_type or master_instance_types, not both",
     ),
     (
         'spark {\n  instance_type = "big"\n}',

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pio_tf.config.sizing import InstanceSpec, heap_mib, size_cluster
+from pio_tf.config.sizing import InstanceSpec, heap_mib, size_cluster, usable_types
 from pio_tf.errors import ConfigError
 from tests.support.config_samples import load_text, text_with
 
@@ -121,6 +121,52 @@ def test_a_machine_too_small_for_spark_is_refused(tmp_path: Path) -> None:
 def test_a_heap_under_sparks_own_minimum_is_refused(tmp_path: Path) -> None:
     error = refusal(configure(tmp_path, spark='executor_memory = "400m"'))
     assert error.what == "pio-tf.hcl:5: spark.executor_memory: must be at least 512m, Spark's minimum, got 400m"
+
+
+def test_the_smallest_worker_decides_for_all_executors(tmp_path: Path) -> None:
+    config = configure(tmp_path)
+    sizing = size_cluster(
+        config, SPECS, driver_type="r3.2xlarge", worker_types=("r5.24xlarge", "m5.large", "r3.xlarge")
+    )
+    assert (sizing.driver_memory, sizing.executor_memory, sizing.executor_cores) == ("53945m", "6516m", 2)
+
+
+def test_types_that_replace_each_other_are_no_different_sizes(tmp_path: Path) -> None:
+    specs = {**SPECS, "r5.xlarge": InstanceSpec("r5.xlarge", 32768, 4, "x86_64")}
+    assert size_cluster(configure(tmp_path), specs, driver_type="r5.xlarge").warnings == ()
+
+
+@pytest.mark.parametrize(
+    ("blocks", "problem"),
+    [
+        (
+            {"driver": 'instance_types = ["r3.xlarge", "m5.xlarge"]\nmemory = "20g"'},
+            "pio-tf.hcl:3: driver.memory: 20g is more than m5.xlarge can hold",
+        ),
+        (
+            {"driver": 'instance_types = ["r3.xlarge", "m5.large"]'},
+            "pio-tf.hcl:2: driver.instance_types: m5.large has 8 GiB of memory",
+        ),
+        (
+            {"spark": 'instance_types = ["r3.xlarge", "m5.large"]\nexecutor_cores = 3'},
+            "pio-tf.hcl:6: spark.executor_cores: must be at most 2, the vCPUs of m5.large",
+        ),
+        ({"spark": 'instance_types = ["r3.xlarge", "q9.huge"]'}, "pio-tf.hcl:5: spark.instance_types: the instance"),
+    ],
+)
+def test_each_type_of_a_list_must_hold_what_is_asked_for(tmp_path: Path, blocks: dict[str, str], problem: str) -> None:
+    config = configure(tmp_path, **blocks)
+    with pytest.raises(ConfigError) as caught:
+        usable_types(config, SPECS, "driver" if "driver" in blocks else "worker")
+    assert caught.value.what.startswith(problem)
+
+
+def test_pio_tf_leaves_out_a_type_of_its_own_that_does_not_fit(tmp_path: Path) -> None:
+    assert usable_types(configure(tmp_path), SPECS, "worker") == ("r3.xlarge",)  # the region has neither r5 nor r6i
+    small = {**SPECS, "r5.xlarge": InstanceSpec("r5.xlarge", 16384, 4, "x86_64")}
+    config = configure(tmp_path, driver='memory = "20g"')
+    assert usable_types(config, small, "driver") == ("r3.xlarge",)
+    assert usable_types(config, small, "master") == ("r3.xlarge", "r5.xlarge")
 
 
 def test_a_small_machine_with_two_gib_works(tmp_path: Path) -> None:

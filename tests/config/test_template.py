@@ -55,6 +55,8 @@ def uncomment(first: int, last: int) -> str:
     if re.search(r"cidr |zone|public_ips", lines[first]) and "ssh" not in lines[first]:  # the other kind of network
         lines = [line for line in lines if not re.match(r"  (vpc_id|subnet_id) ", line)]
         lines = ['  cidr = "10.20.0.0/24"\n' if line.startswith("  # cidr") else line for line in lines]
+    if LINES[first].startswith("  # instance_type "):  # one type takes the place of several
+        lines = [line for line in lines if not line.startswith("  instance_types =")]
     if LINES[first].startswith("  # name"):  # several name nodes take the place of one
         lines = [line for line in lines if not line.startswith("  namenode =")]
     return "".join(lines)

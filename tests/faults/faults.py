@@ -92,6 +92,8 @@ def draw_trouble(rng: random.Random) -> Trouble:
     return Trouble(tuple(faults))
 
 
+TYPES: Final = ("r3.xlarge", "r5.xlarge", "r6i.xlarge")
+"""The types that machines may have: the default of pio-tf.hcl."""
 BAD: Final = ("terminated", "untagged", "protected")
 """From outside: terminated, without the cluster's tag, with ``disableApiStop``."""
 
@@ -127,6 +129,8 @@ class Weather:
     """Machines that AWS starts, and that stop again by themselves."""
     stuck: dict[str, float]
     """Machines that stay in ``stopping`` for so many seconds, unless forced."""
+    sold_out: dict[str, float] = field(default_factory=dict)
+    """Instance types that AWS has no capacity for, and for how many seconds."""
 
 
 FAIR: Final = Weather(1.0, 0.0, {}, frozenset(), {})
@@ -145,3 +149,10 @@ def draw_weather(rng: random.Random, machines: tuple[str, ...]) -> Weather:
         falls_back=frozenset(some(0.07)),
         stuck={name: rng.choice((200.0, 5000.0)) for name in some(0.1)},
     )
+
+
+def draw_sold_out(rng: random.Random) -> dict[str, float]:
+    """Return types without capacity, and for how many seconds, in every seventh scenario."""
+    if rng.random() < 0.85:
+        return {}
+    return {kind: rng.choice((30.0, 5000.0)) for kind in rng.choice((TYPES[:1], TYPES[:2], TYPES))}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import traceback
 from collections import Counter, deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, cast
 
@@ -16,7 +16,7 @@ from pio_tf.events import ResourceProgress, Warned
 from tests.faults.aws import Died, FaultyAws
 from tests.faults.client import Client, acting
 from tests.faults.driver import SessionStandIn
-from tests.faults.faults import Trouble, draw_bad, draw_trouble, draw_weather
+from tests.faults.faults import Trouble, draw_bad, draw_sold_out, draw_trouble, draw_weather
 from tests.faults.time import Turns
 
 if TYPE_CHECKING:
@@ -166,7 +166,9 @@ def play(seed: int, stage: Stage) -> Result:
     powers = _draw_powers(rng, world.machines)
     stage.tidy()
     good = [name for name in world.machines if bad is None or name != bad.machine]
-    world.begin(draw_weather(rng, world.machines), powers, changes=rng.choice(good), bad=bad)
+    sold_out = draw_sold_out(random.Random(f"sold out {seed}"))  # noqa: S311 - no secret
+    weather = replace(draw_weather(rng, world.machines), sold_out=sold_out)
+    world.begin(weather, powers, changes=rng.choice(good), bad=bad)
     troubles: list[Trouble] = []
     for number in range(rng.choice((1, 2, 2, 3, 4))):
         pair = rng.random() < 0.2
@@ -224,6 +226,7 @@ def _note_weather(result: Result, world: World) -> None:
     assert weather is not None
     for name, there in (
         ("no capacity", weather.no_capacity),
+        ("type sold out", weather.sold_out),
         ("start falls back", weather.falls_back),
         ("stuck stopping", weather.stuck),
         ("delayed visibility", weather.lag_seconds),

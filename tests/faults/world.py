@@ -19,7 +19,7 @@ from pio_tf.model import CLUSTER_TAG, MACHINE_TAG, ROLE_TAG, Outputs
 from pio_tf.sandbox.ec2_models import PassingState
 from tests.faults.aws import CalledAws, answer
 from tests.faults.driver import Driver
-from tests.faults.faults import FAIR, BadMachine
+from tests.faults.faults import FAIR, TYPES, BadMachine
 from tests.support.config_samples import BLOCKS
 from tests.support.plan_json import change, machine, plan
 from tests.support.terraform_stand_in import TerraformStandIn
@@ -63,7 +63,8 @@ class World:
         self.clock = clock
         self.name = directory.name
         self._harmless = re.compile(
-            rf"StartInstances|StopInstances|(POST|PUT|DELETE) /schedules/pio-tf-{self.name}(\..+)?"
+            "StartInstances|StopInstances|ModifyInstanceAttribute|"
+            rf"(POST|PUT|DELETE) /schedules/pio-tf-{self.name}(\..+)?"
         )
         self.machines = ("driver", "master", *(f"worker-{number}" for number in range(1, workers + 1)))
         self.weather: Weather | None = None
@@ -130,6 +131,7 @@ class World:
             group.schedules.clear()
         for name, state in powers.items():
             self._set(self.ids[name], state)
+            self._instance(self.ids[name]).instance_type = TYPES[0]
         for instance_id in self.others.values():
             self._set(instance_id, "running")
 
@@ -281,10 +283,14 @@ class World:
         if action != "StartInstances":
             return None
         names = self._names(_ids(arguments))
-        lacking = [n for n in names if self.clock() < 1000.0 + self.weather.no_capacity.get(n, 0.0)]
+        lacking = [name for name in names if self._lacks_room(name, self.weather)]
         if any(self.states()[name] == "stopped" for name in lacking):
             return "InsufficientInstanceCapacity", "We currently do not have sufficient r3.xlarge capacity."
         return None
+
+    def _lacks_room(self, name: str, weather: Weather) -> bool:
+        kind = self._instance(self.ids[name]).instance_type
+        return self.clock() < 1000.0 + max(weather.no_capacity.get(name, 0.0), weather.sold_out.get(kind, 0.0))
 
     def read(self, request: AWSPreparedRequest, action: str) -> tuple[int, dict[str, str], bytes]:
         """Return the answer to a read, which may be an old one."""
@@ -309,6 +315,8 @@ class World:
         strange = [instance_id for instance_id in ids if instance_id not in self.ids.values()]
         if strange or not self._harmless.fullmatch(action):
             self.wrong.append(f"{by}: {action} of {', '.join(strange) or 'the cluster'}")
+        if action == "ModifyInstanceAttribute" and not _sets_a_type(arguments):
+            self.wrong.append(f"{by}: {action} with {arguments}")
         before, facts = self.states(), self._facts()
         done = self.aws.call(request)
         if done[0] == 200:
@@ -422,7 +430,13 @@ class World:
     def _facts(self) -> list[str]:
         instances = [self._instance(instance_id) for instance_id in (*self.ids.values(), *self.others.values())]
         tagged = "" if self.bad is None or self.bad.kind != "untagged" else self.spoiled
-        return [tagged, *(f"{one.state} {one.state_reason.code if one.state_reason else ''}" for one in instances)]
+        return [
+            tagged,
+            *(
+                f"{one.instance_type} {one.state} {one.state_reason.code if one.state_reason else ''}"
+                for one in instances
+            ),
+        ]
 
     def _names(self, ids: list[str]) -> list[str]:
         return [name for name, instance_id in self.ids.items() if instance_id in ids]
@@ -434,6 +448,12 @@ def _ids(arguments: dict[str, list[str]]) -> list[str]:
         target = json.loads(arguments["body"][0]).get("Target", {})
         return list(json.loads(target.get("Input", "{}")).get("InstanceIds", []))
     return [value for key, values in arguments.items() if key.startswith("InstanceId") for value in values]
+
+
+def _sets_a_type(arguments: dict[str, list[str]]) -> bool:
+    """Return whether a call of ModifyInstanceAttribute sets the type to one of pio-tf.hcl, and nothing else."""
+    known = {"Action", "Version", "InstanceId", "InstanceType.Value"}
+    return set(arguments) == known and arguments["InstanceType.Value"][0] in TYPES
 
 
 def _allow(statement: dict[str, Any]) -> str:

@@ -164,7 +164,10 @@ def _ec2(call: Call, image_owner: str) -> Iterator[Request]:
         ]
     if not there:
         raise KeyError(call.operation)
-    yield Request(action, tuple(there), {**_REGION, **given} if call.operation.endswith("Tags") else _REGION)
+    context = {**_REGION, **given} if call.operation.endswith("Tags") else _REGION
+    if "InstanceType.Value" in said:
+        context = {**context, "ec2:Attribute/InstanceType": said["InstanceType.Value"]}
+    yield Request(action, tuple(there), context)
 
 
 def _there(call: Call, name: str) -> Resource:

@@ -74,6 +74,10 @@ def session(tags: Mapping[str, str], *, document: str = "AWS-StartSSHSession", c
     return Request("ssm:StartSession", (machine, Resource(f"arn:aws:ssm:us-east-1::document/{document}")))
 
 
+def set_type(kind: str) -> dict[str, str]:
+    return {"ec2:Region": "us-east-1", "ec2:Attribute": "InstanceType", "ec2:Attribute/InstanceType": kind}
+
+
 ATTACKS = [
     attack("a role with any permission", iam("CreateRole"), iam("PutRolePolicy")),
     attack(
@@ -243,6 +247,13 @@ ATTACKS = [
         ),
     ),
     attack(
+        "another type for machines of others",
+        *(
+            Request("ec2:ModifyInstanceAttribute", (tagged("instance", "i-1", tags),), set_type("r5.xlarge"))
+            for tags in ({}, FOREIGN)
+        ),
+    ),
+    attack(
         "disks of others, and copies of any",
         *(
             Request(f"ec2:{action}", (tagged("volume", "vol-1", tags),))
@@ -328,6 +339,7 @@ def project(request: pytest.FixtureRequest, tmp_path: Path) -> Project:
         elasticsearch='hosts = ["es"]\nuser = "pio"\npassword = ssm("/pio/es")',
         failsafe=f'permissions_boundary = "{BOUNDARY}"',
         ssh='key = "id_ed25519"\nvia = "ssm"',
+        driver='instance_types = ["r3.xlarge", "r5.xlarge"]',
     )
     return project
 
@@ -375,6 +387,27 @@ def test_what_an_attack_differs_in_from_a_right_request_is_what_is_refused(proje
     ):
         assert used(found, request) is not None, request
     assert used(document(project, "ssh"), session(SESSION_TAG)) is not None
+
+
+@pytest.mark.parametrize("role", ["train", "schedule"])
+def test_a_role_that_starts_machines_may_give_them_types_of_pio_tf_hcl_and_change_nothing_else(
+    project: Project, role: str
+) -> None:
+    found, own = document(project, role), (tagged("instance", "i-1", OWN),)
+    for kind, granted in {"r3.xlarge": True, "r5.xlarge": True, "m5.large": True, "p5.48xlarge": False}.items():
+        change = Request("ec2:ModifyInstanceAttribute", own, set_type(kind))
+        assert (used(found, change) is not None) is granted, kind
+    for name in ("UserData", "DisableApiStop", "InstanceInitiatedShutdownBehavior", "GroupSet"):
+        keys = {"ec2:Region": "us-east-1", "ec2:Attribute": name, f"ec2:Attribute/{name}": "true"}
+        assert used(found, Request("ec2:ModifyInstanceAttribute", own, keys)) is None
+    assert used(found, Request("ec2:ModifyInstanceAttribute", own, {"ec2:Region": "us-east-1"})) is None
+
+
+def test_a_role_that_starts_machines_of_one_type_may_change_no_attribute(tmp_path: Path) -> None:
+    project = Project(tmp_path, name="ur")
+    project.write()
+    change = Request("ec2:ModifyInstanceAttribute", (tagged("instance", "i-1", OWN),), set_type("m5.large"))
+    assert used(document(project, "train"), change) is None
 
 
 def test_the_boundary_leaves_a_role_with_every_permission_the_stop_of_the_cluster_s_machines(project: Project) -> None:

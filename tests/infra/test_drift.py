@@ -57,6 +57,25 @@ def test_a_changed_argument_is_reported_with_both_values_and_the_machine() -> No
     assert found.differences == (Difference("instance_type", "r5.large", "r5.4xlarge"),)
 
 
+def test_a_type_that_pio_tf_may_have_set_is_no_drift_but_all_else_of_the_machine_is() -> None:
+    tags = {"pio-tf:machine": "worker-2"}
+    before = {"instance_type": "r3.xlarge", "ebs_optimized": False, "cpu_core_count": 2, "tags": tags}
+    after = {"instance_type": "r5.xlarge", "ebs_optimized": True, "cpu_core_count": 4, "tags": tags}
+
+    def may_be(machine: str, kind: str) -> bool:
+        return (machine, kind) == ("worker-2", "r5.xlarge")
+
+    assert find_drift(refreshed(drifted("aws_instance", before, after)), may_be=may_be) == ()
+    (found,) = find_drift(
+        refreshed(drifted("aws_instance", before, {**after, "tags": {**tags, "a": "b"}})), may_be=may_be
+    )
+    assert [one.name for one in found.differences] == ["tags"]
+    (found,) = find_drift(
+        refreshed(drifted("aws_instance", before, {**after, "instance_type": "x1.large"})), may_be=may_be
+    )
+    assert "instance_type" in [one.name for one in found.differences]
+
+
 def test_a_machine_that_is_gone_is_drift() -> None:
     (found,) = find_drift(refreshed(drifted("aws_instance", {"tags": {"pio-tf:machine": "driver"}}, None)))
     assert (found.machine, found.change, found.differences) == ("driver", "gone", ())

@@ -197,6 +197,12 @@ REFUSED = {
         (LIMITS, plan(instance(type="x1.32xlarge"))),
         (LIMITS, plan(instance("master", type="m5.xlarge"))),
         (LIMITS, plan(change("aws_instance", after={**machine(), "instance_type": None}))),
+        (
+            guarded(
+                'instance_types = ["r5.*"]', driver='driver {\n  instance_types = ["r5.xlarge", "x1.32xlarge"]\n}\n'
+            ),
+            plan(instance("driver")),
+        ),
     ],
     "PTF012": [
         (guarded(MONEY), plan(instance(type="r5.24xlarge"))),

@@ -52,6 +52,39 @@ def test_the_same_configuration_gives_the_same_bytes(site: Site) -> None:
     assert render_stack(with_tags(config, a="1", b="2")) == render_stack(with_tags(config, b="2", a="1"))
 
 
+IGNORED = "      instance_type,\n      root_block_device[0].kms_key_id,\n"
+
+
+@pytest.mark.parametrize(
+    ("types", "spark", "ignored"),
+    [
+        ('instance_type = "r5.xlarge"', "", False),
+        ('instance_types = ["r5.xlarge"]', "", False),
+        ('instance_types = ["r5.xlarge", "r6i.xlarge"]', "", True),
+        ('instance_type = "r5.xlarge"', 'master_instance_types = ["m5.large", "m6i.large"]', True),
+        ("", "", True),
+    ],
+)
+def test_terraform_leaves_types_alone_only_where_machines_may_have_several(
+    site: Site, types: str, spark: str, ignored: bool
+) -> None:
+    files = render_stack(site.write(types=types, spark=spark))
+    assert (IGNORED in files["modules/machine/main.tf"]) is ignored
+
+
+def test_a_new_machine_gets_the_first_type_of_its_list(site: Site) -> None:
+    types = 'instance_types = ["r5.xlarge", "r6i.xlarge"]'
+    config = site.write(types=types, spark='master_instance_types = ["m5.large", "m6i.large"]')
+    lines = [line.split() for line in render_stack(config)["terraform.tfvars"].splitlines() if "instance_type" in line]
+    assert [(line[0], line[-1]) for line in lines] == [
+        ("instance_type", '"r5.xlarge"'),
+        ("instance_type", '"r5.xlarge"'),
+        ("master_instance_type", '"m5.large"'),
+    ]
+    shared = site.write(types=types)
+    assert "master_instance_type" not in render_stack(shared)["terraform.tfvars"]
+
+
 @pytest.mark.parametrize(
     ("network", "spark"),
     [('cidr = "127.77.0.0/24"', "workers = 2"), (EXISTING, "workers = 1"), (FULL_NETWORK, FULL_SPARK)],

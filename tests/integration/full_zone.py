@@ -16,7 +16,10 @@ _OWN = {"connection", "content-length", "transfer-encoding", "server", "date"}
 
 
 class FullZone:
-    """Passes everything on but StartInstances of the instances in ``without_room``."""
+    """Passes everything on but StartInstances of the instances in ``without_room``.
+
+    An instance leaves those when it gets another type.
+    """
 
     def __init__(self, url: str) -> None:
         self.without_room: set[str] = set()
@@ -31,6 +34,8 @@ class FullZone:
                 if "Action=StartInstances" in text and any(one in text for one in zone.without_room):
                     self._answer(500, _REFUSAL.encode(), {})
                     return
+                if "Action=ModifyInstanceAttribute" in text and "InstanceType.Value" in text:
+                    zone.without_room -= {one for one in zone.without_room if one in text}
                 headers = {key: value for key, value in self.headers.items() if key.lower() not in _OWN}
                 request = urllib.request.Request(  # noqa: S310 - the sandbox's, on loopback
                     f"{url}{self.path}", data=body or None, headers=headers, method=self.command

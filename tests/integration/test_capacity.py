@@ -59,3 +59,23 @@ def test_a_training_goes_on_with_as_many_workers_as_are_enough_and_says_so(proje
     record = records(project)[-1]
     assert (record["state"], record["absent"]) == ("succeeded", ["worker-2"])
     assert [machine.split()[0] for machine in record["machines"]] == ["driver", "master", "worker-1"]
+
+
+def test_a_worker_whose_type_is_sold_out_starts_as_the_next_and_no_plan_takes_that_back(
+    project: Project, zone: FullZone
+) -> None:
+    zone.without_room.add(project.instance("worker-2"))
+    with project.edited(r'  instance_type = "t3.medium"', '  instance_types = ["t3.medium", "t3.large"]'):
+        done = project.run("up")
+        assert "AWS has no capacity for t3.medium in " in done.stderr
+        assert "(worker-2): trying t3.large" in done.stderr
+        types = {name: machine["instance_type"] for name, machine in project.machines().items()}
+        assert types == {**dict.fromkeys(("driver", "master", "worker-1"), "t3.medium"), "worker-2": "t3.large"}
+        assert project.powers() == {"running"}
+        project.run("down")
+        assert project.run("plan").stdout.startswith("no changes")
+        assert json.loads(project.run("drift", "--json").stdout)["drift"] is False
+        zone.without_room.add(project.instance("worker-1"))
+        again = project.run("up")
+        assert "(worker-1): trying t3.large" in again.stderr
+        project.run("down")

@@ -78,10 +78,12 @@ class FakeEc2:
         self.instances = {instance.instance_id: instance for instance in instances}
         self.seconds = seconds
         self.ignores_filters = ignores_filters
+        self.sold_out: set[str] = set()
+        """Instance types that AWS has no capacity for."""
         self.now = 0.0
         self.calls: list[tuple[str, tuple[str, ...]]] = []
         self.faults: dict[str, deque[Exception]] = {
-            name: deque[Exception]() for name in ("start", "stop", "force", "describe")
+            name: deque[Exception]() for name in ("start", "stop", "force", "describe", "modify")
         }
         self.meta = SimpleNamespace(region_name="eu-west-1", endpoint_url="https://ec2.eu-west-1.amazonaws.com")
 
@@ -133,7 +135,7 @@ class FakeEc2:
             if instance.state == "stopping":
                 message = f"The instance '{instance.instance_id}' is not in a state from which it can be started."
                 raise client_error("IncorrectInstanceState", message)
-        if any(i.state == "stopped" and (i.no_capacity or i.room_from > self.now) for i in found):
+        if any(i.state == "stopped" and self._lacks_room(i) for i in found):
             raise client_error(
                 "InsufficientInstanceCapacity", "We currently do not have sufficient capacity", status=500
             )
@@ -173,6 +175,16 @@ class FakeEc2:
                 instance.state = "stopping"
                 instance.then = None if instance.never_stops else (self.now + self.seconds, "stopped")
         return {"StoppingInstances": [self._change(instance) for instance in found]}
+
+    def modify_instance_attribute(self, *, InstanceId: str, InstanceType: dict[str, str]) -> None:  # noqa: N803
+        (found,) = self._begin("modify", [InstanceId])
+        if found.state != "stopped":
+            message = f"The instance '{InstanceId}' is not in the 'stopped' state."
+            raise client_error("IncorrectInstanceState", message, operation="ModifyInstanceAttribute")
+        found.instance_type = InstanceType["Value"]
+
+    def _lacks_room(self, instance: FakeInstance) -> bool:
+        return instance.no_capacity or instance.room_from > self.now or instance.instance_type in self.sold_out
 
     def get_paginator(self, name: str) -> FakeEc2:
         assert name == "describe_instances"

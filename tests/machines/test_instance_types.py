@@ -22,7 +22,7 @@ def test_memory_vcpus_and_architecture_come_from_ec2(ec2: EC2Client, local_aws: 
     assert find_instance_types(ec2, ["r3.xlarge", "r3.2xlarge", "r6g.xlarge", "t2.micro", "r3.xlarge", "r3.xs"]) == {
         "r3.xlarge": InstanceSpec("r3.xlarge", 31232, 4, "x86_64"),
         "r3.2xlarge": InstanceSpec("r3.2xlarge", 62464, 8, "x86_64"),
-        "r6g.xlarge": InstanceSpec("r6g.xlarge", 32768, 4, "arm64"),
+        "r6g.xlarge": InstanceSpec("r6g.xlarge", 32768, 4, "arm64", needs_ena=True),
         "t2.micro": InstanceSpec("t2.micro", 1024, 1, "x86_64"),
     }
     assert local_aws.calls["ec2", "DescribeInstanceTypes"] == before + 1
@@ -33,7 +33,13 @@ def test_the_types_of_a_configuration_are_described_in_one_call(
 ) -> None:
     config = make_config(driver={"instance_type": "r3.2xlarge"}, spark={"master_instance_type": "m5.large"})
     before = local_aws.calls["ec2", "DescribeInstanceTypes"]
-    assert set(describe_instance_types(ec2, config)) == {"r3.2xlarge", "r3.xlarge", "m5.large"}
+    assert set(describe_instance_types(ec2, config)) == {
+        "r3.2xlarge",
+        "m5.large",
+        "r3.xlarge",
+        "r5.xlarge",
+        "r6i.xlarge",
+    }
     assert local_aws.calls["ec2", "DescribeInstanceTypes"] == before + 1
 
 

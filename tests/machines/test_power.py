@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from typing import TYPE_CHECKING
 
 import pytest
 from botocore.exceptions import EndpointConnectionError, ReadTimeoutError
@@ -13,6 +14,10 @@ from pio_tf.machines.power import start_machines, stop_machines
 from pio_tf.model import Machine, PowerState
 from tests.machines.fake_ec2 import LAUNCHED, FakeEc2, FakeInstance, client_error, cluster_of
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+TYPES = ("r3.xlarge", "r5.xlarge", "r6i.xlarge")
 STATES: tuple[PowerState, ...] = ("pending", "running", "stopping", "stopped")
 _THEN: dict[str, PowerState] = {"pending": "running", "stopping": "stopped"}
 
@@ -23,11 +28,13 @@ def start(
     timeout: float = 300,
     capacity_wait: float = 0,
     may_lack: int = 0,
+    types: Sequence[str] = (),
     events: list[Event] | None = None,
 ) -> list[Machine]:
     return start_machines(
         ec2.client,
         ec2.machines(),
+        types=dict.fromkeys(ec2.instances, types),
         timeout=timeout,
         capacity_wait=capacity_wait,
         may_lack=may_lack,
@@ -401,6 +408,126 @@ def test_workers_that_may_be_lacking_do_not_fail_the_start_but_the_driver_and_ma
         ec2.instances[name].no_capacity = True
         with pytest.raises(NotReady):
             start(ec2, may_lack=3)
+
+
+def types_of(ec2: FakeEc2) -> set[str]:
+    return {instance.instance_type for instance in ec2.instances.values()}
+
+
+def test_machines_whose_type_is_sold_out_start_at_once_as_the_next_one_of_the_list() -> None:
+    ec2, events = FakeEc2(cluster_of(2)), list[Event]()
+    ec2.sold_out = {"r3.xlarge"}
+    result = start(ec2, types=TYPES, capacity_wait=300, events=events)
+    assert {(machine.state, machine.instance_type) for machine in result} == {("running", "r5.xlarge")}
+    assert types_of(ec2) == {"r5.xlarge"}
+    assert ec2.now < 10
+    told = [event.message for event in events if isinstance(event, Warned)]
+    assert told == [
+        "AWS has no capacity for r3.xlarge in eu-west-1b (driver, master, worker-1, worker-2): trying r5.xlarge"
+    ]
+
+
+def test_each_machine_takes_the_first_type_that_aws_has_for_it() -> None:
+    ec2 = FakeEc2(cluster_of(2))
+    ec2.sold_out = {"r3.xlarge", "r6i.xlarge"}
+    ec2.instances["i-0003"].instance_type = "r6i.xlarge"  # since an earlier start
+    ec2.instances["i-0001"].state = "running"
+    start(ec2, types=TYPES)
+    assert [one.instance_type for one in ec2.instances.values()] == ["r5.xlarge", "r3.xlarge", "r5.xlarge", "r5.xlarge"]
+
+
+def test_a_machine_stays_what_it_is_while_aws_has_room_for_that() -> None:
+    ec2 = FakeEc2(cluster_of(1))
+    ec2.instances["i-0000"].instance_type = "r6i.xlarge"
+    start(ec2, types=TYPES)
+    assert ec2.counts["modify"] == 0
+
+
+def test_a_list_that_is_sold_out_is_tried_again_until_the_budget_ends_and_each_type_is_named() -> None:
+    ec2, events = FakeEc2(cluster_of(1)), list[Event]()
+    ec2.sold_out = set(TYPES)
+    with pytest.raises(NotReady) as caught:
+        start(ec2, types=TYPES, capacity_wait=120, events=events)
+    assert ec2.now == pytest.approx(120, abs=6)
+    lacking = caught.value.details["lacking"]
+    assert isinstance(lacking, str)
+    assert {*lacking.partition(" in ")[0].split(" or ")} == set(TYPES)
+    assert lacking.endswith("eu-west-1b (driver, master, worker-1)")
+    rounds = sum("pio-tf retries later" in event.message for event in events if isinstance(event, Warned))
+    assert rounds == 4  # at once, and after 10, 30 and 70 s; the last attempt, at 120 s, fails
+    assert ec2.counts["modify"] == 2 * 3 * (rounds + 1)
+    assert types_of(ec2) <= set(TYPES)
+
+
+def test_room_that_comes_back_for_another_type_of_the_list_is_taken_and_the_start_gets_its_whole_time() -> None:
+    ec2 = FakeEc2(cluster_of(1))
+    ec2.sold_out = set(TYPES)
+
+    def sleep(seconds: float) -> None:
+        ec2.sleep(seconds)
+        if ec2.now > 65:
+            ec2.sold_out = {"r3.xlarge", "r6i.xlarge"}
+
+    result = start_machines(
+        ec2.client,
+        ec2.machines(),
+        timeout=60,
+        capacity_wait=300,
+        types=dict.fromkeys(ec2.instances, TYPES),
+        clock=ec2.clock,
+        sleep=sleep,
+    )
+    assert {(machine.state, machine.instance_type) for machine in result} == {("running", "r5.xlarge")}
+
+
+def test_a_type_that_aws_stops_again_for_want_of_room_is_followed_by_the_next() -> None:
+    ec2 = FakeEc2(cluster_of(1))
+    worker = ec2.instances["i-0002"]
+
+    def before_call() -> None:
+        has_room = worker.instance_type == "r5.xlarge"
+        worker.fails_after_start = "" if has_room else "Server.InsufficientInstanceCapacity"
+
+    start_machines(
+        ec2.client,
+        ec2.machines(),
+        timeout=60,
+        types=dict.fromkeys(ec2.instances, TYPES),
+        before_call=before_call,
+        clock=ec2.clock,
+        sleep=ec2.sleep,
+    )
+    assert (worker.state, worker.instance_type) == ("running", "r5.xlarge")
+
+
+def test_a_last_type_that_the_zone_does_not_offer_leaves_the_others_to_be_retried() -> None:
+    ec2 = FakeEc2(cluster_of(0))
+    ec2.instances["i-0001"].state = "running"
+    ec2.sold_out = {"r6i.xlarge"}
+    ec2.faults["start"] += [
+        client_error("InsufficientInstanceCapacity", status=500),
+        client_error("InsufficientInstanceCapacity", status=500),
+        client_error("Unsupported", "Your requested instance type (r6i.xlarge) is not supported in this zone."),
+    ]
+    start(ec2, types=TYPES, capacity_wait=60)
+    assert (ec2.states()["driver"], ec2.instances["i-0000"].instance_type) == ("running", "r3.xlarge")
+    assert 10 <= ec2.now < 20
+
+
+@pytest.mark.parametrize(
+    ("code", "calls"), [("UnauthorizedOperation", 1), ("InvalidParameterCombination", 4), ("RequestLimitExceeded", 4)]
+)
+def test_a_type_that_may_not_be_set_is_told_and_the_start_waits_as_without_a_list(code: str, calls: int) -> None:
+    ec2, events = FakeEc2(cluster_of(0)), list[Event]()
+    ec2.sold_out = {"r3.xlarge"}
+    ec2.faults["modify"] += [client_error(code, operation="ModifyInstanceAttribute") for _ in range(4)]
+    with pytest.raises(NotReady, match="2 of 2 machines are not running"):
+        start(ec2, types=TYPES, capacity_wait=0, events=events)
+    assert types_of(ec2) == {"r3.xlarge"}
+    told = [event.message for event in events if isinstance(event, Warned)]
+    assert told[0].startswith("changing driver (i-0000) to r5.xlarge: ")
+    assert code in told[0]
+    assert ec2.counts["modify"] == (2 if code == "RequestLimitExceeded" else calls)
 
 
 def test_a_stop_that_takes_too_long_is_forced_and_said() -> None:

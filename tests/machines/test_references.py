@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
+from unittest.mock import patch
 
 import pytest
+from moto.ec2.models.amis import Ami
 
 from pio_tf.config.load import load_config
 from pio_tf.errors import ConfigError
@@ -183,6 +185,34 @@ def test_an_instance_type_of_another_architecture_is_refused_naming_some_that_ca
     named = find_instance_types(ec2, instead.split(", "))
     assert {spec.architecture for spec in named.values()} == {"x86_64"}
     assert len(named) == len(instead.split(", "))
+
+
+def test_each_type_of_a_list_must_fit_the_image(ec2: EC2Client, write: Write) -> None:
+    image = ec2.register_image(Name="old-network", Architecture="x86_64", VirtualizationType="hvm")["ImageId"]
+    with patch.object(Ami, "ena_support", new=False):
+        driver = f'instance_types = ["r3.xlarge", "r5.xlarge"]\n  ami = "{image}"'
+        found = problems(write(network='cidr = "10.1.0.0/24"', driver=driver), ec2)
+        default = problems(write(network='cidr = "10.1.0.0/24"', driver=f'ami = "{image}"'), ec2)
+    ena = f"{image} can't run as r5.xlarge: r5.xlarge needs enhanced networking (ENA), which it does not support"
+    assert f"pio-tf.hcl:7: driver.instance_types: {ena}" in found
+    assert not [problem for problem in found if "r3.xlarge" in problem]
+    assert not [problem for problem in default if "ENA" in problem]  # pio-tf leaves out a type of its own
+
+
+def test_each_type_of_a_list_is_checked(ec2: EC2Client, write: Write) -> None:
+    found = problems(
+        write(
+            network='cidr = "10.1.0.0/24"',
+            driver='instance_types = ["r3.xlarge", "r6g.xlarge", "r3.xlage"]',
+            spark='master_instance_types = ["m5.large", "m6g.large"]',
+        ),
+        ec2,
+    )
+    assert [problem.partition(";")[0].partition(", but")[0] for problem in found] == [
+        "pio-tf.hcl:7: driver.instance_types: r6g.xlarge is arm64",
+        "pio-tf.hcl:7: driver.instance_types: instance type r3.xlage does not exist in eu-west-1",
+        "pio-tf.hcl:10: spark.master_instance_types: m6g.large is arm64",
+    ]
 
 
 def test_an_instance_type_is_checked_also_for_machines_that_exist(ec2: EC2Client, write: Write) -> None:

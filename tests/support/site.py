@@ -35,10 +35,10 @@ network {{
 {network}
 }}
 driver {{
-  instance_type = "m5.large"
+  {types}
 }}
 spark {{
-  instance_type = "m5.large"
+  {types}
 {spark}
 }}
 ssh {{
@@ -73,8 +73,19 @@ class Site:
     url: str
     mirror: Path
 
-    def write(self, *, network: str = 'cidr = "127.77.0.0/24"', spark: str = "workers = 1", more: str = "") -> Config:
-        """Write pio-tf.hcl, and what it refers to; read it."""
+    def write(
+        self,
+        *,
+        network: str = 'cidr = "127.77.0.0/24"',
+        types: str = 'instance_type = "m5.large"',
+        spark: str = "workers = 1",
+        more: str = "",
+    ) -> Config:
+        """Write pio-tf.hcl, and what it refers to; read it.
+
+        Args:
+            types: the line with the types, of driver and workers.
+        """
         (self.directory / "id.pub").write_text(PUBLIC_KEY)
         (self.directory / "credentials").write_text(
             "[default]\naws_access_key_id = testing\naws_secret_access_key = testing\n"
@@ -85,6 +96,7 @@ class Site:
                 name=self.name,
                 url=self.url,
                 network=network,
+                types=types,
                 spark=spark,
                 terraform=TERRAFORM,
                 mirror=self.mirror,

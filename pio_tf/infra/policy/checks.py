@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from ipaddress import ip_network
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from pio_tf.config.type_lists import is_allowed
 from pio_tf.infra.cost import plan_cost
 from pio_tf.infra.guard import find_removals, machine_name
 from pio_tf.infra.policy.rules import RULE, Finding
@@ -189,12 +189,18 @@ def _instance_types(config: Config, plan_json: Mapping[str, Any]) -> Iterator[_B
     """Check PTF011."""
     allowed = config.guard.instance_types
     for machine in _planned(plan_json, "aws_instance") if allowed else ():
+        name = machine.machine
+        wanted = config.types("driver" if name == "driver" else "master" if name == "master" else "worker")
         kind = str(machine.values.get("instance_type") or "unknown")
-        if not any(fnmatchcase(kind, pattern) for pattern in allowed):
-            own = machine.machine == "master" and config.spark.master_instance_type is not None
-            option = "driver.instance_type" if machine.machine == "driver" else "spark.instance_type"
+        spare = [one for one in wanted.types if wanted.is_chosen and one != kind and not is_allowed(one, allowed)]
+        if not is_allowed(kind, allowed):
             message = f"{machine.label} would be of type {kind}; guard.instance_types allows {', '.join(allowed)}"
-            yield _Breach("PTF011", machine.address, message, "spark.master_instance_type" if own else option)
+            yield _Breach("PTF011", machine.address, message, wanted.option)
+        elif spare:
+            message = (
+                f"{machine.label} may become {' or '.join(spare)}; guard.instance_types allows {', '.join(allowed)}"
+            )
+            yield _Breach("PTF011", machine.address, message, wanted.option)
 
 
 def _cost(config: Config, plan_json: Mapping[str, Any]) -> Iterator[_Breach]:
