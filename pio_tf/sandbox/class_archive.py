@@ -57,10 +57,11 @@ def archive_options(archive: Path) -> tuple[str, ...]:
 def find_archive(*, java: Path, spark: Path) -> Path:
     """Return the path of the archive for these installations. The file may be missing.
 
-    A JVM compares the sizes and times of the jars with those in the archive, so the path depends on them. Environments
-    share an archive if their installed files are hard links to the same files.
+    A JVM compares the sizes and times of the jars with those in the archive, so the path depends on them. It also
+    depends on the job whose classes are archived. Environments share an archive if their installed files are hard links
+    to the same files.
     """
-    digest = hashlib.sha256()
+    digest = hashlib.sha256(_JOB.read_bytes())
     for file in (java / "lib" / "modules", *sorted((spark / "jars").glob("*.jar"))):
         status = file.stat()
         digest.update(f"{file.name} {status.st_size} {status.st_mtime_ns}\n".encode())

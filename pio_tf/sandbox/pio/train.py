@@ -124,14 +124,17 @@ def start_spark(engine: dict[str, Any]) -> SparkSession:
     # Adaptive execution would put all of a stage of the small sample into one task on one executor, and it plans every
     # stage again, which takes longer than the stage.
     spark.conf.set("spark.sql.adaptive.enabled", "false")
+    # To compile code for a query takes longer than the sample needs without it.
+    spark.conf.set("spark.sql.codegen.wholeStage", "false")
+    spark.conf.set("spark.sql.codegen.factoryMode", "NO_CODEGEN")
     if "spark.sql.shuffle.partitions" not in dict(spark.sparkContext.getConf().getAll()):
         spark.conf.set("spark.sql.shuffle.partitions", str(partitions(spark)))
     return spark
 
 
 def partitions(spark: SparkSession) -> int:
-    """Return two partitions per core."""
-    return 2 * max(2, int(spark.sparkContext.defaultParallelism))
+    """Return one partition per core, and at least two."""
+    return max(2, int(spark.sparkContext.defaultParallelism))
 
 
 def executor_list(spark: SparkSession) -> list[Any]:
