@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import signal
@@ -11,13 +12,16 @@ import sys
 import threading
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tests.support.background import wait_until
-from tests.support.fork_server import PIO_TF, Program, run
+from tests.support.fork_server import PIO_TF, Program, _fork_server, run, write_program
 from tests.support.terminal import TerminalUser
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 def report() -> None:
@@ -109,8 +113,7 @@ def test_a_signal_that_kills_it_is_its_exit_code(waiting: Path, number: signal.S
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 def test_a_signal_that_pio_tf_handles_ends_it_with_its_code(waiting: Path, number: signal.Signals, code: int) -> None:
     with Program([PIO_TF, "status", "--json"], cwd=waiting, stdout=subprocess.PIPE) as process:
-        wchan = Path(f"/proc/{process.pid}/wchan")
-        assert wait_until(lambda: "fifo" in wchan.read_text() or "wait_for_partner" in wchan.read_text())
+        assert wait_until(lambda: has_opened_pipe(process.pid))
         process.send_signal(number)
         assert json.loads(process.communicate(timeout=60)[0])["error"]["exit_code"] == code
     assert process.returncode == code
@@ -136,3 +139,89 @@ def test_many_at_once_get_their_own_output(tmp_path: Path) -> None:
     words = [f"word-{number}" for number in range(8)]
     for word, said in zip(words, asyncio.run(all_of(words)), strict=True):
         assert f"no-{word}" in said
+
+
+@pytest.fixture(scope="module")
+def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Write `pio-tf` for scripts."""
+    path = tmp_path_factory.mktemp("bin") / "pio-tf"
+    write_program(path)
+    return path
+
+
+def script(text: str, program: Path, **environment: str) -> dict[str, Any]:
+    """Return options of Popen: a script that finds the program on its PATH, and little else in its environment."""
+    environment = {"PATH": f"{program.parent}:/usr/bin:/bin", **environment}
+    return {"args": ["/bin/bash", "-c", text], "env": environment, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+
+
+@contextlib.contextmanager
+def waiting_in_script(text: str, program: Path, *, cwd: Path) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
+    """Start a script whose `pio-tf` waits for a pipe; yield the script's process and the fork's number."""
+    server = _fork_server()._process.pid
+
+    def waiting_forks() -> list[int]:
+        numbers = Path(f"/proc/{server}/task/{server}/children").read_text().split()
+        return [int(number) for number in numbers if has_opened_pipe(number)]
+
+    with subprocess.Popen(**script(text, program), cwd=cwd) as process:
+        try:
+            assert wait_until(lambda: waiting_forks() != [])
+            (fork,) = waiting_forks()
+            yield process, fork
+        finally:
+            process.kill()
+
+
+def has_opened_pipe(process: int | str) -> bool:
+    """Tell if a process waits for the other end of a pipe with a name."""
+    wchan = Path(f"/proc/{process}/wchan").read_text()
+    return "fifo" in wchan or "wait_for_partner" in wchan
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "pio-tf --version",
+        "pio-tf",
+        "cd /; pio-tf status",
+        "PIO_TF_CONFIG=$'w\\xf6rd.hcl' pio-tf status --json",
+        "echo 'cluster {' | pio-tf status --config /dev/stdin",
+    ],
+)
+def test_one_in_a_script_says_what_an_executed_one_says(command: str, program: Path) -> None:
+    forked, executed = (
+        subprocess.run(**script(f"{command}; echo $?", path), check=False, timeout=60) for path in (program, PIO_TF)
+    )
+    assert (forked.stdout, forked.stderr) == (executed.stdout, executed.stderr)
+
+
+def test_one_in_a_script_has_the_directory_the_umask_and_the_streams_of_the_script(
+    waiting: Path, program: Path
+) -> None:
+    with waiting_in_script("umask 027; exec pio-tf status", program, cwd=waiting) as (process, fork):
+        about = Path("/proc", str(fork))
+        assert (about / "comm").read_text() == "pio-tf\n"
+        assert (about / "cwd").readlink() == waiting
+        assert "\nUmask:\t0027\n" in (about / "status").read_text()
+        own = Path("/proc", str(process.pid), "fd")
+        for number in ("0", "1", "2"):
+            assert (about / "fd" / number).readlink() == (own / number).readlink()
+        process.terminate()
+        assert process.wait(60) == 143
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
+def test_a_signal_to_one_in_a_script_reaches_the_fork(
+    waiting: Path, program: Path, number: signal.Signals, code: int
+) -> None:
+    with waiting_in_script("exec pio-tf status --json", program, cwd=waiting) as (process, _fork):
+        process.send_signal(number)
+        assert json.loads(process.communicate(timeout=60)[0])["error"]["exit_code"] == code
+    assert process.returncode == code
+
+
+def test_the_signal_that_kills_the_fork_kills_the_one_in_the_script(waiting: Path, program: Path) -> None:
+    with waiting_in_script("exec pio-tf status", program, cwd=waiting) as (process, fork):
+        os.kill(fork, signal.SIGKILL)
+        assert process.wait(60) == -signal.SIGKILL

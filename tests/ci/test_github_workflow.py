@@ -8,13 +8,13 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.ci.github_runner import Github
-from tests.ci.tools import BIN
+from tests.support import fork_server
+from tests.support.fork_server import PIO_TF
 from tests.support.sandbox_project import sandbox_client
 
 if TYPE_CHECKING:
@@ -48,16 +48,8 @@ def states(site: Site) -> dict[str, str]:
 
 def by_hand(site: Site, *arguments: str, exit_code: int = 0) -> str:
     """Run ``pio-tf`` as a user at a terminal does."""
-    done = subprocess.run(
-        [BIN / "pio-tf", *arguments],
-        cwd=site.client,
-        env={**os.environ, "AWS_EC2_METADATA_DISABLED": "true"},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=300,
-    )
+    environment = {**os.environ, "AWS_EC2_METADATA_DISABLED": "true"}
+    done = fork_server.run([PIO_TF, *arguments], cwd=site.client, env=environment, timeout=300)
     assert done.returncode == exit_code, done.stdout + done.stderr
     return done.stdout + done.stderr
 

@@ -5,6 +5,7 @@ The tests share one cluster, in the order of the file.
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -14,7 +15,8 @@ import pytest
 import yaml
 
 from tests.ci.forge_server import REPOSITORY, TOKEN
-from tests.ci.tools import BIN
+from tests.support import fork_server
+from tests.support.fork_server import PIO_TF
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -129,9 +131,8 @@ class Runner:
 
     def states(self) -> set[str]:
         """Return the states of the machines, as a client of EC2 sees them."""
-        done = subprocess.run(
-            [BIN / "pio-tf", "status"], cwd=self.site.client, capture_output=True, text=True, check=True, timeout=300
-        )
+        done = fork_server.run([PIO_TF, "status"], cwd=self.site.client, env=os.environ, timeout=300)
+        assert done.returncode == 0, done.stderr
         return set(re.findall(r"\b(running|stopped|pending|stopping)\b", done.stdout))
 
 
