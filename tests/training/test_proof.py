@@ -13,7 +13,7 @@ import pytest_asyncio
 from pio_tf.remote.ssh import ClusterConnection
 from pio_tf.training.elasticsearch_client import ElasticsearchClient
 from pio_tf.training.proof import Before, Proof, Traces, contradiction, look_before, prove
-from tests.support.ssh_cluster import QUICK, TestCluster
+from tests.support.ssh_cluster import ONE_ATTEMPT, QUICK, TestCluster
 from tests.support.ssh_servers import free_port
 from tests.training.elasticsearch_server import HOST, Node, Question, listening, not_found
 
@@ -251,10 +251,15 @@ async def test_a_service_that_is_down_proves_nothing(remote: ClusterConnection) 
     assert "connection refused" in found["engine instance"].detail
 
 
-async def test_a_lost_driver_proves_nothing(cluster: TestCluster, es: ElasticsearchClient) -> None:
-    before = await look_before(es, TRACES)
-    await cluster.driver.stop()
-    found = await proofs(es, before)
+async def test_a_lost_driver_proves_nothing(cluster: TestCluster, service: Service) -> None:
+    async with (
+        listening(service) as node,
+        ClusterConnection(cluster.config(), cluster.targets(), retry=ONE_ATTEMPT) as remote,
+    ):
+        es = ElasticsearchClient(remote, [node])
+        before = await look_before(es, TRACES)
+        await cluster.driver.stop()
+        found = await proofs(es, before)
     assert [found[name].held for name in ("engine instance", "alias")] == [None, None]
 
 
