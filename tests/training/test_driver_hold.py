@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import _thread
 import asyncio
+import os
+import signal
 import threading
 import time
 from contextlib import ExitStack, asynccontextmanager
@@ -117,7 +118,7 @@ def test_ctrl_c_ends_the_wait_for_the_lock_which_is_then_released(tmp_path: Path
 
     cluster = TestCluster(tmp_path, 22, {})
     driver = driver_of(cluster.config(), late)
-    timer = threading.Timer(0.2, _thread.interrupt_main)
+    timer = threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT))
     timer.start()
     with pytest.raises(KeyboardInterrupt), driver.hold(FleetView((), datetime.now(timezone.utc)), lock):
         pytest.fail("the lock was not taken")
