@@ -180,6 +180,17 @@ class Fleet:
         for role in _ROLES:
             usable_types(self._context.config, specs, role)
 
+    def usable_types(self, role: Role) -> tuple[str, ...]:
+        """Return the types that machines of a role may have, the first of pio-tf.hcl first.
+
+        Raises:
+            ConfigError: one that pio-tf.hcl names can't be used.
+        """
+        config = self._context.config
+        wanted, allowed = config.types(role), config.guard.instance_types
+        usable = usable_types(config, self._described(), role)
+        return tuple(kind for kind in usable if wanted.is_chosen or is_allowed(kind, allowed))
+
     def types_for(self, machines: Iterable[Machine]) -> dict[str, tuple[str, ...]]:
         """Return, by instance id, the types that machines may take.
 
@@ -187,13 +198,11 @@ class Fleet:
             ConfigError: a machine can't have a type that pio-tf.hcl names.
         """
         config, specs = self._context.config, self._described()
-        usable = {role: usable_types(config, specs, role) for role in _ROLES}
+        usable = {role: self.usable_types(role) for role in _ROLES}
         found, problems = dict[str, tuple[str, ...]](), list[OptionProblem]()
         for machine in machines:
             wanted, fitting = config.types(machine.role), list[str]()
             for kind in usable[machine.role]:
-                if not wanted.is_chosen and not is_allowed(kind, config.guard.instance_types):
-                    continue
                 why = misfit(
                     specs[kind],
                     architecture=machine.architecture,

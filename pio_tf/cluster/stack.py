@@ -4,16 +4,25 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from pio_tf.aws.cli_hints import AwsCliHints
 from pio_tf.aws.identity import who_am_i
 from pio_tf.cluster.apply_guard import ApplyGuard, PowerNote
+from pio_tf.cluster.creation_types import CreationTypes
 from pio_tf.cluster.messages import names, not_destroyed, short
 from pio_tf.config.components import check_new_driver
-from pio_tf.errors import ConfigError, GuardRefused, Locked, MachinesMayBeRunning, NotReady, PioTfError
+from pio_tf.errors import (
+    ConfigError,
+    GuardRefused,
+    Locked,
+    MachinesMayBeRunning,
+    NotReady,
+    PioTfError,
+    TerraformError,
+)
 from pio_tf.events import Step, Warned
 from pio_tf.infra.deployment import Deployment
 from pio_tf.infra.guard import refuse_doubles
@@ -114,7 +123,9 @@ class Stack:
                 plan = self._plan_whole(view) if saved is None else self._open_plan(saved, view)
                 guard.lock(plan)
                 until = self._deadline_if_possible(plan, view)
-                outputs = self._create(plan, guard, view, until)
+                guard.begin(plan)
+                with self._armed(plan, view, until):
+                    outputs = self._create(plan) if saved is None else self._create_as_saved(plan, saved)
             except BaseException as error:
                 guard.restore(until, failed=error)
                 raise
@@ -130,7 +141,9 @@ class Stack:
                 plan = self._plan_whole(view)
                 guard.lock(plan)
                 self._arm_before_changes(plan, view, until)
-                outputs = self._create(plan, guard, view, until)
+                guard.begin(plan)
+                with self._armed(plan, view, until):
+                    outputs = self._create(plan)
                 found = self.fleet.look(outputs)
                 before = {machine.instance_id for machine in view.machines}
                 self.fleet.started |= {machine.instance_id for machine in found.on} - before  # those created here
@@ -302,14 +315,53 @@ class Stack:
             return None
         return until
 
-    def _create(self, plan: Plan, guard: ApplyGuard, view: FleetView, until: datetime | None) -> Outputs:
+    def _armed(self, plan: Plan, view: FleetView, until: datetime | None) -> contextlib.AbstractContextManager[object]:
+        """Arm the deadline of new machines as Terraform creates them."""
+        return self.deadline.armed_as_created(view, until) if plan.new_machines else contextlib.nullcontext()
+
+    def _create(self, plan: Plan, *, types: CreationTypes | None = None) -> Outputs:
+        """Apply a plan. Where AWS has no capacity for the type of new machines, plan and apply their next type."""
+        types = types or CreationTypes(self.config, self.fleet.usable_types)
+        try:
+            return self._apply(plan)
+        except TerraformError as error:
+            lacking = types.lacking(error)
+            other = types.next_config(lacking) if lacking else None
+            if other is None:
+                raise
+        changes = ", ".join(f"{other.types(role).first} instead of {kind} ({role})" for role, kind in lacking.items())
+        self.context.report(Warned(f"AWS has no capacity for new machines: planning {changes}"))
+        stack = replace(self, context=replace(self.context, config=other))
+        outputs = stack._create(stack._plan_whole(self.fleet.look()), types=types)  # noqa: SLF001 - of its own class
+        self.deployment.generate()  # types matter only at the creation: what remains is the stack of pio-tf.hcl
+        self._note_applied()
+        return outputs
+
+    def _create_as_saved(self, plan: Plan, saved: SavedPlan) -> Outputs:
+        """Apply exactly the plan that was reviewed."""
+        try:
+            return self._apply(plan)
+        except TerraformError as error:
+            from pio_tf.infra.saved_plan import PLAN_AGAIN
+
+            types = CreationTypes(self.config, self.fleet.usable_types)
+            if suggestion := types.suggestion(types.lacking(error)):
+                again = PLAN_AGAIN.format(directory=saved.directory)
+                error.next_step = (
+                    f"put {suggestion} in {self.config.path.name}, or wait; then {again}. "
+                    "`pio-tf apply` without a saved plan takes the next type by itself"
+                )
+            raise
+
+    def _apply(self, plan: Plan) -> Outputs:
         if plan.has_changes:
             counts = ", ".join(f"{number} to {word}" for word, number in plan.counts.items() if number)
             self.context.report(Step(f"Applying: {counts}"))
-        guard.begin(plan)
         self.applied.unlink(missing_ok=True)  # until the apply is whole: the next `up` plans, however this ends
-        with self.deadline.armed_as_created(view, until) if plan.new_machines else contextlib.nullcontext():
-            outputs = self.deployment.apply(plan)
+        outputs = self.deployment.apply(plan)
+        self._note_applied()
+        return outputs
+
+    def _note_applied(self) -> None:
         self.applied.parent.mkdir(parents=True, exist_ok=True)
         self.applied.write_text(self.digest() + "\n")
-        return outputs

@@ -164,6 +164,17 @@ class Config(Block):
         """Whether machines may take another type if AWS has no capacity. Then Terraform leaves types alone."""
         return any(len(one.types) > 1 for one in self.type_lists)
 
+    def with_first_types(self, kinds: dict[Literal["driver", "master", "worker"], str]) -> Config:
+        """Return the configuration with these types first in their roles' lists: new machines get them."""
+        driver, spark, names = dict[str, list[str]](), dict[str, list[str]](), {"master": "master_instance_types"}
+        for role, kind in kinds.items():
+            types = self.types(role).types
+            if types != (kind,):
+                changed = driver if role == "driver" else spark
+                changed[names.get(role, "instance_types")] = [kind, *(one for one in types if one != kind)]
+        blocks = {"driver": self.driver.model_copy(update=driver), "spark": self.spark.model_copy(update=spark)}
+        return self.model_copy(update=blocks)
+
     def may_be(self, machine: str, kind: str) -> bool:
         """Return whether pio-tf may have given a machine, such as ``worker-1``, this instance type."""
         wanted = self.types("driver" if machine == "driver" else "master" if machine == "master" else "worker")

@@ -29,6 +29,8 @@ ENCRYPTED_STATE = (
     "attribute"
 )
 """OpenTofu's errors for an encrypted state without its key, and Terraform's for any encrypted one."""
+NO_SUCH_MACHINE = "InsufficientInstanceCapacity|Unsupported.{0,80}instance type|InvalidInstanceType"
+"""AWS's errors for a type that it has not, or not now."""
 _HELD = "resource temporarily unavailable"
 """The kernel's error for a file that another process has locked."""
 _ADVICE = {
@@ -52,7 +54,7 @@ _ADVICE = {
     r"InvalidSubnetID|InvalidSubnet\.|no matching (EC2 )?[Ss]ubnet|InvalidVpcID|is in vpc-": (
         "check network.vpc_id and network.subnet_id: they must exist in this region, and the subnet in the VPC"
     ),
-    "InsufficientInstanceCapacity|Unsupported.{0,80}instance type|InvalidInstanceType": (
+    NO_SUCH_MACHINE: (
         "AWS has no such machine in this zone now: wait, or choose another instance_type; then run it again"
     ),
     "VolumeModificationRateExceeded|maximum modification rate per volume|volume.{0,40}currently being modified": (

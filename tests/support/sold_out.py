@@ -29,15 +29,17 @@ class SoldOutAws(RecordingAws):
 
     def _application(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         if lacking := self._lacking(environ):
-            # 400 for RunInstances: the provider retries 500 for minutes.
-            status = "500 Internal Server Error" if "StartInstances" in lacking else "400 Bad Request"
+            # AWS answers with 500, which provider 3.39 retries for minutes, unlike the present one.
+            by_terraform = "Terraform" in environ.get("HTTP_USER_AGENT", "")
+            status = "400 Bad Request" if by_terraform else "500 Internal Server Error"
             start_response(status, [("Content-Type", "text/xml")])
-            return [_REFUSAL.format(kind=lacking["kind"]).encode()]
+            return [_REFUSAL.format(kind=lacking).encode()]
         return super()._application(environ, start_response)
 
-    def _lacking(self, environ: dict[str, Any]) -> dict[str, str]:
+    def _lacking(self, environ: dict[str, Any]) -> str:
+        """Return the type that a request can't have; empty: there is room."""
         if not self.sold_out:
-            return {}
+            return ""
         said = {key: values[0] for key, values in parse_qs(body(environ).decode("utf-8", "replace")).items()}
         action = said.get("Action", "")
         if action == "StartInstances":
@@ -45,4 +47,4 @@ class SoldOutAws(RecordingAws):
             kinds = {one.instance_type for one in self.instances() if one.instance_id in ids and one.state == "stopped"}
         else:
             kinds = {said.get("InstanceType", "")} if action == "RunInstances" else set()
-        return {action: "", "kind": min(kinds & self.sold_out)} if kinds & self.sold_out else {}
+        return min(kinds & self.sold_out, default="")
