@@ -6,13 +6,16 @@ import fcntl
 import gc
 import json
 import os
+import shutil
 import signal
+import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from pio_tf.sandbox.class_archive import make_archive
+from pio_tf.sandbox.java.cache import default_cache
 from pio_tf.sandbox.provider import install_mirror
 from tests.support.aws_descriptions import read_descriptions_once
 from tests.support.provider_scripts import install_scripts
@@ -43,8 +46,9 @@ DURATIONS = TESTS / "durations.json"
 """Seconds that each file and each longer test took in the last ``make durations``. What has no record is quick."""
 SLOW = 0.2
 """Seconds from which on a test is not one of the inner loop."""
-USES = {"terraform": "provider_mirror", "sandbox": "share_mirror"}
-"""A mark, and the fixture that gives its tests what they use: the AWS provider, and a whole sandbox on it."""
+USES = {"terraform": "provider_mirror", "sandbox": "share_mirror", "java": "java_cache"}
+"""A mark, and the fixture that gives its tests what they use: the AWS provider, a whole sandbox on it, and real Java
+services and Spark 2.4."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -108,6 +112,18 @@ def provider_mirror(pytestconfig: pytest.Config, released_mirror: Path) -> Path:
 def mirror(provider_mirror: Path) -> Path:
     """Return the Terraform CLI configuration file of a mirror with the AWS provider."""
     return provider_mirror
+
+
+@pytest.fixture(scope="session")
+def java_cache() -> Path:
+    """Return the user's cache for Java programs and artefacts, with Maven, which fills it, installed."""
+    if shutil.which("mvn") is None:
+        packages = [str(TESTS.parent / "scripts" / "debian-packages"), "maven"]
+        done = subprocess.run(packages, stderr=subprocess.PIPE, text=True, check=False)
+        if done.returncode != 0 and not {"CI", "PIO_TF_REQUIRE_DEBIAN"} & os.environ.keys():
+            pytest.skip(f"Maven is not there: {done.stderr.strip()}")
+        assert done.returncode == 0, done.stderr
+    return default_cache()
 
 
 @pytest.fixture(scope="session")

