@@ -1,6 +1,7 @@
 """The commands of the stand-in's `pio`: `status`, `build`, `train`, `version`. bin/pio has read pio-env.sh.
 
-It prints PredictionIO's lines, on standard output. Standard library only.
+It prints PredictionIO's lines, on standard output. In a sandbox with real services, :mod:`program` runs what uses them.
+Standard library only.
 """
 # ruff: noqa: T201
 
@@ -11,11 +12,13 @@ import hashlib
 import json
 import os
 import sys
+from datetime import datetime
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from jars import find_jars, write_jars  # type: ignore[import-not-found]  # these are beside this file
+import program  # type: ignore[import-not-found]  # these are beside this file
+from jars import find_jars, write_jars  # type: ignore[import-not-found]
 from storage import JavaException, NotConfigured, find_repository, open_source  # type: ignore[import-not-found]
 
 if TYPE_CHECKING:
@@ -29,19 +32,28 @@ _HELP = f"""\
   pio status                                      checks conf/pio-env.sh, Spark and the storages
   pio train [options] -- [spark-submit arguments] trains the engine in this directory
   pio build                                       writes the jars that `pio train` requires
+  pio app new NAME, pio import --appid ID --input FILE   (with real services) events in HBase
   pio version
 """
 
 
 def say(source: str, message: str) -> None:
     """Print a line of the console."""
-    print(f"[INFO] [{source}] {message}", flush=True)
+    _print("INFO", source, message)
 
 
 def fail(source: str, message: str) -> int:
     """Print an error of the console, and return its exit code."""
-    print(f"[ERROR] [{source}] {message}", flush=True)
+    _print("ERROR", source, message)
     return 1
+
+
+def _print(level: str, source: str, message: str) -> None:
+    print(f"[{level}] [{source}] {message}", flush=True)
+    log = program.log_file(os.environ)
+    if log is not None:
+        with log.open("a", encoding="utf-8") as file:
+            file.write(f"{datetime.now():%Y-%m-%d %H:%M:%S,%f} {level:5} {source} [main] - {message}\n")  # noqa: DTZ005
 
 
 def spark_version() -> str | None:
@@ -74,6 +86,9 @@ def status() -> int:
     say("Management$", f"Apache Spark is installed at {os.environ['SPARK_HOME']}")
     say("Management$", f"Apache Spark {version} detected (meets minimum requirement of 2.0.2)")
     say("Management$", "Inspecting storage backend connections...")
+    assembly = program.find_assembly(Path(home))
+    if assembly is not None:
+        return become(program.console_command(assembly, ["status"], os.environ))
     opened: dict[str, str] = {}
     try:
         for identifier in ("METADATA", "MODELDATA", "EVENTDATA"):
@@ -135,7 +150,8 @@ def build() -> int:
     say(
         "Engine$", f"Going to run: sbt  package assemblyPackageDependency in {engine} ({STAND_IN}: it compiles nothing)"
     )
-    jars = write_jars(engine, name=engine.name)
+    classes = Path(os.environ["PIO_HOME"], "lib", "engine.jar")
+    jars = write_jars(engine, name=engine.name, classes=classes if classes.is_file() else None)
     say("Engine$", "Compilation finished successfully.")
     say("Engine$", "Looking for an engine...")
     for jar in jars:
@@ -200,11 +216,15 @@ def submission(options: argparse.Namespace, spark: Sequence[str], *, factory: st
     # PredictionIO identifies an engine by its factory and the path of its directory.
     version = hashlib.sha1(os.path.realpath(Path.cwd()).encode(), usedforsecurity=False).hexdigest()
     flags = [f"--{name.replace('_', '-')}" for name, value in vars(options).items() if value is True]
-    return [
+    assembly = program.find_assembly(Path(os.environ["PIO_HOME"]))
+    submit = [
         f"{os.environ['SPARK_HOME']}/bin/spark-submit",
         *spark,
         *(["--jars", ",".join(f"file:{jar}" for jar in jars)] if jars else []),
         f"{os.environ['PIO_HOME']}/lib/train.py",
+    ]
+    return [
+        *(program.submission(assembly, spark, jars, os.environ) if assembly is not None else submit),
         *("--engine-id", factory, "--engine-version", version, "--engine-variant", f"file:{options.variant}"),
         *(["--batch", options.batch] if options.batch else []),
         *flags,
@@ -222,6 +242,9 @@ def main(arguments: Sequence[str]) -> int:
         return train(rest)
     if command == "build":
         return build()
+    assembly = program.find_assembly(Path(os.environ["PIO_HOME"]))
+    if command in ("app", "import") and assembly is not None:
+        return become(program.console_command(assembly, arguments, os.environ))
     if command == "version":
         print(f"{VERSION}\n({STAND_IN})")
         return 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import zipfile
 from typing import TYPE_CHECKING
 
@@ -13,18 +14,23 @@ TARGET = ("target", "scala-2.11")
 _NOT_FOR_SPARK = ("-javadoc.jar", "-sources.jar")
 
 
-def write_jars(engine: Path, *, name: str) -> list[Path]:
-    """Write the jars of ``sbt package assemblyPackageDependency``, without classes: the engine's and its libraries'.
+def write_jars(engine: Path, *, name: str, classes: Path | None = None) -> list[Path]:
+    """Write the jars of ``sbt package assemblyPackageDependency``: the engine's and its libraries'.
 
     Args:
         engine: the engine's directory.
         name: sbt's name of the project.
+        classes: a jar with the engine's classes; None: there are none.
     """
     target = engine.joinpath(*TARGET)
     target.mkdir(parents=True, exist_ok=True)
     jars = [target / f"{name}_2.11-1.0.jar", target / f"{name}-assembly-1.0-deps.jar"]
     for jar in jars:
         unfinished = jar.with_suffix(".unfinished")
+        if jar is jars[0] and classes is not None:
+            shutil.copyfile(classes, unfinished)
+            unfinished.replace(jar)
+            continue
         with zipfile.ZipFile(unfinished, "w", zipfile.ZIP_DEFLATED) as archive:
             archive.writestr(
                 "META-INF/MANIFEST.MF", f"Manifest-Version: 1.0\r\nImplementation-Title: {jar.stem}\r\n\r\n"
