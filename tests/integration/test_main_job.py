@@ -7,7 +7,9 @@ into the state that it needs.
 from __future__ import annotations
 
 import re
+import shutil
 import signal
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import asyncssh
@@ -135,6 +137,21 @@ def test_an_interrupted_up_says_what_goes_on_running(project: Project) -> None:
 def test_keep_up_leaves_the_machines_running(project: Project) -> None:
     project.run("train", "--keep-up")
     assert project.states() == {"running"}
+
+
+def test_another_predictionio_takes_the_stand_ins_place_by_its_home_alone(project: Project) -> None:
+    home = project.home("driver") / "other" / "PredictionIO"
+    (home / "conf").mkdir(parents=True)
+    (home / "bin").mkdir()
+    shutil.copyfile(Path(__file__).with_name("second_pio.py"), home / "bin" / "pio")
+    (home / "bin" / "pio").chmod(0o755)
+    with project.edited(r'home       = "~/pio"', 'home = "~/other/PredictionIO"'):
+        project.run("config", "push")
+        done = project.run("train", "--keep-up")
+    assert "[INFO] [Second] the second program runs train -- --master spark://" in done.stdout
+    assert re.search(r"(?m)^engine instance +yes +engine instance second, ", done.stdout)
+    assert re.search(r"(?m)^alias +yes +alias urindex points to .*urindex_second", done.stdout)
+    assert re.search(r"(?m)^run \S+: succeeded after \d", done.stdout)
 
 
 def test_arguments_that_cannot_work_are_refused_before_a_machine_is_started(project: Project) -> None:
