@@ -18,7 +18,7 @@ from pio_tf.cli.results.guard import GuardResult, RulesResult
 from pio_tf.cli.results.machines import ExtendResult, MachinesResult, StatusResult
 from pio_tf.cli.results.pipelines import CommentResult, IamResult, KeysResult, PipelineResult
 from pio_tf.cli.results.runs import ChecksResult, LogLine, NotifyResult, RunResult, RunsResult
-from pio_tf.cli.results.sandbox import SandboxResult, SandboxStopResult
+from pio_tf.cli.results.sandbox import SandboxResult, SandboxServiceResult, SandboxStopResult
 from pio_tf.cli.results.software import FetchResult, FilesResult, MirrorPushResult, ProvisionResult, PushResult
 from pio_tf.cli.results.stack import (
     DestroyResult,
@@ -75,6 +75,7 @@ RESULTS: dict[str, type[CommandResult]] = {
     "ci reviewed": ReviewedResult,
     "sandbox start": SandboxResult,
     "sandbox status": SandboxResult,
+    "sandbox service": SandboxServiceResult,
     "sandbox stop": SandboxStopResult,
 }
 """The result of each command. `ssh` has none: its output is that of the shell."""

@@ -33,7 +33,11 @@ SECTIONS: dict[str, Sequence[CommandSpec | GroupSpec]] = {
         ci.iam,
         runs.notify,
         GroupSpec("mirror", "Copy software for machines without internet.", (software.fetch, software.push_mirror)),
-        GroupSpec("sandbox", "Run a local AWS to try everything on.", (sandbox.start, sandbox.status, sandbox.stop)),
+        GroupSpec(
+            "sandbox",
+            "Run a local AWS to try everything on.",
+            (sandbox.start, sandbox.status, sandbox.service, sandbox.stop),
+        ),
     ),
 }
 

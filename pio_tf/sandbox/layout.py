@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path  # noqa: TC003 - pydantic evaluates the annotations
-from typing import Generic, TypeVar
+from typing import Generic, Literal, TypeAlias, TypeVar
 
 from pydantic import TypeAdapter
 
@@ -21,6 +21,10 @@ SSH_USER = "ubuntu"
 CONSOLE = "console.log"
 """A machine's console, in its directory."""
 
+ServiceKind: TypeAlias = Literal["light", "real"]
+WantedState: TypeAlias = Literal["running", "stopped", "hung"]
+ServiceState: TypeAlias = Literal["running", "stopped", "hung", "failed"]
+
 
 @dataclass(frozen=True)
 class Services:
@@ -31,6 +35,36 @@ class Services:
     elasticsearch: int
     zookeeper: int
     namenode: int
+    kind: ServiceKind = "light"
+    """``light``: stand-ins in the sandbox's own process; ``real``: processes of the real services."""
+    elasticsearch_user: str | None = None
+    """The user of Elasticsearch, if it asks for a password."""
+    elasticsearch_password_file: Path | None = None
+    """The file with that password."""
+
+
+@dataclass(frozen=True)
+class ServiceWish:
+    """The state that a command wants a real service to have."""
+
+    name: str
+    state: WantedState
+    number: int
+    """Higher than that of the wish before."""
+
+
+@dataclass(frozen=True)
+class ServiceStatus:
+    """A real service, and its process."""
+
+    name: str
+    state: ServiceState
+    """``running``; ``stopped`` or ``hung`` by a command; ``failed``: its process has ended."""
+    pid: int | None
+    log: Path
+    wish: int
+    """Number of the last wish that was fulfilled or has failed."""
+    error: str = ""
 
 
 @dataclass(frozen=True)
@@ -50,6 +84,8 @@ class SandboxInfo:
     log_file: Path
     network: str = str(FIRST)
     """The addresses that are this sandbox's own. The network.cidr of a cluster is inside them."""
+    spark: str = "3.5"
+    """The version of Spark on the machines."""
 
 
 @dataclass(frozen=True)
@@ -111,6 +147,9 @@ class Layout:
         self.server_lock = directory / "server.lock"  # locked while the server lives, however it ends
         self.statuses = RecordFile(directory / "machines.json", tuple[MachineStatus, ...])
         self.machines = directory / "machines"  # a directory per instance, named by its id: its disk
+        self.services = directory / "services"  # a directory for each real service: configuration, data, log
+        self.service_wishes = RecordFile(directory / "service-wishes.json", tuple[ServiceWish, ...])
+        self.service_statuses = RecordFile(directory / "service-statuses.json", tuple[ServiceStatus, ...])
         self.log = directory / "sandbox.log"  # output of the server and of the machines' own programs
         self.credentials = directory / "credentials"  # AWS credentials file with the sandbox's access key
         self.mirror = directory / "terraform"  # Terraform's provider mirror, and the CLI configuration that names it

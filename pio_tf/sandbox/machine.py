@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     import asyncssh
 
     from pio_tf.model import Role
+    from pio_tf.sandbox.software import Software
 
 _LARGEST = 64 * 1024
 """AWS keeps this many bytes: the last ones."""
@@ -69,6 +70,8 @@ class MachineSpec:
     master_address: str | None = None
     """Address of the Spark master, for a worker; None: there is no master (yet)."""
     ssh_port: int = SSH_PORT
+    software: Software | None = None
+    """Java and Spark; None: those of the installed packages."""
 
 
 class SandboxMachine:
@@ -127,7 +130,8 @@ class SandboxMachine:
 
     async def _boot(self) -> None:
         await asyncio.to_thread(end_processes, self._files.root)  # a crashed sandbox's
-        await asyncio.to_thread(lay_out, self._files, role=self._spec.role, address=self._spec.address)
+        spec = self._spec
+        await asyncio.to_thread(lay_out, self._files, role=spec.role, address=spec.address, software=spec.software)
         key = read_host_key(self._files.host_key)
         await asyncio.to_thread(write_console, self._files, key, name=self._spec.name)
         await self._ssh.start()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from ipaddress import IPv4Network
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -27,6 +28,8 @@ def render_sandbox_config(info: SandboxInfo, *, cluster: str, key: Path, cidr: s
         cidr: network of the machines, in 127.0.0.0/8. Two clusters at once need two networks. Default: the first 256
             addresses of the sandbox's own.
     """
+    password_file = info.services.elasticsearch_password_file
+    password = password_file.read_text(encoding="ascii") if password_file else ""
     values = {
         "cluster": cluster,
         "region": info.region,
@@ -39,11 +42,14 @@ def render_sandbox_config(info: SandboxInfo, *, cluster: str, key: Path, cidr: s
         "port": info.ssh_port,
         "services": info.services.host,
         "elasticsearch_port": info.services.elasticsearch,
+        "elasticsearch_user": info.services.elasticsearch_user or "",
+        "elasticsearch_password": password,
         "zookeeper_port": info.services.zookeeper,
         "namenode_port": info.services.namenode,
         "cli_config_file": info.cli_config_file,
     }
-    return fill_template(Path(__file__).with_name("template.hcl"), values)
+    text = fill_template(Path(__file__).with_name("template.hcl"), values)
+    return text if password else re.sub(r'\n  # The sandbox\'s own\. .*\n  user += ""\n  password = ""\n', "", text)
 
 
 def prepare_project(directory: Path, info: SandboxInfo, *, cluster: str, cidr: str = "") -> Path:

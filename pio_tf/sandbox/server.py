@@ -18,7 +18,7 @@ from contextlib import ExitStack, suppress
 from importlib import import_module
 from ipaddress import IPv4Network
 from pathlib import Path
-from typing import TextIO, cast
+from typing import TYPE_CHECKING, Any, TextIO, cast
 
 from pio_tf.errors import PioTfError, SandboxError
 from pio_tf.sandbox.access_key import AccessKey
@@ -31,10 +31,17 @@ from pio_tf.sandbox.layout import (
     Layout,
     MachineStatus,
     ServerRecord,
+    ServiceStatus,
 )
 from pio_tf.sandbox.processes import MARK, ProcessId
+from pio_tf.sandbox.real.real_services import RealServices
+from pio_tf.sandbox.real.service_files import find_programs
 from pio_tf.sandbox.services import LocalServices
+from pio_tf.sandbox.software import Software, find_software
 from pio_tf.sandbox.supervisor import MachineFactory, Supervisor
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
 
 logger = logging.getLogger("pio_tf.sandbox")
 
@@ -50,12 +57,16 @@ async def serve(
     port: int,
     ssh_port: int,
     make_machine: MachineFactory,
+    services: LocalServices | RealServices,
+    software: Software | None = None,
     alarm_speed: float = 1.0,
 ) -> None:
     """Run the sandbox until SIGTERM or SIGINT.
 
     Args:
         addresses: no other sandbox uses them.
+        services: the services, which are not running yet.
+        software: Java and Spark of the machines.
         alarm_speed: how many seconds of CloudWatch's time pass in one second.
 
     Raises:
@@ -65,13 +76,18 @@ async def serve(
     changed, ended = asyncio.Event(), asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, ended.set)
-    supervisor = Supervisor(directory=layout.machines, make_machine=make_machine, ssh_port=ssh_port, user=SSH_USER)
+    supervisor = Supervisor(
+        directory=layout.machines, make_machine=make_machine, ssh_port=ssh_port, user=SSH_USER, software=software
+    )
     key = AccessKey.read(layout.credentials)
     aws = LocalAws(port=port, access_key=key, on_change=lambda: _wake(loop, changed), console=layout.console)
-    services = LocalServices(addresses)
+    real = services if isinstance(services, RealServices) else None
     aws.start()
     try:
-        services.start()
+        if isinstance(services, RealServices):
+            await _unless(ended, services.start())
+        else:
+            services.start()
         process = ProcessId.of(os.getpid())
         assert process is not None  # noqa: S101 - it is this one
         layout.server.write(ServerRecord(process, aws.url, services.where, str(addresses)))
@@ -79,6 +95,7 @@ async def serve(
         ending = asyncio.create_task(ended.wait())
         measuring = asyncio.create_task(_measure(aws, layout, every=PERIOD / alarm_speed))
         written: tuple[MachineStatus, ...] | None = None
+        told: tuple[ServiceStatus, ...] | None = None
         # If a user removes the directory, the server ends, too.
         while not ending.done() and layout.server.path.exists():
             changed.clear()
@@ -88,6 +105,12 @@ async def serve(
                 written = supervisor.statuses()
                 with suppress(FileNotFoundError):  # the directory is gone: see above
                     layout.statuses.write(written)
+            if real is not None:
+                real.follow(layout.service_wishes.read() or ())
+                if real.statuses() != told:
+                    told = real.statuses()
+                    with suppress(FileNotFoundError):
+                        layout.service_statuses.write(told)
             waking = asyncio.create_task(changed.wait())
             await asyncio.wait({ending, waking}, timeout=_POLL_SECONDS, return_when=asyncio.FIRST_COMPLETED)
             waking.cancel()
@@ -97,9 +120,24 @@ async def serve(
     finally:
         logger.info("stopping")
         await supervisor.close()
-        await asyncio.to_thread(services.stop)
+        if isinstance(services, RealServices):
+            await services.stop()
+        else:
+            await asyncio.to_thread(services.stop)
         await asyncio.to_thread(aws.stop)
         layout.server.path.unlink(missing_ok=True)
+
+
+async def _unless(ended: asyncio.Event, starting: Coroutine[Any, Any, None]) -> None:
+    """Wait for a start. If the sandbox is to end first, cancel it."""
+    start, ending = asyncio.create_task(starting), asyncio.create_task(ended.wait())
+    await asyncio.wait({start, ending}, return_when=asyncio.FIRST_COMPLETED)
+    ending.cancel()
+    if not start.done():
+        start.cancel()
+        await asyncio.wait({start})
+        return
+    await start
 
 
 async def _measure(aws: LocalAws, layout: Layout, *, every: float) -> None:
@@ -113,6 +151,18 @@ async def _measure(aws: LocalAws, layout: Layout, *, every: float) -> None:
 def _wake(loop: asyncio.AbstractEventLoop, event: asyncio.Event) -> None:
     with suppress(RuntimeError):  # the loop is closed, and needs no wake-up
         loop.call_soon_threadsafe(event.set)
+
+
+def _services(options: argparse.Namespace, layout: Layout, addresses: IPv4Network) -> LocalServices | RealServices:
+    if options.services == "light":
+        return LocalServices(addresses)
+    return RealServices(
+        addresses,
+        directory=layout.services,
+        mark=layout.directory,
+        programs=find_programs(),
+        with_password=options.password,
+    )
 
 
 def _lock(lock: TextIO, layout: Layout) -> None:
@@ -139,6 +189,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--ssh-port", type=int, default=SSH_PORT, help="port of every machine's SSH server")
     parser.add_argument("--alarm-speed", type=float, default=1.0, help="seconds of CloudWatch's time that pass in one")
     parser.add_argument("--machine", default=DEFAULT_MACHINE, help="class of machines, as module:class")
+    parser.add_argument("--services", choices=("light", "real"), default="light", help="stand-ins or real services")
+    parser.add_argument("--password", action="store_true", help="let the real Elasticsearch ask for a password")
+    parser.add_argument("--spark", choices=("3.5", "2.4"), default="3.5", help="Spark of the machines")
     parser.add_argument("--network", type=IPv4Network, help="the addresses to use if they are free, as 127.N.0.0/16")
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
@@ -156,6 +209,8 @@ def main(arguments: list[str] | None = None) -> int:
                     port=options.port,
                     ssh_port=options.ssh_port,
                     make_machine=load_machine(options.machine),
+                    services=_services(options, layout, addresses),
+                    software=None if options.spark == "3.5" else find_software(options.spark),
                     alarm_speed=options.alarm_speed,
                 )
             )

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pio_tf.sandbox.ec2_models import LocalInstance
+    from pio_tf.sandbox.software import Software
 
 logger = logging.getLogger("pio_tf.sandbox")
 
@@ -69,6 +70,8 @@ class Supervisor:
     """Port of every machine's SSH server."""
     user: str
     """The user who may log in."""
+    software: Software | None = None
+    """Java and Spark of the machines; None: those of the installed packages."""
     clock: Callable[[], float] = time.monotonic
     """Seconds, monotonic."""
     _slots: dict[str, Slot] = field(default_factory=dict, init=False)
@@ -132,6 +135,7 @@ class Supervisor:
             vcpus=instance.vcpus,
             master_address=master if role == "worker" else None,
             ssh_port=self.ssh_port,
+            software=self.software,
         )
 
     def _next_work(self, slot: Slot, spec: MachineSpec) -> Coroutine[Any, Any, None] | None:

@@ -51,12 +51,17 @@ pio {
   engine_dir = "~/engine"
 }
 
-# The services that PredictionIO connects to are stand-ins, too. Their client files are in the machine's home directory,
-# because the machine shares /usr/local with this computer.
+# The services that PredictionIO connects to are the sandbox's, too: stand-ins, or real ones after
+# `pio-tf sandbox start --services real`. Their client files are in the machine's home directory, because the machine
+# shares /usr/local with this computer.
 elasticsearch {
   hosts = ["@services@"]
   port  = "@elasticsearch_port@"
   home  = "~/elasticsearch"
+
+  # The sandbox's own. On AWS, keep a password in SSM or Secrets Manager: password = ssm("/name").
+  user     = "@elasticsearch_user@"
+  password = "@elasticsearch_password@"
 }
 
 hbase {

@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from pio_tf.cli.results.base import CommandResult
-from pio_tf.sandbox.layout import MachineStatus, SandboxInfo
+from pio_tf.sandbox.layout import MachineStatus, SandboxInfo, ServiceStatus
 
 
 class SandboxResult(CommandResult):
@@ -25,10 +25,20 @@ class SandboxResult(CommandResult):
     state: Literal["running", "stopped", "crashed"]
     info: SandboxInfo | None
     machines: list[MachineStatus]
+    services: list[ServiceStatus] = Field(description="the real services; empty: it has stand-ins")
 
     def closing(self) -> str:
         info = self.info
-        return f"running at {info.url}, process {info.pid}, files in {info.directory}" if info else "not running"
+        if info is None:
+            return "not running"
+        services = "".join(f"\n{service.name}: {service.state}" for service in self.services)
+        return f"running at {info.url}, process {info.pid}, files in {info.directory}{services}"
+
+
+class SandboxServiceResult(CommandResult):
+    """A service of the sandbox after a change."""
+
+    service: ServiceStatus
 
 
 class SandboxStopResult(CommandResult):

@@ -1,5 +1,6 @@
 #!/bin/bash
 # bin/spark-class for Spark 2.4. Spark 3's waits for a marker before the command, which the launcher of 2.4 does not print.
+export SPARK_HOME="${SPARK_HOME:-$(cd "$(dirname "$0")/.." && pwd)}"
 . "$SPARK_HOME/bin/load-spark-env.sh"
 java=${JAVA_HOME:+$JAVA_HOME/bin/}java
 command=()
