@@ -14,6 +14,7 @@ from pio_tf.infra.root_module import find_modules
 from pio_tf.sandbox.class_archive import QUICK
 from pio_tf.sandbox.layout import CONSOLE
 from pio_tf.sandbox.pio.jars import write_jars
+from pio_tf.sandbox.pio_program import ENGINE, PioProgram, lay_out_program
 from pio_tf.sandbox.processes import MARK
 from pio_tf.sandbox.sample import write_events
 from pio_tf.sandbox.software import Software, find_software
@@ -77,7 +78,7 @@ def lay_out(files: MachineFiles, *, role: Role, address: str, software: Software
         files.spark_pid.unlink(missing_ok=True)
         _lay_out_spark(files, software, role=role, address=address)
         if role == "driver":
-            _lay_out_pio(files.home)
+            _lay_out_pio(files.home, software.pio)
     except OSError as error:
         raise SandboxError(f"cannot prepare the disk of {address}", cause=str(error)) from error
 
@@ -136,13 +137,15 @@ def _lay_out_spark(files: MachineFiles, software: Software, *, role: Role, addre
         shutil.copyfile(_STAND_IN / "log4j2.properties", files.spark / "conf" / "log4j2.properties")
 
 
-def _lay_out_pio(home: Path) -> None:
+def _lay_out_pio(home: Path, program: PioProgram | None) -> None:
     """Write the stand-in for PredictionIO, and at the first boot a sample engine that is built."""
     pio, engine = home / "pio", home / "engine"
     (pio / "conf").mkdir(parents=True, exist_ok=True)
     _write(pio / "bin" / "pio", (_STAND_IN / "bin" / "pio").read_text(encoding="utf-8"), mode=0o755)
     for path in _STAND_IN.glob("[!_]*.py"):
         _write(pio / "lib" / path.name, path.read_text(encoding="utf-8"))
+    if program is not None:
+        lay_out_program(pio, program)
     # The Python of the sandbox, whatever the machine's PATH has.
     _write(pio / "lib" / "python", f'#!/bin/sh\nexec {shlex.quote(sys.executable)} "$@"\n', mode=0o755)
     if not engine.exists():
@@ -150,7 +153,7 @@ def _lay_out_pio(home: Path) -> None:
         shutil.rmtree(unfinished, ignore_errors=True)
         shutil.copytree(_STAND_IN / "engine", unfinished)
         write_events(unfinished / "events.jsonl")
-        write_jars(unfinished, name=engine.name)
+        write_jars(unfinished, name=engine.name, classes=pio / "lib" / ENGINE if program else None)
         unfinished.rename(engine)
 
 

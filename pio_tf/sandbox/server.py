@@ -36,6 +36,7 @@ from pio_tf.sandbox.layout import (
 from pio_tf.sandbox.processes import MARK, ProcessId
 from pio_tf.sandbox.real.real_services import RealServices
 from pio_tf.sandbox.real.service_files import find_programs
+from pio_tf.sandbox.sample_events import import_sample
 from pio_tf.sandbox.services import LocalServices
 from pio_tf.sandbox.software import Software, find_software
 from pio_tf.sandbox.supervisor import MachineFactory, Supervisor
@@ -85,7 +86,7 @@ async def serve(
     aws.start()
     try:
         if isinstance(services, RealServices):
-            await _unless(ended, services.start())
+            await _unless(ended, _start_real_services(services, software, layout))
         else:
             services.start()
         process = ProcessId.of(os.getpid())
@@ -126,6 +127,19 @@ async def serve(
             await asyncio.to_thread(services.stop)
         await asyncio.to_thread(aws.stop)
         layout.server.path.unlink(missing_ok=True)
+
+
+async def _start_real_services(services: RealServices, software: Software | None, layout: Layout) -> None:
+    await services.start()
+    if software is not None and software.pio is not None:
+        await import_sample(
+            services.where,
+            software.pio,
+            java=software.java,
+            spark_jars=software.spark["jars"],
+            directory=layout.services / "sample",
+            mark=layout.directory,
+        )
 
 
 async def _unless(ended: asyncio.Event, starting: Coroutine[Any, Any, None]) -> None:

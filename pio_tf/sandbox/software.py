@@ -12,6 +12,7 @@ from pio_tf.sandbox.class_archive import archive_options, find_archive, find_pac
 from pio_tf.sandbox.java.artifacts import fetch_artifacts
 from pio_tf.sandbox.java.cache import default_cache, locked
 from pio_tf.sandbox.java.runtime import find_java
+from pio_tf.sandbox.pio_program import PioProgram, prepare_program
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -35,6 +36,8 @@ class Software:
     """The text of bin/spark-class, if it is not among them."""
     origin: str
     """The place that Spark comes from, for its file RELEASE."""
+    pio: PioProgram | None = None
+    """The stand-in for PredictionIO that uses real services; None: the light one, which is written in Python."""
 
     @property
     def spark_version(self) -> str:
@@ -60,7 +63,8 @@ def find_software(version: SparkVersion = "3.5", *, cache: Path | None = None) -
     # not run on Python 3.8 or later (SPARK-29536).
     names = ("bin/find-spark-home", "bin/load-spark-env.sh", "bin/spark-submit", "sbin")
     spark = {"jars": jars, **{name: package / name for name in names}}
-    return Software(find_java(cache), (), spark, _SPARK_CLASS.read_text(encoding="utf-8"), "Maven artefacts")
+    spark_class = _SPARK_CLASS.read_text(encoding="utf-8")
+    return Software(find_java(cache), (), spark, spark_class, "Maven artefacts", prepare_program(cache))
 
 
 def _collect_jars(cache: Path, jars: Sequence[Path]) -> Path:
