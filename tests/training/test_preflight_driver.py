@@ -213,6 +213,22 @@ async def test_another_java_than_8(world: World, java: str, spark: str, status: 
         assert "could not find libjava.so" in result.detail
 
 
+@pytest.mark.parametrize(
+    ("jar", "java", "status"),
+    [
+        ("xbean-asm6-shaded-4.8.jar", "11.0.20", "failed"),
+        ("xbean-asm6-shaded-4.10.jar", "11.0.20", "warning"),
+        ("xbean-asm6-shaded-4.10.jar", "17.0.1", "failed"),
+    ],
+)
+async def test_spark_2_runs_on_java_11_only_if_it_can_read_its_classes(
+    world: World, jar: str, java: str, status: str
+) -> None:
+    world.java(f'openjdk version "{java}"')
+    world.file(f"spark/jars/{jar}", "")
+    assert (await found(world, "java")).status == status
+
+
 async def test_no_java_at_all_fails(world: World) -> None:
     world.file(".profile", "export JAVA_HOME=$HOME/gone\n")
     result = await found(world, "java")

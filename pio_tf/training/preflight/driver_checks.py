@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 from typing import TYPE_CHECKING
 
 from pio_tf.config.software import JAVA
@@ -26,6 +27,10 @@ _MAKE_ROOM = (
     "driver.root_volume_gib and run `pio-tf apply`"
 )
 _JAVA_VERSION = re.compile(r'version "(?:1\.)?(\d+)[^"]*"')
+_CLASS_READER = re.compile(r"xbean-asm\d+-shaded-(\d+)\.(\d+)")
+_JAVA_11 = 11
+_FIRST_FOR_JAVA_11 = (4, 10)
+"""The version of xbean-asm-shaded that reads classes of Java 11. Spark 2.4 comes with 4.8."""
 _ERROR = re.compile(r"\[ERROR\]\s*(?:\[[^\]]*\]\s*)?(.+)")
 _STORAGE = ("error message from the storage backend.", "Dumping configuration")
 """The storage's error is between these two lines; its configuration with passwords follows the second one."""
@@ -98,14 +103,19 @@ async def check_java(context: CheckContext) -> CheckResult:
     facts = await context.driver_facts()
     spark = SPARK_VERSION.match(facts.spark_release)
     spark_major = int(spark[2]) if spark else 0
-    results = [_judge_java(context, *facts.java, of="a login shell", spark_major=spark_major)]
+    reader = _CLASS_READER.match(facts.class_reader)
+    reads_java_11 = reader is not None and (int(reader[1]), int(reader[2])) >= _FIRST_FOR_JAVA_11
+    judge = partial(_judge_java, context, spark_major=spark_major, reads_java_11=reads_java_11)
+    results = [judge(*facts.java, of="a login shell")]
     if facts.spark_java is not None:
-        results.append(_judge_java(context, *facts.spark_java, of="spark-env.sh", spark_major=spark_major))
+        results.append(judge(*facts.spark_java, of="spark-env.sh"))
     return combine(results)
 
 
-def _judge_java(context: CheckContext, path: str, output: str, *, of: str, spark_major: int) -> CheckResult:
-    """Judge a Java by the ``output`` of `java -version`."""
+def _judge_java(
+    context: CheckContext, path: str, output: str, *, of: str, spark_major: int, reads_java_11: bool
+) -> CheckResult:
+    """Judge a Java by the ``output`` of `java -version`. A Spark 2 with another class reader also runs on Java 11."""
     if not path:
         return failed(
             f"no Java: neither JAVA_HOME nor PATH of {of} names one",
@@ -121,7 +131,7 @@ def _judge_java(context: CheckContext, path: str, output: str, *, of: str, spark
     next_step = f"install Java {JAVA} on the driver (openjdk-8-jre-headless) and set JAVA_HOME of {of} to it"
     if major < JAVA:
         return failed(f"{detail}: an older Java cannot load classes compiled for {JAVA}", next_step)
-    if spark_major == 2:
+    if spark_major == 2 and not (major == _JAVA_11 and reads_java_11):
         return failed(f"{detail}: Spark 2 runs on Java 8 only; Spark 3 also on newer ones", next_step)
     return warning(detail, next_step)
 

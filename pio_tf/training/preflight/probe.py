@@ -72,6 +72,8 @@ class DriverFacts:
     """Kind of SPARK_HOME/bin/spark-submit."""
     spark_release: str
     """First line of SPARK_HOME/RELEASE: ``Spark 2.4.8 (git revision …) built for Hadoop 2.7.3``."""
+    class_reader: str
+    """The jar with which Spark reads classes: ``xbean-asm6-shaded-4.8.jar``. Empty: unknown."""
     built_for: str | None
     """The version of Spark that PIO_HOME/lib/pio-assembly-*.jar was built for; None if it does not say so."""
     hdfs: str
@@ -198,6 +200,7 @@ def _facts(answers: Mapping[str, list[list[str]]]) -> DriverFacts:
         pio=one("pio"),
         spark_submit=one("submit"),
         spark_release=one("release"),
+        class_reader=one("class_reader"),
         built_for=spark_of_build(decoded("build_info")),
         hdfs=one("hdfs"),
         jdbc_drivers={name.removeprefix(_JAR): one(name) for name in answers if name.startswith(_JAR)},

@@ -28,6 +28,7 @@ newest source "$engine/src" "$engine/build.sbt" -type f
 kind pio "$pio"
 kind submit "$spark/bin/spark-submit"
 say release "$(head -n 1 "$spark/RELEASE" 2>/dev/null | tr '\t' ' ')"
+for jar in "$spark"/jars/xbean-asm*-shaded-*.jar; do [ -f "$jar" ] && say class_reader "${jar##*/}"; done
 for jar in "${pio%/bin/pio}"/lib/pio-assembly-*.jar; do
   [ -f "$jar" ] && say build_info "$(timeout --foreground -k 1 10 python3 -c 'import sys, zipfile
 sys.stdout.buffer.write(zipfile.ZipFile(sys.argv[1]).read(sys.argv[2]))' "$jar" "$build_info" 2>/dev/null |
