@@ -17,6 +17,10 @@ if TYPE_CHECKING:
 CREDENTIALS = Path(".pio-tf", "sandbox_credentials")
 """The sandbox's credentials, relative to the directory of pio-tf.hcl."""
 
+_SPARK_VERSIONS = {"2.4": "2.4.8"}
+"""The full versions of Spark that PredictionIO knows."""
+_EMPTY_PARAGRAPH = re.compile(r'\n  # .*\n(?:  \w+ += ""\n)+')
+
 
 def render_sandbox_config(info: SandboxInfo, *, cluster: str, key: Path, cidr: str = "") -> str:
     """Return the text of a pio-tf.hcl for the running sandbox.
@@ -41,6 +45,7 @@ def render_sandbox_config(info: SandboxInfo, *, cluster: str, key: Path, cidr: s
         "key": key,
         "port": info.ssh_port,
         "services": info.services.host,
+        "spark_version": _SPARK_VERSIONS.get(info.spark, ""),
         "elasticsearch_port": info.services.elasticsearch,
         "elasticsearch_user": info.services.elasticsearch_user or "",
         "elasticsearch_password": password,
@@ -49,7 +54,7 @@ def render_sandbox_config(info: SandboxInfo, *, cluster: str, key: Path, cidr: s
         "cli_config_file": info.cli_config_file,
     }
     text = fill_template(Path(__file__).with_name("template.hcl"), values)
-    return text if password else re.sub(r'\n  # The sandbox\'s own\. .*\n  user += ""\n  password = ""\n', "", text)
+    return _EMPTY_PARAGRAPH.sub("", text)
 
 
 def prepare_project(directory: Path, info: SandboxInfo, *, cluster: str, cidr: str = "") -> Path:

@@ -31,6 +31,9 @@ spark {
   # Spark comes with the sandbox: this is its place on every machine.
   home = "~/spark"
 
+  # As on the machines. Without it, pio-tf takes the Spark of Apache's PredictionIO.
+  version = "@spark_version@"
+
   conf = {
     # The sample is small: Spark's default of 200 partitions would be 200 almost empty tasks a shuffle.
     "spark.sql.shuffle.partitions" = "4"

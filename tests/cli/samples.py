@@ -30,7 +30,7 @@ from pio_tf.remote.known_hosts import KnownHosts, Pin
 from pio_tf.remote.target import SshTarget, known_hosts_file
 from pio_tf.remote.tunnel import ForwardedPage, WebPage
 from pio_tf.sandbox.control import SandboxStatus
-from pio_tf.sandbox.layout import MachineStatus, SandboxInfo, Services
+from pio_tf.sandbox.layout import MachineStatus, SandboxInfo, Services, ServiceStatus
 from pio_tf.training.preflight import CheckResult
 from pio_tf.training.provisioning import ProvisionedMachine
 from pio_tf.training.runs.record import Client, RunRecord
@@ -130,6 +130,7 @@ COMPONENTS = (
     Component("spark", "3.5.1", "/opt/spark", "spark/spark-3.5.1.tgz", "https://example.org/spark.sha512", ()),
     Component("hadoop", "3.3.6", "/opt/hadoop", "hadoop/hadoop-3.3.6.tar.gz", "b" * 128, ()),
 )
+SERVICE = ServiceStatus("hbase", "hung", 4711, Path("/home/ann/sandbox/services/hbase/hbase.log"), 1)
 SANDBOX = SandboxStatus(
     "running",
     SandboxInfo(
@@ -146,6 +147,7 @@ SANDBOX = SandboxStatus(
         Path("/home/ann/sandbox/sandbox.log"),
     ),
     (MachineStatus("trial", "driver", "driver", "i-0d", "running", "127.3.0.10", "failed", "sshd did not start"),),
+    (SERVICE,),
 )
 PAGES = (
     ForwardedPage(WebPage("master", "10.20.0.11", 8080), 8080),
@@ -301,6 +303,7 @@ def stand_in(monkeypatch: pytest.MonkeyPatch, directory: Path) -> None:
     )
     monkeypatch.setattr("pio_tf.sandbox.control.start_sandbox", lambda _directory, **_options: SANDBOX.info)
     monkeypatch.setattr("pio_tf.sandbox.control.sandbox_status", lambda _directory: SANDBOX)
+    monkeypatch.setattr("pio_tf.sandbox.control.change_service", lambda _directory, _name, _state: SERVICE)
     monkeypatch.setattr("pio_tf.sandbox.control.stop_sandbox", lambda _directory: True)
     monkeypatch.setattr("pio_tf.remote.ssh.ClusterConnection", _Connection)
     monkeypatch.setattr("pio_tf.remote.tunnel.serve_pages", _served)

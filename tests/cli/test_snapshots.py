@@ -80,6 +80,7 @@ RESULTS = (
     "ci reviewed kept",
     "sandbox start",
     "sandbox status",
+    "sandbox service hang hbase",
     "sandbox stop",
 )
 

@@ -57,6 +57,22 @@ def test_it_loads_and_points_at_the_sandbox(tmp_path: Path, info: SandboxInfo) -
     assert config.driver.allow_small_memory
 
 
+def test_it_has_the_spark_and_the_password_of_real_services(tmp_path: Path, info: SandboxInfo) -> None:
+    password = tmp_path / "password"
+    password.write_text("s3cret")
+    services = replace(info.services, kind="real", elasticsearch_user="elastic", elasticsearch_password_file=password)
+    real = replace(info, services=services, spark="2.4")
+    config = load_config(prepare_project(tmp_path / "real", real, cluster="trial"), environ={})
+    assert config.spark.version == "2.4.8"
+    assert config.elasticsearch is not None
+    assert (config.elasticsearch.user, str(config.elasticsearch.password)) == ("elastic", "s3cret")
+    light = load_config(prepare_project(tmp_path / "light", info, cluster="trial"), environ={})
+    assert light.spark.version is None
+    assert light.elasticsearch is not None
+    assert (light.elasticsearch.user, light.elasticsearch.password) == (None, None)
+    assert "Without it" not in (tmp_path / "light" / "pio-tf.hcl").read_text()
+
+
 def test_its_machines_are_in_the_range_of_the_sandbox(tmp_path: Path, info: SandboxInfo) -> None:
     second = replace(info, network="127.78.0.0/16")
     config = load_config(prepare_project(tmp_path / "project", second, cluster="trial"), environ={})
