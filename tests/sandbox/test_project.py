@@ -8,6 +8,7 @@ from pathlib import Path
 
 import asyncssh
 import pytest
+from pydantic import SecretStr
 
 from pio_tf.config.load import load_config
 from pio_tf.errors import ConfigError
@@ -65,7 +66,9 @@ def test_it_has_the_spark_and_the_password_of_real_services(tmp_path: Path, info
     config = load_config(prepare_project(tmp_path / "real", real, cluster="trial"), environ={})
     assert config.spark.version == "2.4.8"
     assert config.elasticsearch is not None
-    assert (config.elasticsearch.user, str(config.elasticsearch.password)) == ("elastic", "s3cret")
+    assert isinstance(config.elasticsearch.password, SecretStr)
+    assert config.elasticsearch.user == "elastic"
+    assert config.elasticsearch.password.get_secret_value() == "s3cret"
     light = load_config(prepare_project(tmp_path / "light", info, cluster="trial"), environ={})
     assert light.spark.version is None
     assert light.elasticsearch is not None
