@@ -6,6 +6,7 @@ BIN := $(VENV)/bin
 PYTEST_WORKERS ?= 4
 N ?= 2000
 SEED ?= 0
+SERVICES ?= light
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # The tests start pio-tf a thousand times, and each process of pytest rewrites every assertion: both keep their bytecode.
@@ -30,8 +31,9 @@ check: setup
 test-fast:
 	$(BIN)/python -m pytest -q -n 2 --dist loadfile -m "not slow"
 
+# With SERVICES=real: Elasticsearch, HBase, HDFS and Spark 2.4 themselves.
 demo: setup
-	$(BIN)/python scripts/demo.py
+	SERVICES=$(SERVICES) $(BIN)/python scripts/demo.py
 
 test: setup
 	$(BIN)/python -m pytest -n $(PYTEST_WORKERS) --dist loadfile --no-loadscope-reorder

@@ -1,0 +1,287 @@
+"""Trainings on real services: Elasticsearch with a password, HBase, HDFS and Spark 2.4.
+
+Only AWS and PredictionIO are stood in for. PredictionIO itself has printed the failures' messages, which are in
+tests/training/pio_logs. These tests train without a cluster, on a driver's disk, because it is PredictionIO that fails.
+Each test leaves the services as it has found them.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+import shutil
+import signal
+import subprocess
+import urllib.request
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pio_tf.sandbox.control import change_service, start_sandbox, stop_sandbox
+from pio_tf.sandbox.home import MachineFiles, lay_out
+from pio_tf.sandbox.processes import end_processes
+from pio_tf.sandbox.project import prepare_project
+from pio_tf.sandbox.software import find_software
+from pio_tf.training.verdict import TrainingLog
+from tests.sandbox.driver import configure, pio_env
+from tests.support.background import wait_until
+from tests.support.sandbox_project import Project, clean_environment
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from pio_tf.sandbox.layout import SandboxInfo
+
+METADATA = "pio_meta_engine_instances"
+READ_ONLY = "index.blocks.read_only_allow_delete"
+SUCCESS = "[INFO] [CoreWorkflow$] Training completed successfully."
+
+
+class Services:
+    """The real services of a sandbox."""
+
+    def __init__(self, sandbox: SandboxInfo) -> None:
+        self.sandbox = sandbox
+        assert sandbox.services.elasticsearch_password_file
+        self.password = sandbox.services.elasticsearch_password_file.read_text()
+
+    def ask(self, path: str, body: object = None, method: str = "") -> Any:  # noqa: ANN401 - JSON
+        """Return Elasticsearch's answer."""
+        where = self.sandbox.services
+        login = base64.b64encode(f"{where.elasticsearch_user}:{self.password}".encode()).decode()
+        request = urllib.request.Request(
+            f"http://{where.host}:{where.elasticsearch}{path}",
+            None if body is None else json.dumps(body).encode(),
+            {"Authorization": f"Basic {login}", "Content-Type": "application/json"},
+            method=method or ("GET" if body is None else "POST"),
+        )
+        with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310
+            return json.load(answer)
+
+    def instances(self) -> list[dict[str, Any]]:
+        """Return the engine instances, the newest first."""
+        hits = self.ask(f"/{METADATA}/_search", {"size": 100, "sort": [{"startTime": "desc"}]})["hits"]["hits"]
+        return [{"id": hit["_id"], **hit["_source"]} for hit in hits if "status" in hit["_source"]]
+
+    @contextmanager
+    def read_only(self, index: str) -> Iterator[None]:
+        """Refuse writes to an index during the block, as Elasticsearch does when a disk is full."""
+        self.ask(f"/{index}/_settings", {READ_ONLY: True}, "PUT")
+        try:
+            yield
+        finally:
+            self.ask(f"/{index}/_settings", {READ_ONLY: None}, "PUT")
+
+    @contextmanager
+    def stopped(self, *names: str) -> Iterator[None]:
+        """Stop services during the block."""
+        for name in names:
+            change_service(self.sandbox.directory, name, "stopped")
+        try:
+            yield
+        finally:
+            for name in reversed(names):
+                change_service(self.sandbox.directory, name, "running")
+
+
+class Driver:
+    """A driver's disk with the stand-in for PredictionIO, which trains on this computer."""
+
+    def __init__(self, root: Path, services: Services) -> None:
+        self.services = services
+        self.files = MachineFiles(root)
+        lay_out(self.files, role="driver", address=services.sandbox.services.host, software=find_software("2.4"))
+        self.home = self.files.home
+        where = services.sandbox.services
+        configure(self.home, where)
+        user = ("USERNAME=pio", f"USERNAME={where.elasticsearch_user}")
+        self.change_env(user, ("'correct horse'", f"'{services.password}'"))
+
+    def change_env(self, *changes: tuple[str, str]) -> None:
+        """Change pio-env.sh as it is at first."""
+        path = self.home / "pio" / "conf" / "pio-env.sh"
+        text = path.read_text() if changes[0][0] in path.read_text() else pio_env(self.services.sandbox.services)
+        for old, new in changes:
+            assert old in text
+            text = text.replace(old, new)
+        path.write_text(text)
+
+    def behave(self, **how: object) -> None:
+        """Change engine.json."""
+        path = self.home / "engine" / "engine.json"
+        path.write_text(json.dumps({**json.loads(path.read_text()), **how}))
+
+    def start(self) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [self.home / "pio" / "bin" / "pio", "train", "--", "--master", "local[1]"],
+            cwd=self.home / "engine",
+            env={**self.files.environment("ubuntu"), "TZ": "Asia/Kolkata"},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    def train(self) -> tuple[int, str]:
+        """Return the exit status of a training, and what it printed."""
+        with self.start() as process:
+            output, _ = process.communicate(timeout=600)
+        return process.returncode, output
+
+
+@pytest.fixture(scope="module")
+def services(
+    tmp_path_factory: pytest.TempPathFactory, java_cache: Path, share_mirror: Callable[[Path], Path]
+) -> Iterator[Services]:
+    directory = tmp_path_factory.mktemp("sandbox") / "sandbox"
+    info = start_sandbox(directory, services="real", password=True, install_mirror=share_mirror, timeout=600)
+    try:
+        yield Services(info)
+    finally:
+        stop_sandbox(directory)
+
+
+@pytest.fixture
+def driver(tmp_path: Path, services: Services) -> Iterator[Driver]:
+    driver = Driver(tmp_path / "driver", services)
+    yield driver
+    assert end_processes(driver.files.root) == []
+
+
+def diagnosed(output: str, exit_status: int) -> tuple[str, str]:
+    """Return pio-tf's diagnosis of a failed training: its sign, and its cause."""
+    log = TrainingLog()
+    for line in output.splitlines():
+        log.add(line)
+    error = log.failure(exit_status)
+    assert error is not None
+    return str(error.details["sign"]), error.cause
+
+
+def test_a_training_on_real_services_is_proven(services: Services, tmp_path: Path) -> None:
+    directory = tmp_path / "project"
+    directory.mkdir()
+    prepare_project(directory, services.sandbox, cluster="real")
+    environment = clean_environment() | {"PIO_TF_SANDBOX_DIR": str(services.sandbox.directory)}
+    project = Project(directory, services.sandbox, environment)
+    project.run("up")
+    (project.home("driver") / ".profile").open("a").write("export TZ=Asia/Kolkata\n")
+    checks = {check["name"]: check["status"] for check in json.loads(project.run("check", "--json").stdout)["checks"]}
+    assert "failed" not in checks.values()
+    assert checks["pio-status"] == "ok"
+    done = project.run("train", "--keep-up")
+    for proof in ("exit status", "success line", "engine instance", "alias"):
+        assert re.search(rf"(?m)^{proof} +yes +\S", done.stdout), proof
+    assert services.instances()[0]["startTime"].endswith("+05:30")
+    assert services.ask("/urindex/_count")["count"] == 200
+    splits = [
+        path
+        for name in ("worker-1", "worker-2")
+        for path in project.home(name).parent.glob("work/app-*/*/stderr")
+        if "Input split: HBase table split(table name: pio_event:events_1" in path.read_text()
+    ]
+    assert len(splits) == 1, "a worker reads HBase's only region"
+    assert services.password not in done.stdout
+    assert (
+        not (project.home("driver") / "pio" / "log" / "pio.log").exists()
+        or not (project.home("driver") / "pio" / "log" / "pio.log").read_text()
+    )
+    project.run("destroy", "--confirm", "real")
+
+
+def test_a_model_goes_to_a_directory_that_is_made_and_passwords_to_pio_log(driver: Driver) -> None:
+    driver.change_env(("HDFS_PATH=/models", "HDFS_PATH=/not/there/before"))
+    status, output = driver.train()
+    assert output.splitlines()[-2] == SUCCESS, output
+    assert status == 0
+    assert driver.services.instances()[0]["status"] == "COMPLETED"
+    log = driver.home / "pio" / "log" / "pio.log"
+    assert log.stat().st_mode & 0o777 == 0o644
+    assert f"PIO_STORAGE_SOURCES_ELASTICSEARCH_PASSWORD={driver.services.password}" in log.read_text()
+
+
+def test_a_model_that_cannot_be_stored_is_a_success_with_an_error(driver: Driver) -> None:
+    status, _ = driver.train()
+    assert status == 0
+    model = f"/models/pio_model{driver.services.instances()[0]['id']}"
+    driver.change_env(("HDFS_PATH=/models", f"HDFS_PATH={model}"))
+    status, output = driver.train()
+    assert status == 0
+    assert SUCCESS in output
+    assert diagnosed(output, status)[0] == "model-not-stored"
+    assert re.search(r"(?m)^\[ERROR\] \[HDFSModels\] .*is not a directory", output)
+
+
+def test_a_metadata_index_that_refuses_writes_makes_it_retry_without_end(driver: Driver) -> None:
+    line = f"[ERROR] [ESEngineInstances] Failed to create {METADATA}/engine_instances\n"
+    with driver.services.read_only(METADATA), driver.start() as process:
+        assert process.stdout is not None
+        found = 0
+        for printed in process.stdout:
+            found += printed == line
+            if found == 5000:
+                break
+        process.send_signal(signal.SIGTERM)
+        process.communicate()
+    assert "org.elasticsearch.client.ResponseException" in (driver.home / "pio" / "log" / "pio.log").read_text()
+
+
+def test_an_update_of_the_metadata_that_is_refused_leaves_the_instance_init(driver: Driver) -> None:
+    driver.behave(standIn={"pauseSeconds": 10})
+    before = len(driver.services.instances())
+    with driver.start() as process:
+        assert wait_until(lambda: len(driver.services.instances()) > before, within=300)
+        with driver.services.read_only(METADATA):
+            output, _ = process.communicate(timeout=600)
+    newest = driver.services.instances()[0]
+    assert f"[ERROR] [ESEngineInstances] Failed to update {METADATA}/engine_instances/{newest['id']}\n" in output
+    assert SUCCESS in output
+    assert (process.returncode, newest["status"]) == (0, "INIT")
+
+
+def test_an_engine_that_is_not_built(driver: Driver) -> None:
+    shutil.rmtree(driver.home / "engine" / "target")
+    status, output = driver.train()
+    reason = "scala.ScalaReflectionException: object com.actionml.RecommendationEngine not found."
+    assert f'Exception in thread "main" {reason}\n\tat ' in output
+    assert diagnosed(output, status)[0] == "not-built"
+    subprocess.run(
+        [driver.home / "pio" / "bin" / "pio", "build"],
+        cwd=driver.home / "engine",
+        env=driver.files.environment("ubuntu"),
+        check=True,
+        stdout=subprocess.DEVNULL,
+    )
+    assert driver.train()[0] == 0
+
+
+def test_an_app_that_does_not_exist(driver: Driver) -> None:
+    driver.behave(datasource={"params": {"appName": "NoSuchApp"}})
+    status, output = driver.train()
+    assert "\n[ERROR] [Common$] Invalid app name NoSuchApp\n" in output
+    assert (status, diagnosed(output, status)[0]) == (1, "no-app")
+
+
+def test_a_stack_overflow_in_tasks(driver: Driver) -> None:
+    driver.behave(standIn={"fail": "stackOverflow"})
+    status, output = driver.train()
+    assert diagnosed(output, status)[0] == "stack-overflow"
+
+
+def test_hbase_and_zookeeper_stopped(driver: Driver) -> None:
+    with driver.services.stopped("hbase", "zookeeper"):
+        status, output = driver.train()
+    reason = "(Reason: Data source HBASE was not properly initialized.) Please see the log for debugging details.\n"
+    assert f"[ERROR] [Engine$] Error occurred reading from data source. {reason}" in output
+    assert (status, diagnosed(output, status)[0]) == (1, "hbase")
+
+
+def test_elasticsearch_stopped(driver: Driver) -> None:
+    with driver.services.stopped("elasticsearch"):
+        status, output = driver.train()
+    sign, cause = diagnosed(output, status)
+    assert (status, sign) == (1, "refused")
+    assert "Elasticsearch" in cause
