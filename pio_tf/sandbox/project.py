@@ -19,7 +19,9 @@ CREDENTIALS = Path(".pio-tf", "sandbox_credentials")
 
 _SPARK_VERSIONS = {"2.4": "2.4.8"}
 """The full versions of Spark that PredictionIO knows."""
-_EMPTY_PARAGRAPH = re.compile(r'\n  # .*\n(?:  \w+ += ""\n)+')
+_EMPTY_PARAGRAPH = re.compile(
+    r'\n  # .*\n(?:  \w+ += ""\n)+|# .*\nsoftware \{\n  pio \{\n    spark_version = ""\n  \}\n\}\n\n'
+)
 
 
 def render_sandbox_config(info: SandboxInfo, *, cluster: str, key: Path, cidr: str = "") -> str:

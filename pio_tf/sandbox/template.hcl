@@ -31,9 +31,6 @@ spark {
   # Spark comes with the sandbox: this is its place on every machine.
   home = "~/spark"
 
-  # As on the machines. Without it, pio-tf takes the Spark of Apache's PredictionIO.
-  version = "@spark_version@"
-
   conf = {
     # The sample is small: Spark's default of 200 partitions would be 200 almost empty tasks a shuffle.
     "spark.sql.shuffle.partitions" = "4"
@@ -52,6 +49,13 @@ pio {
   # A small stand-in for PredictionIO, which says so. It trains on a sample that comes with it.
   home       = "~/pio"
   engine_dir = "~/engine"
+}
+
+# The sandbox's PredictionIO is made for this Spark. Without it, pio-tf takes the Spark of Apache's PredictionIO.
+software {
+  pio {
+    spark_version = "@spark_version@"
+  }
 }
 
 # The services that PredictionIO connects to are the sandbox's, too: stand-ins, or real ones after

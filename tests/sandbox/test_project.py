@@ -64,13 +64,13 @@ def test_it_has_the_spark_and_the_password_of_real_services(tmp_path: Path, info
     services = replace(info.services, kind="real", elasticsearch_user="elastic", elasticsearch_password_file=password)
     real = replace(info, services=services, spark="2.4")
     config = load_config(prepare_project(tmp_path / "real", real, cluster="trial"), environ={})
-    assert config.spark.version == "2.4.8"
+    assert (config.spark.version, config.software.pio.spark_version) == (None, "2.4.8")
     assert config.elasticsearch is not None
     assert isinstance(config.elasticsearch.password, SecretStr)
     assert config.elasticsearch.user == "elastic"
     assert config.elasticsearch.password.get_secret_value() == "s3cret"
     light = load_config(prepare_project(tmp_path / "light", info, cluster="trial"), environ={})
-    assert light.spark.version is None
+    assert light.software.pio.spark_version is None
     assert light.elasticsearch is not None
     assert (light.elasticsearch.user, light.elasticsearch.password) == (None, None)
     assert "Without it" not in (tmp_path / "light" / "pio-tf.hcl").read_text()
