@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import zipfile
+from importlib import resources
 from typing import TYPE_CHECKING
 
 import pytest
@@ -121,11 +122,12 @@ def test_a_command_that_uses_the_storages_is_java(files: MachineFiles, words: tu
     assert class_path[:3] == [str(files.home / name) for name in ("pio/conf", "hadoop", "hbase")]
 
 
-def test_the_submission_is_in_pio_log_unless_log4j_properties_has_none(files: MachineFiles) -> None:
+def test_the_submission_is_in_pio_log_unless_pio_tf_has_written_log4j_properties(files: MachineFiles) -> None:
     log = files.home / "pio" / "log" / "pio.log"
     pio(files, "train", "--", "--master", "spark://m:7077")
     assert "PIO_STORAGE_SOURCES_ELASTICSEARCH_PASSWORD=correct horse" in log.read_text()
-    (files.home / "pio" / "conf" / "log4j.properties").write_text("log4j.rootLogger=INFO, console\n")
+    ours = resources.files("pio_tf.pio").joinpath("log4j.properties").read_text()
+    (files.home / "pio" / "conf" / "log4j.properties").write_text(ours)
     log.unlink()
     pio(files, "train", "--", "--master", "spark://m:7077")
     assert log.read_text() == ""

@@ -5,6 +5,7 @@ Jars, files and class paths are in PredictionIO's order.
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,6 +22,7 @@ _FILES = {
     "HBASE_CONF_DIR": "hbase-site.xml",
 }
 """The files that every executor gets, by the variable of their directory."""
+_LOG_FILE = re.compile(r"^log4j\.appender\.\w+\.File=.*pio\.log", re.MULTILINE)
 _CLASS_PATH = ("PIO_CONF_DIR", "ES_CONF_DIR", "HADOOP_CONF_DIR", "HBASE_CONF_DIR")
 
 
@@ -37,7 +39,8 @@ def log_file(environ: Mapping[str, str]) -> Path | None:
     path = home / "log" / "pio.log"
     path.touch()
     logging = Path(environ["PIO_CONF_DIR"], "log4j.properties")
-    return path if logging.is_file() and "pio.log" in logging.read_text(encoding="utf-8") else None
+    named = logging.is_file() and _LOG_FILE.search(logging.read_text(encoding="utf-8"))
+    return path if named else None
 
 
 def console_command(assembly: Path, words: Sequence[str], environ: Mapping[str, str]) -> list[str]:
