@@ -32,6 +32,7 @@ ON_PURPOSE: Mapping[str, tuple[str, ...]] = {
     "pio_tf/training/runs/driver.sh": ("SC2238",),  # `command` is the name of a file there
     "terraform/modules/bootstrap/common.sh": ("SC2034",),  # the other parts use them
     "pio_tf/sandbox/programs/sudo.sh": ("SC1091", "SC2034"),  # it reads the modules' own parts, which use its variables
+    "pio_tf/sandbox/programs/spark-class.sh": ("SC1091",),  # it reads the settings of the SPARK_HOME around it
     "pio_tf/sandbox/pio/bin/pio": ("SC1091", "SC2068"),  # as PredictionIO's own: it splits its arguments once more
 }
 """Findings of shellcheck that a file has on purpose."""
