@@ -26,12 +26,13 @@ def start(
         typer.Option(min=1.0, help="Let CloudWatch's time pass this much faster: idle alarms in minutes, not hours."),
     ] = 1.0,
     services: Annotated[
-        ServiceKind,
+        ServiceKind | None,
         typer.Option(
             help="Run stand-ins for Elasticsearch, ZooKeeper and HDFS, or the real ones and HBase. The first start of "
-            "real ones downloads 270 MB, with Maven."
+            "real ones downloads 270 MB, with Maven.",
+            show_default="light",
         ),
-    ] = "light",
+    ] = None,
     password: Annotated[
         bool, typer.Option("--password", help="Let the real Elasticsearch ask for a password.")
     ] = False,

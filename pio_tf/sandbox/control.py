@@ -72,7 +72,7 @@ def start_sandbox(
     directory: Path,
     *,
     timeout: float = 300.0,
-    services: ServiceKind = "light",
+    services: ServiceKind | None = None,
     password: bool = False,
     spark: SparkVersion | None = None,
     port: int = 0,
@@ -83,13 +83,16 @@ def start_sandbox(
 ) -> SandboxInfo:
     """Start the sandbox in the background, and wait until it answers. If it runs already, return it unchanged.
 
+    A running sandbox with other services, or another Spark, than these arguments ask for is an error.
+
     Processes and files of a crashed sandbox are removed first. Its addresses are used again unless another program has
     taken them.
 
     Args:
         directory: a directory of its own, which ``stop`` removes; created if missing.
         timeout: seconds to wait for an answer. On a busy computer, its imports alone take tens of them.
-        services: ``light``: stand-ins for Elasticsearch, ZooKeeper and HDFS; ``real``: the real ones, and HBase.
+        services: ``light``, the default: stand-ins for Elasticsearch, ZooKeeper and HDFS; ``real``: the real ones, and
+            HBase.
         password: whether the real Elasticsearch asks for a password.
         spark: Spark of the machines. Default: 3.5 with light services, 2.4 with real ones.
         port: port of its AWS API; 0: a free one.
@@ -105,6 +108,8 @@ def start_sandbox(
             its log.
     """
     check_platform()
+    wanted = services, password, spark
+    services = services or "light"
     spark = spark or ("2.4" if services == "real" else "3.5")
     check_options(services=services, password=password, spark=spark)
     layout = _layout(directory)
@@ -120,13 +125,14 @@ def start_sandbox(
         before = layout.info.read()
         if before is not None:
             if server_runs(layout):
+                check_running(before, *wanted)
                 return before
             command += ["--network", before.network]
-        if services == "real":
-            prepare_real_services(spark)
         clean_up(layout)  # a crashed sandbox, or one whose start was interrupted
         claim(layout)
         try:
+            if services == "real":
+                prepare_real_services(spark)
             AccessKey.new().write(layout.credentials)
             cli_config_file = install_mirror(layout.mirror)
             record = _start_server(layout, command, timeout=timeout)
@@ -262,6 +268,26 @@ def check_options(*, services: ServiceKind, password: bool, spark: SparkVersion)
             cause="the training that goes with the stand-ins is a Python program, and Python 3.8 and later cannot run "
             "it on Spark 2.4 (SPARK-29536)",
             next_step="add --services real",
+        )
+
+
+def check_running(info: SandboxInfo, services: ServiceKind | None, password: bool, spark: SparkVersion | None) -> None:
+    """Check that a running sandbox is as a start asks for. None asks for nothing.
+
+    Raises:
+        SandboxError: it is another one.
+    """
+    found = info.services
+    if (
+        services not in (None, found.kind)
+        or (password and found.elasticsearch_user is None)
+        or spark not in (None, info.spark)
+    ):
+        asks = "with" if found.elasticsearch_user else "without"
+        raise SandboxError(
+            "the sandbox runs with other options",
+            cause=f"it has {found.kind} services {asks} a password, and Spark {info.spark}",
+            next_step="run `pio-tf sandbox stop` first, which removes its machines and its AWS",
         )
 
 

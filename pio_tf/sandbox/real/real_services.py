@@ -52,7 +52,7 @@ class RealServices:
         with_password: bool = False,
     ) -> None:
         *_, last = addresses.subnets(new_prefix=24)
-        self._host, self._ports = _free_ports([str(address) for address in last.hosts()])
+        self._host, self._ports = free_ports([str(address) for address in last.hosts()])
         directory.mkdir(parents=True, exist_ok=True)
         password = secrets.token_urlsafe(12) if with_password else ""
         self._password_file = directory / "elasticsearch-password" if password else None
@@ -168,7 +168,7 @@ def check_memory(needed_mib: int, *, meminfo: Path = Path("/proc/meminfo")) -> N
         )
 
 
-def _free_ports(hosts: Sequence[str]) -> tuple[str, Ports]:
+def free_ports(hosts: Sequence[str]) -> tuple[str, Ports]:
     """Return the first address with all usual ports free. If each has one taken, return free ports of the first one."""
     for host in hosts:
         if all(_is_free(host, port) for port in asdict(Ports()).values()):
