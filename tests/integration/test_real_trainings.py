@@ -23,9 +23,11 @@ from pio_tf.sandbox.control import change_service, start_sandbox, stop_sandbox
 from pio_tf.sandbox.home import MachineFiles, lay_out
 from pio_tf.sandbox.processes import end_processes
 from pio_tf.sandbox.project import prepare_project
+from pio_tf.sandbox.sample import ITEMS, make_events
 from pio_tf.sandbox.software import find_software
 from pio_tf.training.verdict import TrainingLog
 from tests.sandbox.driver import configure, pio_env
+from tests.sandbox.test_pio_training import reference
 from tests.support.background import wait_until
 from tests.support.sandbox_project import Project, clean_environment
 
@@ -161,6 +163,11 @@ def diagnosed(output: str, exit_status: int) -> tuple[str, str]:
     return str(error.details["sign"]), error.cause
 
 
+def sample() -> list[tuple[str, str, str]]:
+    """Return the sample events: event, user, item."""
+    return [(str(one["event"]), str(one["entityId"]), str(one["targetEntityId"])) for one in make_events()]
+
+
 def test_a_training_on_real_services_is_proven(services: Services, tmp_path: Path) -> None:
     directory = tmp_path / "project"
     directory.mkdir()
@@ -177,7 +184,11 @@ def test_a_training_on_real_services_is_proven(services: Services, tmp_path: Pat
     for proof in ("exit status", "success line", "engine instance", "alias"):
         assert re.search(rf"(?m)^{proof} +yes +\S", done.stdout), proof
     assert services.instances()[0]["startTime"].endswith("+05:30")
-    assert services.ask("/urindex/_count")["count"] == 200
+    assert services.ask("/urindex/_count")["count"] == ITEMS
+    item = services.ask("/urindex/items/i063")["_source"]
+    for indicator in ("purchase", "view"):
+        ratios = reference("purchase", indicator, sample())["i063"]
+        assert item[indicator] == sorted(ratios, key=lambda other: (-round(ratios[other], 6), other))[:50]
     splits = [
         path
         for name in ("worker-1", "worker-2")

@@ -24,7 +24,7 @@ from pio_tf.sandbox.services import LocalServices
 from tests.sandbox.driver import CLOSED_PORT, ask, configure
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
 pytestmark = pytest.mark.usefixtures("class_archive")
@@ -130,9 +130,11 @@ def entropy(*counts: int) -> float:
     return -sum(count * math.log(count / total) for count in counts if count)
 
 
-def reference(primary: str, indicator: str) -> dict[str, dict[str, float]]:
+def reference(
+    primary: str, indicator: str, events: Iterable[tuple[str, str, str]] = EVENTS
+) -> dict[str, dict[str, float]]:
     """Return item -> correlator -> ratio, by Dunning's formula as it stands in the paper."""
-    pairs = set(EVENTS)
+    pairs = set(events)
     buyers = {user for event, user, _ in pairs if event == primary}
     first = {(user, item) for event, user, item in pairs if event == primary}
     second = {(user, item) for event, user, item in pairs if event == indicator and user in buyers}
