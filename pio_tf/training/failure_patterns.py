@@ -402,7 +402,8 @@ LIKELY = (
     ),
     FailurePattern(
         "no-route",
-        r"NoRouteToHostException|SocketTimeoutException|ConnectTimeoutException|connect(?:ion)? timed out",
+        r"NoRouteToHostException|SocketTimeoutException|ConnectTimeoutException|connect(?:ion)? timed out"
+        r"|listener timeout after waiting for",
         "{service} does not answer in time",
         _REACHABLE,
     ),

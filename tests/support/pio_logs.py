@@ -220,6 +220,14 @@ LOGS = [
         "HDFS does not answer in time",
     ),
     (
+        """
+        Exception in thread "main" java.io.IOException: listener timeout after waiting for [30000] ms
+        \tat org.elasticsearch.client.RestClient$SyncResponseListener.get(RestClient.java:684)
+        """,
+        "no-route",
+        "Elasticsearch does not answer in time",
+    ),
+    (
         f"""
         [WARN] [TaskSetManager] Lost task 3.0 in stage 9.0 (TID 700, 10.0.0.5, executor 1): java.lang.NullPointerException
         [ERROR] [TaskSetManager] Task 3 in stage 9.0 failed 4 times; aborting job
