@@ -29,8 +29,8 @@ from pio_tf.sandbox.layout import (
     MachineStatus,
     SandboxInfo,
     ServerRecord,
+    ServiceRequest,
     ServiceStatus,
-    ServiceWish,
 )
 from pio_tf.sandbox.processes import MARK, end_processes
 
@@ -333,17 +333,17 @@ def change_service(directory: Path, name: str, state: WantedState, *, timeout: f
                 f"the sandbox has no service {name}",
                 next_step=f"name one of: {', '.join(service.name for service in services)}",
             )
-        wishes = {wish.name: wish for wish in layout.service_wishes.read() or ()}
-        number = max([before.wish, *(wish.number for wish in wishes.values() if wish.name == name)]) + 1
-        wishes[name] = ServiceWish(name, state, number)
-        layout.service_wishes.write(tuple(wishes.values()))
+        requests = {request.name: request for request in layout.service_requests.read() or ()}
+        number = max([before.request, *(request.number for request in requests.values() if request.name == name)]) + 1
+        requests[name] = ServiceRequest(name, state, number)
+        layout.service_requests.write(tuple(requests.values()))
 
     def status() -> ServiceStatus | None:
         return next((service for service in layout.service_statuses.read() or () if service.name == name), None)
 
     def is_settled() -> bool:
         found = status()
-        return found is None or found.wish >= number
+        return found is None or found.request >= number
 
     settled = _wait(is_settled, timeout=timeout)
     after = status()

@@ -44,13 +44,13 @@ class Services:
 
 
 @dataclass(frozen=True)
-class ServiceWish:
-    """The state that a command wants a real service to have."""
+class ServiceRequest:
+    """A command's request to change the state of a real service."""
 
     name: str
     state: WantedState
     number: int
-    """Higher than that of the wish before."""
+    """Higher than that of the request before."""
 
 
 @dataclass(frozen=True)
@@ -62,8 +62,8 @@ class ServiceStatus:
     """``running``; ``stopped`` or ``hung`` by a command; ``failed``: its process has ended."""
     pid: int | None
     log: Path
-    wish: int
-    """Number of the last wish that was fulfilled or has failed."""
+    request: int
+    """Number of the last request that was served or has failed."""
     error: str = ""
 
 
@@ -148,7 +148,7 @@ class Layout:
         self.statuses = RecordFile(directory / "machines.json", tuple[MachineStatus, ...])
         self.machines = directory / "machines"  # a directory per instance, named by its id: its disk
         self.services = directory / "services"  # a directory for each real service: configuration, data, log
-        self.service_wishes = RecordFile(directory / "service-wishes.json", tuple[ServiceWish, ...])
+        self.service_requests = RecordFile(directory / "service-requests.json", tuple[ServiceRequest, ...])
         self.service_statuses = RecordFile(directory / "service-statuses.json", tuple[ServiceStatus, ...])
         self.log = directory / "sandbox.log"  # output of the server and of the machines' own programs
         self.credentials = directory / "credentials"  # AWS credentials file with the sandbox's access key

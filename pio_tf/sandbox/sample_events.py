@@ -6,15 +6,14 @@ import asyncio
 import os
 import subprocess
 from typing import TYPE_CHECKING
-from xml.etree import ElementTree as ET
 
 from pio_tf.errors import SandboxError
 from pio_tf.sandbox.class_archive import QUICK
 from pio_tf.sandbox.processes import MARK, die_with_parent
+from pio_tf.sandbox.real.service_files import write_properties
 from pio_tf.sandbox.sample import write_events
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from pathlib import Path
 
     from pio_tf.sandbox.layout import Services
@@ -45,11 +44,8 @@ async def import_sample(
     directory.mkdir(parents=True, exist_ok=True)
     events = directory / "events.jsonl"
     write_events(events)
-    quorum = {
-        "hbase.zookeeper.quorum": where.host,
-        "hbase.zookeeper.property.clientPort": str(where.zookeeper),
-    }
-    _write_properties(directory / "hbase-site.xml", quorum)
+    quorum = {"hbase.zookeeper.quorum": where.host, "hbase.zookeeper.property.clientPort": where.zookeeper}
+    write_properties(directory / "hbase-site.xml", quorum)
     class_path = [directory, *program.libraries, program.classes, f"{spark_jars}/*"]
     libraries = os.pathsep.join(str(path) for path in class_path)
     process = await asyncio.create_subprocess_exec(
@@ -85,12 +81,3 @@ def _storage(where: Services) -> dict[str, str]:
         variables[f"{prefix}_USERNAME"] = where.elasticsearch_user or ""
         variables[f"{prefix}_PASSWORD"] = where.elasticsearch_password_file.read_text(encoding="ascii")
     return variables
-
-
-def _write_properties(path: Path, settings: Mapping[str, str]) -> None:
-    root = ET.Element("configuration")
-    for name, value in settings.items():
-        item = ET.SubElement(root, "property")
-        ET.SubElement(item, "name").text = name
-        ET.SubElement(item, "value").text = value
-    path.write_bytes(ET.tostring(root))

@@ -107,7 +107,7 @@ async def serve(
                 with suppress(FileNotFoundError):  # the directory is gone: see above
                     layout.statuses.write(written)
             if real is not None:
-                real.follow(layout.service_wishes.read() or ())
+                real.follow(layout.service_requests.read() or ())
                 if real.statuses() != told:
                     told = real.statuses()
                     with suppress(FileNotFoundError):

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pio_tf.atomic_write import write_atomically
 from pio_tf.errors import PioTfError, SandboxError
-from pio_tf.sandbox.layout import Services, ServiceStatus, ServiceWish
+from pio_tf.sandbox.layout import ServiceRequest, Services, ServiceStatus
 from pio_tf.sandbox.processes import MARK
 from pio_tf.sandbox.real.service_files import MEMORY_MIB, USER, JavaPrograms, Ports, lay_out_services
 from pio_tf.sandbox.real.service_process import ServiceProcess
@@ -113,29 +113,29 @@ class RealServices:
             await asyncio.wait(self._tasks.values())
         await asyncio.gather(*(service.stop(grace=0) for service in self._services.values()))
 
-    def follow(self, wishes: Sequence[ServiceWish]) -> None:
-        """Begin to fulfil each wish that is new, one at a time for a service."""
-        for wish in wishes:
-            task = self._tasks.get(wish.name)
-            if wish.name in self._services and wish.number > self._done[wish.name] and (task is None or task.done()):
-                self._tasks[wish.name] = asyncio.create_task(self._fulfil(wish))
+    def follow(self, requests: Sequence[ServiceRequest]) -> None:
+        """Begin to serve each new request, one at a time for a service."""
+        for request in requests:
+            name, task = request.name, self._tasks.get(request.name)
+            if name in self._services and request.number > self._done[name] and (task is None or task.done()):
+                self._tasks[name] = asyncio.create_task(self._serve(request))
 
-    async def _fulfil(self, wish: ServiceWish) -> None:
-        service = self._services[wish.name]
+    async def _serve(self, request: ServiceRequest) -> None:
+        service = self._services[request.name]
         try:
-            if wish.state == "running":
+            if request.state == "running":
                 await service.start()
-            elif wish.state == "hung":
+            elif request.state == "hung":
                 await service.hang()
             else:
                 await service.stop()
         except PioTfError as error:
             logger.warning("%s", error)
-            self._errors[wish.name] = str(error)
+            self._errors[request.name] = str(error)
         else:
-            self._errors[wish.name] = ""
+            self._errors[request.name] = ""
         finally:
-            self._done[wish.name] = wish.number
+            self._done[request.name] = request.number
 
     def statuses(self) -> tuple[ServiceStatus, ...]:
         """Return the state of every service."""
@@ -145,7 +145,7 @@ class RealServices:
                 state=service.state,
                 pid=service.pid,
                 log=service.spec.log,
-                wish=self._done[name],
+                request=self._done[name],
                 error=self._errors[name],
             )
             for name, service in self._services.items()

@@ -174,12 +174,16 @@ def _hbase(directory: Path, programs: JavaPrograms, *, host: str, ports: Ports) 
         "hbase.zookeeper.property.clientPort": ports.zookeeper,
         "zookeeper.session.timeout": _SESSION_MILLISECONDS,
         "zookeeper.recovery.retry": 60,
+        # The master waits for seconds for more region servers, and either server sleeps that long between two looks.
+        "hbase.master.wait.on.regionservers.maxtostart": 1,
+        "hbase.regionserver.msginterval": 200,
+        "hbase.server.thread.wakefrequency": 500,
         **{f"hbase.{server}.hostname": host for server in ("master", "regionserver")},
         **{f"hbase.{server}.ipc.address": host for server in ("master", "regionserver")},
         **{f"hbase.{server}.info.port": -1 for server in ("master", "regionserver")},
         **{f"hbase.{server}.handler.count": 5 for server in ("master", "regionserver")},
     }
-    _write_properties(directory / "hbase-site.xml", settings)
+    write_properties(directory / "hbase-site.xml", settings)
     command = _java(directory, programs, programs.storage, "HBase", str(directory / "ready"))
     return ServiceSpec("hbase", directory, command)
 
@@ -202,7 +206,7 @@ def _namenode(directory: Path, programs: JavaPrograms, *, host: str, ports: Port
         # An address of loopback has no name.
         "dfs.namenode.datanode.registration.ip-hostname-check": "false",
     }
-    _write_properties(directory / "hdfs-site.xml", settings)
+    write_properties(directory / "hdfs-site.xml", settings)
     (directory / "webapps" / "hdfs").mkdir(parents=True, exist_ok=True)  # it does not start without one
     command = _java(directory, programs, programs.storage, "org.apache.hadoop.hdfs.server.namenode.NameNode")
     return ServiceSpec("namenode", directory, command, format=(*command, "-format", "-nonInteractive"))
@@ -218,7 +222,7 @@ def _datanode(directory: Path, programs: JavaPrograms, *, host: str, ports: Port
         "dfs.datanode.http.address": f"{host}:{ports.datanode_http}",
         "hadoop.rpc.socket.factory.class.default": "BoundSocketFactory",
     }
-    _write_properties(directory / "hdfs-site.xml", settings)
+    write_properties(directory / "hdfs-site.xml", settings)
     (directory / "webapps" / "datanode").mkdir(parents=True, exist_ok=True)
     command = _java(directory, programs, programs.storage, "org.apache.hadoop.hdfs.server.datanode.DataNode")
     return ServiceSpec("datanode", directory, command)
@@ -230,7 +234,8 @@ def _java(directory: Path, programs: JavaPrograms, class_path: tuple[Path, ...],
     return (str(programs.java), heap, *_OPTIONS, temporary, "-cp", libraries, *words)
 
 
-def _write_properties(path: Path, settings: Mapping[str, object]) -> None:
+def write_properties(path: Path, settings: Mapping[str, object]) -> None:
+    """Write a configuration file of Hadoop or HBase."""
     root = ET.Element("configuration")
     for name, value in settings.items():
         item = ET.SubElement(root, "property")
