@@ -11,7 +11,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
@@ -138,13 +138,15 @@ def reference(
     buyers = {user for event, user, _ in pairs if event == primary}
     first = {(user, item) for event, user, item in pairs if event == primary}
     second = {(user, item) for event, user, item in pairs if event == indicator and user in buyers}
-    both = Counter(
-        (a, b) for user, a in first for other, b in second if user == other and (indicator != primary or a != b)
-    )
+    indicated: dict[str, set[str]] = defaultdict(set)
+    for user, item in second:
+        indicated[user].add(item)
+    both = Counter((a, b) for user, a in first for b in indicated[user] if indicator != primary or a != b)
+    with_first, with_second = (Counter(item for _, item in found) for found in (first, second))
     model: dict[str, dict[str, float]] = {}
     for (a, b), k11 in both.items():
-        k12 = sum(item == a for _, item in first) - k11
-        k21 = sum(item == b for _, item in second) - k11
+        k12 = with_first[a] - k11
+        k21 = with_second[b] - k11
         k22 = len(buyers) - k11 - k12 - k21
         rows, columns = entropy(k11 + k12, k21 + k22), entropy(k11 + k21, k12 + k22)
         ratio = 2 * (rows + columns - entropy(k11, k12, k21, k22))

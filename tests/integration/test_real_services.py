@@ -1,8 +1,8 @@
-"""Trainings on real services: Elasticsearch with a password, HBase, HDFS and Spark 2.4.
+"""Checks and trainings on real services: Elasticsearch with a password, HBase, HDFS and Spark 2.4.
 
 Only AWS and PredictionIO are stood in for. PredictionIO itself has printed the failures' messages, which are in
-tests/training/pio_logs. These tests train without a cluster, on a driver's disk, because it is PredictionIO that fails.
-Each test leaves the services as it has found them.
+tests/training/pio_logs. The driver is in another time zone. Where only PredictionIO fails, tests train without a
+cluster, on a driver's disk. Each test leaves the services as it has found them.
 """
 
 from __future__ import annotations
@@ -35,11 +35,16 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from pio_tf.sandbox.layout import SandboxInfo
+    from pio_tf.sandbox.layout import SandboxInfo, WantedState
 
 METADATA = "pio_meta_engine_instances"
 READ_ONLY = "index.blocks.read_only_allow_delete"
 SUCCESS = "[INFO] [CoreWorkflow$] Training completed successfully."
+TIME_ZONE = "Asia/Kolkata"
+
+CHECKS = {"elasticsearch": "elasticsearch", "zookeeper": "zookeeper", "namenode": "hdfs"}
+"""The check that finds a service broken."""
+CAUSES: dict[WantedState, str] = {"hung": "no answer within 5 s", "stopped": "connection refused"}
 
 
 class Services:
@@ -77,16 +82,19 @@ class Services:
         finally:
             self.ask(f"/{index}/_settings", {READ_ONLY: None}, "PUT")
 
-    @contextmanager
-    def stopped(self, *names: str) -> Iterator[None]:
-        """Stop services during the block."""
+    def change(self, state: WantedState, *names: str) -> None:
+        """Start, stop or hang services."""
         for name in names:
-            change_service(self.sandbox.directory, name, "stopped")
+            change_service(self.sandbox.directory, name, state)
+
+    @contextmanager
+    def broken(self, state: WantedState, *names: str) -> Iterator[None]:
+        """Stop or hang services during the block. Each is named before those that need it."""
         try:
+            self.change(state, *reversed(names))
             yield
         finally:
-            for name in reversed(names):
-                change_service(self.sandbox.directory, name, "running")
+            self.change("running", *names)
 
 
 class Driver:
@@ -120,7 +128,7 @@ class Driver:
         return subprocess.Popen(
             [self.home / "pio" / "bin" / "pio", "train", "--", "--master", "local[1]"],
             cwd=self.home / "engine",
-            env={**self.files.environment("ubuntu"), "TZ": "Asia/Kolkata"},
+            env={**self.files.environment("ubuntu"), "TZ": TIME_ZONE},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -146,11 +154,31 @@ def services(
         stop_sandbox(directory)
 
 
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory, services: Services) -> Project:
+    """Return a project with a running cluster: a driver, a master and a worker."""
+    directory = tmp_path_factory.mktemp("project")
+    prepare_project(directory, services.sandbox, cluster="real")
+    environment = clean_environment() | {"PIO_TF_SANDBOX_DIR": str(services.sandbox.directory)}
+    project = Project(directory, services.sandbox, environment)
+    project.changed(r"workers( +)= 2", r"workers\1= 1").replace(project.config)
+    project.run("up")
+    with (project.home("driver") / ".profile").open("a") as profile:
+        profile.write(f"export TZ={TIME_ZONE}\n")
+    return project
+
+
 @pytest.fixture
 def driver(tmp_path: Path, services: Services) -> Iterator[Driver]:
     driver = Driver(tmp_path / "driver", services)
     yield driver
     assert end_processes(driver.files.root) == []
+
+
+def checked(project: Project, *, exit_code: int) -> dict[str, tuple[str, str]]:
+    """Return the status and detail of each check."""
+    checks = json.loads(project.run("check", "--json", exit_code=exit_code).stdout)["checks"]
+    return {check["name"]: (check["status"], check["detail"]) for check in checks}
 
 
 def diagnosed(output: str, exit_status: int) -> tuple[str, str]:
@@ -168,18 +196,23 @@ def sample() -> list[tuple[str, str, str]]:
     return [(str(one["event"]), str(one["entityId"]), str(one["targetEntityId"])) for one in make_events()]
 
 
-def test_a_training_on_real_services_is_proven(services: Services, tmp_path: Path) -> None:
-    directory = tmp_path / "project"
-    directory.mkdir()
-    prepare_project(directory, services.sandbox, cluster="real")
-    environment = clean_environment() | {"PIO_TF_SANDBOX_DIR": str(services.sandbox.directory)}
-    project = Project(directory, services.sandbox, environment)
-    project.run("up")
-    with (project.home("driver") / ".profile").open("a") as profile:
-        profile.write("export TZ=Asia/Kolkata\n")
-    checks = {check["name"]: check["status"] for check in json.loads(project.run("check", "--json").stdout)["checks"]}
-    assert "failed" not in checks.values()
-    assert checks["pio-status"] == "ok"
+def test_services_that_run_are_ok(project: Project) -> None:
+    results = checked(project, exit_code=0)
+    assert {results[check][0] for check in (*CHECKS.values(), "pio-status")} == {"ok"}
+    assert "Elasticsearch 6.8.23" in results["elasticsearch"][1]
+
+
+@pytest.mark.parametrize("name", CHECKS)
+def test_a_broken_service_is_the_only_one_that_fails(project: Project, services: Services, name: str) -> None:
+    for state, cause in CAUSES.items():
+        with services.broken(state, name):
+            results = checked(project, exit_code=5)
+        assert {check for check, (status, _) in results.items() if status == "failed"} == {CHECKS[name]}
+        assert cause in results[CHECKS[name]][1]
+        assert services.sandbox.services.host in results[CHECKS[name]][1]
+
+
+def test_a_training_is_proven(project: Project, services: Services) -> None:
     done = project.run("train", "--keep-up")
     for proof in ("exit status", "success line", "engine instance", "alias"):
         assert re.search(rf"(?m)^{proof} +yes +\S", done.stdout), proof
@@ -189,16 +222,36 @@ def test_a_training_on_real_services_is_proven(services: Services, tmp_path: Pat
     for indicator in ("purchase", "view"):
         ratios = reference("purchase", indicator, sample())["i063"]
         assert item[indicator] == sorted(ratios, key=lambda other: (-round(ratios[other], 6), other))[:50]
-    splits = [
-        path
-        for name in ("worker-1", "worker-2")
-        for path in project.home(name).parent.glob("work/app-*/*/stderr")
-        if "Input split: HBase table split(table name: pio_event:events_1" in path.read_text()
-    ]
-    assert len(splits) == 1, "a worker reads HBase's only region"
+    (log,) = project.home("worker-1").parent.glob("work/app-*/*/stderr")
+    assert "Input split: HBase table split(table name: pio_event:events_1" in log.read_text(), "a worker reads HBase"
     assert services.password not in done.stdout
     assert (project.home("driver") / "pio" / "log" / "pio.log").read_text() == ""
-    project.run("destroy", "--confirm", "real")
+
+
+def test_a_training_waits_for_services_that_hang_but_not_for_elasticsearch(
+    project: Project, services: Services
+) -> None:
+    engine = project.home("driver") / "engine" / "engine.json"
+    text = engine.read_text()
+    engine.write_text(json.dumps({**json.loads(text), "standIn": {"pauseSeconds": 10}}))
+    try:
+        with project.start("train", "--keep-up") as client:
+            client.says("Data sanity check is on.")
+            with services.broken("hung", "zookeeper", "hbase", "namenode", "datanode"):
+                client.says("/_mapping/channels]")  # the last answer before it opens HBase
+                services.change("running", "zookeeper")
+                assert "TrainingData" not in client.said
+                services.change("running", "hbase")
+                client.says("Inserting persistent model")
+                services.change("hung", "elasticsearch")
+                assert "Updating engine instance" not in client.said
+            with services.broken("hung", "elasticsearch"):
+                client.says("Updating engine instance")
+                said = client.ends(6)
+    finally:
+        engine.write_text(text)
+    assert "HDFSModels" not in said
+    assert "Elasticsearch does not answer in time" in said
 
 
 def test_a_model_goes_to_a_directory_that_is_made_and_passwords_to_pio_log(driver: Driver) -> None:
@@ -212,16 +265,13 @@ def test_a_model_goes_to_a_directory_that_is_made_and_passwords_to_pio_log(drive
     assert f"PIO_STORAGE_SOURCES_ELASTICSEARCH_PASSWORD={driver.services.password}" in log.read_text()
 
 
-def test_a_model_that_cannot_be_stored_is_a_success_with_an_error(driver: Driver) -> None:
-    status, _ = driver.train()
-    assert status == 0
-    model = f"/models/pio_model{driver.services.instances()[0]['id']}"
-    driver.change_env(("HDFS_PATH=/models", f"HDFS_PATH={model}"))
-    status, output = driver.train()
+def test_hdfs_stopped_is_a_success_with_an_error(driver: Driver) -> None:
+    with driver.services.broken("stopped", "namenode"):
+        status, output = driver.train()
     assert status == 0
     assert SUCCESS in output
     assert diagnosed(output, status)[0] == "model-not-stored"
-    assert re.search(r"(?m)^\[ERROR\] \[HDFSModels\] .*is not a directory", output)
+    assert re.search(r"(?m)^\[ERROR\] \[HDFSModels\] .*Connection refused", output)
 
 
 def test_a_metadata_index_that_refuses_writes_makes_it_retry_without_end(driver: Driver) -> None:
@@ -251,7 +301,8 @@ def test_an_update_of_the_metadata_that_is_refused_leaves_the_instance_init(driv
     assert (process.returncode, newest["status"]) == (0, "INIT")
 
 
-def test_an_engine_that_is_not_built(driver: Driver) -> None:
+def test_an_engine_that_is_not_built_and_then_an_app_that_does_not_exist(driver: Driver) -> None:
+    driver.behave(datasource={"params": {"appName": "NoSuchApp"}})
     shutil.rmtree(driver.home / "engine" / "target")
     status, output = driver.train()
     reason = "scala.ScalaReflectionException: object com.actionml.RecommendationEngine not found."
@@ -264,11 +315,6 @@ def test_an_engine_that_is_not_built(driver: Driver) -> None:
         check=True,
         stdout=subprocess.DEVNULL,
     )
-    assert driver.train()[0] == 0
-
-
-def test_an_app_that_does_not_exist(driver: Driver) -> None:
-    driver.behave(datasource={"params": {"appName": "NoSuchApp"}})
     status, output = driver.train()
     assert "\n[ERROR] [Common$] Invalid app name NoSuchApp\n" in output
     assert (status, diagnosed(output, status)[0]) == (1, "no-app")
@@ -281,7 +327,7 @@ def test_a_stack_overflow_in_tasks(driver: Driver) -> None:
 
 
 def test_hbase_and_zookeeper_stopped(driver: Driver) -> None:
-    with driver.services.stopped("hbase", "zookeeper"):
+    with driver.services.broken("stopped", "zookeeper", "hbase"):
         status, output = driver.train()
     reason = "(Reason: Data source HBASE was not properly initialized.) Please see the log for debugging details.\n"
     assert f"[ERROR] [Engine$] Error occurred reading from data source. {reason}" in output
@@ -289,7 +335,7 @@ def test_hbase_and_zookeeper_stopped(driver: Driver) -> None:
 
 
 def test_elasticsearch_stopped(driver: Driver) -> None:
-    with driver.services.stopped("elasticsearch"):
+    with driver.services.broken("stopped", "elasticsearch"):
         status, output = driver.train()
     sign, cause = diagnosed(output, status)
     assert (status, sign) == (1, "refused")
