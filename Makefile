@@ -51,7 +51,7 @@ test-again: setup
 	$(BIN)/python -m pytest --verbose --maxfail 1 $$files
 
 durations: setup
-	$(BIN)/python -m pytest -n $(PYTEST_WORKERS) --dist loadfile --no-loadscope-reorder --junitxml=.pytest_cache/report.xml
+	FAULT_SCENARIOS=200 $(BIN)/python -m pytest -n $(PYTEST_WORKERS) --dist loadfile --no-loadscope-reorder --junitxml=.pytest_cache/report.xml
 	$(BIN)/python -m scripts.durations .pytest_cache/report.xml
 
 test-machines: setup
