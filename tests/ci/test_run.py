@@ -35,9 +35,11 @@ def begin(directory: Path, **targets: str) -> subprocess.Popen[bytes]:
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_run_that_is_ended_leaves_no_job_and_no_file(tmp_path: Path, number: signal.Signals) -> None:
     waits = "echo $$$$ >{0}; exec sleep 300"
-    process = begin(tmp_path, lint=waits.format("lint.pid"), test=waits.format("test.pid"))
-    until(lambda: all((tmp_path / name).exists() for name in ("lint.pid", "test.pid")))
-    pids = [int((tmp_path / name).read_text()) for name in ("lint.pid", "test.pid")]
+    names = ("lint", "test", "test_machines")
+    process = begin(tmp_path, **{name: waits.format(f"{name}.pid") for name in names})
+    files = [tmp_path / f"{name}.pid" for name in names]
+    until(lambda: all(file.exists() and file.read_text() for file in files))
+    pids = [int(file.read_text()) for file in files]
     process.send_signal(number)
     process.communicate(timeout=120)
     assert process.returncode == 128 + number
@@ -45,12 +47,22 @@ def test_a_run_that_is_ended_leaves_no_job_and_no_file(tmp_path: Path, number: s
     assert list((tmp_path / "tmp").iterdir()) == []
 
 
-def test_a_failure_beside_the_tests_fails_the_run_and_is_shown(tmp_path: Path) -> None:
-    process = begin(tmp_path, types="echo a wrong type; false")
+@pytest.mark.parametrize(
+    ("target", "name"), [("lint", "lint and types"), ("types", "lint and types"), ("test_machines", "machines")]
+)
+def test_a_failure_beside_the_tests_fails_the_run_and_is_shown(tmp_path: Path, target: str, name: str) -> None:
+    process = begin(tmp_path, **{target: "echo a wrong word; false"})
     out, _ = process.communicate(timeout=120)
     assert process.returncode != 0
-    assert "--- lint, types and machines\na wrong type\n" in out.decode()
+    assert f"--- {name}\na wrong word\n" in out.decode()
     assert list((tmp_path / "tmp").iterdir()) == []
+
+
+def test_the_machines_boot_while_lint_the_types_and_the_tests_are_not_done(tmp_path: Path) -> None:
+    comes = "until [ -e booted ]; do sleep 0.05; done"
+    process = begin(tmp_path, lint=comes, test=comes, test_machines="touch booted")
+    process.communicate(timeout=120)
+    assert process.returncode == 0
 
 
 @pytest.mark.parametrize(("again", "code"), [("true", 0), ("echo a wrong sum; false", 2)])
