@@ -108,7 +108,9 @@ class Stack:
 
     def plan(self, out: Path | None) -> Plan:
         """Return what Terraform would create or change; also save it in the directory ``out``."""
-        return self._plan(self.fleet.look(), out=out)
+        view = self.fleet.look()
+        self.fleet.warn_of_types(view)
+        return self._plan(view, out=out)
 
     def apply(self, directory: Path | None) -> Outputs:
         """Create and change what pio-tf.hcl asks for, or exactly the plan that is saved in a directory."""

@@ -72,6 +72,9 @@ def test_a_creation_takes_the_next_types_and_the_plan_after_it_is_empty(aws: Sol
     cluster = world.cluster()
     assert cluster._command().stack.is_applied()
     assert cluster.plan().changes == ()
+    world.path.write_text(world.path.read_text().replace(DRIVER, DRIVER.replace('"m5.large"', '"m5.2xlarge"')))
+    assert world.cluster().plan().changes == ()
+    assert any(line.startswith("driver is m5.large, which driver.instance_types") for line in world.warnings)
 
 
 def test_a_list_that_is_sold_out_fails_and_the_next_apply_makes_the_rest(aws: SoldOutAws, world: World) -> None:
