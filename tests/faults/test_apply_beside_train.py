@@ -165,6 +165,17 @@ def test_an_apply_stops_all_machines_that_terraform_has_started(stage: Stage, ch
     assert set(stage.world.states().values()) == {"stopped"}
 
 
+def test_an_apply_whose_computer_slept_past_the_deadline_stops_what_terraform_has_started_since(
+    stage: Stage, changed: ApplyGuard
+) -> None:
+    stage.world.pass_by(stage.world.config.train.max_runtime + 120)
+    assert not stage.world.deadline()
+    for instance_id in stage.world.ids.values():
+        stage.world._set(instance_id, "running")
+    changed.restore(None)
+    assert set(stage.world.states().values()) == {"stopped"}
+
+
 @pytest.mark.parametrize("trains", ["train --detach", "train --keep-up", "up"])
 def test_an_apply_leaves_machines_that_it_has_started_to_a_client_that_uses_them(
     stage: Stage, changed: ApplyGuard, trains: str
