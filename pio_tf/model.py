@@ -50,6 +50,8 @@ class Machine:
     virtualization: str = "hvm"
     has_ena: bool = False
     """True if it supports enhanced networking (ENA), which current instance types need."""
+    powered_itself_off: bool = False
+    """True if it is off, or about to be, because of a shutdown from inside: no client and no deadline stopped it."""
 
     @property
     def is_on(self) -> bool:

@@ -50,6 +50,7 @@ def ssh(
 
     from pio_tf.remote.shell import open_shell
     from pio_tf.remote.target import find_target
+    from pio_tf.training.runs.driver_runs import renewing
 
     async def log_in() -> int:
         async with _connection(call, targets) as remote:
@@ -57,7 +58,8 @@ def ssh(
             call.output.pause()  # the shell needs the terminal for itself
             words = " ".join(command) if command else None
             stdin = sys.stdin.fileno() if sys.stdin else None
-            return await open_shell(connection, name, words, stdin=stdin, stdout=1, stderr=2)
+            async with renewing(remote):
+                return await open_shell(connection, name, words, stdin=stdin, stdout=1, stderr=2)
 
     cluster = call.cluster
     targets = cluster.targets()

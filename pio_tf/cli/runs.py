@@ -25,7 +25,7 @@ def train(
         ),
     ] = None,
     detach: Annotated[
-        bool, typer.Option("--detach", help="Return once the run has begun. Run and machines continue.")
+        bool, typer.Option("--detach", help="Return once the run has begun. After it, the machines stop themselves.")
     ] = False,
     attach: Annotated[
         bool, typer.Option("--attach", help="Follow a run, by default the latest, to its end; then stop the machines.")
@@ -125,7 +125,8 @@ def cancel(
 ) -> None:
     """End a run. The machines keep running.
 
-    Ends its processes on the driver and its executors.
+    Ends its processes on the driver and its executors. If no client uses them, the machines stop themselves after
+    train.linger.
     """
     from pio_tf.cli.results.runs import RunResult
 

@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 _T = TypeVar("_T")
 _STATUS_SECONDS = 5.0
 """How long `status` and `runs` wait for the driver to answer: they show what is, and wait for nothing."""
+_STARTS = 3
+"""How often a command starts machines again that have powered themselves off. They do it for another reason, then."""
 _RELEASE_SECONDS = 5.0
 """How long a command waits until the driver has released its lock. The driver may be gone."""
 
@@ -79,8 +81,9 @@ class Driver:
         """
         with _needs_ssh():
             from pio_tf.training.driver_session import QUICK, open_session
+            from pio_tf.training.readiness import PoweredOff
 
-        async def connected() -> _T:
+        async def connected(view: FleetView) -> _T:
             async with (self.open_session or open_session)(
                 self.context,
                 self.storage,
@@ -92,7 +95,22 @@ class Driver:
             ) as session:
                 return await work(session)
 
-        return _run(connected())
+        for _ in range(_STARTS):
+            try:
+                return _run(connected(view))
+            except PoweredOff as error:
+                self.context.report(Warned(f"{error.what}: starting again"))
+            view = self._start_again(view)
+        return _run(connected(view))
+
+    def _start_again(self, view: FleetView) -> FleetView:
+        """Start those of the running machines that have powered themselves off since. Return all machines."""
+        running = {machine.instance_id for machine in view.running}
+        now = self.fleet.look(strict=False).machines
+        gone = [one for one in now if one.instance_id in running and one.powered_itself_off]
+        self.fleet.start(gone, workers=0, before_call=self.deadline.arm_again)  # all of them, not `min_workers`
+        self.deadline.check_still_armed()
+        return view.updated(one for one in self.fleet.look(strict=False).machines if one.instance_id in running)
 
     @contextlib.contextmanager
     def hold(
@@ -271,9 +289,18 @@ class Driver:
         except PioTfError as error:
             if driver_may_have_run is None:
                 driver_may_have_run = not self._is_own(view)
-            if not force and driver_may_have_run:
+            if not force and driver_may_have_run and not self.has_gone_off(view):
                 raise unanswered(self.context.config, view.not_stopped, error) from error
             self.context.report(Warned(f"could not ask the driver for runs: {short(error)}"))
+
+    def has_gone_off(self, view: FleetView) -> bool:
+        """Return whether the driver has gone off since it was seen, as it does some time after a run."""
+        drivers = {machine.instance_id for machine in view.running if machine.role == "driver"}
+        try:
+            now = self.fleet.look(strict=False)
+        except AwsError:
+            return False
+        return drivers <= {machine.instance_id for machine in now.machines if not machine.is_on}
 
     def _is_own(self, view: FleetView) -> bool:
         """Return whether only this command can have a run on the driver."""
@@ -294,11 +321,14 @@ class Driver:
         changing = any(machine.state in ("pending", "stopping") for machine in view.machines)
         return DriverReport("changing" if changing else "off")
 
-    def ask_spark(self, view: FleetView) -> tuple[frozenset[str] | None, str]:
-        """Return the addresses of the workers that Spark has ALIVE, None if it can't be asked; and the active run."""
+    def ask_spark(self, view: FleetView) -> tuple[frozenset[str] | None, DriverState | None]:
+        """Return the private addresses of the workers that Spark has ALIVE, and the driver's state.
+
+        None: they can't be asked.
+        """
         machines = {machine.role: machine for machine in view.running}
 
-        async def ask() -> tuple[frozenset[str] | None, str]:
+        async def ask() -> tuple[frozenset[str] | None, DriverState]:
             with _needs_ssh():
                 from pio_tf.machines.console import host_keys_from_console
                 from pio_tf.remote.ssh import ClusterConnection
@@ -322,19 +352,18 @@ class Driver:
                 attended=self.context.attended,
             )
             async with connection:
-                holder = (await DriverRuns(connection).state()).holder
-                run = holder.run if holder else ""
+                state = await DriverRuns(connection).state()
                 master, port = machines["master"].private_ip, config.spark.master_ui_port
                 alive: frozenset[str] | None = None
                 with warning(self.context.report, "could not ask Spark for its workers"):
                     alive = frozenset((await spark_status(connection, master=master, port=port)).alive)
-                return alive, run
+                return alive, state
 
         if "driver" in machines and "master" in machines:
             # An unusable SSH key is a warning, too: in any case, `status` shows which machines run and are billed.
             with warning(self.context.report, "could not ask Spark for its workers"):
                 return _run(ask())
-        return None, ""
+        return None, None
 
     def _running(self, outputs: Outputs, *, strict: bool = True) -> tuple[FleetView, Outputs]:
         """Return the machines; and the outputs, without workers that do not run if enough of them do.

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from pio_tf.cluster.stack import Stack
     from pio_tf.context import ClusterContext
     from pio_tf.model import Machine, Outputs
+    from pio_tf.training.runs.driver_runs import DriverState
     from pio_tf.training.runs.run_storage import RunStorage
 
 IDLE_FOR = 1800.0
@@ -44,6 +45,18 @@ class ClusterStatus:
     """The run that is active, or being prepared; empty: none, or the driver could not be asked."""
     deadline: datetime | None = None
     """When AWS stops the machines, UTC; None: there is none, nothing runs, or AWS could not be asked."""
+    driver: DriverState | None = None
+    """What the driver says, also about when the machines stop themselves; None: it could not be asked."""
+
+    @property
+    def without_timer(self) -> list[str] | None:
+        """Names of running machines that do not stop by themselves after the driver; None: it could not be asked."""
+        if self.driver is None:
+            return None
+        followers = [
+            machine.name for machine in self.machines if machine.state == "running" and machine.role != "driver"
+        ]
+        return [name for name in followers if name not in self.driver.followers]
 
     def spark_alive(self, machine: Machine) -> bool | None:
         """Return whether Spark has this worker; None for other roles, and if it is not known."""
@@ -71,7 +84,7 @@ class Power:
             view, whole = self.start(until)
             outputs = view.at_work(whole)
             sizing = self.fleet.sizing(view.running)
-            self.driver.session(view, lambda session: session.configure(outputs, sizing), wait=True)
+            self.driver.session(view, lambda session: session.configure_for_use(outputs, sizing), wait=True)
         except (KeyboardInterrupt, PioTfError) as error:
             if not isinstance(error, RemoteError) or error.details.get("kind") != "write":
                 self._say_left_on(error)
@@ -101,7 +114,8 @@ class Power:
         view = self.fleet.own(found)
         self.fleet.warn_of_types(view)
         stopped = [machine for machine in view.machines if machine.state != "running"]
-        if stopped:
+        tried: set[str] = set()
+        while stopped:
             self.context.report(Step(f"Starting {len(stopped)} of {count(view.machines)}"))
             try:
                 self.fleet.start(stopped, workers=len(outputs.workers), before_call=self.deadline.arm_again)
@@ -110,6 +124,9 @@ class Power:
                 raise
             self.deadline.check_still_armed()
             view = self.fleet.own(self.fleet.look(outputs))
+            # Machines that still ran at the first look may have followed the last training since.
+            tried |= {machine.instance_id for machine in stopped}
+            stopped = [one for one in view.machines if one.powered_itself_off and one.instance_id not in tried]
         self._note.remove()  # these machines are wanted now
         return view, outputs
 
@@ -138,7 +155,8 @@ class Power:
             try:
                 busy = find_runs(self.driver.state(view), grace=idle_for, now=time.time())
             except PioTfError as error:
-                raise unanswered(self.context.config, view.on, error) from error
+                if not self.driver.has_gone_off(view):
+                    raise unanswered(self.context.config, view.on, error) from error
         if not busy:
             try:
                 return self.down()
@@ -215,8 +233,16 @@ class Power:
         deadline = self.deadline.find_if_known(view) if view.not_off else None
         if deadline is None:
             self.deadline.report_missed(view)
-        alive, run = self.driver.ask_spark(view)
-        return ClusterStatus(self.context.config.cluster.name, outputs is not None, view.machines, alive, run, deadline)
+        alive, driver = self.driver.ask_spark(view)
+        return ClusterStatus(
+            self.context.config.cluster.name,
+            outputs is not None,
+            view.machines,
+            alive,
+            run=driver.holder.run if driver and driver.holder else "",
+            deadline=deadline,
+            driver=driver,
+        )
 
     @property
     def _note(self) -> PowerNote:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from pio_tf.aws.cli_hints import AwsCliHints
 from pio_tf.cluster.messages import names, short
+from pio_tf.durations import duration
 from pio_tf.errors import Interrupted, Locked, MachinesMayBeRunning, PioTfError, RemoteError
 from pio_tf.events import Warned
 
@@ -135,9 +136,9 @@ class TrainingSession:
                 stays = True
                 self._report(
                     Warned(
-                        f"run {record.id} continues without this client, and its machines are billed: `pio-tf train "
-                        f"--attach {record.id}` follows it and then stops them; `pio-tf down` stops them once it has "
-                        "ended"
+                        f"run {record.id} continues without this client, and its machines are billed: "
+                        f"{self._end_of_detached()}`pio-tf train --attach {record.id}` follows it and then stops them; "
+                        "`pio-tf down` stops them once it has ended"
                     )
                 )
             else:
@@ -149,6 +150,12 @@ class TrainingSession:
             if stays and self._objects.fleet.any_on():
                 self._objects.deadline.say_until()
         return record
+
+    def _end_of_detached(self) -> str:
+        if self._keep_up:
+            return ""
+        linger = duration(self._objects.context.config.train.linger)
+        return f"they stop themselves, the driver {linger} after its end; "
 
     def _note(self, error: BaseException, run: str) -> None:
         """Give an error the id of the run that has begun, and take from it whether that may continue."""

@@ -413,6 +413,11 @@ class TrainBlock(Block):
         description="How long machines may run after `train` or `up` has started them. Then AWS stops them, even if "
         "the client is gone. At most 144h. To set another time, use `up --for 2h` or `pio-tf extend 2h`.",
     )
+    linger: Annotated[Duration, Field(ge=1, le=86400)] = Field(
+        default=120,
+        description="How long the driver waits after a training, while no client uses it, before it powers itself off. "
+        "[The other machines follow it](failsafe.md#the-driver-powers-itself-off).",
+    )
     upload: S3Url | None = Field(
         default=None, description="S3 address for a copy of each run's log and record, in addition to this computer."
     )

@@ -215,6 +215,7 @@ software {
 
 train {
   # keep_up         = false # keep the machines running after a training
+  # linger          = "2m" # the driver powers itself off so long after a training that no client uses
   # max_runtime     = "8h" # from their start; then AWS stops the machines, even if this computer is off
   # pio_arguments   = ["--verbose"] # pio train … --
   # spark_arguments = ["--conf", "spark.locality.wait=1s"] # pio train -- …

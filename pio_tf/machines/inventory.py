@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 _LIVE: Final = ("pending", "running", "stopping", "stopped", "shutting-down")
 _PAGE: Final = 1000
 """Instances a page: EC2's maximum."""
+_FROM_INSIDE: Final = "Client.InstanceInitiatedShutdown"
+"""EC2's reason for the state of an instance whose system was shut down from inside."""
 _FILTER_VALUES: Final = 200
 """EC2's maximum for one filter."""
 _STOPPED_AT = re.compile(r"\((\d{4}-\d\d-\d\d \d\d:\d\d:\d\d) (?:GMT|UTC)\)")
@@ -131,13 +133,25 @@ def machine_from(instance: InstanceTypeDef, *, output: MachineOutput | None = No
         architecture=instance.get("Architecture", "x86_64"),
         virtualization=instance.get("VirtualizationType", "hvm"),
         has_ena=instance.get("EnaSupport", False),
+        powered_itself_off=_has_powered_itself_off(instance),
     )
+
+
+def find_powered_off(ec2: EC2Client, instance_ids: Sequence[str]) -> frozenset[str]:
+    """Return the ids of those instances that have powered themselves off, or are doing so."""
+    found = _describe_by_id(ec2, instance_ids)
+    return frozenset(one for one, instance in found.items() if _has_powered_itself_off(instance))
 
 
 def machine_order(machine: Machine | MachineOutput) -> tuple[int, int, str]:
     """Return a key that sorts driver, master, worker-1, worker-2 … worker-10."""
     number = machine.name.rpartition("-")[2]
     return (_ROLE_ORDER[machine.role], int(number) if number.isdecimal() else 0, machine.name)
+
+
+def _has_powered_itself_off(instance: InstanceTypeDef) -> bool:
+    code = instance.get("StateReason", {}).get("Code", "")
+    return code == _FROM_INSIDE and instance["State"]["Name"] in ("stopping", "stopped")
 
 
 def _describe(ec2: EC2Client, *filters: FilterTypeDef) -> list[InstanceTypeDef]:

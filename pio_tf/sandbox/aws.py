@@ -23,12 +23,12 @@ from werkzeug.serving import BaseWSGIServer, make_server
 from pio_tf.errors import SandboxError
 from pio_tf.sandbox.alarms import Alarms
 from pio_tf.sandbox.corrections import corrected
-from pio_tf.sandbox.ec2_models import LocalInstance, list_instances
+from pio_tf.sandbox.ec2_models import LocalInstance, list_instances, power_off
 from pio_tf.sandbox.schedules import fire_due
 from pio_tf.sandbox.signatures import body, refuse
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from pio_tf.sandbox.access_key import AccessKey
 
@@ -158,6 +158,11 @@ class LocalAws:
         """Return every instance of every region, terminated ones included, in the order of creation."""
         with self._ec2:
             return list_instances()
+
+    def power_off(self, instance_ids: Sequence[str]) -> None:
+        """Stop instances whose machines have powered themselves off, or terminate them, as they are configured."""
+        with self._ec2:
+            power_off(instance_ids)
 
     def fire_schedules(self) -> int:
         """Run the schedules that are due, as happens every second, and return their number."""

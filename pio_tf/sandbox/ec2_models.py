@@ -18,7 +18,7 @@ from moto.ec2.models import ec2_backends, elastic_network_interfaces, instances
 from moto.ec2.models.instance_types import INSTANCE_TYPES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from pio_tf.model import PowerState
 
@@ -77,6 +77,16 @@ def list_instances() -> list[LocalInstance]:
         for reservation in list(backend.reservations.values())
         for instance in reservation.instances
     ]
+
+
+def power_off(instance_ids: Sequence[str]) -> None:
+    """Do what AWS does when the machines of these running instances power themselves off."""
+    for regions in list(ec2_backends.values()):
+        for backend in list(regions.values()):
+            for reservation in list(backend.reservations.values()):
+                for instance in reservation.instances:
+                    if instance.id in instance_ids:
+                        instance.power_off()
 
 
 def _local_instance(instance: Any, *, region: str) -> LocalInstance:  # noqa: ANN401
@@ -190,6 +200,15 @@ class Instance(instances.Instance):  # type: ignore[misc]
             self._user_initiated()
             self._pass("stopping", then="stopped")
         return before
+
+    def power_off(self) -> None:
+        """Do what ``instance_initiated_shutdown_behavior`` says. ``disableApiStop`` does not matter here."""
+        if self.state == "running":
+            behavior = self.instance_initiated_shutdown_behavior or "stop"
+            (self.terminate if behavior == "terminate" else self.stop)()
+            self.state_reason = instances.StateReason(
+                "Client.InstanceInitiatedShutdown: Instance initiated shutdown", "Client.InstanceInitiatedShutdown"
+            )
 
     def terminate(self) -> Any:  # noqa: ANN401 - moto's InstanceState
         """Go to ``shutting-down`` and ``terminated``, and free the addresses, which moto does not."""

@@ -12,7 +12,7 @@ from pio_tf.atomic_write import write_atomically
 from pio_tf.errors import SandboxError
 from pio_tf.infra.root_module import find_modules
 from pio_tf.sandbox.class_archive import QUICK
-from pio_tf.sandbox.layout import CONSOLE
+from pio_tf.sandbox.layout import CONSOLE, POWER_OFF
 from pio_tf.sandbox.pio.jars import write_jars
 from pio_tf.sandbox.pio_program import ENGINE, PioProgram, lay_out_program
 from pio_tf.sandbox.processes import MARK
@@ -33,6 +33,9 @@ class MachineFiles:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.home = root / "home"  # home directory of the SSH user
+        self.power_off = root / POWER_OFF  # appears when the machine powers itself off
+        self.follow_driver = root / "follow-driver"  # the script of a master or worker that a timer runs
+        self.system = root / "system"  # the root of the files that this script reads and writes
         self.host_key = root / "ssh_host_ed25519_key"  # the SSH server's private key
         self.console = root / CONSOLE
         self.temporary = root / "tmp"  # its /tmp: emptied at every boot
@@ -68,14 +71,19 @@ def lay_out(files: MachineFiles, *, role: Role, address: str, software: Software
     try:
         if files.temporary.exists():
             shutil.rmtree(files.temporary)
-        for directory in (files.home, files.temporary, files.work, files.spark / "conf"):
+        system = [files.system / name for name in ("proc", "dev", "run", "var/log")]
+        for directory in (files.home, files.temporary, files.work, files.spark / "conf", *system):
             directory.mkdir(parents=True, exist_ok=True)
         _lay_out_java(files, software)
         _lay_out_profile(files)
         modules, root = shlex.quote(str(find_modules())), shlex.quote(str(files.root))
         sudo = _program("sudo").replace("@modules@", modules).replace("@root@", root)
         _write(files.programs / "sudo", sudo, mode=0o755)
+        shutil.rmtree(files.system / "run" / "pio-tf", ignore_errors=True)
+        power_off = shlex.quote(str(files.power_off))
+        _write(files.programs / "systemctl", f'#!/bin/sh\n[ "$*" = poweroff ] && : >{power_off}\n', mode=0o755)
         files.spark_pid.unlink(missing_ok=True)
+        files.power_off.unlink(missing_ok=True)
         _lay_out_spark(files, software, role=role, address=address)
         if role == "driver":
             _lay_out_pio(files.home, software.pio)

@@ -20,6 +20,8 @@ SSH_USER = "ubuntu"
 """The user of the Ubuntu images that the sandbox knows."""
 CONSOLE = "console.log"
 """A machine's console, in its directory."""
+POWER_OFF = "power-off"
+"""The file in its directory that appears when a machine powers itself off."""
 
 ServiceKind: TypeAlias = Literal["light", "real"]
 WantedState: TypeAlias = Literal["running", "stopped", "hung"]

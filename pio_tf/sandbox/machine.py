@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+import time
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -77,6 +78,9 @@ class MachineSpec:
 class SandboxMachine:
     """One machine. ``start``, ``stop`` and ``remove`` follow EC2's states; each may be called twice in a row."""
 
+    timer_seconds = 60.0
+    """How often master and workers look for their driver, once pio-tf has installed the timer."""
+
     def __init__(self, spec: MachineSpec) -> None:
         self._spec = spec
         self._files = MachineFiles(spec.directory)
@@ -88,6 +92,7 @@ class SandboxMachine:
             authorized_keys=spec.authorized_keys,
         )
         self._spark = _spark_daemon(self._files, spec)
+        self._following: asyncio.Task[None] | None = None
         self._lock = asyncio.Lock()
         self._on = False
 
@@ -137,9 +142,28 @@ class SandboxMachine:
         await self._ssh.start()
         if self._spark is not None:
             self._spark.start()
+        if self._spec.role != "driver":
+            self._following = asyncio.create_task(self._follow_driver())
+
+    async def _follow_driver(self) -> None:
+        """Do what the timer of systemd's does that pio-tf installs on master and workers."""
+        booted, files = time.monotonic(), self._files
+        environment = {**files.environment("root"), "PIO_TF_ROOT": str(files.system)}
+        while True:
+            await asyncio.sleep(self.timer_seconds)
+            if files.follow_driver.exists():
+                up = time.monotonic() - booted
+                (files.system / "proc" / "uptime").write_text(f"{up:.2f} {up:.2f}\n", encoding="ascii")
+                look = await asyncio.create_subprocess_exec(
+                    "/bin/bash", files.follow_driver, env=environment, stdin=asyncio.subprocess.DEVNULL
+                )
+                await look.wait()
 
     async def _power_off(self) -> None:
         self._on = False
+        if self._following is not None:
+            self._following.cancel()
+            self._following = None
         await self._ssh.stop()
         ended = asyncio.create_task(asyncio.to_thread(end_processes, self._files.root, grace=_GRACE_SECONDS))
         if self._spark is not None:

@@ -102,6 +102,8 @@ async def serve(
             changed.clear()
             # In a thread: it waits for the current request to moto, and SSH must continue meanwhile.
             supervisor.follow(await asyncio.to_thread(aws.instances))
+            if off := supervisor.powered_off():
+                await asyncio.to_thread(aws.power_off, off)
             if supervisor.statuses() != written:
                 written = supervisor.statuses()
                 with suppress(FileNotFoundError):  # the directory is gone: see above

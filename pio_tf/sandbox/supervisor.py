@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, get_args
 
 from pio_tf.errors import PioTfError
 from pio_tf.model import CLUSTER_TAG, MACHINE_TAG, ROLE_TAG, Role
-from pio_tf.sandbox.layout import MachineStatus
+from pio_tf.sandbox.layout import POWER_OFF, MachineStatus
 from pio_tf.sandbox.machine import MachineSpec
 
 if TYPE_CHECKING:
@@ -111,6 +111,14 @@ class Supervisor:
                 error=slot.error,
             )
             for slot in self._slots.values()
+        )
+
+    def powered_off(self) -> tuple[str, ...]:
+        """Return the instances whose machines have powered themselves off."""
+        return tuple(
+            instance_id
+            for instance_id, slot in self._slots.items()
+            if slot.power == "on" and (slot.spec.directory / POWER_OFF).exists()
         )
 
     async def close(self) -> None:

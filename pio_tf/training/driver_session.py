@@ -20,14 +20,15 @@ from pio_tf.pio.files import remove_logs, render_files
 from pio_tf.remote.connect import RetryPolicy
 from pio_tf.remote.ssh import ClusterConnection
 from pio_tf.remote.target import ssh_targets
+from pio_tf.training.follow_driver import install_timers
 from pio_tf.training.preflight import build_engine, refuse_failed, run_checks
 from pio_tf.training.proof import Evidence
 from pio_tf.training.provisioning import ProvisionedMachine, complete_hosts, provision, roll_back
-from pio_tf.training.readiness import diagnose, ready_cluster
+from pio_tf.training.readiness import PoweredOff, diagnose, ready_cluster, while_powered
 from pio_tf.training.redact import Redactor
 from pio_tf.training.run import RunFollower, start_run
 from pio_tf.training.runs.driver_lock import hold_driver_lock, locked_by
-from pio_tf.training.runs.driver_runs import DriverRuns
+from pio_tf.training.runs.driver_runs import DriverRuns, renewing
 from pio_tf.training.runs.record import ENDED, Client, RunRecord, new_run_id
 from pio_tf.training.runs.run_copies import find_run
 from pio_tf.training.spark_change import refuse_other_spark
@@ -99,6 +100,7 @@ async def open_session(
         retry: how long to try to reach the driver otherwise.
 
     Raises:
+        PoweredOff: machines powered themselves off meanwhile: they follow a training without a client.
         NotReady: the cluster did not become ready in time. The error says how the machines look from outside.
         RemoteError: the driver can't be reached.
     """
@@ -123,10 +125,12 @@ async def open_session(
             reporter=report,
             console_keys=console_keys,
             attended=context.attended,
-            before_spark=lambda remote: session(remote).share_secret(),
+            before_spark=lambda remote: session(remote).before_spark(),
         )
         try:
-            remote, _ = await stack.enter_async_context(waiting)
+            remote, _ = await while_powered(stack.enter_async_context(waiting), context.ec2, machines)
+        except PoweredOff:
+            raise
         except (NotReady, RemoteError) as error:
             await asyncio.to_thread(diagnose, error, context.ec2, machines)
             raise
@@ -170,7 +174,28 @@ class DriverSession:
         """Give all machines the names of all, and write the driver's files where they differ."""
         hosts = {host_name(one.name): one.private_ip for one in outputs.machines}
         await complete_hosts(self.connection, [machine.name for machine in self.machines], hosts)
+        await self._install_timers(outputs)
         return await self.push(outputs, sizing)
+
+    async def _install_timers(self, outputs: Outputs) -> None:
+        names = [machine.name for machine in self.machines]
+        done = await install_timers(self.connection, self.context.config, outputs, names, report=self.context.report)
+        await self.driver_runs.note_followers(done)
+
+    async def before_spark(self) -> None:
+        """Keep the driver on while this client waits for Spark, which gets its secret."""
+        await self.driver_runs.renew(self.context.config.cluster.start_timeout)
+        await self.share_secret()
+
+    async def configure_for_use(self, outputs: Outputs, sizing: Sizing) -> tuple[ProvisionedFile, ...]:
+        """Let the machines run until a client or AWS stops them, and configure them."""
+        await self.stay()
+        return await self.configure(outputs, sizing)
+
+    async def stay(self) -> None:
+        """Let the machines run until a client or AWS stops them, also after a run that stops them at its end."""
+        if await self.driver_runs.stay():
+            self.context.report(Done("the driver no longer powers itself off after the last training"))
 
     async def share_secret(self) -> None:
         """Give Spark's master and workers the cluster's secret where they do not have it. That restarts Spark there.
@@ -268,6 +293,7 @@ class DriverSession:
                     await apply_change(self.connection, change)
             except RemoteError as error:
                 done.append(error)
+            await self._install_timers(outputs)
         failures = [result for result in done if isinstance(result, BaseException)]
         for failure in failures:
             if len(failures) == 1 or not isinstance(failure, RemoteError):
@@ -297,8 +323,8 @@ class DriverSession:
             TrainingFailed: the run ended without a model.
             RemoteError: the driver was unreachable for too long (kind "out-of-sight"): the run may continue.
         """
-        run = request.run
-        async with self._lock("preparing", run) as lock:
+        run, linger = request.run, self.context.config.train.linger if request.stop_after else 0
+        async with self._lock("preparing", run, linger=linger) as lock:
             record, command, redactor = await self.connection.await_or_abort(self._prepare(outputs, sizing, request))
             on_start()
             record = await start_run(
@@ -320,8 +346,17 @@ class DriverSession:
                         await lock.hold_for_stopping()
 
     async def follow(self, run: str, *, stop_after: bool = True) -> RunRecord:
-        """Follow a run to its end; end it if this client is interrupted. Only messages depend on ``stop_after``."""
-        return await self.follower.follow_or_end(run, client=str(self.client), watch=self._watch, stop_after=stop_after)
+        """Follow a run to its end; end it if this client is interrupted.
+
+        Args:
+            stop_after: False lets the machines run after it; else only messages depend on it.
+        """
+        if not stop_after:
+            await self.stay()
+        async with renewing(self.connection):  # also after the run, while its proofs are taken
+            return await self.follower.follow_or_end(
+                run, client=str(self.client), watch=self._watch, stop_after=stop_after
+            )
 
     async def state(self) -> DriverState:
         """Return the driver's runs, and the holder of its lock."""
@@ -358,7 +393,8 @@ class DriverSession:
             record = (await self.driver_runs.one(run)).to_record()
             self.context.report(Done(f"run {run} has ended already: {record.state}"))
             return record
-        return await self._end(run)
+        async with renewing(self.connection):
+            return await self._end(run)
 
     async def prepare_stop(self, *, force: bool = False, own_run: str = "", timeout: float | None = None) -> None:
         """Make sure that stopping the machines cuts off no run and that none begins; copy logs and records.
@@ -397,8 +433,8 @@ class DriverSession:
                     raise
             yield
 
-    def _lock(self, doing: str, run: str = "") -> AbstractAsyncContextManager[DriverLock]:
-        return hold_driver_lock(self.connection, self.client, doing=doing, run=run)
+    def _lock(self, doing: str, run: str = "", *, linger: int | None = None) -> AbstractAsyncContextManager[DriverLock]:
+        return hold_driver_lock(self.connection, self.client, doing=doing, run=run, linger=linger)
 
     async def _prepare(
         self, outputs: Outputs, sizing: Sizing, request: TrainingRequest

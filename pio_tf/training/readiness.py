@@ -6,11 +6,12 @@ import asyncio
 import contextlib
 import time
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
-from pio_tf.errors import NotReady, PioTfError, RemoteError
+from pio_tf.errors import AwsError, NotReady, PioTfError, RemoteError
 from pio_tf.events import Done, MachineProgress, Reporter, silent
 from pio_tf.machines.health import examine
+from pio_tf.machines.inventory import find_powered_off
 from pio_tf.remote.bash import shell_path
 from pio_tf.remote.connect import RetryPolicy
 from pio_tf.remote.ssh import ClusterConnection
@@ -33,7 +34,10 @@ FIRST_POLL, LONGEST_POLL = 0.2, 3.0
 retries after some 10 s, so that asking more often than every few seconds gains nothing."""
 _BOOTING = frozenset({"unreachable", "connection-lost"})
 """Kinds of :class:`RemoteError` that a machine causes while it boots."""
+POWER_SECONDS = 10.0
+"""Seconds between two questions to EC2 whether machines power themselves off meanwhile."""
 _NEXT_LINE = "\n       "
+_T = TypeVar("_T")
 
 
 @contextlib.asynccontextmanager
@@ -92,6 +96,46 @@ async def ready_cluster(
                 await connections.aclose()
             await asyncio.sleep(FIRST_POLL)
         yield remote, status
+
+
+class PoweredOff(NotReady):
+    """Machines have powered themselves off while a client waited for them: their driver was not used before."""
+
+
+async def while_powered(
+    ready: Awaitable[_T], ec2: EC2Client, machines: Sequence[Machine], *, every: float = POWER_SECONDS
+) -> _T:
+    """Wait for ``ready``, unless some of the machines power themselves off.
+
+    Args:
+        every: seconds between two questions to EC2.
+
+    Raises:
+        PoweredOff: they have, or are about to.
+    """
+    names = {machine.instance_id: machine.name for machine in machines}
+
+    async def look() -> NoReturn:
+        while True:
+            await asyncio.sleep(every)
+            with contextlib.suppress(AwsError):  # it is asked again
+                if ids := await asyncio.to_thread(find_powered_off, ec2, list(names)):
+                    which = ", ".join(sorted(names[one] for one in ids))
+                    raise PoweredOff(
+                        f"{which} powered off after the last training",
+                        cause="nothing had used the driver",
+                        next_step="try again",
+                    )
+
+    waiting, looking = asyncio.ensure_future(ready), asyncio.ensure_future(look())
+    both: list[asyncio.Future[Any]] = [waiting, looking]
+    try:
+        await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+        return (waiting if waiting.done() else looking).result()
+    finally:
+        for one in both:
+            one.cancel()
+        await asyncio.wait(both)
 
 
 class _Polling:

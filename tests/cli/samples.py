@@ -33,6 +33,7 @@ from pio_tf.sandbox.control import SandboxStatus
 from pio_tf.sandbox.layout import MachineStatus, SandboxInfo, Services, ServiceStatus
 from pio_tf.training.preflight import CheckResult
 from pio_tf.training.provisioning import ProvisionedMachine
+from pio_tf.training.runs.driver_runs import DriverState, Linger
 from pio_tf.training.runs.record import Client, RunRecord
 from tests.support.config_samples import text_with
 
@@ -191,7 +192,9 @@ class FakeCluster:
 
     def status(self) -> ClusterStatus:
         machines = (DRIVER, MASTER, WORKER, STRAY)
-        return ClusterStatus("trial", True, machines, frozenset({"10.20.0.12"}), "20261123T030000Z-3f9c", LONG_AGO)
+        alive, run = frozenset({"10.20.0.12"}), "20261123T030000Z-3f9c"
+        driver = DriverState((), None, Linger(120, 120), frozenset({"worker-1"}))
+        return ClusterStatus("trial", True, machines, alive, run, LONG_AGO, driver)
 
     def outputs(self) -> Outputs:
         return OUTPUTS

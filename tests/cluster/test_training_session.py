@@ -125,7 +125,15 @@ def test_the_machines_of_a_detached_run_keep_running_with_a_warning() -> None:
     session.result = RESULT.with_(state="running")
     assert session.train() is session.result
     assert session.calls == ["up", "run"]
+    assert "they stop themselves, the driver 2 min after its end" in session.warnings[-1]
     assert "pio-tf train --attach 20261123T180000Z-0000" in session.warnings[-1]
+
+
+def test_the_machines_of_a_detached_run_with_keep_up_do_not_stop_themselves() -> None:
+    session = Session()
+    session.result = RESULT.with_(state="running")
+    session.train(keep_up=True)
+    assert "stop themselves" not in session.warnings[-1]
 
 
 def test_machines_with_another_clients_run_keep_running() -> None:

@@ -34,6 +34,8 @@ class Summary:
     faults: Counter[str] = field(default_factory=Counter)
     ends: Counter[int] = field(default_factory=Counter)
     past_deadline: int = 0
+    past_run_end: int = 0
+    stopped_themselves: int = 0
     broken: list[Result] = field(default_factory=list)
 
     def add(self, result: Result) -> None:
@@ -44,6 +46,8 @@ class Summary:
         self.faults.update(result.faults)
         self.ends.update(outcome.code for outcome in result.outcomes)
         self.past_deadline += result.past_deadline
+        self.past_run_end += result.past_run_end
+        self.stopped_themselves += result.stopped_themselves
         if result.violations:
             self.broken.append(result)
 
@@ -54,6 +58,8 @@ class Summary:
         rows += [(f"  {_end_name(code)}", count) for code, count in sorted(self.ends.items())]
         rows += [("faults", sum(self.faults.values()))]
         rows += [(f"  {kind}", count) for kind, count in sorted(self.faults.items())]
+        rows += [("drivers that powered themselves off", self.stopped_themselves)]
+        rows += [("machines past their run's end", self.past_run_end)]
         rows += [("machines past the deadline", self.past_deadline), ("violated invariants", len(self.broken))]
         width = max(len(name) for name, _ in rows)
         return "\n".join(f"{name:<{width}}  {count:>7}" for name, count in rows)

@@ -8,11 +8,12 @@ tests/integration.
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from pio_tf.errors import NotReady, RemoteError, TrainingFailed
 from pio_tf.training.driver_session import QUICK
+from pio_tf.training.readiness import POWER_SECONDS, PoweredOff
 from pio_tf.training.runs.driver_lock import locked_by
 from pio_tf.training.runs.driver_runs import DriverState, LockHolder
 from pio_tf.training.runs.record import Client as Owner
@@ -44,6 +45,8 @@ class Run:
     ends_at: float
     client: str
     state: str = "running"
+    began_on: dict[str, str] = field(default_factory=dict)
+    """The power of each machine when it began."""
     followed: bool = False
     """Whether its client is connected still: its shell on the driver holds the lock beyond the run's end."""
 
@@ -65,10 +68,14 @@ class Driver:
         self._world = world
         self.runs: dict[str, Run] = {}
         self.held: Held | None = None
+        self.lingers = False
+        """Whether it powers itself off once nothing has used it for a while."""
+        self._free_since = 0.0
+        self._leased_until = 0.0
 
     def power_off(self) -> None:
         """End its processes, and its lock with them."""
-        self.held = None
+        self.held, self.lingers = None, False
         for run in self.runs.values():
             if run.state == "running":
                 run.state = "lost"
@@ -83,6 +90,18 @@ class Driver:
         for run in self.runs.values():
             if run.state == "running" and self._world.clock() >= run.ends_at:
                 self.end(run, "succeeded")
+                self._free_since = run.ends_at
+        if self.held is not None:
+            self._free_since = self._world.clock()
+
+    def renew(self, seconds: float) -> None:
+        """Keep it on for so long: a client waits for Spark."""
+        self._leased_until = self._world.clock() + seconds
+
+    def is_left(self) -> bool:
+        """Return whether it powers itself off now."""
+        unused = self.held is None and self._world.clock() - self._free_since >= self._world.config.train.linger
+        return self.lingers and unused and self._world.clock() >= self._leased_until
 
     def end(self, run: Run, state: str) -> None:
         """End a run."""
@@ -131,8 +150,9 @@ class SessionStandIn:
             session._deal(retry.timeout)
         yield session
 
-    async def configure(self, *_arguments: object) -> None:
-        """Write nothing: a stand-in has no files."""
+    async def configure_for_use(self, *_arguments: object) -> None:
+        """Write nothing: a stand-in has no files. The machines stay."""
+        self._driver.lingers = False
 
     async def train(
         self, _outputs: object, _sizing: object, order: TrainingRequest, on_start: Callable[[], None]
@@ -141,10 +161,12 @@ class SessionStandIn:
         driver = self._driver
         self._refuse_held()
         driver.held = Held("preparing", order.run, self._client)
+        driver.lingers, driver._leased_until = order.stop_after, 0.0
         try:
             self._deal(QUICK.timeout)
             on_start()
             run = driver.runs[order.run] = Run(order.run, self._world.clock() + LASTS, self._client.name)
+            run.began_on = self._world.states()
             driver.held = Held("running", order.run, None)
             if order.detach:
                 return self._record(order.run, "running")
@@ -228,7 +250,12 @@ class SessionStandIn:
     def _wait_until_ready(self) -> None:
         fault = self._client.remote_fault()
         limit = float(self._config.cluster.start_timeout)
+        self._driver.renew(limit)
         states = self._world.states()
+        gone = [machine.name for machine in self._machines if self._world.has_powered_itself_off(machine.name)]
+        if gone:
+            self._client.sleep(POWER_SECONDS)
+            raise PoweredOff(f"{', '.join(gone)} powered off", cause="unused", next_step="try again")
         stopped = [machine.name for machine in self._machines if states[machine.name] != "running"]
         if stopped or (fault is not None and fault.kind in _UNREACHABLE):
             self._client.sleep(limit)

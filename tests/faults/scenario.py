@@ -15,9 +15,10 @@ from pio_tf.errors import Locked, MachinesMayBeRunning, PioTfError
 from pio_tf.events import ResourceProgress, Warned
 from tests.faults.aws import Died, FaultyAws
 from tests.faults.client import Client, acting
-from tests.faults.driver import SessionStandIn
+from tests.faults.driver import LASTS, SessionStandIn
 from tests.faults.faults import Trouble, draw_bad, draw_sold_out, draw_trouble, draw_weather
 from tests.faults.time import Turns
+from tests.faults.world import GRACE, PATIENCE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -63,6 +64,9 @@ class Result:
     faults: Counter[str] = field(default_factory=Counter)
     violations: list[str] = field(default_factory=list)
     past_deadline: int = 0
+    past_run_end: int = 0
+    """Machines that run although their driver should have powered itself off."""
+    stopped_themselves: int = 0
 
 
 _last: deque[Client] = deque(maxlen=1)
@@ -145,6 +149,7 @@ _CALLS: dict[str, Callable[[Cluster], object]] = {
     "train --detach": lambda cluster: cluster.train(detach=True),
     "down": lambda cluster: cluster.down(),
     "down --force": lambda cluster: cluster.down(force=True),
+    "down --if-idle": lambda cluster: cluster.down_if_idle(idle_for=0.0),
     "status": lambda cluster: cluster.status(),
     "apply": lambda cluster: cluster.apply(),
     "destroy": lambda cluster: cluster.destroy(),
@@ -188,8 +193,10 @@ def play(seed: int, stage: Stage) -> Result:
         result.faults.update(trouble.happened)
     _note_weather(result, world)
     result.violations += check_outcomes(result, world)
+    result.violations += check_self_stop(result, world)
     result.violations += check_deadline(result, world)
     result.violations += check_bad_machine(stage)
+    result.stopped_themselves = world.stopped_themselves
     result.violations += check_after(stage, result)
     return result
 
@@ -261,6 +268,18 @@ def check_outcomes(result: Result, world: World) -> list[str]:
             if untold and "could not determine which" not in ids and "looking" not in ids:
                 found.append(f"{label} and does not name {', '.join(untold)}: {outcome.error}")
     return found
+
+
+def check_self_stop(result: Result, world: World) -> list[str]:
+    """Return machines that clients have started, and that run long after the end of a run which stops them."""
+    if not world.driver.lingers:
+        return []
+    for seconds in (LASTS, world.config.train.linger, 60.0, PATIENCE + GRACE, 60.0, 60.0):
+        world.pass_by(seconds + 1.0)
+    started = set().union(*world.started.values())
+    late = sorted(name for name in started - {world.spoiled} if world.states()[name] not in ("stopping", "stopped"))
+    result.past_run_end += len(late)
+    return [f"long after the end of its run, {', '.join(late)} run"] if late else []
 
 
 def check_deadline(result: Result, world: World) -> list[str]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import asyncssh
 from moto.ec2.models import ec2_backends
-from moto.ec2.models.instances import InstanceState
+from moto.ec2.models.instances import InstanceState, StateReason
 from moto.scheduler.models import scheduler_backends
 
 from pio_tf.aws.session import Aws
@@ -36,6 +36,10 @@ if TYPE_CHECKING:
     from tests.faults.time import Clock
 
 ACCOUNT, REGION = "123456789012", "eu-west-1"
+PATIENCE, GRACE = 300.0, 1800.0
+"""Seconds after which a machine follows a driver that is off; and those in which a start may wait for the driver."""
+FROM_INSIDE = "Client.InstanceInitiatedShutdown"
+"""EC2's reason for the state of an instance that has powered itself off."""
 LAUNCHED = datetime(2026, 1, 1)  # noqa: DTZ001 - as moto has it
 """EC2's time of each machine's last start. moto takes it from the computer's clock, which is not this world's."""
 
@@ -98,6 +102,11 @@ class World:
         self._create()
         self.began_with = self.belongings()
         self.driver = Driver(self)
+        self.stopped_themselves = 0
+        """How often the driver has powered itself off."""
+        self._driver_seen = 0.0
+        self._booted: dict[str, float] = {}
+        """When each running machine has booted."""
         self._before: list[str] = []
         """The states that DescribeInstances shows until then."""
         self._written: dict[str, tuple[int, dict[str, str], bytes]] = {}
@@ -124,8 +133,10 @@ class World:
         self.calls.clear()
         self.wrong.clear()
         self.started.clear()
+        self._booted.clear()
         self.forcing.clear()
         self.driver = Driver(self)
+        self._driver_seen, self.stopped_themselves = self.clock(), 0
         self._stale_until = 0.0
         for group in scheduler_backends[ACCOUNT][REGION].schedule_groups.values():
             group.schedules.clear()
@@ -197,6 +208,23 @@ class World:
         before = self.states()["driver"]
         if self.aws.fire() and before in ("pending", "running") and self.states()["driver"] not in (before, "running"):
             self.driver.power_off()
+        self._stop_themselves()
+
+    def _stop_themselves(self) -> None:
+        """Let the driver power itself off, and the other machines follow a driver that was off for long enough."""
+        self.driver.pass_time()
+        if self.states()["driver"] == "running":
+            self._driver_seen = self.clock()
+            if self.driver.is_left():
+                self.driver.power_off()
+                self._power_off("driver")
+                self.stopped_themselves += 1
+        now, running = self.clock(), [name for name, state in self.states().items() if state == "running"]
+        self._booted = {name: self._booted.get(name, now) for name in running}
+        for name, booted in self._booted.items():
+            grace = 0.0 if booted <= self._driver_seen else GRACE
+            if name != "driver" and now > max(booted + grace, self._driver_seen + PATIENCE):
+                self._power_off(name)
 
     def step(self) -> None:
         """Count a client's step. At its step, the bad machine becomes one that AWS can't stop."""
@@ -426,6 +454,17 @@ class World:
         then = {"pending": "running", "stopping": "stopped"}.get(state, state)
         instance._state = PassingState(state, then=then, seconds=20.0, clock=self.clock)
         instance._never_ran_until = 0.0
+        instance.state_reason = None
+
+    def _power_off(self, name: str) -> None:
+        """Let a machine power itself off."""
+        self._set(self.ids[name], "stopping")
+        self._instance(self.ids[name]).state_reason = StateReason("Instance initiated shutdown", FROM_INSIDE)
+
+    def has_powered_itself_off(self, name: str) -> bool:
+        """Return whether a machine is off, or about to be, because it has powered itself off."""
+        reason = self._instance(self.ids[name]).state_reason
+        return self.states()[name] in ("stopping", "stopped") and getattr(reason, "code", "") == FROM_INSIDE
 
     def _facts(self) -> list[str]:
         instances = [self._instance(instance_id) for instance_id in (*self.ids.values(), *self.others.values())]

@@ -34,7 +34,8 @@ def bring_up(project: Project, *, workers: int = 1) -> Project:
     ):
         assert text.count(old) == 1, old
         text = text.replace(old, new)
-    project.config.write_text(text)
+    # The tests of a file share the cluster, and look at a run long after its end.
+    project.config.write_text(text + '\ntrain {\n  linger = "1h"\n}\n')
     project.environment["ES_PASSWORD"] = PASSWORD
     project.run("up")
     lines = (json.dumps(event) for event in islice(make_events(), _EVENTS))

@@ -9,6 +9,9 @@ if TYPE_CHECKING:
     from pio_tf.sandbox.aws import LocalAws
     from tests.real_machines.machine import Machine
 
+_LOOK_SECONDS = 1.0
+"""How often the board looks for machines that have powered themselves off."""
+
 
 class PowerBoard:
     """The board that switches a machine when the state of its instance changes, and only then.
@@ -54,13 +57,21 @@ class PowerBoard:
 
     def _switch(self) -> None:
         while True:
-            self._changed.wait()
+            self._changed.wait(timeout=_LOOK_SECONDS)
             with self._lock:
                 self._changed.clear()
                 try:
+                    self._stop_instances()
                     self._follow()
                 except Exception as error:  # noqa: BLE001 - the test sees it
                     self._error = error
+
+    def _stop_instances(self) -> None:
+        """Stop the instances of machines that have powered themselves off, as EC2 does."""
+        assert self._aws is not None
+        off = [name for name, machine in self._machines.items() if self._on[name] and machine.has_powered_itself_off]
+        if off:
+            self._aws.power_off(off)
 
     def _follow(self) -> None:
         assert self._aws is not None

@@ -107,11 +107,17 @@ class Machine:
         """Return whether the machine runs, or is about to."""
         return self._nspawn is not None and self._nspawn.poll() is None
 
+    @property
+    def has_powered_itself_off(self) -> bool:
+        """Return whether it was shut down from inside, in good order, and nothing has noticed yet."""
+        return self._nspawn is not None and not self._asked_to_stop and self._nspawn.poll() == 0
+
     # Power
 
     def power_on(self) -> None:
         """Begin to boot, as after StartInstances. Its instance store is blank."""
         assert not self.is_on, f"{self.name} is on"
+        self._asked_to_stop = False
         self._plug_in()
         arguments = [
             f"--machine={self.name}",
@@ -138,6 +144,7 @@ class Machine:
     def begin_to_stop(self) -> None:
         """Begin to shut down, as after StopInstances; return at once."""
         assert self._nspawn is not None, f"{self.name} is off"
+        self._asked_to_stop = True
         self._nspawn.send_signal(signal.SIGTERM)
 
     def wait_until_off(self) -> None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from contextlib import closing
 from io import BytesIO
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import boto3
 import pytest
@@ -13,7 +14,9 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from pio_tf.errors import SandboxError
+from pio_tf.machines.inventory import machine_from
 from pio_tf.sandbox.aws import LocalAws
+from pio_tf.training.readiness import PoweredOff, while_powered
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -279,6 +282,34 @@ def test_a_reboot_is_counted_and_leaves_the_state(
     stop(ec2, instance_id, clock)
     with pytest.raises(ClientError, match="IncorrectInstanceState"):
         ec2.reboot_instances(InstanceIds=[instance_id])
+
+
+@pytest.mark.parametrize(("behavior", "then"), [("stop", "stopped"), ("terminate", "terminated")])
+def test_a_machine_that_powers_itself_off_stops_its_instance_as_it_is_configured(
+    aws: LocalAws, ec2: EC2Client, network: Network, clock: Clock, behavior: Literal["stop", "terminate"], then: str
+) -> None:
+    instance_id, other = launch_running(ec2, network, clock), launch(ec2, network, address="127.77.0.11")
+    clock.settle()
+    ec2.modify_instance_attribute(InstanceId=instance_id, InstanceInitiatedShutdownBehavior={"Value": behavior})
+    ec2.modify_instance_attribute(InstanceId=instance_id, DisableApiStop={"Value": True})
+    aws.power_off([instance_id])
+    assert state(ec2, instance_id) in ("stopping", "shutting-down")
+    clock.settle()
+    assert (state(ec2, instance_id), state(ec2, other)) == (then, "running")
+    assert describe(ec2, instance_id)["StateReason"]["Code"] == "Client.InstanceInitiatedShutdown"
+
+
+async def test_a_wait_for_machines_ends_when_one_powers_itself_off_and_not_when_a_client_stops_it(
+    aws: LocalAws, ec2: EC2Client, network: Network, clock: Clock
+) -> None:
+    ids = [launch_running(ec2, network, clock), launch(ec2, network, address="127.77.0.11")]
+    clock.settle()
+    machines = [machine_from(describe(ec2, one)) for one in ids]
+    ec2.stop_instances(InstanceIds=ids[:1])
+    assert await while_powered(asyncio.sleep(0.5, "ready"), ec2, machines, every=0.1) == "ready"
+    aws.power_off(ids[1:])
+    with pytest.raises(PoweredOff):
+        await while_powered(asyncio.sleep(600), ec2, machines, every=0.1)
 
 
 def test_s3_keeps_objects_at_the_same_address(aws: LocalAws) -> None:

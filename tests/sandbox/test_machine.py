@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 import socket
 import stat
 import sys
@@ -17,7 +18,10 @@ from pio_tf.errors import SandboxError
 from pio_tf.machines.console import parse_host_keys
 from pio_tf.sandbox.processes import end_processes, find_processes
 from pio_tf.sandbox.spark_daemon import MASTER_PORT, wait_for_port
+from pio_tf.training.follow_driver import INSTALL, render_script
 from tests.sandbox.machines import SSH_PORT, free_network, is_free, log_in, make_machine
+from tests.support.background import until
+from tests.support.builders import OUTPUTS, make_config
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -54,6 +58,36 @@ async def until_gone(directory: Path, *, seconds: float = 60.0) -> None:
             return
         await asyncio.sleep(0.05)
     raise AssertionError(f"still running: {find_processes(directory)}")
+
+
+async def test_a_worker_runs_its_timer_and_powers_itself_off_without_a_driver(tmp_path: Path, address: str) -> None:
+    machine = make_machine(tmp_path / "worker", role="worker", address=address, key=KEY)
+    machine.timer_seconds = 0.5
+    script = render_script(make_config(tmp_path), OUTPUTS)  # no machine of these outputs answers here
+    for name, value in (("DRIVER", "127.0.0.1"), ("SSH_PORT", 1), ("MASTER", "127.0.0.1"), ("UI_PORT", 1)):
+        script = re.sub(rf"(?m)^{name}=.*$", f"{name}={value}", script)
+    script = re.sub(r"(?m)^GRACE=.*$", "GRACE=2", re.sub(r"(?m)^PATIENCE=.*$", "PATIENCE=2", script))
+    await machine.start()
+    power_off = tmp_path / "worker" / "power-off"
+    try:
+        async with await log_in(address, KEY) as client:
+            done = await client.run(INSTALL, input=script)
+            assert done.exit_status == 0
+        await until(power_off.exists, within=60)
+        log = (tmp_path / "worker" / "system" / "var" / "log" / "pio-tf.log").read_text()
+        assert "neither the driver nor Spark's master has answered: this machine stops" in log
+    finally:
+        await machine.stop()
+    await machine.start()
+    assert not power_off.exists()
+    await machine.stop()
+
+
+async def test_a_driver_powers_itself_off_with_sudo(client: asyncssh.SSHClientConnection, tmp_path: Path) -> None:
+    assert (await client.run("sudo -n true")).exit_status == 1
+    assert not (tmp_path / "driver" / "power-off").exists()
+    assert (await client.run("sudo -n systemctl poweroff")).exit_status == 0
+    assert (tmp_path / "driver" / "power-off").exists()
 
 
 @pytest.mark.usefixtures("machine")

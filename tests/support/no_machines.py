@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 class NoMachines:
     """A driver that is ready, without a run: no machine is behind these instances."""
 
-    async def configure(self, *_given: object) -> None:
+    async def configure_for_use(self, *_given: object) -> None:
         """Write nothing: there are no machines."""
 
     async def prepare_stop(self, **_given: object) -> None:

@@ -94,6 +94,12 @@ def no_ssh_config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (home / ".ssh").mkdir(parents=True)
     monkeypatch.setenv("HOME", str(home))
     monkeypatch.delenv("SSH_AUTH_SOCK", raising=False)
+    # The machines are this computer: no test may become root on it, or power it off.
+    refusal = tmp_path / "no-root" / "sudo"
+    refusal.parent.mkdir()
+    refusal.write_text("#!/bin/sh\necho 'sudo: a password is required' >&2\nexit 1\n")
+    refusal.chmod(0o755)
+    monkeypatch.setenv("PATH", str(refusal.parent), prepend=":")
     return home
 
 

@@ -8,6 +8,7 @@ from zipfile import ZipFile
 import pytest
 
 from pio_tf.errors import ConfigError, Locked, RemoteError
+from pio_tf.events import Event, Reporter, silent
 from pio_tf.pio.build_info import BUILD_INFO
 from pio_tf.remote.ssh import ClusterConnection
 from pio_tf.training.runs.driver_lock import hold_driver_lock
@@ -30,6 +31,7 @@ shift
 case $* in
 true) exit 0 ;;
 *rollback*) echo "pio-tf: step rollback: $*" ;;
+"sh -c cat >"*) cat >~/timer ;;
 bash*) cp "$2" ~/script; echo "pio-tf: step spark: 2.4.8" ;;
 esac
 test ! -e ~/broken || { echo "no space left"; exit 1; }
@@ -42,9 +44,9 @@ def sudo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     put_first_on_path("sudo", SUDO, tmp_path, monkeypatch)
 
 
-def session(cluster: TestCluster) -> AbstractAsyncContextManager[DriverSession]:
+def session(cluster: TestCluster, report: Reporter = silent) -> AbstractAsyncContextManager[DriverSession]:
     config = cluster.config(hbase={"hosts": ["hbase"]}, hdfs={"namenode": "hdfs"}, elasticsearch={"hosts": ["es"]})
-    return session_of(config, [running(one) for one in OUTPUTS.machines], client=BOB)
+    return session_of(config, [running(one) for one in OUTPUTS.machines], client=BOB, report=report)
 
 
 async def start_all(cluster: TestCluster) -> list[str]:
@@ -89,6 +91,20 @@ async def test_all_machines_that_fail_are_named(cluster: TestCluster) -> None:
     with pytest.raises(RemoteError, match="could not provision 2 machines: worker-1, worker-2"):
         async with session(cluster) as driver:
             await driver.provision(OUTPUTS, names)
+
+
+@pytest.mark.usefixtures("sudo")
+async def test_machines_get_their_timer_and_the_driver_knows_which_have_none(cluster: TestCluster) -> None:
+    await start_all(cluster)
+    (cluster.servers["worker-2"].home / "broken").touch()
+    events: list[Event] = []
+    async with session(cluster, report=events.append) as driver:
+        assert (await driver.state()).followers == frozenset()
+        await driver.provision(OUTPUTS, ["master"])
+        assert (await driver.state()).followers == {"master", "worker-1"}
+    assert f"\nDRIVER={ADDRESSES['driver']}\n" in (cluster.servers["worker-1"].home / "timer").read_text()
+    assert not (cluster.driver.home / "timer").exists()
+    assert "worker-2 does not stop by itself after its driver, only at the deadline" in str(events)
 
 
 def spark_is(cluster: TestCluster, version: str) -> None:

@@ -62,6 +62,12 @@ def test_status_knows_the_machines_and_the_armed_deadline(local: OldCluster) -> 
     assert status["run"] is None
 
 
+def test_status_says_that_the_old_machines_do_not_stop_by_themselves(local: OldCluster) -> None:
+    status = json.loads(local.run("status", "--json").stdout)
+    assert (status["powers_off_after"], status["without_timer"]) == (None, ["master", "worker-1"])
+    assert "the machines do not stop by themselves after a training" in local.run("status").stdout
+
+
 def test_outputs_of_the_old_state_are_read(local: OldCluster) -> None:
     assert json.loads(local.run("output", "--json").stdout) == local.json("said/output.json")
 
@@ -115,6 +121,9 @@ def test_train_starts_the_same_machines_and_leaves_a_model(local: OldCluster) ->
     (new,) = written - notes  # of a file that the old code did not write
     assert new.read_text().endswith("/pio/conf/log4j.properties\n")
     assert not list((home / "spark").rglob("spark-defaults.conf.*"))
+    assert (home / ".pio-tf" / "followers").read_text() == "master worker-1\n"
+    for follower in ("master", "worker-1"):
+        assert "\nDRIVER=127.77.214.10\n" in (local.disk(follower) / "follow-driver").read_text()
     runs = json.loads(local.run("runs", "--json").stdout)["runs"]
     assert [run["state"] for run in runs] == ["succeeded", "failed", "succeeded", "succeeded"]
     assert {run["id"] for run in runs} > {SUCCEEDED, FAILED, UNFOLLOWED}

@@ -95,6 +95,15 @@ class StatusResult(CommandResult):
     run: TextOrNone = Field(description="the active run")
     deadline: Moment | None = Field(description="when AWS stops the machines; null: no deadline, or nothing runs")
 
+    powers_off_after: int | None = Field(
+        description="seconds without use after which the driver powers itself off; null: it does not, or was not asked"
+    )
+    powers_off_in: int | None = Field(description="seconds until then, if nothing uses the driver; null: as before")
+    power_off_problem: TextOrNone = Field(description="why the driver could not power itself off")
+    without_timer: list[str] | None = Field(
+        description="running machines that do not stop by themselves after the driver; null: it was not asked"
+    )
+
     @classmethod
     def of(cls, status: ClusterStatus) -> StatusResult:
         """Return the result of ``status``."""
@@ -102,17 +111,45 @@ class StatusResult(CommandResult):
             {**MachineData.model_validate(one).model_dump(), "spark_alive": status.spark_alive(one)}
             for one in status.machines
         ]
-        return cls.model_validate({**vars(status), "machines": machines})
+        linger = status.driver.linger if status.driver else None
+        power_off = {
+            "without_timer": status.without_timer,
+            "powers_off_after": linger.seconds if linger else None,
+            "powers_off_in": linger.left if linger else None,
+            "power_off_problem": linger.problem if linger else "",
+        }
+        return cls.model_validate({**vars(status), **power_off, "machines": machines})
 
     def closing(self) -> str:
         if not self.machines:
             return f"{self.cluster} has no machines: `pio-tf up` creates them"
         lines = [f"run {self.run} is active"] if self.run else []
+        lines += self._power_off()
         if self.deadline:
             lines.append(_until(self.deadline))
         elif any(machine.state in ("pending", "running") for machine in self.machines):
             lines.append("machines run without a deadline: `pio-tf extend 2h` sets one")
         return "\n".join(lines)
+
+    def _power_off(self) -> list[str]:
+        """Return the lines that say which machines stop themselves, and when."""
+        if self.without_timer is None:
+            roles = {one.role: one.state in ("pending", "running") for one in self.machines}
+            if any(roles.values()) and not roles.get("driver", True):
+                return ["the driver is off: the other machines stop some minutes after it, or at the deadline"]
+            return []
+        if self.power_off_problem:
+            return [
+                f"the driver could not power itself off: {self.power_off_problem}; `pio-tf down` stops the machines"
+            ]
+        if self.powers_off_after is None or self.powers_off_in is None:
+            return ["the machines do not stop by themselves after a training; `pio-tf down` stops them"]
+        seconds = self.powers_off_after if self.run else self.powers_off_in
+        after = f"after run {self.run}" if self.run else "from now"
+        then = "the other machines follow it after 5 minutes"
+        if self.without_timer:
+            then = f"{', '.join(self.without_timer)} can't follow it before the deadline: run `pio-tf provision`"
+        return [f"the driver powers itself off {duration(seconds)} {after}, unless a client uses it; {then}"]
 
 
 def _now() -> datetime:

@@ -5,6 +5,11 @@
 #
 #   ~/.pio-tf/lock            descriptor 9 of its holder: flock, which the kernel releases when the holder ends
 #   ~/.pio-tf/holder          the holder, as JSON; then process id and start of the shell that took the lock
+#   ~/.pio-tf/linger          seconds without use after which the driver powers itself off, boot id; missing: never
+#   ~/.pio-tf/linger.left     seconds that are left, by the guard; linger.problem: why the power stays on
+#   ~/.pio-tf/guard           descriptor 7 of the guard: flock
+#   ~/.pio-tf/lease           uptime and seconds of the last renewal, by a client that uses the driver without the lock
+#   ~/.pio-tf/followers       the machines that stop by themselves after the driver
 #   ~/.pio-tf/runs/ID/
 #     command  record            the command; the run's record, as JSON
 #     redact                     the Perl program that hides secrets, and knows them: gone once the run has started
@@ -36,7 +41,8 @@ alive() { # ID: test whether the run's process is alive
   [[ $booted == "$(boot)" && $(ticks "$pid") == "$started" ]]
 }
 
-hold() { # SECONDS: hold the lock until the input ends; its first line describes the holder
+hold() { # SECONDS [LINGER]: hold the lock until the input ends; its first line describes the holder
+  # LINGER: power off once the driver was unused for so many seconds; 0: never; without it, as before.
   local description word rest state
   IFS= read -r description
   mkdir -p "$runs" && exec 9>>"$home/lock" || exit 1
@@ -49,6 +55,11 @@ hold() { # SECONDS: hold the lock until the input ends; its first line describes
   fi
   ((state == 0)) && describe "$description" || exit 1
   forget_secrets # if a client was lost before it started its run, or an older pio-tf has left some
+  case "${2-}" in
+    '') ;;
+    0) stay >/dev/null ;;
+    *) linger "$2" ;;
+  esac
   echo "yours"
   # A client that is silent for so long is gone, even if its connection has not noticed.
   while read -r -t "$1" word rest; do
@@ -62,6 +73,83 @@ hold() { # SECONDS: hold the lock until the input ends; its first line describes
     esac
   done
   forget_secrets
+}
+
+linger() { # SECONDS: from now on, power the driver off once it was unused for so long
+  rm -f "$home/linger.problem" "$home/linger.left" "$home/lease" # the lock replaces the lease
+  echo "$1 $(boot)" >"$home/linger.new" && mv "$home/linger.new" "$home/linger" || return
+  setsid bash -c "umask 077; home=\$HOME/.pio-tf; $(declare -f ticks boot describe renewed is_held power_off tell guard)
+guard" \
+    </dev/null >/dev/null 2>&1 9>&- &
+}
+
+stay() { # never power the driver off by itself; print "stays" if it would have
+  [[ -e "$home/linger" ]] || return 0
+  rm -f "$home/linger" "$home/linger.left" "$home/linger.problem"
+  echo "stays"
+}
+
+renew() { # SECONDS: keep the driver on for so long, or for as long as it lingers: a client uses it
+  local now
+  read -r now _ </proc/uptime
+  if [[ -e "$home/linger" ]]; then echo "$now $1" >"$home/lease"; fi
+  return 0 # a full disk is no reason to refuse what the client wants
+}
+
+guard() { # power the driver off once it was unused for long enough
+  # `leased` is what is left of a renewal, `left` of the seconds without use.
+  local seconds booted lease leased=0 left='' rest shown=''
+  # One guard: a second one waits for a moment, in case the first is about to end.
+  { exec 7>>"$home/guard" && flock -w 5 7; } || return
+  lease=$(cat "$home/lease")
+  while read -r seconds booted <"$home/linger" && [[ $booted == "$(boot)" ]]; do
+    if renewed || is_held || [[ -z $left ]] || ((left > seconds)); then left=$seconds; fi
+    rest=$((left > leased ? left : leased))
+    if [[ $rest != "$shown" ]]; then
+      if ((rest == seconds / 2)); then tell "nothing uses the driver: it powers itself off in $rest s"; fi
+      shown=$rest
+      echo "$rest" >"$home/linger.left"
+    fi
+    if ((rest <= 0)); then
+      power_off
+      left=$seconds
+    fi
+    sleep 1
+    ((left -= 1, leased -= leased > 0))
+  done 2>/dev/null
+}
+
+renewed() { # test whether a client has renewed the lease since the last look
+  local now
+  now=$(cat "$home/lease" 2>/dev/null)
+  [[ $now != "$lease" ]] || return
+  lease=$now leased=${now#* }
+  [[ $leased =~ ^[0-9]+$ ]] || leased=0
+}
+
+is_held() { # test whether a client or a run holds the lock
+  ! (flock -n -s 8) 8>>"$home/lock"
+}
+
+power_off() { # take the lock, so that no run begins, and power the driver off; return if the power stays on
+  local problem
+  exec 9>>"$home/lock"
+  # As in hold. A client may have come meanwhile.
+  if flock -w 0.5 9 && ! renewed; then
+    describe '{"doing": "stopping", "who": "the driver itself, which nothing has used", "run": ""}'
+    tell "nothing has used the driver: it powers itself off"
+    if problem=$(sudo -n systemctl poweroff 2>&1); then
+      sleep 300
+      problem="the power was still on after 300 s"
+    fi
+    echo "${problem:-sudo -n systemctl poweroff failed}" | tail -n 1 >"$home/linger.problem"
+    tell "the driver could not power itself off: $(<"$home/linger.problem")"
+  fi
+  exec 9>&-
+}
+
+tell() { # write a line to the machine's log and console, if root may
+  timeout 5 sudo -n tee -a /var/log/pio-tf.log /dev/console <<<"$(date -u +%FT%TZ) pio-tf: $*" >/dev/null 2>&1
 }
 
 forget_secrets() { # remove the programs that know them; for the lock's holder, while no run is being prepared
@@ -147,16 +235,19 @@ run() { # ID: run the command and write down its end
 }
 
 follow() { # ID OFFSET [once]: print the log from there on, until the run has ended; once: only what there is
-  local offset=$2 size going=yes
+  local offset=$2 size part going=yes
   cd "$runs/$1" || return 76
   [[ -z ${3-} ]] || going=
   while :; do
     alive "$1" || going=
     size=$(stat -L -c %s log) || return 76
-    if ((size > offset)); then
-      tail -c "+$((offset + 1))" log | head -c "$((size - offset))" || return
-      offset=$size
-    fi
+    while ((size > offset)); do
+      # In parts: each that the client takes renews the lease, also after the run's end.
+      part=$((size - offset > 1048576 ? 1048576 : size - offset))
+      tail -c "+$((offset + 1))" log | head -c "$part" || return
+      ((offset += part))
+      renew 0
+    done
     [[ -n $going ]] || return 0
     sleep 0.2
   done
@@ -214,6 +305,21 @@ list() { # [ID]: print the files of each run, or of one, in lines that begin wit
   done
   echo "boot $(boot)"
   echo "holder $(holder)"
+  echo "followers $(cat "$home/followers" 2>/dev/null)"
+  lingering
+}
+
+followers() { # NAMES: write down which machines stop by themselves after the driver
+  mkdir -p "$runs" || return
+  [[ "$(cat "$home/followers" 2>/dev/null)" == "$1" ]] || echo "$1" >"$home/followers"
+}
+
+lingering() { # print the state of the guard; nothing if the driver does not power itself off
+  local seconds booted
+  { read -r seconds booted <"$home/linger"; } 2>/dev/null && [[ $booted == "$(boot)" ]] || return 0
+  (flock -n -s 7) 7>>"$home/guard" && return # the guard was killed
+  echo "linger $seconds $(cat "$home/linger.left" 2>/dev/null)"
+  if [[ -s "$home/linger.problem" ]]; then echo "stuck $(head -n 1 "$home/linger.problem")"; fi
 }
 
 keep() { # ID: write the verdict from the input

@@ -65,9 +65,13 @@ class DriverLock:
 
 @contextlib.asynccontextmanager
 async def hold_driver_lock(
-    remote: ClusterConnection, client: Client, *, doing: str, run: str = ""
+    remote: ClusterConnection, client: Client, *, doing: str, run: str = "", linger: int | None = None
 ) -> AsyncIterator[DriverLock]:
     """Hold the lock while the block runs.
+
+    Args:
+        linger: from now on, the driver powers itself off once it was unused for so many seconds; 0: never by itself;
+            None: as before.
 
     Raises:
         Locked: another client has it; the error names that client and its run.
@@ -75,7 +79,7 @@ async def hold_driver_lock(
     """
     driver = remote.driver.name
     command = await InteractiveCommand.open(
-        await remote.connection(driver), driver, f"{program()}\nhold {_GONE_SECONDS}"
+        await remote.connection(driver), driver, f"{program()}\nhold {_GONE_SECONDS} {'' if linger is None else linger}"
     )
     beating: asyncio.Task[None] | None = None
     try:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import io
 import json
 import shlex
@@ -17,13 +19,17 @@ from pio_tf.remote import commands
 from pio_tf.training.runs.record import RunRecord, is_run_id
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import AsyncIterator, Callable, Iterable
 
     from pio_tf.remote.ssh import ClusterConnection
     from pio_tf.training.runs.record import RunState
 
 KEPT_ON_DRIVER = 30
 """Ended runs whose directories stay on the driver, which keeps its disk for years."""
+RENEWED_EVERY = 30.0
+"""Seconds between two renewals of the lease by a client that uses the driver without its lock."""
+LEASED_FOR = 90
+"""Seconds that each of these keeps the driver on, if it lingers for less."""
 TERM_SECONDS = 20
 """Seconds between SIGTERM and SIGKILL for a cancelled command."""
 _SIGNALLED = 128
@@ -111,11 +117,27 @@ class LockHolder:
 
 
 @dataclass(frozen=True)
+class Linger:
+    """The driver's rule to power itself off once nothing has used it for a while."""
+
+    seconds: int
+    """How long nothing may use it."""
+    left: int
+    """Seconds until then, if nothing uses it."""
+    problem: str = ""
+    """Why the power stayed on, if it did."""
+
+
+@dataclass(frozen=True)
 class DriverState:
     """The runs, oldest first, and the lock's holder; None if the lock is free."""
 
     runs: tuple[DriverRun, ...]
     holder: LockHolder | None
+    linger: Linger | None = None
+    """None: the driver does not power itself off."""
+    followers: frozenset[str] = frozenset()
+    """The machines that stop by themselves after the driver."""
 
 
 class DriverRuns:
@@ -213,6 +235,18 @@ class DriverRuns:
         """End the shell that holds the lock for a client that prepares a run."""
         await self._remote.run(self._driver, f"{program()}\nrelease")
 
+    async def stay(self) -> bool:
+        """Let the driver run until a client or AWS stops it. Return whether it would have powered itself off."""
+        return bool(await self._call("stay"))
+
+    async def renew(self, seconds: int) -> None:
+        """Keep the driver on for so many seconds from now, and for ``train.linger`` at least."""
+        await self._call(f"renew {seconds}")
+
+    async def note_followers(self, machines: Iterable[str]) -> None:
+        """Write down which machines stop by themselves after the driver."""
+        await self._call(f"followers {shlex.quote(' '.join(sorted(machines)))}")
+
     async def keep(self, record: RunRecord) -> None:
         """Write the verdict beside the run's log, for every client."""
         await self._call(f"keep {shlex.quote(record.id)}", content=f"{record.to_json()}\n".encode())
@@ -223,6 +257,26 @@ class DriverRuns:
         if done.exit_status != 0:
             raise _unusable(done.stderr)
         return done.stdout
+
+
+@contextlib.asynccontextmanager
+async def renewing(
+    remote: ClusterConnection, *, every: float = RENEWED_EVERY, lasting: int = LEASED_FOR
+) -> AsyncIterator[None]:
+    """Keep the driver on while the block runs, for as long as this computer does not sleep."""
+
+    async def renew() -> None:
+        while True:
+            with contextlib.suppress(RemoteError):  # the block notices a lost connection
+                await DriverRuns(remote).renew(lasting)
+            await asyncio.sleep(every)
+
+    renewals = asyncio.create_task(renew())
+    try:
+        yield
+    finally:
+        renewals.cancel()
+        await asyncio.wait([renewals])
 
 
 @cache
@@ -239,12 +293,22 @@ def read_list(text: str) -> DriverState:
         word, _, rest = line.partition(" ")
         if word == "run":
             groups.append({})
-        (tail if word in ("boot", "holder") or not groups else groups[-1])[word] = rest
+        (tail if word in ("boot", "holder", "followers", "linger", "stuck") or not groups else groups[-1])[word] = rest
     boot, holder = tail.get("boot", ""), tail.get("holder", "")
     runs = [run for run in (_run(group, boot) for group in groups) if run is not None]
     return DriverState(
-        tuple(sorted(runs, key=lambda run: run.id)), LockHolder.from_json(holder) if holder.strip() else None
+        tuple(sorted(runs, key=lambda run: run.id)),
+        LockHolder.from_json(holder) if holder.strip() else None,
+        _linger(tail),
+        frozenset(tail.get("followers", "").split()),
     )
+
+
+def _linger(tail: dict[str, str]) -> Linger | None:
+    words = tail.get("linger", "").split()
+    if not words or not all(word.isdecimal() for word in words):
+        return None
+    return Linger(int(words[0]), int(words[-1]), tail.get("stuck", ""))
 
 
 def _run(group: dict[str, str], boot: str) -> DriverRun | None:
