@@ -119,11 +119,11 @@ def test_a_signal_that_pio_tf_handles_ends_it_with_its_code(waiting: Path, numbe
     assert process.returncode == code
 
 
-def test_it_knows_its_terminal(tmp_path: Path) -> None:
+def test_it_knows_its_terminal(waiting: Path) -> None:
     """Ctrl-C, which the terminal sends to its session, reaches it."""
-    os.mkfifo(tmp_path / "pio-tf.hcl")
-    with TerminalUser([PIO_TF, "status"], cwd=tmp_path) as user:
-        assert wait_until(lambda: os.tcgetpgrp(user._ours) == user.process.pid)
+    with TerminalUser([PIO_TF, "status"], cwd=waiting) as user:
+        assert wait_until(lambda: has_opened_pipe(user.process.pid))
+        assert os.tcgetpgrp(user._ours) == user.process.pid
         user.type("\x03")
         assert user.ends() == 130
 
