@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from pio_tf.version import __version__
 
 if TYPE_CHECKING:
-    from pio_tf.cluster import Cluster, ClusterStatus, Extended
+    from pio_tf.cluster import Cluster, ClusterStatus, Extended, MachineSize, Resize
     from pio_tf.config.load import load_config
     from pio_tf.config.schema import Config
     from pio_tf.errors import (
@@ -69,6 +69,7 @@ __all__ = [
     "Locked",
     "Machine",
     "MachineProgress",
+    "MachineSize",
     "MachinesMayBeRunning",
     "NotReady",
     "OutputLine",
@@ -77,6 +78,7 @@ __all__ = [
     "Plan",
     "RemoteError",
     "Reporter",
+    "Resize",
     "ResourceProgress",
     "RunRecord",
     "SandboxError",

@@ -15,7 +15,7 @@ from pydantic.json_schema import GenerateJsonSchema, models_json_schema
 from pio_tf.cli.results.access import AcceptResult, HostKeysResult, PagesResult
 from pio_tf.cli.results.base import CommandResult, ErrorResult
 from pio_tf.cli.results.guard import GuardResult, RulesResult
-from pio_tf.cli.results.machines import ExtendResult, MachinesResult, StatusResult
+from pio_tf.cli.results.machines import ExtendResult, MachinesResult, ResizeResult, StatusResult
 from pio_tf.cli.results.pipelines import CommentResult, IamResult, KeysResult, PipelineResult
 from pio_tf.cli.results.runs import ChecksResult, LogLine, NotifyResult, RunResult, RunsResult
 from pio_tf.cli.results.sandbox import SandboxResult, SandboxServiceResult, SandboxStopResult
@@ -51,6 +51,7 @@ RESULTS: dict[str, type[CommandResult]] = {
     "up": MachinesResult,
     "down": MachinesResult,
     "extend": ExtendResult,
+    "resize": ResizeResult,
     "status": StatusResult,
     "check": ChecksResult,
     "train": RunResult,

@@ -17,6 +17,7 @@ SECTIONS: dict[str, Sequence[CommandSpec | GroupSpec]] = {
     "Runs": (runs.check, runs.runs, runs.logs, runs.cancel),
     "Machines": (
         power.extend,
+        power.resize,
         software.provision,
         access.ssh,
         access.ui,

@@ -1,4 +1,4 @@
-"""``pio-tf up | down | extend | status``: start, stop and show the machines."""
+"""``pio-tf up | down | extend | resize | status``: start, stop, change and show the machines."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from pio_tf.cli.ci_output import can_ask
 from pio_tf.cli.command import CommandCall, command
 from pio_tf.cli.options import ForOption, NoDeadlineOption, parse_for, parse_runtime, parse_wait
 from pio_tf.errors import ConfigError
@@ -73,6 +74,35 @@ def down(
     seconds = IDLE_FOR if idle_for is None else parse_wait("--idle-for", idle_for)
     machines = call.cluster.down_if_idle(idle_for=seconds) if if_idle else call.cluster.down(force=force)
     call.show(MachinesResult.model_validate({"machines": machines, "deadline": None}))
+
+
+@command()
+def resize(
+    call: CommandCall,
+    machine: Annotated[str, typer.Argument(help="driver, master, worker-2, …, or workers for all of them.")],
+    instance_type: Annotated[
+        str, typer.Argument(metavar="TYPE", help="One of instance_types in pio-tf.hcl, such as r5.2xlarge.")
+    ],
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Change the type without asking.")] = False,
+) -> None:
+    """Change the instance type of stopped machines.
+
+    Shows memory, cores and price before and after, and asks. Disks and addresses stay. Refused while a run is active.
+    """
+    from pio_tf.cli.results.machines import ResizeResult
+    from pio_tf.infra.cost import price_note
+
+    planned = ResizeResult.of(call.cluster.plan_resize(machine, instance_type))
+    if planned.machines:
+        call.output.ask([*map(str, planned.machines), price_note(call.cluster.config)])
+        if not (yes or (can_ask() and typer.confirm("Change the type?", err=True))):
+            raise ConfigError(
+                "no type was changed",
+                cause="the change was not confirmed",
+                next_step=f"pio-tf resize {machine} {instance_type} --yes",
+            )
+        planned = ResizeResult.of(call.cluster.resize(machine, instance_type))
+    call.show(planned)
 
 
 @command()

@@ -14,5 +14,6 @@ from __future__ import annotations
 from pio_tf.cluster.cluster import Cluster
 from pio_tf.cluster.deadline import Extended
 from pio_tf.cluster.power import IDLE_FOR, ClusterStatus
+from pio_tf.cluster.resize import MachineSize, Resize
 
-__all__ = ["IDLE_FOR", "Cluster", "ClusterStatus", "Extended"]
+__all__ = ["IDLE_FOR", "Cluster", "ClusterStatus", "Extended", "MachineSize", "Resize"]

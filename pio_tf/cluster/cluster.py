@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from pio_tf.cluster.deadline import Extended
     from pio_tf.cluster.power import ClusterStatus
+    from pio_tf.cluster.resize import Resize
     from pio_tf.config.schema import Config
     from pio_tf.config.sizing import Sizing
     from pio_tf.iam import Policy
@@ -251,6 +252,25 @@ class Cluster:
         """
         command = self._change()
         return command.deadline.extend(command.stack.outputs(), seconds)
+
+    def plan_resize(self, machine: str, instance_type: str) -> tuple[Resize, ...]:
+        """Return what :meth:`resize` would change. Change nothing."""
+        return self._command().resizer.plan(machine, instance_type)
+
+    def resize(self, machine: str, instance_type: str) -> tuple[Resize, ...]:
+        """Change the type of a stopped machine. It keeps its disk and addresses.
+
+        Args:
+            machine: its name, or ``workers`` for all workers.
+            instance_type: one of ``instance_types`` in pio-tf.hcl.
+
+        Raises:
+            ConfigError: pio-tf.hcl does not name the type, or names no other; or the machine can't have it.
+            GuardRefused: ``guard.instance_types`` does not allow it.
+            NotReady: the machine is not stopped.
+            Locked: another client trains, or is about to.
+        """
+        return self._change().resizer.apply(machine, instance_type)
 
     # Trainings
 

@@ -226,7 +226,8 @@ class Fleet:
             if machine.instance_type not in wanted.types:
                 where = f"{wanted.option} ({config.where(wanted.option)})"
                 message = f"{machine.name} is {machine.instance_type}, which {where} does not name"
-                self._context.report(Warned(f"{message}: name it there, or it may change at a start"))
+                hint = f"`pio-tf resize {machine.name} {wanted.first}` changes it on the stopped machine"
+                self._context.report(Warned(f"{message}: {hint}; or name it there"))
 
     def _described(self, *more: str) -> dict[str, InstanceSpec]:
         """Return the types that pio-tf.hcl names, and others. A command asks EC2 once."""

@@ -8,6 +8,7 @@ from pio_tf.cluster.deadline import Deadline
 from pio_tf.cluster.driver import Driver
 from pio_tf.cluster.fleet import Fleet
 from pio_tf.cluster.power import Power
+from pio_tf.cluster.resize import Resizer
 from pio_tf.cluster.stack import Stack
 from pio_tf.training.runs.run_storage import RunStorage
 
@@ -38,4 +39,5 @@ class ClusterObjects:
         self.deadline = Deadline(context, self.fleet, armed=armed)
         self.driver = Driver(context, self.fleet, self.deadline, self.storage, open_session)
         self.stack = Stack(context, self.fleet, self.deadline, self.driver)
+        self.resizer = Resizer(context, self.fleet, self.driver, self.stack.outputs)
         self.power = Power(context, self.fleet, self.deadline, self.driver, self.stack, self.storage)

@@ -79,7 +79,7 @@ _DESTROY = (
 ROLES: tuple[JobRole, ...] = (
     JobRole("plan", ("plan", "guard", "drift", "output"), _PLAN),
     JobRole("apply", ("apply",), _APPLY),
-    JobRole("train", ("train --no-apply", "attach", "down", "extend", "status", "runs", "logs"), _TRAIN),
+    JobRole("train", ("train --no-apply", "attach", "down", "extend", "resize", "status", "runs", "logs"), _TRAIN),
     JobRole("schedule", ("train --no-apply", "down --if-idle"), _TRAIN),  # `down --if-idle` makes no other calls
     JobRole("destroy", ("destroy",), _DESTROY),
     JobRole("mirror", ("mirror push",), (services.fills_mirrors,)),

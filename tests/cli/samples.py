@@ -13,7 +13,7 @@ import asyncssh
 from pio_tf.ci.pipeline import Pipeline
 from pio_tf.ci.prerequisites import Prerequisite
 from pio_tf.ci.reviewed import ReviewedPlan
-from pio_tf.cluster import Cluster, ClusterStatus, Extended
+from pio_tf.cluster import Cluster, ClusterStatus, Extended, MachineSize, Resize
 from pio_tf.config.components import Component
 from pio_tf.config.load import load_config
 from pio_tf.iam import JobRole
@@ -189,6 +189,14 @@ class FakeCluster:
 
     def extend(self, _seconds: float) -> Extended:
         return Extended(LONG_AGO, LONG_AGO + timedelta(hours=2))
+
+    def plan_resize(self, _machine: str, kind: str) -> tuple[Resize, ...]:
+        unpriced = MachineSize("x9.huge", 4096, 2, None)
+        sizes = {"r5.large": MachineSize("r5.large", 16384, 2, 0.126), "x9.huge": unpriced}
+        return () if kind == "r5.large" else (Resize(DRIVER, sizes["r5.large"], sizes[kind]),)
+
+    def resize(self, machine: str, kind: str) -> tuple[Resize, ...]:
+        return self.plan_resize(machine, kind)
 
     def status(self) -> ClusterStatus:
         machines = (DRIVER, MASTER, WORKER, STRAY)
