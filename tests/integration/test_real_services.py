@@ -265,13 +265,16 @@ def test_a_model_goes_to_a_directory_that_is_made_and_passwords_to_pio_log(drive
     assert f"PIO_STORAGE_SOURCES_ELASTICSEARCH_PASSWORD={driver.services.password}" in log.read_text()
 
 
-def test_hdfs_stopped_is_a_success_with_an_error(driver: Driver) -> None:
-    with driver.services.broken("stopped", "namenode"):
+@pytest.mark.parametrize(
+    ("name", "reason"), [("namenode", "Connection refused"), ("datanode", "could only be replicated to 0 nodes")]
+)
+def test_hdfs_stopped_is_a_success_with_an_error(driver: Driver, name: str, reason: str) -> None:
+    with driver.services.broken("stopped", name):
         status, output = driver.train()
     assert status == 0
     assert SUCCESS in output
     assert diagnosed(output, status)[0] == "model-not-stored"
-    assert re.search(r"(?m)^\[ERROR\] \[HDFSModels\] .*Connection refused", output)
+    assert re.search(rf"(?m)^\[ERROR\] \[HDFSModels\] .*{reason}", output)
 
 
 def test_a_metadata_index_that_refuses_writes_makes_it_retry_without_end(driver: Driver) -> None:
