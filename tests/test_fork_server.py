@@ -150,8 +150,13 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def script(text: str, program: Path, **environment: str) -> dict[str, Any]:
-    """Return options of Popen: a script that finds the program on its PATH, and little else in its environment."""
-    environment = {"PATH": f"{program.parent}:/usr/bin:/bin", **environment}
+    """Return options of Popen: a script that finds the program on its PATH, and little else in its environment.
+
+    What Python reads as it starts is as for these tests: with other values, `pio-tf` is executed.
+    """
+    read_at_start = ("PYTHON", "TYPER_", "LD_", "OPENSSL_", "LANG", "LC_")
+    same = {name: value for name, value in os.environ.items() if name.startswith(read_at_start)}
+    environment = {"PATH": f"{program.parent}:/usr/bin:/bin", **same, **environment}
     return {"args": ["/bin/bash", "-c", text], "env": environment, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
 
 
