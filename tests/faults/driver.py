@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 _UNREACHABLE = ("ssh-unreachable", NO_SSH)
 LASTS = 1800.0
 """Seconds of a training."""
+HELD_FOR_STOPPING = 300.0
+"""Seconds for which the driver holds its lock for a client that stops it: as ``hold`` in driver.sh."""
 
 
 @dataclass
@@ -72,6 +74,8 @@ class Driver:
         """Whether it powers itself off once nothing has used it for a while."""
         self._free_since = 0.0
         self._leased_until = 0.0
+        self._stopping: tuple[Held | None, float] = (None, 0.0)
+        """The last holder that stops the machines, and when it has held the lock for long enough."""
 
     def power_off(self) -> None:
         """End its processes, and its lock with them."""
@@ -91,8 +95,14 @@ class Driver:
             if run.state == "running" and self._world.clock() >= run.ends_at:
                 self.end(run, "succeeded")
                 self._free_since = run.ends_at
+        now = self._world.clock()
+        if self.held is not None and self.held.doing == "stopping" and self.held.by is None:
+            if self._stopping[0] is not self.held:
+                self._stopping = (self.held, now + HELD_FOR_STOPPING)
+            elif now >= self._stopping[1]:
+                self.held = None  # the power has stayed on
         if self.held is not None:
-            self._free_since = self._world.clock()
+            self._free_since = now
 
     def renew(self, seconds: float) -> None:
         """Keep it on for so long: a client waits for Spark."""
