@@ -469,7 +469,8 @@ class _PowerChange:
             one.open = False
         elif self._has_fallen_back(one):
             one.asked, one.was_pending = None, False
-            self._refused([power_errors.start_failed(one.machine, instance)])
+            if not seen.powered_itself_off:  # after the last training: then it is started again
+                self._refused([power_errors.start_failed(one.machine, instance)])
 
     def _has_fallen_back(self, one: _Tracked) -> bool:
         """Tell whether AWS accepted a start and then stopped the machine: no capacity, a disk's key, a broken host."""

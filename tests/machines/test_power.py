@@ -398,6 +398,20 @@ def test_a_machine_that_aws_stops_again_for_want_of_room_is_asked_for_again() ->
     assert {machine.state for machine in result} == {"running"}
 
 
+def test_a_driver_that_powers_itself_off_while_it_is_started_is_started_again() -> None:
+    ec2 = FakeEc2(cluster_of(1))
+    driver = ec2.instances["i-0000"]
+    driver.fails_after_start = "Client.InstanceInitiatedShutdown"
+
+    def sleep(seconds: float) -> None:
+        ec2.sleep(seconds)
+        if driver.reason:
+            driver.fails_after_start = ""
+
+    result = start_machines(ec2.client, ec2.machines(), timeout=60, clock=ec2.clock, sleep=sleep)
+    assert {machine.state for machine in result} == {"running"}
+
+
 def test_workers_that_may_be_lacking_do_not_fail_the_start_but_the_driver_and_master_do() -> None:
     ec2 = FakeEc2(cluster_of(3))
     ec2.instances["i-0004"].no_capacity = True
