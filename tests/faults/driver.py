@@ -36,7 +36,7 @@ _UNREACHABLE = ("ssh-unreachable", NO_SSH)
 LASTS = 1800.0
 """Seconds of a training."""
 HELD_FOR_STOPPING = 300.0
-"""Seconds for which the driver holds its lock for a client that stops it: as ``hold`` in driver.sh."""
+"""How many seconds the driver holds its lock for a client that stops it: as ``hold`` in driver.sh."""
 
 
 @dataclass
