@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
+from pio_tf.config import roles
 from pio_tf.errors import ConfigError, TerraformError
 
 if TYPE_CHECKING:
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
 
     from pio_tf.config.schema import Config
 
-Role: TypeAlias = Literal["driver", "master", "worker"]
+Role: TypeAlias = roles.Role
 PowerState: TypeAlias = Literal["pending", "running", "stopping", "stopped", "shutting-down", "terminated"]
 
 TERMINATED: Final[tuple[PowerState, ...]] = ("shutting-down", "terminated")

@@ -190,8 +190,7 @@ class Aws:
             AwsError: there are no credentials, or the source of them fails.
         """
         with aws_errors(), _file_errors():
-            self._session = self._session or _open_session(self._aws)
-            credentials = self._session.get_credentials()
+            credentials = self._opened().get_credentials()
             if credentials is None:
                 raise NoCredentialsError
             keys = credentials.get_frozen_credentials()
@@ -207,8 +206,11 @@ class Aws:
 
     def _make(self, service: str, *, attempts: int = ATTEMPTS) -> Any:  # noqa: ANN401
         with aws_errors(), _file_errors():
-            self._session = self._session or _open_session(self._aws)
-            return _create_client(self._session, self._aws, service, attempts=attempts)
+            return _create_client(self._opened(), self._aws, service, attempts=attempts)
+
+    def _opened(self) -> Session:
+        self._session = self._session or _open_session(self._aws)
+        return self._session
 
     def _refuse_account(self) -> None:
         """Refuse credentials of an account that is not allowed, by what STS says of them.

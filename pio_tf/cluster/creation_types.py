@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
+from pio_tf.config.roles import ROLES
 from pio_tf.infra.terraform_messages import NO_SUCH_MACHINE
 
 if TYPE_CHECKING:
@@ -13,8 +14,6 @@ if TYPE_CHECKING:
     from pio_tf.config.schema import Config
     from pio_tf.errors import TerraformError
     from pio_tf.model import Role
-
-_ROLES: Final[tuple[Role, ...]] = ("driver", "master", "worker")
 
 
 class CreationTypes:
@@ -27,17 +26,17 @@ class CreationTypes:
     def __init__(self, config: Config, usable: Callable[[Role], tuple[str, ...]]) -> None:
         self._usable = usable
         self._config = config
-        self._tried: dict[Role, list[str]] = {role: [config.types(role).first] for role in _ROLES}
+        self._tried: dict[Role, list[str]] = {role: [config.types(role).first] for role in ROLES}
 
     def lacking(self, error: TerraformError) -> dict[Role, str]:
         """Return, by role, the types that AWS had no capacity for; empty if the apply failed for another reason."""
         roles = list(_roles_without_capacity(error.details.get("diagnostics")))
-        return {} if None in roles else {role: self._tried[role][-1] for role in _ROLES if role in roles}
+        return {} if None in roles else {role: self._tried[role][-1] for role in ROLES if role in roles}
 
     def next_config(self, lacking: dict[Role, str]) -> Config | None:
         """Return the configuration with which new machines get their next types; None: one role has tried them all."""
         for role in lacking:
-            kind = next((kind for kind in self._usable(role) if kind not in self._tried[role]), None)
+            kind = self._next(role)
             if kind is None:
                 return None
             self._tried[role].append(kind)
@@ -45,12 +44,12 @@ class CreationTypes:
 
     def suggestion(self, lacking: dict[Role, str]) -> str:
         """Return what to write into pio-tf.hcl so that the next plan creates other types; empty: there is no other."""
-        steps = dict[str, str]()
-        for role in lacking:
-            kind = next((kind for kind in self._usable(role) if kind not in self._tried[role]), None)
-            if kind is not None:
-                steps[self._config.types(role).option] = kind
-        return " and ".join(f"{kind} first in {option}" for option, kind in steps.items())
+        steps = {self._config.types(role).option: self._next(role) for role in lacking}
+        return " and ".join(f"{kind} first in {option}" for option, kind in steps.items() if kind is not None)
+
+    def _next(self, role: Role) -> str | None:
+        """Return the first type of a role that was not tried; None: there is none."""
+        return next((kind for kind in self._usable(role) if kind not in self._tried[role]), None)
 
 
 def _roles_without_capacity(diagnostics: Any) -> Iterator[Role | None]:  # noqa: ANN401 - details of an error

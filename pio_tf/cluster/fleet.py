@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final, NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from pio_tf.aws.errors import CAPACITY_ADVICE, aws_errors
 from pio_tf.cluster.messages import names, not_covered, short
+from pio_tf.config.roles import ROLES
 from pio_tf.config.sizing import InstanceSpec, Sizing, size_cluster, usable_types
 from pio_tf.config.type_lists import is_allowed
 from pio_tf.errors import AwsError, MachinesMayBeRunning, NotReady
@@ -29,8 +30,6 @@ if TYPE_CHECKING:
 
     from pio_tf.context import ClusterContext
     from pio_tf.model import Machine, Outputs, Role
-
-_ROLES: Final[tuple[Role, ...]] = ("driver", "master", "worker")
 
 
 @dataclass(frozen=True)
@@ -164,11 +163,11 @@ class Fleet:
         """Return heaps and cores of driver and executors, as these machines are. Report what does not fit as warnings.
 
         Args:
-            machines: driver and workers; of those that are missing, the first type of pio-tf.hcl counts.
+            machines: driver and workers. Without one of these roles, its first type in pio-tf.hcl counts.
         """
         config = self._context.config
         types = {role: {one.instance_type for one in machines if one.role == role} for role in ("driver", "worker")}
-        specs = self._described(*types["driver"], *types["worker"])
+        specs = self.describe_types(*types["driver"], *types["worker"])
         sizing = size_cluster(config, specs, driver_type=max(types["driver"], default=""), worker_types=types["worker"])
         for message in sizing.warnings:
             self._context.report(Warned(message))
@@ -176,8 +175,8 @@ class Fleet:
 
     def check_types(self) -> None:
         """Raise ConfigError for an instance type of pio-tf.hcl that does not exist, or can't hold what it should."""
-        specs = self._described()
-        for role in _ROLES:
+        specs = self.describe_types()
+        for role in ROLES:
             usable_types(self._context.config, specs, role)
 
     def usable_types(self, role: Role) -> tuple[str, ...]:
@@ -188,7 +187,7 @@ class Fleet:
         """
         config = self._context.config
         wanted, allowed = config.types(role), config.guard.instance_types
-        usable = usable_types(config, self._described(), role)
+        usable = usable_types(config, self.describe_types(), role)
         return tuple(kind for kind in usable if wanted.is_chosen or is_allowed(kind, allowed))
 
     def types_for(self, machines: Iterable[Machine]) -> dict[str, tuple[str, ...]]:
@@ -197,8 +196,8 @@ class Fleet:
         Raises:
             ConfigError: a machine can't have a type that pio-tf.hcl names.
         """
-        config, specs = self._context.config, self._described()
-        usable = {role: self.usable_types(role) for role in _ROLES}
+        config, specs = self._context.config, self.describe_types()
+        usable = {role: self.usable_types(role) for role in ROLES}
         found, problems = dict[str, tuple[str, ...]](), list[OptionProblem]()
         for machine in machines:
             wanted, fitting = config.types(machine.role), list[str]()
@@ -229,7 +228,7 @@ class Fleet:
                 hint = f"`pio-tf resize {machine.name} {wanted.first}` changes it on the stopped machine"
                 self._context.report(Warned(f"{message}: {hint}; or name it there"))
 
-    def _described(self, *more: str) -> dict[str, InstanceSpec]:
+    def describe_types(self, *more: str) -> dict[str, InstanceSpec]:
         """Return the types that pio-tf.hcl names, and others. A command asks EC2 once."""
         with aws_errors():
             if not self._specs:

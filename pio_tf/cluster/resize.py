@@ -11,12 +11,11 @@ from pio_tf.config.type_lists import is_allowed
 from pio_tf.errors import ConfigError, GuardRefused, NotReady
 from pio_tf.events import Done
 from pio_tf.infra.cost import running_usd
-from pio_tf.machines.instance_types import find_instance_types
 from pio_tf.machines.power import set_type
 from pio_tf.machines.power_errors import label
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
 
     from pio_tf.cluster.driver import Driver
     from pio_tf.cluster.fleet import Fleet
@@ -76,15 +75,15 @@ class Resizer:
                 next_step="pio-tf down",
                 details={"machines": [machine.instance_id for machine in running]},
             )
+        usable = self.fleet.types_for(changing)
         for machine in changing:
-            if kind not in self.fleet.types_for([machine])[machine.instance_id]:
+            if kind not in usable[machine.instance_id]:
                 raise ConfigError(
                     f"{label(machine)} can't run as {kind}",
                     cause="its image does not support the type, or the type is too small for pio-tf.hcl",
                     next_step=f"choose another type of {self.context.config.types(machine.role).option}",
                 )
-        with aws_errors():
-            specs = find_instance_types(self.context.ec2, {kind, *(machine.instance_type for machine in changing)})
+        specs = self.fleet.describe_types(kind, *(machine.instance_type for machine in changing))
         return tuple(Resize(one, self._size(one.instance_type, specs), self._size(kind, specs)) for one in changing)
 
     def apply(self, name: str, kind: str) -> tuple[Resize, ...]:
@@ -106,9 +105,10 @@ class Resizer:
         view = self.fleet.own(self.fleet.look(self.outputs()))
         chosen = [one for one in view.machines if one.name == name or (name == WORKERS and one.role == "worker")]
         if not chosen:
+            known = ", ".join(one.name for one in view.machines)
             raise ConfigError(
                 f"{self.context.config.cluster.name} has no machine {name!r}",
-                next_step=f"choose one of {_listed(one.name for one in view.machines)}, or `{WORKERS}` for all workers",
+                next_step=f"choose one of {known}, or `{WORKERS}` for all workers",
             )
         return chosen
 
@@ -125,13 +125,13 @@ class Resizer:
         if kind not in wanted.types:
             raise ConfigError(
                 f"{where} does not name {kind}",
-                cause=f"it names {_listed(wanted.types)}; a later start may change the machine to one of these",
+                cause=f"it names {', '.join(wanted.types)}; a later start may change the machine to one of these",
                 next_step=f'add "{kind}" to it, and run this command again',
             )
         allowed = config.guard.instance_types
         if not is_allowed(kind, allowed) and "PTF011" not in config.guard.waive:
             raise GuardRefused(
-                f"{machine.name} would be of type {kind}; guard.instance_types allows {_listed(allowed)}",
+                f"{machine.name} would be of type {kind}; guard.instance_types allows {', '.join(allowed)}",
                 next_step="choose one of guard.instance_types, or add this type to it",
             )
 
@@ -139,7 +139,3 @@ class Resizer:
         spec = specs[kind]
         price = running_usd(self.context.config, [kind], 3600)
         return MachineSize(kind, spec.memory_mib, spec.vcpus, None if price is None else round(price, 4))
-
-
-def _listed(names: Iterable[str]) -> str:
-    return ", ".join(names)

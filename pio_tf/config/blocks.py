@@ -201,8 +201,8 @@ class NetworkBlock(Block):
     )
     ssh_security_group_ids: list[SecurityGroupId] = Field(
         default_factory=list,
-        description="Existing security groups whose members may open SSH connections: those of a bastion, or of an EC2 "
-        "Instance Connect Endpoint.",
+        description="Existing security groups, such as that of a bastion or of an EC2 Instance Connect Endpoint. Their "
+        "members may open SSH connections.",
     )
     first_host: int | None = Field(
         default=None,

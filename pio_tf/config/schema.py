@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal, get_args
+from typing import get_args
 
 from pydantic import BaseModel, Field, PrivateAttr, ValidationInfo, field_validator, model_validator
 
@@ -27,6 +27,7 @@ from pio_tf.config.kinds import Password, SourceName
 from pio_tf.config.partitions import partition_of
 from pio_tf.config.problems import Mistakes, nearest_line
 from pio_tf.config.repositories import GUIDES, RepositoryBlock, Source, check_sources, collect_sources, find_missing
+from pio_tf.config.roles import Role, role_of
 from pio_tf.config.software import SoftwareBlock, check_versions
 from pio_tf.config.storage import AnySource, ElasticsearchBlock, HbaseBlock, HdfsBlock
 from pio_tf.config.type_lists import TypeList, machine_types, master_types
@@ -147,7 +148,7 @@ class Config(Block):
         """Return the line of a value, else of the nearest block around it, from 1; None if the file has neither."""
         return nearest_line(dotted, self._lines)
 
-    def types(self, role: Literal["driver", "master", "worker"]) -> TypeList:
+    def types(self, role: Role) -> TypeList:
         """Return the instance types that machines of a role may have."""
         if role == "master":
             return master_types(self.spark, self.guard)
@@ -164,7 +165,7 @@ class Config(Block):
         """Whether machines may take another type if AWS has no capacity. Then Terraform leaves types alone."""
         return any(len(one.types) > 1 for one in self.type_lists)
 
-    def with_first_types(self, kinds: dict[Literal["driver", "master", "worker"], str]) -> Config:
+    def with_first_types(self, kinds: dict[Role, str]) -> Config:
         """Return the configuration with these types first in their roles' lists: new machines get them."""
         driver, spark, names = dict[str, list[str]](), dict[str, list[str]](), {"master": "master_instance_types"}
         for role, kind in kinds.items():
@@ -177,7 +178,7 @@ class Config(Block):
 
     def may_be(self, machine: str, kind: str) -> bool:
         """Return whether pio-tf may have given a machine, such as ``worker-1``, this instance type."""
-        wanted = self.types("driver" if machine == "driver" else "master" if machine == "master" else "worker")
+        wanted = self.types(role_of(machine))
         return self.has_spare_types and kind in wanted.types
 
     @property

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from pio_tf.config.blocks import MINIMUM_DRIVER_MEMORY_MIB
 from pio_tf.config.kinds import memory_mib
@@ -13,6 +13,7 @@ from pio_tf.errors import ConfigError
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
+    from pio_tf.config.roles import Role
     from pio_tf.config.schema import Config
 
 MINIMUM_HEAP_MIB = 512
@@ -110,9 +111,7 @@ def size_cluster(
     )
 
 
-def usable_types(
-    config: Config, specs: Mapping[str, InstanceSpec], role: Literal["driver", "master", "worker"]
-) -> tuple[str, ...]:
+def usable_types(config: Config, specs: Mapping[str, InstanceSpec], role: Role) -> tuple[str, ...]:
     """Return the types of a role that can hold what pio-tf.hcl asks for.
 
     Raises:

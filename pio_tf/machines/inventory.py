@@ -9,6 +9,7 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from pio_tf.aws.errors import aws_errors
+from pio_tf.config.roles import ROLES, role_of
 from pio_tf.errors import AwsError
 from pio_tf.model import CLUSTER_TAG, MACHINE_TAG, ROLE_TAG, TERMINATED, Machine, another_region
 
@@ -28,7 +29,6 @@ _FROM_INSIDE: Final = "Client.InstanceInitiatedShutdown"
 _FILTER_VALUES: Final = 200
 """EC2's maximum for one filter."""
 _STOPPED_AT = re.compile(r"\((\d{4}-\d\d-\d\d \d\d:\d\d:\d\d) (?:GMT|UTC)\)")
-_ROLE_ORDER: Final[dict[Role, int]] = {"driver": 0, "master": 1, "worker": 2}
 
 IS_SPOT: Final = "is a Spot instance, which can't be stopped and started again"
 RIGHT_STATE: Final = "Terraform's outputs name a machine of another cluster: restore the right state"
@@ -146,7 +146,7 @@ def find_powered_off(ec2: EC2Client, instance_ids: Sequence[str]) -> frozenset[s
 def machine_order(machine: Machine | MachineOutput) -> tuple[int, int, str]:
     """Return a key that sorts driver, master, worker-1, worker-2 … worker-10."""
     number = machine.name.rpartition("-")[2]
-    return (_ROLE_ORDER[machine.role], int(number) if number.isdecimal() else 0, machine.name)
+    return (ROLES.index(machine.role), int(number) if number.isdecimal() else 0, machine.name)
 
 
 def _has_powered_itself_off(instance: InstanceTypeDef) -> bool:
@@ -177,8 +177,7 @@ def _tag(instance: InstanceTypeDef, key: str) -> str:
 
 
 def _role(tag: str, *, name: str) -> Role:
-    wanted = tag if tag in _ROLE_ORDER else name
-    return next((role for role in _ROLE_ORDER if role == wanted), "worker")
+    return role_of(tag if tag in ROLES else name)
 
 
 def _since(instance: InstanceTypeDef) -> datetime | None:

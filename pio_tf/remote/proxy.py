@@ -15,11 +15,11 @@ import shutil
 import signal
 import socket
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import asyncssh
 
-from pio_tf.aws.session import Aws
 from pio_tf.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ class ProxyFailed(asyncssh.ConnectionLost):
 
 def proxy_command(config: Config, instance_id: str) -> ProxyCommand | None:
     """Return the program that ``ssh.via`` names for the driver; None: it names none."""
-    ssh, region, environment = config.ssh, config.aws.region, Aws(config).environment
+    ssh, region, environment = config.ssh, config.aws.region, partial(_aws_environment, config)
     if ssh.via == "ssm":
         document = ("--document-name", "AWS-StartSSHSession", "--parameters", f"portNumber={ssh.port}")
         words = ["aws", "ssm", "start-session", "--region", region, "--target", instance_id, *document]
@@ -96,6 +96,12 @@ def proxy_command(config: Config, instance_id: str) -> ProxyCommand | None:
         words = ["aws", "ec2-instance-connect", "open-tunnel", "--region", region, "--instance-id", instance_id, *port]
         return ProxyCommand(tuple(words), "EC2 Instance Connect", (), environment)
     return None
+
+
+def _aws_environment(config: Config) -> Mapping[str, str]:
+    from pio_tf.aws.session import Aws
+
+    return Aws(config).environment()
 
 
 def check_proxy(config: Config) -> None:
@@ -150,7 +156,7 @@ class Proxy:
             ours.close()
             if isinstance(error, OSError):
                 said = f"{command.words[0]}: {error.strerror}"
-                raise ProxyFailed(said, next_step="install it", final=True) from error
+                raise ProxyFailed(said, next_step=f"install {command.words[0]}", final=True) from error
             raise
         return cls(process, ours)
 

@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from pio_tf.errors import ConfigError, RemoteError
-from pio_tf.remote.proxy import proxy_command
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -116,6 +115,8 @@ def find_target(targets: Iterable[SshTarget], wanted: str) -> SshTarget:
 
 def machine_endpoint(config: Config, login: SshLogin, target: SshTarget) -> Endpoint:
     """Return the endpoint of a machine: the driver for this computer or the bastion, the others for the driver."""
+    from pio_tf.remote.proxy import proxy_command  # not for those who only name targets: it needs asyncssh
+
     direct, bastion = target.role == "driver", config.ssh.bastion
     proxy = proxy_command(config, target.instance_id) if direct else None
     way = proxy.way if proxy else f"bastion {bastion}" if bastion else ""

@@ -88,7 +88,7 @@ class SizeData(ResultData):
 
 
 class MachineResizeData(ResultData):
-    """A machine whose type changes."""
+    """A change of a machine's type."""
 
     name: str
     instance_id: str
@@ -100,7 +100,7 @@ class MachineResizeData(ResultData):
 
 
 class ResizeResult(CommandResult):
-    """The machines whose type has changed."""
+    """The machines with a new type."""
 
     ROWS = "machines"
     COLUMNS: ClassVar = {"NAME": "name", "ID": "instance_id", "BEFORE": "before", "NOW": "after"}

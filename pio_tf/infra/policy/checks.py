@@ -7,6 +7,7 @@ from ipaddress import ip_network
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from pio_tf.config.roles import role_of
 from pio_tf.config.type_lists import is_allowed
 from pio_tf.infra.cost import plan_cost
 from pio_tf.infra.guard import find_removals, machine_name
@@ -190,7 +191,7 @@ def _instance_types(config: Config, plan_json: Mapping[str, Any]) -> Iterator[_B
     allowed = config.guard.instance_types
     for machine in _planned(plan_json, "aws_instance") if allowed else ():
         name = machine.machine
-        wanted = config.types("driver" if name == "driver" else "master" if name == "master" else "worker")
+        wanted = config.types(role_of(name))
         kind = str(machine.values.get("instance_type") or "unknown")
         spare = [one for one in wanted.types if wanted.is_chosen and one != kind and not is_allowed(one, allowed)]
         if not is_allowed(kind, allowed):

@@ -26,7 +26,7 @@ variable "ssh_cidrs" {
 }
 
 variable "ssh_security_group_ids" {
-  description = "Existing security groups whose members may open SSH connections."
+  description = "Existing security groups. Their members may open SSH connections."
   type        = list(string)
   default     = []
   nullable    = false
