@@ -33,7 +33,7 @@ test-fast:
 
 # With SERVICES=real: Elasticsearch, HBase, HDFS and Spark 2.4 themselves.
 demo: setup
-	SERVICES=$(SERVICES) $(BIN)/python scripts/demo.py
+	$(BIN)/pio-tf demo --services $(SERVICES)
 
 test: setup
 	$(BIN)/python -m pytest -n $(PYTEST_WORKERS) --dist loadfile --no-loadscope-reorder

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from pio_tf.cli import access, ci, init, power, runs, sandbox, software, stack
+from pio_tf.cli import access, ci, demo, init, power, runs, sandbox, software, stack
 from pio_tf.cli.command import CommandSpec, GroupSpec, group_class
 from pio_tf.version import __version__
 
@@ -26,6 +26,7 @@ SECTIONS: dict[str, Sequence[CommandSpec | GroupSpec]] = {
     ),
     "Terraform": (stack.apply, stack.drift, stack.output, stack.generate, stack.guard, stack.destroy),
     "Setup": (
+        demo.demo,
         GroupSpec(
             "ci",
             "Write CI pipelines, and do the work of their jobs.",

@@ -155,4 +155,5 @@ def test_help_is_as_the_snapshot(name: str, place: Path, capsys: pytest.CaptureF
 def test_no_command_is_without_a_snapshot_of_its_json() -> None:
     names = [name for name, command in commands() if not getattr(command, "commands", {})]
     lines = snapshot("json.txt")
-    assert [one for one in names if not any(line.startswith(f"{one} ") for line in lines)] == ["pio-tf ssh"]
+    missing = [one for one in names if not any(line.startswith(f"{one} ") for line in lines)]
+    assert missing == ["pio-tf ssh", "pio-tf demo"]
