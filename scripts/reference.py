@@ -33,7 +33,7 @@ _COMMON = """\
 
 With `--quiet`, a command writes its result, warnings, failed checks and errors, and nothing else. It does not show the
 log of a training; `pio-tf logs` shows it later. With `--verbose`, it also names each call to AWS, without its
-parameters, and each resource that Terraform reads.
+parameters, and shows each resource that Terraform reads or changes, with its address.
 
 An error is one message: what failed, its cause, and the next step. With `--debug`, its traceback comes before it. An
 error that pio-tf does not expect is a bug: its traceback is also written to a file, which the message names."""

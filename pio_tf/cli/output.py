@@ -13,11 +13,14 @@ import select
 import signal
 import stat
 import sys
+from dataclasses import replace
 from typing import IO, TYPE_CHECKING, Any, TextIO
 
+from pio_tf.cli.folded_log import FoldedLog
 from pio_tf.cli.printable import printable, printable_event
+from pio_tf.cli.resource_names import resource_name
 from pio_tf.errors import Interrupted
-from pio_tf.events import Checked, Done, Event, OutputLine, Step, TrainingProgress, Warned
+from pio_tf.events import Checked, Done, Event, OutputLine, ResourceProgress, Step, TrainingProgress, Warned
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -81,6 +84,7 @@ class Output:
         self._live = LiveProgress(self._console) if is_live else None
         self._out_is_below = is_live and _one_terminal(self._out, self._err)
         self._training_lines = TrainingLines()
+        self._folded_log = FoldedLog() if self._out_is_below and verbosity is not Verbosity.VERBOSE else None
         self._is_heard = True
         self._unread: list[IO[str]] = []
         if verbosity is Verbosity.VERBOSE:
@@ -231,6 +235,8 @@ class Output:
     def _progress(self, event: Any) -> None:  # noqa: ANN401 - progress of a resource, a machine or a training
         from pio_tf.cli.live import plain_line
 
+        if isinstance(event, ResourceProgress) and self._verbosity is not Verbosity.VERBOSE:
+            event = replace(event, address=resource_name(event.address))
         if self._live:
             self._live.update(event)
             return
@@ -250,6 +256,11 @@ class Output:
         from_terraform = line.source == "terraform"
         to_err = self._json or from_terraform
         text = line.text
+        if self._folded_log and not from_terraform:
+            folded = self._folded_log.line(text)
+            if folded is None:
+                return
+            text = folded
         if self._job:
             if from_terraform:
                 self._line(text)
@@ -302,14 +313,16 @@ class Output:
         from rich.table import Table as RichTable
 
         drawn = RichTable(*table.columns, box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+        console = make_console(self._out, self._environ)
+        wraps = table.wraps and console.is_terminal
         for column in drawn.columns:
-            column.no_wrap = True
+            column.no_wrap = not (wraps and column is drawn.columns[-1])
         for row in table.rows:
             drawn.add_row(*map(printable, row))
-        console = make_console(self._out, self._environ)
-        # A cell that is cut to fit is of no use: the table takes its width, and a narrow terminal wraps it.
-        wide = console.options.update(max_width=10_000)
-        console.width = max(console.width, console.measure(drawn, options=wide).maximum)
+        if not wraps:
+            # A cell that is cut to fit is of no use: the table takes its width, and a narrow terminal wraps it.
+            wide = console.options.update(max_width=10_000)
+            console.width = max(console.width, console.measure(drawn, options=wide).maximum)
         with self._delivering():
             with console.capture() as captured:
                 console.print(drawn, soft_wrap=False)

@@ -79,9 +79,9 @@ def test_without_a_terminal_progress_is_plain_lines_without_colour() -> None:
     output = Output(out=out, err=err)
     for event in (
         Step("Creating 4 machines"),
-        ResourceProgress("aws_instance.this", "create", "started"),
-        ResourceProgress("aws_instance.this", "create", "running", 10.0),
-        ResourceProgress("aws_instance.this", "create", "done", 12.6),
+        ResourceProgress("module.driver.module.machine.aws_instance.this", "create", "started"),
+        ResourceProgress("module.driver.module.machine.aws_instance.this", "create", "running", 10.0),
+        ResourceProgress("module.driver.module.machine.aws_instance.this", "create", "done", 12.6),
         ResourceProgress("data.aws_ami.this", "read", "done", 0.1),
         MachineProgress("driver", "running"),
         Warned("the driver has more memory than the workers"),
@@ -90,8 +90,8 @@ def test_without_a_terminal_progress_is_plain_lines_without_colour() -> None:
         output.reporter(event)
     assert err.getvalue().splitlines() == [
         "Creating 4 machines",
-        "aws_instance.this: creating … 10s",
-        "aws_instance.this: created after 13s",
+        "driver: creating … 10s",
+        "driver: created after 13s",
         "driver: running",
         "warning: the driver has more memory than the workers",
         "4 machines run",

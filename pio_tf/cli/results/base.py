@@ -31,6 +31,8 @@ class Table(NamedTuple):
 
     columns: Sequence[str] = ()
     rows: Sequence[Sequence[str]] = ()
+    wraps: bool = False
+    """True if the last column is prose, which a terminal breaks to its width."""
 
 
 class ResultData(BaseModel):

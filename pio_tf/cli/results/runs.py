@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from pio_tf.cli.results.base import CommandResult, Number, ResultData, TextOrNone
+from pio_tf.cli.results.base import CommandResult, Number, ResultData, Table, TextOrNone
 from pio_tf.durations import duration
 from pio_tf.training.preflight import CheckResult
 from pio_tf.training.runs.record import Client, RunState
@@ -96,12 +96,22 @@ class ChecksResult(CommandResult):
     """The results of the checks."""
 
     ROWS = "checks"
-    COLUMNS: ClassVar = {"CHECK": "name", "RESULT": "status", "FOUND": "detail", "WHAT TO DO": "next_step"}
+    COLUMNS: ClassVar = {
+        "CHECK": "name",
+        "RESULT": "status",
+        "FOUND": lambda one: one.detail + (f"\nnext: {one.next_step}" if one.next_step else ""),
+    }
     OUTPUTS: ClassVar = {
         "failed": (lambda checks: ",".join(checks.failed), "names of the checks that failed, separated by commas")
     }
 
     checks: list[CheckResult]
+
+    def table(self) -> Table:
+        """Return the checks, those that failed last: a terminal shows the end."""
+        order = ("skipped", "ok", "warning", "failed")
+        table = super().table()
+        return table._replace(rows=sorted(table.rows, key=lambda row: order.index(row[1])), wraps=True)
 
     @property
     def failed(self) -> list[str]:
