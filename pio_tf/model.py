@@ -24,6 +24,9 @@ CLUSTER_TAG = "pio-tf:cluster"
 """The tag on everything of a cluster; its value is the cluster's name. pio-tf touches nothing without it."""
 ROLE_TAG = "pio-tf:role"
 MACHINE_TAG = "pio-tf:machine"
+SCHEDULED_TAG = "pio-tf:scheduled-start"
+"""EventBridge Scheduler sets it right before it starts the machines for a training: the schedule's token, a space, and
+the scheduled time. Only machines that carry it may be started and stopped by the schedule."""
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from pio_tf.atomic_write import write_atomically
 from pio_tf.errors import SandboxError
 from pio_tf.infra.root_module import find_modules
 from pio_tf.sandbox.class_archive import QUICK
-from pio_tf.sandbox.layout import CONSOLE, POWER_OFF
+from pio_tf.sandbox.layout import CONSOLE, POWER_OFF, SCHEDULE_MARK
 from pio_tf.sandbox.pio.jars import write_jars
 from pio_tf.sandbox.pio_program import ENGINE, PioProgram, lay_out_program
 from pio_tf.sandbox.processes import MARK
@@ -35,6 +35,8 @@ class MachineFiles:
         self.home = root / "home"  # home directory of the SSH user
         self.power_off = root / POWER_OFF  # appears when the machine powers itself off
         self.follow_driver = root / "follow-driver"  # the script of a master or worker that a timer runs
+        self.scheduled_unit = root / "scheduled.service"  # the unit of a driver that runs at each boot
+        self.schedule_mark = root / SCHEDULE_MARK  # the tag that the metadata service shows
         self.system = root / "system"  # the root of the files that this script reads and writes
         self.host_key = root / "ssh_host_ed25519_key"  # the SSH server's private key
         self.console = root / CONSOLE
@@ -79,6 +81,7 @@ def lay_out(files: MachineFiles, *, role: Role, address: str, software: Software
         modules, root = shlex.quote(str(find_modules())), shlex.quote(str(files.root))
         sudo = _program("sudo").replace("@modules@", modules).replace("@root@", root)
         _write(files.programs / "sudo", sudo, mode=0o755)
+        _write(files.programs / "curl", metadata_program(files), mode=0o755)
         shutil.rmtree(files.system / "run" / "pio-tf", ignore_errors=True)
         power_off = shlex.quote(str(files.power_off))
         _write(files.programs / "systemctl", f'#!/bin/sh\n[ "$*" = poweroff ] && : >{power_off}\n', mode=0o755)
@@ -89,6 +92,11 @@ def lay_out(files: MachineFiles, *, role: Role, address: str, software: Software
             _lay_out_pio(files.home, software.pio)
     except OSError as error:
         raise SandboxError(f"cannot prepare the disk of {address}", cause=str(error)) from error
+
+
+def metadata_program(files: MachineFiles) -> str:
+    """Return the machine's `curl`, which answers for EC2's metadata service."""
+    return _program("curl").replace("@root@", shlex.quote(str(files.root))).replace("@mark@", SCHEDULE_MARK)
 
 
 def _program(name: str) -> str:

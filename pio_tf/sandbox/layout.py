@@ -22,6 +22,8 @@ CONSOLE = "console.log"
 """A machine's console, in its directory."""
 POWER_OFF = "power-off"
 """The file in its directory that appears when a machine powers itself off."""
+SCHEDULE_MARK = "scheduled-start"
+"""The file in its directory with the instance's tag of that name, for the machine's metadata service."""
 
 ServiceKind: TypeAlias = Literal["light", "real"]
 WantedState: TypeAlias = Literal["running", "stopped", "hung"]

@@ -7,6 +7,7 @@ survives stop and start, and by role a Spark master or worker. It runs in the ca
 from __future__ import annotations
 
 import asyncio
+import shlex
 import shutil
 import time
 from dataclasses import dataclass
@@ -144,6 +145,22 @@ class SandboxMachine:
             self._spark.start()
         if self._spec.role != "driver":
             self._following = asyncio.create_task(self._follow_driver())
+        elif self._files.scheduled_unit.exists():
+            await self._run_unit()
+
+    async def _run_unit(self) -> None:
+        """Start the program of the unit that pio-tf installs on a driver, as systemd does at a boot."""
+        unit = self._files.scheduled_unit.read_text(encoding="utf-8")
+        (command,) = (line.removeprefix("ExecStart=") for line in unit.splitlines() if line.startswith("ExecStart="))
+        await asyncio.create_subprocess_exec(
+            *shlex.split(command),
+            cwd="/",
+            env=self._files.environment(self._spec.user or "spark"),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.DEVNULL,
+            start_new_session=True,
+        )
 
     async def _follow_driver(self) -> None:
         """Do what the timer of systemd's does that pio-tf installs on master and workers."""

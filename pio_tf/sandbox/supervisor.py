@@ -9,9 +9,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, get_args
 
+from pio_tf.atomic_write import write_atomically
 from pio_tf.errors import PioTfError
-from pio_tf.model import CLUSTER_TAG, MACHINE_TAG, ROLE_TAG, Role
-from pio_tf.sandbox.layout import POWER_OFF, MachineStatus
+from pio_tf.model import CLUSTER_TAG, MACHINE_TAG, ROLE_TAG, SCHEDULED_TAG, Role
+from pio_tf.sandbox.layout import POWER_OFF, SCHEDULE_MARK, MachineStatus
 from pio_tf.sandbox.machine import MachineSpec
 
 if TYPE_CHECKING:
@@ -56,6 +57,8 @@ class Slot:
     error: str = ""
     failed_at: float | None = None
     task: asyncio.Task[None] | None = None
+    mark: str | None = None
+    """The tag of a schedule that its metadata service shows; None: it has not been told yet."""
 
 
 @dataclass(kw_only=True)
@@ -93,6 +96,7 @@ class Supervisor:
             if slot is None:
                 slot = self._slots[instance.instance_id] = Slot(instance, spec, self.make_machine(spec))
             slot.instance = instance
+            self._show_mark(slot)
             if slot.task is None or slot.task.done():
                 work = self._next_work(slot, spec)
                 slot.task = asyncio.create_task(work) if work is not None else None
@@ -120,6 +124,13 @@ class Supervisor:
             for instance_id, slot in self._slots.items()
             if slot.power == "on" and (slot.spec.directory / POWER_OFF).exists()
         )
+
+    def _show_mark(self, slot: Slot) -> None:
+        """Let the machine's metadata service show the tag of the schedule that has started it, or show none."""
+        mark = slot.instance.tags.get(SCHEDULED_TAG, "")
+        if mark != slot.mark and slot.spec.directory.exists():
+            write_atomically(slot.spec.directory / SCHEDULE_MARK, mark)
+            slot.mark = mark
 
     async def close(self) -> None:
         """Switch every machine off."""

@@ -31,6 +31,7 @@ from pio_tf.training.runs.driver_lock import hold_driver_lock, locked_by
 from pio_tf.training.runs.driver_runs import DriverRuns, renewing
 from pio_tf.training.runs.record import ENDED, Client, RunRecord, new_run_id
 from pio_tf.training.runs.run_copies import find_run
+from pio_tf.training.scheduled import OWNER, ScheduledTraining, install_schedule, remove_schedule
 from pio_tf.training.spark_change import refuse_other_spark
 from pio_tf.training.spark_pages import active_applications, watch
 from pio_tf.training.spark_secret import SecretChange, apply_change, find_change, read_secret
@@ -44,15 +45,19 @@ if TYPE_CHECKING:
     from pio_tf.config.sizing import Sizing
     from pio_tf.context import ClusterContext
     from pio_tf.model import Machine, Outputs
+    from pio_tf.pio.engine import Engine
     from pio_tf.remote.files import ProvisionedFile
     from pio_tf.training.deadline_watch import DeadlineWatch
     from pio_tf.training.preflight import CheckResult
+    from pio_tf.training.proof import Traces
     from pio_tf.training.runs.driver_lock import DriverLock
     from pio_tf.training.runs.driver_runs import DriverState
     from pio_tf.training.runs.run_storage import RunStorage
 
     SessionOpener: TypeAlias = Callable[..., AbstractAsyncContextManager["DriverSession"]]
     """A function with the arguments of :func:`open_session`."""
+    FindToken: TypeAlias = Callable[[], str | None]
+    """Returns the token of the cluster's schedule; "": it has none; None: AWS could not be asked."""
 
 QUICK = RetryPolicy(timeout=30.0)
 """Retries for machines that should be up: they may be in the middle of a boot, but pio-tf does not wait long."""
@@ -88,6 +93,7 @@ async def open_session(
     client: Client | None = None,
     wait: bool = False,
     retry: RetryPolicy = QUICK,
+    schedule_token: FindToken | None = None,
 ) -> AsyncIterator[DriverSession]:
     """Connect to the driver while the block runs.
 
@@ -98,6 +104,7 @@ async def open_session(
         client: holder of locks, starter of runs; default: this process.
         wait: wait up to ``cluster.start_timeout`` until all machines answer and Spark has every worker.
         retry: how long to try to reach the driver otherwise.
+        schedule_token: asks AWS for the token of the cluster's schedule, when the driver is configured.
 
     Raises:
         PoweredOff: machines powered themselves off meanwhile: they follow a training without a client.
@@ -106,7 +113,9 @@ async def open_session(
     """
 
     def session(remote: ClusterConnection) -> DriverSession:
-        return DriverSession(context, storage, machines, remote, deadline, upload_to, client or Client.here())
+        return DriverSession(
+            context, storage, machines, remote, deadline, upload_to, client or Client.here(), schedule_token
+        )
 
     config, report = context.config, context.report
     targets = ssh_targets(config, machines)
@@ -151,6 +160,7 @@ class DriverSession:
     deadline: DeadlineWatch | None
     upload_to: str
     client: Client
+    schedule_token: FindToken | None = None
 
     @cached_property
     def follower(self) -> RunFollower:
@@ -241,7 +251,26 @@ class DriverSession:
         self.context.report(
             Done(f"wrote {', '.join(changed)} on the driver" if changed else "the driver is configured")
         )
+        await self._install_schedule(outputs, sizing)
         return put
+
+    async def _install_schedule(self, outputs: Outputs, sizing: Sizing) -> None:
+        """Let the driver train by itself on the cluster's schedule, if it has one, as `pio-tf train` would now."""
+        token = await asyncio.to_thread(self.schedule_token) if self.schedule_token else None
+        if token is None:
+            return
+        if not token:
+            await remove_schedule(self.connection)
+            return
+        command = train_command(self.context.config, outputs, sizing)
+        settings = settings_in_force(self.context.config, outputs, sizing)
+        engine, traces = await Evidence(self.context, self.connection).traces()
+        redactor = await self._redactor()
+        record = self._record(command=redactor.redact(command), settings=settings, engine=engine, traces=traces)
+        client = Client(OWNER, self.connection.driver.name, 0, "")
+        record = record.with_(client=client, upload=self.context.config.train.upload or "")
+        training = ScheduledTraining(token, record, command, redactor, settings)
+        await install_schedule(self.connection, self.context.config, outputs, training, report=self.context.report)
 
     async def check(
         self,
@@ -449,24 +478,34 @@ class DriverSession:
         refuse_failed(await self.check(outputs, sizing, settings=settings, skip=request.skip_checks))
         command = train_command(self.context.config, outputs, sizing, extra=request.extra)
         engine, traces, before = await Evidence(self.context, self.connection).before()
-        redactor = Redactor([*self.context.secrets.values, *filter(None, [await read_secret(self.connection)])])
+        redactor = await self._redactor()
         deadline = self.deadline
-        record = RunRecord(
+        record = self._record(command=redactor.redact(command), settings=settings, engine=engine, traces=traces).with_(
             id=request.run,
-            cluster=self.context.config.cluster.name,
-            client=self.client,
-            command=redactor.redact(command),
-            engine_dir=self.context.config.pio.engine_dir,
-            machines=tuple(f"{one.name} {one.instance_type} {one.instance_id}" for one in self.machines),
             absent=request.absent,
-            pio_tf=__version__,
-            upload=self.upload_to,
-            ui_port=ui_port(with_engine(settings, engine) if engine else settings),
-            traces=dataclasses.asdict(traces),
             before=dataclasses.asdict(before),
             deadline=deadline.at.isoformat() if deadline and deadline.at else "",
         )
         return record, command, redactor
+
+    async def _redactor(self) -> Redactor:
+        """Return what hides every secret that a training knows."""
+        return Redactor([*self.context.secrets.values, *filter(None, [await read_secret(self.connection)])])
+
+    def _record(self, *, command: str, settings: Mapping[str, str], engine: Engine | None, traces: Traces) -> RunRecord:
+        """Return the record of a training, without its id and its start."""
+        return RunRecord(
+            id="",
+            cluster=self.context.config.cluster.name,
+            client=self.client,
+            command=command,
+            engine_dir=self.context.config.pio.engine_dir,
+            machines=tuple(f"{one.name} {one.instance_type} {one.instance_id}" for one in self.machines),
+            pio_tf=__version__,
+            upload=self.upload_to,
+            ui_port=ui_port(with_engine(settings, engine) if engine else settings),
+            traces=dataclasses.asdict(traces),
+        )
 
     async def _watch(self, record: RunRecord) -> None:
         """Report a run's progress, and look after the deadline, until cancelled."""

@@ -290,9 +290,13 @@ class Evidence:
 
         The engine is None if engine.json can't be read: then the user has skipped the check of it.
         """
-        engine, version = await self._engine()
-        traces = self._traces(engine, version)
+        engine, traces = await self.traces()
         return engine, traces, await look_before(self._elasticsearch(), traces)
+
+    async def traces(self) -> tuple[Engine | None, Traces]:
+        """Return the engine, and the traces that its run will leave, without asking Elasticsearch."""
+        engine, version = await self._engine()
+        return engine, self._traces(engine, version)
 
     async def after(self, record: RunRecord, success_line_seen: bool) -> tuple[Proof, ...]:
         """Return the proofs of a run that has ended. Ask Elasticsearch only if the run says that it succeeded."""

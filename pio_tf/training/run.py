@@ -227,6 +227,10 @@ async def _meanwhile(work: Coroutine[Any, Any, None] | None) -> AsyncIterator[No
 
 
 def _failure(facts: DriverRun, log: TrainingLog) -> TrainingFailed | None:
+    if facts.result is not None and facts.started is None:
+        return TrainingFailed(
+            f"run {facts.id} did not begin", cause=facts.result.cause, next_step="`pio-tf train` starts a new one"
+        )
     if facts.cancelled_by:
         return TrainingFailed(
             f"run {facts.id} was cancelled by {facts.cancelled_by}", next_step="`pio-tf train` starts a new one"

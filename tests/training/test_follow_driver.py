@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
-import socket
 import subprocess
-import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -14,45 +10,15 @@ import pytest
 
 from pio_tf.training.follow_driver import PATIENCE, render_script
 from tests.support.builders import OUTPUTS, make_config
+from tests.support.fixed_answers import Server, spark
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
     from pathlib import Path
 
 GRACE = 900 + 300
 NO_APPLICATION = {"activeapps": [], "completedapps": [{"id": "app-1"}]}
 APPLICATION = {"activeapps": [{"id": "app-2", "state": "RUNNING"}], "completedapps": []}
-
-
-class Server:
-    """Answers each connection to an address with the same bytes, while it is on."""
-
-    def __init__(self, address: str, answer: bytes) -> None:
-        self.answer = answer
-        self._listener = socket.create_server((address, 0))
-        self.port = self._listener.getsockname()[1]
-        threading.Thread(target=self._serve, daemon=True).start()
-
-    def _serve(self) -> None:
-        while True:
-            try:
-                connection, _ = self._listener.accept()
-            except OSError:
-                return
-            with connection:
-                connection.sendall(self.answer)
-                connection.shutdown(socket.SHUT_WR)
-                while connection.recv(4096):  # a request that is not read would reset the connection
-                    pass
-
-    def off(self) -> None:
-        with contextlib.suppress(OSError):  # it is off already
-            self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
-
-
-def spark(page: Mapping[str, object]) -> bytes:
-    return b"HTTP/1.0 200 OK\r\n\r\n" + json.dumps(page, indent=2).encode()
 
 
 @dataclass

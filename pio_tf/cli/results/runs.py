@@ -60,6 +60,8 @@ class RunResult(CommandResult):
         description="ISO 8601: when AWS was to stop the machines, as of the run's start; null: no deadline"
     )
 
+    scheduled: TextOrNone = Field(description="ISO 8601: the time of AWS's schedule that began it; null: a client did")
+
     def closing(self) -> str:
         took = "" if self.seconds is None else f" after {duration(self.seconds)}"
         absent = f", without {', '.join(self.absent)}: AWS had no capacity for more workers" if self.absent else ""

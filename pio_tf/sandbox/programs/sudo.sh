@@ -11,6 +11,14 @@ case "${1#-n }" in
     cat >@root@/follow-driver.new && mv @root@/follow-driver.new @root@/follow-driver # the machine runs it
     exit
     ;;
+  "sh -c cat >/etc/systemd/system/pio-tf-scheduled.service"*)
+    cat >@root@/scheduled.service.new && mv @root@/scheduled.service.new @root@/scheduled.service # as above, at each boot
+    exit
+    ;;
+  "sh -c systemctl disable pio-tf-scheduled.service"*)
+    rm -f @root@/scheduled.service
+    exit
+    ;;
   "tee -a /var/log/pio-tf.log /dev/console") exec tee -a @root@/pio-tf.log @root@/console.log ;;
 esac
 if [ "${1% put}" != "-n /usr/local/sbin/pio-tf-bootstrap authenticate" ]; then

@@ -64,7 +64,7 @@ async def check_built(context: CheckContext) -> CheckResult:
     facts, config = await context.driver_facts(), context.config
     path, pio = config.pio.engine_dir, config.pio.home
     build = f"pio-tf train --build, or on the driver: cd {path} && {pio}/bin/pio build"
-    if any(word.split("=")[0] == "--main-py-file" for word in config.train.pio_arguments):
+    if needs_no_build(config):
         return skipped("an engine in Python needs no build")
     if facts.engine != "directory":
         return skipped("there is no engine: see engine")
@@ -76,6 +76,11 @@ async def check_built(context: CheckContext) -> CheckResult:
     if facts.source is not None and facts.source.written > jar.written:
         return warning(f"{facts.source.path} ({_when(facts.source.written)}) is newer than {jar.path}", build)
     return ok(f"{jar.path}, {_when(jar.written)}")
+
+
+def needs_no_build(config: Config) -> bool:
+    """Return whether the engine is one in Python."""
+    return any(word.split("=")[0] == "--main-py-file" for word in config.train.pio_arguments)
 
 
 def _when(seconds: float) -> str:

@@ -20,7 +20,7 @@ from pio_tf.training.preflight.service_checks import check_hosts
 if TYPE_CHECKING:
     from pio_tf.training.preflight.context import CheckContext, CheckResult
 
-_QUESTION = b"GET /\r\n"
+QUESTION = b"GET /\r\n"
 """Hadoop's RPC server answers an HTTP request with a hint at its web port (``ipc.Server.RECEIVED_HTTP_REQ_RESPONSE``),
 whatever its version and authentication. It reads 7 bytes: more would make it reset the connection."""
 _LISTED = re.compile(r"d(?P<mode>[rwxstST-]{9})(?P<acl>\+?)\s+-\s+(?P<owner>\S+)\s+(?P<group>\S+)\s.*\s(?P<path>\S+)")
@@ -62,7 +62,7 @@ async def check_hdfs(context: CheckContext) -> CheckResult:
 
 async def _check_name_nodes(context: CheckContext, addresses: set[tuple[str, int]], *, needed: int) -> CheckResult:
     where = context.config.where("hdfs")
-    result = await check_hosts(context, sorted(addresses), needed=needed, where=where, question=_QUESTION)
+    result = await check_hosts(context, sorted(addresses), needed=needed, where=where, question=QUESTION)
     return replace(result, detail=f"name node{'' if len(addresses) == 1 else 's'} {result.detail}")
 
 

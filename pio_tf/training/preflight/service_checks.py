@@ -40,7 +40,7 @@ _DEFAULT_NAME = "elasticsearch"
 _HEALTH = "/_cluster/health?timeout=3s&master_timeout=3s"
 """Without the timeouts, a cluster without a master keeps its client waiting for half a minute."""
 _FIND_INDEX = "find the index with GET /_cat/indices?health=red, and the reason with GET /_cluster/allocation/explain"
-_ZOOKEEPER_QUESTION = b"srvr"
+ZOOKEEPER_QUESTION = b"srvr"
 """The four-letter word that ZooKeeper 3.5 and later allow without configuration. They answer others with a refusal."""
 _NOT_SERVING = b"not currently serving requests"
 _JDBC_SERVERS = re.compile(r"jdbc:[^/]*//([^/?]*)")
@@ -299,7 +299,7 @@ async def check_zookeeper(context: CheckContext) -> CheckResult:
             addresses = [(host, source.block.zookeeper_port) for host in hosts]
             where = context.config.where(source.path)
             return await check_hosts(
-                context, addresses, needed=len(addresses) // 2 + 1, where=where, question=_ZOOKEEPER_QUESTION
+                context, addresses, needed=len(addresses) // 2 + 1, where=where, question=ZOOKEEPER_QUESTION
             )
     return skipped("no repository is in HBase")
 

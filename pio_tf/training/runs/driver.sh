@@ -9,6 +9,7 @@
 #   ~/.pio-tf/linger.left     seconds that are left, by the guard; linger.problem: why the power stays on
 #   ~/.pio-tf/guard           descriptor 7 of the guard: flock
 #   ~/.pio-tf/lease           uptime and seconds of the last renewal, by a client that uses the driver without the lock
+#   ~/.pio-tf/scheduled/      what a training on AWS's schedule needs: scheduled.sh
 #   ~/.pio-tf/followers       the machines that stop by themselves after the driver
 #   ~/.pio-tf/runs/ID/
 #     command  record            the command; the run's record, as JSON
@@ -306,6 +307,7 @@ list() { # [ID]: print the files of each run, or of one, in lines that begin wit
   echo "boot $(boot)"
   echo "holder $(holder)"
   echo "followers $(cat "$home/followers" 2>/dev/null)"
+  echo "schedule $(sed -n 's/^TOKEN=//p' "$home/scheduled/program" 2>/dev/null)"
   lingering
 }
 

@@ -19,7 +19,7 @@ from pio_tf.remote import commands
 from pio_tf.training.runs.record import RunRecord, is_run_id
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterable
+    from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 
     from pio_tf.remote.ssh import ClusterConnection
     from pio_tf.training.runs.record import RunState
@@ -35,6 +35,8 @@ TERM_SECONDS = 20
 _SIGNALLED = 128
 """A higher exit status is 128 plus the number of the signal that ended a command."""
 _EXISTS = 17
+_TAIL = frozenset({"boot", "holder", "followers", "schedule", "linger", "stuck"})
+"""The words of lines about the driver, after those about its runs."""
 
 
 @dataclass(frozen=True)
@@ -138,6 +140,8 @@ class DriverState:
     """None: the driver does not power itself off."""
     followers: frozenset[str] = frozenset()
     """The machines that stop by themselves after the driver."""
+    schedule_token: str = ""
+    """The token of AWS's schedule that the driver trains on; empty: none."""
 
 
 class DriverRuns:
@@ -161,10 +165,10 @@ class DriverRuns:
             "command": command,
             "record": record.to_json(),
             "redact": redactor,
-            "program": program() + '\n"$@"\n',
+            "program": runner(),
         }
         call = f"prepare {shlex.quote(record.id)} {KEPT_ON_DRIVER}"
-        done = await self._remote.run(self._driver, f"{program()}\n{call}", content=_archive(files))
+        done = await self._remote.run(self._driver, f"{program()}\n{call}", content=pack(files))
         if done.exit_status == _EXISTS:
             raise Locked(
                 f"the driver already has a run {record.id}",
@@ -285,6 +289,11 @@ def program() -> str:
     return resources.files(__package__).joinpath("driver.sh").read_text(encoding="utf-8")
 
 
+def runner() -> str:
+    """Return the program of a run's directory, which calls a function of ``driver.sh``."""
+    return f'{program()}\n"$@"\n'
+
+
 def read_list(text: str) -> DriverState:
     """Read the output of ``list`` in ``driver.sh``, without runs whose record is unreadable."""
     groups: list[dict[str, str]] = []
@@ -293,7 +302,7 @@ def read_list(text: str) -> DriverState:
         word, _, rest = line.partition(" ")
         if word == "run":
             groups.append({})
-        (tail if word in ("boot", "holder", "followers", "linger", "stuck") or not groups else groups[-1])[word] = rest
+        (tail if word in _TAIL or not groups else groups[-1])[word] = rest
     boot, holder = tail.get("boot", ""), tail.get("holder", "")
     runs = [run for run in (_run(group, boot) for group in groups) if run is not None]
     return DriverState(
@@ -301,6 +310,7 @@ def read_list(text: str) -> DriverState:
         LockHolder.from_json(holder) if holder.strip() else None,
         _linger(tail),
         frozenset(tail.get("followers", "").split()),
+        tail.get("schedule", ""),
     )
 
 
@@ -342,7 +352,8 @@ def _ending(line: str) -> RunEnd:
     return RunEnd(int(facts["exit"]), float(facts["ended"]), facts["filter"] == "0", int(facts["free"]))
 
 
-def _archive(files: dict[str, str]) -> bytes:
+def pack(files: Mapping[str, str]) -> bytes:
+    """Return a tar archive of files that only their owner can read."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as archive:
         for name, text in files.items():

@@ -84,6 +84,8 @@ class RunRecord:
     log_bytes: int = 0
     deadline: str = ""
     """When AWS was to stop the machines, as of the run's start: ISO 8601, UTC; empty: no deadline."""
+    scheduled: str = ""
+    """The time of AWS's schedule that began it: ISO 8601, UTC; empty: a client did."""
 
     @property
     def seconds(self) -> float | None:
