@@ -37,7 +37,7 @@ _DIRECTORY = "~/.pio-tf/scheduled"
 _HTTP_QUESTION = b"GET / HTTP/1.0\r\n\r\n"
 _PUT = """umask 077
 set -e
-mkdir -p ~/.pio-tf && cd ~/.pio-tf
+mkdir -p ~/.pio-tf/runs && cd ~/.pio-tf
 rm -rf scheduled.new scheduled.old && mkdir scheduled.new && tar -x -f - -C scheduled.new
 [ ! -e scheduled ] || mv scheduled scheduled.old
 mv scheduled.new scheduled && rm -rf scheduled.old

@@ -6,6 +6,8 @@ import threading
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from pio_tf.sandbox.aws import LocalAws
     from tests.real_machines.machine import Machine
 
@@ -35,6 +37,11 @@ class PowerBoard:
     def console(self, instance_id: str) -> str:
         """Return the console for GetConsoleOutput."""
         return self._machines[instance_id].console()
+
+    def tags(self, instance_id: str) -> Mapping[str, str]:
+        """Return the tags of an instance, for the machines' metadata."""
+        found = self._aws.instances() if self._aws is not None else []
+        return next((one.tags for one in found if one.instance_id == instance_id), {})
 
     def instance_changed(self) -> None:
         """Note a change, for :class:`LocalAws`, which waits for it."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pio_tf.sandbox.aws import LocalAws
+from pio_tf.sandbox.services import LocalServices
 from tests.real_machines.board import PowerBoard
 from tests.real_machines.client import Client
 from tests.real_machines.cluster import Cluster
@@ -18,7 +19,7 @@ from tests.real_machines.disks import Disk
 from tests.real_machines.figures import Figures
 from tests.real_machines.machine import Hardware
 from tests.real_machines.mirror import Mirror
-from tests.real_machines.software import fill_mirror
+from tests.real_machines.software import engine_files, fill_mirror, write_archive
 from tests.real_machines.stack import apply, write_config
 from tests.real_machines.world import World
 from tests.support.site import Site
@@ -111,6 +112,7 @@ def cluster(world: World, launches: dict[str, Launch], board: PowerBoard, disks:
         "worker-2": Hardware(disks={"nvme1n1": disks.nvme, "nvme2n1": disks.volume}),
     }
     cluster = Cluster({name: world.launch(launch, hardware.get(name)) for name, launch in launches.items()})
+    world.metadata.tags = board.tags
     for machine in cluster.machines.values():
         board.connect(machine)
     cluster.power_on()
@@ -122,6 +124,21 @@ def cluster(world: World, launches: dict[str, Launch], board: PowerBoard, disks:
 def client(cluster: Cluster, site: Site, board: PowerBoard, world: World) -> Client:
     """Return a client with the cluster's pio-tf.hcl."""
     return Client(site, board, key=world.key)
+
+
+@pytest.fixture(scope="session")
+def services(world: World, cluster: Cluster) -> Iterator[LocalServices]:
+    """Run the services that run all the time, by the names in pio-tf.hcl."""
+    with LocalServices(host=str(world.gateway)) as services:
+        cluster["driver"].sudo(f"echo '{world.gateway} es hbase hdfs' >>/etc/hosts")
+        yield services
+
+
+@pytest.fixture
+def engine(cluster: Cluster, services: LocalServices, mirror: Mirror, tmp_path: Path) -> None:
+    """Put the sample engine on the driver, which runs."""
+    write_archive(mirror.directory, "engine.tgz", engine_files(tmp_path))
+    cluster["driver"].run(f"rm -rf engine && curl -sf {mirror.url}/engine.tgz | tar -xz")
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,7 @@ from threading import Thread
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
 ADDRESS = "169.254.169.254"
 _TOKEN = "X-aws-ec2-metadata-token"
@@ -20,6 +20,8 @@ class Metadata:
     def __init__(self) -> None:
         self.of: dict[str, Mapping[str, str]] = {}
         """Address of a machine -> values by their paths below /latest/meta-data/."""
+        self.tags: Callable[[str], Mapping[str, str]] = lambda _: {}
+        """Returns the tags of an instance, as they are now."""
         token = secrets.token_urlsafe()
         metadata = self
 
@@ -29,7 +31,9 @@ class Metadata:
                 self._say(200 if asked_well else 400, token if asked_well else "")
 
             def do_GET(self) -> None:
-                values = metadata.of.get(self.client_address[0], {})
+                values = dict(metadata.of.get(self.client_address[0], {}))
+                tags = metadata.tags(values.get("instance-id", ""))
+                values |= {f"tags/instance/{name}": value for name, value in tags.items()}
                 found = _look_up(values, self.path.removeprefix("/latest/meta-data/"))
                 if self.headers.get(_TOKEN) != token:
                     self._say(401, "")

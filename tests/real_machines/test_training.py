@@ -7,40 +7,17 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pio_tf.sandbox.services import LocalServices
 from pio_tf.training.follow_driver import PATIENCE
 from tests.real_machines.machine import wait_until
-from tests.real_machines.software import engine_files, write_archive
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
     from tests.real_machines.client import Client
     from tests.real_machines.cluster import Cluster
     from tests.real_machines.figures import Figures
-    from tests.real_machines.mirror import Mirror
-    from tests.real_machines.world import World
 
 
-@pytest.fixture(scope="module")
-def services(world: World, cluster: Cluster) -> Iterator[LocalServices]:
-    """Run the services that run all the time, by the names in pio-tf.hcl."""
-    with LocalServices(host=str(world.gateway)) as services:
-        cluster["driver"].sudo(f"echo '{world.gateway} es hbase hdfs' >>/etc/hosts")
-        yield services
-
-
-def test_a_training_leaves_a_model_and_every_machine_off(
-    cluster: Cluster,
-    client: Client,
-    services: LocalServices,
-    mirror: Mirror,
-    figures: Figures,
-    tmp_path: Path,
-) -> None:
-    write_archive(mirror.directory, "engine.tgz", engine_files(tmp_path))
-    cluster["driver"].run(f"rm -rf engine && curl -sf {mirror.url}/engine.tgz | tar -xz")
+@pytest.mark.usefixtures("engine")
+def test_a_training_leaves_a_model_and_every_machine_off(cluster: Cluster, client: Client, figures: Figures) -> None:
     # Spark's is the one that runs on Debian 12's Java, not the one that pio-tf.hcl names.
     took, said = client.run("train", "--skip-check", "java")
     figures.add_command("pio-tf train, of machines that run, until they are off", took)
