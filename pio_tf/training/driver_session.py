@@ -194,7 +194,7 @@ class DriverSession:
 
     async def before_spark(self) -> None:
         """Keep the driver on while this client waits for Spark, which gets its secret."""
-        await self.driver_runs.renew(self.context.config.cluster.start_timeout)
+        await self.driver_runs.take_over(self.context.config.cluster.start_timeout)
         await self.share_secret()
 
     async def configure_for_use(self, outputs: Outputs, sizing: Sizing) -> tuple[ProvisionedFile, ...]:

@@ -51,8 +51,9 @@ up_for() { # print whole seconds since the boot: the time of day may jump
   read -r now _ </proc/uptime && echo "${now%.*}"
 }
 
-licensed() { # test whether no client has removed the tag; without an answer, none has
-  ! look_up "tags/instance/$TAG" || [[ $found == "$mark" ]]
+licensed() { # test whether no client has taken the machines over: without an answer, none has removed the tag
+  # Types without Nitro (r3) show another tag only after their next start: a client says so here, too.
+  [[ $(cat "$home/taken" 2>/dev/null) != "$(boot)" ]] && { ! look_up "tags/instance/$TAG" || [[ $found == "$mark" ]]; }
 }
 
 pause() { # SECONDS: wait, unless a client has taken the machines over

@@ -315,6 +315,18 @@ def test_up_beats_the_schedule_while_spark_is_waited_for(driver: Driver) -> None
     assert driver.stays_on()
 
 
+def test_up_beats_the_schedule_on_a_type_whose_metadata_does_not_change_while_it_runs(driver: Driver) -> None:
+    driver.master.answer = workers("worker-1")
+    driver.mark()
+    booting = driver.start()
+    assert wait_until(lambda: driver.state().holder is not None, within=60)
+    taking = f"{program()}\ntake_over 900"
+    subprocess.run(["/bin/bash", "-c", taking], env=driver.environment, check=True)
+    assert booting.wait(timeout=60) == 0
+    assert driver.run().to_record().cause == "missed: a client has taken the machines over"
+    assert driver.stays_on()
+
+
 def test_up_beats_the_schedule_during_the_checks(driver: Driver) -> None:
     (driver.home / "slow").touch()
     driver.mark()

@@ -10,6 +10,7 @@
 #   ~/.pio-tf/guard           descriptor 7 of the guard: flock
 #   ~/.pio-tf/lease           uptime and seconds of the last renewal, by a client that uses the driver without the lock
 #   ~/.pio-tf/scheduled/      what a training on AWS's schedule needs: scheduled.sh
+#   ~/.pio-tf/taken           the boot id at which a client came last that wants to use the machines
 #   ~/.pio-tf/followers       the machines that stop by themselves after the driver
 #   ~/.pio-tf/runs/ID/
 #     command  record            the command; the run's record, as JSON
@@ -95,6 +96,11 @@ renew() { # SECONDS: keep the driver on for so long, or for as long as it linger
   read -r now _ </proc/uptime
   if [[ -e "$home/linger" ]]; then echo "$now $1" >"$home/lease"; fi
   return 0 # a full disk is no reason to refuse what the client wants
+}
+
+take_over() { # SECONDS: a client waits for Spark here so long: a scheduled training that has not begun must not begin
+  mkdir -p "$runs" && boot >"$home/taken.new" && mv "$home/taken.new" "$home/taken"
+  renew "$1"
 }
 
 guard() { # power the driver off once it was unused for long enough

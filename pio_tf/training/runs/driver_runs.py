@@ -247,6 +247,10 @@ class DriverRuns:
         """Keep the driver on for so many seconds from now, and for ``train.linger`` at least."""
         await self._call(f"renew {seconds}")
 
+    async def take_over(self, seconds: int) -> None:
+        """Let a scheduled training that has not begun leave the machines to this client; :meth:`renew` besides."""
+        await self._call(f"take_over {seconds}")
+
     async def note_followers(self, machines: Iterable[str]) -> None:
         """Write down which machines stop by themselves after the driver."""
         await self._call(f"followers {shlex.quote(' '.join(sorted(machines)))}")
