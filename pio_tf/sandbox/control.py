@@ -113,7 +113,7 @@ def start_sandbox(
     spark = spark or ("2.4" if services == "real" else "3.5")
     check_options(services=services, password=password, spark=spark)
     layout = _layout(directory)
-    command = [sys.executable, "-m", "pio_tf.sandbox.server", "--dir", str(layout.directory)]
+    command = [sys.executable, "-m", "pio_tf.sandbox", "--dir", str(layout.directory)]
     command += ["--port", str(port), "--ssh-port", str(ssh_port), "--alarm-speed", str(alarm_speed)]
     command += ["--services", services, "--spark", spark, *(["--password"] if password else [])]
     command += ["--machine", machine] if machine else []

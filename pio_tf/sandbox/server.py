@@ -1,4 +1,4 @@
-"""The sandbox's one background process: ``python -m pio_tf.sandbox.server --dir DIR``.
+"""The sandbox's one background process: ``python -m pio_tf.sandbox --dir DIR``.
 
 It runs the local AWS, every machine behind it and the services that they connect to, until SIGTERM or SIGINT.
 :mod:`pio_tf.sandbox.control` starts it.
@@ -199,7 +199,7 @@ def load_machine(name: str) -> MachineFactory:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the server and return the exit code. Errors are in the log, which is its standard error."""
-    parser = argparse.ArgumentParser(prog="python -m pio_tf.sandbox.server", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m pio_tf.sandbox", description=__doc__)
     parser.add_argument("--dir", type=Path, required=True, help="the sandbox's directory")
     parser.add_argument("--port", type=int, default=0, help="port of the AWS API; 0: a free one")
     parser.add_argument("--ssh-port", type=int, default=SSH_PORT, help="port of every machine's SSH server")
@@ -234,7 +234,3 @@ def main(arguments: list[str] | None = None) -> int:
         logger.error("%s", error)  # noqa: TRY400 - an expected error, without a traceback
         return error.exit_code
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -227,9 +227,10 @@ def serve(tests: int, listener: int) -> None:
     sys.path[0] = str(PIO_TF.parent)  # as for a program in that directory
     ended: list[int] = []
     atexit.register(_leave, ended)  # before any other, so that it comes last
+    gc.disable()
     _import_everything()
-    gc.collect()
     gc.freeze()  # or each fork would copy all of it when it looks for garbage
+    gc.enable()
     order, streams = _next_fork(socket.socket(fileno=tests), socket.socket(fileno=listener))
     _become(order, streams)
     from pio_tf.cli.main import main
