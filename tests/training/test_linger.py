@@ -11,17 +11,18 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pio_tf.errors import Locked
-from pio_tf.remote.ssh import ClusterConnection
 from pio_tf.training.redact import Redactor
 from pio_tf.training.runs.driver_lock import hold_driver_lock
 from pio_tf.training.runs.driver_runs import DriverRuns, program, renewing
 from pio_tf.training.runs.record import Client, RunRecord, new_run_id
 from tests.support.background import until
-from tests.support.ssh_cluster import QUICK, TestCluster, put_first_on_path
+from tests.support.ssh_cluster import put_first_on_path
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
     from pathlib import Path
+
+    from pio_tf.remote.ssh import ClusterConnection
+    from tests.support.ssh_cluster import TestCluster
 
 ANN = Client("ann", "laptop", 17, "2026-11-23T18:00:00Z")
 BOB = Client("bob", "ci", 18, "2026-11-23T18:00:01Z")
@@ -40,12 +41,6 @@ LINGER = 2
 @pytest.fixture(autouse=True)
 def sudo(tmp_path: Path, no_ssh_config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     put_first_on_path("sudo", SUDO, tmp_path, monkeypatch)
-
-
-@pytest.fixture
-async def remote(cluster: TestCluster) -> AsyncIterator[ClusterConnection]:
-    async with ClusterConnection(cluster.config(), cluster.targets(), retry=QUICK) as remote:
-        yield remote
 
 
 async def train(remote: ClusterConnection, command: str, *, linger: int | None = LINGER) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import fcntl
 import json
 import subprocess
@@ -13,15 +14,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pio_tf.model import MachineOutput, Outputs
 from pio_tf.sandbox.home import MachineFiles, metadata_program
 from pio_tf.sandbox.processes import MARK, end_processes
 from pio_tf.training.redact import Redactor
 from pio_tf.training.runs.driver_runs import DriverRun, DriverState, program, read_list
 from pio_tf.training.runs.record import Client, RunRecord
 from pio_tf.training.scheduled import OWNER, ScheduledTraining
+from tests.support import builders
 from tests.support.background import wait_until
-from tests.support.builders import make_config
 from tests.support.fixed_answers import Server, spark
 
 if TYPE_CHECKING:
@@ -29,16 +29,14 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 TOKEN = "token-1"
-ADDRESSES = {"worker-1": "10.0.0.12", "worker-2": "10.0.0.13"}
-OUTPUTS = Outputs(
-    cluster="ur",
-    region="eu-west-1",
-    machines=(
-        MachineOutput("driver", "driver", "i-0d", "127.0.0.1"),
-        MachineOutput("master", "master", "i-0a", "127.0.0.1"),
-        *(MachineOutput(name, "worker", f"i-{name}", address) for name, address in ADDRESSES.items()),
+OUTPUTS = dataclasses.replace(
+    builders.OUTPUTS,
+    machines=tuple(
+        one if one.role == "worker" else dataclasses.replace(one, private_ip="127.0.0.1")
+        for one in builders.OUTPUTS.machines
     ),
 )
+ADDRESSES = {worker.name: worker.private_ip for worker in OUTPUTS.workers}
 SECRET = "pa55word"
 PIO = f"""#!/bin/bash
 case $1 in
@@ -106,7 +104,7 @@ class Driver:
 
     def push(self, *, start_timeout: int = 60, **spark: Any) -> None:  # noqa: ANN401 - of the block
         """Leave there what a client leaves."""
-        config = make_config(
+        config = builders.make_config(
             self.root,
             pio={"home": "~/pio", "engine_dir": "~/ur"},
             spark={"home": "~/spark", "workers": 2, "master_ui_port": self.master.port, **spark},

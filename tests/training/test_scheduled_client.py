@@ -9,7 +9,6 @@ import pytest
 
 from pio_tf.errors import TrainingFailed
 from pio_tf.events import Event, Warned
-from pio_tf.remote.ssh import ClusterConnection
 from pio_tf.training.redact import Redactor
 from pio_tf.training.runs.driver_runs import DriverRuns
 from pio_tf.training.runs.record import Client, RunRecord
@@ -17,11 +16,13 @@ from pio_tf.training.runs.run_copies import Archive
 from pio_tf.training.scheduled import OWNER, ScheduledTraining, install_schedule, remove_schedule
 from tests.support.builders import OUTPUTS
 from tests.support.driver_runs import make_finish
-from tests.support.ssh_cluster import QUICK, TestCluster, put_first_on_path
+from tests.support.ssh_cluster import put_first_on_path
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
     from pathlib import Path
+
+    from pio_tf.remote.ssh import ClusterConnection
+    from tests.support.ssh_cluster import TestCluster
 
 SUDO = """#!/bin/bash
 [[ ! -e ~/no-root ]] || { echo "sudo: a password is required" >&2; exit 1; }
@@ -35,12 +36,6 @@ RUN, DUE = "20261129T030212Z-0a1b", "2026-11-29T03:00:00Z"
 @pytest.fixture(autouse=True)
 def sudo(tmp_path: Path, no_ssh_config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     put_first_on_path("sudo", SUDO, tmp_path, monkeypatch)
-
-
-@pytest.fixture
-async def remote(cluster: TestCluster) -> AsyncIterator[ClusterConnection]:
-    async with ClusterConnection(cluster.config(), cluster.targets(), retry=QUICK) as remote:
-        yield remote
 
 
 async def install(remote: ClusterConnection, cluster: TestCluster, token: str) -> list[Event]:
