@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 TOKEN = "a-token"
 EARLIER = timedelta(minutes=2)
-"""AWS starts the machines so much later than it marks them."""
+"""The time between the mark and the start."""
 
 
 def opener(*arguments: Any, **options: Any) -> Any:  # noqa: ANN401 - of open_session
