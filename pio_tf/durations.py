@@ -1,7 +1,5 @@
 """Durations in words."""
 
-from __future__ import annotations
-
 
 def duration(seconds: float) -> str:
     """Return the two largest units of a duration: ``2 h 5 min``, ``3 d``, ``0 s``. A negative duration counts as 0."""

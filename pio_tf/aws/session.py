@@ -183,6 +183,14 @@ class Aws:
             self._clients[service] = client
         return self._clients[service]  # type: ignore[no-any-return]
 
+    def quick_client(self, service: str, *, patience: float) -> Any:  # noqa: ANN401 - botocore makes its methods
+        """Return a new client for calls that nothing depends on: it makes one attempt of each.
+
+        Args:
+            patience: seconds that the service has to accept a connection, and to answer.
+        """
+        return self._make(service, attempts=1, connect_timeout=patience, read_timeout=patience)
+
     def environment(self) -> dict[str, str]:
         """Return this process's environment for programs that are to use the same credentials, region and endpoint.
 
@@ -204,9 +212,9 @@ class Aws:
         others = {name: value for name, value in os.environ.items() if name not in {*own, *_PROFILES}}
         return others | {name: value for name, value in own.items() if value}
 
-    def _make(self, service: str, *, attempts: int = ATTEMPTS) -> Any:  # noqa: ANN401
+    def _make(self, service: str, *, attempts: int = ATTEMPTS, **timeouts: float) -> Any:  # noqa: ANN401
         with aws_errors(), _file_errors():
-            return _create_client(self._opened(), self._aws, service, attempts=attempts)
+            return _create_client(self._opened(), self._aws, service, attempts=attempts, **timeouts)
 
     def _opened(self) -> Session:
         self._session = self._session or _open_session(self._aws)
@@ -301,13 +309,21 @@ def _refuse_mfa(session: Session, *, uses_profile: bool) -> None:
         name = profile.get("source_profile", "")
 
 
-def _create_client(session: Session, aws: AwsBlock, service: str, attempts: int = ATTEMPTS, **keys: Any) -> Any:  # noqa: ANN401
+def _create_client(
+    session: Session,
+    aws: AwsBlock,
+    service: str,
+    attempts: int = ATTEMPTS,
+    connect_timeout: float = CONNECT_TIMEOUT,
+    read_timeout: float = READ_TIMEOUT,
+    **keys: Any,  # noqa: ANN401
+) -> Any:  # noqa: ANN401
     client = session.create_client(
         service,
         endpoint_url=aws.endpoint_url,
         config=ClientConfig(
-            connect_timeout=CONNECT_TIMEOUT,
-            read_timeout=READ_TIMEOUT,
+            connect_timeout=connect_timeout,
+            read_timeout=read_timeout,
             retries={"mode": "standard", "total_max_attempts": attempts},
             user_agent_extra=f"pio-tf/{__version__}",
         ),

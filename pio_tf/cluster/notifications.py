@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from functools import partial
@@ -11,10 +10,10 @@ from typing import TYPE_CHECKING, Any, Literal
 from pio_tf.aws.errors import aws_errors
 from pio_tf.cluster.messages import short
 from pio_tf.config.kinds import check_webhook
-from pio_tf.durations import duration
 from pio_tf.errors import ConfigError, Interrupted, Locked, PioTfError
 from pio_tf.events import Warned
 from pio_tf.infra.cost import running_usd
+from pio_tf.training.runs import run_message
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,16 +25,7 @@ if TYPE_CHECKING:
 
 PATIENCE = 5.0
 """Seconds. The machines are stopped by then, so that this costs time only."""
-SUBJECT = 100
-"""Characters of an SNS message's subject, at most (SNS's Publish in AWS's API reference)."""
 _HOW_TO_TEST = "correct notify.webhook, then run `pio-tf notify --test`"
-_TITLES = {
-    "succeeded": "the training succeeded",
-    "failed": "the training failed",
-    "lost": "the run was lost",
-    "deadline": "the machines reached their deadline during the run",
-    "test": "a test message",
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,34 +51,24 @@ class Message:
     @property
     def title(self) -> str:
         """The cluster and the result of its training, on one line of ASCII characters."""
-        return f"pio-tf: {self.cluster} ({self.region}): {_TITLES[self.event]}"
+        return run_message.title(asdict(self))
 
     @property
     def text(self) -> str:
         """The whole message as text."""
-        took = "" if self.seconds is None else f", {duration(self.seconds)}"
-        cost = "" if self.cost_usd is None else f", about {self.cost_usd:.2f} USD"
-        lines = {
-            self.title: True,
-            self.what: self.what,
-            f"run: {self.run}{took}{cost}": self.run,
-            f"model: {self.model}": self.model,
-            f"cause: {self.cause}": self.cause,
-            f"next: {self.next_step}": self.next_step,
-        }
-        return "\n".join(line for line, there in lines.items() if there)
+        return run_message.text(asdict(self))
 
     @property
     def document(self) -> str:
         """JSON with every fact, and with the ``text`` that chat programs show."""
-        return json.dumps({"text": self.text, **asdict(self)})
+        return run_message.document(asdict(self))
 
 
 class Notifications:
     """Sends messages where the notify block says. A message that can't be sent is a warning: the training counts.
 
     Args:
-        patience: seconds that a webhook has to accept a connection, and to answer.
+        patience: seconds that a place has to accept a connection, and to answer.
     """
 
     def __init__(self, objects: ClusterObjects, *, patience: float = PATIENCE) -> None:
@@ -104,7 +84,8 @@ class Notifications:
     def around(self, work: Callable[[], RunRecord]) -> RunRecord:
         """Return what ``work`` returns, and send a message about its result.
 
-        There is none about a run that continues, nor if a person interrupts, or another client works on the cluster.
+        There is none about a run that continues, nor if a person interrupts, or another client works on the cluster;
+        nor if the driver has sent it, or will.
         """
         try:
             record = work()
@@ -114,7 +95,7 @@ class Notifications:
             self._send_wanted(partial(self._failure, error))
             raise
         if record.state == "succeeded":
-            self._send_wanted(partial(self._message, "succeeded", record, what="There is a new model."))
+            self._send_wanted(partial(self._success, record))
         return record
 
     def test(self) -> tuple[str, ...]:
@@ -133,12 +114,12 @@ class Notifications:
             raise errors[0]
         return tuple(self._senders)
 
-    def _send_wanted(self, make: Callable[[], Message]) -> None:
+    def _send_wanted(self, make: Callable[[], Message | None]) -> None:
         """Send a message if it is about a result that the block names. Nothing that fails here hides that result."""
         errors: list[PioTfError] = []
         try:
             message = make()
-            if message.event in self._block.on:
+            if message is not None and message.event in self._block.on:
                 errors = self._send(message)
         except Exception as error:  # noqa: BLE001 - the training's own result, or error, is what counts
             errors.append(PioTfError(f"pio-tf has a bug here: {type(error).__name__}"))
@@ -179,14 +160,24 @@ class Notifications:
             )
 
     def _publish(self, topic: str, message: Message) -> None:
-        sns: Any = self._objects.context.aws.client("sns")
+        sns = self._objects.context.aws.quick_client("sns", patience=self._patience)
         with aws_errors(f"{topic}: sending a message", service="sns"):
-            sns.publish(TopicArn=topic, Subject=message.title[:SUBJECT], Message=message.text)
+            sns.publish(TopicArn=topic, Subject=message.title[: run_message.SUBJECT], Message=message.text)
 
-    def _failure(self, error: Exception) -> Message:
+    def _success(self, record: RunRecord) -> Message | None:
+        if record.told_by == "driver":
+            return None
+        cause = (
+            f"a command of train.on_success failed with exit status {record.on_success}" if record.on_success else ""
+        )
+        return self._message("succeeded", record, what="There is a new model.", cause=cause)
+
+    def _failure(self, error: Exception) -> Message | None:
         if not isinstance(error, PioTfError):
             return self._message("failed", None, what=f"pio-tf has a bug here: {type(error).__name__}")
         record = self._objects.storage.archive.load(str(error.details.get("run") or ""))
+        if error.details.get("driver_tells") or (record is not None and record.told_by == "driver"):
+            return None
         event: NotifyEvent = "failed"
         if record is not None and record.state == "lost":
             late = record.deadline and datetime.fromisoformat(record.deadline) <= self._objects.context.now()

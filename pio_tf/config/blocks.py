@@ -421,6 +421,14 @@ class TrainBlock(Block):
     upload: S3Url | None = Field(
         default=None, description="S3 address for a copy of each run's log and record, in addition to this computer."
     )
+    on_success: list[Argument] = Field(
+        default_factory=list,
+        description="Commands that the driver runs after a training that succeeded, one after another until one fails. "
+        "The training counts as succeeded even then. See [After a success](training.md#after-a-success).",
+    )
+    on_success_timeout: Annotated[Duration, Field(le=3600)] = Field(
+        default=300, description="How long all these commands may take. Then the driver ends them."
+    )
 
 
 NotifyEvent = Literal["succeeded", "failed", "lost", "deadline"]

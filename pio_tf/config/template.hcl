@@ -217,6 +217,8 @@ train {
   # keep_up         = false # keep the machines running after a training
   # linger          = "2m" # the driver powers itself off so long after a training that no client uses
   # max_runtime     = "8h" # from their start; then AWS stops the machines, even if this computer is off
+  # on_success      = ["curl -fsS http://prediction-1:8000/reload"] # on the driver (docs/training.md#after-a-success)
+  # on_success_timeout = "5m" # for all of them together
   # pio_arguments   = ["--verbose"] # pio train … --
   # spark_arguments = ["--conf", "spark.locality.wait=1s"] # pio train -- …
   # upload          = "s3://example-logs/pio-tf" # a copy of each run's log and record, besides this computer

@@ -20,6 +20,7 @@ from pio_tf.pio.files import remove_logs, render_files
 from pio_tf.remote.connect import RetryPolicy
 from pio_tf.remote.ssh import ClusterConnection
 from pio_tf.remote.target import ssh_targets
+from pio_tf.training.after_run import files_after_run
 from pio_tf.training.follow_driver import install_timers
 from pio_tf.training.preflight import build_engine, refuse_failed, run_checks
 from pio_tf.training.proof import Evidence
@@ -173,6 +174,7 @@ class DriverSession:
             upload=lambda record: self.storage.upload(url) if (url := self.upload_to or record.upload) else None,
             shared=self.storage.shared,
             report=self.context.report,
+            tells=bool(self.context.config.notify.places),
         )
 
     @property
@@ -357,7 +359,13 @@ class DriverSession:
             record, command, redactor = await self.connection.await_or_abort(self._prepare(outputs, sizing, request))
             on_start()
             record = await start_run(
-                self.connection, lock, record, command=command, redactor=redactor, archive=self.storage.archive
+                self.connection,
+                lock,
+                record,
+                command=command,
+                redactor=redactor,
+                archive=self.storage.archive,
+                after=files_after_run(self.context, instance_types=[one.instance_type for one in self.machines]),
             )
             self.context.report(Step(f"Run {run}: {record.command}"))
             if self.storage.shared is not None:
@@ -382,10 +390,16 @@ class DriverSession:
         """
         if not stop_after:
             await self.stay()
-        async with renewing(self.connection):  # also after the run, while its proofs are taken
-            return await self.follower.follow_or_end(
-                run, client=str(self.client), watch=self._watch, stop_after=stop_after
-            )
+        tells = run if self.follower.tells else ""
+        async with renewing(self.connection, run=tells) as renewals:  # also after the run, while its proofs are taken
+            try:
+                return await self.follower.follow_or_end(
+                    run, client=str(self.client), watch=self._watch, stop_after=stop_after
+                )
+            except RemoteError as error:
+                if tells and renewals.are_late:
+                    error.details["driver_tells"] = True
+                raise
 
     async def state(self) -> DriverState:
         """Return the driver's runs, and the holder of its lock."""
@@ -410,6 +424,8 @@ class DriverSession:
         run = await asyncio.to_thread(partial(self.storage.find, wanted, on_driver=on_driver))
         if run in on_driver:
             await self.follower.copy(run, on_line, once=not follow)
+            for line in (await self.driver_runs.on_success_log(run)).splitlines():
+                on_line(line)
         else:
             await asyncio.to_thread(self.storage.log, run, on_line)
 

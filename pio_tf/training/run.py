@@ -8,6 +8,7 @@ import dataclasses
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from pio_tf.atomic_write import write_atomically
 from pio_tf.errors import Interrupted, PioTfError, RemoteError, TrainingFailed
 from pio_tf.events import Done, OutputLine, Reporter, Step, Warned, silent
 from pio_tf.training.proof import contradiction
@@ -16,7 +17,7 @@ from pio_tf.training.runs.run_log import follow_log
 from pio_tf.training.verdict import TrainingLog
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+    from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
     from pathlib import Path
     from typing import Any, TypeAlias
 
@@ -49,8 +50,12 @@ async def start_run(
     command: str,
     redactor: Redactor,
     archive: Archive,
+    after: Mapping[str, str] | None = None,
 ) -> RunRecord:
     """Start ``command`` (of :func:`pio_tf.pio.command.train_command`) on the driver, where it outlives this client.
+
+    Args:
+        after: as of :meth:`DriverRuns.prepare`.
 
     Returns:
         The record, with the time of the start by the driver's clock.
@@ -61,7 +66,7 @@ async def start_run(
         RemoteError: the connection was lost, and the run had not started.
     """
     runs = DriverRuns(remote)
-    await runs.prepare(record, command=command, redactor=redactor.in_perl())
+    await runs.prepare(record, command=command, redactor=redactor.in_perl(), after=after)
     archive.save(record)  # before it starts: this computer then knows the run, even if this client dies now
     try:
         await lock.start(record.id)
@@ -89,6 +94,8 @@ class RunFollower:
     shared: RunBucket | None = None
     """Where every client finds them."""
     report: Reporter = silent
+    tells: bool = False
+    """Whether the client sends a message about the end of a run that it follows."""
 
     @property
     def _runs(self) -> DriverRuns:
@@ -118,6 +125,9 @@ class RunFollower:
 
         async with _meanwhile(watch((await self._runs.one(run)).to_record()) if watch else None):
             facts = await self.copy(run, on_line)
+        if self.tells:
+            with contextlib.suppress(RemoteError):
+                facts = dataclasses.replace(facts, told_by=await self._runs.claim(run))
         record, failure = await self._conclude(facts, log)
         if failure:
             raise failure
@@ -198,12 +208,30 @@ class RunFollower:
         elif record.state != "succeeded" and failure is None:
             failure = TrainingFailed(f"run {record.id} ended without a model", cause=record.cause)
         directory = self.archive.save(record).parent
+        if facts.on_success is not None:
+            await self._show_on_success(facts)
+        if facts.untold:
+            self.report(Warned(f"the driver could not send the message about run {record.id}: {facts.untold}"))
         await self._send(record, directory)
         for warning in log.warnings if failure is None else ():
             self.report(Warned(warning))
         if failure:
             failure.details |= {"run": record.id, "seconds": record.seconds, "log": str(self.archive.log(record.id))}
         return record, failure
+
+    async def _show_on_success(self, facts: DriverRun) -> None:
+        """Copy the output of the commands after a success, and warn if they failed."""
+        with contextlib.suppress(RemoteError):
+            output = await self._runs.on_success_log(facts.id)
+            write_atomically(self.archive.on_success_log(facts.id), output)
+            if facts.on_success:
+                last = (output.strip().splitlines() or ["no output"])[-1]
+                self.report(
+                    Warned(
+                        f"a command of train.on_success failed with exit status {facts.on_success}: {last}\n"
+                        f"the training succeeded; `pio-tf logs {facts.id}` shows the whole output"
+                    )
+                )
 
     async def _send(self, record: RunRecord, directory: Path) -> None:
         for place in (self.shared, self.upload(record)):

@@ -4,33 +4,31 @@ from __future__ import annotations
 
 import json
 import socket
-import threading
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 
-import boto3
 import pytest
 
 from pio_tf.aws.session import Aws
-from pio_tf.cluster.notifications import SUBJECT, Notifications
+from pio_tf.cluster.notifications import Notifications
 from pio_tf.cluster.objects import ClusterObjects
 from pio_tf.context import ClusterContext
-from pio_tf.errors import ConfigError, Interrupted, Locked, NotReady, PioTfError, TrainingFailed
+from pio_tf.errors import ConfigError, Interrupted, Locked, NotReady, PioTfError, RemoteError, TrainingFailed
 from pio_tf.events import Event, Warned
 from pio_tf.sandbox.aws import LocalAws
 from pio_tf.training.runs.record import Client, RunRecord, RunState
+from pio_tf.training.runs.run_message import SUBJECT
 from tests.support.builders import make_config
+from tests.support.places import TOKEN, Topic, Webhook, make_topic
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from contextlib import AbstractContextManager
     from pathlib import Path
 
-TOKEN = "T0K3N-of-the-webhook"
 RECORD = RunRecord(
     id="20261123T180000Z-0000",
     cluster="ur",
@@ -44,38 +42,6 @@ RECORD = RunRecord(
     model="ur_1700",
 )
 NOW = datetime(2026, 11, 23, 21, 0, tzinfo=timezone.utc)
-
-
-@dataclass
-class Webhook:
-    """A server that keeps the messages it gets, and answers with a status."""
-
-    status: int = 200
-    documents: list[dict[str, Any]] = field(default_factory=list)
-
-    @contextmanager
-    def serve(self) -> Iterator[str]:
-        """Yield the address."""
-        webhook = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                assert self.path == f"/services/{TOKEN}"
-                webhook.documents.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
-                self.send_response(webhook.status)
-                self.send_header("Location", "/elsewhere")
-                self.send_header("Content-Length", "0")
-                self.end_headers()
-
-            def log_message(self, *_: object) -> None:
-                pass
-
-        with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-            thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-            thread.start()
-            yield f"http://127.0.0.1:{server.server_port}/services/{TOKEN}"
-            server.shutdown()
-            thread.join()
 
 
 @dataclass
@@ -106,24 +72,6 @@ class Place:
     @property
     def warnings(self) -> list[str]:
         return [event.message for event in self.events if isinstance(event, Warned)]
-
-
-@dataclass
-class Topic:
-    """An SNS topic.
-
-    Args:
-        receive: asks SQS for the messages in the queue that is subscribed to it.
-    """
-
-    arn: str
-    receive: Callable[[], list[Any]]
-
-    @property
-    def message(self) -> dict[str, str]:
-        """The one message that the topic got."""
-        (message,) = self.receive()
-        return dict(json.loads(message["Body"]))
 
 
 @pytest.fixture
@@ -275,21 +223,10 @@ def test_a_webhook_that_takes_no_message_is_a_warning_without_its_address(
 def topic(place: Place) -> Iterator[Topic]:
     """Yield a topic with a queue that is subscribed to it."""
     with LocalAws() as aws:
-        login: Any = {
-            "endpoint_url": aws.url,
-            "region_name": "eu-west-1",
-            "aws_access_key_id": "testing",
-            "aws_secret_access_key": "testing",
-        }
-        sns, sqs = boto3.client("sns", **login), boto3.client("sqs", **login)
-        arn = sns.create_topic(Name="trainings")["TopicArn"]
-        queue = sqs.create_queue(QueueName="reader")["QueueUrl"]
-        queue_arn = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
-        sns.subscribe(TopicArn=arn, Protocol="sqs", Endpoint=queue_arn)
         credentials = place.directory / "credentials"
         credentials.write_text("[default]\naws_access_key_id = testing\naws_secret_access_key = testing\n")
         place.aws = {"endpoint_url": aws.url, "credentials_file": credentials}
-        yield Topic(arn, lambda: sqs.receive_message(QueueUrl=queue).get("Messages", []))
+        yield make_topic(aws.url)
 
 
 def test_a_topic_gets_the_text_with_its_title_as_subject(place: Place, topic: Topic) -> None:
@@ -318,3 +255,46 @@ def test_without_a_place_a_test_says_what_to_add(place: Place) -> None:
     with pytest.raises(ConfigError, match="no place for messages") as raised:
         Notifications(place.objects()).test()
     assert "notify block" in raised.value.next_step
+
+
+@pytest.mark.parametrize("state", ["succeeded", "failed", "lost"])
+def test_what_the_driver_has_told_is_not_told_again(place: Place, webhook: Webhook, url: str, state: RunState) -> None:
+    record = replace(RECORD, state=state, told_by="driver")
+    place.objects().storage.archive.save(record)
+    if state == "succeeded":
+        Notifications(place.objects(webhook=url)).around(lambda: record)
+    else:
+        place.fail(TrainingFailed("no model", details={"run": record.id}), webhook=url)
+    assert webhook.documents == []
+
+
+def test_a_client_that_was_away_for_too_long_leaves_the_message_to_the_driver(
+    place: Place, webhook: Webhook, url: str
+) -> None:
+    place.fail(RemoteError("the driver's power is off", details={"driver_tells": True}), webhook=url)
+    assert webhook.documents == []
+
+
+def test_a_success_whose_command_failed_says_so(place: Place, webhook: Webhook, url: str) -> None:
+    Notifications(place.objects(webhook=url)).around(lambda: replace(RECORD, on_success=7))
+    (document,) = webhook.documents
+    assert (document["event"], document["cause"]) == (
+        "succeeded",
+        "a command of train.on_success failed with exit status 7",
+    )
+
+
+def test_a_topic_that_does_not_answer_is_a_warning_after_one_attempt(place: Place) -> None:
+    (place.directory / "credentials").write_text("[default]\naws_access_key_id = a\naws_secret_access_key = b\n")
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        url = f"http://127.0.0.1:{server.getsockname()[1]}"
+        place.aws = {"endpoint_url": url, "credentials_file": place.directory / "credentials"}
+        topic = "arn:aws:sns:eu-west-1:123456789012:trainings"
+        Notifications(place.objects(sns_topic=topic), patience=0.2).around(lambda: RECORD)
+        server.settimeout(5)
+        server.accept()[0].close()
+        server.settimeout(0.2)
+        with pytest.raises(TimeoutError):
+            server.accept()
+    (warning,) = place.warnings
+    assert "was not sent" in warning

@@ -22,6 +22,8 @@ from tests.integration.training import (
     applications,
     behave,
     bring_up,
+    contents,
+    files,
     frozen,
     kept_here,
     kept_there,
@@ -249,12 +251,3 @@ def test_what_is_left_of_a_cluster_is_followed_and_stopped_though_a_worker_was_t
     assert listed(project)[run]["state"] == "cancelled"
     assert f"run {run} was cancelled by" in project.run("train", "--attach", exit_code=6).stderr
     assert project.powers() == {"stopped", "terminated"}
-
-
-def files(*directories: Path) -> list[Path]:
-    found = (path for directory in directories for path in directory.rglob("*"))
-    return [path for path in found if path.is_file() and not path.is_symlink()]
-
-
-def contents(path: Path) -> bytes:
-    return path.read_bytes() if path.stat().st_size < 10_000_000 else b""

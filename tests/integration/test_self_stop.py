@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.integration.training import behave, bring_up, kept_there, listed, run_in
+from tests.integration.training import behave, bring_up, contents, files, kept_there, listed, run_in
 from tests.support.background import wait_until
+from tests.support.places import TOKEN, Webhook
 
 if TYPE_CHECKING:
     from tests.support.sandbox_project import Project
@@ -60,11 +61,32 @@ def test_up_and_keep_up_take_the_power_off_back(project: Project) -> None:
     assert (status["powers_off_after"], project.powers()) == (None, {"running"})
 
 
-def test_the_driver_stops_after_a_run_whose_client_is_killed(project: Project) -> None:
+def test_after_a_run_whose_client_is_killed_the_driver_tells_its_end_runs_its_commands_and_stops(
+    project: Project,
+) -> None:
     behave(project, pauseSeconds=20)
-    with project.start("train") as client:
-        client.says("Run 2")
-        client.process.kill()
-    assert wait_until(lambda: driver(project)["State"]["Name"] == "stopped", within=300)
+    webhook, text = Webhook(), project.config.read_text()
+    with webhook.serve() as url:
+        project.environment["WEBHOOK"] = url
+        notify = 'notify {\n  webhook = env("WEBHOOK")\n}\n'
+        project.config.write_text(
+            text.replace('linger = "10s"', 'linger = "10s"\n  on_success = ["echo the server has the new model"]')
+            + notify
+        )
+        with project.start("train") as client:
+            client.says("Run 2")
+            client.process.kill()
+        assert wait_until(lambda: driver(project)["State"]["Name"] == "stopped", within=300)
+    (document,) = webhook.documents
+    run = document["run"]
+    assert (document["event"], document["model"]) == ("succeeded", "")
+    assert f"run: {run}, " in document["text"]
+    assert document["cost_usd"] > 0
+    assert not [path for path in files(project.home("driver")) if TOKEN.encode() in contents(path)]
+    project.run("up")
+    record = listed(project)[run]
+    assert (record["state"], record["told_by"], record["on_success"]) == ("succeeded", "driver", 0)
+    assert project.run("logs", run).stdout.splitlines()[-1] == "the server has the new model"
     project.run("down")
     assert project.powers() == {"stopped"}
+    assert project.run("logs", run).stdout.splitlines()[-1] == "the server has the new model"  # this computer has it

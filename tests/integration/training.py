@@ -105,3 +105,14 @@ def fetch(url: str) -> Any:  # noqa: ANN401 - JSON
     """Return the answer of one of Spark's pages."""
     with urllib.request.urlopen(url, timeout=10) as response:  # noqa: S310 - http, on loopback
         return json.load(response)
+
+
+def files(*directories: Path) -> list[Path]:
+    """Return all files under directories."""
+    found = (path for directory in directories for path in directory.rglob("*"))
+    return [path for path in found if path.is_file() and not path.is_symlink()]
+
+
+def contents(path: Path) -> bytes:
+    """Return what a file holds, unless it is a large one: no file of a client's."""
+    return path.read_bytes() if path.stat().st_size < 10_000_000 else b""

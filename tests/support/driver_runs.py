@@ -30,6 +30,7 @@ def make_finish(
     proofs: tuple[Proof, ...] = (),
     upload: Upload | None = None,
     shared: RunBucket | None = None,
+    tells: bool = False,
 ) -> RunFollower:
     """Return a follower of runs that keeps them under ``directory``; ``proofs`` stands for Elasticsearch's answers."""
 
@@ -56,6 +57,7 @@ def make_finish(
         upload=lambda _record: upload,
         shared=shared,
         report=reporter,
+        tells=tells,
     )
 
 

@@ -488,7 +488,7 @@ async def test_a_run_that_cannot_be_started_says_why_and_gives_the_lock_back(clu
         wanted = record()
         async with hold_driver_lock(remote, ANN, doing="preparing", run=wanted.id) as lock:
             await DriverRuns(remote).prepare(wanted, command="true", redactor="")
-            (cluster.driver.home / ".pio-tf" / "runs" / wanted.id / "pipe").write_text("in the way")
+            (cluster.driver.home / ".pio-tf" / "runs" / wanted.id / "pipe").mkdir()
             with pytest.raises(PioTfError, match="could not start") as caught:
                 await lock.start(wanted.id)
         assert "pipe" in caught.value.cause

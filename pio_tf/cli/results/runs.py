@@ -54,6 +54,12 @@ class RunResult(CommandResult):
     cause: str = Field(description="of a failure")
     model: str = Field(description="the index, or the engine instance, that it made; empty: unknown")
     proofs: list[ProofData]
+    on_success: int | None = Field(
+        description="exit status of the commands of train.on_success; null: none ran, or not to the end"
+    )
+    told_by: str = Field(
+        description="sender of the message about its end: client or driver; empty: no message, or not yet"
+    )
     ui_port: int = Field(description="of Spark's page on the driver; 0: unknown")
     log_bytes: int
     deadline: TextOrNone = Field(
@@ -65,7 +71,8 @@ class RunResult(CommandResult):
     def closing(self) -> str:
         took = "" if self.seconds is None else f" after {duration(self.seconds)}"
         absent = f", without {', '.join(self.absent)}: AWS had no capacity for more workers" if self.absent else ""
-        return f"run {self.id}: {self.state}{took}{absent}"
+        after = f"; a command of train.on_success failed with exit status {self.on_success}" if self.on_success else ""
+        return f"run {self.id}: {self.state}{took}{absent}{after}"
 
 
 class RunsResult(CommandResult):

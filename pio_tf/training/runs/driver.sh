@@ -11,6 +11,7 @@
 #   ~/.pio-tf/lease           uptime and seconds of the last renewal, by a client that uses the driver without the lock
 #   ~/.pio-tf/scheduled/      what a training on AWS's schedule needs: scheduled.sh
 #   ~/.pio-tf/taken           the boot id at which a client came last that wants to use the machines
+#   ~/.pio-tf/notifying       descriptor 6 of a process that sends a message about a run, or will: flock, shared
 #   ~/.pio-tf/followers       the machines that stop by themselves after the driver
 #   ~/.pio-tf/runs/ID/
 #     command  record            the command; the run's record, as JSON
@@ -20,6 +21,10 @@
 #     cancelled                  the client that cancelled the run
 #     ended                      exit=STATUS ended=TIME filter=STATUS free=BYTES
 #     result                     the verdict, as JSON, of the client that followed the run to its end
+#     on_success                 the commands after a success; on_success.log, on_success.ended: their output and end
+#     notify                     facts and places of the message about the run's end: gone once the run has started
+#     told  notify.problem       a link to the sender of that message: client or driver; why a place did not take it
+#     follower                   uptime of the last renewal by a client that will send it
 
 umask 077
 home="$HOME/.pio-tf"
@@ -80,7 +85,7 @@ hold() { # SECONDS [LINGER]: hold the lock until the input ends; its first line 
 linger() { # SECONDS: from now on, power the driver off once it was unused for so long
   rm -f "$home/linger.problem" "$home/linger.left" "$home/lease" # the lock replaces the lease
   echo "$1 $(boot)" >"$home/linger.new" && mv "$home/linger.new" "$home/linger" || return
-  setsid bash -c "umask 077; home=\$HOME/.pio-tf; $(declare -f ticks boot describe renewed is_held power_off tell guard)
+  setsid bash -c "umask 077; home=\$HOME/.pio-tf; $(declare -f ticks boot describe renewed is_held is_notifying power_off tell guard)
 guard" \
     </dev/null >/dev/null 2>&1 9>&- &
 }
@@ -91,10 +96,12 @@ stay() { # never power the driver off by itself; print "stays" if it would have
   echo "stays"
 }
 
-renew() { # SECONDS: keep the driver on for so long, or for as long as it lingers: a client uses it
+renew() { # SECONDS [ID]: keep the driver on for so long, or for as long as it lingers: a client uses it
+  # ID: the run whose end this client sends a message about
   local now
   read -r now _ </proc/uptime
   if [[ -e "$home/linger" ]]; then echo "$now $1" >"$home/lease"; fi
+  if [[ -n ${2-} ]]; then echo "${now%.*}" >"$runs/$2/follower"; fi
   return 0 # a full disk is no reason to refuse what the client wants
 }
 
@@ -117,7 +124,7 @@ guard() { # power the driver off once it was unused for long enough
       shown=$rest
       echo "$rest" >"$home/linger.left"
     fi
-    if ((rest <= 0)); then
+    if ((rest <= 0)) && ! is_notifying; then
       power_off
       left=$seconds
     fi
@@ -136,6 +143,10 @@ renewed() { # test whether a client has renewed the lease since the last look
 
 is_held() { # test whether a client or a run holds the lock
   ! (flock -n -s 8) 8>>"$home/lock"
+}
+
+is_notifying() { # test whether a message about a run is being sent
+  ! (flock -n 8) 8>>"$home/notifying"
 }
 
 power_off() { # take the lock, so that no run begins, and power the driver off; return if the power stays on
@@ -160,7 +171,7 @@ tell() { # write a line to the machine's log and console, if root may
 }
 
 forget_secrets() { # remove the programs that know them; for the lock's holder, while no run is being prepared
-  rm -f "$runs"/*/redact
+  rm -f "$runs"/*/redact "$runs"/*/notify
 }
 
 describe() { # JSON: write down the lock's holder
@@ -189,41 +200,59 @@ prepare() { # ID KEEP: create a run's directory from the tar archive on the inpu
 }
 
 start() { # ID JSON: start the run in a session of its own, which inherits the lock; JSON describes it
-  local n
+  local n runner
   describe "$2" || return
   setsid bash "$runs/$1/program" run "$1" </dev/null >/dev/null 2>"$runs/$1/problem" &
   for ((n = 0; n < 200; n++)); do
+    runner=$(ticks $!) # before the look at its file: a short run may end in between
     if [[ -e "$runs/$1/process" ]]; then
       echo "started"
       return
     fi
-    [[ -n $(ticks $!) ]] || break
+    [[ -n $runner ]] || break
     sleep 0.02
   done
   echo "failed $(tail -n 1 "$runs/$1/problem")"
 }
 
 run() { # ID: run the command and write down its end
-  local started filter child status filtered n free
+  local started filter child status filtered free
   cd "$runs/$1" || return 1
   command -v perl >/dev/null || { echo "perl is missing: it hides secrets in the log" >&2; return 1; }
   # Reserve space for `ended` now: the disk may be full at the end, and a rename needs none.
-  printf '%255s\n' '' >ended.new && : >log && mkfifo pipe || return 1
-  # Perl reads its program from a descriptor: no crash or restart leaves the secrets in it on the disk.
+  printf '%255s\n' '' >ended.new && : >log || return 1
+  # What knows secrets is read from descriptors: no crash or restart leaves it on the disk.
   exec 3<redact && rm -f redact || return 1
-  perl /dev/fd/3 <pipe >log 2>>problem 9>&- &
-  filter=$!
-  exec 3<&-
+  if [[ -e notify ]]; then exec 4<notify && rm -f notify || return 1; fi
   started=$(date +%s.%N)
-  set -m # a process group of its own for the command
+  launch command log || return 1
+  if [[ -e run_message.py ]]; then setsid bash program notify "$1" </dev/null >/dev/null 2>&1 3<&- 9>&- & fi
+  exec 4<&-
+  settle
+  free=$(stat -f -c '%a * %S' .)
+  echo "exit=$status ended=$(date +%s.%N) filter=$filtered free=$((free))" 1<>ended.new
+  mv ended.new ended
+  ((status == 0)) && after_success "$1"
+  rm -f pipe
+}
+
+launch() { # FILE LOG: start the command in a file in a group of its own; a log takes its output, without secrets
+  rm -f pipe
+  mkfifo pipe || return 1
+  perl /proc/self/fd/3 <pipe >"$2" 2>>problem 4<&- 9>&- &
+  filter=$!
+  set -m
   # Only this process holds the lock: processes that the command leaves behind must not.
-  bash -lc "$(<command)" </dev/null >pipe 2>&1 9>&- &
+  bash -lc "$(<"$1")" </dev/null >pipe 2>&1 3<&- 4<&- 9>&- &
   child=$!
   set +m
-  if ! { echo "$$ $(ticks $$) $(boot) $started $child" >process.new && mv process.new process; }; then
-    kill -KILL -- "-$child"
-    return 1
-  fi
+  { echo "$$ $(ticks $$) $(boot) $started $child" >process.new && mv process.new process; } && return
+  kill -KILL -- "-$child"
+  return 1
+}
+
+settle() { # wait for the end of what `launch` has started
+  local n
   wait "$child"
   status=$?
   # Do not wait for processes that the command left behind, though they may hold its output open.
@@ -235,10 +264,7 @@ run() { # ID: run the command and write down its end
   wait "$filter"
   filtered=$?
   ((n == 50)) && filtered=0
-  free=$(stat -f -c '%a * %S' .)
-  echo "exit=$status ended=$(date +%s.%N) filter=$filtered free=$((free))" 1<>ended.new
-  mv ended.new ended
-  rm -f pipe
+  return 0
 }
 
 follow() { # ID OFFSET [once]: print the log from there on, until the run has ended; once: only what there is
@@ -277,7 +303,7 @@ cancel() { # ID SECONDS WHO: end the command and all its processes; kill them af
   local pid group n
   cd "$runs/$1" || return 76
   alive "$1" || { echo "gone"; return; }
-  echo "$3" >cancelled
+  [[ -e ended ]] || echo "$3" >cancelled # else it ends what follows the training
   read -r pid _ _ _ group <process
   kill -TERM -- "-$group"
   for ((n = 0; n < $2 * 10; n++)); do
@@ -293,6 +319,10 @@ cancel() { # ID SECONDS WHO: end the command and all its processes; kill them af
   echo "killed"
 }
 
+success() { # ID: test whether the log ends with the line that PredictionIO prints last
+  tail -c 65536 "$runs/$1/log" 2>/dev/null | grep -aqE 'Training completed successfully\.[[:space:]]*$'
+}
+
 list() { # [ID]: print the files of each run, or of one, in lines that begin with a word
   local id
   [[ -d "$runs" ]] || return 0
@@ -301,13 +331,11 @@ list() { # [ID]: print the files of each run, or of one, in lines that begin wit
     [[ -d "$id" ]] || continue
     echo "run $id"
     ! alive "$id" || echo "alive"
-    for file in record process cancelled ended result; do
+    for file in record process cancelled ended result on_success.ended notify.problem; do
       if [[ -s "$id/$file" ]]; then echo "$file $(head -n 1 "$id/$file")"; fi
     done
-    # PredictionIO prints this line last.
-    if tail -c 65536 "$id/log" 2>/dev/null | grep -aqE 'Training completed successfully\.[[:space:]]*$'; then
-      echo "success"
-    fi
+    if [[ -L "$id/told" ]]; then echo "told $(readlink "$id/told")"; fi
+    if success "$id"; then echo "success"; fi
     echo "size $(stat -L -c %s "$id/log" 2>/dev/null || echo 0)"
   done
   echo "boot $(boot)"
@@ -332,4 +360,9 @@ lingering() { # print the state of the guard; nothing if the driver does not pow
 
 keep() { # ID: write the verdict from the input
   cat >"$runs/$1/result.new" && mv "$runs/$1/result.new" "$runs/$1/result"
+}
+
+claim() { # ID WHO: let WHO send the message about a run's end, unless another one does; print who does
+  ln -sT "$2" "$runs/$1/told" 2>/dev/null
+  readlink "$runs/$1/told"
 }

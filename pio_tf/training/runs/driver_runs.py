@@ -8,7 +8,8 @@ import io
 import json
 import shlex
 import tarfile
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, field
 from functools import cache
 from importlib import resources
 from typing import TYPE_CHECKING
@@ -32,6 +33,8 @@ LEASED_FOR = 90
 """Seconds that each of these keeps the driver on, if it lingers for less."""
 TERM_SECONDS = 20
 """Seconds between SIGTERM and SIGKILL for a cancelled command."""
+_LONGEST_OUTPUT = 1 << 16
+"""Bytes of the output of train.on_success that a client copies."""
 _SIGNALLED = 128
 """A higher exit status is 128 plus the number of the signal that ended a command."""
 _EXISTS = 17
@@ -68,14 +71,22 @@ class DriverRun:
     """True if the driver has booted since the run began."""
     result: RunRecord | None = None
     """The verdict of the client that followed it to its end."""
+    on_success: int | None = None
+    """The exit status of the commands after a success; None: they did not run, or not to their end."""
+    told_by: str = ""
+    """client or driver: the sender of the message about its end; empty: no message, or not yet."""
+    untold: str = ""
+    """Why the driver could not send that message everywhere."""
 
     @property
     def state(self) -> RunState:
-        """Its state by the verdict, or else by the facts."""
+        """Its state by the verdict, or else by the facts. A run continues while the commands after a success do."""
         if self.result is not None:
             return self.result.state
+        if self.alive:
+            return "running"
         if self.ending is None:
-            return "running" if self.alive else "cancelled" if self.cancelled_by else "lost"
+            return "cancelled" if self.cancelled_by else "lost"
         if self.ending.exit_status == 0 and self.success_line:
             return "succeeded"
         return "cancelled" if self.cancelled_by else "failed"
@@ -83,7 +94,7 @@ class DriverRun:
     def to_record(self) -> RunRecord:
         """Return its record, updated by the driver's facts."""
         if self.result is not None:
-            return self.result
+            return self.result.with_(told_by=self.told_by)
         ending = self.ending
         return self.record.with_(
             state=self.state,
@@ -91,6 +102,8 @@ class DriverRun:
             ended=ending.time if ending else None,
             exit_status=ending.exit_status if ending else None,
             cancelled_by=self.cancelled_by,
+            on_success=self.on_success,
+            told_by=self.told_by,
             log_bytes=self.log_bytes,
         )
 
@@ -151,12 +164,15 @@ class DriverRuns:
         self._remote = remote
         self._driver = remote.driver.name
 
-    async def prepare(self, record: RunRecord, *, command: str, redactor: str) -> None:
+    async def prepare(
+        self, record: RunRecord, *, command: str, redactor: str, after: Mapping[str, str] | None = None
+    ) -> None:
         """Create the run's directory, with everything that its start needs.
 
         Args:
             command: bash text.
             redactor: Perl program that hides secrets in each line of its input.
+            after: files for what follows the run, of :func:`pio_tf.training.after_run.files_after_run`.
 
         Raises:
             Locked: the directory exists already; it stays as it is.
@@ -166,6 +182,7 @@ class DriverRuns:
             "record": record.to_json(),
             "redact": redactor,
             "program": runner(),
+            **(after or {}),
         }
         call = f"prepare {shlex.quote(record.id)} {KEPT_ON_DRIVER}"
         done = await self._remote.run(self._driver, f"{program()}\n{call}", content=pack(files))
@@ -243,9 +260,22 @@ class DriverRuns:
         """Let the driver run until a client or AWS stops it. Return whether it would have powered itself off."""
         return bool(await self._call("stay"))
 
-    async def renew(self, seconds: int) -> None:
-        """Keep the driver on for so many seconds from now, and for ``train.linger`` at least."""
-        await self._call(f"renew {seconds}")
+    async def renew(self, seconds: int, *, run: str = "") -> None:
+        """Keep the driver on for so many seconds from now, and for ``train.linger`` at least.
+
+        Args:
+            run: the run whose end this client sends a message about.
+        """
+        await self._call(f"renew {seconds} {run and shlex.quote(run)}")
+
+    async def claim(self, run: str) -> str:
+        """Return the sender of the message about a run's end: "client", unless the driver has begun to send it."""
+        return (await self._call(f"claim {shlex.quote(run)} client")).strip()
+
+    async def on_success_log(self, run: str) -> str:
+        """Return the output of the commands after a success, or its end if it is long."""
+        log = f"~/.pio-tf/runs/{shlex.quote(run)}/on_success.log"
+        return await self._call(f"[ ! -e {log} ] || tail -c {_LONGEST_OUTPUT} {log}")
 
     async def take_over(self, seconds: int) -> None:
         """Let a scheduled training that has not begun leave the machines to this client; :meth:`renew` besides."""
@@ -267,24 +297,44 @@ class DriverRuns:
         return done.stdout
 
 
+@dataclass
+class Renewals:
+    """The renewals of a client, by the time of day: no other clock counts while this computer sleeps."""
+
+    lasting: int
+    latest: float = field(default_factory=time.time)
+
+    @property
+    def are_late(self) -> bool:
+        """Whether the driver no longer waits for this client, and sends the message about the end of a run itself."""
+        return time.time() - self.latest >= self.lasting
+
+
 @contextlib.asynccontextmanager
 async def renewing(
-    remote: ClusterConnection, *, every: float = RENEWED_EVERY, lasting: int = LEASED_FOR
-) -> AsyncIterator[None]:
-    """Keep the driver on while the block runs, for as long as this computer does not sleep."""
+    remote: ClusterConnection, *, run: str = "", every: float = RENEWED_EVERY, lasting: int = LEASED_FOR
+) -> AsyncIterator[Renewals]:
+    """Keep the driver on while the block runs, for as long as this computer does not sleep.
+
+    Args:
+        run: the run whose end this client sends a message about.
+    """
+
+    renewals = Renewals(lasting)
 
     async def renew() -> None:
         while True:
             with contextlib.suppress(RemoteError):  # the block notices a lost connection
-                await DriverRuns(remote).renew(lasting)
+                await DriverRuns(remote).renew(lasting, run=run)
+                renewals.latest = time.time()
             await asyncio.sleep(every)
 
-    renewals = asyncio.create_task(renew())
+    renewing = asyncio.create_task(renew())
     try:
-        yield
+        yield renewals
     finally:
-        renewals.cancel()
-        await asyncio.wait([renewals])
+        renewing.cancel()
+        await asyncio.wait([renewing])
 
 
 @cache
@@ -293,9 +343,11 @@ def program() -> str:
     return resources.files(__package__).joinpath("driver.sh").read_text(encoding="utf-8")
 
 
+@cache
 def runner() -> str:
-    """Return the program of a run's directory, which calls a function of ``driver.sh``."""
-    return f'{program()}\n"$@"\n'
+    """Return the program of a run's directory: ``driver.sh`` with what follows a run; it calls one of the functions."""
+    after = resources.files(__package__).joinpath("after_run.sh").read_text(encoding="utf-8")
+    return f'{program()}\n{after}\n"$@"\n'
 
 
 def read_list(text: str) -> DriverState:
@@ -332,6 +384,8 @@ def _run(group: dict[str, str], boot: str) -> DriverRun | None:
         result = RunRecord.from_json(group["result"]) if "result" in group else None
         ending = _ending(group["ended"]) if "ended" in group else None
         size = int(group.get("size", "0"))
+        after = group.get("on_success.ended", "").split()
+        on_success = int(after[0].removeprefix("exit=")) if after else None
         started = float(process_facts[3]) if process_facts else None
     except (ValueError, LookupError):
         return None
@@ -348,6 +402,9 @@ def _run(group: dict[str, str], boot: str) -> DriverRun | None:
         log_bytes=size,
         booted_since=bool(process_facts) and process_facts[2] != boot,
         result=result,
+        on_success=on_success,
+        told_by=group.get("told", ""),
+        untold=group.get("notify.problem", ""),
     )
 
 

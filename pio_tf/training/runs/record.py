@@ -82,6 +82,10 @@ class RunRecord:
     before: dict[str, Any] = field(default_factory=dict)
     """Elasticsearch before the run: see :class:`pio_tf.training.proof.Before`."""
     log_bytes: int = 0
+    on_success: int | None = None
+    """The exit status of train.on_success; None: it did not run, or not to its end."""
+    told_by: str = ""
+    """client or driver: the sender of the message about its end; empty: no message, or not yet."""
     deadline: str = ""
     """When AWS was to stop the machines, as of the run's start: ISO 8601, UTC; empty: no deadline."""
     scheduled: str = ""

@@ -1,9 +1,10 @@
 """Copies of runs besides the driver's: on this computer, in the bucket of the state, and at ``train.upload``.
 
-``.pio-tf/CLUSTER/runs/ID/`` on this computer holds ``log``, the same bytes as the driver's, and ``record.json``. Both
-have mode 0600: a log is private even without its secrets.
+``.pio-tf/CLUSTER/runs/ID/`` on this computer holds ``log``, the same bytes as the driver's, ``record.json``, and
+``on_success.log``, the output of the commands after a success. They have mode 0600: a log is private even without its
+secrets.
 
-``PREFIX/runs/ID/`` beside the state holds ``record.json``, from the start of a run on, and ``log``, once the run has
+``PREFIX/runs/ID/`` beside the state holds ``record.json``, from the start of a run on, and the logs, once the run has
 ended. The record of an ended run is written last: once it says "ended", the log is there. ``PREFIX/run.lock`` belongs
 to :mod:`pio_tf.training.runs.bucket_lock`.
 """
@@ -22,15 +23,16 @@ from pio_tf.events import Reporter, Warned
 from pio_tf.training.runs.record import ENDED, RunRecord, is_run_id
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
     from pio_tf.aws.objects import Objects
     from pio_tf.config.schema import Config
 
 _AT_ONCE = 10
-_KINDS = {"log": "text/plain; charset=utf-8", "record.json": "application/json"}
-"""Content types of a run's files, in the order in which they are written."""
+_TEXT = "text/plain; charset=utf-8"
+_KINDS = {"log": _TEXT, "on_success.log": _TEXT, "record.json": "application/json"}
+"""Content types of a run's files, in the order in which they are written. Most runs have no on_success.log."""
 # HeadBucket's refusals come without a body, so that AWS's own words are missing.
 _REFUSALS: dict[object, tuple[str, str]] = {
     403: ("is not accessible", "allow s3:ListBucket on the bucket in the policy of pio-tf's user or role"),
@@ -52,6 +54,10 @@ class Archive:
     def log(self, run: str) -> Path:
         """Return the path of a run's log."""
         return self.directory / run / "log"
+
+    def on_success_log(self, run: str) -> Path:
+        """Return the path of the output of the commands after a success."""
+        return self.directory / run / "on_success.log"
 
     def save(self, record: RunRecord) -> Path:
         """Write a record, completely or not at all; return its path."""
@@ -117,6 +123,11 @@ def find_run(wanted: str, known: Iterable[str]) -> str:
     return wanted if wanted in found else found[-1]
 
 
+def _files(directory: Path) -> Iterator[tuple[str, str]]:
+    """Return name and content type of each of a run's files that a directory holds."""
+    return ((name, kind) for name, kind in _KINDS.items() if (directory / name).exists())
+
+
 @dataclass(frozen=True)
 class RunBucket:
     """The runs of a cluster whose state is in S3. Every method raises AwsError if S3 refuses.
@@ -143,8 +154,8 @@ class RunBucket:
         self.objects.write(self._key(record.id, "record.json"), f"{record.to_json()}\n".encode())
 
     def put(self, record: RunRecord, directory: Path) -> str:
-        """Copy an ended run's ``log`` and ``record.json`` from a directory; return the address of both."""
-        for name, kind in _KINDS.items():
+        """Copy an ended run's logs and ``record.json`` from a directory; return their address."""
+        for name, kind in _files(directory):
             self.objects.upload(self._key(record.id, name), directory / name, kind=kind)
         return self.url(self._key(record.id, ""))
 
@@ -167,9 +178,9 @@ class RunBucket:
             return tuple(record for record in pool.map(self.load, runs) if record is not None)
 
     def fetch_log(self, run: str, path: Path) -> bool:
-        """Copy a run's log to this computer, completely or not at all; return False if there is none."""
+        """Copy the log of a path's name to this computer, completely or not at all; return False if there is none."""
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        return self.objects.download(self._key(run, "log"), path)
+        return self.objects.download(self._key(run, path.name), path)
 
     def _key(self, run: str, name: str) -> str:
         return f"{self.prefix}runs/{run}/{name}"
@@ -220,7 +231,7 @@ class Upload:
             ) from error
 
     def put(self, record: RunRecord, directory: Path) -> str:
-        """Copy a run's ``log`` and ``record.json`` there; return the address of both.
+        """Copy a run's logs and ``record.json`` there; return their address.
 
         Raises:
             AwsError: S3 refused.
@@ -228,7 +239,7 @@ class Upload:
         bucket, prefix = self._place
         key = "/".join(part for part in (prefix, record.cluster, record.id) if part)
         with aws_errors(f"{self.url}: writing run {record.id}", service="s3"):
-            for name, kind in _KINDS.items():
+            for name, kind in _files(directory):
                 with (directory / name).open("rb") as file:
                     self.s3.put_object(Bucket=bucket, Key=f"{key}/{name}", Body=file, ContentType=kind)
         return f"s3://{bucket}/{key}/"

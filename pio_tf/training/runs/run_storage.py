@@ -12,6 +12,7 @@ from pio_tf.training.runs.run_copies import Archive, RunBucket, Upload, find_run
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
+    from pathlib import Path
 
     from pio_tf.context import ClusterContext
     from pio_tf.training.runs.bucket_lock import BucketLock, DriverReport
@@ -82,12 +83,16 @@ def read_saved_log(run: str, archive: Archive, shared: RunBucket | None, on_line
     Raises:
         AwsError: S3 does not hand it over.
     """
-    record, log = archive.load(run), archive.log(run)
-    complete = record is not None and record.state in ENDED and log.exists()
-    if shared is not None and not complete:
-        shared.fetch_log(run, log)
-    if not log.exists():
-        return
+    record, logs = archive.load(run), (archive.log(run), archive.on_success_log(run))
+    complete = record is not None and record.state in ENDED and logs[0].exists()
+    for log in logs:
+        if shared is not None and not complete:
+            shared.fetch_log(run, log)
+        if log.exists():
+            _read_lines(log, on_line)
+
+
+def _read_lines(log: Path, on_line: Callable[[str], None]) -> None:
     splitter = LineSplitter()
     with log.open("rb") as file:
         while data := file.read(_BLOCK):
