@@ -48,6 +48,7 @@ class MachineFiles:
         self.java = root / "java"  # JAVA_HOME
         self.programs = root / "bin"  # goes before the computer's own programs on PATH
         self.spark = self.home / "spark"  # SPARK_HOME
+        self.spark_daemon = self.programs / "spark-daemon"  # starts a master or worker
 
     def environment(self, user: str) -> dict[str, str]:
         """Return the environment of a login, without any variable of the host."""
@@ -136,6 +137,7 @@ def _lay_out_spark(files: MachineFiles, software: Software, *, role: Role, addre
         _link(files.spark / name, directory)
     if software.spark_class is not None:
         _write(files.spark / "bin" / "spark-class", software.spark_class, mode=0o755)
+    _write(files.spark_daemon, _program("spark-daemon").replace("@spark@", shlex.quote(str(files.spark))), mode=0o755)
     release = f"Spark {software.spark_version} built for the sandbox (from {software.origin})\n"
     _write(files.spark / "RELEASE", release)
     settings = {

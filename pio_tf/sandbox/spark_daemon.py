@@ -37,7 +37,7 @@ def worker_memory_mib(memory_mib: int) -> int:
 def master_command(files: MachineFiles, *, address: str) -> tuple[str, ...]:
     """Return the command of a master that listens only on its address."""
     where = ("--host", address, "--port", str(MASTER_PORT), "--webui-port", str(MASTER_UI_PORT))
-    program = (str(files.spark / "bin" / "spark-class"), "org.apache.spark.deploy.master.Master")
+    program = (str(files.spark_daemon), "org.apache.spark.deploy.master.Master")
     return (*program, "--properties-file", str(files.spark_settings), *where)
 
 
@@ -46,7 +46,7 @@ def worker_command(
 ) -> tuple[str, ...]:
     """Return the command of a worker for the master at ``master_address``. ``memory_mib`` is the whole machine's."""
     return (
-        str(files.spark / "bin" / "spark-class"),
+        str(files.spark_daemon),
         "org.apache.spark.deploy.worker.Worker",
         *("--properties-file", str(files.spark_settings)),
         *("--host", address, "--webui-port", str(WORKER_UI_PORT), "--work-dir", str(files.work)),

@@ -35,6 +35,7 @@ ON_PURPOSE: Mapping[str, tuple[str, ...]] = {
     "terraform/modules/bootstrap/common.sh": ("SC2034",),  # the other parts use them
     "pio_tf/sandbox/programs/sudo.sh": ("SC1091", "SC2034"),  # it reads the modules' own parts, which use its variables
     "pio_tf/sandbox/programs/spark-class.sh": ("SC1091",),  # it reads the settings of the SPARK_HOME around it
+    "pio_tf/sandbox/programs/spark-daemon.sh": ("SC1091",),  # likewise
     "pio_tf/sandbox/pio/bin/pio": ("SC1091", "SC2068"),  # as PredictionIO's own: it splits its arguments once more
 }
 """Findings of shellcheck that a file has on purpose."""
