@@ -33,8 +33,9 @@ signal.signal(signal.SIGHUP, signal.SIG_DFL)
 for name in ("CI", "GITHUB_ACTIONS", "GITLAB_CI", "JENKINS_URL", "NO_COLOR", "FORCE_COLOR"):
     os.environ.pop(name, None)
 
-# Terraform and its provider end within seconds: collecting their garbage costs a tenth of their CPU time.
-os.environ.setdefault("GOGC", "400")
+# Terraform and its provider end within seconds: collecting their garbage costs a fifth of their CPU time.
+os.environ.setdefault("GOGC", "off")
+os.environ.setdefault("GOMEMLIMIT", "500MiB")  # beyond that, they collect it
 
 # Python's own garbage, too: a test leaves little, and to look for it every 700 objects takes a tenth of the time.
 gc.set_threshold(20_000)

@@ -57,9 +57,9 @@ class Deployment:
             TerraformError: something failed. What was made is in the state; the next apply does the rest.
             Locked: another client is working on this cluster.
         """
-        self.planner.refuse_file(plan.path)
         # An apply without changes encrypts the state, or encrypts it with another key, as TF_ENCRYPTION says.
         if plan.has_changes or self.stack.encrypts:
+            self.planner.refuse_file(plan.path)
             self._apply(plan)
         outputs = Outputs.from_terraform(self.stack.terraform.output())
         if outputs is None:

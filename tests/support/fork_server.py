@@ -59,6 +59,11 @@ _ONLY_EXECUTED = {"executable", "pass_fds", "shell", "gid", "gids", "uid"}
 """Options of Popen that a fork does not have."""
 _NOT_IMPORTED = ("pio_tf.sandbox", "pio_tf.infra.bundled")
 """What `pio-tf` does not import in its own process, or only with an extra."""
+_IMPORTED_LATE = (
+    *("rich._emoji_codes", "rich.console", "rich.markup", "rich.table", "typer._adapters", "typer._click.decorators"),
+    *("encodings.idna", "encodings.utf_8_sig", "importlib.readers", "importlib.resources.readers", "_strptime"),
+)
+"""What libraries import only when they are used: each command uses most of it."""
 _SERVICES = ("ec2", "s3", "sts", "scheduler", "iam", "cloudwatch", "ssm", "secretsmanager")
 _ENVIRONMENT = dict(os.environ)
 _ASKING_PROGRAM = """\
@@ -264,6 +269,9 @@ def _import_everything() -> None:
     for module in pkgutil.walk_packages(pio_tf.__path__, "pio_tf."):
         if not module.name.startswith(_NOT_IMPORTED):
             importlib.import_module(module.name)
+    for name in _IMPORTED_LATE:
+        with contextlib.suppress(ImportError):  # some are private, or not in every version of Python
+            importlib.import_module(name)
     for model in _subclasses(BaseModel):
         if model.__module__.startswith("pio_tf."):
             model.model_rebuild()
