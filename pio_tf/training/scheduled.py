@@ -19,7 +19,7 @@ from pio_tf.training.preflight.engine_checks import needs_no_build
 from pio_tf.training.preflight.hdfs_check import QUESTION as HDFS_QUESTION
 from pio_tf.training.preflight.probe import probe_command
 from pio_tf.training.preflight.service_checks import ZOOKEEPER_QUESTION, jdbc_addresses
-from pio_tf.training.runs.driver_runs import pack, program, runner
+from pio_tf.training.runs.driver_runs import KEPT_ON_DRIVER, pack, program, runner
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -90,6 +90,7 @@ class ScheduledTraining:
             "FREE_MIB": limits.disk_failed_mib,
             "FREE_INODES": limits.inodes_failed,
             "CLOCK": int(limits.clock_failed),
+            "KEEP": KEPT_ON_DRIVER,
             "UNBUILT": "yes" if needs_no_build(config) else "",
         }
         workers = shlex.join(f"{worker.name}={worker.private_ip}" for worker in outputs.workers)

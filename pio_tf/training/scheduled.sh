@@ -1,6 +1,6 @@
 # Trains on AWS's schedule, without a client: docs/architecture.md, "Training on AWS's clock". A unit runs it at each boot
 # of the driver, as the user of the runs. driver.sh and the settings stand above: TOKEN DRIVER_ID MASTER UI_PORT WORKERS
-# MIN_WORKERS START_TIMEOUT LINGER MAX_RUNTIME DRIVER_MEMORY PIO FREE_MIB FREE_INODES CLOCK; and services, a function.
+# MIN_WORKERS START_TIMEOUT LINGER MAX_RUNTIME DRIVER_MEMORY PIO FREE_MIB FREE_INODES CLOCK KEEP UNBUILT; and services, a function.
 #
 #   ~/.pio-tf/scheduled/      this program, and what a training needs: command, record, redact, runner, probe
 #   ~/.pio-tf/scheduled-last  the time of the last schedule that was handled, and its run
@@ -286,7 +286,12 @@ boot_on_schedule() {
     [[ -e "$runs/$run/ended" ]] || { tell "the driver restarted during the scheduled run $run"; linger "$LINGER"; }
     return
   fi
-  mkdir -p "$runs" && begin || return
+  remove_old "$KEEP" 2>/dev/null
+  if ! begin; then
+    tell "the training of $due was missed: the driver can't write to $runs"
+    linger "$LINGER"
+    return
+  fi
   if ! due_now; then
     # By AWS's clock, it is certain that no schedule has started a driver so late: it is not to go off by itself.
     if [[ -z $offset ]] || ((age <= LATEST)); then linger "$LINGER"; fi

@@ -17,7 +17,7 @@ import pytest
 from pio_tf.sandbox.home import MachineFiles, metadata_program
 from pio_tf.sandbox.processes import MARK, end_processes
 from pio_tf.training.redact import Redactor
-from pio_tf.training.runs.driver_runs import DriverRun, DriverState, program, read_list
+from pio_tf.training.runs.driver_runs import KEPT_ON_DRIVER, DriverRun, DriverState, program, read_list
 from pio_tf.training.runs.record import Client, RunRecord
 from pio_tf.training.scheduled import OWNER, ScheduledTraining
 from tests.support import builders
@@ -210,6 +210,18 @@ def test_a_boot_by_a_person_changes_nothing(driver: Driver) -> None:
     assert driver.stays_on()
 
 
+def test_a_driver_without_any_client_for_months_keeps_its_newest_runs_only(driver: Driver) -> None:
+    runs = driver.home / ".pio-tf" / "runs"
+    for number in range(KEPT_ON_DRIVER + 2):
+        run = runs / f"20200101T0000{number:02}Z-0000"
+        run.mkdir(parents=True)
+        (run / "ended").touch()
+    driver.mark()
+    driver.boot()
+    assert wait_until(lambda: driver.state().holder is None, within=60)
+    assert len(list(runs.iterdir())) == KEPT_ON_DRIVER + 1
+
+
 def test_a_second_boot_with_the_same_mark_changes_nothing(driver: Driver) -> None:
     driver.mark()
     driver.boot()
@@ -318,8 +330,9 @@ def test_up_beats_the_schedule_on_a_type_whose_metadata_does_not_change_while_it
     driver.mark()
     booting = driver.start()
     assert wait_until(lambda: driver.state().holder is not None, within=60)
-    taking = f"{program()}\ntake_over 900"
-    subprocess.run(["/bin/bash", "-c", taking], env=driver.environment, check=True)
+    taking = f"{program()}\ntake_over 900\nholder"
+    done = subprocess.run(["/bin/bash", "-c", taking], env=driver.environment, capture_output=True, check=True)
+    assert done.stdout == b"", "the client can't take the lock next"
     assert booting.wait(timeout=60) == 0
     assert driver.run().to_record().cause == "missed: a client has taken the machines over"
     assert driver.stays_on()

@@ -106,7 +106,12 @@ renew() { # SECONDS [ID]: keep the driver on for so long, or for as long as it l
 }
 
 take_over() { # SECONDS: a client waits for Spark here so long: a scheduled training that has not begun must not begin
+  local n
   mkdir -p "$runs" && boot >"$home/taken.new" && mv "$home/taken.new" "$home/taken"
+  for ((n = 0; n < 150; n++)); do # until it has released the lock, which the client takes next
+    [[ $(holder) == *'"doing": "preparing", "who": "the schedule '* ]] || break
+    sleep 0.2
+  done
   renew "$1"
 }
 
@@ -190,11 +195,15 @@ release() { # end the shell that holds the lock for a client
 }
 
 prepare() { # ID KEEP: create a run's directory from the tar archive on the input; remove old runs
-  local old
   mkdir -p "$runs" || return 1
   mkdir "$runs/$1" || return 17 # EEXIST
   tar -x -f - -C "$runs/$1" || { rm -rf "${runs:?}/$1"; return 1; }
-  find "$runs" -mindepth 2 -maxdepth 2 -name ended | sort -r | tail -n "+$(($2 + 1))" | while read -r old; do
+  remove_old "$2"
+}
+
+remove_old() { # KEEP: remove all ended runs but so many
+  local old
+  find "$runs" -mindepth 2 -maxdepth 2 -name ended | sort -r | tail -n "+$(($1 + 1))" | while read -r old; do
     rm -rf "${old%/ended}"
   done
 }
