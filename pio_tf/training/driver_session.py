@@ -271,7 +271,8 @@ class DriverSession:
         record = self._record(command=redactor.redact(command), settings=settings, engine=engine, traces=traces)
         client = Client(OWNER, self.connection.driver.name, 0, "")
         record = record.with_(client=client, upload=self.context.config.train.upload or "")
-        training = ScheduledTraining(token, record, command, redactor, settings)
+        after = files_after_run(self.context, instance_types=[one.instance_type for one in self.machines])
+        training = ScheduledTraining(token, record, command, redactor, settings, after)
         await install_schedule(self.connection, self.context.config, outputs, training, report=self.context.report)
 
     async def check(

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import shlex
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import resources
 from typing import TYPE_CHECKING
 
@@ -62,6 +62,8 @@ class ScheduledTraining:
     """Hides secrets in its log."""
     settings: Mapping[str, str]
     """Spark's settings in force."""
+    after: Mapping[str, str] = field(default_factory=dict)
+    """The files for what follows it: of :func:`pio_tf.training.after_run.files_after_run`."""
 
     def files(self, config: Config, outputs: Outputs) -> dict[str, str]:
         """Return the files of ``~/.pio-tf/scheduled``."""
@@ -72,6 +74,7 @@ class ScheduledTraining:
             "redact": self.redactor.in_perl(),
             "runner": runner(),
             "probe": probe_command(config, self.settings),
+            **{f"after/{name}": text for name, text in self.after.items()},
         }
 
     def render_program(self, config: Config, outputs: Outputs) -> str:

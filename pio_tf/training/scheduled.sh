@@ -1,8 +1,10 @@
 # Trains on AWS's schedule, without a client: docs/architecture.md, "Training on AWS's clock". A unit runs it at each boot
 # of the driver, as the user of the runs. driver.sh and the settings stand above: TOKEN DRIVER_ID MASTER UI_PORT WORKERS
-# MIN_WORKERS START_TIMEOUT LINGER MAX_RUNTIME DRIVER_MEMORY PIO FREE_MIB FREE_INODES CLOCK KEEP UNBUILT; and services, a function.
+# MIN_WORKERS START_TIMEOUT LINGER MAX_RUNTIME DRIVER_MEMORY PIO FREE_MIB FREE_INODES CLOCK KEEP UNBUILT; and
+# services, a function.
 #
-#   ~/.pio-tf/scheduled/      this program, and what a training needs: command, record, redact, runner, probe
+#   ~/.pio-tf/scheduled/      this program, and what a training needs: command, record, redact, runner, probe, and after,
+#                             a directory with files for what follows it
 #   ~/.pio-tf/scheduled-last  the time of the last schedule that was handled, and its run
 
 here="$home/scheduled"
@@ -105,8 +107,12 @@ conclude() { # CAUSE: write down why there was no training, and release the lock
   record state '"running"' '"failed"' cause '""' "$(quoted "$1")" ended null "$ended" \
     log_bytes 0 "$(stat -c %s "$dir/log")" >"$dir/result.new" && mv "$dir/result.new" "$dir/result"
   echo "exit=1 ended=$ended filter=0 free=$(($(stat -f -c '%a * %S' "$dir")))" >"$dir/ended.new" && mv "$dir/ended.new" "$dir/ended"
-  rm -f "$dir/redact"
+  rm -f "$dir/redact" "$dir/notify"
   exec 9>&-
+  if [[ -e "$here/after/notify" ]]; then
+    cp "$here"/after/*.py "$dir/"
+    (cd "$dir" && exec setsid bash "$here/runner" notify "$id" 4<"$here/after/notify") </dev/null >/dev/null 2>&1 &
+  fi
 }
 
 step_back() { # leave the machines to the client that has removed the tag
@@ -262,6 +268,7 @@ prepare_and_start() { # with the lock: wait for clock and Spark, check, start th
   if [[ -n $absent ]]; then record absent '[]' "[${absent#, }]" >"$dir/record.new" && mv "$dir/record.new" "$dir/record"; fi
   problem="no room for its files"
   cp "$here/runner" "$dir/program" && cp "$here/command" "$here/redact" "$dir/" || return
+  [[ ! -d "$here/after" ]] || cp "$here"/after/* "$dir/" || return
   licensed || step_back
   say "the training begins: run $id"
   answer=$(start "$id" "$(holds running)" 2>&1)

@@ -16,6 +16,7 @@ import pytest
 
 from pio_tf.sandbox.home import MachineFiles, metadata_program
 from pio_tf.sandbox.processes import MARK, end_processes
+from pio_tf.training.after_run import files_after_run
 from pio_tf.training.redact import Redactor
 from pio_tf.training.runs.driver_runs import KEPT_ON_DRIVER, DriverRun, DriverState, program, read_list
 from pio_tf.training.runs.record import Client, RunRecord
@@ -23,9 +24,11 @@ from pio_tf.training.scheduled import OWNER, ScheduledTraining
 from tests.support import builders
 from tests.support.background import wait_until
 from tests.support.fixed_answers import Server, spark
+from tests.support.places import Webhook
+from tests.support.session import context_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
 TOKEN = "token-1"
@@ -102,14 +105,14 @@ class Driver:
     def profile(self, text: str) -> None:
         (self.home / ".profile").write_text(text)
 
-    def push(self, *, start_timeout: int = 60, **spark: Any) -> None:  # noqa: ANN401 - of the block
+    def push(self, *, start_timeout: int = 60, after: Mapping[str, str] | None = None, **spark: Any) -> None:  # noqa: ANN401 - of the block
         """Leave there what a client leaves."""
         config = builders.make_config(
             self.root,
             pio={"home": "~/pio", "engine_dir": "~/ur"},
             spark={"home": "~/spark", "workers": 2, "master_ui_port": self.master.port, **spark},
             cluster={"start_timeout": start_timeout},
-            train={"linger": 1, "max_runtime": 3600},
+            train={"linger": 2, "max_runtime": 3600},
             elasticsearch={"hosts": [f"127.0.0.1:{self.elasticsearch.port}"]},
             hbase={"hosts": ["127.0.0.1"], "zookeeper_port": self.zookeeper.port},
             hdfs={"namenode": "127.0.0.1", "port": self.namenode.port},
@@ -118,11 +121,12 @@ class Driver:
             id="", cluster="ur", client=Client(OWNER, "driver", 0, ""), command="pio train", engine_dir="~/ur"
         )
         training = ScheduledTraining(
-            TOKEN, record, "~/pio/bin/pio train", Redactor([SECRET]), {"spark.driver.memory": "64m"}
+            TOKEN, record, "~/pio/bin/pio train", Redactor([SECRET]), {"spark.driver.memory": "64m"}, after or {}
         )
         directory = self.home / ".pio-tf" / "scheduled"
         directory.mkdir(exist_ok=True)
         for name, text in training.files(config, OUTPUTS).items():
+            (directory / name).parent.mkdir(exist_ok=True)
             (directory / name).write_text(text)
 
     def mark(self, ago: timedelta = timedelta(minutes=2), *, token: str = TOKEN) -> str:
@@ -170,7 +174,7 @@ class Driver:
         return wait_until((self.home / "off").exists, within=60)
 
     def stays_on(self) -> bool:
-        time.sleep(4)  # it lingers for one
+        time.sleep(5)  # it lingers for two
         return not (self.home / "off").exists()
 
     def console(self) -> str:
@@ -473,3 +477,24 @@ def test_no_secret_stays_in_a_run_that_did_not_begin(driver: Driver) -> None:
     driver.boot()
     directory = driver.home / ".pio-tf" / "runs" / driver.run().id
     assert all(SECRET not in path.read_text() for path in directory.iterdir() if path.is_file())
+
+
+@pytest.mark.parametrize("begins", [True, False])
+def test_the_driver_tells_who_asked_what_came_of_it(driver: Driver, begins: bool) -> None:
+    webhook = Webhook()
+    with webhook.serve() as url:
+        config = builders.make_config(driver.root, notify={"webhook": url, "on": ["failed", "succeeded"]})
+        driver.push(after=files_after_run(context_of(config), instance_types=["r3.xlarge"]))
+        if not begins:
+            (driver.home / "broken").touch()
+        driver.mark()
+        driver.boot()
+        assert wait_until(lambda: bool(webhook.documents), within=60)
+        assert driver.goes_off()
+    (document,) = webhook.documents
+    if begins:
+        assert document["event"] == "succeeded"
+    else:
+        assert (document["event"], document["cause"]) == ("failed", driver.run().to_record().cause)
+    directory = driver.home / ".pio-tf" / "runs" / driver.run().id
+    assert not [path for path in directory.iterdir() if path.is_file() and url in path.read_text()]

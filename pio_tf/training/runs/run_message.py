@@ -89,6 +89,8 @@ def result(directory: Path, facts: Dict[str, Any]) -> Dict[str, Any]:
             cause = f"a command of train.on_success failed: {after.split()[0].replace('=', ' status ')}"
     elif cancelled:
         cause = f"it was cancelled by {cancelled}"
+    elif ended and not process:  # a training on AWS's schedule that did not begin
+        cause = str(json.loads(_read(directory, "result") or "{}").get("cause", ""))
     elif not ended:
         event, cause = "lost", "its process disappeared: it was killed"
     else:
