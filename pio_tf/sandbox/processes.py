@@ -17,6 +17,10 @@ MARK = "SANDBOX_OF_PIO_TF"
 """Environment variable of the server and its processes: the sandbox's directory. Its name must not start with PIO_,
 because PredictionIO would write it into its metadata."""
 
+_POLL_SECONDS = 0.02
+_SEARCH_SECONDS = 0.2
+"""Interval between two searches for processes, which read the environment of each process of the computer: 4 ms."""
+
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -97,5 +101,12 @@ def end_processes(directory: Path, *, grace: float = 0.0, timeout: float = 10.0)
             elif process not in asked:
                 process.signal(signal.SIGTERM)
                 asked.add(process)
-        time.sleep(0.02)
+        _wait_for_end(left, seconds=_SEARCH_SECONDS if waited >= grace else min(_SEARCH_SECONDS, grace - waited))
     return []
+
+
+def _wait_for_end(processes: list[ProcessId], *, seconds: float) -> None:
+    """Wait until all of them have ended, but no longer than this."""
+    until = time.monotonic() + seconds
+    while any(process.is_alive() for process in processes) and time.monotonic() < until:
+        time.sleep(_POLL_SECONDS)
