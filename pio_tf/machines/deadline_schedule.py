@@ -21,12 +21,10 @@ from queue import Empty, SimpleQueue
 from threading import Thread
 from typing import TYPE_CHECKING, Any, Final
 
-from botocore.exceptions import ClientError
-
-from pio_tf.aws.errors import UNAUTHORISED, aws_errors, error_code, error_message
-from pio_tf.config.partitions import partition_of
+from pio_tf.aws.errors import UNAUTHORISED, aws_errors, error_code
 from pio_tf.errors import AwsError, PioTfError
 from pio_tf.events import Done, Step, Warned
+from pio_tf.machines.scheduler import CREATE_NEXT, NO_ROLE, PAUSE, Scheduler
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -44,27 +42,16 @@ RELEASED_EVENT_AGE: Final = 60
 """The same for a released deadline, which most likely finds nothing to stop: Scheduler's minimum."""
 DUE: Final = timedelta(seconds=90)
 """How long after its time a schedule may still stop the machines: Scheduler is up to a minute late."""
-ATTEMPTS: Final = 185
-"""Scheduler's maximum."""
-NEW_ROLE_PATIENCE: Final = 60.0
-"""Seconds until every part of AWS knows a new role: IAM is eventually consistent."""
 _THREADS: Final = 10
 """botocore's connections of a client."""
 _PER_THREAD: Final = 10
 """One more thread calls Scheduler for each so many machines."""
-_PAUSE: Final = 2.0
 _LOOK_EVERY: Final = 2.0
 """Seconds between two looks for machines that Terraform is creating. It reports a machine ten seconds later or more."""
-_READ_BACKS: Final = 5
-_CREATE_NEXT: Final = {"ConflictException": False, "ResourceNotFoundException": True}
-"""By AWS's error code: True to create the schedule next, False to update it."""
 _MINUTE: Final = timedelta(minutes=1)
-_GROUP: Final = "default"
 _ARMED: Final = "Stops the machines of pio-tf's cluster"
 _RELEASED: Final = "Looks once more whether all machines are stopped of pio-tf's cluster"
 """The description of a schedule begins with one of these, and ends with the cluster's name."""
-_NO_ROLE: Final = "assume the role"
-"""Scheduler's words if a role does not exist, or does not trust Scheduler."""
 
 
 @dataclass(frozen=True)
@@ -117,11 +104,10 @@ class DeadlineSchedule:
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        self._scheduler: Any = scheduler
+        self._calls = Scheduler(scheduler, clock=clock, sleep=sleep)
         self._cluster = cluster
         self._report = reporter
         self._now = now
-        self._clock = clock
         self._sleep = sleep
         self.name = f"pio-tf-{cluster}"
 
@@ -156,16 +142,11 @@ class DeadlineSchedule:
             moment = max(whole_minute(at), before.at) if before and relied_on else whole_minute(at)
             wanted = ScheduledDeadline(moment, frozenset(ids), role_arn)
             request = self._request(wanted)
-            self._put(request, create=existing is None)
-            for left in reversed(range(_READ_BACKS)):
-                found = self._get()
-                differ = _differences(request, found)
-                if not differ:
-                    self._put_each(wanted)
-                    armed = _read(found) or wanted
-                    return replace(armed, replaced=before.modified if before else None)
-                if left:  # eventually consistent, as all of AWS
-                    self._sleep(_PAUSE)
+            found, differ = self._calls.put_and_read(request, create=existing is None)
+            if not differ:
+                self._put_each(wanted)
+                armed = _read(found) or wanted
+                return replace(armed, replaced=before.modified if before else None)
         raise AwsError(
             f"the deadline of {self._cluster} is not armed as requested",
             cause="the schedule in AWS differs in " + ", ".join(differ),
@@ -199,7 +180,7 @@ class DeadlineSchedule:
             if now.released and now.at <= whole_minute(at):
                 return now
             wanted = replace(before, at=min(before.at, whole_minute(at)), released=True)
-            error = self._try_to_put(self._request(wanted), create=False)
+            error = self._calls.try_to_put(self._request(wanted), create=False)
             if error is None:
                 self._put_each(wanted)
                 now = _read(self._get())
@@ -221,8 +202,8 @@ class DeadlineSchedule:
             AwsError: pio-tf cannot remove a schedule.
         """
         with self._errors("removing the deadline"):
-            _for_each(ids, lambda instance_id: self._delete(self._name_of(instance_id)))
-            return self._delete(self.name)
+            _for_each(ids, lambda instance_id: self._calls.delete(self._name_of(instance_id)))
+            return self._calls.delete(self.name)
 
     def remove_all(self) -> bool:
         """Remove the deadline and every machine's own, also those of machines that no longer exist.
@@ -232,12 +213,9 @@ class DeadlineSchedule:
         """
         removed = self.remove()
         with self._errors("looking for the machines' own deadlines"):
-            pages = self._scheduler.get_paginator("list_schedules").paginate(
-                GroupName=_GROUP, NamePrefix=f"{self.name}."
-            )
-            own = [found["Name"] for page in pages for found in page["Schedules"]]
+            own = self._calls.names(f"{self.name}.")
         with self._errors("removing the machines' own deadlines"):
-            _for_each(own, self._delete)
+            _for_each(own, self._calls.delete)
         return removed or bool(own)
 
     def find_missed(self, machines: Iterable[Machine]) -> list[Machine]:
@@ -266,10 +244,10 @@ class DeadlineSchedule:
 
         def put(instance_id: str) -> None:
             request = self._request(replace(wanted, ids=frozenset({instance_id})), name=self._name_of(instance_id))
-            error = self._try_to_put(request, create=False)
+            error = self._calls.try_to_put(request, create=False)
             if error is not None and error_code(error) == "ResourceNotFoundException" and not wanted.released:
-                error = self._try_to_put(request, create=True)
-            if error is not None and error_code(error) not in _CREATE_NEXT:
+                error = self._calls.try_to_put(request, create=True)
+            if error is not None and error_code(error) not in CREATE_NEXT:
                 raise error
 
         try:
@@ -285,23 +263,8 @@ class DeadlineSchedule:
         """Return the name of a machine's own schedule: 64 characters at most, so without an id's first digit."""
         return f"{self.name}.{instance_id[-16:]}"
 
-    def _delete(self, name: str) -> bool:
-        """Delete a schedule; return False if there was none."""
-        try:
-            self._scheduler.delete_schedule(Name=name, GroupName=_GROUP)
-        except ClientError as error:
-            if error_code(error) != "ResourceNotFoundException":
-                raise
-            return False
-        return True
-
     def _get(self, name: str = "") -> dict[str, Any] | None:
-        try:
-            return dict(self._scheduler.get_schedule(Name=name or self.name, GroupName=_GROUP))
-        except ClientError as error:
-            if error_code(error) != "ResourceNotFoundException":
-                raise
-            return None
+        return self._calls.get(name or self.name)
 
     def _get_once_not_due(self) -> dict[str, Any] | None:
         """Return the schedule. If it is due, wait first: AWS removes it once it has fired."""
@@ -310,51 +273,22 @@ class DeadlineSchedule:
             if not reported:
                 reported = True
                 self._report(Step(f"Waiting until the deadline of {one.at:%H:%M} UTC has passed"))
-            self._sleep(_PAUSE)
+            self._sleep(PAUSE)
             found = self._get()
         return found
 
-    def _put(self, request: dict[str, Any], *, create: bool) -> None:
-        """Create or update; either may fail: another client, or the schedule's own end, may intervene."""
-        give_up = self._clock() + NEW_ROLE_PATIENCE
-        while (error := self._try_to_put(request, create=create)) is not None:
-            code = error_code(error)
-            new_role = code == "ValidationException" and _NO_ROLE in error_message(error)
-            if self._clock() >= give_up or not (new_role or code in _CREATE_NEXT):
-                raise error
-            create = _CREATE_NEXT.get(code, create)
-            self._sleep(_PAUSE)
-
-    def _try_to_put(self, request: dict[str, Any], *, create: bool) -> ClientError | None:
-        call = self._scheduler.create_schedule if create else self._scheduler.update_schedule
-        try:
-            call(**request)  # botocore adds a ClientToken, the same for a retry: AWS counts a request once
-        except ClientError as error:
-            return error
-        return None
-
     def _request(self, wanted: ScheduledDeadline, *, name: str = "") -> dict[str, Any]:
         """Return the request for the cluster's schedule, or for a machine's own."""
-        partition = partition_of(self._scheduler.meta.region_name)
-        return {
-            "Name": name or self.name,
-            "GroupName": _GROUP,
-            "Description": f"{_RELEASED if wanted.released else _ARMED} {self._cluster}",
-            "ScheduleExpression": f"at({wanted.at:%Y-%m-%dT%H:%M:%S})",
-            "ScheduleExpressionTimezone": "UTC",
-            "FlexibleTimeWindow": {"Mode": "OFF"},
-            "State": "ENABLED",
-            "ActionAfterCompletion": "NONE" if name else "DELETE",
-            "Target": {
-                "Arn": f"arn:{partition}:scheduler:::aws-sdk:ec2:stopInstances",
-                "RoleArn": wanted.role_arn,
-                "Input": json.dumps({"InstanceIds": sorted(wanted.ids)}),
-                "RetryPolicy": {
-                    "MaximumEventAgeInSeconds": RELEASED_EVENT_AGE if wanted.released else EVENT_AGE,
-                    "MaximumRetryAttempts": ATTEMPTS,
-                },
-            },
-        }
+        return self._calls.request(
+            name or self.name,
+            description=f"{_RELEASED if wanted.released else _ARMED} {self._cluster}",
+            expression=f"at({wanted.at:%Y-%m-%dT%H:%M:%S})",
+            call="stopInstances",
+            arguments={"InstanceIds": sorted(wanted.ids)},
+            role_arn=wanted.role_arn,
+            event_age=RELEASED_EVENT_AGE if wanted.released else EVENT_AGE,
+            removes_itself=not name,
+        )
 
     @contextmanager
     def _errors(self, doing: str) -> Iterator[None]:
@@ -369,7 +303,7 @@ class DeadlineSchedule:
                     " (`pio-tf iam --for train` lists all permissions); or start with `--no-deadline`: then only the "
                     "idle alarms stop the machines without a client"
                 )
-            elif _NO_ROLE in str(error.details.get("message")):
+            elif NO_ROLE in str(error.details.get("message")):
                 error.next_step = (
                     "`pio-tf plan` shows whether the role has changed, and `pio-tf apply` restores it; "
                     "`--no-deadline` starts without a deadline"
@@ -506,24 +440,3 @@ def _for_each(ids: Iterable[str], call: Callable[[str], object]) -> None:
         return
     with ThreadPoolExecutor(threads) as pool:
         list(pool.map(call, ids))
-
-
-def _differences(wanted: dict[str, Any], found: dict[str, Any] | None) -> list[str]:
-    """Return the arguments in which a schedule differs from the request."""
-    if found is None:
-        return ["everything: the schedule does not exist"]
-    flat, other = ({**one, **one.get("Target", {})} for one in (wanted, found))
-    return [
-        name
-        for name, value in flat.items()
-        if name != "Target" and _comparable(name, other.get(name)) != _comparable(name, value)
-    ]
-
-
-def _comparable(name: str, value: Any) -> Any:  # noqa: ANN401 - JSON
-    if name != "Input":
-        return value
-    try:
-        return json.loads(value)
-    except (TypeError, ValueError):
-        return value
