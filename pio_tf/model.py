@@ -56,6 +56,10 @@ class Machine:
     """True if it supports enhanced networking (ENA), which current instance types need."""
     powered_itself_off: bool = False
     """True if it is off, or about to be, because of a shutdown from inside: no client and no deadline stopped it."""
+    reads_tags: bool = False
+    """True if it may read its own tags from its metadata service."""
+    scheduled_start: str = ""
+    """The value of :data:`SCHEDULED_TAG`; empty: it does not carry the tag."""
 
     @property
     def is_on(self) -> bool:
@@ -102,6 +106,8 @@ class Outputs:
     machines: tuple[MachineOutput, ...]
     deadline_role_arn: str | None = None
     """The role that EventBridge Scheduler stops the machines with; None: no role, or an older stack."""
+    schedule_role_arn: str | None = None
+    """The role that it starts and stops them with for scheduled trainings; None: no role."""
 
     @property
     def driver(self) -> MachineOutput:
@@ -148,12 +154,12 @@ class Outputs:
             _check_ids(machines)
             if {"driver", "master"} - {machine.role for machine in machines}:
                 return None
-            role = raw.get("deadline_role_arn")  # Terraform leaves out an output that is null
             return cls(
                 cluster=_text(raw["cluster"]["value"]),
                 region=_text(raw["region"]["value"]),
                 machines=machines,
-                deadline_role_arn=None if role is None or role["value"] is None else _text(role["value"]),
+                deadline_role_arn=_text_if_any(raw.get("deadline_role_arn")),
+                schedule_role_arn=_text_if_any(raw.get("schedule_role_arn")),
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise TerraformError(
@@ -198,6 +204,11 @@ def _text(value: object) -> str:
     if not isinstance(value, str) or not value:
         raise TypeError(f"{value!r} instead of a text")
     return value
+
+
+def _text_if_any(output: Mapping[str, Any] | None) -> str | None:
+    """Return the text of an output. Terraform leaves out one that is null."""
+    return None if output is None or output["value"] is None else _text(output["value"])
 
 
 def _role(value: object) -> Role:

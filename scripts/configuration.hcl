@@ -91,6 +91,11 @@ train {
   spark_arguments = ["--conf", "spark.locality.wait=1s"]
 }
 
+schedule {
+  cron     = "cron(0 3 ? * SUN *)"
+  timezone = "Europe/Berlin"
+}
+
 notify {
   webhook = env("SLACK_WEBHOOK")
   on      = ["failed", "lost", "deadline"]

@@ -15,10 +15,10 @@ from pydantic.json_schema import GenerateJsonSchema, models_json_schema
 from pio_tf.cli.results.access import AcceptResult, HostKeysResult, PagesResult
 from pio_tf.cli.results.base import CommandResult, ErrorResult
 from pio_tf.cli.results.guard import GuardResult, RulesResult
-from pio_tf.cli.results.machines import ExtendResult, MachinesResult, ResizeResult, StatusResult
+from pio_tf.cli.results.machines import ExtendResult, MachinesResult, ResizeResult, ScheduleResult, StatusResult
 from pio_tf.cli.results.pipelines import CommentResult, IamResult, KeysResult, PipelineResult
 from pio_tf.cli.results.runs import ChecksResult, LogLine, NotifyResult, RunResult, RunsResult
-from pio_tf.cli.results.sandbox import SandboxResult, SandboxServiceResult, SandboxStopResult
+from pio_tf.cli.results.sandbox import SandboxFireResult, SandboxResult, SandboxServiceResult, SandboxStopResult
 from pio_tf.cli.results.software import FetchResult, FilesResult, MirrorPushResult, ProvisionResult, PushResult
 from pio_tf.cli.results.stack import (
     DestroyResult,
@@ -53,6 +53,11 @@ RESULTS: dict[str, type[CommandResult]] = {
     "extend": ExtendResult,
     "resize": ResizeResult,
     "status": StatusResult,
+    "schedule set": ScheduleResult,
+    "schedule show": ScheduleResult,
+    "schedule pause": ScheduleResult,
+    "schedule resume": ScheduleResult,
+    "schedule remove": ScheduleResult,
     "check": ChecksResult,
     "train": RunResult,
     "runs": RunsResult,
@@ -77,6 +82,7 @@ RESULTS: dict[str, type[CommandResult]] = {
     "sandbox start": SandboxResult,
     "sandbox status": SandboxResult,
     "sandbox service": SandboxServiceResult,
+    "sandbox fire": SandboxFireResult,
     "sandbox stop": SandboxStopResult,
 }
 """The result of each command. `ssh` has none: its output is that of the shell."""
@@ -95,7 +101,7 @@ no field's meaning. It may add fields: ignore those that you do not know. A *tim
 `2026-11-23T03:00:00+00:00` (ISO 8601). [pio-tf.schema.json](pio-tf.schema.json) is the JSON Schema of all objects.
 
 If a command fails, it writes an [ErrorResult](#errorresult) instead and ends with one of the
-[exit codes](commands.md#exit-codes). `pio-tf check`, `pio-tf drift`, `pio-tf guard` and
+[exit codes](commands.md#exit-codes). `pio-tf check`, `pio-tf drift`, `pio-tf guard`, `pio-tf schedule show --check` and
 `pio-tf plan --detailed-exitcode` answer with their exit code: they write their own result and may end with another code
 than 0."""
 

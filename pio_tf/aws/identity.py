@@ -40,8 +40,26 @@ def deadline_role_arn(config: Config, *, account: str) -> str | None:
         return block.role_arn
     if not block.role:
         return None
-    name = f"pio-tf-{config.cluster.name}-{config.aws.region}"
-    return f"arn:{partition_of(config.aws.region)}:iam::{account}:role{block.role_path}{name}"
+    return _role_arn(config, f"pio-tf-{config.cluster.name}-{config.aws.region}", account=account)
+
+
+def schedule_role_arn(config: Config, *, account: str) -> str | None:
+    """Return the role that EventBridge Scheduler starts and stops the machines with for scheduled trainings, if any.
+
+    terraform/modules/failsafe names it.
+
+    Args:
+        account: twelve digits, or ``*``.
+    """
+    if config.schedule is None:
+        return None
+    if config.schedule.role_arn is not None:
+        return config.schedule.role_arn
+    return _role_arn(config, f"pio-tf-{config.cluster.name}-{config.aws.region}-s", account=account)
+
+
+def _role_arn(config: Config, name: str, *, account: str) -> str:
+    return f"arn:{partition_of(config.aws.region)}:iam::{account}:role{config.failsafe.role_path}{name}"
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from pio_tf.cli import access, ci, demo, init, power, runs, sandbox, software, stack
+from pio_tf.cli import access, ci, demo, init, power, runs, sandbox, schedule, software, stack
 from pio_tf.cli.command import CommandSpec, GroupSpec, group_class
 from pio_tf.version import __version__
 
@@ -16,6 +16,11 @@ SECTIONS: dict[str, Sequence[CommandSpec | GroupSpec]] = {
     "The main job": (init.init, stack.plan, power.up, runs.train, power.down, power.status),
     "Runs": (runs.check, runs.runs, runs.logs, runs.cancel),
     "Machines": (
+        GroupSpec(
+            "schedule",
+            "Train on AWS's own clock, without a client.",
+            (schedule.set_, schedule.show, schedule.pause, schedule.resume, schedule.remove),
+        ),
         power.extend,
         power.resize,
         software.provision,
@@ -38,7 +43,7 @@ SECTIONS: dict[str, Sequence[CommandSpec | GroupSpec]] = {
         GroupSpec(
             "sandbox",
             "Run a local AWS to try everything on.",
-            (sandbox.start, sandbox.status, sandbox.service, sandbox.stop),
+            (sandbox.start, sandbox.status, sandbox.service, sandbox.fire, sandbox.stop),
         ),
     ),
 }

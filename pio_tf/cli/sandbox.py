@@ -1,4 +1,4 @@
-"""``pio-tf sandbox start | status | service | stop``: a local AWS to try everything on."""
+"""``pio-tf sandbox start | status | service | fire | stop``: a local AWS to try everything on."""
 
 from __future__ import annotations
 
@@ -83,6 +83,19 @@ def service(
     changed = change_service(default_directory(), name, _STATES[action])
     call.output.done(f"{name} is {changed.state}")
     call.show(SandboxServiceResult(service=changed))
+
+
+@command(config=False)
+def fire(
+    call: CommandCall, cluster: Annotated[str, typer.Argument(help="The cluster with a schedule of trainings.")]
+) -> None:
+    """Let the next scheduled training of a cluster come now."""
+    from pio_tf.cli.results.sandbox import SandboxFireResult
+    from pio_tf.sandbox.control import default_directory, fire_training
+
+    fire_training(default_directory(), cluster)
+    call.output.done(f"the schedule of {cluster} has marked its machines and starts them")
+    call.show(SandboxFireResult(cluster=cluster))
 
 
 def _show_status(call: CommandCall) -> None:

@@ -11,12 +11,13 @@ from pio_tf.aws.session import Aws
 from pio_tf.cluster.notifications import Notifications
 from pio_tf.cluster.objects import ClusterObjects
 from pio_tf.cluster.power import IDLE_FOR
+from pio_tf.cluster.scheduling import UNKNOWN_TO_DRIVER
 from pio_tf.cluster.training_session import TrainingSession
 from pio_tf.config.components import components
 from pio_tf.config.load import load_config
 from pio_tf.config.software import APACHE
 from pio_tf.context import ClusterContext
-from pio_tf.events import Reporter, silent
+from pio_tf.events import Reporter, Warned, silent
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from pio_tf.cluster.deadline import Extended
     from pio_tf.cluster.power import ClusterStatus
     from pio_tf.cluster.resize import Resize
+    from pio_tf.cluster.scheduling import ScheduleStatus
     from pio_tf.config.schema import Config
     from pio_tf.config.sizing import Sizing
     from pio_tf.iam import Policy
@@ -271,6 +273,57 @@ class Cluster:
             Locked: another client trains, or is about to.
         """
         return self._change().resizer.apply(machine, instance_type)
+
+    # Trainings on AWS's clock
+
+    def schedule(self) -> ScheduleStatus | None:
+        """Return the schedule of trainings, and what came of its last time; None if there is none. Change nothing."""
+        return self._command().power.schedule_status()
+
+    def set_schedule(self, cron: str, *, timezone: str = "UTC", start: bool = True) -> None:
+        """Let AWS start the machines for trainings, and let the driver know what to train.
+
+        Machines that are off are started for that, and stopped again. Machines that run keep running.
+
+        Args:
+            cron: a cron expression of EventBridge Scheduler.
+            timezone: its time zone, such as ``Europe/Berlin``.
+            start: False sets AWS's side only: the driver learns of it at the next :meth:`up` or :meth:`train`.
+
+        Raises:
+            ConfigError: the time or the zone is wrong, pio-tf.hcl names a time, or no role may start machines.
+            NotReady: the schedule is set, but the machines did not become ready, or a check failed.
+            MachinesMayBeRunning: the schedule is set, but they could not be stopped again.
+        """
+        command = self._change()
+        outputs = command.stack.outputs()
+        command.scheduling.set(outputs, cron, timezone)
+        if command.fleet.look(outputs).driver_runs:
+            command.driver.rehearse(outputs)
+        elif start:
+            TrainingSession(command, keep_up=False).rehearse()
+        else:
+            self._context.report(Warned(UNKNOWN_TO_DRIVER))
+
+    def pause_schedule(self) -> None:
+        """Let the schedule start no machines, until :meth:`resume_schedule`."""
+        command = self._change()
+        command.scheduling.pause(command.stack.outputs(), paused=True)
+
+    def resume_schedule(self) -> None:
+        """Let a paused schedule start the machines again."""
+        command = self._change()
+        command.scheduling.pause(command.stack.outputs(), paused=False)
+
+    def remove_schedule(self) -> None:
+        """Remove the schedule of trainings.
+
+        Raises:
+            ConfigError: pio-tf.hcl names its time.
+            NotReady: there is none.
+        """
+        command = self._change()
+        command.scheduling.remove(command.stack.outputs())
 
     # Trainings
 

@@ -16,6 +16,7 @@ from pio_tf.durations import duration
 from pio_tf.errors import ConfigError, NotReady, PioTfError
 from pio_tf.events import Done, ResourceProgress, Warned
 from pio_tf.machines.deadline_schedule import DeadlineSchedule, DeadlineUpdater, ScheduledDeadline, whole_minute
+from pio_tf.machines.training_schedule import remove_marks
 from pio_tf.model import CLUSTER_TAG
 from pio_tf.training.deadline_watch import DeadlineWatch
 
@@ -164,7 +165,9 @@ class Deadline:
                 next_step="`pio-tf down` stops the machines now",
                 details={"deadline": found.at.isoformat(), "asked": wanted.isoformat()},
             )
-        return Extended(found.at if found else None, self._put(_ids(view), wanted, role_arn=self._role(outputs)).at)
+        extended = Extended(found.at if found else None, self._put(_ids(view), wanted, role_arn=self._role(outputs)).at)
+        self.take_over(view)
+        return extended
 
     def arm(self, outputs: Outputs, view: FleetView, until: datetime | None) -> None:
         """Let AWS stop all machines at their deadline, and confirm that it will. No machine may start before.
@@ -180,6 +183,7 @@ class Deadline:
         self.report_missed(view)
         if until is None:
             self._say_there_is_none()
+            self.take_over(view)
             return
         until = self._in_time(until)
         all_stopped = all(machine.state == "stopped" for machine in view.staying)
@@ -187,6 +191,13 @@ class Deadline:
         if armed.at > whole_minute(until):
             self._report(Warned("the deadline was later already: pio-tf never shortens it"))
         self._report(Done(f"AWS stops the machines at {self._said(armed.at)}, whatever happens to this client"))
+        self.take_over(view)
+
+    def take_over(self, view: FleetView) -> None:
+        """Take machines over from their schedule, which would stop them at its own time. The deadline must be armed."""
+        with warning(self._report, "the schedule of trainings may stop the machines"):
+            if remove_marks(self._context.ec2, view.staying):
+                self._report(Done("took the machines over from their schedule: it does not stop them"))
 
     @contextlib.contextmanager
     def armed_as_created(self, view: FleetView, until: datetime | None) -> Iterator[None]:
@@ -338,7 +349,9 @@ class Deadline:
         at, armed = self.look_after(), self.armed
         if at is None or armed is None:
             return at
-        gone = armed.ids - {machine.instance_id for machine in self._fleet.look(strict=False).staying}
+        view = self._fleet.look(strict=False)
+        self.take_over(view)  # a schedule that fires during a run marks its machines
+        gone = armed.ids - {machine.instance_id for machine in view.staying}
         if not gone or gone == armed.ids:
             return at
         at = self._put(armed.ids - gone, armed.at, role_arn=armed.role_arn).at

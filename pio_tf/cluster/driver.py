@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from pio_tf.cluster.deadline import Deadline
     from pio_tf.cluster.fleet import Fleet, FleetView
+    from pio_tf.cluster.scheduling import Scheduling
     from pio_tf.context import ClusterContext
     from pio_tf.model import Outputs
     from pio_tf.remote.connect import RetryPolicy
@@ -53,6 +54,7 @@ class Driver:
     fleet: Fleet
     deadline: Deadline
     storage: RunStorage
+    scheduling: Scheduling
     open_session: SessionOpener | None
     """Connects to the driver; None: over SSH."""
 
@@ -92,6 +94,7 @@ class Driver:
                 upload_to=upload or self.context.config.train.upload or "",
                 wait=wait,
                 retry=retry or QUICK,
+                schedule_token=self.scheduling.token if self.context.config.schedule else None,
             ) as session:
                 return await work(session)
 
@@ -192,6 +195,12 @@ class Driver:
         view, outputs = self._running(outputs)
         sizing = self.fleet.sizing(view.running)
         return self.session(view, lambda session: session.check(outputs, sizing, skip=skip))
+
+    def rehearse(self, outputs: Outputs) -> None:
+        """Configure running machines, and check everything that a training needs."""
+        view, outputs = self._running(outputs)
+        sizing = self.fleet.sizing(view.running)
+        self.session(view, lambda session: session.rehearse(outputs, sizing))
 
     def provision(self, outputs: Outputs, machine: str, *, rollback: str) -> tuple[ProvisionedMachine, ...]:
         """Prepare running machines as at their first boot, or roll a component back; then write the driver's files."""

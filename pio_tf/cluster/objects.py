@@ -9,6 +9,7 @@ from pio_tf.cluster.driver import Driver
 from pio_tf.cluster.fleet import Fleet
 from pio_tf.cluster.power import Power
 from pio_tf.cluster.resize import Resizer
+from pio_tf.cluster.scheduling import Scheduling
 from pio_tf.cluster.stack import Stack
 from pio_tf.training.runs.run_storage import RunStorage
 
@@ -37,7 +38,8 @@ class ClusterObjects:
         self.storage = RunStorage(context, report_driver=lambda: ClusterObjects(context, open_session).driver.report())
         self.fleet = Fleet(context, started=started)
         self.deadline = Deadline(context, self.fleet, armed=armed)
-        self.driver = Driver(context, self.fleet, self.deadline, self.storage, open_session)
-        self.stack = Stack(context, self.fleet, self.deadline, self.driver)
+        self.scheduling = Scheduling(context, self.fleet, self.deadline)
+        self.driver = Driver(context, self.fleet, self.deadline, self.storage, self.scheduling, open_session)
+        self.stack = Stack(context, self.fleet, self.deadline, self.driver, self.scheduling)
         self.resizer = Resizer(context, self.fleet, self.driver, self.stack.outputs)
-        self.power = Power(context, self.fleet, self.deadline, self.driver, self.stack, self.storage)
+        self.power = Power(context, self.fleet, self.deadline, self.driver, self.stack, self.storage, self.scheduling)

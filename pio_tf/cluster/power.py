@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from pio_tf.cluster.apply_guard import PowerNote
 from pio_tf.cluster.driver import unwritten
 from pio_tf.cluster.fleet import Fleet
-from pio_tf.cluster.messages import interrupted, names, not_ours, unanswered, unknown
+from pio_tf.cluster.messages import interrupted, names, not_ours, unanswered, unknown, warning
 from pio_tf.errors import AwsError, Locked, MachinesMayBeRunning, PioTfError, RemoteError
 from pio_tf.events import Done, Step, Warned
 from pio_tf.machines.inventory import IS_SPOT, LEAVE_SPOT
@@ -21,10 +21,12 @@ if TYPE_CHECKING:
     from pio_tf.cluster.deadline import Deadline
     from pio_tf.cluster.driver import Driver
     from pio_tf.cluster.fleet import FleetView
+    from pio_tf.cluster.scheduling import ScheduleStatus, Scheduling
     from pio_tf.cluster.stack import Stack
     from pio_tf.context import ClusterContext
     from pio_tf.model import Machine, Outputs
     from pio_tf.training.runs.driver_runs import DriverState
+    from pio_tf.training.runs.record import RunRecord
     from pio_tf.training.runs.run_storage import RunStorage
 
 IDLE_FOR = 1800.0
@@ -47,6 +49,8 @@ class ClusterStatus:
     """When AWS stops the machines, UTC; None: there is none, nothing runs, or AWS could not be asked."""
     driver: DriverState | None = None
     """What the driver says, also about when the machines stop themselves; None: it could not be asked."""
+    schedule: ScheduleStatus | None = None
+    """The schedule of trainings; None: there is none, or AWS could not be asked."""
 
     @property
     def without_timer(self) -> list[str] | None:
@@ -75,6 +79,7 @@ class Power:
     driver: Driver
     stack: Stack
     storage: RunStorage
+    scheduling: Scheduling
 
     def up(self, duration: float | None, *, deadline: bool) -> tuple[Machine, ...]:
         """Create what is missing, start what is stopped, wait until Spark has every worker, configure the driver."""
@@ -124,6 +129,7 @@ class Power:
                 raise
             self.deadline.check_still_armed()
             view = self.fleet.own(self.fleet.look(outputs))
+            self.deadline.take_over(view)  # their schedule may have marked them meanwhile
             # Machines that still ran at the first look may have followed the last training since.
             tried |= {machine.instance_id for machine in stopped}
             stopped = [one for one in view.machines if one.powered_itself_off and one.instance_id not in tried]
@@ -234,6 +240,10 @@ class Power:
         if deadline is None:
             self.deadline.report_missed(view)
         alive, driver = self.driver.ask_spark(view)
+        schedule: ScheduleStatus | None = None
+        if self.context.config.schedule is not None:
+            with warning(self.context.report, "could not find the schedule of trainings"):
+                schedule = self.scheduling.status(view, self._runs(driver), driver)
         return ClusterStatus(
             self.context.config.cluster.name,
             outputs is not None,
@@ -242,7 +252,18 @@ class Power:
             run=driver.holder.run if driver and driver.holder else "",
             deadline=deadline,
             driver=driver,
+            schedule=schedule,
         )
+
+    def schedule_status(self) -> ScheduleStatus | None:
+        """Return the schedule of trainings, and what came of its last time; None if there is none. Change nothing."""
+        view = self.fleet.look(self.stack.outputs(), strict=False)
+        _, driver = self.driver.ask_spark(view)
+        return self.scheduling.status(view, self._runs(driver), driver)
+
+    def _runs(self, driver: DriverState | None) -> tuple[RunRecord, ...]:
+        """Return the runs of the driver, if it was asked, and of other places."""
+        return self.storage.runs({run.id: run.to_record() for run in driver.runs} if driver else {})
 
     @property
     def _note(self) -> PowerNote:

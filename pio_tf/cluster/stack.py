@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from pio_tf.cluster.deadline import Deadline
     from pio_tf.cluster.driver import Driver
     from pio_tf.cluster.fleet import Fleet, FleetView
+    from pio_tf.cluster.scheduling import Scheduling
     from pio_tf.config.schema import Config
     from pio_tf.context import ClusterContext
     from pio_tf.infra.drift import Drift
@@ -55,6 +56,7 @@ class Stack:
     fleet: Fleet
     deadline: Deadline
     driver: Driver
+    scheduling: Scheduling
 
     @cached_property
     def deployment(self) -> Deployment:
@@ -202,6 +204,7 @@ class Stack:
         foreign = self.fleet.look().machines
         if not foreign:
             self.deadline.remove(destroyed=True)
+            self.scheduling.remove_with_cluster()
             return
         raise MachinesMayBeRunning(
             f"{count(foreign)} of {name} still exist: {names(foreign)}",
@@ -217,8 +220,10 @@ class Stack:
         return self.config.work_dir / "applied"
 
     def digest(self) -> str:
-        """Return the digest of the stack that pio-tf.hcl asks for."""
+        """Return the digest of the stack, and of the schedule of trainings, that pio-tf.hcl asks for."""
         files = render_stack(self.config)
+        if (block := self.config.schedule) is not None and block.cron is not None:
+            files["schedule"] = f"{block.cron} {block.timezone} {self.config.train.max_runtime}"
         return hashlib.sha256("\0".join(f"{path}\0{files[path]}" for path in sorted(files)).encode()).hexdigest()
 
     def _draft(self, view: FleetView) -> Plan:
@@ -361,6 +366,8 @@ class Stack:
             self.context.report(Step(f"Applying: {counts}"))
         self.applied.unlink(missing_ok=True)  # until the apply is whole: the next `up` plans, however this ends
         outputs = self.deployment.apply(plan)
+        role = (plan.json.get("output_changes") or {}).get("schedule_role_arn", {})
+        self.scheduling.keep(outputs, had_role=bool(role.get("before")))
         self._note_applied()
         return outputs
 

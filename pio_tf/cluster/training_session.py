@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 from dataclasses import replace
 from enum import Enum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from pio_tf.aws.cli_hints import AwsCliHints
 from pio_tf.cluster.messages import names, short
 from pio_tf.durations import duration
 from pio_tf.errors import Interrupted, Locked, MachinesMayBeRunning, PioTfError, RemoteError
 from pio_tf.events import Warned
+from pio_tf.training.runs.record import RunRecord
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,8 +21,8 @@ if TYPE_CHECKING:
     from pio_tf.cluster.objects import ClusterObjects
     from pio_tf.model import Outputs
     from pio_tf.training.driver_session import TrainingRequest
-    from pio_tf.training.runs.record import RunRecord
 
+_T = TypeVar("_T", bound="RunRecord | None")
 INTERRUPTED_SECONDS = 2.0
 """How long an interrupted training waits for the driver before the machines stop: a cancelled job is killed 10 s after
 its first signal, and gets a second one after 7.5 s (GitHub's runner; others give it more)."""
@@ -102,17 +103,38 @@ class TrainingSession:
             run=found,
         )
 
+    def rehearse(self) -> None:
+        """Start the machines, configure and check the driver as before a training, and stop the machines.
+
+        Raises:
+            NotReady: a check failed.
+        """
+        objects = self._objects
+        objects.power.check_before_start()
+        until = objects.deadline.after(None)
+        started: list[tuple[FleetView, Outputs]] = []
+
+        def work() -> None:
+            ((view, whole),) = started
+            outputs = view.at_work(whole)
+            sizing = objects.fleet.sizing(view.running)
+            objects.driver.session(view, lambda session: session.rehearse(outputs, sizing), wait=True)
+
+        with objects.driver.claimed():
+            self.play(lambda: started.append(objects.power.start(until, apply=False)), work, run="")
+
     def begin(self) -> None:
         """Note that the run begins: from now on, it may be active."""
         self.phase = Phase.RUNNING
 
-    def play(self, start: Callable[[], None], work: Callable[[], RunRecord], *, run: str) -> RunRecord:
+    def play(self, start: Callable[[], None], work: Callable[[], _T], *, run: str) -> _T:
         """Call ``start`` and ``work``; then stop the machines, after a success, an error, Ctrl-C and SIGTERM alike.
 
         Args:
             start: starts the machines.
-            work: returns the run's record. A run that continues (detached) leaves the machines running.
-            run: the run's id.
+            work: returns the run's record. A run that continues (detached) leaves the machines running. If it returns
+                nothing, there was no run.
+            run: the run's id; empty: there is no run.
 
         Raises:
             MachinesMayBeRunning: they could not be stopped, or two interruptions ended the stop. The error before it,
@@ -132,7 +154,7 @@ class TrainingSession:
                     self._note(error, run)
                     self._finish(error, run=run)
                 raise
-            if record.state == "running":
+            if isinstance(record, RunRecord) and record.state == "running":
                 stays = True
                 self._report(
                     Warned(

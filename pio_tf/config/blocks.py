@@ -55,6 +55,7 @@ from pio_tf.config.kinds import (
     Words,
     matching,
 )
+from pio_tf.config.recurring_time import find_zone, parse_recurring_time
 from pio_tf.secret_names import is_secret_argument
 
 if TYPE_CHECKING:
@@ -428,6 +429,32 @@ class TrainBlock(Block):
     )
     on_success_timeout: Annotated[Duration, Field(le=3600)] = Field(
         default=300, description="How long all these commands may take. Then the driver ends them."
+    )
+
+
+def _recurring_time(value: str) -> str:
+    return str(parse_recurring_time(value))
+
+
+def _zone(value: str) -> str:
+    return find_zone(value).key
+
+
+class ScheduleBlock(Block):
+    """Trainings on AWS's own clock. See [schedule.md](schedule.md)."""
+
+    cron: Annotated[str, AfterValidator(_recurring_time), Kind("cron expression")] | None = Field(
+        default=None,
+        description="When trainings begin: a cron expression of EventBridge Scheduler, like `cron(0 3 ? * SUN *)`. "
+        "`pio-tf apply` keeps the schedule in step. Default: the time that `schedule set` has named.",
+    )
+    timezone: Annotated[str, AfterValidator(_zone), Kind("time zone")] = Field(
+        default="UTC", description="Time zone of `cron`, like `Europe/Berlin`."
+    )
+    role_arn: RoleArn | None = Field(
+        default=None,
+        description="ARN of an existing role with which EventBridge Scheduler starts and stops the machines, if "
+        "Terraform may not change IAM. Default: Terraform makes one.",
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import get_args
 
@@ -18,6 +19,7 @@ from pio_tf.config.blocks import (
     NetworkBlock,
     NotifyBlock,
     PioBlock,
+    ScheduleBlock,
     SparkBlock,
     SshBlock,
     TerraformBlock,
@@ -26,6 +28,7 @@ from pio_tf.config.blocks import (
 from pio_tf.config.kinds import Password, SourceName
 from pio_tf.config.partitions import partition_of
 from pio_tf.config.problems import Mistakes, nearest_line
+from pio_tf.config.recurring_time import check_runtime, find_zone, parse_recurring_time
 from pio_tf.config.repositories import GUIDES, RepositoryBlock, Source, check_sources, collect_sources, find_missing
 from pio_tf.config.roles import Role, role_of
 from pio_tf.config.software import SoftwareBlock, check_versions
@@ -54,6 +57,7 @@ class Config(Block):
         default_factory=SoftwareBlock, validate_default=True, description="Block: the software of the machines."
     )
     train: TrainBlock = Field(default_factory=TrainBlock, description="Block: training.")
+    schedule: ScheduleBlock | None = Field(default=None, description="Block: trainings on AWS's clock.")
     notify: NotifyBlock = Field(default_factory=NotifyBlock, description="Block: messages.")
     terraform: TerraformBlock = Field(default_factory=TerraformBlock, description="Block: Terraform.")
     failsafe: FailsafeBlock = Field(default_factory=FailsafeBlock, description="Block: automatic stops.")
@@ -102,6 +106,21 @@ class Config(Block):
         if mistakes:
             raise Mistakes(mistakes.items())
         return software
+
+    @field_validator("schedule", mode="after")
+    @classmethod
+    def _stops_in_time(cls, schedule: ScheduleBlock | None, info: ValidationInfo) -> ScheduleBlock | None:
+        if schedule is not None and schedule.cron is not None and "train" in info.data:
+            try:
+                check_runtime(
+                    parse_recurring_time(schedule.cron),
+                    find_zone(schedule.timezone),
+                    max_runtime=info.data["train"].max_runtime,
+                    now=datetime.now(tz=timezone.utc),
+                )
+            except ValueError as error:
+                raise Mistakes([("schedule.cron", str(error))]) from None
+        return schedule
 
     _path: Path = PrivateAttr(default=Path("pio-tf.hcl"))
     _lines: dict[str, int] = PrivateAttr(default_factory=dict)
@@ -200,6 +219,7 @@ class Config(Block):
         for name, arn in (
             ("aws.assume_role.role_arn", role and role.role_arn),
             ("failsafe.role_arn", self.failsafe.role_arn),
+            ("schedule.role_arn", self.schedule and self.schedule.role_arn),
             ("failsafe.permissions_boundary", self.failsafe.permissions_boundary),
             ("notify.sns_topic", self.notify.sns_topic),
         ):

@@ -224,6 +224,13 @@ train {
   # upload          = "s3://example-logs/pio-tf" # a copy of each run's log and record, besides this computer
 }
 
+# Trainings on AWS's own clock, without a client (docs/schedule.md). The block makes a role for them.
+# schedule {
+#   cron     = "cron(0 3 ? * SUN *)" # default: the time that `pio-tf schedule set` names
+#   timezone = "Europe/Berlin"
+#   role_arn = "arn:aws:iam::123456789012:role/starter" # instead, if Terraform may not change IAM
+# }
+
 # Messages about trainings (docs/training.md#messages).
 notify {
   # webhook   = env("SLACK_WEBHOOK")

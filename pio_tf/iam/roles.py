@@ -40,6 +40,7 @@ _TRAIN = (
     services.reads_state,
     services.sets_deadlines,
     services.removes_deadlines,
+    services.follows_schedule,
     ec2.switches_power,
     *_RUNS,
     services.reads_secrets,
@@ -51,6 +52,7 @@ _APPLY = (
     services.locks_runs,
     ec2.reads_of_changes,
     services.sets_deadlines,
+    services.sets_schedule,
     ec2.makes_network,
     ec2.makes_security_group,
     ec2.makes_key_pair,
@@ -70,6 +72,7 @@ _DESTROY = (
     services.removes_failsafe,
     services.removes_deadlines,
     services.lists_deadlines,
+    services.removes_schedule,
     ec2.removes_address,
     ec2.removes_security_group,
     ec2.removes_key_pair,
@@ -85,9 +88,9 @@ ROLES: tuple[JobRole, ...] = (
     JobRole("mirror", ("mirror push",), (services.fills_mirrors,)),
     JobRole("ssh", ("the way to the driver that ssh.via names, beside the others",), (services.opens_sessions,)),
     JobRole("assume", ("all commands with aws.assume_role",), (services.assumes_roles,)),
-    JobRole("boundary", ("the permissions boundary of the role for deadlines",), (services.bounds_failsafe,)),
+    JobRole("boundary", ("the permissions boundary of Scheduler's roles",), (services.bounds_failsafe,)),
 )
-"""The roles, each with commands as narrow as its policy: `up`, which creates and starts, needs apply and train."""
+"""The roles, each with commands as narrow as its policy: `up` and `schedule set` need apply and train."""
 _NOTHING_TO_ALLOW = {
     "mirror": ("names no mirror in S3", "", 'add one to software.mirrors, like "s3://bucket/prefix"'),
     "ssh": ("connects to the driver without AWS", "ssh.via is not set", "the policies of the other roles are enough"),

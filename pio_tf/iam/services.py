@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from pio_tf.aws.identity import deadline_boundary_arn, deadline_role_arn
+from pio_tf.aws.identity import deadline_boundary_arn, deadline_role_arn, schedule_role_arn
 from pio_tf.config.kinds import SecretReference
 from pio_tf.iam.grant import Grant
-from pio_tf.model import CLUSTER_TAG
+from pio_tf.model import CLUSTER_TAG, SCHEDULED_TAG
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,6 +21,7 @@ _LINKED_ROLE = "role/aws-service-role/events.amazonaws.com/AWSServiceRoleForClou
 _OBJECT = ("s3:DeleteObject", "s3:GetObject", "s3:PutObject")
 _SECRET_ENDING = re.compile(r"-[A-Za-z0-9]{6}$")
 """The end of a secret's ARN, which Secrets Manager adds to the name."""
+_TO_SCHEDULER: Conditions = {"StringEquals": {"iam:PassedToService": "scheduler.amazonaws.com"}}
 
 
 def knows_itself(_scope: Scope) -> Iterator[Grant]:
@@ -180,8 +181,39 @@ def sets_deadlines(scope: Scope) -> Iterator[Grant]:
     actions = ("scheduler:CreateSchedule", "scheduler:GetSchedule", "scheduler:UpdateSchedule")
     yield Grant("Deadline", why, _schedules(scope), pio_tf=actions)
     why = "Give Scheduler, and no other service, the role that stops them."
-    conditions: Conditions = {"StringEquals": {"iam:PassedToService": "scheduler.amazonaws.com"}}
-    yield Grant("PassDeadlineRole", why, (role,), pio_tf=("iam:PassRole",), conditions=conditions)
+    yield Grant("PassDeadlineRole", why, (role,), pio_tf=("iam:PassRole",), conditions=_TO_SCHEDULER)
+
+
+def follows_schedule(scope: Scope) -> Iterator[Grant]:
+    """Grant what starts beside a schedule need: the driver learns of it, and the client takes machines over from it."""
+    if scope.config.schedule is None:
+        return
+    why = "Read the schedule of trainings, which the driver must know."
+    yield Grant("FindSchedule", why, (_schedules(scope)[1],), pio_tf=("scheduler:GetSchedule",))
+    only: Conditions = {**scope.owned, "ForAllValues:StringEquals": {"aws:TagKeys": (SCHEDULED_TAG,)}}
+    why = "Take machines over from their schedule, which may then not stop them."
+    yield Grant("TakeOver", why, scope.ec2("instance"), pio_tf=("ec2:DeleteTags",), conditions=only)
+
+
+def sets_schedule(scope: Scope) -> Iterator[Grant]:
+    """Grant the schedules that start and stop the machines, and passing them the one role that they may have."""
+    if (role := schedule_role_arn(scope.config, account=scope.account)) is None:
+        return
+    why = "Set and remove the schedule of trainings."
+    actions = ("CreateSchedule", "DeleteSchedule", "GetSchedule", "UpdateSchedule")
+    yield Grant("Schedule", why, (_schedules(scope)[1],), pio_tf=tuple(f"scheduler:{one}" for one in actions))
+    why = "Give Scheduler, and no other service, the role that starts and stops them."
+    yield Grant("PassScheduleRole", why, (role,), pio_tf=("iam:PassRole",), conditions=_TO_SCHEDULER)
+    why = "Let the driver read the mark of its schedule."
+    show = ("ec2:ModifyInstanceMetadataOptions",)
+    yield Grant("ShowTags", why, scope.ec2("instance"), pio_tf=show, conditions=scope.owned)
+
+
+def removes_schedule(scope: Scope) -> Iterator[Grant]:
+    """Grant the removal of the schedule of trainings, after the machines are gone."""
+    if scope.config.schedule is not None:
+        why = "Remove the schedule of trainings."
+        yield Grant("RemoveSchedule", why, (_schedules(scope)[1],), pio_tf=("scheduler:DeleteSchedule",))
 
 
 def removes_deadlines(scope: Scope) -> Iterator[Grant]:
@@ -200,9 +232,9 @@ def lists_deadlines(scope: Scope) -> Iterator[Grant]:
 
 def reads_failsafe(scope: Scope) -> Iterator[Grant]:
     """Grant Terraform's refresh of the role and the alarms."""
-    if role := _own_role(scope):
+    if roles := _own_roles(scope):
         of_role = ("iam:GetRole", "iam:GetRolePolicy", "iam:ListAttachedRolePolicies", "iam:ListRolePolicies")
-        yield Grant("LookAtRole", "Read the role for deadlines.", role, of_role)
+        yield Grant("LookAtRole", "Read the roles of Scheduler.", roles, of_role)
     if alarms := _alarms(scope):
         of_alarms = ("cloudwatch:DescribeAlarms", "cloudwatch:ListTagsForResource")
         yield Grant("LookAtAlarms", "Read the idle alarms.", alarms, of_alarms)
@@ -210,13 +242,13 @@ def reads_failsafe(scope: Scope) -> Iterator[Grant]:
 
 def makes_failsafe(scope: Scope) -> Iterator[Grant]:
     """Grant creating and changing the role and the alarms."""
-    if role := _own_role(scope):
+    if roles := _own_roles(scope):
         # Without the condition, the role could get any permission, and trust any account.
         bounded: Conditions = {scope.equals: {"iam:PermissionsBoundary": boundary(scope)}}
         named = ("iam:PutRolePermissionsBoundary",) if scope.config.failsafe.permissions_boundary else ()
-        why = "Create the role for deadlines, only with the boundary that lets it stop the cluster's machines."
-        yield Grant("MakeRole", why, role, ("iam:CreateRole", "iam:PutRolePolicy", *named), conditions=bounded)
-        yield Grant("TagRole", "Tag that role.", role, ("iam:TagRole", "iam:UntagRole"))
+        why = "Create the roles of Scheduler, only with the boundary that limits them to the cluster's machines."
+        yield Grant("MakeRole", why, roles, ("iam:CreateRole", "iam:PutRolePolicy", *named), conditions=bounded)
+        yield Grant("TagRole", "Tag those roles.", roles, ("iam:TagRole", "iam:UntagRole"))
     if alarms := _alarms(scope):
         stop = f"arn:{scope.partition}:automate:{scope.config.aws.region}:ec2:stop"
         stopping: Conditions = {"ForAllValues:StringEquals": {"cloudwatch:AlarmActions": (stop,)}}
@@ -230,10 +262,17 @@ def makes_failsafe(scope: Scope) -> Iterator[Grant]:
 
 
 def bounds_failsafe(scope: Scope) -> Iterator[Grant]:
-    """Grant all that the role for deadlines may ever do: the permissions boundary of the one that Terraform creates."""
-    if _own_role(scope):
-        why = "Stop the cluster's machines at their deadline."
+    """Grant all that the roles of Scheduler may ever do: the permissions boundary of those that Terraform creates."""
+    if _own_roles(scope):
+        why = "Stop the cluster's machines at their deadline, or after a scheduled training."
         yield Grant("StopMachines", why, scope.ec2("instance"), pio_tf=("ec2:StopInstances",), conditions=scope.owned)
+    if scope.config.schedule is not None and scope.config.schedule.role_arn is None:
+        why = "Mark the cluster's machines, and start marked ones."
+        marked: Conditions = {**scope.owned, "StringLike": {f"ec2:ResourceTag/{SCHEDULED_TAG}": "?*"}}
+        start = ("ec2:StartInstances",)
+        yield Grant("StartMachines", why, scope.ec2("instance"), pio_tf=start, conditions=marked)
+        only: Conditions = {**scope.owned, "ForAllValues:StringEquals": {"aws:TagKeys": (SCHEDULED_TAG,)}}
+        yield Grant("MarkMachines", why, scope.ec2("instance"), pio_tf=("ec2:CreateTags",), conditions=only)
 
 
 def boundary(scope: Scope) -> str:
@@ -243,17 +282,18 @@ def boundary(scope: Scope) -> str:
 
 def removes_failsafe(scope: Scope) -> Iterator[Grant]:
     """Grant the removal of the role and the alarms."""
-    if role := _own_role(scope):
+    if roles := _own_roles(scope):
         of_role = ("iam:DeleteRole", "iam:DeleteRolePolicy", "iam:ListInstanceProfilesForRole")
-        yield Grant("RemoveRole", "Remove the role for deadlines.", role, of_role)
+        yield Grant("RemoveRole", "Remove the roles of Scheduler.", roles, of_role)
     if alarms := _alarms(scope):
         yield Grant("RemoveAlarms", "Remove the idle alarms.", alarms, ("cloudwatch:DeleteAlarms",))
 
 
-def _own_role(scope: Scope) -> tuple[str, ...]:
-    """Return the role that Terraform creates; empty if it creates none."""
-    role = deadline_role_arn(scope.config, account=scope.account)
-    return () if role is None or scope.config.failsafe.role_arn is not None else (role,)
+def _own_roles(scope: Scope) -> tuple[str, ...]:
+    """Return the roles that Terraform creates."""
+    named = {scope.config.failsafe.role_arn, scope.config.schedule and scope.config.schedule.role_arn}
+    roles = (found(scope.config, account=scope.account) for found in (deadline_role_arn, schedule_role_arn))
+    return tuple(role for role in roles if role is not None and role not in named)
 
 
 def _schedules(scope: Scope) -> tuple[str, str]:

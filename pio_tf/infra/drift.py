@@ -14,8 +14,8 @@ _CHANGES_WITH_POWER = frozenset({"instance_state", "public_ip", "public_dns", "a
 _CHANGES_WITH_TYPE = frozenset(
     {"instance_type", "ebs_optimized", "cpu_core_count", "cpu_threads_per_core", "cpu_options"}
 )
-_POLICY = "stop-machines"
-"""Policy of the role that terraform/modules/failsafe makes."""
+_POLICIES = ({"stop-machines"}, {"train-on-schedule"})
+"""Policies of each role that terraform/modules/failsafe makes."""
 _SIDES = ("ingress", "egress")
 _SOURCES = ("cidr_blocks", "ipv6_cidr_blocks", "prefix_list_ids", "security_groups", "self")
 _Rule = tuple[str, str, str, int, int, str]
@@ -90,13 +90,15 @@ def _differences(
         old, new = before.get(name), after.get(name)
         if name == "root_block_device":
             old, new = (disks and _without_tags(disks, ignores_tag) for disks in (old, new))
+        if name == "metadata_options":  # pio-tf itself lets a driver with a schedule read its tags
+            old, new = ([{**one, "instance_metadata_tags": None} for one in some or ()] for some in (old, new))
         if old == new or old is None or not (old or new):
             continue
         if name in _CHANGES_WITH_POWER and kind == "aws_instance":
             continue
         if kind == "aws_security_group" and name in _SIDES and rules.issuperset(_rules(after["id"], name, new or ())):
             continue  # a rule that is gone is reported as the resource that it was
-        if kind == "aws_iam_role" and name == "inline_policy" and {one.get("name") for one in new or ()} == {_POLICY}:
+        if kind == "aws_iam_role" and name == "inline_policy" and {one.get("name") for one in new or ()} in _POLICIES:
             continue  # a resource of its own, which reports its changes itself; any other policy is drift
         yield Difference(name, old, new)
 

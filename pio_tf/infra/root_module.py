@@ -16,6 +16,7 @@ from pio_tf.config.hcl_writer import Expression, Value, attributes, block, quote
 from pio_tf.errors import ConfigError, PioTfError
 from pio_tf.infra.backend.s3 import s3_backend
 from pio_tf.infra.generated_files import write_files
+from pio_tf.model import SCHEDULED_TAG
 
 if TYPE_CHECKING:
     from pio_tf.config.blocks import MachineBlock
@@ -35,6 +36,7 @@ _UNPROTECTED = "prevent_destroy = false"
 _LAST_IGNORED = "      root_block_device[0].kms_key_id,\n"
 _DISK_TAGS = "      root_block_device[0].tags,\n"
 _TYPE = "      instance_type,\n"
+_METADATA = "      metadata_options,\n"
 _HEADER = "# Written by pio-tf from {source}: change that file, not this one.\n\n"
 
 
@@ -68,6 +70,8 @@ def render_stack(config: Config, *, protect: bool = True) -> dict[str, str]:
                     text = text.replace(_LAST_IGNORED, _LAST_IGNORED + _DISK_TAGS)
                 if config.has_spare_types:  # pio-tf changes the types, on stopped machines
                     text = text.replace(_LAST_IGNORED, _TYPE + _LAST_IGNORED)
+                if config.schedule is not None:  # the driver may read its tags: provider 3 has no argument for that
+                    text = text.replace(_LAST_IGNORED, _METADATA + _LAST_IGNORED)
                 files[f"modules/{module}/{source.name}"] = text if protect else text.replace(_PROTECTED, _UNPROTECTED)
     return files
 
@@ -156,6 +160,8 @@ def stack_variables(config: Config) -> dict[str, Value]:
         "failsafe": {
             "make_role": failsafe.role and failsafe.role_arn is None,
             "role_arn": failsafe.role_arn,
+            "make_schedule_role": config.schedule is not None and config.schedule.role_arn is None,
+            "schedule_role_arn": config.schedule.role_arn if config.schedule is not None else None,
             "role_path": failsafe.role_path,
             "permissions_boundary": failsafe.permissions_boundary,
             "idle_after": failsafe.idle_after if failsafe.idle_alarms else None,
@@ -229,6 +235,8 @@ def _provider(config: Config) -> str:
     if aws.default_tags:
         parts.append(block("default_tags", {"tags": dict(sorted(aws.default_tags.items()))}, indent=2))
     ignored = {name: value for name, value in aws.ignore_tags.model_dump().items() if value}
+    if config.schedule is not None:  # EventBridge Scheduler sets it
+        ignored["keys"] = [*ignored.get("keys", []), SCHEDULED_TAG]
     if ignored:
         parts.append(block("ignore_tags", ignored, indent=2))
     if aws.assume_role is not None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from pio_tf.aws.errors import aws_errors
 from pio_tf.config.roles import ROLES, role_of
 from pio_tf.errors import AwsError
-from pio_tf.model import CLUSTER_TAG, MACHINE_TAG, ROLE_TAG, TERMINATED, Machine, another_region
+from pio_tf.model import CLUSTER_TAG, MACHINE_TAG, ROLE_TAG, SCHEDULED_TAG, TERMINATED, Machine, another_region
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -134,6 +134,8 @@ def machine_from(instance: InstanceTypeDef, *, output: MachineOutput | None = No
         virtualization=instance.get("VirtualizationType", "hvm"),
         has_ena=instance.get("EnaSupport", False),
         powered_itself_off=_has_powered_itself_off(instance),
+        reads_tags=instance.get("MetadataOptions", {}).get("InstanceMetadataTags") == "enabled",
+        scheduled_start=_tag(instance, SCHEDULED_TAG),
     )
 
 

@@ -118,7 +118,7 @@ class Scheduler:
 
         Args:
             call: such as ``stopInstances``.
-            event_age: seconds for which AWS retries the call.
+            event_age: how long AWS retries the call, in seconds.
         """
         return {
             "Name": name,

@@ -24,7 +24,7 @@ from pio_tf.errors import SandboxError
 from pio_tf.sandbox.alarms import Alarms
 from pio_tf.sandbox.corrections import corrected
 from pio_tf.sandbox.ec2_models import LocalInstance, list_instances, power_off
-from pio_tf.sandbox.schedules import fire_due
+from pio_tf.sandbox.schedules import Firing
 from pio_tf.sandbox.signatures import body, refuse
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ class LocalAws:
             corrected, transition_seconds=transition_seconds, clock=clock, on_change=on_change, console=console
         )
         self._now = now
-        self._alarms = Alarms()
+        self._alarms, self._firing = Alarms(), Firing()
         self._stack = ExitStack()
         self._server: BaseWSGIServer | None = None
         self._ec2, self._s3 = Lock(), Lock()
@@ -126,7 +126,7 @@ class LocalAws:
             stack.callback(_forget_everything)
             stack.enter_context(self._corrected())
             self.calls.clear()
-            self._alarms = Alarms()
+            self._alarms, self._firing = Alarms(), Firing()
             self._dispatch = DomainDispatcherApplication(create_backend_app)
             # Its answer is always the same, and takes 200 calls of stat.
             self._dispatch.get_backend_for_host = cache(self._dispatch.get_backend_for_host)
@@ -167,7 +167,16 @@ class LocalAws:
     def fire_schedules(self) -> int:
         """Run the schedules that are due, as happens every second, and return their number."""
         with self._ec2:
-            return fire_due(self._now())
+            return self._firing.fire_due(self._now())
+
+    def fire_training(self, cluster: str) -> None:
+        """Let the next training of a cluster's schedule come now.
+
+        Raises:
+            SandboxError: the cluster has no active schedule.
+        """
+        with self._ec2:
+            self._firing.fire_training(cluster, self._now())
 
     def observe_cpu(self, percents: Mapping[str, float]) -> None:
         """Record one period's CPU utilization of instances, by id, in percent."""

@@ -31,6 +31,7 @@ from pio_tf.sandbox.layout import (
     ServerRecord,
     ServiceRequest,
     ServiceStatus,
+    TrainingRequest,
 )
 from pio_tf.sandbox.processes import MARK, end_processes
 
@@ -354,6 +355,33 @@ def change_service(directory: Path, name: str, state: WantedState, *, timeout: f
             next_step=f"see {after.log if after else layout.log}",
         )
     return after
+
+
+def fire_training(directory: Path, cluster: str, *, timeout: float = 60.0) -> None:
+    """Let the next training of a cluster's schedule come now.
+
+    Raises:
+        SandboxError: the sandbox is not running, or the cluster has no active schedule.
+    """
+    layout = _layout(directory)
+    with exclusive(layout):
+        running_sandbox(directory)
+        before = layout.training_answer.read()
+        number = before.number + 1 if before else 1
+        layout.training_request.write(TrainingRequest(cluster, number))
+
+    def answer() -> TrainingRequest | None:
+        found = layout.training_answer.read()
+        return found if found is not None and found.number >= number else None
+
+    _wait(lambda: answer() is not None, timeout=timeout)
+    done = answer()
+    if done is None or done.error:
+        raise SandboxError(
+            done.error if done else f"the sandbox did not answer within {timeout:g} s",
+            cause="the schedule is paused, or was never set" if done else "",
+            next_step="pio-tf schedule show" if done else f"see {layout.log}",
+        )
 
 
 def _start_server(layout: Layout, command: list[str], *, timeout: float) -> ServerRecord:

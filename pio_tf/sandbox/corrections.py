@@ -136,6 +136,17 @@ logs only for Nitro-based instances."
 )
 
 
+_modify_metadata_options = instances.InstanceBackend.modify_instance_metadata_options
+
+
+def _modify_given_metadata_options(backend: Any, instance_id: str, **given: Any) -> Any:  # noqa: ANN401
+    # AWS changes the options that the call names; moto empties all others.
+    before = vars(backend.get_instance(instance_id).metadata_options)
+    options = _modify_metadata_options(backend, instance_id=instance_id, **given)
+    vars(options).update({name: value for name, value in before.items() if not getattr(options, name)})
+    return options
+
+
 def _console_output(console: Callable[[str], str]) -> Callable[[Any], ActionResult]:
     """Return a handler that answers with the machine's console log. moto has one text for all machines."""
 
@@ -205,6 +216,7 @@ def corrected(
             (backend, "stop_instances", _stop_instances),
             (backend, "reboot_instances", _reboot_instances),
             (backend, "modify_instance_attribute", _modify_only_while_stopped),
+            (backend, "modify_instance_metadata_options", _modify_given_metadata_options),
             (elastic_ip_addresses.ElasticAddressBackend, "allocate_address", _allocate_in_a_vpc),
             (InstanceResponse, "start_instances", _changes("StartingInstances", "start_instances")),
             (InstanceResponse, "stop_instances", _changes("StoppingInstances", "stop_instances")),

@@ -72,6 +72,16 @@ class ServiceStatus:
 
 
 @dataclass(frozen=True)
+class TrainingRequest:
+    """A request to let the next training of a cluster's schedule come now; also the answer to it."""
+
+    cluster: str
+    number: int
+    error: str = ""
+    """Why it does not come; empty: it does, or there is no answer yet."""
+
+
+@dataclass(frozen=True)
 class SandboxInfo:
     """A running sandbox: the values for a pio-tf.hcl, and its files."""
 
@@ -154,6 +164,8 @@ class Layout:
         self.services = directory / "services"  # a directory for each real service: configuration, data, log
         self.service_requests = RecordFile(directory / "service-requests.json", tuple[ServiceRequest, ...])
         self.service_statuses = RecordFile(directory / "service-statuses.json", tuple[ServiceStatus, ...])
+        self.training_request = RecordFile(directory / "training-request.json", TrainingRequest)
+        self.training_answer = RecordFile(directory / "training-answer.json", TrainingRequest)
         self.log = directory / "sandbox.log"  # output of the server and of the machines' own programs
         self.credentials = directory / "credentials"  # AWS credentials file with the sandbox's access key
         self.mirror = directory / "terraform"  # Terraform's provider mirror, and the CLI configuration that names it

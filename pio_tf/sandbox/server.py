@@ -32,6 +32,7 @@ from pio_tf.sandbox.layout import (
     MachineStatus,
     ServerRecord,
     ServiceStatus,
+    TrainingRequest,
 )
 from pio_tf.sandbox.processes import MARK, ProcessId
 from pio_tf.sandbox.real.real_services import RealServices
@@ -108,6 +109,7 @@ async def serve(
                 written = supervisor.statuses()
                 with suppress(FileNotFoundError):  # the directory is gone: see above
                     layout.statuses.write(written)
+            await asyncio.to_thread(_fire, aws, layout)
             if real is not None:
                 real.follow(layout.service_requests.read() or ())
                 if real.statuses() != told:
@@ -129,6 +131,20 @@ async def serve(
             await asyncio.to_thread(services.stop)
         await asyncio.to_thread(aws.stop)
         layout.server.path.unlink(missing_ok=True)
+
+
+def _fire(aws: LocalAws, layout: Layout) -> None:
+    """Let a training come now, if a command asks for it."""
+    request, answer = layout.training_request.read(), layout.training_answer.read()
+    if request is None or (answer is not None and answer.number >= request.number):
+        return
+    error = ""
+    try:
+        aws.fire_training(request.cluster)
+    except SandboxError as refused:
+        error = refused.what
+    with suppress(FileNotFoundError):  # the directory is gone
+        layout.training_answer.write(TrainingRequest(request.cluster, request.number, error))
 
 
 async def _start_real_services(services: RealServices, software: Software | None, layout: Layout) -> None:

@@ -204,6 +204,15 @@ class DriverSession:
         await self.stay()
         return await self.configure(outputs, sizing)
 
+    async def rehearse(self, outputs: Outputs, sizing: Sizing) -> None:
+        """Configure the machines, and check everything that a training needs.
+
+        Raises:
+            NotReady: a check failed.
+        """
+        await self.configure(outputs, sizing)
+        refuse_failed(await self.check(outputs, sizing))
+
     async def stay(self) -> None:
         """Let the machines run until a client or AWS stops them, also after a run that stops them at its end."""
         if await self.driver_runs.stay():

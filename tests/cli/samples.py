@@ -13,7 +13,7 @@ import asyncssh
 from pio_tf.ci.pipeline import Pipeline
 from pio_tf.ci.prerequisites import Prerequisite
 from pio_tf.ci.reviewed import ReviewedPlan
-from pio_tf.cluster import Cluster, ClusterStatus, Extended, MachineSize, Resize
+from pio_tf.cluster import Cluster, ClusterStatus, Extended, MachineSize, Resize, ScheduleStatus
 from pio_tf.config.components import Component
 from pio_tf.config.load import load_config
 from pio_tf.iam import JobRole
@@ -111,6 +111,19 @@ FAILED_RUN = RunRecord(
     cancelled_by="ann on laptop",
     cause="a lost executor",
 )
+SCHEDULE = ScheduleStatus(
+    "cron(0 3 ? * SUN *)",
+    "Europe/Berlin",
+    paused=False,
+    from_file=True,
+    role_arn="arn:aws:iam::123456789012:role/pio-tf/pio-tf-trial-eu-west-1-s",
+    next=(LONG_AGO + timedelta(days=6), LONG_AGO + timedelta(days=13)),
+    last=LONG_AGO,
+    stops=LONG_AGO + timedelta(hours=8),
+    run="20261123T030000Z-3f9c",
+    problem="the scheduled training 20261123T030000Z-3f9c led to no model: a lost executor",
+    driver_knows=False,
+)
 RULES = (
     Rule("PTF001", "machine-removed", "No machine is deleted", "critical", "its disk goes with it", "keep it"),
     Rule("PTF006", "open-ssh", "SSH is not open to the world", "high", "anyone can knock", "name your networks"),
@@ -202,7 +215,18 @@ class FakeCluster:
         machines = (DRIVER, MASTER, WORKER, STRAY)
         alive, run = frozenset({"10.20.0.12"}), "20261123T030000Z-3f9c"
         driver = DriverState((), None, Linger(120, 120), frozenset({"worker-1"}))
-        return ClusterStatus("trial", True, machines, alive, run, LONG_AGO, driver)
+        return ClusterStatus("trial", True, machines, alive, run, LONG_AGO, driver, SCHEDULE)
+
+    def schedule(self) -> ScheduleStatus:
+        return SCHEDULE
+
+    def set_schedule(self, _cron: str, **_options: object) -> None:
+        pass
+
+    def pause_schedule(self) -> None:
+        pass
+
+    resume_schedule = remove_schedule = pause_schedule
 
     def outputs(self) -> Outputs:
         return OUTPUTS
@@ -315,6 +339,7 @@ def stand_in(monkeypatch: pytest.MonkeyPatch, directory: Path) -> None:
     monkeypatch.setattr("pio_tf.sandbox.control.start_sandbox", lambda _directory, **_options: SANDBOX.info)
     monkeypatch.setattr("pio_tf.sandbox.control.sandbox_status", lambda _directory: SANDBOX)
     monkeypatch.setattr("pio_tf.sandbox.control.change_service", lambda _directory, _name, _state: SERVICE)
+    monkeypatch.setattr("pio_tf.sandbox.control.fire_training", lambda _directory, _cluster: None)
     monkeypatch.setattr("pio_tf.sandbox.control.stop_sandbox", lambda _directory: True)
     monkeypatch.setattr("pio_tf.remote.ssh.ClusterConnection", _Connection)
     monkeypatch.setattr("pio_tf.remote.tunnel.serve_pages", _served)

@@ -52,6 +52,12 @@ RESULTS = (
     "down --if-idle",
     "down --if-idle --force",
     "status",
+    'schedule set "cron(0 3 ? * SUN *)" --timezone Europe/Berlin',
+    "schedule show",
+    "schedule show --check",
+    "schedule pause",
+    "schedule resume",
+    "schedule remove",
     "check",
     "check --skip-check engine",
     "provision",
@@ -84,6 +90,7 @@ RESULTS = (
     "sandbox start",
     "sandbox status",
     "sandbox service hang hbase",
+    "sandbox fire trial",
     "sandbox stop",
 )
 

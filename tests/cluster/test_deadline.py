@@ -18,7 +18,7 @@ from pio_tf.errors import AwsError, ConfigError, NotReady
 from pio_tf.infra.plan import Plan, ResourceChange
 from pio_tf.machines.deadline_schedule import whole_minute
 from pio_tf.model import CLUSTER_TAG
-from pio_tf.sandbox.schedules import fire_due
+from pio_tf.sandbox.schedules import Firing
 from tests.cluster.support import Aws
 from tests.support.background import wait_until
 from tests.support.deployments import existing_network
@@ -197,7 +197,7 @@ def test_machines_that_a_dying_client_starts_during_another_down_stop_soon(world
     world.cluster().down()
     ec2(world.aws.url, region=REGION).start_instances(InstanceIds=sorted(world.ids))
     assert world.wait_for("running")
-    fire_due(world.now + QUARTER + timedelta(minutes=1))
+    Firing().fire_due(world.now + QUARTER + timedelta(minutes=1))
     assert world.wait_for("stopped")
     assert world.deadline is None, "it has removed itself"
 

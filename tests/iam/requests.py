@@ -43,6 +43,7 @@ _TOUCHES = {
     "DetachInternetGateway": ("InternetGatewayId", "VpcId"),
     "GetConsoleOutput": ("InstanceId",),
     "ModifyInstanceAttribute": ("InstanceId",),
+    "ModifyInstanceMetadataOptions": ("InstanceId",),
     "ModifySubnetAttribute": ("SubnetId",),
     "ModifyVolume": ("VolumeId",),
     "ModifyVpcAttribute": ("VpcId",),

@@ -20,6 +20,7 @@ from pio_tf.machines.console import host_keys_from_console
 from pio_tf.machines.health import examine
 from pio_tf.machines.power import stop_machines
 from pio_tf.mirror import Pusher, sha512_of
+from pio_tf.model import SCHEDULED_TAG
 from pio_tf.training.runs.bucket_lock import Claim
 from pio_tf.training.runs.record import Client, RunRecord
 from tests.iam.requests import requests
@@ -151,6 +152,7 @@ def own(tmp_path_factory: pytest.TempPathFactory, aws: RecordingAws, mirror: Pat
         "train": 'upload = "s3://uploads/pio"',
         "software": 'mirrors = ["s3://mirror/pio-tf"]',
         "failsafe": f'permissions_boundary = "{BOUNDARY}"',
+        "schedule": 'cron = "cron(0 3 ? * SUN *)"',
     }
     first = {**more, "network": network.format(n=1, zone="a"), "cluster": 'name = "{name}"\ntags = { team = "a" }'}
     with world.role("plan"), pytest.raises(ConfigError, match="us-east-1z"):
@@ -176,12 +178,16 @@ def own(tmp_path_factory: pytest.TempPathFactory, aws: RecordingAws, mirror: Pat
         for ids in (["i-1"], ["i-1", "i-2"]):  # as machines are made: their number at a time is unknown
             role = str(cluster.outputs().deadline_role_arn)
             cluster._command().deadline.schedule.arm(ids, cluster._context.now(), role_arn=role)
+        cluster._command().scheduling.schedule.remove()
     with world.role("plan"):
         cluster.plan()
         cluster.drift()
+    ids = [one for one, _ in world.project.instances().values()]
+    ec2(aws.url).create_tags(Resources=ids, Tags=[{"Key": SCHEDULED_TAG, "Value": "of a schedule"}])
     with world.role("train", "schedule"):
         cluster.sizing()
         command = cluster._command()
+        command.scheduling.token()
         command.deadline.remove()
         for _ in ("armed", "armed again"):
             view, _ = command.power.start(command.deadline.after(None), apply=False)

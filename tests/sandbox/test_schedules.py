@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
 
 import pytest
+from moto.ec2.exceptions import EC2ClientError
+from moto.ec2.models.instances import InstanceBackend
 
+from pio_tf.config.recurring_time import parse_recurring_time
+from pio_tf.errors import SandboxError
 from pio_tf.machines.deadline_schedule import DeadlineSchedule
+from pio_tf.machines.training_schedule import ClusterSchedule, TrainingSchedule
+from pio_tf.model import SCHEDULED_TAG
 from pio_tf.sandbox.aws import LocalAws
+from pio_tf.sandbox.ec2_models import incorrect_state
 from tests.support.instances import run_machine
 from tests.support.roles import client, make_role
 
@@ -23,7 +32,7 @@ class Day:
     """The time of day, which a test sets. Later than any day on which this runs, as AWS would want it."""
 
     def __init__(self) -> None:
-        self.now = datetime(2999, 1, 1, 12, 0, tzinfo=timezone.utc)
+        self.now = datetime(2126, 1, 1, 12, 0, tzinfo=timezone.utc)
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +97,7 @@ def test_a_machine_of_another_cluster_fails_the_whole_call_as_on_aws_and_only_it
         {"Action": "ec2:StartInstances"},
         {"Resource": "arn:aws:ec2:us-east-1:123456789012:instance/*"},
         {"Effect": "Deny"},
-        {"Condition": {"StringLike": {"ec2:ResourceTag/pio-tf:cluster": "*"}}},
+        {"Condition": {"StringEqualsIgnoreCase": {"ec2:ResourceTag/pio-tf:cluster": "not-condition"}}},
     ],
     ids=["action", "region", "deny", "condition"],
 )
@@ -154,3 +163,162 @@ def test_schedules_fire_by_themselves(aws: LocalAws, day: Day) -> None:
     arm(aws, "alone", [one], day.now + timedelta(minutes=1), make_role(aws.url, REGION, cluster="alone"))
     day.now += timedelta(minutes=1)
     assert wait_until(lambda: state(aws, one) == "stopped")
+
+
+SCHEDULE_POLICY = [
+    {
+        "Effect": "Allow",
+        "Action": "ec2:CreateTags",
+        "Resource": "*",
+        "Condition": {"ForAllValues:StringEquals": {"aws:TagKeys": [SCHEDULED_TAG]}},
+    },
+    {
+        "Effect": "Allow",
+        "Action": ["ec2:StartInstances", "ec2:StopInstances"],
+        "Resource": "*",
+        "Condition": {"StringLike": {f"ec2:ResourceTag/{SCHEDULED_TAG}": "?*"}},
+    },
+]
+
+
+@dataclass
+class Weekly:
+    """A stopped machine, and a schedule of it that starts it on Sundays at three in Berlin."""
+
+    aws: LocalAws
+    day: Day
+    cluster: str
+    ids: list[str]
+    wanted: ClusterSchedule
+
+    @property
+    def schedule(self) -> TrainingSchedule:
+        return TrainingSchedule(client("scheduler", self.aws.url, REGION), cluster=self.cluster)
+
+    def put(self, **changes: Any) -> None:  # noqa: ANN401 - as dataclasses.replace has it
+        self.wanted = replace(self.wanted, **changes)
+        self.schedule.put(self.wanted, max_runtime=3600)
+        self.aws.fire_schedules()  # a look at it before it is due
+
+    @property
+    def at(self) -> datetime:
+        return next(self.wanted.time.after(self.day.now, self.wanted.zone))
+
+    def come(self, moment: datetime) -> None:
+        self.day.now = moment
+        self.aws.fire_schedules()
+
+    @property
+    def states(self) -> set[str]:
+        return {state(self.aws, one) for one in self.ids}
+
+    @property
+    def marks(self) -> set[str]:
+        return {one.tags.get(SCHEDULED_TAG, "") for one in self.aws.instances() if one.instance_id in self.ids}
+
+
+@pytest.fixture
+def weekly(aws: LocalAws, day: Day, request: pytest.FixtureRequest) -> Iterator[Weekly]:
+    cluster = f"weekly-{abs(hash(request.node.name)) % 10**8}"
+    ids = [machine(aws, cluster), machine(aws, cluster)]
+    client("ec2", aws.url, REGION).stop_instances(InstanceIds=ids)
+    role = make_role(aws.url, REGION, cluster=cluster, statements=SCHEDULE_POLICY)
+    time, zone = parse_recurring_time("cron(0 3 ? * SUN *)"), ZoneInfo("Europe/Berlin")
+    one = Weekly(aws, day, cluster, ids, ClusterSchedule(time, zone, "abc", frozenset(ids), role))
+    one.put()
+    yield one
+    one.schedule.remove()
+
+
+def test_a_recurring_schedule_marks_starts_and_stops_at_its_times_each_week(weekly: Weekly) -> None:
+    for _ in range(2):
+        at = weekly.at
+        assert f"{at.astimezone(weekly.wanted.zone):%a %H:%M}" == "Sun 03:00"
+        weekly.come(at - timedelta(seconds=1))
+        before = weekly.marks
+        weekly.come(at)
+        assert weekly.marks == {f"abc {at:%Y-%m-%dT%H:%M:%SZ}"} != before
+        assert weekly.states == {"stopped"}
+        weekly.come(at + timedelta(minutes=2))
+        assert weekly.states == {"running"}
+        weekly.come(at + timedelta(minutes=62))
+        assert weekly.states == {"stopped"}
+
+
+def test_a_paused_schedule_neither_marks_nor_starts(weekly: Weekly) -> None:
+    at = weekly.at
+    weekly.put(paused=True)
+    weekly.come(at)
+    weekly.come(at + timedelta(minutes=2))
+    assert (weekly.marks, weekly.states) == ({""}, {"stopped"})
+
+
+def test_machines_without_the_mark_are_neither_started_nor_stopped(weekly: Weekly) -> None:
+    at, ec2 = weekly.at, client("ec2", weekly.aws.url, REGION)
+    weekly.come(at)
+    ec2.delete_tags(Resources=weekly.ids, Tags=[{"Key": SCHEDULED_TAG}])
+    weekly.come(at + timedelta(minutes=2))
+    assert weekly.states == {"stopped"}
+    ec2.start_instances(InstanceIds=weekly.ids)
+    weekly.come(at + timedelta(minutes=62))
+    assert weekly.states == {"running"}
+
+
+@pytest.mark.parametrize(
+    ("call", "refusal"),
+    [
+        (
+            "start_instances",
+            EC2ClientError("InsufficientInstanceCapacity", "We currently do not have sufficient capacity"),
+        ),
+        ("start_instances", incorrect_state("The instance is stopping")),
+    ],
+    ids=["no-capacity", "stopping"],
+)
+def test_a_start_that_ec2_refuses_is_retried_for_an_hour(
+    weekly: Weekly, monkeypatch: pytest.MonkeyPatch, call: str, refusal: Exception
+) -> None:
+    def refuse(*_arguments: object) -> None:
+        raise refusal
+
+    at = weekly.at
+    with monkeypatch.context() as lacking:
+        lacking.setattr(InstanceBackend, call, refuse)
+        weekly.come(at)
+        weekly.come(at + timedelta(minutes=2))
+        weekly.come(at + timedelta(minutes=32))
+    assert weekly.states == {"stopped"}
+    weekly.come(at + timedelta(minutes=33))
+    assert weekly.states == {"running"}
+
+
+def test_a_start_is_given_up_after_an_hour(weekly: Weekly, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_arguments: object) -> None:
+        raise EC2ClientError("InsufficientInstanceCapacity", "We currently do not have sufficient capacity")
+
+    at = weekly.at
+    with monkeypatch.context() as lacking:
+        lacking.setattr(InstanceBackend, "start_instances", refuse)
+        weekly.come(at)
+        weekly.come(at + timedelta(minutes=2))
+        weekly.come(at + timedelta(minutes=63))
+    weekly.come(at + timedelta(minutes=64))
+    assert weekly.states == {"stopped"}
+
+
+def test_a_training_can_come_now_and_stops_so_long_after_as_always(weekly: Weekly) -> None:
+    now = weekly.day.now
+    weekly.aws.fire_training(weekly.cluster)
+    assert weekly.marks == {f"abc {now:%Y-%m-%dT%H:%M:%SZ}"}
+    assert weekly.states == {"running"}
+    weekly.come(now + timedelta(minutes=61))
+    assert weekly.states == {"running"}
+    weekly.come(now + timedelta(minutes=62))
+    assert weekly.states == {"stopped"}
+
+
+def test_no_training_comes_of_a_paused_schedule_or_of_none(weekly: Weekly) -> None:
+    weekly.put(paused=True)
+    for cluster in (weekly.cluster, "none"):
+        with pytest.raises(SandboxError, match=f"{cluster} has no active schedule"):
+            weekly.aws.fire_training(cluster)

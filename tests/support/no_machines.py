@@ -18,6 +18,9 @@ class NoMachines:
     async def configure_for_use(self, *_given: object) -> None:
         """Write nothing: there are no machines."""
 
+    async def rehearse(self, *_given: object) -> None:
+        """Pass every check: there are no machines."""
+
     async def prepare_stop(self, **_given: object) -> None:
         """Permit every stop: no run is active."""
 

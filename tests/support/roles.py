@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import boto3
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 ACCOUNT = "123456789012"
 """moto's."""
@@ -22,8 +25,16 @@ def client(service: Any, url: str, region: str) -> Any:  # noqa: ANN401 - boto3 
     return boto3.client(service, endpoint_url=url, region_name=region, aws_access_key_id="x", aws_secret_access_key="x")
 
 
-def make_role(url: str, region: str, *, cluster: str, trust: dict[str, object] | None = None, **policy: object) -> str:
-    """Make it; ``trust`` and ``policy`` replace parts of its two statements. Its ARN."""
+def make_role(
+    url: str,
+    region: str,
+    *,
+    cluster: str,
+    trust: dict[str, object] | None = None,
+    statements: Sequence[object] = (),
+    **policy: object,
+) -> str:
+    """Make it; ``trust`` and ``policy`` replace parts of its two statements, ``statements`` the second. Its ARN."""
     iam = client("iam", url, region)
     statement = {
         "Effect": "Allow",
@@ -41,6 +52,6 @@ def make_role(url: str, region: str, *, cluster: str, trust: dict[str, object] |
     iam.put_role_policy(
         RoleName=name,
         PolicyName="stop-machines",
-        PolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [statement]}),
+        PolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [*statements] or [statement]}),
     )
     return str(made["Role"]["Arn"])

@@ -120,6 +120,51 @@ class ResizeResult(CommandResult):
         return "" if self.machines else "nothing to change: the type is set already"
 
 
+class ScheduleData(ResultData):
+    """The schedule of trainings, and what came of its last time."""
+
+    cron: str = Field(description="the expression of EventBridge Scheduler")
+    timezone: str
+    paused: bool = Field(description="true: it starts no machines")
+    from_file: bool = Field(description="true: pio-tf.hcl names the time; false: `schedule set` did")
+    role_arn: str = Field(description="the role with which AWS starts and stops the machines")
+    next: list[Moment] = Field(description="the next three times; empty if it is paused")
+    last: Moment | None = Field(description="the last time, by the machines' tags; null: they carry none")
+    stops: Moment | None = Field(description="when the schedule stops machines that run now; null: it stops none")
+    run: TextOrNone = Field(description="the training of the last time; null: none is known")
+    problem: TextOrNone = Field(description="why the last time led to no model, as far as it is known")
+    driver_knows: bool | None = Field(description="whether the driver trains on it; null: it was not asked")
+
+    def lines(self) -> list[str]:
+        """Return what people read about it."""
+        state = "paused" if self.paused else f"next at {self.next[0]:%Y-%m-%d %H:%M} UTC" if self.next else "over"
+        lines = [f"AWS trains at {self.cron} ({self.timezone}): {state}"]
+        if self.stops:
+            lines.append(f"AWS stops the machines of the scheduled training at {self.stops:%Y-%m-%d %H:%M} UTC")
+        if self.problem:
+            lines.append(f"warning: {self.problem}")
+        if self.driver_knows is False:
+            lines.append("the driver does not know this schedule: `pio-tf config push` tells it")
+        return lines
+
+
+class ScheduleResult(CommandResult):
+    """The schedule of a cluster's trainings."""
+
+    schedule: ScheduleData | None = Field(description="null: there is none")
+
+    def closing(self) -> str:
+        if self.schedule is None:
+            return "there is no schedule of trainings"
+        found = self.schedule
+        first, *rest = found.lines()
+        lines = [first, *(f"then at {moment:%Y-%m-%d %H:%M} UTC" for moment in found.next[1:])]
+        if found.last:
+            lines.append(f"last at {found.last:%Y-%m-%d %H:%M} UTC, run {found.run or 'unknown'}")
+        origin = "pio-tf.hcl" if found.from_file else "`pio-tf schedule set`"
+        return "\n".join([*lines, *rest, f"set by {origin}, with the role {found.role_arn}"])
+
+
 class StatusMachineData(MachineData):
     """A machine, and whether Spark has it."""
 
@@ -146,6 +191,7 @@ class StatusResult(CommandResult):
     )
     powers_off_in: int | None = Field(description="seconds until then, if nothing uses the driver; null: as before")
     power_off_problem: TextOrNone = Field(description="why the driver could not power itself off")
+    schedule: ScheduleData | None = Field(description="the schedule of trainings; null: none, or AWS was not asked")
     without_timer: list[str] | None = Field(
         description="running machines that do not stop by themselves after the driver; null: it was not asked"
     )
@@ -171,11 +217,16 @@ class StatusResult(CommandResult):
             return f"{self.cluster} has no machines: `pio-tf up` creates them"
         lines = [f"run {self.run} is active"] if self.run else []
         lines += self._power_off()
+        lines += self.schedule.lines() if self.schedule else []
         if self.deadline:
             lines.append(_until(self.deadline))
-        elif any(machine.state in ("pending", "running") for machine in self.machines):
+        elif any(one.state in ("pending", "running") for one in self.machines) and not self._scheduled:
             lines.append("machines run without a deadline: `pio-tf extend 2h` sets one")
         return "\n".join(lines)
+
+    @property
+    def _scheduled(self) -> bool:
+        return self.schedule is not None and self.schedule.stops is not None
 
     def _power_off(self) -> list[str]:
         """Return the lines that say which machines stop themselves, and when."""

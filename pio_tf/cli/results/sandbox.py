@@ -41,6 +41,12 @@ class SandboxServiceResult(CommandResult):
     service: ServiceStatus
 
 
+class SandboxFireResult(CommandResult):
+    """A scheduled training that comes now."""
+
+    cluster: str
+
+
 class SandboxStopResult(CommandResult):
     """The end of the sandbox."""
 

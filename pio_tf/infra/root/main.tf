@@ -83,6 +83,8 @@ module "failsafe" {
   region               = var.region
   make_role            = var.failsafe.make_role
   role_arn             = var.failsafe.role_arn
+  make_schedule_role   = var.failsafe.make_schedule_role
+  schedule_role_arn    = var.failsafe.schedule_role_arn
   role_path            = var.failsafe.role_path
   permissions_boundary = var.failsafe.permissions_boundary
   tags                 = merge(local.tags, { Name = "pio-tf-${var.cluster}" })

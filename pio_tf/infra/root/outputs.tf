@@ -24,3 +24,8 @@ output "deadline_role_arn" {
   description = "Role with which EventBridge Scheduler stops the machines at a deadline; null: none."
   value       = module.failsafe.role_arn
 }
+
+output "schedule_role_arn" {
+  description = "Role with which EventBridge Scheduler starts and stops the machines for scheduled trainings; null: none."
+  value       = module.failsafe.schedule_role_arn
+}

@@ -63,10 +63,12 @@ variable "spark" {
 }
 
 variable "failsafe" {
-  description = "Stops without a client: the role for deadlines, and the seconds after which an idle machine is stopped (null: never)."
+  description = "Starts and stops without a client: the roles for deadlines and scheduled trainings, and the seconds after which an idle machine is stopped (null: never)."
   type = object({
     make_role            = bool
     role_arn             = optional(string)
+    make_schedule_role   = bool
+    schedule_role_arn    = optional(string)
     role_path            = string
     permissions_boundary = optional(string)
     idle_after           = optional(number)

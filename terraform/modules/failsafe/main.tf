@@ -1,10 +1,27 @@
-# The role that EventBridge Scheduler uses to stop the machines at a deadline, without any client. pio-tf creates the
+# The roles of EventBridge Scheduler. The first one is used to stop the machines at a deadline, without any client. pio-tf creates the
 # schedules before each start: a schedule that has fired removes itself, and would be drift here (terraform-provider-aws
-# #38166). The idle alarms are in the module machine, one for each machine.
+# #38166). The second one starts and stops the machines for trainings on AWS's own clock. The idle alarms are in the module
+# machine, one for each machine.
 
 data "aws_partition" "current" {}
 
 data "aws_caller_identity" "current" {}
+
+locals {
+  instances = "arn:${data.aws_partition.current.partition}:ec2:${var.region}:${data.aws_caller_identity.current.account_id}:instance/*"
+  owned     = { "ec2:ResourceTag/pio-tf:cluster" = var.cluster }
+
+  # Only for this account's schedules: no other account may use a role through Scheduler.
+  trust = jsonencode({
+    Version = "2012-10-17"
+    Statement = [{
+      Effect    = "Allow"
+      Action    = "sts:AssumeRole"
+      Principal = { Service = "scheduler.amazonaws.com" }
+      Condition = { StringEquals = { "aws:SourceAccount" = data.aws_caller_identity.current.account_id } }
+    }]
+  })
+}
 
 # IAM has no regions. The name contains the region, so that two clusters of one name have two roles.
 resource "aws_iam_role" "deadline" {
@@ -15,17 +32,7 @@ resource "aws_iam_role" "deadline" {
   description          = "EventBridge Scheduler stops the machines of cluster ${var.cluster} with it"
   permissions_boundary = var.permissions_boundary
   tags                 = var.tags
-
-  # Only for this account's schedules: no other account may use the role through Scheduler.
-  assume_role_policy = jsonencode({
-    Version = "2012-10-17"
-    Statement = [{
-      Effect    = "Allow"
-      Action    = "sts:AssumeRole"
-      Principal = { Service = "scheduler.amazonaws.com" }
-      Condition = { StringEquals = { "aws:SourceAccount" = data.aws_caller_identity.current.account_id } }
-    }]
-  })
+  assume_role_policy   = local.trust
 }
 
 resource "aws_iam_role_policy" "deadline" {
@@ -39,8 +46,54 @@ resource "aws_iam_role_policy" "deadline" {
       Sid       = "StopMachines"
       Effect    = "Allow"
       Action    = "ec2:StopInstances"
-      Resource  = "arn:${data.aws_partition.current.partition}:ec2:${var.region}:${data.aws_caller_identity.current.account_id}:instance/*"
-      Condition = { StringEquals = { "ec2:ResourceTag/pio-tf:cluster" = var.cluster } }
+      Resource  = local.instances
+      Condition = { StringEquals = local.owned }
     }]
+  })
+}
+
+# An IAM role's name has 64 characters at most.
+resource "aws_iam_role" "schedule" {
+  count = var.schedule_role_arn == null && var.make_schedule_role ? 1 : 0
+
+  name                 = "pio-tf-${var.cluster}-${var.region}-s"
+  path                 = var.role_path
+  description          = "EventBridge Scheduler starts and stops the machines of cluster ${var.cluster} with it"
+  permissions_boundary = var.permissions_boundary
+  tags                 = var.tags
+  assume_role_policy   = local.trust
+}
+
+# The tag is the licence: the role may start and stop only machines that it has marked. A client that removes the tag takes
+# the machines over.
+resource "aws_iam_role_policy" "schedule" {
+  count = var.schedule_role_arn == null && var.make_schedule_role ? 1 : 0
+
+  name = "train-on-schedule"
+  role = aws_iam_role.schedule[0].id
+  policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = [
+      {
+        Sid      = "MarkMachines"
+        Effect   = "Allow"
+        Action   = "ec2:CreateTags"
+        Resource = local.instances
+        Condition = {
+          StringEquals                = local.owned
+          "ForAllValues:StringEquals" = { "aws:TagKeys" = ["pio-tf:scheduled-start"] }
+        }
+      },
+      {
+        Sid      = "StartAndStopMarkedMachines"
+        Effect   = "Allow"
+        Action   = ["ec2:StartInstances", "ec2:StopInstances"]
+        Resource = local.instances
+        Condition = {
+          StringEquals = local.owned
+          StringLike   = { "ec2:ResourceTag/pio-tf:scheduled-start" = "?*" }
+        }
+      },
+    ]
   })
 }

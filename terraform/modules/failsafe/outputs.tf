@@ -3,6 +3,11 @@ output "role_arn" {
   value       = var.role_arn != null ? var.role_arn : one(aws_iam_role.deadline[*].arn)
 }
 
+output "schedule_role_arn" {
+  description = "The role for scheduled trainings; null: none."
+  value       = var.schedule_role_arn != null ? var.schedule_role_arn : one(aws_iam_role.schedule[*].arn)
+}
+
 output "stop_action" {
   description = "Action of an alarm that stops the machine of its metric: CloudWatch's own EC2 action."
   value       = "arn:${data.aws_partition.current.partition}:automate:${var.region}:ec2:stop"

@@ -1,5 +1,5 @@
 variable "cluster" {
-  description = "Name of the cluster. The role may stop only instances with this value of the tag pio-tf:cluster."
+  description = "Name of the cluster. The roles may act only on instances with this value of the tag pio-tf:cluster."
   type        = string
 }
 
@@ -26,8 +26,26 @@ variable "role_arn" {
   }
 }
 
+variable "make_schedule_role" {
+  description = "Create the role for scheduled trainings. Not used if schedule_role_arn is given."
+  type        = bool
+  default     = false
+  nullable    = false
+}
+
+variable "schedule_role_arn" {
+  description = "ARN of an existing role for scheduled trainings."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.schedule_role_arn == null || can(regex("^arn:aws[a-z-]*:iam::[0-9]{12}:role/.+$", var.schedule_role_arn))
+    error_message = "The schedule_role_arn must be the ARN of an IAM role."
+  }
+}
+
 variable "role_path" {
-  description = "Path of the role in IAM, by which an administrator can permit only roles of this kind."
+  description = "Path of the roles in IAM, by which an administrator can permit only roles of this kind."
   type        = string
   default     = "/pio-tf/"
   nullable    = false
@@ -39,13 +57,13 @@ variable "role_path" {
 }
 
 variable "permissions_boundary" {
-  description = "ARN of a permissions boundary for the role, if the account demands one."
+  description = "ARN of a permissions boundary for the roles, if the account demands one."
   type        = string
   default     = null
 }
 
 variable "tags" {
-  description = "Tags of the role."
+  description = "Tags of the roles."
   type        = map(string)
   default     = {}
   nullable    = false

@@ -100,3 +100,75 @@ run "a_path_has_slashes_around_it" {
 
   expect_failures = [var.role_path]
 }
+
+run "without_a_schedule_there_is_no_role_for_one" {
+  command = plan
+
+  assert {
+    condition     = output.schedule_role_arn == null && length(aws_iam_role.schedule) == 0 && length(aws_iam_role_policy.schedule) == 0
+    error_message = "no second role"
+  }
+}
+
+run "the_schedule_s_role_marks_machines_and_switches_only_marked_ones" {
+  command = plan
+
+  variables {
+    make_schedule_role = true
+  }
+
+  assert {
+    condition = jsondecode(aws_iam_role_policy.schedule[0].policy).Statement == [
+      {
+        Sid      = "MarkMachines"
+        Effect   = "Allow"
+        Action   = "ec2:CreateTags"
+        Resource = "arn:aws-cn:ec2:cn-north-1:123456789012:instance/*"
+        Condition = {
+          StringEquals                = { "ec2:ResourceTag/pio-tf:cluster" = "test" }
+          "ForAllValues:StringEquals" = { "aws:TagKeys" = ["pio-tf:scheduled-start"] }
+        }
+      },
+      {
+        Sid      = "StartAndStopMarkedMachines"
+        Effect   = "Allow"
+        Action   = ["ec2:StartInstances", "ec2:StopInstances"]
+        Resource = "arn:aws-cn:ec2:cn-north-1:123456789012:instance/*"
+        Condition = {
+          StringEquals = { "ec2:ResourceTag/pio-tf:cluster" = "test" }
+          StringLike   = { "ec2:ResourceTag/pio-tf:scheduled-start" = "?*" }
+        }
+      },
+    ]
+    error_message = "one tag, and machines of this cluster with it"
+  }
+
+  assert {
+    condition     = aws_iam_role.schedule[0].assume_role_policy == aws_iam_role.deadline[0].assume_role_policy && aws_iam_role.schedule[0].name == "pio-tf-test-cn-north-1-s"
+    error_message = "for Scheduler in this account, under a name of its own"
+  }
+}
+
+run "an_existing_role_for_schedules_is_used" {
+  command = plan
+
+  variables {
+    make_schedule_role = true
+    schedule_role_arn  = "arn:aws:iam::123456789012:role/scheduler"
+  }
+
+  assert {
+    condition     = output.schedule_role_arn == "arn:aws:iam::123456789012:role/scheduler" && length(aws_iam_role.schedule) == 0
+    error_message = "that role"
+  }
+}
+
+run "what_is_no_role_for_schedules_is_refused" {
+  command = plan
+
+  variables {
+    schedule_role_arn = "scheduler"
+  }
+
+  expect_failures = [var.schedule_role_arn]
+}

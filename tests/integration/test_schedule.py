@@ -1,0 +1,81 @@
+"""A training on AWS's clock in the sandbox: from stopped to stopped without any client."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.integration.training import bring_up, listed
+from tests.support.background import wait_until
+
+if TYPE_CHECKING:
+    from tests.support.sandbox_project import Project
+
+CIDR = "127.77.78.0/25"
+
+
+@pytest.fixture(scope="module")
+def project(project: Project) -> Project:
+    """Return a stopped cluster with a schedule. Its driver lingers for five seconds after a training."""
+    project.config.write_text(project.config.read_text() + "\nschedule {\n}\n")
+    bring_up(project)
+    project.config.write_text(project.config.read_text().replace('linger = "1h"', 'linger = "5s"'))
+    project.run("down")
+    project.run("schedule", "set", "cron(0 3 ? * SUN *)", "--timezone", "Europe/Berlin")
+    return project
+
+
+def driver_is(project: Project, state: str) -> bool:
+    found = project.ec2.describe_instances(InstanceIds=[project.instance("driver")])["Reservations"]
+    return found[0]["Instances"][0]["State"]["Name"] == state
+
+
+def schedule(project: Project, *options: str, exit_code: int = 0) -> dict[str, Any]:
+    shown = project.run("schedule", "show", "--json", *options, exit_code=exit_code)
+    return dict(json.loads(shown.stdout)["schedule"])
+
+
+def test_set_leaves_the_machines_stopped_and_the_driver_informed(project: Project) -> None:
+    assert project.powers() == {"stopped"}
+    shown = schedule(project)
+    assert (shown["cron"], shown["timezone"], shown["from_file"]) == ("cron(0 3 ? * SUN *)", "Europe/Berlin", False)
+    assert (shown["last"], shown["problem"], shown["driver_knows"]) == (None, None, None)
+
+
+def test_a_training_needs_no_client_and_the_next_one_finds_it(project: Project) -> None:
+    project.run("sandbox", "fire", "trial")
+    assert wait_until(lambda: driver_is(project, "running"), within=300)
+    status = json.loads(project.run("status", "--json").stdout)["schedule"]
+    assert status["stops"] > status["last"]
+    assert wait_until(lambda: driver_is(project, "stopped"), within=400)
+    project.run("up")
+    (run,) = (one for one in listed(project).values() if one["scheduled"])
+    assert (run["state"], run["client"]["owner"], run["scheduled"][:16]) == (
+        "succeeded",
+        "schedule",
+        status["last"][:16],
+    )
+    assert "Training completed successfully." in project.run("logs", run["id"]).stdout
+    shown = schedule(project, "--check")
+    assert (shown["run"], shown["problem"], shown["driver_knows"]) == (run["id"], None, True)
+    assert shown["stops"] is None, "`up` has taken the machines over"
+    project.run("down")
+    assert json.loads(project.run("plan", "--json").stdout)["has_changes"] is False
+
+
+def test_a_training_that_fails_is_named_by_status_and_an_exit_code(project: Project) -> None:
+    engine = project.home("driver") / "engine" / "engine.json"
+    text = engine.read_text()
+    engine.unlink()
+    project.run("sandbox", "fire", "trial")
+    assert wait_until(lambda: driver_is(project, "running"), within=300)
+    assert wait_until(lambda: driver_is(project, "stopped"), within=400)
+    engine.write_text(text)
+    project.run("up")
+    shown = schedule(project)
+    assert "led to no model" in shown["problem"]
+    assert shown["problem"] in project.run("status").stdout
+    assert schedule(project, "--check", exit_code=6)["problem"] == shown["problem"]
+    project.run("down")
