@@ -94,7 +94,7 @@ class Driver:
                 upload_to=upload or self.context.config.train.upload or "",
                 wait=wait,
                 retry=retry or QUICK,
-                schedule_token=self.scheduling.token if self.context.config.schedule else None,
+                schedule_token=self.scheduling.token if self.context.config.schedule else lambda: "",
             ) as session:
                 return await work(session)
 
