@@ -424,13 +424,34 @@ def test_the_boundary_leaves_a_role_with_every_permission_the_stop_of_the_cluste
     assert [str(request) for request in refused if allowed(request, everything, limit)] == []
 
 
-def test_the_boundary_allows_all_that_the_module_gives_the_role(project: Project) -> None:
+def actions_of_roles() -> list[set[str]]:
+    """Return the actions that the module gives the role for deadlines, and the one for schedules."""
     text = (Path(__file__).parents[2] / "terraform/modules/failsafe/main.tf").read_text()
-    (policy,) = re.findall(r'resource "aws_iam_role_policy" .*?\n}\n', text, flags=re.DOTALL)
-    given = set(re.findall(r'"(\w+:\w+)"', re.sub(r"Condition.*", "", policy)))
+    found = re.findall(r'resource "aws_iam_role_policy" .*?\n}\n', text, flags=re.DOTALL)
+    return [set(re.findall(r'"(ec2:\w+)"', policy)) for policy in found]
+
+
+def test_the_boundary_allows_all_that_the_module_gives_the_role(project: Project) -> None:
     (statement,) = document(project, "boundary")["Statement"]
-    assert given == {"ec2:StopInstances"} == set(statement["Action"])
+    assert actions_of_roles()[0] == {"ec2:StopInstances"} == set(statement["Action"])
     assert statement["Condition"] == {"StringEquals": OWN}
+
+
+def test_with_a_schedule_the_boundary_allows_marks_and_starts_of_marked_machines_too(project: Project) -> None:
+    path = project.directory / "pio-tf.hcl"
+    path.write_text(path.read_text() + "schedule {\n}\n")
+    statements = document(project, "boundary")["Statement"]
+    assert actions_of_roles()[1] == {action for one in statements for action in one["Action"]}
+    marked = {**OWN, "ec2:ResourceTag/pio-tf:scheduled-start": "abc 2026-11-29T02:00:00Z"}
+    boundary = document(project, "boundary")
+    for what, tags, keys, expected in (
+        ("StartInstances", marked, (), True),
+        ("StartInstances", OWN, (), False),
+        ("CreateTags", OWN, ("pio-tf:scheduled-start",), True),
+        ("CreateTags", OWN, ("pio-tf:cluster",), False),
+    ):
+        request = Request(f"ec2:{what}", (tagged("instance", "i-1", tags),), {"aws:TagKeys": keys} if keys else {})
+        assert (used(boundary, request) is not None) == expected, (what, tags, keys)
 
 
 def test_without_a_boundary_in_pio_tf_hcl_the_role_needs_the_one_that_is_proposed(project: Project) -> None:
