@@ -8,6 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from pio_tf.aws.errors import aws_errors
+from pio_tf.cluster.deadline_messages import find_obstacles
 from pio_tf.cluster.messages import short
 from pio_tf.config.kinds import check_webhook
 from pio_tf.errors import ConfigError, Interrupted, Locked, PioTfError
@@ -101,6 +102,8 @@ class Notifications:
     def test(self) -> tuple[str, ...]:
         """Send a test message to every place of the notify block, and return their names.
 
+        Warn of what keeps AWS from sending messages about the deadline.
+
         Raises:
             ConfigError: there is no place, or the webhook is no address.
             PioTfError: a place did not take the message; the others have it.
@@ -112,6 +115,9 @@ class Notifications:
             )
         if errors := self._send(self._message("test", None, what="pio-tf can send messages to this place.")):
             raise errors[0]
+        if self._block.sns_topic and "deadline" in self._block.on:
+            for obstacle in find_obstacles(self._objects.context.aws.client, self._block.sns_topic):
+                self._objects.context.report(Warned(obstacle))
         return tuple(self._senders)
 
     def _send_wanted(self, make: Callable[[], Message | None]) -> None:

@@ -1,4 +1,4 @@
-"""Grants beside EC2: state, runs, mirrors and uploads in S3; deadlines, alarms and roles; passwords."""
+"""Grants beside EC2: state, runs, mirrors and uploads in S3; deadlines, alarms, rules and roles; passwords."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pio_tf.iam.grant import Conditions, Scope
     from pio_tf.infra.backend.s3 import S3Backend
 
+_REMOVE_RULES = ("events:DeleteRule", "events:RemoveTargets")
 _LINKED_ROLE = "role/aws-service-role/events.amazonaws.com/AWSServiceRoleForCloudWatchEvents"
 _OBJECT = ("s3:DeleteObject", "s3:GetObject", "s3:PutObject")
 _SECRET_ENDING = re.compile(r"-[A-Za-z0-9]{6}$")
@@ -142,6 +143,11 @@ def sends_messages(scope: Scope) -> Iterator[Grant]:
     """Grant messages to the topic of the notify block."""
     if topic := scope.config.notify.sns_topic:
         yield Grant("Notify", "Send messages about trainings.", (topic,), pio_tf=("sns:Publish",))
+    if _rules(scope):
+        why = "Check whether AWS can send messages about the deadline: `pio-tf notify --test`."
+        yield Grant("CheckTopic", why, (topic or "",), pio_tf=("sns:GetTopicAttributes",))
+        trails = ("cloudtrail:DescribeTrails", "cloudtrail:GetEventSelectors", "cloudtrail:GetTrailStatus")
+        yield Grant("CheckTrails", why, ("*",), pio_tf=trails)
 
 
 def opens_sessions(scope: Scope) -> Iterator[Grant]:
@@ -238,6 +244,9 @@ def reads_failsafe(scope: Scope) -> Iterator[Grant]:
     if alarms := _alarms(scope):
         of_alarms = ("cloudwatch:DescribeAlarms", "cloudwatch:ListTagsForResource")
         yield Grant("LookAtAlarms", "Read the idle alarms.", alarms, of_alarms)
+    if rules := _rules(scope):
+        of_rules = ("events:DescribeRule", "events:ListTagsForResource", "events:ListTargetsByRule")
+        yield Grant("LookAtRules", "Read the rules for messages about the deadline.", rules, of_rules)
 
 
 def makes_failsafe(scope: Scope) -> Iterator[Grant]:
@@ -259,6 +268,11 @@ def makes_failsafe(scope: Scope) -> Iterator[Grant]:
         why = "Create the role that CloudWatch stops machines with: AWS creates it with an account's first such alarm."
         conditions: Conditions = {"StringEquals": {"iam:AWSServiceName": "events.amazonaws.com"}}
         yield Grant("LinkAlarmsToEc2", why, linked, ("iam:CreateServiceLinkedRole",), conditions=conditions)
+    if rules := _rules(scope):
+        to: Conditions = {"ForAllValues:ArnEquals": {"events:TargetArn": (scope.config.notify.sns_topic or "",)}}
+        why = "Create the rules for messages about the deadline, which may send to the topic of notify only."
+        of_rules = ("events:PutRule", "events:PutTargets", "events:TagResource", "events:UntagResource")
+        yield Grant("MakeRules", why, rules, (*of_rules, *_REMOVE_RULES), conditions=to)  # only PutTargets has the key
 
 
 def bounds_failsafe(scope: Scope) -> Iterator[Grant]:
@@ -287,6 +301,8 @@ def removes_failsafe(scope: Scope) -> Iterator[Grant]:
         yield Grant("RemoveRole", "Remove the roles of Scheduler.", roles, of_role)
     if alarms := _alarms(scope):
         yield Grant("RemoveAlarms", "Remove the idle alarms.", alarms, ("cloudwatch:DeleteAlarms",))
+    if rules := _rules(scope):
+        yield Grant("RemoveRules", "Remove the rules for messages about the deadline.", rules, _REMOVE_RULES)
 
 
 def _own_roles(scope: Scope) -> tuple[str, ...]:
@@ -304,6 +320,14 @@ def _schedules(scope: Scope) -> tuple[str, str]:
 
 def _alarms(scope: Scope) -> tuple[str, ...]:
     return (scope.arn("cloudwatch", f"alarm:pio-tf/{scope.cluster}/*"),) if scope.config.failsafe.idle_alarms else ()
+
+
+def _rules(scope: Scope) -> tuple[str, ...]:
+    """Return the rules for messages about the deadline; empty if there are none."""
+    role, notify = deadline_role_arn(scope.config, account=scope.account), scope.config.notify
+    if role is None or notify.sns_topic is None or "deadline" not in notify.on:
+        return ()
+    return (scope.arn("events", f"rule/pio-tf-{scope.cluster}-deadline*"),)
 
 
 def reads_secrets(scope: Scope) -> Iterator[Grant]:

@@ -27,7 +27,7 @@ _HERE = Path(__file__).parent
 _ROOT = _HERE / "root"
 MODULES = ("bootstrap", "driver", "failsafe", "machine", "network", "security", "spark-cluster")
 _DAY = 86400
-_SERVICES = ("cloudwatch", "ec2", "iam", "sts")
+_SERVICES = ("cloudwatch", "cloudwatchevents", "ec2", "iam", "sts")
 """AWS services that the stack calls."""
 _PROVIDERS = ">= 3.39, < 7.0"
 """Versions of the AWS provider that the modules are for."""
@@ -164,6 +164,7 @@ def stack_variables(config: Config) -> dict[str, Value]:
             "schedule_role_arn": config.schedule.role_arn if config.schedule is not None else None,
             "role_path": failsafe.role_path,
             "permissions_boundary": failsafe.permissions_boundary,
+            "topic_arn": config.notify.sns_topic if "deadline" in config.notify.on else None,
             "idle_after": failsafe.idle_after if failsafe.idle_alarms else None,
             "master_idle_after": _master_idle_after(config) if failsafe.idle_alarms else None,
         },

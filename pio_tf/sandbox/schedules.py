@@ -29,6 +29,7 @@ from moto.utilities.utils import get_partition
 
 from pio_tf.config.recurring_time import find_zone, parse_recurring_time
 from pio_tf.errors import SandboxError
+from pio_tf.sandbox.event_rules import tell_stop
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -170,6 +171,11 @@ def _make(call: _Call) -> bool:
     tags = {tag["Key"]: tag["Value"] for tag in arguments.get("Tags", [])}
     backend = ec2_backends[call.account][call.region]
     action = f"ec2:{call.action[0].upper()}{call.action[1:]}"
+
+    def tell(states: Mapping[str, str], *, error: str = "") -> None:
+        if action == "ec2:StopInstances":
+            tell_stop(call.account, call.region, role=role, states=states, error=error)
+
     for instance_id in ids:
         own = dict(backend.tags.get(instance_id, {}))
         if not may_act(role, action, instance_id, tags=own, new_tags=tags, account=call.account, region=call.region):
@@ -177,7 +183,9 @@ def _make(call: _Call) -> bool:
             logger.warning(
                 "schedule %s: %s may not %s %s: nothing is %s", call.schedule, role, action, instance_id, what
             )
+            tell(dict.fromkeys(ids, ""), error="Client.UnauthorizedOperation")
             return True
+    before = {one.id: one.state for one in backend.all_instances() if one.id in ids}
     try:
         if action == "ec2:StopInstances":
             backend.stop_instances(ids)
@@ -187,8 +195,10 @@ def _make(call: _Call) -> bool:
             backend.create_tags(ids, tags)
     except EC2ClientError as error:  # one instance that cannot be stopped fails the whole call, as on AWS
         logger.warning("schedule %s: %s", call.schedule, error)
+        tell(dict.fromkeys(ids, ""), error=f"Client.{error.error_type}")
         return False
     logger.info("schedule %s: %s %s", call.schedule, action, ", ".join(ids))
+    tell(before)
     return True
 
 

@@ -22,7 +22,7 @@ from pio_tf.sandbox.aws import LocalAws
 from pio_tf.training.runs.record import Client, RunRecord, RunState
 from pio_tf.training.runs.run_message import SUBJECT
 from tests.support.builders import make_config
-from tests.support.places import TOKEN, Topic, Webhook, make_topic
+from tests.support.places import TOKEN, Topic, Webhook, local_client, make_topic
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -226,7 +226,7 @@ def topic(place: Place) -> Iterator[Topic]:
         credentials = place.directory / "credentials"
         credentials.write_text("[default]\naws_access_key_id = testing\naws_secret_access_key = testing\n")
         place.aws = {"endpoint_url": aws.url, "credentials_file": credentials}
-        yield make_topic(aws.url)
+        yield make_topic(local_client("sns", aws.url), local_client("sqs", aws.url))
 
 
 def test_a_topic_gets_the_text_with_its_title_as_subject(place: Place, topic: Topic) -> None:
@@ -298,3 +298,40 @@ def test_a_topic_that_does_not_answer_is_a_warning_after_one_attempt(place: Plac
             server.accept()
     (warning,) = place.warnings
     assert "was not sent" in warning
+
+
+def test_a_test_says_what_keeps_aws_from_telling_of_a_deadline(place: Place, topic: Topic) -> None:
+    aws = place.aws["endpoint_url"]
+    Notifications(place.objects(sns_topic=topic.arn)).test()
+    policy, trail = place.warnings
+    assert f"the policy of {topic.arn} does not let events.amazonaws.com publish" in policy
+    assert "no CloudTrail trail of the account logs management events" in trail
+    let = {"Effect": "Allow", "Principal": {"Service": ["events.amazonaws.com"]}, "Action": "SNS:Publish"}
+    statement = json.dumps({"Statement": [{**let, "Resource": topic.arn}]})
+    local_client("sns", aws).set_topic_attributes(TopicArn=topic.arn, AttributeName="Policy", AttributeValue=statement)
+    local_client("s3", aws).create_bucket(
+        Bucket="trails", CreateBucketConfiguration={"LocationConstraint": "eu-west-1"}
+    )
+    cloudtrail = local_client("cloudtrail", aws)
+    cloudtrail.create_trail(Name="all", S3BucketName="trails")
+    place.events.clear()
+    Notifications(place.objects(sns_topic=topic.arn)).test()
+    assert len(place.warnings) == 1, "it does not log yet"
+    cloudtrail.start_logging(Name="all")
+    cloudtrail.put_event_selectors(
+        TrailName="all", EventSelectors=[{"ReadWriteType": "ReadOnly", "IncludeManagementEvents": True}]
+    )
+    place.events.clear()
+    Notifications(place.objects(sns_topic=topic.arn)).test()
+    assert len(place.warnings) == 1, "it logs reads only"
+    cloudtrail.put_event_selectors(
+        TrailName="all", EventSelectors=[{"ReadWriteType": "WriteOnly", "IncludeManagementEvents": True}]
+    )
+    place.events.clear()
+    Notifications(place.objects(sns_topic=topic.arn)).test()
+    assert place.warnings == []
+
+
+def test_without_messages_about_deadlines_nothing_is_looked_for(place: Place, topic: Topic) -> None:
+    Notifications(place.objects(sns_topic=topic.arn, on=["failed"])).test()
+    assert place.warnings == []

@@ -116,7 +116,7 @@ def keep_runs(cluster: Cluster) -> None:
     shared.put(record, directory)
     upload.put(record, directory)
     assert [one.id for one in shared.records()] == [RUN]
-    assert shared.fetch_log(RUN, directory / "copy")
+    assert shared.fetch_log(RUN, directory / "copy" / "log")
     lock.release()
     assert cluster._context.secrets.values == ("of-elasticsearch",)
 

@@ -228,6 +228,15 @@ def test_messages_go_to_the_topic_of_the_notify_block(project: Project) -> None:
     assert "Notify" not in sids(policy(project, "apply", ACCOUNT, notify=notify))
 
 
+def test_rules_for_messages_about_the_deadline_send_to_that_topic_and_nowhere_else(project: Project) -> None:
+    topic = f"arn:aws:sns:us-east-1:{ACCOUNT}:trainings"
+    found = policy(project, "apply", ACCOUNT, notify=f'sns_topic = "{topic}"')
+    assert resources(found, "MakeRules") == [f"arn:aws:events:us-east-1:{ACCOUNT}:rule/pio-tf-ur-deadline*"]
+    assert statement(found, "MakeRules")["Condition"] == {"ForAllValues:ArnEquals": {"events:TargetArn": [topic]}}
+    without = policy(project, "apply", ACCOUNT, notify=f'sns_topic = "{topic}"\non = ["failed"]')
+    assert not {"MakeRules", "LookAtRules"} & sids(without)
+
+
 def test_sessions_of_systems_manager_go_to_the_cluster_s_machines_and_carry_ssh_alone(project: Project) -> None:
     found = policy(project, "ssh", ACCOUNT, ssh='key = "id_ed25519"\nvia = "ssm"')
     assert resources(found, "Session") == [f"arn:aws:ec2:us-east-1:{ACCOUNT}:instance/*"]

@@ -142,7 +142,7 @@ def _use_everything(objects: Objects, directory: Path) -> None:
     runs.begin(record)
     runs.put(record, directory)
     assert runs.records()
-    assert runs.fetch_log(record.id, directory / "copy")
+    assert runs.fetch_log(record.id, directory / "copy" / "log")
     etag = objects.create("claim", b"1")
     assert etag
     etag = objects.replace("claim", b"2", etag=etag)

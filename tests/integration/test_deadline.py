@@ -11,6 +11,7 @@ import pytest
 
 from tests.integration.training import TRAINING, behave, bring_up, listed, run_in
 from tests.support.background import wait_until
+from tests.support.places import Topic, make_topic
 from tests.support.sandbox_project import sandbox_client
 
 if TYPE_CHECKING:
@@ -23,13 +24,30 @@ SCHEDULE = "pio-tf-trial"
 
 
 @pytest.fixture(scope="module")
-def up(project: Project) -> Project:
+def topic(project: Project) -> Topic:
+    """Return a topic that lets EventBridge publish."""
+    sns = sandbox_client(project.sandbox, "sns")
+    made = make_topic(sns, sandbox_client(project.sandbox, "sqs"))
+    let = {
+        "Effect": "Allow",
+        "Principal": {"Service": "events.amazonaws.com"},
+        "Action": "sns:Publish",
+        "Resource": made.arn,
+    }
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [let]})
+    sns.set_topic_attributes(TopicArn=made.arn, AttributeName="Policy", AttributeValue=policy)
+    return made
+
+
+@pytest.fixture(scope="module")
+def up(project: Project, topic: Topic) -> Project:
     """Make a cluster without idle alarms, of machines with 96 processors.
 
     Five minutes are a twelfth of a second for the alarms: even in that, an idle JVM uses less than 1 % of so many.
     """
     text = project.config.read_text().replace('"t3.medium"', '"m5.24xlarge"')
-    project.config.write_text(f"{text}\nfailsafe {{\n  idle_alarms = false\n}}\n")
+    notify = f'notify {{\n  sns_topic = "{topic.arn}"\n}}\n'
+    project.config.write_text(f"{text}\nfailsafe {{\n  idle_alarms = false\n}}\n{notify}")
     return bring_up(project)
 
 
@@ -58,7 +76,9 @@ def alarms(project: Project) -> set[str]:
     return {one["AlarmName"] for one in found}
 
 
-def test_a_client_that_is_killed_leaves_nothing_running_past_the_deadline(up: Project) -> None:
+def test_a_client_that_is_killed_leaves_nothing_running_past_the_deadline_and_aws_tells_it(
+    up: Project, topic: Topic
+) -> None:
     behave(up, pauseSeconds=600)
     with up.start("train", "--for", "2h") as training:
         training.says("AWS stops the machines at")
@@ -72,6 +92,11 @@ def test_a_client_that_is_killed_leaves_nothing_running_past_the_deadline(up: Pr
     bring_forward(up, 2)
     assert wait_until(lambda: up.powers() == {"stopped"}, within=180)
     assert wait_until(lambda: SCHEDULE not in schedules(up)), "those of the machines stay, to show what they missed"
+    told = [json.loads(message["Body"])["Message"] for message in topic.receive()]
+    assert told
+    for text in told:
+        assert text.startswith('"pio-tf: trial (us-east-1): the deadline stopped machines that were running: [i-')
+        assert up.instance("driver") in text
     assert listed(up)[run]["state"] == "unknown"
     up.run("up", "--for", "1h")
     lost = listed(up)[run]

@@ -20,6 +20,7 @@ from pio_tf.model import SCHEDULED_TAG
 from pio_tf.sandbox.aws import LocalAws
 from pio_tf.sandbox.ec2_models import incorrect_state
 from tests.support.instances import run_machine
+from tests.support.places import make_topic
 from tests.support.roles import client, make_role
 
 if TYPE_CHECKING:
@@ -322,3 +323,46 @@ def test_no_training_comes_of_a_paused_schedule_or_of_none(weekly: Weekly) -> No
     for cluster in (weekly.cluster, "none"):
         with pytest.raises(SandboxError, match=f"{cluster} has no active schedule"):
             weekly.aws.fire_training(cluster)
+
+
+def _tell(aws: LocalAws, topic: str, role: str, text: str, driver: str, **answer: object) -> None:
+    """Make a rule for the role's StopInstances calls for the driver that were answered so."""
+    detail = {
+        "userIdentity": {"sessionContext": {"sessionIssuer": {"arn": [role]}}},
+        "requestParameters": {"instancesSet": {"items": {"instanceId": [driver]}}},
+        **answer,
+    }
+    events, name = client("events", aws.url, REGION), f"rule-{next(iter(answer))}"
+    events.put_rule(Name=name, EventPattern=json.dumps({"source": ["aws.ec2"], "detail": detail}))
+    paths = {"machines": "$.detail.requestParameters.instancesSet.items[*].instanceId", "cause": "$.detail.errorCode"}
+    target = {"Id": "topic", "Arn": topic, "InputTransformer": {"InputPathsMap": paths, "InputTemplate": text}}
+    events.put_targets(Rule=name, Targets=[target])
+
+
+def test_rules_tell_a_topic_of_machines_that_ran_and_of_a_stop_that_failed(aws: LocalAws, day: Day) -> None:
+    sns = client("sns", aws.url, REGION)
+    topic = make_topic(sns, client("sqs", aws.url, REGION))
+    role = make_role(aws.url, REGION, cluster="told")
+    ran = {"instancesSet": {"items": {"previousState": {"name": ["pending", "running"]}}}}
+    driver, worker = machine(aws, "told"), machine(aws, "told")
+    _tell(aws, topic.arn, role, '"stopped: <machines>"', driver, responseElements=ran)
+    _tell(aws, topic.arn, role, '"no: <machines>: <cause>"', driver, errorCode=[{"anything-but": ["Throttled"]}])
+
+    def told_after(*ids: str) -> list[str]:
+        arm(aws, "told", list(ids), day.now + timedelta(hours=1), role)
+        day.now += timedelta(hours=1)
+        aws.fire_schedules()
+        return [json.loads(message["Body"])["Message"] for message in topic.receive()]
+
+    assert told_after(driver, worker) == [], "the topic does not let EventBridge publish"
+    let = {"Effect": "Allow", "Principal": {"Service": "events.amazonaws.com"}, "Action": "sns:Publish"}
+    policy = json.dumps({"Statement": [{**let, "Resource": topic.arn}]})
+    sns.set_topic_attributes(TopicArn=topic.arn, AttributeName="Policy", AttributeValue=policy)
+    ec2 = client("ec2", aws.url, REGION)
+    ec2.start_instances(InstanceIds=[driver, worker])
+    assert told_after(driver, worker) == [f'"stopped: [{driver}]"'], "the driver's own schedule, not the worker's"
+    assert told_after(driver, worker) == [], "all were stopped"
+    ec2.delete_tags(Resources=[driver], Tags=[{"Key": "pio-tf:cluster"}])
+    both = ",".join(sorted([driver, worker]))
+    refused = {f'"no: [{ids}]: Client.UnauthorizedOperation"' for ids in (both, driver)}
+    assert set(told_after(driver, worker)) == refused

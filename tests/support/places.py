@@ -69,17 +69,21 @@ class Topic:
         return dict(json.loads(message["Body"]))
 
 
-def make_topic(url: str) -> Topic:
-    """Return a new topic of a local AWS."""
-    login: Any = {
-        "endpoint_url": url,
-        "region_name": "eu-west-1",
-        "aws_access_key_id": "testing",
-        "aws_secret_access_key": "testing",
-    }
-    sns, sqs = boto3.client("sns", **login), boto3.client("sqs", **login)
+def local_client(service: Any, url: str) -> Any:  # noqa: ANN401 - boto3 makes them
+    """Return the test's own client of a local AWS."""
+    return boto3.client(
+        service,
+        endpoint_url=url,
+        region_name="eu-west-1",
+        aws_access_key_id="testing",
+        aws_secret_access_key="testing",
+    )
+
+
+def make_topic(sns: Any, sqs: Any) -> Topic:  # noqa: ANN401 - clients
+    """Return a new topic, with a queue that is subscribed to it."""
     arn = sns.create_topic(Name="trainings")["TopicArn"]
     queue = sqs.create_queue(QueueName="reader")["QueueUrl"]
     queue_arn = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
     sns.subscribe(TopicArn=arn, Protocol="sqs", Endpoint=queue_arn)
-    return Topic(arn, lambda: sqs.receive_message(QueueUrl=queue).get("Messages", []))
+    return Topic(arn, lambda: sqs.receive_message(QueueUrl=queue, MaxNumberOfMessages=10).get("Messages", []))

@@ -31,7 +31,7 @@ from pio_tf.training.runs.run_copies import Archive
 from pio_tf.training.runs.run_storage import read_saved_log
 from tests.support.background import until
 from tests.support.driver_runs import ANN, SUCCESS, make_finish
-from tests.support.places import TOKEN, Webhook, make_topic
+from tests.support.places import TOKEN, Webhook, local_client, make_topic
 from tests.support.ssh_cluster import QUICK, TestCluster, put_first_on_path
 
 if TYPE_CHECKING:
@@ -272,7 +272,7 @@ async def test_the_driver_signs_with_its_instance_profile_for_a_topic(
     cluster: TestCluster, remote: ClusterConnection
 ) -> None:
     with LocalAws() as aws, metadata() as (address, requests):
-        topic = make_topic(aws.url)
+        topic = make_topic(local_client("sns", aws.url), local_client("sqs", aws.url))
         blocks: dict[str, Any] = {"aws": {"endpoint_url": aws.url}, "notify": {"sns_topic": topic.arn}}
         run = await begin(remote, "echo '[ERROR] no'; exit 1", files(cluster, metadata=address, **blocks))
         await until(lambda: (directory(cluster, run) / "told").is_symlink(), within=60)

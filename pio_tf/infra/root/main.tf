@@ -87,6 +87,8 @@ module "failsafe" {
   schedule_role_arn    = var.failsafe.schedule_role_arn
   role_path            = var.failsafe.role_path
   permissions_boundary = var.failsafe.permissions_boundary
+  topic_arn            = var.failsafe.topic_arn
+  driver_id            = module.driver.machine.id
   tags                 = merge(local.tags, { Name = "pio-tf-${var.cluster}" })
 }
 

@@ -63,7 +63,7 @@ variable "spark" {
 }
 
 variable "failsafe" {
-  description = "Starts and stops without a client: the roles for deadlines and scheduled trainings, and the seconds after which an idle machine is stopped (null: never)."
+  description = "Starts and stops without a client: the roles for deadlines and scheduled trainings, the SNS topic for messages about deadlines (null: none), and the seconds after which an idle machine is stopped (null: never)."
   type = object({
     make_role            = bool
     role_arn             = optional(string)
@@ -71,6 +71,7 @@ variable "failsafe" {
     schedule_role_arn    = optional(string)
     role_path            = string
     permissions_boundary = optional(string)
+    topic_arn            = optional(string)
     idle_after           = optional(number)
     master_idle_after    = optional(number)
   })

@@ -21,6 +21,8 @@ locals {
       Condition = { StringEquals = { "aws:SourceAccount" = data.aws_caller_identity.current.account_id } }
     }]
   })
+
+  role_arn = var.role_arn != null ? var.role_arn : one(aws_iam_role.deadline[*].arn)
 }
 
 # IAM has no regions. The name contains the region, so that two clusters of one name have two roles.
@@ -96,4 +98,64 @@ resource "aws_iam_role_policy" "schedule" {
       },
     ]
   })
+}
+
+# Messages about the deadline. CloudTrail hands each StopInstances call of the role to EventBridge, if a trail of the
+# account logs management events: "AWS service events delivered via AWS CloudTrail" in EventBridge's user guide.
+# The answer has each machine's state before, so that a deadline that finds all machines stopped is no message. Each machine
+# has a schedule of its own beside the cluster's: of these, only the driver's is a message.
+locals {
+  messages = { for name, message in {
+    deadline = {
+      description = "Tells that a deadline has stopped machines of cluster ${var.cluster}"
+      answer      = { responseElements = { instancesSet = { items = { previousState = { name = ["pending", "running"] } } } } }
+      paths       = {}
+      text        = "the deadline stopped machines that were running: <machines>. A run on them has ended with them, and its log is on the driver's disk. Next: pio-tf up, then pio-tf runs."
+    }
+    deadline-failed = {
+      description = "Tells that a deadline could not stop machines of cluster ${var.cluster}"
+      answer      = { errorCode = [{ anything-but = ["Client.RequestLimitExceeded", "Server.InternalError", "Server.Unavailable"] }] }
+      paths       = { cause = "$.detail.errorCode" }
+      text        = "the deadline could not stop machines, which may be running and billed: <machines>. Cause: <cause>. Next: pio-tf down, then pio-tf status."
+    }
+  } : name => message if var.topic_arn != null && (var.role_arn != null || var.make_role) }
+}
+
+resource "aws_cloudwatch_event_rule" "message" {
+  for_each = local.messages
+
+  name        = "pio-tf-${var.cluster}-${each.key}"
+  description = each.value.description
+  tags        = var.tags
+
+  event_pattern = jsonencode({
+    source      = ["aws.ec2"]
+    detail-type = ["AWS API Call via CloudTrail"]
+    detail = merge(each.value.answer, {
+      eventSource       = ["ec2.amazonaws.com"]
+      eventName         = ["StopInstances"]
+      userIdentity      = { sessionContext = { sessionIssuer = { arn = [local.role_arn] } } }
+      requestParameters = { instancesSet = { items = { instanceId = [var.driver_id] } } }
+    })
+  })
+
+  lifecycle {
+    precondition {
+      condition     = split(":", var.topic_arn)[3] == var.region
+      error_message = "The topic ${var.topic_arn} is not in ${var.region}: EventBridge sends messages only to topics in the region of the machines. Name another topic, or leave \"deadline\" out of notify.on."
+    }
+  }
+}
+
+resource "aws_cloudwatch_event_target" "message" {
+  for_each = local.messages
+
+  rule = aws_cloudwatch_event_rule.message[each.key].name
+  arn  = var.topic_arn
+
+  # Not jsonencode, which would write < and > as codes.
+  input_transformer {
+    input_paths    = merge({ machines = "$.detail.requestParameters.instancesSet.items[*].instanceId" }, each.value.paths)
+    input_template = "\"pio-tf: ${var.cluster} (${var.region}): ${each.value.text}\""
+  }
 }

@@ -1,6 +1,6 @@
 output "role_arn" {
   description = "The role for deadlines; null: none."
-  value       = var.role_arn != null ? var.role_arn : one(aws_iam_role.deadline[*].arn)
+  value       = local.role_arn
 }
 
 output "schedule_role_arn" {

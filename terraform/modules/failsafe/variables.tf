@@ -62,8 +62,25 @@ variable "permissions_boundary" {
   default     = null
 }
 
+variable "topic_arn" {
+  description = "ARN of an SNS topic for messages about deadlines that stopped machines, or could not. Null: none."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.topic_arn == null || can(regex("^arn:aws[a-z-]*:sns:[a-z0-9-]+:[0-9]{12}:[A-Za-z0-9_-]+$", var.topic_arn))
+    error_message = "The topic_arn must be the ARN of a standard SNS topic."
+  }
+}
+
+variable "driver_id" {
+  description = "Instance id of the driver. Only stops that include it are messages. Required with topic_arn."
+  type        = string
+  default     = null
+}
+
 variable "tags" {
-  description = "Tags of the roles."
+  description = "Tags of the roles and the rules."
   type        = map(string)
   default     = {}
   nullable    = false

@@ -172,3 +172,84 @@ run "what_is_no_role_for_schedules_is_refused" {
 
   expect_failures = [var.schedule_role_arn]
 }
+
+run "without_a_topic_there_are_no_rules" {
+  command = plan
+
+  assert {
+    condition     = length(aws_cloudwatch_event_rule.message) == 0 && length(aws_cloudwatch_event_target.message) == 0
+    error_message = "no rule"
+  }
+}
+
+run "without_a_role_there_are_no_rules" {
+  command = plan
+
+  variables {
+    make_role = false
+    topic_arn = "arn:aws-cn:sns:cn-north-1:123456789012:trainings"
+  }
+
+  assert {
+    condition     = length(aws_cloudwatch_event_rule.message) == 0
+    error_message = "no deadline, no message"
+  }
+}
+
+run "calls_of_the_role_that_stop_running_machines_or_fail_are_messages" {
+  command = plan
+
+  variables {
+    role_arn  = "arn:aws:iam::123456789012:role/stopper"
+    topic_arn = "arn:aws-cn:sns:cn-north-1:123456789012:trainings"
+    driver_id = "i-0d"
+  }
+
+  assert {
+    condition = jsondecode(aws_cloudwatch_event_rule.message["deadline"].event_pattern) == {
+      source      = ["aws.ec2"]
+      detail-type = ["AWS API Call via CloudTrail"]
+      detail = {
+        eventSource       = ["ec2.amazonaws.com"]
+        eventName         = ["StopInstances"]
+        userIdentity      = { sessionContext = { sessionIssuer = { arn = ["arn:aws:iam::123456789012:role/stopper"] } } }
+        requestParameters = { instancesSet = { items = { instanceId = ["i-0d"] } } }
+        responseElements  = { instancesSet = { items = { previousState = { name = ["pending", "running"] } } } }
+      }
+    }
+    error_message = "machines that ran"
+  }
+
+  assert {
+    condition     = length(jsondecode(aws_cloudwatch_event_rule.message["deadline-failed"].event_pattern).detail.errorCode[0].anything-but) == 3
+    error_message = "errors that a retry does not remove"
+  }
+
+  assert {
+    condition = alltrue([
+      for name, target in aws_cloudwatch_event_target.message :
+      target.arn == "arn:aws-cn:sns:cn-north-1:123456789012:trainings" && target.rule == "pio-tf-test-${name}" && can(jsondecode(target.input_transformer[0].input_template))
+    ])
+    error_message = "to the topic, as a string of JSON"
+  }
+}
+
+run "a_topic_in_another_region_is_refused" {
+  command = plan
+
+  variables {
+    topic_arn = "arn:aws-cn:sns:cn-northwest-1:123456789012:trainings"
+  }
+
+  expect_failures = [aws_cloudwatch_event_rule.message]
+}
+
+run "what_is_no_topic_is_refused" {
+  command = plan
+
+  variables {
+    topic_arn = "trainings"
+  }
+
+  expect_failures = [var.topic_arn]
+}
