@@ -45,6 +45,7 @@ class SandboxFireResult(CommandResult):
     """A scheduled training that comes now."""
 
     cluster: str
+    fired: Literal[True] = Field(default=True, description="the schedule has marked the machines, and starts them")
 
 
 class SandboxStopResult(CommandResult):
