@@ -41,6 +41,10 @@ spark {
   }
 }
 
+machines {
+  instance_profile = "training"
+}
+
 ssh {
   key     = "~/.ssh/id_ed25519"
   bastion = "ops@bastion.example.org"

@@ -62,6 +62,19 @@ def _role_arn(config: Config, name: str, *, account: str) -> str:
     return f"arn:{partition_of(config.aws.region)}:iam::{account}:role{config.failsafe.role_path}{name}"
 
 
+def machine_role_arn(config: Config, *, account: str) -> str | None:
+    """Return the role that Terraform makes for the machines; None if it makes none. Its instance profile is its name.
+
+    Args:
+        account: twelve digits, or ``*``.
+    """
+    if not config.machines.make_instance_profile:
+        return None
+    region = config.aws.region
+    name = f"pio-ec2-{config.cluster.name}-{region}"
+    return f"arn:{partition_of(region)}:iam::{account}:role{config.failsafe.role_path}{name}"
+
+
 @dataclass(frozen=True)
 class Identity:
     """An AWS identity."""

@@ -234,7 +234,7 @@ class Stack:
         existing = {machine.name for machine in view.machines}
         if "driver" not in existing:
             check_new_driver(self.config)
-        check_references(self.config, self.context.ec2, existing=existing)
+        check_references(self.config, self.context.aws.client, existing=existing)
         self.context.report(Step("Planning"))
         return self.deployment.draft()
 

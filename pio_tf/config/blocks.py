@@ -32,6 +32,7 @@ from pio_tf.config.kinds import (
     Memory,
     PolicyArn,
     Port,
+    ProfileName,
     Program,
     PublishedText,
     Reason,
@@ -352,6 +353,30 @@ class SparkBlock(MachineBlock):
                 "download_sha512: is required with download_url, because machines install nothing unchecked: "
                 "run `sha512sum FILE`"
             )
+        return self
+
+
+class MachinesBlock(Block):
+    """The options of all machines: driver, master and workers."""
+
+    instance_profile: ProfileName | None = Field(
+        default=None, description="Name of an existing instance profile, for the calls that machines make to AWS."
+    )
+    make_instance_profile: bool = Field(
+        default=False,
+        description="Let Terraform make an instance profile instead, with [just the permissions that machines "
+        "use](machines.md#instance-profile).",
+    )
+
+    @property
+    def has_profile(self) -> bool:
+        """Whether the machines have an instance profile."""
+        return self.make_instance_profile or self.instance_profile is not None
+
+    @model_validator(mode="after")
+    def _one_profile(self) -> MachinesBlock:
+        if self.instance_profile is not None and self.make_instance_profile:
+            raise ValueError("give instance_profile or make_instance_profile, not both")
         return self
 
 

@@ -85,6 +85,13 @@ def components(config: Config) -> tuple[Component, ...]:
     return tuple(found)
 
 
+def archives_in_s3(config: Config) -> tuple[str, ...]:
+    """Return the objects in S3 that machines install software from, as ``BUCKET/KEY``, or ``BUCKET/PREFIX/*``."""
+    mirrors = tuple(one.rstrip("/") + "/" for one in config.software.mirrors if one.startswith("s3://"))
+    own = (one.url for one in components(config) if one.url.startswith("s3://") and not one.url.startswith(mirrors))
+    return tuple(dict.fromkeys(one.removeprefix("s3://") for one in (*(f"{mirror}*" for mirror in mirrors), *own)))
+
+
 def spark_version(config: Config) -> str:
     """Return the version of Spark that machines install: by default the one that their PredictionIO was built for."""
     row, pio = COMPATIBILITY[config.pio.version], config.software.pio

@@ -281,6 +281,9 @@ PolicyArn = Annotated[
         kind="ARN",
     ),
 ]
+ProfileName = Annotated[
+    str, matching(r"[\w+=,.@-]{1,128}", "the name of an instance profile, not its ARN", kind="name")
+]
 TopicArn = Annotated[
     str,
     matching(

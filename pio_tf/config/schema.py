@@ -16,6 +16,7 @@ from pio_tf.config.blocks import (
     DriverBlock,
     FailsafeBlock,
     GuardBlock,
+    MachinesBlock,
     NetworkBlock,
     NotifyBlock,
     PioBlock,
@@ -44,6 +45,7 @@ class Config(Block):
     network: NetworkBlock = Field(description="Block: the network.")
     driver: DriverBlock = Field(default_factory=DriverBlock, description="Block: the driver.")
     spark: SparkBlock = Field(default_factory=SparkBlock, description="Block: the Spark cluster.")
+    machines: MachinesBlock = Field(default_factory=MachinesBlock, description="Block: all machines.")
     ssh: SshBlock = Field(description="Block: SSH.")
     pio: PioBlock = Field(description="Block: PredictionIO.")
     elasticsearch: ElasticsearchBlock | None = Field(default=None, description="Block: the source ELASTICSEARCH.")

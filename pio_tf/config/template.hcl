@@ -106,6 +106,12 @@ spark {
   # conf = { "spark.serializer" = "org.apache.spark.serializer.KryoSerializer" }
 }
 
+# All machines: driver, master and workers (docs/machines.md).
+machines {
+  # instance_profile      = "training" # an existing one, for the calls that machines make to AWS
+  # make_instance_profile = true       # instead: one with just what pio-tf's programs on the machines use
+}
+
 ssh {
   key = "~/.ssh/id_ed25519" # EDIT: your private key; the public one has the same name with .pub
   # user     = "ubuntu"

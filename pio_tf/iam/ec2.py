@@ -28,6 +28,11 @@ _READS = (
 """The provider's reads of machines and their security group, in every network."""
 _NEWER_READS = ("ec2:DescribeInstanceTypes", "ec2:DescribeSecurityGroupRules", "ec2:DescribeTags")
 """Reads since version 4: limits of the type, ids of rules, and whether a launch template made the machine."""
+_CHANGES_OF_PROFILE = (
+    "ec2:AssociateIamInstanceProfile",
+    "ec2:DisassociateIamInstanceProfile",
+    "ec2:ReplaceIamInstanceProfileAssociation",
+)
 _BURSTABLE = ("t1.", "t2.", "t3.", "t3a.", "t4g.")
 
 
@@ -51,11 +56,17 @@ def makes_machines(scope: Scope) -> Iterator[Grant]:
     yield from _images(scope)
     yield Grant(
         "ChangeMachines",
-        "Change type, shutdown behaviour and disk size. A type changes only while a machine is stopped: the provider "
-        "stops and starts it, and pio-tf stops it again if it was stopped before. Before, pio-tf asks a running driver "
-        "whether a run is active; its console has its host key.",
+        "Change type, shutdown behaviour, disk size and instance profile. A type changes only while a machine is "
+        "stopped: the provider stops and starts it, and pio-tf stops it again if it was stopped before. Before, pio-tf "
+        "asks a running driver whether a run is active; its console has its host key.",
         scope.ec2("instance", "volume"),
-        terraform=("ec2:ModifyInstanceAttribute", "ec2:ModifyVolume", "ec2:StartInstances", "ec2:StopInstances"),
+        terraform=(
+            "ec2:ModifyInstanceAttribute",
+            "ec2:ModifyVolume",
+            "ec2:StartInstances",
+            "ec2:StopInstances",
+            *(_CHANGES_OF_PROFILE if scope.config.machines.has_profile else ()),
+        ),
         pio_tf=("ec2:GetConsoleOutput", "ec2:StopInstances"),
         conditions=scope.owned,
     )
@@ -271,6 +282,8 @@ def reads_of_references(scope: Scope) -> Iterator[Grant]:
 def reads_of_changes(scope: Scope) -> Iterator[Grant]:
     """Grant following a disk that grows, for an apply."""
     yield _read(scope, "Check whether a disk has grown.", ["ec2:DescribeVolumesModifications"])
+    if scope.config.machines.has_profile:
+        yield _read(scope, "Read instance profiles of machines.", ["ec2:DescribeIamInstanceProfileAssociations"])
 
 
 def reads_of_removals(scope: Scope) -> Iterator[Grant]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -29,11 +30,12 @@ class JobRole:
 _STACK = (
     ec2.reads_of_stack,
     services.reads_failsafe,
+    services.reads_profile,
     services.reads_state,
     services.locks_state,
     services.knows_itself,
 )
-_PLAN = (*_STACK, ec2.reads_of_references)
+_PLAN = (*_STACK, ec2.reads_of_references, services.checks_profile)
 _RUNS = (services.keeps_runs, services.uploads_runs)
 _TRAIN = (
     ec2.reads_of_machines,
@@ -59,6 +61,7 @@ _APPLY = (
     ec2.makes_machines,
     ec2.makes_address,
     services.makes_failsafe,
+    services.makes_profile,
     ec2.tags,
 )
 _DESTROY = (
@@ -69,6 +72,7 @@ _DESTROY = (
     *_RUNS,
     services.reads_secrets,
     ec2.removes_machines,
+    services.removes_profile,
     services.removes_failsafe,
     services.removes_deadlines,
     services.lists_deadlines,
@@ -88,7 +92,11 @@ ROLES: tuple[JobRole, ...] = (
     JobRole("mirror", ("mirror push",), (services.fills_mirrors,)),
     JobRole("ssh", ("the way to the driver that ssh.via names, beside the others",), (services.opens_sessions,)),
     JobRole("assume", ("all commands with aws.assume_role",), (services.assumes_roles,)),
-    JobRole("boundary", ("the permissions boundary of Scheduler's roles",), (services.bounds_failsafe,)),
+    JobRole(
+        "boundary",
+        ("the permissions boundary of the roles that Terraform makes",),
+        (services.bounds_failsafe, services.bounds_profile),
+    ),
 )
 """The roles, each with commands as narrow as its policy: `up` and `schedule set` need apply and train."""
 _NOTHING_TO_ALLOW = {
@@ -108,6 +116,10 @@ _NOTHING_TO_ALLOW = {
 """What an error says, by role."""
 
 
+INLINE_LIMIT = 10_240
+"""Characters of all inline policies of a role, without white space."""
+
+
 @dataclass(frozen=True)
 class Policy:
     """The policy of a role for one cluster."""
@@ -120,6 +132,11 @@ class Policy:
     def document(self) -> dict[str, Any]:
         """Return the policy document for IAM."""
         return {"Version": "2012-10-17", "Statement": [grant.statement for grant in self.grants]}
+
+    @property
+    def length(self) -> int:
+        """Return the number of characters of the document, as IAM counts them."""
+        return len("".join(json.dumps(self.document).split()))
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -175,6 +192,11 @@ def _account(config: Config, given: str) -> str:
 
 def _notes(policy: Policy) -> Iterator[str]:
     scope, config = policy.scope, policy.scope.config
+    if policy.length > INLINE_LIMIT:
+        yield (
+            f"it has {policy.length} characters, more than the {INLINE_LIMIT} of a role's inline policies: attach its "
+            "statements in two managed policies"
+        )
     if scope.account == ANY_ACCOUNT and policy.role.name != "assume":
         yield "the account is unknown, so ARNs contain *; set it with --account"
     if policy.role.name == "assume":
@@ -182,13 +204,21 @@ def _notes(policy: Policy) -> Iterator[str]:
     if policy.role.name == "boundary":
         yield f"create it as {services.boundary(scope)}, and name it in failsafe.permissions_boundary"
         return
-    makes_role = services.makes_failsafe in policy.role.parts and any(services.bounds_failsafe(scope))
-    if makes_role and config.failsafe.permissions_boundary is None:
-        yield (
-            f"the role for deadlines can be created only with the permissions boundary {services.boundary(scope)}: "
-            "create it from `pio-tf iam --for boundary`, and name it in failsafe.permissions_boundary; or name an "
-            "existing role in failsafe.role_arn"
-        )
+    profile = config.machines.instance_profile
+    if services.makes_profile in policy.role.parts and profile is not None:
+        yield f"PassMachineRole allows a role named {profile}, like its instance profile: correct it if it differs"
+    if services.makes_failsafe in policy.role.parts and config.failsafe.permissions_boundary is None:
+        bounded = {
+            "the role for deadlines": (services.bounds_failsafe, "failsafe.role_arn"),
+            "the role of the machines": (services.bounds_profile, "machines.instance_profile"),
+        }
+        roles = {what: option for what, (bounds, option) in bounded.items() if any(bounds(scope))}
+        if roles:
+            yield (
+                f"{' and '.join(roles)} can be created only with the permissions boundary {services.boundary(scope)}: "
+                "create it from `pio-tf iam --for boundary`, and name it in failsafe.permissions_boundary; or name "
+                f"what exists in {' and '.join(roles.values())}"
+            )
     if config.aws.assume_role is not None:
         role = config.aws.assume_role.role_arn
         yield f"this is for {role}; the identity that assumes it needs `pio-tf iam --for assume`"

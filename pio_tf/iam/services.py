@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from pio_tf.aws.identity import deadline_boundary_arn, deadline_role_arn, schedule_role_arn
+from pio_tf.aws.identity import deadline_boundary_arn, deadline_role_arn, machine_role_arn, schedule_role_arn
+from pio_tf.config.components import archives_in_s3
 from pio_tf.config.kinds import SecretReference
 from pio_tf.iam.grant import Grant
 from pio_tf.model import CLUSTER_TAG, SCHEDULED_TAG
@@ -237,10 +238,10 @@ def lists_deadlines(scope: Scope) -> Iterator[Grant]:
 
 
 def reads_failsafe(scope: Scope) -> Iterator[Grant]:
-    """Grant Terraform's refresh of the role and the alarms."""
-    if roles := _own_roles(scope):
+    """Grant Terraform's refresh of the roles and the alarms."""
+    if role := _own_roles(scope):
         of_role = ("iam:GetRole", "iam:GetRolePolicy", "iam:ListAttachedRolePolicies", "iam:ListRolePolicies")
-        yield Grant("LookAtRole", "Read the roles of Scheduler.", roles, of_role)
+        yield Grant("LookAtRole", "Read the roles that Terraform makes.", role, of_role)
     if alarms := _alarms(scope):
         of_alarms = ("cloudwatch:DescribeAlarms", "cloudwatch:ListTagsForResource")
         yield Grant("LookAtAlarms", "Read the idle alarms.", alarms, of_alarms)
@@ -250,14 +251,14 @@ def reads_failsafe(scope: Scope) -> Iterator[Grant]:
 
 
 def makes_failsafe(scope: Scope) -> Iterator[Grant]:
-    """Grant creating and changing the role and the alarms."""
-    if roles := _own_roles(scope):
-        # Without the condition, the role could get any permission, and trust any account.
+    """Grant creating and changing the roles and the alarms."""
+    if role := _own_roles(scope):
+        # Without the condition, a role could get any permission, and trust any account.
         bounded: Conditions = {scope.equals: {"iam:PermissionsBoundary": boundary(scope)}}
         named = ("iam:PutRolePermissionsBoundary",) if scope.config.failsafe.permissions_boundary else ()
-        why = "Create the roles of Scheduler, only with the boundary that limits them to the cluster's machines."
-        yield Grant("MakeRole", why, roles, ("iam:CreateRole", "iam:PutRolePolicy", *named), conditions=bounded)
-        yield Grant("TagRole", "Tag those roles.", roles, ("iam:TagRole", "iam:UntagRole"))
+        why = "Create the roles of the stack, only with the boundary that limits what they may ever do."
+        yield Grant("MakeRole", why, role, ("iam:CreateRole", "iam:PutRolePolicy", *named), conditions=bounded)
+        yield Grant("TagRole", "Tag these roles.", role, ("iam:TagRole", "iam:UntagRole"))
     if alarms := _alarms(scope):
         stop = f"arn:{scope.partition}:automate:{scope.config.aws.region}:ec2:stop"
         stopping: Conditions = {"ForAllValues:StringEquals": {"cloudwatch:AlarmActions": (stop,)}}
@@ -277,7 +278,7 @@ def makes_failsafe(scope: Scope) -> Iterator[Grant]:
 
 def bounds_failsafe(scope: Scope) -> Iterator[Grant]:
     """Grant all that the roles of Scheduler may ever do: the permissions boundary of those that Terraform creates."""
-    if _own_roles(scope):
+    if _scheduler_roles(scope):
         why = "Stop the cluster's machines at their deadline, or after a scheduled training."
         yield Grant("StopMachines", why, scope.ec2("instance"), pio_tf=("ec2:StopInstances",), conditions=scope.owned)
     if scope.config.schedule is not None and scope.config.schedule.role_arn is None:
@@ -289,27 +290,95 @@ def bounds_failsafe(scope: Scope) -> Iterator[Grant]:
         yield Grant("MarkMachines", why, scope.ec2("instance"), pio_tf=("ec2:CreateTags",), conditions=only)
 
 
+def bounds_profile(scope: Scope) -> Iterator[Grant]:
+    """Grant the calls of the machines with the instance profile that Terraform makes, as terraform/modules/profile."""
+    config = scope.config
+    if not config.machines.make_instance_profile:
+        return
+    if archives := archives_in_s3(config):
+        objects = tuple(arn for one in archives for arn in scope.bucket(*one.split("/", 1)))
+        yield Grant("ReadArchives", "Install software from S3.", objects, pio_tf=("s3:GetObject",))
+    yield from sends_messages(scope)
+    if config.ssh.via == "ssm":
+        calls = (f"ssmmessages:{verb}{kind}Channel" for verb in ("Create", "Open") for kind in ("Control", "Data"))
+        why = "Accept sessions of Systems Manager. AWS has no limit for these calls."
+        yield Grant("AcceptSessions", why, ("*",), pio_tf=("ssm:UpdateInstanceInformation", *calls))
+
+
 def boundary(scope: Scope) -> str:
     """Return the ARN of that boundary."""
     return deadline_boundary_arn(scope.config, account=scope.account)
 
 
 def removes_failsafe(scope: Scope) -> Iterator[Grant]:
-    """Grant the removal of the role and the alarms."""
-    if roles := _own_roles(scope):
+    """Grant the removal of the roles and the alarms."""
+    if role := _own_roles(scope):
         of_role = ("iam:DeleteRole", "iam:DeleteRolePolicy", "iam:ListInstanceProfilesForRole")
-        yield Grant("RemoveRole", "Remove the roles of Scheduler.", roles, of_role)
+        yield Grant("RemoveRole", "Remove the roles that Terraform makes.", role, of_role)
     if alarms := _alarms(scope):
         yield Grant("RemoveAlarms", "Remove the idle alarms.", alarms, ("cloudwatch:DeleteAlarms",))
     if rules := _rules(scope):
         yield Grant("RemoveRules", "Remove the rules for messages about the deadline.", rules, _REMOVE_RULES)
 
 
-def _own_roles(scope: Scope) -> tuple[str, ...]:
-    """Return the roles that Terraform creates."""
+def _scheduler_roles(scope: Scope) -> tuple[str, ...]:
+    """Return the roles of Scheduler that Terraform creates."""
     named = {scope.config.failsafe.role_arn, scope.config.schedule and scope.config.schedule.role_arn}
     roles = (found(scope.config, account=scope.account) for found in (deadline_role_arn, schedule_role_arn))
     return tuple(role for role in roles if role is not None and role not in named)
+
+
+def reads_profile(scope: Scope) -> Iterator[Grant]:
+    """Grant Terraform's refresh of the instance profile that it makes."""
+    if scope.config.machines.make_instance_profile:
+        action = ("iam:GetInstanceProfile",)
+        yield Grant("LookAtProfile", "Read the machines' instance profile.", _profiles(scope), action)
+
+
+def checks_profile(scope: Scope) -> Iterator[Grant]:
+    """Grant the check before a plan that the instance profile of pio-tf.hcl exists."""
+    if scope.config.machines.instance_profile is not None:
+        action = ("iam:GetInstanceProfile",)
+        yield Grant("CheckProfile", "Check that the instance profile exists.", _profiles(scope), pio_tf=action)
+
+
+def makes_profile(scope: Scope) -> Iterator[Grant]:
+    """Grant creating the machines' instance profile, and passing its role to EC2."""
+    if not (profile := _profiles(scope)):
+        return
+    role = machine_role_arn(scope.config, account=scope.account)
+    if role is not None:
+        actions = ("iam:AddRoleToInstanceProfile", "iam:CreateInstanceProfile")
+        tags = ("iam:TagInstanceProfile", "iam:UntagInstanceProfile")
+        yield Grant("MakeProfile", "Create the machines' instance profile.", profile, (*actions, *tags))
+    domain = "amazonaws.com.cn" if scope.partition == "aws-cn" else "amazonaws.com"
+    # IAM's console gives role and profile one name.
+    roles = (role,) if role is not None else tuple(one.replace(":instance-profile/", ":role/") for one in profile)
+    conditions: Conditions = {"StringEquals": {"iam:PassedToService": f"ec2.{domain}"}}
+    why = "Give the machines the role of their instance profile, and no other."
+    yield Grant("PassMachineRole", why, roles, ("iam:PassRole",), conditions=conditions)
+
+
+def removes_profile(scope: Scope) -> Iterator[Grant]:
+    """Grant the removal of the instance profile that Terraform makes."""
+    if scope.config.machines.make_instance_profile:
+        actions = ("iam:DeleteInstanceProfile", "iam:RemoveRoleFromInstanceProfile")
+        yield Grant("RemoveProfile", "Remove the machines' instance profile.", _profiles(scope), actions)
+
+
+def _profiles(scope: Scope) -> tuple[str, ...]:
+    """Return the ARNs that the instance profile of the machines may have; empty if they have none."""
+    role, name = machine_role_arn(scope.config, account=scope.account), scope.config.machines.instance_profile
+    if role is not None:
+        return (role.replace(":role/", ":instance-profile/"),)
+    paths = () if name is None else (name, f"*/{name}")
+    return tuple(scope.arn("iam", f"instance-profile/{path}", region="") for path in paths)
+
+
+def _own_roles(scope: Scope) -> tuple[str, ...]:
+    """Return the roles that Terraform creates."""
+    machines = machine_role_arn(scope.config, account=scope.account)
+    return (*_scheduler_roles(scope), *([] if machines is None else [machines]))
 
 
 def _schedules(scope: Scope) -> tuple[str, str]:

@@ -14,8 +14,8 @@ _CHANGES_WITH_POWER = frozenset({"instance_state", "public_ip", "public_dns", "a
 _CHANGES_WITH_TYPE = frozenset(
     {"instance_type", "ebs_optimized", "cpu_core_count", "cpu_threads_per_core", "cpu_options"}
 )
-_POLICIES = ({"stop-machines"}, {"train-on-schedule"})
-"""Policies of each role that terraform/modules/failsafe makes."""
+_POLICIES = ({"stop-machines"}, {"train-on-schedule"}, {"machines"})
+"""Policies of each role that terraform/modules/failsafe and profile make."""
 _SIDES = ("ingress", "egress")
 _SOURCES = ("cidr_blocks", "ipv6_cidr_blocks", "prefix_list_ids", "security_groups", "self")
 _Rule = tuple[str, str, str, int, int, str]

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pio_tf.config.blocks import AmiFilter
-from pio_tf.config.components import components, find_elasticsearch
+from pio_tf.config.components import archives_in_s3, components, find_elasticsearch
 from pio_tf.config.hcl_writer import Expression, Value, attributes, block, quote
 from pio_tf.errors import ConfigError, PioTfError
 from pio_tf.infra.backend.s3 import s3_backend
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 _HERE = Path(__file__).parent
 _ROOT = _HERE / "root"
-MODULES = ("bootstrap", "driver", "failsafe", "machine", "network", "security", "spark-cluster")
+MODULES = ("bootstrap", "driver", "failsafe", "machine", "network", "profile", "security", "spark-cluster")
 _DAY = 86400
 _SERVICES = ("cloudwatch", "cloudwatchevents", "ec2", "iam", "sts")
 """AWS services that the stack calls."""
@@ -167,6 +167,13 @@ def stack_variables(config: Config) -> dict[str, Value]:
             "topic_arn": config.notify.sns_topic if "deadline" in config.notify.on else None,
             "idle_after": failsafe.idle_after if failsafe.idle_alarms else None,
             "master_idle_after": _master_idle_after(config) if failsafe.idle_alarms else None,
+        },
+        "profile": {
+            "name": config.machines.instance_profile,
+            "make": config.machines.make_instance_profile,
+            "archives": list(archives_in_s3(config)),
+            "topic_arns": [config.notify.sns_topic] if config.notify.sns_topic else [],
+            "sessions": config.ssh.via == "ssm",
         },
         "software": {
             "user": config.software.user,

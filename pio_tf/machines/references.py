@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from concurrent.futures import ThreadPoolExecutor
 from ipaddress import IPv4Network
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from botocore.exceptions import ClientError
 
 from pio_tf.aws.errors import aws_errors, error_code
 from pio_tf.config.blocks import AmiFilter
+from pio_tf.errors import AwsError
 from pio_tf.machines.instance_types import (
     ARCHITECTURE,
     OptionProblem,
@@ -45,10 +46,11 @@ _FOREIGN: Final = ("Windows", "Red Hat", "SUSE")
 """The start of PlatformDetails for systems that AWS distinguishes; it calls all others Linux/UNIX."""
 
 
-def check_references(config: Config, ec2: EC2Client, *, existing: Collection[str] = ()) -> None:
-    """Check that VPC, subnet, addresses, zone, images, key pair and instance types exist and fit each other.
+def check_references(config: Config, client: Callable[[str], Any], *, existing: Collection[str] = ()) -> None:
+    """Check that VPC, subnet, addresses, zone, images, key pair, types and profile exist and fit each other.
 
     Args:
+        client: makes a botocore client of a service.
         existing: names of machines that exist. pio-tf does not check their image: it may be gone, and Terraform does
             not need it again.
 
@@ -56,12 +58,36 @@ def check_references(config: Config, ec2: EC2Client, *, existing: Collection[str
         ConfigError: something does not; the error has a line for each: ``pio-tf.hcl:12: network.subnet_id: …``.
         AwsError: a call failed.
     """
+    ec2: EC2Client = client("ec2")
     check = _References(config, ec2, existing=existing)
-    parts: tuple[Callable[[], Iterable[OptionProblem]], ...] = (check.network, check.images_and_types, check.key_pair)
+    parts: tuple[Callable[[], Iterable[OptionProblem]], ...] = (
+        check.network,
+        check.images_and_types,
+        check.key_pair,
+        lambda: _profile_problems(config, client),
+    )
     with ThreadPoolExecutor(THREADS) as pool:
         problems = [problem for found in pool.map(lambda part: list(part()), parts) for problem in found]
     next_step = "correct pio-tf.hcl; check that aws.region and aws.profile name the region and account you want"
     refuse_problems(config, ec2, problems, next_step=next_step)
+
+
+def _profile_problems(config: Config, client: Callable[[str], Any]) -> Iterator[OptionProblem]:
+    """Yield what is wrong with the instance profile, if pio-tf.hcl names one."""
+    name, option = config.machines.instance_profile, "machines.instance_profile"
+    if name is None:
+        return
+    try:
+        with aws_errors(f"looking up instance profile {name}", service="iam"):
+            profile = client("iam").get_instance_profile(InstanceProfileName=name)["InstanceProfile"]
+    except AwsError as error:
+        if error.details.get("code") != "NoSuchEntity":
+            raise
+        instead = "; without it, make_instance_profile = true makes one"
+        yield OptionProblem(option, f"instance profile {name} does not exist in this account{instead}")
+    else:
+        if not profile["Roles"]:
+            yield OptionProblem(option, f"instance profile {name} has no role, so machines get no credentials from it")
 
 
 class _References:

@@ -107,14 +107,14 @@ def bench_references(config: Config, runs: int) -> None:
 
     Each call waits another 0.2 s, about as long as AWS takes.
     """
-    ec2 = Aws(config).client("ec2")
-    ec2.meta.events.register("before-send.ec2", lambda **_event: time.sleep(0.2))
+    aws = Aws(config)
+    aws.client("ec2").meta.events.register("before-send.ec2", lambda **_event: time.sleep(0.2))
     times: dict[int, list[float]] = {references.THREADS: [], 1: []}
     for _ in range(runs):
         for threads, seconds in times.items():
             with patch.object(references, "THREADS", threads):
                 begin = time.perf_counter()
-                references.check_references(config, ec2)
+                references.check_references(config, aws.client)
                 seconds.append(time.perf_counter() - begin)
     print("\ncheck_references, 0.2 s added to each call")
     for threads, seconds in times.items():

@@ -27,6 +27,7 @@ _KINDS = {
 }
 _TOUCHES = {
     "AssociateAddress": ("AllocationId", "InstanceId"),
+    "AssociateIamInstanceProfile": ("InstanceId",),
     "AttachInternetGateway": ("InternetGatewayId", "VpcId"),
     "AuthorizeSecurityGroupEgress": ("GroupId",),
     "AuthorizeSecurityGroupIngress": ("GroupId",),
@@ -84,8 +85,7 @@ def requests(call: Call, *, image_owner: str) -> Iterator[Request]:
     elif call.service == "scheduler":
         yield from _scheduler(call)
     elif call.service == "iam":
-        role = Resource(f"arn:aws:iam::{ACCOUNT}:role/pio-tf/{call.parameters['RoleName']}")
-        yield Request(f"iam:{call.operation}", (role,), call.keys.get(call.parameters["RoleName"], {}))
+        yield from _iam(call)
     elif call.service == "monitoring":
         actions = tuple(value for name, value in call.parameters.items() if name.startswith("AlarmActions."))
         context = {"cloudwatch:AlarmActions": actions} if actions else {}
@@ -102,6 +102,21 @@ def requests(call: Call, *, image_owner: str) -> Iterator[Request]:
     else:
         assert (call.service, call.operation) == ("sts", "GetCallerIdentity"), call
         yield Request("sts:GetCallerIdentity", (Resource("*"),))
+
+
+def _iam(call: Call) -> Iterator[Request]:
+    said, action = call.parameters, f"iam:{call.operation}"
+    role = Resource(f"arn:aws:iam::{ACCOUNT}:role/pio-tf/{said.get('RoleName')}")
+    if "InstanceProfileName" not in said:
+        yield Request(action, (role,), call.keys.get(said["RoleName"], {}))
+        return
+    path = "pio-tf/" if call.by == "terraform" else ""
+    yield Request(action, (Resource(f"arn:aws:iam::{ACCOUNT}:instance-profile/{path}{said['InstanceProfileName']}"),))
+    if call.operation == "AddRoleToInstanceProfile":
+        yield Request("iam:PassRole", (role,), {"iam:PassedToService": "ec2.amazonaws.com"})
+    if any(name.startswith("Tags.") for name in said):
+        profile = Resource(f"arn:aws:iam::{ACCOUNT}:instance-profile/{path}{said['InstanceProfileName']}")
+        yield Request("iam:TagInstanceProfile", (profile,))
 
 
 _SCHEDULES = {"POST": "Create", "PUT": "Update", "GET": "Get", "DELETE": "Delete"}
@@ -149,6 +164,10 @@ def _ec2(call: Call, image_owner: str) -> Iterator[Request]:
         there.append(Resource(new, {**given, **kind}))
         if given:
             yield Request("ec2:CreateTags", (Resource(new),), {**_REGION, **given, "ec2:CreateAction": call.operation})
+    if "IamInstanceProfile.Name" in said:
+        path = "pio-tf/" if said["IamInstanceProfile.Name"].startswith("pio-ec2-") else ""
+        role = Resource(f"arn:aws:iam::{ACCOUNT}:role/{path}{said['IamInstanceProfile.Name']}")
+        yield Request("iam:PassRole", (role,), {"iam:PassedToService": "ec2.amazonaws.com"})
     if call.operation == "RunInstances":
         image = Resource(f"arn:aws:ec2:{REGION}::image/{said['ImageId']}", {"ec2:Owner": image_owner})
         subnet = said.get("SubnetId") or said["NetworkInterface.1.SubnetId"]

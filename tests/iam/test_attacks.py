@@ -125,6 +125,8 @@ ATTACKS = [
     attack(
         "another role for EventBridge Scheduler",
         iam("PassRole", f"arn:aws:iam::{ACCOUNT}:role/admin", PassedToService="scheduler.amazonaws.com"),
+        iam("PassRole", f"arn:aws:iam::{ACCOUNT}:role/admin", PassedToService="ec2.amazonaws.com"),
+        iam("PassRole", f"arn:aws:iam::{ACCOUNT}:role/pio-tf/pio-ec2-ur-us-east-1"),
         iam(
             "PassRole",
             f"arn:aws:iam::{ACCOUNT}:role/pio-tf/pio-tf-other-us-east-1",
@@ -452,6 +454,22 @@ def test_with_a_schedule_the_boundary_allows_marks_and_starts_of_marked_machines
     ):
         request = Request(f"ec2:{what}", (tagged("instance", "i-1", tags),), {"aws:TagKeys": keys} if keys else {})
         assert (used(boundary, request) is not None) == expected, (what, tags, keys)
+
+
+def test_the_boundary_allows_all_that_the_module_gives_the_machines(project: Project) -> None:
+    text = (Path(__file__).parents[2] / "terraform/modules/profile/main.tf").read_text()
+    given = set(re.findall(r'"((?:s3|sns|ssm|ssmmessages):\w+)"', text))
+    path = project.directory / "pio-tf.hcl"
+    more = """
+    notify { sns_topic = "arn:aws:sns:us-east-1:123456789012:trainings" }
+    software { mirrors = ["s3://archives"] }
+    machines { make_instance_profile = true }
+    """
+    path.write_text(path.read_text() + more)
+    statements = [one for one in document(project, "boundary")["Statement"] if one["Action"] != ["ec2:StopInstances"]]
+    assert given == {action for one in statements for action in one["Action"]}
+    resources = [one["Resource"] for one in statements]
+    assert resources == [["arn:aws:s3:::archives/*"], ["arn:aws:sns:us-east-1:123456789012:trainings"], ["*"]]
 
 
 def test_without_a_boundary_in_pio_tf_hcl_the_role_needs_the_one_that_is_proposed(project: Project) -> None:

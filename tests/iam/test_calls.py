@@ -44,6 +44,9 @@ UNSEEN = {
     "ec2:DescribeSecurityGroupRules": "the provider since version 4, for every rule: its id",
     "ec2:DescribeTags": "the provider since version 4, for every machine: whether a launch template made it",
     "ec2:DescribeAddressesAttribute": "the provider since version 5, for every address: its name in DNS",
+    "ec2:DisassociateIamInstanceProfile": "an apply on stopped machines with another machines.instance_profile",
+    "ec2:ReplaceIamInstanceProfileAssociation": "an apply on running machines with another machines.instance_profile",
+    "iam:UntagInstanceProfile": "an apply after a tag of cluster.tags was removed",
     "iam:PutRolePermissionsBoundary": "an apply after failsafe.permissions_boundary was set",
     "iam:CreateServiceLinkedRole": "CloudWatch, for an account's first alarm that stops a machine",
     "s3:AbortMultipartUpload": "a log of more than 8 MiB whose upload fails",
@@ -74,7 +77,7 @@ class World:
         for name in names:
             self.calls.setdefault(name, []).extend(calls)
 
-    def client(self, service: Literal["s3", "ssm"]) -> Any:  # noqa: ANN401 - boto3 makes them
+    def client(self, service: Literal["iam", "s3", "ssm"]) -> Any:  # noqa: ANN401 - boto3 makes them
         """Return the test's own client, whose calls are not recorded."""
         session = boto3.Session(aws_access_key_id="testing", aws_secret_access_key="testing", region_name=REGION)
         return session.client(service, endpoint_url=self.aws.url)
@@ -166,6 +169,7 @@ def own(tmp_path_factory: pytest.TempPathFactory, aws: RecordingAws, mirror: Pat
     larger = 'instance_type = "m5.xlarge"\nworkers = 1\nroot_volume_gib = 60'
     second = {**more, "network": network.format(n=2, zone="a"), "spark": larger, "cluster": 'name = "{name}"'}
     second["cluster"] += '\ntags = { owner = "b" }'
+    second["machines"] = "make_instance_profile = true"
     cluster = world.cluster(**second)
     killed = Claim(ANN, RUN, stopping=True)  # the lock of another client, which the apply takes over
     world.client("s3").put_object(Bucket="states", Key="pio-tf/own/run.lock", Body=killed.to_json().encode())
@@ -219,6 +223,9 @@ def given(tmp_path_factory: pytest.TempPathFactory, aws: RecordingAws, mirror: P
         "SubnetId"
     ]
     client.create_key_pair(KeyName="ours")
+    world.client("iam").create_role(RoleName="ours", AssumeRolePolicyDocument="{}")
+    world.client("iam").create_instance_profile(InstanceProfileName="ours")
+    world.client("iam").add_role_to_instance_profile(InstanceProfileName="ours", RoleName="ours")
     machine = f'instance_type = "m5.large"\nami = "{IMAGE}"'
     blocks = {
         "network": f'vpc_id = "{vpc}"\nsubnet_id = "{subnet}"',
@@ -226,6 +233,7 @@ def given(tmp_path_factory: pytest.TempPathFactory, aws: RecordingAws, mirror: P
         "spark": f"{machine}\nworkers = 1",
         "ssh": 'key = "id"\nkey_pair = "ours"',
         "failsafe": f'permissions_boundary = "{BOUNDARY}"',
+        "machines": 'instance_profile = "ours"',
     }
     wrong = {**blocks, "network": f'vpc_id = "{vpc[:-4]}0000"\nsubnet_id = "{subnet}"'}
     with world.role("plan"), pytest.raises(ConfigError, match="does not exist"):

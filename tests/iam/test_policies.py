@@ -237,6 +237,16 @@ def test_rules_for_messages_about_the_deadline_send_to_that_topic_and_nowhere_el
     assert not {"MakeRules", "LookAtRules"} & sids(without)
 
 
+def test_machines_get_the_role_of_their_profile_and_its_name_is_noted(project: Project) -> None:
+    found = policy(project, "apply", ACCOUNT, machines='instance_profile = "ours"')
+    assert resources(found, "PassMachineRole") == [f"arn:aws:iam::{ACCOUNT}:role{path}/ours" for path in ("", "/*")]
+    assert statement(found, "PassMachineRole")["Condition"] == {
+        "StringEquals": {"iam:PassedToService": "ec2.amazonaws.com"}
+    }
+    assert any("a role named ours" in note for note in found.notes)
+    assert not sids(policy(project, "apply", ACCOUNT)) & {"PassMachineRole", "CheckProfile"}
+
+
 def test_sessions_of_systems_manager_go_to_the_cluster_s_machines_and_carry_ssh_alone(project: Project) -> None:
     found = policy(project, "ssh", ACCOUNT, ssh='key = "id_ed25519"\nvia = "ssm"')
     assert resources(found, "Session") == [f"arn:aws:ec2:us-east-1:{ACCOUNT}:instance/*"]
@@ -294,6 +304,8 @@ def test_every_policy_fits_into_a_role_and_names_no_statement_twice(project: Pro
         assert len(named) == len(set(named)), role.name
         assert all(name.isalnum() for name in named)
         assert len("".join(json.dumps(found.document).split())) <= 10240, "IAM's limit"
+    longer = policy(project, "apply", ACCOUNT, **everything, machines="make_instance_profile = true")
+    assert any("attach its statements in two managed policies" in note for note in longer.notes)
 
 
 def test_only_what_only_looks_is_allowed_on_everything(project: Project) -> None:

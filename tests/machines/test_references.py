@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from functools import partial
+from typing import TYPE_CHECKING, Any, Protocol
 from unittest.mock import patch
 
+import boto3
 import pytest
 from moto.ec2.models.amis import Ami
 
@@ -16,6 +18,7 @@ from pio_tf.machines.references import check_references
 from tests.support.instances import UBUNTU
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from mypy_boto3_ec2 import EC2Client
@@ -40,6 +43,9 @@ ssh {{
   key = "id_ed25519"
   {ssh}
 }}
+machines {{
+  {machines}
+}}
 pio {{ engine_dir = "/home/aml/ur" }}
 elasticsearch {{ hosts = ["es-1"] }}
 hbase {{ hosts = ["hbase-1"] }}
@@ -50,7 +56,9 @@ hdfs {{ namenode = "hdfs-1" }}
 class Write(Protocol):
     """Writes a pio-tf.hcl with these lines in its blocks, and reads it."""
 
-    def __call__(self, *, network: str, driver: str = "", spark: str = "", ssh: str = "") -> Config: ...
+    def __call__(
+        self, *, network: str, driver: str = "", spark: str = "", ssh: str = "", machines: str = ""
+    ) -> Config: ...
 
 
 @dataclass(frozen=True)
@@ -74,9 +82,9 @@ def existing(ec2: EC2Client) -> Network:
 
 @pytest.fixture
 def write(tmp_path: Path) -> Write:
-    def write(*, network: str, driver: str = "", spark: str = "", ssh: str = "") -> Config:
+    def write(*, network: str, driver: str = "", spark: str = "", ssh: str = "", machines: str = "") -> Config:
         path = tmp_path / "pio-tf.hcl"
-        path.write_text(FILE.format(network=network, driver=driver, spark=spark, ssh=ssh))
+        path.write_text(FILE.format(network=network, driver=driver, spark=spark, ssh=ssh, machines=machines))
         return load_config(path, environ={})
 
     return write
@@ -84,7 +92,7 @@ def write(tmp_path: Path) -> Write:
 
 def problems(config: Config, ec2: EC2Client) -> list[str]:
     with pytest.raises(ConfigError) as caught:
-        check_references(config, ec2)
+        check_references(config, lambda _service: ec2)
     assert caught.value.next_step
     return caught.value.what.splitlines()
 
@@ -97,7 +105,7 @@ def test_what_exists_passes_in_one_call_for_each_kind_of_thing(
         network=existing.lines, driver=f'ami = "{UBUNTU}"', spark=f'ami = "{UBUNTU}"', ssh='key_pair = "aml"'
     )
     local_aws.calls.clear()
-    check_references(config, ec2)
+    check_references(config, lambda _service: ec2)
     assert {action: count for (_, action), count in local_aws.calls.items()} == {
         "DescribeSubnets": 1,
         "DescribeInstanceTypeOfferings": 1,
@@ -108,7 +116,7 @@ def test_what_exists_passes_in_one_call_for_each_kind_of_thing(
 
 
 def test_a_new_network_with_the_default_image_passes(ec2: EC2Client, write: Write) -> None:
-    check_references(write(network='cidr = "10.1.0.0/24"'), ec2)
+    check_references(write(network='cidr = "10.1.0.0/24"'), lambda _service: ec2)
 
 
 def test_a_subnet_that_does_not_exist(ec2: EC2Client, existing: Network, write: Write) -> None:
@@ -137,7 +145,7 @@ def test_fixed_addresses_must_fit_into_the_subnet(
 ) -> None:
     config = write(network=f"{existing.lines}\n  first_host = {first}", spark=f"workers = {workers}")
     if room is None:
-        check_references(config, ec2)
+        check_references(config, lambda _service: ec2)
     else:
         machines = workers + 2
         subnet = "the subnet's 10.20.1.0/28"
@@ -164,9 +172,9 @@ def test_an_image_that_does_not_exist_and_a_filter_that_finds_none(ec2: EC2Clien
 
 def test_the_image_of_machines_that_exist_already_may_be_gone(ec2: EC2Client, write: Write) -> None:
     config = write(network='cidr = "10.1.0.0/24"', driver='ami = "ami-0dead"', spark='ami = "ami-0dead"')
-    check_references(config, ec2, existing=config.machine_names)
+    check_references(config, lambda _service: ec2, existing=config.machine_names)
     with pytest.raises(ConfigError) as caught:
-        check_references(config, ec2, existing=("driver", "master", "worker-1"))  # worker-2 is new
+        check_references(config, lambda _service: ec2, existing=("driver", "master", "worker-1"))  # worker-2 is new
     assert caught.value.what.startswith("pio-tf.hcl:10: spark.ami:")
     assert "driver" not in caught.value.what
 
@@ -218,7 +226,7 @@ def test_each_type_of_a_list_is_checked(ec2: EC2Client, write: Write) -> None:
 def test_an_instance_type_is_checked_also_for_machines_that_exist(ec2: EC2Client, write: Write) -> None:
     config = write(network='cidr = "10.1.0.0/24"', spark='instance_type = "r6g.xlarge"')
     with pytest.raises(ConfigError, match=r"pio-tf\.hcl:10: spark\.instance_type: r6g\.xlarge is arm64"):
-        check_references(config, ec2, existing=config.machine_names)
+        check_references(config, lambda _service: ec2, existing=config.machine_names)
 
 
 @pytest.mark.parametrize(
@@ -260,7 +268,7 @@ def test_a_root_disk_smaller_than_the_image(ec2: EC2Client, write: Write) -> Non
             line = f"pio-tf.hcl:8: driver.root_volume_gib: {size} GiB is less than the {smallest} GiB of {UBUNTU}"
             assert problems(config, ec2) == [line]
         else:
-            check_references(config, ec2)
+            check_references(config, lambda _service: ec2)
 
 
 def test_an_image_without_an_ebs_root_disk(ec2: EC2Client, write: Write) -> None:
@@ -274,6 +282,33 @@ def test_a_key_pair_that_does_not_exist(ec2: EC2Client, write: Write) -> None:
     config = write(network='cidr = "10.1.0.0/24"', ssh='key_pair = "nobody"')
     what = "key pair nobody does not exist in eu-west-1; without key_pair, one comes from ssh.key"
     assert problems(config, ec2) == [f"pio-tf.hcl:14: ssh.key_pair: {what}"]
+
+
+@pytest.fixture
+def client(local_aws: LocalAws) -> Callable[[str], Any]:
+    """Return clients of the local AWS."""
+    session = boto3.Session(aws_access_key_id="testing", aws_secret_access_key="testing", region_name="eu-west-1")
+    return partial(session.client, endpoint_url=local_aws.url)
+
+
+def test_an_instance_profile_that_does_not_exist_names_its_line(client: Callable[[str], Any], write: Write) -> None:
+    config = write(network='cidr = "10.1.0.0/24"', machines='instance_profile = "trainign"')
+    with pytest.raises(ConfigError) as caught:
+        check_references(config, client)
+    assert caught.value.what == (
+        "pio-tf.hcl:17: machines.instance_profile: instance profile trainign does not exist in this account; without "
+        "it, make_instance_profile = true makes one"
+    )
+
+
+def test_an_instance_profile_must_have_a_role(client: Callable[[str], Any], write: Write) -> None:
+    client("iam").create_instance_profile(InstanceProfileName="empty")
+    config = write(network='cidr = "10.1.0.0/24"', machines='instance_profile = "empty"')
+    with pytest.raises(ConfigError, match="instance profile empty has no role"):
+        check_references(config, client)
+    client("iam").create_role(RoleName="machines", AssumeRolePolicyDocument="{}")
+    client("iam").add_role_to_instance_profile(InstanceProfileName="empty", RoleName="machines")
+    check_references(config, client)
 
 
 def test_an_instance_type_that_does_not_exist_names_its_line(ec2: EC2Client, existing: Network, write: Write) -> None:

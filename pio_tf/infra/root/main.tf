@@ -4,6 +4,8 @@ locals {
   tags     = merge(var.tags, { "pio-tf:cluster" = var.cluster })
   key_name = var.ssh.key_pair != null ? var.ssh.key_pair : aws_key_pair.this[0].key_name
 
+  instance_profile = var.profile.make ? module.profile[0].name : var.profile.name
+
   idle_alarm = var.failsafe.idle_after == null ? null : {
     seconds = var.failsafe.idle_after
     action  = module.failsafe.stop_action
@@ -92,6 +94,20 @@ module "failsafe" {
   tags                 = merge(local.tags, { Name = "pio-tf-${var.cluster}" })
 }
 
+module "profile" {
+  source = "./modules/profile"
+  count  = var.profile.make ? 1 : 0
+
+  cluster              = var.cluster
+  name                 = "pio-ec2-${var.cluster}-${var.region}"
+  path                 = var.failsafe.role_path
+  permissions_boundary = var.failsafe.permissions_boundary
+  archives             = var.profile.archives
+  topic_arns           = var.profile.topic_arns
+  sessions             = var.profile.sessions
+  tags                 = merge(local.tags, { Name = "pio-tf-${var.cluster}" })
+}
+
 # The driver reads neither port of the master: null stands for the default.
 module "bootstrap" {
   source   = "./modules/bootstrap"
@@ -130,6 +146,7 @@ module "driver" {
   ami                = var.driver.ami != null ? var.driver.ami : data.aws_ami.driver[0].id
   root_volume_gib    = var.driver.root_volume_gib
   key_name           = local.key_name
+  instance_profile   = local.instance_profile
   user_data_base64   = module.bootstrap["driver"].user_data_base64
   eip                = var.network.driver_eip
   idle_alarm         = local.idle_alarm
@@ -149,6 +166,7 @@ module "spark_cluster" {
   ami                     = var.spark.ami != null ? var.spark.ami : data.aws_ami.spark[0].id
   root_volume_gib         = var.spark.root_volume_gib
   key_name                = local.key_name
+  instance_profile        = local.instance_profile
   master_user_data_base64 = module.bootstrap["master"].user_data_base64
   worker_user_data_base64 = module.worker_bootstrap.user_data_base64
   idle_alarm              = local.idle_alarm

@@ -77,6 +77,17 @@ variable "failsafe" {
   })
 }
 
+variable "profile" {
+  description = "The instance profile of all machines: the name of an existing one, or what a new one is for."
+  type = object({
+    name       = optional(string)
+    make       = bool
+    archives   = list(string)
+    topic_arns = list(string)
+    sessions   = bool
+  })
+}
+
 variable "software" {
   description = "The software to install: the input of that name of the module bootstrap, which declares and checks it."
   type        = any

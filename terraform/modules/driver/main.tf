@@ -13,6 +13,7 @@ module "machine" {
   ami                = var.ami
   root_volume_gib    = var.root_volume_gib
   key_name           = var.key_name
+  instance_profile   = var.instance_profile
   user_data_base64   = var.user_data_base64
   idle_alarm         = var.idle_alarm
   tags               = var.tags

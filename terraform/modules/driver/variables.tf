@@ -30,6 +30,12 @@ variable "key_name" {
   type        = string
 }
 
+variable "instance_profile" {
+  description = "Name of the instance profile. Null: none."
+  type        = string
+  default     = null
+}
+
 variable "idle_alarm" {
   description = "Alarm that stops the driver after this many idle seconds, with this action. Null: no alarm."
   type        = object({ seconds = number, action = string })

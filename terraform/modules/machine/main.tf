@@ -18,7 +18,6 @@ locals {
 resource "aws_instance" "this" {
   # checkov:skip=CKV_AWS_126: AWS bills metrics of every minute for each machine; those of every five minutes suffice.
   # checkov:skip=CKV_AWS_135: Current types always are; r3 is where AWS offers it, but AWS would refuse r3.8xlarge.
-  # checkov:skip=CKV2_AWS_41: No role is the narrowest: machines ask AWS for nothing, and read a mirror in S3 without one.
   ami                                  = var.ami
   instance_type                        = var.instance_type
   key_name                             = var.key_name
@@ -26,6 +25,7 @@ resource "aws_instance" "this" {
   private_ip                           = var.private_ip
   vpc_security_group_ids               = var.security_group_ids
   user_data_base64                     = var.user_data_base64
+  iam_instance_profile                 = var.instance_profile
   instance_initiated_shutdown_behavior = "stop"
   tags                                 = local.tags
 

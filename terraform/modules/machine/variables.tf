@@ -81,6 +81,12 @@ variable "user_data_base64" {
   }
 }
 
+variable "instance_profile" {
+  description = "Name of the instance profile. Null: none."
+  type        = string
+  default     = null
+}
+
 variable "idle_alarm" {
   description = "Alarm that stops the machine after this many seconds of idle processors (an hour to a week), with this action. Null: no alarm."
   type        = object({ seconds = number, action = string })

@@ -13,6 +13,7 @@ module "master" {
   ami                = var.ami
   root_volume_gib    = var.root_volume_gib
   key_name           = var.key_name
+  instance_profile   = var.instance_profile
   user_data_base64   = var.master_user_data_base64
   idle_alarm         = var.master_idle_alarm
   tags               = var.tags
@@ -32,6 +33,7 @@ module "worker" {
   ami                = var.ami
   root_volume_gib    = var.root_volume_gib
   key_name           = var.key_name
+  instance_profile   = var.instance_profile
   user_data_base64   = var.worker_user_data_base64
   idle_alarm         = var.idle_alarm
   tags               = var.tags
