@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from pio_tf.config.egress import EVERYWHERE
 from pio_tf.config.kinds import (
     AccountId,
     Argument,
@@ -23,6 +24,7 @@ from pio_tf.config.kinds import (
     ClusterName,
     DownloadUrl,
     Duration,
+    Egress,
     HdfsPath,
     ImageId,
     InstanceType,
@@ -206,6 +208,18 @@ class NetworkBlock(Block):
         description="Existing security groups, such as that of a bastion or of an EC2 Instance Connect Endpoint. Their "
         "members may open SSH connections.",
     )
+    security_group_ids: list[SecurityGroupId] = Field(
+        default_factory=list,
+        max_length=15,
+        description="Existing security groups of the VPC that all machines get, besides their own. AWS takes 5 in all, "
+        "and up to 16 if you have its quota raised.",
+    )
+    egress: list[Egress] = Field(
+        default=[EVERYWHERE],
+        min_length=1,
+        description="Destinations that machines may open connections to, in their own security group. Without ports, "
+        "all; with ports, TCP only. See [what machines need](machines.md#connections).",
+    )
     first_host: int | None = Field(
         default=None,
         ge=4,
@@ -226,6 +240,8 @@ class NetworkBlock(Block):
             raise ValueError("vpc_id and subnet_id go together")
         if existing and (self.public_ips or self.availability_zone):
             raise ValueError("public_ips and availability_zone are for a new network (cidr)")
+        if self.security_group_ids and not existing:
+            raise ValueError("security_group_ids: groups of another VPC do not fit a new network (cidr)")
         if self.cidr is not None and not 16 <= self.cidr.prefixlen <= 28:
             raise ValueError(f"cidr: {self.cidr} must be between /16 and /28, as AWS allows")
         return self

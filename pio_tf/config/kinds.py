@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import AfterValidator, BeforeValidator, Field, InstanceOf, SecretStr, ValidationInfo
 
+from pio_tf.config.egress import parse_egress
 from pio_tf.config.uri_hosts import URI_HOST
 
 
@@ -93,6 +94,11 @@ def _parse_duration(value: Any) -> Any:  # noqa: ANN401 - a validator takes what
         if not match:
             raise ValueError(_DURATION_WANTED)
         return int(match[1]) * _SECONDS[match[2]]
+    return value
+
+
+def _check_egress(value: str) -> str:
+    parse_egress(value)
     return value
 
 
@@ -307,6 +313,7 @@ JavaUrl = Annotated[
 ]
 VpcId = Annotated[str, matching(r"vpc-[0-9a-f]+", 'a VPC id, like "vpc-0a1b2c3d"', kind="id")]
 SecurityGroupId = Annotated[str, matching(r"sg-[0-9a-f]+", 'a security group id, like "sg-0a1b2c3d"', kind="id")]
+Egress = Annotated[str, AfterValidator(_check_egress), Kind("address range or prefix list, with ports")]
 SubnetId = Annotated[str, matching(r"subnet-[0-9a-f]+", 'a subnet id, like "subnet-0a1b2c3d"', kind="id")]
 ImageId = Annotated[str, matching(r"ami-[0-9a-f]+", 'an image id, like "ami-0a1b2c3d"', kind="id")]
 _ONE_CONSTRAINT = r"((=|!=|>|>=|<|<=|~>) *)?\d+(\.\d+){0,2}"

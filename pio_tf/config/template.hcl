@@ -49,6 +49,11 @@ network {
   # Or the security groups of a bastion, or of an EC2 Instance Connect Endpoint:
   # ssh_security_group_ids = ["sg-0a1b2c3d"]
 
+  # More security groups of the VPC for all machines, and destinations that machines may connect to
+  # (docs/machines.md#connections):
+  # security_group_ids = ["sg-0a1b2c3d"]
+  # egress             = ["10.0.0.0/8", "0.0.0.0/0:443"] # default: everywhere
+
   # Fixed private addresses: driver = host 10 of the subnet, master 11, worker-1 12 … They must be free.
   # first_host = 10
 

@@ -51,8 +51,15 @@ def makes_machines(scope: Scope) -> Iterator[Grant]:
     interface = scope.ec2("network-interface")
     yield Grant("MakeMachinesInterface", why, interface, _RUN, conditions={**new, **_in_subnet(scope)})
     own = scope.ec2("security-group", *(["subnet"] if scope.makes_network else []))
+    groups = tuple(arn for one in network.security_group_ids for arn in scope.ec2("security-group", name=one))
+    calls = (*_RUN, "ec2:ModifyNetworkInterfaceAttribute") if groups else _RUN
     why = "Use the cluster's security group, and its subnet if the cluster creates one."
-    yield Grant("MakeMachinesIn", why, own, _RUN, conditions=scope.owned)
+    yield Grant("MakeMachinesIn", why, own, calls, conditions=scope.owned)
+    if groups:
+        yield Grant("MakeMachinesAlsoIn", "Use the other security groups of pio-tf.hcl.", groups, calls)
+        why = "Give machines that exist these groups, on their interfaces, which AWS creates without tags."
+        untagged = {**scope.untagged, **_in_subnet(scope)}
+        yield Grant("ChangeGroups", why, interface, calls[-1:], conditions=untagged)
     yield from _images(scope)
     yield Grant(
         "ChangeMachines",
@@ -272,6 +279,8 @@ def reads_of_references(scope: Scope) -> Iterator[Grant]:
     network, ours = scope.config.network, ["ec2:DescribeImages", "ec2:DescribeInstanceTypes"]
     if network.subnet_id is not None:
         ours += ["ec2:DescribeSubnets", "ec2:DescribeVpcs"]
+    if network.security_group_ids:
+        ours += ["ec2:DescribeSecurityGroups"]
     if network.subnet_id is not None or network.availability_zone is not None:
         ours += ["ec2:DescribeAvailabilityZones", "ec2:DescribeInstanceTypeOfferings"]
     if scope.config.ssh.key_pair is not None:

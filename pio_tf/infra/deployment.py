@@ -83,7 +83,8 @@ class Deployment:
             TerraformError, Locked: Terraform could not import them.
         """
         groups = self.stack.terraform.resource_ids("aws_security_group")
-        if not all(theirs and theirs <= groups for _, theirs in made.values()):
+        others = frozenset(self.config.network.security_group_ids)
+        if not all(theirs & groups and theirs <= groups | others for _, theirs in made.values()):
             return False
         with self.stack.changing_state() as terraform:
             for address, (instance_id, _) in made.items():

@@ -8,6 +8,7 @@ from pio_tf.config.components import spark_version
 from pio_tf.errors import PioTfError
 from pio_tf.events import Step, Warned
 from pio_tf.infra.drift import Drift, find_drift
+from pio_tf.infra.egress import find_blocked
 from pio_tf.infra.first_boot import find_other_spark
 from pio_tf.infra.foreign_resources import refuse_foreign_resources
 from pio_tf.infra.guard import Removal, find_removals, find_restarts
@@ -102,7 +103,7 @@ class Planner:
             raise plan.error
         warnings = [f"{one.rule.id} is waived: {one.message} ({one.waived})" for one in plan.findings]
         with reading_plan():
-            warnings += find_restarts(plan.json)
+            warnings += [*find_blocked(self._config), *find_restarts(plan.json)]
             if other_spark := find_other_spark(plan.json, wanted=spark_version(self._config)):
                 warnings.append(other_spark)
             if _has_another_key(plan.json):

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from pio_tf.config.blocks import AmiFilter
 from pio_tf.config.components import archives_in_s3, components, find_elasticsearch
+from pio_tf.config.egress import parse_egress
 from pio_tf.config.hcl_writer import Expression, Value, attributes, block, quote
 from pio_tf.errors import ConfigError, PioTfError
 from pio_tf.infra.backend.s3 import s3_backend
@@ -140,6 +141,8 @@ def stack_variables(config: Config) -> dict[str, Value]:
             "public_ips": network.public_ips,
             "ssh_cidrs": [str(cidr) for cidr in network.ssh_cidrs],
             "ssh_security_group_ids": network.ssh_security_group_ids,
+            "security_group_ids": network.security_group_ids,
+            "destinations": [_destination(one) for one in dict.fromkeys(network.egress)],
             "first_host": config.first_host,
             "driver_eip": network.driver_eip,
         },
@@ -183,6 +186,17 @@ def stack_variables(config: Config) -> dict[str, Value]:
                 for one in components(config)
             ],
         },
+    }
+
+
+def _destination(text: str) -> dict[str, Value]:
+    rule = parse_egress(text)
+    first, last = rule.ports or (None, None)
+    return {
+        "cidr": None if rule.is_prefix_list else rule.to,
+        "prefix_list_id": rule.to if rule.is_prefix_list else None,
+        "from_port": first,
+        "to_port": last,
     }
 
 

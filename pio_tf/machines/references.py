@@ -122,6 +122,7 @@ class _References:
                 yield OptionProblem("network.subnet_id", message)
                 yield from self._vpc_exists()
             yield from self._addresses_fit(IPv4Network(subnet["CidrBlock"]))
+            yield from self._groups_exist()
         if zone is not None:
             yield from self._offered_in(zone)
 
@@ -170,6 +171,22 @@ class _References:
             found = self._ec2.describe_vpcs(Filters=[{"Name": "vpc-id", "Values": [vpc]}])
         if not found["Vpcs"]:
             yield OptionProblem("network.vpc_id", f"{vpc} does not exist in {self._region}")
+
+    def _groups_exist(self) -> Iterable[OptionProblem]:
+        wanted, vpc = self._config.network.security_group_ids, self._config.network.vpc_id
+        if not wanted:
+            return
+        with aws_errors("looking up security groups"):
+            found = self._ec2.describe_security_groups(Filters=[{"Name": "group-id", "Values": wanted}])
+        vpcs = {group["GroupId"]: group.get("VpcId") for group in found["SecurityGroups"]}
+        for group in wanted:
+            if group not in vpcs:
+                message = f"{group} does not exist in {self._region}"
+            elif vpcs[group] != vpc:
+                message = f"{group} is in {vpcs[group]}, not in {vpc}"
+            else:
+                continue
+            yield OptionProblem("network.security_group_ids", message)
 
     def _addresses_fit(self, cidr: IPv4Network) -> Iterable[OptionProblem]:
         first, machines = self._config.first_host, len(self._config.machine_names)

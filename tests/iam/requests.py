@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
+from moto.ec2.models import ec2_backends
+
 from tests.support.iam_policies import Request, Resource
 from tests.support.recording_aws import ACCOUNT, REGION
 
@@ -45,6 +47,7 @@ _TOUCHES = {
     "GetConsoleOutput": ("InstanceId",),
     "ModifyInstanceAttribute": ("InstanceId",),
     "ModifyInstanceMetadataOptions": ("InstanceId",),
+    "ModifyNetworkInterfaceAttribute": ("SecurityGroupId.1", "SecurityGroupId.2"),
     "ModifySubnetAttribute": ("SubnetId",),
     "ModifyVolume": ("VolumeId",),
     "ModifyVpcAttribute": ("VpcId",),
@@ -177,6 +180,10 @@ def _ec2(call: Call, image_owner: str) -> Iterator[Request]:
         there.append(Resource(_arn("key-pair", said["KeyName"])))
     if call.operation == "DeleteKeyPair":
         there.append(Resource(_arn("key-pair", said["KeyName"])))
+    if call.operation == "ModifyNetworkInterfaceAttribute":
+        found = ec2_backends[ACCOUNT][REGION].enis[said["NetworkInterfaceId"]]
+        subnet = {"ec2:Subnet": _arn("subnet", found.subnet.id)}
+        there.append(Resource(_arn("network-interface", found.id), subnet))
     if call.operation in ("AssociateAddress", "DisassociateAddress"):
         there.append(Resource(_arn("network-interface", "eni-1")))
         there += [

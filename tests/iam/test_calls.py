@@ -243,6 +243,10 @@ def given(tmp_path_factory: pytest.TempPathFactory, aws: RecordingAws, mirror: P
         cluster.plan(world.project.directory / "kept")
     with world.role("apply"):
         cluster.apply(world.project.directory / "kept")
+        world.power("stopped")
+        other = client.create_security_group(GroupName="more", Description="x", VpcId=vpc)["GroupId"]
+        blocks["network"] += f'\nsecurity_group_ids = ["{other}"]'
+        world.cluster(**blocks).apply()
     return world
 
 

@@ -139,6 +139,17 @@ def test_a_vpc_that_does_not_exist(ec2: EC2Client, existing: Network, write: Wri
     assert "pio-tf.hcl:4: network.vpc_id: vpc-0dead does not exist in eu-west-1" in problems(config, ec2)
 
 
+def test_security_groups_must_exist_in_the_vpc(ec2: EC2Client, existing: Network, write: Write) -> None:
+    own = ec2.create_security_group(GroupName="own", Description="x", VpcId=existing.vpc_id)["GroupId"]
+    vpc = ec2.create_vpc(CidrBlock="10.40.0.0/16")["Vpc"]["VpcId"]
+    other = ec2.create_security_group(GroupName="other", Description="x", VpcId=vpc)["GroupId"]
+    config = write(network=f'{existing.lines}\n  security_group_ids = ["{own}", "{other}", "sg-0dead"]')
+    assert problems(config, ec2) == [
+        f"pio-tf.hcl:6: network.security_group_ids: {other} is in {vpc}, not in {existing.vpc_id}",
+        "pio-tf.hcl:6: network.security_group_ids: sg-0dead does not exist in eu-west-1",
+    ]
+
+
 @pytest.mark.parametrize(("first", "workers", "room"), [(4, 9, None), (4, 10, 11), (12, 2, 3), (200, 1, 0)])
 def test_fixed_addresses_must_fit_into_the_subnet(
     ec2: EC2Client, existing: Network, write: Write, first: int, workers: int, room: int | None

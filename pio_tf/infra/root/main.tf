@@ -4,7 +4,8 @@ locals {
   tags     = merge(var.tags, { "pio-tf:cluster" = var.cluster })
   key_name = var.ssh.key_pair != null ? var.ssh.key_pair : aws_key_pair.this[0].key_name
 
-  instance_profile = var.profile.make ? module.profile[0].name : var.profile.name
+  security_group_ids = concat([module.security.id], var.network.security_group_ids)
+  instance_profile   = var.profile.make ? module.profile[0].name : var.profile.name
 
   idle_alarm = var.failsafe.idle_after == null ? null : {
     seconds = var.failsafe.idle_after
@@ -37,6 +38,7 @@ module "security" {
   ssh_cidrs              = var.network.ssh_cidrs
   ssh_security_group_ids = var.network.ssh_security_group_ids
   ssh_port               = var.ssh.port
+  destinations           = var.network.destinations
   tags                   = local.tags
 }
 
@@ -141,7 +143,7 @@ module "driver" {
   cluster            = var.cluster
   subnet_id          = module.network.subnet_id
   private_ip         = lookup(local.private_ips, "driver", null)
-  security_group_ids = [module.security.id]
+  security_group_ids = local.security_group_ids
   instance_type      = var.driver.instance_type
   ami                = var.driver.ami != null ? var.driver.ami : data.aws_ami.driver[0].id
   root_volume_gib    = var.driver.root_volume_gib
@@ -159,7 +161,7 @@ module "spark_cluster" {
   cluster                 = var.cluster
   subnet_id               = module.network.subnet_id
   private_ips             = local.private_ips
-  security_group_ids      = [module.security.id]
+  security_group_ids      = local.security_group_ids
   instance_type           = var.spark.instance_type
   master_instance_type    = var.spark.master_instance_type
   workers                 = local.workers

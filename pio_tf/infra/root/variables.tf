@@ -23,6 +23,13 @@ variable "network" {
     subnet_id              = optional(string)
     ssh_cidrs              = list(string)
     ssh_security_group_ids = list(string)
+    security_group_ids     = list(string)
+    destinations = list(object({
+      cidr           = optional(string)
+      prefix_list_id = optional(string)
+      from_port      = optional(number)
+      to_port        = optional(number)
+    }))
     first_host             = optional(number)
     driver_eip             = bool
   })

@@ -44,6 +44,33 @@ variable "ssh_port" {
   }
 }
 
+variable "destinations" {
+  description = "Destinations that machines may open connections to: each an IPv4 range or the id of a prefix list, with the TCP ports. Without ports, all ports of all protocols."
+  type = list(object({
+    cidr           = optional(string)
+    prefix_list_id = optional(string)
+    from_port      = optional(number)
+    to_port        = optional(number)
+  }))
+  default  = [{ cidr = "0.0.0.0/0" }]
+  nullable = false
+
+  validation {
+    condition     = length(var.destinations) > 0 && alltrue([for one in var.destinations : (one.cidr == null) != (one.prefix_list_id == null)])
+    error_message = "Each of destinations must have a cidr or a prefix_list_id, and there must be at least one."
+  }
+
+  validation {
+    condition     = alltrue([for one in var.destinations : one.cidr == null || try(cidrsubnet(one.cidr, 0, 0) == one.cidr, false)])
+    error_message = "Each cidr of destinations must be an IPv4 range such as 192.0.2.0/24, which begins with its first address."
+  }
+
+  validation {
+    condition     = alltrue([for one in var.destinations : one.from_port == null ? one.to_port == null : try(one.from_port >= 1 && one.from_port <= one.to_port && one.to_port <= 65535, false)])
+    error_message = "The ports of destinations must be from_port and to_port, between 1 and 65535."
+  }
+}
+
 variable "tags" {
   description = "Tags of the security group."
   type        = map(string)

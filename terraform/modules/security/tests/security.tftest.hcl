@@ -186,3 +186,67 @@ run "members_of_named_groups_may_open_ssh_on_its_port_only" {
     error_message = "inwards, over TCP, at the SSH port"
   }
 }
+
+run "machines_may_connect_to_the_named_destinations_and_to_each_other" {
+  command = plan
+
+  variables {
+    destinations = [
+      { cidr = "10.0.0.0/8" },
+      { prefix_list_id = "pl-0a1b2c3d" },
+      { cidr = "0.0.0.0/0", from_port = 443, to_port = 443 },
+      { prefix_list_id = "pl-0b1b2c3d", from_port = 9000, to_port = 9100 },
+    ]
+  }
+
+  assert {
+    condition     = aws_security_group_rule.egress.cidr_blocks == tolist(["10.0.0.0/8"]) && aws_security_group_rule.egress.prefix_list_ids == tolist(["pl-0a1b2c3d"])
+    error_message = "those without ports"
+  }
+
+  assert {
+    condition = { for name, rule in aws_security_group_rule.egress_ports : name => [rule.protocol, rule.from_port, rule.to_port] } == {
+      "0.0.0.0/0:443-443"     = ["tcp", 443, 443]
+      "pl-0b1b2c3d:9000-9100" = ["tcp", 9000, 9100]
+    }
+    error_message = "those with ports"
+  }
+
+  assert {
+    condition     = aws_security_group_rule.egress_within[0].self && aws_security_group_rule.egress_within[0].type == "egress"
+    error_message = "and the machines of the cluster"
+  }
+}
+
+run "with_ports_everywhere_no_other_port_is_open" {
+  command = plan
+
+  variables {
+    destinations = [{ cidr = "0.0.0.0/0", from_port = 443, to_port = 443 }]
+  }
+
+  assert {
+    condition     = aws_security_group_rule.egress.cidr_blocks == tolist(["127.0.0.1/32"])
+    error_message = "the rule without ports allows what never leaves a machine"
+  }
+}
+
+run "a_destination_is_a_range_or_a_prefix_list" {
+  command = plan
+
+  variables {
+    destinations = [{ cidr = "10.0.0.0/8", prefix_list_id = "pl-0a1b2c3d" }]
+  }
+
+  expect_failures = [var.destinations]
+}
+
+run "ports_are_in_order" {
+  command = plan
+
+  variables {
+    destinations = [{ cidr = "10.0.0.0/8", from_port = 443, to_port = 80 }]
+  }
+
+  expect_failures = [var.destinations]
+}
