@@ -228,12 +228,14 @@ class Stack:
 
     def _draft(self, view: FleetView) -> Plan:
         """Return a plan that is not judged yet."""
+        from pio_tf.infra.bootstrap import check_user_data
         from pio_tf.pio.command import check_arguments
 
         check_arguments(self.config)
         existing = {machine.name for machine in view.machines}
         if "driver" not in existing:
             check_new_driver(self.config)
+        check_user_data(self.config)
         check_references(self.config, self.context.aws.client, existing=existing)
         self.context.report(Step("Planning"))
         return self.deployment.draft()

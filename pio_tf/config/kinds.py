@@ -335,6 +335,19 @@ DownloadUrl = Annotated[
     ),
     FreeText(published=True),
 ]
+ProxyUrl = Annotated[
+    str,
+    matching(
+        r"http://[A-Za-z0-9.-]+(:[1-9]\d{0,4})?/?",
+        'an address like "http://proxy.example.org:3128", without user and password, which user data would show',
+        kind="URL",
+    ),
+    FreeText(published=True),
+]
+NoProxy = Annotated[
+    str,
+    matching(r"[A-Za-z0-9.*_-]+(/\d+)?", 'a host, a domain or an address, like ".example.internal"', kind="host"),
+]
 Sha512 = Annotated[str, matching(r"[0-9a-f]{128}", "128 hexadecimal digits in lower case", kind="SHA-512")]
 UserName = Annotated[str, matching(r"[a-z_][a-z0-9_.-]*", "a user name", kind="user name")]
 JumpHost = Annotated[

@@ -8,7 +8,19 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import Field, field_validator, model_validator
 
 from pio_tf.config.blocks import Block
-from pio_tf.config.kinds import DownloadUrl, FreeText, RemotePath, Sha512, UserName, Version, Words, matching
+from pio_tf.config.kinds import (
+    DownloadUrl,
+    FreeText,
+    LocalPath,
+    NoProxy,
+    ProxyUrl,
+    RemotePath,
+    Sha512,
+    UserName,
+    Version,
+    Words,
+    matching,
+)
 
 if TYPE_CHECKING:
     from pio_tf.config.blocks import PioBlock, SparkBlock
@@ -189,6 +201,20 @@ class SoftwareBlock(Block):
         min_length=1,
         description="Base addresses (http, https or s3) with the same files as Apache's archive, tried in order. "
         "`pio-tf mirror` fills one.",
+    )
+    http_proxy: ProxyUrl | None = Field(
+        default=None,
+        description="Proxy for http addresses, such as those of packages, while pio-tf's script prepares a machine.",
+    )
+    https_proxy: ProxyUrl | None = Field(default=None, description="The same for https addresses.")
+    no_proxy: list[NoProxy] = Field(
+        default_factory=list,
+        description="Hosts, domains (`.example.internal`) and addresses that need no proxy, besides the cluster's.",
+    )
+    extra_bootstrap: LocalPath | None = Field(
+        default=None,
+        description="Script of yours that every machine runs as root at the end of its first boot, and at each "
+        "`pio-tf provision`. See [machines.md](machines.md#a-script-of-your-own).",
     )
     java: JavaBlock | None = Field(default=None, description="Block: Java, as a tarball.")
     hadoop: HadoopBlock = Field(default_factory=HadoopBlock, description="Block: Hadoop's client.")

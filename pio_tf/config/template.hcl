@@ -193,6 +193,13 @@ software {
   # user    = "aml" # user that Spark runs as
   # mirrors = ["s3://bucket/pio-tf", "https://mirror.example.org/apache"] # tried in order; `pio-tf mirror` fills one
 
+  # A proxy for the first boot; never for the metadata service and the cluster's machines:
+  # http_proxy  = "http://proxy.example.internal:3128"
+  # https_proxy = "http://proxy.example.internal:3128"
+  # no_proxy    = [".example.internal"]
+
+  # extra_bootstrap = "extra.sh" # your script, which every machine runs as root at the end of its first boot
+
   # Java 8 as a tarball, if neither the image nor its distribution has it (Debian).
   # java {
   #   url     = "https://example.org/OpenJDK8U-jre_x64_linux.tar.gz"

@@ -5,6 +5,7 @@ The text is the same as in the Terraform module ``bootstrap``.
 
 from __future__ import annotations
 
+import gzip
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +13,8 @@ from typing import TYPE_CHECKING
 from pio_tf.config.blocks import AmiFilter
 from pio_tf.config.components import check_apaches_binary, components, find_elasticsearch
 from pio_tf.config.hcl_writer import attributes
+from pio_tf.errors import ConfigError
+from pio_tf.infra.extra_bootstrap import read_extra_bootstrap
 from pio_tf.infra.generated_files import write_files
 from pio_tf.infra.root_module import find_modules
 
@@ -25,6 +28,8 @@ if TYPE_CHECKING:
 
 PARTS = ("common", "machine", "install", "disks", "services", "bootstrap")
 """The parts of the script, as in terraform/modules/bootstrap/main.tf."""
+USER_DATA_BYTES = 16384
+"""AWS's limit, before base64."""
 FOR_SPARK = ("java", "spark")
 """The components of master and workers; the driver gets all."""
 
@@ -53,6 +58,10 @@ class Settings:
     master_port: int = 7077
     master_ui_port: int = 8080
     elasticsearch_name: str = "elasticsearch"
+    http_proxy: str = ""
+    https_proxy: str = ""
+    no_proxy: tuple[str, ...] = ()
+    extra_bootstrap: str = ""
 
     def lines(self) -> list[str]:
         """Return assignments, quoted for bash and sorted by name as Terraform sorts them."""
@@ -66,6 +75,10 @@ class Settings:
             "MASTER_PORT": str(self.master_port),
             "MASTER_UI_PORT": str(self.master_ui_port),
             "ELASTICSEARCH_NAME": self.elasticsearch_name,
+            "HTTP_PROXY": self.http_proxy,
+            "HTTPS_PROXY": self.https_proxy,
+            "NO_PROXY": ",".join(self.no_proxy),
+            "EXTRA_BOOTSTRAP": self.extra_bootstrap,
             "HOSTS": "\n".join(f"{self.hosts[name]} {name}" for name in sorted(self.hosts)),
             "COMPONENTS": "\n".join(
                 "\t".join((one.name, one.version, one.home, one.sha512, " ".join(one.urls))) for one in wanted
@@ -99,6 +112,10 @@ def cluster_settings(config: Config, *, role: Role, hosts: Mapping[str, str], ma
         master_port=config.spark.master_port,
         master_ui_port=config.spark.master_ui_port,
         elasticsearch_name=search.cluster_name if search is not None else "elasticsearch",
+        http_proxy=config.software.http_proxy or "",
+        https_proxy=config.software.https_proxy or "",
+        no_proxy=tuple(config.software.no_proxy),
+        extra_bootstrap=read_extra_bootstrap(config),
     )
 
 
@@ -114,6 +131,28 @@ def render_script(settings: Settings) -> str:
     return "\n".join(["#!/bin/bash", *settings.lines(), *parts])
 
 
+def check_user_data(config: Config) -> None:
+    """Check that ``software.extra_bootstrap`` fits into the user data of a machine. The driver's are the longest.
+
+    Raises:
+        ConfigError: it does not; or as :func:`read_extra_bootstrap`.
+    """
+    if config.software.extra_bootstrap is None:
+        return
+    hosts = {host_name(name): "255.255.255.255" for name in config.machine_names}
+    settings = cluster_settings(config, role="driver", hosts=hosts)
+    size = len(gzip.compress(render_script(settings).encode()))
+    if size > USER_DATA_BYTES:
+        rest = len(gzip.compress(render_script(replace(settings, extra_bootstrap="")).encode()))
+        raise ConfigError(
+            f"{config.where('software.extra_bootstrap')}: software.extra_bootstrap: "
+            f"{config.software.extra_bootstrap} is too long for user data",
+            cause=f"with it, a driver's have {size} bytes, packed; AWS accepts {USER_DATA_BYTES}, and pio-tf's own "
+            f"script takes {rest}",
+            next_step="let the script download what it needs, or bake an image (`pio-tf generate --image`)",
+        )
+
+
 def _quoted(value: str) -> str:
     return "'" + value.replace("'", "'\\''") + "'"
 
@@ -127,7 +166,8 @@ def render_image(config: Config) -> dict[str, str]:
     if config.driver.ami is None and _source_image(config) == AmiFilter():  # another one may have a PredictionIO
         check_apaches_binary(config)
     # A driver's script installs all that any machine gets; an image has no addresses of one cluster, nor its ports.
-    settings = replace(cluster_settings(config, role="driver", hosts={}), master_port=7077, master_ui_port=8080)
+    settings = cluster_settings(config, role="driver", hosts={})
+    settings = replace(settings, master_port=7077, master_ui_port=8080, extra_bootstrap="")
     return {
         **{path.name: path.read_text(encoding="utf-8") for path in sorted(_TEMPLATE.glob("*.pkr.hcl"))},
         "pio-tf.auto.pkrvars.hcl": _HEADER.format(source=config.path.name) + attributes(_variables(config)),

@@ -16,6 +16,7 @@ from pio_tf.config.egress import parse_egress
 from pio_tf.config.hcl_writer import Expression, Value, attributes, block, quote
 from pio_tf.errors import ConfigError, PioTfError
 from pio_tf.infra.backend.s3 import s3_backend
+from pio_tf.infra.extra_bootstrap import read_extra_bootstrap
 from pio_tf.infra.generated_files import write_files
 from pio_tf.model import SCHEDULED_TAG
 
@@ -181,6 +182,10 @@ def stack_variables(config: Config) -> dict[str, Value]:
         "software": {
             "user": config.software.user,
             "elasticsearch_name": search.cluster_name if search is not None else None,
+            "http_proxy": config.software.http_proxy,
+            "https_proxy": config.software.https_proxy,
+            "no_proxy": config.software.no_proxy,
+            "extra_bootstrap": read_extra_bootstrap(config),
             "components": [
                 {name: getattr(one, name) for name in ("name", "version", "home", "sha512", "urls")}
                 for one in components(config)

@@ -313,3 +313,42 @@ def test_the_host_is_left_as_it_was(machine: Machine) -> None:
     machine.boot("worker")
     assert not Path("/etc/systemd/system/pio-tf-spark.service").exists()
     assert not Path("/usr/local/sbin/pio-tf-bootstrap").exists()
+
+
+def test_a_script_of_the_user_runs_as_the_last_step_and_again_with_every_run(machine: Machine) -> None:
+    script = (
+        '#!/bin/bash\necho "$PIO_TF_ROLE: it\'s \\$5" >>/etc/extra\ntest -e /etc/systemd/system/pio-tf-spark.service'
+    )
+    said = machine.boot("worker", then="cat /etc/extra; tail -n 2 /var/log/pio-tf.log", extra_bootstrap=script)
+    assert said.splitlines()[:2] == ["worker: it's $5"] * 2
+    assert "pio-tf: step extra-bootstrap: done" in said.splitlines()[2]
+    assert "this machine is ready as worker" in said.splitlines()[3]
+
+
+def test_a_script_of_the_user_that_fails_is_told_as_every_step(machine: Machine) -> None:
+    failed = machine.fail("worker", extra_bootstrap="#!/bin/bash\necho 'no agent here'\nexit 3")
+    assert json.loads(failed)["step"] == "extra-bootstrap"
+    assert json.loads(failed)["reason"] == "it ended with exit status 3: no agent here"
+
+
+def test_downloads_go_through_the_proxy_and_neither_the_cluster_nor_the_metadata_do(
+    machine: Machine, tmp_path: Path
+) -> None:
+    with serve(tmp_path / "proxy") as proxy:
+        component = Component(
+            "spark", "2.4.8", "/usr/local/spark", "spark.tgz", "0" * 128, ("http://nowhere.invalid/x",)
+        )
+        failed = machine.fail("worker", components=(component,), http_proxy=proxy)
+        assert "404" in failed  # the proxy's answer
+        said = machine.boot(
+            "worker",
+            http_proxy="http://127.0.0.1:9",
+            https_proxy="http://127.0.0.1:9",
+            no_proxy=(".example.internal",),
+            extra_bootstrap='#!/bin/bash\necho "$http_proxy $https_proxy $no_proxy" >/etc/extra',
+            then="cat /etc/extra",
+        )
+    assert said == (
+        "http://127.0.0.1:9 http://127.0.0.1:9 localhost,127.0.0.1,169.254.169.254,127.77.0.10,driver,127.77.0.11,"
+        "spark-master,.example.internal\n"
+    )

@@ -121,6 +121,9 @@ def test_the_script_for_the_first_boot_is_bash_and_the_one_that_provision_runs(r
         hosts={"spark-master": "127.77.0.11", "driver": "127.77.0.10"},
         master_host="127.77.0.11" if role == "worker" else "-",
         elasticsearch_name="it's",
+        https_proxy="http://proxy:3128",
+        no_proxy=(".internal", "10.0.0.1"),
+        extra_bootstrap='#!/bin/bash\necho "it\'s ${HOME}"',
     )
     variables = {
         "role": role,
@@ -129,6 +132,9 @@ def test_the_script_for_the_first_boot_is_bash_and_the_one_that_provision_runs(r
         "software": {
             "user": "aml",
             "elasticsearch_name": "it's",
+            "https_proxy": settings.https_proxy,
+            "no_proxy": settings.no_proxy,
+            "extra_bootstrap": settings.extra_bootstrap,
             "components": [
                 {"name": one.name, "version": one.version, "home": home, "sha512": one.sha512, "urls": one.urls}
                 for one in (component, pio)

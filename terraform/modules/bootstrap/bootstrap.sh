@@ -7,7 +7,26 @@ install_myself() {
   install_units
 }
 
+# Downloads and packages go through the proxy; the metadata service and the cluster's machines never do.
+use_proxy() {
+  [ -n "$HTTP_PROXY$HTTPS_PROXY" ] || return 0
+  # curl and Python read a proxy for http in lower case only. Upper-case names are not exported.
+  export http_proxy=$HTTP_PROXY https_proxy=$HTTPS_PROXY
+  no_proxy=localhost,127.0.0.1,169.254.169.254,$(tr -s ' \n' ',' <<<"$HOSTS")$NO_PROXY
+  export no_proxy
+}
+
+# The user's script, as root. Its output is in the log of cloud-init, its last line in the error.
+run_extra() {
+  local status=0 script=$STATE/extra-bootstrap
+  put "$script" <<<"$EXTRA_BOOTSTRAP"
+  chmod 0700 "$script"
+  PIO_TF_ROLE=$ROLE "$script" </dev/null >&2 || status=$?
+  [ "$status" = 0 ] || fail "it ended with exit status $status: $(grep -v '^[[:space:]]*$' "$WORK/stderr" | tail -n 1)"
+}
+
 prepare() {
+  use_proxy
   rm -f "$STATE/failed.json" "$WORK/failed.json"
   say "preparing this machine as $ROLE"
   show_host_keys # cloud-init does it when all this is over, and pio-tf wants to look on
@@ -21,6 +40,7 @@ prepare() {
   else
     step service install_service
   fi
+  [ -z "$EXTRA_BOOTSTRAP" ] || step extra-bootstrap run_extra
   touch "$DONE"
   write_ready
   say "this machine is ready as $ROLE"
@@ -42,6 +62,7 @@ install_software() {
 # For an image that is baked on this machine: the software, and nothing else. What a machine made of it is, its own user
 # data says: no unit, name, log or state of this one may be there before.
 prepare_image() {
+  use_proxy
   say "preparing an image"
   step platform check_platform
   install_software
@@ -57,7 +78,7 @@ forget_machine() {
     [ ! -e "$UNITS/$unit.service" ] || systemctl disable --now "$unit.service"
     rm -f "$UNITS/$unit.service"
   done
-  rm -rf "$SELF" "$CONFIG/hosts" "$DONE" "$STATE/ready.json" "$STATE/failed.json" "$STATE/service" "$STATE/downloads"
+  rm -rf "$SELF" "$CONFIG/hosts" "$DONE" "$STATE/ready.json" "$STATE/failed.json" "$STATE/service" "$STATE/downloads" "$STATE/extra-bootstrap"
   rm -f "$SECRET" "$SETTINGS"
   sed -i '/^# pio-tf: begin$/,/^# pio-tf: end$/d' /etc/hosts
 }

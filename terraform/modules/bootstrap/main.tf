@@ -15,6 +15,10 @@ locals {
     MASTER_PORT        = tostring(var.master_port)
     MASTER_UI_PORT     = tostring(var.master_ui_port)
     ELASTICSEARCH_NAME = coalesce(var.software.elasticsearch_name, "elasticsearch")
+    HTTP_PROXY         = var.software.http_proxy != null ? var.software.http_proxy : ""
+    HTTPS_PROXY        = var.software.https_proxy != null ? var.software.https_proxy : ""
+    NO_PROXY           = join(",", var.software.no_proxy != null ? var.software.no_proxy : [])
+    EXTRA_BOOTSTRAP    = var.software.extra_bootstrap != null ? var.software.extra_bootstrap : ""
     HOSTS              = join("\n", [for name in sort(keys(var.hosts)) : "${var.hosts[name]} ${name}"])
     COMPONENTS = join("\n", [
       for one in local.components : join("\t", [one.name, one.version, one.home, one.sha512, join(" ", one.urls)])

@@ -9,7 +9,7 @@ output "user_data_base64" {
 
   precondition {
     condition     = local.packed_bytes <= 16384
-    error_message = "The user data of a ${var.role} has ${local.packed_bytes} bytes, packed; AWS accepts 16384. Name fewer mirrors or shorter addresses."
+    error_message = "The user data of a ${var.role} has ${local.packed_bytes} bytes, packed; AWS accepts 16384. Name fewer mirrors or shorter addresses, or shorten software.extra_bootstrap."
   }
 }
 

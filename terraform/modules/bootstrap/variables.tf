@@ -21,10 +21,14 @@ variable "region" {
 }
 
 variable "software" {
-  description = "Software to install: the user that Spark runs as, the cluster.name of Elasticsearch, and components: name (java, spark, hadoop, hbase, elasticsearch or pio), version, home, SHA-512 or the https address that publishes it, and addresses to fetch it from, tried in turn. The driver gets all, master and workers java and spark."
+  description = "Software to install: the user that Spark runs as, the cluster.name of Elasticsearch, proxies for downloads, the text of a script that runs at the end, and components: name (java, spark, hadoop, hbase, elasticsearch or pio), version, home, SHA-512 or the https address that publishes it, and addresses to fetch it from, tried in turn. The driver gets all, master and workers java and spark."
   type = object({
     user               = string
     elasticsearch_name = optional(string)
+    http_proxy         = optional(string)
+    https_proxy        = optional(string)
+    no_proxy           = optional(list(string))
+    extra_bootstrap    = optional(string)
     components = list(object({
       name    = string
       version = string
