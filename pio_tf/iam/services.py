@@ -298,7 +298,8 @@ def bounds_profile(scope: Scope) -> Iterator[Grant]:
     if archives := archives_in_s3(config):
         objects = tuple(arn for one in archives for arn in scope.bucket(*one.split("/", 1)))
         yield Grant("ReadArchives", "Install software from S3.", objects, pio_tf=("s3:GetObject",))
-    yield from sends_messages(scope)
+    if topic := config.notify.sns_topic:
+        yield Grant("Notify", "Send messages about trainings.", (topic,), pio_tf=("sns:Publish",))
     if config.ssh.via == "ssm":
         calls = (f"ssmmessages:{verb}{kind}Channel" for verb in ("Create", "Open") for kind in ("Control", "Data"))
         why = "Accept sessions of Systems Manager. AWS has no limit for these calls."

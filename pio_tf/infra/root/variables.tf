@@ -30,8 +30,8 @@ variable "network" {
       from_port      = optional(number)
       to_port        = optional(number)
     }))
-    first_host             = optional(number)
-    driver_eip             = bool
+    first_host = optional(number)
+    driver_eip = bool
   })
 }
 
