@@ -38,6 +38,7 @@ class MachineFiles:
         self.scheduled_unit = root / "scheduled.service"  # the unit of a driver that runs at each boot
         self.schedule_mark = root / SCHEDULE_MARK  # the tag that the metadata service shows
         self.system = root / "system"  # the root of the files that this script reads and writes
+        self.taken_over = self.home / ".pio-tf" / "taken"  # by the boot id, which is this computer's at every boot here
         self.host_key = root / "ssh_host_ed25519_key"  # the SSH server's private key
         self.console = root / CONSOLE
         self.temporary = root / "tmp"  # its /tmp: emptied at every boot
@@ -88,6 +89,7 @@ def lay_out(files: MachineFiles, *, role: Role, address: str, software: Software
         _write(files.programs / "systemctl", f'#!/bin/sh\n[ "$*" = poweroff ] && : >{power_off}\n', mode=0o755)
         files.spark_pid.unlink(missing_ok=True)
         files.power_off.unlink(missing_ok=True)
+        files.taken_over.unlink(missing_ok=True)
         _lay_out_spark(files, software, role=role, address=address)
         if role == "driver":
             _lay_out_pio(files.home, software.pio)
