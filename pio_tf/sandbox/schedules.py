@@ -195,7 +195,7 @@ def _make(call: _Call) -> bool:
             backend.create_tags(ids, tags)
     except EC2ClientError as error:  # one instance that cannot be stopped fails the whole call, as on AWS
         logger.warning("schedule %s: %s", call.schedule, error)
-        tell(dict.fromkeys(ids, ""), error=f"Client.{error.error_type}")
+        tell(dict.fromkeys(ids, ""), error=f"Client.{error.code}")
         return False
     logger.info("schedule %s: %s %s", call.schedule, action, ", ".join(ids))
     tell(before)

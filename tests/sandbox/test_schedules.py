@@ -362,6 +362,10 @@ def test_rules_tell_a_topic_of_machines_that_ran_and_of_a_stop_that_failed(aws: 
     ec2.start_instances(InstanceIds=[driver, worker])
     assert told_after(driver, worker) == [f'"stopped: [{driver}]"'], "the driver's own schedule, not the worker's"
     assert told_after(driver, worker) == [], "all were stopped"
+    ec2.start_instances(InstanceIds=[driver])
+    ec2.modify_instance_attribute(InstanceId=driver, DisableApiStop={"Value": True})
+    assert set(told_after(driver)) == {f'"no: [{driver}]: Client.OperationNotPermitted"'}
+    ec2.modify_instance_attribute(InstanceId=driver, DisableApiStop={"Value": False})
     ec2.delete_tags(Resources=[driver], Tags=[{"Key": "pio-tf:cluster"}])
     both = ",".join(sorted([driver, worker]))
     refused = {f'"no: [{ids}]: Client.UnauthorizedOperation"' for ids in (both, driver)}
