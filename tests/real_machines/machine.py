@@ -31,7 +31,7 @@ BRIDGE = "vpc"
 """A world's."""
 CARD = "ens5"
 """What a Nitro machine calls its network card."""
-PATIENCE = 90.0
+PATIENCE = 240.0
 """Seconds for what takes a few on an idle computer."""
 
 
