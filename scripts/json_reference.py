@@ -85,7 +85,7 @@ RESULTS: dict[str, type[CommandResult]] = {
     "sandbox fire": SandboxFireResult,
     "sandbox stop": SandboxStopResult,
 }
-"""The result of each command. `ssh` has none: its output is that of the shell."""
+"""The result of each command. `ssh` and `demo` have none: their output is that of other programs."""
 
 _INTRODUCTION = """\
 <!-- Written by `make docs` from pio_tf/cli/results. Change that, not this. -->
@@ -94,7 +94,7 @@ _INTRODUCTION = """\
 
 With `--json`, a command writes its result to standard output as one JSON object, and nothing else. Messages about the
 work, and the log of a training, go to standard error. `pio-tf logs --json` writes one object for each line of the log,
-each on a line of its own. Only `pio-tf ssh` has no `--json`.
+each on a line of its own. Only `pio-tf ssh` and `pio-tf demo` have no `--json`.
 
 Every object has `version`, the version of its schema, which is 1. Within a version pio-tf removes no field and changes
 no field's meaning. It may add fields: ignore those that you do not know. A *time* is a text such as

@@ -35,8 +35,8 @@ if TYPE_CHECKING:
     from pio_tf.sandbox.aws import LocalAws
 
 Command: TypeAlias = Any  # a click command; which click depends on Typer's version
-WITHOUT = {"ssh"}
-"""Its output is that of a shell."""
+WITHOUT = {"ssh", "demo"}
+"""Their output is that of other programs."""
 LIFE = (
     ("generate",),
     ("generate", "--image"),
