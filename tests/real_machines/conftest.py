@@ -135,8 +135,9 @@ def services(world: World, cluster: Cluster) -> Iterator[LocalServices]:
 
 
 @pytest.fixture
-def engine(cluster: Cluster, services: LocalServices, mirror: Mirror, tmp_path: Path) -> None:
-    """Put the sample engine on the driver, which runs."""
+def engine(cluster: Cluster, client: Client, services: LocalServices, mirror: Mirror, tmp_path: Path) -> None:
+    """Start the machines that are off, and put the sample engine on the driver."""
+    client.run("up")
     write_archive(mirror.directory, "engine.tgz", engine_files(tmp_path))
     cluster["driver"].run(f"rm -rf engine && curl -sf {mirror.url}/engine.tgz | tar -xz")
 

@@ -36,7 +36,6 @@ def opener(*arguments: Any, **options: Any) -> Any:  # noqa: ANN401 - of open_se
 @pytest.fixture
 def ready(cluster: Cluster, client: Client, site: Site, engine: None) -> None:
     """Leave on the driver what a scheduled training needs, and stop all machines."""
-    client.run("up")
     Facade(load_config(site.directory / "pio-tf.hcl", environ={}), open_session=opener).push_config()
     for name, machine in cluster.machines.items():
         if name != "driver":
