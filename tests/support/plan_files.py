@@ -18,6 +18,7 @@ MODULES = {
     "driver.machine": "modules/machine",
     "failsafe": "modules/failsafe",
     "network": "modules/network",
+    "profile": "modules/profile",
     "security": "modules/security",
     "spark_cluster": "modules/spark-cluster",
     "spark_cluster.master": "modules/machine",
