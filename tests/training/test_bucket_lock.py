@@ -118,16 +118,16 @@ def test_of_clients_that_race_for_a_lock_that_was_left_behind_exactly_one_wins_e
 
 def race(rivals: list[BucketLock]) -> Counter[str]:
     """Let all take the lock at once; the winner releases it once all have an answer."""
-    results: Counter[str] = Counter()
+    results: list[str] = []  # a Counter would lose what two threads add at once
     start, told = threading.Barrier(len(rivals)), threading.Barrier(len(rivals))
 
     def run(rival: BucketLock) -> None:
         start.wait()
         try:
             rival.take(new_run_id())
-            results["won"] += 1
+            results.append("won")
         except Locked:
-            results["locked"] += 1
+            results.append("locked")
         told.wait(120)
         rival.release()
 
@@ -136,7 +136,7 @@ def race(rivals: list[BucketLock]) -> Counter[str]:
         thread.start()
     for thread in threads:
         thread.join()
-    return results
+    return Counter(results)
 
 
 def test_a_lock_that_goes_while_it_is_looked_at_is_taken(bucket: RunBucket) -> None:
