@@ -159,9 +159,13 @@ class Scheduling:
         self._existing()
         self._remove(outputs)
 
-    def remove_with_cluster(self) -> None:
-        """Remove the schedule of a cluster that no longer exists."""
-        if self.context.config.schedule is None:
+    def remove_with_cluster(self, *, had_role: bool) -> None:
+        """Remove the schedule of a cluster that no longer exists.
+
+        Args:
+            had_role: whether the cluster had a role for schedules. Without one, AWS is not asked.
+        """
+        if not had_role:
             return
         with warning(self.context.report, "could not remove the schedule of trainings, which will find no machines"):
             if self.schedule.remove():
@@ -180,7 +184,7 @@ class Scheduling:
             return None
         now, config = self.context.now(), self.context.config
         marks = [mark for one in view.machines if (mark := ScheduledStart.read(one.scheduled_start))]
-        marked = max((mark for mark in marks), key=lambda mark: mark.at, default=None)
+        marked = max(marks, key=lambda mark: mark.at, default=None)
         trained = {start.at: one for one in runs if (start := ScheduledStart.read(f" {one.scheduled}"))}
         last = max([*trained, *(mark.at for mark in marks)], default=None)
         run = trained.get(last) if last else None

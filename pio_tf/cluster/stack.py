@@ -188,7 +188,8 @@ class Stack:
         view = self.fleet.look()  # asks AWS first: without it, Terraform's own words would come late and be many
         with contextlib.ExitStack() as lock:
             lock.enter_context(self.driver.claimed())
-            asked = view.with_driver_of(self.fleet.untagged(self.outputs_if_any(), view))
+            outputs = self.outputs_if_any()
+            asked = view.with_driver_of(self.fleet.untagged(outputs, view))
             self.driver.prepare_stop(asked, force=False, driver_may_have_run=None, held=lock)
             self.context.report(Step(f"Removing {name}: {count(view.machines)}, with disks and addresses"))
             try:
@@ -204,7 +205,8 @@ class Stack:
         foreign = self.fleet.look().machines
         if not foreign:
             self.deadline.remove(destroyed=True)
-            self.scheduling.remove_with_cluster()
+            had_role = outputs.schedule_role_arn is not None if outputs else self.config.schedule is not None
+            self.scheduling.remove_with_cluster(had_role=had_role)
             return
         raise MachinesMayBeRunning(
             f"{count(foreign)} of {name} still exist: {names(foreign)}",

@@ -277,7 +277,7 @@ def makes_failsafe(scope: Scope) -> Iterator[Grant]:
 
 
 def bounds_failsafe(scope: Scope) -> Iterator[Grant]:
-    """Grant all that the roles of Scheduler may ever do: the permissions boundary of those that Terraform creates."""
+    """Grant the most that Terraform may let Scheduler's roles do: this is their permissions boundary."""
     if _scheduler_roles(scope):
         why = "Stop the cluster's machines at their deadline, or after a scheduled training."
         yield Grant("StopMachines", why, scope.ec2("instance"), pio_tf=("ec2:StopInstances",), conditions=scope.owned)

@@ -318,7 +318,20 @@ def test_an_apply_leaves_a_schedule_of_the_command_and_removes_it_with_its_block
     assert not world.cluster().plan().has_changes
 
 
-def test_destroy_removes_the_schedule(world: World) -> None:
+def test_machines_that_run_for_a_schedule_get_a_deadline_when_an_apply_removes_its_block(world: World) -> None:
     set_sundays(world)
-    world.cluster().destroy()
+    at = world.next_time()
+    world.pass_to(at + timedelta(minutes=2))
+    assert world.wait_for("running")
+    world.cluster(schedule="").apply()
+    assert world.schedules == {}
+    assert world.marks == {""}
+    world.pass_to(at + timedelta(hours=8, minutes=10))
+    assert world.wait_for("stopped")
+    world.cluster().apply()
+
+
+def test_destroy_removes_the_schedule_also_if_its_block_and_the_role_for_deadlines_have_gone_from_the_file(world: World) -> None:
+    set_sundays(world)
+    world.cluster(schedule="", failsafe="role = false").destroy()
     assert world.schedules == {}

@@ -97,7 +97,7 @@ stay() { # never power the driver off by itself; print "stays" if it would have
 }
 
 renew() { # SECONDS [ID]: keep the driver on for so long, or for as long as it lingers: a client uses it
-  # ID: the run whose end this client sends a message about
+  # ID: a run; when it ends, this client sends the message
   local now
   read -r now _ </proc/uptime
   if [[ -e "$home/linger" ]]; then echo "$now $1" >"$home/lease"; fi

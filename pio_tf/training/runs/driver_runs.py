@@ -264,7 +264,7 @@ class DriverRuns:
         """Keep the driver on for so many seconds from now, and for ``train.linger`` at least.
 
         Args:
-            run: the run whose end this client sends a message about.
+            run: a run; when it ends, this client sends the message.
         """
         await self._call(f"renew {seconds} {run and shlex.quote(run)}")
 
@@ -317,7 +317,7 @@ async def renewing(
     """Keep the driver on while the block runs, for as long as this computer does not sleep.
 
     Args:
-        run: the run whose end this client sends a message about.
+        run: a run; when it ends, this client sends the message.
     """
 
     renewals = Renewals(lasting)
