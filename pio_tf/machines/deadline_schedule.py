@@ -14,20 +14,20 @@ from __future__ import annotations
 import json
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta, timezone
 from queue import Empty, SimpleQueue
 from threading import Thread
 from typing import TYPE_CHECKING, Any, Final
 
-from pio_tf.aws.errors import UNAUTHORISED, aws_errors, error_code
+from pio_tf.aws.errors import UNAUTHORISED, error_code
 from pio_tf.errors import AwsError, PioTfError
 from pio_tf.events import Done, Step, Warned
-from pio_tf.machines.scheduler import CREATE_NEXT, NO_ROLE, PAUSE, Scheduler
+from pio_tf.machines.scheduler import CREATE_NEXT, PAUSE, Scheduler, scheduler_errors
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable
+    from contextlib import AbstractContextManager
     from types import TracebackType
 
     from botocore.client import BaseClient
@@ -290,25 +290,14 @@ class DeadlineSchedule:
             removes_itself=not name,
         )
 
-    @contextmanager
-    def _errors(self, doing: str) -> Iterator[None]:
-        """Translate errors as :func:`aws_errors` does, and say what a missing permission or role means here."""
-        try:
-            with aws_errors(doing, service="scheduler"):
-                yield
-        except AwsError as error:
-            error.details["schedule"] = self.name
-            if error.details.get("code") in UNAUTHORISED:
-                error.next_step += (
-                    " (`pio-tf iam --for train` lists all permissions); or start with `--no-deadline`: then only the "
-                    "idle alarms stop the machines without a client"
-                )
-            elif NO_ROLE in str(error.details.get("message")):
-                error.next_step = (
-                    "`pio-tf plan` shows whether the role has changed, and `pio-tf apply` restores it; "
-                    "`--no-deadline` starts without a deadline"
-                )
-            raise
+    def _errors(self, doing: str) -> AbstractContextManager[None]:
+        return scheduler_errors(
+            doing,
+            schedule=self.name,
+            unauthorised=" (`pio-tf iam --for train` lists all permissions); or start with `--no-deadline`: then only "
+            "the idle alarms stop the machines without a client",
+            no_role="`--no-deadline` starts without a deadline",
+        )
 
 
 class DeadlineUpdater:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 import time
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 from botocore.exceptions import ClientError
 
-from pio_tf.aws.errors import error_code, error_message
+from pio_tf.aws.errors import UNAUTHORISED, aws_errors, error_code, error_message
 from pio_tf.config.partitions import partition_of
+from pio_tf.errors import AwsError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from botocore.client import BaseClient
 
@@ -25,9 +27,32 @@ PAUSE: Final = 2.0
 CREATE_NEXT: Final = {"ConflictException": False, "ResourceNotFoundException": True}
 """By AWS's error code: True to create the schedule next, False to update it."""
 GROUP: Final = "default"
-NO_ROLE: Final = "assume the role"
+_NO_ROLE: Final = "assume the role"
 """Scheduler's words if a role does not exist, or does not trust Scheduler."""
 _READ_BACKS: Final = 5
+
+
+@contextmanager
+def scheduler_errors(doing: str, *, schedule: str, unauthorised: str, no_role: str) -> Iterator[None]:
+    """Translate errors as :func:`aws_errors` does, and say what a missing permission or role means.
+
+    Args:
+        schedule: its name.
+        unauthorised: added to the next step if a permission is missing.
+        no_role: the next step, apart from its first words, if Scheduler cannot use the role.
+    """
+    try:
+        with aws_errors(doing, service="scheduler"):
+            yield
+    except AwsError as error:
+        error.details.setdefault("schedule", schedule)
+        if error.details.get("code") in UNAUTHORISED:
+            error.next_step += unauthorised
+        elif _NO_ROLE in str(error.details.get("message")):
+            error.next_step = (
+                f"`pio-tf plan` shows whether the role has changed, and `pio-tf apply` restores it; {no_role}"
+            )
+        raise
 
 
 class Scheduler:
@@ -142,7 +167,7 @@ class Scheduler:
         give_up = self._clock() + NEW_ROLE_PATIENCE
         while (error := self.try_to_put(request, create=create)) is not None:
             code = error_code(error)
-            new_role = code == "ValidationException" and NO_ROLE in error_message(error)
+            new_role = code == "ValidationException" and _NO_ROLE in error_message(error)
             if self._clock() >= give_up or not (new_role or code in CREATE_NEXT):
                 raise error
             create = CREATE_NEXT.get(code, create)

@@ -11,19 +11,19 @@ from __future__ import annotations
 
 import json
 import time as clock_module
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any, Final
 
-from pio_tf.aws.errors import UNAUTHORISED, aws_errors
+from pio_tf.aws.errors import aws_errors
 from pio_tf.config.recurring_time import START_AFTER, START_RETRIES, RecurringTime, find_zone, parse_recurring_time
 from pio_tf.errors import AwsError
-from pio_tf.machines.scheduler import NO_ROLE, Scheduler
+from pio_tf.machines.scheduler import Scheduler, scheduler_errors
 from pio_tf.model import SCHEDULED_TAG
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
+    from contextlib import AbstractContextManager
     from zoneinfo import ZoneInfo
 
     from botocore.client import BaseClient
@@ -203,22 +203,13 @@ class TrainingSchedule:
             event_age=int(age.total_seconds()),
         )
 
-    @contextmanager
-    def _errors(self, doing: str) -> Iterator[None]:
-        """Translate errors as :func:`aws_errors` does, and say what a missing permission or role means here."""
-        try:
-            with aws_errors(doing, service="scheduler"):
-                yield
-        except AwsError as error:
-            error.details.setdefault("schedule", self._mark)
-            if error.details.get("code") in UNAUTHORISED:
-                error.next_step += " (`pio-tf iam` lists all permissions)"
-            elif NO_ROLE in str(error.details.get("message")):
-                error.next_step = (
-                    "`pio-tf plan` shows whether the role has changed, and `pio-tf apply` restores it; a role of your "
-                    "own must trust scheduler.amazonaws.com"
-                )
-            raise
+    def _errors(self, doing: str) -> AbstractContextManager[None]:
+        return scheduler_errors(
+            doing,
+            schedule=self._mark,
+            unauthorised=" (`pio-tf iam` lists all permissions)",
+            no_role="a role of your own must trust scheduler.amazonaws.com",
+        )
 
 
 def _read(found: dict[str, Any] | None) -> ClusterSchedule | None:

@@ -92,13 +92,14 @@ def may_publish(policy: Mapping[str, Any], topic: str) -> bool:
     """Return whether a topic's policy lets EventBridge send messages to it."""
     return any(
         statement.get("Effect") == "Allow"
-        and SERVICE in _list((statement.get("Principal") or {}).get("Service"))
-        and {"sns:publish", "sns:*"} & {action.lower() for action in _list(statement.get("Action"))}
-        and topic in _list(statement.get("Resource"))
+        and SERVICE in as_list((statement.get("Principal") or {}).get("Service"))
+        and {"sns:publish", "sns:*"} & {action.lower() for action in as_list(statement.get("Action"))}
+        and topic in as_list(statement.get("Resource"))
         for statement in policy.get("Statement", ())
         if isinstance(statement.get("Principal"), dict)
     )
 
 
-def _list(value: Any) -> list[Any]:  # noqa: ANN401 - JSON has one value or a list
+def as_list(value: Any) -> list[Any]:  # noqa: ANN401 - JSON has one value or a list
+    """Return the values of a field of a policy or an event."""
     return [] if value is None else value if isinstance(value, list) else [value]

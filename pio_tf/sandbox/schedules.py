@@ -29,7 +29,7 @@ from moto.utilities.utils import get_partition
 
 from pio_tf.config.recurring_time import find_zone, parse_recurring_time
 from pio_tf.errors import SandboxError
-from pio_tf.sandbox.event_rules import tell_stop
+from pio_tf.sandbox.event_rules import as_list, tell_stop
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -228,7 +228,7 @@ def may_assume(role_arn: str, *, account: str, region: str) -> bool:
         return False
     context = {"aws:SourceAccount": account}
     return any(
-        SERVICE in _list(statement.get("Principal", {}).get("Service")) and _holds(statement, context)
+        SERVICE in as_list(statement.get("Principal", {}).get("Service")) and _holds(statement, context)
         for statement in _statements(role.assume_role_policy_document)
         if _names(statement, "sts:AssumeRole")
     )
@@ -265,7 +265,7 @@ def may_act(
             continue
         if statement.get("Effect") != "Allow":
             return False
-        on_it = any(fnmatchcase(arn, pattern) for pattern in _list(statement.get("Resource")))
+        on_it = any(fnmatchcase(arn, pattern) for pattern in as_list(statement.get("Resource")))
         allowed = allowed or (on_it and _holds(statement, context))
     return allowed
 
@@ -280,16 +280,16 @@ def _role(arn: str, *, account: str, region: str) -> Any:  # noqa: ANN401 - moto
 def _statements(document: Any) -> Iterator[dict[str, Any]]:  # noqa: ANN401 - moto has them as text, some encoded
     if isinstance(document, str):
         document = json.loads(unquote(document) if document.startswith("%7B") else document)
-    yield from _list(document.get("Statement"))
+    yield from as_list(document.get("Statement"))
 
 
 def _names(statement: dict[str, Any], action: str) -> bool:
-    return any(fnmatchcase(action.lower(), pattern.lower()) for pattern in _list(statement.get("Action")))
+    return any(fnmatchcase(action.lower(), pattern.lower()) for pattern in as_list(statement.get("Action")))
 
 
 def _holds(statement: dict[str, Any], context: Mapping[str, str | list[str]]) -> bool:
     return all(
-        _matches(operator, context.get(key), _list(wanted))
+        _matches(operator, context.get(key), as_list(wanted))
         for operator, keys in statement.get("Condition", {}).items()
         for key, wanted in keys.items()
     )
@@ -301,7 +301,3 @@ def _matches(operator: str, found: str | list[str] | None, wanted: list[Any]) ->
     if operator == "StringLike":
         return isinstance(found, str) and any(fnmatchcase(found, pattern) for pattern in wanted)
     return operator == "ForAllValues:StringEquals" and isinstance(found, list) and set(found) <= set(wanted)
-
-
-def _list(value: Any) -> list[Any]:  # noqa: ANN401 - JSON has one value or a list
-    return [] if value is None else value if isinstance(value, list) else [value]

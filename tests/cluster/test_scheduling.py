@@ -331,7 +331,9 @@ def test_machines_that_run_for_a_schedule_get_a_deadline_when_an_apply_removes_i
     world.cluster().apply()
 
 
-def test_destroy_removes_the_schedule_also_if_its_block_and_the_role_for_deadlines_have_gone_from_the_file(world: World) -> None:
+def test_destroy_removes_the_schedule_also_if_its_block_and_the_role_for_deadlines_have_gone_from_the_file(
+    world: World,
+) -> None:
     set_sundays(world)
     world.cluster(schedule="", failsafe="role = false").destroy()
     assert world.schedules == {}

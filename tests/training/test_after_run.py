@@ -10,7 +10,7 @@ import socket
 import threading
 import time
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
@@ -31,7 +31,7 @@ from pio_tf.training.runs.run_copies import Archive
 from pio_tf.training.runs.run_storage import read_saved_log
 from tests.support.background import until
 from tests.support.driver_runs import ANN, SUCCESS, make_finish
-from tests.support.places import TOKEN, Webhook, local_client, make_topic
+from tests.support.places import TOKEN, Webhook, local_client, make_topic, serving
 from tests.support.ssh_cluster import QUICK, TestCluster, put_first_on_path
 
 if TYPE_CHECKING:
@@ -426,11 +426,5 @@ def metadata(role: str = "driver") -> Iterator[tuple[str, list[str]]]:
         def log_message(self, *_: object) -> None:
             pass
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}", requests
-        finally:
-            server.shutdown()
-            thread.join()
+    with serving(Handler) as url:
+        yield url, requests
