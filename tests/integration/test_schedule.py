@@ -52,16 +52,18 @@ def test_a_training_needs_no_client_and_the_next_one_finds_it(project: Project) 
     assert wait_until(lambda: driver_is(project, "stopped"), within=400)
     project.run("up")
     (run,) = (one for one in listed(project).values() if one["scheduled"])
-    assert (run["state"], run["client"]["owner"], run["scheduled"][:16]) == (
+    assert (run["state"], run["client"]["owner"], run["scheduled"][:19]) == (
         "succeeded",
         "schedule",
-        status["last"][:16],
+        status["last"][:19],
     )
     assert "Training completed successfully." in project.run("logs", run["id"]).stdout
     shown = schedule(project, "--check")
     assert (shown["run"], shown["problem"], shown["driver_knows"]) == (run["id"], None, True)
     assert shown["stops"] is None, "`up` has taken the machines over"
-    project.run("down")
+    assert f"run {run['id']} succeeded" in project.run("down").stderr
+    judged = json.loads(project.run("runs", "--json").stdout)["runs"][-1]
+    assert [proof["held"] for proof in judged["proofs"]][:3] == [True, True, True]
     assert json.loads(project.run("plan", "--json").stdout)["has_changes"] is False
 
 
