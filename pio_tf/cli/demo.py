@@ -53,7 +53,7 @@ def demo(
     check_platform()
     sandbox = default_directory()
     began = time.monotonic()
-    with _workplace(sandbox.with_name(f"{sandbox.name}-demo")) as directory:
+    with workplace(sandbox.with_name(f"{sandbox.name}-demo")) as directory:
         environment = {**os.environ, DIRECTORY_VARIABLE: str(directory / "sandbox")}
         environment.pop("PIO_TF_CONFIG", None)
         show_demo(Demo(call.output, directory / "project", environment, step), services)
@@ -75,7 +75,7 @@ def show_demo(demo: Demo, services: ServiceKind) -> None:
 
 
 @contextlib.contextmanager
-def _workplace(directory: Path) -> Iterator[Path]:
+def workplace(directory: Path) -> Iterator[Path]:
     """Make an empty directory while the block runs. An earlier demo that was killed has left its own there.
 
     Raises:
@@ -97,6 +97,7 @@ def _workplace(directory: Path) -> Iterator[Path]:
         try:
             yield directory
         finally:
+            stop_sandbox(directory / "sandbox")  # if it can't, its files stay, so that the next demo can
             shutil.rmtree(directory)
             Path(lock.name).unlink()
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import fcntl
+import shutil
 from typing import TYPE_CHECKING
 
 import pytest
 
-from pio_tf.cli.demo import Demo, show_demo
+from pio_tf.cli.demo import Demo, show_demo, workplace
 from pio_tf.cli.output import Output
-from pio_tf.errors import PioTfError
+from pio_tf.errors import PioTfError, SandboxError
 from tests.support.shell import Project
 
 if TYPE_CHECKING:
@@ -46,3 +47,14 @@ def test_a_second_demo_beside_the_first_is_refused(tmp_path: Path) -> None:
 
 def test_steps_are_refused_without_a_terminal_to_wait_at(tmp_path: Path) -> None:
     assert "--step needs a terminal" in Project(tmp_path).fails("demo", "--step", exit_code=2)
+
+
+def test_a_sandbox_that_can_not_be_stopped_keeps_its_files_for_the_next_try(tmp_path: Path) -> None:
+    (tmp_path / "foreign").mkdir()
+    (tmp_path / "foreign" / "file").touch()
+    with (
+        pytest.raises(SandboxError, match="is not a sandbox's directory"),
+        workplace(tmp_path / "place") as directory,
+    ):
+        shutil.copytree(tmp_path / "foreign", directory / "sandbox")
+    assert (tmp_path / "place" / "sandbox" / "file").exists()
