@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from dataclasses import replace
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,7 @@ from pio_tf.config.load import load_config
 from pio_tf.config.software import APACHE
 from pio_tf.context import ClusterContext
 from pio_tf.events import Reporter, Warned, silent
+from pio_tf.infra.my_address import address_of_plan, find_my_address, last_known_address
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -78,7 +80,7 @@ class Cluster:
         now: Callable[[], datetime] = lambda: datetime.now(tz=timezone.utc),
         attended: bool = False,
     ) -> None:
-        self.config = config
+        self.config = config = last_known_address(config)
         environ = dict(os.environ if environ is None else environ)
         self._context = ClusterContext(config, reporter, aws or Aws(config), environ, clock, sleep, now, attended)
         self._open_session = open_session
@@ -97,12 +99,27 @@ class Cluster:
         """Return the cluster of a pio-tf.hcl; default: ``$PIO_TF_CONFIG``, else ``pio-tf.hcl`` here."""
         return cls(load_config(path, environ=environ), reporter=reporter, environ=environ, attended=attended)
 
-    def _command(self) -> ClusterObjects:
-        return ClusterObjects(self._context, self._open_session)
+    def _command(self, context: ClusterContext | None = None) -> ClusterObjects:
+        return ClusterObjects(context or self._context, self._open_session)
 
-    def _change(self, *, armed: ScheduledDeadline | None = None) -> ClusterObjects:
-        self._last = ClusterObjects(self._context, self._open_session, started=self._last.fleet.started, armed=armed)
+    def _change(
+        self, context: ClusterContext | None = None, *, armed: ScheduledDeadline | None = None
+    ) -> ClusterObjects:
+        started = self._last.fleet.started
+        self._last = ClusterObjects(context or self._context, self._open_session, started=started, armed=armed)
         return self._last
+
+    def _planning(self, saved: Path | None = None) -> ClusterContext:
+        """Return the context of a command that plans: with this computer's address, or that of a saved plan."""
+        if not self.config.network.asks_for_my_ip:
+            return self._context
+        if saved is None:
+            config = find_my_address(self.config, reporter=self._context.report)
+        else:
+            from pio_tf.infra.saved_plan import read_saved_plan
+
+            config = address_of_plan(self.config, read_saved_plan(saved).plan)
+        return replace(self._context, config=config)
 
     # The stack
 
@@ -112,7 +129,7 @@ class Cluster:
 
     def generate(self, directory: Path | None = None) -> Path:
         """Write the stack; default: where pio-tf itself uses it. Return its directory."""
-        return self._command().stack.generate(directory)
+        return self._command(self._planning()).stack.generate(directory)
 
     def lock_providers(self) -> Path:
         """Write `.terraform.lock.hcl` beside pio-tf.hcl, with the AWS provider's checksums for all platforms."""
@@ -139,7 +156,7 @@ class Cluster:
             GuardRefused: the plan would delete or replace a machine, a disk or an address, create a machine that exists
                 already, or break another rule of the guard.
         """
-        return self._command().stack.plan(out)
+        return self._command(self._planning()).stack.plan(out)
 
     def apply(self, artifact: Path | None = None) -> Outputs:
         """Create and change what pio-tf.hcl asks for. The power of machines stays as it was.
@@ -154,11 +171,11 @@ class Cluster:
         Raises:
             GuardRefused: as for :meth:`plan`; or the saved plan does not match this cluster: the error says where.
         """
-        return self._change().stack.apply(artifact)
+        return self._change(self._planning(artifact)).stack.apply(artifact)
 
     def check_plan(self, artifact: Path) -> Plan:
         """Return a saved plan if :meth:`apply` would take it now; else raise what that would. Change nothing."""
-        return self._command().stack.check_plan(artifact)
+        return self._command(self._planning(artifact)).stack.check_plan(artifact)
 
     def drift(self) -> tuple[Drift, ...]:
         """Return what was changed in AWS since the last apply. Power is no drift. Change nothing."""
@@ -170,7 +187,7 @@ class Cluster:
         Args:
             plan: a directory of :meth:`plan`, or a file of ``terraform show -json``; default: a new plan.
         """
-        return self._command().stack.judge(plan)
+        return self._command(self._planning() if plan is None else None).stack.judge(plan)
 
     def destroy(self) -> None:
         """Remove the cluster for good. This is the only way to lose machines, disks and addresses."""
@@ -208,7 +225,7 @@ class Cluster:
                 even after ``cluster.capacity_wait``, nor for ``spark.min_workers``: what was started is stopped again.
             MachinesMayBeRunning: AWS can't be asked any more, or not be told to stop them.
         """
-        return self._change().power.up(lasting if duration is None else duration, deadline=deadline)
+        return self._change(self._planning()).power.up(lasting if duration is None else duration, deadline=deadline)
 
     def down(self, *, force: bool = False) -> tuple[Machine, ...]:
         """Stop all machines and wait until AWS confirms it. Copy logs and records of ended runs before. Safe to repeat.
@@ -362,9 +379,8 @@ class Cluster:
         """
         from pio_tf.training.driver_session import TrainingRequest
 
-        command = self._change()
-        return Notifications(command).around(
-            lambda: TrainingSession(command, keep_up=keep_up).train(
+        return Notifications(self._command()).around(
+            lambda: TrainingSession(self._change(self._planning() if apply else None), keep_up=keep_up).train(
                 TrainingRequest(extra, build, skip_checks, detach),
                 upload=upload,
                 apply=apply,

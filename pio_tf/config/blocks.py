@@ -16,7 +16,9 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from pio_tf.config.egress import EVERYWHERE
 from pio_tf.config.kinds import (
+    MY_IP,
     AccountId,
+    AddressService,
     Argument,
     BackendType,
     BackendValue,
@@ -45,6 +47,7 @@ from pio_tf.config.kinds import (
     SecurityGroupId,
     SettingName,
     Sha512,
+    SshRange,
     SubnetId,
     Text,
     TopicArn,
@@ -200,8 +203,14 @@ class NetworkBlock(Block):
         description="Give machines in the new subnet a public IPv4 address while they run. Without a NAT gateway, they "
         "need one to reach the internet. The address changes at every start; AWS bills it by the hour.",
     )
-    ssh_cidrs: list[Cidr] = Field(
-        default_factory=list, description="Address ranges that may open SSH connections. Empty: none."
+    ssh_cidrs: list[SshRange] = Field(
+        default_factory=list,
+        description='Address ranges that may open SSH connections. `"my-ip"`: [this computer](access.md#my-ip), by its '
+        "public address at the time of a plan. Empty: none.",
+    )
+    my_ip_url: AddressService = Field(
+        default="https://checkip.amazonaws.com",
+        description='Service that answers with the address for `"my-ip"`. The default is AWS\'s own.',
     )
     ssh_security_group_ids: list[SecurityGroupId] = Field(
         default_factory=list,
@@ -228,6 +237,11 @@ class NetworkBlock(Block):
         "chooses the addresses.",
     )
     driver_eip: bool = Field(default=False, description="Give the driver an Elastic IP, which it keeps.")
+
+    @property
+    def asks_for_my_ip(self) -> bool:
+        """Whether this computer's address is needed for a plan."""
+        return MY_IP in self.ssh_cidrs
 
     @model_validator(mode="after")
     def _one_kind_of_network(self) -> NetworkBlock:

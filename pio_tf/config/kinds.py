@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from ipaddress import IPv4Network
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Any, Final, Literal, TypeAlias
 
 from pydantic import AfterValidator, BeforeValidator, Field, InstanceOf, SecretStr, ValidationInfo
 
@@ -81,6 +81,7 @@ class SecretReference:
 
 _IN_A_URI = "without an underscore, and with a letter first after its last dot: Java finds no other host in a URI"
 _CIDR_WANTED = 'must be an IPv4 address range, like "10.20.0.0/24"'
+MY_IP: Final = "my-ip"
 _DURATION_WANTED = 'must be a number with a unit, like "90s", "15m" or "2h"'
 _DURATION = re.compile(r"(\d{1,9})\s*(s|m|h)")
 _SECONDS = {"s": 1, "m": 60, "h": 3600}
@@ -127,6 +128,15 @@ def _parse_cidr(value: Any) -> Any:  # noqa: ANN401 - a validator takes what the
     if "/" in value and str(network.network_address) != value.partition("/")[0]:
         raise ValueError(f'must begin at the first address of the range, as "{network}" does')
     return network
+
+
+def _parse_ssh_range(value: Any) -> Any:  # noqa: ANN401 - a validator takes what the user wrote
+    if value == MY_IP:
+        return value
+    try:
+        return _parse_cidr(value)
+    except ValueError as error:
+        raise ValueError(f'{error}, or "{MY_IP}"') from None
 
 
 def _text(value: Any) -> Any:  # noqa: ANN401 - a validator takes what the user wrote
@@ -246,6 +256,16 @@ InstanceType = Annotated[
     str, matching(r"[a-z][a-z0-9-]*\.[a-z0-9-]+", 'an EC2 instance type, like "r3.xlarge"', kind="instance type")
 ]
 Cidr = Annotated[IPv4Network, BeforeValidator(_parse_cidr), Kind("address range")]
+SshRange = Annotated[IPv4Network | Literal["my-ip"], BeforeValidator(_parse_ssh_range), Kind("address range")]
+"""Addresses that may open SSH connections; :data:`MY_IP` is that of this computer."""
+AddressService = Annotated[
+    str,
+    matching(
+        r"https://[^/\s@]+(/\S*)?|http://127\.\d+\.\d+\.\d+:\d+/?",
+        'an https address without user and password, like "https://checkip.amazonaws.com"',
+        kind="URL",
+    ),
+]
 Text = Annotated[str, BeforeValidator(_text), AfterValidator(_one_line), Kind("text"), FreeText()]
 """Text in a map. Takes a number or boolean, too."""
 PublishedText = Annotated[Text, FreeText(published=True)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timezone
+from ipaddress import IPv4Network
 from pathlib import Path
 from typing import get_args
 
@@ -26,7 +27,7 @@ from pio_tf.config.blocks import (
     TerraformBlock,
     TrainBlock,
 )
-from pio_tf.config.kinds import Password, SourceName
+from pio_tf.config.kinds import MY_IP, Password, SourceName
 from pio_tf.config.partitions import partition_of
 from pio_tf.config.problems import Mistakes, nearest_line
 from pio_tf.config.recurring_time import check_runtime, find_zone, parse_recurring_time
@@ -127,6 +128,7 @@ class Config(Block):
     _path: Path = PrivateAttr(default=Path("pio-tf.hcl"))
     _lines: dict[str, int] = PrivateAttr(default_factory=dict)
     _environment_secrets: tuple[str, ...] = PrivateAttr(default=())
+    _my_ip: IPv4Network | None = PrivateAttr(default=None)
 
     @property
     def path(self) -> Path:
@@ -137,6 +139,18 @@ class Config(Block):
     def environment_secrets(self) -> tuple[str, ...]:
         """The values of ``env(…)`` in free text, such as ``spark.conf``. Passwords have options of their own."""
         return self._environment_secrets
+
+    @property
+    def ssh_cidrs(self) -> list[IPv4Network]:
+        """The address ranges that may open SSH connections; the one of ``"my-ip"`` if it is known."""
+        ranges = (self._my_ip if one == MY_IP else one for one in self.network.ssh_cidrs)
+        return [one for one in ranges if isinstance(one, IPv4Network)]
+
+    def at(self, address: IPv4Network) -> Config:
+        """Return this configuration with an address for ``"my-ip"``."""
+        located = self.model_copy()
+        located._my_ip = address  # noqa: SLF001 - of its own class
+        return located
 
     @property
     def work_dir(self) -> Path:

@@ -42,9 +42,10 @@ network {
   # availability_zone = "@zone@"
   # public_ips        = true # reach the internet without NAT; AWS bills each by the hour while the machine runs
 
-  # EDIT: addresses that may connect to the driver over SSH: yours or your bastion's, like ["203.0.113.0/24"].
-  # While this is empty, pio-tf can connect only through AWS: see ssh.via.
+  # EDIT: addresses that may connect to the driver over SSH: yours or your bastion's, like ["203.0.113.0/24"], or
+  # ["my-ip"] for this computer. While this is empty, pio-tf can connect only through AWS: see ssh.via.
   ssh_cidrs = []
+  # my_ip_url = "https://checkip.amazonaws.com" # the service that knows the address for "my-ip"
 
   # Or the security groups of a bastion, or of an EC2 Instance Connect Endpoint:
   # ssh_security_group_ids = ["sg-0a1b2c3d"]

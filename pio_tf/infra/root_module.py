@@ -140,7 +140,7 @@ def stack_variables(config: Config) -> dict[str, Value]:
             "vpc_id": network.vpc_id,
             "subnet_id": network.subnet_id,
             "public_ips": network.public_ips,
-            "ssh_cidrs": [str(cidr) for cidr in network.ssh_cidrs],
+            "ssh_cidrs": [str(cidr) for cidr in config.ssh_cidrs],
             "ssh_security_group_ids": network.ssh_security_group_ids,
             "security_group_ids": network.security_group_ids,
             "destinations": [_destination(one) for one in dict.fromkeys(network.egress)],

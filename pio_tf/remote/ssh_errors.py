@@ -119,8 +119,8 @@ def cannot_connect(error: BaseException, endpoint: Endpoint, *, waited: float) -
             details={**details, "kind": "unresolved"},
         )
     advice = (
-        "check that network.ssh_cidrs contains your address (the security group), that ssh.port is right, and, for a "
-        "private address, that your VPN is up or ssh.bastion is set"
+        "check that network.ssh_cidrs contains your address (the security group; `pio-tf apply` renews that of "
+        '"my-ip"), that ssh.port is right, and, for a private address, that your VPN is up or ssh.bastion is set'
     )
     if not endpoint.direct:
         advice = (

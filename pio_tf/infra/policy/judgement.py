@@ -9,6 +9,7 @@ from pio_tf.errors import ConfigError, GuardRefused
 from pio_tf.infra.cost import Cost, plan_cost
 from pio_tf.infra.expected_plan import ExpectedPlan
 from pio_tf.infra.guard import refusal
+from pio_tf.infra.my_address import address_of_plan
 from pio_tf.infra.policy.checks import evaluate
 from pio_tf.infra.saved_plan import MANIFEST, PLAN, PLAN_JSON, read_saved_plan
 from pio_tf.json_text import parse_json
@@ -55,7 +56,7 @@ def judge_file(config: Config, path: Path) -> Judgement:
     _refuse_another_cluster(config, plan_json, file)
     if path.is_dir() and ((path / PLAN).exists() or (path / MANIFEST).exists()):  # a refused plan has neither
         saved = read_saved_plan(path)
-        ExpectedPlan(config).refuse_other(path, saved.plan, saved.plan_json)
+        ExpectedPlan(address_of_plan(config, saved.plan)).refuse_other(path, saved.plan, saved.plan_json)
     try:
         return judge(config, plan_json)
     except (AttributeError, LookupError, TypeError, ValueError, OverflowError) as error:
