@@ -16,6 +16,7 @@ import asyncssh
 
 from pio_tf import Cluster
 from pio_tf.events import Event, MachineProgress
+from scripts.recording import GAP, PICTURE, read_lines
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2.type_defs import TagTypeDef
@@ -36,6 +37,18 @@ async def on_driver(project: Project, command: str) -> str:
         known_hosts=None,
     ) as connection:
         return str((await connection.run(command, check=True)).stdout)
+
+
+def lines_only_in_the_readme(printed: str) -> list[str]:
+    """Return the lines of the README's picture that a training does not print, whatever its numbers, times and ids."""
+
+    def form(text: str) -> str:
+        return re.sub(r"[\w-]*\d[\w.:-]*( (h|min|s)\b)?|[\w-]{18,}", "0", text).replace("0 0", "0")
+
+    real = [form(line) for line in printed.splitlines()]
+    shown = [line for line in read_lines(PICTURE.read_text(encoding="utf-8"))[1:] if line != GAP]
+    forms = {line: form(line.removeprefix("✓ ").removesuffix("…")) for line in shown}
+    return [line for line in shown if not any(one.startswith(forms[line]) for one in real)]
 
 
 def test_up_creates_the_cluster_and_waits_until_spark_has_every_worker(project: Project) -> None:
@@ -88,6 +101,7 @@ async def test_what_is_changed_on_the_driver_is_put_right_by_a_push(project: Pro
 
 async def test_train_leaves_a_model_and_stopped_machines(project: Project) -> None:
     await on_driver(project, "echo kept > written-before")
+    project.run("down")
     done = project.run("train")
     assert "Training completed successfully." in done.stdout
     for proof in ("exit status", "success line", "engine instance", "alias"):
@@ -95,6 +109,7 @@ async def test_train_leaves_a_model_and_stopped_machines(project: Project) -> No
     assert re.search(r"(?m)^run \S+: succeeded after \d", done.stdout)
     assert project.states() == {"stopped"}
     assert [path for path in project.home("driver").glob(".pio_store/models/*/*") if path.stat().st_size]
+    assert lines_only_in_the_readme(done.stderr + done.stdout) == []
 
 
 def test_a_plan_after_down_finds_no_changes(project: Project) -> None:
