@@ -7,13 +7,36 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from pio_tf.cli.ci_output import can_ask
 from pio_tf.cli.command import CommandCall, command
+from pio_tf.errors import ConfigError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from pio_tf.cli.output import Output
     from pio_tf.cli.results.stack import InitResult
+    from pio_tf.config.starter import Starter
 
 _NAME = "pio-train"
+_ACCESS = """\
+How will pio-tf reach the driver?
+  my-ip             its SSH port is open to this computer's public address
+  10.0.8.0/24       … or to an address range, such as your VPN's or your bastion's
+  ssm               through AWS Systems Manager: no open port, no public address
+  instance-connect  through the VPC's EC2 Instance Connect Endpoint: no open port"""
+_QUESTIONS: Mapping[str, str] = {
+    "cluster": "Name of the cluster",
+    "region": "AWS region",
+    "vpc": "VPC of your services",
+    "subnet": "Subnet of it that reaches the internet",
+    "access": "Access",
+    "elasticsearch": "Elasticsearch hosts",
+    "hbase": "HBase hosts",
+    "hdfs": "HDFS name node",
+    "engine_dir": "Engine's directory on the prediction server",
+}
+"""The questions at a terminal, by the answer's name."""
 
 
 @command(config=False)
@@ -24,6 +47,29 @@ def init(
         str | None,
         typer.Option(envvar=["AWS_REGION", "AWS_DEFAULT_REGION"], help="AWS region.", show_default="us-east-1"),
     ] = None,
+    vpc: Annotated[str | None, typer.Option(metavar="ID", help="VPC of your services.")] = None,
+    subnet: Annotated[str | None, typer.Option(metavar="ID", help="Subnet of it, for the machines.")] = None,
+    access: Annotated[
+        str | None,
+        typer.Option(
+            metavar="WAY",
+            help="Way to the driver: my-ip, an address range, ssm or instance-connect.",
+            show_default="my-ip",
+        ),
+    ] = None,
+    key: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Private SSH key.", show_default="the first in ~/.ssh")
+    ] = None,
+    elasticsearch: Annotated[
+        str | None, typer.Option(metavar="HOSTS", help="Elasticsearch hosts, with commas between them.")
+    ] = None,
+    hbase: Annotated[str | None, typer.Option(metavar="HOSTS", help="HBase hosts.")] = None,
+    hdfs: Annotated[str | None, typer.Option(metavar="HOST", help="HDFS name node.")] = None,
+    engine_dir: Annotated[
+        str | None, typer.Option(metavar="PATH", help="Engine's directory on the prediction server.")
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Ask nothing: write examples to edit.")] = False,
+    full: Annotated[bool, typer.Option("--full", help="Write every option, with a comment, and ask nothing.")] = False,
     sandbox: Annotated[
         bool, typer.Option("--sandbox", help="Write it for the running sandbox instead of AWS.")
     ] = False,
@@ -45,54 +91,113 @@ def init(
         ),
     ] = None,
 ) -> None:
-    """Write a commented pio-tf.hcl that works."""
+    """Write a pio-tf.hcl to begin with.
+
+    At a terminal, pio-tf asks what no option answers; Enter accepts what stands in brackets.
+    """
     from pio_tf.cli.results.stack import InitResult
+    from pio_tf.config.load import CONFIG_NAME, load_config
 
-    if backend or bucket:
-        call.show(_init_with_backend(call.output, name, region, bucket, directory, sandbox=sandbox))
-        return
-    path = _write(call.output, name, region, directory, sandbox=sandbox)
-    _say_next(call.output, path, sandbox=sandbox)
-    call.show(InitResult(file=path, cluster=name or _NAME, bucket=None))
-
-
-def _write(output: Output, name: str | None, region: str | None, directory: Path, *, sandbox: bool) -> Path:
+    path = directory / CONFIG_NAME
+    answers = {
+        "vpc": vpc,
+        "subnet": subnet,
+        "access": access,
+        "key": key,
+        "elasticsearch": elasticsearch,
+        "hbase": hbase,
+        "hdfs": hdfs,
+        "engine_dir": engine_dir,
+    }
+    if (full or sandbox) and (given := [f"--{one.replace('_', '-')}" for one, value in answers.items() if value]):
+        which = "--full" if full else "--sandbox"
+        raise ConfigError(
+            f"{which} and {', '.join(given)} contradict each other",
+            next_step=f"leave {which} out; or edit {path} afterwards",
+        )
     cluster = name or _NAME
+    if (backend or bucket) and name is None and not sandbox and path.exists():
+        call.show(_add_backend(call.output, path, bucket, is_new=False))
+        return
     if sandbox:
         from pio_tf.sandbox.control import default_directory, running_sandbox
         from pio_tf.sandbox.project import prepare_project
 
         path = prepare_project(directory, running_sandbox(default_directory()), cluster=cluster)
     else:
-        from pio_tf.config.template import render_template, write_new
+        from pio_tf.config.template import refuse_existing, render_template, write_new
 
-        path = write_new(directory, render_template(cluster=cluster, region=region or "us-east-1"))
-    output.done(f"wrote {path}")
-    return path
+        refuse_existing(path)  # before the questions
+        if full:
+            text = render_template(cluster=cluster, region=region or "us-east-1")
+        else:
+            from pio_tf.config.starter import render_starter
+
+            text = render_starter(_answered(call.output, {"cluster": name, "region": region, **answers}, ask=not yes))
+        path = write_new(directory, text)
+    call.output.done(f"wrote {path}")
+    if backend or bucket:
+        result = _add_backend(call.output, path, bucket, is_new=True)
+    else:
+        result = InitResult(file=path, cluster=load_config(path).cluster.name, bucket=None)
+    edits = "" if sandbox or "EDIT" not in path.read_text(encoding="utf-8") else f"edit the EDIT lines of {path}, then "
+    call.output.say(f"next: {edits}pio-tf {'up' if sandbox else 'plan'}")
+    call.show(result)
 
 
-def _say_next(output: Output, path: Path, *, sandbox: bool) -> None:
-    output.say("next: " + ("pio-tf up" if sandbox else f"edit {path}, then pio-tf plan"))
+def _answered(output: Output, answers: Mapping[str, str | None], *, ask: bool) -> Starter:
+    """Return the answers that options give, and those that a person at a terminal types."""
+    from pio_tf.config.starter import Starter
+
+    starter = Starter(key=_first_key()).with_answers(answers)
+    if not (ask and can_ask()):
+        return starter
+    output.pause()
+    for name in _QUESTIONS:
+        if not answers[name]:
+            starter = starter.with_answers({name: _ask(output, name, starter)})
+    return starter
 
 
-def _init_with_backend(
-    output: Output, name: str | None, region: str | None, bucket: str | None, directory: Path, *, sandbox: bool
-) -> InitResult:
+def _ask(output: Output, name: str, starter: Starter) -> str:
+    from pio_tf.config.starter import EXAMPLES, check_answer
+
+    if name == "access":
+        output.ask([_ACCESS])
+    default = getattr(starter, name)
+    shown = "edit it later" if default == EXAMPLES.get(name) else default
+
+    def read(value: str) -> str:
+        try:
+            return check_answer(name, value)
+        except ConfigError as error:
+            raise typer.BadParameter(error.what) from None
+
+    answer: str = typer.prompt(
+        f"{_QUESTIONS[name]} [{shown}]", default=default, show_default=False, err=True, value_proc=read
+    )
+    return answer
+
+
+def _first_key() -> str:
+    """Return the private key that OpenSSH would use first, of those that exist with their public half."""
+    names = ("id_ed25519", "id_ecdsa", "id_rsa")
+    there = (one for one in names if Path("~/.ssh", f"{one}.pub").expanduser().exists())
+    return f"~/.ssh/{next(there, names[0])}"
+
+
+def _add_backend(output: Output, path: Path, bucket: str | None, *, is_new: bool) -> InitResult:
+    """Create the bucket of the state if it is missing; name it in a new pio-tf.hcl, or say what to add to another."""
     from pio_tf.cli.results.stack import InitResult
-    from pio_tf.config.load import CONFIG_NAME, load_config
+    from pio_tf.config.load import load_config
     from pio_tf.config.template import with_backend
     from pio_tf.infra.backend.state_bucket import prepare_bucket
 
-    path = directory / CONFIG_NAME
-    is_new = name is not None or sandbox or not path.exists()
-    if is_new:
-        path = _write(output, name, region, directory, sandbox=sandbox)
     config = load_config(path)
     found = prepare_bucket(config, bucket, reporter=output.reporter)
     block = found.block(config)
     if is_new:
         path.write_text(with_backend(path.read_text(encoding="utf-8"), block), encoding="utf-8")
-        _say_next(output, path, sandbox=sandbox)
     elif config.terraform.backend is None:
         output.say(
             f"next: add this to the terraform block of {path}; the next command moves the state there\n\n{block}"

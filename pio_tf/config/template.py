@@ -1,4 +1,4 @@
-"""The pio-tf.hcl that `pio-tf init` writes, from template.hcl."""
+"""The pio-tf.hcl with every option that `pio-tf init --full` writes, from template.hcl."""
 
 from __future__ import annotations
 
@@ -40,8 +40,20 @@ def fill_template(template: Path, values: dict[str, object]) -> str:
 
 def with_backend(text: str, block: str) -> str:
     """Return a new pio-tf.hcl with a backend in its ``terraform`` block, in place of the example."""
+    if not re.search(r"^terraform \{\n", text, flags=re.MULTILINE):
+        return f"{text}\nterraform {{\n{block}}}\n"
     text = re.sub(r'^  # backend "s3" \{\n(  #   .*\n)*  # \}\n', "", text, flags=re.MULTILINE)
     return re.sub(r"^terraform \{\n", lambda found: f"{found[0]}{block}\n", text, count=1, flags=re.MULTILINE)
+
+
+def refuse_existing(path: Path) -> None:
+    """Raise ConfigError if there is a pio-tf.hcl already."""
+    if path.exists():
+        raise _exists(path)
+
+
+def _exists(path: Path) -> ConfigError:
+    return ConfigError(f"{path} exists already", next_step="remove or rename it, or give another directory with --dir")
 
 
 def write_new(directory: Path, text: str) -> Path:
@@ -57,10 +69,7 @@ def write_new(directory: Path, text: str) -> Path:
         with path.open("x", encoding="utf-8") as stream:
             stream.write(text)
     except FileExistsError as error:
-        raise ConfigError(
-            f"{path if directory.is_dir() else directory} exists already",
-            next_step="remove or rename it, or give another directory with --dir",
-        ) from error
+        raise _exists(path if directory.is_dir() else directory) from error
     except OSError as error:
         raise ConfigError(
             f"cannot write {path}", cause=str(error), next_step="give another directory with --dir"
