@@ -1,4 +1,4 @@
-# make setup | check | test | test-again | test-machines | test-terraforms | demo | lint | types | fuzz | faults | bench | docs | recording | durations | release | clean
+# make setup | check | test | test-again | test-machines | test-terraforms | demo | lint | types | fuzz | faults | bench | docs | docs-site | recording | durations | release | clean
 SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
@@ -12,7 +12,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # The tests start pio-tf a thousand times, and each process of pytest rewrites every assertion: both keep their bytecode.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: setup check demo test test-again durations test-machines test-terraforms fuzz faults lint types bench docs recording format release clean
+.PHONY: setup check demo test test-again durations test-machines test-terraforms fuzz faults lint types bench docs docs-site recording format release clean
 
 setup: $(VENV)/.ready
 
@@ -77,6 +77,10 @@ lint: setup
 
 types: setup
 	$(BIN)/mypy
+
+# With --quiet, MkDocs would count no warnings. The variable hides what Material says about MkDocs 2, which it excludes.
+docs-site: setup
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 
 # Draws the README's picture from a real training on the sandbox.
 recording: setup
