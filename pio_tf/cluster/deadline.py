@@ -6,7 +6,7 @@ import contextlib
 import re
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING
 
 from pio_tf.aws.identity import deadline_role_arn, who_am_i
@@ -16,7 +16,7 @@ from pio_tf.durations import duration
 from pio_tf.errors import ConfigError, NotReady, PioTfError
 from pio_tf.events import Done, ResourceProgress, Warned
 from pio_tf.machines.deadline_schedule import DeadlineSchedule, DeadlineUpdater, ScheduledDeadline, whole_minute
-from pio_tf.machines.training_schedule import remove_marks
+from pio_tf.machines.training_schedule import ScheduledStart, TrainingSchedule, remove_marks
 from pio_tf.model import CLUSTER_TAG
 from pio_tf.training.deadline_watch import DeadlineWatch
 
@@ -26,10 +26,13 @@ if TYPE_CHECKING:
     from pio_tf.cluster.fleet import FleetView
     from pio_tf.context import ClusterContext
     from pio_tf.events import Event
+    from pio_tf.machines.training_schedule import ClusterSchedule
     from pio_tf.model import Outputs
 
 _TOO_NEAR = timedelta(minutes=2)
 """A deadline that is nearer may fire between the look at it and StartInstances: Scheduler is a minute late at most."""
+_LATE = timedelta(minutes=1)
+"""How late Scheduler may write the mark of a training."""
 _MACHINE = re.compile(r"\.aws_instance\.")
 
 
@@ -54,6 +57,7 @@ class Deadline:
         self._config = context.config
         self._report = context.report
         self._fleet = fleet
+        self._began = context.now()
         self.armed = armed
         """The deadline that is armed, as far as this command knows."""
         self._updater: DeadlineUpdater | None = None
@@ -79,6 +83,16 @@ class Deadline:
             cluster=self._config.cluster.name,
             reporter=self._report,
             now=self._context.now,
+            clock=self._context.clock,
+            sleep=self._context.sleep,
+        )
+
+    @cached_property
+    def trainings(self) -> TrainingSchedule:
+        """The schedule of trainings in AWS, which starts and stops the machines, too."""
+        return TrainingSchedule(
+            self._context.aws.client("scheduler"),
+            cluster=self._config.cluster.name,
             clock=self._context.clock,
             sleep=self._context.sleep,
         )
@@ -275,8 +289,8 @@ class Deadline:
         return self._put(mine.ids, mine.at, role_arn=mine.role_arn).at
 
     def watch(self) -> DeadlineWatch | None:
-        """Return what looks after the deadline while a run is followed; None: there is no role for deadlines."""
-        if not self.has_role:
+        """Return what looks after the deadline while a run is followed; None: no role stops the machines."""
+        if not (self.has_role or self._config.schedule):
             return None
         at = self.armed.at if self.armed else None
         return DeadlineWatch(find=self._look_after_during_run, at=at, report=self._report, now=self._context.now)
@@ -286,6 +300,9 @@ class Deadline:
 
         It then fires when a start that is under way now must have ended. The client that starts the machines may die
         before it looks after its deadline.
+
+        If AWS may start a training before that, the deadline must not cut it off: it fires when the schedule stops the
+        machines anyway.
 
         This client may have slept since AWS confirmed the stop. So AWS confirms it again, and the deadline stays as it
         is if another client has written it meanwhile, or has started machines.
@@ -298,7 +315,10 @@ class Deadline:
             if before is None:
                 return
             at = self._context.now() + timedelta(seconds=self._config.cluster.start_timeout)
-            left = None if self._fleet.look(strict=False).not_off else self.schedule.release(before, at)
+            trainings = self.trainings.find() if self._config.schedule else None
+            clear = partial(self._after_training, trainings) if trainings else None
+            stopped = not self._fleet.look(strict=False).not_off
+            left = self.schedule.release(before, at, clear=clear) if stopped else None
             if left is None:
                 self._report(
                     Warned("left the deadline as it is: another client has changed it, or has started machines")
@@ -321,6 +341,11 @@ class Deadline:
             self._report(Warned(f"AWS stops them at {self._said(self.armed.at)}; `pio-tf extend` sets another time"))
         else:
             self._report(Warned("no deadline is known: they run until `pio-tf down` or an idle alarm stops them"))
+
+    def _after_training(self, trainings: ClusterSchedule, at: datetime) -> datetime:
+        """Return a time, or the end of the training that AWS may start soon, and that would run then."""
+        max_runtime = self._config.train.max_runtime
+        return trainings.training_ends(at, max_runtime=max_runtime, now=self._context.now()) or at
 
     def _in_time(self, at: datetime) -> datetime:
         """Return a deadline, or the one that counts from now if it has passed, or is about to pass."""
@@ -346,11 +371,16 @@ class Deadline:
 
         A machine that was terminated or has lost its tag would fail the deadline's StopInstances call for all.
         """
-        at, armed = self.look_after(), self.armed
+        at, armed = (self.look_after(), self.armed) if self.has_role else (None, None)
+        if at is None and self._config.schedule is None:
+            return None
+        view = self._fleet.look(strict=False)
+        # A schedule that fires during a run marks its machines. Without a deadline, only its stop ends a training that
+        # it has started itself: an older mark stays.
+        if at is not None or _marked_since(view, self._began - _LATE):
+            self.take_over(view)
         if at is None or armed is None:
             return at
-        view = self._fleet.look(strict=False)
-        self.take_over(view)  # a schedule that fires during a run marks its machines
         gone = armed.ids - {machine.instance_id for machine in view.staying}
         if not gone or gone == armed.ids:
             return at
@@ -398,6 +428,12 @@ class Deadline:
         now = self._context.now()
         day = "" if moment.date() == now.date() else f"{moment:%Y-%m-%d} "
         return f"{day}{moment:%H:%M} UTC (in {duration((moment - now).total_seconds())})"
+
+
+def _marked_since(view: FleetView, moment: datetime) -> bool:
+    """Return whether a schedule has marked a machine since then."""
+    marks = [mark for one in view.staying if (mark := ScheduledStart.read(one.scheduled_start))]
+    return any(mark.at >= moment for mark in marks)
 
 
 def _creates_machine(event: ResourceProgress) -> bool:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import secrets
 from dataclasses import dataclass, replace
-from functools import cached_property
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -19,7 +18,7 @@ from pio_tf.config.recurring_time import (
 )
 from pio_tf.errors import ConfigError, NotReady, PioTfError
 from pio_tf.events import Done, Warned
-from pio_tf.machines.training_schedule import ClusterSchedule, ScheduledStart, TrainingSchedule, show_tags
+from pio_tf.machines.training_schedule import ClusterSchedule, ScheduledStart, show_tags
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -70,19 +69,9 @@ class Scheduling:
     fleet: Fleet
     deadline: Deadline
 
-    @cached_property
-    def schedule(self) -> TrainingSchedule:
-        """The schedule in AWS."""
-        return TrainingSchedule(
-            self.context.aws.client("scheduler"),
-            cluster=self.context.config.cluster.name,
-            clock=self.context.clock,
-            sleep=self.context.sleep,
-        )
-
     def find(self) -> ClusterSchedule | None:
         """Return the schedule; None if there is none. Without a block in pio-tf.hcl, AWS is not asked."""
-        return None if self.context.config.schedule is None else self.schedule.find()
+        return None if self.context.config.schedule is None else self.deadline.trainings.find()
 
     def token(self) -> str | None:
         """Return the token that the driver must know; empty: there is no schedule; None: AWS could not be asked."""
@@ -118,10 +107,10 @@ class Scheduling:
         """
         block = self.context.config.schedule
         if block is None:
-            if had_role and self.schedule.remove():
+            if had_role and self.deadline.trainings.remove():
                 self.context.report(Done("removed the schedule of trainings: pio-tf.hcl has no schedule block"))
             return
-        found = self.schedule.find()
+        found = self.deadline.trainings.find()
         if block.cron is not None:
             wanted = replace(self._wanted(outputs, block.cron, block.timezone), from_file=True)
             if found is not None:
@@ -168,7 +157,7 @@ class Scheduling:
         if not had_role:
             return
         with warning(self.context.report, "could not remove the schedule of trainings, which will find no machines"):
-            if self.schedule.remove():
+            if self.deadline.trainings.remove():
                 self.context.report(Done("removed the schedule of trainings"))
 
     def status(self, view: FleetView, runs: Sequence[RunRecord], driver: DriverState | None) -> ScheduleStatus | None:
@@ -199,7 +188,7 @@ class Scheduling:
             last=last,
             stops=marked.stops_at(config.train.max_runtime) if marked and on else None,
             run=run.id if run else "",
-            problem=_silence(found, view, last, run, now) or _failure(run, runs),
+            problem=_silence(found, view, last, run, now, runs=None if driver is None else runs) or _failure(run, runs),
             driver_knows=None if driver is None else driver.schedule_token == found.token,
         )
 
@@ -208,7 +197,7 @@ class Scheduling:
         for driver in (one for one in view.staying if one.role == "driver" and one.in_outputs):
             show_tags(self.context.ec2, driver)
         max_runtime = self.context.config.train.max_runtime
-        if self.schedule.put(
+        if self.deadline.trainings.put(
             wanted, max_runtime=max_runtime, before_stop_changes=lambda: self._hand_over(outputs, view)
         ):
             state = ", paused" if wanted.paused else ""
@@ -218,7 +207,7 @@ class Scheduling:
 
     def _remove(self, outputs: Outputs) -> None:
         self._hand_over(outputs, self.fleet.look(outputs, strict=False))
-        if self.schedule.remove():
+        if self.deadline.trainings.remove():
             self.context.report(Done("removed the schedule of trainings"))
 
     def _hand_over(self, outputs: Outputs, view: FleetView) -> None:
@@ -279,23 +268,41 @@ def _failure(run: RunRecord | None, runs: Sequence[RunRecord]) -> str:
 
 
 def _silence(
-    found: ClusterSchedule, view: FleetView, last: datetime | None, run: RunRecord | None, now: datetime
+    found: ClusterSchedule,
+    view: FleetView,
+    last: datetime | None,
+    run: RunRecord | None,
+    now: datetime,
+    *,
+    runs: Sequence[RunRecord] | None,
 ) -> str:
-    """Return why there was no training at the last time, as far as the machines and their marks tell."""
+    """Return why there was no training at the last time, as far as the machines, their marks and the driver tell.
+
+    Args:
+        runs: all runs; None: the driver was not asked.
+    """
     due = found.time.last_until(now - START_AFTER, found.zone)
     if due is None or found.paused or (found.modified is not None and found.modified > due):
         return ""  # the time came before the schedule
-    if (run is not None and last is not None and last >= due) or not all(
-        one.since is not None and one.since < due for one in view.machines
-    ):
-        return ""  # there is a run; or machines have been started or stopped since, and the driver knows more
+    if run is not None and last is not None and last >= due:
+        return ""
+    at, is_over = f"{due:%Y-%m-%d %H:%M} UTC", now >= due + START_AFTER + START_RETRIES
+    if not all(one.since is not None and one.since < due for one in view.machines):
+        # Machines have been started or stopped since: the driver would know of a training.
+        if runs is None or not is_over or _any_success(runs, since=due):
+            return ""
+        return f"there was no scheduled training at {at}: the machines ran already, or AWS did not start them"
     if last is None or last < due:
-        return f"AWS did not start the machines at {due:%Y-%m-%d %H:%M} UTC: CloudTrail's CreateTags says why"
-    if now < due + START_AFTER + START_RETRIES:
+        return f"AWS did not start the machines at {at}: CloudTrail's CreateTags says why"
+    if not is_over:
         return ""
     if view.on:
-        return f"there was no training at {due:%Y-%m-%d %H:%M} UTC: the machines ran already"
-    return f"AWS marked the machines at {due:%Y-%m-%d %H:%M} UTC, and did not start them: it had no capacity"
+        return f"there was no training at {at}: the machines ran already"
+    return f"AWS marked the machines at {at}, and did not start them: it had no capacity"
+
+
+def _any_success(runs: Sequence[RunRecord], *, since: datetime) -> bool:
+    return any(one.state == "succeeded" and (one.ended or 0) >= since.timestamp() for one in runs)
 
 
 def _ids(outputs: Outputs) -> frozenset[str]:

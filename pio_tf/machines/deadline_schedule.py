@@ -155,7 +155,9 @@ class DeadlineSchedule:
             details={"schedule": self.name, "differ": differ},
         )
 
-    def release(self, before: ScheduledDeadline, at: datetime) -> ScheduledDeadline | None:
+    def release(
+        self, before: ScheduledDeadline, at: datetime, *, clear: Callable[[datetime], datetime] | None = None
+    ) -> ScheduledDeadline | None:
         """Release the deadline once AWS has confirmed all machines as stopped: move it to ``at``, if that is earlier.
 
         It then ends, and removes itself. pio-tf does not remove it at once: another client may have armed it and be
@@ -166,6 +168,7 @@ class DeadlineSchedule:
         Args:
             before: the deadline as it was before AWS confirmed that all machines are stopped.
             at: rounded up to the minute; later than a start that has begun now can take.
+            clear: moves a time at which AWS must stop no machine to a later one.
 
         Returns:
             The released deadline; None if it is gone, or another client has written it since: then it stands.
@@ -177,9 +180,10 @@ class DeadlineSchedule:
             now = _read(self._get())
             if now is None or not now.is_as(before):
                 return None
-            if now.released and now.at <= whole_minute(at):
+            moment = min(before.at, whole_minute(at))
+            wanted = replace(before, at=whole_minute(clear(moment)) if clear else moment, released=True)
+            if now == wanted:
                 return now
-            wanted = replace(before, at=min(before.at, whole_minute(at)), released=True)
             error = self._calls.try_to_put(self._request(wanted), create=False)
             if error is None:
                 self._put_each(wanted)

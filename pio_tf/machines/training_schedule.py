@@ -55,6 +55,14 @@ class ClusterSchedule:
     modified: datetime | None = field(default=None, compare=False)
     """When a client wrote it last, by AWS's clock."""
 
+    def training_ends(self, moment: datetime, *, max_runtime: int, now: datetime) -> datetime | None:
+        """Return when AWS stops the training that would run at a moment; None: AWS starts none for it from now on."""
+        due = self.time.last_until(moment, self.zone)
+        if due is None or self.paused or due + START_AFTER + START_RETRIES <= now:
+            return None
+        end = ScheduledStart(self.token, due).stops_at(max_runtime)
+        return end if end > moment else None
+
 
 @dataclass(frozen=True)
 class ScheduledStart:

@@ -60,8 +60,8 @@ def status(
         clock=None,
         sleep=None,
     )
-    scheduling = Scheduling(cast("Any", context), cast("Any", None), cast("Any", None))
-    scheduling.__dict__["schedule"] = SimpleNamespace(find=lambda: schedule)
+    deadline = SimpleNamespace(trainings=SimpleNamespace(find=lambda: schedule))
+    scheduling = Scheduling(cast("Any", context), cast("Any", None), cast("Any", deadline))
     found = scheduling.status(FleetView(tuple(machines), now), runs, driver)
     assert found is not None
     return found
@@ -101,6 +101,16 @@ def test_marked_machines_that_did_not_start_had_no_capacity_or_ran_already() -> 
     runs = status(now=SUNDAY + timedelta(minutes=63), machines=[replace(marked, state="running")])
     assert "the machines ran already" in runs.problem
     assert runs.stops == SUNDAY + timedelta(hours=8, minutes=2)
+
+
+def test_a_driver_without_a_run_of_the_last_time_tells_that_there_was_none() -> None:
+    driver, used = DriverState((), None, schedule_token="abc"), replace(DRIVER, state="running", since=MONDAY)
+    missed = status(machines=[used], driver=driver).problem
+    assert "there was no scheduled training at 2026-11-29 02:00 UTC" in missed
+    assert status(machines=[used], driver=driver, now=SUNDAY + timedelta(minutes=30)).problem == "", "it may still come"
+    trained = replace(RUN, scheduled="", ended=MONDAY.timestamp())
+    assert status(trained, machines=[used], driver=driver).problem == ""
+    assert status(replace(trained, ended=SUNDAY.timestamp() - 1), machines=[used], driver=driver).problem == missed
 
 
 @pytest.mark.parametrize(

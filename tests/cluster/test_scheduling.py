@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
@@ -201,6 +202,65 @@ def test_machines_that_run_while_the_schedule_fires_are_taken_over_by_an_extend(
     assert world.marks == {""}
     world.pass_to(at + timedelta(hours=9))
     assert set(world.project.states().values()) == {"running"}
+
+
+@pytest.mark.parametrize("failsafe", ["", "role = false"])
+def test_a_run_without_a_deadline_keeps_its_machines_while_the_schedule_fires(world: World, failsafe: str) -> None:
+    set_sundays(world)
+    at = world.next_time()
+    world.cluster().up(deadline=False)
+    world.pass_to(at - timedelta(seconds=30))
+    watch = world.cluster(failsafe=failsafe)._command().deadline.watch()
+    assert watch is not None
+    world.pass_to(at + timedelta(minutes=1))
+    assert world.marks != {""}
+    asyncio.run(watch.look())
+    assert world.marks == {""}
+    world.pass_to(at + timedelta(hours=9))
+    assert set(world.project.states().values()) == {"running"}
+
+
+def test_a_client_that_attaches_to_a_scheduled_training_leaves_its_stop(world: World) -> None:
+    set_sundays(world)
+    at = world.next_time()
+    world.pass_to(at + timedelta(minutes=5))
+    watch = world.cluster()._command().deadline.watch()
+    assert watch is not None
+    asyncio.run(watch.look())
+    world.pass_to(at + timedelta(hours=8, minutes=3))
+    assert world.wait_for("stopped")
+
+
+@pytest.mark.parametrize("before", [timedelta(minutes=10), timedelta(minutes=-1)])
+def test_a_down_shortly_before_the_schedule_leaves_nothing_that_stops_the_training(
+    world: World, before: timedelta
+) -> None:
+    """The second `down` ends after the mark and before the start."""
+    set_sundays(world)
+    at = world.next_time()
+    world.clock.now = at - timedelta(minutes=30)
+    world.cluster().up(duration=3600)
+    world.pass_to(at - before)
+    world.cluster().down()
+    stop = at + timedelta(hours=8, minutes=2)
+    assert world.cluster().deadline() == stop, "the schedule stops the machines then, too"
+    world.pass_to(at + timedelta(hours=1))
+    assert set(world.project.states().values()) == {"running"}
+    world.cluster().down()
+    assert world.cluster().deadline() == stop
+    world.pass_to(at + timedelta(hours=2))
+    world.cluster().up(duration=3600)
+    assert world.cluster().deadline() == at + timedelta(hours=3), "no start relies on it"
+
+
+def test_a_down_before_a_paused_schedule_releases_the_deadline_as_always(world: World) -> None:
+    set_sundays(world)
+    at = world.next_time()
+    world.cluster().pause_schedule()
+    world.clock.now = at - timedelta(minutes=10)
+    world.cluster().up(duration=3600)
+    world.cluster().down()
+    assert world.cluster().deadline() == at + timedelta(minutes=5)
 
 
 def test_a_second_schedule_replaces_the_first_and_keeps_what_the_driver_knows(world: World) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.integration.training import bring_up, listed
+from tests.integration.training import behave, bring_up, listed
 from tests.support.background import wait_until
 
 if TYPE_CHECKING:
@@ -65,6 +65,21 @@ def test_a_training_needs_no_client_and_the_next_one_finds_it(project: Project) 
     judged = json.loads(project.run("runs", "--json").stdout)["runs"][-1]
     assert [proof["held"] for proof in judged["proofs"]][:3] == [True, True, True]
     assert json.loads(project.run("plan", "--json").stdout)["has_changes"] is False
+
+
+def test_a_schedule_that_fires_while_a_client_trains_leaves_it_the_machines(project: Project) -> None:
+    before = listed(project)
+    behave(project, pauseSeconds=80)  # the client looks for a mark once a minute
+    with project.start("train") as client:
+        client.says("Run 2")
+        project.run("sandbox", "fire", "trial")
+        said = client.ends(0)
+    behave(project)
+    assert said.index("took the machines over from their schedule") < said.index("Trained in ")
+    (run,) = (one for key, one in listed(project).items() if key not in before)
+    assert (run["state"], run["scheduled"]) == ("succeeded", None)
+    assert project.powers() == {"stopped"}
+    assert schedule(project)["problem"] is None
 
 
 def test_a_training_that_fails_is_named_by_status_and_an_exit_code(project: Project) -> None:
