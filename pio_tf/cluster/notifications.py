@@ -157,7 +157,9 @@ class Notifications:
         headers = {"Content-Type": "application/json"}
         try:
             with http_pool(url, timeout=self._patience) as pool:
-                answer = pool.request("POST", url, body=message.document.encode(), headers=headers, redirect=False)
+                body = message.document.encode()
+                answer = pool.request("POST", url, body=body, headers=headers, redirect=False, preload_content=False)
+                answer.close()  # its text does not matter, and may never end
         except HTTPError as error:
             raise PioTfError(f"{place} does not answer", cause=http_reason(error), next_step=_HOW_TO_TEST) from None
         if not 200 <= answer.status < 300:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import socket
+import threading
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
+from http.server import BaseHTTPRequestHandler
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -22,7 +24,7 @@ from pio_tf.sandbox.aws import LocalAws
 from pio_tf.training.runs.record import Client, RunRecord, RunState
 from pio_tf.training.runs.run_message import SUBJECT
 from tests.support.builders import make_config
-from tests.support.places import TOKEN, Topic, Webhook, local_client, make_topic
+from tests.support.places import TOKEN, Topic, Webhook, local_client, make_topic, serving
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -217,6 +219,27 @@ def test_a_webhook_that_takes_no_message_is_a_warning_without_its_address(
     assert cause in warning
     assert "pio-tf notify --test" in raised.value.next_step
     assert TOKEN not in f"{warning}{raised.value}"
+
+
+def test_a_webhook_whose_answer_never_ends_has_taken_the_message(place: Place) -> None:
+    end = threading.Event()
+    waited: list[str] = []
+
+    class Endless(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            while not end.wait(0.05) and len(waited) < 100:
+                self.wfile.write(b".")
+                waited.append(".")
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with serving(Endless) as url:
+        Notifications(place.objects(webhook=f"{url}/services/{TOKEN}"), patience=1).test()
+        end.set()
+    assert len(waited) < 100
 
 
 @pytest.fixture
