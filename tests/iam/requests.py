@@ -93,6 +93,12 @@ def requests(call: Call, *, image_owner: str) -> Iterator[Request]:
         actions = tuple(value for name, value in call.parameters.items() if name.startswith("AlarmActions."))
         context = {"cloudwatch:AlarmActions": actions} if actions else {}
         yield Request(f"cloudwatch:{call.operation}", (Resource(_alarm(call.parameters)),), context)
+    elif call.service == "events":
+        yield from _events(call)
+    elif call.service == "sns":
+        yield Request(f"sns:{call.operation}", (Resource(call.parameters["TopicArn"]),))
+    elif call.service == "cloudtrail":
+        yield Request(f"cloudtrail:{call.operation}", (Resource("*"),))
     elif call.service == "ssm":
         names = call.parameters["Names"]
         arns = (f"arn:aws:ssm:{REGION}:{ACCOUNT}:parameter/{name.lstrip('/')}" for name in names)
@@ -136,6 +142,16 @@ def _scheduler(call: Call) -> Iterator[Request]:
     if "Target" in call.parameters:
         role = Resource(call.parameters["Target"]["RoleArn"])
         yield Request("iam:PassRole", (role,), {"iam:PassedToService": "scheduler.amazonaws.com"})
+
+
+def _events(call: Call) -> Iterator[Request]:
+    said = call.parameters
+    name = said.get("Rule") or said.get("Name")
+    rule = Resource(f"arn:aws:events:{REGION}:{ACCOUNT}:rule/{name}" if name else said["ResourceARN"])
+    targets = tuple(target["Arn"] for target in said.get("Targets", ()))
+    yield Request(f"events:{call.operation}", (rule,), {"events:TargetArn": targets} if targets else {})
+    if call.operation == "PutRule" and said.get("Tags"):
+        yield Request("events:TagResource", (rule,))
 
 
 def _alarm(said: dict[str, Any]) -> str:

@@ -46,6 +46,7 @@ UNSEEN = {
     "ec2:DescribeAddressesAttribute": "the provider since version 5, for every address: its name in DNS",
     "ec2:DisassociateIamInstanceProfile": "an apply on stopped machines with another machines.instance_profile",
     "ec2:ReplaceIamInstanceProfileAssociation": "an apply on running machines with another machines.instance_profile",
+    "events:UntagResource": "an apply after a tag of cluster.tags was removed",
     "iam:UntagInstanceProfile": "an apply after a tag of cluster.tags was removed",
     "iam:PutRolePermissionsBoundary": "an apply after failsafe.permissions_boundary was set",
     "iam:CreateServiceLinkedRole": "CloudWatch, for an account's first alarm that stops a machine",
@@ -77,7 +78,7 @@ class World:
         for name in names:
             self.calls.setdefault(name, []).extend(calls)
 
-    def client(self, service: Literal["iam", "s3", "ssm"]) -> Any:  # noqa: ANN401 - boto3 makes them
+    def client(self, service: Literal["cloudtrail", "iam", "s3", "sns", "ssm"]) -> Any:  # noqa: ANN401 - boto3 makes them
         """Return the test's own client, whose calls are not recorded."""
         session = boto3.Session(aws_access_key_id="testing", aws_secret_access_key="testing", region_name=REGION)
         return session.client(service, endpoint_url=self.aws.url)
@@ -147,6 +148,9 @@ def own(tmp_path_factory: pytest.TempPathFactory, aws: RecordingAws, mirror: Pat
     world = World(aws, Project(tmp_path_factory.mktemp("own"), name="own", url=aws.url, mirror=mirror), backend)
     for bucket in ("states", "uploads", "mirror"):
         world.client("s3").create_bucket(Bucket=bucket)
+    world.client("cloudtrail").create_trail(Name="all", S3BucketName="states")
+    world.client("cloudtrail").start_logging(Name="all")
+    topic = world.client("sns").create_topic(Name="trainings")["TopicArn"]
     world.client("ssm").put_parameter(Name="/pio/es", Value="of-elasticsearch", Type="SecureString")
     network = 'cidr = "127.77.72.0/24"\npublic_ips = true\ndriver_eip = true\nssh_cidrs = ["10.{n}.0.0/16"]\n'
     network += 'availability_zone = "us-east-1{zone}"'
@@ -156,6 +160,7 @@ def own(tmp_path_factory: pytest.TempPathFactory, aws: RecordingAws, mirror: Pat
         "software": 'mirrors = ["s3://mirror/pio-tf"]',
         "failsafe": f'permissions_boundary = "{BOUNDARY}"',
         "schedule": 'cron = "cron(0 3 ? * SUN *)"',
+        "notify": f'sns_topic = "{topic}"',
     }
     first = {**more, "network": network.format(n=1, zone="a"), "cluster": 'name = "{name}"\ntags = { team = "a" }'}
     with world.role("plan"), pytest.raises(ConfigError, match="us-east-1z"):
@@ -177,12 +182,13 @@ def own(tmp_path_factory: pytest.TempPathFactory, aws: RecordingAws, mirror: Pat
         read_consoles(cluster)
         with pytest.raises(ConfigError, match="us-east-1z"):
             world.cluster(**{**first, "network": network.format(n=1, zone="z")}).apply()
+        world.cluster(**{**first, "notify": f'sns_topic = "{topic}"\non = ["failed"]'}).apply()
         cluster = world.cluster(**second)
         cluster.apply()
         for ids in (["i-1"], ["i-1", "i-2"]):  # as machines are made: their number at a time is unknown
             role = str(cluster.outputs().deadline_role_arn)
             cluster._command().deadline.schedule.arm(ids, cluster._context.now(), role_arn=role)
-        cluster._command().scheduling.schedule.remove()
+        cluster._command().deadline.trainings.remove()
     with world.role("plan"):
         cluster.plan()
         cluster.drift()
@@ -191,6 +197,7 @@ def own(tmp_path_factory: pytest.TempPathFactory, aws: RecordingAws, mirror: Pat
     with world.role("train", "schedule"):
         cluster.sizing()
         command = cluster._command()
+        cluster.test_notifications()
         command.scheduling.token()
         command.deadline.remove()
         for _ in ("armed", "armed again"):
@@ -335,5 +342,6 @@ def test_machines_of_another_cluster_are_out_of_reach(own: World) -> None:
         asked = [one for call in calls for one in requests(call, image_owner=UBUNTU)]
         allowed = {one.action for one in asked if used(document, one) is not None}
         harmless = ("ec2:Describe", "s3:ListBucket", "sts:", "ssm:GetParameters", "ec2:CreateRoute", "ec2:DeleteRoute")
-        beyond = {action for action in allowed if not action.startswith(harmless)}
+        shared = ("cloudtrail:", "sns:")  # one topic and one trail serve all clusters of an account
+        beyond = {action for action in allowed if not action.startswith((*harmless, *shared))}
         assert beyond - {"scheduler:ListSchedules"} == set(), role

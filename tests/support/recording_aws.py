@@ -82,7 +82,7 @@ def _read(environ: dict[str, Any], body: bytes) -> Call:
     parameters: dict[str, Any] = {}
     if target:
         parameters = json.loads(body)
-    elif service in ("ec2", "iam", "monitoring", "sts"):
+    elif service in ("ec2", "iam", "monitoring", "sns", "sts"):
         parameters = dict(parse_qsl(body.decode()))
     elif service == "scheduler" and body:
         parameters = json.loads(body)
