@@ -109,10 +109,13 @@ conclude() { # CAUSE: write down why there was no training, and release the lock
   echo "exit=1 ended=$ended filter=0 free=$(($(stat -f -c '%a * %S' "$dir")))" >"$dir/ended.new" && mv "$dir/ended.new" "$dir/ended"
   rm -f "$dir/redact" "$dir/notify"
   exec 9>&-
-  if [[ -e "$here/after/notify" ]]; then
-    cp "$here"/after/*.py "$dir/"
-    (cd "$dir" && exec setsid bash "$here/runner" notify "$id" 4<"$here/after/notify") </dev/null >/dev/null 2>&1 &
-  fi
+  tell_end "$id"
+}
+
+tell_end() { # ID: send the message about a run that is not alive
+  [[ -e "$here/after/notify" ]] || return 0
+  cp "$here"/after/*.py "$runs/$1/" &&
+    (cd "$runs/$1" && exec setsid bash "$here/runner" notify "$1" 4<"$here/after/notify") </dev/null >/dev/null 2>&1 &
 }
 
 step_back() { # leave the machines to the client that has removed the tag
@@ -290,7 +293,11 @@ boot_on_schedule() {
   date -d "$due" >/dev/null 2>&1 || return 0
   { read -r last run <"$home/scheduled-last"; } 2>/dev/null
   if [[ $last == "$due" ]]; then # the driver restarted, or was started by a person without pio-tf
-    [[ -e "$runs/$run/ended" ]] || { tell "the driver restarted during the scheduled run $run"; linger "$LINGER"; }
+    [[ ! -e "$runs/$run/ended" ]] || return 0
+    tell "the driver restarted during the scheduled run $run"
+    linger "$LINGER"
+    rm -f "$runs/$run/follower" # a client's renewal, in uptime of the boot before
+    tell_end "$run"
     return
   fi
   remove_old "$KEEP" 2>/dev/null

@@ -10,6 +10,7 @@ import time
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -29,7 +30,6 @@ from tests.support.session import context_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-    from pathlib import Path
 
 TOKEN = "token-1"
 OUTPUTS = dataclasses.replace(
@@ -498,3 +498,37 @@ def test_the_driver_tells_who_asked_what_came_of_it(driver: Driver, begins: bool
         assert (document["event"], document["cause"]) == ("failed", driver.run().to_record().cause)
     directory = driver.home / ".pio-tf" / "runs" / driver.run().id
     assert not [path for path in directory.iterdir() if path.is_file() and url in path.read_text()]
+
+
+@pytest.mark.parametrize("begins", [True, False])
+def test_a_scheduled_run_that_a_restart_of_the_driver_ends_is_told_as_lost(driver: Driver, begins: bool) -> None:
+    webhook = Webhook()
+    with webhook.serve() as url:
+        config = builders.make_config(driver.root, notify={"webhook": url, "on": ["lost"]})
+        driver.push(after=files_after_run(context_of(config), instance_types=["r3.xlarge"]))
+        (driver.home / "lasts").write_text("600")
+        if not begins:
+            driver.master.answer = workers()
+        driver.mark()
+        booting = driver.start()
+        assert wait_until(lambda: driver.state().holder is not None, within=60)
+        if begins:
+            booting.wait(timeout=60)
+        end_processes(driver.root)
+        booting.wait(timeout=10)
+        run = driver.home / ".pio-tf" / "runs" / driver.run().id
+        if begins:
+            process = run / "process"
+            process.write_text(process.read_text().replace(boot_id(), "the-boot-before"))
+            (run / "follower").write_text("999999999\n")
+        driver.boot()
+        assert wait_until(lambda: bool(webhook.documents), within=60)
+        assert driver.goes_off()
+    (document,) = webhook.documents
+    assert (document["event"], document["run"]) == ("lost", run.name)
+    assert document["cause"] == "the driver restarted, or lost its power"
+    assert not [path for path in run.iterdir() if path.is_file() and url in path.read_text()]
+
+
+def boot_id() -> str:
+    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()

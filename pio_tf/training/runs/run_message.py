@@ -35,6 +35,7 @@ TITLES = {
     "test": "a test message",
 }
 SUCCESS = re.compile(rb"Training completed successfully\.\s*$", re.MULTILINE)
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _ERROR = re.compile(r"\b(ERROR|FATAL|Exception|Error)\b")
 _LONGEST = 500
 _METADATA = os.environ.get("AWS_EC2_METADATA_SERVICE_ENDPOINT", "http://169.254.169.254").rstrip("/")
@@ -93,6 +94,8 @@ def result(directory: Path, facts: Dict[str, Any]) -> Dict[str, Any]:
         cause = str(json.loads(_read(directory, "result") or "{}").get("cause", ""))
     elif not ended:
         event, cause = "lost", "its process disappeared: it was killed"
+        if process[2:3] != [_read(_BOOT_ID.parent, _BOOT_ID.name)]:
+            cause = "the driver restarted, or lost its power"
     else:
         cause = f"exit status {ended.get('exit')}, and its log could not be written to its end"
         if ended.get("filter") == "0":
