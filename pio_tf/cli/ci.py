@@ -143,7 +143,7 @@ def iam(
         typer.Option(
             "--for",
             metavar="ROLE",
-            help="Write the policy of plan, apply, train, schedule, destroy, mirror, ssh, assume or boundary.",
+            help="Write the policy of plan, apply, train, schedule, destroy, mirror, ssh, init, assume or boundary.",
             show_default="a table of them",
         ),
     ] = "",

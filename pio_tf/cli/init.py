@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from pio_tf.cli.output import Output
     from pio_tf.cli.results.stack import InitResult
+    from pio_tf.cluster.first_config import FirstConfig
     from pio_tf.config.starter import Starter
 
 _NAME = "pio-train"
@@ -68,6 +69,11 @@ def init(
     engine_dir: Annotated[
         str | None, typer.Option(metavar="PATH", help="Engine's directory on the prediction server.")
     ] = None,
+    from_aws: Annotated[
+        bool,
+        typer.Option("--from-aws", help="Take networks, services, keys and types from your AWS account, read-only."),
+    ] = False,
+    profile: Annotated[str | None, typer.Option(metavar="NAME", help="Profile in the AWS configuration files.")] = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Ask nothing: write examples to edit.")] = False,
     full: Annotated[bool, typer.Option("--full", help="Write every option, with a comment, and ask nothing.")] = False,
     sandbox: Annotated[
@@ -108,8 +114,10 @@ def init(
         "hbase": hbase,
         "hdfs": hdfs,
         "engine_dir": engine_dir,
+        "profile": profile,
     }
-    if (full or sandbox) and (given := [f"--{one.replace('_', '-')}" for one, value in answers.items() if value]):
+    given = [f"--{one.replace('_', '-')}" for one, value in {**answers, "from_aws": from_aws}.items() if value]
+    if given and (full or sandbox):
         which = "--full" if full else "--sandbox"
         raise ConfigError(
             f"{which} and {', '.join(given)} contradict each other",
@@ -133,7 +141,8 @@ def init(
         else:
             from pio_tf.config.starter import render_starter
 
-            text = render_starter(_answered(call.output, {"cluster": name, "region": region, **answers}, ask=not yes))
+            answers |= {"cluster": name, "region": region}
+            text = render_starter(_answered(call.output, answers, ask=not yes and can_ask(), from_aws=from_aws))
         path = write_new(directory, text)
     call.output.done(f"wrote {path}")
     if backend or bucket:
@@ -145,25 +154,31 @@ def init(
     call.show(result)
 
 
-def _answered(output: Output, answers: Mapping[str, str | None], *, ask: bool) -> Starter:
-    """Return the answers that options give, and those that a person at a terminal types."""
+def _answered(output: Output, answers: dict[str, str | None], *, ask: bool, from_aws: bool) -> Starter:
+    """Return the answers that options give, that the account has, and that a person at a terminal types."""
     from pio_tf.config.starter import Starter
 
-    starter = Starter(key=_first_key()).with_answers(answers)
-    if not (ask and can_ask()):
-        return starter
-    output.pause()
+    base = Starter(key=_first_key())
+    first: FirstConfig | None = None
+    if from_aws and not answers["region"]:
+        answers["region"] = _configured_region(answers["profile"])
     for name in _QUESTIONS:
-        if not answers[name]:
-            starter = starter.with_answers({name: _ask(output, name, starter)})
-    return starter
+        if name == "vpc" and from_aws:
+            first = _read_account(output, base.with_answers(answers))
+        if ask and not answers[name]:
+            output.pause()
+            starter = first.propose(base, answers) if first else base.with_answers(answers)
+            answer = _ask(
+                output, name, starter, [_ACCESS] if name == "access" else first.choices(name, starter) if first else []
+            )
+            answers[name] = answer if answer != getattr(starter, name) else None
+    return first.propose(base, answers) if first else base.with_answers(answers)
 
 
-def _ask(output: Output, name: str, starter: Starter) -> str:
+def _ask(output: Output, name: str, starter: Starter, choices: list[str]) -> str:
     from pio_tf.config.starter import EXAMPLES, check_answer
 
-    if name == "access":
-        output.ask([_ACCESS])
+    output.ask(choices)
     default = getattr(starter, name)
     shown = "edit it later" if default == EXAMPLES.get(name) else default
 
@@ -177,6 +192,31 @@ def _ask(output: Output, name: str, starter: Starter) -> str:
         f"{_QUESTIONS[name]} [{shown}]", default=default, show_default=False, err=True, value_proc=read
     )
     return answer
+
+
+def _read_account(output: Output, starter: Starter) -> FirstConfig:
+    import os
+
+    from pio_tf.aws.session import Aws
+    from pio_tf.cluster.first_config import TYPES, FirstConfig
+    from pio_tf.config.load import CONFIG_NAME, parse_config
+    from pio_tf.config.starter import render_starter
+    from pio_tf.machines.account import read_account
+
+    config = parse_config(render_starter(starter), path=Path(CONFIG_NAME).absolute(), environ=os.environ)
+    return FirstConfig(read_account(Aws(config).client, TYPES, reporter=output.reporter))
+
+
+def _configured_region(profile: str | None) -> str | None:
+    """Return the region that the AWS configuration files name for a profile."""
+    from botocore.exceptions import BotoCoreError
+    from botocore.session import Session
+
+    try:
+        region: str | None = Session(profile=profile).get_config_variable("region")
+    except BotoCoreError:
+        return None  # the account's first call says what is wrong
+    return region
 
 
 def _first_key() -> str:

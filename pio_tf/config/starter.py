@@ -82,6 +82,7 @@ class Starter:
     subnet: str = "subnet-00000000000000000"
     access: str = MY_IP
     key: str = "~/.ssh/id_ed25519"
+    key_pair: str = ""
     elasticsearch: str = "es-1.example.internal"
     hbase: str = "hbase-1.example.internal"
     hdfs: str = "hdfs-1.example.internal"
@@ -135,7 +136,7 @@ def render_starter(starter: Starter) -> str:
         network["ssh_security_group_ids"] = ["sg-00000000000000000"]
         marked["ssh_security_group_ids"] = "EDIT: of the VPC's EC2 Instance Connect Endpoint"
     types = list(starter.instance_types)
-    ssh: dict[str, Value] = {"key": starter.key, "via": via}
+    ssh: dict[str, Value] = {"key": starter.key, "key_pair": starter.key_pair or None, "via": via}
     aws: dict[str, Value] = {"region": starter.region, "profile": starter.profile or None}
     return "\n".join(
         (

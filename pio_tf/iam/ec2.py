@@ -306,6 +306,19 @@ def reads_of_machines(scope: Scope) -> Iterator[Grant]:
     yield _read(scope, "Read which machines exist, and their size.", ours=ours)
 
 
+def reads_of_account(scope: Scope) -> Iterator[Grant]:
+    """Grant reading networks, names of instances, key pairs and offered types, for a first pio-tf.hcl."""
+    ours = [
+        "ec2:DescribeInstanceTypeOfferings",
+        "ec2:DescribeInstances",
+        "ec2:DescribeKeyPairs",
+        "ec2:DescribeRouteTables",
+        "ec2:DescribeSubnets",
+        "ec2:DescribeVpcs",
+    ]
+    yield _read(scope, "Read what a first pio-tf.hcl can use.", ours=ours)
+
+
 def _read(
     scope: Scope,
     why: str,

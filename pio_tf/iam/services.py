@@ -33,6 +33,12 @@ def knows_itself(_scope: Scope) -> Iterator[Grant]:
     yield Grant("WhoAmI", why, ("*",), terraform=action, pio_tf=action)
 
 
+def reads_domains(_scope: Scope) -> Iterator[Grant]:
+    """Grant reading domains of OpenSearch and Elasticsearch, for a first pio-tf.hcl."""
+    why = "Read the addresses of domains of OpenSearch and Elasticsearch."
+    yield Grant("ReadDomains", why, ("*",), pio_tf=("es:DescribeDomains", "es:ListDomainNames"))
+
+
 def assumes_roles(scope: Scope) -> Iterator[Grant]:
     """Grant assuming the cluster's role and the state's, for the credentials that a job starts with."""
     blocks = [scope.config.aws, *([scope.state.aws] if scope.state else [])]

@@ -106,6 +106,9 @@ def requests(call: Call, *, image_owner: str) -> Iterator[Request]:
     elif call.service == "secretsmanager":
         arn = f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:{call.parameters['SecretId']}-a1B2c3"
         yield Request(f"secretsmanager:{call.operation}", (Resource(arn),))
+    elif call.service == "es":
+        action = "ListDomainNames" if call.path.endswith("/domain") else "DescribeDomains"
+        yield Request(f"es:{action}", (Resource("*"),))
     elif call.operation == "AssumeRole":
         yield Request("sts:AssumeRole", (Resource(call.parameters["RoleArn"]),))
     else:
