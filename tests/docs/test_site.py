@@ -87,6 +87,15 @@ def test_a_broken_link_or_anchor_fails(tmp_path: Path, text: str, complaint: str
     assert complaint in done.stderr
 
 
-def test_code_in_a_numbered_list_is_indented_as_far_as_the_site_needs() -> None:
-    """With three spaces, which are enough on GitHub, the numbers begin again after the code."""
-    assert [page.name for page in PAGES if re.search(r"(?m)^ {1,3}```", page.read_text(encoding="utf-8"))] == []
+@pytest.mark.parametrize(
+    "unlike",
+    [
+        pytest.param(
+            r"^ {1,3}```", id="code in a numbered list needs four spaces; with three, its numbers begin again"
+        ),
+        pytest.param(r"^(?!- |\d+\. |  ?\S| {3}\S)\S?.*\S\n(- |\d+\. )", id="a list needs an empty line before it"),
+    ],
+)
+def test_lists_look_the_same_on_github_and_on_the_site(unlike: str) -> None:
+    pages = {page.name: re.sub(r"(?ms)^```.*?^```$", "", page.read_text(encoding="utf-8")) for page in PAGES}
+    assert {name for name, text in pages.items() if re.search(unlike, text, re.MULTILINE)} == set()
