@@ -28,6 +28,7 @@ from pio_tf.cli.results.stack import (
     OutputResult,
     PlanResult,
     ReviewedResult,
+    ValidateResult,
 )
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ Schema: TypeAlias = dict[str, Any]
 SCHEMA = "pio-tf.schema.json"
 RESULTS: dict[str, type[CommandResult]] = {
     "init": InitResult,
+    "validate": ValidateResult,
     "generate": GenerateResult,
     "plan": PlanResult,
     "guard": GuardResult,

@@ -29,7 +29,7 @@ SECTIONS: dict[str, Sequence[CommandSpec | GroupSpec]] = {
         GroupSpec("host-keys", access.host_keys.summary, (access.accept,), access.host_keys),
         GroupSpec("config", "Show or write the driver's configuration files.", (software.show, software.push)),
     ),
-    "Terraform": (stack.apply, stack.drift, stack.output, stack.generate, stack.guard, stack.destroy),
+    "Terraform": (stack.validate, stack.apply, stack.drift, stack.output, stack.generate, stack.guard, stack.destroy),
     "Setup": (
         demo.demo,
         GroupSpec(

@@ -1,4 +1,4 @@
-"""``pio-tf generate | plan | apply | drift | output | guard | destroy``: the work of Terraform."""
+"""``pio-tf validate | generate | plan | apply | drift | output | guard | destroy``: the work of Terraform."""
 
 from __future__ import annotations
 
@@ -15,6 +15,20 @@ from pio_tf.errors import ConfigError, GuardRefused
 
 if TYPE_CHECKING:
     from pio_tf.infra.policy import Judgement
+
+
+@command()
+def validate(call: CommandCall) -> None:
+    """Check pio-tf.hcl, without AWS and Terraform.
+
+    If it has mistakes, pio-tf shows all of them with their lines, and exits with 2.
+    """
+    from pio_tf.cli.results.stack import ValidateResult
+
+    config = call.cluster.config
+    warnings = call.cluster.validate()
+    names = [*config.machine_names]
+    call.show(ValidateResult(file=config.path, cluster=config.cluster.name, machines=names, warnings=list(warnings)))
 
 
 @command()

@@ -145,6 +145,19 @@ class Cluster:
 
         return write_image(self.config, directory or self.config.work_dir / "image")
 
+    def validate(self) -> tuple[str, ...]:
+        """Check pio-tf.hcl and the files that it names as a plan does; report and return warnings.
+
+        Ask neither AWS nor Terraform.
+
+        Raises:
+            ConfigError: a file is missing, or values do not go together.
+        """
+        warnings = self._command().stack.validate()
+        for warning in warnings:
+            self._context.report(Warned(warning))
+        return warnings
+
     def plan(self, out: Path | None = None) -> Plan:
         """Return what Terraform would create or change. Change nothing.
 

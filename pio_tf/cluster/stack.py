@@ -108,6 +108,20 @@ class Stack:
         terraform = self.config.terraform.model_copy(update={"directory": directory.absolute()})
         return write_stack(self.config.model_copy(update={"terraform": terraform}))
 
+    def validate(self) -> tuple[str, ...]:
+        """Check pio-tf.hcl and the files that it names as :meth:`plan` does; return warnings."""
+        from pio_tf.config.starter import find_examples
+        from pio_tf.infra.egress import find_blocked
+
+        self._check_files()
+        check_new_driver(self.config)
+        render_stack(self.config)
+        examples = (
+            f"{self.config.where(name)}: {name}: {value} is an example: write your own"
+            for name, value in find_examples(self.config)
+        )
+        return (*examples, *find_blocked(self.config))
+
     def plan(self, out: Path | None) -> Plan:
         """Return what Terraform would create or change; also save it in the directory ``out``."""
         view = self.fleet.look()
@@ -228,16 +242,20 @@ class Stack:
             files["schedule"] = f"{block.cron} {block.timezone} {self.config.train.max_runtime}"
         return hashlib.sha256("\0".join(f"{path}\0{files[path]}" for path in sorted(files)).encode()).hexdigest()
 
-    def _draft(self, view: FleetView) -> Plan:
-        """Return a plan that is not judged yet."""
+    def _check_files(self) -> None:
+        """Check what needs no answer of AWS."""
         from pio_tf.infra.bootstrap import check_user_data
         from pio_tf.pio.command import check_arguments
 
         check_arguments(self.config)
+        check_user_data(self.config)
+
+    def _draft(self, view: FleetView) -> Plan:
+        """Return a plan that is not judged yet."""
+        self._check_files()
         existing = {machine.name for machine in view.machines}
         if "driver" not in existing:
             check_new_driver(self.config)
-        check_user_data(self.config)
         check_references(self.config, self.context.aws.client, existing=existing)
         self.context.report(Step("Planning"))
         return self.deployment.draft()

@@ -25,11 +25,16 @@ from pio_tf.config.kinds import (
 from pio_tf.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
+
+    from pio_tf.config.schema import Config
 
 THROUGH_AWS = ("ssm", "instance-connect")
 """The ways to the driver without an open port: values of ``ssh.via``."""
 DEFAULT_TYPES = ("r3.xlarge", "r5.xlarge", "r6i.xlarge")
+_EXAMPLE_ID = "-00000000000000000"
+_EXAMPLE_DOMAIN = ".example.internal"
+"""The ends of examples in both files that `pio-tf init` writes."""
 
 
 def _words(text: str) -> list[str]:
@@ -107,6 +112,20 @@ EXAMPLES: Mapping[str, str] = {
     if one.name in ("vpc", "subnet", "elasticsearch", "hbase", "hdfs", "engine_dir")
 }
 """The defaults that no cluster can use as they are."""
+
+
+def find_examples(config: Config) -> Iterator[tuple[str, str]]:
+    """Yield each option that still has an example as its value, with that value."""
+    hosts = {
+        "elasticsearch.hosts": config.elasticsearch.hosts if config.elasticsearch else [],
+        "hbase.hosts": config.hbase.hosts if config.hbase else [],
+        "hdfs.namenode": [config.hdfs.namenode or ""] if config.hdfs else [],
+    }
+    yield from ((name, host) for name, found in hosts.items() for host in found if host.endswith(_EXAMPLE_DOMAIN))
+    network = config.network
+    ids = {"network.vpc_id": [network.vpc_id], "network.subnet_id": [network.subnet_id]}
+    ids["network.ssh_security_group_ids"] = list(network.ssh_security_group_ids)
+    yield from ((name, one) for name, found in ids.items() for one in found if one and one.endswith(_EXAMPLE_ID))
 
 
 def check_answer(name: str, value: str) -> str:

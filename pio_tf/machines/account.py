@@ -64,7 +64,7 @@ class Service:
     Args:
         host: as pio-tf.hcl writes it.
         vpc: its network; empty: it is public.
-        about: a description for people.
+        about: a description, for comments.
     """
 
     kind: ServiceKind

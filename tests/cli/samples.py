@@ -203,6 +203,9 @@ class FakeCluster:
     def extend(self, _seconds: float) -> Extended:
         return Extended(LONG_AGO, LONG_AGO + timedelta(hours=2))
 
+    def validate(self) -> tuple[str, ...]:
+        return ("pio-tf.hcl:9: network.vpc_id: vpc-00000000000000000 is an example: write your own",)
+
     def plan_resize(self, _machine: str, kind: str) -> tuple[Resize, ...]:
         unpriced = MachineSize("x9.huge", 4096, 2, None)
         sizes = {"r5.large": MachineSize("r5.large", 16384, 2, 0.126), "x9.huge": unpriced}

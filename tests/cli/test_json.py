@@ -38,6 +38,7 @@ Command: TypeAlias = Any  # a click command; which click depends on Typer's vers
 WITHOUT = {"ssh", "demo"}
 """Their output is that of other programs."""
 LIFE = (
+    ("validate",),
     ("generate",),
     ("generate", "--image"),
     ("plan", "--out", "kept"),

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 SNAPSHOTS = Path(__file__).parent / "snapshots"
 RESULTS = (
     "init trial --dir new",
+    "validate",
     "generate",
     "plan",
     "plan --out kept",

@@ -99,13 +99,8 @@ def requests(call: Call, *, image_owner: str) -> Iterator[Request]:
         yield Request(f"sns:{call.operation}", (Resource(call.parameters["TopicArn"]),))
     elif call.service == "cloudtrail":
         yield Request(f"cloudtrail:{call.operation}", (Resource("*"),))
-    elif call.service == "ssm":
-        names = call.parameters["Names"]
-        arns = (f"arn:aws:ssm:{REGION}:{ACCOUNT}:parameter/{name.lstrip('/')}" for name in names)
-        yield Request(f"ssm:{call.operation}", tuple(Resource(arn) for arn in arns))
-    elif call.service == "secretsmanager":
-        arn = f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:{call.parameters['SecretId']}-a1B2c3"
-        yield Request(f"secretsmanager:{call.operation}", (Resource(arn),))
+    elif call.service in ("ssm", "secretsmanager"):
+        yield _secrets(call)
     elif call.service == "es":
         action = "ListDomainNames" if call.path.endswith("/domain") else "DescribeDomains"
         yield Request(f"es:{action}", (Resource("*"),))
@@ -114,6 +109,15 @@ def requests(call: Call, *, image_owner: str) -> Iterator[Request]:
     else:
         assert (call.service, call.operation) == ("sts", "GetCallerIdentity"), call
         yield Request("sts:GetCallerIdentity", (Resource("*"),))
+
+
+def _secrets(call: Call) -> Request:
+    if call.service == "ssm":
+        arns = [f"parameter/{name.lstrip('/')}" for name in call.parameters["Names"]]
+    else:
+        arns = [f"secret:{call.parameters['SecretId']}-a1B2c3"]
+    resources = tuple(Resource(f"arn:aws:{call.service}:{REGION}:{ACCOUNT}:{arn}") for arn in arns)
+    return Request(f"{call.service}:{call.operation}", resources)
 
 
 def _iam(call: Call) -> Iterator[Request]:

@@ -12,7 +12,7 @@ from pio_tf.cli.results.base import CommandResult, Outputs, Table
 from pio_tf.infra.drift import Drift
 from pio_tf.infra.plan import ResourceChange
 from pio_tf.infra.saved_plan import SUMMARY
-from pio_tf.model import MachineOutput
+from pio_tf.model import MachineOutput, count
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,6 +31,18 @@ class InitResult(CommandResult):
     file: Path
     cluster: str
     bucket: str | None = Field(description="the bucket of the state; null without `--backend`")
+
+
+class ValidateResult(CommandResult):
+    """A pio-tf.hcl without mistakes."""
+
+    file: Path
+    cluster: str
+    machines: list[str] = Field(description="names of the machines that it describes")
+    warnings: list[str] = Field(description="what a plan would warn about, and values that are still examples")
+
+    def closing(self) -> str:
+        return f"{self.file} is valid: {self.cluster} with {count(self.machines)}"
 
 
 class GenerateResult(CommandResult):
