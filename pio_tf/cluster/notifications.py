@@ -187,7 +187,7 @@ class Notifications:
         if error.details.get("driver_tells") or (record is not None and record.told_by == "driver"):
             return None
         event: NotifyEvent = "failed"
-        if record is not None and record.state == "lost":
+        if record is not None and (record.state == "lost" or error.details.get("power_off")):
             late = record.deadline and datetime.fromisoformat(record.deadline) <= self._objects.context.now()
             event = "deadline" if late else "lost"
         return self._message(event, record, what=error.what, cause=error.cause, next_step=error.next_step)

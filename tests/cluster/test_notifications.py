@@ -146,6 +146,19 @@ def test_a_lost_run_is_lost_or_has_met_its_deadline(
     assert [(one["event"], one["run"]) for one in webhook.documents] == [(event, record.id)]
 
 
+@pytest.mark.parametrize(
+    ("deadline", "event"), [("2026-11-23T22:00:00+00:00", "lost"), ("2026-11-23T20:00:00+00:00", "deadline")]
+)
+def test_a_run_whose_driver_was_switched_off_is_lost_or_has_met_its_deadline(
+    place: Place, webhook: Webhook, url: str, deadline: str, event: str
+) -> None:
+    """No client has judged it: nothing is known of its end."""
+    record = replace(RECORD, state="running", deadline=deadline, model="")
+    place.objects().storage.archive.save(record)
+    place.fail(RemoteError("the driver is off", details={"run": record.id, "power_off": True}), webhook=url)
+    assert [one["event"] for one in webhook.documents] == [event]
+
+
 @pytest.mark.parametrize("error", [Interrupted("SIGTERM", signal_number=15), Locked("another client")])
 def test_there_is_no_message_about_a_person_or_another_client(
     place: Place, webhook: Webhook, url: str, error: Exception

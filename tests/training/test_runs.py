@@ -506,6 +506,7 @@ async def test_a_driver_whose_power_is_off_is_not_waited_for(cluster: TestCluste
 
         with pytest.raises(RemoteError, match="the driver's power is off") as caught:
             await followed(remote, run, tmp_path / "log", power=False, on_line=turn_off)
+    assert caught.value.details["power_off"]
     assert "the run ended with it; run `pio-tf up`" in caught.value.next_step
     assert f"`pio-tf logs {run}`" in caught.value.next_step
 

@@ -87,7 +87,9 @@ async def follow_log(
                     warned = True
                 if not await runs_still():
                     step = f"the run ended with it; run `pio-tf up`, then `pio-tf logs {run}` to see its log"
-                    raise _out_of_sight(run, "the driver's power is off", step, error) from error
+                    off = _out_of_sight(run, "the driver's power is off", step, error)
+                    off.details["power_off"] = True
+                    raise off from error
                 if time.monotonic() - heard > patience:
                     step = f"run `pio-tf status`, then `pio-tf train --attach {run}` to follow it again"
                     raise _out_of_sight(
