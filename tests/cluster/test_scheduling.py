@@ -17,6 +17,7 @@ from tests.cluster.support import Aws
 from tests.support.background import wait_until
 from tests.support.deployments import existing_network
 from tests.support.no_machines import no_machines
+from tests.support.places import Topic, let_events_publish, make_topic
 from tests.support.recording_aws import REGION
 from tests.support.roles import client
 from tests.support.shell import TERRAFORM, Project, ec2
@@ -47,11 +48,13 @@ class World:
     clock: Clock
     project: Project
     network: str
+    topic: Topic
     said: list[str]
 
     def cluster(self, **blocks: str) -> Cluster:
         """Return a client of the cluster."""
-        path = self.project.write(**{"network": self.network, "schedule": " ", **blocks})
+        always = {"network": self.network, "schedule": " ", "notify": f'sns_topic = "{self.topic.arn}"'}
+        path = self.project.write(**{**always, **blocks})
         environ = {"PATH": str(TERRAFORM.parent), "HOME": str(self.project.directory)}
         config = Cluster.load(path, environ=environ).config
 
@@ -120,7 +123,10 @@ def aws(clock: Clock) -> Iterator[Aws]:
 def created(aws: Aws, clock: Clock, mirror: Path, tmp_path_factory: pytest.TempPathFactory) -> World:
     project = Project(tmp_path_factory.mktemp("weekly"), name="weekly", url=aws.url, mirror=mirror)
     network = existing_network(aws.url, "127.77.0.0/24") + "first_host = 10"
-    world = World(aws, clock, project, network, [])
+    sns = client("sns", aws.url, REGION)
+    topic = make_topic(sns, client("sqs", aws.url, REGION))
+    let_events_publish(sns, topic)
+    world = World(aws, clock, project, network, topic, [])
     world.cluster().up()
     return world
 
@@ -167,6 +173,38 @@ def test_a_schedule_marks_starts_and_stops_the_machines(world: World) -> None:
     assert world.wait_for("stopped")
     assert not world.cluster().plan().has_changes, "the tag is no drift"
     assert world.cluster().drift() == ()
+
+
+def test_aws_tells_of_a_scheduled_training_that_its_own_stop_has_ended(world: World) -> None:
+    set_sundays(world)
+    at = world.next_time()
+    world.topic.texts()
+    world.pass_to(at + timedelta(hours=8, minutes=2))
+    (told,) = world.topic.texts()
+    assert told.startswith('"pio-tf: weekly (us-east-1): the deadline stopped machines that were running: [i-')
+    assert world.wait_for("stopped")
+    world.pass_to(world.next_time() + timedelta(minutes=2))
+    assert world.wait_for("running")
+    world.cluster().up(duration=12 * 3600)
+    world.pass_to(world.clock.now + timedelta(hours=9))
+    assert world.topic.texts() == [], "the schedule may not stop machines that a client has taken over"
+
+
+def test_aws_tells_of_machines_that_the_schedule_could_not_stop(world: World) -> None:
+    set_sundays(world)
+    at = world.next_time()
+    world.topic.texts()
+    world.pass_to(at + timedelta(minutes=5))
+    assert world.wait_for("running")
+    api, (driver, _) = ec2(world.aws.url), world.project.instances()["driver"]
+    api.modify_instance_attribute(InstanceId=driver, DisableApiStop={"Value": True})
+    try:
+        world.pass_to(at + timedelta(hours=8, minutes=2))
+    finally:
+        api.modify_instance_attribute(InstanceId=driver, DisableApiStop={"Value": False})
+    told = world.topic.texts()
+    assert told
+    assert all("could not stop machines" in text and "Client.OperationNotPermitted" in text for text in told)
 
 
 def test_the_driver_may_read_the_mark(world: World) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from tests.integration.training import TRAINING, behave, bring_up, listed, run_in
 from tests.support.background import wait_until
-from tests.support.places import Topic, make_topic
+from tests.support.places import Topic, let_events_publish, make_topic
 from tests.support.sandbox_project import sandbox_client
 
 if TYPE_CHECKING:
@@ -28,14 +28,7 @@ def topic(project: Project) -> Topic:
     """Return a topic that lets EventBridge publish."""
     sns = sandbox_client(project.sandbox, "sns")
     made = make_topic(sns, sandbox_client(project.sandbox, "sqs"))
-    let = {
-        "Effect": "Allow",
-        "Principal": {"Service": "events.amazonaws.com"},
-        "Action": "sns:Publish",
-        "Resource": made.arn,
-    }
-    policy = json.dumps({"Version": "2012-10-17", "Statement": [let]})
-    sns.set_topic_attributes(TopicArn=made.arn, AttributeName="Policy", AttributeValue=policy)
+    let_events_publish(sns, made)
     return made
 
 
@@ -92,7 +85,7 @@ def test_a_client_that_is_killed_leaves_nothing_running_past_the_deadline_and_aw
     bring_forward(up, 2)
     assert wait_until(lambda: up.powers() == {"stopped"}, within=180)
     assert wait_until(lambda: SCHEDULE not in schedules(up)), "those of the machines stay, to show what they missed"
-    told = [json.loads(message["Body"])["Message"] for message in topic.receive()]
+    told = topic.texts()
     assert told
     for text in told:
         assert text.startswith('"pio-tf: trial (us-east-1): the deadline stopped machines that were running: [i-')

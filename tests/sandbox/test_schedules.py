@@ -20,7 +20,7 @@ from pio_tf.model import SCHEDULED_TAG
 from pio_tf.sandbox.aws import LocalAws
 from pio_tf.sandbox.ec2_models import incorrect_state
 from tests.support.instances import run_machine
-from tests.support.places import make_topic
+from tests.support.places import let_events_publish, make_topic
 from tests.support.roles import client, make_role
 
 if TYPE_CHECKING:
@@ -352,12 +352,10 @@ def test_rules_tell_a_topic_of_machines_that_ran_and_of_a_stop_that_failed(aws: 
         arm(aws, "told", list(ids), day.now + timedelta(hours=1), role)
         day.now += timedelta(hours=1)
         aws.fire_schedules()
-        return [json.loads(message["Body"])["Message"] for message in topic.receive()]
+        return topic.texts()
 
     assert told_after(driver, worker) == [], "the topic does not let EventBridge publish"
-    let = {"Effect": "Allow", "Principal": {"Service": "events.amazonaws.com"}, "Action": "sns:Publish"}
-    policy = json.dumps({"Statement": [{**let, "Resource": topic.arn}]})
-    sns.set_topic_attributes(TopicArn=topic.arn, AttributeName="Policy", AttributeValue=policy)
+    let_events_publish(sns, topic)
     ec2 = client("ec2", aws.url, REGION)
     ec2.start_instances(InstanceIds=[driver, worker])
     assert told_after(driver, worker) == [f'"stopped: [{driver}]"'], "the driver's own schedule, not the worker's"

@@ -69,6 +69,10 @@ class Topic:
     arn: str
     receive: Callable[[], list[Any]]
 
+    def texts(self) -> list[str]:
+        """Return the messages that it got, each once."""
+        return [json.loads(message["Body"])["Message"] for message in self.receive()]
+
     @property
     def message(self) -> dict[str, str]:
         """The one message that the topic got."""
@@ -93,4 +97,18 @@ def make_topic(sns: Any, sqs: Any) -> Topic:  # noqa: ANN401 - clients
     queue = sqs.create_queue(QueueName="reader")["QueueUrl"]
     queue_arn = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
     sns.subscribe(TopicArn=arn, Protocol="sqs", Endpoint=queue_arn)
-    return Topic(arn, lambda: sqs.receive_message(QueueUrl=queue, MaxNumberOfMessages=10).get("Messages", []))
+
+    def receive() -> list[Any]:
+        messages: list[Any] = sqs.receive_message(QueueUrl=queue, MaxNumberOfMessages=10).get("Messages", [])
+        for message in messages:
+            sqs.delete_message(QueueUrl=queue, ReceiptHandle=message["ReceiptHandle"])
+        return messages
+
+    return Topic(arn, receive)
+
+
+def let_events_publish(sns: Any, topic: Topic) -> None:  # noqa: ANN401 - a client
+    """Give a topic the policy with which rules of EventBridge may send to it."""
+    let = {"Effect": "Allow", "Principal": {"Service": "events.amazonaws.com"}, "Action": "sns:Publish"}
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [{**let, "Resource": topic.arn}]})
+    sns.set_topic_attributes(TopicArn=topic.arn, AttributeName="Policy", AttributeValue=policy)

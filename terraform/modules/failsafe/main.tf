@@ -22,7 +22,8 @@ locals {
     }]
   })
 
-  role_arn = var.role_arn != null ? var.role_arn : one(aws_iam_role.deadline[*].arn)
+  role_arn          = var.role_arn != null ? var.role_arn : one(aws_iam_role.deadline[*].arn)
+  schedule_role_arn = var.schedule_role_arn != null ? var.schedule_role_arn : one(aws_iam_role.schedule[*].arn)
 }
 
 # IAM has no regions. The name contains the region, so that two clusters of one name have two roles.
@@ -100,25 +101,38 @@ resource "aws_iam_role_policy" "schedule" {
   })
 }
 
-# Messages about the deadline. CloudTrail hands each StopInstances call of the role to EventBridge, if a trail of the
+# Messages about the deadline. CloudTrail hands each StopInstances call of the roles to EventBridge, if a trail of the
 # account logs management events: "AWS service events delivered via AWS CloudTrail" in EventBridge's user guide.
 # The answer has each machine's state before, so that a deadline that finds all machines stopped is no message. Each machine
 # has a schedule of its own beside the cluster's: of these, only the driver's is a message.
+# The schedule of trainings may not stop machines that a client has taken over: that refusal is no message.
 locals {
+  passing = ["Client.RequestLimitExceeded", "Server.InternalError", "Server.Unavailable"]
+  failure = {
+    paths = { cause = "$.detail.errorCode" }
+    text  = "the deadline could not stop machines, which may be running and billed: <machines>. Cause: <cause>. Next: pio-tf down, then pio-tf status."
+  }
   messages = { for name, message in {
     deadline = {
+      roles       = [for arn in [local.role_arn, local.schedule_role_arn] : arn if arn != null]
       description = "Tells that a deadline has stopped machines of cluster ${var.cluster}"
       answer      = { responseElements = { instancesSet = { items = { previousState = { name = ["pending", "running"] } } } } }
       paths       = {}
       text        = "the deadline stopped machines that were running: <machines>. A run on them has ended with them, and its log is on the driver's disk. Next: pio-tf up, then pio-tf runs."
     }
-    deadline-failed = {
+    deadline-failed = merge(local.failure, {
+      roles       = [local.role_arn]
       description = "Tells that a deadline could not stop machines of cluster ${var.cluster}"
-      answer      = { errorCode = [{ anything-but = ["Client.RequestLimitExceeded", "Server.InternalError", "Server.Unavailable"] }] }
-      paths       = { cause = "$.detail.errorCode" }
-      text        = "the deadline could not stop machines, which may be running and billed: <machines>. Cause: <cause>. Next: pio-tf down, then pio-tf status."
-    }
-  } : name => message if var.topic_arn != null && (var.role_arn != null || var.make_role) }
+      answer      = { errorCode = [{ anything-but = local.passing }] }
+    })
+    deadline-failed-s = merge(local.failure, {
+      roles       = [local.schedule_role_arn]
+      description = "Tells that the schedule of trainings could not stop machines of cluster ${var.cluster}"
+      answer      = { errorCode = [{ anything-but = concat(local.passing, ["Client.UnauthorizedOperation"]) }] }
+    })
+    } : name => message if var.topic_arn != null && (var.role_arn != null || var.make_role) &&
+    (name != "deadline-failed-s" || var.schedule_role_arn != null || var.make_schedule_role)
+  }
 }
 
 resource "aws_cloudwatch_event_rule" "message" {
@@ -134,7 +148,7 @@ resource "aws_cloudwatch_event_rule" "message" {
     detail = merge(each.value.answer, {
       eventSource       = ["ec2.amazonaws.com"]
       eventName         = ["StopInstances"]
-      userIdentity      = { sessionContext = { sessionIssuer = { arn = [local.role_arn] } } }
+      userIdentity      = { sessionContext = { sessionIssuer = { arn = each.value.roles } } }
       requestParameters = { instancesSet = { items = { instanceId = [var.driver_id] } } }
     })
   })

@@ -5,7 +5,7 @@ output "role_arn" {
 
 output "schedule_role_arn" {
   description = "The role for scheduled trainings; null: none."
-  value       = var.schedule_role_arn != null ? var.schedule_role_arn : one(aws_iam_role.schedule[*].arn)
+  value       = local.schedule_role_arn
 }
 
 output "stop_action" {

@@ -234,6 +234,34 @@ run "calls_of_the_role_that_stop_running_machines_or_fail_are_messages" {
   }
 }
 
+run "stops_of_the_schedule_are_messages_but_not_its_refusal_after_a_client_has_taken_over" {
+  command = plan
+
+  variables {
+    role_arn          = "arn:aws:iam::123456789012:role/stopper"
+    schedule_role_arn = "arn:aws:iam::123456789012:role/trainer"
+    topic_arn         = "arn:aws-cn:sns:cn-north-1:123456789012:trainings"
+    driver_id         = "i-0d"
+  }
+
+  assert {
+    condition = {
+      for name, rule in aws_cloudwatch_event_rule.message :
+      name => [for arn in jsondecode(rule.event_pattern).detail.userIdentity.sessionContext.sessionIssuer.arn : basename(arn)]
+      } == {
+      deadline          = ["stopper", "trainer"]
+      deadline-failed   = ["stopper"]
+      deadline-failed-s = ["trainer"]
+    }
+    error_message = "whose calls"
+  }
+
+  assert {
+    condition     = contains(jsondecode(aws_cloudwatch_event_rule.message["deadline-failed-s"].event_pattern).detail.errorCode[0].anything-but, "Client.UnauthorizedOperation")
+    error_message = "it may not stop machines without its mark"
+  }
+}
+
 run "a_topic_in_another_region_is_refused" {
   command = plan
 
