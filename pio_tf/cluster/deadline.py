@@ -339,8 +339,17 @@ class Deadline:
         """Warn when AWS stops machines that are left running."""
         if self.armed is not None:
             self._report(Warned(f"AWS stops them at {self._said(self.armed.at)}; `pio-tf extend` sets another time"))
+            self._warn_of_training(self.armed.at)
         else:
             self._report(Warned("no deadline is known: they run until `pio-tf down` or an idle alarm stops them"))
+
+    def _warn_of_training(self, at: datetime) -> None:
+        """Warn if a deadline that no client may release would stop a training of the schedule."""
+        with contextlib.suppress(PioTfError):
+            trainings = self.trainings.find() if self._config.schedule else None
+            if trainings and self._after_training(trainings, at) != at:
+                advice = "`pio-tf down` after the run releases the deadline"
+                self._report(Warned(f"AWS also stops the scheduled training before that time: {advice}"))
 
     def _after_training(self, trainings: ClusterSchedule, at: datetime) -> datetime:
         """Return a time, or the end of the training that AWS may start soon, and that would run then."""

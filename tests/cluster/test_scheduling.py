@@ -291,6 +291,18 @@ def test_a_down_shortly_before_the_schedule_leaves_nothing_that_stops_the_traini
     assert world.cluster().deadline() == at + timedelta(hours=3), "no start relies on it"
 
 
+def test_a_deadline_that_is_left_and_would_stop_a_scheduled_training_is_a_warning(world: World) -> None:
+    set_sundays(world)
+    at = world.next_time()
+    for hours, warned in ((2, False), (4, True), (12, False)):
+        world.clock.now = at - timedelta(hours=3)
+        mine = world.cluster()
+        mine.up(duration=hours * 3600)
+        world.said.clear()
+        mine._last.deadline.say_until()
+        assert any("AWS also stops the scheduled training" in line for line in world.said) == warned, hours
+
+
 def test_a_down_before_a_paused_schedule_releases_the_deadline_as_always(world: World) -> None:
     set_sundays(world)
     at = world.next_time()
