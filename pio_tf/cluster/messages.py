@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from pio_tf.aws.cli_hints import AwsCliHints
-from pio_tf.errors import MachinesMayBeRunning, PioTfError
+from pio_tf.errors import GuardRefused, MachinesMayBeRunning, PioTfError
 from pio_tf.events import Warned
 from pio_tf.machines.inventory import RIGHT_STATE
 from pio_tf.model import CLUSTER_TAG
@@ -114,6 +114,26 @@ def interrupted(config: Config, machines: Sequence[Machine]) -> MachinesMayBeRun
         f"AWS has not confirmed that these machines are stopped, and they may be billed: {names(machines)}",
         cause="interrupted before that",
         next_step=f"`pio-tf down` stops all machines and waits until AWS confirms it; or, with the AWS CLI: {command}",
+        details={"machines": [machine.instance_id for machine in machines]},
+    )
+
+
+def refuse_protected(config: Config, machines: Sequence[Machine]) -> None:
+    """Refuse to destroy machines that AWS protects against termination: others would be removed, and they not.
+
+    Raises:
+        GuardRefused: there is one.
+    """
+    if not machines:
+        return
+    option = "machines.termination_protection"
+    asked = config.machines.termination_protection
+    raise GuardRefused(
+        f"AWS refuses to terminate {names(machines)}: nothing was changed",
+        cause=f"{config.where(option)}: {option} is true"
+        if asked
+        else f"their termination protection is on, though {option} is not: it was changed in AWS",
+        next_step=(f"set {option} to false, " if asked else "") + "run `pio-tf apply`, then `pio-tf destroy` again",
         details={"machines": [machine.instance_id for machine in machines]},
     )
 

@@ -12,7 +12,7 @@ from pio_tf.aws.cli_hints import AwsCliHints
 from pio_tf.aws.identity import who_am_i
 from pio_tf.cluster.apply_guard import ApplyGuard, PowerNote
 from pio_tf.cluster.creation_types import CreationTypes
-from pio_tf.cluster.messages import names, not_destroyed, short
+from pio_tf.cluster.messages import names, not_destroyed, refuse_protected, short
 from pio_tf.config.components import check_new_driver
 from pio_tf.errors import (
     ConfigError,
@@ -27,7 +27,7 @@ from pio_tf.events import Step, Warned
 from pio_tf.infra.deployment import Deployment
 from pio_tf.infra.guard import refuse_doubles
 from pio_tf.infra.root_module import render_stack, write_stack
-from pio_tf.machines.inventory import security_groups
+from pio_tf.machines.inventory import protected_from_termination, security_groups
 from pio_tf.machines.references import check_references
 from pio_tf.model import count, refuse_another_region
 
@@ -197,9 +197,13 @@ class Stack:
         return judge(self.config, draft.json)
 
     def destroy(self) -> None:
-        """Remove the cluster: all machines, disks and addresses."""
+        """Remove the cluster: all machines, disks and addresses.
+
+        pio-tf does not remove their termination protection itself: it is there so that one command does not suffice.
+        """
         name = self.config.cluster.name
         view = self.fleet.look()  # asks AWS first: without it, Terraform's own words would come late and be many
+        refuse_protected(self.config, protected_from_termination(self.context.ec2, view.machines))
         with contextlib.ExitStack() as lock:
             lock.enter_context(self.driver.claimed())
             outputs = self.outputs_if_any()

@@ -32,8 +32,10 @@ from pio_tf.config.kinds import (
     InstanceType,
     JumpHost,
     Kind,
+    KmsKey,
     LocalPath,
     Memory,
+    ParameterName,
     PolicyArn,
     Port,
     ProfileName,
@@ -62,6 +64,7 @@ from pio_tf.config.kinds import (
     matching,
 )
 from pio_tf.config.recurring_time import find_zone, parse_recurring_time
+from pio_tf.config.volumes import VolumeType, check_volume
 from pio_tf.secret_names import is_secret_argument
 
 if TYPE_CHECKING:
@@ -270,6 +273,20 @@ class AmiFilter(Block):
     )
 
 
+class ScratchVolume(Block):
+    """An EBS volume for Spark's scratch files, which a machine keeps over stops. See [Disks](machines.md#disks)."""
+
+    gib: int = Field(ge=1, description="Size, GiB.")
+    type: VolumeType = Field(default="gp3", description="Volume type.")
+    iops: int | None = Field(default=None, description="IOPS; required with io1 and io2. Default: 3000, those of gp3.")
+    throughput: int | None = Field(default=None, description="Throughput of a gp3 volume, MiB/s. Default: 125.")
+
+    @model_validator(mode="after")
+    def _a_volume_that_aws_makes(self) -> ScratchVolume:
+        check_volume(self.type, gib=self.gib, iops=self.iops, throughput=self.throughput)
+        return self
+
+
 class MachineBlock(Block):
     """The options that driver and Spark machines share."""
 
@@ -282,16 +299,51 @@ class MachineBlock(Block):
     instance_type: InstanceType | None = Field(
         default=None, description="The only EC2 instance type, instead of `instance_types`."
     )
-    root_volume_gib: int = Field(default=50, ge=8, le=16384, description="Size of the encrypted gp3 root disk, GiB.")
-    ami: ImageId | None = Field(default=None, description="Image id. Only used when a machine is created.")
-    ami_filter: AmiFilter | None = Field(
-        default=None, description="Search for the newest image. Cannot be combined with `ami`."
+    root_volume_gib: int = Field(default=50, ge=8, le=16384, description="Size of the encrypted root disk, GiB.")
+    root_volume_type: VolumeType = Field(
+        default="gp3",
+        description="Volume type of the root disk. AWS changes it while the disk is in use, as its IOPS.",
     )
+    root_volume_iops: int | None = Field(
+        default=None, description="IOPS of the root disk; required with io1 and io2. Default: 3000, those of gp3."
+    )
+    root_volume_throughput: int | None = Field(
+        default=None, description="Throughput of a gp3 root disk, MiB/s. Default: 125."
+    )
+    ami: ImageId | None = Field(default=None, description="Image id. Only used when a machine is created.")
+    ami_parameter: ParameterName | None = Field(
+        default=None,
+        description="Instead of `ami`: parameter of Systems Manager that holds the image id, the account's own or a "
+        "public one. Its value is only used when a machine is created.",
+    )
+    ami_filter: AmiFilter | None = Field(default=None, description="Instead of `ami`: search for the newest image.")
+
+    scratch_volume: ScratchVolume | None = Field(
+        default=None,
+        description="Block: a volume for Spark's scratch files. Default: the instance store, else the root disk.",
+    )
+
+    @property
+    def image_option(self) -> Literal["ami", "ami_parameter", "ami_filter", ""]:
+        """The option that names the image; empty: none does."""
+        options: tuple[Literal["ami", "ami_parameter", "ami_filter"], ...] = ("ami", "ami_parameter", "ami_filter")
+        return next((name for name in options if getattr(self, name) is not None), "")
 
     @model_validator(mode="after")
     def _one_way_to_an_image(self) -> MachineBlock:
-        if self.ami is not None and self.ami_filter is not None:
-            raise ValueError("give ami or ami_filter, not both")
+        if sum(one is not None for one in (self.ami, self.ami_parameter, self.ami_filter)) > 1:
+            raise ValueError("give only one of ami, ami_parameter and ami_filter")
+        return self
+
+    @model_validator(mode="after")
+    def _a_root_disk_that_aws_makes(self) -> MachineBlock:
+        check_volume(
+            self.root_volume_type,
+            gib=self.root_volume_gib,
+            iops=self.root_volume_iops,
+            throughput=self.root_volume_throughput,
+            names="root_volume_",
+        )
         return self
 
     @model_validator(mode="after")
@@ -396,6 +448,16 @@ class MachinesBlock(Block):
         default=False,
         description="Let Terraform make an instance profile instead, with [just the permissions that machines "
         "use](machines.md#instance-profile).",
+    )
+    kms_key_id: KmsKey | None = Field(
+        default=None,
+        description="KMS key that encrypts [the disks](machines.md#disks) of new machines: ARN, id or alias. Default: "
+        "the account's own key for EBS.",
+    )
+    termination_protection: bool = Field(
+        default=False,
+        description="Let AWS refuse to terminate the machines. `pio-tf destroy` then refuses, too, until you have set "
+        "this to false and run `pio-tf apply`.",
     )
 
     @property

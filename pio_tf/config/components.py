@@ -107,7 +107,7 @@ def check_new_driver(config: Config) -> None:
     Raises:
         ConfigError: naming both versions.
     """
-    if config.driver.ami is None and config.driver.ami_filter is None:
+    if not config.driver.image_option:
         check_apaches_binary(config)
 
 

@@ -310,6 +310,15 @@ PolicyArn = Annotated[
 ProfileName = Annotated[
     str, matching(r"[\w+=,.@-]{1,128}", "the name of an instance profile, not its ARN", kind="name")
 ]
+KmsKey = Annotated[
+    str,
+    matching(
+        r"(arn:aws[a-z-]*:kms:[a-z0-9-]+:\d{12}:(key|alias)/|alias/)[A-Za-z0-9/_-]{1,250}"
+        r"|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|mrk-[0-9a-f]{32}",
+        'the ARN or id of a KMS key, or an alias, like "alias/training"',
+        kind="KMS key",
+    ),
+]
 TopicArn = Annotated[
     str,
     matching(
@@ -336,6 +345,14 @@ SecurityGroupId = Annotated[str, matching(r"sg-[0-9a-f]+", 'a security group id,
 Egress = Annotated[str, AfterValidator(_check_egress), Kind("address range or prefix list, with ports")]
 SubnetId = Annotated[str, matching(r"subnet-[0-9a-f]+", 'a subnet id, like "subnet-0a1b2c3d"', kind="id")]
 ImageId = Annotated[str, matching(r"ami-[0-9a-f]+", 'an image id, like "ami-0a1b2c3d"', kind="id")]
+ParameterName = Annotated[
+    str,
+    matching(
+        r"/?[A-Za-z0-9_.-]+(/[A-Za-z0-9_.-]+){0,14}",
+        'the name of a parameter of Systems Manager, like "/images/driver"',
+        kind="name of a parameter",
+    ),
+]
 _ONE_CONSTRAINT = r"((=|!=|>|>=|<|<=|~>) *)?\d+(\.\d+){0,2}"
 VersionConstraint = Annotated[
     str,

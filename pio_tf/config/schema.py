@@ -22,6 +22,7 @@ from pio_tf.config.blocks import (
     NotifyBlock,
     PioBlock,
     ScheduleBlock,
+    ScratchVolume,
     SparkBlock,
     SshBlock,
     TerraformBlock,
@@ -190,6 +191,11 @@ class Config(Block):
         path, block = ("driver", self.driver) if role == "driver" else ("spark", self.spark)
         return machine_types(path, block, self.guard)
 
+    def scratch_volume(self, role: Role) -> ScratchVolume | None:
+        """Return the volume for scratch files of machines of a role. A master has none: it writes no such files."""
+        blocks = {"driver": self.driver, "worker": self.spark}
+        return blocks[role].scratch_volume if role in blocks else None
+
     @property
     def type_lists(self) -> tuple[TypeList, ...]:
         """The type lists of all roles, each once."""
@@ -238,12 +244,16 @@ class Config(Block):
             ("schedule.role_arn", self.schedule and self.schedule.role_arn),
             ("failsafe.permissions_boundary", self.failsafe.permissions_boundary),
             ("notify.sns_topic", self.notify.sns_topic),
+            ("machines.kms_key_id", self.machines.kms_key_id),
         ):
-            if arn and arn.split(":")[1] != wanted:
+            if arn and arn.startswith("arn:") and arn.split(":")[1] != wanted:
                 raise ValueError(f"{name}: must begin with arn:{wanted}: as all ARNs of {region} do, got {arn}")
-        topic = self.notify.sns_topic
-        if topic and topic.split(":")[3] != region:
-            raise ValueError(f"notify.sns_topic: must be a topic in {region}, the region of the aws block, got {topic}")
+        for name, what, arn in (
+            ("notify.sns_topic", "topic", self.notify.sns_topic),
+            ("machines.kms_key_id", "key", self.machines.kms_key_id),
+        ):
+            if arn and arn.startswith("arn:") and arn.split(":")[3] != region:
+                raise ValueError(f"{name}: must be a {what} in {region}, the region of the aws block, got {arn}")
         return self
 
     @model_validator(mode="after")

@@ -69,7 +69,18 @@ driver {
   # instance_type   = "r5.xlarge" # instead, if it may be no other
   # root_volume_gib = 50
   # memory          = "20g" # heap of the Spark driver; default: what the instance type can hold
+  # root_volume_type       = "gp3" # or io1, io2
+  # root_volume_iops       = 4000  # default of gp3: 3000
+  # root_volume_throughput = 250   # MiB/s; default of gp3: 125
+  # Spark's scratch files have a disk of their own (docs/machines.md#disks); default: instance store, or root disk.
+  # scratch_volume {
+  #   gib        = 200
+  #   type       = "gp3"
+  #   iops       = 4000
+  #   throughput = 500
+  # }
   # ami             = "ami-00000000000000000" # your own image, for example with PredictionIO
+  # ami_parameter   = "/images/driver"        # or a parameter of Systems Manager that holds its id
   # ami_filter {
   #   owner = "099720109477" # Canonical
   #   name  = "ubuntu/images/hvm-ssd/ubuntu-jammy-22.04-amd64-server-*"
@@ -85,7 +96,17 @@ spark {
   # instance_type         = "r5.xlarge" # instead, if it may be no other
   # master_instance_type  = "m5.large"
   # root_volume_gib      = 50
+  # root_volume_type       = "gp3"
+  # root_volume_iops       = 4000
+  # root_volume_throughput = 250
+  # scratch_volume {
+  #   gib        = 500
+  #   type       = "gp3"
+  #   iops       = 4000
+  #   throughput = 500
+  # }
   # ami                  = "ami-00000000000000000"
+  # ami_parameter        = "/images/worker"
   # ami_filter {
   #   owner = "099720109477"
   #   name  = "ubuntu/images/hvm-ssd/ubuntu-jammy-22.04-amd64-server-*"
@@ -116,6 +137,8 @@ spark {
 machines {
   # instance_profile      = "training" # an existing one, for the calls that machines make to AWS
   # make_instance_profile = true       # instead: one with just what pio-tf's programs on the machines use
+  # kms_key_id             = "alias/training" # encrypts the disks of new machines; default: AWS's own
+  # termination_protection = true # AWS and `pio-tf destroy` refuse to remove machines
 }
 
 ssh {

@@ -33,6 +33,10 @@ _CHANGES_OF_PROFILE = (
     "ec2:DisassociateIamInstanceProfile",
     "ec2:ReplaceIamInstanceProfileAssociation",
 )
+PUBLIC_PARAMETERS = "/aws/service/"
+"""The beginning of the names of public parameters, which belong to no account."""
+_PUBLISHERS = {"canonical": "099720109477", "debian": "136693071363"}
+"""Owners of the images that public parameters name."""
 _BURSTABLE = ("t1.", "t2.", "t3.", "t3a.", "t4g.")
 
 
@@ -86,6 +90,28 @@ def removes_machines(scope: Scope) -> Iterator[Grant]:
     yield Grant("RemoveMachines", why, scope.ec2("instance"), actions, conditions=scope.owned)
 
 
+def makes_volumes(scope: Scope) -> Iterator[Grant]:
+    """Grant the volumes for scratch files, and attaching them."""
+    if _has_volumes(scope):
+        why, volume = "Create volumes for scratch files.", scope.ec2("volume")
+        create = ("ec2:CreateVolume",)
+        conditions: Conditions = {**scope.tagged, "Bool": {"ec2:Encrypted": "true"}}
+        yield Grant("MakeVolumes", why, volume, create, conditions=conditions)
+        attach = ("ec2:AttachVolume",)
+        yield Grant("AttachVolumes", "Attach them.", scope.ec2("instance", "volume"), attach, conditions=scope.owned)
+
+
+def removes_volumes(scope: Scope) -> Iterator[Grant]:
+    """Grant the removal of these volumes, after their machines."""
+    if _has_volumes(scope):
+        why, action = "Remove volumes for scratch files.", ("ec2:DeleteVolume",)
+        yield Grant("RemoveVolumes", why, scope.ec2("volume"), action, conditions=scope.owned)
+
+
+def _has_volumes(scope: Scope) -> bool:
+    return any(scope.config.scratch_volume(role) is not None for role in ("driver", "worker"))
+
+
 def makes_key_pair(scope: Scope) -> Iterator[Grant]:
     """Grant the import of ssh.key, unless pio-tf.hcl names an existing key pair."""
     if scope.config.ssh.key_pair is None:
@@ -131,17 +157,25 @@ def _key_pair(scope: Scope) -> tuple[str, ...]:
 
 
 def _images(scope: Scope) -> Iterator[Grant]:
-    """Grant the images by id if pio-tf.hcl has one, else by the owner that the filter names."""
+    """Grant the images by id if pio-tf.hcl has one, else by the owner that the filter or the parameter names."""
     blocks: tuple[MachineBlock, ...] = (scope.config.driver, scope.config.spark)
     ids = tuple(dict.fromkeys(scope.image(block.ami) for block in blocks if block.ami))
-    owners = dict.fromkeys((block.ami_filter or AmiFilter()).owner for block in blocks if not block.ami)
+    owners = dict.fromkeys(_owner(block) for block in blocks if not block.ami)
     if ids:
         yield Grant("Images", "Use the images of pio-tf.hcl.", ids, _RUN)
     if owners:
         named = tuple(scope.account if owner == "self" else owner for owner in owners)
         conditions: Conditions = {} if ANY_ACCOUNT in named else {"StringEquals": {"ec2:Owner": named}}
-        why = "Use images of the owner that the filter names."
+        why = "Use images of the owner that pio-tf.hcl names; any, if it names only a parameter of the account."
         yield Grant("ImagesOfOwner", why, (scope.image(),), _RUN, conditions=conditions)
+
+
+def _owner(block: MachineBlock) -> str:
+    """Return the owner of a machine's image. Public parameters name their publisher; an own one, any image."""
+    if block.ami_parameter is None:
+        return (block.ami_filter or AmiFilter()).owner
+    publisher = block.ami_parameter.removeprefix(PUBLIC_PARAMETERS).partition("/")[0]
+    return _PUBLISHERS.get(publisher, ANY_ACCOUNT) if block.ami_parameter.startswith(PUBLIC_PARAMETERS) else ANY_ACCOUNT
 
 
 def makes_network(scope: Scope) -> Iterator[Grant]:
@@ -239,12 +273,14 @@ def tags(scope: Scope) -> Iterator[Grant]:
     calls += ["CreateInternetGateway"] if scope.makes_gateway else []
     calls += ["AllocateAddress"] if scope.config.network.driver_eip else []
     calls += ["ImportKeyPair"] if scope.config.ssh.key_pair is None else []
+    calls += ["CreateVolume"] if _has_volumes(scope) else []
     create = ("ec2:CreateTags",)
     by_creation: Conditions = {"StringEquals": {"ec2:CreateAction": tuple(calls), **scope.tagged["StringEquals"]}}
     why = "Set tags in the call that creates a resource."
     yield Grant("TagAtCreation", why, scope.ec2("*"), create, conditions=by_creation)
     why = "Tag new disks, which AWS creates with their machine and without tags. The modules make no others than these."
-    kind = {"ec2:VolumeType": "gp3", **scope.tagged["StringEquals"]}
+    types = tuple(dict.fromkeys(block.root_volume_type for block in (scope.config.driver, scope.config.spark)))
+    kind = {"ec2:VolumeType": types, **scope.tagged["StringEquals"]}
     new: Conditions = {"StringEquals": kind, "Bool": {"ec2:Encrypted": "true"}, **scope.untagged}
     yield Grant("TagNewDisks", why, scope.ec2("volume"), create, conditions=new)
     why = "Change cluster.tags on the cluster's resources, but never the tag that makes them the cluster's."
@@ -298,6 +334,8 @@ def reads_of_changes(scope: Scope) -> Iterator[Grant]:
 def reads_of_removals(scope: Scope) -> Iterator[Grant]:
     """Grant the check of what is left in the network, for a destroy."""
     yield _read(scope, "Check whether a network is empty.", ["ec2:DescribeNetworkInterfaces"])
+    ours = ["ec2:DescribeInstanceAttribute"]
+    yield _read(scope, "Check whether AWS would refuse to terminate machines.", ours=ours)
 
 
 def reads_of_machines(scope: Scope) -> Iterator[Grant]:

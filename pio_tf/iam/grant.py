@@ -133,6 +133,23 @@ class Scope:
         """Return the ARN of a bucket, or of objects in it."""
         return (f"arn:{self.partition}:s3:::{name}/{key}" if key else f"arn:{self.partition}:s3:::{name}",)
 
+    def key(self, name: str, *, region: str) -> tuple[str, Conditions]:
+        """Return the ARN of a KMS key by its ARN, id or alias, and the condition that limits it to that key.
+
+        A permission for an alias's ARN gives none for its key: the condition names the alias.
+        """
+        _, is_alias, alias = name.partition("alias/")
+        if is_alias:
+            ours = name.split(":")[4] if name.startswith("arn:") else self.account
+            arn = f"arn:{self.partition}:kms:{region}:{ours}:key/*"
+            return arn, {"ForAnyValue:StringEquals": {"kms:ResourceAliases": f"alias/{alias}"}}
+        return name if name.startswith("arn:") else self.arn("kms", f"key/{name}", region=region), {}
+
+    def via(self, service: str, *, region: str) -> Conditions:
+        """Return the condition that a service makes a call to KMS for the caller."""
+        domain = "amazonaws.com.cn" if self.partition == "aws-cn" else "amazonaws.com"
+        return {"StringEquals": {"kms:ViaService": f"{service}.{region}.{domain}"}}
+
     @property
     def equals(self) -> str:
         """Return the operator for a condition on an ARN of the account, which contains ``*`` if that is unknown."""

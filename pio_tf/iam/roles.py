@@ -31,11 +31,12 @@ _STACK = (
     ec2.reads_of_stack,
     services.reads_failsafe,
     services.reads_profile,
+    services.reads_images,
     services.reads_state,
     services.locks_state,
     services.knows_itself,
 )
-_PLAN = (*_STACK, ec2.reads_of_references, services.checks_profile)
+_PLAN = (*_STACK, ec2.reads_of_references, services.checks_profile, services.checks_disk_key, services.checks_images)
 _RUNS = (services.keeps_runs, services.uploads_runs)
 _TRAIN = (
     ec2.reads_of_machines,
@@ -44,6 +45,7 @@ _TRAIN = (
     services.removes_deadlines,
     services.follows_schedule,
     ec2.switches_power,
+    services.starts_encrypted,
     *_RUNS,
     services.reads_secrets,
     services.sends_messages,
@@ -59,6 +61,9 @@ _APPLY = (
     ec2.makes_security_group,
     ec2.makes_key_pair,
     ec2.makes_machines,
+    ec2.makes_volumes,
+    services.encrypts_disks,
+    services.starts_encrypted,
     ec2.makes_address,
     services.makes_failsafe,
     services.makes_profile,
@@ -72,6 +77,7 @@ _DESTROY = (
     *_RUNS,
     services.reads_secrets,
     ec2.removes_machines,
+    ec2.removes_volumes,
     services.removes_profile,
     services.removes_failsafe,
     services.removes_deadlines,

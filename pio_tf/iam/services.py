@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pio_tf.aws.identity import deadline_boundary_arn, deadline_role_arn, machine_role_arn, schedule_role_arn
 from pio_tf.config.components import archives_in_s3
 from pio_tf.config.kinds import SecretReference
+from pio_tf.iam.ec2 import PUBLIC_PARAMETERS
 from pio_tf.iam.grant import Grant
 from pio_tf.model import CLUSTER_TAG, SCHEDULED_TAG
 
@@ -112,13 +114,9 @@ def _key(scope: Scope, state: S3Backend, action: str, *, ours: bool = False) -> 
     name, region = str(state.arguments.get("kms_key_id") or ""), state.aws.region
     if not name:
         return
-    # A permission for an alias's ARN gives none for its key: the condition limits the key by the service that uses it.
-    alias = "alias/" in name
-    own = name.startswith("arn:") and not alias
-    arn = name if own else scope.arn("kms", f"key/{'*' if alias else name}", region=region)
-    domain = "amazonaws.com.cn" if scope.partition == "aws-cn" else "amazonaws.com"
+    arn, only = scope.key(name, region=region)
     why = "Use the key that encrypts the bucket's objects (kms_key_id)."
-    conditions: Conditions = {"StringEquals": {"kms:ViaService": f"s3.{region}.{domain}"}}
+    conditions = {**scope.via("s3", region=region), **only}
     yield Grant("UseKey", why, (arn,), () if ours else (action,), (), (action,) if ours else (), conditions)
 
 
@@ -282,6 +280,37 @@ def makes_failsafe(scope: Scope) -> Iterator[Grant]:
         yield Grant("MakeRules", why, rules, (*of_rules, *_REMOVE_RULES), conditions=to)  # only PutTargets has the key
 
 
+def checks_disk_key(scope: Scope) -> Iterator[Grant]:
+    """Grant the check before a plan that the key of the disks exists."""
+    if (name := scope.config.machines.kms_key_id) is not None:
+        arn, only = scope.key(name, region=scope.config.aws.region)
+        why = "Check that the key of the disks exists and fits."
+        yield Grant("CheckDiskKey", why, (arn,), pio_tf=("kms:DescribeKey",), conditions=only)
+
+
+def encrypts_disks(scope: Scope) -> Iterator[Grant]:
+    """Grant EC2 the use of the key for new disks. Source: "Amazon EBS encryption" in the EBS User Guide."""
+    if (name := scope.config.machines.kms_key_id) is not None:
+        region = scope.config.aws.region
+        arn, only = scope.key(name, region=region)
+        actions = ("Decrypt", "GenerateDataKeyWithoutPlaintext", "ReEncryptFrom", "ReEncryptTo")
+        why, conditions = "Encrypt new disks, through EC2.", {**scope.via("ec2", region=region), **only}
+        yield Grant("EncryptDisks", why, (arn,), tuple(f"kms:{one}" for one in actions), conditions=conditions)
+
+
+def starts_encrypted(scope: Scope) -> Iterator[Grant]:
+    """Grant EC2 the use of the key for the disks of a machine that starts: it needs a grant of the caller's.
+
+    Source: the page "How Amazon EBS uses AWS KMS" of the KMS Developer Guide.
+    """
+    if (name := scope.config.machines.kms_key_id) is not None:
+        region, action = scope.config.aws.region, ("kms:CreateGrant",)
+        arn, only = scope.key(name, region=region)
+        conditions = {"Bool": {"kms:GrantIsForAWSResource": "true"}, **scope.via("ec2", region=region), **only}
+        why = "Let EC2 decrypt the disks of machines that start."
+        yield Grant("StartWithDiskKey", why, (arn,), action, pio_tf=action, conditions=conditions)
+
+
 def bounds_failsafe(scope: Scope) -> Iterator[Grant]:
     """Grant the most that Terraform may let Scheduler's roles do: this is their permissions boundary."""
     if _scheduler_roles(scope):
@@ -294,6 +323,7 @@ def bounds_failsafe(scope: Scope) -> Iterator[Grant]:
         yield Grant("StartMachines", why, scope.ec2("instance"), pio_tf=start, conditions=marked)
         only: Conditions = {**scope.owned, "ForAllValues:StringEquals": {"aws:TagKeys": (SCHEDULED_TAG,)}}
         yield Grant("MarkMachines", why, scope.ec2("instance"), pio_tf=("ec2:CreateTags",), conditions=only)
+        yield from starts_encrypted(scope)
 
 
 def bounds_profile(scope: Scope) -> Iterator[Grant]:
@@ -359,8 +389,7 @@ def makes_profile(scope: Scope) -> Iterator[Grant]:
         tags = ("iam:TagInstanceProfile", "iam:UntagInstanceProfile")
         yield Grant("MakeProfile", "Create the machines' instance profile.", profile, (*actions, *tags))
     domain = "amazonaws.com.cn" if scope.partition == "aws-cn" else "amazonaws.com"
-    # IAM's console gives role and profile one name.
-    roles = (role,) if role is not None else tuple(one.replace(":instance-profile/", ":role/") for one in profile)
+    roles = _machine_roles(scope, profile)
     conditions: Conditions = {"StringEquals": {"iam:PassedToService": f"ec2.{domain}"}}
     why = "Give the machines the role of their instance profile, and no other."
     yield Grant("PassMachineRole", why, roles, ("iam:PassRole",), conditions=conditions)
@@ -380,6 +409,12 @@ def _profiles(scope: Scope) -> tuple[str, ...]:
         return (role.replace(":role/", ":instance-profile/"),)
     paths = () if name is None else (name, f"*/{name}")
     return tuple(scope.arn("iam", f"instance-profile/{path}", region="") for path in paths)
+
+
+def _machine_roles(scope: Scope, profiles: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the ARNs that the role in the machines' instance profile may have: IAM's console gives both one name."""
+    role = machine_role_arn(scope.config, account=scope.account)
+    return (role,) if role is not None else tuple(one.replace(":instance-profile/", ":role/") for one in profiles)
 
 
 def _own_roles(scope: Scope) -> tuple[str, ...]:
@@ -419,6 +454,20 @@ def reads_secrets(scope: Scope) -> Iterator[Grant]:
         yield Grant("ReadSecrets", why, tuple(secrets), pio_tf=("secretsmanager:GetSecretValue",))
 
 
+def reads_images(scope: Scope) -> Iterator[Grant]:
+    """Grant the parameters that hold image ids, which Terraform reads with every plan."""
+    names = dict.fromkeys(block.ami_parameter for block in (scope.config.driver, scope.config.spark))
+    if arns := tuple(_parameter(scope, name) for name in names if name is not None):
+        action = ("ssm:GetParameter",)
+        yield Grant("ReadImageIds", "Read the ids of images in Parameter Store.", arns, action)
+
+
+def checks_images(scope: Scope) -> Iterator[Grant]:
+    """Grant the check before a plan that these parameters hold image ids."""
+    for grant in reads_images(scope):
+        yield replace(grant, terraform=(), pio_tf=grant.terraform)
+
+
 def references(config: Config) -> tuple[SecretReference, ...]:
     """Return the references to passwords that AWS stores, each once."""
     return tuple(dict.fromkeys(one for _, one in config.passwords if isinstance(one, SecretReference)))
@@ -427,6 +476,8 @@ def references(config: Config) -> tuple[SecretReference, ...]:
 def _parameter(scope: Scope, name: str) -> str:
     if name.startswith("arn:"):
         return ":".join(name.split(":")[:6])  # without :version or :label
+    if name.startswith(PUBLIC_PARAMETERS):
+        return f"arn:{scope.partition}:ssm:{scope.config.aws.region}::parameter{name}"
     return scope.arn("ssm", f"parameter/{name.split(':')[0].lstrip('/')}")
 
 

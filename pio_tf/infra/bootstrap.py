@@ -6,6 +6,7 @@ The text is the same as in the Terraform module ``bootstrap``.
 from __future__ import annotations
 
 import gzip
+import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 
 PARTS = ("common", "machine", "install", "disks", "services", "bootstrap")
 """The parts of the script, as in terraform/modules/bootstrap/main.tf."""
+_COMMENT = re.compile(r"^ *# .*\n", re.MULTILINE)
+"""A line that user data leave out, as the module does."""
 USER_DATA_BYTES = 16384
 """AWS's limit, before base64."""
 FOR_SPARK = ("java", "spark")
@@ -62,6 +65,7 @@ class Settings:
     https_proxy: str = ""
     no_proxy: tuple[str, ...] = ()
     extra_bootstrap: str = ""
+    scratch_volume: bool = False
 
     def lines(self) -> list[str]:
         """Return assignments, quoted for bash and sorted by name as Terraform sorts them."""
@@ -79,6 +83,7 @@ class Settings:
             "HTTPS_PROXY": self.https_proxy,
             "NO_PROXY": ",".join(self.no_proxy),
             "EXTRA_BOOTSTRAP": self.extra_bootstrap,
+            "SCRATCH_VOLUME": "yes" if self.scratch_volume else "",
             "HOSTS": "\n".join(f"{self.hosts[name]} {name}" for name in sorted(self.hosts)),
             "COMPONENTS": "\n".join(
                 "\t".join((one.name, one.version, one.home, one.sha512, " ".join(one.urls))) for one in wanted
@@ -116,6 +121,7 @@ def cluster_settings(config: Config, *, role: Role, hosts: Mapping[str, str], ma
         https_proxy=config.software.https_proxy or "",
         no_proxy=tuple(config.software.no_proxy),
         extra_bootstrap=read_extra_bootstrap(config),
+        scratch_volume=config.scratch_volume(role) is not None,
     )
 
 
@@ -127,7 +133,7 @@ def host_name(machine: str) -> str:
 def render_script(settings: Settings) -> str:
     """Return the script, byte for byte as Terraform renders it."""
     directory = find_modules() / "bootstrap"
-    parts = [(directory / f"{part}.sh").read_text(encoding="utf-8") for part in PARTS]
+    parts = [_COMMENT.sub("", (directory / f"{part}.sh").read_text(encoding="utf-8")) for part in PARTS]
     return "\n".join(["#!/bin/bash", *settings.lines(), *parts])
 
 
@@ -167,7 +173,7 @@ def render_image(config: Config) -> dict[str, str]:
         check_apaches_binary(config)
     # A driver's script installs all that any machine gets; an image has no addresses of one cluster, nor its ports.
     settings = cluster_settings(config, role="driver", hosts={})
-    settings = replace(settings, master_port=7077, master_ui_port=8080, extra_bootstrap="")
+    settings = replace(settings, master_port=7077, master_ui_port=8080, extra_bootstrap="", scratch_volume=False)
     return {
         **{path.name: path.read_text(encoding="utf-8") for path in sorted(_TEMPLATE.glob("*.pkr.hcl"))},
         "pio-tf.auto.pkrvars.hcl": _HEADER.format(source=config.path.name) + attributes(_variables(config)),

@@ -2,8 +2,8 @@
 
 AWS's prices are those of us-east-1, in USD: on-demand, Linux, shared tenancy. Most other regions cost more. Source: the
 price lists behind aws.amazon.com/ec2/pricing/on-demand, /ebs/pricing and /vpc/pricing, by way of public tables made
-from them, compared with each other in November 2026. Taxes, discounts, traffic, extra IOPS and throughput, and the CPU
-credits of t3 are not included.
+from them, compared with each other in November 2026. Taxes, discounts, traffic, and the CPU credits of t3 are not
+included.
 """
 
 from __future__ import annotations
@@ -33,8 +33,16 @@ _FAMILIES = {
 }
 """The price of each family's ``large``, and the sizes. A price grows in proportion to the size."""
 
-GIB_MONTH_USD = {"gp2": 0.10, "gp3": 0.08, "sc1": 0.015, "st1": 0.045}
-"""Prices by volume type, running or not. AWS charges io1, io2 and magnetic disks by more than their size."""
+GIB_MONTH_USD = {"gp2": 0.10, "gp3": 0.08, "io1": 0.125, "io2": 0.125, "sc1": 0.015, "st1": 0.045}
+"""Prices by volume type, running or not. AWS charges magnetic disks by their use, too."""
+_IOPS_MONTH_USD = {
+    "gp3": ((3000, 0.0), (None, 0.005)),
+    "io1": ((None, 0.065),),
+    "io2": ((32000, 0.065), (64000, 0.0455), (None, 0.03185)),
+}
+"""Prices of one IOPS, each up to a number of them."""
+_THROUGHPUT_MONTH_USD = ((125, 0.0), (None, 0.04))
+"""Prices of a MiB/s of gp3, likewise."""
 ADDRESS_HOURLY_USD = 0.005
 """A public IPv4 address, since February 2024: an Elastic IP always, any other while its machine runs."""
 ALARM_MONTH_USD = 0.10
@@ -77,6 +85,37 @@ class Cost:
         return self.stopped_monthly_usd + training_hours * self.running_hourly_usd
 
 
+@dataclass(frozen=True)
+class _Disk:
+    """A disk: its volume type, size (0: unknown), IOPS and throughput (MiB/s; 0: what is in its price)."""
+
+    kind: str
+    gib: int
+    iops: int
+    throughput: int
+
+    @classmethod
+    def of(cls, values: _Values, *, kind: object, gib: Any) -> _Disk:  # noqa: ANN401 - JSON
+        """Return the disk of these values of a plan, where volumes and machines name type and size differently."""
+        throughput = values.get("throughput") if kind == "gp3" else 0
+        return cls(str(kind or "unknown"), int(gib or 0), int(values.get("iops") or 0), int(throughput or 0))
+
+    @property
+    def monthly_usd(self) -> float:
+        """Return the price of a month."""
+        iops = _in_steps(self.iops, _IOPS_MONTH_USD.get(self.kind, ()))
+        return GIB_MONTH_USD[self.kind] * self.gib + iops + _in_steps(self.throughput, _THROUGHPUT_MONTH_USD)
+
+
+def _in_steps(number: int, steps: tuple[tuple[int | None, float], ...]) -> float:
+    """Return the price of a number of units. Each step has a price up to an end."""
+    price, start = 0.0, 0
+    for end, each in steps:
+        price += max(0, (number if end is None else min(number, end)) - start) * each
+        start = end or start
+    return price
+
+
 def plan_cost(config: Config, plan_json: Mapping[str, Any]) -> tuple[Cost, Cost]:
     """Return the cost before and after a plan.
 
@@ -107,14 +146,16 @@ def _cost(config: Config, plan_json: Mapping[str, Any], side: Literal["before", 
     kinds = [str(machine.get("instance_type") or "unknown") for machine in machines]
     disks = list(_disks(machines, list(_values(plan_json, "aws_ebs_volume", side))))
     unpriced_machines = {f"instance type {kind}" for kind in kinds if kind not in prices}
-    unpriced_disks = {f"{kind} disk of {_size(size)}" for kind, size in disks if kind not in GIB_MONTH_USD or not size}
+    unpriced_disks = {
+        f"{one.kind} disk of {_size(one.gib)}" for one in disks if one.kind not in GIB_MONTH_USD or not one.gib
+    }
     running = stopped = None
     if not unpriced_machines:
         gives = any(subnet.get("map_public_ip_on_launch") for subnet in _values(plan_json, "aws_subnet", side))
         meanwhile = max(0, len(machines) - eips) if gives else 0  # an Elastic IP replaces the other address
         running = sum(prices[kind] for kind in kinds) + meanwhile * ADDRESS_HOURLY_USD
     if not unpriced_disks:
-        stopped = sum(GIB_MONTH_USD[kind] * size for kind, size in disks) + eips * ADDRESS_HOURLY_USD * HOURS_PER_MONTH
+        stopped = sum(one.monthly_usd for one in disks) + eips * ADDRESS_HOURLY_USD * HOURS_PER_MONTH
         stopped += ALARM_MONTH_USD * sum(1 for _ in _values(plan_json, "aws_cloudwatch_metric_alarm", side))
     return Cost(running, stopped, tuple(sorted(unpriced_machines | unpriced_disks)))
 
@@ -126,15 +167,15 @@ def _values(plan_json: Mapping[str, Any], kind: str, side: str) -> Iterator[_Val
             yield values
 
 
-def _disks(machines: list[_Values], volumes: list[_Values]) -> Iterator[tuple[str, int]]:
-    """Yield type and GiB of each disk; 0 GiB: unknown. A machine also lists the volumes that are attached to it."""
+def _disks(machines: list[_Values], volumes: list[_Values]) -> Iterator[_Disk]:
+    """Yield each disk. A machine also lists the volumes that are attached to it."""
     apart = {volume.get("id") for volume in volumes} - {None}
     for machine in machines:
         for disk in (*(machine.get("root_block_device") or [{}]), *(machine.get("ebs_block_device") or ())):
             if disk.get("volume_id") not in apart:
-                yield str(disk.get("volume_type") or "unknown"), int(disk.get("volume_size") or 0)
+                yield _Disk.of(disk, kind=disk.get("volume_type"), gib=disk.get("volume_size"))
     for volume in volumes:
-        yield str(volume.get("type") or "unknown"), int(volume.get("size") or 0)
+        yield _Disk.of(volume, kind=volume.get("type"), gib=volume.get("size"))
 
 
 def _size(gib: int) -> str:

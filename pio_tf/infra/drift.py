@@ -60,19 +60,21 @@ def find_drift(
     """Return the drift in ``terraform show -json`` of a refresh-only plan, from which secrets were removed.
 
     Without what changes with power, and without what Terraform learns only at its second look at what it has made: a
-    security group's rules and a role's policy, which are resources of their own, and values that were null.
+    security group's rules, a role's policy and a machine's volumes, which are resources of their own, and values that
+    were null.
 
     Args:
         ignores_tag: tells, for the key of a disk's tag, whether aws.ignore_tags names it.
         may_be: tells whether a machine may have an instance type, which pio-tf has then changed itself.
     """
     rules = frozenset(_rules_of_the_stack(plan_json))
+    volumes = frozenset(str(one["id"]) for one in _known(plan_json, "aws_ebs_volume"))
     found = []
     for change in plan_json.get("resource_drift") or ():
         if change.get("mode") != "managed":
             continue
         gone = "delete" in change["change"]["actions"]
-        differences = () if gone else tuple(_differences(change["type"], change["change"], rules, ignores_tag))
+        differences = () if gone else tuple(_differences(change["type"], change["change"], rules, volumes, ignores_tag))
         kind = (change["change"].get("after") or {}).get("instance_type")
         if kind is not None and may_be(machine_name(change), kind):
             differences = tuple(one for one in differences if one.name not in _CHANGES_WITH_TYPE)
@@ -83,13 +85,19 @@ def find_drift(
 
 
 def _differences(
-    kind: str, change: Mapping[str, Any], rules: frozenset[_Rule], ignores_tag: Callable[[str], bool]
+    kind: str,
+    change: Mapping[str, Any],
+    rules: frozenset[_Rule],
+    volumes: frozenset[str],
+    ignores_tag: Callable[[str], bool],
 ) -> Iterator[Difference]:
     before, after = change.get("before") or {}, change.get("after") or {}
     for name in sorted({*before, *after}):
         old, new = before.get(name), after.get(name)
         if name == "root_block_device":
             old, new = (disks and _without_tags(disks, ignores_tag) for disks in (old, new))
+        if name == "ebs_block_device":
+            old, new = ([one for one in some or () if one.get("volume_id") not in volumes] for some in (old, new))
         if name == "metadata_options":  # pio-tf itself lets a driver with a schedule read its tags
             old, new = ([{**one, "instance_metadata_tags": None} for one in some or ()] for some in (old, new))
         if old == new or old is None or not (old or new):
@@ -126,7 +134,7 @@ def _rules(group: str, side: str, rules: Sequence[Mapping[str, Any]]) -> Iterato
 
 
 def _rules_of_the_stack(plan_json: Mapping[str, Any]) -> Iterator[_Rule]:
-    for values in _rule_resources((plan_json.get("prior_state") or {}).get("values", {}).get("root_module") or {}):
+    for values in _known(plan_json, "aws_security_group_rule"):
         group = str(values["security_group_id"])
         # AWS reads back the group itself as a source: as true in one place, and as its id in the other.
         sources = {**values, "security_groups": [values.get("source_security_group_id") or ""]}
@@ -135,10 +143,10 @@ def _rules_of_the_stack(plan_json: Mapping[str, Any]) -> Iterator[_Rule]:
         yield from _rules(group, str(values["type"]), [sources])
 
 
-def _rule_resources(module: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    """Yield the values of all security group rules in a module and its children."""
-    for resource in module.get("resources") or ():
-        if resource["type"] == "aws_security_group_rule":
-            yield resource["values"]
-    for child in module.get("child_modules") or ():
-        yield from _rule_resources(child)
+def _known(plan_json: Mapping[str, Any], kind: str) -> Iterator[Mapping[str, Any]]:
+    """Yield the values of all resources of a type in the state."""
+    modules = [(plan_json.get("prior_state") or {}).get("values", {}).get("root_module") or {}]
+    while modules:
+        module = modules.pop()
+        yield from (one["values"] for one in module.get("resources") or () if one["type"] == kind)
+        modules += module.get("child_modules") or ()

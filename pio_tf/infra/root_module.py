@@ -29,7 +29,7 @@ _HERE = Path(__file__).parent
 _ROOT = _HERE / "root"
 MODULES = ("bootstrap", "driver", "failsafe", "machine", "network", "profile", "security", "spark-cluster")
 _DAY = 86400
-_SERVICES = ("cloudwatch", "cloudwatchevents", "ec2", "iam", "sts")
+_SERVICES = ("cloudwatch", "cloudwatchevents", "ec2", "iam", "ssm", "sts")
 """AWS services that the stack calls."""
 _PROVIDERS = ">= 3.39, < 7.0"
 """Versions of the AWS provider that the modules are for."""
@@ -161,6 +161,10 @@ def stack_variables(config: Config) -> dict[str, Value]:
             "master_port": spark.master_port,
             "master_ui_port": spark.master_ui_port,
         },
+        "machines": {
+            "kms_key_id": config.machines.kms_key_id,
+            "termination_protection": config.machines.termination_protection,
+        },
         "failsafe": {
             "make_role": failsafe.role and failsafe.role_arn is None,
             "role_arn": failsafe.role_arn,
@@ -220,12 +224,17 @@ def _of_its_own(master: TypeList, worker: TypeList) -> str | None:
 
 
 def _machine(one: MachineBlock, types: TypeList) -> dict[str, Value]:
-    image = (one.ami_filter or AmiFilter()) if one.ami is None else None
+    image = (one.ami_filter or AmiFilter()) if one.image_option in ("ami_filter", "") else None
     return {
         "instance_type": types.first,
         "root_volume_gib": one.root_volume_gib,
         "ami": one.ami,
+        "ami_parameter": one.ami_parameter,
         "ami_filter": {"owner": image.owner, "name": image.name} if image else None,
+        "disks": {
+            "root": {name: getattr(one, f"root_volume_{name}") for name in ("type", "iops", "throughput")},
+            "scratch": None if one.scratch_volume is None else one.scratch_volume.model_dump(),
+        },
     }
 
 

@@ -45,7 +45,8 @@ _ADVICE = {
         "give the AWS user or role the permission that is named above"
     ),
     "InvalidAMIID|Your query returned no results|collecting Amazon Machine Image": (
-        "check ami or ami_filter of driver and spark: the image must be in this region and shared with this account"
+        "check ami, ami_parameter or ami_filter of driver and spark: the image must be in this region and shared with "
+        "this account"
     ),
     r"InvalidKeyPair\.Duplicate": (
         "a key pair of this name exists already, of another cluster or a lost state: delete it, or set ssh.key_pair"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -26,6 +27,8 @@ _PAGE: Final = 1000
 """Instances a page: EC2's maximum."""
 _FROM_INSIDE: Final = "Client.InstanceInitiatedShutdown"
 """EC2's reason for the state of an instance whose system was shut down from inside."""
+_THREADS: Final = 8
+"""Calls at once for what EC2 tells of one machine only."""
 _FILTER_VALUES: Final = 200
 """EC2's maximum for one filter."""
 _STOPPED_AT = re.compile(r"\((\d{4}-\d\d-\d\d \d\d:\d\d:\d\d) (?:GMT|UTC)\)")
@@ -198,6 +201,24 @@ def _with_unique_names(machines: list[Machine]) -> list[Machine]:
         replace(machine, name=machine.instance_id) if count[machine.name] > 1 and not machine.in_outputs else machine
         for machine in machines
     ]
+
+
+def protected_from_termination(ec2: EC2Client, machines: Sequence[Machine]) -> tuple[Machine, ...]:
+    """Return the machines that AWS would refuse to terminate.
+
+    Raises:
+        AwsError: a call failed.
+    """
+
+    def is_protected(machine: Machine) -> bool:
+        name, attribute = machine.instance_id, "disableApiTermination"
+        with aws_errors(f"looking up the termination protection of {machine.name}"):
+            answer = ec2.describe_instance_attribute(InstanceId=name, Attribute=attribute)  # type: ignore[arg-type]
+        return bool(answer["DisableApiTermination"].get("Value"))
+
+    with ThreadPoolExecutor(_THREADS) as pool:
+        found = pool.map(is_protected, machines)
+        return tuple(machine for machine, protected in zip(machines, found, strict=True) if protected)
 
 
 def _explain_missing(

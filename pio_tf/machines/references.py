@@ -47,7 +47,7 @@ _FOREIGN: Final = ("Windows", "Red Hat", "SUSE")
 
 
 def check_references(config: Config, client: Callable[[str], Any], *, existing: Collection[str] = ()) -> None:
-    """Check that VPC, subnet, addresses, zone, images, key pair, types and profile exist and fit each other.
+    """Check that VPC, subnet, addresses, zone, images, keys, types and profile exist and fit each other.
 
     Args:
         client: makes a botocore client of a service.
@@ -59,12 +59,13 @@ def check_references(config: Config, client: Callable[[str], Any], *, existing: 
         AwsError: a call failed.
     """
     ec2: EC2Client = client("ec2")
-    check = _References(config, ec2, existing=existing)
+    check = _References(config, ec2, client, existing=existing)
     parts: tuple[Callable[[], Iterable[OptionProblem]], ...] = (
         check.network,
         check.images_and_types,
         check.key_pair,
         lambda: _profile_problems(config, client),
+        lambda: _key_problems(config, client),
     )
     with ThreadPoolExecutor(THREADS) as pool:
         problems = [problem for found in pool.map(lambda part: list(part()), parts) for problem in found]
@@ -90,12 +91,38 @@ def _profile_problems(config: Config, client: Callable[[str], Any]) -> Iterator[
             yield OptionProblem(option, f"instance profile {name} has no role, so machines get no credentials from it")
 
 
+def _key_problems(config: Config, client: Callable[[str], Any]) -> Iterator[OptionProblem]:
+    """Yield what is wrong with the key of the disks, if pio-tf.hcl names one.
+
+    EBS takes symmetric keys only: "Amazon EBS encryption" in the EBS User Guide.
+    """
+    name, option = config.machines.kms_key_id, "machines.kms_key_id"
+    if name is None:
+        return
+    try:
+        with aws_errors(f"looking up KMS key {name}", service="kms"):
+            key = client("kms").describe_key(KeyId=name)["KeyMetadata"]
+    except AwsError as error:
+        if error.details.get("code") != "NotFoundException":
+            raise
+        region = config.aws.region
+        yield OptionProblem(option, f"{name} does not exist in {region}; keys of other regions do not fit")
+        return
+    if key["KeyState"] != "Enabled":
+        yield OptionProblem(option, f"{name} is {key['KeyState']}, so AWS starts no machine that it encrypts")
+    if key.get("KeySpec", "SYMMETRIC_DEFAULT") != "SYMMETRIC_DEFAULT":
+        yield OptionProblem(option, f"{name} is {key['KeySpec']}; disks need a symmetric key for encryption")
+
+
 class _References:
     """The checks of references. Each makes one call, and more only to explain a problem."""
 
-    def __init__(self, config: Config, ec2: EC2Client, *, existing: Collection[str]) -> None:
+    def __init__(
+        self, config: Config, ec2: EC2Client, client: Callable[[str], Any], *, existing: Collection[str]
+    ) -> None:
         self._config = config
         self._ec2 = ec2
+        self._client = client
         self._region = ec2.meta.region_name
         self._blocks: dict[str, MachineBlock] = {"driver": config.driver, "spark": config.spark}
         self._to_create = {
@@ -128,15 +155,19 @@ class _References:
 
     def images_and_types(self) -> Iterable[OptionProblem]:
         """Check that pio-tf can create machines from the instance types and images."""
+        keys = {name: self._image_key(name) for name in self._blocks}
+        # Terraform reads a parameter also if it creates no machine.
+        yield from (key for key in keys.values() if isinstance(key, OptionProblem))
+        wanted = {name: key for name, key in keys.items() if not isinstance(key, OptionProblem)}
         with ThreadPoolExecutor(THREADS) as pool:
             describing = pool.submit(find_instance_types, self._ec2, [one.name for one in self._types])
-            asked = {name: self._image_key(name) for name, create in self._to_create.items() if create}
+            asked = {name: key for name, key in wanted.items() if self._to_create[name]}
             looking = {key: pool.submit(self._find_image, key) for key in dict.fromkeys(asked.values())}
             specs = describing.result()
             images = {name: looking[key].result() for name, key in asked.items()}
         yield from type_problems(self._ec2, self._types, specs)
         for name, image in images.items():
-            yield from self._image_fits(name, image)
+            yield from self._image_fits(name, wanted[name], image)
             if image is not None:
                 yield from self._types_fit(name, image, specs)
 
@@ -228,9 +259,23 @@ class _References:
         with aws_errors("looking up zones"):
             return sorted(zone["ZoneName"] for zone in self._ec2.describe_availability_zones()["AvailabilityZones"])
 
-    def _image_key(self, name: str) -> str | AmiFilter:
+    def _image_key(self, name: str) -> str | AmiFilter | OptionProblem:
+        """Return the id of an image, or the search for it; or why a parameter of Systems Manager holds no id."""
         block = self._blocks[name]
-        return block.ami or block.ami_filter or AmiFilter()
+        if block.ami_parameter is None:
+            return block.ami or block.ami_filter or AmiFilter()
+        option, parameter = f"{name}.ami_parameter", f"the parameter {block.ami_parameter}"
+        try:
+            with aws_errors(f"reading {parameter}", service="ssm"):
+                value = str(self._client("ssm").get_parameter(Name=block.ami_parameter)["Parameter"]["Value"])
+        except AwsError as error:
+            if error.details.get("code") != "ParameterNotFound":
+                raise
+            return OptionProblem(option, f"{parameter} does not exist in {self._region}")
+        if not re.fullmatch(r"ami-[0-9a-f]+", value):  # which may be a secret
+            held = f"it holds {len(value)} characters"
+            return OptionProblem(option, f"{parameter} must hold an image id, like ami-0a1b2c3d; {held}")
+        return value
 
     def _find_image(self, key: str | AmiFilter) -> ImageTypeDef | None:
         """Return the image of this id, or the newest that the filter matches, as Terraform's ``aws_ami`` does."""
@@ -249,11 +294,10 @@ class _References:
                 )["Images"]
         return max(images, key=lambda image: image.get("CreationDate", ""), default=None)
 
-    def _image_fits(self, name: str, image: ImageTypeDef | None) -> Iterable[OptionProblem]:
+    def _image_fits(self, name: str, key: str | AmiFilter, image: ImageTypeDef | None) -> Iterable[OptionProblem]:
         block = self._blocks[name]
-        where = f"{name}.ami" if block.ami else f"{name}.ami_filter"
+        where = f"{name}.{block.image_option or 'ami_filter'}"
         if image is None:
-            key = self._image_key(name)
             if isinstance(key, str):
                 yield OptionProblem(
                     where, f"{key} does not exist in {self._region}, or is not shared with this account"

@@ -199,7 +199,7 @@ CHECKS = [
     ),
     (
         'spark {\n  ami = "ami-1"\n\n  ami_filter {\n  }\n}',
-        "2: spark: give ami or ami_filter, not both",
+        "2: spark: give only one of ami, ami_parameter and ami_filter",
     ),
     ('train {\n  keep_up = "perhaps"\n}', '2: train.keep_up: must be true or false, got "perhaps"'),
     ('train {\n  pio_arguments = "--x"\n}', '2: train.pio_arguments: must be a list, like ["a", "b"], got "--x"'),
@@ -396,7 +396,7 @@ def test_an_unknown_block_lists_the_valid_ones(tmp_path: Path, text: str) -> Non
 
 def test_an_unknown_block_inside_a_block_is_refused(tmp_path: Path) -> None:
     (line,) = mistakes(tmp_path, "spark {\n  zzz {\n  }\n}\n" + text_with())
-    assert line.startswith("pio-tf.hcl:2: spark.zzz: unknown name. Known here: ami, ami_filter, conf,")
+    assert line.startswith("pio-tf.hcl:2: spark.zzz: unknown name. Known here: ami, ami_filter, ami_parameter, conf,")
 
 
 @pytest.mark.parametrize(

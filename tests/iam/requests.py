@@ -30,6 +30,7 @@ _KINDS = {
 _TOUCHES = {
     "AssociateAddress": ("AllocationId", "InstanceId"),
     "AssociateIamInstanceProfile": ("InstanceId",),
+    "AttachVolume": ("InstanceId", "VolumeId"),
     "AttachInternetGateway": ("InternetGatewayId", "VpcId"),
     "AuthorizeSecurityGroupEgress": ("GroupId",),
     "AuthorizeSecurityGroupIngress": ("GroupId",),
@@ -42,6 +43,7 @@ _TOUCHES = {
     "DeleteSecurityGroup": ("GroupId",),
     "DeleteSubnet": ("SubnetId",),
     "DeleteTags": ("ResourceId.1",),
+    "DeleteVolume": ("VolumeId",),
     "DeleteVpc": ("VpcId",),
     "DetachInternetGateway": ("InternetGatewayId", "VpcId"),
     "GetConsoleOutput": ("InstanceId",),
@@ -68,11 +70,16 @@ _MAKES = {
     "CreateInternetGateway": "internet-gateway",
     "CreateSecurityGroup": "security-group",
     "CreateSubnet": "subnet",
+    "CreateVolume": "volume",
     "CreateVpc": "vpc",
     "ImportKeyPair": "key-pair",
     "RunInstances": "instance",
 }
 """What a call makes, which gets the tags that it carries."""
+
+
+_NAMED = {"cloudtrail": "", "kms": "KeyId", "sns": "TopicArn"}
+"""The parameter that holds the ARN of what a call is about, by service; empty: it is about everything."""
 
 
 def requests(call: Call, *, image_owner: str) -> Iterator[Request]:
@@ -95,10 +102,9 @@ def requests(call: Call, *, image_owner: str) -> Iterator[Request]:
         yield Request(f"cloudwatch:{call.operation}", (Resource(_alarm(call.parameters)),), context)
     elif call.service == "events":
         yield from _events(call)
-    elif call.service == "sns":
-        yield Request(f"sns:{call.operation}", (Resource(call.parameters["TopicArn"]),))
-    elif call.service == "cloudtrail":
-        yield Request(f"cloudtrail:{call.operation}", (Resource("*"),))
+    elif call.service in _NAMED:
+        arn = call.parameters.get(_NAMED[call.service], "*")
+        yield Request(f"{call.service}:{call.operation}", (Resource(arn),))
     elif call.service in ("ssm", "secretsmanager"):
         yield _secrets(call)
     elif call.service == "es":
@@ -113,7 +119,7 @@ def requests(call: Call, *, image_owner: str) -> Iterator[Request]:
 
 def _secrets(call: Call) -> Request:
     if call.service == "ssm":
-        arns = [f"parameter/{name.lstrip('/')}" for name in call.parameters["Names"]]
+        arns = [f"parameter/{name.lstrip('/')}" for name in call.parameters.get("Names") or [call.parameters["Name"]]]
     else:
         arns = [f"secret:{call.parameters['SecretId']}-a1B2c3"]
     resources = tuple(Resource(f"arn:aws:{call.service}:{REGION}:{ACCOUNT}:{arn}") for arn in arns)
@@ -187,6 +193,8 @@ def _ec2(call: Call, image_owner: str) -> Iterator[Request]:
         name = said.get("KeyName", "new-1") if call.operation == "ImportKeyPair" else "new-1"
         new = _arn(_MAKES[call.operation], name)
         kind = {"ec2:InstanceType": said["InstanceType"]} if call.operation == "RunInstances" else {}
+        if call.operation == "CreateVolume":
+            kind = {"ec2:Encrypted": said["Encrypted"], "ec2:VolumeType": said["VolumeType"]}
         there.append(Resource(new, {**given, **kind}))
         if given:
             yield Request("ec2:CreateTags", (Resource(new),), {**_REGION, **given, "ec2:CreateAction": call.operation})

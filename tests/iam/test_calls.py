@@ -50,6 +50,11 @@ UNSEEN = {
     "iam:UntagInstanceProfile": "an apply after a tag of cluster.tags was removed",
     "iam:PutRolePermissionsBoundary": "an apply after failsafe.permissions_boundary was set",
     "iam:CreateServiceLinkedRole": "CloudWatch, for an account's first alarm that stops a machine",
+    "kms:CreateGrant": "EC2, when a machine with machines.kms_key_id starts",
+    "kms:Decrypt": "EC2, for a new machine's disks",
+    "kms:GenerateDataKeyWithoutPlaintext": "EC2, for a new disk",
+    "kms:ReEncryptFrom": "EC2, for a new disk of an image that another key encrypts",
+    "kms:ReEncryptTo": "EC2, for the same",
     "s3:AbortMultipartUpload": "a log of more than 8 MiB whose upload fails",
 }
 """Actions that are allowed though nothing here makes them, each with who does."""
@@ -78,7 +83,7 @@ class World:
         for name in names:
             self.calls.setdefault(name, []).extend(calls)
 
-    def client(self, service: Literal["cloudtrail", "iam", "s3", "sns", "ssm"]) -> Any:  # noqa: ANN401 - boto3 makes them
+    def client(self, service: Literal["cloudtrail", "iam", "kms", "s3", "sns", "ssm"]) -> Any:  # noqa: ANN401 - boto3 makes them
         """Return the test's own client, whose calls are not recorded."""
         session = boto3.Session(aws_access_key_id="testing", aws_secret_access_key="testing", region_name=REGION)
         return session.client(service, endpoint_url=self.aws.url)
@@ -152,6 +157,8 @@ def own(tmp_path_factory: pytest.TempPathFactory, aws: RecordingAws, mirror: Pat
     world.client("cloudtrail").start_logging(Name="all")
     topic = world.client("sns").create_topic(Name="trainings")["TopicArn"]
     world.client("ssm").put_parameter(Name="/pio/es", Value="of-elasticsearch", Type="SecureString")
+    world.client("ssm").put_parameter(Name="/images/spark", Value=IMAGE, Type="String")
+    key = world.client("kms").create_key()["KeyMetadata"]["Arn"]
     network = 'cidr = "127.77.72.0/24"\npublic_ips = true\ndriver_eip = true\nssh_cidrs = ["10.{n}.0.0/16"]\n'
     network += 'availability_zone = "us-east-1{zone}"'
     more = {
@@ -171,10 +178,11 @@ def own(tmp_path_factory: pytest.TempPathFactory, aws: RecordingAws, mirror: Pat
     with world.role("apply"):
         world.cluster(**first).apply(kept)
     world.power("stopped")
-    larger = 'instance_type = "m5.xlarge"\nworkers = 1\nroot_volume_gib = 60'
+    larger = 'instance_type = "m5.xlarge"\nworkers = 1\nroot_volume_gib = 60\nami_parameter = "/images/spark"'
+    larger += "\nscratch_volume {\n  gib = 20\n}"
     second = {**more, "network": network.format(n=2, zone="a"), "spark": larger, "cluster": 'name = "{name}"'}
     second["cluster"] += '\ntags = { owner = "b" }'
-    second["machines"] = "make_instance_profile = true"
+    second["machines"] = f'make_instance_profile = true\nkms_key_id = "{key}"'
     cluster = world.cluster(**second)
     killed = Claim(ANN, RUN, stopping=True)  # the lock of another client, which the apply takes over
     world.client("s3").put_object(Bucket="states", Key="pio-tf/own/run.lock", Body=killed.to_json().encode())
@@ -341,7 +349,7 @@ def test_machines_of_another_cluster_are_out_of_reach(own: World) -> None:
         document = policies(config, role, account=ACCOUNT)[0].document
         asked = [one for call in calls for one in requests(call, image_owner=UBUNTU)]
         allowed = {one.action for one in asked if used(document, one) is not None}
-        harmless = ("ec2:Describe", "s3:ListBucket", "sts:", "ssm:GetParameters", "ec2:CreateRoute", "ec2:DeleteRoute")
-        shared = ("cloudtrail:", "sns:")  # one topic and one trail serve all clusters of an account
+        harmless = ("ec2:Describe", "s3:ListBucket", "sts:", "ssm:GetParameter", "ec2:CreateRoute", "ec2:DeleteRoute")
+        shared = ("cloudtrail:", "kms:DescribeKey", "sns:")  # one topic, trail and key serve all clusters of an account
         beyond = {action for action in allowed if not action.startswith((*harmless, *shared))}
         assert beyond - {"scheduler:ListSchedules"} == set(), role

@@ -177,7 +177,45 @@ def test_a_lock_in_a_table_is_that_table(project: Project) -> None:
 def test_the_key_of_the_bucket_is_used_through_s3_alone(project: Project, key: str, arn: str) -> None:
     found = policy(project, "plan", ACCOUNT, terraform=f'{STATE}kms_key_id = "{key}"\n}}')
     assert resources(found, "UseKey") == [arn]
-    assert statement(found, "UseKey")["Condition"] == {"StringEquals": {"kms:ViaService": "s3.us-east-1.amazonaws.com"}}
+    conditions = statement(found, "UseKey")["Condition"]
+    assert conditions["StringEquals"] == {"kms:ViaService": "s3.us-east-1.amazonaws.com"}
+    alias = {"ForAnyValue:StringEquals": {"kms:ResourceAliases": key}} if arn.endswith("*") else {}
+    assert {name: value for name, value in conditions.items() if name != "StringEquals"} == alias
+
+
+def test_the_key_of_the_disks_is_used_through_ec2_also_by_those_that_start_machines(project: Project) -> None:
+    blocks = {"machines": 'kms_key_id = "alias/disks"', "schedule": 'timezone = "UTC"'}
+    only = {"kms:ViaService": "ec2.us-east-1.amazonaws.com"}
+    for role in ("apply", "train", "boundary"):
+        starts = statement(policy(project, role, ACCOUNT, **blocks), "StartWithDiskKey")
+        assert starts["Action"] == ["kms:CreateGrant"]
+        assert starts["Resource"] == [f"arn:aws:kms:us-east-1:{ACCOUNT}:key/*"]
+        assert starts["Condition"] == {
+            "Bool": {"kms:GrantIsForAWSResource": "true"},
+            "StringEquals": only,
+            "ForAnyValue:StringEquals": {"kms:ResourceAliases": "alias/disks"},
+        }
+    encrypts = statement(policy(project, "apply", ACCOUNT, **blocks), "EncryptDisks")
+    assert encrypts["Condition"]["StringEquals"] == only
+    assert "EncryptDisks" not in sids(policy(project, "plan", ACCOUNT, **blocks))
+
+
+@pytest.mark.parametrize(
+    ("name", "arn", "owner"),
+    [
+        ("/aws/service/canonical/ubuntu/x/ami-id", "arn:aws:ssm:us-east-1::parameter/aws/service/", ["099720109477"]),
+        ("/images/driver", f"arn:aws:ssm:us-east-1:{ACCOUNT}:parameter/images/driver", None),
+    ],
+)
+def test_a_parameter_with_an_image_may_be_read_and_its_publishers_images_used(
+    project: Project, name: str, arn: str, owner: list[str] | None
+) -> None:
+    machine = f'ami_parameter = "{name}"'
+    found = policy(project, "apply", ACCOUNT, driver=f"{machine}\nallow_small_memory = true", spark=machine)
+    (read,) = resources(found, "ReadImageIds")
+    assert read.startswith(arn)
+    conditions = statement(found, "ImagesOfOwner").get("Condition", {})
+    assert conditions.get("StringEquals", {}).get("ec2:Owner") == owner
 
 
 @pytest.mark.parametrize(

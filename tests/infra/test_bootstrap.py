@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import shutil
 import subprocess
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +19,8 @@ from tests.infra.first_boot import UNSHARE, Machine, Mirror, serve
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+LOSETUP = shutil.which("losetup") or "/sbin/losetup"
 
 pytestmark = pytest.mark.skipif(
     subprocess.run([*UNSHARE, "/bin/true"], capture_output=True, check=False).returncode != 0,
@@ -307,6 +311,64 @@ def test_a_boot_is_never_failed(machine: Machine) -> None:
     assert "boot: no instance store: /var/lib/pio-tf/scratch is on the root disk" in said
     assert "at boot, write_hosts failed" in said
     assert said.splitlines()[-3:] == ["0", "/var/lib/pio-tf/scratch/local", "/var/lib/pio-tf/scratch/work"]
+
+
+def test_a_scratch_volume_that_is_not_attached_fails_the_first_boot_and_no_later_one(machine: Machine) -> None:
+    patience = "export PIO_TF_VOLUME_PATIENCE=0; ! ls /dev/xvd[f-p] 2>/dev/null\n"
+    failed = json.loads(machine.fail("worker", before=patience, scratch_volume=True))
+    assert failed["step"] == "scratch"
+    assert failed["reason"].startswith("no scratch volume is attached: `pio-tf apply` attaches it")
+    script = machine.script(machine.settings("worker", scratch_volume=True), "with-volume")
+    at_once = f"sed -i 's/VOLUME_PATIENCE=30/VOLUME_PATIENCE=0/' {script}"
+    said = machine.boot("worker", then=f"{at_once}; {script} boot; ls /var/lib/pio-tf/scratch")
+    assert "at boot, mount_scratch failed: no scratch volume is attached" in said
+    assert said.splitlines()[-2:] == ["local", "work"]
+
+
+@pytest.fixture
+def loop_device(tmp_path: Path) -> Iterator[str]:
+    """Make a blank disk of 64 MiB, which a machine has as its only volume."""
+    if os.geteuid() != 0:
+        pytest.skip("only root can make a block device of a file")
+    file = tmp_path / "volume"
+    with file.open("wb") as blocks:
+        blocks.truncate(64 << 20)
+    made = subprocess.run([LOSETUP, "--find", "--show", file], capture_output=True, text=True, check=False)
+    if made.returncode != 0:
+        pytest.skip("this computer has no loop devices")
+    device = made.stdout.strip()
+    yield device
+    subprocess.run([LOSETUP, "--detach", device], check=True)
+
+
+def test_a_scratch_volume_is_formatted_once_and_keeps_its_files(machine: Machine, loop_device: str) -> None:
+    said = machine.boot(
+        "driver",
+        before=f"echo {loop_device} >/etc/pio-tf/scratch-volume\n",
+        scratch_volume=True,
+        then="touch /var/lib/pio-tf/scratch/local/from-before; umount /var/lib/pio-tf/scratch; pio-tf-bootstrap boot; "
+        "findmnt -no SOURCE /var/lib/pio-tf/scratch; ls /var/lib/pio-tf/scratch/local",
+    )
+    assert f"boot: /var/lib/pio-tf/scratch is on the volume {loop_device} (64MB)" in said
+    assert said.splitlines()[-2:] == [loop_device, "from-before"]
+
+
+def may_resize() -> bool:
+    """Tell whether this process may grow a mounted file system: it has CAP_SYS_RESOURCE (24)."""
+    (line,) = (one for one in Path("/proc/self/status").read_text().splitlines() if one.startswith("CapEff"))
+    return bool(int(line.split()[1], 16) >> 24 & 1)
+
+
+@pytest.mark.skipif(not may_resize(), reason="this process may not grow a mounted file system")
+def test_a_volume_that_has_grown_is_used_whole(machine: Machine, loop_device: str, tmp_path: Path) -> None:
+    said = machine.boot(
+        "driver",
+        before=f"echo {loop_device} >/etc/pio-tf/scratch-volume\n",
+        scratch_volume=True,
+        then=f"truncate -s 128M {tmp_path / 'volume'}; losetup -c {loop_device}; pio-tf-bootstrap boot >&2; "
+        "df -m --output=size /var/lib/pio-tf/scratch | tail -n 1",
+    )
+    assert int(said) > 100
 
 
 def test_the_host_is_left_as_it_was(machine: Machine) -> None:

@@ -68,6 +68,19 @@ def test_volumes_of_their_own_are_counted_once_though_their_machine_lists_them()
     assert cost.stopped_monthly_usd == pytest.approx(250 * 0.08)
 
 
+@pytest.mark.parametrize(
+    ("volume", "usd"),
+    [
+        ({"type": "gp3", "iops": 3000, "throughput": 125}, 8),
+        ({"type": "gp3", "iops": 4000, "throughput": 225}, 8 + 1000 * 0.005 + 100 * 0.04),
+        ({"type": "io1", "iops": 1000}, 12.5 + 65),
+        ({"type": "io2", "iops": 70000}, 12.5 + 32000 * 0.065 + 32000 * 0.0455 + 6000 * 0.03185),
+    ],
+)
+def test_iops_and_throughput_beyond_what_the_size_includes_cost_every_month(volume: Json, usd: float) -> None:
+    assert after(change("aws_ebs_volume", after={"size": 100, **volume})).stopped_monthly_usd == pytest.approx(usd)
+
+
 def test_before_and_after_are_those_of_the_change() -> None:
     document = plan(
         change("aws_instance", before=machine(type="r5.xlarge"), after=machine(type="r5.2xlarge")),
@@ -93,7 +106,7 @@ def test_a_price_that_is_not_known_is_unknown_and_not_zero() -> None:
 @pytest.mark.parametrize(
     ("disks", "unknown"),
     [
-        ([{"volume_type": "io2", "volume_size": 50}], "io2 disk of 50 GiB"),
+        ([{"volume_type": "standard", "volume_size": 50}], "standard disk of 50 GiB"),
         ([{"volume_type": "gp3"}], "gp3 disk of unknown size"),
         ([], "unknown disk of unknown size"),
     ],

@@ -39,7 +39,7 @@ def test_a_half_created_cluster_is_finished_by_the_next_apply_and_removed_by_des
         broken.apply(broken.plan())
     assert "InvalidAMIID" in caught.value.cause
     assert "module.spark_cluster.module.master.aws_instance.this (modules/machine/main.tf:" in caught.value.cause
-    assert "check ami or ami_filter" in caught.value.next_step
+    assert "check ami, ami_parameter or ami_filter" in caught.value.next_step
     assert broken.outputs() is None
     (driver,) = site.instances().values()
 

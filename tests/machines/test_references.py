@@ -371,3 +371,42 @@ def test_all_mistakes_are_told_at_once(ec2: EC2Client, write: Write) -> None:
     )
     names = [line.split(": ")[1] for line in problems(config, ec2)]
     assert names == ["network.subnet_id", "network.vpc_id", "spark.instance_type", "driver.ami", "ssh.key_pair"]
+
+
+def test_a_key_must_exist_in_the_region_be_enabled_and_be_symmetric(client: Callable[[str], Any], write: Write) -> None:
+    kms = client("kms")
+    good, off = (kms.create_key()["KeyMetadata"]["KeyId"] for _ in range(2))
+    kms.disable_key(KeyId=off)
+    rsa = kms.create_key(KeySpec="RSA_2048", KeyUsage="ENCRYPT_DECRYPT")["KeyMetadata"]["KeyId"]
+    missing = "1234abcd-12ab-34cd-56ef-1234567890ab"
+    network = 'cidr = "10.1.0.0/24"'
+    check_references(write(network=network, machines=f'kms_key_id = "{good}"'), client)
+    for key, why in {
+        off: f"{off} is Disabled, so AWS starts no machine that it encrypts",
+        rsa: f"{rsa} is RSA_2048; disks need a symmetric key for encryption",
+        missing: f"{missing} does not exist in eu-west-1; keys of other regions do not fit",
+    }.items():
+        with pytest.raises(ConfigError) as caught:
+            check_references(write(network=network, machines=f'kms_key_id = "{key}"'), client)
+        assert caught.value.what == f"pio-tf.hcl:17: machines.kms_key_id: {why}"
+
+
+def test_a_parameter_must_hold_an_image_that_exists(client: Callable[[str], Any], write: Write) -> None:
+    ssm, network = client("ssm"), 'cidr = "10.1.0.0/24"'
+    for name, value in (("good", UBUNTU), ("text", "no image"), ("gone", "ami-0dead")):
+        ssm.put_parameter(Name=f"/images/{name}", Value=value, Type="String")
+    check_references(write(network=network, driver='ami_parameter = "/images/good"'), client)
+    for name, why in {
+        "none": "the parameter /images/none does not exist in eu-west-1",
+        "text": "the parameter /images/text must hold an image id, like ami-0a1b2c3d; it holds 8 characters",
+        "gone": "ami-0dead does not exist in eu-west-1, or is not shared with this account",
+    }.items():
+        with pytest.raises(ConfigError) as caught:
+            check_references(write(network=network, driver=f'ami_parameter = "/images/{name}"'), client)
+        assert caught.value.what == f"pio-tf.hcl:7: driver.ami_parameter: {why}"
+
+
+def test_a_parameter_is_checked_also_for_machines_that_exist(client: Callable[[str], Any], write: Write) -> None:
+    config = write(network='cidr = "10.1.0.0/24"', driver='ami_parameter = "/images/nowhere"')
+    with pytest.raises(ConfigError, match="the parameter /images/nowhere does not exist"):
+        check_references(config, client, existing=config.machine_names)

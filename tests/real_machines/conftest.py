@@ -39,11 +39,12 @@ FIGURES = pytest.StashKey["Figures"]()
 
 @dataclass(frozen=True)
 class Disks:
-    """Disks of the workers."""
+    """Disks of the workers, and the driver's volume for scratch files."""
 
     xen: Disk
     nvme: Disk
     volume: Disk
+    scratch: Disk
 
 
 @pytest.fixture(scope="session")
@@ -97,7 +98,8 @@ def disks(world: World) -> Disks:
     """Make a volume, which keeps its contents, beside the instance store."""
     volume = Disk(world.directory, kind="volume")
     volume.write(KEPT)
-    return Disks(xen=Disk(world.directory), nvme=Disk(world.directory), volume=volume)
+    scratch = Disk(world.directory, kind="volume")
+    return Disks(xen=Disk(world.directory), nvme=Disk(world.directory), volume=volume, scratch=scratch)
 
 
 @pytest.fixture(scope="session")
@@ -105,9 +107,10 @@ def cluster(world: World, launches: dict[str, Launch], board: PowerBoard, disks:
     """Boot driver, master and two workers for the first time.
 
     worker-1 is an r3 with instance store as Xen has it, worker-2 an r5d with one of NVMe, beside a foreign volume. The
-    others have none.
+    driver has a volume for scratch files, and the master nothing.
     """
     hardware = {
+        "driver": Hardware(disks={"nvme1n1": disks.scratch}),
         "worker-1": Hardware(memory_mib=R3_MIB, disks={"xvdb": disks.xen}),
         "worker-2": Hardware(disks={"nvme1n1": disks.nvme, "nvme2n1": disks.volume}),
     }

@@ -48,7 +48,12 @@ def write_config(
     )
     (site.directory / "id.pub").write_text(public_key.read_text())
     path = site.directory / "pio-tf.hcl"
-    path.write_text(path.read_text().replace("driver {\n", 'driver {\n  allow_small_memory = true\n  memory = "1g"\n'))
+    path.write_text(
+        path.read_text().replace(
+            "driver {\n",
+            'driver {\n  allow_small_memory = true\n  memory = "1g"\n  scratch_volume {\n    gib = 1\n  }\n',
+        )
+    )
     config = load_config(path, environ={})
     assert config.pio.version == PIO
     return config

@@ -163,9 +163,16 @@ def test_instance_store_is_found_as_xen_and_as_nvme_have_it(cluster: Cluster, di
 
 
 def test_without_instance_store_the_same_directories_are_on_the_root_disk(cluster: Cluster) -> None:
-    for name in ("driver", "master"):
-        assert cluster[name].run("findmnt -no TARGET -T /var/lib/pio-tf/scratch").strip() == "/"
-        assert cluster[name].run("ls /var/lib/pio-tf/scratch").split() == ["local", "work"]
+    assert cluster["master"].run("findmnt -no TARGET -T /var/lib/pio-tf/scratch").strip() == "/"
+    assert cluster["master"].run("ls /var/lib/pio-tf/scratch").split() == ["local", "work"]
+
+
+def test_the_volume_for_scratch_files_is_found_formatted_and_mounted(cluster: Cluster) -> None:
+    assert cluster["driver"].run("findmnt -no SOURCE,FSTYPE /var/lib/pio-tf/scratch").split() == [
+        "/dev/nvme1n1",
+        "ext4",
+    ]
+    assert "scratch is on the volume /dev/nvme1n1" in cluster["driver"].run("cat /var/log/pio-tf.log")
 
 
 def test_limits_are_those_of_spark(cluster: Cluster) -> None:

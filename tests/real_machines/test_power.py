@@ -73,7 +73,7 @@ def scratch(machine: Machine) -> str:
 def left(cluster: Cluster, client: Client, disks: Disks, figures: Figures) -> dict[str, Left]:
     """Stop and start all machines with pio-tf.
 
-    The NVMe disks of the second worker have changed names, as they may.
+    The NVMe disks of the second worker and of the driver have changed names, as they may.
     """
     notes = {}
     for name, machine in cluster.machines.items():
@@ -83,6 +83,7 @@ def left(cluster: Cluster, client: Client, disks: Disks, figures: Figures) -> di
     client.run("down")
     assert not any(machine.is_on for machine in cluster.machines.values())
     cluster["worker-2"].change_hardware(Hardware(disks={"nvme1n1": disks.volume, "nvme2n1": disks.nvme}))
+    cluster["driver"].change_hardware(Hardware(disks={"nvme3n1": disks.scratch}))
     with ThreadPoolExecutor() as executor:
         up = executor.submit(client.run, "up")
         wait_until(lambda: up.done() or all(machine.is_on for machine in cluster.machines.values()))
@@ -126,9 +127,16 @@ def test_instance_store_is_formatted_anew_and_mounted(cluster: Cluster, left: di
 
 
 def test_what_is_on_the_root_disk_stays_there(cluster: Cluster, left: dict[str, Left]) -> None:
-    for name in ("driver", "master"):
-        assert scratch(cluster[name]) == left[name].scratch == ""
-        assert "from-before" in cluster[name].sudo(f"ls {SCRATCH}/work")
+    assert scratch(cluster["master"]) == left["master"].scratch == ""
+    assert "from-before" in cluster["master"].sudo(f"ls {SCRATCH}/work")
+
+
+def test_a_volume_for_scratch_files_keeps_them_whatever_its_device_is_called(
+    cluster: Cluster, left: dict[str, Left]
+) -> None:
+    assert cluster["driver"].run(f"findmnt -no SOURCE {SCRATCH}").strip() == "/dev/nvme3n1"
+    assert scratch(cluster["driver"]) == left["driver"].scratch != ""
+    assert "from-before" in cluster["driver"].sudo(f"ls {SCRATCH}/work")
 
 
 def test_a_machine_says_again_that_it_is_ready(cluster: Cluster, left: dict[str, Left]) -> None:

@@ -227,10 +227,12 @@ def _shrinking(_config: Config, plan_json: Mapping[str, Any]) -> Iterator[_Breac
             continue
         before, after = _sizes(change["change"].get("before")), _sizes(change["change"].get("after"))
         machine = machine_name(change)
+        of_driver = ((change["change"].get("before") or {}).get("tags") or {}).get("pio-tf:machine") == "driver"
+        disk_option = "root_volume_gib" if change["type"] == "aws_instance" else "scratch_volume.gib"
         for disk, (size, argument) in after.items():
             had = before.get(disk, (0, ""))[0]
             if size < had:
-                option = f"{'driver' if machine == 'driver' else 'spark'}.root_volume_gib"
+                option = f"{'driver' if of_driver else 'spark'}.{disk_option}"
                 message = f"{machine or change['address']}: {argument} would shrink from {had} to {size} GiB"
                 yield _Breach("PTF013", change["address"], message, option)
 

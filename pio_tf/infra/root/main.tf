@@ -7,6 +7,20 @@ locals {
   security_group_ids = concat([module.security.id], var.network.security_group_ids)
   instance_profile   = var.profile.make ? module.profile[0].name : var.profile.name
 
+  # The volume's argument takes ARNs only.
+  kms_key_id = var.machines.kms_key_id == null ? null : startswith(var.machines.kms_key_id, "arn:") ? var.machines.kms_key_id : join(":", [
+    "arn", data.aws_partition.current[0].partition, "kms", var.region, data.aws_caller_identity.current[0].account_id,
+    startswith(var.machines.kms_key_id, "alias/") ? var.machines.kms_key_id : "key/${var.machines.kms_key_id}",
+  ])
+  # Exactly one of each list is set. An image id is no secret, as all parameters are to the provider.
+  images = {
+    driver = coalesce(concat([var.driver.ami], [for id in data.aws_ssm_parameter.driver[*].value : nonsensitive(id)], data.aws_ami.driver[*].id)...)
+    spark  = coalesce(concat([var.spark.ami], [for id in data.aws_ssm_parameter.spark[*].value : nonsensitive(id)], data.aws_ami.spark[*].id)...)
+  }
+
+  # AWS attaches a volume only in the machine's zone.
+  of_disks = { kms_key_id = local.kms_key_id, availability_zone = module.network.availability_zone }
+
   idle_alarm = var.failsafe.idle_after == null ? null : {
     seconds = var.failsafe.idle_after
     action  = module.failsafe.stop_action
@@ -15,6 +29,14 @@ locals {
     seconds = var.failsafe.master_idle_after
     action  = module.failsafe.stop_action
   }
+}
+
+data "aws_partition" "current" {
+  count = var.machines.kms_key_id == null ? 0 : 1
+}
+
+data "aws_caller_identity" "current" {
+  count = var.machines.kms_key_id == null ? 0 : 1
 }
 
 module "network" {
@@ -56,8 +78,16 @@ resource "aws_key_pair" "this" {
   }
 }
 
+# A new value of the parameter is for new machines: those that exist ignore changes of their image.
+data "aws_ssm_parameter" "driver" {
+  count = var.driver.ami_parameter == null ? 0 : 1
+
+  name            = var.driver.ami_parameter
+  with_decryption = false
+}
+
 data "aws_ami" "driver" {
-  count = var.driver.ami == null ? 1 : 0
+  count = var.driver.ami_filter == null ? 0 : 1
 
   most_recent = true
   owners      = [var.driver.ami_filter.owner]
@@ -68,8 +98,15 @@ data "aws_ami" "driver" {
   }
 }
 
+data "aws_ssm_parameter" "spark" {
+  count = var.spark.ami_parameter == null ? 0 : 1
+
+  name            = var.spark.ami_parameter
+  with_decryption = false
+}
+
 data "aws_ami" "spark" {
-  count = var.spark.ami == null ? 1 : 0
+  count = var.spark.ami_filter == null ? 0 : 1
 
   most_recent = true
   owners      = [var.spark.ami_filter.owner]
@@ -92,6 +129,7 @@ module "failsafe" {
   role_path            = var.failsafe.role_path
   permissions_boundary = var.failsafe.permissions_boundary
   topic_arn            = var.failsafe.topic_arn
+  kms_key_id           = local.kms_key_id
   driver_id            = module.driver.machine.id
   tags                 = merge(local.tags, { Name = "pio-tf-${var.cluster}" })
 }
@@ -120,6 +158,7 @@ module "bootstrap" {
   region         = var.region
   software       = var.software
   hosts          = local.hosts
+  scratch_volume = each.key == "driver" && var.driver.disks.scratch != null
   master_port    = each.key == "master" ? var.spark.master_port : null
   master_ui_port = each.key == "master" ? var.spark.master_ui_port : null
 }
@@ -128,31 +167,34 @@ module "bootstrap" {
 module "worker_bootstrap" {
   source = "./modules/bootstrap"
 
-  role        = "worker"
-  ssh_user    = var.ssh.user
-  region      = var.region
-  software    = var.software
-  hosts       = merge(local.hosts, { spark-master = local.master_host })
-  master_host = local.master_host
-  master_port = var.spark.master_port
+  role           = "worker"
+  ssh_user       = var.ssh.user
+  region         = var.region
+  software       = var.software
+  hosts          = merge(local.hosts, { spark-master = local.master_host })
+  master_host    = local.master_host
+  scratch_volume = var.spark.disks.scratch != null
+  master_port    = var.spark.master_port
 }
 
 module "driver" {
   source = "./modules/driver"
 
-  cluster            = var.cluster
-  subnet_id          = module.network.subnet_id
-  private_ip         = lookup(local.private_ips, "driver", null)
-  security_group_ids = local.security_group_ids
-  instance_type      = var.driver.instance_type
-  ami                = var.driver.ami != null ? var.driver.ami : data.aws_ami.driver[0].id
-  root_volume_gib    = var.driver.root_volume_gib
-  key_name           = local.key_name
-  instance_profile   = local.instance_profile
-  user_data_base64   = module.bootstrap["driver"].user_data_base64
-  eip                = var.network.driver_eip
-  idle_alarm         = local.idle_alarm
-  tags               = var.tags
+  cluster                = var.cluster
+  subnet_id              = module.network.subnet_id
+  private_ip             = lookup(local.private_ips, "driver", null)
+  security_group_ids     = local.security_group_ids
+  instance_type          = var.driver.instance_type
+  ami                    = local.images["driver"]
+  root_volume_gib        = var.driver.root_volume_gib
+  disks                  = merge(var.driver.disks, local.of_disks)
+  termination_protection = var.machines.termination_protection
+  key_name               = local.key_name
+  instance_profile       = local.instance_profile
+  user_data_base64       = module.bootstrap["driver"].user_data_base64
+  eip                    = var.network.driver_eip
+  idle_alarm             = local.idle_alarm
+  tags                   = var.tags
 }
 
 module "spark_cluster" {
@@ -165,8 +207,10 @@ module "spark_cluster" {
   instance_type           = var.spark.instance_type
   master_instance_type    = var.spark.master_instance_type
   workers                 = local.workers
-  ami                     = var.spark.ami != null ? var.spark.ami : data.aws_ami.spark[0].id
+  ami                     = local.images["spark"]
   root_volume_gib         = var.spark.root_volume_gib
+  disks                   = merge(var.spark.disks, local.of_disks)
+  termination_protection  = var.machines.termination_protection
   key_name                = local.key_name
   instance_profile        = local.instance_profile
   master_user_data_base64 = module.bootstrap["master"].user_data_base64

@@ -51,7 +51,12 @@ variable "driver" {
     instance_type   = string
     root_volume_gib = number
     ami             = optional(string)
+    ami_parameter   = optional(string)
     ami_filter      = optional(object({ owner = string, name = string }))
+    disks = object({
+      root    = object({ type = string, iops = optional(number), throughput = optional(number) })
+      scratch = optional(object({ gib = number, type = string, iops = optional(number), throughput = optional(number) }))
+    })
   })
 }
 
@@ -63,9 +68,22 @@ variable "spark" {
     master_instance_type = optional(string)
     root_volume_gib      = number
     ami                  = optional(string)
+    ami_parameter        = optional(string)
     ami_filter           = optional(object({ owner = string, name = string }))
-    master_port          = number
-    master_ui_port       = number
+    disks = object({
+      root    = object({ type = string, iops = optional(number), throughput = optional(number) })
+      scratch = optional(object({ gib = number, type = string, iops = optional(number), throughput = optional(number) }))
+    })
+    master_port    = number
+    master_ui_port = number
+  })
+}
+
+variable "machines" {
+  description = "All machines: the KMS key of new disks (ARN, id or alias; null: AWS's own), and whether AWS refuses to terminate them."
+  type = object({
+    kms_key_id             = optional(string)
+    termination_protection = bool
   })
 }
 

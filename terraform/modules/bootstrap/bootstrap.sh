@@ -86,6 +86,7 @@ forget_machine() {
 # Never holds up a boot, and never fails one: what does not work is said.
 at_boot() {
   local part status
+  export VOLUME_PATIENCE=30 # it was attached at the last stop
   for part in mount_scratch write_hosts show_host_keys give_settings; do
     rm -f "$WORK/note" "$WORK/reason"
     set +e # as in step

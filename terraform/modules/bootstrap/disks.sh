@@ -1,7 +1,11 @@
+# Spark's scratch files: on a volume of their own, if pio-tf.hcl asks for one, else on the instance store.
+#
 # The instance store: fast, wiped at every stop, and not there on every instance type. So it is looked for at every boot,
 # and nothing waits for it: without it, the same directories are on the root disk.
 SCRATCH=$STATE/scratch
 LABEL=pio-tf
+VOLUME_LABEL=pio-tf-volume
+VOLUME_PATIENCE=${PIO_TF_VOLUME_PATIENCE:-300} # seconds
 
 # The devices of the instance store, one a line. $CONFIG/instance-store may name others.
 instance_store() {
@@ -57,10 +61,80 @@ free() {
   done < <(lsblk -nro MOUNTPOINT "$1")
 }
 
+# The volume: the one that has our file system, else the only one without any content. The name of its device differs
+# between types of machines, and may change at every start. $CONFIG/scratch-volume may name it.
+scratch_volume() {
+  local device blank=()
+  if [ -e "$CONFIG/scratch-volume" ]; then
+    cat "$CONFIG/scratch-volume"
+    return
+  fi
+  for device in $(ebs_volumes); do
+    if [ "$(blkid -p -s LABEL -o value "$device" || true)" = $VOLUME_LABEL ]; then
+      echo "$device"
+      return
+    elif [ -z "$(wipefs -n "$device" || echo busy)" ] && cmp -s -n 1048576 "$device" /dev/zero && free "$device"; then
+      blank+=("$device")
+    fi
+  done
+  [ ${#blank[@]} -lt 2 ] || fail "of ${blank[*]}, which are all empty, one is the scratch volume: write its name into" \
+    "$CONFIG/scratch-volume"
+  printf '%s' "${blank[*]}"
+}
+
+ebs_volumes() {
+  local model device
+  for model in /sys/block/nvme*/device/model; do
+    if [ -e "$model" ] && grep -q "^Amazon Elastic Block Store" "$model"; then
+      model=${model%/device/model}
+      echo "/dev/${model##*/}"
+    fi
+  done
+  for device in /dev/xvd[f-p]; do
+    [ ! -b "$device" ] || echo "$device"
+  done
+}
+
+# Terraform attaches it only once the machine runs.
+mount_volume() {
+  local device until=$((SECONDS + VOLUME_PATIENCE))
+  until device=$(scratch_volume) && [ -n "$device" ]; do
+    [ "$SECONDS" -lt "$until" ] || fail "$(cat "$WORK/reason" 2>/dev/null ||
+      echo "no scratch volume is attached: \`pio-tf apply\` attaches it, \`pio-tf provision\` mounts it then")"
+    sleep 2
+  done
+  rm -f "$WORK/reason"
+  if mountpoint -q "$SCRATCH" && [ "$(findmnt -no SOURCE "$SCRATCH")" != "$device" ] && ! umount "$SCRATCH"; then
+    note "$SCRATCH stays on $(findmnt -no SOURCE "$SCRATCH") until the next boot: it is in use"
+    return
+  fi
+  mountpoint -q "$SCRATCH" || mount_or_make "$device" $VOLUME_LABEL
+  resize2fs "$device" >&2 || say "$SCRATCH does not use all of $device" >&2 # which may have grown
+  note "$SCRATCH is on the volume $device ($(lsblk -dnro SIZE "$device")B)"
+}
+
+# mount_or_make DEVICE LABEL: make a file system, unless there is one of that label, and mount it on $SCRATCH.
+mount_or_make() {
+  if [ "$(blkid -s LABEL -o value "$1" || true)" != "$2" ] || ! mount -o noatime "$1" "$SCRATCH"; then
+    wipefs -qa "$1"
+    mkfs.ext4 -q -F -m 0 -E nodiscard -L "$2" "$1"
+    mount -o noatime "$1" "$SCRATCH"
+  fi
+}
+
 # Mounts what there is on $SCRATCH. Says what it has done.
 mount_scratch() {
-  local devices device
   mkdir -p "$SCRATCH"
+  if [ -n "$SCRATCH_VOLUME" ]; then
+    mount_volume
+  else
+    mount_store
+  fi
+  give_scratch
+}
+
+mount_store() {
+  local devices device
   mapfile -t devices < <(instance_store)
   if mountpoint -q "$SCRATCH"; then
     note "$SCRATCH is on $(findmnt -no SOURCE "$SCRATCH")"
@@ -72,14 +146,9 @@ mount_scratch() {
       device=$(stripe "${devices[@]}")
     fi
     # A restart keeps it, a stop does not: then it has no file system, or the maker's.
-    if [ "$(blkid -s LABEL -o value "$device" || true)" != $LABEL ] || ! mount -o noatime "$device" "$SCRATCH"; then
-      wipefs -qa "$device"
-      mkfs.ext4 -q -F -m 0 -E nodiscard -L $LABEL "$device"
-      mount -o noatime "$device" "$SCRATCH"
-    fi
+    mount_or_make "$device" $LABEL
     note "$SCRATCH is on $device ($(lsblk -dnro SIZE "$device")B)"
   fi
-  give_scratch
 }
 
 # The driver's is written to by whoever runs `pio train`.

@@ -35,7 +35,7 @@ download_all() {
     if [ -z "$urls" ] || brought "$name" "$(expand "$home")" || unpacked "$name" "$version" "$sha512"; then
       continue
     fi
-    # shellcheck disable=SC2086 # addresses hold no spaces
+    #shellcheck disable=SC2086 # addresses hold no spaces
     download "$name-$version" "$sha512" $urls >"$WORK/download.$name" &
     running+=("$name:$!")
   done < <(grep . <<<"$COMPONENTS")

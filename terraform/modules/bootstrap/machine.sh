@@ -53,7 +53,7 @@ write_hosts() {
     put "$hosts" <<<"$1"
   else
     # The last line for a name counts: an address that AWS has chosen may have become known.
-    # shellcheck disable=SC2153 # a setting
+    #shellcheck disable=SC2153 # a setting
     { cat "$hosts" 2>/dev/null || true; echo "$HOSTS"; } |
       awk 'NF > 1 { if (!($2 in at)) order[++n] = $2; at[$2] = $0 } END { for (i = 1; i <= n; i++) print at[order[i]] }' |
       put "$hosts"

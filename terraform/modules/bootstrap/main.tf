@@ -19,16 +19,18 @@ locals {
     HTTPS_PROXY        = var.software.https_proxy != null ? var.software.https_proxy : ""
     NO_PROXY           = join(",", var.software.no_proxy != null ? var.software.no_proxy : [])
     EXTRA_BOOTSTRAP    = var.software.extra_bootstrap != null ? var.software.extra_bootstrap : ""
+    SCRATCH_VOLUME     = var.scratch_volume ? "yes" : ""
     HOSTS              = join("\n", [for name in sort(keys(var.hosts)) : "${var.hosts[name]} ${name}"])
     COMPONENTS = join("\n", [
       for one in local.components : join("\t", [one.name, one.version, one.home, one.sha512, join(" ", one.urls)])
     ])
   }
 
+  # Without lines that are comments: they would take a fifth of the space for user data.
   script = join("\n", concat(
     ["#!/bin/bash"],
     [for name, value in local.settings : "${name}='${replace(value, "'", "'\\''")}'"],
-    [for part in ["common", "machine", "install", "disks", "services", "bootstrap"] : file("${path.module}/${part}.sh")],
+    [for part in ["common", "machine", "install", "disks", "services", "bootstrap"] : replace(file("${path.module}/${part}.sh"), "/(?m)^ *# .*\n/", "")],
   ))
 
   # cloud-init unpacks it. AWS accepts 16 KiB, counted before base64.

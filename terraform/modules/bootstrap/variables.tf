@@ -75,6 +75,13 @@ variable "software" {
   }
 }
 
+variable "scratch_volume" {
+  description = "Wait for a volume for Spark's scratch files, and mount it. False: use the instance store, or the root disk."
+  type        = bool
+  default     = false
+  nullable    = false
+}
+
 variable "hosts" {
   description = "Private addresses of the cluster's machines by name, for /etc/hosts. pio-tf adds unknown ones later."
   type        = map(string)

@@ -3,20 +3,22 @@
 module "machine" {
   source = "../machine"
 
-  name               = "driver"
-  role               = "driver"
-  cluster            = var.cluster
-  subnet_id          = var.subnet_id
-  private_ip         = var.private_ip
-  security_group_ids = var.security_group_ids
-  instance_type      = var.instance_type
-  ami                = var.ami
-  root_volume_gib    = var.root_volume_gib
-  key_name           = var.key_name
-  instance_profile   = var.instance_profile
-  user_data_base64   = var.user_data_base64
-  idle_alarm         = var.idle_alarm
-  tags               = var.tags
+  name                   = "driver"
+  role                   = "driver"
+  cluster                = var.cluster
+  subnet_id              = var.subnet_id
+  private_ip             = var.private_ip
+  security_group_ids     = var.security_group_ids
+  instance_type          = var.instance_type
+  ami                    = var.ami
+  root_volume_gib        = var.root_volume_gib
+  disks                  = var.disks
+  termination_protection = var.termination_protection
+  key_name               = var.key_name
+  instance_profile       = var.instance_profile
+  user_data_base64       = var.user_data_base64
+  idle_alarm             = var.idle_alarm
+  tags                   = var.tags
 }
 
 # Neither `vpc` (removed in provider 6) nor `domain` (unknown to 3.39).

@@ -19,9 +19,37 @@ variable "ami" {
 }
 
 variable "root_volume_gib" {
-  description = "Size of the encrypted gp3 root disk, GiB."
+  description = "Size of the encrypted root disk, GiB."
   type        = number
   default     = 50
+  nullable    = false
+}
+
+variable "disks" {
+  description = "Disks: the ARN of the KMS key of new ones (null: AWS's own), type, IOPS and throughput (MiB/s, gp3 only) of the root disk, and a volume for Spark's scratch files, in the subnet's zone. The module machine checks it."
+  type = object({
+    kms_key_id        = optional(string)
+    availability_zone = optional(string)
+    root = optional(object({
+      type       = optional(string, "gp3")
+      iops       = optional(number)
+      throughput = optional(number)
+    }), {})
+    scratch = optional(object({
+      gib        = number
+      type       = optional(string, "gp3")
+      iops       = optional(number)
+      throughput = optional(number)
+    }))
+  })
+  default  = {}
+  nullable = false
+}
+
+variable "termination_protection" {
+  description = "Let AWS refuse to terminate the driver."
+  type        = bool
+  default     = false
   nullable    = false
 }
 

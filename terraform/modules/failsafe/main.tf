@@ -76,7 +76,7 @@ resource "aws_iam_role_policy" "schedule" {
   role = aws_iam_role.schedule[0].id
   policy = jsonencode({
     Version = "2012-10-17"
-    Statement = [
+    Statement = concat([
       {
         Sid      = "MarkMachines"
         Effect   = "Allow"
@@ -97,7 +97,26 @@ resource "aws_iam_role_policy" "schedule" {
           StringLike   = { "ec2:ResourceTag/pio-tf:scheduled-start" = "?*" }
         }
       },
-    ]
+      ], var.kms_key_id == null ? [] : [
+      {
+        # EC2 decrypts the disks of a machine that starts with a grant of the caller's. A permission for an alias is none for
+        # its key.
+        Sid      = "StartWithDiskKey"
+        Effect   = "Allow"
+        Action   = "kms:CreateGrant"
+        Resource = replace(var.kms_key_id, "/:alias/.*/", ":key/*")
+        Condition = merge(
+          {
+            Bool         = { "kms:GrantIsForAWSResource" = "true" }
+            StringEquals = { "kms:ViaService" = "ec2.${var.region}.${data.aws_partition.current.dns_suffix}" }
+          },
+          [
+            for alias in regexall(":(alias/.*)", var.kms_key_id) :
+            { "ForAnyValue:StringEquals" = { "kms:ResourceAliases" = alias[0] } }
+          ]...
+        )
+      },
+    ])
   })
 }
 

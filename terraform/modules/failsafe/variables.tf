@@ -62,6 +62,12 @@ variable "permissions_boundary" {
   default     = null
 }
 
+variable "kms_key_id" {
+  description = "ARN of the KMS key of the machines' disks, or of its alias: with the role for scheduled trainings, EC2 may use it. Null: AWS's own."
+  type        = string
+  default     = null
+}
+
 variable "topic_arn" {
   description = "ARN of an SNS topic for messages about deadlines that stopped machines, or could not. Null: none."
   type        = string

@@ -27,6 +27,7 @@ resource "aws_instance" "this" {
   user_data_base64                     = var.user_data_base64
   iam_instance_profile                 = var.instance_profile
   instance_initiated_shutdown_behavior = "stop"
+  disable_api_termination              = var.termination_protection
   tags                                 = local.tags
 
   metadata_options {
@@ -37,11 +38,17 @@ resource "aws_instance" "this" {
 
   root_block_device {
     encrypted             = true
-    volume_type           = "gp3"
+    kms_key_id            = var.disks.kms_key_id
+    volume_type           = var.disks.root.type
     volume_size           = var.root_volume_gib
+    iops                  = var.disks.root.iops
+    throughput            = var.disks.root.throughput
     delete_on_termination = true
     tags                  = local.tags
   }
+
+  # A volume can be removed only after the machine that it is attached to.
+  depends_on = [aws_ebs_volume.scratch]
 
   lifecycle {
     prevent_destroy = true
@@ -56,6 +63,43 @@ resource "aws_instance" "this" {
       root_block_device[0].encrypted,
       root_block_device[0].kms_key_id,
     ]
+  }
+}
+
+# A volume of its own, not an ebs_block_device of the machine: Terraform adds it to machines that exist, and sees it change.
+resource "aws_ebs_volume" "scratch" {
+  # checkov:skip=CKV_AWS_189: With kms_key_id, it is encrypted with that key; without, with AWS's own.
+  # checkov:skip=CKV2_AWS_9: Scratch files need no backup.
+  count = var.disks.scratch == null ? 0 : 1
+
+  availability_zone = var.disks.availability_zone
+  encrypted         = true
+  kms_key_id        = var.disks.kms_key_id
+  type              = var.disks.scratch.type
+  size              = var.disks.scratch.gib
+  iops              = var.disks.scratch.iops
+  throughput        = var.disks.scratch.throughput
+  tags              = local.tags
+
+  lifecycle {
+    prevent_destroy = true
+
+    # Only used when the volume is created. Later changes would replace it.
+    ignore_changes = [availability_zone, encrypted, kms_key_id]
+  }
+}
+
+# Linux calls it xvdf or nvme1n1. A running machine would not let it go: the volume goes with its machine.
+resource "aws_volume_attachment" "scratch" {
+  count = var.disks.scratch == null ? 0 : 1
+
+  device_name  = "/dev/sdf"
+  instance_id  = aws_instance.this.id
+  volume_id    = aws_ebs_volume.scratch[0].id
+  skip_destroy = true
+
+  lifecycle {
+    prevent_destroy = true
   }
 }
 

@@ -55,7 +55,7 @@ variable "ami" {
 }
 
 variable "root_volume_gib" {
-  description = "Size of the encrypted gp3 root disk, GiB."
+  description = "Size of the encrypted root disk, GiB."
   type        = number
   default     = 50
   nullable    = false
@@ -64,6 +64,54 @@ variable "root_volume_gib" {
     condition     = var.root_volume_gib >= 8 && var.root_volume_gib <= 16384
     error_message = "The root_volume_gib must be between 8 and 16384."
   }
+}
+
+variable "disks" {
+  description = "Disks: the ARN of the KMS key of new ones (null: AWS's own), type, IOPS and throughput (MiB/s, gp3 only) of the root disk, and a volume for Spark's scratch files, in the subnet's zone."
+  type = object({
+    kms_key_id        = optional(string)
+    availability_zone = optional(string)
+    root = optional(object({
+      type       = optional(string, "gp3")
+      iops       = optional(number)
+      throughput = optional(number)
+    }), {})
+    scratch = optional(object({
+      gib        = number
+      type       = optional(string, "gp3")
+      iops       = optional(number)
+      throughput = optional(number)
+    }))
+  })
+  default  = {}
+  nullable = false
+
+  validation {
+    condition     = var.disks.kms_key_id == null || can(regex("^arn:[^:]+:kms:[^:]+:[0-9]{12}:(key|alias)/", var.disks.kms_key_id))
+    error_message = "The disks.kms_key_id must be the ARN of a key or an alias."
+  }
+
+  validation {
+    condition     = alltrue([for disk in [var.disks.root, var.disks.scratch] : disk == null ? true : contains(["gp3", "io1", "io2"], disk.type)])
+    error_message = "The type of each of disks must be gp3, io1 or io2."
+  }
+
+  validation {
+    condition     = alltrue([for disk in [var.disks.root, var.disks.scratch] : disk == null ? true : disk.throughput == null || disk.type == "gp3"])
+    error_message = "The throughput of each of disks is for gp3 only."
+  }
+
+  validation {
+    condition     = alltrue([for disk in [var.disks.root, var.disks.scratch] : disk == null ? true : disk.iops != null || disk.type == "gp3"])
+    error_message = "The iops of each of disks are required with io1 and io2."
+  }
+}
+
+variable "termination_protection" {
+  description = "Let AWS refuse to terminate the machine."
+  type        = bool
+  default     = false
+  nullable    = false
 }
 
 variable "key_name" {

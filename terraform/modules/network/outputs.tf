@@ -12,6 +12,11 @@ output "subnet_id" {
   depends_on = [aws_route.internet]
 }
 
+output "availability_zone" {
+  description = "The subnet's availability zone."
+  value       = local.create ? aws_subnet.this[0].availability_zone : data.aws_subnet.existing[0].availability_zone
+}
+
 output "cidr" {
   description = "The subnet's address range."
   value       = local.create ? var.cidr : data.aws_subnet.existing[0].cidr_block

@@ -69,7 +69,7 @@ run "every_setting_stands_alone_in_front_of_the_script_and_none_is_left_out" {
 
   assert {
     condition = [for line in split("\n", split("set -euo pipefail", output.script)[0]) : regex("^[A-Z_]+", line) if can(regex("^[A-Z_]+='", line))] == [
-      "COMPONENTS", "ELASTICSEARCH_NAME", "EXTRA_BOOTSTRAP", "HOSTS", "HTTPS_PROXY", "HTTP_PROXY", "MASTER_HOST", "MASTER_PORT", "MASTER_UI_PORT", "NO_PROXY", "REGION", "ROLE", "SERVICE_USER", "SSH_USER",
+      "COMPONENTS", "ELASTICSEARCH_NAME", "EXTRA_BOOTSTRAP", "HOSTS", "HTTPS_PROXY", "HTTP_PROXY", "MASTER_HOST", "MASTER_PORT", "MASTER_UI_PORT", "NO_PROXY", "REGION", "ROLE", "SCRATCH_VOLUME", "SERVICE_USER", "SSH_USER",
     ]
     error_message = "by name: the same configuration gives the same bytes"
   }
