@@ -11,6 +11,7 @@ from pio_tf.config.components import archives_in_s3
 from pio_tf.config.kinds import SecretReference
 from pio_tf.iam.ec2 import PUBLIC_PARAMETERS
 from pio_tf.iam.grant import Grant
+from pio_tf.machines.session_agent import DEFAULT_ROLE_SETTING
 from pio_tf.model import CLUSTER_TAG, SCHEDULED_TAG
 
 if TYPE_CHECKING:
@@ -174,6 +175,7 @@ def opens_sessions(scope: Scope) -> Iterator[Grant]:
         yield Grant("SessionDocument", "Let these sessions carry SSH, and nothing else.", document, pio_tf=start)
         why = "Continue and end the sessions of the same identity."
         sessions = (scope.arn("ssm", "session/${aws:userid}-*"),)
+        yield from _finds_agents(scope)
         yield Grant("OwnSessions", why, sessions, pio_tf=("ssm:ResumeSession", "ssm:TerminateSession"))
     if scope.config.ssh.via == "instance-connect":
         port: Conditions = {"NumericEquals": {"ec2-instance-connect:remotePort": "22"}}
@@ -182,6 +184,18 @@ def opens_sessions(scope: Scope) -> Iterator[Grant]:
         yield Grant("Tunnel", why, endpoints, pio_tf=tunnel, conditions=port)
         why = "Find the endpoint of the network. AWS has no limit for it."
         yield Grant("FindEndpoints", why, ("*",), pio_tf=("ec2:DescribeInstanceConnectEndpoints",))
+
+
+def _finds_agents(scope: Scope) -> Iterator[Grant]:
+    """Grant what tells a missing SSM agent from missing permissions of a machine. AWS has no limit for the first."""
+    why = "Check whether the driver's SSM agent has connected, and whether its role lets it connect."
+    yield Grant("FindAgents", why, ("*",), pio_tf=("ec2:DescribeInstances", "ssm:DescribeInstanceInformation"))
+    setting = (scope.arn("ssm", f"servicesetting{DEFAULT_ROLE_SETTING}"),)
+    yield Grant("FindDefaultRole", why, setting, pio_tf=("ssm:GetServiceSetting",))
+    if profile := _profiles(scope):
+        roles = _machine_roles(scope, profile)
+        yield Grant("FindMachineRole", why, profile, pio_tf=("iam:GetInstanceProfile",))
+        yield Grant("TryMachineRole", why, roles, pio_tf=("iam:SimulatePrincipalPolicy",))
 
 
 def sets_deadlines(scope: Scope) -> Iterator[Grant]:

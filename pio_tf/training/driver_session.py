@@ -14,6 +14,7 @@ from pio_tf.errors import Locked, NotReady, PioTfError, RemoteError
 from pio_tf.events import Done, Step, Warned
 from pio_tf.infra.bootstrap import host_name, render_script, settings_for
 from pio_tf.machines.console import host_keys_from_console
+from pio_tf.machines.session_agent import NOT_CONNECTED, explain_unconnected
 from pio_tf.pio.command import settings_in_force, train_command, ui_port
 from pio_tf.pio.engine import with_engine
 from pio_tf.pio.files import remove_logs, render_files
@@ -84,6 +85,18 @@ class TrainingRequest:
 
 
 @contextlib.asynccontextmanager
+async def _explaining_agent(context: ClusterContext, machines: Sequence[Machine]) -> AsyncIterator[None]:
+    """Say in an error of the block what keeps the driver's SSM agent from connecting, if that is its cause."""
+    try:
+        yield
+    except (NotReady, RemoteError) as error:
+        driver = next((one for one in machines if one.role == "driver"), None)
+        if driver is not None and NOT_CONNECTED in error.cause:
+            await asyncio.to_thread(explain_unconnected, error, context.aws.client, driver)
+        raise
+
+
+@contextlib.asynccontextmanager
 async def open_session(
     context: ClusterContext,
     storage: RunStorage,
@@ -122,13 +135,15 @@ async def open_session(
     targets = ssh_targets(config, machines)
     console_keys = partial(host_keys_from_console, context.ec2)
     if not wait:
-        async with ClusterConnection(
+        connection = ClusterConnection(
             config, targets, reporter=report, retry=retry, console_keys=console_keys, attended=context.attended
-        ) as remote:
+        )
+        async with _explaining_agent(context, machines), connection as remote:
             yield session(remote)
         return
     report(Step("Waiting for SSH and Spark"))
     async with contextlib.AsyncExitStack() as stack:
+        await stack.enter_async_context(_explaining_agent(context, machines))
         waiting = ready_cluster(
             config,
             targets,
