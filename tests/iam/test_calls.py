@@ -83,7 +83,7 @@ class World:
         for name in names:
             self.calls.setdefault(name, []).extend(calls)
 
-    def client(self, service: Literal["cloudtrail", "iam", "kms", "s3", "sns", "ssm"]) -> Any:  # noqa: ANN401 - boto3 makes them
+    def client(self, service: Literal["cloudtrail", "iam", "kms", "s3", "sns", "ssm"]) -> Any:  # noqa: ANN401
         """Return the test's own client, whose calls are not recorded."""
         session = boto3.Session(aws_access_key_id="testing", aws_secret_access_key="testing", region_name=REGION)
         return session.client(service, endpoint_url=self.aws.url)
