@@ -78,11 +78,17 @@ def board() -> PowerBoard:
 
 
 @pytest.fixture(scope="session")
-def site(board: PowerBoard, provider_mirror: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """Make a directory for a pio-tf.hcl, and an AWS."""
+def aws(board: PowerBoard) -> Iterator[LocalAws]:
+    """Run an AWS, whose instances the board follows."""
     with LocalAws(transition_seconds=1.0, on_change=board.instance_changed, console=board.console) as aws:
         board.watch(aws)
-        yield Site(tmp_path_factory.mktemp("site"), name="real", url=aws.url, mirror=provider_mirror)
+        yield aws
+
+
+@pytest.fixture(scope="session")
+def site(aws: LocalAws, provider_mirror: Path, tmp_path_factory: pytest.TempPathFactory) -> Site:
+    """Make a directory for a pio-tf.hcl."""
+    return Site(tmp_path_factory.mktemp("site"), name="real", url=aws.url, mirror=provider_mirror)
 
 
 @pytest.fixture(scope="session")

@@ -44,7 +44,7 @@ def write_config(
         spark=f'workers = {workers}\nexecutor_memory = "1g"\nconf = {{ {SHORT_LIVED} }}\n'
         f'version = "{VERSIONS["spark"]}"\ndownload_sha512 = "{sums["spark"]}"',
         more=f"software {{\n  mirrors = {str(list(mirrors)).replace(chr(39), chr(34))}\n{software}\n}}\n"
-        'train {\n  linger = "10s"\n}\n',
+        'train {\n  linger = "10s"\n}\nschedule {\n}\n',
     )
     (site.directory / "id.pub").write_text(public_key.read_text())
     path = site.directory / "pio-tf.hcl"
