@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from pio_tf.version import __version__
 
 if TYPE_CHECKING:
-    from pio_tf.cluster import Cluster, ClusterStatus, Extended, MachineSize, Resize, ScheduleStatus
+    from pio_tf.cluster import Cluster, ClusterStatus, ClusterSummary, Extended, MachineSize, Resize, ScheduleStatus
     from pio_tf.config.load import load_config
     from pio_tf.config.schema import Config
     from pio_tf.errors import (
@@ -58,6 +58,7 @@ __all__ = [
     "Checked",
     "Cluster",
     "ClusterStatus",
+    "ClusterSummary",
     "Config",
     "ConfigError",
     "Done",

@@ -15,7 +15,14 @@ from pydantic.json_schema import GenerateJsonSchema, models_json_schema
 from pio_tf.cli.results.access import AcceptResult, HostKeysResult, PagesResult
 from pio_tf.cli.results.base import CommandResult, ErrorResult
 from pio_tf.cli.results.guard import GuardResult, RulesResult
-from pio_tf.cli.results.machines import ExtendResult, MachinesResult, ResizeResult, ScheduleResult, StatusResult
+from pio_tf.cli.results.machines import (
+    ClustersResult,
+    ExtendResult,
+    MachinesResult,
+    ResizeResult,
+    ScheduleResult,
+    StatusResult,
+)
 from pio_tf.cli.results.pipelines import CommentResult, IamResult, KeysResult, PipelineResult
 from pio_tf.cli.results.runs import ChecksResult, LogLine, NotifyResult, RunResult, RunsResult
 from pio_tf.cli.results.sandbox import SandboxFireResult, SandboxResult, SandboxServiceResult, SandboxStopResult
@@ -54,6 +61,7 @@ RESULTS: dict[str, type[CommandResult]] = {
     "down": MachinesResult,
     "extend": ExtendResult,
     "resize": ResizeResult,
+    "list": ClustersResult,
     "status": StatusResult,
     "schedule set": ScheduleResult,
     "schedule show": ScheduleResult,

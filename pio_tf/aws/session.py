@@ -139,6 +139,15 @@ class RoleProvider(CredentialProvider):
         return DeferredRefreshableCredentials(fetcher.fetch_credentials, self.METHOD)
 
 
+def configured_region(profile: str | None) -> str | None:
+    """Return the region of the environment, or of a profile in the AWS configuration files; None: neither has one."""
+    try:
+        found: str | None = Session(profile=profile).get_config_variable("region")
+    except BotoCoreError:
+        found = None  # the first call says what is wrong
+    return os.environ.get("AWS_REGION") or found
+
+
 class Aws:
     """The account and region of a cluster.
 

@@ -21,6 +21,7 @@ SECTIONS: dict[str, Sequence[CommandSpec | GroupSpec]] = {
             "Train on AWS's own clock, without a client.",
             (schedule.set_, schedule.show, schedule.pause, schedule.resume, schedule.remove),
         ),
+        power.list_,
         power.extend,
         power.resize,
         software.provision,

@@ -143,7 +143,8 @@ def iam(
         typer.Option(
             "--for",
             metavar="ROLE",
-            help="Write the policy of plan, apply, train, schedule, destroy, mirror, ssh, init, assume or boundary.",
+            help="Write the policy of plan, apply, train, schedule, destroy, mirror, ssh, init, list, assume or "
+            "boundary.",
             show_default="a table of them",
         ),
     ] = "",

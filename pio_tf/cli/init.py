@@ -156,12 +156,13 @@ def init(
 
 def _answered(output: Output, answers: dict[str, str | None], *, ask: bool, from_aws: bool) -> Starter:
     """Return the answers that options give, that the account has, and that a person at a terminal types."""
+    from pio_tf.aws.session import configured_region
     from pio_tf.config.starter import Starter
 
     base = Starter(key=_first_key())
     first: FirstConfig | None = None
     if from_aws and not answers["region"]:
-        answers["region"] = _configured_region(answers["profile"])
+        answers["region"] = configured_region(answers["profile"])
     for name in _QUESTIONS:
         if name == "vpc" and from_aws:
             first = _read_account(output, base.with_answers(answers))
@@ -195,28 +196,12 @@ def _ask(output: Output, name: str, starter: Starter, choices: list[str]) -> str
 
 
 def _read_account(output: Output, starter: Starter) -> FirstConfig:
-    import os
-
     from pio_tf.aws.session import Aws
     from pio_tf.cluster.first_config import TYPES, FirstConfig
-    from pio_tf.config.load import CONFIG_NAME, parse_config
-    from pio_tf.config.starter import render_starter
+    from pio_tf.config.starter import load_starter
     from pio_tf.machines.account import read_account
 
-    config = parse_config(render_starter(starter), path=Path(CONFIG_NAME).absolute(), environ=os.environ)
-    return FirstConfig(read_account(Aws(config).client, TYPES, reporter=output.reporter))
-
-
-def _configured_region(profile: str | None) -> str | None:
-    """Return the region that the AWS configuration files name for a profile."""
-    from botocore.exceptions import BotoCoreError
-    from botocore.session import Session
-
-    try:
-        region: str | None = Session(profile=profile).get_config_variable("region")
-    except BotoCoreError:
-        return None  # the account's first call says what is wrong
-    return region
+    return FirstConfig(read_account(Aws(load_starter(starter)).client, TYPES, reporter=output.reporter))
 
 
 def _first_key() -> str:

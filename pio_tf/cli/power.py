@@ -1,8 +1,9 @@
-"""``pio-tf up | down | extend | resize | status``: start, stop, change and show the machines."""
+"""``pio-tf up | down | extend | resize | list | status``: start, stop, change and show the machines."""
 
 from __future__ import annotations
 
-from typing import Annotated
+import os
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -10,6 +11,9 @@ from pio_tf.cli.ci_output import can_ask
 from pio_tf.cli.command import CommandCall, command
 from pio_tf.cli.options import ForOption, NoDeadlineOption, parse_for, parse_runtime, parse_wait
 from pio_tf.errors import ConfigError
+
+if TYPE_CHECKING:
+    from pio_tf.cluster import Cluster
 
 
 @command()
@@ -103,6 +107,47 @@ def resize(
             )
         planned = ResizeResult.of(call.cluster.resize(machine, instance_type))
     call.show(planned)
+
+
+@command(name="list")
+def list_(
+    call: CommandCall,
+    region: Annotated[
+        str | None, typer.Option(help="AWS region.", show_default="pio-tf.hcl's, or as for the AWS CLI")
+    ] = None,
+    profile: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Profile in the AWS configuration files.", show_default="pio-tf.hcl's"),
+    ] = None,
+) -> None:
+    """Show all clusters of an account and region.
+
+    Finds them by their tags, and needs no pio-tf.hcl. Shows their power and deadlines, and what an hour costs now
+    and with all machines stopped.
+    """
+    from pio_tf.cli.results.machines import ClustersResult
+
+    cluster = _cluster_of_account(call, region, profile)
+    call.show(ClustersResult.of(cluster.clusters(), cluster.config))
+
+
+def _cluster_of_account(call: CommandCall, region: str | None, profile: str | None) -> Cluster:
+    """Return a cluster in the account: that of pio-tf.hcl, if there is one, with another region or profile if asked."""
+    from pio_tf.cluster import Cluster
+    from pio_tf.config.load import find_config
+
+    given = {"region": region, "profile": profile}
+    if call.config is None and not find_config(environ=os.environ).exists():
+        from pio_tf.aws.session import configured_region
+        from pio_tf.config.starter import Starter, load_starter
+
+        answers = {**given, "region": region or configured_region(profile)}
+        return Cluster(load_starter(Starter().with_answers(answers)), reporter=call.output.reporter)
+    if not (region or profile):
+        return call.cluster
+    config = call.cluster.config
+    aws = config.aws.model_copy(update={name: value for name, value in given.items() if value})
+    return Cluster(config.model_copy(update={"aws": aws}), reporter=call.output.reporter)
 
 
 @command()

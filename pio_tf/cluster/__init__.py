@@ -13,8 +13,18 @@ from __future__ import annotations
 
 from pio_tf.cluster.cluster import Cluster
 from pio_tf.cluster.deadline import Extended
+from pio_tf.cluster.listing import ClusterSummary
 from pio_tf.cluster.power import IDLE_FOR, ClusterStatus
 from pio_tf.cluster.resize import MachineSize, Resize
 from pio_tf.cluster.scheduling import ScheduleStatus
 
-__all__ = ["IDLE_FOR", "Cluster", "ClusterStatus", "Extended", "MachineSize", "Resize", "ScheduleStatus"]
+__all__ = [
+    "IDLE_FOR",
+    "Cluster",
+    "ClusterStatus",
+    "ClusterSummary",
+    "Extended",
+    "MachineSize",
+    "Resize",
+    "ScheduleStatus",
+]

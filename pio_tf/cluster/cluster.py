@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from pio_tf.cluster.deadline import Extended
+    from pio_tf.cluster.listing import ClusterSummary
     from pio_tf.cluster.power import ClusterStatus
     from pio_tf.cluster.resize import Resize
     from pio_tf.cluster.scheduling import ScheduleStatus
@@ -265,6 +266,12 @@ class Cluster:
     def status(self) -> ClusterStatus:
         """Return the machines and their power, and which workers Spark has. Change nothing."""
         return self._command().power.status()
+
+    def clusters(self) -> tuple[ClusterSummary, ...]:
+        """Return every cluster in this one's account and region, by the tags of the machines. Change nothing."""
+        from pio_tf.cluster.listing import list_clusters
+
+        return list_clusters(self._context)
 
     @property
     def armed(self) -> datetime | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import AfterValidator, TypeAdapter, ValidationError
@@ -22,6 +23,7 @@ from pio_tf.config.kinds import (
     VpcId,
     Words,
 )
+from pio_tf.config.load import CONFIG_NAME, parse_config
 from pio_tf.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -112,6 +114,11 @@ EXAMPLES: Mapping[str, str] = {
     if one.name in ("vpc", "subnet", "elasticsearch", "hbase", "hdfs", "engine_dir")
 }
 """The defaults that no cluster can use as they are."""
+
+
+def load_starter(starter: Starter) -> Config:
+    """Return the configuration of a starter, for commands that need an AWS account but no pio-tf.hcl."""
+    return parse_config(render_starter(starter), path=Path(CONFIG_NAME).absolute(), environ={})
 
 
 def find_examples(config: Config) -> Iterator[tuple[str, str]]:

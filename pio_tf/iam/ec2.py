@@ -344,6 +344,12 @@ def reads_of_machines(scope: Scope) -> Iterator[Grant]:
     yield _read(scope, "Read which machines exist, and their size.", ours=ours)
 
 
+def reads_of_clusters(scope: Scope) -> Iterator[Grant]:
+    """Grant finding the machines, disks and addresses of all clusters, by their tags."""
+    ours = ["ec2:DescribeAddresses", "ec2:DescribeInstances", "ec2:DescribeVolumes"]
+    yield _read(scope, "Read the machines of all clusters, their disks and their addresses.", ours=ours)
+
+
 def reads_of_account(scope: Scope) -> Iterator[Grant]:
     """Grant reading networks, names of instances, key pairs and offered types, for a first pio-tf.hcl."""
     ours = [

@@ -98,6 +98,7 @@ ROLES: tuple[JobRole, ...] = (
     JobRole("mirror", ("mirror push",), (services.fills_mirrors,)),
     JobRole("ssh", ("the way to the driver that ssh.via names, beside the others",), (services.opens_sessions,)),
     JobRole("init", ("init --from-aws",), (ec2.reads_of_account, services.reads_domains)),
+    JobRole("list", ("list",), (ec2.reads_of_clusters, services.finds_deadlines)),
     JobRole("assume", ("all commands with aws.assume_role",), (services.assumes_roles,)),
     JobRole(
         "boundary",

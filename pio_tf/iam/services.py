@@ -255,6 +255,14 @@ def lists_deadlines(scope: Scope) -> Iterator[Grant]:
         yield Grant("ListDeadlines", why, ("*",), pio_tf=("scheduler:ListSchedules",))
 
 
+def finds_deadlines(scope: Scope) -> Iterator[Grant]:
+    """Grant finding and reading the deadlines of all clusters."""
+    why = "Find the deadlines of all clusters."
+    yield Grant("ListDeadlines", why, ("*",), pio_tf=("scheduler:ListSchedules",))
+    every = (scope.arn("scheduler", "schedule/default/pio-tf-*"),)
+    yield Grant("ReadDeadlines", "Read them.", every, pio_tf=("scheduler:GetSchedule",))
+
+
 def reads_failsafe(scope: Scope) -> Iterator[Grant]:
     """Grant Terraform's refresh of the roles and the alarms."""
     if role := _own_roles(scope):

@@ -126,9 +126,14 @@ def plan_cost(config: Config, plan_json: Mapping[str, Any]) -> tuple[Cost, Cost]
     return _cost(config, plan_json, "before"), _cost(config, plan_json, "after")
 
 
+def hourly_prices(config: Config) -> Mapping[str, float]:
+    """Return the price of an hour by instance type, in USD."""
+    return HOURLY_USD | config.guard.hourly_prices
+
+
 def running_usd(config: Config, instance_types: Iterable[str], seconds: float) -> float | None:
     """Return what these machines cost in this time, without their disks and addresses. None: a price is unknown."""
-    prices = HOURLY_USD | config.guard.hourly_prices
+    prices = hourly_prices(config)
     types = list(instance_types)
     return sum(prices[one] for one in types) * seconds / 3600 if prices.keys() >= set(types) else None
 
@@ -140,7 +145,7 @@ def price_note(config: Config) -> str:
 
 
 def _cost(config: Config, plan_json: Mapping[str, Any], side: Literal["before", "after"]) -> Cost:
-    prices = HOURLY_USD | config.guard.hourly_prices
+    prices = hourly_prices(config)
     machines = list(_values(plan_json, "aws_instance", side))
     eips = sum(1 for _ in _values(plan_json, "aws_eip", side))
     kinds = [str(machine.get("instance_type") or "unknown") for machine in machines]

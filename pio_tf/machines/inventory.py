@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from mypy_boto3_ec2 import EC2Client
-    from mypy_boto3_ec2.type_defs import FilterTypeDef, InstanceTypeDef
+    from mypy_boto3_ec2.type_defs import AddressTypeDef, FilterTypeDef, InstanceTypeDef, VolumeTypeDef
 
     from pio_tf.model import MachineOutput, Outputs, Role
 
@@ -75,7 +75,7 @@ def find_machines(ec2: EC2Client, *, cluster: str, outputs: Outputs | None, stri
         {"Name": "instance-state-name", "Values": list(_LIVE)},
     )
     # Never by the filter alone: pio-tf switches only what carries the tag.
-    found = [instance for instance in found if _tag(instance, CLUSTER_TAG) == cluster]
+    found = [instance for instance in found if tag_of(instance, CLUSTER_TAG) == cluster]
     problems: list[_Discrepancy] = []
     missing = [known[instance_id] for instance_id in known.keys() - {one["InstanceId"] for one in found}]
     if missing and strict:
@@ -93,6 +93,18 @@ def find_machines(ec2: EC2Client, *, cluster: str, outputs: Outputs | None, stri
     return sorted(_with_unique_names(machines), key=machine_order)
 
 
+def find_all_machines(ec2: EC2Client) -> list[Machine]:
+    """Return the machines of all clusters, without terminated ones, in the order of :func:`find_machines`.
+
+    Raises:
+        AwsError: the call failed.
+    """
+    found = _describe(
+        ec2, {"Name": "tag-key", "Values": [CLUSTER_TAG]}, {"Name": "instance-state-name", "Values": list(_LIVE)}
+    )
+    return sorted(map(machine_from, found), key=machine_order)
+
+
 def find_untagged(ec2: EC2Client, *, cluster: str, outputs: Outputs, found: Iterable[Machine]) -> list[Machine]:
     """Return machines of the outputs that exist without the cluster's tag, or with another cluster's.
 
@@ -106,7 +118,7 @@ def find_untagged(ec2: EC2Client, *, cluster: str, outputs: Outputs, found: Iter
     return [
         machine_from(instance, output=known[instance_id])
         for instance_id, instance in _describe_by_id(ec2, known).items()
-        if instance["State"]["Name"] in _LIVE and _tag(instance, CLUSTER_TAG) != cluster
+        if instance["State"]["Name"] in _LIVE and tag_of(instance, CLUSTER_TAG) != cluster
     ]
 
 
@@ -119,10 +131,10 @@ def security_groups(ec2: EC2Client, instance_ids: Sequence[str]) -> dict[str, fr
 def machine_from(instance: InstanceTypeDef, *, output: MachineOutput | None = None) -> Machine:
     """Return the machine for one instance of DescribeInstances. Terraform's outputs add what its tags lack."""
     instance_id = instance["InstanceId"]
-    name = output.name if output else _tag(instance, MACHINE_TAG) or _tag(instance, "Name") or instance_id
+    name = output.name if output else tag_of(instance, MACHINE_TAG) or tag_of(instance, "Name") or instance_id
     return Machine(
         name=name,
-        role=output.role if output else _role(_tag(instance, ROLE_TAG), name=name),
+        role=output.role if output else _role(tag_of(instance, ROLE_TAG), name=name),
         instance_id=instance_id,
         instance_type=instance["InstanceType"],
         state=instance["State"]["Name"],
@@ -132,13 +144,13 @@ def machine_from(instance: InstanceTypeDef, *, output: MachineOutput | None = No
         spot=instance.get("InstanceLifecycle") == "spot",
         in_outputs=output is not None,
         zone=instance.get("Placement", {}).get("AvailabilityZone", ""),
-        cluster=_tag(instance, CLUSTER_TAG),
+        cluster=tag_of(instance, CLUSTER_TAG),
         architecture=instance.get("Architecture", "x86_64"),
         virtualization=instance.get("VirtualizationType", "hvm"),
         has_ena=instance.get("EnaSupport", False),
         powered_itself_off=_has_powered_itself_off(instance),
         reads_tags=instance.get("MetadataOptions", {}).get("InstanceMetadataTags") == "enabled",
-        scheduled_start=_tag(instance, SCHEDULED_TAG),
+        scheduled_start=tag_of(instance, SCHEDULED_TAG),
     )
 
 
@@ -177,8 +189,9 @@ def _describe_by_id(ec2: EC2Client, ids: Iterable[str]) -> dict[str, InstanceTyp
     return found
 
 
-def _tag(instance: InstanceTypeDef, key: str) -> str:
-    return next((tag["Value"] for tag in instance.get("Tags", []) if tag["Key"] == key), "")
+def tag_of(tagged: InstanceTypeDef | VolumeTypeDef | AddressTypeDef, key: str) -> str:
+    """Return the value of a tag; empty if there is none."""
+    return next((tag["Value"] for tag in tagged.get("Tags", []) if tag["Key"] == key), "")
 
 
 def _role(tag: str, *, name: str) -> Role:
@@ -231,7 +244,7 @@ def _explain_missing(
     for machine in missing:
         instance = existing.get(machine.instance_id)
         label = f"{machine.name} ({machine.instance_id})"
-        owner = _tag(instance, CLUSTER_TAG) if instance else ""
+        owner = tag_of(instance, CLUSTER_TAG) if instance else ""
         if instance is None:
             what = f"{label} does not exist in {ec2.meta.region_name} for these credentials"
             next_step = (
@@ -261,7 +274,7 @@ def _discrepancies(instance: InstanceTypeDef, output: MachineOutput | None) -> I
         yield _terminated(label)
     if output is None:
         return
-    address, name = instance.get("PrivateIpAddress", ""), _tag(instance, MACHINE_TAG)
+    address, name = instance.get("PrivateIpAddress", ""), tag_of(instance, MACHINE_TAG)
     if address != output.private_ip and not leaving:
         yield _Discrepancy(
             f"{label} has the private address {address or 'none'}, but Terraform's outputs say {output.private_ip}",

@@ -13,7 +13,7 @@ import asyncssh
 from pio_tf.ci.pipeline import Pipeline
 from pio_tf.ci.prerequisites import Prerequisite
 from pio_tf.ci.reviewed import ReviewedPlan
-from pio_tf.cluster import Cluster, ClusterStatus, Extended, MachineSize, Resize, ScheduleStatus
+from pio_tf.cluster import Cluster, ClusterStatus, ClusterSummary, Extended, MachineSize, Resize, ScheduleStatus
 from pio_tf.config.components import Component
 from pio_tf.config.load import load_config
 from pio_tf.iam import JobRole
@@ -205,6 +205,12 @@ class FakeCluster:
 
     def validate(self) -> tuple[str, ...]:
         return ("pio-tf.hcl:9: network.vpc_id: vpc-00000000000000000 is an example: write your own",)
+
+    def clusters(self) -> tuple[ClusterSummary, ...]:
+        return (
+            ClusterSummary("night", (MASTER,), None, 0.0055, 0.0055),
+            ClusterSummary("trial", (DRIVER, MASTER, WORKER), LONG_AGO, None, 0.0164),
+        )
 
     def plan_resize(self, _machine: str, kind: str) -> tuple[Resize, ...]:
         unpriced = MachineSize("x9.huge", 4096, 2, None)

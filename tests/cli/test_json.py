@@ -50,6 +50,7 @@ LIFE = (
     ("output",),
     ("config", "show"),
     ("config", "show", "core-site.xml"),
+    ("list",),
     ("status",),
     ("host-keys",),
     ("runs",),

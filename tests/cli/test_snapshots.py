@@ -52,6 +52,7 @@ RESULTS = (
     "down --force",
     "down --if-idle",
     "down --if-idle --force",
+    "list --config pio-tf.hcl",
     "status",
     'schedule set "cron(0 3 ? * SUN *)" --timezone Europe/Berlin',
     "schedule show",

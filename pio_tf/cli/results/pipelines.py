@@ -73,7 +73,9 @@ class CallData(ResultData):
 class RoleData(ResultData):
     """The policy for a role."""
 
-    role: Literal["plan", "apply", "train", "schedule", "destroy", "mirror", "ssh", "init", "assume", "boundary"]
+    role: Literal[
+        "plan", "apply", "train", "schedule", "destroy", "mirror", "ssh", "init", "list", "assume", "boundary"
+    ]
     commands: list[str] = Field(description="the commands that the role is for")
     account: str = Field(description="twelve digits; `*`: unknown")
     policy: dict[str, Any] = Field(description="the document, as IAM takes it")
