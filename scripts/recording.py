@@ -69,7 +69,7 @@ def main() -> None:
         pio_tf("sandbox", "start")
         try:
             pio_tf("init", "trainer", "--sandbox")
-            pio_tf("up")
+            pio_tf("up", "--yes")
             pio_tf("down")
             shown = record([str(_PIO_TF), "train"], project, environment)
             pio_tf("destroy", "--confirm", "trainer")

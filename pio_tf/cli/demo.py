@@ -190,7 +190,7 @@ def _play(demo: Demo, services: ServiceKind) -> None:
     demo.run("init", _CLUSTER, "--sandbox")
 
     demo.title("Create the machines once, and wait until Spark has its two workers")
-    demo.run("up")
+    demo.run("up", "--yes")
     created = demo.machines()
     demo.confirm(len(created) == 4, "there are 4 machines: a driver, a master and 2 workers")
     demo.confirm(sum(one["spark_alive"] is True for one in created.values()) == 2, "Spark counts 2 ALIVE workers")

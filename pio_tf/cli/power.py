@@ -14,19 +14,41 @@ from pio_tf.errors import ConfigError
 
 if TYPE_CHECKING:
     from pio_tf.cluster import Cluster
+    from pio_tf.infra.plan import Plan
 
 
 @command()
-def up(call: CommandCall, for_: ForOption = None, no_deadline: NoDeadlineOption = False) -> None:
+def up(
+    call: CommandCall,
+    for_: ForOption = None,
+    no_deadline: NoDeadlineOption = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Create machines without asking.")] = False,
+) -> None:
     """Start the machines and wait for Spark's workers.
 
-    Creates what is missing. AWS stops the machines at their deadline, whatever happens to this computer. pio-tf sets
-    the deadline before it starts a machine.
+    Creates what is missing. It shows the new machines and the cost per hour before, and asks at a terminal. AWS stops
+    the machines at their deadline, whatever happens to this computer. pio-tf sets the deadline before it starts a
+    machine.
     """
     from pio_tf.cli.results.machines import MachinesResult
 
     duration = parse_for(for_, no_deadline=no_deadline)
-    machines = call.cluster.up(duration=duration, deadline=not no_deadline)
+
+    def agree(plan: Plan) -> None:
+        from pio_tf.cli.creation import creation_lines
+
+        lines = creation_lines(call.cluster.config, plan)
+        asks = not yes and can_ask()
+        for line in lines if not asks else ():
+            call.output.say(line)
+        if asks:
+            call.output.ask(lines)
+            if not typer.confirm("Create them?", err=True):
+                raise ConfigError(
+                    "no machine was created", cause="the creation was not confirmed", next_step="pio-tf up --yes"
+                )
+
+    machines = call.cluster.up(duration=duration, deadline=not no_deadline, agree=agree)
     call.show(MachinesResult.model_validate({"machines": machines, "deadline": call.cluster.armed}))
 
 

@@ -13,6 +13,7 @@ from pio_tf.cluster.notifications import Notifications
 from pio_tf.cluster.objects import ClusterObjects
 from pio_tf.cluster.power import IDLE_FOR
 from pio_tf.cluster.scheduling import UNKNOWN_TO_DRIVER
+from pio_tf.cluster.stack import always
 from pio_tf.cluster.training_session import TrainingSession
 from pio_tf.config.components import components
 from pio_tf.config.load import load_config
@@ -221,7 +222,12 @@ class Cluster:
     # Power
 
     def up(
-        self, *, duration: float | None = None, deadline: bool = True, lasting: float | None = None
+        self,
+        *,
+        duration: float | None = None,
+        deadline: bool = True,
+        lasting: float | None = None,
+        agree: Callable[[Plan], None] = always,
     ) -> tuple[Machine, ...]:
         """Create what is missing, start what is stopped, wait until Spark has every worker, configure the driver.
 
@@ -232,6 +238,7 @@ class Cluster:
                 that is set already stands.
             deadline: False starts them without one.
             lasting: the former name of ``duration``.
+            agree: is called with a plan that creates machines, before it is applied; what it raises ends the command.
 
         Raises:
             AwsError, ConfigError: the deadline can't be set; nothing was started.
@@ -239,7 +246,8 @@ class Cluster:
                 even after ``cluster.capacity_wait``, nor for ``spark.min_workers``: what was started is stopped again.
             MachinesMayBeRunning: AWS can't be asked any more, or not be told to stop them.
         """
-        return self._change(self._planning()).power.up(lasting if duration is None else duration, deadline=deadline)
+        seconds = lasting if duration is None else duration
+        return self._change(self._planning()).power.up(seconds, deadline=deadline, agree=agree)
 
     def down(self, *, force: bool = False) -> tuple[Machine, ...]:
         """Stop all machines and wait until AWS confirms it. Copy logs and records of ended runs before. Safe to repeat.

@@ -10,6 +10,7 @@ from pio_tf.cluster.apply_guard import PowerNote
 from pio_tf.cluster.driver import unwritten
 from pio_tf.cluster.fleet import Fleet
 from pio_tf.cluster.messages import interrupted, names, not_ours, unanswered, unknown, warning
+from pio_tf.cluster.stack import always
 from pio_tf.errors import AwsError, Locked, MachinesMayBeRunning, PioTfError, RemoteError
 from pio_tf.events import Done, Step, Warned
 from pio_tf.machines.inventory import IS_SPOT, LEAVE_SPOT
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from pio_tf.cluster.driver import Driver
     from pio_tf.cluster.fleet import FleetView
     from pio_tf.cluster.scheduling import ScheduleStatus, Scheduling
-    from pio_tf.cluster.stack import Stack
+    from pio_tf.cluster.stack import Agree, Stack
     from pio_tf.context import ClusterContext
     from pio_tf.model import Machine, Outputs
     from pio_tf.training.runs.driver_runs import DriverState
@@ -81,12 +82,12 @@ class Power:
     storage: RunStorage
     scheduling: Scheduling
 
-    def up(self, duration: float | None, *, deadline: bool) -> tuple[Machine, ...]:
+    def up(self, duration: float | None, *, deadline: bool, agree: Agree = always) -> tuple[Machine, ...]:
         """Create what is missing, start what is stopped, wait until Spark has every worker, configure the driver."""
         self.check_before_start()
         until = self.deadline.after(duration) if deadline else None
         try:
-            view, whole = self.start(until)
+            view, whole = self.start(until, agree=agree)
             outputs = view.at_work(whole)
             sizing = self.fleet.sizing(view.running)
             self.driver.session(view, lambda session: session.configure_for_use(outputs, sizing), wait=True)
@@ -103,16 +104,17 @@ class Power:
         self.fleet.check_types()
         _ = self.context.secrets
 
-    def start(self, until: datetime | None, *, apply: bool = True) -> tuple[FleetView, Outputs]:
+    def start(self, until: datetime | None, *, apply: bool = True, agree: Agree = always) -> tuple[FleetView, Outputs]:
         """Start every machine, and wait until EC2 shows it as running.
 
         Args:
             until: the deadline, which is armed before; None: no deadline.
             apply: first create and change what pio-tf.hcl asks for.
+            agree: is asked before machines are created.
         """
         outputs = self.stack.outputs_if_applied() if apply else self.stack.outputs()
         if outputs is None:
-            outputs, found = self.stack.apply_for_start(until)
+            outputs, found = self.stack.apply_for_start(until, agree)
         else:
             found = self.fleet.look(outputs)
             self.deadline.arm(outputs, found, until)

@@ -6,7 +6,7 @@ import contextlib
 import hashlib
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from pio_tf.aws.cli_hints import AwsCliHints
 from pio_tf.aws.identity import who_am_i
@@ -32,6 +32,7 @@ from pio_tf.machines.references import check_references
 from pio_tf.model import count, refuse_another_region
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from datetime import datetime
     from pathlib import Path
 
@@ -46,6 +47,13 @@ if TYPE_CHECKING:
     from pio_tf.infra.policy import Judgement
     from pio_tf.infra.saved_plan import SavedPlan
     from pio_tf.model import Outputs
+
+    Agree: TypeAlias = Callable[[Plan], None]
+    """Raises an error if a plan that creates machines is not to be applied."""
+
+
+def always(_plan: Plan) -> None:
+    """Agree to every plan."""
 
 
 @dataclass(frozen=True)
@@ -150,13 +158,15 @@ class Stack:
             guard.restore(until)
         return outputs
 
-    def apply_for_start(self, until: datetime | None) -> tuple[Outputs, FleetView]:
+    def apply_for_start(self, until: datetime | None, agree: Agree) -> tuple[Outputs, FleetView]:
         """Create and change what pio-tf.hcl asks for, and arm the deadline of the machines, which start next."""
         view = self.fleet.look()
         guard = ApplyGuard(self.context, self.fleet, self.deadline, self.driver, view)
         with guard:
             try:
                 plan = self._plan_whole(view)
+                if plan.new_machines:
+                    agree(plan)
                 guard.lock(plan)
                 self._arm_before_changes(plan, view, until)
                 guard.begin(plan)
