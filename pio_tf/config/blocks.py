@@ -454,6 +454,11 @@ class MachinesBlock(Block):
         description="KMS key that encrypts [the disks](machines.md#disks) of new machines: ARN, id or alias. Default: "
         "the account's own key for EBS.",
     )
+    tag_disks_at_launch: bool = Field(
+        default=False,
+        description="Tag root disks in the call that creates a machine, for accounts that refuse disks without tags. "
+        "Then a change of `cluster.tags` does not reach root disks that exist.",
+    )
     termination_protection: bool = Field(
         default=False,
         description="Let AWS refuse to terminate the machines. `pio-tf destroy` then refuses, too, until you have set "

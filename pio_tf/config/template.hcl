@@ -138,6 +138,7 @@ machines {
   # instance_profile      = "training" # an existing one, for the calls that machines make to AWS
   # make_instance_profile = true       # instead: one with just what pio-tf's programs on the machines use
   # kms_key_id             = "alias/training" # encrypts the disks of new machines; default: AWS's own
+  # tag_disks_at_launch    = true # for accounts that refuse disks without tags
   # termination_protection = true # AWS and `pio-tf destroy` refuse to remove machines
 }
 

@@ -278,11 +278,12 @@ def tags(scope: Scope) -> Iterator[Grant]:
     by_creation: Conditions = {"StringEquals": {"ec2:CreateAction": tuple(calls), **scope.tagged["StringEquals"]}}
     why = "Set tags in the call that creates a resource."
     yield Grant("TagAtCreation", why, scope.ec2("*"), create, conditions=by_creation)
-    why = "Tag new disks, which AWS creates with their machine and without tags. The modules make no others than these."
-    types = tuple(dict.fromkeys(block.root_volume_type for block in (scope.config.driver, scope.config.spark)))
-    kind = {"ec2:VolumeType": types, **scope.tagged["StringEquals"]}
-    new: Conditions = {"StringEquals": kind, "Bool": {"ec2:Encrypted": "true"}, **scope.untagged}
-    yield Grant("TagNewDisks", why, scope.ec2("volume"), create, conditions=new)
+    if not scope.config.machines.tag_disks_at_launch:
+        why = "Tag new disks, which AWS creates with their machine and without tags. The modules make no others."
+        types = tuple(dict.fromkeys(block.root_volume_type for block in (scope.config.driver, scope.config.spark)))
+        kind = {"ec2:VolumeType": types, **scope.tagged["StringEquals"]}
+        new: Conditions = {"StringEquals": kind, "Bool": {"ec2:Encrypted": "true"}, **scope.untagged}
+        yield Grant("TagNewDisks", why, scope.ec2("volume"), create, conditions=new)
     why = "Change cluster.tags on the cluster's resources, but never the tag that makes them the cluster's."
     others: Conditions = {
         "ForAllValues:StringNotEquals": {"aws:TagKeys": CLUSTER_TAG},

@@ -126,6 +126,8 @@ _NOTHING_TO_ALLOW = {
 
 INLINE_LIMIT = 10_240
 """Characters of all inline policies of a role, without white space."""
+MANAGED_LIMIT = 6_000
+"""Characters of a managed policy, without white space: IAM takes 6,144, and statements can't be split."""
 
 
 @dataclass(frozen=True)
@@ -203,7 +205,7 @@ def _notes(policy: Policy) -> Iterator[str]:
     if policy.length > INLINE_LIMIT:
         yield (
             f"it has {policy.length} characters, more than the {INLINE_LIMIT} of a role's inline policies: attach its "
-            "statements in two managed policies"
+            f"statements in {-(-policy.length // MANAGED_LIMIT)} managed policies"
         )
     if scope.account == ANY_ACCOUNT and policy.role.name != "assume":
         yield "the account is unknown, so ARNs contain *; set it with --account"

@@ -96,6 +96,8 @@ def _differences(
         old, new = before.get(name), after.get(name)
         if name == "root_block_device":
             old, new = (disks and _without_tags(disks, ignores_tag) for disks in (old, new))
+        if name == "volume_tags":
+            old, new = (_kept(tags or {}, ignores_tag) for tags in (old, new))
         if name == "ebs_block_device":
             old, new = ([one for one in some or () if one.get("volume_id") not in volumes] for some in (old, new))
         if name == "metadata_options":  # pio-tf itself lets a driver with a schedule read its tags
@@ -115,13 +117,15 @@ def _without_tags(disks: Sequence[Mapping[str, Any]], ignores_tag: Callable[[str
     """Return disks without tags that are ignored: the provider itself ignores only those of other resources."""
     return [
         {
-            name: {key: tag for key, tag in (value or {}).items() if not ignores_tag(key)}
-            if name in ("tags", "tags_all")
-            else value
+            name: _kept(value or {}, ignores_tag) if name in ("tags", "tags_all") else value
             for name, value in disk.items()
         }
         for disk in disks
     ]
+
+
+def _kept(tags: Mapping[str, Any], ignores_tag: Callable[[str], bool]) -> dict[str, Any]:
+    return {key: tag for key, tag in tags.items() if not ignores_tag(key)}
 
 
 def _rules(group: str, side: str, rules: Sequence[Mapping[str, Any]]) -> Iterator[_Rule]:

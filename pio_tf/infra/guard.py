@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 GUARDED = {
     "aws_instance": ("PTF001", "spark"),
-    "aws_ebs_volume": ("PTF002", "network"),
-    "aws_volume_attachment": ("PTF002", "network"),
+    "aws_ebs_volume": ("PTF002", "spark"),
+    "aws_volume_attachment": ("PTF002", "spark"),
     "aws_eip": ("PTF003", "network.driver_eip"),
     "aws_eip_association": ("PTF003", "network.driver_eip"),
     "aws_network_interface": ("PTF004", "network"),
@@ -89,6 +89,8 @@ class Removal:
                 return "spark.workers"
             if self.name == "driver":
                 return "driver"
+        if self.rule == "PTF002" and self.address.startswith("module.driver."):
+            return "driver"
         return GUARDED[self.type][1]
 
 

@@ -67,7 +67,7 @@ def render_stack(config: Config, *, protect: bool = True) -> dict[str, str]:
         for source in sorted((modules / module).iterdir()):
             if source.suffix in (".tf", ".sh", ".md"):
                 text = _read(source)
-                if config.aws.ignore_tags.names_any:
+                if config.aws.ignore_tags.names_any or config.machines.tag_disks_at_launch:
                     # The provider ignores no tags of disks: https://github.com/hashicorp/terraform-provider-aws/issues/33806
                     text = text.replace(_LAST_IGNORED, _LAST_IGNORED + _DISK_TAGS)
                 if config.has_spare_types:  # pio-tf changes the types, on stopped machines
@@ -164,6 +164,7 @@ def stack_variables(config: Config) -> dict[str, Value]:
         "machines": {
             "kms_key_id": config.machines.kms_key_id,
             "termination_protection": config.machines.termination_protection,
+            "disk_tags_at_launch": _disk_tags(config) if config.machines.tag_disks_at_launch else None,
         },
         "failsafe": {
             "make_role": failsafe.role and failsafe.role_arn is None,
@@ -196,6 +197,11 @@ def stack_variables(config: Config) -> dict[str, Value]:
             ],
         },
     }
+
+
+def _disk_tags(config: Config) -> dict[str, Value]:
+    """Return the tags of root disks, beside those of their machines. The provider adds its default tags to none."""
+    return dict(sorted({**config.aws.default_tags, **config.cluster.tags}.items()))
 
 
 def _destination(text: str) -> dict[str, Value]:

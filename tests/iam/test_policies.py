@@ -344,7 +344,13 @@ def test_every_policy_fits_into_a_role_and_names_no_statement_twice(project: Pro
         assert all(name.isalnum() for name in named)
         assert len("".join(json.dumps(found.document).split())) <= 10240, "IAM's limit"
     longer = policy(project, "apply", ACCOUNT, **everything, machines="make_instance_profile = true")
-    assert any("attach its statements in two managed policies" in note for note in longer.notes)
+    assert any("attach its statements in 2 managed policies" in note for note in longer.notes)
+    scratch = "scratch_volume {\n  gib = 20\n}"
+    machines = 'make_instance_profile = true\nkms_key_id = "alias/disks"'
+    longest = policy(
+        project, "apply", ACCOUNT, **everything, machines=machines, spark=scratch, schedule='timezone = "UTC"'
+    )
+    assert any("attach its statements in 3 managed policies" in note for note in longest.notes)
 
 
 def test_only_what_only_looks_is_allowed_on_everything(project: Project) -> None:

@@ -57,6 +57,18 @@ def test_a_changed_argument_is_reported_with_both_values_and_the_machine() -> No
     assert found.differences == (Difference("instance_type", "r5.large", "r5.4xlarge"),)
 
 
+def test_a_volume_of_the_stack_that_its_machine_lists_is_no_drift_but_any_other_is() -> None:
+    ours, foreign = {"volume_id": "vol-1"}, {"volume_id": "vol-2"}
+    before: dict[str, Any] = {"ebs_block_device": []}
+    plan = refreshed(drifted("aws_instance", before, {"ebs_block_device": [ours]}))
+    volume = {"type": "aws_ebs_volume", "values": {"id": "vol-1"}}
+    plan["prior_state"]["values"]["root_module"]["resources"] = [volume]
+    assert find_drift(plan) == ()
+    plan["resource_drift"] = [drifted("aws_instance", before, {"ebs_block_device": [ours, foreign]})]
+    (found,) = find_drift(plan)
+    assert found.differences == (Difference("ebs_block_device", [], [foreign]),)
+
+
 def test_a_type_that_pio_tf_may_have_set_is_no_drift_but_all_else_of_the_machine_is() -> None:
     tags = {"pio-tf:machine": "worker-2"}
     before = {"instance_type": "r3.xlarge", "ebs_optimized": False, "cpu_core_count": 2, "tags": tags}

@@ -142,6 +142,7 @@ def test_machines_that_are_off_are_protected_and_keep_it_until_pio_tf_hcl_says_n
         )
         return {one["DisableApiTermination"]["Value"] for one in attributes}
 
+    stop_all(site)
     plan = apply(site, "machines {\n  termination_protection = true\n}")
     assert {one.actions for one in plan.changes if one.machine} == {("update",)}
     assert protected() == {True}
@@ -201,8 +202,22 @@ def test_another_image_in_its_parameter_is_for_new_machines_only(site: Site) -> 
     assert deployment(config(site, types=LARGER, spark=spark)).plan().changes == ()
 
 
+def test_a_new_machine_has_a_root_disk_with_tags_from_its_launch_and_others_keep_theirs(site: Site) -> None:
+    def tags(machine: str) -> dict[str, str]:
+        return {tag["Key"]: tag["Value"] for tag in disks(site, machine)["/dev/sda1"]["Tags"]}
+
+    before = tags("worker-1")
+    at_launch = "machines {\n  tag_disks_at_launch = true\n}"
+    plan = apply(site, at_launch, types=LARGER, spark="workers = 4")
+    assert {one.verb for one in plan.changes} == {"create"}
+    assert tags("worker-1") == before
+    assert tags("worker-4") == {**before, "Name": "options-worker-4", "pio-tf:machine": "worker-4"}
+    assert deployment(config(site, at_launch, types=LARGER, spark="workers = 4")).drift() == ()
+    assert deployment(config(site, types=LARGER, spark="workers = 4")).plan().counts["replace"] == 0
+
+
 def test_volumes_go_with_their_machines(site: Site) -> None:
-    deployment(config(site, types=LARGER, spark="workers = 3")).destroy()
+    deployment(config(site, types=LARGER, spark="workers = 4")).destroy()
     assert site.instances() == {}
     of_cluster: FilterTypeDef = {"Name": "tag:pio-tf:cluster", "Values": ["options"]}
     assert ec2(site.url).describe_volumes(Filters=[of_cluster])["Volumes"] == []

@@ -350,8 +350,17 @@ def test_a_disk_that_would_shrink_is_refused_with_its_sizes_and_without_a_waiver
     error = caught.value
     assert error.what == "the plan would break PTF013 impossible-change: refused, nothing was changed"
     assert error.cause == "pio-tf.hcl:3: driver: the root disk would shrink from 100 to 50 GiB"
-    assert error.next_step.startswith("set root_volume_gib to the size that the disk has, or more")
+    assert error.next_step.startswith("set root_volume_gib, or the scratch_volume's gib, to the size")
     assert "waive" not in error.next_step
+
+
+def test_a_scratch_volume_that_would_shrink_is_refused_at_its_option() -> None:
+    settings = config(driver="driver {\n  scratch_volume {\n    gib = 50\n  }\n}\n")
+    volume = {"type": "gp3", "encrypted": True, "tags": {"pio-tf:machine": "driver"}}
+    shrinks = change("aws_ebs_volume", before={**volume, "size": 100}, after={**volume, "size": 50})
+    with pytest.raises(GuardRefused) as caught:
+        refuse(evaluate(settings, plan(shrinks)))
+    assert caught.value.cause == "pio-tf.hcl:3: aws_ebs_volume.this: the volume would shrink from 100 to 50 GiB"
 
 
 def test_a_refusal_names_what_where_and_what_to_do() -> None:

@@ -29,8 +29,11 @@ OPTIONS = """
 """
 
 
+SCRATCH = 'instance_type = "m5.large"\n  scratch_volume {\n    gib = 10\n  }'
+
+
 def with_options(site: Site, options: str) -> Config:
-    path = site.write().path
+    path = site.write(types=SCRATCH, more="machines {\n  tag_disks_at_launch = true\n}").path
     path.write_text(path.read_text().replace("aws {", f"aws {{{options}", 1))
     return load_config(path, environ={})
 
@@ -49,6 +52,15 @@ def tags(site: Site) -> dict[str, str]:
 
 def test_default_tags_are_on_what_is_created_and_a_plan_after_it_is_empty(place: Site) -> None:
     assert tags(place)["team"] == "search"
+    client = ec2(place.url)
+    for machine in place.instances().values():
+        ids = [mapping["Ebs"]["VolumeId"] for mapping in machine["BlockDeviceMappings"]]
+        found = [
+            {tag["Key"]: tag["Value"] for tag in one["Tags"]}
+            for one in client.describe_volumes(VolumeIds=ids)["Volumes"]
+        ]
+        wanted = {tag["Key"]: tag["Value"] for tag in machine["Tags"]}
+        assert found == [wanted] * len(ids)
     assert deployment(with_options(place, OPTIONS % ACCOUNT)).plan().changes == ()
 
 

@@ -175,8 +175,8 @@ RULES = (
         "AWS can make every change",
         "high",
         "AWS would refuse the change in the middle of an apply; disks can grow, but not shrink",
-        "set root_volume_gib to the size that the disk has, or more; for smaller disks, `pio-tf destroy`, then "
-        "`pio-tf up`",
+        "set root_volume_gib, or the scratch_volume's gib, to the size that the disk has, or more; for smaller disks, "
+        "`pio-tf destroy`, then `pio-tf up`",
     ),
 )
 """All rules, in the order of their ids."""

@@ -19,7 +19,11 @@ locals {
   }
 
   # AWS attaches a volume only in the machine's zone.
-  of_disks = { kms_key_id = local.kms_key_id, availability_zone = module.network.availability_zone }
+  of_disks = {
+    kms_key_id        = local.kms_key_id
+    availability_zone = module.network.availability_zone
+    tags_at_launch    = var.machines.disk_tags_at_launch
+  }
 
   idle_alarm = var.failsafe.idle_after == null ? null : {
     seconds = var.failsafe.idle_after

@@ -80,9 +80,10 @@ variable "spark" {
 }
 
 variable "machines" {
-  description = "All machines: the KMS key of new disks (ARN, id or alias; null: AWS's own), and whether AWS refuses to terminate them."
+  description = "All machines: the KMS key of new disks (ARN, id or alias; null: AWS's own), whether AWS refuses to terminate them, and the tags of their root disks if AWS sets them at creation."
   type = object({
     kms_key_id             = optional(string)
+    disk_tags_at_launch    = optional(map(string))
     termination_protection = bool
   })
 }

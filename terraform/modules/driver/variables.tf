@@ -26,24 +26,10 @@ variable "root_volume_gib" {
 }
 
 variable "disks" {
-  description = "Disks: the ARN of the KMS key of new ones (null: AWS's own), type, IOPS and throughput (MiB/s, gp3 only) of the root disk, and a volume for Spark's scratch files, in the subnet's zone. The module machine checks it."
-  type = object({
-    kms_key_id        = optional(string)
-    availability_zone = optional(string)
-    root = optional(object({
-      type       = optional(string, "gp3")
-      iops       = optional(number)
-      throughput = optional(number)
-    }), {})
-    scratch = optional(object({
-      gib        = number
-      type       = optional(string, "gp3")
-      iops       = optional(number)
-      throughput = optional(number)
-    }))
-  })
-  default  = {}
-  nullable = false
+  description = "Disks of the driver: the input of that name of the module machine, which declares and checks it."
+  type        = any
+  default     = {}
+  nullable    = false
 }
 
 variable "termination_protection" {

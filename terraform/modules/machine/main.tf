@@ -29,6 +29,7 @@ resource "aws_instance" "this" {
   instance_initiated_shutdown_behavior = "stop"
   disable_api_termination              = var.termination_protection
   tags                                 = local.tags
+  volume_tags                          = var.disks.tags_at_launch == null ? null : merge(var.disks.tags_at_launch, local.tags)
 
   metadata_options {
     http_endpoint               = "enabled"
@@ -44,7 +45,7 @@ resource "aws_instance" "this" {
     iops                  = var.disks.root.iops
     throughput            = var.disks.root.throughput
     delete_on_termination = true
-    tags                  = local.tags
+    tags                  = var.disks.tags_at_launch == null ? local.tags : null # the provider takes not both
   }
 
   # A volume can be removed only after the machine that it is attached to.
@@ -60,6 +61,7 @@ resource "aws_instance" "this" {
       key_name,
       user_data,
       user_data_base64,
+      volume_tags,
       root_block_device[0].encrypted,
       root_block_device[0].kms_key_id,
     ]

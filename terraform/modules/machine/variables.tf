@@ -67,10 +67,11 @@ variable "root_volume_gib" {
 }
 
 variable "disks" {
-  description = "Disks: the ARN of the KMS key of new ones (null: AWS's own), type, IOPS and throughput (MiB/s, gp3 only) of the root disk, and a volume for Spark's scratch files, in the subnet's zone."
+  description = "Disks: the ARN of the KMS key of new ones (null: AWS's own), tags of root disks that AWS sets as it creates them (null: the provider tags them later), type, IOPS and throughput (MiB/s, gp3 only) of the root disk, and a volume for Spark's scratch files, in the subnet's zone."
   type = object({
     kms_key_id        = optional(string)
     availability_zone = optional(string)
+    tags_at_launch    = optional(map(string))
     root = optional(object({
       type       = optional(string, "gp3")
       iops       = optional(number)

@@ -287,3 +287,103 @@ run "more_than_a_day_is_counted_in_hours" {
     error_message = "CloudWatch looks back a day in shorter periods"
   }
 }
+
+run "a_machine_has_no_scratch_volume_and_no_termination_protection_unless_asked" {
+  command = plan
+
+  assert {
+    condition     = length(aws_ebs_volume.scratch) == 0 && length(aws_volume_attachment.scratch) == 0
+    error_message = "no volume"
+  }
+
+  assert {
+    condition     = aws_instance.this.disable_api_termination == false
+    error_message = "AWS terminates it when asked"
+  }
+
+  assert {
+    condition     = aws_instance.this.volume_tags == null
+    error_message = "the provider tags the disk later"
+  }
+}
+
+run "disks_are_as_asked" {
+  command = plan
+
+  variables {
+    termination_protection = true
+    disks = {
+      kms_key_id        = "arn:aws:kms:eu-west-1:123456789012:key/1234"
+      availability_zone = "eu-west-1a"
+      root              = { type = "io2", iops = 5000 }
+      scratch           = { gib = 200, iops = 4000, throughput = 500 }
+    }
+  }
+
+  assert {
+    condition     = one(aws_instance.this.root_block_device).volume_type == "io2" && one(aws_instance.this.root_block_device).iops == 5000
+    error_message = "the root disk"
+  }
+
+  assert {
+    condition     = one(aws_instance.this.root_block_device).kms_key_id == aws_ebs_volume.scratch[0].kms_key_id && aws_ebs_volume.scratch[0].kms_key_id == "arn:aws:kms:eu-west-1:123456789012:key/1234"
+    error_message = "both disks with the key"
+  }
+
+  assert {
+    condition     = aws_ebs_volume.scratch[0].encrypted && aws_ebs_volume.scratch[0].size == 200 && aws_ebs_volume.scratch[0].type == "gp3"
+    error_message = "an encrypted volume"
+  }
+
+  assert {
+    condition     = aws_ebs_volume.scratch[0].iops == 4000 && aws_ebs_volume.scratch[0].throughput == 500 && aws_ebs_volume.scratch[0].availability_zone == "eu-west-1a"
+    error_message = "as fast as asked, in the machine's zone"
+  }
+
+  assert {
+    condition     = aws_ebs_volume.scratch[0].tags == aws_instance.this.tags
+    error_message = "the tags of its machine"
+  }
+
+  assert {
+    condition     = aws_volume_attachment.scratch[0].skip_destroy && aws_volume_attachment.scratch[0].device_name == "/dev/sdf"
+    error_message = "it goes with its machine"
+  }
+
+  assert {
+    condition     = aws_instance.this.disable_api_termination
+    error_message = "AWS refuses to terminate it"
+  }
+}
+
+run "tags_at_launch_are_those_of_the_machine_and_more" {
+  command = plan
+
+  variables {
+    disks = { tags_at_launch = { cost-center = "7", Name = "another" } }
+  }
+
+  assert {
+    condition     = aws_instance.this.volume_tags == tomap(merge({ cost-center = "7" }, aws_instance.this.tags))
+    error_message = "in the call that creates it"
+  }
+
+  assert {
+    condition     = one(aws_instance.this.root_block_device).tags == null
+    error_message = "the provider takes not both"
+  }
+}
+
+run "a_disk_that_aws_does_not_make_is_refused" {
+  command = plan
+
+  variables {
+    disks = {
+      kms_key_id = "alias/disks"
+      root       = { type = "io1" }
+      scratch    = { gib = 10, type = "st1", throughput = 200 }
+    }
+  }
+
+  expect_failures = [var.disks]
+}
