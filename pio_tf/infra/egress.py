@@ -17,19 +17,25 @@ if TYPE_CHECKING:
 
 
 def find_blocked(config: Config) -> tuple[str, ...]:
-    """Return a warning for each connection that machines need and ``network.egress`` does not allow.
+    """Return warnings: the connections that ``network.egress`` does not allow, and sessions without instance profile.
 
     A host name may have any address: only its port is compared.
     """
+    warnings = []
+    if config.ssh.via == "ssm" and not config.machines.has_profile:
+        warnings.append(
+            f'{config.where("ssh.via")}: ssh.via = "ssm" needs machines with an instance profile, unless the account '
+            "has Systems Manager's Default Host Management Configuration: set machines.make_instance_profile = true"
+        )
     rules = [parse_egress(one) for one in config.network.egress]
     blocked = dict.fromkeys(
         f"{host}:{port} ({what})"
         for what, host, port in _connections(config)
         if not any(rule.may_allow(host, port) for rule in rules)
     )
-    if not blocked:
-        return ()
-    return (f"{config.where('network.egress')}: network.egress keeps machines from {', '.join(blocked)}",)
+    if blocked:
+        warnings.append(f"{config.where('network.egress')}: network.egress keeps machines from {', '.join(blocked)}")
+    return tuple(warnings)
 
 
 def _connections(config: Config) -> Iterator[tuple[str, str, int]]:

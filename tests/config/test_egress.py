@@ -58,3 +58,15 @@ def test_an_address_outside_of_all_ranges_is_blocked_whatever_its_port(tmp_path:
     (warning,) = find_blocked(config)
     assert "192.0.2.7:9200 (elasticsearch)" in warning
     assert "10.1.2.3" not in warning
+
+
+@pytest.mark.parametrize(
+    ("machines", "warned"), [("", True), ("make_instance_profile = true", False), ('instance_profile = "ours"', False)]
+)
+def test_sessions_of_machines_without_an_instance_profile_are_warned_about(
+    tmp_path: Path, machines: str, warned: bool
+) -> None:
+    ssh = 'ssh {\n  key = "id_ed25519"\n  via = "ssm"\n}\n'
+    config = load_text(tmp_path, text_with(ssh=ssh, machines=f"machines {{\n  {machines}\n}}\n"))
+    found = [one for one in find_blocked(config) if one.startswith('pio-tf.hcl:3: ssh.via = "ssm" needs')]
+    assert bool(found) == warned

@@ -297,6 +297,29 @@ def test_sessions_of_systems_manager_go_to_the_cluster_s_machines_and_carry_ssh_
     assert resources(found, "OwnSessions") == [f"arn:aws:ssm:us-east-1:{ACCOUNT}:session/${{aws:userid}}-*"]
 
 
+@pytest.mark.parametrize(
+    ("machines", "role"),
+    [
+        ("make_instance_profile = true", "pio-tf/pio-ec2-ur-us-east-1"),
+        ('instance_profile = "ours"', "ours"),
+        ("", None),
+    ],
+)
+def test_the_way_through_systems_manager_may_ask_why_an_agent_is_silent(
+    project: Project, machines: str, role: str | None
+) -> None:
+    ssh = 'key = "id_ed25519"\nvia = "ssm"'
+    found = policy(project, "ssh", ACCOUNT, ssh=ssh, machines=machines)
+    assert statement(found, "FindAgents")["Action"] == ["ec2:DescribeInstances", "ssm:DescribeInstanceInformation"]
+    (setting,) = resources(found, "FindDefaultRole")
+    assert setting.endswith(":servicesetting/ssm/managed-instance/default-ec2-instance-management-role")
+    if role is None:
+        assert "TryMachineRole" not in sids(found)
+    else:
+        assert resources(found, "TryMachineRole")[0] == f"arn:aws:iam::{ACCOUNT}:role/{role}"
+        assert statement(found, "TryMachineRole")["Action"] == ["iam:SimulatePrincipalPolicy"]
+
+
 def test_tunnels_of_instance_connect_go_to_the_ssh_port_alone(project: Project) -> None:
     found = policy(project, "ssh", ACCOUNT, ssh='key = "id_ed25519"\nvia = "instance-connect"')
     assert statement(found, "Tunnel")["Action"] == ["ec2-instance-connect:OpenTunnel"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -325,20 +326,28 @@ def test_a_scratch_volume_that_is_not_attached_fails_the_first_boot_and_no_later
     assert said.splitlines()[-2:] == ["local", "work"]
 
 
-@pytest.fixture
-def loop_device(tmp_path: Path) -> Iterator[str]:
-    """Make a blank disk of 64 MiB, which a machine has as its only volume."""
+@contextlib.contextmanager
+def loop(file: Path) -> Iterator[str]:
+    """Make a blank disk of 64 MiB in a file."""
     if os.geteuid() != 0:
         pytest.skip("only root can make a block device of a file")
-    file = tmp_path / "volume"
     with file.open("wb") as blocks:
         blocks.truncate(64 << 20)
     made = subprocess.run([LOSETUP, "--find", "--show", file], capture_output=True, text=True, check=False)
     if made.returncode != 0:
         pytest.skip("this computer has no loop devices")
     device = made.stdout.strip()
-    yield device
-    subprocess.run([LOSETUP, "--detach", device], check=True)
+    try:
+        yield device
+    finally:
+        subprocess.run([LOSETUP, "--detach", device], check=True)
+
+
+@pytest.fixture
+def loop_device(tmp_path: Path) -> Iterator[str]:
+    """Make a blank disk, which a machine has as its only volume."""
+    with loop(tmp_path / "volume") as device:
+        yield device
 
 
 def test_a_scratch_volume_is_formatted_once_and_keeps_its_files(machine: Machine, loop_device: str) -> None:
@@ -351,6 +360,19 @@ def test_a_scratch_volume_is_formatted_once_and_keeps_its_files(machine: Machine
     )
     assert f"boot: /var/lib/pio-tf/scratch is on the volume {loop_device} (64MB)" in said
     assert said.splitlines()[-2:] == [loop_device, "from-before"]
+
+
+def test_a_machine_that_gets_a_scratch_volume_later_moves_from_its_instance_store(
+    machine: Machine, loop_device: str, tmp_path: Path
+) -> None:
+    script = machine.script(machine.settings("worker", scratch_volume=True), "with-volume")
+    with loop(tmp_path / "store") as store:
+        said = machine.boot(
+            "worker",
+            before=f"echo {loop_device} >/etc/pio-tf/scratch-volume; echo {store} >/etc/pio-tf/instance-store\n",
+            then=f"cd /var/lib/pio-tf; findmnt -no SOURCE scratch; {script} >&2; findmnt -no SOURCE scratch",
+        )
+    assert said.split() == [store, loop_device]
 
 
 def may_resize() -> bool:
