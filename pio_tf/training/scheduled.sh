@@ -118,6 +118,23 @@ tell_end() { # ID: send the message about a run that is not alive
     (cd "$runs/$1" && exec setsid bash "$here/runner" notify "$1" 4<"$here/after/notify") </dev/null >/dev/null 2>&1 &
 }
 
+lose() { # ID SECONDS: power the driver off after so long, and send the message about a run that a restart has ended
+  tell "the driver restarted during the run $1"
+  linger "$2"
+  rm -f "$runs/$1/follower" # a client's renewal, in uptime of the boot before
+  tell_end "$1"
+}
+
+look_for_lost_run() { # after a boot without a mark: lose a client's run, if it was to end with the driver's power-off
+  local seconds booted run before
+  { read -r seconds booted <"$home/linger"; } 2>/dev/null && [[ $booted != "$(boot)" ]] || return 0
+  run=$(find "$runs" -mindepth 1 -maxdepth 1 -type d -printf '%f\n' | sort | tail -n 1)
+  { read -r _ _ before _ <"$runs/$run/process"; } 2>/dev/null || return 0
+  [[ $before == "$booted" && ! -e "$runs/$run/ended" ]] || return 0
+  # A client may have started the driver: it comes once all machines answer.
+  lose "$run" $((seconds > START_TIMEOUT ? seconds : START_TIMEOUT))
+}
+
 step_back() { # leave the machines to the client that has removed the tag
   stay >/dev/null
   [[ -z ${checking-} ]] || kill -KILL -- "-$checking"
@@ -288,16 +305,12 @@ boot_on_schedule() {
   patiently instance-id && [[ $found == "$DRIVER_ID" ]] || return 0 # an image of the driver has this program, too
   patiently "tags/instance/$TAG" || { tell "the metadata service does not tell whether a schedule started this machine"; return; }
   mark=$found
-  [[ $mark =~ ^([A-Za-z0-9_-]+)\ ([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:]{8}Z)$ ]] || return 0
+  [[ $mark =~ ^([A-Za-z0-9_-]+)\ ([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:]{8}Z)$ ]] || { look_for_lost_run; return; }
   token=${BASH_REMATCH[1]} due=${BASH_REMATCH[2]}
   date -d "$due" >/dev/null 2>&1 || return 0
   { read -r last run <"$home/scheduled-last"; } 2>/dev/null
   if [[ $last == "$due" ]]; then # the driver restarted, or was started by a person without pio-tf
-    [[ ! -e "$runs/$run/ended" ]] || return 0
-    tell "the driver restarted during the scheduled run $run"
-    linger "$LINGER"
-    rm -f "$runs/$run/follower" # a client's renewal, in uptime of the boot before
-    tell_end "$run"
+    [[ -e "$runs/$run/ended" ]] || lose "$run" "$LINGER"
     return
   fi
   remove_old "$KEEP" 2>/dev/null

@@ -457,7 +457,7 @@ def test_a_driver_that_dies_before_its_run_begins_leaves_a_trace_and_powers_itse
     driver.boot()
     run = driver.run()
     assert (run.state, run.record.scheduled) == ("lost", due)
-    assert "the driver restarted during the scheduled run" in driver.console()
+    assert "the driver restarted during the run" in driver.console()
     assert driver.goes_off()
 
 
@@ -528,6 +528,34 @@ def test_a_scheduled_run_that_a_restart_of_the_driver_ends_is_told_as_lost(drive
     assert (document["event"], document["run"]) == ("lost", run.name)
     assert document["cause"] == "the driver restarted, or lost its power"
     assert not [path for path in run.iterdir() if path.is_file() and url in path.read_text()]
+
+
+def test_a_clients_run_that_a_restart_ends_is_told_too_and_the_driver_powers_itself_off_later(driver: Driver) -> None:
+    webhook = Webhook()
+    linger = driver.home / ".pio-tf" / "linger"
+
+    def restart(before: str) -> None:
+        end_processes(driver.root)
+        linger.write_text(linger.read_text().replace(boot_id(), before))
+        driver.boot()
+
+    with webhook.serve() as url:
+        config = builders.make_config(driver.root, notify={"webhook": url, "on": ["lost"]})
+        driver.push(after=files_after_run(context_of(config), instance_types=["r3.xlarge"]))
+        (driver.home / "lasts").write_text("600")
+        driver.mark()
+        driver.boot()
+        run = driver.run()
+        driver.files.schedule_mark.write_text("")  # as a run that a client began
+        process = driver.home / ".pio-tf" / "runs" / run.id / "process"
+        process.write_text(process.read_text().replace(boot_id(), "the-first-boot"))
+        restart("the-first-boot")
+        assert linger.read_text() == f"60 {boot_id()}\n", "a client that has started it may wait for so long"
+        assert wait_until(lambda: bool(webhook.documents), within=60)
+        restart("the-second-boot")
+        assert "the-second-boot" in linger.read_text(), "only the first boot after it"
+    (document,) = webhook.documents
+    assert (document["event"], document["run"]) == ("lost", run.id)
 
 
 def boot_id() -> str:
