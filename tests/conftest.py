@@ -6,9 +6,7 @@ import fcntl
 import gc
 import json
 import os
-import shutil
 import signal
-import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +16,7 @@ from pio_tf.sandbox.class_archive import make_archive
 from pio_tf.sandbox.java.cache import default_cache
 from pio_tf.sandbox.provider import install_mirror
 from tests.support.aws_descriptions import read_descriptions_once
+from tests.support.debian import need_packages
 from tests.support.provider_scripts import install_scripts
 
 if TYPE_CHECKING:
@@ -118,12 +117,7 @@ def mirror(provider_mirror: Path) -> Path:
 @pytest.fixture(scope="session")
 def java_cache() -> Path:
     """Return the user's cache for Java programs and artefacts, with Maven, which fills it, installed."""
-    if shutil.which("mvn") is None:
-        packages = [str(TESTS.parent / "scripts" / "debian-packages"), "maven"]
-        done = subprocess.run(packages, stderr=subprocess.PIPE, text=True, check=False)
-        if done.returncode != 0 and not {"CI", "PIO_TF_REQUIRE_DEBIAN"} & os.environ.keys():
-            pytest.skip(f"Maven is not there: {done.stderr.strip()}")
-        assert done.returncode == 0, done.stderr
+    need_packages("maven", program="mvn")
     return default_cache()
 
 

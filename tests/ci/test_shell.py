@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import subprocess
@@ -17,6 +16,7 @@ from pio_tf.config.components import Component
 from pio_tf.config.load import load_config
 from pio_tf.config.template import render_template
 from pio_tf.infra.bootstrap import Settings, render_script
+from tests.support.debian import need_packages
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.debian
 ROOT = Path(__file__).parents[2]
-CANNOT = 3
-"""Exit status of scripts/debian-packages where it may not install anything."""
 ON_PURPOSE: Mapping[str, tuple[str, ...]] = {
     "pio_tf/training/runs/driver.sh": ("SC2238",),  # `command` is the name of a file there
     "pio_tf/training/runs/after_run.sh": ("SC2154",),  # driver.sh calls it, and sets the status
@@ -45,16 +43,7 @@ ON_PURPOSE: Mapping[str, tuple[str, ...]] = {
 
 @pytest.fixture(scope="module", autouse=True)
 def _packages() -> None:
-    done = subprocess.run(
-        [ROOT / "scripts" / "debian-packages", "shellcheck"], stderr=subprocess.PIPE, text=True, check=False
-    )
-    if (
-        done.returncode == CANNOT
-        and not {"CI", "PIO_TF_REQUIRE_DEBIAN"} & os.environ.keys()
-        and not shutil.which("shellcheck")
-    ):
-        pytest.skip(f"shellcheck is not there: {done.stderr.strip()}")
-    assert done.returncode == 0 or shutil.which("shellcheck"), done.stderr
+    need_packages("shellcheck", program="shellcheck")
 
 
 def problems(text: str, *, dialect: str = "bash", on_purpose: tuple[str, ...] = ()) -> str:

@@ -1,0 +1,130 @@
+"""The container images: built without a daemon, then used as a CI system uses them."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import tarfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pio_tf.version import __version__
+from tests.support.debian import need_packages
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+pytestmark = pytest.mark.debian
+ROOT = Path(__file__).parents[2]
+SMALL = 400_000_000
+"""Bytes of the image with pio-tf and Terraform, not compressed. Terraform's library is 173 million of them."""
+
+
+class Image:
+    """An image of the Dockerfile, in a container storage of its own.
+
+    Args:
+        archive: the file that scripts/container-image has written.
+        storage: a directory for Buildah's files.
+    """
+
+    def __init__(self, archive: Path, storage: Path) -> None:
+        self.archive = archive
+        self._storage = storage
+        self._container = self._buildah("from", "--quiet", f"docker-archive:{archive}").stdout.strip()
+
+    def config(self) -> dict[str, Any]:
+        """Return what the image says of itself."""
+        with tarfile.open(self.archive) as archive:
+            manifest = json.load(archive.extractfile("manifest.json") or pytest.fail("no manifest"))
+            config = json.load(archive.extractfile(manifest[0]["Config"]) or pytest.fail("no config"))
+        own: dict[str, Any] = config["config"]
+        return own
+
+    def run(self, *command: str, user: str = "", project: Path | None = None) -> subprocess.CompletedProcess[str]:
+        """Run a command in a container; ``project``: the directory that is mounted as the working directory."""
+        options = [f"--user={user}"] if user else []
+        options += [f"--volume={project}:/project"] if project else []
+        return self._buildah("run", "--isolation=chroot", *options, self._container, "--", *command, check=False)
+
+    def remove(self) -> None:
+        """Remove the image and its containers."""
+        self._buildah("rm", "--all")
+
+    def _buildah(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        storage = [f"--root={self._storage}/root", f"--runroot={self._storage}/run"]
+        command = ["buildah", *storage, *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=check)
+
+
+@pytest.fixture(scope="module")
+def archives(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Build both images. Return the archives."""
+    if os.geteuid() != 0 and not {"CI", "PIO_TF_REQUIRE_DEBIAN"} & os.environ.keys():
+        pytest.skip("only root can build container images")
+    need_packages("buildah", program="buildah")
+    targets = ("cli", "sandbox")
+    script = [str(ROOT / "scripts" / "container-image"), str(tmp_path_factory.mktemp("images")), *targets]
+    done = subprocess.run(script, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return dict(zip(targets, map(Path, done.stdout.split()), strict=True))
+
+
+@pytest.fixture(scope="module")
+def cli(archives: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Image]:
+    image = Image(archives["cli"], tmp_path_factory.mktemp("storage"))
+    yield image
+    image.remove()
+
+
+@pytest.fixture(scope="module")
+def sandbox(archives: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Image]:
+    image = Image(archives["sandbox"], tmp_path_factory.mktemp("storage"))
+    yield image
+    image.remove()
+
+
+def test_the_image_runs_pio_tf_as_a_user_who_is_not_root(cli: Image) -> None:
+    config = cli.config()
+    assert config["User"] == "pio-tf"
+    assert config["Entrypoint"] == ["pio-tf"]
+    assert cli.run("id", "--user").stdout == "1000\n"
+    assert cli.run("pio-tf", "--version").stdout == f"pio-tf {__version__}\n"
+
+
+def test_the_image_says_its_version_and_commit(cli: Image) -> None:
+    labels = cli.config()["Labels"]
+    command = ["git", "rev-parse", "HEAD"]
+    commit = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert labels["org.opencontainers.image.version"] == __version__
+    assert labels["org.opencontainers.image.revision"] == commit.stdout.strip()
+    assert labels["org.opencontainers.image.licenses"] == "Apache-2.0"
+
+
+def test_the_image_is_small_and_has_no_installer(cli: Image) -> None:
+    assert cli.archive.stat().st_size < SMALL
+    assert cli.run("python3", "-m", "pip", "--version").returncode == 1
+
+
+def test_the_check_of_the_image_s_health_runs_pio_tf_and_its_terraform(cli: Image) -> None:
+    kind, *check = cli.config()["Healthcheck"]["Test"]
+    assert kind == "CMD"
+    done = cli.run(*check)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith(f"pio-tf {__version__}\nTerraform v1.")
+
+
+def test_a_mounted_project_is_written_by_the_user_that_the_ci_system_sets(cli: Image, tmp_path: Path) -> None:
+    os.chown(tmp_path, 4242, 4242)
+    done = cli.run("pio-tf", "init", "--yes", user="4242:4242", project=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "pio-tf.hcl").stat().st_uid == 4242
+
+
+def test_the_demo_runs_in_the_sandbox_image_and_leaves_nothing(sandbox: Image) -> None:
+    done = sandbox.run("pio-tf", "demo")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "The demo took" in done.stderr
