@@ -1,4 +1,4 @@
-# make setup | check | test | test-again | test-machines | test-terraforms | demo | lint | types | fuzz | faults | bench | docs | docs-site | recording | durations | release | clean
+# make setup | check | test | test-again | test-machines | test-terraforms | demo | lint | types | fuzz | faults | bench | docs | docs-site | recording | durations | images | release | clean
 SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
@@ -95,6 +95,10 @@ docs: setup
 release: setup
 	PIP_CONSTRAINT=constraints.txt $(BIN)/python -m pip install --quiet --group release
 	$(BIN)/python -m scripts.release $(TAG)
+
+# Container images, as root and without a daemon: dist/pio-tf-VERSION-cli.tar and -sandbox.tar.
+images:
+	scripts/container-image dist cli sandbox
 
 format: setup
 	$(BIN)/ruff check --fix .

@@ -230,17 +230,19 @@ def _layout(directory: Path) -> Layout:
     return Layout(directory.resolve())
 
 
-def check_platform(*, platform: str = sys.platform, packages: Sequence[str] = _PACKAGES) -> None:
+def check_platform(
+    *, platform: str = sys.platform, processor: str = os.uname().machine, packages: Sequence[str] = _PACKAGES
+) -> None:
     """Check that the sandbox can run on this computer.
 
     Raises:
-        SandboxError: it is not Linux, or packages of the extra are missing.
+        SandboxError: it is not Linux on x86-64, or packages of the extra are missing.
     """
-    if platform != "linux":
+    if (platform, processor.lower()) not in (("linux", "x86_64"), ("linux", "amd64")):
         raise SandboxError(
-            f"the sandbox runs on Linux only, and this is {platform}",
-            cause="each machine needs its own address on loopback, and the AWS provider is a Linux program",
-            next_step="use a Linux machine or container, or a real AWS account",
+            f"the sandbox runs on Linux with an x86-64 processor only, and this is {platform} on {processor}",
+            cause="each machine needs its own address on loopback, and the AWS provider is a program for x86-64 Linux",
+            next_step="run it in the container of docs/container.md: docker run --rm pio-tf-sandbox demo",
         )
     missing = [name for name in packages if find_spec(name) is None]
     if missing:

@@ -344,8 +344,11 @@ def _record(process: ProcessId) -> ServerRecord:
 
 
 def test_it_says_what_is_missing_to_run_it() -> None:
-    with pytest.raises(SandboxError, match="runs on Linux only, and this is darwin"):
-        check_platform(platform="darwin")
+    for platform, processor in (("darwin", "x86_64"), ("darwin", "arm64"), ("linux", "aarch64")):
+        with pytest.raises(SandboxError, match=f"only, and this is {platform} on {processor}\n") as caught:
+            check_platform(platform=platform, processor=processor)
+        assert caught.value.next_step
+        assert "docker run --rm pio-tf-sandbox demo" in caught.value.next_step
     with pytest.raises(SandboxError, match="not installed") as caught:
         check_platform(packages=("moto", "no_such_package"))
     assert caught.value.cause == "missing: no_such_package"
