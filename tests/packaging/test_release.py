@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from scripts.release import check_tag, release_notes
+from scripts.release import check_tag, check_tree, release_notes, write_checksums
 
 ROOT = Path(__file__).parents[2]
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
@@ -33,6 +33,25 @@ def test_a_tag_of_another_version_is_refused() -> None:
     check_tag("v0.2.0", "0.2.0")
     with pytest.raises(ValueError, match=r"expected v0\.2\.0"):
         check_tag("v0.2.1", "0.2.0")
+
+
+def test_what_no_commit_has_is_not_released(tmp_path: Path) -> None:
+    command = ["git", "init", "--quiet", str(tmp_path)]
+    subprocess.run(command, check=True)
+    check_tree(tmp_path)
+    (tmp_path / "new.py").touch()
+    with pytest.raises(ValueError, match=r"not clean(.|\n)*new\.py"):
+        check_tree(tmp_path)
+
+
+def test_the_checksums_of_a_release_are_those_that_sha256sum_checks(tmp_path: Path) -> None:
+    for name in ("one.whl", "two.tar.gz"):
+        (tmp_path / name).write_text(name)
+    assert [line.split()[1] for line in write_checksums(tmp_path).splitlines()] == ["one.whl", "two.tar.gz"]
+    check = ["sha256sum", "--check", "--quiet", "SHA256SUMS"]
+    assert subprocess.run(check, cwd=tmp_path, check=False).returncode == 0
+    (tmp_path / "one.whl").write_text("another")
+    assert subprocess.run(check, cwd=tmp_path, capture_output=True, check=False).returncode == 1
 
 
 def test_the_workflows_match_the_schema_of_github() -> None:

@@ -15,6 +15,7 @@ from pio_tf.infra.bootstrap import render_image
 from pio_tf.infra.root_module import render_stack
 from pio_tf.sandbox.pio import __file__ as pio_package
 from tests.support.site import Site
+from tests.support.wheel import build_wheel
 
 ROOT = Path(__file__).parents[2]
 TEMPLATES = ROOT / "pio_tf" / "ci" / "templates"
@@ -22,13 +23,7 @@ TEMPLATES = ROOT / "pio_tf" / "ci" / "templates"
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("dist")
-    subprocess.run(
-        [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", out, ROOT],
-        check=True,
-        capture_output=True,
-    )
-    return next(out.glob("*.whl"))
+    return build_wheel(tmp_path_factory.mktemp("dist"))
 
 
 def test_the_wheel_carries_the_licence_the_modules_the_pipelines_and_the_stand_in(wheel: Path) -> None:
