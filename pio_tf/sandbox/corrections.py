@@ -120,6 +120,32 @@ def _modify_shutdown_behavior_too(self: Any) -> bool:  # noqa: ANN401 - moto's r
     return True
 
 
+_run_instances = InstanceResponse.run_instances
+_parse_disks = InstanceResponse._parse_block_device_mapping  # noqa: SLF001
+
+
+def _disks_without_iops(self: Any) -> list[dict[str, Any]]:  # noqa: ANN401 - moto's response class
+    # moto makes the disks of a machine without their IOPS, and refuses io1 and io2 without them.
+    disks: list[dict[str, Any]] = _parse_disks(self)
+    for disk in disks:
+        if disk["Ebs"].get("VolumeType") in ("io1", "io2"):
+            disk["Ebs"]["VolumeType"] = "gp3"  # until _run_as_asked
+    return disks
+
+
+def _run_as_asked(self: Any) -> ActionResult:  # noqa: ANN401 - moto's response class
+    # moto forgets the termination protection, and type, IOPS and throughput of the disks. Then each plan has changes.
+    answer = _run_instances(self)
+    for instance in answer.result.instances:
+        instance.disable_api_termination = self._get_param("DisableApiTermination") or False
+        for disk in self._get_param("BlockDeviceMappings", []):
+            volume = self.ec2_backend.get_volume(instance.block_device_mapping[disk["DeviceName"]].volume_id)
+            asked = disk.get("Ebs", {})
+            for name, value in (("volume_type", "VolumeType"), ("iops", "Iops"), ("throughput", "Throughput")):
+                setattr(volume, name, asked.get(value) or getattr(volume, name))
+    return answer
+
+
 _modify_instance_attribute = instances.InstanceBackend.modify_instance_attribute
 
 
@@ -218,6 +244,8 @@ def corrected(
             (backend, "modify_instance_attribute", _modify_only_while_stopped),
             (backend, "modify_instance_metadata_options", _modify_given_metadata_options),
             (elastic_ip_addresses.ElasticAddressBackend, "allocate_address", _allocate_in_a_vpc),
+            (InstanceResponse, "run_instances", _run_as_asked),
+            (InstanceResponse, "_parse_block_device_mapping", _disks_without_iops),
             (InstanceResponse, "start_instances", _changes("StartingInstances", "start_instances")),
             (InstanceResponse, "stop_instances", _changes("StoppingInstances", "stop_instances")),
             (InstanceResponse, "terminate_instances", _changes("TerminatingInstances", "terminate_instances")),

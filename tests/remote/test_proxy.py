@@ -6,18 +6,21 @@ import asyncio
 import os
 import signal
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from pio_tf.errors import ConfigError, RemoteError
 from pio_tf.events import Event, MachineProgress, Reporter, silent
+from pio_tf.model import Machine
 from pio_tf.remote.login import check_login, load_login
 from pio_tf.remote.proxy import Proxy
 from pio_tf.remote.ssh import ClusterConnection
 from pio_tf.remote.target import machine_endpoint
 from tests.support.aws_cli import KEYS
 from tests.support.builders import make_config
+from tests.support.session import session_of
 from tests.support.ssh_cluster import ONE_ATTEMPT, QUICK
 
 if TYPE_CHECKING:
@@ -92,6 +95,18 @@ async def test_an_agent_that_never_registers_is_an_error_with_its_causes(cluster
     assert caught.value.cause == REGISTERS
     assert "AmazonSSMManagedInstanceCore" in caught.value.next_step
     assert caught.value.details["kind"] == "unreachable"
+
+
+async def test_a_command_asks_aws_why_the_agent_does_not_answer(cluster: TestCluster, aws: AwsCli) -> None:
+    aws.fail(REGISTERS)
+    config = cluster.config(ssh={"via": "ssm"})
+    driver = Machine("driver", "driver", "i-driver", "r5.xlarge", "running", "127.0.0.99", None, None)
+    agents = {"InstanceInformationList": [{"PingStatus": "Online"}]}
+    ssm = SimpleNamespace(describe_instance_information=lambda **_filters: agents)
+    with pytest.raises(RemoteError) as caught:
+        await session_of(config, [driver], ec2=ssm, retry=ONE_ATTEMPT).__aenter__()
+    assert caught.value.cause == f"{REGISTERS}\n       meanwhile, the SSM agent of driver is online"
+    assert caught.value.next_step == "try again"
 
 
 @pytest.mark.parametrize(

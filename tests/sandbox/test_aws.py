@@ -6,7 +6,7 @@ import asyncio
 import time
 from contextlib import closing
 from io import BytesIO
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import boto3
 import pytest
@@ -382,6 +382,32 @@ def test_type_and_user_data_change_only_while_stopped(ec2: EC2Client, network: N
     stop(ec2, instance_id, clock)
     ec2.modify_instance_attribute(InstanceId=instance_id, InstanceType={"Value": "t3.small"})
     assert describe(ec2, instance_id)["InstanceType"] == "t3.small"
+
+
+@pytest.mark.parametrize(
+    "disk",
+    [
+        {"VolumeType": "gp3", "Iops": 4000, "Throughput": 250},
+        {"VolumeType": "io2", "Iops": 5000},
+    ],
+)
+def test_a_machine_is_made_with_the_disk_and_the_protection_that_it_asks_for(
+    ec2: EC2Client, network: Network, disk: dict[str, Any]
+) -> None:
+    made = ec2.run_instances(
+        ImageId=network.image,
+        InstanceType="t3.medium",
+        SubnetId=network.subnet,
+        MinCount=1,
+        MaxCount=1,
+        DisableApiTermination=True,
+        BlockDeviceMappings=[{"DeviceName": "/dev/sda1", "Ebs": {"VolumeSize": 20, **disk}}],  # type: ignore[typeddict-item]
+    )["Instances"][0]["InstanceId"]
+    attribute = ec2.describe_instance_attribute(InstanceId=made, Attribute="disableApiTermination")
+    assert attribute["DisableApiTermination"]["Value"] is True
+    volume = describe(ec2, made)["BlockDeviceMappings"][0]["Ebs"]["VolumeId"]
+    (found,) = ec2.describe_volumes(VolumeIds=[volume])["Volumes"]
+    assert {name: found[name] for name in disk} == disk  # type: ignore[literal-required]
 
 
 def test_the_shutdown_behaviour_changes_and_the_groups_stay(ec2: EC2Client, network: Network) -> None:
