@@ -61,7 +61,8 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> Findings:
     """Run checkov, which takes seconds to begin, once over all stacks."""
     directory = tmp_path_factory.mktemp("stacks")
     site = Site(directory=directory, name="demo", url="http://127.0.0.1:1", mirror=directory)
-    everything = render_stack(site.write(network=EVERYTHING, spark="workers = 2"))
+    types = 'instance_type = "m5.large"\n  scratch_volume {\n    gib = 10\n  }'
+    everything = render_stack(site.write(network=EVERYTHING, types=types, spark="workers = 2"))
     existing = render_stack(site.write(network=EXISTING, spark='workers = 2\nami = "ami-0aaa"'))
     without = {name: SKIP.sub("", text) for name, text in everything.items()}
     stacks = {"everything": everything, "existing": existing, "without_waivers": without}

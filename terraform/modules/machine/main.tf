@@ -70,8 +70,6 @@ resource "aws_instance" "this" {
 
 # A volume of its own, not an ebs_block_device of the machine: Terraform adds it to machines that exist, and sees it change.
 resource "aws_ebs_volume" "scratch" {
-  # checkov:skip=CKV_AWS_189: With kms_key_id, it is encrypted with that key; without, with AWS's own.
-  # checkov:skip=CKV2_AWS_9: Scratch files need no backup.
   count = var.disks.scratch == null ? 0 : 1
 
   availability_zone = var.disks.availability_zone
