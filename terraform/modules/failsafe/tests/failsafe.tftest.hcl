@@ -281,3 +281,36 @@ run "what_is_no_topic_is_refused" {
 
   expect_failures = [var.topic_arn]
 }
+
+run "a_scheduled_start_may_use_the_key_of_the_disks" {
+  command = plan
+
+  variables {
+    make_schedule_role = true
+    kms_key_id         = "arn:aws:kms:eu-west-1:123456789012:key/1234"
+  }
+
+  assert {
+    condition = [
+      for one in jsondecode(aws_iam_role_policy.schedule[0].policy).Statement : [one.Action, one.Resource] if one.Sid == "StartWithDiskKey"
+    ] == [["kms:CreateGrant", "arn:aws:kms:eu-west-1:123456789012:key/1234"]]
+    error_message = "EC2 decrypts the disks with a grant of the role"
+  }
+}
+
+run "an_alias_limits_it_to_the_key_that_has_it" {
+  command = plan
+
+  variables {
+    make_schedule_role = true
+    kms_key_id         = "arn:aws:kms:eu-west-1:123456789012:alias/disks"
+  }
+
+  assert {
+    condition = [
+      for one in jsondecode(aws_iam_role_policy.schedule[0].policy).Statement :
+      [one.Resource, one.Condition["ForAnyValue:StringEquals"]["kms:ResourceAliases"], one.Condition.Bool["kms:GrantIsForAWSResource"]] if one.Sid == "StartWithDiskKey"
+    ] == [["arn:aws:kms:eu-west-1:123456789012:key/*", "alias/disks", "true"]]
+    error_message = "a permission for an alias is none for its key"
+  }
+}
