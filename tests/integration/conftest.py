@@ -8,6 +8,7 @@ import pytest
 
 from pio_tf.sandbox.control import start_sandbox, stop_sandbox
 from pio_tf.sandbox.project import prepare_project
+from tests.integration.training import no_spark_in
 from tests.support.sandbox_project import Project, clean_environment
 
 if TYPE_CHECKING:
@@ -31,3 +32,10 @@ def project(
         yield Project(directory, info, clean_environment() | {"PIO_TF_SANDBOX_DIR": str(sandbox)})
     finally:
         stop_sandbox(sandbox)
+
+
+@pytest.fixture
+def without_spark(project: Project) -> Iterator[None]:
+    """Let the trainings of a test use no Spark: the test is about what pio-tf does with a run."""
+    with no_spark_in(project):
+        yield

@@ -108,6 +108,7 @@ def test_a_cancelled_run_leaves_no_process_and_no_executor(project: Project) -> 
     assert project.powers() == {"running"}
 
 
+@pytest.mark.usefixtures("without_spark")
 def test_a_detached_run_is_attached_to_twice_while_it_goes_on_and_after_its_end(project: Project) -> None:
     behave(project, pauseSeconds=10)
     detached = project.run("train", "--detach")
@@ -122,6 +123,7 @@ def test_a_detached_run_is_attached_to_twice_while_it_goes_on_and_after_its_end(
     assert project.powers() == {"running"}
 
 
+@pytest.mark.usefixtures("without_spark")
 def test_a_run_goes_on_when_its_client_is_killed_and_whoever_attaches_to_it_stops_the_machines(
     project: Project,
 ) -> None:
@@ -155,6 +157,7 @@ def test_a_run_that_fails_is_exit_code_6_with_its_first_cause_and_the_machines_s
     assert "Job aborted by the stand-in" in project.run("logs").stdout
 
 
+@pytest.mark.usefixtures("without_spark")
 def test_nobody_trains_or_stops_the_machines_while_a_run_is_active_unless_by_force(project: Project) -> None:
     behave(project, pauseSeconds=LONG)
     run = run_in(project.run("train", "--detach").stdout)
@@ -171,6 +174,7 @@ def test_nobody_trains_or_stops_the_machines_while_a_run_is_active_unless_by_for
     assert "Submission command" in project.run("logs", run).stdout
 
 
+@pytest.mark.usefixtures("without_spark")
 def test_down_takes_the_logs_and_records_of_ended_runs_along(project: Project, tmp_path: Path) -> None:
     behave(project, fail="exception")
     run = run_in(project.run("train", "--detach").stdout)
@@ -187,6 +191,7 @@ def test_down_takes_the_logs_and_records_of_ended_runs_along(project: Project, t
     assert run not in listed(project)
 
 
+@pytest.mark.usefixtures("without_spark")
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 def test_a_followed_run_ends_with_its_interrupted_client_and_its_log_is_kept(
     project: Project, number: signal.Signals, code: int
@@ -204,6 +209,7 @@ def test_a_followed_run_ends_with_its_interrupted_client_and_its_log_is_kept(
     assert TRAINING in project.run("logs").stdout
 
 
+@pytest.mark.usefixtures("without_spark")
 def test_a_training_whose_log_nobody_reads_is_ended_and_its_machines_are_stopped(project: Project) -> None:
     behave(project, noiseMegabytes=5, pauseSeconds=LONG)
     ran = subprocess.run(
@@ -221,6 +227,7 @@ def test_a_training_whose_log_nobody_reads_is_ended_and_its_machines_are_stopped
     assert records(project)[-1]["state"] == "cancelled"
 
 
+@pytest.mark.usefixtures("without_spark")
 def test_two_interruptions_in_a_row_stop_the_machines_at_once(project: Project) -> None:
     behave(project, pauseSeconds=LONG)
     with project.start("train") as client:
@@ -233,6 +240,7 @@ def test_two_interruptions_in_a_row_stop_the_machines_at_once(project: Project) 
     assert project.powers() == {"stopped"}
 
 
+@pytest.mark.usefixtures("without_spark")
 def test_an_interrupted_run_whose_machines_stay_up_is_not_said_to_stop_them(project: Project) -> None:
     behave(project, pauseSeconds=LONG)
     with project.start("train", "--keep-up") as client:
@@ -244,6 +252,7 @@ def test_an_interrupted_run_whose_machines_stay_up_is_not_said_to_stop_them(proj
     assert project.powers() == {"running"}
 
 
+@pytest.mark.usefixtures("without_spark")
 def test_what_is_left_of_a_cluster_is_followed_and_stopped_though_a_worker_was_terminated(project: Project) -> None:
     run = run_in(project.run("train", "--detach").stdout)
     project.ec2.terminate_instances(InstanceIds=[project.instance("worker-1")])

@@ -5,16 +5,18 @@ from __future__ import annotations
 import contextlib
 import json
 import re
+import shutil
 import signal
 import urllib.request
 from itertools import islice
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pio_tf.sandbox.sample import make_events
+from tests.integration import no_spark
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from tests.support.sandbox_project import Project
 
@@ -41,6 +43,24 @@ def bring_up(project: Project, *, workers: int = 1) -> Project:
     lines = (json.dumps(event) for event in islice(make_events(), _EVENTS))
     engine(project).joinpath("events.jsonl").write_text("\n".join(lines) + "\n")
     return project
+
+
+@contextlib.contextmanager
+def no_spark_in(project: Project) -> Iterator[None]:
+    """Let trainings use :mod:`no_spark` during the block."""
+    first, second = (project.home("driver") / name for name in ("pio", "pio-without-spark"))
+    if not second.exists():
+        shutil.copytree(first, second, ignore=shutil.ignore_patterns("conf"))
+        shutil.copyfile(Path(no_spark.__file__), second / "lib" / "java_spark.py")
+        (second / "spark" / "bin").mkdir(parents=True)
+        shutil.copyfile(first.with_name("spark") / "RELEASE", second / "spark" / "RELEASE")
+        python = second / "lib" / "python"
+        python.write_text(python.read_text().replace("exec ", 'SPARK_HOME="$PIO_HOME/spark" exec '))
+        submit = second / "spark" / "bin" / "spark-submit"
+        submit.write_text(no_spark.SUBMIT)
+        submit.chmod(0o755)
+    with project.edited(f'"~/{first.name}"', f'"~/{second.name}"'):
+        yield
 
 
 def engine(project: Project) -> Path:
