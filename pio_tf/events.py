@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 if TYPE_CHECKING:
@@ -15,6 +15,8 @@ class Step:
     """The start of a stage: ``Step("Starting 4 machines")``."""
 
     message: str
+    usually: str = field(default="", compare=False)
+    """How long it usually takes, if a person waits for it: ``1 to 2 minutes``."""
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from pio_tf.cli.wrap import wrap_words
 from pio_tf.config.roles import ROLES, role_of
 from pio_tf.infra.cost import HOURS_PER_MONTH, plan_cost, price_note
 from pio_tf.model import count
@@ -12,6 +13,8 @@ from pio_tf.model import count
 if TYPE_CHECKING:
     from pio_tf.config.schema import Config
     from pio_tf.infra.plan import Plan
+
+_WIDTH = 79
 
 
 def creation_lines(config: Config, plan: Plan) -> list[str]:
@@ -29,4 +32,4 @@ def creation_lines(config: Config, plan: Plan) -> list[str]:
     stopped = cost.stopped_monthly_usd / HOURS_PER_MONTH
     running = cost.running_hourly_usd + stopped
     lines.append(f"the cluster costs {running:.2f} USD an hour running, and {stopped:.3f} USD an hour stopped")
-    return [*lines, f"({price_note(config)})"]
+    return [*lines, *wrap_words(f"({price_note(config)})", _WIDTH).split("\n")]

@@ -65,6 +65,11 @@ def plain_line(event: ResourceProgress | MachineProgress, *, verbose: bool = Fal
     return f"{event.address}: {done if event.status == 'done' else f'{event.action} failed'} after {elapsed}"
 
 
+def styled_text(text: str, style: str, styled: int) -> Text:
+    """Return text whose first characters have a style; 0: all of them have it."""
+    return Text.assemble((text[:styled], style), text[styled:]) if styled else Text(text, style)
+
+
 def _plural(number: int, noun: str) -> str:
     """Return ``1 job`` or ``5 jobs``."""
     return f"{number} {noun}{'' if number == 1 else 's'}"
@@ -115,6 +120,15 @@ def can_be_live(console: Console) -> bool:
     return console.is_interactive and not console.is_dumb_terminal and console.file.isatty()
 
 
+def terminal_size(console: Console) -> tuple[int, int]:
+    """Return columns and rows of a console's terminal; rich would ask that of standard input first."""
+    with contextlib.suppress(OSError):
+        size = os.get_terminal_size(console.file.fileno())
+        if size.columns and size.lines:
+            return size.columns, size.lines
+    return console.width, console.height
+
+
 class LiveProgress:
     """The lines that show current work, redrawn by a thread; lines of ended work stay above them."""
 
@@ -140,16 +154,16 @@ class LiveProgress:
                 self._active.pop(key, None)
                 failed = isinstance(event, ResourceProgress) and event.status == "failed"
                 if line := plain_line(event):
-                    self.say(("✗ " if failed else "✓ ") + line, style="red" if failed else "green")
+                    self.say(("✗ " if failed else "✓ ") + line, style="red" if failed else "green", styled=2)
                 return
             _, since = self._active.get(key, ("", time.monotonic()))
             self._active[key] = (doing(event), since)
         self._start()
 
-    def say(self, text: str, *, style: str = "") -> None:
-        """Write a line above the live lines."""
+    def say(self, text: str, *, style: str = "", styled: int = 0) -> None:
+        """Write a line above the live lines. See :func:`styled_text`."""
         with self._console.capture() as captured:
-            self._console.print(text, style=style, markup=False)
+            self._console.print(styled_text(text, style, styled))
         self._write(captured.get())
 
     def write(self, text: str) -> None:
@@ -188,7 +202,7 @@ class LiveProgress:
                 self._draw()
 
     def _draw(self) -> None:
-        columns, rows = self._size()
+        columns, rows = terminal_size(self._console)
         lines = self._lines(max(1, rows - 1))
         for line in lines:
             # A column less than there are: a line that fills its row may or may not have moved the cursor to the next.
@@ -204,21 +218,15 @@ class LiveProgress:
             self._erase = f"\r{up}\x1b[J" if self._drawn else ""
             self._put(erase + self._drawn)
 
-    def _size(self) -> tuple[int, int]:
-        """Return columns and rows of this terminal; rich would ask that of standard input first."""
-        with contextlib.suppress(OSError):
-            size = os.get_terminal_size(self._console.file.fileno())
-            if size.columns and size.lines:
-                return size.columns, size.lines
-        return self._console.width, self._console.height
-
     def _lines(self, rows: int) -> list[Text]:
         # The thread draws while events come in: it works on copies.
         now, active, training = time.monotonic(), list(self._active.items()), self._training
-        lines = [Text(f"  {key}  {detail}  {now - since:.0f}s", "cyan") for key, (detail, since) in active]
+        lines = [
+            Text.assemble("  ", (key, "cyan"), f"  {detail}  {now - since:.0f}s") for key, (detail, since) in active
+        ]
         room = max(1, rows - 3)  # for the training's line, and for some of the lines above
         if len(lines) > room:
-            lines = [*lines[: room - 1], Text(f"  … and {len(lines) - room + 1} more", "cyan")]
+            lines = [*lines[: room - 1], Text(f"  … and {len(lines) - room + 1} more")]
         if training:
             event, at = training
             lines.append(self._training_text(event, event.elapsed_seconds + now - at))

@@ -19,6 +19,7 @@ from typing import IO, TYPE_CHECKING, Any, TextIO
 from pio_tf.cli.folded_log import FoldedLog
 from pio_tf.cli.printable import printable, printable_event
 from pio_tf.cli.resource_names import resource_name
+from pio_tf.cli.wrap import wrap_words
 from pio_tf.errors import Interrupted
 from pio_tf.events import Checked, Done, Event, OutputLine, ResourceProgress, Step, TrainingProgress, Warned
 
@@ -129,7 +130,8 @@ class Output:
             if table.rows:
                 self._table(table)
             if closing:
-                self.write(closing)
+                console = self._result_console()
+                self.write(wrap_words(closing, console.width) if console.is_terminal else closing)
         if self._job:
             self._job_says(self._job.result(result))
 
@@ -137,7 +139,7 @@ class Output:
         """Write an error: what failed, its cause and the next step; as JSON also its details, for programs."""
         self.pause()
         first, *rest = str(error).split("\n")
-        self._line(f"error: {first}", style="bold red")
+        self._line(first, mark="error: ", style="bold red")
         for line in rest:
             self._line(line)
         if self._job:
@@ -210,23 +212,25 @@ class Output:
                 self.pause()
                 if self._job and self._job.has_groups:
                     self._open_group("step", event.message)
+                elif event.usually:
+                    self._line(f" (usually {event.usually})", style="bold", mark=event.message)
                 else:
                     self._line(event.message, style="bold")
             case Done():
                 if self._group != "step":  # beside the log of a training, not in it
                     self.pause()
                 mark = "✓ " if self._console.is_terminal and not self._job else ""
-                self._line(f"{mark}{event.message}", style="green")
+                self._line(event.message, mark=mark, style="green")
             case Warned():
                 if self._job and (annotation := self._job.warning(event.message)):
                     self._write(annotation)
                 else:
-                    self._line(f"warning: {event.message}", style="yellow")
+                    self._line(event.message, mark="warning: ", style="bold yellow")
             case Checked():
                 detail = f": {event.detail}" if event.detail else ""
                 if self._console.is_terminal:
                     mark, style = _MARKS[event.status]
-                    self._line(f"{mark} {event.name}{detail}", style=style)
+                    self._line(f"{event.name}{detail}", mark=f"{mark} ", style=style)
                 else:
                     self._line(f"{event.name}: {event.status}{detail}")
             case _:
@@ -275,18 +279,26 @@ class Output:
         stream.write(text + "\n")
         stream.flush()
 
-    def _line(self, text: str, *, style: str = "") -> None:
-        """Write a line about the work."""
-        text = printable(text)
+    def _line(self, text: str, *, style: str = "", mark: str = "") -> None:
+        """Write a line about the work.
+
+        Args:
+            style: of the mark before it; without one, of all of it. A colour that is read well on a dark terminal may
+                not be on a light one: prose has none.
+        """
+        text = mark + printable(text)
         if self._live:
-            self._live.say(text, style=style)
+            self._live.say(text, style=style, styled=len(mark))
             return
         if self._job:
             text = self._job.stamp(text)
             if (guarded := self._job.guard(text)) != text:
                 self._write(guarded + "\n")
                 return
-        self._console.print(text, style=style, markup=False)
+            mark = ""  # behind the time
+        from pio_tf.cli.live import styled_text
+
+        self._console.print(styled_text(text, style, len(mark)))
 
     def _open_group(self, group: str, title: str) -> None:
         assert self._job is not None  # noqa: S101 - for the type checker
@@ -302,18 +314,28 @@ class Output:
 
     def _job_says(self, problems: list[str]) -> None:
         for problem in problems:
-            self._line(f"warning: {problem}", style="yellow")
+            self._line(problem, mark="warning: ", style="bold yellow")
 
     def _result_text(self, text: str) -> str:
         """Return text as it may be written to standard output. A CI system reads it, unless it goes to a file."""
         text = printable(text)
         return text if self._job is None or _is_file(self._out) else self._job.guard(text)
 
+    def _result_console(self) -> Console:
+        from pio_tf.cli.live import terminal_size
+
+        console = make_console(self._out, self._environ)
+        if console.is_terminal:
+            console.width, _ = terminal_size(console)
+        return console
+
     def _table(self, table: Table) -> None:
         from rich.table import Table as RichTable
 
+        console = self._result_console()
+        if console.is_terminal and not table.wraps:
+            table = table.narrowed(console.width)
         drawn = RichTable(*table.columns, box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-        console = make_console(self._out, self._environ)
         wraps = table.wraps and console.is_terminal
         for column in drawn.columns:
             column.no_wrap = not (wraps and column is drawn.columns[-1])
@@ -338,7 +360,7 @@ class Output:
             discard(self._out)
             if error.errno not in _READER_GONE:
                 with contextlib.suppress(OSError):
-                    self._line(f"warning: could not write the result: {error.strerror}", style="yellow")
+                    self._line(f"could not write the result: {error.strerror}", mark="warning: ", style="bold yellow")
 
 
 def make_console(file: IO[str], environ: Mapping[str, str] = os.environ) -> Console:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 _STEP = re.compile(r'([\w-]+)(?:\["((?:[^"\\]|\\.)*)"\]|\[\d+\])?(?:\.|$)')
+_KINDS = {"aws_cloudwatch_metric_alarm": "alarm"}
 _ABBREVIATIONS = {"ebs", "eip", "iam", "sns", "sqs", "vpc"}
 _MACHINES = ("driver", "master", "worker")
 
@@ -26,6 +27,7 @@ def resource_name(address: str) -> str:
     (kind, _), (name, key) = steps
     if machine and kind == "aws_instance":
         return machine
-    words = [word.upper() if word in _ABBREVIATIONS else word for word in kind.removeprefix("aws_").split("_")]
+    kind = _KINDS.get(kind, kind).removeprefix("aws_")
+    words = [word.upper() if word in _ABBREVIATIONS else word for word in kind.split("_")]
     words += [part for part in (name if name != "this" else "", key) if part]
     return (f"{machine}'s " if machine else "") + " ".join(words)

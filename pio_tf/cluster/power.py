@@ -123,7 +123,7 @@ class Power:
         stopped = [machine for machine in view.machines if machine.state != "running"]
         tried: set[str] = set()
         while stopped:
-            self.context.report(Step(f"Starting {len(stopped)} of {count(view.machines)}"))
+            self.context.report(Step(f"Starting {len(stopped)} of {count(view.machines)}", "under a minute"))
             try:
                 self.fleet.start(stopped, workers=len(outputs.workers), before_call=self.deadline.arm_again)
             except PioTfError:  # some may run
@@ -209,7 +209,7 @@ class Power:
                 timeout=timeout,
             )
             self.deadline.report_missed(view)
-            self.context.report(Step(f"Stopping {len(to_stop)} of {count(view.machines)}"))
+            self.context.report(Step(f"Stopping {len(to_stop)} of {count(view.machines)}", "1 to 2 minutes"))
             view = view.updated(self.fleet.stop(to_stop))
             if self.storage.lock:
                 self.storage.lock.remove_stale()

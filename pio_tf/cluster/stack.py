@@ -219,7 +219,9 @@ class Stack:
             outputs = self.outputs_if_any()
             asked = view.with_driver_of(self.fleet.untagged(outputs, view))
             self.driver.prepare_stop(asked, force=False, driver_may_have_run=None, held=lock)
-            self.context.report(Step(f"Removing {name}: {count(view.machines)}, with disks and addresses"))
+            self.context.report(
+                Step(f"Removing {name}: {count(view.machines)}, with disks and addresses", "2 to 4 minutes")
+            )
             try:
                 self.deployment.destroy()
             except (GuardRefused, Locked, ConfigError):
@@ -271,7 +273,7 @@ class Stack:
         if "driver" not in existing:
             check_new_driver(self.config)
         check_references(self.config, self.context.aws.client, existing=existing)
-        self.context.report(Step("Planning"))
+        self.context.report(Step("Planning", "under a minute"))
         return self.deployment.draft()
 
     def _plan(self, view: FleetView, *, out: Path | None = None) -> Plan:
@@ -399,7 +401,8 @@ class Stack:
     def _apply(self, plan: Plan) -> Outputs:
         if plan.has_changes:
             counts = ", ".join(f"{number} to {word}" for word, number in plan.counts.items() if number)
-            self.context.report(Step(f"Applying: {counts}"))
+            usually = "1 to 2 minutes for new machines" if plan.new_machines else ""
+            self.context.report(Step(f"Applying: {counts}", usually))
         self.applied.unlink(missing_ok=True)  # until the apply is whole: the next `up` plans, however this ends
         outputs = self.deployment.apply(plan)
         role = (plan.json.get("output_changes") or {}).get("schedule_role_arn", {})

@@ -276,7 +276,7 @@ class DeadlineSchedule:
         while (one := _read(found)) is not None and one.at <= self._now() < one.at + DUE:
             if not reported:
                 reported = True
-                self._report(Step(f"Waiting until the deadline of {one.at:%H:%M} UTC has passed"))
+                self._report(Step(f"Waiting until the deadline of {one.at:%H:%M} UTC has passed", "under 2 minutes"))
             self._sleep(PAUSE)
             found = self._get()
         return found

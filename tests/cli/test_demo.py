@@ -27,10 +27,10 @@ def user(tmp_path: Path) -> Demo:
 
 
 def test_a_step_that_fails_ends_the_demo_and_stops_the_sandbox(user: Demo, tmp_path: Path) -> None:
-    with pytest.raises(PioTfError, match="`pio-tf up` ended with exit code 5"):
+    with pytest.raises(PioTfError, match="`pio-tf up --yes` ended with exit code 5"):
         show_demo(user, "light")
     calls = (tmp_path / "calls").read_text().splitlines()
-    assert calls == ["sandbox start --services light", "init demo --sandbox", "up", "sandbox stop"]
+    assert calls == ["sandbox start --services light", "init demo --sandbox", "up --yes", "sandbox stop"]
 
 
 def test_what_is_not_as_a_step_expects_ends_the_demo(user: Demo) -> None:

@@ -16,7 +16,7 @@ from pio_tf.cli.resource_names import resource_name
         ("module.driver.aws_eip.this[0]", "driver's EIP"),
         (
             'module.spark_cluster.module.worker["worker-2"].aws_cloudwatch_metric_alarm.idle[0]',
-            "worker-2's cloudwatch metric alarm idle",
+            "worker-2's alarm idle",
         ),
         ("module.network.aws_vpc.this[0]", "VPC"),
         ("module.failsafe.aws_iam_role_policy.deadline[0]", "IAM role policy deadline"),

@@ -36,7 +36,7 @@ def test_a_person_who_says_no_gets_no_machine(project: Project) -> None:
         seen = user.sees("Create them? [y/N]: ")
         assert all(line in seen for line in SHOWN), seen
         user.type("n\n")
-        user.sees("error: no machine was created")
+        user.sees("no machine was created")
         user.sees("next:  pio-tf up --yes")
         assert user.ends() == 2
     assert project.instances() == {}

@@ -26,6 +26,11 @@ Outputs: TypeAlias = Mapping[str, tuple[Shown, str]]
 """The outputs that a CI job makes from a result, by name, and their meanings."""
 
 
+_GAP = 2
+"""Blanks between two columns of a table."""
+_NOTHING = "-"
+
+
 class Table(NamedTuple):
     """A result as people read it."""
 
@@ -33,6 +38,26 @@ class Table(NamedTuple):
     rows: Sequence[Sequence[str]] = ()
     wraps: bool = False
     """True if the last column is prose, which a terminal breaks to its width."""
+    spare: Sequence[str] = ()
+    """Columns that a terminal leaves out, in this order, if it is too narrow for all."""
+
+    @property
+    def width(self) -> int:
+        """The columns of a terminal that it takes."""
+        cells = zip(self.columns, *self.rows, strict=True)
+        return sum(max(map(len, column)) + _GAP for column in cells) - _GAP
+
+    def narrowed(self, width: int) -> Table:
+        """Return the table for a terminal of a width: if need be, without columns that say nothing or little."""
+        table = self
+        empty = [name for name, *cells in zip(self.columns, *self.rows, strict=True) if set(cells) == {_NOTHING}]
+        for name in dict.fromkeys((*empty, *self.spare)):
+            if table.width <= width:
+                break
+            place = list(table.columns).index(name)
+            rows = [[*row[:place], *row[place + 1 :]] for row in table.rows]
+            table = table._replace(columns=[*table.columns[:place], *table.columns[place + 1 :]], rows=rows)
+        return table
 
 
 class ResultData(BaseModel):
@@ -52,6 +77,10 @@ class CommandResult(ResultData):
     ROWS: ClassVar[str] = ""
     """The field whose items are the rows of the table; empty: there is no table."""
     COLUMNS: ClassVar[Columns] = {}
+    SPARE: ClassVar[Sequence[str]] = ()
+    """Columns that a narrow terminal leaves out, the least important first."""
+    WRAPS: ClassVar[bool] = False
+    """True if the last column is prose."""
     OUTPUTS: ClassVar[Outputs] = {}
 
     version: Literal[1] = Field(default=1, description="version of the schema")
@@ -59,7 +88,8 @@ class CommandResult(ResultData):
     def table(self) -> Table:
         """Return the rows that people read."""
         items = getattr(self, self.ROWS) if self.ROWS else ()
-        return Table(tuple(self.COLUMNS), [[_cell(item, show) for show in self.COLUMNS.values()] for item in items])
+        rows = [[_cell(item, show) for show in self.COLUMNS.values()] for item in items]
+        return Table(tuple(self.COLUMNS), rows, self.WRAPS, self.SPARE)
 
     def closing(self) -> str:
         """Return the text below the table."""
@@ -82,7 +112,7 @@ def _cell(item: object, show: Shown) -> str:
     value = _shown(item, show)
     if isinstance(value, list | tuple):
         return ", ".join(value)
-    return "-" if value in (None, "") else str(value)
+    return _NOTHING if value in (None, "") else str(value)
 
 
 class ErrorData(ResultData):

@@ -126,6 +126,7 @@ class GuardResult(CommandResult):
     """The guard's verdict on a plan."""
 
     ROWS = "findings"
+    WRAPS = True
     COLUMNS: ClassVar = {
         "RULE": "rule",
         "NAME": "name",

@@ -28,6 +28,7 @@ _COLUMNS: Columns = {
     "PUBLIC IP": "public_ip",
     "SINCE": lambda machine: f"{duration((_now() - machine.since).total_seconds())} ago" if machine.since else "",
 }
+_SPARE = ("ROLE", "SINCE", "TYPE")
 _STATE = (lambda result: _power(result.machines), "`running`, `stopped`, …; `mixed`; `none`: no machines")
 _DEADLINE = (
     lambda result: result.deadline.isoformat() if result.deadline else "",
@@ -55,6 +56,7 @@ class MachinesResult(CommandResult):
 
     ROWS = "machines"
     COLUMNS = _COLUMNS
+    SPARE = _SPARE
     OUTPUTS: ClassVar = {"state": _STATE, "deadline": _DEADLINE}
 
     machines: list[MachineData] = Field(description="driver, master and workers")
@@ -149,6 +151,7 @@ class ClustersResult(CommandResult):
     """The clusters of an account and region."""
 
     ROWS = "clusters"
+    SPARE = ("SINCE", "STOPPED", "MACHINES")
     COLUMNS: ClassVar = {
         "CLUSTER": "cluster",
         "STATE": "state",
@@ -238,6 +241,7 @@ class StatusResult(CommandResult):
     """The cluster now."""
 
     ROWS = "machines"
+    SPARE = _SPARE
     COLUMNS: ClassVar = {**_COLUMNS, "SPARK": lambda one: {True: "alive", False: "no", None: ""}[one.spark_alive]}
     OUTPUTS: ClassVar = {"state": _STATE, "run": ("run", "the active run; empty: none"), "deadline": _DEADLINE}
 

@@ -26,6 +26,7 @@ class PipelineResult(CommandResult):
     """A pipeline."""
 
     ROWS = "needs"
+    WRAPS = True
     COLUMNS: ClassVar = {"TO BE SET UP": "name", "WHERE": "where", "WHAT": "what"}
 
     system: Literal["github", "gitlab", "jenkins", "cron"]
@@ -87,6 +88,7 @@ class IamResult(CommandResult):
     """Policies for a pipeline's jobs."""
 
     ROWS = "roles"
+    WRAPS = True
     COLUMNS: ClassVar = {
         "ROLE": "role",
         "STATEMENTS": lambda role: len(role.policy["Statement"]),

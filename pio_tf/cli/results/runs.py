@@ -26,6 +26,7 @@ class RunResult(CommandResult):
     """A run. Times are seconds since 1970 by the driver's clock; null: not yet."""
 
     ROWS = "proofs"
+    WRAPS = True
     COLUMNS: ClassVar = {
         "PROOF": "name",
         "HOLDS": lambda proof: {True: "yes", False: "no", None: ""}[proof.held],
@@ -79,6 +80,7 @@ class RunsResult(CommandResult):
     """The runs, oldest first."""
 
     ROWS = "runs"
+    SPARE = ("EXIT", "MACHINES", "STARTED")
     COLUMNS: ClassVar = {
         "RUN": "id",
         "STARTED": lambda run: _time(run.started),
@@ -105,6 +107,7 @@ class ChecksResult(CommandResult):
     """The results of the checks."""
 
     ROWS = "checks"
+    WRAPS = True
     COLUMNS: ClassVar = {
         "CHECK": "name",
         "RESULT": "status",
@@ -120,7 +123,7 @@ class ChecksResult(CommandResult):
         """Return the checks, those that failed last: a terminal shows the end."""
         order = ("skipped", "ok", "warning", "failed")
         table = super().table()
-        return table._replace(rows=sorted(table.rows, key=lambda row: order.index(row[1])), wraps=True)
+        return table._replace(rows=sorted(table.rows, key=lambda row: order.index(row[1])))
 
     @property
     def failed(self) -> list[str]:

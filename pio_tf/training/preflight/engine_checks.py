@@ -126,7 +126,7 @@ async def build_engine(
         )
 
     engine, pio = shell_path(config.pio.engine_dir), shell_path(f"{config.pio.home}/bin/pio")
-    reporter(Step(f"Building the engine in {config.pio.engine_dir}"))
+    reporter(Step(f"Building the engine in {config.pio.engine_dir}", "some minutes"))
     running = remote.stream(remote.driver.name, f"cd {engine} && {pio} build", on_line, login=True)
     try:
         status = await asyncio.wait_for(running, timeout=timeout)
