@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
+from ipaddress import IPv4Address
 from typing import TYPE_CHECKING
 
 import pytest
 
 from pio_tf.errors import ConfigError
-from pio_tf.infra.bootstrap import check_user_data
+from pio_tf.infra.bootstrap import USER_DATA_BYTES, check_user_data, cluster_settings, host_name, render_script
 from pio_tf.infra.extra_bootstrap import read_extra_bootstrap
+from tests.support.builders import make_config
 from tests.support.config_samples import load_text, mistakes, text_with
 
 if TYPE_CHECKING:
@@ -53,3 +56,11 @@ def test_a_script_that_user_data_cannot_hold_is_refused_with_the_sizes(tmp_path:
         check_user_data(config)
     assert "extra.sh is too long for user data" in caught.value.what
     assert "AWS accepts 16384" in caught.value.cause
+
+
+def test_the_user_data_of_the_largest_cluster_fit() -> None:
+    volume = {"scratch_volume": {"gib": 500}}
+    config = make_config(network={"cidr": "10.20.0.0/20"}, spark={"workers": 500, **volume}, driver=volume)
+    hosts = {host_name(name): str(IPv4Address("10.20.0.10") + n) for n, name in enumerate(config.machine_names)}
+    script = render_script(cluster_settings(config, role="driver", hosts=hosts))
+    assert len(gzip.compress(script.encode())) < USER_DATA_BYTES
