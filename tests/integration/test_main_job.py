@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import asyncssh
+import pytest
 
 from pio_tf import Cluster
 from pio_tf.events import Event, MachineProgress
@@ -99,8 +100,16 @@ async def test_what_is_changed_on_the_driver_is_put_right_by_a_push(project: Pro
     assert "PIO_BROKEN" not in await on_driver(project, "cat pio/conf/pio-env.sh")
 
 
-async def test_train_leaves_a_model_and_stopped_machines(project: Project) -> None:
-    await on_driver(project, "echo kept > written-before")
+def test_the_python_api_does_what_the_commands_do(project: Project) -> None:
+    events: list[Event] = []
+    cluster = Cluster.load(project.config, reporter=events.append, environ=project.environment)
+    assert {machine.state for machine in cluster.down()} == {"stopped"}
+    assert [event for event in events if isinstance(event, MachineProgress)]
+    assert {machine.state for machine in cluster.status().machines} == {"stopped"}
+    assert cluster.outputs().driver.private_ip == cluster.status().machines[0].private_ip
+
+
+def test_train_leaves_a_model_and_stopped_machines(project: Project) -> None:
     project.run("down")
     done = project.run("train")
     assert "Training completed successfully." in done.stdout
@@ -119,12 +128,14 @@ def test_a_plan_after_down_finds_no_changes(project: Project) -> None:
 
 async def test_up_again_finds_every_address_instance_and_file_as_it_was(project: Project) -> None:
     stopped = project.machines()
+    (kept,) = project.home("driver").glob(".pio_store/models/*/model.jsonl")
+    model = kept.read_text()
     project.run("up")
     started = project.machines()
     for name, machine in stopped.items():
         assert started[name]["instance_id"] == machine["instance_id"]
         assert started[name]["private_ip"] == machine["private_ip"]
-    assert await on_driver(project, "cat written-before") == "kept\n"
+    assert await on_driver(project, "cat .pio_store/models/*/model.jsonl") == model
 
 
 def test_up_and_down_from_a_mixture_of_states(project: Project) -> None:
@@ -149,6 +160,7 @@ def test_an_interrupted_up_says_what_goes_on_running(project: Project) -> None:
     assert project.states() == {"running"}
 
 
+@pytest.mark.usefixtures("without_spark")
 def test_keep_up_leaves_the_machines_running(project: Project) -> None:
     project.run("train", "--keep-up")
     assert project.states() == {"running"}
@@ -167,44 +179,6 @@ def test_another_predictionio_takes_the_stand_ins_place_by_its_home_alone(projec
     assert re.search(r"(?m)^engine instance +yes +engine instance second, ", done.stdout)
     assert re.search(r"(?m)^alias +yes +alias urindex points to .*urindex_second", done.stdout)
     assert re.search(r"(?m)^run \S+: succeeded after \d", done.stdout)
-
-
-def test_arguments_that_cannot_work_are_refused_before_a_machine_is_started(project: Project) -> None:
-    project.run("down")
-    done = project.run("train", "--", "--deploy-mode", "cluster", exit_code=2)
-    assert "deploy-mode" in done.stderr
-    assert project.states() == {"stopped"}
-
-
-def test_a_lost_state_is_told_rather_than_making_every_machine_again(project: Project) -> None:
-    state = project.directory / ".pio-tf" / "trial" / "stack" / "terraform.tfstate"
-    state.rename(state.with_suffix(".away"))
-    try:
-        done = project.run("up", exit_code=3)
-    finally:
-        state.with_suffix(".away").rename(state)
-    assert "driver" in done.stderr
-    assert project.machines()["driver"]["instance_id"] in done.stderr
-    assert "terraform -chdir=" in done.stderr
-    assert len(project.machines()) == 4
-
-
-def test_a_machine_that_has_lost_its_tag_is_not_touched_but_named_loudly(project: Project) -> None:
-    project.run("up")
-    worker = project.machines()["worker-2"]["instance_id"]
-    tag: list[TagTypeDef] = [{"Key": "pio-tf:cluster", "Value": "trial"}]
-    project.ec2.delete_tags(Resources=[worker], Tags=tag)
-    try:
-        done = project.run("down", exit_code=7)
-        assert worker in done.stderr
-        assert (
-            project.ec2.describe_instances(InstanceIds=[worker])["Reservations"][0]["Instances"][0]["State"]["Name"]
-            == "running"
-        )
-    finally:
-        project.ec2.create_tags(Resources=[worker], Tags=tag)
-    project.run("down")
-    assert project.states() == {"stopped"}
 
 
 def test_a_wrong_ssh_key_is_named(project: Project) -> None:
@@ -228,13 +202,42 @@ def test_a_machine_that_does_not_answer_is_named_with_its_address(project: Proje
     assert "2299" in done.stderr
 
 
-def test_the_python_api_does_what_the_commands_do(project: Project) -> None:
-    events: list[Event] = []
-    cluster = Cluster.load(project.config, reporter=events.append, environ=project.environment)
-    assert {machine.state for machine in cluster.down()} == {"stopped"}
-    assert [event for event in events if isinstance(event, MachineProgress)]
-    assert {machine.state for machine in cluster.status().machines} == {"stopped"}
-    assert cluster.outputs().driver.private_ip == cluster.status().machines[0].private_ip
+def test_a_machine_that_has_lost_its_tag_is_not_touched_but_named_loudly(project: Project) -> None:
+    project.run("up")
+    worker = project.machines()["worker-2"]["instance_id"]
+    tag: list[TagTypeDef] = [{"Key": "pio-tf:cluster", "Value": "trial"}]
+    project.ec2.delete_tags(Resources=[worker], Tags=tag)
+    try:
+        done = project.run("down", exit_code=7)
+        assert worker in done.stderr
+        assert (
+            project.ec2.describe_instances(InstanceIds=[worker])["Reservations"][0]["Instances"][0]["State"]["Name"]
+            == "running"
+        )
+    finally:
+        project.ec2.create_tags(Resources=[worker], Tags=tag)
+    project.run("down")
+    assert project.states() == {"stopped"}
+
+
+def test_arguments_that_cannot_work_are_refused_before_a_machine_is_started(project: Project) -> None:
+    project.run("down")
+    done = project.run("train", "--", "--deploy-mode", "cluster", exit_code=2)
+    assert "deploy-mode" in done.stderr
+    assert project.states() == {"stopped"}
+
+
+def test_a_lost_state_is_told_rather_than_making_every_machine_again(project: Project) -> None:
+    state = project.directory / ".pio-tf" / "trial" / "stack" / "terraform.tfstate"
+    state.rename(state.with_suffix(".away"))
+    try:
+        done = project.run("up", exit_code=3)
+    finally:
+        state.with_suffix(".away").rename(state)
+    assert "driver" in done.stderr
+    assert project.machines()["driver"]["instance_id"] in done.stderr
+    assert "terraform -chdir=" in done.stderr
+    assert len(project.machines()) == 4
 
 
 def test_destroy_wants_the_name_and_then_leaves_nothing(project: Project) -> None:
