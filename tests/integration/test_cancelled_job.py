@@ -83,6 +83,7 @@ def test_a_job_cancelled_while_it_follows_a_run_leaves_its_log_on_the_driver(pro
     assert TRAINING in project.run("logs", run).stdout
 
 
+@pytest.mark.usefixtures("without_spark")
 def test_a_driver_that_does_not_answer_any_more_does_not_hold_up_the_stop(project: Project) -> None:
     with job(project) as client:
         client.says(TRAINING)
