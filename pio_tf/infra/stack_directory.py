@@ -156,7 +156,7 @@ class StackDirectory:
         mark = InitMark(self.terraform)
         if mark.is_current():
             return False
-        self.reporter(Step("Initialising Terraform", "some seconds; longer if it downloads the AWS provider"))
+        self.reporter(Step("Initialising Terraform", "seconds; minutes to download the AWS provider"))
         self.terraform.init(reconfigure=move_state(self.config, reporter=self.reporter, by_hand=self.terraform.by_hand))
         mark.write()
         return True

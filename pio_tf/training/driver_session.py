@@ -141,7 +141,7 @@ async def open_session(
         async with _explaining_agent(context, machines), connection as remote:
             yield session(remote)
         return
-    report(Step("Waiting for SSH and Spark", "1 to 2 minutes; some 10 at the first boot, which installs software"))
+    report(Step("Waiting for SSH and Spark", "1 to 2 minutes; some 10 at a first boot"))
     async with contextlib.AsyncExitStack() as stack:
         await stack.enter_async_context(_explaining_agent(context, machines))
         waiting = ready_cluster(
