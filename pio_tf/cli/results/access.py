@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 
-from pio_tf.cli.results.base import CommandResult, ResultData
+from pio_tf.cli.results.base import Columns, CommandResult, ResultData
 
 if TYPE_CHECKING:
     from pio_tf.remote.known_hosts import KnownHosts
@@ -30,7 +30,7 @@ class PagesResult(CommandResult):
     """The pages that are forwarded to this computer. Written at once; the command then runs until it is ended."""
 
     ROWS = "pages"
-    COLUMNS: ClassVar = {
+    COLUMNS: ClassVar[Columns] = {
         "PAGE": "name",
         "ADDRESS HERE": "url",
         "LEADS TO": lambda page: f"{page.host}:{page.port}",
@@ -63,7 +63,7 @@ class HostKeysResult(CommandResult):
     """The pinned host keys."""
 
     ROWS = "host_keys"
-    COLUMNS: ClassVar = {
+    COLUMNS: ClassVar[Columns] = {
         "MACHINE": "machine",
         "ID": "id",
         "TYPE": "type",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 
-from pio_tf.cli.results.base import CommandResult, Number, ResultData, TextOrNone
+from pio_tf.cli.results.base import Columns, CommandResult, Number, Outputs, ResultData, TextOrNone
 from pio_tf.infra.cost import price_note
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ class RulesResult(CommandResult):
     """The guard's rules."""
 
     ROWS = "rules"
-    COLUMNS: ClassVar = {
+    COLUMNS: ClassVar[Columns] = {
         "RULE": "id",
         "NAME": "name",
         "SEVERITY": "severity",
@@ -127,14 +127,14 @@ class GuardResult(CommandResult):
 
     ROWS = "findings"
     WRAPS = True
-    COLUMNS: ClassVar = {
+    COLUMNS: ClassVar[Columns] = {
         "RULE": "rule",
         "NAME": "name",
         "RESULT": lambda one: "waived" if one.waived else "refused",
         "WHERE": "place",
         "FOUND": "message",
     }
-    OUTPUTS: ClassVar = {"refused": ("refused", "`true` or `false`")}
+    OUTPUTS: ClassVar[Outputs] = {"refused": ("refused", "`true` or `false`")}
 
     refused: bool
     findings: list[FindingData]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 
-from pio_tf.cli.results.base import Columns, CommandResult, Moment, ResultData, TextOrNone
+from pio_tf.cli.results.base import Columns, CommandResult, Moment, Outputs, ResultData, TextOrNone
 from pio_tf.durations import duration
 from pio_tf.infra.cost import price_note
 from pio_tf.model import PowerState, Role
@@ -57,7 +57,7 @@ class MachinesResult(CommandResult):
     ROWS = "machines"
     COLUMNS = _COLUMNS
     SPARE = _SPARE
-    OUTPUTS: ClassVar = {"state": _STATE, "deadline": _DEADLINE}
+    OUTPUTS: ClassVar[Outputs] = {"state": _STATE, "deadline": _DEADLINE}
 
     machines: list[MachineData] = Field(description="driver, master and workers")
     deadline: Moment | None = Field(description="when AWS stops them; null: no deadline was set")
@@ -69,7 +69,7 @@ class MachinesResult(CommandResult):
 class ExtendResult(CommandResult):
     """The deadline of running machines."""
 
-    OUTPUTS: ClassVar = {"deadline": _DEADLINE}
+    OUTPUTS: ClassVar[Outputs] = {"deadline": _DEADLINE}
 
     before: Moment | None = Field(description="the deadline until now; null: there was none")
     deadline: Moment = Field(description="the deadline from now on")
@@ -108,7 +108,7 @@ class ResizeResult(CommandResult):
     """The machines with a new type."""
 
     ROWS = "machines"
-    COLUMNS: ClassVar = {"NAME": "name", "ID": "instance_id", "BEFORE": "before", "NOW": "after"}
+    COLUMNS: ClassVar[Columns] = {"NAME": "name", "ID": "instance_id", "BEFORE": "before", "NOW": "after"}
 
     machines: list[MachineResizeData] = Field(description="those that were changed; empty: all had the type already")
 
@@ -152,7 +152,7 @@ class ClustersResult(CommandResult):
 
     ROWS = "clusters"
     SPARE = ("SINCE", "STOPPED", "MACHINES")
-    COLUMNS: ClassVar = {
+    COLUMNS: ClassVar[Columns] = {
         "CLUSTER": "cluster",
         "STATE": "state",
         "MACHINES": lambda one: f"{one.running} of {one.machines} on",
@@ -242,8 +242,11 @@ class StatusResult(CommandResult):
 
     ROWS = "machines"
     SPARE = _SPARE
-    COLUMNS: ClassVar = {**_COLUMNS, "SPARK": lambda one: {True: "alive", False: "no", None: ""}[one.spark_alive]}
-    OUTPUTS: ClassVar = {"state": _STATE, "run": ("run", "the active run; empty: none"), "deadline": _DEADLINE}
+    COLUMNS: ClassVar[Columns] = {
+        **_COLUMNS,
+        "SPARK": lambda one: {True: "alive", False: "no", None: ""}[one.spark_alive],
+    }
+    OUTPUTS: ClassVar[Outputs] = {"state": _STATE, "run": ("run", "the active run; empty: none"), "deadline": _DEADLINE}
 
     cluster: str
     created: bool = Field(description="whether Terraform has outputs")

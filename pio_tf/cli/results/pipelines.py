@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from pydantic import Field
 
 from pio_tf.ci.prerequisites import Prerequisite
-from pio_tf.cli.results.base import CommandResult, ResultData, Table
+from pio_tf.cli.results.base import Columns, CommandResult, ResultData, Table
 
 if TYPE_CHECKING:
     from pio_tf.ci.pipeline import System
@@ -27,7 +27,7 @@ class PipelineResult(CommandResult):
 
     ROWS = "needs"
     WRAPS = True
-    COLUMNS: ClassVar = {"TO BE SET UP": "name", "WHERE": "where", "WHAT": "what"}
+    COLUMNS: ClassVar[Columns] = {"TO BE SET UP": "name", "WHERE": "where", "WHAT": "what"}
 
     system: Literal["github", "gitlab", "jenkins", "cron"]
     written: bool = Field(description="false with `--stdout`")
@@ -89,7 +89,7 @@ class IamResult(CommandResult):
 
     ROWS = "roles"
     WRAPS = True
-    COLUMNS: ClassVar = {
+    COLUMNS: ClassVar[Columns] = {
         "ROLE": "role",
         "STATEMENTS": lambda role: len(role.policy["Statement"]),
         "ACTIONS": lambda role: len({call.action for call in role.calls}),

@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from pio_tf.cli.results.base import CommandResult, Number, ResultData, Table, TextOrNone
+from pio_tf.cli.results.base import Columns, CommandResult, Number, Outputs, ResultData, Table, TextOrNone
 from pio_tf.durations import duration
 from pio_tf.training.preflight import CheckResult
 from pio_tf.training.runs.record import Client, RunState
@@ -27,12 +27,12 @@ class RunResult(CommandResult):
 
     ROWS = "proofs"
     WRAPS = True
-    COLUMNS: ClassVar = {
+    COLUMNS: ClassVar[Columns] = {
         "PROOF": "name",
         "HOLDS": lambda proof: {True: "yes", False: "no", None: ""}[proof.held],
         "FOUND": "detail",
     }
-    OUTPUTS: ClassVar = {
+    OUTPUTS: ClassVar[Outputs] = {
         "run": ("id", "its id"),
         "state": ("state", "the run's"),
         "model": ("model", "index or engine instance; empty: unknown"),
@@ -81,7 +81,7 @@ class RunsResult(CommandResult):
 
     ROWS = "runs"
     SPARE = ("EXIT", "MACHINES", "STARTED")
-    COLUMNS: ClassVar = {
+    COLUMNS: ClassVar[Columns] = {
         "RUN": "id",
         "STARTED": lambda run: _time(run.started),
         "DURATION": lambda run: "" if run.seconds is None else duration(run.seconds),
@@ -108,12 +108,12 @@ class ChecksResult(CommandResult):
 
     ROWS = "checks"
     WRAPS = True
-    COLUMNS: ClassVar = {
+    COLUMNS: ClassVar[Columns] = {
         "CHECK": "name",
         "RESULT": "status",
         "FOUND": lambda one: one.detail + (f"\nnext: {one.next_step}" if one.next_step else ""),
     }
-    OUTPUTS: ClassVar = {
+    OUTPUTS: ClassVar[Outputs] = {
         "failed": (lambda checks: ",".join(checks.failed), "names of the checks that failed, separated by commas")
     }
 
@@ -142,7 +142,7 @@ class NotifyResult(CommandResult):
     """The places for messages about trainings."""
 
     ROWS = "places"
-    COLUMNS: ClassVar = {"PLACE": "place", "TEST MESSAGE": lambda one: "sent" if one.tested else ""}
+    COLUMNS: ClassVar[Columns] = {"PLACE": "place", "TEST MESSAGE": lambda one: "sent" if one.tested else ""}
 
     places: list[NotifyPlace]
     on: list[str] = Field(description="the results that a message is sent about")

@@ -6,7 +6,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from pio_tf.cli.results.base import CommandResult
+from pio_tf.cli.results.base import Columns, CommandResult
 from pio_tf.sandbox.layout import MachineStatus, SandboxInfo, ServiceStatus
 
 
@@ -14,7 +14,7 @@ class SandboxResult(CommandResult):
     """The sandbox."""
 
     ROWS = "machines"
-    COLUMNS: ClassVar = {
+    COLUMNS: ClassVar[Columns] = {
         "CLUSTER": "cluster",
         "NAME": "name",
         "ID": "instance_id",

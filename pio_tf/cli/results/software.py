@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 
-from pio_tf.cli.results.base import CommandResult, ResultData, TextOrNone
+from pio_tf.cli.results.base import Columns, CommandResult, ResultData, TextOrNone
 
 if TYPE_CHECKING:
     from pio_tf.mirror import Fetched, Pushed
@@ -42,7 +42,11 @@ class PushResult(CommandResult):
     """The files on the driver."""
 
     ROWS = "files"
-    COLUMNS: ClassVar = {"FILE": "name", "IS": lambda file: "written" if file.changed else "as it was", "PATH": "path"}
+    COLUMNS: ClassVar[Columns] = {
+        "FILE": "name",
+        "IS": lambda file: "written" if file.changed else "as it was",
+        "PATH": "path",
+    }
 
     files: list[PutData]
 
@@ -58,7 +62,7 @@ class ProvisionResult(CommandResult):
     """The machines that were provisioned."""
 
     ROWS = "machines"
-    COLUMNS: ClassVar = {
+    COLUMNS: ClassVar[Columns] = {
         "MACHINE": "name",
         "HAS": lambda one: ", ".join(" ".join(item) for item in one.versions.items()),
     }
@@ -86,7 +90,7 @@ class FetchResult(CommandResult):
     """The mirror's directory."""
 
     ROWS = "files"
-    COLUMNS: ClassVar = {
+    COLUMNS: ClassVar[Columns] = {
         "NAME": "name",
         "VERSION": "version",
         "IS": lambda file: "fetched" if file.fetched else "there",
@@ -125,7 +129,7 @@ class MirrorPushResult(CommandResult):
     """The mirror's bucket."""
 
     ROWS = "files"
-    COLUMNS: ClassVar = {
+    COLUMNS: ClassVar[Columns] = {
         "NAME": "name",
         "VERSION": "version",
         "IS": lambda file: "pushed" if file.pushed else "there",

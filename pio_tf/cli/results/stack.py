@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from pio_tf.cli.results.base import CommandResult, Outputs, Table
+from pio_tf.cli.results.base import Columns, CommandResult, Outputs, Table
 from pio_tf.infra.drift import Drift
 from pio_tf.infra.plan import ResourceChange
 from pio_tf.infra.saved_plan import SUMMARY
@@ -55,8 +55,12 @@ class PlanResult(CommandResult):
     """The changes that `apply` would make."""
 
     ROWS = "changes"
-    COLUMNS: ClassVar = {"ACTION": lambda change: "+".join(change.actions), "RESOURCE": "address", "BECAUSE": "reasons"}
-    OUTPUTS: ClassVar = _HAS_CHANGES
+    COLUMNS: ClassVar[Columns] = {
+        "ACTION": lambda change: "+".join(change.actions),
+        "RESOURCE": "address",
+        "BECAUSE": "reasons",
+    }
+    OUTPUTS: ClassVar[Outputs] = _HAS_CHANGES
 
     has_changes: bool
     changes: list[ResourceChange]
@@ -86,7 +90,7 @@ class PlanResult(CommandResult):
 class ReviewedResult(PlanResult):
     """The plan to apply for a merge."""
 
-    OUTPUTS: ClassVar = {
+    OUTPUTS: ClassVar[Outputs] = {
         "reviewed": (lambda plan: plan.pull is not None, "`true`: the plan of the pull request; `false`: a new one"),
         **_HAS_CHANGES,
     }
@@ -105,7 +109,7 @@ class OutputResult(CommandResult):
     """Terraform's outputs."""
 
     ROWS = "machines"
-    COLUMNS: ClassVar = {
+    COLUMNS: ClassVar[Columns] = {
         "ROLE": "role",
         "NAME": "name",
         "ID": "instance_id",
@@ -121,7 +125,7 @@ class OutputResult(CommandResult):
 class DriftResult(CommandResult):
     """The changes that were made outside Terraform."""
 
-    OUTPUTS: ClassVar = {"drift": ("drift", "`true` or `false`")}
+    OUTPUTS: ClassVar[Outputs] = {"drift": ("drift", "`true` or `false`")}
 
     drift: bool
     resources: list[Drift]
