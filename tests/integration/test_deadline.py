@@ -69,6 +69,7 @@ def alarms(project: Project) -> set[str]:
     return {one["AlarmName"] for one in found}
 
 
+@pytest.mark.usefixtures("without_spark")
 def test_a_client_that_is_killed_leaves_nothing_running_past_the_deadline_and_aws_tells_it(
     up: Project, topic: Topic
 ) -> None:

@@ -76,13 +76,16 @@ class Client:
 
 
 def wait_until(condition: Callable[[], bool], *, within: float = 120.0) -> bool:
-    """Wait this many seconds; tell if the condition came true."""
+    """Wait this many seconds; tell if the condition came true.
+
+    A condition that takes long is looked at more rarely: it has a tenth of the time, up to one look a second.
+    """
     deadline = time.monotonic() + within
-    while not condition():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.05)
-    return True
+    while (began := time.monotonic()) <= deadline:
+        if condition():
+            return True
+        time.sleep(min(max(0.05, 9 * (time.monotonic() - began)), 1.0))
+    return condition()
 
 
 async def until(condition: Callable[[], bool], *, within: float = 60.0) -> None:
