@@ -67,6 +67,7 @@ def test_a_training_needs_no_client_and_the_next_one_finds_it(project: Project) 
     assert json.loads(project.run("plan", "--json").stdout)["has_changes"] is False
 
 
+@pytest.mark.usefixtures("without_spark")
 def test_a_schedule_that_fires_while_a_client_trains_leaves_it_the_machines(project: Project) -> None:
     before = listed(project)
     behave(project, pauseSeconds=80)  # the client looks for a mark once a minute
