@@ -69,7 +69,7 @@ def begun(world: World, baked: Machine, launches: dict[str, Launch], mirror: Mir
         launch = replace(
             launches[role], name=f"baked-{role}", instance_id=f"i-{number:016x}b", address=IPv4Address(address)
         )
-        machines[role] = world.launch(launch)
+        machines[role] = world.launch(launch, world.driver_hardware() if role == "driver" else None)
         machines[role].begin_as(baked)
         machines[role].power_on()
     yield machines

@@ -58,7 +58,7 @@ def failed(
         launch = replace(driver, name=fault, instance_id=f"i-{number:017x}", address=IPv4Address(address))
         if fault == "wrong":
             launch = replace(launch, user_data=gzip.compress(wrong.encode()))
-        machines[fault] = world.launch(launch, root_mib=FULL_MIB if fault == "full" else None)
+        machines[fault] = world.launch(launch, world.driver_hardware(), root_mib=FULL_MIB if fault == "full" else None)
         machines[fault].power_on()
     for machine in machines.values():
         machine.wait_for_cloud_init(timeout=PATIENCE)

@@ -7,6 +7,7 @@ from ipaddress import IPv4Address, IPv4Network
 from typing import TYPE_CHECKING
 
 from tests.real_machines.commands import run
+from tests.real_machines.disks import Disk
 from tests.real_machines.machine import BRIDGE, Hardware, Machine
 from tests.real_machines.metadata import ADDRESS, Metadata
 
@@ -60,6 +61,10 @@ class World:
         machine = Machine(self, launch, hardware or Hardware(), root_mib)
         self._machines[launch.name] = machine
         return machine
+
+    def driver_hardware(self) -> Hardware:
+        """Return the hardware of one more driver, with a new volume for its scratch files."""
+        return Hardware(disks={"nvme1n1": Disk(self.directory, kind="volume")})
 
     def terminate(self, machine: Machine) -> None:
         """Remove everything of the machine."""
