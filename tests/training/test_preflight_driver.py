@@ -138,6 +138,14 @@ async def test_a_disk_that_is_too_full(world: World, limits: Limits, status: str
     assert bool(result.next_step) == (status != "ok")
 
 
+async def test_a_full_scratch_volume_is_made_larger_by_its_own_option(world: World) -> None:
+    world.script("bin/df", "echo 100 1000000 2000000 /var/lib/pio-tf/scratch")
+    world.file(".profile", 'export JAVA_HOME=$HOME/java PATH="$HOME/bin:$PATH"\n')
+    assert "a larger driver.root_volume_gib" in (await found(world, "disk")).next_step
+    world.blocks = {"driver": {"scratch_volume": {"gib": 100}}}
+    assert "a larger driver.scratch_volume.gib" in (await found(world, "disk")).next_step
+
+
 @pytest.mark.parametrize(("inodes", "status"), [(500, "failed"), (20_000, "warning"), (10**7, "ok")])
 async def test_inodes_count_too(world: World, inodes: int, status: str) -> None:
     df = f"echo Avail IFree Inodes Mounted on; echo 99999999 {inodes} 20000000 /mnt/big disk"

@@ -14,17 +14,13 @@ from pio_tf.training.preflight.spark_checks import SPARK_VERSION
 from pio_tf.training.redact import Redactor
 
 if TYPE_CHECKING:
-    from pio_tf.training.preflight.context import CheckContext, CheckResult, Limits
+    from pio_tf.training.preflight.context import CheckContext, CheckResult
     from pio_tf.training.preflight.probe import Room
 
 READY = "Your system is all ready to go."
 _FIX_CLOCK = (
     "find out which clock is wrong, this computer's or the driver's (timedatectl); chrony corrects the driver's from "
     "EC2's time service, 169.254.169.123"
-)
-_MAKE_ROOM = (
-    "make room: old logs in ~/.pio-tf, the spark-* and blockmgr-* directories of killed trainings; or set a larger "
-    "driver.root_volume_gib and run `pio-tf apply`"
 )
 _JAVA_VERSION = re.compile(r'version "(?:1\.)?(\d+)[^"]*"')
 _CLASS_READER = re.compile(r"xbean-asm\d+-shaded-(\d+)\.(\d+)")
@@ -68,7 +64,7 @@ async def check_disk(context: CheckContext) -> CheckResult:
     by_mount: dict[str, list[Room]] = {}
     for room in facts.rooms:
         by_mount.setdefault(room.mount, []).append(room)
-    results = [_judge_room(context.limits, rooms) for rooms in by_mount.values()]
+    results = [_judge_room(context, rooms) for rooms in by_mount.values()]
     if facts.events not in ("", "directory"):
         url = event_log_url(context.settings)
         results.append(
@@ -80,9 +76,18 @@ async def check_disk(context: CheckContext) -> CheckResult:
     return combine(results)
 
 
-def _judge_room(limits: Limits, rooms: list[Room]) -> CheckResult:
+def _judge_room(context: CheckContext, rooms: list[Room]) -> CheckResult:
     """Judge one file system by the directories on it."""
-    room, where = rooms[0], rooms[0].mount
+    room, where, limits = rooms[0], rooms[0].mount, context.limits
+    size = (
+        "driver.scratch_volume.gib"
+        if context.config.driver.scratch_volume and where != "/"
+        else "driver.root_volume_gib"
+    )
+    next_step = (
+        "make room: old logs in ~/.pio-tf, the spark-* and blockmgr-* directories of killed trainings; or set a larger "
+        f"{size} and run `pio-tf apply`"
+    )
     others = [one.directory for one in rooms if one.directory != where]
     named = f"{where} ({', '.join(dict.fromkeys(others))})" if others else where
     free = f"{room.free_mib / 1024:.1f} GiB free on {where}"
@@ -92,9 +97,9 @@ def _judge_room(limits: Limits, rooms: list[Room]) -> CheckResult:
         (warning, limits.disk_warning_mib, limits.inodes_warning),
     ):
         if room.free_mib < least_mib:
-            return judge(f"{free}, less than {least_mib / 1024:g} GiB: {named}", _MAKE_ROOM)
+            return judge(f"{free}, less than {least_mib / 1024:g} GiB: {named}", next_step)
         if inodes is not None and inodes < least_inodes:
-            return judge(f"{inodes} inodes free, less than {least_inodes}: {named}", _MAKE_ROOM)
+            return judge(f"{inodes} inodes free, less than {least_inodes}: {named}", next_step)
     return ok(free)
 
 
