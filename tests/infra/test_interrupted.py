@@ -232,8 +232,12 @@ def test_a_destruction_that_fails_names_the_machines_that_run_on(place: Site, co
     client, driver = ec2(place.url), ids(place)["driver"]
     client.start_instances(InstanceIds=[driver])
     wait_for(lambda: power(place, "driver") == "running")
-    client.modify_instance_attribute(InstanceId=driver, DisableApiTermination={"Value": True})
-    awake = Cluster(there, environ=ENVIRON, open_session=no_machines)
+
+    def protecting(event: Event) -> None:
+        if isinstance(event, Step) and event.message.startswith("Removing cut"):
+            client.modify_instance_attribute(InstanceId=driver, DisableApiTermination={"Value": True})
+
+    awake = Cluster(there, environ=ENVIRON, open_session=no_machines, reporter=protecting)
     with pytest.raises(MachinesMayBeRunning, match="machines of cut still run") as caught:
         awake.destroy()
     assert f"driver ({driver}, running)" in caught.value.what
@@ -242,7 +246,7 @@ def test_a_destruction_that_fails_names_the_machines_that_run_on(place: Site, co
     assert "`pio-tf down` stops" in caught.value.next_step
     assert f"--instance-ids {driver}" in caught.value.next_step
     client.modify_instance_attribute(InstanceId=driver, DisableApiTermination={"Value": False})
-    awake.destroy()
+    Cluster(there, environ=ENVIRON, open_session=no_machines).destroy()
     assert place.instances() == {}
 
 

@@ -104,7 +104,7 @@ def disks(world: World) -> Disks:
     """Make a volume, which keeps its contents, beside the instance store."""
     volume = Disk(world.directory, kind="volume")
     volume.write(KEPT)
-    scratch = Disk(world.directory, kind="volume")
+    scratch = Disk(world.directory, mib=2048, kind="volume")  # a training needs 1 GiB of it
     return Disks(xen=Disk(world.directory), nvme=Disk(world.directory), volume=volume, scratch=scratch)
 
 
