@@ -12,6 +12,7 @@ import asyncssh
 from pio_tf.remote.bash import in_bash
 from pio_tf.remote.lines import LineSplitter
 from pio_tf.remote.ssh_errors import connection_lost
+from pio_tf.waiting import wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -144,7 +145,7 @@ class InteractiveCommand:
             RemoteError: the connection was lost, or nothing came within ``timeout`` seconds.
         """
         try:
-            line = await asyncio.wait_for(self._process.stdout.readline(), timeout=timeout)
+            line = await wait_for(self._process.stdout.readline(), timeout=timeout)
         except (OSError, asyncssh.Error, asyncio.TimeoutError) as error:
             raise connection_lost(self._machine, "waiting for an answer", error) from error
         return line.decode(errors="replace").rstrip("\n")
@@ -153,7 +154,7 @@ class InteractiveCommand:
         """Close the command's standard input, and wait a second for its end."""
         with contextlib.suppress(OSError, asyncssh.Error, asyncio.TimeoutError):
             self._process.stdin.write_eof()
-            await asyncio.wait_for(self._process.wait_closed(), timeout=1.0)
+            await wait_for(self._process.wait_closed(), timeout=1.0)
         self._process.close()
 
 
@@ -180,7 +181,7 @@ async def start_process(
         raise connection_lost(machine, doing, error) from error
     except asyncio.CancelledError:
         with contextlib.suppress(asyncio.TimeoutError, OSError, asyncssh.Error):
-            await end_process(await asyncio.wait_for(starting, timeout=_STARTS_WITHIN), endings)
+            await end_process(await wait_for(starting, timeout=_STARTS_WITHIN), endings)
         raise
 
 
@@ -192,7 +193,7 @@ async def end_process(
         for signal, seconds in ENDINGS if endings is None else endings:
             with contextlib.suppress(asyncio.TimeoutError, OSError, asyncssh.Error):
                 process.send_signal(signal)
-                await asyncio.wait_for(process.wait_closed(), timeout=seconds)
+                await wait_for(process.wait_closed(), timeout=seconds)
                 return
     finally:
         process.close()

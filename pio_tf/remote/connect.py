@@ -14,6 +14,7 @@ from pio_tf.errors import PioTfError
 from pio_tf.remote.known_hosts import KnownHosts, user_known_hosts
 from pio_tf.remote.proxy import Proxy, ProxyCommand
 from pio_tf.remote.ssh_errors import HostKeyRefused, cannot_connect, connection_lost, may_pass, reason
+from pio_tf.waiting import wait_for
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
@@ -79,7 +80,7 @@ class MachineConnection(asyncssh.SSHClient):
         """Close the connection, and end the program that carries it."""
         self.ssh.close()
         with contextlib.suppress(OSError, asyncssh.Error, asyncio.TimeoutError):
-            await asyncio.wait_for(self.ssh.wait_closed(), timeout=_CLOSES_WITHIN)
+            await wait_for(self.ssh.wait_closed(), timeout=_CLOSES_WITHIN)
         if self.proxy is not None:
             await self.proxy.close()
 
@@ -122,9 +123,7 @@ async def open_connection(
         left = retry.timeout - (time.monotonic() - started)
         try:
             async with slots:
-                return await asyncio.wait_for(
-                    _attempt(endpoint, tunnel, trust), timeout=max(0.1, min(retry.attempt, left))
-                )
+                return await wait_for(_attempt(endpoint, tunnel, trust), timeout=max(0.1, min(retry.attempt, left)))
         except _NoKnownKey as first:
             asked = time.monotonic()
             trust = await decide_trust(first.key)
@@ -157,7 +156,7 @@ async def shown_host_key(endpoint: Endpoint, *, tunnel: MachineConnection | None
     """
     started = time.monotonic()
     try:
-        key = await asyncio.wait_for(_read_host_key(endpoint, tunnel), timeout=timeout)
+        key = await wait_for(_read_host_key(endpoint, tunnel), timeout=timeout)
     except Exception as error:  # as above
         raise cannot_connect(error, endpoint, waited=time.monotonic() - started) from error
     assert key is not None  # noqa: S101 - only GSS key exchange has none

@@ -15,6 +15,7 @@ from pio_tf.aws.errors import THROTTLED, UNAVAILABLE
 from pio_tf.errors import PioTfError, RemoteError
 from pio_tf.remote.known_hosts import KnownHosts, Learned, Pin
 from pio_tf.remote.target import known_hosts_file
+from pio_tf.waiting import wait_for
 
 if TYPE_CHECKING:
     from pio_tf.config.schema import Config
@@ -106,7 +107,7 @@ class ConsoleTrust:
             return HostKeyTrust((), "first use", "pio-tf did not read its console")
         ask, may_come = self._console_keys, True
         try:
-            lines = await asyncio.wait_for(asyncio.to_thread(ask, instance_id), timeout=self._timeout)
+            lines = await wait_for(asyncio.to_thread(ask, instance_id), timeout=self._timeout)
             if keys := tuple(key for line in lines if (key := _import(line)) is not None):
                 return HostKeyTrust(keys, "console")
             because = "AWS shows no host keys on its console (yet)"

@@ -13,6 +13,7 @@ import h11
 from pio_tf.errors import RemoteError
 from pio_tf.json_text import parse_json
 from pio_tf.remote.ssh_errors import reason
+from pio_tf.waiting import wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -81,7 +82,7 @@ async def send_request(
             seconds.
     """
     try:
-        return await asyncio.wait_for(_exchange(connection, request), timeout=timeout)
+        return await wait_for(_exchange(connection, request), timeout=timeout)
     except asyncio.TimeoutError as error:
         raise _no_answer(request.url, f"nothing within {timeout:g} s") from error
     except h11.RemoteProtocolError as error:

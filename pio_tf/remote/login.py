@@ -12,6 +12,7 @@ import asyncssh
 from pio_tf.errors import ConfigError
 from pio_tf.remote.proxy import check_proxy
 from pio_tf.remote.ssh_config import NO_PLACE, blame
+from pio_tf.waiting import wait_for
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -99,7 +100,7 @@ async def _check_agent(where: str, path: Path, options: asyncssh.SSHClientConnec
     try:
         agent = await asyncssh.connect_agent(options.agent_path or "")
         async with agent:
-            keys = await asyncio.wait_for(agent.get_keys(options.agent_identities), timeout=_AGENT_SECONDS)
+            keys = await wait_for(agent.get_keys(options.agent_identities), timeout=_AGENT_SECONDS)
     except (OSError, asyncio.TimeoutError, ValueError, asyncssh.Error) as error:
         raise ConfigError(
             f"{where}: ssh.key: the SSH agent at {options.agent_path} does not answer",

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 import asyncssh
 
 from pio_tf.errors import ConfigError
+from pio_tf.waiting import wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -163,7 +164,7 @@ class Proxy:
     async def why(self) -> ProxyFailed | None:
         """Return the error for a connection that has failed, if the program says why."""
         with contextlib.suppress(asyncio.TimeoutError):
-            await asyncio.wait_for(asyncio.shield(self._reading), timeout=_ENDS_WITHIN)
+            await wait_for(asyncio.shield(self._reading), timeout=_ENDS_WITHIN)
         said = " ".join(self._said.decode(errors="replace").split())
         for messages, final in ((_FINAL, True), (_PASSING, False)):
             for pattern, next_step in messages.items():
@@ -176,7 +177,7 @@ class Proxy:
         self.socket.close()
         try:
             self._signal(signal.SIGTERM)
-            await asyncio.wait_for(self._process.wait(), timeout=_ENDS_WITHIN)
+            await wait_for(self._process.wait(), timeout=_ENDS_WITHIN)
         except asyncio.TimeoutError:
             self._signal(signal.SIGKILL)
             await self._process.wait()

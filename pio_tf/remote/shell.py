@@ -18,6 +18,7 @@ import asyncssh
 from pio_tf.errors import PioTfError
 from pio_tf.remote.commands import READ_BYTES, end_process, exit_status, start_process
 from pio_tf.remote.ssh_errors import connection_lost
+from pio_tf.waiting import wait_for
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterable, Iterator
@@ -168,7 +169,7 @@ async def _end(process: asyncssh.SSHClientProcess[bytes], endings: Iterable[tupl
         await process.redirect(stdout=asyncssh.DEVNULL, stderr=asyncssh.DEVNULL)
     await end_process(process, endings)
     with contextlib.suppress(asyncio.TimeoutError, OSError, asyncssh.Error):
-        await asyncio.wait_for(process.wait_closed(), timeout=1.0)
+        await wait_for(process.wait_closed(), timeout=1.0)
 
 
 @contextlib.contextmanager

@@ -26,6 +26,7 @@ from pio_tf.remote.host_keys import ConsoleTrust, HostKey, trusts_first_use
 from pio_tf.remote.known_hosts import KnownHosts, Pin
 from pio_tf.remote.login import load_login
 from pio_tf.remote.target import BASTION, bastion_endpoint, machine_endpoint
+from pio_tf.waiting import wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable, Sequence
@@ -168,7 +169,7 @@ class ClusterConnection:
         """
         connection = await self.connection(machine)
         try:
-            return await asyncio.wait_for(commands.run(connection, machine, command, content=content), timeout=timeout)
+            return await wait_for(commands.run(connection, machine, command, content=content), timeout=timeout)
         except asyncio.TimeoutError as error:
             raise RemoteError(
                 f"a command on {machine} did not end within {timeout:g} s",

@@ -12,6 +12,7 @@ from pio_tf.errors import RemoteError
 from pio_tf.events import Done, Reporter, Warned, silent
 from pio_tf.remote.ssh_errors import reason
 from pio_tf.remote.target import find_target
+from pio_tf.waiting import wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
@@ -126,7 +127,7 @@ async def _existing(connection: asyncssh.SSHClientConnection, pages: Sequence[We
 async def _silent_because(connection: asyncssh.SSHClientConnection, page: WebPage) -> str:
     """Return why the page does not answer; empty if it does."""
     try:
-        _, writer = await asyncio.wait_for(connection.open_connection(page.host, page.port), ANSWER_SECONDS)
+        _, writer = await wait_for(connection.open_connection(page.host, page.port), ANSWER_SECONDS)
     except (OSError, asyncssh.Error, asyncio.TimeoutError) as error:
         return reason(error)
     writer.close()

@@ -19,6 +19,7 @@ import asyncssh
 from pio_tf.errors import RemoteError
 from pio_tf.events import Reporter, Warned
 from pio_tf.training.provisioning import SCRIPT
+from pio_tf.waiting import wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -124,7 +125,7 @@ async def asks_for_secret(remote: ClusterConnection, *, master: str, port: int, 
             writer.close()
 
     try:
-        answer = await asyncio.wait_for(ask(), timeout=timeout)
+        answer = await wait_for(ask(), timeout=timeout)
     except (OSError, EOFError, asyncssh.Error, asyncio.TimeoutError):
         return None
     if not answer.startswith(bytes([_RPC_FAILURE])):

@@ -16,6 +16,7 @@ from pio_tf.training.preflight.engine_checks import check_built, check_engine
 from pio_tf.training.preflight.hdfs_check import check_hdfs
 from pio_tf.training.preflight.service_checks import check_elasticsearch, check_jdbc, check_zookeeper
 from pio_tf.training.preflight.spark_checks import check_spark, check_spark_version
+from pio_tf.waiting import wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping
@@ -144,7 +145,7 @@ def refuse_failed(results: Iterable[CheckResult]) -> None:
 
 async def _run_in_time(context: CheckContext, check: Check, seconds: float) -> CheckResult:
     try:
-        return await asyncio.wait_for(check.judge(context), timeout=seconds)
+        return await wait_for(check.judge(context), timeout=seconds)
     except NoAnswer as error:
         return failed(str(error), _HANGS)
     except asyncio.TimeoutError:

@@ -14,6 +14,7 @@ from pio_tf.remote.bash import shell_path
 from pio_tf.training.preflight.context import combine, failed, ok, skipped, warning
 from pio_tf.training.preflight.probe import variant_path
 from pio_tf.training.redact import Redactor
+from pio_tf.waiting import wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -129,7 +130,7 @@ async def build_engine(
     reporter(Step(f"Building the engine in {config.pio.engine_dir}", "some minutes"))
     running = remote.stream(remote.driver.name, f"cd {engine} && {pio} build", on_line, login=True)
     try:
-        status = await asyncio.wait_for(running, timeout=timeout)
+        status = await wait_for(running, timeout=timeout)
     except asyncio.TimeoutError as error:
         raise refusal(f"pio build did not end within {timeout:g} s", timeout=timeout) from error
     if status != 0 or any(_NOT_COMPILED.search(error) for error in errors):

@@ -27,6 +27,7 @@ from pio_tf.training.preflight.elasticsearch_writes import (
     METADATA_BLOCKED,
     judge_writes,
 )
+from pio_tf.waiting import wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Mapping, Sequence
@@ -92,7 +93,7 @@ async def _refusal(remote: ClusterConnection, host: str, port: int, *, question:
             writer.close()
 
     try:
-        answer = await asyncio.wait_for(ask(), timeout=timeout)
+        answer = await wait_for(ask(), timeout=timeout)
     except asyncio.TimeoutError:
         return f"no answer within {timeout:g} s"
     except (OSError, asyncssh.Error) as error:
@@ -215,7 +216,7 @@ async def _old_models(
         return await _blocks(client, node, {alias: alias for alias in aliases}, timeout)
 
     try:
-        return await asyncio.wait_for(ask(), timeout=timeout)
+        return await wait_for(ask(), timeout=timeout)
     except (asyncio.TimeoutError, ConfigError, NoAnswer, RemoteError):  # `engine` reports the driver's answer
         return {}
 

@@ -15,6 +15,7 @@ from pio_tf.training.preflight.context import NoAnswer, combine, failed, ok, war
 from pio_tf.training.preflight.service_checks import http_refusal
 from pio_tf.training.spark_pages import NotSparkMaster, spark_status
 from pio_tf.training.spark_secret import asks_for_secret
+from pio_tf.waiting import wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -165,7 +166,7 @@ async def _judge_master(context: CheckContext, version: str, minor: tuple[int, i
     release = shell_path(f"{context.config.spark.home}/RELEASE")
     try:
         asked = context.remote.run(context.outputs.master.name, f"head -n 1 {release}")
-        done = await asyncio.wait_for(asked, timeout=context.limits.answer)
+        done = await wait_for(asked, timeout=context.limits.answer)
     except (RemoteError, asyncio.TimeoutError):
         return []
     master = SPARK_VERSION.match(done.stdout)

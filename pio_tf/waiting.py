@@ -1,0 +1,45 @@
+"""Waiting with a time limit."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable
+
+_T = TypeVar("_T")
+
+
+async def wait_for(work: Awaitable[_T], timeout: float | None) -> _T:
+    """Return the result of the work, as :func:`asyncio.wait_for` does, and lose no cancellation.
+
+    Before Python 3.12, asyncio's own loses one that arrives together with the result (CPython issue 86296). A task that
+    works in a loop then never ends, and whoever waits for its end waits forever.
+
+    Args:
+        timeout: seconds; None: no limit.
+
+    Raises:
+        asyncio.TimeoutError: the work took longer; it was cancelled, and has ended.
+    """
+    task = asyncio.ensure_future(work)
+    try:
+        await asyncio.wait([task], timeout=timeout)
+        if task.done():
+            return task.result()
+        await _end(task)
+    except asyncio.CancelledError:
+        await _end(task)
+        raise
+    if task.cancelled():
+        raise asyncio.TimeoutError
+    return task.result()  # it has ended meanwhile
+
+
+async def _end(task: asyncio.Future[_T]) -> None:
+    """Cancel the work, and wait for its end. Its error, if it has one, is of no interest any more."""
+    task.cancel()
+    await asyncio.wait([task])
+    if not task.cancelled():
+        task.exception()
