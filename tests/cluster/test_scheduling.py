@@ -283,7 +283,7 @@ def test_a_down_shortly_before_the_schedule_leaves_nothing_that_stops_the_traini
     stop = at + timedelta(hours=8, minutes=2)
     assert world.cluster().deadline() == stop, "the schedule stops the machines then, too"
     world.pass_to(at + timedelta(hours=1))
-    assert set(world.project.states().values()) == {"running"}
+    assert world.wait_for("running")
     world.cluster().down()
     assert world.cluster().deadline() == stop
     world.pass_to(at + timedelta(hours=2))
