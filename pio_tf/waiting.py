@@ -15,7 +15,7 @@ async def wait_for(work: Awaitable[_T], timeout: float | None) -> _T:
     """Return the result of the work, as :func:`asyncio.wait_for` does, and lose no cancellation.
 
     Before Python 3.12, asyncio's own loses one that arrives together with the result (CPython issue 86296). A task that
-    works in a loop then never ends, and whoever waits for its end waits forever.
+    works in a loop then never ends, and a wait for its end lasts forever.
 
     Args:
         timeout: seconds; None: no limit.

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from pio_tf.sandbox.processes import die_with_parent
+from pio_tf.waiting import wait_for
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -92,7 +93,7 @@ class SparkDaemon:
             with suppress(ProcessLookupError):
                 self._process.terminate()
             try:
-                await asyncio.wait_for(self._process.wait(), 3)
+                await wait_for(self._process.wait(), 3)
             except asyncio.TimeoutError:
                 with suppress(ProcessLookupError):
                     self._process.kill()

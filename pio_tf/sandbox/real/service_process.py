@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from pio_tf.errors import SandboxError
 from pio_tf.sandbox.processes import die_with_parent
+from pio_tf.waiting import wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -94,7 +95,7 @@ class ServiceProcess:
                 self._signal(signal.SIGTERM)
                 self._signal(signal.SIGCONT)  # one that hangs notices nothing else
             try:
-                await asyncio.wait_for(process.wait(), grace)
+                await wait_for(process.wait(), grace)
             except asyncio.TimeoutError:
                 self._signal(signal.SIGKILL)
                 await process.wait()
