@@ -205,7 +205,7 @@ def _read_account(output: Output, starter: Starter) -> FirstConfig:
 
 
 def _first_key() -> str:
-    """Return the private key that OpenSSH would use first, of those that exist with their public half."""
+    """Return the first private key, in OpenSSH's order, that has its public half beside it."""
     names = ("id_ed25519", "id_ecdsa", "id_rsa")
     there = (one for one in names if Path("~/.ssh", f"{one}.pub").expanduser().exists())
     return f"~/.ssh/{next(there, names[0])}"

@@ -66,7 +66,7 @@ def plain_line(event: ResourceProgress | MachineProgress, *, verbose: bool = Fal
 
 
 def styled_text(text: str, style: str, styled: int) -> Text:
-    """Return text whose first characters have a style; 0: all of them have it."""
+    """Return text with a style on its first characters; 0: on all of them."""
     return Text.assemble((text[:styled], style), text[styled:]) if styled else Text(text, style)
 
 

@@ -10,7 +10,7 @@ _KEPT = "\0"
 
 
 def wrap_words(text: str, width: int) -> str:
-    """Return text whose long lines are broken between words. A command in backticks stays whole, to be copied."""
+    """Break long lines between words. A command in backticks stays whole, so that it can be copied."""
     return "\n".join(_wrap(line, width) for line in text.split("\n"))
 
 

@@ -83,7 +83,7 @@ class FirstConfig:
         return sorted(self.account.vpcs, key=rank)
 
     def _subnets(self, vpc: str) -> list[Subnet]:
-        """Return the private subnets of a VPC with a way out, first those whose zone offers the most types."""
+        """Return a VPC's private subnets with a way out. The zone that offers the most types comes first."""
 
         def missing(subnet: Subnet) -> int:
             return sum(subnet.zone not in zones for zones in self.account.zones.values())

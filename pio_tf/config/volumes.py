@@ -11,7 +11,7 @@ from typing import Literal
 
 VolumeType = Literal["gp3", "io1", "io2"]
 GP3_IOPS = 3000
-"""IOPS of a gp3 volume whose IOPS are not set."""
+"""AWS's default IOPS for gp3."""
 _GP3_THROUGHPUT = (125, 2000)
 """MiB/s; the first is that of a gp3 volume if it is not set."""
 _GP3_THROUGHPUT_PER_IOPS = 0.25

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pio_tf.model import Machine
 
 NOT_CONNECTED: Final = "TargetNotConnected"
-"""AWS's code for a machine whose agent is not connected."""
+"""AWS's error code: the agent of the machine is not connected."""
 AGENT_CALLS: Final = (
     "ssm:UpdateInstanceInformation",
     "ssmmessages:CreateControlChannel",

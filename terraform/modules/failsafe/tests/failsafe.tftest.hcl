@@ -253,7 +253,7 @@ run "stops_of_the_schedule_are_messages_but_not_its_refusal_after_a_client_has_t
       deadline-failed   = ["stopper"]
       deadline-failed-s = ["trainer"]
     }
-    error_message = "whose calls"
+    error_message = "each rule follows the calls of its own roles"
   }
 
   assert {
