@@ -28,13 +28,11 @@ _MOST_BYTES: Final = 64
 
 
 def find_my_address(config: Config, *, reporter: Reporter) -> Config:
-    """Return the configuration with this computer's public address for "my-ip", if it has that; ask for it once.
+    """Return the configuration with this computer's public address for "my-ip"; ask for it once.
 
     Raises:
         PioTfError: the service does not answer with an address.
     """
-    if not config.network.asks_for_my_ip:
-        return config
     url = config.network.my_ip_url
     address = IPv4Network(_ask(config, url))
     reporter(Done(f'"my-ip" is {address.network_address}, says {urlsplit(url).hostname}'))
@@ -43,6 +41,8 @@ def find_my_address(config: Config, *, reporter: Reporter) -> Config:
 
 def last_known_address(config: Config) -> Config:
     """Return the configuration with the address that the last plan here had for "my-ip", if any."""
+    if not config.network.asks_for_my_ip:
+        return config
     try:
         return config.at(IPv4Network(_file(config).read_text(encoding="ascii").strip()))
     except (OSError, ValueError):

@@ -11,7 +11,6 @@ from botocore.exceptions import ClientError
 
 from pio_tf.aws.errors import aws_errors, error_code
 from pio_tf.config.blocks import AmiFilter
-from pio_tf.errors import AwsError
 from pio_tf.machines.instance_types import (
     ARCHITECTURE,
     OptionProblem,
@@ -78,17 +77,23 @@ def _profile_problems(config: Config, client: Callable[[str], Any]) -> Iterator[
     name, option = config.machines.instance_profile, "machines.instance_profile"
     if name is None:
         return
-    try:
-        with aws_errors(f"looking up instance profile {name}", service="iam"):
-            profile = client("iam").get_instance_profile(InstanceProfileName=name)["InstanceProfile"]
-    except AwsError as error:
-        if error.details.get("code") != "NoSuchEntity":
-            raise
+    with aws_errors(f"looking up instance profile {name}", service="iam"):
+        found = _find(lambda: client("iam").get_instance_profile(InstanceProfileName=name), missing="NoSuchEntity")
+    if found is None:
         instead = "; without it, make_instance_profile = true makes one"
         yield OptionProblem(option, f"instance profile {name} does not exist in this account{instead}")
-    else:
-        if not profile["Roles"]:
-            yield OptionProblem(option, f"instance profile {name} has no role, so machines get no credentials from it")
+    elif not found["InstanceProfile"]["Roles"]:
+        yield OptionProblem(option, f"instance profile {name} has no role, so machines get no credentials from it")
+
+
+def _find(ask: Callable[[], Mapping[str, Any]], *, missing: str) -> Mapping[str, Any] | None:
+    """Return the answer to a call; None if AWS knows no such thing, which it says with the error code ``missing``."""
+    try:
+        return ask()
+    except ClientError as error:
+        if error_code(error) != missing:
+            raise
+        return None
 
 
 def _key_problems(config: Config, client: Callable[[str], Any]) -> Iterator[OptionProblem]:
@@ -99,15 +104,13 @@ def _key_problems(config: Config, client: Callable[[str], Any]) -> Iterator[Opti
     name, option = config.machines.kms_key_id, "machines.kms_key_id"
     if name is None:
         return
-    try:
-        with aws_errors(f"looking up KMS key {name}", service="kms"):
-            key = client("kms").describe_key(KeyId=name)["KeyMetadata"]
-    except AwsError as error:
-        if error.details.get("code") != "NotFoundException":
-            raise
+    with aws_errors(f"looking up KMS key {name}", service="kms"):
+        found = _find(lambda: client("kms").describe_key(KeyId=name), missing="NotFoundException")
+    if found is None:
         region = config.aws.region
         yield OptionProblem(option, f"{name} does not exist in {region}; keys of other regions do not fit")
         return
+    key = found["KeyMetadata"]
     if key["KeyState"] != "Enabled":
         yield OptionProblem(option, f"{name} is {key['KeyState']}, so AWS starts no machine that it encrypts")
     if key.get("KeySpec", "SYMMETRIC_DEFAULT") != "SYMMETRIC_DEFAULT":
@@ -265,13 +268,12 @@ class _References:
         if block.ami_parameter is None:
             return block.ami or block.ami_filter or AmiFilter()
         option, parameter = f"{name}.ami_parameter", f"the parameter {block.ami_parameter}"
-        try:
-            with aws_errors(f"reading {parameter}", service="ssm"):
-                value = str(self._client("ssm").get_parameter(Name=block.ami_parameter)["Parameter"]["Value"])
-        except AwsError as error:
-            if error.details.get("code") != "ParameterNotFound":
-                raise
+        ssm = self._client("ssm")
+        with aws_errors(f"reading {parameter}", service="ssm"):
+            found = _find(lambda: ssm.get_parameter(Name=block.ami_parameter), missing="ParameterNotFound")
+        if found is None:
             return OptionProblem(option, f"{parameter} does not exist in {self._region}")
+        value = str(found["Parameter"]["Value"])
         if not re.fullmatch(r"ami-[0-9a-f]+", value):  # which may be a secret
             held = f"it holds {len(value)} characters"
             return OptionProblem(option, f"{parameter} must hold an image id, like ami-0a1b2c3d; {held}")
