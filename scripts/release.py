@@ -57,7 +57,7 @@ def build() -> list[Path]:
 
 
 def check(files: list[Path]) -> None:
-    """Check the metadata. Install each file in an environment of its own, ask its version, and list its components."""
+    """Check the metadata. Install each file in an environment of its own, ask its version, and list what it needs."""
     subprocess.run([sys.executable, "-m", "twine", "check", "--strict", *files], check=True)
     for file in files:
         with tempfile.TemporaryDirectory(prefix="pio-tf-release-") as directory:
@@ -70,7 +70,8 @@ def check(files: list[Path]) -> None:
             done = subprocess.run([binaries / "pio-tf", "--version"], check=True, capture_output=True, text=True)
             if done.stdout != f"pio-tf {__version__}\n":
                 raise ValueError(f"{file.name} installs {done.stdout.strip()}, not pio-tf {__version__}")
-            list_components(binaries / "python", DIST / f"pio-tf-{__version__}.cdx.json")
+            if file.suffix == ".whl":
+                list_components(binaries / "python", DIST / f"pio-tf-{__version__}.cdx.json")
 
 
 def list_components(python: Path, path: Path) -> None:

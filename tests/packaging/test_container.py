@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import tarfile
 from pathlib import Path
@@ -53,6 +54,7 @@ class Image:
     def remove(self) -> None:
         """Remove the image and its containers."""
         self._buildah("rm", "--all")
+        shutil.rmtree(self._storage)
 
     def _buildah(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         storage = [f"--root={self._storage}/root", f"--runroot={self._storage}/run"]
@@ -61,16 +63,18 @@ class Image:
 
 
 @pytest.fixture(scope="module")
-def archives(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Build both images. Return the archives."""
+def archives(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Path]]:
+    """Build both images. Yield the archives, 1.5 GB."""
     if os.geteuid() != 0 and not {"CI", "PIO_TF_REQUIRE_DEBIAN"} & os.environ.keys():
         pytest.skip("only root can build container images")
     need_packages("buildah", program="buildah")
     targets = ("cli", "sandbox")
-    script = [str(ROOT / "scripts" / "container-image"), str(tmp_path_factory.mktemp("images")), *targets]
+    directory = tmp_path_factory.mktemp("images")
+    script = [str(ROOT / "scripts" / "container-image"), str(directory), *targets]
     done = subprocess.run(script, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    return dict(zip(targets, map(Path, done.stdout.split()), strict=True))
+    yield dict(zip(targets, map(Path, done.stdout.split()), strict=True))
+    shutil.rmtree(directory)
 
 
 @pytest.fixture(scope="module")
