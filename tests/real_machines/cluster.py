@@ -64,7 +64,11 @@ class Cluster:
         return Start(login=login, workers=self.wait_for_workers())
 
     def share_secret(self) -> None:
-        """Give Spark its secret, as pio-tf does: until then it does not run."""
+        """Give Spark its secret, as pio-tf does: until then it does not run.
+
+        The driver keeps it, so that ``pio-tf up`` beside this one gives the machines no other.
+        """
+        self["driver"].run(f"umask 077; mkdir -p ~/.pio-tf && printf %s {SECRET} >~/.pio-tf/spark-secret")
         for machine in (self["master"], *self.workers):
             machine.wait_for("script", partial(_has_script, machine))
             if SECRET_CHECKSUM not in machine.run(f"sudo {SCRIPT} authenticate"):
