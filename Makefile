@@ -86,8 +86,9 @@ docs-site: setup
 recording: setup
 	$(BIN)/python -m scripts.recording
 
+# All rows: make bench. Some: make bench ONLY=status,plan. With an earlier run: make bench JSON=new.json COMPARE=old.json
 bench: setup
-	$(BIN)/python -m scripts.bench
+	$(BIN)/python -m scripts.bench --only "$(ONLY)" $(if $(JSON),--json "$(JSON)") $(if $(COMPARE),--compare "$(COMPARE)")
 
 docs: setup
 	$(BIN)/python -m scripts.reference

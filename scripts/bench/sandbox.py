@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     Started: TypeAlias = AbstractContextManager[subprocess.Popen[str]]
 
 PIO_TF = Path(sys.executable).with_name("pio-tf")
-CIDR = "127.77.62.0/24"
-"""Not the sandbox's own default: a demo may run beside it."""
+CIDR = f"127.77.{os.getpid() % 200 + 20}.0/24"
+"""Not the sandbox's own default: a demo, or another benchmark, may run beside it."""
 EVENTS = 300
 """To train on. What is measured is not the training."""
 
@@ -44,6 +44,10 @@ class SandboxCluster:
     port: int
     user: str
     environment: dict[str, str]
+    url: str
+    """The endpoint of the sandbox's AWS."""
+    terraformrc: Path
+    """Terraform's CLI configuration, which leads to the sandbox's providers."""
 
     @property
     def key(self) -> Path:
@@ -91,7 +95,16 @@ def ready_cluster() -> Iterator[SandboxCluster]:
             home = sandbox / "machines" / driver["instance_id"] / "home"
             lines = (json.dumps(event) for event in islice(make_events(), EVENTS))
             (home / "engine" / "events.jsonl").write_text("\n".join(lines) + "\n")
-            yield SandboxCluster(project, home, driver["private_ip"], info.ssh_port, info.ssh_user, environment)
+            yield SandboxCluster(
+                project,
+                home,
+                driver["private_ip"],
+                info.ssh_port,
+                info.ssh_user,
+                environment,
+                url=info.url,
+                terraformrc=info.cli_config_file,
+            )
         finally:
             stop_sandbox(sandbox)
 
