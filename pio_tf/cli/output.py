@@ -286,9 +286,12 @@ class Output:
             style: of the mark before it; without one, of all of it. A colour that is read well on a dark terminal may
                 not be on a light one: prose has none.
         """
+        from pio_tf.cli.live import styled_text, terminal_size
+
         text = mark + printable(text)
         if self._live:
-            self._live.say(text, style=style, styled=len(mark))
+            columns, _ = terminal_size(self._console)
+            self._live.say(wrap_words(text, columns), style=style, styled=len(mark))
             return
         if self._job:
             text = self._job.stamp(text)
@@ -296,8 +299,6 @@ class Output:
                 self._write(guarded + "\n")
                 return
             mark = ""  # behind the time
-        from pio_tf.cli.live import styled_text
-
         self._console.print(styled_text(text, style, len(mark)))
 
     def _open_group(self, group: str, title: str) -> None:

@@ -68,6 +68,17 @@ def test_prose_breaks_between_words_and_a_command_stays_whole() -> None:
     assert wrap_words(text, 80) == text
 
 
+def test_a_line_about_the_work_breaks_between_words_on_a_terminal_only() -> None:
+    screen, pipe = Screen(columns=40), io.StringIO()
+    said = "the driver has no room: spark-defaults.conf is on a full disk"
+    with screen.open() as terminal:
+        for file in (terminal, pipe):
+            Output(out=file, err=file, environ={"TERM": "xterm"}).reporter(Warned(said))
+    screen.close()
+    assert screen.lines[:2] == ["warning: the driver has no room:", "spark-defaults.conf is on a full disk"]
+    assert pipe.getvalue() == f"warning: {said}\n"
+
+
 def test_a_colour_marks_the_beginning_and_prose_has_that_of_the_terminal() -> None:
     text = styled_text("warning: no space", "bold yellow", 9)
     assert [(span.start, span.end, span.style) for span in text.spans] == [(0, 9, "bold yellow")]
