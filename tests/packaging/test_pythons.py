@@ -1,4 +1,4 @@
-"""The wheel in environments of the oldest and the newest supported Python, as a user installs it: it runs the demo.
+"""The wheel in an environment of the oldest Python that is there, as a user installs it: it runs the demo.
 
 ``WHEEL_PYTHONS=all`` tries each supported one, as the nightly workflow does.
 """
@@ -9,6 +9,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -18,11 +19,12 @@ from tests.support.wheel import build_wheel
 
 ROOT = Path(__file__).parents[2]
 SUPPORTED = re.findall(r"Python :: (3\.\d+)", (ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-PYTHONS = SUPPORTED if os.environ.get("WHEEL_PYTHONS") == "all" else [SUPPORTED[0], SUPPORTED[-1]]
 
 
 def _find_python(version: str) -> str:
-    """Return a Python of this version on PATH or in pyenv; empty if this computer has none."""
+    """Return a Python of this version: this one, or one on PATH or in pyenv; empty if this computer has none."""
+    if version == "{}.{}".format(*sys.version_info):
+        return sys.executable
     root = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv")
     for candidate in (f"python{version}", *map(str, sorted(root.glob(f"versions/{version}.*/bin/python")))):
         found = shutil.which(candidate)
@@ -30,6 +32,9 @@ def _find_python(version: str) -> str:
         if found and subprocess.run([found, "-c", ""], capture_output=True, check=False).returncode == 0:
             return found
     return ""
+
+
+PYTHONS = SUPPORTED if os.environ.get("WHEEL_PYTHONS") == "all" else [next(filter(_find_python, SUPPORTED))]
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +64,3 @@ def test_the_demo_runs_from_the_installed_wheel(wheel: Path, version: str, tmp_p
         shutil.rmtree(environment, ignore_errors=True)  # 800 MB
     assert done.returncode == 0, done.stdout + done.stderr
     assert "The demo took" in done.stderr
-
-
-def test_one_of_the_supported_pythons_is_there() -> None:
-    assert [version for version in SUPPORTED if _find_python(version)]
