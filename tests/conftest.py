@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pio_tf.sandbox.class_archive import make_archive
-from pio_tf.sandbox.java.cache import default_cache
 from pio_tf.sandbox.provider import install_mirror
+from pio_tf.user_cache import default_cache
 from tests.support.aws_descriptions import read_descriptions_once
 from tests.support.debian import need_packages
 from tests.support.provider_scripts import install_scripts

@@ -17,7 +17,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from pio_tf.errors import SandboxError
-from pio_tf.sandbox.java.cache import default_cache, locked
+from pio_tf.user_cache import default_cache, locked
 
 logger = logging.getLogger("pio_tf.sandbox")
 

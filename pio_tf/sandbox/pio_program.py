@@ -35,7 +35,7 @@ def prepare_program(cache: Path | None = None) -> PioProgram:
     """Fetch the libraries and compile the program, unless the cache has them.
 
     Args:
-        cache: the cache directory; default: :func:`pio_tf.sandbox.java.cache.default_cache`.
+        cache: the cache directory; default: :func:`pio_tf.user_cache.default_cache`.
 
     Raises:
         SandboxError: something cannot be fetched.

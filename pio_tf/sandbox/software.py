@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from pio_tf.sandbox.class_archive import archive_options, find_archive, find_package
 from pio_tf.sandbox.java.artifacts import fetch_artifacts
-from pio_tf.sandbox.java.cache import default_cache, locked
 from pio_tf.sandbox.java.runtime import find_java
 from pio_tf.sandbox.pio_program import PioProgram, prepare_program
+from pio_tf.user_cache import default_cache, locked
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -12,9 +12,9 @@ import pytest
 
 from pio_tf.errors import SandboxError
 from pio_tf.sandbox.java.artifacts import Artifact, fetch_artifacts, fetch_with_maven, read_pins
-from pio_tf.sandbox.java.cache import default_cache
 from pio_tf.sandbox.java.compiler import compile_java
 from pio_tf.sandbox.java.runtime import find_java
+from pio_tf.user_cache import default_cache
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -17,7 +17,7 @@ from typing import TypeAlias
 from xml.etree import ElementTree as ET
 
 from pio_tf.errors import SandboxError
-from pio_tf.sandbox.java.cache import default_cache, locked
+from pio_tf.user_cache import default_cache, locked
 
 _PINS = Path(__file__).with_name("artifacts.txt")
 _GOAL = "org.apache.maven.plugins:maven-dependency-plugin:3.6.1:copy"

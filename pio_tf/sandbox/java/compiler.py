@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 from pio_tf.errors import SandboxError
 from pio_tf.sandbox.java.artifacts import fetch_artifacts
-from pio_tf.sandbox.java.cache import default_cache, locked
 from pio_tf.sandbox.java.runtime import VERSION, find_java
+from pio_tf.user_cache import default_cache, locked
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -13,7 +13,7 @@ import tempfile
 from pathlib import Path
 
 from pio_tf.errors import SandboxError
-from pio_tf.sandbox.java.cache import default_cache, locked
+from pio_tf.user_cache import default_cache, locked
 
 VERSION = "11.0.13.1"
 _SHA256 = "5ae9d31cf694099790ae231a639255f31fefbd60b42ec66fe662eabad21a3f4f"

@@ -1,4 +1,4 @@
-"""The directory that sandboxes and tests of a user share: $XDG_CACHE_HOME/pio-tf, else ~/.cache/pio-tf."""
+"""The directory for what a user's commands, sandboxes and tests share: $XDG_CACHE_HOME/pio-tf, else ~/.cache/pio-tf."""
 
 from __future__ import annotations
 
