@@ -14,6 +14,7 @@ from pydantic.json_schema import GenerateJsonSchema, models_json_schema
 
 from pio_tf.cli.results.access import AcceptResult, HostKeysResult, PagesResult
 from pio_tf.cli.results.base import CommandResult, ErrorResult
+from pio_tf.cli.results.engine import EnginePushResult
 from pio_tf.cli.results.guard import GuardResult, RulesResult
 from pio_tf.cli.results.machines import (
     ClustersResult,
@@ -24,7 +25,7 @@ from pio_tf.cli.results.machines import (
     StatusResult,
 )
 from pio_tf.cli.results.pipelines import CommentResult, IamResult, KeysResult, PipelineResult
-from pio_tf.cli.results.runs import ChecksResult, LogLine, NotifyResult, RunResult, RunsResult
+from pio_tf.cli.results.runs import ChecksResult, LogLine, NotifyResult, RunDetailsResult, RunResult, RunsResult
 from pio_tf.cli.results.sandbox import SandboxFireResult, SandboxResult, SandboxServiceResult, SandboxStopResult
 from pio_tf.cli.results.software import FetchResult, FilesResult, MirrorPushResult, ProvisionResult, PushResult
 from pio_tf.cli.results.stack import (
@@ -71,9 +72,11 @@ RESULTS: dict[str, type[CommandResult]] = {
     "check": ChecksResult,
     "train": RunResult,
     "runs": RunsResult,
+    "runs show": RunDetailsResult,
     "logs": LogLine,
     "cancel": RunResult,
     "notify": NotifyResult,
+    "engine push": EnginePushResult,
     "config show": FilesResult,
     "config push": PushResult,
     "provision": ProvisionResult,

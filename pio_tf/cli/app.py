@@ -8,13 +8,18 @@ from typing import Annotated
 
 import typer
 
-from pio_tf.cli import access, ci, demo, init, power, runs, sandbox, schedule, software, stack
+from pio_tf.cli import access, ci, demo, engine, init, power, runs, sandbox, schedule, software, stack
 from pio_tf.cli.command import CommandSpec, GroupSpec, group_class
 from pio_tf.version import __version__
 
 SECTIONS: dict[str, Sequence[CommandSpec | GroupSpec]] = {
     "The main job": (init.init, stack.plan, power.up, runs.train, power.down, power.status),
-    "Runs": (runs.check, runs.runs, runs.logs, runs.cancel),
+    "Runs": (
+        runs.check,
+        GroupSpec("runs", runs.runs.summary, (runs.show,), runs.runs),
+        runs.logs,
+        runs.cancel,
+    ),
     "Machines": (
         GroupSpec(
             "schedule",
@@ -28,6 +33,7 @@ SECTIONS: dict[str, Sequence[CommandSpec | GroupSpec]] = {
         access.ssh,
         access.ui,
         GroupSpec("host-keys", access.host_keys.summary, (access.accept,), access.host_keys),
+        GroupSpec("engine", "Bring the engine to the driver.", (engine.push,)),
         GroupSpec("config", "Show or write the driver's configuration files.", (software.show, software.push)),
     ),
     "Terraform": (stack.validate, stack.apply, stack.drift, stack.output, stack.generate, stack.guard, stack.destroy),

@@ -1,4 +1,4 @@
-"""``pio-tf train | check | runs | logs | cancel``: runs, and the checks before one."""
+"""``pio-tf train | check | runs | runs show | logs | cancel``: runs, and the checks before one."""
 
 from __future__ import annotations
 
@@ -95,9 +95,24 @@ def runs(call: CommandCall) -> None:
 
     Shows the runs that this computer knows and, while the driver is running, those on the driver.
     """
+    if call.context.invoked_subcommand is not None:
+        call.context.obj = call.config
+        return
     from pio_tf.cli.results.runs import RunsResult
 
     call.show(RunsResult.model_validate({"runs": call.cluster.runs()}))
+
+
+@command()
+def show(
+    call: CommandCall,
+    run: Annotated[str, typer.Argument(metavar="RUN", help=_RUN, show_default="the latest")] = "",
+) -> None:
+    """Show one run: its engine, its proofs, and how it ended."""
+    from pio_tf.cli.results.runs import RunDetailsResult
+
+    call.config = call.config or call.context.obj
+    call.show(RunDetailsResult.model_validate(call.cluster.run(run)))
 
 
 @command(json="Write each line as a JSON object, on a line of its own.")

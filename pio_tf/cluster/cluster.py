@@ -21,6 +21,7 @@ from pio_tf.config.software import APACHE
 from pio_tf.context import ClusterContext
 from pio_tf.events import Reporter, Warned, silent
 from pio_tf.infra.my_address import address_of_plan, find_my_address, last_known_address
+from pio_tf.training.runs.run_copies import find_run
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from pio_tf.cluster.scheduling import ScheduleStatus
     from pio_tf.config.schema import Config
     from pio_tf.config.sizing import Sizing
+    from pio_tf.engine.push import PushedEngine
     from pio_tf.iam import Policy
     from pio_tf.infra.drift import Drift
     from pio_tf.infra.plan import Plan
@@ -438,6 +440,11 @@ class Cluster:
         command = self._command()
         return command.driver.runs(command.stack.outputs_if_any())
 
+    def run(self, run: str = "") -> RunRecord:
+        """Return one run, the latest if none is named. Change nothing."""
+        records = {record.id: record for record in self.runs()}
+        return records[find_run(run, records)]
+
     def logs(self, run: str = "", on_line: Callable[[str], None] = lambda _line: None, *, follow: bool = False) -> None:
         """Hand out the lines of a run's log, the latest run's if none is named.
 
@@ -489,6 +496,26 @@ class Cluster:
         """Write those files to the running driver, where they differ. Return each file's state."""
         command = self._command()
         return command.driver.push(command.stack.outputs())
+
+    def push_engine(
+        self, directory: Path | None = None, *, build: bool = False, dry_run: bool = False
+    ) -> tuple[PushedEngine, Path | None]:
+        """Bring an engine's sources to the running driver. Return what changed, and the build's log if it was built.
+
+        These are the files that git tracks, as they are now; without git, all that ``.gitignore`` does not name.
+
+        Args:
+            directory: default: ``pio.engine.source``.
+            build: run `pio build` there then.
+            dry_run: only say what would change.
+
+        Raises:
+            ConfigError: it is no engine's directory, a file is too large, or a link leads out of it.
+            NotReady: the build failed; the sources are there.
+            RemoteError: the driver has no space for them, or may not write there. The engine is as it was.
+        """
+        command = self._command()
+        return command.engine.push(command.stack.outputs(), directory, build=build, dry_run=dry_run)
 
     def provision(self, machine: str = "", *, rollback: str = "") -> tuple[ProvisionedMachine, ...]:
         """Prepare running machines as at their first boot: install what is missing, a new version beside the old one.

@@ -186,25 +186,25 @@ class Driver:
 
     def push(self, outputs: Outputs) -> tuple[ProvisionedFile, ...]:
         """Write the driver's files where they differ. Return each file's state."""
-        view, outputs = self._running(outputs)
+        view, outputs = self.running(outputs)
         sizing = self.fleet.sizing(view.running)
         return self.session(view, lambda session: session.push(outputs, sizing))
 
     def check(self, outputs: Outputs, *, skip: Sequence[str]) -> tuple[CheckResult, ...]:
         """Check everything that a training needs. Change nothing."""
-        view, outputs = self._running(outputs)
+        view, outputs = self.running(outputs)
         sizing = self.fleet.sizing(view.running)
         return self.session(view, lambda session: session.check(outputs, sizing, skip=skip))
 
     def rehearse(self, outputs: Outputs) -> None:
         """Configure running machines, and check everything that a training needs."""
-        view, outputs = self._running(outputs)
+        view, outputs = self.running(outputs)
         sizing = self.fleet.sizing(view.running)
         self.session(view, lambda session: session.rehearse(outputs, sizing))
 
     def provision(self, outputs: Outputs, machine: str, *, rollback: str) -> tuple[ProvisionedMachine, ...]:
         """Prepare running machines as at their first boot, or roll a component back; then write the driver's files."""
-        view, outputs = self._running(outputs)
+        view, outputs = self.running(outputs)
         wanted = self._choose(outputs, [one.name for one in view.running], machine, rollback)
         self.context.report(Step(f"Rolling {rollback} back" if rollback else f"Provisioning {count(wanted)}"))
         done = self.session(view, lambda session: session.provision(outputs, wanted, component=rollback))
@@ -234,12 +234,12 @@ class Driver:
 
     def find(self, outputs: Outputs, run: str) -> tuple[FleetView, str]:
         """Return the running machines, and the id of a run on their driver."""
-        view, _ = self._running(outputs, strict=False)
+        view, _ = self.running(outputs, strict=False)
         return view, find_run(run, [one.id for one in self.state(view).runs])
 
     def cancel(self, outputs: Outputs, run: str) -> RunRecord:
         """End a run, the active one if ``run`` is empty."""
-        view, _ = self._running(outputs, strict=False)
+        view, _ = self.running(outputs, strict=False)
         return self.session(view, lambda session: session.cancel(run))
 
     def state(self, view: FleetView) -> DriverState:
@@ -374,7 +374,7 @@ class Driver:
                 return _run(ask())
         return None, None
 
-    def _running(self, outputs: Outputs, *, strict: bool = True) -> tuple[FleetView, Outputs]:
+    def running(self, outputs: Outputs, *, strict: bool = True) -> tuple[FleetView, Outputs]:
         """Return the machines; and the outputs, without workers that do not run if enough of them do.
 
         Args:

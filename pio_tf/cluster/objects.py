@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from pio_tf.cluster.deadline import Deadline
 from pio_tf.cluster.driver import Driver
+from pio_tf.cluster.engine import EngineOnDriver
 from pio_tf.cluster.fleet import Fleet
 from pio_tf.cluster.power import Power
 from pio_tf.cluster.resize import Resizer
@@ -40,6 +41,7 @@ class ClusterObjects:
         self.deadline = Deadline(context, self.fleet, armed=armed)
         self.scheduling = Scheduling(context, self.fleet, self.deadline)
         self.driver = Driver(context, self.fleet, self.deadline, self.storage, self.scheduling, open_session)
+        self.engine = EngineOnDriver(context, self.fleet, self.driver)
         self.stack = Stack(context, self.fleet, self.deadline, self.driver, self.scheduling)
         self.resizer = Resizer(context, self.fleet, self.driver, self.stack.outputs)
         self.power = Power(context, self.fleet, self.deadline, self.driver, self.stack, self.storage, self.scheduling)

@@ -63,6 +63,7 @@ class TrainingSession:
         self, request: TrainingRequest, *, upload: str | None, apply: bool, duration: float | None, deadline: bool
     ) -> RunRecord:
         """Check, start the machines, train, and stop the machines. Arguments as of :meth:`Cluster.train`."""
+        from pio_tf.engine.sources import check_source
         from pio_tf.pio.command import check_arguments
         from pio_tf.training.preflight import check_names
 
@@ -70,6 +71,7 @@ class TrainingSession:
         started: list[tuple[FleetView, Outputs]] = []
         check_names(request.skip_checks)
         check_arguments(objects.context.config, extra=request.extra)
+        check_source(objects.context.config)
         objects.power.check_before_start()
         upload = objects.storage.checked_upload(upload)
         until = objects.deadline.after(duration) if deadline else None

@@ -513,6 +513,20 @@ class SshBlock(Block):
         return self
 
 
+class EngineBlock(Block):
+    """The engine's sources on this computer. See [engine.md](engine.md)."""
+
+    source: LocalPath | None = Field(
+        default=None,
+        description="Directory of the engine's sources. `pio-tf train` pushes it to the driver before its checks, and "
+        "builds it there if the sources have changed since the last build.",
+    )
+    max_file: Memory = Field(
+        default="100m",
+        description="Largest file that is pushed. An error names a larger one, which is most likely data or a build.",
+    )
+
+
 class PioBlock(Block):
     """PredictionIO on the driver."""
 
@@ -523,6 +537,7 @@ class PioBlock(Block):
     )
     version: Literal["0.12.1", "0.13.0", "0.14.0"] = Field(default="0.14.0", description="PredictionIO version.")
     fs_basedir: RemotePath = Field(default="~/.pio_store", description="PIO_FS_BASEDIR on the driver.")
+    engine: EngineBlock = Field(default_factory=EngineBlock, description="Block: the engine's sources.")
 
 
 class TrainBlock(Block):

@@ -114,6 +114,69 @@ async def stream_bytes(
     return exit_status(process, machine, doing)
 
 
+async def transfer(
+    connection: asyncssh.SSHClientConnection,
+    machine: str,
+    command: str,
+    *,
+    content: Iterable[bytes] = (),
+    on_data: Callable[[bytes], None] | None = None,
+) -> CompletedCommand:
+    """Run a command to its end, while bytes stream to its standard input and from its standard output.
+
+    Memory stays bounded: SSH's window holds back the slower end. If the caller is cancelled, or ``content`` or
+    ``on_data`` raises, the command is ended first.
+
+    Args:
+        content: the input. A command that ends before it has read all of it says why by its exit status.
+        on_data: takes the output; None: it is kept in memory.
+
+    Raises:
+        RemoteError: the connection was lost.
+    """
+    doing = "data was being copied"
+    process = await start_process(connection, machine, in_bash(command))
+    kept = bytearray()
+    take = on_data or kept.extend
+
+    async def read_output() -> None:
+        while data := await _read(process, machine, doing):
+            take(data)
+
+    async def read_errors() -> bytes:
+        with contextlib.suppress(OSError, asyncssh.Error):  # the output's reader reports it
+            return await process.stderr.read()
+        return b""
+
+    work = [asyncio.ensure_future(one) for one in (_feed(process, content), read_output(), read_errors())]
+    try:
+        await asyncio.gather(*work)
+        await process.wait_closed()
+    except BaseException:
+        for task in work:
+            task.cancel()
+        await asyncio.gather(*work, return_exceptions=True)
+        await end_process(process)
+        raise
+    return CompletedCommand(exit_status(process, machine, doing), _text(bytes(kept)), _text(work[2].result()))
+
+
+async def _feed(process: asyncssh.SSHClientProcess[bytes], content: Iterable[bytes]) -> None:
+    """Write the input of a command, until that takes no more."""
+    # An error of the input means that the command has ended, or the connection: its output and its status say which.
+    lost = False
+    for data in content:
+        with contextlib.suppress(OSError, asyncssh.Error):
+            process.stdin.write(data)
+            await process.stdin.drain()
+            continue
+        lost = True
+        break
+    if not lost:
+        with contextlib.suppress(OSError, asyncssh.Error):
+            process.stdin.write_eof()
+
+
 class InteractiveCommand:
     """A command that answers each line on its standard input with a line of output.
 

@@ -183,6 +183,18 @@ class ClusterConnection:
         connection = await self.connection(machine)
         return await commands.stream(connection, machine, command, on_line, login=login)
 
+    async def transfer(
+        self,
+        machine: str,
+        command: str,
+        *,
+        content: Iterable[bytes] = (),
+        on_data: Callable[[bytes], None] | None = None,
+    ) -> CompletedCommand:
+        """Run a bash command while bytes stream to and from it: see :func:`pio_tf.remote.commands.transfer`."""
+        connection = await self.connection(machine)
+        return await commands.transfer(connection, machine, command, content=content, on_data=on_data)
+
     async def put_files(self, machine: str, files: Iterable[RemoteFile]) -> tuple[ProvisionedFile, ...]:
         """Write these files where their content or mode differs. Keep versions that pio-tf did not write.
 

@@ -10,6 +10,9 @@ from functools import cached_property, partial
 from typing import TYPE_CHECKING
 
 from pio_tf.aws.session import aws_errors
+from pio_tf.engine.driver_engine import describe_engine
+from pio_tf.engine.push import push_engine
+from pio_tf.engine.sources import needs_no_build, read_sources
 from pio_tf.errors import Locked, NotReady, PioTfError, RemoteError
 from pio_tf.events import Done, Step, Warned
 from pio_tf.infra.bootstrap import host_name, render_script, settings_for
@@ -22,8 +25,10 @@ from pio_tf.remote.connect import RetryPolicy
 from pio_tf.remote.ssh import ClusterConnection
 from pio_tf.remote.target import ssh_targets
 from pio_tf.training.after_run import files_after_run
+from pio_tf.training.build import build_engine
 from pio_tf.training.follow_driver import install_timers
-from pio_tf.training.preflight import build_engine, refuse_failed, run_checks
+from pio_tf.training.preflight import refuse_failed, run_checks
+from pio_tf.training.preflight.probe import variant_path
 from pio_tf.training.proof import Evidence
 from pio_tf.training.provisioning import ProvisionedMachine, complete_hosts, provision, roll_back
 from pio_tf.training.readiness import PoweredOff, diagnose, ready_cluster, while_powered
@@ -42,10 +47,12 @@ from pio_tf.version import __version__
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping, Sequence
     from contextlib import AbstractAsyncContextManager
+    from pathlib import Path
     from typing import TypeAlias
 
     from pio_tf.config.sizing import Sizing
     from pio_tf.context import ClusterContext
+    from pio_tf.engine.driver_engine import EngineFacts
     from pio_tf.model import Machine, Outputs
     from pio_tf.pio.engine import Engine
     from pio_tf.remote.files import ProvisionedFile
@@ -280,6 +287,10 @@ class DriverSession:
         await self._install_schedule(outputs, sizing)
         return put
 
+    async def renew_schedule(self, outputs: Outputs, sizing: Sizing) -> None:
+        """Let a training on the cluster's schedule, if it has one, know the engine that is on the driver now."""
+        await self._install_schedule(outputs, sizing)
+
     async def _install_schedule(self, outputs: Outputs, sizing: Sizing) -> None:
         """Let the driver train by itself on the cluster's schedule, if it has one, as `pio-tf train` would now."""
         token = await asyncio.to_thread(self.schedule_token) if self.schedule_token else None
@@ -292,7 +303,7 @@ class DriverSession:
         settings = settings_in_force(self.context.config, outputs, sizing)
         engine, traces = await Evidence(self.context, self.connection).traces()
         redactor = await self._redactor()
-        record = self._record(command=redactor.redact(command), settings=settings, engine=engine, traces=traces)
+        record = await self._record(command=redactor.redact(command), settings=settings, engine=engine, traces=traces)
         client = Client(OWNER, self.connection.driver.name, 0, "")
         record = record.with_(client=client, upload=self.context.config.train.upload or "")
         after = files_after_run(self.context, instance_types=[one.instance_type for one in self.machines])
@@ -488,6 +499,14 @@ class DriverSession:
         """
         return self._lock("changing")
 
+    def hold_for_engine(self) -> AbstractAsyncContextManager[DriverLock]:
+        """Hold the lock while the engine on the driver changes, or is saved.
+
+        Raises:
+            Locked: a run is active or being prepared, or another client changes or stops the machines.
+        """
+        return self._lock("engine")
+
     @contextlib.asynccontextmanager
     async def hold_for_removal(self) -> AsyncIterator[None]:
         """Hold the lock while the cluster is removed, and first copy logs and records.
@@ -511,17 +530,16 @@ class DriverSession:
     ) -> tuple[RunRecord, str, Redactor]:
         """Configure and check the driver. Return the run's record, its command, and what hides secrets in its log."""
         await self.configure(outputs, sizing)
-        if request.build:
-            await build_engine(
-                self.context.config, self.connection, reporter=self.context.report, secrets=self.context.secrets.values
-            )
+        if await self._push_source() or request.build:
+            await self.build()
         settings = settings_in_force(self.context.config, outputs, sizing, extra=request.extra)
         refuse_failed(await self.check(outputs, sizing, settings=settings, skip=request.skip_checks))
         command = train_command(self.context.config, outputs, sizing, extra=request.extra)
         engine, traces, before = await Evidence(self.context, self.connection).before()
         redactor = await self._redactor()
         deadline = self.deadline
-        record = self._record(command=redactor.redact(command), settings=settings, engine=engine, traces=traces).with_(
+        record = await self._record(command=redactor.redact(command), settings=settings, engine=engine, traces=traces)
+        record = record.with_(
             id=request.run,
             absent=request.absent,
             before=dataclasses.asdict(before),
@@ -529,11 +547,31 @@ class DriverSession:
         )
         return record, command, redactor
 
+    async def _push_source(self) -> bool:
+        """Push the engine of pio-tf.hcl, if it names one. Return whether it must be built then."""
+        config, source = self.context.config, self.context.config.pio.engine.source
+        if source is None:
+            return False
+        sources = await asyncio.to_thread(read_sources, config, source)
+        await push_engine(self.connection, config, sources, by=str(self.client), reporter=self.context.report)
+        return not needs_no_build(config) and (await self._describe_engine()).stale_build
+
+    async def build(self) -> Path:
+        """Build the engine on the driver. Return the path of the build's log on this computer."""
+        return await build_engine(
+            self.context.config, self.connection, redactor=await self._redactor(), reporter=self.context.report
+        )
+
+    async def _describe_engine(self) -> EngineFacts:
+        return await describe_engine(self.connection, self.context.config, variant_path(self.context.config))
+
     async def _redactor(self) -> Redactor:
         """Return what hides every secret that a training knows."""
         return Redactor([*self.context.secrets.values, *filter(None, [await read_secret(self.connection)])])
 
-    def _record(self, *, command: str, settings: Mapping[str, str], engine: Engine | None, traces: Traces) -> RunRecord:
+    async def _record(
+        self, *, command: str, settings: Mapping[str, str], engine: Engine | None, traces: Traces
+    ) -> RunRecord:
         """Return the record of a training, without its id and its start."""
         return RunRecord(
             id="",
@@ -546,6 +584,7 @@ class DriverSession:
             upload=self.upload_to,
             ui_port=ui_port(with_engine(settings, engine) if engine else settings),
             traces=dataclasses.asdict(traces),
+            engine=dataclasses.asdict(await self._describe_engine()),
         )
 
     async def _watch(self, record: RunRecord) -> None:
@@ -600,7 +639,7 @@ class DriverSession:
             run, doing = str(error.details["run"]), error.details["doing"]
             if doing == "stopping":
                 return
-            if not force and (doing in ("provisioning", "changing") or run != own_run):
+            if not force and (doing in ("provisioning", "changing", "engine") or run != own_run):
                 raise
             if doing == "running":
                 await self._end(run)

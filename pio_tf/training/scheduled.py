@@ -11,11 +11,11 @@ from importlib import resources
 from typing import TYPE_CHECKING
 
 from pio_tf.config.storage import Elasticsearch1Source, ElasticsearchBlock, HbaseBlock, HdfsBlock, JdbcSource
+from pio_tf.engine.sources import needs_no_build
 from pio_tf.errors import RemoteError
 from pio_tf.events import Warned
 from pio_tf.remote.bash import shell_path
 from pio_tf.training.preflight.context import Limits
-from pio_tf.training.preflight.engine_checks import needs_no_build
 from pio_tf.training.preflight.hdfs_check import QUESTION as HDFS_QUESTION
 from pio_tf.training.preflight.probe import probe_command
 from pio_tf.training.preflight.service_checks import ZOOKEEPER_QUESTION, jdbc_addresses

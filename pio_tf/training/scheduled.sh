@@ -223,6 +223,7 @@ judge() { # read the answers of the probe, and print the problems in them
   done
   [[ -n ${said[end]+there} ]] || echo "the driver did not answer all questions"
   [[ ${said[engine]-} == directory ]] || echo "engine: its directory is ${said[engine]-unknown}"
+  [[ -z ${said[half]-} ]] || echo "engine: it is half of two versions: a push or a restore was interrupted"
   [[ ${said[variant]-} == [fe]* ]] || echo "engine: its engine.json is ${said[variant]-unknown}"
   [[ -n $UNBUILT || -n ${said[target]-}${said[lib]-} ]] || echo "built: the engine has not been built: it has no jar"
   [[ ${said[pio]-} == executable ]] || echo "pio: $PIO is ${said[pio]-unknown}"

@@ -16,6 +16,8 @@ from pio_tf.ci.reviewed import ReviewedPlan
 from pio_tf.cluster import Cluster, ClusterStatus, ClusterSummary, Extended, MachineSize, Resize, ScheduleStatus
 from pio_tf.config.components import Component
 from pio_tf.config.load import load_config
+from pio_tf.engine.push import PushedEngine, PushPlan
+from pio_tf.engine.sources import EngineSources, SourceFile
 from pio_tf.iam import JobRole
 from pio_tf.iam.grant import Grant
 from pio_tf.infra.cost import Cost
@@ -97,6 +99,15 @@ RUN = RunRecord(
         {"name": "index", "held": None, "detail": "Elasticsearch did not answer"},
     ),
     ui_port=4040,
+    engine={
+        "commit": "4b825dc642cb6eb9a060e54bf8d69288fbee4904",
+        "uncommitted": True,
+        "digest": "c" * 64,
+        "engine_json": "e" * 64,
+        "pushed": "2026-11-23T02:59:00Z",
+        "edited": False,
+        "stale_build": False,
+    },
     log_bytes=123456,
     deadline="2026-11-23T09:00:00+00:00",
 )
@@ -282,6 +293,19 @@ class FakeCluster:
 
     def runs(self) -> tuple[RunRecord, ...]:
         return (FAILED_RUN, RUN)
+
+    def run(self, _run: str) -> RunRecord:
+        return RUN
+
+    def push_engine(
+        self, directory: Path | None, *, build: bool, **_options: object
+    ) -> tuple[PushedEngine, Path | None]:
+        files = tuple(SourceFile(path, "644", "a" * 64, 10) for path in ("build.sbt", "engine.json"))
+        here, commit = directory or Path("engine"), "4b825dc642cb6eb9a060e54bf8d69288fbee4904"
+        sources = EngineSources(here, files, commit, uncommitted=True, untracked=("notes.txt",))
+        plan = PushPlan(files, ("src/Old.scala",), ("engine.json",))
+        log = Path(".pio-tf/trial/builds/20261123T025900Z-0b0b/log") if build else None
+        return PushedEngine("/opt/engine", sources, plan), log
 
     def logs(self, _run: str, on_line: Callable[[str], None], *, follow: bool) -> None:
         for line in ("[INFO] one", '[INFO] "two" ü', "##[group]three", *(["followed"] if follow else [])):

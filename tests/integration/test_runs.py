@@ -6,6 +6,7 @@ The tests share one cluster, in whatever state of power the one before has left 
 from __future__ import annotations
 
 import getpass
+import hashlib
 import json
 import shutil
 import signal
@@ -23,6 +24,7 @@ from tests.integration.training import (
     behave,
     bring_up,
     contents,
+    engine,
     files,
     frozen,
     kept_here,
@@ -32,6 +34,7 @@ from tests.integration.training import (
     run_in,
 )
 from tests.support.background import wait_until
+from tests.support.engine_project import git, repository
 from tests.support.fork_server import PIO_TF
 
 if TYPE_CHECKING:
@@ -43,6 +46,11 @@ if TYPE_CHECKING:
 CIDR = "127.77.61.0/25"
 LONG = 300
 """Seconds: longer than any test waits."""
+
+
+def sha256(path: Path) -> str:
+    """Return the SHA-256 of a file."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 @pytest.fixture(scope="module")
@@ -86,6 +94,36 @@ def test_no_secret_is_shown_or_kept_but_in_pio_env_sh(project: Project) -> None:
     with_it = [path for path in files(project.directory, project.home("driver")) if PASSWORD.encode() in contents(path)]
     assert with_it == [project.home("driver") / "pio" / "conf" / "pio-env.sh"]
     assert with_it[0].stat().st_mode & 0o077 == 0
+
+
+def test_a_training_pushes_and_builds_the_engine_and_its_record_names_the_commit(
+    project: Project, without_spark: None, tmp_path: Path
+) -> None:
+    sources = repository(tmp_path / "my-engine")
+    shutil.copy(engine(project) / "engine.json", sources)
+    commit = git(sources, "rev-parse", "HEAD")
+    block = f'engine_dir = "~/engine"\n  engine {{\n    source = "{sources}"\n  }}'
+    with project.edited('engine_dir = "~/engine"', block):
+        done = project.run("train", "--keep-up")
+        assert "pushed 4 files" in done.stderr  # not engine.json, which is the same
+        assert "Building the engine in ~/engine" in done.stderr
+        (sources / "README.md").write_text("no reason for a build\n")
+        git(sources, "add", "README.md")
+        done = project.run("train", "--keep-up")
+        assert "pushed 1 file " in done.stderr
+        assert "Building the engine" not in done.stderr
+    first, second = (record["engine"] for record in records(project)[-2:])
+    assert (first["commit"], first["uncommitted"], first["edited"], first["stale_build"]) == (
+        commit,
+        True,
+        False,
+        False,
+    )
+    assert second["digest"] != first["digest"]
+    assert second["engine_json"] == first["engine_json"] == sha256(sources / "engine.json")
+    shown = project.run("runs", "show", records(project)[-1]["id"]).stdout
+    assert f"engine: commit {commit[:12]} with uncommitted changes, sources {second['digest'][:12]}" in shown
+    assert (engine(project) / "events.jsonl").exists()  # the driver's own
 
 
 def test_a_cancelled_run_leaves_no_process_and_no_executor(project: Project) -> None:
@@ -158,11 +196,14 @@ def test_a_run_that_fails_is_exit_code_6_with_its_first_cause_and_the_machines_s
 
 
 @pytest.mark.usefixtures("without_spark")
-def test_nobody_trains_or_stops_the_machines_while_a_run_is_active_unless_by_force(project: Project) -> None:
+def test_nobody_trains_or_stops_the_machines_while_a_run_is_active_unless_by_force(
+    project: Project, tmp_path: Path
+) -> None:
+    sources = str(repository(tmp_path / "my-engine"))
     behave(project, pauseSeconds=LONG)
     run = run_in(project.run("train", "--detach").stdout)
     me = f"{getpass.getuser()} on {socket.gethostname()}"
-    for refused in (["train"], ["down"], ["destroy", "--confirm", "trial"]):
+    for refused in (["train"], ["down"], ["destroy", "--confirm", "trial"], ["engine", "push", sources]):
         said = project.run(*refused, exit_code=4).stderr
         assert f"run {run} is active, started by {me}" in said
         assert project.powers() == {"running"}

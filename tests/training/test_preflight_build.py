@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import stat
+
 import pytest
 
 from pio_tf.errors import NotReady
 from pio_tf.events import Event, OutputLine
-from pio_tf.training.preflight import build_engine
+from pio_tf.training.build import build_engine
+from pio_tf.training.redact import Redactor
 from tests.training.preflight_world import World, world
 
 __all__ = ["world"]
@@ -14,7 +17,8 @@ __all__ = ["world"]
 
 async def build(world: World, events: list[Event], *, timeout: float = 120, secrets: tuple[str, ...] = ()) -> None:
     async with world.remote() as remote:
-        await build_engine(world.config(), remote, reporter=events.append, timeout=timeout, secrets=secrets)
+        redactor = Redactor(secrets)
+        await build_engine(world.config(), remote, reporter=events.append, timeout=timeout, redactor=redactor)
 
 
 async def test_a_build_shows_its_output_without_secrets(world: World) -> None:
@@ -23,6 +27,15 @@ async def test_a_build_shows_its_output_without_secrets(world: World) -> None:
     await build(world, events, secrets=("abcdef",))
     lines = [event.text for event in events if isinstance(event, OutputLine)]
     assert lines == [f"build in {world.home}/engine with {world.home}/java, token ***"]
+
+
+async def test_the_log_of_a_build_is_kept_here_and_on_the_driver_for_its_owner_without_secrets(world: World) -> None:
+    world.script("pio/bin/pio", "echo compiling; echo token $(echo abc)def >&2")
+    await build(world, [], secrets=("abcdef",))
+    logs = [*world.home.glob(".pio-tf/builds/*/log"), *world.config().work_dir.glob("builds/*/log")]
+    assert [log.read_text() for log in logs] == ["compiling\ntoken ***\n"] * 2
+    assert {stat.S_IMODE(log.stat().st_mode) for log in logs} == {0o600}
+    assert not [path for path in world.home.rglob("*") if path.is_file() and b"abcdef" in path.read_bytes()]
 
 
 async def test_a_build_that_fails_quotes_its_first_error(world: World) -> None:

@@ -108,6 +108,25 @@ async def test_sources_that_are_newer_than_the_jar_are_a_warning(world: World) -
     assert (await found(world, "built")).status == "ok"
 
 
+async def test_sources_that_were_pushed_after_the_last_build_are_a_warning(world: World) -> None:
+    world.file("engine/.pio-tf/inputs", "new\n")
+    world.file("engine/.pio-tf/built", "old\n")
+    os.utime(next(world.home.glob("engine/target/scala-*/*.jar")), (0, 0))
+    result = await found(world, "built")
+    assert result.status == "warning"
+    assert result.detail == "the sources of ~/engine were pushed after the last build"
+    world.file("engine/.pio-tf/built", "new\n")
+    assert "were pushed after" not in (await found(world, "built")).detail
+
+
+async def test_an_engine_whose_push_was_interrupted_amid_its_renames_fails(world: World) -> None:
+    world.file("engine/.pio-tf/changing", "")
+    result = await found(world, "engine")
+    assert result.status == "failed"
+    assert result.detail.startswith("~/engine is half of two versions")
+    assert "pio-tf engine push" in result.next_step
+
+
 async def test_jars_in_lib_alone_are_a_warning(world: World) -> None:
     (world.home / "engine/target/scala-2.11/ur_2.11-0.7.jar").unlink()
     world.file("engine/lib/helper.jar", "")

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from datetime import datetime, timezone
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from pio_tf.cli.results.base import Columns, CommandResult, Number, Outputs, ResultData, Table, TextOrNone
 from pio_tf.durations import duration
@@ -20,6 +20,30 @@ class ProofData(ResultData):
     name: str
     held: bool | None = Field(description="null: it could not be checked")
     detail: str
+
+
+class EngineData(ResultData):
+    """The engine that a run trains."""
+
+    commit: TextOrNone = Field(description="of its sources in git; null: unknown")
+    uncommitted: bool = Field(description="whether tracked files differed from that commit")
+    digest: TextOrNone = Field(description="SHA-256 of the sources that `engine push` brought; null: it was not used")
+    engine_json: TextOrNone = Field(description="SHA-256 of engine.json; null: unknown")
+    pushed: TextOrNone = Field(description="ISO 8601: the time of that push; null: it was not used")
+    edited: bool = Field(description="whether files on the driver differed from what was pushed")
+    stale_build: bool = Field(description="whether sources were pushed after the last build")
+
+    def __str__(self) -> str:
+        """Return it in one line."""
+        changes = " with uncommitted changes" if self.uncommitted else ""
+        edits = " edited on the driver" if self.edited else ""
+        parts = [
+            f"commit {self.commit[:12]}{changes}" if self.commit else "",
+            f"sources {self.digest[:12]}{edits}" if self.digest else "",
+            "built before its sources were pushed" if self.stale_build else "",
+            f"engine.json {self.engine_json[:12]}" if self.engine_json else "",
+        ]
+        return ", ".join(filter(None, parts))
 
 
 class RunResult(CommandResult):
@@ -43,6 +67,9 @@ class RunResult(CommandResult):
     client: Client
     command: str = Field(description="without secrets")
     engine_dir: str
+    engine: Annotated[EngineData | None, BeforeValidator(lambda facts: facts or None)] = Field(
+        description="null: an older pio-tf began the run"
+    )
     machines: list[str] = Field(description="name, type and id of each")
     absent: list[str] = Field(description="workers that took no part: AWS had no capacity for them")
     pio_tf: str = Field(description="the version of pio-tf that began it")
@@ -74,6 +101,20 @@ class RunResult(CommandResult):
         absent = f", without {', '.join(self.absent)}: AWS had no capacity for more workers" if self.absent else ""
         after = f"; a command of train.on_success failed with exit status {self.on_success}" if self.on_success else ""
         return f"run {self.id}: {self.state}{took}{absent}{after}"
+
+
+class RunDetailsResult(RunResult):
+    """A run, as ``runs show`` describes it."""
+
+    OUTPUTS: ClassVar[Outputs] = {}
+
+    def closing(self) -> str:
+        lines = [super().closing()]
+        if self.engine and str(self.engine):
+            lines.append(f"engine: {self.engine}")
+        if self.cause:
+            lines.append(f"cause: {self.cause}")
+        return "\n".join(lines)
 
 
 class RunsResult(CommandResult):

@@ -4,6 +4,5 @@ from __future__ import annotations
 
 from pio_tf.training.preflight.checks import CHECKS, check_names, refuse_failed, run_checks
 from pio_tf.training.preflight.context import CheckResult, Limits
-from pio_tf.training.preflight.engine_checks import build_engine
 
-__all__ = ["CHECKS", "CheckResult", "Limits", "build_engine", "check_names", "refuse_failed", "run_checks"]
+__all__ = ["CHECKS", "CheckResult", "Limits", "check_names", "refuse_failed", "run_checks"]

@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 
 from pio_tf.config.components import find_block
 from pio_tf.config.storage import HdfsBlock, JdbcSource, LocalfsSource
+from pio_tf.engine import driver_engine
 from pio_tf.errors import RemoteError
 from pio_tf.pio.build_info import BUILD_INFO, spark_of_build
 from pio_tf.remote.bash import in_bash, shell_path
@@ -62,6 +63,10 @@ class DriverFacts:
     variant_text: str
     target_jar: File | None
     """The newest jar of `pio build`."""
+    half_pushed: bool
+    """Whether a push or a restore of the engine was interrupted while it put files into place."""
+    stale_build: bool
+    """Whether sources were pushed after the last build."""
     lib_jar: File | None
     """The newest jar in the engine's lib directory, which PredictionIO takes if there is no other."""
     source: File | None
@@ -96,7 +101,7 @@ def probe_command(config: Config, settings: Mapping[str, str]) -> str:
         settings: Spark's settings in force.
     """
     text = resources.files(__package__).joinpath("probe.sh").read_text(encoding="utf-8")
-    return in_bash(_variables(config, settings) + _about_sources(config) + text, login=True)
+    return in_bash(_variables(config, settings) + _about_sources(config) + driver_engine.text() + text, login=True)
 
 
 def read_answers(done: CompletedCommand) -> DriverFacts:
@@ -195,6 +200,8 @@ def _facts(answers: Mapping[str, list[list[str]]]) -> DriverFacts:
         variant=one("variant"),
         variant_text=decoded("text").decode(errors="replace"),
         target_jar=_file(answers["target"]),
+        half_pushed=one("half") == "yes",
+        stale_build=one("stale") == "yes",
         lib_jar=_file(answers["lib"]),
         source=_file(answers["source"]),
         pio=one("pio"),

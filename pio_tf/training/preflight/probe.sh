@@ -1,6 +1,6 @@
 # The facts that the driver tells about itself, for bash in a login shell: directories, disks, versions.
 #
-# probe.py puts variables before this text, and a function about_sources. Each answer is a line of its own: the mark, a
+# probe.py puts variables before this text, a function about_sources, and the text of engine.sh. Each answer is a line of its own: the mark, a
 # name, and values, separated by tabs.
 # shellcheck disable=SC2154 # the variables are probe.py's
 
@@ -25,6 +25,8 @@ kind variant "$variant"
 newest target "$engine"/target/scala-* "${jars[@]}"
 newest lib "$engine/lib" "${jars[@]}"
 newest source "$engine/src" "$engine/build.sbt" -type f
+is_half && say half yes
+is_stale && say stale yes
 kind pio "$pio"
 kind submit "$spark/bin/spark-submit"
 say release "$(head -n 1 "$spark/RELEASE" 2>/dev/null | tr '\t' ' ')"

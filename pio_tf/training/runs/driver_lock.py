@@ -116,6 +116,7 @@ def locked_by(holder: LockHolder) -> Locked:
         "preparing": f"run {run} is being prepared by",
         "provisioning": "the machines are being provisioned by",
         "changing": "the machines are being changed by",
+        "engine": "the engine on the driver is being changed or saved by",
     }.get(holder.doing, "the machines are being stopped by")
     next_step = {
         "running": f"`pio-tf train --attach {run}` follows it, `pio-tf cancel {run}` ends it; `pio-tf down --force` "
@@ -124,6 +125,7 @@ def locked_by(holder: LockHolder) -> Locked:
         "--force` prevents it, and stops the machines",
         "provisioning": "wait until that has ended, then try again; `pio-tf down --force` does not wait",
         "changing": "wait until that has ended, then try again; `pio-tf down --force` stops the machines all the same",
+        "engine": "wait until that has ended, then try again; `pio-tf down --force` stops the machines all the same",
         "stopping": "wait until they are stopped (`pio-tf status`), then try again",
     }.get(holder.doing, "try again")
     return Locked(

@@ -113,7 +113,7 @@ class LockHolder:
     """The holder of the driver's lock."""
 
     doing: str
-    """preparing, running, stopping, provisioning or changing."""
+    """preparing, running, stopping, provisioning, changing, or engine: pushed, built, saved or restored."""
     who: str
     run: str = ""
 

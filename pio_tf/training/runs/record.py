@@ -79,6 +79,8 @@ class RunRecord:
     """Port of the Spark driver's web page; 0: unknown."""
     traces: dict[str, Any] = field(default_factory=dict)
     """The traces that a training of this engine leaves in Elasticsearch: see :class:`pio_tf.training.proof.Traces`."""
+    engine: dict[str, Any] = field(default_factory=dict)
+    """The engine that it trains: see :class:`pio_tf.engine.driver_engine.EngineFacts`."""
     before: dict[str, Any] = field(default_factory=dict)
     """Elasticsearch before the run: see :class:`pio_tf.training.proof.Before`."""
     log_bytes: int = 0
