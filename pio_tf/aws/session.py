@@ -20,6 +20,7 @@ from botocore.exceptions import BotoCoreError, ClientError, EndpointConnectionEr
 from botocore.session import Session
 
 from pio_tf.aws.bucket_owner import expect_owner
+from pio_tf.aws.descriptions import shared_loader
 from pio_tf.aws.errors import EXPIRED, NO_CAPACITY, aws_errors, credential_errors, explain
 from pio_tf.aws.identity import who_am_i
 from pio_tf.ci_job import refuse_credential_process
@@ -92,28 +93,32 @@ class RenewableProvider(CredentialProvider):
     """The provider that makes a session's own credentials renewable.
 
     Args:
-        open_session: returns a new session with the same settings, which reads the files again.
+        own: what the session would find its credentials with.
+        again: returns another one with the same settings, which reads the files again.
+        profile: the profile that they come from, for errors.
     """
 
     METHOD = "renewable"
     CANONICAL_NAME = None
 
-    def __init__(self, open_session: Callable[[], Session]) -> None:
+    def __init__(
+        self, own: CredentialResolver, *, again: Callable[[], CredentialResolver], profile: str | None
+    ) -> None:
         super().__init__()
-        self._open_session = open_session
+        self._own = own
+        self._again = again
+        self._profile = profile
 
     def load(self) -> Credentials | None:
         """Return the credentials; None if there are none."""
-        session = self._open_session()
-        found = self._look(session)
+        found = self._look(self._own)
         if found is None:
             return None
-        return RenewableCredentials(found, lambda: self._look(self._open_session()), profile=session.profile)
+        return RenewableCredentials(found, lambda: self._look(self._again()), profile=self._profile)
 
-    @staticmethod
-    def _look(session: Session) -> Credentials | None:
-        with credential_errors(session.profile):
-            return session.get_credentials()
+    def _look(self, resolver: CredentialResolver) -> Credentials | None:
+        with credential_errors(self._profile):
+            return resolver.load_credentials()
 
 
 class RoleProvider(CredentialProvider):
@@ -271,15 +276,22 @@ def _file_errors() -> Iterator[None]:
 
 def _open_session(aws: AwsBlock) -> Session:
     session = _base_session(aws)
-    session.register_component(
-        "credential_provider", CredentialResolver([RenewableProvider(partial(_base_session, aws))])
+    renewable = RenewableProvider(
+        _resolver(session), again=lambda: _resolver(_base_session(aws)), profile=session.profile
     )
+    session.register_component("credential_provider", CredentialResolver([renewable]))
     if aws.assume_role is None:
         return session
     provider = RoleProvider(aws.assume_role, source=session, create_client=partial(_create_client, session, aws))
     session = _base_session(aws)
     session.register_component("credential_provider", CredentialResolver([provider]))
     return session
+
+
+def _resolver(session: Session) -> CredentialResolver:
+    """Return what finds the credentials of a session."""
+    found: CredentialResolver = session.get_component("credential_provider")
+    return found
 
 
 def _base_session(aws: AwsBlock) -> Session:
@@ -296,6 +308,7 @@ def _base_session(aws: AwsBlock) -> Session:
             )
         refuse_credential_process(path, environ=os.environ)
         session.set_config_variable("credentials_file", str(path))
+    session.register_component("data_loader", shared_loader(session.get_config_variable("data_path") or ""))
     _refuse_mfa(session, uses_profile=aws.profile is not None or "AWS_ACCESS_KEY_ID" not in os.environ)
     return session
 

@@ -60,8 +60,8 @@ class Driver:
 
     def check_login(self) -> None:
         """Raise ConfigError if this computer cannot log in to any machine."""
-        with _needs_ssh():
-            from pio_tf.remote.login import check_login
+        from pio_tf.remote.login import check_login
+
         _run(check_login(self.context.config))
 
     def session(
@@ -81,9 +81,8 @@ class Driver:
             retry: for a driver that should be up already; default: half a minute.
             upload: where logs and records are uploaded; default: ``train.upload``.
         """
-        with _needs_ssh():
-            from pio_tf.training.driver_session import QUICK, open_session
-            from pio_tf.training.readiness import PoweredOff
+        from pio_tf.training.driver_session import QUICK, open_session
+        from pio_tf.training.readiness import PoweredOff
 
         async def connected(view: FleetView) -> _T:
             async with (self.open_session or open_session)(
@@ -338,12 +337,11 @@ class Driver:
         machines = {machine.role: machine for machine in view.running}
 
         async def ask() -> tuple[frozenset[str] | None, DriverState]:
-            with _needs_ssh():
-                from pio_tf.machines.console import host_keys_from_console
-                from pio_tf.remote.ssh import ClusterConnection
-                from pio_tf.remote.target import ssh_targets
-                from pio_tf.training.runs.driver_runs import DriverRuns
-                from pio_tf.training.spark_pages import spark_status
+            from pio_tf.machines.console import host_keys_from_console
+            from pio_tf.remote.ssh import ClusterConnection
+            from pio_tf.remote.target import ssh_targets
+            from pio_tf.training.runs.driver_runs import DriverRuns
+            from pio_tf.training.spark_pages import spark_status
 
             config = self.context.config
             targets = ssh_targets(config, (machines["driver"],))
@@ -361,11 +359,19 @@ class Driver:
                 attended=self.context.attended,
             )
             async with connection:
-                state = await DriverRuns(connection).state()
                 master, port = machines["master"].private_ip, config.spark.master_ui_port
                 alive: frozenset[str] | None = None
+                state, spark = await asyncio.gather(
+                    DriverRuns(connection).state(),
+                    spark_status(connection, master=master, port=port),
+                    return_exceptions=True,
+                )
+                if isinstance(state, BaseException):
+                    raise state
                 with warning(self.context.report, "could not ask Spark for its workers"):
-                    alive = frozenset((await spark_status(connection, master=master, port=port)).alive)
+                    if isinstance(spark, BaseException):
+                        raise spark
+                    alive = frozenset(spark.alive)
                 return alive, state
 
         if "driver" in machines and "master" in machines:
@@ -422,20 +428,6 @@ def _run(work: Coroutine[object, object, _T]) -> _T:
     return asyncio.run(work)
 
 
-@contextlib.contextmanager
-def _needs_ssh() -> Iterator[None]:
-    """Raise RemoteError if asyncssh cannot be imported: it looks for a C library by way of a temporary file."""
-    try:
-        yield
-    except OSError as error:
-        raise RemoteError(
-            "could not load the SSH library",
-            cause=error.strerror or str(error),
-            next_step="free space for temporary files: `df -h`; `pio-tf down --force` stops the machines without SSH",
-            details={"kind": "local"},
-        ) from error
-
-
 def _check_driver_runs(view: FleetView) -> None:
     driver = next((machine for machine in view.machines if machine.role == "driver"), None)
     if driver is None or driver.state != "running":
@@ -444,7 +436,6 @@ def _check_driver_runs(view: FleetView) -> None:
 
 def _at_once(seconds: float) -> RetryPolicy:
     """Return limits for a driver that has to answer within some seconds."""
-    with _needs_ssh():
-        from pio_tf.remote.connect import RetryPolicy
+    from pio_tf.remote.connect import RetryPolicy
 
     return RetryPolicy(timeout=seconds, denied=0.0, attempt=seconds)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from pydantic.fields import FieldInfo
 
-    from pio_tf.config.hcl import HclDocument
+    from pio_tf.config.hcl_document import HclDocument
     from pio_tf.config.problems import Problem
 
 T = TypeVar("T")

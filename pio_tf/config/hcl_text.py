@@ -10,7 +10,8 @@ import unicodedata
 
 from hcl2.utils import process_escape_sequences
 
-from pio_tf.config.problems import Problem, UnreadableHcl, describe_character
+from pio_tf.config.problems import Problem, UnreadableHcl
+from pio_tf.config.syntax_errors import describe_character
 
 _HIDDEN = {"$": "\ufdd0", "%": "\ufdd1"}
 """Noncharacters, which no text may hold."""

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 
 from pio_tf.config.blocks import Backend
 from pio_tf.config.environment import find_published, find_secrets
-from pio_tf.config.hcl import HclDocument, read_hcl
+from pio_tf.config.hcl import read_hcl
 from pio_tf.config.messages import translate
 from pio_tf.config.problems import Problem, UnreadableHcl, config_error
 from pio_tf.config.schema import LABELLED, Config, block_class
@@ -19,6 +19,8 @@ from pio_tf.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from pio_tf.config.hcl_document import HclDocument
 
 CONFIG_VARIABLE = "PIO_TF_CONFIG"
 CONFIG_NAME = "pio-tf.hcl"

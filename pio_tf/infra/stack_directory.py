@@ -164,23 +164,26 @@ class StackDirectory:
     def outputs(self) -> Outputs | None:
         """Return the outputs of the last apply; None before the first. Reads the state only, not AWS.
 
+        Every command begins here. A local state needs neither a version check nor an init, and its outputs are in sight
+        without Terraform, unless OpenTofu has encrypted them.
+
         Raises:
             TerraformError: the state cannot be read.
         """
-        terraform = None
-        if self.config.terraform.backend is None:
-            refuse_leaving(self.config, by_hand=self.by_hand)
-            self.backups.check_state()
-            if not (self.config.stack_dir / "terraform.tfstate").is_file():
-                return None
-            # Every command begins here, and a local state needs neither a version check nor an init.
-            located = self._located()
-            if located is not None:
-                terraform = self._terraform(located.binary(self._product(located), ""))
-        else:
+        if self.config.terraform.backend is not None:
             self.generate()
             self.initialise()
-        return Outputs.from_terraform((terraform or self.terraform).output())
+            return Outputs.from_terraform(self.terraform.output())
+        refuse_leaving(self.config, by_hand=self.by_hand)
+        state = self.backups.check_state()
+        if not (self.config.stack_dir / "terraform.tfstate").is_file():
+            return None
+        if state is not None and state.outputs is not None:
+            refuse_workspace(self.config.stack_dir, self._environ, by_hand=self.by_hand)
+            return Outputs.from_terraform(state.outputs)
+        located = self._located()
+        terraform = self._terraform(located.binary(self._product(located), "")) if located else self.terraform
+        return Outputs.from_terraform(terraform.output())
 
     def state(self) -> State | None:
         """Return the identity of a state in the stack or in S3, read without Terraform; None if it is empty."""
@@ -243,18 +246,24 @@ class StackDirectory:
     def _prepare_state(self) -> None:
         self.backups.check_state()
         self.initialise()
-        self._warn_of_another_product()
-        self._restore_errored_state()
-        region = self.terraform.output().get("region")
+        state = self._state_if_readable()
+        self._warn_of_another_product(state)
+        if self._restore_errored_state():
+            state = self._state_if_readable()
+        outputs = state.outputs if state is not None else None
+        region = (self.terraform.output() if outputs is None else outputs).get("region")
         refuse_another_region(self.config, region.get("value") if isinstance(region, dict) else None)
 
-    def _warn_of_another_product(self) -> None:
+    def _state_if_readable(self) -> State | None:
+        """Return what :meth:`state` does; None also if it fails: Terraform reports what is wrong with its state."""
+        try:
+            return self.state()
+        except PioTfError:
+            return None
+
+    def _warn_of_another_product(self, state: State | None) -> None:
         """Warn if OpenTofu wrote the state and Terraform is about to, or the other way round."""
         binary = self.terraform.binary
-        try:
-            state = self.state()
-        except PioTfError:  # Terraform reports what is wrong with its state
-            return
         if state is not None and state.product not in (None, binary.product):
             self.reporter(
                 Warned(
@@ -263,11 +272,14 @@ class StackDirectory:
                 )
             )
 
-    def _restore_errored_state(self) -> None:
-        """Restore the state of an apply that could not save it: it knows what that apply has made."""
+    def _restore_errored_state(self) -> bool:
+        """Restore the state of an apply that could not save it, if there is one: it knows what that apply has made.
+
+        Return whether the state is another one now.
+        """
         errored = self.config.stack_dir / ERRORED
         if not errored.is_file():
-            return
+            return False
         self.reporter(Step(f"Restoring the state that Terraform could not save, from {errored}"))
         try:
             state = read_state(errored.read_bytes(), name=str(errored))
@@ -284,6 +296,7 @@ class StackDirectory:
                 details={**error.details, "errored_state": str(errored)},
             ) from error
         self.reporter(Done(f"the state is restored; a copy is saved as {self.backups.take(errored)}"))
+        return True
 
     def _push_encrypted(self, errored: Path) -> None:
         """Push a state that OpenTofu has encrypted: its `state push` reads none, but its `state pull` decrypts one."""

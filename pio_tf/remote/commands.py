@@ -7,9 +7,8 @@ import contextlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import asyncssh
-
 from pio_tf.remote.bash import in_bash
+from pio_tf.remote.library import asyncssh
 from pio_tf.remote.lines import LineSplitter
 from pio_tf.remote.ssh_errors import connection_lost
 from pio_tf.waiting import wait_for

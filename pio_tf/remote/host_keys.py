@@ -9,11 +9,10 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, TypeAlias
 
-import asyncssh
-
 from pio_tf.aws.errors import THROTTLED, UNAVAILABLE
 from pio_tf.errors import PioTfError, RemoteError
 from pio_tf.remote.known_hosts import KnownHosts, Learned, Pin
+from pio_tf.remote.library import asyncssh
 from pio_tf.remote.target import known_hosts_file
 from pio_tf.waiting import wait_for
 

@@ -7,11 +7,11 @@ import ssl
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import asyncssh
 import h11
 
 from pio_tf.errors import RemoteError
 from pio_tf.json_text import parse_json
+from pio_tf.remote.library import asyncssh
 from pio_tf.remote.ssh_errors import reason
 from pio_tf.waiting import wait_for
 

@@ -13,10 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias, cast
 
-import asyncssh
-
 from pio_tf.atomic_write import write_atomically
 from pio_tf.errors import RemoteError
+from pio_tf.remote.library import asyncssh
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -18,9 +18,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-import asyncssh
-
 from pio_tf.errors import ConfigError
+from pio_tf.remote.library import asyncssh
 from pio_tf.waiting import wait_for
 
 if TYPE_CHECKING:

@@ -7,9 +7,8 @@ import errno
 import socket
 from typing import TYPE_CHECKING
 
-import asyncssh
-
 from pio_tf.errors import RemoteError
+from pio_tf.remote.library import asyncssh
 from pio_tf.remote.proxy import ProxyFailed
 from pio_tf.remote.ssh_config import NO_PLACE, blame
 

@@ -6,10 +6,9 @@ import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import asyncssh
-
 from pio_tf.errors import RemoteError
 from pio_tf.events import Done, Reporter, Warned, silent
+from pio_tf.remote.library import asyncssh
 from pio_tf.remote.ssh_errors import reason
 from pio_tf.remote.target import find_target
 from pio_tf.waiting import wait_for

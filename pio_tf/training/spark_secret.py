@@ -14,10 +14,9 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
-import asyncssh
-
 from pio_tf.errors import RemoteError
 from pio_tf.events import Reporter, Warned
+from pio_tf.remote.library import asyncssh
 from pio_tf.training.provisioning import SCRIPT
 from pio_tf.waiting import wait_for
 

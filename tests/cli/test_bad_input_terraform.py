@@ -186,8 +186,7 @@ def test_without_terraform_status_and_down_still_work_on_what_was_created(half: 
         done = half.run("down", "--force")
     finally:
         path.write_text(right)
-    assert "/opt/terraform/bin/terraform cannot be run" in done.stderr
-    assert "using only the tags of the machines" in done.stderr
+    assert "warning" not in done.stderr  # the state has the outputs
     assert set(half.states().values()) == {"stopped"}
 
 

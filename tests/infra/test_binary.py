@@ -9,7 +9,15 @@ import pytest
 
 from pio_tf.errors import TerraformError
 from pio_tf.events import Warned
-from pio_tf.infra.binary import TerraformBinary, bundled_command, find_terraform, locate_terraform
+from pio_tf.fact_cache import FactCache
+from pio_tf.infra.binary import (
+    TerraformBinary,
+    TerraformCommand,
+    bundled_command,
+    find_terraform,
+    locate_terraform,
+    program_key,
+)
 from pio_tf.infra.deployment import Deployment
 from tests.support.deployments import Recorder
 from tests.support.site import TERRAFORM, Site
@@ -168,3 +176,30 @@ def test_a_program_that_is_no_terraform_is_refused_with_what_it_said(site: Site)
     with pytest.raises(TerraformError) as caught:
         find_terraform(with_binary(site, "./tf"), environ={"PATH": "/bin"})
     assert "exit code 64 and said: usage: tf FILE" in caught.value.cause
+
+
+def test_the_version_of_a_program_is_asked_once(site: Site, tmp_path: Path) -> None:
+    config, kept = with_binary(site, None), FactCache(tmp_path)
+    first = find_terraform(config, environ={"PATH": ""}, kept=kept)
+    (file,) = tmp_path.glob("version-*.json")
+    file.write_text(file.read_text().replace(f'"{first.version}"', '"1.99.0"'))
+    assert find_terraform(config, environ={"PATH": ""}, kept=kept).version == "1.99.0"
+    file.write_text(file.read_text().replace('"value":', '"value":[],"old":'))
+    assert find_terraform(config, environ={"PATH": ""}, kept=kept) == first
+
+
+def test_the_version_of_a_script_may_be_another_one_each_time(site: Site, tmp_path: Path) -> None:
+    config = with_binary(site, str(program(site.directory, "terraform", version="1.5.7")))
+    assert find_terraform(config, environ={"PATH": ""}, kept=FactCache(tmp_path / "cache")).version == "1.5.7"
+    program(site.directory, "terraform", version="1.9.0")
+    assert find_terraform(config, environ={"PATH": ""}, kept=FactCache(tmp_path / "cache")).version == "1.9.0"
+    assert not (tmp_path / "cache").exists()
+
+
+def test_a_program_of_another_name_may_start_any_version(tmp_path: Path) -> None:
+    (tmp_path / "mise").write_bytes(b"\x7fELF")
+    (tmp_path / "terraform").write_bytes(b"\x7fELF")
+    (tmp_path / "shim").mkdir()
+    (tmp_path / "shim" / "terraform").symlink_to(tmp_path / "mise")
+    keys = [program_key(TerraformCommand((str(path),), "", "")) for path in sorted(tmp_path.rglob("terraform"))]
+    assert [key is None for key in keys] == [True, False]

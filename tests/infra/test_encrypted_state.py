@@ -15,6 +15,7 @@ from pio_tf.infra.backend.state import read_state
 from pio_tf.infra.deployment import Deployment
 from pio_tf.infra.terraform_messages import Diagnostic, failure
 from tests.support.deployments import Recorder
+from tests.support.outputs_sample import OUTPUTS
 from tests.support.plan_json import plan
 from tests.support.state_bucket import Bucket, make_bucket, state, with_backend
 from tests.support.terraform_stand_in import TerraformStandIn
@@ -29,15 +30,6 @@ if TYPE_CHECKING:
 
 KEY = "pio-tf/demo/terraform.tfstate"
 PATH = {"PATH": "/usr/bin:/bin"}
-MACHINES = {
-    name: {"role": name.partition("-")[0], "id": f"i-0{name}", "private_ip": "10.20.0.10", "eip": None}
-    for name in ("driver", "master", "worker-1")
-}
-OUTPUTS = {
-    name: {"value": value, "type": "string", "sensitive": False}
-    for name, value in {"cluster": "trainer", "region": "eu-west-1", "machines": MACHINES}.items()
-}
-"""The outputs of a cluster that exists."""
 
 
 def encrypted(serial: int, lineage: str = "a0b1") -> str:
@@ -51,7 +43,7 @@ def encrypted(serial: int, lineage: str = "a0b1") -> str:
 def written_by(registry: str) -> str:
     provider = f'provider["{registry}/hashicorp/aws"]'
     resource = {"mode": "managed", "type": "aws_vpc", "name": "this", "provider": provider, "instances": []}
-    return json.dumps({**json.loads(state(serial=3)), "resources": [resource]})
+    return json.dumps({**json.loads(state(serial=3, region="eu-west-1")), "resources": [resource]})
 
 
 @pytest.fixture

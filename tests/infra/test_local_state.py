@@ -12,6 +12,8 @@ from pio_tf.infra.backend.state import StateBackups
 from pio_tf.infra.terraform_messages import Diagnostic, failure
 from tests.support.config_samples import load_text, text_with
 from tests.support.deployments import deployment
+from tests.support.outputs_sample import MACHINES, OUTPUTS
+from tests.support.terraform_stand_in import TerraformStandIn
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -93,6 +95,32 @@ def test_a_lost_state_is_restored_from_the_newest_backup(config: Config, damage:
         path.write_text("" if damage == "empty" else json.dumps(STATE)[:50])
     remove = f"rm -r {path} && " if damage == "directory" else ""
     assert refusal(config).next_step == f"restore the newest backup: {remove}cp {backup} {path}; then `pio-tf plan`"
+
+
+@pytest.mark.parametrize(
+    ("state", "asks"),
+    [
+        ({"outputs": OUTPUTS}, False),
+        ({"outputs": OUTPUTS, "version": 3}, True),
+        ({"encrypted_data": "RL…"}, True),
+    ],
+    ids=["plain", "old", "encrypted"],
+)
+def test_terraform_is_asked_only_for_outputs_that_the_file_does_not_show(
+    tmp_path: Path, state: dict[str, object], asks: bool
+) -> None:
+    stand_in = TerraformStandIn(tmp_path)
+    stand_in.prints(output=json.dumps(OUTPUTS).encode() if asks else b"it was asked")
+    (stand_in.config.stack_dir / "terraform.tfstate").write_text(json.dumps(STATE | state))
+    outputs = deployment(stand_in.config).outputs()
+    assert outputs is not None
+    assert [machine.name for machine in outputs.machines] == list(MACHINES)
+
+
+def test_outputs_of_another_kind_in_the_state_are_no_traceback(config: Config) -> None:
+    path = config.stack_dir / "terraform.tfstate"
+    path.write_text(json.dumps(STATE | {"outputs": [1]}))
+    assert refusal(config).what == "the stack's outputs are not those of a pio-tf stack"
 
 
 def test_an_empty_file_before_the_first_apply_is_no_loss(config: Config) -> None:

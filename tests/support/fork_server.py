@@ -263,7 +263,8 @@ def _import_everything() -> None:
     from pydantic import BaseModel
 
     import pio_tf
-    from pio_tf.config.hcl import read_hcl
+    from pio_tf.aws.descriptions import shared_loader
+    from pio_tf.config.hcl_tree import read_tree
     from tests.support.aws_descriptions import read_descriptions_once
 
     for module in pkgutil.walk_packages(pio_tf.__path__, "pio_tf."):
@@ -275,12 +276,12 @@ def _import_everything() -> None:
     for model in _subclasses(BaseModel):
         if model.__module__.startswith("pio_tf."):
             model.model_rebuild()
-    read_hcl('a = 1\nb "c" {\n  d = [true, "e"]\n}\n', environ={})
+    read_tree('a = 1\nb "c" {\n  d = [true, "e"]\n}\n', environ={}, labelled={})
     read_descriptions_once()
     for service in _SERVICES:
-        botocore.session.Session().create_client(
-            service, region_name="us-east-1", aws_access_key_id="none", aws_secret_access_key="none"
-        )
+        session = botocore.session.Session()
+        session.register_component("data_loader", shared_loader(""))
+        session.create_client(service, region_name="us-east-1", aws_access_key_id="none", aws_secret_access_key="none")
 
 
 def _subclasses(kind: type[Any]) -> Iterator[type[Any]]:

@@ -12,9 +12,9 @@ import json
 import socket
 import uuid
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from pio_tf.atomic_write import write_atomically
 from pio_tf.errors import PioTfError, TerraformError
@@ -33,7 +33,8 @@ if TYPE_CHECKING:
 MOST_BACKUPS: Final = 20
 """Older ones are removed."""
 _NEWEST_FORMAT: Final = 4
-"""Of the states that Terraform 0.12 to 1.15 and OpenTofu write."""
+"""The format of the states that Terraform 0.12 to 1.15 and OpenTofu write: ``stateVersion4`` in
+https://github.com/hashicorp/terraform/blob/main/internal/states/statefile/version4.go."""
 _REGISTRIES: Final[Mapping[Product, str]] = {"terraform": "registry.terraform.io/", "tofu": "registry.opentofu.org/"}
 _RESTORE: Final = "restore a good one, from its older versions in S3 or from a backup; then try again"
 
@@ -49,6 +50,8 @@ class State:
     """By OpenTofu: its resources and outputs are not in sight, so that it counts as not empty."""
     product: Product | None = None
     """The product that wrote it last, by the addresses of its providers; None if they do not tell."""
+    outputs: Mapping[str, Any] | None = field(default=None, compare=False, repr=False)
+    """As ``terraform output -json`` prints them; None: only Terraform can tell, as the state is encrypted or old."""
 
     def __str__(self) -> str:
         plural = "" if self.resources == 1 else "s"
@@ -81,7 +84,8 @@ def read_state(text: bytes | str, *, name: str) -> State | None:
         resources = raw.get("resources") or ()
         encrypted = "encrypted_data" in raw
         product = _product(resources)
-        state = State(str(raw["lineage"]), int(raw["serial"]), len(resources), encrypted=encrypted, product=product)
+        outputs = raw.get("outputs") if version == _NEWEST_FORMAT and not encrypted else None
+        state = State(str(raw["lineage"]), int(raw["serial"]), len(resources), encrypted, product, outputs)
     except KeyError as error:
         raise _no_state(name, f"it has no {error.args[0]}") from error
     except (ValueError, TypeError, OverflowError) as error:
@@ -205,18 +209,18 @@ class StateBackups:
             old.unlink()
         return backup
 
-    def check_state(self) -> None:
-        """Check the state, if there is one, before Terraform reads it.
+    def check_state(self) -> State | None:
+        """Check the state before Terraform reads it, and return it. None: there is none, or it is empty.
 
         Raises:
             TerraformError: it cannot be read, or is no state; the newest backup is named.
         """
         if self._state is None:
-            return
+            return None
         try:
             content = self._state.read_bytes()
         except FileNotFoundError:
-            return
+            return None
         except IsADirectoryError as error:
             raise self._with_backup(_no_state(str(self._state), "it is a directory")) from error
         except OSError as error:
@@ -225,7 +229,7 @@ class StateBackups:
                 cause=error.strerror or str(error),
                 next_step="check its permissions, and the path: ls -l",
             ) from error
-        self._check(content)
+        return self._check(content)
 
     @contextmanager
     def named_in_errors(self) -> Iterator[None]:
@@ -248,13 +252,14 @@ class StateBackups:
     def _all(self) -> list[Path]:
         return sorted(self.directory.glob("*.tfstate"))
 
-    def _check(self, content: bytes) -> None:
+    def _check(self, content: bytes) -> State | None:
         try:
-            read_state(content, name=str(self._state))
+            state = read_state(content, name=str(self._state))
         except TerraformError as error:
             raise self._with_backup(error) from error.__cause__
         if not content.strip() and self.newest():  # before the first apply, Terraform's lock makes an empty file
             raise self._with_backup(_no_state(str(self._state), "it is empty"))
+        return state
 
     def _with_backup(self, error: TerraformError) -> TerraformError:
         if newest := self.newest():
