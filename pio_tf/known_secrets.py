@@ -36,6 +36,12 @@ def written_forms(secret: str) -> Iterator[str]:
         yield from (text, text.replace("+", "-").replace("/", "_"))
 
 
+def forms_of(secrets: Iterable[str]) -> tuple[str, ...]:
+    """Return every written form of the secrets, longest first."""
+    forms = {form for secret in set(secrets) - {""} for form in written_forms(secret)}
+    return tuple(sorted(forms, key=lambda form: (-len(form), form)))
+
+
 def pattern_of(secrets: Iterable[str], *, shortest: int = _SHORTEST) -> str:
     """Return a regular expression for any written form of the secrets, for Python and Perl; empty if there are none.
 
@@ -46,5 +52,5 @@ def pattern_of(secrets: Iterable[str], *, shortest: int = _SHORTEST) -> str:
     alone = {form: len(secret) < shortest for secret in secrets for form in written_forms(secret)}
     return "|".join(
         f"(?<!{_IN_WORDS}){re.escape(form)}(?!{_IN_WORDS})" if alone[form] else re.escape(form)
-        for form in sorted(alone, key=lambda form: (-len(form), form))
+        for form in forms_of(secrets)
     )

@@ -1,11 +1,15 @@
 # Writes a run's log: hides secrets in each line of the standard input, whatever bytes it holds, keeps the log below a
 # size, and ends a run that only repeats an error. redact.py puts declarations before this text: @rules, each a list of
-# words and then the patterns for lines with one of them; $values, a pattern or undef; $room, the bytes that the log may
-# take; $repeats and $patience, the errors and the seconds after which a run is ended.
+# words and then the patterns for lines with one of them; $values, a pattern or undef, and @forms, the texts that it finds;
+# $room, the bytes that the log may take; $repeats and $patience, the errors and the seconds after which a run is ended.
 my @words = map { @{$_->[0]} } @rules;
+# Most of a log has none of the words and forms. One search for all of them is fast if it respects case. To lower_bits,
+# upper-case letters are lower-case ones, as are some other characters: it finds every word, and sometimes something else.
+my $mask = ' ' x 131072;
+my $near = join '|', map { quotemeta lower_bits($_) } @words, @forms;
+$near = qr/$near/;
+my $over_lines = grep /\n/, @forms;    # a secret of several lines
 binmode STDIN;
-binmode STDOUT;
-$| = 1;
 my $begun = '';
 my ($left_out, $end) = (0, '');    # of a log that has reached its size: bytes, and what it ends with
 my (%lines, $errors, $since);      # the different lines of late, and since a time, the errors among them
@@ -31,7 +35,7 @@ finish();
 sub hand_out { # LINES: write complete lines
     my $text = hide($_[0]);
     put($text);
-    watch($_) for split /^/, $text;
+    watch($text);
 }
 
 sub finish { # write what is left
@@ -39,14 +43,24 @@ sub finish { # write what is left
     return unless $left_out;
     $end =~ s/\A[^\n]*\n//;
     my $bytes = $left_out - length $end;
-    print("\n[WARN] [pio-tf] the log has reached its size: $bytes bytes before its end are left out\n$end") or die "$!\n";
+    write_out("\n[WARN] [pio-tf] the log has reached its size: $bytes bytes before its end are left out\n$end");
+}
+
+sub write_out { # TEXT
+    my $written = 0;
+    while ($written < length $_[0]) {
+        my $count = syswrite STDOUT, $_[0], length($_[0]) - $written, $written;
+        next if !defined $count && $! == 4;    # EINTR
+        die "$!\n" unless defined $count;
+        $written += $count;
+    }
 }
 
 sub put { # TEXT: write it, or keep it in case it is the end of a log that has reached its size
     my ($text) = @_;
     if (!$left_out && length $text <= $room) {
         $room -= length $text;
-        print $text or die "$!\n";
+        write_out($text);
         return;
     }
     $left_out += length $text;
@@ -54,13 +68,24 @@ sub put { # TEXT: write it, or keep it in case it is the end of a log that has r
 }
 
 # PredictionIO retries some failures without a pause and without end: the log is the same few lines then.
-sub watch { # LINE: end the run if its log only repeats an error
-    my ($line) = @_;
-    return if defined $group;
-    if (!$lines{$line}) {
-        (%lines, $errors) = () if keys %lines == 4;
-        $lines{$line} = 1;
+sub watch { # TEXT: end the run if its log only repeats an error
+    my ($text) = @_;
+    my $at = 0;
+    while (!defined $group && $at < length $text) {
+        my $next = 1 + index $text, "\n", $at;
+        my $line = substr $text, $at, ($next || length $text) - $at;
+        $at += length $line;
+        if (!$lines{$line}) {
+            # A text of more different lines is no such log: the rest of it need not be read.
+            return (%lines, $errors) = () if keys %lines == 4;
+            $lines{$line} = 1;
+        }
+        count($line);
     }
+}
+
+sub count { # LINE: end the run if this error has been repeated for long enough
+    my ($line) = @_;
     return if $line !~ /\bERROR\b/;
     $since = time unless $errors;
     return if ++$errors && time - $since < $patience;
@@ -84,8 +109,11 @@ sub hand_out_piece { # TEXT
     my $hidden = hide($text);
     for my $try (1 .. 16) {
         my $cut = length($text) - 32768 + 1021 * $try;
-        my ($first, $rest) = (hide(substr $text, 0, $cut), substr $text, $cut);
-        next if $first . hide($rest) ne $hidden;
+        my ($first, $rest) = (substr($text, 0, $cut), substr $text, $cut);
+        if (may_hold_secrets($text)) {
+            $first = hide($first);
+            next if $first . hide($rest) ne $hidden;
+        }
         put($first);
         return $rest;
     }
@@ -95,11 +123,29 @@ sub hand_out_piece { # TEXT
     return substr $hidden, $cut;
 }
 
+sub may_hold_secrets { # TEXT: test whether it has a word or a form
+    return lower_bits($_[0]) =~ $near;
+}
+
+sub lower_bits { # TEXT: with the bit set that tells a lower-case letter from an upper-case one; much faster than lc
+    $mask .= $mask while length $mask < length $_[0];
+    return $_[0] | substr $mask, 0, length $_[0];
+}
+
 sub hide { # TEXT [GOES_ON]: without its secrets
     my ($text, $goes_on) = @_;
-    $text =~ s/$values/***/g if defined $values;
-    $text = join '', map { redact($_, $goes_on) } split /^/, $text if has(lc $text, @words);
-    return $text;
+    $text =~ s/$values/***/g if $over_lines;
+    my $lower = lower_bits($text);
+    my ($hidden, $copied) = ('', 0);    # the text up to here, without its secrets
+    while ($lower =~ /$near/g) {
+        my $start = 1 + rindex $text, "\n", $-[0];
+        my $end = (1 + index $text, "\n", $-[0]) || length $text;
+        my $line = substr $text, $start, $end - $start;
+        $line =~ s/$values/***/g if defined $values;
+        $hidden .= substr($text, $copied, $start - $copied) . redact($line, $goes_on);
+        $copied = pos($lower) = $end;
+    }
+    return $copied ? $hidden . substr $text, $copied : $text;
 }
 
 sub redact { # LINE GOES_ON: without its secrets; GOES_ON: a value that reaches its end keeps its open quote

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from importlib import resources
 from typing import TYPE_CHECKING
 
-from pio_tf.known_secrets import pattern_of
+from pio_tf.known_secrets import forms_of, pattern_of
 from pio_tf.secret_names import SECRET_WORDS
 
 if TYPE_CHECKING:
@@ -72,6 +72,8 @@ class Redactor:
     """
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
+        secrets = tuple(secrets)
+        self._forms = forms_of(secrets)
         self._values = pattern_of(secrets)
         self._find_value = re.compile(self._values) if self._values else None
         self._rules = [(words, [re.compile(one, re.IGNORECASE) for one in patterns]) for words, patterns in _RULES]
@@ -98,9 +100,11 @@ class Redactor:
             for words, patterns in _RULES
         )
         values = _quote(self._values) if self._values else ""
+        forms = ", ".join(map(_quote, self._forms))
         program = resources.files(__package__).joinpath("redact.pl").read_text(encoding="utf-8")
         declarations = (
             f"my @rules = (\n{rules}\n);\nmy ($values) = map {{ qr/$_/ }} ({values});\n"
+            f"my @forms = ({forms});\n"
             f"my ($room, $repeats, $patience) = ({limits.size}, {limits.errors}, {limits.seconds});\n"
         )
         return declarations + program
