@@ -63,6 +63,18 @@ class OutputLine:
 
 
 @dataclass(frozen=True)
+class OutputLines:
+    """Lines of a training's log that came at once, each with a newline at its end."""
+
+    text: str
+    source: str = ""
+
+    def lines(self) -> list[OutputLine]:
+        """Return each line as an event of its own."""
+        return [OutputLine(line, self.source) for line in self.text.split("\n")[:-1]]
+
+
+@dataclass(frozen=True)
 class Checked:
     """The end of one check before a training. ``detail`` is its finding."""
 
@@ -96,8 +108,23 @@ class TrainingProgress:
     """Live executors, without the driver."""
 
 
-Event: TypeAlias = Step | Done | Warned | ResourceProgress | MachineProgress | OutputLine | Checked | TrainingProgress
+Event: TypeAlias = (
+    Step | Done | Warned | ResourceProgress | MachineProgress | OutputLine | OutputLines | Checked | TrainingProgress
+)
 Reporter: TypeAlias = Callable[[Event], None]
+
+
+def line_by_line(reporter: Reporter) -> Reporter:
+    """Return a reporter that passes each of several lines to ``reporter`` as an ``OutputLine``."""
+
+    def report(event: Event) -> None:
+        if isinstance(event, OutputLines):
+            for line in event.lines():
+                reporter(line)
+        else:
+            reporter(event)
+
+    return report
 
 
 def silent(_event: Event) -> None:

@@ -51,7 +51,7 @@ class CommandCall:
         from pio_tf.cli.ci_output import can_ask
         from pio_tf.cluster import Cluster
 
-        return Cluster.load(self.config, reporter=self.output.reporter, attended=can_ask())
+        return Cluster.load(self.config, reporter=self.output.reporter, attended=can_ask(), in_blocks=True)
 
     def show(self, result: CommandResult) -> None:
         """Write the result."""

@@ -21,7 +21,17 @@ from pio_tf.cli.printable import printable, printable_event
 from pio_tf.cli.resource_names import resource_name
 from pio_tf.cli.wrap import wrap_words
 from pio_tf.errors import Interrupted
-from pio_tf.events import Checked, Done, Event, OutputLine, ResourceProgress, Step, TrainingProgress, Warned
+from pio_tf.events import (
+    Checked,
+    Done,
+    Event,
+    OutputLine,
+    OutputLines,
+    ResourceProgress,
+    Step,
+    TrainingProgress,
+    Warned,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -181,7 +191,7 @@ class Output:
         """
         if self._verbosity is Verbosity.QUIET and not _matters(event):
             return
-        is_log = isinstance(event, OutputLine) and event.source != "terraform"
+        is_log = isinstance(event, OutputLine | OutputLines) and event.source != "terraform"
         failure: OSError | None = None
         try:
             self._show(event)
@@ -208,6 +218,8 @@ class Output:
         match event:
             case OutputLine():
                 self._output_line(event)
+            case OutputLines():
+                self._output_lines(event)
             case Step():
                 self.pause()
                 if self._job and self._job.has_groups:
@@ -271,13 +283,22 @@ class Output:
                 return
             if self._job.has_groups and self._group != "log":
                 self._open_group("log", f"Log of {line.source}" if line.source else "Log")
-            text = self._job.guard(text) if to_err else self._result_text(text)
+            if to_err or not _is_file(self._out):
+                text = self._job.guard(text)
         if self._live and (to_err or self._out_is_below):
             self._live.write(text)
             return
         stream = self._err if to_err else self._out
         stream.write(text + "\n")
         stream.flush()
+
+    def _output_lines(self, lines: OutputLines) -> None:
+        """Write lines of a log at once, unless they are shortened, or drawn above what is live."""
+        if self._folded_log or (self._live and (self._json or self._out_is_below)):
+            for line in lines.lines():
+                self._output_line(line)
+        else:
+            self._output_line(OutputLine(lines.text.removesuffix("\n"), lines.source))
 
     def _line(self, text: str, *, style: str = "", mark: str = "") -> None:
         """Write a line about the work.

@@ -130,7 +130,7 @@ def logs(
     def write_json(line: str) -> None:
         call.output.write_line(LogLine(line=line))
 
-    call.cluster.logs(run, write_json if call.json else call.output.write, follow=follow)
+    call.cluster.logs(run, write_json, on_text=None if call.json else call.output.write, follow=follow)
 
 
 @command()

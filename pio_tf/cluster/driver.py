@@ -223,13 +223,13 @@ class Driver:
                 return self.session(view, lambda session: session.runs(), retry=_at_once(_STATUS_SECONDS))
         return self.storage.runs()
 
-    def log(self, outputs: Outputs | None, run: str, on_line: Callable[[str], None], *, follow: bool) -> None:
-        """Hand out the lines of a run's log, from the driver while it runs."""
+    def log(self, outputs: Outputs | None, run: str, on_text: Callable[[str], None], *, follow: bool) -> None:
+        """Hand out the lines of a run's log in blocks, from the driver while it runs."""
         view = self.fleet.look(outputs, strict=False)
         if view.driver_runs:
-            self.session(view, lambda session: session.log(run, on_line, follow=follow))
+            self.session(view, lambda session: session.log(run, on_text, follow=follow))
         else:
-            self.storage.log(self.storage.find(run), on_line)
+            self.storage.log(self.storage.find(run), on_text)
 
     def find(self, outputs: Outputs, run: str) -> tuple[FleetView, str]:
         """Return the running machines, and the id of a run on their driver."""

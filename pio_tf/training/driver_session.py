@@ -454,16 +454,16 @@ class DriverSession:
         on_driver = {run.id: run.to_record() for run in (await self.state()).runs}
         return await asyncio.to_thread(self.storage.runs, on_driver)
 
-    async def log(self, wanted: str, on_line: Callable[[str], None], *, follow: bool) -> None:
-        """Hand out all lines of a run's log; ``follow``: until the run has ended."""
+    async def log(self, wanted: str, on_text: Callable[[str], None], *, follow: bool) -> None:
+        """Hand out all lines of a run's log in blocks; ``follow``: until the run has ended."""
         on_driver = [run.id for run in (await self.state()).runs]
         run = await asyncio.to_thread(partial(self.storage.find, wanted, on_driver=on_driver))
         if run in on_driver:
-            await self.follower.copy(run, on_line, once=not follow)
-            for line in (await self.driver_runs.on_success_log(run)).splitlines():
-                on_line(line)
+            await self.follower.copy(run, on_text, once=not follow)
+            if output := await self.driver_runs.on_success_log(run):
+                on_text("".join(f"{line}\n" for line in output.splitlines()))
         else:
-            await asyncio.to_thread(self.storage.log, run, on_line)
+            await asyncio.to_thread(self.storage.log, run, on_text)
 
     async def cancel(self, wanted: str) -> RunRecord:
         """End a run, the active one if ``wanted`` is empty: its processes on the driver, and so its executors."""

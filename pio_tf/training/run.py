@@ -6,14 +6,15 @@ import asyncio
 import contextlib
 import dataclasses
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from pio_tf.atomic_write import write_atomically
 from pio_tf.errors import Interrupted, PioTfError, RemoteError, TrainingFailed
-from pio_tf.events import Done, OutputLine, Reporter, Step, Warned, silent
+from pio_tf.events import Done, OutputLines, Reporter, Step, Warned, silent
 from pio_tf.training.proof import contradiction
 from pio_tf.training.runs.driver_runs import TERM_SECONDS, DriverRuns
-from pio_tf.training.runs.run_log import follow_log
+from pio_tf.training.runs.run_log import follow_log, read_log
 from pio_tf.training.verdict import TrainingLog
 
 if TYPE_CHECKING:
@@ -112,19 +113,19 @@ class RunFollower:
             RemoteError: the driver was unreachable for too long: the run may continue.
         """
         source = self.remote.driver.name
-        log = TrainingLog()
+        log = self._training_log(run)
 
-        def on_line(line: str) -> None:
+        def on_text(text: str) -> None:
             had = log.no_resources
-            log.add(line)
+            log.add(text)
             if log.no_resources and not had:
                 self.report(
                     Warned("Spark has no executor for this job yet: too little memory free, or the driver is shut off")
                 )
-            self.report(OutputLine(line, source=source))
+            self.report(OutputLines(text, source=source))
 
         async with _meanwhile(watch((await self._runs.one(run)).to_record()) if watch else None):
-            facts = await self.copy(run, on_line)
+            facts = await self.copy(run, on_text)
         if self.tells:
             with contextlib.suppress(RemoteError):
                 facts = dataclasses.replace(facts, told_by=await self._runs.claim(run))
@@ -165,7 +166,7 @@ class RunFollower:
 
     async def collect(self, run: str) -> RunRecord:
         """Copy an ended run's log and judge it, without showing it."""
-        log = TrainingLog()
+        log = self._training_log(run)
         record, _ = await self._conclude(await self.copy(run, log.add), log)
         return record
 
@@ -179,13 +180,16 @@ class RunFollower:
         if await self._runs.cancel(run, who=who, patience=patience) == "killed":
             self.report(Warned(f"killed run {run}: it did not end {patience} s after SIGTERM"))
 
-    async def copy(self, run: str, on_line: Callable[[str], None], *, once: bool = False) -> DriverRun:
-        """Copy a run's log and hand out its lines, to the run's end; ``once``: only what there is now."""
+    def _training_log(self, run: str) -> TrainingLog:
+        return TrainingLog(partial(read_log, self.archive.log(run)))
+
+    async def copy(self, run: str, on_text: Callable[[str], None], *, once: bool = False) -> DriverRun:
+        """Copy a run's log and hand out its lines in blocks, to the run's end; ``once``: only what there is now."""
         return await follow_log(
             self._runs,
             run,
             copy=self.archive.log(run),
-            on_line=on_line,
+            on_text=on_text,
             reporter=self.report,
             runs_still=self.power_is_on,
             once=once,

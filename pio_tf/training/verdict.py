@@ -10,8 +10,10 @@ from __future__ import annotations
 import re
 from collections import deque
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from pio_tf.errors import TrainingFailed
+from pio_tf.remote.lines import split_lines
 from pio_tf.training.failure_patterns import (
     CERTAIN,
     LIKELY,
@@ -20,6 +22,9 @@ from pio_tf.training.failure_patterns import (
     quote_line,
     services_in,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
 
 LAST_LINES = 20
 """Lines that the result keeps."""
@@ -43,6 +48,8 @@ _FRAME = re.compile(r"\s+at [\w$.<>]+")
 _LOST_EXECUTOR = re.compile(
     r"Lost (?:executor (\S+) on (\S+)|an executor (\S+) \(already removed\)): (?!.*killed by driver)(.*)"
 )
+_SIGNS = ("Training completed successfully.", NO_RESOURCES, "Lost executor ", "Lost an executor ", "Models")
+"""One of these is in each line that decides whether a training is a success. Model stores are named `…Models`."""
 _ABORTING = re.compile(r"Aborting(?: workflow)?\.")
 _FROM_THE_FIRST_ERROR = "read the output from its first ERROR; `pio-tf train --keep-up` keeps the machines for a look"
 _FROM_OUTSIDE = "find out why (AWS's events for the machine, its console, `last -x` and dmesg there), then train again"
@@ -63,37 +70,38 @@ class _Thrown:
 
 
 class TrainingLog:
-    """Reads the lines of a training, already without secrets, and keeps what the verdict needs."""
+    """The log of a training, already without secrets, read in blocks: the facts that decide whether it is a success.
 
-    def __init__(self) -> None:
+    A failure's cause needs much more of each line. It is searched for once the training has failed.
+
+    Args:
+        saved: returns the whole log again, in blocks.
+    """
+
+    def __init__(self, saved: Callable[[], Iterable[str]]) -> None:
         self.success = False
         self.no_resources = False
-        self.last_lines: deque[str] = deque(maxlen=LAST_LINES)
-        self._certain, self._likely = PatternFinder(CERTAIN), PatternFinder(LIKELY)
-        self._matches: dict[str, str] = {}
-        self._level = ""
-        self._errors: list[str] = []
-        self._fatal: _Thrown | None = None
-        self._logged: _Thrown | None = None
-        self._passing: _Thrown | None = None
-        self._current: _Thrown | None = None
-        self._aborting = ""
+        self._saved = saved
+        self._certain = PatternFinder(CERTAIN)
+        self._unstored = False
         self._lost_executors: dict[str, str] = {}
         self._lost = 0
 
-    def add(self, line: str) -> None:
-        """Read the next line."""
-        self.last_lines.append(line)
-        line = line[:_SEARCHED]
+    def add(self, text: str) -> None:
+        """Read the next lines, each with a newline at its end."""
+        if not any(sign in text for sign in _SIGNS):
+            return
+        for line in split_lines(text):
+            if any(sign in line for sign in _SIGNS):
+                self._add_line(line[:_SEARCHED])
+
+    def _add_line(self, line: str) -> None:
         if _SUCCESS.search(line):
             self.success = True
         if NO_RESOURCES in line:
             self.no_resources = True
-        self._follow_errors(line)
-        found = self._certain.find(line)
-        if found and found.name not in self._matches:
-            in_a_stack = self._current is not None and _FRAME.match(line)
-            self._matches[found.name] = self._current.chain[-1] if self._current and in_a_stack else quote_line(line)
+        if (found := self._certain.find(line)) and found.name == MODEL_NOT_STORED:
+            self._unstored = True
         # At its end an application loses all its executors, as it should.
         if not self.success and (lost := _LOST_EXECUTOR.search(line)):
             self._note_lost(*lost.groups())
@@ -123,8 +131,7 @@ class TrainingLog:
             exit_status: None if unknown (the driver was restarted, its runner killed).
             why: the reason then, as half a sentence.
         """
-        unstored = MODEL_NOT_STORED in self._matches
-        if exit_status == 0 and self.success and not unstored:
+        if exit_status == 0 and self.success and not self._unstored:
             return None
         if exit_status is None:
             what = "pio train was cut off" + (f": {why}" if why else "")
@@ -136,8 +143,11 @@ class TrainingLog:
             what = f"pio train said that training completed, but exited with {exit_status}"
         else:
             what = f"pio train failed with exit status {exit_status}"
-        pattern, cause, next_step = self._diagnose(exit_status)
-        thrown = self._fatal or self._logged
+        diagnosis = _Diagnosis()
+        for text in self._saved():
+            for line in split_lines(text):
+                diagnosis.add(line)
+        pattern, cause, next_step = diagnosis.result(exit_status, no_resources=self.no_resources)
         return TrainingFailed(
             what,
             cause=cause,
@@ -146,14 +156,46 @@ class TrainingLog:
                 "exit_status": exit_status,
                 "success_line_seen": self.success,
                 "sign": pattern,
-                "exceptions": list(thrown.chain) if thrown else [],
-                "errors": list(self._errors),
+                "exceptions": diagnosis.exceptions,
+                "errors": diagnosis.errors,
                 "warnings": list(self.warnings),
-                "last_lines": [*self.last_lines],
+                "last_lines": [*diagnosis.last_lines],
             },
         )
 
-    def _diagnose(self, exit_status: int | None) -> tuple[str, str, str]:
+
+class _Diagnosis:
+    """The search for the cause of a failure, line by line."""
+
+    def __init__(self) -> None:
+        self.last_lines: deque[str] = deque(maxlen=LAST_LINES)
+        self.errors: list[str] = []
+        self._certain, self._likely = PatternFinder(CERTAIN), PatternFinder(LIKELY)
+        self._matches: dict[str, str] = {}
+        self._level = ""
+        self._fatal: _Thrown | None = None
+        self._logged: _Thrown | None = None
+        self._passing: _Thrown | None = None
+        self._current: _Thrown | None = None
+        self._aborting = ""
+
+    @property
+    def exceptions(self) -> list[str]:
+        """The exception that ended the training, with its causes."""
+        thrown = self._fatal or self._logged
+        return list(thrown.chain) if thrown else []
+
+    def add(self, line: str) -> None:
+        """Read the next line."""
+        self.last_lines.append(line)
+        line = line[:_SEARCHED]
+        self._follow_errors(line)
+        found = self._certain.find(line)
+        if found and found.name not in self._matches:
+            in_a_stack = self._current is not None and _FRAME.match(line)
+            self._matches[found.name] = self._current.chain[-1] if self._current and in_a_stack else quote_line(line)
+
+    def result(self, exit_status: int | None, *, no_resources: bool) -> tuple[str, str, str]:
         """Return a name for the failure ("" without one), its cause, and the next step.
 
         They are of the first of these: a certain pattern, a likely one in the error that ended the training, that
@@ -173,7 +215,7 @@ class TrainingLog:
         if exit_status in (137, 143):
             next_step = "a signal killed it: look for the OOM killer in dmesg on the driver, or lower driver.memory"
             return "killed", cause, next_step
-        if self.no_resources:
+        if no_resources:
             next_step = (
                 "no worker has the executor's memory free, or none can reach the driver: check the security group"
             )
@@ -183,8 +225,8 @@ class TrainingLog:
     def _follow_errors(self, line: str) -> None:
         if logged := _LOGGED.match(line):
             self._level, self._current = logged[1] or logged[2], None
-            if self._level in ("ERROR", "FATAL") and len(self._errors) < _MOST:
-                self._errors.append(quote_line(logged[3]))
+            if self._level in ("ERROR", "FATAL") and len(self.errors) < _MOST:
+                self.errors.append(quote_line(logged[3]))
         elif thrown := _EXCEPTION.match(line):
             self._current = _Thrown([quote_line(thrown[2])], services_in(line))
             if thrown[1]:
@@ -204,8 +246,8 @@ class TrainingLog:
         """Return the first cause, in the log's words; empty if it names none."""
         if thrown := self._fatal or self._logged:
             return thrown.chain[-1]
-        if self._errors:
-            return self._errors[0]
+        if self.errors:
+            return self.errors[0]
         return self._passing.chain[-1] if self._passing else self._aborting
 
     def _likely_pattern(self) -> tuple[FailurePattern, str, set[str]] | None:
@@ -214,7 +256,7 @@ class TrainingLog:
         lines = list(thrown.chain) if thrown else []
         services = set(thrown.services) if thrown else set()
         if self._fatal is None:
-            lines += self._errors
-            services = services.union(*(services_in(line) for line in self._errors))
+            lines += self.errors
+            services = services.union(*(services_in(line) for line in self.errors))
         found = {one.name: (one, line, services) for line in reversed(lines) if (one := self._likely.find(line))}
         return next((found[one.name] for one in LIKELY if one.name in found), None)

@@ -307,9 +307,14 @@ class FakeCluster:
         log = Path(".pio-tf/trial/builds/20261123T025900Z-0b0b/log") if build else None
         return PushedEngine("/opt/engine", sources, plan), log
 
-    def logs(self, _run: str, on_line: Callable[[str], None], *, follow: bool) -> None:
+    def logs(
+        self, _run: str, on_line: Callable[[str], None], *, on_text: Callable[[str], None] | None, follow: bool
+    ) -> None:
         for line in ("[INFO] one", '[INFO] "two" ü', "##[group]three", *(["followed"] if follow else [])):
-            on_line(line)
+            if on_text:
+                on_text(f"{line}\n")
+            else:
+                on_line(line)
 
     def cancel(self, _run: str) -> RunRecord:
         return FAILED_RUN

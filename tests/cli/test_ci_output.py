@@ -31,7 +31,7 @@ from pio_tf.cli.command import CommandCall, command
 def work(call: CommandCall, ending: str):
     from pio_tf.cli.results.base import CommandResult, Table
     from pio_tf.errors import TrainingFailed, ConfigError
-    from pio_tf.events import Checked, Done, MachineProgress, OutputLine, Step, TrainingProgress, Warned
+    from pio_tf.events import Checked, Done, MachineProgress, OutputLine, OutputLines, Step, TrainingProgress, Warned
     tell = call.output.reporter
     tell(Step("Starting 2 machines"))
     tell(MachineProgress("driver", "running", ready=True))
@@ -44,8 +44,7 @@ def work(call: CommandCall, ending: str):
     tell(Checked("disk", "ok", "30 GiB free"))
     tell(OutputLine("[INFO] begun", source="driver"))
     tell(TrainingProgress("run-7", 5.0, jobs=5, jobs_done=1))
-    tell(OutputLine("::error::not ours", source="driver"))
-    tell(OutputLine("##[group]nor this", source="driver"))
+    tell(OutputLines("::error::not ours\\n##[group]nor this\\n", source="driver"))
     if ending == "failure":
         cause = "a lost executor\\nof many"
         raise TrainingFailed("no model", cause=cause, next_step="look", details={"run": "run-7"})

@@ -13,7 +13,7 @@ import pytest
 from pio_tf.cli.live import BETWEEN_LINES, TrainingLines
 from pio_tf.cli.output import Output
 from pio_tf.cli.results.base import CommandResult
-from pio_tf.events import Checked, Done, MachineProgress, OutputLine, Step, TrainingProgress, Warned
+from pio_tf.events import Checked, Done, MachineProgress, OutputLine, OutputLines, Step, TrainingProgress, Warned
 from tests.cli.screen import Screen
 
 if TYPE_CHECKING:
@@ -212,6 +212,22 @@ def test_a_narrow_terminal_gets_the_beginning() -> None:
         assert lines == ["training 0:12:34  3/5 jobs  4 executor…"]
         output.reporter(OutputLine("[INFO] one"))
         assert screen.until(lambda lines: len(lines) == 2)[0] == "[INFO] one"
+    screen.close()
+
+
+def test_lines_that_came_at_once_are_shortened_one_by_one_on_a_terminal() -> None:
+    screen = Screen(columns=80)
+    with screen.open() as stream, Output(out=stream, err=stream) as output:
+        output.reporter(RUNNING)
+        output.reporter(
+            OutputLines("[INFO] one\nSubmission command: spark-submit a b c\n[INFO] two\n", source="driver")
+        )
+        lines = screen.until(lambda lines: "[INFO] two" in lines)
+        assert lines[:3] == [
+            "[INFO] one",
+            "Submission command: spark-submit … (whole in `pio-tf logs`)",
+            "[INFO] two",
+        ]
     screen.close()
 
 

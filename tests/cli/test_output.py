@@ -20,6 +20,7 @@ from pio_tf.events import (
     Done,
     MachineProgress,
     OutputLine,
+    OutputLines,
     ResourceProgress,
     Step,
     TrainingProgress,
@@ -71,6 +72,23 @@ def test_the_output_of_a_remote_command_goes_to_standard_output() -> None:
     out, err = streams()
     Output(out=out, err=err).reporter(OutputLine("[INFO] Training completed successfully."))
     assert out.getvalue() == "[INFO] Training completed successfully.\n"
+    assert err.getvalue() == ""
+
+
+def test_lines_that_came_at_once_are_written_at_once_without_control_sequences() -> None:
+    class Counted(io.StringIO):
+        flushes = 0
+
+        def flush(self) -> None:
+            self.flushes += 1
+
+    out, err = Counted(), io.StringIO()
+    output = Output(out=out, err=err)
+    output.reporter(OutputLines("[INFO] a line\n" * 1000 + "\n", source="driver"))
+    assert (out.getvalue(), out.flushes) == ("[INFO] a line\n" * 1000 + "\n", 1)
+    output.reporter(OutputLines("one \x1b]0;title\x07\n" + "[INFO] \x1b[2Ja line\n" * 1000, source="driver"))
+    output.reporter(OutputLines("ü\x9b2J\n", source="driver"))
+    assert out.getvalue()[14_001:] == "one \n" + "[INFO] a line\n" * 1000 + "ü\n"
     assert err.getvalue() == ""
 
 

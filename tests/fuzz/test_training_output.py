@@ -20,10 +20,10 @@ from pio_tf.training.runs.bucket_lock import Claim
 from pio_tf.training.runs.driver_runs import LockHolder, read_list
 from pio_tf.training.runs.record import Client, RunRecord
 from pio_tf.training.runs.run_copies import Archive
-from pio_tf.training.verdict import TrainingLog
 from tests.fuzz.documents import mangled, texts
 from tests.fuzz.settings import answers, examples
 from tests.support.pio_logs import LOGS
+from tests.support.training_log import training_log
 
 RUN = "20260131T100000Z-0abc"
 RECORD = json.loads(
@@ -103,10 +103,9 @@ def _text(data: bytes) -> str:
     st.sampled_from([None, 0, 1, 137, 143, 255, -1]),
 )
 def test_any_log_of_a_training_has_a_verdict(lines: list[str], exit_status: int | None) -> None:
-    log, redactor = TrainingLog(), Redactor(["secret-value", "(((("])
+    redactor = Redactor(["secret-value", "(((("])
     with answers():
-        for line in lines:
-            log.add(redactor.redact(line))
+        log = training_log("\n".join(map(redactor.redact, lines)))
         failure = log.failure(exit_status)
         assert log.warnings is not None
     if failure is not None:

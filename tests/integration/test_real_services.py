@@ -25,11 +25,11 @@ from pio_tf.sandbox.processes import end_processes
 from pio_tf.sandbox.project import prepare_project
 from pio_tf.sandbox.sample import ITEMS, make_events
 from pio_tf.sandbox.software import find_software
-from pio_tf.training.verdict import TrainingLog
 from tests.sandbox.driver import configure, pio_env
 from tests.sandbox.test_pio_training import reference
 from tests.support.background import wait_until
 from tests.support.sandbox_project import Project, clean_environment
+from tests.support.training_log import training_log
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -183,10 +183,7 @@ def checked(project: Project, *, exit_code: int) -> dict[str, tuple[str, str]]:
 
 def diagnosed(output: str, exit_status: int) -> tuple[str, str]:
     """Return pio-tf's diagnosis of a failed training: its sign, and its cause."""
-    log = TrainingLog()
-    for line in output.splitlines():
-        log.add(line)
-    error = log.failure(exit_status)
+    error = training_log(output).failure(exit_status)
     assert error is not None
     return str(error.details["sign"]), error.cause
 

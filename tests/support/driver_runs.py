@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pio_tf.events import Reporter, silent
+from pio_tf.events import Reporter, line_by_line, silent
 from pio_tf.training.proof import Before, Proof, Traces, prove
 from pio_tf.training.redact import Redactor
 from pio_tf.training.run import RunFollower, start_run
@@ -56,7 +56,7 @@ def make_finish(
         power_is_on=power_is_on,
         upload=lambda _record: upload,
         shared=shared,
-        report=reporter,
+        report=line_by_line(reporter),
         tells=tells,
     )
 

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 import signal
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,16 +14,17 @@ import pytest
 
 from pio_tf.errors import ConfigError, Locked, PioTfError, RemoteError
 from pio_tf.events import Event, Warned
+from pio_tf.remote.lines import split_lines
 from pio_tf.remote.ssh import ClusterConnection
 from pio_tf.training.redact import LogLimits, Redactor
 from pio_tf.training.runs.driver_lock import hold_driver_lock
 from pio_tf.training.runs.driver_runs import DriverRuns, read_list
 from pio_tf.training.runs.record import Client, RunRecord, is_run_id, new_run_id
 from pio_tf.training.runs.run_copies import Archive, find_run
-from pio_tf.training.runs.run_log import follow_log
-from pio_tf.training.verdict import TrainingLog
+from pio_tf.training.runs.run_log import follow_log, read_log
 from tests.support.background import until
 from tests.support.ssh_cluster import QUICK, TestCluster
+from tests.support.training_log import read_training_log
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -62,9 +64,10 @@ async def followed(
 ) -> tuple[list[str], DriverRun, list[Event]]:
     lines: list[str] = []
 
-    def add(line: str) -> None:
-        lines.append(line)
-        on_line(line)
+    def add(text: str) -> None:
+        for line in split_lines(text):
+            lines.append(line)
+            on_line(line)
 
     events: list[Event] = []
 
@@ -75,7 +78,7 @@ async def followed(
         DriverRuns(remote),
         run,
         copy=copy,
-        on_line=add,
+        on_text=add,
         reporter=events.append,
         runs_still=runs_still,
         patience=patience,
@@ -268,9 +271,7 @@ async def test_a_run_whose_log_only_repeats_an_error_is_ended_with_the_reason(
         run = await started(remote, retries, limits=LogLimits(errors=20, seconds=1))
         lines, facts, _ = await followed(remote, run, tmp_path / "log")
     assert lines[:2] == ["[INFO] [Engine] begun", READ_ONLY]
-    log = TrainingLog()
-    for line in lines:
-        log.add(line)
+    log = read_training_log(partial(read_log, tmp_path / "log"))
     assert facts.ending
     assert facts.state == "failed"
     failure = log.failure(facts.ending.exit_status)

@@ -14,20 +14,20 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pio_tf.training.failure_patterns import CERTAIN, LIKELY, SERVICES, FailurePattern, PatternFinder
-from pio_tf.training.verdict import TrainingLog
 from tests.support.pio_logs import LOGS, STAGE
+from tests.support.training_log import read_training_log, training_log
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from pio_tf.errors import TrainingFailed
+    from pio_tf.training.verdict import TrainingLog
 
 SUCCESS = "[INFO] [CoreWorkflow$] Training completed successfully."
 
 
 def read(text: str) -> TrainingLog:
-    log = TrainingLog()
-    for line in dedent(text).strip("\n").splitlines():
-        log.add(line)
-    return log
+    return training_log(dedent(text).strip("\n"))
 
 
 def printed(name: str) -> str:
@@ -276,29 +276,33 @@ def test_waiting_for_executors_is_told_where_nothing_else_is() -> None:
 
 
 def test_memory_stays_bounded_whatever_the_log() -> None:
-    log = TrainingLog()
     long = "x" * 2000
+
+    def blocks() -> Iterator[str]:
+        for n in range(500):
+            yield f"[ERROR] [TaskSchedulerImpl] Lost executor {n} on 10.0.0.{n}: {long}\n"
+            yield f'Exception in thread "t-{n}" java.lang.Exception: {n} {long}\n'
+            yield f"Caused by: java.lang.Exception: {n} {long}\n\tat a.b.C{n}.d(C.scala:{n}) {long}\n"
+
     tracemalloc.start()
-    for n in range(500):
-        log.add(f"[ERROR] [TaskSchedulerImpl] Lost executor {n} on 10.0.0.{n}: {long}")
-        log.add(f'Exception in thread "t-{n}" java.lang.Exception: {n} {long}')
-        log.add(f"Caused by: java.lang.Exception: {n} {long}")
-        log.add(f"\tat a.b.C{n}.d(C.scala:{n}) {long}")
+    log = read_training_log(blocks)
     kept, _ = tracemalloc.get_traced_memory()
+    tracemalloc.reset_peak()
+    error = log.failure(1)
+    _, most = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert kept < 200_000
+    assert most < 400_000
     assert log.warnings[0].startswith("Spark lost 500 executors")
     assert len(log.warnings[0]) < 3000
-    error = log.failure(1)
     assert error is not None
     assert len(error.cause) < 500
 
 
 def test_a_line_of_any_form_is_read_in_no_time() -> None:
-    log = TrainingLog()
     began = time.process_time()
-    for words in ("cd: ", "a.", "x", "PredictionIO Core Assembly ", "Caused by: a.", "ExecutorLostFailure "):
-        log.add(words * (65_000 // len(words)))
+    for words in ("cd: ", "a.", "x", "PredictionIO Core Assembly ", "Caused by: a.", "ExecutorLostFailure ", "Models "):
+        assert training_log(words * (65_000 // len(words))).failure(1)
     assert time.process_time() - began < 1
 
 

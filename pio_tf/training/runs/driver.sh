@@ -286,7 +286,7 @@ follow() { # ID OFFSET [once]: print the log from there on, until the run has en
     while ((size > offset)); do
       # In parts: each that the client takes renews the lease, also after the run's end.
       part=$((size - offset > 1048576 ? 1048576 : size - offset))
-      tail -c "+$((offset + 1))" log | head -c "$part" || return
+      dd if=log iflag=skip_bytes,count_bytes skip="$offset" count="$part" bs=131072 status=none || return
       ((offset += part))
       renew 0
     done

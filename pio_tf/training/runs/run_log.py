@@ -15,7 +15,7 @@ from pio_tf.events import Reporter, Warned
 from pio_tf.remote.lines import LineSplitter
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Iterator
     from pathlib import Path
 
     from pio_tf.training.runs.driver_runs import DriverRun, DriverRuns
@@ -33,16 +33,17 @@ async def follow_log(
     run: str,
     *,
     copy: Path,
-    on_line: Callable[[str], None],
+    on_text: Callable[[str], None],
     reporter: Reporter,
     runs_still: Callable[[], Awaitable[bool]],
     patience: float = OUT_OF_SIGHT,
     once: bool = False,
 ) -> DriverRun:
-    """Copy a run's log to this computer, from where the copy ends, and pass on its lines from the first.
+    """Copy a run's log to this computer, from where the copy ends, and pass on its text from the first line.
 
     Args:
         copy: file of the copy.
+        on_text: called with the lines that came at once, each with a newline at its end.
         runs_still: tells, after a lost connection, whether the driver's power is on.
         patience: seconds without an answer until it gives up.
         once: copy only what there is now, also of a run that continues.
@@ -58,8 +59,8 @@ async def follow_log(
     delay = FIRST_DELAY
 
     def hand_out(data: bytes) -> None:
-        for line in splitter.feed(data):
-            on_line(line)
+        if text := splitter.feed_text(data):
+            on_text(text)
 
     copy.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     # Not opened to append: two clients that follow a run from one directory write the same bytes to the same places.
@@ -97,9 +98,18 @@ async def follow_log(
                     ) from error
             await asyncio.sleep(delay)
             delay = min(LONGEST_DELAY, delay * 1.5)
-    for line in splitter.end():
-        on_line(line)
+    if text := splitter.end_text():
+        on_text(text)
     return facts
+
+
+def read_log(log: Path) -> Iterator[str]:
+    """Yield the lines of a copy in blocks, each line with a newline at its end."""
+    splitter = LineSplitter()
+    with log.open("rb") as file:
+        while data := file.read(_BLOCK):
+            yield splitter.feed_text(data)
+    yield splitter.end_text()
 
 
 def _out_of_sight(run: str, why: str, next_step: str, error: RemoteError) -> RemoteError:

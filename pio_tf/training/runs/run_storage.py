@@ -6,19 +6,16 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from pio_tf.infra.backend.s3 import open_objects, s3_backend
-from pio_tf.remote.lines import LineSplitter
 from pio_tf.training.runs.record import ENDED
 from pio_tf.training.runs.run_copies import Archive, RunBucket, Upload, find_run, merge_records, shared_records
+from pio_tf.training.runs.run_log import read_log
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
-    from pathlib import Path
 
     from pio_tf.context import ClusterContext
     from pio_tf.training.runs.bucket_lock import BucketLock, DriverReport
     from pio_tf.training.runs.record import RunRecord
-
-_BLOCK = 1 << 18
 
 
 class RunStorage:
@@ -72,13 +69,13 @@ class RunStorage:
         """Return the id of a run, the latest if ``wanted`` is empty. Raise ConfigError if there is none."""
         return find_run(wanted, [*on_driver, *(record.id for record in self.runs())])
 
-    def log(self, run: str, on_line: Callable[[str], None]) -> None:
-        """Hand out the lines of a run's log without asking the driver."""
-        read_saved_log(run, self.archive, self.shared, on_line)
+    def log(self, run: str, on_text: Callable[[str], None]) -> None:
+        """Hand out the lines of a run's log in blocks, without asking the driver."""
+        read_saved_log(run, self.archive, self.shared, on_text)
 
 
-def read_saved_log(run: str, archive: Archive, shared: RunBucket | None, on_line: Callable[[str], None]) -> None:
-    """Pass on the lines of a run's log without asking the driver. An incomplete or missing copy comes from S3.
+def read_saved_log(run: str, archive: Archive, shared: RunBucket | None, on_text: Callable[[str], None]) -> None:
+    """Pass on the lines of a run's log in blocks, without asking the driver. An incomplete copy comes from S3.
 
     Raises:
         AwsError: S3 does not hand it over.
@@ -89,14 +86,5 @@ def read_saved_log(run: str, archive: Archive, shared: RunBucket | None, on_line
         if shared is not None and not complete:
             shared.fetch_log(run, log)
         if log.exists():
-            _read_lines(log, on_line)
-
-
-def _read_lines(log: Path, on_line: Callable[[str], None]) -> None:
-    splitter = LineSplitter()
-    with log.open("rb") as file:
-        while data := file.read(_BLOCK):
-            for line in splitter.feed(data):
-                on_line(line)
-    for line in splitter.end():
-        on_line(line)
+            for text in filter(None, read_log(log)):
+                on_text(text)
