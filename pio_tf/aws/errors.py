@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
+import sys
 from contextlib import contextmanager
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
 
 from botocore import exceptions as botocore
-from botocore.parsers import ResponseParserError
 
 from pio_tf.errors import AwsError, PioTfError
 
@@ -80,8 +80,12 @@ def aws_errors(doing: str = "", *, service: str = "ec2") -> Iterator[None]:
     """
     try:
         yield
-    except (botocore.BotoCoreError, botocore.ClientError, ResponseParserError) as error:
+    except (botocore.BotoCoreError, botocore.ClientError) as error:
         raise explain(error, doing=doing, service=service) from error
+    except Exception as error:
+        if _is_unreadable(error):
+            raise explain(error, doing=doing, service=service) from error
+        raise
 
 
 @contextmanager
@@ -274,7 +278,7 @@ def _local_story(error: Exception) -> _Story:
         return _Story("the proxy can't be reached", said, "check HTTPS_PROXY and NO_PROXY")
     if isinstance(error, _NETWORK):
         return _unreachable(error)
-    if isinstance(error, ResponseParserError):
+    if _is_unreadable(error):
         return _Story(
             "what answered is not AWS",
             said.partition("\n")[0][:200],
@@ -295,6 +299,12 @@ def _unreachable(error: Exception) -> _Story:
             f"start what serves {url}, or correct `aws.endpoint_url` (or AWS_ENDPOINT_URL)",
         )
     return _Story(what, str(error), "check the network, the proxy, and that the region in `aws.region` exists")
+
+
+def _is_unreadable(error: Exception) -> bool:
+    """Return whether botocore could not read an answer. Only a client loads the module with that error."""
+    parsers = sys.modules.get("botocore.parsers")
+    return parsers is not None and isinstance(error, parsers.ResponseParserError)
 
 
 def _is_loopback(url: str) -> bool:

@@ -47,7 +47,7 @@ def show(
     """Show the files that pio-tf writes to the driver."""
     from pio_tf.cli.results.software import FilesResult
 
-    files = {item.name: item for item in call.cluster.files()}
+    files = {item.name: item for item in call.cluster.files(file or "")}
     if file is not None and file not in files:
         raise ConfigError(f"there is no file {file!r}", next_step=f"choose one of {', '.join(files)}")
     shown = tuple(files.values()) if file is None else (files[file],)

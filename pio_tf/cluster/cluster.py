@@ -503,12 +503,18 @@ class Cluster:
         command = self._command()
         return command.driver.targets(command.stack.outputs())
 
-    def files(self) -> tuple[RemoteFile, ...]:
-        """Return the files for the driver, as they are, with stars in place of passwords."""
-        from pio_tf.pio.files import show_files
+    def files(self, name: str = "") -> tuple[RemoteFile, ...]:
+        """Return the files for the driver, as they are, with stars in place of passwords.
+
+        Args:
+            name: return only this file, if it does not depend on the machines. Only Spark's settings do.
+        """
+        from pio_tf.pio.files import show_files, show_fixed_files
 
         command = self._command()
         outputs = command.stack.outputs()
+        if chosen := tuple(file for file in show_fixed_files(self.config) if file.name == name):
+            return chosen
         machines = command.fleet.look(outputs, strict=False).machines
         return show_files(self.config, outputs, command.fleet.sizing(machines))
 

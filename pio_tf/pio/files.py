@@ -72,6 +72,14 @@ def render_files(
     Raises:
         ConfigError: a value cannot be written in the file's format.
     """
+    fixed = _render_fixed(config, reveal)
+    settings = _spark_defaults(config, outputs, sizing, reveal, spark_secret)
+    path = f"{config.spark.home}/conf/spark-defaults.conf"
+    return (*fixed, RemoteFile("spark-defaults.conf", path, settings, _PRIVATE))
+
+
+def _render_fixed(config: Config, reveal: RevealPassword) -> tuple[RemoteFile, ...]:
+    """Return the files that pio-tf.hcl alone determines."""
     pio_env = render_pio_env(config, reveal)
     files = [
         RemoteFile("pio-env.sh", f"{config.pio.home}/conf/pio-env.sh", pio_env, _PRIVATE),
@@ -95,14 +103,17 @@ def render_files(
                 **hbase.hbase_site,
             }
             files.append(_site_file("hbase-site.xml", f"{hbase.home}/conf", hbase_site, config, reveal))
-    settings = _spark_defaults(config, outputs, sizing, reveal, spark_secret)
-    files.append(RemoteFile("spark-defaults.conf", f"{config.spark.home}/conf/spark-defaults.conf", settings, _PRIVATE))
     return tuple(files)
 
 
 def show_files(config: Config, outputs: Outputs, sizing: Sizing) -> tuple[RemoteFile, ...]:
     """Return the driver's files with stars in place of secrets."""
     return render_files(hide_secrets(config, config.environment_secrets), outputs, sizing, hide_password)
+
+
+def show_fixed_files(config: Config) -> tuple[RemoteFile, ...]:
+    """Return those of :func:`show_files` that do not depend on machines: all but Spark's settings."""
+    return _render_fixed(hide_secrets(config, config.environment_secrets), hide_password)
 
 
 def render_pio_env(config: Config, reveal: RevealPassword) -> str:

@@ -17,7 +17,8 @@ from botocore.awsrequest import AWSResponse
 from botocore.exceptions import ConnectionClosedError, EndpointConnectionError, ReadTimeoutError
 from botocore.retries import standard
 
-from pio_tf.aws.session import ATTEMPTS, Aws
+from pio_tf.aws.clients import ATTEMPTS
+from pio_tf.aws.session import Aws
 from pio_tf.sandbox.aws import LocalAws
 from tests.faults.faults import ENDS, PASSING, Fault
 
