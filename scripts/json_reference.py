@@ -14,7 +14,7 @@ from pydantic.json_schema import GenerateJsonSchema, models_json_schema
 
 from pio_tf.cli.results.access import AcceptResult, HostKeysResult, PagesResult
 from pio_tf.cli.results.base import CommandResult, ErrorResult
-from pio_tf.cli.results.engine import EnginePushResult
+from pio_tf.cli.results.engine import EngineArchiveResult, EnginePushResult
 from pio_tf.cli.results.guard import GuardResult, RulesResult
 from pio_tf.cli.results.machines import (
     ClustersResult,
@@ -77,6 +77,8 @@ RESULTS: dict[str, type[CommandResult]] = {
     "cancel": RunResult,
     "notify": NotifyResult,
     "engine push": EnginePushResult,
+    "engine save": EngineArchiveResult,
+    "engine restore": EngineArchiveResult,
     "config show": FilesResult,
     "config push": PushResult,
     "provision": ProvisionResult,

@@ -33,7 +33,9 @@ SECTIONS: dict[str, Sequence[CommandSpec | GroupSpec]] = {
         access.ssh,
         access.ui,
         GroupSpec("host-keys", access.host_keys.summary, (access.accept,), access.host_keys),
-        GroupSpec("engine", "Bring the engine to the driver.", (engine.push,)),
+        GroupSpec(
+            "engine", "Push, save or restore the engine on the driver.", (engine.push, engine.save, engine.restore)
+        ),
         GroupSpec("config", "Show or write the driver's configuration files.", (software.show, software.push)),
     ),
     "Terraform": (stack.validate, stack.apply, stack.drift, stack.output, stack.generate, stack.guard, stack.destroy),

@@ -1,4 +1,4 @@
-"""``pio-tf engine push``: the engine on the driver."""
+"""``pio-tf engine push | save | restore``: the engine on the driver."""
 
 from __future__ import annotations
 
@@ -32,3 +32,47 @@ def push(
         raise ConfigError("--build and --dry-run contradict each other", next_step="leave one of them out")
     pushed, log = call.cluster.push_engine(directory, build=build, dry_run=dry_run)
     call.show(EnginePushResult.of(pushed, log, dry_run=dry_run))
+
+
+@command()
+def save(
+    call: CommandCall,
+    target: Annotated[
+        str,
+        typer.Argument(
+            metavar="DIR | s3://BUCKET/PREFIX", help="Where to keep it.", show_default=".pio-tf/<cluster>/engines"
+        ),
+    ] = "",
+) -> None:
+    """Keep the engine, its build and its caches as an archive.
+
+    Saves the engine's directory on the driver, with sources and target, and the caches of sbt and Ivy. A file beside the
+    archive has its SHA-512.
+    """
+    from pio_tf.cli.results.engine import EngineArchiveResult
+
+    call.show(EngineArchiveResult.of(call.cluster.save_engine(target), restored=False))
+
+
+@command()
+def restore(
+    call: CommandCall,
+    archive: Annotated[
+        str,
+        typer.Argument(
+            metavar="ARCHIVE",
+            help="A file, a directory with archives (the newest is taken), or s3://BUCKET/PREFIX/NAME.tar.gz.",
+            show_default="the newest in .pio-tf/<cluster>/engines",
+        ),
+    ] = "",
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Replace the engine on the driver. The old one is kept there.")
+    ] = False,
+) -> None:
+    """Bring a saved engine to a new driver, without internet.
+
+    Checks the archive's SHA-512. Refuses one of an engine in another directory.
+    """
+    from pio_tf.cli.results.engine import EngineArchiveResult
+
+    call.show(EngineArchiveResult.of(call.cluster.restore_engine(archive, replace=replace), restored=True))

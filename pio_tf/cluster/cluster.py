@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from pio_tf.cluster.scheduling import ScheduleStatus
     from pio_tf.config.schema import Config
     from pio_tf.config.sizing import Sizing
+    from pio_tf.engine.archive_place import SavedEngine
     from pio_tf.engine.push import PushedEngine
     from pio_tf.iam import Policy
     from pio_tf.infra.drift import Drift
@@ -542,6 +543,34 @@ class Cluster:
         """
         command = self._command()
         return command.engine.push(command.stack.outputs(), directory, build=build, dry_run=dry_run)
+
+    def save_engine(self, target: str = "") -> SavedEngine:
+        """Keep the engine on the driver, its build and sbt's caches as one archive with a SHA-512.
+
+        Args:
+            target: a directory, or ``s3://bucket/prefix``; default: ``.pio-tf/<cluster>/engines``.
+
+        Raises:
+            NotReady: the driver has no engine, or half of one.
+            PioTfError: the archive cannot be written; there is none then.
+        """
+        command = self._command()
+        return command.engine.save(command.stack.outputs(), target)
+
+    def restore_engine(self, archive: str = "", *, replace: bool = False) -> SavedEngine:
+        """Bring such an archive to a driver, which needs no internet for that.
+
+        Args:
+            archive: a file, a directory (its newest archive) or an object in S3; default: the newest of this computer.
+            replace: put it in the place of an engine that is there, which is kept in ``.pio-tf/kept`` of its directory.
+
+        Raises:
+            ConfigError: the archive is damaged, or of an engine in another directory; nothing was changed.
+            NotReady: the driver has an engine already.
+            RemoteError: the driver has no space for it, or may not write there. The engine there is as it was.
+        """
+        command = self._command()
+        return command.engine.restore(command.stack.outputs(), archive, replace=replace)
 
     def provision(self, machine: str = "", *, rollback: str = "") -> tuple[ProvisionedMachine, ...]:
         """Prepare running machines as at their first boot: install what is missing, a new version beside the old one.

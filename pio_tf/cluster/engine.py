@@ -1,4 +1,4 @@
-"""The engine on a cluster's driver, as commands use it: pushed and built."""
+"""The engine on a cluster's driver, as commands use it: pushed, built, saved and restored."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pio_tf.errors import ConfigError
+from pio_tf.events import Done
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
     from pio_tf.cluster.driver import Driver
     from pio_tf.cluster.fleet import Fleet
     from pio_tf.context import ClusterContext
+    from pio_tf.engine.archive import ArchivedEngine
+    from pio_tf.engine.archive_place import ArchivePlace, SavedEngine
     from pio_tf.engine.push import PushedEngine
     from pio_tf.model import Outputs
     from pio_tf.training.driver_session import DriverSession
@@ -61,3 +64,64 @@ class EngineOnDriver:
             return pushed, log
 
         return self.driver.session(view, work)
+
+    def save(self, outputs: Outputs, target: str) -> SavedEngine:
+        """Keep the engine, its build and sbt's caches as one archive.
+
+        Args:
+            target: a directory, or ``s3://bucket/prefix``; empty: ``engines`` beside the runs on this computer.
+        """
+        from pio_tf.engine.archive import save_engine
+        from pio_tf.engine.archive_place import SavedEngine, archive_name
+
+        place, name = self._place(target), archive_name(self.context.config.cluster.name)
+        view, _ = self.driver.running(outputs)
+        with place.write(name) as new:
+
+            async def work(session: DriverSession) -> tuple[ArchivedEngine, str]:
+                async with session.hold_for_engine():
+                    return await save_engine(
+                        session.connection, self.context.config, new.file, reporter=self.context.report
+                    )
+
+            facts, new.sha512 = self.driver.session(view, work)
+            size = new.file.tell()
+        address = place.address(name)
+        self.context.report(Done(f"saved the engine ({size / 1e6:,.0f} MB): {address}"))
+        return SavedEngine(address, new.sha512, size, facts)
+
+    def restore(self, outputs: Outputs, archive: str, *, replace: bool = False) -> SavedEngine:
+        """Bring an archive to the driver.
+
+        Args:
+            archive: a file, a directory with archives (the newest is taken), or ``s3://bucket/prefix/….tar.gz``; empty:
+                the newest that :meth:`save` has kept on this computer.
+            replace: put it in the place of an engine that is there, which is kept.
+        """
+        from pio_tf.engine.archive import restore_engine
+        from pio_tf.engine.archive_place import SavedEngine
+
+        view, outputs = self.driver.running(outputs)
+        sizing = self.fleet.sizing(view.running)
+        with self._place(archive).read() as found:
+
+            async def work(session: DriverSession) -> ArchivedEngine:
+                async with session.hold_for_engine():
+                    facts = await restore_engine(
+                        session.connection,
+                        self.context.config,
+                        found.path,
+                        replace=replace,
+                        reporter=self.context.report,
+                    )
+                    await session.renew_schedule(outputs, sizing)
+                return facts
+
+            facts = self.driver.session(view, work)
+            return SavedEngine(found.address, found.sha512, found.path.stat().st_size, facts)
+
+    def _place(self, where: str) -> ArchivePlace:
+        from pio_tf.engine.archive_place import find_place
+
+        default = self.context.config.work_dir / "engines"
+        return find_place(where, default=default, s3=lambda: self.context.aws.client("s3"))

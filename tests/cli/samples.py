@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,6 +17,8 @@ from pio_tf.ci.reviewed import ReviewedPlan
 from pio_tf.cluster import Cluster, ClusterStatus, ClusterSummary, Extended, MachineSize, Resize, ScheduleStatus
 from pio_tf.config.components import Component
 from pio_tf.config.load import load_config
+from pio_tf.engine.archive import ArchivedEngine
+from pio_tf.engine.archive_place import SavedEngine
 from pio_tf.engine.push import PushedEngine, PushPlan
 from pio_tf.engine.sources import EngineSources, SourceFile
 from pio_tf.iam import JobRole
@@ -121,6 +124,18 @@ FAILED_RUN = RunRecord(
     started=1795316400.25,
     cancelled_by="ann on laptop",
     cause="a lost executor",
+)
+SAVED = SavedEngine(
+    ".pio-tf/trial/engines/engine-trial-20261123T030000Z.tar.gz",
+    "d" * 128,
+    123_456_789,
+    ArchivedEngine(
+        "/opt/engine",
+        "/home/ubuntu",
+        "2026-11-23T03:00:00Z",
+        {"engine": 45_000_000, "home/.ivy2/cache": 178_000_000},
+        {"commit": "4b825dc642cb6eb9a060e54bf8d69288fbee4904"},
+    ),
 )
 SCHEDULE = ScheduleStatus(
     "cron(0 3 ? * SUN *)",
@@ -306,6 +321,12 @@ class FakeCluster:
         plan = PushPlan(files, ("src/Old.scala",), ("engine.json",))
         log = Path(".pio-tf/trial/builds/20261123T025900Z-0b0b/log") if build else None
         return PushedEngine("/opt/engine", sources, plan), log
+
+    def save_engine(self, _target: str) -> SavedEngine:
+        return SAVED
+
+    def restore_engine(self, archive: str, **_options: object) -> SavedEngine:
+        return replace(SAVED, address=archive)
 
     def logs(
         self, _run: str, on_line: Callable[[str], None], *, on_text: Callable[[str], None] | None, follow: bool

@@ -76,6 +76,8 @@ RESULTS = (
     "engine push",
     "engine push my-engine --build",
     "engine push --dry-run",
+    "engine save",
+    "engine restore s3://bucket/engines/engine-trial-20261123T030000Z.tar.gz --replace",
     "config show",
     "config show core-site.xml",
     "config show nothing",

@@ -126,6 +126,25 @@ def test_a_training_pushes_and_builds_the_engine_and_its_record_names_the_commit
     assert (engine(project) / "events.jsonl").exists()  # the driver's own
 
 
+@pytest.mark.usefixtures("without_spark")
+def test_a_saved_engine_trains_on_a_driver_that_has_neither_engine_nor_caches(project: Project) -> None:
+    home = project.home("driver")
+    jar = home / ".ivy2" / "cache" / "lib.jar"
+    jar.parent.mkdir(parents=True)
+    jar.write_text("a library")
+    saved = json.loads(project.run("engine", "save", "--json").stdout)
+    assert [part["name"] for part in saved["parts"]] == ["engine", "home/.ivy2/cache"]
+    shutil.rmtree(engine(project))
+    shutil.rmtree(home / ".ivy2")
+    project.run("train", "--keep-up", exit_code=5)
+    restored = project.run("engine", "restore", saved["archive"])
+    assert f"the engine is in {saved['engine_dir']} as it was saved at {saved['saved']}" in restored.stdout
+    assert jar.read_text() == "a library"
+    project.run("train", "--keep-up")
+    *_, before, after = (record["engine"] for record in records(project))
+    assert before == after
+
+
 def test_a_cancelled_run_leaves_no_process_and_no_executor(project: Project) -> None:
     behave(project, pauseSeconds=LONG)
     project.run("train", "--detach")

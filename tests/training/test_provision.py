@@ -205,11 +205,20 @@ async def test_while_a_run_is_active_nothing_is_provisioned(cluster: TestCluster
     assert not (cluster.driver.home / "script").exists()
 
 
-async def test_while_machines_are_provisioned_they_are_not_stopped(cluster: TestCluster) -> None:
+@pytest.mark.parametrize(
+    ("doing", "why"),
+    [
+        ("provisioning", "the machines are being provisioned by bob"),
+        ("engine", "the engine on the driver is being changed or saved by bob"),
+    ],
+)
+async def test_machines_that_another_client_works_on_are_not_stopped(
+    cluster: TestCluster, doing: str, why: str
+) -> None:
     async with (
         ClusterConnection(cluster.config(), cluster.targets(), retry=QUICK) as remote,
         session(cluster) as driver,
-        hold_driver_lock(remote, BOB, doing="provisioning"),
+        hold_driver_lock(remote, BOB, doing=doing),
     ):
-        with pytest.raises(Locked, match="the machines are being provisioned by bob"):
+        with pytest.raises(Locked, match=why):
             await driver.prepare_stop()

@@ -10,6 +10,7 @@ from pydantic import Field
 from pio_tf.cli.results.base import Columns, CommandResult, ResultData, TextOrNone
 
 if TYPE_CHECKING:
+    from pio_tf.engine.archive_place import SavedEngine
     from pio_tf.engine.push import PushedEngine
 
 
@@ -62,3 +63,47 @@ class EnginePushResult(CommandResult):
         if self.dry_run and not self.files:
             state = "is up to date"
         return f"the engine in {self.path} {state}{version}{changes}"
+
+
+class EnginePartData(ResultData):
+    """A part of an engine's archive."""
+
+    name: str = Field(description="`engine`, or a cache, like `home/.ivy2/cache`")
+    bytes: int = Field(description="before it is compressed")
+
+
+class EngineArchiveResult(CommandResult):
+    """An archive of the engine, saved or restored."""
+
+    ROWS = "parts"
+    COLUMNS: ClassVar[Columns] = {"PART": "name", "MB": lambda part: f"{part.bytes / 1e6:,.1f}"}
+
+    archive: str = Field(description="path or address")
+    sha512: str
+    bytes: int = Field(description="size of the archive")
+    engine_dir: str = Field(description="the engine's directory on the driver")
+    commit: TextOrNone = Field(description="of its sources; null: unknown")
+    saved: str = Field(description="ISO 8601: when it was saved")
+    restored: bool = Field(description="true: it is on the driver now; false: it was saved")
+    parts: list[EnginePartData]
+
+    @classmethod
+    def of(cls, saved: SavedEngine, *, restored: bool) -> EngineArchiveResult:
+        """Return the result of ``engine save`` and ``engine restore``."""
+        engine = saved.engine
+        return cls(
+            archive=saved.address,
+            sha512=saved.sha512,
+            bytes=saved.size,
+            engine_dir=engine.engine_dir,
+            commit=engine.commit,
+            saved=engine.saved,
+            restored=restored,
+            parts=[EnginePartData(name=name, bytes=size) for name, size in engine.parts.items()],
+        )
+
+    def closing(self) -> str:
+        version = f", commit {self.commit[:12]}" if self.commit else ""
+        if self.restored:
+            return f"the engine is in {self.engine_dir} as it was saved at {self.saved}{version}"
+        return f"the engine in {self.engine_dir}{version} is kept: pio-tf engine restore {self.archive}"

@@ -28,7 +28,7 @@ async def check_engine(context: CheckContext) -> CheckResult:
     if facts.half_pushed:
         return failed(
             f"{path} is half of two versions: a push or a restore of it was interrupted",
-            "pio-tf engine push, which completes it; after an interrupted restore: pio-tf engine restore",
+            "pio-tf engine push, which completes it; after an interrupted restore: pio-tf engine restore --replace",
         )
     if facts.variant in ("missing", "directory"):
         return failed(
