@@ -46,8 +46,8 @@ def save(
 ) -> None:
     """Keep the engine, its build and its caches as an archive.
 
-    Saves the engine's directory on the driver, with sources and target, and the caches of sbt and Ivy. A file beside the
-    archive has its SHA-512.
+    Saves the engine's directory on the driver, with sources and target, and the caches of sbt and Ivy. A file beside
+    the archive has its SHA-512.
     """
     from pio_tf.cli.results.engine import EngineArchiveResult
 
