@@ -343,7 +343,7 @@ class FakeCluster:
     def test_notifications(self) -> tuple[str, ...]:
         return ("webhook",)
 
-    def files(self) -> tuple[RemoteFile, ...]:
+    def files(self, _name: str = "") -> tuple[RemoteFile, ...]:
         return (
             RemoteFile("pio-env.sh", "/opt/pio/conf/pio-env.sh", "A=1\n"),
             RemoteFile("core-site.xml", "/opt/hadoop/core-site.xml", "<a/>"),
