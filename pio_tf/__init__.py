@@ -11,7 +11,17 @@ from typing import TYPE_CHECKING
 from pio_tf.version import __version__
 
 if TYPE_CHECKING:
-    from pio_tf.cluster import Cluster, ClusterStatus, ClusterSummary, Extended, MachineSize, Resize, ScheduleStatus
+    from pio_tf.cluster import (
+        Cluster,
+        ClusterStatus,
+        ClusterSummary,
+        Extended,
+        MachineSize,
+        Month,
+        Resize,
+        ScheduleStatus,
+        Spending,
+    )
     from pio_tf.config.load import load_config
     from pio_tf.config.schema import Config
     from pio_tf.errors import (
@@ -41,6 +51,7 @@ if TYPE_CHECKING:
         TrainingProgress,
         Warned,
     )
+    from pio_tf.infra.cost import Prices
     from pio_tf.infra.drift import Drift
     from pio_tf.infra.plan import Plan
     from pio_tf.model import Machine, Outputs
@@ -48,7 +59,7 @@ if TYPE_CHECKING:
     from pio_tf.training.runs.record import RunRecord
 
 _MODULES = (
-    *("errors", "events", "model", "config.load", "config.schema", "infra.drift", "infra.plan"),
+    *("errors", "events", "model", "config.load", "config.schema", "infra.cost", "infra.drift", "infra.plan"),
     *("training.runs.record", "training.preflight", "cluster"),
 )
 """The modules of these names, those that import little first."""
@@ -73,12 +84,14 @@ __all__ = [
     "MachineProgress",
     "MachineSize",
     "MachinesMayBeRunning",
+    "Month",
     "NotReady",
     "OutputLine",
     "OutputLines",
     "Outputs",
     "PioTfError",
     "Plan",
+    "Prices",
     "RemoteError",
     "Reporter",
     "Resize",
@@ -86,6 +99,7 @@ __all__ = [
     "RunRecord",
     "SandboxError",
     "ScheduleStatus",
+    "Spending",
     "Step",
     "TerraformError",
     "TrainingFailed",

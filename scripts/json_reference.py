@@ -25,7 +25,15 @@ from pio_tf.cli.results.machines import (
     StatusResult,
 )
 from pio_tf.cli.results.pipelines import CommentResult, IamResult, KeysResult, PipelineResult
-from pio_tf.cli.results.runs import ChecksResult, LogLine, NotifyResult, RunDetailsResult, RunResult, RunsResult
+from pio_tf.cli.results.runs import (
+    ChecksResult,
+    CostResult,
+    LogLine,
+    NotifyResult,
+    RunDetailsResult,
+    RunResult,
+    RunsResult,
+)
 from pio_tf.cli.results.sandbox import SandboxFireResult, SandboxResult, SandboxServiceResult, SandboxStopResult
 from pio_tf.cli.results.software import FetchResult, FilesResult, MirrorPushResult, ProvisionResult, PushResult
 from pio_tf.cli.results.stack import (
@@ -73,6 +81,7 @@ RESULTS: dict[str, type[CommandResult]] = {
     "train": RunResult,
     "runs": RunsResult,
     "runs show": RunDetailsResult,
+    "cost": CostResult,
     "logs": LogLine,
     "cancel": RunResult,
     "notify": NotifyResult,

@@ -83,13 +83,15 @@ class Aws:
             self._clients[service] = client
         return self._clients[service]  # type: ignore[no-any-return]
 
-    def quick_client(self, service: str, *, patience: float) -> Any:  # noqa: ANN401 - botocore makes its methods
+    def quick_client(self, service: str, *, patience: float, region: str | None = None) -> Any:  # noqa: ANN401 - botocore's
         """Return a new client for calls that nothing depends on: it makes one attempt of each.
 
         Args:
             patience: seconds that the service has to accept a connection, and to answer.
+            region: where the service is; default: the cluster's.
         """
-        return self._make(service, attempts=1, connect_timeout=patience, read_timeout=patience)
+        limits = {"connect_timeout": patience, "read_timeout": patience}
+        return self._make(service, attempts=1, region_name=region, **limits)
 
     def environment(self) -> dict[str, str]:
         """Return this process's environment for programs that are to use the same credentials, region and endpoint.
@@ -112,11 +114,11 @@ class Aws:
         others = {name: value for name, value in os.environ.items() if name not in {*own, *_PROFILES}}
         return others | {name: value for name, value in own.items() if value}
 
-    def _make(self, service: str, *, attempts: int = 0, **timeouts: float) -> Any:  # noqa: ANN401
+    def _make(self, service: str, *, attempts: int = 0, **options: Any) -> Any:  # noqa: ANN401
         with aws_errors(), _file_errors():
             from pio_tf.aws.clients import ATTEMPTS, create_client
 
-            return create_client(self._opened(), self._aws, service, attempts=attempts or ATTEMPTS, **timeouts)
+            return create_client(self._opened(), self._aws, service, attempts=attempts or ATTEMPTS, **options)
 
     def _opened(self) -> Session:
         from pio_tf.aws.clients import open_session

@@ -19,6 +19,7 @@ SECTIONS: dict[str, Sequence[CommandSpec | GroupSpec]] = {
         GroupSpec("runs", runs.runs.summary, (runs.show,), runs.runs),
         runs.logs,
         runs.cancel,
+        runs.cost,
     ),
     "Machines": (
         GroupSpec(

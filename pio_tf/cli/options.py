@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.core import TyperCommand
 
 from pio_tf.errors import ConfigError, PioTfError
+
+if TYPE_CHECKING:
+    from datetime import datetime
 
 CHANGES = 2
 """Exit code of `plan --detailed-exitcode` and `drift`: there is something to change."""
@@ -83,6 +86,23 @@ def parse_for(value: str | None, *, no_deadline: bool) -> int | None:
     if value is not None and no_deadline:
         raise ConfigError("--for and --no-deadline contradict each other", next_step="leave one of them out")
     return None if value is None else parse_runtime("--for", value)
+
+
+def parse_month(option: str, value: str) -> datetime:
+    """Return the beginning of a month, in UTC.
+
+    Raises:
+        ConfigError: it is no month like 2026-11, or it has not begun yet.
+    """
+    from datetime import datetime, timezone
+
+    try:
+        month = datetime.strptime(value, "%Y-%m").replace(tzinfo=timezone.utc)
+    except ValueError:
+        raise ConfigError(f"{option} {value!r} is not a month", next_step="write it like 2026-11") from None
+    if month > datetime.now(timezone.utc):
+        raise ConfigError(f"{option} {value!r} has not begun yet", next_step="name this month or an earlier one")
+    return month
 
 
 def parse_wait(option: str, value: str) -> int:

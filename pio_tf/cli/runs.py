@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from pio_tf.cli.command import CommandCall, command
-from pio_tf.cli.options import ForOption, NoDeadlineOption, SkipCheckOption, parse_for
+from pio_tf.cli.options import ForOption, NoDeadlineOption, SkipCheckOption, parse_for, parse_month
 from pio_tf.errors import ConfigError, NotReady
 
 _RUN = "Id of the run, or the beginning of it."
@@ -72,7 +72,7 @@ def train(
             duration=duration,
             deadline=not no_deadline,
         )
-    call.show(RunResult.model_validate(record))
+    call.show(RunResult.of(record, call.cluster.prices))
 
 
 @command()
@@ -100,7 +100,24 @@ def runs(call: CommandCall) -> None:
         return
     from pio_tf.cli.results.runs import RunsResult
 
-    call.show(RunsResult.model_validate({"runs": call.cluster.runs()}))
+    call.show(RunsResult.of(call.cluster.runs(), call.cluster.prices))
+
+
+@command()
+def cost(
+    call: CommandCall,
+    month: Annotated[
+        str | None, typer.Option(metavar="YYYY-MM", help="In UTC.", show_default="this one, until now")
+    ] = None,
+) -> None:
+    """Estimate what the cluster costs in a month.
+
+    Disks, trainings, and what the same machines would cost if they were left on. The prices are those of AWS's price
+    list for the cluster's region, which is asked once in 30 days.
+    """
+    from pio_tf.cli.results.runs import CostResult
+
+    call.show(CostResult.of(call.cluster.cost(parse_month("--month", month) if month else None)))
 
 
 @command()
@@ -112,7 +129,7 @@ def show(
     from pio_tf.cli.results.runs import RunDetailsResult
 
     call.config = call.config or call.context.obj
-    call.show(RunDetailsResult.model_validate(call.cluster.run(run)))
+    call.show(RunDetailsResult.of(call.cluster.run(run), call.cluster.prices))
 
 
 @command(json="Write each line as a JSON object, on a line of its own.")
@@ -145,7 +162,7 @@ def cancel(
     """
     from pio_tf.cli.results.runs import RunResult
 
-    call.show(RunResult.model_validate(call.cluster.cancel(run)))
+    call.show(RunResult.of(call.cluster.cancel(run), call.cluster.prices))
 
 
 @command()

@@ -17,6 +17,7 @@ from pio_tf.cluster.listing import ClusterSummary
 from pio_tf.cluster.power import IDLE_FOR, ClusterStatus
 from pio_tf.cluster.resize import MachineSize, Resize
 from pio_tf.cluster.scheduling import ScheduleStatus
+from pio_tf.cluster.spending import Month, Spending
 
 __all__ = [
     "IDLE_FOR",
@@ -25,6 +26,8 @@ __all__ = [
     "ClusterSummary",
     "Extended",
     "MachineSize",
+    "Month",
     "Resize",
     "ScheduleStatus",
+    "Spending",
 ]

@@ -6,6 +6,7 @@ import os
 import time
 from dataclasses import replace
 from datetime import datetime, timezone
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from pio_tf.aws.session import Aws
@@ -35,11 +36,13 @@ if TYPE_CHECKING:
     from pio_tf.cluster.power import ClusterStatus
     from pio_tf.cluster.resize import Resize
     from pio_tf.cluster.scheduling import ScheduleStatus
+    from pio_tf.cluster.spending import Spending
     from pio_tf.config.schema import Config
     from pio_tf.config.sizing import Sizing
     from pio_tf.engine.archive_place import SavedEngine
     from pio_tf.engine.push import PushedEngine
     from pio_tf.iam import Policy
+    from pio_tf.infra.cost import Prices
     from pio_tf.infra.drift import Drift
     from pio_tf.infra.plan import Plan
     from pio_tf.infra.policy import Judgement
@@ -452,6 +455,27 @@ class Cluster:
         """Return one run, the latest if none is named. Change nothing."""
         records = {record.id: record for record in self.runs()}
         return records[find_run(run, records)]
+
+    @cached_property
+    def prices(self) -> Prices:
+        """The prices that need no question to AWS: those that :meth:`cost` has read, or pio-tf's own."""
+        from pio_tf.cluster.spending import kept_prices
+
+        return kept_prices(self._context)
+
+    def cost(self, start: datetime | None = None) -> Spending:
+        """Return an estimate of what the cluster costs in a month, with AWS's own prices. Change nothing.
+
+        Args:
+            start: midnight of its first day, UTC; default: this month.
+        """
+        from pio_tf.cluster.spending import measure
+
+        command = self._command()
+        outputs = command.stack.outputs_if_any()
+        machines = command.fleet.look(outputs, strict=False).machines
+        start = start or self._context.now().replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+        return measure(self._context, machines, command.driver.runs(outputs), start=start)
 
     def logs(
         self,

@@ -10,13 +10,14 @@ from pio_tf.aws.errors import aws_errors
 from pio_tf.cluster.messages import short
 from pio_tf.errors import AwsError
 from pio_tf.events import Warned
-from pio_tf.infra.cost import ADDRESS_HOURLY_USD, GIB_MONTH_USD, HOURS_PER_MONTH, hourly_prices
+from pio_tf.infra.cost import ADDRESS_HOURLY_USD, HOURS_PER_MONTH, Prices
 from pio_tf.machines.deadline_schedule import DeadlineSchedule
 from pio_tf.machines.inventory import find_all_machines, tag_of
 from pio_tf.machines.scheduler import Scheduler
 from pio_tf.model import CLUSTER_TAG
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
 
     from mypy_boto3_ec2 import EC2Client
@@ -26,6 +27,18 @@ if TYPE_CHECKING:
     from pio_tf.model import Machine
 
 _TAGGED: list[FilterTypeDef] = [{"Name": "tag-key", "Values": [CLUSTER_TAG]}]
+
+
+@dataclass(frozen=True)
+class Rates:
+    """What an hour of a cluster costs, in USD with its disks and addresses. None: a price is unknown."""
+
+    now: float | None
+    """As the machines are."""
+    stopped: float | None
+    """All machines stopped."""
+    running: float | None
+    """All machines running, without public addresses that they do not have now."""
 
 
 @dataclass(frozen=True)
@@ -47,37 +60,51 @@ def list_clusters(context: ClusterContext) -> tuple[ClusterSummary, ...]:
     found: defaultdict[str, list[Machine]] = defaultdict(list)
     for machine in find_all_machines(context.ec2):
         found[machine.cluster].append(machine)
-    with aws_errors("reading disks and addresses"):
-        disks = _disks_hourly_usd(context.ec2)
-        eips = Counter(tag_of(one, CLUSTER_TAG) for one in context.ec2.describe_addresses(Filters=_TAGGED)["Addresses"])
+    rates = Belongings.read(context.ec2).rates(found, Prices.of(context.config))
     deadlines = _deadlines(context, set(found))
-    prices = hourly_prices(context.config)
+    return tuple(
+        ClusterSummary(name, tuple(found[name]), deadlines.get(name), rates[name].now, rates[name].stopped)
+        for name in sorted(found)
+    )
 
-    def summary(name: str, machines: list[Machine]) -> ClusterSummary:
+
+@dataclass(frozen=True)
+class Belongings:
+    """The disks and Elastic IPs of all clusters in a region, by cluster."""
+
+    gib: Mapping[str, Mapping[str, int]]
+    """By volume type."""
+    eips: Mapping[str, int]
+
+    @classmethod
+    def read(cls, ec2: EC2Client) -> Belongings:
+        """Ask EC2 for them."""
+        gib: defaultdict[str, Counter[str]] = defaultdict(Counter)
+        with aws_errors("reading disks and addresses"):
+            for page in ec2.get_paginator("describe_volumes").paginate(Filters=_TAGGED):
+                for volume in page["Volumes"]:
+                    gib[tag_of(volume, CLUSTER_TAG)][volume["VolumeType"]] += volume["Size"]
+            eips = Counter(tag_of(one, CLUSTER_TAG) for one in ec2.describe_addresses(Filters=_TAGGED)["Addresses"])
+        return cls(gib, eips)
+
+    def rates(self, clusters: Mapping[str, Sequence[Machine]], prices: Prices) -> dict[str, Rates]:
+        """Return what an hour of each cluster costs."""
+        return {name: self._rates(name, machines, prices) for name, machines in clusters.items()}
+
+    def _rates(self, name: str, machines: Sequence[Machine], prices: Prices) -> Rates:
+        gib, eips = self.gib.get(name, {}), self.eips.get(name, 0)
+        if not prices.gib_month.keys() >= gib.keys():
+            return Rates(None, None, None)
+        disks = sum(prices.gib_month[kind] * size for kind, size in gib.items()) / HOURS_PER_MONTH
+        stopped = disks + eips * ADDRESS_HOURLY_USD
         on = [machine for machine in machines if not machine.is_off]
-        disk = disks.get(name, 0.0)
-        stopped = None if disk is None else disk + eips[name] * ADDRESS_HOURLY_USD
-        now = None
-        if stopped is not None and all(machine.instance_type in prices for machine in on):
-            others = max(0, sum(1 for machine in on if machine.public_ip) - eips[name])
-            now = stopped + sum(prices[machine.instance_type] for machine in on) + others * ADDRESS_HOURLY_USD
-        return ClusterSummary(name, tuple(machines), deadlines.get(name), now, stopped)
+        others = max(0, sum(1 for machine in on if machine.public_ip) - eips) * ADDRESS_HOURLY_USD
 
-    return tuple(summary(name, found[name]) for name in sorted(found))
+        def added(some: Sequence[Machine]) -> float | None:
+            usd = prices.running_usd((machine.instance_type for machine in some), 3600)
+            return None if usd is None else stopped + usd + others
 
-
-def _disks_hourly_usd(ec2: EC2Client) -> dict[str, float | None]:
-    """Return what an hour of the disks costs, by cluster; None: the price of one is unknown."""
-    usd: defaultdict[str, float] = defaultdict(float)
-    unknown: set[str] = set()
-    for page in ec2.get_paginator("describe_volumes").paginate(Filters=_TAGGED):
-        for volume in page["Volumes"]:
-            name, price = tag_of(volume, CLUSTER_TAG), GIB_MONTH_USD.get(volume["VolumeType"])
-            if price is None:
-                unknown.add(name)
-            else:
-                usd[name] += volume["Size"] * price / HOURS_PER_MONTH
-    return {**usd, **dict.fromkeys(unknown)}
+        return Rates(added(on), stopped, added([machine for machine in machines if not machine.is_terminated]))
 
 
 def _deadlines(context: ClusterContext, names: set[str]) -> dict[str, datetime]:

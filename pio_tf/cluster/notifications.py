@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any, Literal
 from pio_tf.aws.errors import aws_errors
 from pio_tf.cluster.deadline_messages import find_obstacles
 from pio_tf.cluster.messages import short
+from pio_tf.cluster.spending import kept_prices, run_usd
 from pio_tf.config.kinds import check_webhook
 from pio_tf.errors import ConfigError, Interrupted, Locked, PioTfError
 from pio_tf.events import Warned
-from pio_tf.infra.cost import running_usd
 from pio_tf.training.runs import run_message
 
 if TYPE_CHECKING:
@@ -196,7 +196,6 @@ class Notifications:
         config = self._objects.context.config
         facts: dict[str, Any] = {**said}
         if record is not None:
-            types = [machine.split(" ")[1] for machine in record.machines]
-            cost = None if record.seconds is None else running_usd(config, types, record.seconds)
+            cost = run_usd(record, kept_prices(self._objects.context))
             facts |= {"run": record.id, "seconds": record.seconds, "model": record.model, "cost_usd": cost}
         return Message(cluster=config.cluster.name, region=config.aws.region, event=event, **facts)

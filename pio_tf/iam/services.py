@@ -42,6 +42,11 @@ def reads_domains(_scope: Scope) -> Iterator[Grant]:
     yield Grant("ReadDomains", why, ("*",), pio_tf=("es:DescribeDomains", "es:ListDomainNames"))
 
 
+def reads_prices(_scope: Scope) -> Iterator[Grant]:
+    """Grant reading AWS's price list, which is the same for all accounts."""
+    yield Grant("ReadPrices", "Read AWS's price list.", ("*",), pio_tf=("pricing:GetProducts",))
+
+
 def assumes_roles(scope: Scope) -> Iterator[Grant]:
     """Grant assuming the cluster's role and the state's, for the credentials that a job starts with."""
     blocks = [scope.config.aws, *([scope.state.aws] if scope.state else [])]

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from pio_tf.config.schema import Config
+    from pio_tf.machines.price_list import PriceList
 
 REGION = "us-east-1"
 AS_OF = "2026-11"
@@ -126,16 +127,37 @@ def plan_cost(config: Config, plan_json: Mapping[str, Any]) -> tuple[Cost, Cost]
     return _cost(config, plan_json, "before"), _cost(config, plan_json, "after")
 
 
-def hourly_prices(config: Config) -> Mapping[str, float]:
-    """Return the price of an hour by instance type, in USD."""
-    return HOURLY_USD | config.guard.hourly_prices
+@dataclass(frozen=True)
+class Prices:
+    """Prices in USD."""
+
+    hourly: Mapping[str, float]
+    """Of an instance type."""
+    gib_month: Mapping[str, float]
+    """Of a volume type."""
+    note: str
+    """Where they come from."""
+
+    @classmethod
+    def of(cls, config: Config, found: PriceList | None = None) -> Prices:
+        """Return a cluster's prices, from ``guard.hourly_prices``, AWS's price list, and pio-tf's table."""
+        hourly, gib_month, note = HOURLY_USD, GIB_MONTH_USD, price_note(config)
+        if found is not None:
+            hourly, gib_month = {**hourly, **found.hourly}, {**gib_month, **found.gib_month}
+            note = f"on-demand prices of {found.region}, from AWS's price list of {found.read_on}"
+            note += "; guard.hourly_prices overrides them" if config.guard.hourly_prices else ""
+        return cls({**hourly, **config.guard.hourly_prices}, gib_month, note)
+
+    def running_usd(self, instance_types: Iterable[str], seconds: float) -> float | None:
+        """Return what machines cost in this time, without their disks and addresses. None: a price is unknown."""
+        types = list(instance_types)
+        known = self.hourly.keys() >= set(types)
+        return sum(self.hourly[one] for one in types) * seconds / 3600 if known else None
 
 
 def running_usd(config: Config, instance_types: Iterable[str], seconds: float) -> float | None:
-    """Return what these machines cost in this time, without their disks and addresses. None: a price is unknown."""
-    prices = hourly_prices(config)
-    types = list(instance_types)
-    return sum(prices[one] for one in types) * seconds / 3600 if prices.keys() >= set(types) else None
+    """Return :meth:`Prices.running_usd` of the prices that need no question to AWS."""
+    return Prices.of(config).running_usd(instance_types, seconds)
 
 
 def price_note(config: Config) -> str:
@@ -145,7 +167,7 @@ def price_note(config: Config) -> str:
 
 
 def _cost(config: Config, plan_json: Mapping[str, Any], side: Literal["before", "after"]) -> Cost:
-    prices = hourly_prices(config)
+    prices = Prices.of(config).hourly
     machines = list(_values(plan_json, "aws_instance", side))
     eips = sum(1 for _ in _values(plan_json, "aws_eip", side))
     kinds = [str(machine.get("instance_type") or "unknown") for machine in machines]

@@ -14,7 +14,17 @@ import asyncssh
 from pio_tf.ci.pipeline import Pipeline
 from pio_tf.ci.prerequisites import Prerequisite
 from pio_tf.ci.reviewed import ReviewedPlan
-from pio_tf.cluster import Cluster, ClusterStatus, ClusterSummary, Extended, MachineSize, Resize, ScheduleStatus
+from pio_tf.cluster import (
+    Cluster,
+    ClusterStatus,
+    ClusterSummary,
+    Extended,
+    MachineSize,
+    Month,
+    Resize,
+    ScheduleStatus,
+    Spending,
+)
 from pio_tf.config.components import Component
 from pio_tf.config.load import load_config
 from pio_tf.engine.archive import ArchivedEngine
@@ -23,7 +33,7 @@ from pio_tf.engine.push import PushedEngine, PushPlan
 from pio_tf.engine.sources import EngineSources, SourceFile
 from pio_tf.iam import JobRole
 from pio_tf.iam.grant import Grant
-from pio_tf.infra.cost import Cost
+from pio_tf.infra.cost import Cost, Prices
 from pio_tf.infra.drift import Difference, Drift
 from pio_tf.infra.plan import Plan, ResourceChange
 from pio_tf.infra.policy import Finding, Judgement, Rule
@@ -327,6 +337,12 @@ class FakeCluster:
 
     def restore_engine(self, archive: str, **_options: object) -> SavedEngine:
         return replace(SAVED, address=archive)
+
+    prices = Prices({"r5.large": 0.126}, {}, "")
+
+    def cost(self, start: datetime | None) -> Spending:
+        month = Month(start or LONG_AGO, LONG_AGO + timedelta(days=8))
+        return Spending(month, 3, 5.25, 7.875, 0.0225, None, "an estimate")
 
     def logs(
         self, _run: str, on_line: Callable[[str], None], *, on_text: Callable[[str], None] | None, follow: bool

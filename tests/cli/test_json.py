@@ -21,6 +21,7 @@ from pio_tf.cli.results.machines import ExtendResult, MachinesResult, StatusResu
 from pio_tf.cli.results.runs import ChecksResult, LogLine, RunResult, RunsResult
 from pio_tf.cli.results.stack import DriftResult, InitResult, PlanResult, ReviewedResult
 from pio_tf.cluster import ClusterStatus, Extended
+from pio_tf.infra.cost import Prices
 from pio_tf.infra.plan import Plan
 from pio_tf.training.runs.record import Client, RunRecord
 from pio_tf.training.runs.run_copies import Archive
@@ -51,6 +52,7 @@ LIFE = (
     ("config", "show"),
     ("config", "show", "core-site.xml"),
     ("list",),
+    ("cost",),
     ("status",),
     ("host-keys",),
     ("runs",),
@@ -155,7 +157,7 @@ def test_runs_of_this_computer(project: Project, archived: RunRecord) -> None:
     result = json.loads(project.run("runs", "--json").stdout)
     assert mistakes(result, RunsResult) == []
     assert [(run["id"], run["state"], run["seconds"]) for run in result["runs"]] == [(archived.id, "failed", 1.5)]
-    assert result == RunsResult.model_validate({"runs": (archived,)}).model_dump()
+    assert result == RunsResult.of((archived,), Prices({"m5.large": 0.096}, {}, "")).model_dump()
 
 
 def test_a_log_is_an_object_on_each_line(project: Project, archived: RunRecord) -> None:
@@ -239,7 +241,7 @@ def test_what_is_handed_on_is_what_the_page_says() -> None:
         StatusResult.of(ClusterStatus("trial", False, (), None)),
         MachinesResult(machines=[], deadline=None),
         ExtendResult.model_validate(Extended(None, datetime.now(tz=timezone.utc))),
-        RunResult.model_validate(run),
+        RunResult.of(run, Prices({}, {}, "")),
         ChecksResult(checks=[]),
         DriftResult.of(()),
         PlanResult.of(plan),

@@ -68,6 +68,8 @@ RESULTS = (
     "train --attach --build",
     "runs",
     "runs show 2026",
+    "cost --month 2026-11",
+    "cost --month November",
     "logs",
     "logs --follow",
     "cancel",

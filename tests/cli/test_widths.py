@@ -16,6 +16,7 @@ from pio_tf.cli.wrap import wrap_words
 from pio_tf.cluster import ClusterStatus, ClusterSummary
 from pio_tf.config.starter import Starter, load_starter
 from pio_tf.events import Done, Step, Warned
+from pio_tf.infra.cost import Prices
 from tests.cli.samples import DRIVER, LONG_AGO, MASTER, RUN, WORKER
 from tests.cli.screen import Screen
 
@@ -27,7 +28,8 @@ CLUSTERS = ClustersResult.of(
     [ClusterSummary("a-cluster-with-a-long-name-of-forty-chars", (DRIVER, MASTER), LONG_AGO, 0.1, 0.01)],
     load_starter(Starter()),
 )
-RESULTS = [STATUS, CLUSTERS, RunResult.model_validate(RUN)]
+PRICES = Prices({"r5.large": 0.126}, {}, "")
+RESULTS = [STATUS, CLUSTERS, RunResult.of(RUN, PRICES)]
 
 
 def shown(result: CommandResult, columns: int) -> list[str]:

@@ -61,7 +61,7 @@ def test_without_a_role_all_are_shown_with_what_they_are_for(project: Project) -
     table = project.run("iam").stdout
     assert [line.split()[0] for line in table.splitlines()[1:6]] == ["plan", "apply", "train", "schedule", "destroy"]
     roles = json.loads(project.run("iam", "--json").stdout)["roles"]
-    of_all = ["plan", "apply", "train", "schedule", "destroy", "init", "list", "boundary"]
+    of_all = ["plan", "apply", "train", "schedule", "destroy", "init", "list", "cost", "boundary"]
     assert [one["role"] for one in roles] == of_all
 
 
@@ -87,7 +87,7 @@ def test_an_unknown_role_is_wrong_usage_and_the_roles_are_listed(project: Projec
     project.write()
     said = project.fails("iam", "--for", "admin", exit_code=2)
     assert "there is no role 'admin'" in said
-    assert "plan, apply, train, schedule, destroy, mirror, ssh, init, list, assume" in said
+    assert "plan, apply, train, schedule, destroy, mirror, ssh, init, list, cost, assume" in said
 
 
 def test_without_an_account_arns_have_a_star_and_the_user_is_told(project: Project) -> None:

@@ -75,7 +75,7 @@ class RoleData(ResultData):
     """The policy for a role."""
 
     role: Literal[
-        "plan", "apply", "train", "schedule", "destroy", "mirror", "ssh", "init", "list", "assume", "boundary"
+        "plan", "apply", "train", "schedule", "destroy", "mirror", "ssh", "init", "list", "cost", "assume", "boundary"
     ]
     commands: list[str] = Field(description="the commands that the role is for")
     account: str = Field(description="twelve digits; `*`: unknown")

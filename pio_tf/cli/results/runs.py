@@ -1,17 +1,25 @@
-"""Runs, their logs, and the checks before them."""
+"""Runs, their logs and cost, and the checks before them."""
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from datetime import datetime, timezone
-from typing import Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pydantic import BeforeValidator, Field
 
 from pio_tf.cli.results.base import Columns, CommandResult, Number, Outputs, ResultData, Table, TextOrNone
+from pio_tf.cluster.spending import Spending, run_usd
 from pio_tf.durations import duration
+from pio_tf.infra.cost import Prices
 from pio_tf.training.preflight import CheckResult
-from pio_tf.training.runs.record import Client, RunState
+from pio_tf.training.runs.record import Client, RunRecord, RunState
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+_CENT = 0.01
 
 
 class ProofData(ResultData):
@@ -95,9 +103,21 @@ class RunResult(CommandResult):
     )
 
     scheduled: TextOrNone = Field(description="ISO 8601: the time of AWS's schedule that began it; null: a client did")
+    cost_usd: float | None = Field(
+        description="estimate for the machines while it ran; null: it runs, or a price is unknown"
+    )
+
+    @classmethod
+    def of(cls, run: RunRecord, prices: Prices) -> Self:
+        """Return the result that describes a run."""
+        cost = run_usd(run, prices)
+        rounded = None if cost is None else round(cost, 4)
+        return cls.model_validate({**vars(run), "seconds": run.seconds, "cost_usd": rounded})
 
     def closing(self) -> str:
         took = "" if self.seconds is None else f" after {duration(self.seconds)}"
+        if self.cost_usd is not None:
+            took += f", about {self.cost_usd:.2f} USD" if self.cost_usd >= _CENT else ", less than 0.01 USD"
         absent = f", without {', '.join(self.absent)}: AWS had no capacity for more workers" if self.absent else ""
         after = f"; a command of train.on_success failed with exit status {self.on_success}" if self.on_success else ""
         return f"run {self.id}: {self.state}{took}{absent}{after}"
@@ -128,14 +148,61 @@ class RunsResult(CommandResult):
         "DURATION": lambda run: "" if run.seconds is None else duration(run.seconds),
         "STATE": "state",
         "EXIT": "exit_status",
+        "USD": lambda run: "" if run.cost_usd is None else _usd(run.cost_usd),
         "MACHINES": lambda run: _machine_types(run.machines),
         "MODEL": "model",
     }
 
     runs: list[RunResult]
 
+    @classmethod
+    def of(cls, runs: Iterable[RunRecord], prices: Prices) -> RunsResult:
+        """Return the result that describes these runs."""
+        return cls(runs=[RunResult.of(run, prices) for run in runs])
+
     def closing(self) -> str:
         return "" if self.runs else "no runs yet: pio-tf train"
+
+
+class CostResult(CommandResult):
+    """An estimate of what a cluster costs in a month, or in what has passed of it. USD; null: a price is unknown."""
+
+    month: str = Field(description="such as 2026-11; in UTC, as all times")
+    hours: float = Field(description="of the month, or those that have passed")
+    trainings: int = Field(description="that began in it and have ended, in whatever way")
+    training_hours: float
+    training_usd: float | None = Field(description="the machines, while trainings ran")
+    stopped_hourly_usd: float | None = Field(description="an hour of disks and Elastic IPs, machines on or off")
+    running_hourly_usd: float | None = Field(description="an hour with all machines on")
+    stopped_usd: float | None = Field(description="disks and Elastic IPs, all the time")
+    total_usd: float | None = Field(description="disks, Elastic IPs and trainings")
+    left_on_usd: float | None = Field(description="the same machines, on all the time")
+    note: str = Field(description="where the prices come from")
+
+    @classmethod
+    def of(cls, found: Spending) -> CostResult:
+        """Return the result of ``cost``."""
+        names = cls.model_fields.keys() - {"month", "hours", "version"}
+        figures = {name: getattr(found, name) for name in names}
+        rounded = {name: round(one, 4) if isinstance(one, float) else one for name, one in figures.items()}
+        whole = {"month": f"{found.month.start:%Y-%m}", "hours": round(found.month.hours, 2)}
+        return cls.model_validate({**whole, **rounded})
+
+    def table(self) -> Table:
+        """Return what the month costs, and what it would cost without stops."""
+        trainings = f"{self.trainings} training{'' if self.trainings == 1 else 's'}"
+        rows = [
+            ("disks and Elastic IPs", f"{self.hours:.1f}", self.stopped_usd),
+            (trainings, f"{self.training_hours:.1f}", self.training_usd),
+            ("together", "", self.total_usd),
+            ("the same machines, left on", f"{self.hours:.1f}", self.left_on_usd),
+        ]
+        cells = [(what, hours, "unknown" if usd is None else f"{usd:.2f}") for what, hours, usd in rows]
+        return Table((self.month, "HOURS", "USD"), cells)
+
+    def closing(self) -> str:
+        without = "Starts and stops around trainings, and hours that machines were on without one, are not included."
+        return f"{without}\n({self.note})"
 
 
 class LogLine(CommandResult):
@@ -196,6 +263,10 @@ class NotifyResult(CommandResult):
 
 def _time(seconds: float | None) -> str:
     return "" if seconds is None else f"{datetime.fromtimestamp(seconds, tz=timezone.utc):%Y-%m-%d %H:%M:%S UTC}"
+
+
+def _usd(amount: float) -> str:
+    return f"{amount:.2f}" if amount >= _CENT else "<0.01"
 
 
 def _machine_types(machines: list[str]) -> str:

@@ -98,6 +98,11 @@ class RunRecord:
         """Duration from its start to its end."""
         return None if self.started is None or self.ended is None else self.ended - self.started
 
+    @property
+    def instance_types(self) -> tuple[str, ...]:
+        """The type of each machine."""
+        return tuple(machine.split(" ")[1] for machine in self.machines)
+
     def with_(self, **changes: Any) -> RunRecord:  # noqa: ANN401 - as dataclasses.replace has it
         """Return the same record with other values."""
         return dataclasses.replace(self, **changes)

@@ -1,0 +1,121 @@
+"""AWS's own price list: what an hour of an instance type and a month of a GiB cost in a region.
+
+Source: the Price List Query API, GetProducts of the service AmazonEC2. It answers in a few regions only, for all of
+them: docs.aws.amazon.com/awsaccountbilling/latest/aboutv2/using-price-list-query-api.html.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import asdict, field
+from datetime import date, timedelta
+from typing import TYPE_CHECKING, Any
+
+from pydantic import ConfigDict, TypeAdapter
+from pydantic.dataclasses import dataclass
+
+from pio_tf.atomic_write import write_atomically
+from pio_tf.aws.errors import aws_errors
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+API_REGION = "us-east-1"
+"""A region in which the API answers."""
+KEPT_DAYS = 30
+"""AWS changes the price of an instance type rarely, and then mostly downwards."""
+_ON_DEMAND = {"operatingSystem": "Linux", "tenancy": "Shared", "preInstalledSw": "NA", "capacitystatus": "Used"}
+"""The attributes of the one product of an instance type that machines of pio-tf are billed as."""
+_Attributes = Mapping[str, str]
+
+
+@dataclass(frozen=True, config=ConfigDict(allow_inf_nan=False, defer_build=True))
+class PriceList:
+    """Prices in a region, in USD: on demand, Linux, shared tenancy."""
+
+    region: str
+    read_on: date
+    hourly: Mapping[str, float] = field(default_factory=dict)
+    """Of an instance type."""
+    gib_month: Mapping[str, float] = field(default_factory=dict)
+    """Of a volume type: ``gp3``."""
+
+    def has(self, instance_types: Iterable[str], volume_types: Iterable[str]) -> bool:
+        """Return whether all of these are in it."""
+        return self.hourly.keys() >= set(instance_types) and self.gib_month.keys() >= set(volume_types)
+
+
+_READER = TypeAdapter(PriceList)
+
+
+class PriceFile:
+    """The prices that a user's commands have read, one file a region.
+
+    Args:
+        directory: of the user's cache; it may be missing.
+    """
+
+    def __init__(self, directory: Path, region: str) -> None:
+        self._region = region
+        self._path = directory / f"prices-{region}.json"
+
+    def read(self, today: date) -> PriceList | None:
+        """Return the prices; None: there are none, they are old, or the file is damaged."""
+        with suppress(OSError, ValueError):
+            found = _READER.validate_json(self._path.read_bytes())
+            if found.region == self._region and timedelta() <= today - found.read_on <= timedelta(KEPT_DAYS):
+                return found
+        return None
+
+    def write(self, prices: PriceList) -> None:
+        """Keep the prices. A file that can't be written is no error: the next command asks AWS again."""
+        with suppress(OSError):
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            write_atomically(self._path, json.dumps(asdict(prices), default=str))
+
+
+def read_price_list(
+    pricing: Any,  # noqa: ANN401 - botocore makes its methods
+    region: str,
+    today: date,
+    *,
+    instance_types: Iterable[str],
+    volume_types: Iterable[str],
+) -> PriceList:
+    """Ask AWS for these prices, all at once. What it does not know is left out.
+
+    Args:
+        pricing: a client of ``pricing`` in :data:`API_REGION`.
+
+    Raises:
+        AwsError: AWS can't be asked.
+    """
+    hours = {name: {**_ON_DEMAND, "instanceType": name} for name in instance_types}
+    months = {name: {"productFamily": "Storage", "volumeApiName": name} for name in volume_types}
+
+    def price(attributes: _Attributes) -> float | None:
+        return next(_prices(pricing, {**attributes, "regionCode": region, "locationType": "AWS Region"}), None)
+
+    with aws_errors("reading AWS's price list", service="pricing"), ThreadPoolExecutor() as threads:
+        found = list(threads.map(price, (*hours.values(), *months.values())))
+    named = [(name, usd) for name, usd in zip((*hours, *months), found, strict=True) if usd is not None]
+    return PriceList(
+        region,
+        today,
+        hourly={name: usd for name, usd in named if name in hours},
+        gib_month={name: usd for name, usd in named if name in months},
+    )
+
+
+def _prices(pricing: Any, attributes: _Attributes) -> Iterator[float]:  # noqa: ANN401
+    """Yield the price of a unit of each product. Products such as reservations have none."""
+    filters = [{"Type": "TERM_MATCH", "Field": name, "Value": value} for name, value in attributes.items()]
+    for text in pricing.get_products(ServiceCode="AmazonEC2", Filters=filters)["PriceList"]:
+        for term in json.loads(text)["terms"].get("OnDemand", {}).values():
+            for dimension in term["priceDimensions"].values():
+                usd = float(dimension["pricePerUnit"].get("USD", 0))  # in China, the currency is CNY
+                if usd:
+                    yield usd
