@@ -28,11 +28,16 @@ _DAEMON_OPTIONS = "-XX:+UseSerialGC -XX:TieredStopAtLevel=1"
 
 
 class MachineFiles:
-    """The files of a machine, all under ``root``."""
+    """The files of a machine, all under ``root``.
 
-    def __init__(self, root: Path) -> None:
+    Args:
+        bare: whether no software is installed: it waits beside the home directory, for a user who installs it.
+    """
+
+    def __init__(self, root: Path, *, bare: bool = False) -> None:
         self.root = root
         self.home = root / "home"  # home directory of the SSH user
+        self.software = root / "software" if bare else self.home  # Spark; on a driver, PredictionIO and an engine
         self.power_off = root / POWER_OFF  # appears when the machine powers itself off
         self.follow_driver = root / "follow-driver"  # the script of a master or worker that a timer runs
         self.scheduled_unit = root / "scheduled.service"  # the unit of a driver that runs at each boot
@@ -48,7 +53,7 @@ class MachineFiles:
         self.spark_settings = root / "spark" / "spark.conf"  # its settings, which come with the cluster's secret
         self.java = root / "java"  # JAVA_HOME
         self.programs = root / "bin"  # goes before the computer's own programs on PATH
-        self.spark = self.home / "spark"  # SPARK_HOME
+        self.spark = self.software / "spark"  # SPARK_HOME
         self.spark_daemon = self.programs / "spark-daemon"  # starts a master or worker
 
     def environment(self, user: str) -> dict[str, str]:
@@ -65,8 +70,11 @@ class MachineFiles:
         }
 
 
-def lay_out(files: MachineFiles, *, role: Role, address: str, software: Software | None = None) -> None:
+def lay_out(files: MachineFiles, *, role: Role | None, address: str, software: Software | None = None) -> None:
     """Create missing files and renew the sandbox's own. A user's files stay.
+
+    Args:
+        role: None: no machine of a cluster that pio-tf made. It may become any.
 
     Raises:
         SandboxError: Spark or Java is not installed, or a file cannot be written.
@@ -91,8 +99,8 @@ def lay_out(files: MachineFiles, *, role: Role, address: str, software: Software
         files.power_off.unlink(missing_ok=True)
         files.taken_over.unlink(missing_ok=True)
         _lay_out_spark(files, software, role=role, address=address)
-        if role == "driver":
-            _lay_out_pio(files.home, software.pio)
+        if role in ("driver", None):
+            _lay_out_pio(files.software, software.pio)
     except OSError as error:
         raise SandboxError(f"cannot prepare the disk of {address}", cause=str(error)) from error
 
@@ -133,7 +141,7 @@ def _lay_out_profile(files: MachineFiles) -> None:
         )
 
 
-def _lay_out_spark(files: MachineFiles, software: Software, *, role: Role, address: str) -> None:
+def _lay_out_spark(files: MachineFiles, software: Software, *, role: Role | None, address: str) -> None:
     """Make a SPARK_HOME of Spark's files and the machine's own conf directory."""
     for name, directory in software.spark.items():
         _link(files.spark / name, directory)
@@ -153,13 +161,13 @@ def _lay_out_spark(files: MachineFiles, software: Software, *, role: Role, addre
     }
     lines = [f"{name}={shlex.quote(str(value))}" for name, value in settings.items()]
     _write(files.spark / "conf" / "spark-env.sh", "\n".join(["# The sandbox's. Written at every boot.", *lines, ""]))
-    if role == "driver":
+    if role in ("driver", None):
         shutil.copyfile(_STAND_IN / "log4j2.properties", files.spark / "conf" / "log4j2.properties")
 
 
-def _lay_out_pio(home: Path, program: PioProgram | None) -> None:
+def _lay_out_pio(directory: Path, program: PioProgram | None) -> None:
     """Write the stand-in for PredictionIO, and at the first boot a sample engine that is built."""
-    pio, engine = home / "pio", home / "engine"
+    pio, engine = directory / "pio", directory / "engine"
     (pio / "conf").mkdir(parents=True, exist_ok=True)
     _write(pio / "bin" / "pio", (_STAND_IN / "bin" / "pio").read_text(encoding="utf-8"), mode=0o755)
     for path in _STAND_IN.glob("[!_]*.py"):
@@ -169,7 +177,7 @@ def _lay_out_pio(home: Path, program: PioProgram | None) -> None:
     # The Python of the sandbox, whatever the machine's PATH has.
     _write(pio / "lib" / "python", f'#!/bin/sh\nexec {shlex.quote(sys.executable)} "$@"\n', mode=0o755)
     if not engine.exists():
-        unfinished = home / ".engine.unfinished"
+        unfinished = directory / ".engine.unfinished"
         shutil.rmtree(unfinished, ignore_errors=True)
         shutil.copytree(_STAND_IN / "engine", unfinished)
         write_events(unfinished / "events.jsonl")

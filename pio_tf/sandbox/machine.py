@@ -55,8 +55,9 @@ class MachineSpec:
 
     directory: Path
     """All files of the machine: its home directory, host key, logs and Spark's work directory."""
-    role: Role
-    """driver (with the stand-in for PredictionIO), master or worker (with a Spark process)."""
+    role: Role | None
+    """driver (with the stand-in for PredictionIO), master or worker (with a Spark process). None: pio-tf did not make
+    it, and a user installs and starts what it runs."""
     name: str
     """Name for messages: ``worker-1``, or the instance's id."""
     address: str
@@ -84,7 +85,7 @@ class SandboxMachine:
 
     def __init__(self, spec: MachineSpec) -> None:
         self._spec = spec
-        self._files = MachineFiles(spec.directory)
+        self._files = MachineFiles(spec.directory, bare=spec.role is None)
         self._ssh = MachineSshServer(
             files=self._files,
             address=spec.address,

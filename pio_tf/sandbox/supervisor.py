@@ -7,6 +7,7 @@ import logging
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from ipaddress import ip_address, ip_network
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, get_args
 
 from pio_tf.atomic_write import write_atomically
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("pio_tf.sandbox")
 
 _RETRY_SECONDS = 1.0
+_LOOPBACK = ip_network("127.0.0.0/8")
 
 
 class PoweredMachine(Protocol):
@@ -72,7 +74,7 @@ class Supervisor:
     ssh_port: int
     """Port of every machine's SSH server."""
     user: str
-    """The user who may log in."""
+    """The user of pio-tf's machines. On others, any user may log in."""
     software: Software | None = None
     """Java and Spark of the machines; None: those of the installed packages."""
     clock: Callable[[], float] = time.monotonic
@@ -88,11 +90,12 @@ class Supervisor:
             if instance.tags.get(ROLE_TAG) == "master" and instance.state not in ("shutting-down", "terminated")
         }
         for instance in instances:
-            role = _role(instance)
-            if role is None or instance.instance_id in self._gone:
+            slot = self._slots.get(instance.instance_id)
+            # What a machine runs is decided when it is made. A tag that comes later changes nothing on it.
+            role = slot.spec.role if slot else _role(instance)
+            if instance.instance_id in self._gone or not (role or _can_be_bare(instance)):
                 continue
             spec = self._spec(instance, role=role, master=masters.get(instance.tags.get(CLUSTER_TAG)))
-            slot = self._slots.get(instance.instance_id)
             if slot is None:
                 slot = self._slots[instance.instance_id] = Slot(instance, spec, self.make_machine(spec))
             slot.instance = instance
@@ -107,7 +110,7 @@ class Supervisor:
             MachineStatus(
                 cluster=slot.instance.tags.get(CLUSTER_TAG, ""),
                 name=slot.spec.name,
-                role=slot.spec.role,
+                role=slot.spec.role or "",
                 instance_id=slot.instance.instance_id,
                 state=slot.instance.state,
                 address=slot.spec.address,
@@ -142,13 +145,13 @@ class Supervisor:
             await asyncio.wait([slot.task])
         await self._stop(slot)
 
-    def _spec(self, instance: LocalInstance, *, role: Role, master: str | None) -> MachineSpec:
+    def _spec(self, instance: LocalInstance, *, role: Role | None, master: str | None) -> MachineSpec:
         return MachineSpec(
             directory=self.directory / instance.instance_id,
             role=role,
             name=instance.tags.get(MACHINE_TAG, instance.instance_id),
             address=instance.private_ip,
-            user=self.user,
+            user=self.user if role else None,
             authorized_keys=(instance.public_key,) if instance.public_key else (),
             memory_mib=instance.memory_mib,
             vcpus=instance.vcpus,
@@ -208,6 +211,11 @@ class Supervisor:
 
 
 def _role(instance: LocalInstance) -> Role | None:
-    """Return the role of a cluster's instance; None if pio-tf did not make it, so that it has no machine."""
+    """Return the role of a cluster's instance; None if pio-tf did not make it."""
     role = instance.tags.get(ROLE_TAG)
     return next((known for known in get_args(Role) if known == role), None)
+
+
+def _can_be_bare(instance: LocalInstance) -> bool:
+    """Return whether an instance that pio-tf did not make has a machine: one may log in to it, and it is local."""
+    return bool(instance.public_key) and ip_address(instance.private_ip) in _LOOPBACK

@@ -138,9 +138,20 @@ async def test_workers_get_the_master_of_their_own_cluster() -> None:
     assert masters == {"worker-1": "127.77.0.11", "master": None, "driver": None}
 
 
-async def test_an_instance_that_is_no_machine_of_a_cluster_has_nothing_behind_it() -> None:
+async def test_an_instance_of_another_maker_is_a_machine_without_a_role_whatever_tags_it_gets_later() -> None:
     bench = Bench()
-    await follow(bench.supervisor(), replace(DRIVER, tags={"Name": "somebody's"}))
+    supervisor = bench.supervisor()
+    await follow(supervisor, replace(DRIVER, tags={"Name": "spark-1"}))
+    await follow(supervisor, DRIVER)
+    assert [(spec.role, spec.user) for spec in bench.built] == [(None, None)]
+    assert bench.done == ["start i-1"]
+
+
+async def test_an_instance_that_no_user_can_log_in_to_has_nothing_behind_it() -> None:
+    bench = Bench()
+    tags = {"Name": "spark-1"}
+    keyless = replace(DRIVER, tags=tags, public_key=None)
+    await follow(bench.supervisor(), keyless, replace(DRIVER, tags=tags, private_ip="172.31.0.4"))
     assert bench.built == []
 
 
