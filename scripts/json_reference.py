@@ -37,6 +37,7 @@ from pio_tf.cli.results.runs import (
 from pio_tf.cli.results.sandbox import SandboxFireResult, SandboxResult, SandboxServiceResult, SandboxStopResult
 from pio_tf.cli.results.software import FetchResult, FilesResult, MirrorPushResult, ProvisionResult, PushResult
 from pio_tf.cli.results.stack import (
+    AdoptResult,
     DestroyResult,
     DriftResult,
     GenerateResult,
@@ -56,6 +57,7 @@ Schema: TypeAlias = dict[str, Any]
 SCHEMA = "pio-tf.schema.json"
 RESULTS: dict[str, type[CommandResult]] = {
     "init": InitResult,
+    "adopt": AdoptResult,
     "validate": ValidateResult,
     "generate": GenerateResult,
     "plan": PlanResult,

@@ -27,15 +27,17 @@ class AwsCliHints:
 
     Args:
         endpoint_url: another address than AWS's own.
+        ids: the instances that pio-tf.hcl names; empty: the cluster's machines carry its tag.
     """
 
     region: str
     endpoint_url: str | None = None
+    ids: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, config: Config) -> Self:
         """Return the hints for pio-tf.hcl, also if no client can be created."""
-        return cls(config.aws.region, config.aws.endpoint_url)
+        return cls(config.aws.region, config.aws.endpoint_url, tuple(config.machines.ids.values()))
 
     @classmethod
     def of_client(cls, client: BaseClient) -> Self:
@@ -53,7 +55,9 @@ class AwsCliHints:
         return self.stop([machine.instance_id for machine in machines], force=force)
 
     def stop_cluster(self, cluster: str) -> str:
-        """Return the command that stops a cluster's running machines, if no ids are known."""
+        """Return the command that stops a cluster's running machines, if no ids of AWS's are known."""
+        if self.ids:
+            return self.stop(self.ids)
         found = (
             f"aws ec2 describe-instances {self.place} --filters Name=tag:{CLUSTER_TAG},Values={cluster} "
             "Name=instance-state-name,Values=pending,running --query 'Reservations[].Instances[].InstanceId' "

@@ -32,6 +32,7 @@ OPERATIONS: Final[Mapping[str, Sequence[str]]] = {
         "DescribeInstanceTypes",
         "DescribeInstances",
         "DescribeKeyPairs",
+        "DescribeRegions",
         "DescribeRouteTables",
         "DescribeSecurityGroups",
         "DescribeSubnets",

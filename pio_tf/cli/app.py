@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from pio_tf.cli import access, ci, demo, engine, init, power, runs, sandbox, schedule, software, stack
+from pio_tf.cli import access, adopt, ci, demo, engine, init, power, runs, sandbox, schedule, software, stack
 from pio_tf.cli.command import CommandSpec, GroupSpec, group_class
 from pio_tf.version import __version__
 
@@ -42,6 +42,7 @@ SECTIONS: dict[str, Sequence[CommandSpec | GroupSpec]] = {
     "Terraform": (stack.validate, stack.apply, stack.drift, stack.output, stack.generate, stack.guard, stack.destroy),
     "Setup": (
         demo.demo,
+        adopt.adopt,
         GroupSpec(
             "ci",
             "Write CI pipelines, and do the work of their jobs.",

@@ -159,7 +159,7 @@ def _answered(output: Output, answers: dict[str, str | None], *, ask: bool, from
     from pio_tf.aws.session import configured_region
     from pio_tf.config.starter import Starter
 
-    base = Starter(key=_first_key())
+    base = Starter(key=first_key())
     first: FirstConfig | None = None
     if from_aws and not answers["region"]:
         answers["region"] = configured_region(answers["profile"])
@@ -204,7 +204,7 @@ def _read_account(output: Output, starter: Starter) -> FirstConfig:
     return FirstConfig(read_account(Aws(load_starter(starter)).client, TYPES, reporter=output.reporter))
 
 
-def _first_key() -> str:
+def first_key() -> str:
     """Return the first private key, in OpenSSH's order, that has its public half beside it."""
     names = ("id_ed25519", "id_ecdsa", "id_rsa")
     there = (one for one in names if Path("~/.ssh", f"{one}.pub").expanduser().exists())

@@ -10,6 +10,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from pio_tf.aws.session import Aws
+from pio_tf.cluster.messages import without_terraform
 from pio_tf.cluster.notifications import Notifications
 from pio_tf.cluster.objects import ClusterObjects
 from pio_tf.cluster.power import IDLE_FOR
@@ -20,7 +21,7 @@ from pio_tf.config.components import components
 from pio_tf.config.load import load_config
 from pio_tf.config.software import APACHE
 from pio_tf.context import ClusterContext
-from pio_tf.events import Reporter, Warned, line_by_line, silent
+from pio_tf.events import Done, Reporter, Warned, line_by_line, silent
 from pio_tf.infra.my_address import address_of_plan, find_my_address, last_known_address
 from pio_tf.remote.lines import split_lines
 from pio_tf.training.runs.run_copies import find_run
@@ -139,8 +140,8 @@ class Cluster:
     # The stack
 
     def outputs(self) -> Outputs:
-        """Return Terraform's outputs."""
-        return self._command().stack.outputs()
+        """Return Terraform's outputs, or the same of the instances that pio-tf.hcl names."""
+        return self._command().source.outputs()
 
     def generate(self, directory: Path | None = None) -> Path:
         """Write the stack; default: where pio-tf itself uses it. Return its directory."""
@@ -158,6 +159,8 @@ class Cluster:
         """
         from pio_tf.infra.bootstrap import write_image
 
+        if self.config.power_only:
+            raise without_terraform(self.config, "describes an image of machines that Terraform makes")
         return write_image(self.config, directory or self.config.work_dir / "image")
 
     def validate(self) -> tuple[str, ...]:
@@ -168,7 +171,14 @@ class Cluster:
         Raises:
             ConfigError: a file is missing, or values do not go together.
         """
-        warnings = self._command().stack.validate()
+        command = self._command()
+        if self.config.power_only:
+            from pio_tf.pio.command import check_arguments
+
+            check_arguments(self.config)
+            warnings: tuple[str, ...] = ()
+        else:
+            warnings = command.stack.validate()
         for warning in warnings:
             self._context.report(Warned(warning))
         return warnings
@@ -230,6 +240,8 @@ class Cluster:
         """
         from pio_tf.iam import policies
 
+        if self.config.power_only:
+            raise without_terraform(self.config, "shows policies for machines with the tags of a cluster")
         return policies(self.config, role, account=account)
 
     # Power
@@ -311,7 +323,7 @@ class Cluster:
             AwsError: it could not be armed; the old one stands.
         """
         command = self._change()
-        return command.deadline.extend(command.stack.outputs(), seconds)
+        return command.deadline.extend(command.source.outputs(), seconds)
 
     def plan_resize(self, machine: str, instance_type: str) -> tuple[Resize, ...]:
         """Return what :meth:`resize` would change. Change nothing."""
@@ -354,7 +366,7 @@ class Cluster:
             MachinesMayBeRunning: the schedule is set, but they could not be stopped again.
         """
         command = self._change()
-        outputs = command.stack.outputs()
+        outputs = command.source.outputs()
         command.scheduling.set(outputs, cron, timezone)
         if command.fleet.look(outputs).driver_runs:
             command.driver.rehearse(outputs)
@@ -366,12 +378,12 @@ class Cluster:
     def pause_schedule(self) -> None:
         """Let the schedule start no machines, until :meth:`resume_schedule`."""
         command = self._change()
-        command.scheduling.pause(command.stack.outputs(), paused=True)
+        command.scheduling.pause(command.source.outputs(), paused=True)
 
     def resume_schedule(self) -> None:
         """Let a paused schedule start the machines again."""
         command = self._change()
-        command.scheduling.pause(command.stack.outputs(), paused=False)
+        command.scheduling.pause(command.source.outputs(), paused=False)
 
     def remove_schedule(self) -> None:
         """Remove the schedule of trainings.
@@ -381,7 +393,7 @@ class Cluster:
             NotReady: there is none.
         """
         command = self._change()
-        command.scheduling.remove(command.stack.outputs())
+        command.scheduling.remove(command.source.outputs())
 
     # Trainings
 
@@ -449,7 +461,7 @@ class Cluster:
     def runs(self) -> tuple[RunRecord, ...]:
         """Return every run that the driver, while it runs, or this computer knows; oldest first. Change nothing."""
         command = self._command()
-        return command.driver.runs(command.stack.outputs_if_any())
+        return command.driver.runs(command.source.outputs_if_any())
 
     def run(self, run: str = "") -> RunRecord:
         """Return one run, the latest if none is named. Change nothing."""
@@ -497,12 +509,12 @@ class Cluster:
                 on_line(line)
 
         command = self._command()
-        command.driver.log(command.stack.outputs_if_any(), run, on_text or on_each, follow=follow)
+        command.driver.log(command.source.outputs_if_any(), run, on_text or on_each, follow=follow)
 
     def cancel(self, run: str = "") -> RunRecord:
         """End a run, the active one if none is named. The machines keep running."""
         command = self._command()
-        return command.driver.cancel(command.stack.outputs(), run)
+        return command.driver.cancel(command.source.outputs(), run)
 
     def check(self, *, skip: Sequence[str] = ()) -> tuple[CheckResult, ...]:
         """Check everything that :meth:`train` checks before it starts a run, on machines that run. Change nothing.
@@ -514,7 +526,7 @@ class Cluster:
 
         check_names(skip)
         command = self._command()
-        return command.driver.check(command.stack.outputs(), skip=skip)
+        return command.driver.check(command.source.outputs(), skip=skip)
 
     # The software of the machines
 
@@ -526,7 +538,7 @@ class Cluster:
     def targets(self) -> tuple[SshTarget, ...]:
         """Return the running machines, to connect to. The driver, through which the others are reached, must run."""
         command = self._command()
-        return command.driver.targets(command.stack.outputs())
+        return command.driver.targets(command.source.outputs())
 
     def files(self, name: str = "") -> tuple[RemoteFile, ...]:
         """Return the files for the driver, as they are, with stars in place of passwords.
@@ -536,8 +548,11 @@ class Cluster:
         """
         from pio_tf.pio.files import show_files, show_fixed_files
 
+        if self.config.pio.keep_files:
+            self._context.report(Done("the driver's files stay as they are (pio.keep_files)"))
+            return ()
         command = self._command()
-        outputs = command.stack.outputs()
+        outputs = command.source.outputs()
         if chosen := tuple(file for file in show_fixed_files(self.config) if file.name == name):
             return chosen
         machines = command.fleet.look(outputs, strict=False).machines
@@ -546,7 +561,7 @@ class Cluster:
     def push_config(self) -> tuple[ProvisionedFile, ...]:
         """Write those files to the running driver, where they differ. Return each file's state."""
         command = self._command()
-        return command.driver.push(command.stack.outputs())
+        return command.driver.push(command.source.outputs())
 
     def push_engine(
         self, directory: Path | None = None, *, build: bool = False, dry_run: bool = False
@@ -566,7 +581,7 @@ class Cluster:
             RemoteError: the driver has no space for them, or may not write there. The engine is as it was.
         """
         command = self._command()
-        return command.engine.push(command.stack.outputs(), directory, build=build, dry_run=dry_run)
+        return command.engine.push(command.source.outputs(), directory, build=build, dry_run=dry_run)
 
     def save_engine(self, target: str = "") -> SavedEngine:
         """Keep the engine on the driver, its build and sbt's caches as one archive with a SHA-512.
@@ -579,7 +594,7 @@ class Cluster:
             PioTfError: the archive cannot be written; there is none then.
         """
         command = self._command()
-        return command.engine.save(command.stack.outputs(), target)
+        return command.engine.save(command.source.outputs(), target)
 
     def restore_engine(self, archive: str = "", *, replace: bool = False) -> SavedEngine:
         """Bring such an archive to a driver, which needs no internet for that.
@@ -594,7 +609,7 @@ class Cluster:
             RemoteError: the driver has no space for it, or may not write there. The engine there is as it was.
         """
         command = self._command()
-        return command.engine.restore(command.stack.outputs(), archive, replace=replace)
+        return command.engine.restore(command.source.outputs(), archive, replace=replace)
 
     def provision(self, machine: str = "", *, rollback: str = "") -> tuple[ProvisionedMachine, ...]:
         """Prepare running machines as at their first boot: install what is missing, a new version beside the old one.
@@ -606,7 +621,9 @@ class Cluster:
             rollback: go back to the version of this component that was in use before, instead: ``spark``, ``pio``, ….
         """
         command = self._command()
-        return command.driver.provision(command.stack.outputs(), machine, rollback=rollback)
+        if self.config.power_only:
+            raise without_terraform(self.config, "installs software as at a first boot")
+        return command.driver.provision(command.source.outputs(), machine, rollback=rollback)
 
     def mirror_fetch(self, directory: Path, *, base: str = APACHE) -> tuple[Fetched, ...]:
         """Download everything that the machines install into a directory, and check it. Ask AWS for nothing.

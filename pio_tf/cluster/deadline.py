@@ -73,7 +73,8 @@ class Deadline:
     @property
     def has_role(self) -> bool:
         """True if AWS has a role to stop the machines with, or will have one after the next apply."""
-        return self._config.failsafe.role or self._config.failsafe.role_arn is not None
+        failsafe = self._config.failsafe
+        return failsafe.role_arn is not None or (failsafe.role and not self._config.power_only)
 
     @cached_property
     def schedule(self) -> DeadlineSchedule:
@@ -420,6 +421,13 @@ class Deadline:
         raise self._no_role()
 
     def _no_role(self) -> ConfigError:
+        if self._config.power_only:
+            return ConfigError(
+                f"{self._config.where('machines.driver')}: no role can stop the machines at a deadline",
+                cause="failsafe.role_arn names none, and there is no Terraform that makes one",
+                next_step="name one in failsafe.role_arn: docs/adopting.md has its policies; `--no-deadline` starts "
+                "the machines without a deadline",
+            )
         if not self.has_role:
             return ConfigError(
                 f"{self._config.where('failsafe.role')}: no role can stop the machines at a deadline",

@@ -19,7 +19,7 @@ from pio_tf.machines.instance_types import (
     misfit,
     refuse_problems,
 )
-from pio_tf.machines.inventory import find_machines, find_untagged
+from pio_tf.machines.inventory import find_machines, find_named_machines, find_untagged
 from pio_tf.machines.power import start_machines, stop_machines
 from pio_tf.machines.power_errors import Failure, lacking
 from pio_tf.model import count
@@ -104,14 +104,18 @@ class Fleet:
         """Ids of machines in ``started`` that StartInstances found started already, by another client."""
 
     def look(self, outputs: Outputs | None = None, *, strict: bool = True) -> FleetView:
-        """Return the machines that carry the cluster's tag, as EC2 shows them now.
+        """Return the machines that carry the cluster's tag, or that pio-tf.hcl names, as EC2 shows them now.
 
         Args:
             outputs: Terraform's outputs, to compare with; None: the tag decides alone.
             strict: raise where EC2 and the outputs differ, as :func:`~pio_tf.machines.inventory.find_machines` does.
         """
-        context = self._context
-        found = find_machines(context.ec2, cluster=context.config.cluster.name, outputs=outputs, strict=strict)
+        context, ec2 = self._context, self._context.ec2
+        cluster, ids = context.config.cluster.name, context.config.machines.ids
+        if ids:
+            found = find_named_machines(ec2, ids, cluster=cluster, strict=strict)
+        else:
+            found = find_machines(ec2, cluster=cluster, outputs=outputs, strict=strict)
         self.seen = FleetView(tuple(found), context.now())
         return self.seen
 
@@ -175,6 +179,8 @@ class Fleet:
 
     def check_types(self) -> None:
         """Raise ConfigError for an instance type of pio-tf.hcl that does not exist, or can't hold what it should."""
+        if self._context.config.power_only:
+            return  # the machines have the types that they have
         specs = self.describe_types()
         for role in ROLES:
             usable_types(self._context.config, specs, role)
@@ -196,7 +202,10 @@ class Fleet:
         Raises:
             ConfigError: a machine can't have a type that pio-tf.hcl names.
         """
-        config, specs = self._context.config, self.describe_types()
+        config = self._context.config
+        if config.power_only:
+            return {machine.instance_id: (machine.instance_type,) for machine in machines}
+        specs = self.describe_types()
         usable = {role: self.usable_types(role) for role in ROLES}
         found, problems = dict[str, tuple[str, ...]](), list[OptionProblem]()
         for machine in machines:
@@ -231,7 +240,7 @@ class Fleet:
     def describe_types(self, *more: str) -> dict[str, InstanceSpec]:
         """Return the types that pio-tf.hcl names, and others. A command asks EC2 once."""
         with aws_errors():
-            if not self._specs:
+            if not self._specs and not self._context.config.power_only:
                 self._specs = describe_instance_types(self._context.ec2, self._context.config)
             if missing := {*more} - self._specs.keys():
                 self._specs |= find_instance_types(self._context.ec2, missing)

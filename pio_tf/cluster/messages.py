@@ -1,4 +1,4 @@
-"""Errors for machines that may be running: which, why, and how to stop them with the AWS CLI."""
+"""Errors of several commands: machines that may be running, with the way to stop them; and no Terraform."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from pio_tf.aws.cli_hints import AwsCliHints
-from pio_tf.errors import GuardRefused, MachinesMayBeRunning, PioTfError
+from pio_tf.errors import ConfigError, GuardRefused, MachinesMayBeRunning, PioTfError
 from pio_tf.events import Warned
 from pio_tf.machines.inventory import RIGHT_STATE
 from pio_tf.model import CLUSTER_TAG
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from pio_tf.config.schema import Config
     from pio_tf.events import Reporter
     from pio_tf.model import Machine
+
+_ONLY_POWER = "`pio-tf up`, `train`, `check`, `status`, `runs`, `logs`, `ssh`, `extend` and `down` need no Terraform"
 
 
 def short(error: PioTfError) -> str:
@@ -74,10 +76,13 @@ def not_ours(config: Config, machines: Sequence[Machine]) -> MachinesMayBeRunnin
     pio-tf has touched none of them.
     """
     cause, advice = _why_not_ours(config, machines)
+    if config.power_only:
+        why = "the machines block names them, but pio-tf touches no machine of another cluster"
+    else:
+        why = f"Terraform's outputs name them, but pio-tf touches only what carries the tag of {config.cluster.name}"
     return MachinesMayBeRunning(
         f"did not stop {names(machines)}",
-        cause=f"Terraform's outputs name them, but pio-tf touches only what carries the tag of {config.cluster.name}: "
-        + cause,
+        cause=f"{why}: {cause}",
         next_step=advice,
         details={"machines": [machine.instance_id for machine in machines]},
     )
@@ -86,7 +91,8 @@ def not_ours(config: Config, machines: Sequence[Machine]) -> MachinesMayBeRunnin
 def not_covered(config: Config, machines: Sequence[Machine]) -> str:
     """Return the warning of the same machines before their stop."""
     cause, advice = _why_not_ours(config, machines)
-    return f"neither pio-tf nor a deadline stops a machine of Terraform's outputs: {cause}. {advice}"
+    where = "the machines block" if config.power_only else "Terraform's outputs"
+    return f"neither pio-tf nor a deadline stops a machine of {where}: {cause}. {advice}"
 
 
 def _why_not_ours(config: Config, machines: Sequence[Machine]) -> tuple[str, str]:
@@ -103,7 +109,8 @@ def _why_not_ours(config: Config, machines: Sequence[Machine]) -> tuple[str, str
         advice.append(f"`pio-tf apply` restores the tag, then `pio-tf down`; or, with the AWS CLI: {command}")
     causes += [f"{names([machine])} is tagged for {machine.cluster}" for machine in foreign]
     if foreign:
-        advice.append(RIGHT_STATE)
+        other = "remove them from the machines block, or use that cluster's pio-tf.hcl"
+        advice.append(other if config.power_only else RIGHT_STATE)
     return "; ".join(causes), "; ".join(advice)
 
 
@@ -150,4 +157,18 @@ def not_destroyed(config: Config, machines: Sequence[Machine], error: PioTfError
         "       the role of their deadline and their alarms may be gone already: then only a client stops them",
         next_step="; ".join(filter(None, [error.next_step if error else "", next_step])),
         details={"machines": [machine.instance_id for machine in machines], **(error.details if error else {})},
+    )
+
+
+def without_terraform(config: Config, what: str) -> ConfigError:
+    """Return the error for a command that can't work with machines that Terraform does not know.
+
+    Args:
+        what: what the command does, in the third person: ``works with Terraform``.
+    """
+    return ConfigError(
+        f"{config.where('machines.driver')}: this command {what}, but the machines of {config.cluster.name} are "
+        "instances that exist already",
+        cause="pio-tf.hcl names them by their ids: pio-tf starts, uses and stops them, and there is no Terraform",
+        next_step=_ONLY_POWER,
     )

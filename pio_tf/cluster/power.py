@@ -22,8 +22,9 @@ if TYPE_CHECKING:
     from pio_tf.cluster.deadline import Deadline
     from pio_tf.cluster.driver import Driver
     from pio_tf.cluster.fleet import FleetView
+    from pio_tf.cluster.named_machines import MachineSource
     from pio_tf.cluster.scheduling import ScheduleStatus, Scheduling
-    from pio_tf.cluster.stack import Agree, Stack
+    from pio_tf.cluster.stack import Agree
     from pio_tf.context import ClusterContext
     from pio_tf.model import Machine, Outputs
     from pio_tf.training.runs.driver_runs import DriverState
@@ -78,7 +79,7 @@ class Power:
     fleet: Fleet
     deadline: Deadline
     driver: Driver
-    stack: Stack
+    source: MachineSource
     storage: RunStorage
     scheduling: Scheduling
 
@@ -112,12 +113,7 @@ class Power:
             apply: first create and change what pio-tf.hcl asks for.
             agree: is asked before machines are created.
         """
-        outputs = self.stack.outputs_if_applied() if apply else self.stack.outputs()
-        if outputs is None:
-            outputs, found = self.stack.apply_for_start(until, agree)
-        else:
-            found = self.fleet.look(outputs)
-            self.deadline.arm(outputs, found, until)
+        outputs, found = self.source.prepare_start(until, apply=apply, agree=agree)
         view = self.fleet.own(found)
         self.fleet.warn_of_types(view)
         stopped = [machine for machine in view.machines if machine.state != "running"]
@@ -144,8 +140,8 @@ class Power:
             return self.stop(force=force)
         except KeyboardInterrupt as error:
             left = self.fleet.not_off()
-            if left is None and self.context.config.stack_dir.exists():
-                raise unknown(self.context.config, (), None) from error
+            if left is None and (self.context.config.power_only or self.context.config.stack_dir.exists()):
+                raise unknown(self.context.config, [*self.context.config.machines.ids.values()], None) from error
             if not left:
                 raise
             raise interrupted(self.context.config, left) from error
@@ -157,7 +153,7 @@ class Power:
         try:
             view = Fleet(self.context).look(strict=False)  # not enough for a `down` that is interrupted to go by
         except AwsError as error:
-            raise self._unknown(self.stack.outputs_if_any(), error) from error
+            raise self._unknown(self.source.outputs_if_any(), error) from error
         busy = find_starts(view.on, grace=idle_for, now=time.time())
         if not busy and view.driver_runs:
             try:
@@ -171,7 +167,7 @@ class Power:
             except Locked as error:  # a run has begun this very moment
                 busy = error.what
         self.context.report(Done(f"nothing was stopped: {busy}"))
-        return self.fleet.look(self.stack.outputs_if_any(), strict=False).machines
+        return self.fleet.look(self.source.outputs_if_any(), strict=False).machines
 
     def stop(
         self,
@@ -189,7 +185,7 @@ class Power:
         Args:
             interrupted_before: do not ask Terraform: the machines' tags must do.
         """
-        outputs = None if interrupted_before else self.stack.outputs_if_any()
+        outputs = None if interrupted_before else self.source.outputs_if_any()
         try:
             view = self.fleet.look(outputs, strict=False)
             untagged = self.fleet.untagged(outputs, view)
@@ -225,7 +221,7 @@ class Power:
 
     def status(self) -> ClusterStatus:
         """Return the machines and their power, and which workers Spark has. Change nothing."""
-        outputs = self.stack.outputs_if_any()
+        outputs = self.source.outputs_if_any()
         view = self.fleet.look(outputs, strict=False)
         self.fleet.warn_of_untagged(outputs, view)
         for machine in view.machines:
@@ -259,7 +255,7 @@ class Power:
 
     def schedule_status(self) -> ScheduleStatus | None:
         """Return the schedule of trainings, and what came of its last time; None if there is none. Change nothing."""
-        view = self.fleet.look(self.stack.outputs(), strict=False)
+        view = self.fleet.look(self.source.outputs(), strict=False)
         _, driver = self.driver.ask_spark(view)
         return self.scheduling.status(view, self._runs(driver), driver)
 
@@ -274,8 +270,8 @@ class Power:
     def _unknown(self, outputs: Outputs | None, error: AwsError) -> PioTfError:
         """Return the error for machines that AWS can't be asked about; AWS's own if pio-tf has never created any."""
         known = outputs.machines if outputs else self.fleet.seen.machines if self.fleet.seen else ()
-        ids = [machine.instance_id for machine in known]
         config = self.context.config
+        ids = [machine.instance_id for machine in known] or [*config.machines.ids.values()]
         return unknown(config, ids, error) if ids or config.stack_dir.exists() else error
 
     def _possibly_running(self, view: FleetView) -> list[Machine]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from pio_tf.cluster.messages import warning
+from pio_tf.cluster.messages import warning, without_terraform
 from pio_tf.config.recurring_time import (
     EXAMPLE,
     START_AFTER,
@@ -236,6 +236,8 @@ class Scheduling:
 
     def _role(self, outputs: Outputs) -> str:
         config = self.context.config
+        if config.power_only:
+            raise without_terraform(config, "needs a role that Terraform makes")
         if config.schedule is None:
             raise ConfigError(
                 f"{config.path.name}: no role may start the machines on AWS's clock",

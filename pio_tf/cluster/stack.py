@@ -98,6 +98,15 @@ class Stack:
             refuse_another_region(self.config, outputs.region)  # rather than find no machines, and call them stopped
         return outputs
 
+    def prepare_start(self, until: datetime | None, *, apply: bool, agree: Agree) -> tuple[Outputs, FleetView]:
+        """Return the machines with their deadline armed; ``apply``: create and change what pio-tf.hcl asks for."""
+        outputs = self.outputs_if_applied() if apply else self.outputs()
+        if outputs is None:
+            return self.apply_for_start(until, agree)
+        found = self.fleet.look(outputs)
+        self.deadline.arm(outputs, found, until)
+        return outputs, found
+
     def outputs_if_applied(self) -> Outputs | None:
         """Return Terraform's outputs if there is nothing to create or change."""
         return self.deployment.outputs() if self.is_applied() else None

@@ -96,7 +96,7 @@ class TrainingSession:
         """Follow a run, the latest if ``run`` is empty, to its end; then stop the machines."""
         objects = self._objects
         upload = objects.storage.checked_upload(upload)
-        view, found = objects.driver.find(objects.stack.outputs(), run)  # nothing is stopped for a mistyped id
+        view, found = objects.driver.find(objects.source.outputs(), run)  # nothing is stopped for a mistyped id
         return self.play(
             self.begin,
             lambda: objects.driver.session(
@@ -176,7 +176,7 @@ class TrainingSession:
         return record
 
     def _end_of_detached(self) -> str:
-        if self._keep_up:
+        if self._keep_up or not self._objects.context.config.self_stops:
             return ""
         linger = duration(self._objects.context.config.train.linger)
         return f"they stop themselves, the driver {linger} after its end; "

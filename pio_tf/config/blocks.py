@@ -29,6 +29,7 @@ from pio_tf.config.kinds import (
     Egress,
     HdfsPath,
     ImageId,
+    InstanceId,
     InstanceType,
     JumpHost,
     Kind,
@@ -398,6 +399,11 @@ class SparkBlock(MachineBlock):
     download_sha512: Sha512 | None = Field(
         default=None, description="SHA-512 of the Spark archive. Required with `download_url`."
     )
+    start_command: Argument | None = Field(
+        default=None,
+        description="Command that pio-tf runs on the master, as `ssh.user`, after a start of the machines if Spark "
+        "lacks workers: for machines on which no unit starts Spark, such as `/usr/local/spark/sbin/start-all.sh`.",
+    )
     master_port: Port = Field(default=7077, description="Port of the master.")
     master_ui_port: Port = Field(default=8080, description="Port of the master's web page and JSON status.")
     executor_memory: Memory | None = Field(
@@ -438,9 +444,25 @@ class SparkBlock(MachineBlock):
         return self
 
 
-class MachinesBlock(Block):
-    """The options of all machines: driver, master and workers."""
+_NAMED = ("driver", "master", "workers")
+"""The options that name instances."""
 
+
+class MachinesBlock(Block):
+    """The options of all machines: driver, master and workers.
+
+    With `driver`, `master` and `workers`, they are [machines that exist already](adopting.md), without Terraform.
+    """
+
+    driver: InstanceId | None = Field(
+        default=None,
+        description="Instance that exists already, as the driver. pio-tf then starts, uses and stops the instances of "
+        "this block, and there is no Terraform. See [Machines that exist already](adopting.md).",
+    )
+    master: InstanceId | None = Field(default=None, description="Instance that exists already, as Spark's master.")
+    workers: Annotated[list[InstanceId], Field(max_length=500)] = Field(
+        default_factory=list, description="Instances that exist already, as workers: worker-1, worker-2, …"
+    )
     instance_profile: ProfileName | None = Field(
         default=None, description="Name of an existing instance profile, for the calls that machines make to AWS."
     )
@@ -464,6 +486,31 @@ class MachinesBlock(Block):
         description="Let AWS refuse to terminate the machines. `pio-tf destroy` then refuses, too, until you have set "
         "this to false and run `pio-tf apply`.",
     )
+
+    @property
+    def ids(self) -> dict[str, str]:
+        """The instances that exist already, by machine: driver, master, worker-1 …; empty: Terraform makes them."""
+        if self.driver is None or self.master is None:
+            return {}
+        workers = {f"worker-{number}": one for number, one in enumerate(self.workers, 1)}
+        return {"driver": self.driver, "master": self.master, **workers}
+
+    @model_validator(mode="after")
+    def _all_machines_or_none(self) -> MachinesBlock:
+        named = self.model_fields_set & set(_NAMED)
+        if not named:
+            return self
+        if missing := [name for name in _NAMED if not getattr(self, name)]:
+            raise ValueError(
+                f"{missing[0]}: is required beside {sorted(named)[0]}: a cluster has a driver, a master and workers"
+            )
+        every = [*self.ids.values()]
+        for one in every:
+            if every.count(one) > 1:
+                raise ValueError(f"names {one} twice: a machine has one role")
+        if others := sorted(self.model_fields_set - named):
+            raise ValueError(f"{others[0]}: is for machines that Terraform makes, not for instances that exist already")
+        return self
 
     @property
     def has_profile(self) -> bool:
@@ -537,6 +584,11 @@ class PioBlock(Block):
     )
     version: Literal["0.12.1", "0.13.0", "0.14.0"] = Field(default="0.14.0", description="PredictionIO version.")
     fs_basedir: RemotePath = Field(default="~/.pio_store", description="PIO_FS_BASEDIR on the driver.")
+    keep_files: bool = Field(
+        default=False,
+        description="Leave `pio-env.sh`, `spark-defaults.conf` and the other configuration files on the driver as they "
+        "are. Then no block for storage is required: pio-tf uses those that there are for its checks only.",
+    )
     engine: EngineBlock = Field(default_factory=EngineBlock, description="Block: the engine's sources.")
 
 
@@ -713,6 +765,12 @@ class FailsafeBlock(Block):
     role_path: RolePath = Field(default="/pio-tf/", description="Path of the role in IAM.")
     permissions_boundary: PolicyArn | None = Field(
         default=None, description="ARN of the role's permissions boundary, if the account requires one."
+    )
+    self_stop: bool | None = Field(
+        default=None,
+        description="Let the driver power itself off after a training, and the other machines after it, without any "
+        "client. pio-tf installs a timer on them for that, as root. Default: true; false for instances that exist "
+        "already.",
     )
     idle_alarms: bool = Field(
         default=True, description="Give each machine a CloudWatch alarm that stops it when it is idle."

@@ -344,6 +344,7 @@ VpcId = Annotated[str, matching(r"vpc-[0-9a-f]+", 'a VPC id, like "vpc-0a1b2c3d"
 SecurityGroupId = Annotated[str, matching(r"sg-[0-9a-f]+", 'a security group id, like "sg-0a1b2c3d"', kind="id")]
 Egress = Annotated[str, AfterValidator(_check_egress), Kind("address range or prefix list, with ports")]
 SubnetId = Annotated[str, matching(r"subnet-[0-9a-f]+", 'a subnet id, like "subnet-0a1b2c3d"', kind="id")]
+InstanceId = Annotated[str, matching(r"i-[0-9a-f]+", 'an instance id, like "i-0a1b2c3d"', kind="id")]
 ImageId = Annotated[str, matching(r"ami-[0-9a-f]+", 'an image id, like "ami-0a1b2c3d"', kind="id")]
 ParameterName = Annotated[
     str,

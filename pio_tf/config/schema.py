@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timezone
 from ipaddress import IPv4Network
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 from pydantic import BaseModel, Field, PrivateAttr, ValidationInfo, field_validator, model_validator
 
@@ -38,16 +38,23 @@ from pio_tf.config.software import SoftwareBlock, check_versions
 from pio_tf.config.storage import AnySource, ElasticsearchBlock, HbaseBlock, HdfsBlock
 from pio_tf.config.type_lists import TypeList, machine_types, master_types
 
+_WITHOUT_TERRAFORM = "needs Terraform, which does not make instances that the machines block names; remove this block"
+
 
 class Config(Block):
     """A whole pio-tf.hcl."""
 
     cluster: ClusterBlock = Field(description="Block: the cluster.")
     aws: AwsBlock = Field(description="Block: AWS.")
-    network: NetworkBlock = Field(description="Block: the network.")
+    network: NetworkBlock = Field(
+        default_factory=NetworkBlock.model_construct,
+        description="Block: the network. Required, but for instances that exist already.",
+    )
     driver: DriverBlock = Field(default_factory=DriverBlock, description="Block: the driver.")
     spark: SparkBlock = Field(default_factory=SparkBlock, description="Block: the Spark cluster.")
-    machines: MachinesBlock = Field(default_factory=MachinesBlock, description="Block: all machines.")
+    machines: MachinesBlock = Field(
+        default_factory=MachinesBlock, validate_default=True, description="Block: all machines."
+    )
     ssh: SshBlock = Field(description="Block: SSH.")
     pio: PioBlock = Field(description="Block: PredictionIO.")
     elasticsearch: ElasticsearchBlock | None = Field(default=None, description="Block: the source ELASTICSEARCH.")
@@ -84,12 +91,43 @@ class Config(Block):
             raise Mistakes(mistakes)
         return aws
 
+    @model_validator(mode="before")
+    @classmethod
+    def _count_named_workers(cls, options: Any) -> Any:  # noqa: ANN401 - what the user wrote
+        """Set ``spark.workers`` for instances that exist already: their number is that of the ids."""
+        if not isinstance(options, dict):
+            return options
+        machines, spark = options.get("machines"), options.get("spark", {})
+        workers = machines.get("workers") if isinstance(machines, dict) else None
+        if not isinstance(workers, list) or not workers or not isinstance(spark, dict):
+            return options
+        return {**options, "spark": {"workers": len(workers), **spark}}
+
+    @field_validator("machines", mode="after")
+    @classmethod
+    def _a_network_or_instances(cls, machines: MachinesBlock, info: ValidationInfo) -> MachinesBlock:
+        """Require the network in which Terraform makes the machines, and refuse what needs Terraform without it."""
+        network, spark = info.data.get("network"), info.data.get("spark")
+        if network is None:
+            return machines  # it has a mistake of its own
+        is_given = bool(network.model_fields_set)
+        if not machines.ids:
+            if not is_given:
+                raise Mistakes([("network", "this block is required")])
+            return machines
+        if is_given:
+            raise Mistakes([("network", _WITHOUT_TERRAFORM)])
+        if spark is not None and spark.workers != len(machines.workers):
+            named = f"machines.workers names {len(machines.workers)}"
+            raise Mistakes([("spark.workers", f"is {spark.workers}, but {named}; remove this line")])
+        return machines
+
     @field_validator("repository", mode="after")
     @classmethod
     def _fits_the_sources(cls, repository: RepositoryBlock, info: ValidationInfo) -> RepositoryBlock:
         """Validate here, not after the model, so that pydantic reports it with the mistakes of other blocks."""
         read = info.data  # the fields above this one that have no mistake
-        if "source" not in read:
+        if "source" not in read or ((pio := read.get("pio")) is not None and pio.keep_files):
             return repository
         unread = [name for name, path in GUIDES.items() if path not in read]
         sources = collect_sources({path: read.get(path) for path in GUIDES.values()}, read["source"])
@@ -114,6 +152,8 @@ class Config(Block):
     @field_validator("schedule", mode="after")
     @classmethod
     def _stops_in_time(cls, schedule: ScheduleBlock | None, info: ValidationInfo) -> ScheduleBlock | None:
+        if schedule is not None and (machines := info.data.get("machines")) is not None and machines.ids:
+            raise Mistakes([("schedule", _WITHOUT_TERRAFORM)])
         if schedule is not None and schedule.cron is not None and "train" in info.data:
             try:
                 check_runtime(
@@ -152,6 +192,16 @@ class Config(Block):
         located = self.model_copy()
         located._my_ip = address  # noqa: SLF001 - of its own class
         return located
+
+    @property
+    def power_only(self) -> bool:
+        """Whether the machines are instances that exist already: pio-tf switches and uses them, without Terraform."""
+        return bool(self.machines.ids)
+
+    @property
+    def self_stops(self) -> bool:
+        """Whether the driver powers itself off after a training, and the other machines after it."""
+        return not self.power_only if self.failsafe.self_stop is None else self.failsafe.self_stop
 
     @property
     def work_dir(self) -> Path:
@@ -204,7 +254,7 @@ class Config(Block):
     @property
     def has_spare_types(self) -> bool:
         """Whether machines may take another type if AWS has no capacity. Then Terraform leaves types alone."""
-        return any(len(one.types) > 1 for one in self.type_lists)
+        return not self.power_only and any(len(one.types) > 1 for one in self.type_lists)
 
     def with_first_types(self, kinds: dict[Role, str]) -> Config:
         """Return the configuration with these types first in their roles' lists: new machines get them."""
@@ -254,6 +304,15 @@ class Config(Block):
         ):
             if arn and arn.startswith("arn:") and arn.split(":")[3] != region:
                 raise ValueError(f"{name}: must be a {what} in {region}, the region of the aws block, got {arn}")
+        return self
+
+    @model_validator(mode="after")
+    def _settings_have_a_file(self) -> Config:
+        if self.pio.keep_files and self.spark.conf:
+            raise ValueError(
+                "spark.conf: is written to spark-defaults.conf, which stays as it is with pio.keep_files; write the "
+                "settings there, or as `--conf NAME=VALUE` in train.spark_arguments"
+            )
         return self
 
     @model_validator(mode="after")

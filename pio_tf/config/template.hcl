@@ -122,6 +122,7 @@ spark {
   # home            = "/usr/local/spark"
   # download_url    = "https://example.org/spark-2.1.3.tgz" # your own build; default: from software.mirrors
   # download_sha512 = env("SPARK_SHA512") # required with download_url
+  # start_command   = "/usr/local/spark/sbin/start-all.sh" # where no unit starts Spark
   # master_port     = 7077
   # master_ui_port  = 8080
 
@@ -158,6 +159,7 @@ pio {
   # version    = "0.14.0"
   # home       = "/usr/local/pio"
   # fs_basedir = "~/.pio_store"
+  # keep_files = true # leave pio-env.sh and the other files on the driver as they are
 }
 
 # EDIT: your existing services. These hosts are examples.
@@ -302,6 +304,7 @@ terraform {
 failsafe {
   # idle_after           = "4h" # then an alarm stops an idle driver or worker
   # idle_alarms          = true
+  # self_stop            = true # the driver powers itself off after a training, and the others after it
   # role                 = true # make the role with which AWS stops the machines at their deadline
   # role_path            = "/pio-tf/"
   # permissions_boundary = "arn:aws:iam::123456789012:policy/boundary"

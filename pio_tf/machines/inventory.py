@@ -12,15 +12,24 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from pio_tf.aws.errors import aws_errors
 from pio_tf.config.roles import ROLES, role_of
 from pio_tf.errors import AwsError
-from pio_tf.model import CLUSTER_TAG, MACHINE_TAG, ROLE_TAG, SCHEDULED_TAG, TERMINATED, Machine, another_region
+from pio_tf.model import (
+    CLUSTER_TAG,
+    MACHINE_TAG,
+    ROLE_TAG,
+    SCHEDULED_TAG,
+    TERMINATED,
+    Machine,
+    MachineOutput,
+    another_region,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from mypy_boto3_ec2 import EC2Client
     from mypy_boto3_ec2.type_defs import AddressTypeDef, FilterTypeDef, InstanceTypeDef, VolumeTypeDef
 
-    from pio_tf.model import MachineOutput, Outputs, Role
+    from pio_tf.model import Outputs, Role
 
 _LIVE: Final = ("pending", "running", "stopping", "stopped", "shutting-down")
 _PAGE: Final = 1000
@@ -69,11 +78,7 @@ def find_machines(ec2: EC2Client, *, cluster: str, outputs: Outputs | None, stri
     if outputs is not None and strict and outputs.region != region:
         raise another_region(outputs.cluster, region, created_in=outputs.region)
     known = {machine.instance_id: machine for machine in outputs.machines} if outputs else {}
-    found = _describe(
-        ec2,
-        {"Name": f"tag:{CLUSTER_TAG}", "Values": [cluster]},
-        {"Name": "instance-state-name", "Values": list(_LIVE)},
-    )
+    found = describe_live(ec2, {"Name": f"tag:{CLUSTER_TAG}", "Values": [cluster]})
     # Never by the filter alone: pio-tf switches only what carries the tag.
     found = [instance for instance in found if tag_of(instance, CLUSTER_TAG) == cluster]
     problems: list[_Discrepancy] = []
@@ -84,13 +89,57 @@ def find_machines(ec2: EC2Client, *, cluster: str, outputs: Outputs | None, stri
     if strict:
         problems += [one for item in found for one in _discrepancies(item, known.get(item["InstanceId"]))]
     if problems:
-        raise AwsError(
-            "\n".join(problem.what for problem in problems),
-            next_step="\n".join(dict.fromkeys(problem.next_step for problem in problems)),
-            details={"cluster": cluster, "region": region, "problems": [problem.what for problem in problems]},
-        )
+        raise _discrepancy_error(problems, cluster=cluster, region=region)
     machines = [machine_from(item, output=known.get(item["InstanceId"])) for item in found]
     return sorted(_with_unique_names(machines), key=machine_order)
+
+
+def find_named_machines(ec2: EC2Client, ids: Mapping[str, str], *, cluster: str, strict: bool = True) -> list[Machine]:
+    """Return the machines of a cluster without Terraform: instances that pio-tf.hcl names.
+
+    Args:
+        ids: instance ids, by the names of the machines.
+        cluster: the cluster's name. pio-tf returns no machine that carries the tag of another one.
+        strict: False returns what exists, to show it, or to stop it.
+
+    Raises:
+        AwsError: the call failed; or, strict only, a machine is gone, is another cluster's, or is a Spot instance. The
+            error names all of them.
+    """
+    found = describe_by_id(ec2, ids.values())
+    machines: list[Machine] = []
+    problems: list[_Discrepancy] = []
+    for name, instance_id in ids.items():
+        instance, label = found.get(instance_id), f"{name} ({instance_id})"
+        if instance is None:
+            what = f"{label} does not exist in {ec2.meta.region_name} for these credentials"
+            step = "check the ids in the machines block, aws.region and the credentials' account"
+            problems.append(_Discrepancy(what, step))
+            continue
+        output = MachineOutput(name, role_of(name), instance_id, instance.get("PrivateIpAddress", ""))
+        machine = machine_from(instance, output=output)
+        if machine.cluster not in ("", cluster):
+            what = f"{label} is tagged for {machine.cluster}, not for {cluster}, so pio-tf does not touch it"
+            problems.append(_Discrepancy(what, "remove it from the machines block, or use that cluster's pio-tf.hcl"))
+            continue
+        if machine.is_terminated:
+            step = "its disk is lost; name another instance in the machines block"
+            problems.append(_Discrepancy(f"{label} was terminated", step))
+        elif machine.spot:
+            problems.append(_Discrepancy(f"{label} {IS_SPOT}", "name an on-demand instance in the machines block"))
+        if machine.state != "terminated":
+            machines.append(machine)
+    if problems and strict:
+        raise _discrepancy_error(problems, cluster=cluster, region=ec2.meta.region_name)
+    return machines
+
+
+def _discrepancy_error(problems: Sequence[_Discrepancy], *, cluster: str, region: str) -> AwsError:
+    return AwsError(
+        "\n".join(problem.what for problem in problems),
+        next_step="\n".join(dict.fromkeys(problem.next_step for problem in problems)),
+        details={"cluster": cluster, "region": region, "problems": [problem.what for problem in problems]},
+    )
 
 
 def find_all_machines(ec2: EC2Client) -> list[Machine]:
@@ -99,9 +148,7 @@ def find_all_machines(ec2: EC2Client) -> list[Machine]:
     Raises:
         AwsError: the call failed.
     """
-    found = _describe(
-        ec2, {"Name": "tag-key", "Values": [CLUSTER_TAG]}, {"Name": "instance-state-name", "Values": list(_LIVE)}
-    )
+    found = describe_live(ec2, {"Name": "tag-key", "Values": [CLUSTER_TAG]})
     return sorted(map(machine_from, found), key=machine_order)
 
 
@@ -117,14 +164,14 @@ def find_untagged(ec2: EC2Client, *, cluster: str, outputs: Outputs, found: Iter
     known = {machine.instance_id: machine for machine in outputs.machines if machine.instance_id not in ids}
     return [
         machine_from(instance, output=known[instance_id])
-        for instance_id, instance in _describe_by_id(ec2, known).items()
+        for instance_id, instance in describe_by_id(ec2, known).items()
         if instance["State"]["Name"] in _LIVE and tag_of(instance, CLUSTER_TAG) != cluster
     ]
 
 
 def security_groups(ec2: EC2Client, instance_ids: Sequence[str]) -> dict[str, frozenset[str]]:
     """Return the ids of the security groups of each instance."""
-    found = _describe_by_id(ec2, instance_ids)
+    found = describe_by_id(ec2, instance_ids)
     return {one: frozenset(group["GroupId"] for group in found[one]["SecurityGroups"]) for one in found}
 
 
@@ -156,7 +203,7 @@ def machine_from(instance: InstanceTypeDef, *, output: MachineOutput | None = No
 
 def find_powered_off(ec2: EC2Client, instance_ids: Sequence[str]) -> frozenset[str]:
     """Return the ids of those instances that have powered themselves off, or are doing so."""
-    found = _describe_by_id(ec2, instance_ids)
+    found = describe_by_id(ec2, instance_ids)
     return frozenset(one for one, instance in found.items() if _has_powered_itself_off(instance))
 
 
@@ -179,7 +226,13 @@ def _describe(ec2: EC2Client, *filters: FilterTypeDef) -> list[InstanceTypeDef]:
         return [instance for page in pages for group in page["Reservations"] for instance in group.get("Instances", [])]
 
 
-def _describe_by_id(ec2: EC2Client, ids: Iterable[str]) -> dict[str, InstanceTypeDef]:
+def describe_live(ec2: EC2Client, *filters: FilterTypeDef) -> list[InstanceTypeDef]:
+    """Return the instances that match all filters and are not terminated."""
+    return _describe(ec2, *filters, {"Name": "instance-state-name", "Values": list(_LIVE)})
+
+
+def describe_by_id(ec2: EC2Client, ids: Iterable[str]) -> dict[str, InstanceTypeDef]:
+    """Return the instances that exist, by their ids; terminated ones for as long as EC2 shows them."""
     found: dict[str, InstanceTypeDef] = {}
     ids = list(ids)
     for start in range(0, len(ids), _FILTER_VALUES):
@@ -234,11 +287,32 @@ def protected_from_termination(ec2: EC2Client, machines: Sequence[Machine]) -> t
         return tuple(machine for machine, protected in zip(machines, found, strict=True) if protected)
 
 
+def find_terminating(ec2: EC2Client, ids: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the names of the machines that AWS would terminate when they power themselves off.
+
+    Args:
+        ids: instance ids, by the names of the machines.
+
+    Raises:
+        AwsError: a call failed.
+    """
+
+    def behavior(name: str) -> str:
+        with aws_errors(f"looking up what AWS does when {name} powers itself off"):
+            answer = ec2.describe_instance_attribute(
+                InstanceId=ids[name], Attribute="instanceInitiatedShutdownBehavior"
+            )
+        return str(answer["InstanceInitiatedShutdownBehavior"].get("Value"))
+
+    with ThreadPoolExecutor(_THREADS) as pool:
+        return tuple(name for name, found in zip(ids, pool.map(behavior, ids), strict=True) if found == "terminate")
+
+
 def _explain_missing(
     ec2: EC2Client, missing: Sequence[MachineOutput], *, cluster: str
 ) -> tuple[list[InstanceTypeDef], list[_Discrepancy]]:
     """Look up missing machines by id. EC2 is eventually consistent: some may just have appeared."""
-    existing = _describe_by_id(ec2, [machine.instance_id for machine in missing])
+    existing = describe_by_id(ec2, [machine.instance_id for machine in missing])
     appeared: list[InstanceTypeDef] = []
     problems: list[_Discrepancy] = []
     for machine in missing:

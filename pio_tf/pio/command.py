@@ -213,7 +213,8 @@ def train_command(config: Config, outputs: Outputs, sizing: Sizing, *, extra: Se
         ConfigError: an argument would not arrive at spark-submit unchanged, or would take the training elsewhere.
     """
     settings = spark_settings(config, outputs, sizing)
-    ours = from_settings({name: settings[name] for name in _ON_THE_COMMAND_LINE})
+    names = [*settings] if config.pio.keep_files else _ON_THE_COMMAND_LINE
+    ours = from_settings({name: settings[name] for name in names})
     spark = {**ours, **_user_arguments(config, extra)}
     words = ["train", *_pio_arguments(config), "--", *write_arguments(spark)]
     pio = shell_path(f"{config.pio.home}/bin/pio")

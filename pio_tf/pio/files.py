@@ -64,7 +64,7 @@ _PRIVATE = 0o600
 def render_files(
     config: Config, outputs: Outputs, sizing: Sizing, reveal: RevealPassword, *, spark_secret: str = ""
 ) -> tuple[RemoteFile, ...]:
-    """Return the driver's files. The same input gives the same bytes.
+    """Return the driver's files. The same input gives the same bytes. With ``pio.keep_files``, there are none.
 
     Args:
         spark_secret: the secret of master and workers; empty: they ask for none.
@@ -72,6 +72,8 @@ def render_files(
     Raises:
         ConfigError: a value cannot be written in the file's format.
     """
+    if config.pio.keep_files:
+        return ()
     fixed = _render_fixed(config, reveal)
     settings = _spark_defaults(config, outputs, sizing, reveal, spark_secret)
     path = f"{config.spark.home}/conf/spark-defaults.conf"

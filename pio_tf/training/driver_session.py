@@ -42,6 +42,7 @@ from pio_tf.training.scheduled import OWNER, ScheduledTraining, install_schedule
 from pio_tf.training.spark_change import refuse_other_spark
 from pio_tf.training.spark_pages import active_applications, watch
 from pio_tf.training.spark_secret import SecretChange, apply_change, find_change, read_secret
+from pio_tf.training.spark_start import start_spark
 from pio_tf.version import __version__
 
 if TYPE_CHECKING:
@@ -205,21 +206,32 @@ class DriverSession:
         return DriverRuns(self.connection)
 
     async def configure(self, outputs: Outputs, sizing: Sizing) -> tuple[ProvisionedFile, ...]:
-        """Give all machines the names of all, and write the driver's files where they differ."""
-        hosts = {host_name(one.name): one.private_ip for one in outputs.machines}
-        await complete_hosts(self.connection, [machine.name for machine in self.machines], hosts)
+        """Give all machines the names of all, and write the driver's files where they differ.
+
+        Instances that exist already keep their own names, and get timers only if pio-tf.hcl asks for that.
+        """
+        if not self.context.config.power_only:
+            hosts = {host_name(one.name): one.private_ip for one in outputs.machines}
+            await complete_hosts(self.connection, [machine.name for machine in self.machines], hosts)
         await self._install_timers(outputs)
         return await self.push(outputs, sizing)
 
     async def _install_timers(self, outputs: Outputs) -> None:
+        if not self.context.config.self_stops:
+            await self.driver_runs.note_followers(())
+            return
         names = [machine.name for machine in self.machines]
         done = await install_timers(self.connection, self.context.config, outputs, names, report=self.context.report)
         await self.driver_runs.note_followers(done)
 
     async def before_spark(self) -> None:
         """Keep the driver on while this client waits for Spark, which gets its secret."""
-        await self.driver_runs.take_over(self.context.config.cluster.start_timeout)
-        await self.share_secret()
+        config = self.context.config
+        await self.driver_runs.take_over(config.cluster.start_timeout)
+        if not config.power_only:
+            await self.share_secret()
+        if config.spark.start_command:
+            await start_spark(self.connection, config, self.machines, report=self.context.report)
 
     async def configure_for_use(self, outputs: Outputs, sizing: Sizing) -> tuple[ProvisionedFile, ...]:
         """Let the machines run until a client or AWS stops them, and configure them."""
@@ -265,6 +277,15 @@ class DriverSession:
 
     async def push(self, outputs: Outputs, sizing: Sizing) -> tuple[ProvisionedFile, ...]:
         """Write the driver's files where they differ. Return each file's state."""
+        put: tuple[ProvisionedFile, ...] = ()
+        if self.context.config.pio.keep_files:
+            self.context.report(Done("the driver's files stay as they are (pio.keep_files)"))
+        else:
+            put = await self._put_files(outputs, sizing)
+        await self._install_schedule(outputs, sizing)
+        return put
+
+    async def _put_files(self, outputs: Outputs, sizing: Sizing) -> tuple[ProvisionedFile, ...]:
         secret = await read_secret(self.connection)
         files = render_files(self.context.config, outputs, sizing, self.context.secrets.reveal, spark_secret=secret)
         put = await self.connection.put_files(self.connection.driver.name, files)
@@ -284,7 +305,6 @@ class DriverSession:
         self.context.report(
             Done(f"wrote {', '.join(changed)} on the driver" if changed else "the driver is configured")
         )
-        await self._install_schedule(outputs, sizing)
         return put
 
     async def renew_schedule(self, outputs: Outputs, sizing: Sizing) -> None:
@@ -390,7 +410,8 @@ class DriverSession:
             TrainingFailed: the run ended without a model.
             RemoteError: the driver was unreachable for too long (kind "out-of-sight"): the run may continue.
         """
-        run, linger = request.run, self.context.config.train.linger if request.stop_after else 0
+        run, config = request.run, self.context.config
+        linger = config.train.linger if request.stop_after and config.self_stops else 0
         async with self._lock("preparing", run, linger=linger) as lock:
             record, command, redactor = await self.connection.await_or_abort(self._prepare(outputs, sizing, request))
             on_start()

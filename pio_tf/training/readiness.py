@@ -233,7 +233,7 @@ def _spark_not_ready(
         return NotReady(
             f"Spark's master on {master.name} does not answer at {at}",
             cause=failure.cause if failure else "there was no time left to ask it",
-            next_step=f"look at its log: `journalctl -u pio-tf-spark` on {master.name} ({master.private_ip})",
+            next_step=f"look at its log: {_spark_log(config)} on {master.name} ({master.private_ip})",
             details={"machine": master.name, "address": at},
         )
     names = list(missing.values())
@@ -241,10 +241,18 @@ def _spark_not_ready(
     return NotReady(
         f"Spark's master lacks {len(names)} of its workers: {', '.join(names)}",
         cause=f"{status.states(missing)}; ALIVE: {', '.join(others) or 'none'}",
-        next_step=f"look at the worker's log: `journalctl -u pio-tf-spark` on {names[0]}; it must reach "
+        next_step=f"look at the worker's log: {_spark_log(config)} on {names[0]}; it must reach "
         f"{master.private_ip}:{config.spark.master_port} (the security group)",
         details={"missing": names, "alive": others},
     )
+
+
+def _spark_log(config: Config) -> str:
+    """Return where master and workers log. Spark's own scripts write to SPARK_LOG_DIR, by default ``logs``."""
+    if not config.power_only:
+        return "`journalctl -u pio-tf-spark`"
+    hint = "" if config.spark.start_command else " (if no unit starts Spark there, set spark.start_command)"
+    return f"{config.spark.home}/logs{hint}"
 
 
 def diagnose(error: PioTfError, ec2: EC2Client, machines: Sequence[Machine]) -> None:

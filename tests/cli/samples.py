@@ -25,6 +25,7 @@ from pio_tf.cluster import (
     ScheduleStatus,
     Spending,
 )
+from pio_tf.cluster.adoption import Proposal
 from pio_tf.config.components import Component
 from pio_tf.config.load import load_config
 from pio_tf.engine.archive import ArchivedEngine
@@ -37,6 +38,8 @@ from pio_tf.infra.cost import Cost, Prices
 from pio_tf.infra.drift import Difference, Drift
 from pio_tf.infra.plan import Plan, ResourceChange
 from pio_tf.infra.policy import Finding, Judgement, Rule
+from pio_tf.machines.deadline_role import DeadlineRole
+from pio_tf.machines.existing import ExistingMachine
 from pio_tf.mirror import Fetched, Pushed
 from pio_tf.model import Machine, MachineOutput, Outputs
 from pio_tf.remote.files import ProvisionedFile, RemoteFile
@@ -411,6 +414,8 @@ def stand_in(monkeypatch: pytest.MonkeyPatch, directory: Path) -> None:
         "pio_tf.ci.reviewed.take_reviewed_plan",
         lambda _cluster, directory, *_rest: ReviewedPlan(cluster.plan(directory), 12),
     )
+    monkeypatch.setattr("pio_tf.cluster.adoption.Adoption.propose", lambda _self, _choice, **_options: PROPOSAL)
+    monkeypatch.setattr("pio_tf.cluster.adoption.Adoption.carry_out", lambda _self, _proposal: None)
     monkeypatch.setattr("pio_tf.sandbox.control.start_sandbox", lambda _directory, **_options: SANDBOX.info)
     monkeypatch.setattr("pio_tf.sandbox.control.sandbox_status", lambda _directory: SANDBOX)
     monkeypatch.setattr("pio_tf.sandbox.control.change_service", lambda _directory, _name, _state: SERVICE)
@@ -419,6 +424,21 @@ def stand_in(monkeypatch: pytest.MonkeyPatch, directory: Path) -> None:
     monkeypatch.setattr("pio_tf.remote.ssh.ClusterConnection", _Connection)
     monkeypatch.setattr("pio_tf.remote.tunnel.serve_pages", _served)
     monkeypatch.setattr("pio_tf.remote.host_keys.accept_host_key", lambda _config, _key: None)
+
+
+PROPOSAL = Proposal(
+    text='cluster {\n  name = "trial"\n}\n',
+    machines=(
+        ExistingMachine(
+            "driver", "driver", "i-0d", "spark-driver", "r5.large", "stopped", "10.20.0.10", None, "vpc-1", "eu-west-1a"
+        ),
+        ExistingMachine(
+            "master", "master", "i-0m", "", "m5.large", "running", "10.20.0.11", "198.51.100.8", "vpc-1", "eu-west-1b"
+        ),
+    ),
+    role=DeadlineRole("trial", "eu-west-1", "123456789012", ("i-0d", "i-0m")),
+    remarks=("the machines are in eu-west-1a, eu-west-1b: AWS bills what they send each other across zones",),
+)
 
 
 class _Connection:

@@ -25,8 +25,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 SNAPSHOTS = Path(__file__).parent / "snapshots"
+ADOPTED = "trial --power-only --region eu-west-1 --engine-dir ~/ur --key id --dir new --tag Name=spark-*"
 RESULTS = (
     "init trial --dir new",
+    "adopt trial",
+    f"adopt {ADOPTED} --dry-run",
+    f"adopt {ADOPTED} --yes",
     "validate",
     "generate",
     "plan",

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from pio_tf.cli.results.base import Columns, CommandResult, Outputs, Table
+from pio_tf.cli.results.base import Columns, CommandResult, Outputs, ResultData, Table
 from pio_tf.infra.drift import Drift
 from pio_tf.infra.plan import ResourceChange
 from pio_tf.infra.saved_plan import SUMMARY
-from pio_tf.model import MachineOutput, count
+from pio_tf.model import MachineOutput, Role, count
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from typing_extensions import Self
 
     from pio_tf.infra.plan import Plan
@@ -31,6 +30,42 @@ class InitResult(CommandResult):
     file: Path
     cluster: str
     bucket: str | None = Field(description="the bucket of the state; null without `--backend`")
+
+
+class AdoptedMachine(ResultData):
+    """A machine that exists already."""
+
+    name: str
+    role: Role
+    instance_id: str
+    label: str = Field(description="its tag `Name`; empty: it has none")
+    instance_type: str
+    state: str = Field(description="as EC2 names it")
+    private_ip: str
+    public_ip: str | None
+    zone: str = Field(description="availability zone")
+
+
+class AdoptResult(CommandResult):
+    """The machines that exist already, and the pio-tf.hcl for them."""
+
+    ROWS = "machines"
+    COLUMNS: ClassVar[Columns] = {
+        "NAME": "name",
+        "ID": "instance_id",
+        "TYPE": "instance_type",
+        "STATE": "state",
+        "PRIVATE IP": "private_ip",
+        "ZONE": "zone",
+        "TAG NAME": "label",
+    }
+    SPARE: ClassVar[Sequence[str]] = ("ZONE", "PRIVATE IP")
+
+    file: Path
+    written: bool = Field(description="false with `--dry-run`")
+    cluster: str
+    machines: list[AdoptedMachine]
+    role_arn: str | None = Field(description="the role that stops the machines at their deadline; null: none")
 
 
 class ValidateResult(CommandResult):

@@ -152,6 +152,12 @@ def skipped(detail: str) -> CheckResult:
     return CheckResult("", "skipped", detail)
 
 
+def unused(context: CheckContext, why: str) -> CheckResult:
+    """Return the result for a service that pio-tf.hcl does not name. With ``pio.keep_files``, it need not."""
+    known = context.config.pio.keep_files
+    return skipped(f"{context.config.path.name} names none, and pio-env.sh is not pio-tf's" if known else why)
+
+
 def combine(results: Iterable[CheckResult]) -> CheckResult:
     """Return one result for several: the worst status, with the details and next steps of those that have it."""
     every = tuple(results)

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from pio_tf.config.components import find_block
 from pio_tf.config.storage import HdfsBlock
 from pio_tf.remote.bash import in_bash, shell_path
-from pio_tf.training.preflight.context import combine, failed, ok, skipped, warning
+from pio_tf.training.preflight.context import combine, failed, ok, unused, warning
 from pio_tf.training.preflight.probe import event_log_url, hadoop_home
 from pio_tf.training.preflight.service_checks import check_hosts
 
@@ -38,7 +38,7 @@ async def check_hdfs(context: CheckContext) -> CheckResult:
     block = find_block(context.config, HdfsBlock)
     models, directories = _hdfs_directories(context)
     if block is None and not directories:
-        return skipped("nothing is in HDFS")
+        return unused(context, "nothing is in HDFS")
     own = set(block.addresses if block else ())
     # The address of a nameservice has no port: pio-tf asks the name nodes of its own, and the client knows of others.
     named = {(str(url.hostname), url.port) for url in map(urlsplit, directories) if url.hostname and url.port}

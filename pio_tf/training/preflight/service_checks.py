@@ -17,7 +17,7 @@ from pio_tf.pio.engine import read_engine
 from pio_tf.remote.library import asyncssh
 from pio_tf.remote.ssh_errors import reason
 from pio_tf.training.elasticsearch_client import ElasticsearchClient
-from pio_tf.training.preflight.context import NoAnswer, combine, failed, ok, skipped, warning
+from pio_tf.training.preflight.context import NoAnswer, combine, failed, ok, unused, warning
 from pio_tf.training.preflight.elasticsearch_writes import (
     BLOCKS,
     CLUSTER_SETTINGS,
@@ -118,7 +118,7 @@ async def check_elasticsearch(context: CheckContext) -> CheckResult:
         if isinstance(source.block, Elasticsearch1Source):  # it has no REST that PredictionIO uses
             addresses = [(host, source.block.port) for host in source.block.hosts]
             asked.append(check_hosts(context, addresses, needed=1, where=where))
-    return combine(await asyncio.gather(*asked)) if asked else skipped("no repository is in Elasticsearch")
+    return combine(await asyncio.gather(*asked)) if asked else unused(context, "no repository is in Elasticsearch")
 
 
 async def _check_rest(context: CheckContext, source: Source, block: ElasticsearchBlock, *, where: str) -> CheckResult:
@@ -301,7 +301,7 @@ async def check_zookeeper(context: CheckContext) -> CheckResult:
             return await check_hosts(
                 context, addresses, needed=len(addresses) // 2 + 1, where=where, question=ZOOKEEPER_QUESTION
             )
-    return skipped("no repository is in HBase")
+    return unused(context, "no repository is in HBase")
 
 
 async def check_jdbc(context: CheckContext) -> CheckResult:
@@ -312,7 +312,7 @@ async def check_jdbc(context: CheckContext) -> CheckResult:
             where = context.config.where(source.path)
             asked.append(check_hosts(context, jdbc_addresses(source.block.url), needed=1, where=where))
             asked.append(_check_jar(context, source.block.driver_jar, where=where))
-    return combine(await asyncio.gather(*asked)) if asked else skipped("no source is a database")
+    return combine(await asyncio.gather(*asked)) if asked else unused(context, "no source is a database")
 
 
 def jdbc_addresses(url: str) -> list[tuple[str, int]]:

@@ -1,0 +1,72 @@
+"""A pio-tf.hcl for machines that exist already, which pio-tf only switches and uses."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from pio_tf.config.hcl_writer import Value, attributes
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_HEAD = """\
+# Machines that exist already. pio-tf starts them, trains on them and stops them, by their ids. It changes nothing on
+# them, and there is no Terraform. Every option: docs/configuration.md. To check this file: pio-tf validate
+"""
+
+
+@dataclass(frozen=True)
+class AdoptedCluster:
+    """The contents of such a file.
+
+    Args:
+        ids: instance ids, by the names of the machines: driver, master, worker-1 …
+        labels: the instances' own names, by the same, for comments.
+        aws, ssh: options of these blocks.
+        start_command: what starts Spark; empty: a unit on the machines.
+        role_arn: the role for deadlines; empty: there is none.
+        small_driver: whether the driver has less memory than a driver of the Universal Recommender needs.
+    """
+
+    name: str
+    aws: Mapping[str, Value]
+    ids: Mapping[str, str]
+    ssh: Mapping[str, Value]
+    engine_dir: str
+    pio_home: str = "/usr/local/pio"
+    spark_home: str = "/usr/local/spark"
+    start_command: str = ""
+    role_arn: str = ""
+    small_driver: bool = False
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+
+def render_adopted(cluster: AdoptedCluster) -> str:
+    """Return the text of the file, which loads as it is."""
+    workers = [one for name, one in cluster.ids.items() if name not in ("driver", "master")]
+    spark: dict[str, Value] = {"home": cluster.spark_home, "start_command": cluster.start_command or None}
+    pio: dict[str, Value] = {"home": cluster.pio_home, "engine_dir": cluster.engine_dir, "keep_files": True}
+    failsafe: dict[str, Value] = {"role_arn": cluster.role_arn} if cluster.role_arn else {"role": False}
+    names = (f"{name}: {label}" for name in cluster.ids if (label := cluster.labels.get(name, "").replace("\n", " ")))
+    return "\n".join(
+        (
+            _HEAD,
+            _block("cluster", {"name": cluster.name}),
+            _block("aws", cluster.aws),
+            *(f"# {line}" for line in names),
+            _block("machines", {"driver": cluster.ids["driver"], "master": cluster.ids["master"], "workers": workers}),
+            _block("ssh", cluster.ssh),
+            *((_block("driver", {"allow_small_memory": True}),) * cluster.small_driver),
+            _block("spark", spark),
+            "# With keep_files, pio-env.sh and the other files on the driver stay as they are.",
+            _block("pio", pio),
+            "# The role with which AWS stops the machines at their deadline.",
+            _block("failsafe", failsafe).rstrip("\n"),
+            "",
+        )
+    )
+
+
+def _block(name: str, values: Mapping[str, Value]) -> str:
+    return f"{name} {{\n{attributes(values, indent=2)}}}\n"

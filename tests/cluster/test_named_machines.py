@@ -1,0 +1,187 @@
+"""A cluster of instances that exist already: switched by their ids, without Terraform and without tags."""
+
+from __future__ import annotations
+
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any
+
+import boto3
+import pytest
+
+from pio_tf.cluster import Cluster
+from pio_tf.config.adopted import AdoptedCluster, render_adopted
+from pio_tf.config.load import parse_config
+from pio_tf.errors import ConfigError, MachinesMayBeRunning, PioTfError
+from pio_tf.machines.deadline_role import DeadlineRole
+from pio_tf.machines.deadline_schedule import DeadlineSchedule
+from tests.cluster.support import Aws
+from tests.support.background import wait_until
+from tests.support.instances import UBUNTU
+from tests.support.no_machines import no_machines
+from tests.support.recording_aws import ACCOUNT, REGION
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from pio_tf.config.schema import Config
+    from pio_tf.events import Event
+
+NAMES = ("driver", "master", "worker-1")
+
+
+@pytest.fixture(scope="module")
+def aws() -> Iterator[Aws]:
+    with Aws(transition_seconds=0.1) as running:
+        yield running
+
+
+class World:
+    """Three stopped instances without tags, and a pio-tf.hcl that names them."""
+
+    def __init__(self, aws: Aws, directory: Path) -> None:
+        self.aws = aws
+        self.directory = directory
+        self.name = directory.name[-12:].strip("-_").replace("_", "-").lower()
+        (directory / "credentials").write_text("[default]\naws_access_key_id = x\naws_secret_access_key = x\n")
+        self.said: list[Event] = []
+        self.ec2 = self.client("ec2")
+        made = self.ec2.run_instances(ImageId=UBUNTU, InstanceType="r5.xlarge", MinCount=3, MaxCount=3)["Instances"]
+        self.ids = {name: one["InstanceId"] for name, one in zip(NAMES, made, strict=True)}
+        assert wait_until(lambda: self.states() == {"running"}, within=30)
+        self.ec2.stop_instances(InstanceIds=[*self.ids.values()])
+        assert wait_until(lambda: self.states() == {"stopped"}, within=30)
+
+    def client(self, service: str) -> Any:  # noqa: ANN401 - boto3 makes them
+        keys = {"aws_access_key_id": "x", "aws_secret_access_key": "x"}
+        return boto3.client(service, region_name=REGION, endpoint_url=self.aws.url, **keys)  # type: ignore[call-overload]
+
+    def states(self) -> set[str]:
+        found = self.ec2.describe_instances(InstanceIds=[*self.ids.values()])["Reservations"]
+        return {one["State"]["Name"] for group in found for one in group["Instances"]}
+
+    def role(self) -> str:
+        """Create the role for deadlines, and return its ARN."""
+        role = DeadlineRole(self.name, REGION, ACCOUNT, tuple(self.ids.values()))
+        role.create(self.client("iam"))
+        return role.arn
+
+    def config(self, *, role_arn: str = "", more: str = "") -> Config:
+        credentials = str(self.directory / "credentials")
+        adopted = AdoptedCluster(
+            name=self.name,
+            aws={"region": REGION, "endpoint_url": self.aws.url, "credentials_file": credentials},
+            ids=self.ids,
+            ssh={"key": str(_key(self.directory))},
+            engine_dir="~/ur",
+            role_arn=role_arn,
+        )
+        text = render_adopted(adopted)
+        if more:
+            text = text.replace("failsafe {\n", f"failsafe {{\n{more}\n")
+        return parse_config(text, path=self.directory / "pio-tf.hcl", environ={})
+
+    def cluster(self, **options: str) -> Cluster:
+        return Cluster(
+            self.config(**options), reporter=self.said.append, environ={"PATH": ""}, open_session=no_machines
+        )
+
+
+def _key(directory: Path) -> Path:
+    import asyncssh
+
+    path = directory / "id_ed25519"
+    if not path.exists():
+        key = asyncssh.generate_private_key("ssh-ed25519")
+        key.write_private_key(path)
+        key.write_public_key(path.with_name("id_ed25519.pub"))
+    return path
+
+
+@pytest.fixture
+def world(aws: Aws, tmp_path: Path) -> World:
+    return World(aws, tmp_path)
+
+
+def test_up_arms_the_deadline_and_starts_by_ids_and_down_stops_without_terraform(world: World) -> None:
+    cluster = world.cluster(role_arn=world.role())
+    started = cluster.up()
+    assert {one.name: one.instance_id for one in started} == world.ids
+    assert world.states() == {"running"}
+    armed = DeadlineSchedule(world.client("scheduler"), cluster=world.name).find()
+    assert armed is not None
+    assert armed.ids == frozenset(world.ids.values())
+    assert armed.at > datetime.now(tz=timezone.utc)
+    assert [one.name for one in cluster.outputs().machines] == [*NAMES]
+    assert {one.state for one in cluster.down()} == {"stopped"}
+    assert world.states() == {"stopped"}
+    assert not (world.directory / ".pio-tf" / world.name / "stack").exists()
+    tags = world.ec2.describe_tags(Filters=[{"Name": "resource-id", "Values": [*world.ids.values()]}])["Tags"]
+    assert tags == []
+
+
+def test_without_a_role_machines_start_only_without_a_deadline(world: World) -> None:
+    with pytest.raises(ConfigError, match="no role can stop the machines at a deadline") as caught:
+        world.cluster().up()
+    assert "failsafe.role_arn" in caught.value.next_step
+    assert world.states() == {"stopped"}
+    world.cluster().up(deadline=False)
+    assert world.states() == {"running"}
+
+
+def test_down_leaves_a_machine_of_another_cluster_alone_and_names_it(world: World) -> None:
+    world.cluster().up(deadline=False)
+    taken = world.ids["worker-1"]
+    world.ec2.create_tags(Resources=[taken], Tags=[{"Key": "pio-tf:cluster", "Value": "night"}])
+    with pytest.raises(MachinesMayBeRunning, match=rf"did not stop worker-1 \({taken}, running\)") as caught:
+        world.cluster().down()
+    assert "is tagged for night" in caught.value.cause
+    assert "remove them from the machines block" in caught.value.next_step
+    assert world.states() == {"running", "stopped"}
+
+
+def test_up_starts_nothing_if_a_machine_is_terminated(world: World) -> None:
+    world.ec2.terminate_instances(InstanceIds=[world.ids["master"]])
+    with pytest.raises(PioTfError, match=r"master \(i-\w+\) was terminated"):
+        world.cluster().up(deadline=False)
+    assert "running" not in world.states()
+    assert {one.name for one in world.cluster().down()} <= {*NAMES}
+
+
+def test_machines_that_a_shutdown_would_terminate_must_not_power_themselves_off(world: World) -> None:
+    world.ec2.modify_instance_attribute(
+        InstanceId=world.ids["driver"], InstanceInitiatedShutdownBehavior={"Value": "terminate"}
+    )
+    with pytest.raises(ConfigError, match="driver must not power off from inside"):
+        world.cluster(more="  self_stop = true").up(deadline=False)
+    assert world.states() == {"stopped"}
+    world.cluster().up(deadline=False)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        lambda cluster: cluster.plan(),
+        lambda cluster: cluster.apply(),
+        lambda cluster: cluster.drift(),
+        lambda cluster: cluster.generate(),
+        lambda cluster: cluster.generate_image(),
+        lambda cluster: cluster.lock_providers(),
+        lambda cluster: cluster.guard(),
+        lambda cluster: cluster.destroy(),
+        lambda cluster: cluster.resize("driver", "r5.2xlarge"),
+        lambda cluster: cluster.provision(),
+        lambda cluster: cluster.iam(),
+        lambda cluster: cluster.set_schedule("cron(0 3 ? * SUN *)"),
+    ],
+)
+def test_what_needs_terraform_says_why_it_cannot_work_and_what_can(
+    command: Callable[[Cluster], object], world: World
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        command(world.cluster())
+    assert caught.value.what.startswith("pio-tf.hcl:")
+    assert "instances that exist already" in caught.value.what
+    assert "there is no Terraform" in caught.value.cause
+    assert "`pio-tf up`" in caught.value.next_step
+    assert world.states() == {"stopped"}
