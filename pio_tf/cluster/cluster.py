@@ -484,7 +484,7 @@ class Cluster:
         from pio_tf.cluster.spending import measure
 
         command = self._command()
-        outputs = command.stack.outputs_if_any()
+        outputs = command.source.outputs_if_any()
         machines = command.fleet.look(outputs, strict=False).machines
         start = start or self._context.now().replace(day=1, hour=0, minute=0, second=0, microsecond=0)
         return measure(self._context, machines, command.driver.runs(outputs), start=start)

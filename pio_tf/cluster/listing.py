@@ -87,6 +87,18 @@ class Belongings:
             eips = Counter(tag_of(one, CLUSTER_TAG) for one in ec2.describe_addresses(Filters=_TAGGED)["Addresses"])
         return cls(gib, eips)
 
+    @classmethod
+    def of_instances(cls, ec2: EC2Client, cluster: str, ids: Sequence[str]) -> Belongings:
+        """Ask EC2 for those of a cluster whose machines are instances without its tag."""
+        gib: Counter[str] = Counter()
+        with aws_errors("reading disks and addresses"):
+            attached: FilterTypeDef = {"Name": "attachment.instance-id", "Values": ids}
+            for page in ec2.get_paginator("describe_volumes").paginate(Filters=[attached]):
+                for volume in page["Volumes"]:
+                    gib[volume["VolumeType"]] += volume["Size"]
+            eips = len(ec2.describe_addresses(Filters=[{"Name": "instance-id", "Values": ids}])["Addresses"])
+        return cls({cluster: gib}, {cluster: eips})
+
     def rates(self, clusters: Mapping[str, Sequence[Machine]], prices: Prices) -> dict[str, Rates]:
         """Return what an hour of each cluster costs."""
         return {name: self._rates(name, machines, prices) for name, machines in clusters.items()}

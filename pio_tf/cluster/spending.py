@@ -125,8 +125,9 @@ def measure(
     """
     month = Month.of(start, context.now())
     ended = [run for run in runs if month.has(run) and run.seconds is not None]
-    name = context.config.cluster.name
-    belongings = Belongings.read(context.ec2)
+    name, ids = context.config.cluster.name, [*context.config.machines.ids.values()]
+    ec2 = context.ec2
+    belongings = Belongings.of_instances(ec2, name, ids) if ids else Belongings.read(ec2)
     types = {machine.instance_type for machine in machines} | {kind for run in ended for kind in run.instance_types}
     prices = look_up_prices(context, types, belongings.gib.get(name, {}))
     rates = belongings.rates({name: machines}, prices)[name]

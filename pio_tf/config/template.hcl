@@ -160,6 +160,12 @@ pio {
   # home       = "/usr/local/pio"
   # fs_basedir = "~/.pio_store"
   # keep_files = true # leave pio-env.sh and the other files on the driver as they are
+
+  # The engine's sources on this computer, which `train` pushes to the driver (docs/engine.md).
+  # engine {
+  #   source   = "./my-engine"
+  #   max_file = "100m" # the largest file that is pushed
+  # }
 }
 
 # EDIT: your existing services. These hosts are examples.

@@ -9,6 +9,7 @@ import boto3
 import pytest
 
 from pio_tf.cluster import Cluster
+from pio_tf.cluster.listing import Belongings
 from pio_tf.config.adopted import AdoptedCluster, render_adopted
 from pio_tf.config.load import parse_config
 from pio_tf.errors import ConfigError, MachinesMayBeRunning, PioTfError
@@ -118,6 +119,17 @@ def test_up_arms_the_deadline_and_starts_by_ids_and_down_stops_without_terraform
     assert not (world.directory / ".pio-tf" / world.name / "stack").exists()
     tags = world.ec2.describe_tags(Filters=[{"Name": "resource-id", "Values": [*world.ids.values()]}])["Tags"]
     assert tags == []
+
+
+def test_the_cost_is_that_of_the_disks_and_addresses_of_these_instances(world: World) -> None:
+    other = world.ec2.run_instances(ImageId=UBUNTU, InstanceType="r5.xlarge", MinCount=1, MaxCount=1)
+    address = world.ec2.allocate_address(Domain="vpc")["AllocationId"]
+    world.ec2.associate_address(AllocationId=address, InstanceId=world.ids["driver"])
+    found = Belongings.of_instances(world.ec2, world.name, [*world.ids.values()])
+    assert found.eips == {world.name: 1}
+    (volumes,) = found.gib.values()
+    assert sum(volumes.values()) == 3 * 8
+    world.ec2.terminate_instances(InstanceIds=[other["Instances"][0]["InstanceId"]])
 
 
 def test_without_a_role_machines_start_only_without_a_deadline(world: World) -> None:

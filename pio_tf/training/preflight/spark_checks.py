@@ -31,10 +31,17 @@ _MIB = {"": 1 / 1024**2, "k": 1 / 1024, "m": 1.0, "g": 1024.0, "t": 1024.0**2}
 """spark.executor.memory without a unit is in bytes (Utils.memoryStringToMb)."""
 
 
-_WITHOUT_SECRET = warning(
-    "Spark runs without authentication: every program that reaches the master runs code on the workers",
-    "run `pio-tf provision`, which gives Spark a secret, and keep spark.authenticate in spark.conf from being false",
-)
+def _without_secret(config: Config) -> CheckResult:
+    if config.power_only:
+        step = "set spark.authenticate and spark.authenticate.secret in spark-defaults.conf of all machines"
+    else:
+        step = (
+            "run `pio-tf provision`, which gives Spark a secret, and keep spark.authenticate in spark.conf from being "
+            "false"
+        )
+    return warning(
+        "Spark runs without authentication: every program that reaches the master runs code on the workers", step
+    )
 
 
 async def check_spark(context: CheckContext) -> CheckResult:
@@ -68,7 +75,7 @@ async def check_spark(context: CheckContext) -> CheckResult:
     port = config.spark.master_port
     asks = await asks_for_secret(context.remote, master=master.private_ip, port=port, timeout=timeout)
     workers = _judge_workers(context, await _settings(context), status)
-    return combine([workers, _WITHOUT_SECRET]) if asks is False else workers
+    return combine([workers, _without_secret(config)]) if asks is False else workers
 
 
 async def _settings(context: CheckContext) -> Mapping[str, str]:
