@@ -46,7 +46,9 @@ class EngineOnDriver:
         directory = directory or config.pio.engine.source
         if directory is None:
             raise ConfigError(
-                "which engine?", cause=f"{config.path.name} names none", next_step="pio-tf engine push DIR"
+                "there is no engine to push",
+                cause=f"{config.path.name} has no pio.engine.source",
+                next_step="give the engine's directory: pio-tf engine push DIR",
             )
         sources = read_sources(config, directory)
         view, outputs = self.driver.running(outputs)
@@ -87,7 +89,7 @@ class EngineOnDriver:
             facts, new.sha512 = self.driver.session(view, work)
             size = new.file.tell()
         address = place.address(name)
-        self.context.report(Done(f"saved the engine ({size / 1e6:,.0f} MB): {address}"))
+        self.context.report(Done(f"saved the engine ({size / 1e6:,.1f} MB): {address}"))
         return SavedEngine(address, new.sha512, size, facts)
 
     def restore(self, outputs: Outputs, archive: str, *, replace: bool = False) -> SavedEngine:

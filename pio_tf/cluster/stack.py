@@ -126,11 +126,13 @@ class Stack:
         return write_stack(self.config.model_copy(update={"terraform": terraform}))
 
     def validate(self) -> tuple[str, ...]:
-        """Check pio-tf.hcl and the files that it names as :meth:`plan` does; return warnings."""
+        """Check pio-tf.hcl and the files that it names as :meth:`plan` and a training do; return warnings."""
         from pio_tf.config.starter import find_examples
+        from pio_tf.engine.sources import check_source
         from pio_tf.infra.egress import find_blocked
 
         self._check_files()
+        check_source(self.config)
         check_new_driver(self.config)
         render_stack(self.config)
         examples = (

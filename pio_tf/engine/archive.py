@@ -184,7 +184,8 @@ async def restore_engine(
     if "engine" in found.parts and not replace:
         raise NotReady(
             f"the driver has an engine in {found.path} already",
-            next_step="`pio-tf engine restore --replace` takes its place; the old one is kept there, in .pio-tf/kept",
+            next_step="`pio-tf engine restore ARCHIVE --replace` takes the archive's instead; the old one is kept in "
+            ".pio-tf/kept there",
         )
     _check_room(config, facts, found)
     if facts.home != found.home and facts.caches:

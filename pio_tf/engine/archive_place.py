@@ -14,7 +14,7 @@ from botocore.exceptions import ClientError
 from pio_tf.atomic_write import atomic_writer, write_atomically
 from pio_tf.aws.errors import aws_errors
 from pio_tf.aws.objects import parse_s3_url
-from pio_tf.errors import ConfigError, PioTfError
+from pio_tf.errors import AwsError, ConfigError, PioTfError
 from pio_tf.mirror import sha512_of
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from pio_tf.engine.archive import ArchivedEngine
 
 SUFFIX = ".tar.gz"
+_MISSING = 404
 _EXAMPLE = "give a file or a directory, or an address like s3://bucket/prefix"
 
 
@@ -159,8 +160,7 @@ class BucketPlace:
     @contextlib.contextmanager
     def write(self, name: str) -> Iterator[NewArchive]:
         """Write an archive here and copy it to the bucket; its checksum comes last."""
-        with aws_errors(f"s3://{self.bucket}: looking at the bucket", service="s3"):
-            self.s3.head_bucket(Bucket=self.bucket)
+        self._look_at_bucket()
         with self._directory() as directory:
             with DirectoryPlace(directory).write(name) as new:
                 yield new
@@ -191,6 +191,22 @@ class BucketPlace:
                         for part in body.iter_chunks(1 << 20):
                             file.write(part)
             yield _checked(path, url, _beside(path).read_text(encoding="utf-8", errors="replace"))
+
+    def _look_at_bucket(self) -> None:
+        """Find a missing bucket or permission before the driver reads anything."""
+        try:
+            with aws_errors(f"s3://{self.bucket}: looking at the bucket", service="s3"):
+                self.s3.head_bucket(Bucket=self.bucket)
+        except AwsError as error:
+            # HeadBucket's refusals come without a body, so that AWS's own words are missing.
+            if error.details.get("http_status") != _MISSING:
+                raise
+            raise AwsError(
+                f"the bucket {self.bucket} does not exist",
+                cause="AWS answered 404 to HeadBucket",
+                next_step="create it, or correct its name",
+                details=error.details,
+            ) from error
 
     @contextlib.contextmanager
     def _directory(self) -> Iterator[Path]:

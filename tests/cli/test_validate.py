@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from pio_tf.config.starter import Starter, render_starter
 from pio_tf.config.template import render_template
+from tests.support.engine_project import write
 from tests.support.shell import Project
 
 if TYPE_CHECKING:
@@ -42,6 +43,17 @@ def test_what_a_plan_would_refuse_without_aws_is_refused_here(tmp_path: Path) ->
     project.write()
     (tmp_path / "id.pub").unlink()
     assert "ssh-keygen" in project.fails("validate", exit_code=2)
+
+
+def test_an_engine_that_train_could_not_push_is_refused_here(tmp_path: Path) -> None:
+    project = Project(tmp_path, environment=NOTHING)
+    project.write(pio='engine_dir = "/engine"\n  engine {\n    source = "./my-engine"\n  }')
+    for command in ("validate", "train"):  # no AWS answers: no machine starts before this check
+        assert "my-engine does not exist" in project.fails(command, exit_code=2)
+    write(tmp_path / "my-engine", {"engine.json": "{}"})
+    assert "my-engine has no build.sbt" in project.fails("validate", exit_code=2)
+    write(tmp_path / "my-engine", {"build.sbt": ""})
+    project.run("validate")
 
 
 def test_examples_that_are_left_are_warnings_with_their_lines(tmp_path: Path) -> None:

@@ -288,7 +288,7 @@ def test_a_computer_without_space_for_an_archive_keeps_none(tmp_path: Path) -> N
 
 def test_a_bucket_that_is_not_there_is_told_before_anything_is_read(tmp_path: Path, s3: Any) -> None:  # noqa: ANN401
     place = find_place("s3://nowhere-at-all", default=tmp_path, s3=lambda: s3)
-    with pytest.raises(AwsError, match="looking at the bucket"), place.write("engine-ur-x.tar.gz"):
+    with pytest.raises(AwsError, match="the bucket nowhere-at-all does not exist"), place.write("engine-ur-x.tar.gz"):
         pass
 
 
