@@ -310,7 +310,7 @@ async def test_commands_run_after_a_success_with_a_log_of_their_own(
     archive, lines = Archive(tmp_path / "runs"), list[str]()
     assert archive.on_success_log(run.id).read_text() == "reloaded with password=***\nall good\n"
     read_saved_log(run.id, archive, None, lines.append)
-    assert lines[1:] == ["reloaded with password=***", "all good"]
+    assert lines[1:] == ["reloaded with password=***\nall good\n"]
     assert json.loads((archive.directory / run.id / "record.json").read_text())["on_success"] == 0
 
 
