@@ -164,8 +164,8 @@ class StackDirectory:
     def outputs(self) -> Outputs | None:
         """Return the outputs of the last apply; None before the first. Reads the state only, not AWS.
 
-        Every command begins here. A local state needs neither a version check nor an init, and its outputs are in sight
-        without Terraform, unless OpenTofu has encrypted them.
+        Every command begins here. A local state needs neither a version check nor an init. The outputs of a state in a
+        file or in S3 are in sight without Terraform, unless OpenTofu has encrypted them.
 
         Raises:
             TerraformError: the state cannot be read.
@@ -173,7 +173,7 @@ class StackDirectory:
         if self.config.terraform.backend is not None:
             self.generate()
             self.initialise()
-            return Outputs.from_terraform(self.terraform.output())
+            return Outputs.from_terraform(self._outputs_of(self._state_if_readable()))
         refuse_leaving(self.config, by_hand=self.by_hand)
         state = self.backups.check_state()
         if not (self.config.stack_dir / "terraform.tfstate").is_file():
@@ -250,9 +250,15 @@ class StackDirectory:
         self._warn_of_another_product(state)
         if self._restore_errored_state():
             state = self._state_if_readable()
-        outputs = state.outputs if state is not None else None
-        region = (self.terraform.output() if outputs is None else outputs).get("region")
+        region = self._outputs_of(state).get("region")
         refuse_another_region(self.config, region.get("value") if isinstance(region, dict) else None)
+
+    def _outputs_of(self, state: State | None) -> Mapping[str, Any]:
+        """Return what `terraform output` prints, without Terraform where the state shows it."""
+        if state is not None and state.outputs is not None:
+            return state.outputs
+        is_new = state is None and self.config.terraform.backend is None
+        return {} if is_new else self.terraform.output()
 
     def _state_if_readable(self) -> State | None:
         """Return what :meth:`state` does; None also if it fails: Terraform reports what is wrong with its state."""

@@ -1,8 +1,9 @@
 """Counts what a Python program asks of others: requests over HTTP, and the programs that it starts.
 
-``python -m scripts.bench.counting FILE pio-tf status`` runs pio-tf, ``… FILE -c CODE`` any code, and writes the counts
-to FILE as JSON. Python's own audit events tell of both (https://docs.python.org/3/library/audit_events.html), so the
-program needs no change. A request is a message that a client of ``http.client`` sends; botocore's is one.
+``python -m scripts.bench.counting FILE pio-tf status`` runs pio-tf, ``… FILE -c CODE`` any code, and writes what it has
+counted to FILE as JSON; :func:`run_counted` reads that. Python's own audit events tell of both
+(https://docs.python.org/3/library/audit_events.html), so the program needs no change. A request is a message that a
+client of ``http.client`` sends; botocore's is one.
 """
 
 from __future__ import annotations
@@ -10,11 +11,61 @@ from __future__ import annotations
 import atexit
 import json
 import os
+import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+ROOT = Path(__file__).resolve().parents[2]
 _METHODS = (b"GET ", b"POST ", b"PUT ", b"HEAD ", b"DELETE ")
+
+
+@dataclass(frozen=True)
+class Counted:
+    """A program that has ended, and what it has asked of others.
+
+    Args:
+        requests: the first line of each request over HTTP.
+        programs: the command line of each program that it has started.
+        modules: the modules that it has imported.
+    """
+
+    exit_code: int
+    output: str
+    requests: tuple[str, ...]
+    programs: tuple[tuple[str, ...], ...]
+    modules: frozenset[str]
+
+    @property
+    def terraform_runs(self) -> list[str]:
+        """The commands that Terraform, or OpenTofu, was run with."""
+        names = ("terraform", "tofu", "pio-tf-terraform")
+        return [words[1] for words in self.programs if Path(words[0]).name in names]
+
+
+def run_counted(arguments: Sequence[str], *, environment: Mapping[str, str], directory: Path) -> Counted:
+    """Run ``pio-tf …`` or ``-c CODE`` in a directory."""
+    with TemporaryDirectory() as name:
+        file = Path(name, "counts.json")
+        done = subprocess.run(
+            [sys.executable, "-m", "scripts.bench.counting", file, *arguments],
+            env={**environment, "PYTHONPATH": str(ROOT)},
+            cwd=directory,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            stdin=subprocess.DEVNULL,
+            text=True,
+            check=False,
+        )
+        found = json.loads(file.read_text(encoding="utf-8"))
+    programs = tuple(tuple(words) for words in found["programs"])
+    modules = frozenset(found["modules"])
+    return Counted(done.returncode, done.stdout, tuple(found["requests"]), programs, modules)
 
 
 def main() -> None:

@@ -44,10 +44,10 @@ class LocalAws:
     url: str
     directory: Path
 
-    def write_config(self, name: str) -> Path:
-        """Write a pio-tf.hcl for a cluster of this name."""
+    def write_config(self, name: str, more: str = "") -> Path:
+        """Write a pio-tf.hcl for a cluster of this name, with more blocks."""
         path = self.directory / f"{name}.hcl"
-        path.write_text(CONFIG.format(name=name, url=self.url, credentials=self.directory / "credentials"))
+        path.write_text(CONFIG.format(name=name, url=self.url, credentials=self.directory / "credentials") + more)
         return path
 
 

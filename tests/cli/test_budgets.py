@@ -1,0 +1,103 @@
+"""What commands may ask of others: counts, which no busy computer changes. ``make bench`` measures seconds."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+from scripts.bench.counting import run_counted
+from tests.support.shell import Project, clean_environment, ec2
+from tests.support.terraform_stand_in import TerraformStandIn
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from pio_tf.sandbox.aws import LocalAws
+    from scripts.bench.counting import Counted
+
+PARSER = frozenset({"hcl2", "lark"})
+"""Needed only for a pio-tf.hcl that is not plain."""
+AWS = frozenset({"boto3", "botocore.session", "urllib3"})
+SSH = frozenset({"asyncssh", "cryptography"})
+OTHERS = frozenset({"moto", "pio_tf.sandbox.aws"})
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory, aws: LocalAws) -> Project:
+    """Return a cluster of machines that are stopped, with a state that no Terraform has written."""
+    project = Project(tmp_path_factory.mktemp("budgets"), url=aws.url)
+    project.write()
+    client = ec2(aws.url)
+    machines = {}
+    for name in ("driver", "master", "worker-1"):
+        role = name.partition("-")[0]
+        tags = {"pio-tf:cluster": "trial", "pio-tf:machine": name, "pio-tf:role": role, "Name": f"trial-{name}"}
+        (made,) = client.run_instances(
+            ImageId="ami-0a1b2c3d4e5f60718",
+            InstanceType="m5.large",
+            MinCount=1,
+            MaxCount=1,
+            TagSpecifications=[
+                {"ResourceType": "instance", "Tags": [{"Key": key, "Value": value} for key, value in tags.items()]}
+            ],
+        )["Instances"]
+        machines[name] = {"role": role, "id": made["InstanceId"], "private_ip": made["PrivateIpAddress"], "eip": None}
+    ids = [str(machine["id"]) for machine in machines.values()]
+    client.get_waiter("instance_running").wait(InstanceIds=ids, WaiterConfig={"Delay": 1})
+    client.stop_instances(InstanceIds=ids)
+    client.get_waiter("instance_stopped").wait(InstanceIds=ids, WaiterConfig={"Delay": 1})
+    outputs = {
+        name: {"value": value, "type": "dynamic"}
+        for name, value in {"cluster": "trial", "region": "us-east-1", "machines": machines}.items()
+    }
+    stack = project.directory / ".pio-tf" / "trial" / "stack"
+    stack.mkdir(parents=True)
+    state = {"version": 4, "lineage": "a", "serial": 1, "outputs": outputs, "resources": []}
+    (stack / "terraform.tfstate").write_text(json.dumps(state))
+    return project
+
+
+def run(directory: Path, *arguments: str) -> Counted:
+    counted = run_counted(["pio-tf", *arguments], environment=clean_environment(), directory=directory)
+    assert counted.exit_code == 0, counted.output
+    return counted
+
+
+@pytest.mark.parametrize(
+    ("command", "requests", "avoided"),
+    [
+        ("output", 0, PARSER | AWS | SSH | OTHERS),
+        ("config show pio-env.sh", 0, PARSER | AWS | SSH | OTHERS),
+        ("config show", 2, PARSER | SSH | OTHERS | {"boto3"}),
+        ("status", 1, PARSER | SSH | OTHERS | {"boto3"}),
+    ],
+)
+def test_a_command_on_a_cluster_imports_and_asks_no_more_than_it_needs(
+    project: Project, command: str, requests: int, avoided: frozenset[str]
+) -> None:
+    counted = run(project.directory, *command.split())
+    assert counted.modules & avoided == set()
+    assert len(counted.requests) == requests
+    assert counted.programs == ()
+
+
+def test_what_connects_to_the_driver_starts_no_other_program(tmp_path: Path) -> None:
+    code = "import pio_tf.cluster.driver, pio_tf.remote.ssh, pio_tf.training.runs.driver_runs"
+    counted = run_counted(["-c", code], environment=clean_environment(), directory=tmp_path)
+    assert "asyncssh" in counted.modules
+    assert counted.programs == ()
+
+
+def test_a_plan_asks_terraform_for_the_plan_and_its_json_only(tmp_path: Path) -> None:
+    """A script is asked for its version each time; a program only once, and it is initialised once."""
+    stand_in = TerraformStandIn(tmp_path)
+    stand_in.prints(status=0)
+    code = (
+        "from pio_tf.config.load import load_config\n"
+        "from pio_tf.infra.deployment import Deployment\n"
+        f"Deployment(load_config({str(stand_in.config.path)!r})).draft()\n"
+    )
+    counted = run_counted(["-c", code], environment=clean_environment(), directory=tmp_path)
+    assert counted.terraform_runs == ["version", "init", "plan", "show"]
