@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
 LEFT_OUT = frozenset({".git", ".pio-tf", "target", "project/target", "project/project"})
 """Directories that are no sources: git's own, pio-tf's own, and what a build writes. The driver has its own builds."""
-_SUBMODULE = b"160000"
 _SECONDS = 60.0
 """git reads the index and the status of files: seconds, even on a slow disk."""
 
@@ -55,15 +54,11 @@ def _is_source(path: str) -> bool:
 
 
 def _tracked(directory: Path) -> Listing:
-    entries = _split(_git(directory, "ls-files", "-z", "--stage", "--recurse-submodules"))
-    paths, submodules = set(), []
-    for entry in entries:
-        facts, _, path = entry.partition(b"\t")
-        name = os.fsdecode(path)
-        if facts.startswith(_SUBMODULE):
-            submodules.append(name)
-        elif _is_source(name) and os.path.lexists(directory / name):  # a file may be removed, but not yet for git
-            paths.add(name)
+    # Without --stage, which git before 2.36 refuses here.
+    found = [os.fsdecode(path) for path in _split(_git(directory, "ls-files", "-z", "--recurse-submodules"))]
+    submodules = [name for name in found if (directory / name).is_dir() and not (directory / name).is_symlink()]
+    # A file may be removed, but not yet for git.
+    paths = {name for name in found if _is_source(name) and os.path.lexists(directory / name)}
     if submodules:
         raise ConfigError(
             f"the submodule {submodules[0]} in {directory} is not checked out",

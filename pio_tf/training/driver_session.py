@@ -575,7 +575,7 @@ class DriverSession:
             return False
         sources = await asyncio.to_thread(read_sources, config, source)
         await push_engine(self.connection, config, sources, by=str(self.client), reporter=self.context.report)
-        return not needs_no_build(config) and (await self._describe_engine()).stale_build
+        return (await self._describe_engine()).stale_build
 
     async def build(self) -> Path:
         """Build the engine on the driver. Return the path of the build's log on this computer."""
@@ -584,7 +584,9 @@ class DriverSession:
         )
 
     async def _describe_engine(self) -> EngineFacts:
-        return await describe_engine(self.connection, self.context.config, variant_path(self.context.config))
+        config = self.context.config
+        facts = await describe_engine(self.connection, config, variant_path(config))
+        return dataclasses.replace(facts, stale_build=facts.stale_build and not needs_no_build(config))
 
     async def _redactor(self) -> Redactor:
         """Return what hides every secret that a training knows."""

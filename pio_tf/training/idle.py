@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pio_tf.durations import duration
+from pio_tf.training.runs.driver_lock import locked_by
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -40,7 +41,9 @@ def find_runs(state: DriverState, *, grace: float, now: float) -> str:
     holder = state.holder
     if holder is not None:
         doing = {"running": "is active", "preparing": "is being prepared"}.get(holder.doing)
-        return f"run {holder.run} {doing}, {holder.who}" if doing else f"already being stopped by {holder.who}"
+        if doing:
+            return f"run {holder.run} {doing}, {holder.who}"
+        return f"already being stopped by {holder.who}" if holder.doing == "stopping" else locked_by(holder).what
     ended = [(run.ending.time, run.id) for run in state.runs if run.ending is not None]
     if ended and now - max(ended)[0] < grace:
         time, run = max(ended)

@@ -64,6 +64,8 @@ def test_a_run_is_named_with_whose_it_is(doing: str, said: str) -> None:
 
 def test_machines_that_somebody_else_is_stopping_are_left_to_them() -> None:
     assert runs(holder=LockHolder("stopping", str(ANN))) == f"already being stopped by {ANN}"
+    saving = runs(holder=LockHolder("engine", str(ANN)))
+    assert saving == f"the engine on the driver is being changed or saved by {ANN}"
 
 
 def test_a_run_that_has_just_ended_may_be_looked_at_still() -> None:

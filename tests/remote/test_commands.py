@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import hashlib
+import itertools
 import os
 import time
 import tracemalloc
@@ -15,9 +18,12 @@ from pio_tf.errors import RemoteError
 from pio_tf.remote.commands import start_process
 from pio_tf.remote.lines import LONGEST_LINE
 from pio_tf.remote.ssh import ClusterConnection
+from tests.support.background import until
 from tests.support.ssh_cluster import QUICK, TestCluster
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     import asyncssh
 
 
@@ -53,6 +59,47 @@ async def test_a_stream_gives_every_line_stdout_and_stderr_together(cluster: Tes
 async def test_bytes_that_are_not_utf_8_lose_no_line(cluster: TestCluster) -> None:
     _, lines = await streamed(cluster, "printf 'caf\\351 \\360\\237\\n\\377\\376\\nnext\\n'")
     assert lines == ["caf\ufffd \ufffd", "\ufffd\ufffd", "next"]
+
+
+async def test_megabytes_go_to_a_command_and_come_from_it_at_the_same_time(cluster: TestCluster) -> None:
+    block, digest, came = os.urandom(1 << 20), hashlib.sha256(), hashlib.sha256()
+
+    def blocks() -> Iterator[bytes]:
+        for _ in range(20):
+            digest.update(block)
+            yield block
+
+    async with ClusterConnection(cluster.config(), cluster.targets(), retry=QUICK) as remote:
+        done = await remote.transfer("driver", "cat; echo bad >&2; exit 3", content=blocks(), on_data=came.update)
+    assert (done.exit_status, done.stdout, done.stderr) == (3, "", "bad\n")
+    assert came.digest() == digest.digest()
+
+
+async def test_a_command_that_takes_no_more_input_says_why_it_has_ended(cluster: TestCluster) -> None:
+    async with ClusterConnection(cluster.config(), cluster.targets(), retry=QUICK) as remote:
+        endless = itertools.repeat(b"x" * 65536)
+        done = await remote.transfer("driver", "head -c 10; echo no space >&2; exit 2", content=endless)
+    assert (done.exit_status, done.stdout, done.stderr) == (2, "x" * 10, "no space\n")
+
+
+async def test_an_input_that_cannot_be_read_any_more_ends_its_command(cluster: TestCluster) -> None:
+    def broken() -> Iterator[bytes]:
+        yield b"a part"
+        raise OSError(errno.EIO, "a broken disk")
+
+    async with ClusterConnection(cluster.config(), cluster.targets(), retry=QUICK) as remote:
+        with pytest.raises(OSError, match="a broken disk"):
+            await remote.transfer("driver", "cat; sleep 60", content=broken())
+    await ended(cluster.driver.processes[-1])
+
+
+async def test_a_copy_whose_connection_is_cut_is_told(cluster: TestCluster) -> None:
+    async with ClusterConnection(cluster.config(), cluster.targets(), retry=QUICK) as remote:
+        copying = asyncio.ensure_future(remote.transfer("driver", "sleep 60", content=itertools.repeat(b"x" * 65536)))
+        await until(lambda: bool(cluster.driver.processes))
+        cluster.driver.cut()
+        with pytest.raises(RemoteError, match="was lost while data was being copied"):
+            await copying
 
 
 async def test_megabytes_of_output_arrive_whole_in_bounded_memory(cluster: TestCluster) -> None:
