@@ -10,7 +10,7 @@ import re
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from urllib3.exceptions import HTTPError
 
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from pio_tf.config.components import Component
 
+Result = TypeVar("Result")
 BLOCK = 1024 * 1024
 _ALONE = re.compile(r"\b[0-9a-fA-F]{128}\b")
 _AS_GPG_WRITES = re.compile(r"(?:SHA512\s*=|:)\s*((?:[0-9A-Fa-f]{4,8}\s+){15,31}[0-9A-Fa-f]{4,8})\s*(?:$|(?=\S+:))")
@@ -96,6 +97,17 @@ class _Stopped(Exception):
 
 
 @dataclass(frozen=True)
+class Listed:
+    """An archive as its source describes it."""
+
+    component: Component
+    url: str
+    size: int | None
+    """Bytes; None: the source does not say."""
+    sha512: str
+
+
+@dataclass(frozen=True)
 class Fetcher:
     """Fetches archives into a directory.
 
@@ -120,8 +132,19 @@ class Fetcher:
         """
         wanted = [one for one in components if one.path]
         self.reporter(Step(f"Fetching {len(wanted)} archive{'s' * (len(wanted) != 1)} into {self.directory}"))
+        return self._of_each(self._fetch_one, wanted)
+
+    def list(self, components: Sequence[Component]) -> tuple[Listed, ...]:
+        """Ask for size and checksum of all archives, at once. Fetch none.
+
+        Raises:
+            PioTfError: an archive is not where it should be, or its checksum is not known.
+        """
+        return self._of_each(self._describe, [one for one in components if one.path])
+
+    def _of_each(self, work: Callable[[Component], Result], components: Sequence[Component]) -> tuple[Result, ...]:
         with ThreadPoolExecutor(max_workers=AT_ONCE) as pool:
-            jobs = [pool.submit(self._fetch_one, one) for one in wanted]
+            jobs = [pool.submit(work, one) for one in components]
             try:
                 for job in jobs:
                     job.exception()  # waits; an error is raised once all have ended
@@ -158,6 +181,25 @@ class Fetcher:
         self.reporter(Done(f"{component.name} {component.version}: {path} ({path.stat().st_size / 1e6:.0f} MB)"))
         return Fetched(component, path, expected, "fetched")
 
+    def _describe(self, component: Component) -> Listed:
+        url, sha512 = self._source(component), component.sha512 if component.pinned else self._published(component)
+        if url.startswith("s3://"):
+            return Listed(component, url, None, sha512)
+        try:
+            with _get(url, method="HEAD") as answer:
+                length = answer.headers.get("Content-Length", "")
+        except HTTPError as error:
+            raise PioTfError(
+                f"{component.name} {component.version} is not at {url}",
+                cause=http_reason(error),
+                next_step="--from names another source; so do url and sha512 in pio-tf.hcl",
+                details={"component": component.name, "url": url},
+            ) from error
+        return Listed(component, url, int(length) if length.isdecimal() else None, sha512)
+
+    def _source(self, component: Component) -> str:
+        return component.url or f"{self.base}/{component.path}"
+
     def _published(self, component: Component) -> str:
         reasons = []
         for suffix in _PUBLISHED:
@@ -179,7 +221,7 @@ class Fetcher:
         )
 
     def _download(self, component: Component, path: Path, expected: str) -> None:
-        url = component.url or f"{self.base}/{component.path}"
+        url = self._source(component)
         part = path.with_name(f"{path.name}.part")
         reason = ""
         for attempt in range(ATTEMPTS):
@@ -227,9 +269,9 @@ class _Refused(HTTPError):
         self.status = answer.status
 
 
-def _get(url: str, headers: dict[str, str] | None = None) -> BaseHTTPResponse:
+def _get(url: str, headers: dict[str, str] | None = None, *, method: str = "GET") -> BaseHTTPResponse:
     answer = http_pool(url, timeout=TIMEOUT).request(
-        "GET", url, headers=headers, preload_content=False, decode_content=False, enforce_content_length=True
+        method, url, headers=headers, preload_content=False, decode_content=False, enforce_content_length=True
     )
     if answer.status >= 400:
         answer.close()
@@ -242,7 +284,7 @@ def _together(failures: Sequence[BaseException]) -> BaseException:
     if len(known) < 2 or len(known) < len([one for one in failures if not isinstance(one, _Stopped)]):
         return next((one for one in failures if not isinstance(one, _Stopped)), failures[0])
     return PioTfError(
-        f"could not fetch {len(known)} archives: {', '.join(str(one.details.get('component')) for one in known)}",
+        f"could not get {len(known)} archives: {', '.join(str(one.details.get('component')) for one in known)}",
         cause="; ".join(f"{one.what}: {one.cause}" for one in known),
         next_step=known[0].next_step,
     )

@@ -35,7 +35,14 @@ from pio_tf.cli.results.runs import (
     RunsResult,
 )
 from pio_tf.cli.results.sandbox import SandboxFireResult, SandboxResult, SandboxServiceResult, SandboxStopResult
-from pio_tf.cli.results.software import FetchResult, FilesResult, MirrorPushResult, ProvisionResult, PushResult
+from pio_tf.cli.results.software import (
+    FetchResult,
+    FilesResult,
+    MirrorListResult,
+    MirrorPushResult,
+    ProvisionResult,
+    PushResult,
+)
 from pio_tf.cli.results.stack import (
     AdoptResult,
     DestroyResult,
@@ -93,6 +100,7 @@ RESULTS: dict[str, type[CommandResult]] = {
     "config show": FilesResult,
     "config push": PushResult,
     "provision": ProvisionResult,
+    "mirror list": MirrorListResult,
     "mirror fetch": FetchResult,
     "mirror push": MirrorPushResult,
     "ui": PagesResult,

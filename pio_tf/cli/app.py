@@ -50,7 +50,11 @@ SECTIONS: dict[str, Sequence[CommandSpec | GroupSpec]] = {
         ),
         ci.iam,
         runs.notify,
-        GroupSpec("mirror", "Copy software for machines without internet.", (software.fetch, software.push_mirror)),
+        GroupSpec(
+            "mirror",
+            "Copy software for machines without internet.",
+            (software.list_mirror, software.fetch, software.push_mirror),
+        ),
         GroupSpec(
             "sandbox",
             "Run a local AWS to try everything on.",

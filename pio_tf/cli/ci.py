@@ -143,7 +143,7 @@ def iam(
         typer.Option(
             "--for",
             metavar="ROLE",
-            help="Write the policy of plan, apply, train, schedule, destroy, mirror, ssh, init, list, assume or "
+            help="Write the policy of plan, apply, train, schedule, destroy, mirror, ssh, init, list, cost, assume or "
             "boundary.",
             show_default="a table of them",
         ),

@@ -13,6 +13,17 @@ from pio_tf.errors import ConfigError
 DirectoryArgument = Annotated[Path, typer.Argument(metavar="DIR", help="The mirror's directory.")]
 
 
+BaseOption = Annotated[
+    str,
+    typer.Option(
+        "--from",
+        metavar="URL",
+        help="Another mirror of Apache's archive. Checksums still come from Apache.",
+        show_default="Apache's archive",
+    ),
+]
+
+
 @command()
 def provision(
     call: CommandCall,
@@ -68,19 +79,23 @@ def push(call: CommandCall) -> None:
     call.show(PushResult.model_validate({"files": call.cluster.push_config()}))
 
 
+@command(name="list")
+def list_mirror(call: CommandCall, base: BaseOption = "") -> None:
+    """List what the machines install: addresses, sizes and checksums.
+
+    Downloads nothing.
+    """
+    from pio_tf.cli.results.software import MirrorListResult
+    from pio_tf.config.software import APACHE
+
+    call.show(MirrorListResult.of(call.cluster.mirror_list(base=base or APACHE)))
+
+
 @command()
 def fetch(
     call: CommandCall,
     directory: DirectoryArgument,
-    base: Annotated[
-        str,
-        typer.Option(
-            "--from",
-            metavar="URL",
-            help="Download from another mirror of Apache's archive. Checksums still come from Apache.",
-            show_default="Apache's archive",
-        ),
-    ] = "",
+    base: BaseOption = "",
 ) -> None:
     """Download the software of pio-tf.hcl, checked by SHA-512.
 

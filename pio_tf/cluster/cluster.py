@@ -7,6 +7,7 @@ import time
 from dataclasses import replace
 from datetime import datetime, timezone
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pio_tf.aws.session import Aws
@@ -28,7 +29,6 @@ from pio_tf.training.runs.run_copies import find_run
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
-    from pathlib import Path
 
     from typing_extensions import Self
 
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from pio_tf.infra.plan import Plan
     from pio_tf.infra.policy import Judgement
     from pio_tf.machines.deadline_schedule import ScheduledDeadline
-    from pio_tf.mirror import Fetched, Pushed
+    from pio_tf.mirror import Fetched, Listed, Pushed
     from pio_tf.model import Machine, Outputs
     from pio_tf.remote.files import ProvisionedFile, RemoteFile
     from pio_tf.remote.target import SshTarget
@@ -637,6 +637,16 @@ class Cluster:
         from pio_tf.mirror import Fetcher
 
         return Fetcher(directory, base.rstrip("/"), reporter=self._context.report).fetch(components(self.config))
+
+    def mirror_list(self, *, base: str = APACHE) -> tuple[Listed, ...]:
+        """Return everything that the machines install, with its address, size and checksum. Ask AWS for nothing.
+
+        Raises:
+            PioTfError: an archive is not at its address, or its checksum is not known.
+        """
+        from pio_tf.mirror import Fetcher
+
+        return Fetcher(Path(), base.rstrip("/"), reporter=self._context.report).list(components(self.config))
 
     def mirror_push(self, directory: Path, url: str) -> tuple[Pushed, ...]:
         """Copy such a directory to ``s3://bucket/prefix``, if it is complete. Leave objects that exist there alone."""

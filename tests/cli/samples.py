@@ -40,7 +40,7 @@ from pio_tf.infra.plan import Plan, ResourceChange
 from pio_tf.infra.policy import Finding, Judgement, Rule
 from pio_tf.machines.deadline_role import DeadlineRole
 from pio_tf.machines.existing import ExistingMachine
-from pio_tf.mirror import Fetched, Pushed
+from pio_tf.mirror import Fetched, Listed, Pushed
 from pio_tf.model import Machine, MachineOutput, Outputs
 from pio_tf.remote.files import ProvisionedFile, RemoteFile
 from pio_tf.remote.host_keys import HostKey
@@ -378,6 +378,13 @@ class FakeCluster:
 
     def provision(self, _machine: str, **_options: object) -> tuple[ProvisionedMachine, ...]:
         return (ProvisionedMachine("driver", {"spark": "3.5.1", "java": "11"}), ProvisionedMachine("worker-1"))
+
+    def mirror_list(self, *, base: str) -> tuple[Listed, ...]:
+        spark, hadoop = COMPONENTS
+        return (
+            Listed(spark, f"{base}/{spark.path}", 228_721_937, "a" * 128),
+            Listed(hadoop, f"s3://bucket/{hadoop.path}", None, "b" * 128),
+        )
 
     def mirror_fetch(self, directory: Path, **_options: object) -> tuple[Fetched, ...]:
         spark, hadoop = COMPONENTS

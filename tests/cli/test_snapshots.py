@@ -88,6 +88,7 @@ RESULTS = (
     "config show core-site.xml",
     "config show nothing",
     "config push",
+    "mirror list",
     "mirror fetch mirror",
     "mirror push mirror s3://bucket/prefix",
     "ui --no-browser",

@@ -47,10 +47,15 @@ def serve_archives() -> Iterator[Archives]:
             self.send_response(206 if start else 200)
             self.send_header("Content-Length", str(len(rest)))
             self.end_headers()
+            if self.command == "HEAD":
+                return
             if archives.breaks.get(self.path, 0):
                 archives.breaks[self.path] -= 1
                 rest = rest[: len(rest) // 2]
             self.wfile.write(rest)
+
+        def do_HEAD(self) -> None:
+            self.do_GET()
 
         def log_message(self, *_arguments: object) -> None:
             pass

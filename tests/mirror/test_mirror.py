@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -96,8 +97,25 @@ def test_one_that_is_missing_does_not_keep_the_others_away(fetcher: Fetcher, arc
 
 def test_all_that_failed_are_named(fetcher: Fetcher, archives: Archives) -> None:
     archives.files.clear()
-    with pytest.raises(PioTfError, match="could not fetch 2 archives: hbase, spark"):
+    with pytest.raises(PioTfError, match="could not get 2 archives: hbase, spark"):
         fetcher.fetch([component("hbase", HBASE), component("spark", SPARK)])
+
+
+def test_a_list_has_address_size_and_checksum_and_downloads_nothing(fetcher: Fetcher, tmp_path: Path) -> None:
+    own = component("pio", "", url="s3://bucket/pio.tar.gz")
+    found = fetcher.list([component("spark", SPARK), replace(own, path="pio.tar.gz"), component("elasticsearch", "")])
+    assert [(one.url, one.size, one.sha512) for one in found] == [
+        (f"{fetcher.base}/{SPARK}", len(CONTENT), sha512(CONTENT)),
+        ("s3://bucket/pio.tar.gz", None, sha512(CONTENT)),
+    ]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_list_names_every_archive_that_is_not_there(fetcher: Fetcher, archives: Archives) -> None:
+    archives.files.clear()
+    with pytest.raises(PioTfError, match="2 archives: spark, hbase") as caught:
+        fetcher.list([component("spark", SPARK), component("hbase", HBASE)])
+    assert f"spark 1 is not at {archives.url}/{SPARK}: HTTP 404" in caught.value.cause
 
 
 def unpinned(archives: Archives) -> Component:

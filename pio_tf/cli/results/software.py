@@ -11,7 +11,7 @@ from pydantic import Field
 from pio_tf.cli.results.base import Columns, CommandResult, ResultData, TextOrNone
 
 if TYPE_CHECKING:
-    from pio_tf.mirror import Fetched, Pushed
+    from pio_tf.mirror import Fetched, Listed, Pushed
     from pio_tf.training.provisioning import ProvisionedMachine
 
 
@@ -73,6 +73,36 @@ class ProvisionResult(CommandResult):
     def of(cls, machines: Sequence[ProvisionedMachine]) -> ProvisionResult:
         """Return the result of ``provision``."""
         return cls(machines=[PreparedData(name=one.machine, versions=dict(one.versions)) for one in machines])
+
+
+class ListedData(ResultData):
+    """An archive that machines install."""
+
+    name: str
+    version: str
+    url: str
+    size: int | None = Field(description="bytes; null: its source does not say")
+    sha512: str
+
+
+class MirrorListResult(CommandResult):
+    """What the machines install."""
+
+    ROWS = "files"
+    COLUMNS: ClassVar[Columns] = {
+        "NAME": "name",
+        "VERSION": "version",
+        "MB": lambda one: "" if one.size is None else f"{one.size / 1e6:.1f}",
+        "ADDRESS": "url",
+        "SHA-512": "sha512",
+    }
+
+    files: list[ListedData]
+
+    @classmethod
+    def of(cls, files: Sequence[Listed]) -> MirrorListResult:
+        """Return the result of ``mirror list``."""
+        return cls.model_validate({"files": [{**vars(one.component), **vars(one)} for one in files]})
 
 
 class FetchedData(ResultData):
