@@ -81,7 +81,7 @@ def push(call: CommandCall) -> None:
 
 @command(name="list")
 def list_mirror(call: CommandCall, base: BaseOption = "") -> None:
-    """List what the machines install: addresses, sizes and checksums.
+    """List what the machines install, with sizes and checksums.
 
     Downloads nothing.
     """
