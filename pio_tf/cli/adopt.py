@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,7 +16,7 @@ from pio_tf.errors import ConfigError
 
 if TYPE_CHECKING:
     from pio_tf.cli.output import Output
-    from pio_tf.cluster.adoption import Adoption, Proposal
+    from pio_tf.cluster.adoption import Adoption, Look, Proposal
     from pio_tf.config.hcl_writer import Value
     from pio_tf.machines.existing import Choice
 
@@ -55,15 +56,24 @@ def adopt(
     key: Annotated[
         str | None, typer.Option(metavar="FILE", help="Private SSH key.", show_default="the first in ~/.ssh")
     ] = None,
-    engine_dir: Annotated[str | None, typer.Option(metavar="PATH", help="Engine's directory on the driver.")] = None,
-    pio_home: Annotated[str, typer.Option(metavar="PATH", help="PIO_HOME on the driver.")] = "/usr/local/pio",
-    spark_home: Annotated[str, typer.Option(metavar="PATH", help="SPARK_HOME on every machine.")] = "/usr/local/spark",
+    engine_dir: Annotated[
+        str | None,
+        typer.Option(
+            metavar="PATH", help="Engine's directory on the driver.", show_default="the one with an engine.json"
+        ),
+    ] = None,
+    pio_home: Annotated[
+        str | None, typer.Option(metavar="PATH", help="PIO_HOME on the driver.", show_default="where it is found")
+    ] = None,
+    spark_home: Annotated[
+        str | None, typer.Option(metavar="PATH", help="SPARK_HOME on every machine.", show_default="where it is found")
+    ] = None,
     start_command: Annotated[
         str | None,
         typer.Option(
             metavar="COMMAND",
-            help="Command that starts Spark on the master, such as /usr/local/spark/sbin/start-all.sh, if no unit "
-            "does.",
+            help="Command that starts Spark on the master.",
+            show_default="Spark's start-all.sh, if no unit does",
         ),
     ] = None,
     role_arn: Annotated[
@@ -84,11 +94,11 @@ def adopt(
 ) -> None:
     """Make a cluster of machines that exist already.
 
-    Looks at the instances, shows what it would write and create, and asks before it does. It changes nothing on the
-    machines.
+    Looks at the instances and, over SSH, at what is installed on those that run. Shows what it would write and create,
+    and asks before it does. It changes nothing on the machines.
     """
     from pio_tf.cli.results.stack import AdoptResult
-    from pio_tf.cluster.adoption import Adoption
+    from pio_tf.cluster.adoption import Adoption, Homes
     from pio_tf.config.adopted import AdoptedCluster
     from pio_tf.config.load import CONFIG_NAME
     from pio_tf.config.template import refuse_existing
@@ -106,28 +116,24 @@ def adopt(
     if not dry_run:
         refuse_existing(path)
     asks = can_ask() and not yes
-    if engine_dir is None and asks:
-        call.output.pause()
-        engine_dir = typer.prompt("Engine's directory on the driver", err=True)
-    if engine_dir is None:
-        raise ConfigError("the engine's directory on the driver is not known", next_step="give --engine-dir PATH")
     aws, ssh = _sandbox() if sandbox else (_account(region, profile), {})
     cluster = AdoptedCluster(
         name=name,
         aws=aws,
         ids={},
         ssh={"user": user, "key": key or first_key(), **ssh},
-        engine_dir=engine_dir,
-        pio_home=pio_home,
-        spark_home=spark_home,
-        start_command=start_command or "",
+        engine_dir="~/engine",
         role_arn=role_arn or "",
     )
-    adoption = Adoption(cluster, path, os.environ, call.output.reporter)
+    homes = Homes(engine_dir or "", pio_home or "", spark_home or "", start_command or "")
+    adoption = Adoption(cluster, homes, path, os.environ, call.output.reporter, attended=can_ask())
     choice = Choice(tuple(driver or ()), tuple(master or ()), tuple(worker or ()))
     if asks and not tag:
         choice = _ask_for_missing(call.output, adoption, choice)
-    proposal = adoption.propose(choice, make_role=not (role_arn or no_role), tag=tag or "")
+    look = adoption.look(choice, tag=tag or "")
+    if asks and engine_dir is None and len(look.engines) != 1:
+        adoption = replace(adoption, homes=replace(homes, engine_dir=_ask_for_engine(call.output, look)))
+    proposal = adoption.propose(look, make_role=not (role_arn or no_role))
     written = not dry_run and _confirmed(call.output, proposal, path, asks=asks, yes=yes)
     if dry_run:
         for line in _lines(proposal, path):
@@ -139,7 +145,7 @@ def adopt(
     role = proposal.role.arn if proposal.role else role_arn
     call.show(
         AdoptResult.model_validate(
-            {"file": path, "written": written, "cluster": name, "machines": proposal.machines, "role_arn": role}
+            {"file": path, "written": written, "cluster": name, "machines": look.machines, "role_arn": role}
         )
     )
 
@@ -167,10 +173,10 @@ def _confirmed(output: Output, proposal: Proposal, path: Path, *, asks: bool, ye
 
 def _lines(proposal: Proposal, path: Path) -> list[str]:
     """Return what would be written and created, for the user to judge."""
-    lines = [f"note: {remark}" for remark in proposal.remarks]
+    lines = [f"note: {remark}" for remark in proposal.look.remarks]
     lines += [f"pio-tf would write {path}:", *(f"  {line}".rstrip() for line in proposal.text.splitlines())]
     if proposal.role is not None:
-        instances = f"these {len(proposal.machines)} instances"
+        instances = f"these {len(proposal.look.machines)} instances"
         lines.append(f"and create the IAM role {proposal.role.name}, with which AWS may stop {instances} only")
     return [*lines, "nothing on the machines changes"]
 
@@ -193,6 +199,12 @@ def _ask_for_missing(output: Output, adoption: Adoption, choice: Choice) -> Choi
         master=ask("Id of Spark's master", choice.master),
         workers=ask("Ids of the workers", choice.workers),
     )
+
+
+def _ask_for_engine(output: Output, look: Look) -> str:
+    output.ask([f"  {one}" for one in look.engines])
+    answer: str = typer.prompt("Engine's directory on the driver", err=True)
+    return answer
 
 
 def _account(region: str | None, profile: str | None) -> dict[str, Value]:

@@ -25,6 +25,8 @@ class AdoptedCluster:
         labels: the instances' own names, by the same, for comments.
         aws, ssh: options of these blocks.
         start_command: what starts Spark; empty: a unit on the machines.
+        pio_version: empty: the usual one.
+        blocks: the storage that pio-env.sh names, for checks and proofs.
         role_arn: the role for deadlines; empty: there is none.
         small_driver: whether the driver has less memory than a driver of the Universal Recommender needs.
     """
@@ -37,6 +39,8 @@ class AdoptedCluster:
     pio_home: str = "/usr/local/pio"
     spark_home: str = "/usr/local/spark"
     start_command: str = ""
+    pio_version: str = ""
+    blocks: Mapping[str, Mapping[str, Value]] = field(default_factory=dict)
     role_arn: str = ""
     small_driver: bool = False
     labels: Mapping[str, str] = field(default_factory=dict)
@@ -46,7 +50,8 @@ def render_adopted(cluster: AdoptedCluster) -> str:
     """Return the text of the file, which loads as it is."""
     workers = [one for name, one in cluster.ids.items() if name not in ("driver", "master")]
     spark: dict[str, Value] = {"home": cluster.spark_home, "start_command": cluster.start_command or None}
-    pio: dict[str, Value] = {"home": cluster.pio_home, "engine_dir": cluster.engine_dir, "keep_files": True}
+    pio: dict[str, Value] = {"home": cluster.pio_home, "version": cluster.pio_version or None}
+    pio |= {"engine_dir": cluster.engine_dir, "keep_files": True}
     failsafe: dict[str, Value] = {"role_arn": cluster.role_arn} if cluster.role_arn else {"role": False}
     names = (f"{name}: {label}" for name in cluster.ids if (label := cluster.labels.get(name, "").replace("\n", " ")))
     return "\n".join(
@@ -61,6 +66,8 @@ def render_adopted(cluster: AdoptedCluster) -> str:
             _block("spark", spark),
             "# With keep_files, pio-env.sh and the other files on the driver stay as they are.",
             _block("pio", pio),
+            *(("# Read from pio-env.sh, for checks and proofs.",) * bool(cluster.blocks)),
+            *(_block(name, block) for name, block in cluster.blocks.items()),
             "# The role with which AWS stops the machines at their deadline.",
             _block("failsafe", failsafe).rstrip("\n"),
             "",

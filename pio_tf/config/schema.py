@@ -193,6 +193,12 @@ class Config(Block):
         located._my_ip = address  # noqa: SLF001 - of its own class
         return located
 
+    def in_directory(self, directory: Path) -> Config:
+        """Return this configuration with another directory for the cluster's files."""
+        moved = self.model_copy()
+        moved._path = directory / self._path.name  # noqa: SLF001 - of its own class
+        return moved
+
     @property
     def power_only(self) -> bool:
         """Whether the machines are instances that exist already: pio-tf switches and uses them, without Terraform."""

@@ -25,7 +25,7 @@ from pio_tf.cluster import (
     ScheduleStatus,
     Spending,
 )
-from pio_tf.cluster.adoption import Proposal
+from pio_tf.cluster.adoption import Look, Proposal
 from pio_tf.config.components import Component
 from pio_tf.config.load import load_config
 from pio_tf.engine.archive import ArchivedEngine
@@ -53,6 +53,7 @@ from pio_tf.training.preflight import CheckResult
 from pio_tf.training.provisioning import ProvisionedMachine
 from pio_tf.training.runs.driver_runs import DriverState, Linger
 from pio_tf.training.runs.record import Client, RunRecord
+from pio_tf.training.survey import InstalledSoftware
 from tests.support.config_samples import text_with
 
 if TYPE_CHECKING:
@@ -421,7 +422,8 @@ def stand_in(monkeypatch: pytest.MonkeyPatch, directory: Path) -> None:
         "pio_tf.ci.reviewed.take_reviewed_plan",
         lambda _cluster, directory, *_rest: ReviewedPlan(cluster.plan(directory), 12),
     )
-    monkeypatch.setattr("pio_tf.cluster.adoption.Adoption.propose", lambda _self, _choice, **_options: PROPOSAL)
+    monkeypatch.setattr("pio_tf.cluster.adoption.Adoption.look", lambda _self, _choice, **_options: LOOK)
+    monkeypatch.setattr("pio_tf.cluster.adoption.Adoption.propose", lambda _self, _look, **_options: PROPOSAL)
     monkeypatch.setattr("pio_tf.cluster.adoption.Adoption.carry_out", lambda _self, _proposal: None)
     monkeypatch.setattr("pio_tf.sandbox.control.start_sandbox", lambda _directory, **_options: SANDBOX.info)
     monkeypatch.setattr("pio_tf.sandbox.control.sandbox_status", lambda _directory: SANDBOX)
@@ -433,8 +435,7 @@ def stand_in(monkeypatch: pytest.MonkeyPatch, directory: Path) -> None:
     monkeypatch.setattr("pio_tf.remote.host_keys.accept_host_key", lambda _config, _key: None)
 
 
-PROPOSAL = Proposal(
-    text='cluster {\n  name = "trial"\n}\n',
+LOOK = Look(
     machines=(
         ExistingMachine(
             "driver", "driver", "i-0d", "spark-driver", "r5.large", "stopped", "10.20.0.10", None, "vpc-1", "eu-west-1a"
@@ -443,8 +444,14 @@ PROPOSAL = Proposal(
             "master", "master", "i-0m", "", "m5.large", "running", "10.20.0.11", "198.51.100.8", "vpc-1", "eu-west-1b"
         ),
     ),
-    role=DeadlineRole("trial", "eu-west-1", "123456789012", ("i-0d", "i-0m")),
+    software={"driver": InstalledSoftware(spark_home="/usr/local/spark", engines=("/home/aml/ur",))},
     remarks=("the machines are in eu-west-1a, eu-west-1b: AWS bills what they send each other across zones",),
+    account="123456789012",
+)
+PROPOSAL = Proposal(
+    text='cluster {\n  name = "trial"\n}\n',
+    look=LOOK,
+    role=DeadlineRole("trial", "eu-west-1", "123456789012", ("i-0d", "i-0m")),
 )
 
 

@@ -44,6 +44,7 @@ def ids(aws: RecordingAws) -> dict[str, str]:
             ImageId=UBUNTU, InstanceType="r5.xlarge", MinCount=1, MaxCount=1, TagSpecifications=tags
         )["Instances"]
         found[name] = made["InstanceId"]
+    ec2.stop_instances(InstanceIds=[*found.values()])  # nothing is behind them that pio-tf could log in to
     return found
 
 
@@ -74,6 +75,7 @@ def test_a_dry_run_shows_all_and_asks_aws_only_to_read(
     assert (result["written"], result["cluster"]) == (False, "dry")
     assert [one["instance_id"] for one in result["machines"]] == list(ids.values())
     assert 'workers = ["' in done.stderr
+    assert "note: the driver does not run: pio-tf has not looked at what is installed" in done.stderr
     assert "create the IAM role pio-tf-dry-us-east-1-i" in done.stderr
     assert not (project.directory / "pio-tf.hcl").exists()
 
@@ -121,6 +123,14 @@ def test_wrong_options_end_before_anything_is_written(project: Project, words: t
     assert not (project.directory / "pio-tf.hcl").exists()
 
 
+@pytest.mark.usefixtures("ids")
+def test_an_engine_without_a_name_is_an_error_where_the_machines_can_not_be_asked(project: Project) -> None:
+    words = [word for word in adopt("unknown", "--no-role", "--yes") if word not in ("--engine-dir", "/home/aml/ur")]
+    done = project.run(*words, exit_code=2)
+    assert "the engine's directory on the driver is not known" in done.stderr
+    assert "give --engine-dir PATH" in done.stderr
+
+
 def test_at_a_terminal_the_instances_are_shown_and_the_user_confirms(
     tmp_path: Path, aws: RecordingAws, ids: dict[str, str]
 ) -> None:
@@ -128,14 +138,14 @@ def test_at_a_terminal_the_instances_are_shown_and_the_user_confirms(
     environment = clean_environment() | keys | {"HOME": str(tmp_path), "TERM": "xterm"}
     words = ["adopt", "typed", "--power-only", "--region", REGION, "--no-role"]
     with TerminalUser([PIO_TF, *words], cwd=tmp_path, env=environment) as user:
-        user.sees("Engine's directory on the driver: ")
-        user.type("/home/aml/ur\n")
         assert "spark-w2" in user.sees("Id of the driver: ")
         user.type(f"{ids['spark-driver']}\n")
         user.sees("Id of Spark's master: ")
         user.type(f"{ids['spark-master']}\n")
         user.sees("Ids of the workers: ")
         user.type(f"{ids['spark-w1']}, {ids['spark-w2']}\n")
+        user.sees("Engine's directory on the driver: ")
+        user.type("/home/aml/ur\n")
         user.sees("Do so? [y/N]: ")
         user.type("y\n")
         user.sees("next: pio-tf up")

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from pio_tf.config.load import load_config
 from pio_tf.sandbox.control import start_sandbox, stop_sandbox
-from tests.support.handmade import ENGINE, PIO, Handmade, make_handmade
+from tests.support.handmade import ENGINE, PIO, SPARK, USER, Handmade, make_handmade
 from tests.support.sandbox_project import Project, clean_environment
 
 if TYPE_CHECKING:
@@ -45,13 +46,20 @@ def test_a_training_by_power_only_starts_spark_by_its_script_and_leaves_machines
     made: Handmade, project: Project
 ) -> None:
     before = disk(made)
-    project.run("adopt", "ur", "--power-only", "--sandbox", *made.arguments, "--yes")
+    access = ("--user", USER, "--key", str(made.key))
+    adopted = project.run("adopt", "ur", "--power-only", "--sandbox", "--tag", "Name=spark-*", *access, "--yes")
+    assert "PredictionIO 0.14.0 in ~/opt/PredictionIO-0.14.0" in adopted.stderr
+    assert "pio-env.sh stays as it is, also what pio-tf.hcl does not say: " in adopted.stderr
+    config = load_config(project.config, environ={})
+    assert (config.spark.home, config.spark.start_command) == (f"~/{SPARK}", f"~/{SPARK}/sbin/start-all.sh")
+    assert (config.pio.home, config.pio.engine_dir) == (f"~/{PIO}", f"~/{ENGINE}")
     assert set(project.powers()) == {"running"}
     trained = project.run("train", "--json")
     assert "Starting Spark: ~/opt/spark/sbin/start-all.sh" in trained.stderr
     assert "the driver's files stay as they are" in trained.stderr
     record = json.loads(trained.stdout)
     assert (record["state"], record["exit_status"]) == ("succeeded", 0)
+    assert {proof["name"]: proof["held"] for proof in record["proofs"]}["engine instance"] is True
     assert project.powers() == {"stopped"}
     assert disk(made) == before
     assert sorted(path.name for path in made.home(made.driver).parent.glob("follow-driver*")) == []

@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 USER = "hadoop"
 SPARK, PIO, ENGINE = "opt/spark", "opt/PredictionIO-0.14.0", "engines/recommender"
 """The homes, in the user's home directory."""
-START = f"~/{SPARK}/sbin/start-all.sh"
 _NAMES = ("spark-driver", "spark-master", "spark-worker-1", "spark-worker-2")
 
 _PIO_ENV = """\
@@ -124,18 +123,6 @@ class Handmade:
     def home(self, instance_id: str) -> Path:
         """Return the home directory of a machine's user, on its disk."""
         return self.sandbox.directory / "machines" / instance_id / "home"
-
-    @property
-    def arguments(self) -> list[str]:
-        """The options of ``pio-tf adopt`` that name the machines and their homes."""
-        workers = (word for one in self.workers for word in ("--worker", one))
-        return [*("--driver", self.driver, "--master", self.master, *workers), *self.homes]
-
-    @property
-    def homes(self) -> list[str]:
-        """The options that name what is where."""
-        homes = ("--engine-dir", f"~/{ENGINE}", "--pio-home", f"~/{PIO}", "--spark-home", f"~/{SPARK}")
-        return [*homes, "--user", USER, "--key", str(self.key), "--start-command", START]
 
 
 def make_handmade(sandbox: SandboxInfo, directory: Path, *, cidr: str) -> Handmade:
