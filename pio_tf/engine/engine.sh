@@ -58,9 +58,12 @@ put() { # receive files, and put them into place: those that pio-tf has not writ
     rm -f "./$path" || return
     rmdir -p --ignore-fail-on-non-empty -- "$(dirname -- "$path")" 2>/dev/null
   done <.pio-tf/stage/removed
+  # A process for each directory: one for each file would take a minute for some thousands.
+  (cd .pio-tf/stage/files && find . -type d) >.pio-tf/stage/directories || return
+  xargs -r -d '\n' mkdir -p -- <.pio-tf/stage/directories || return
   while IFS= read -r path; do
-    mkdir -p "$(dirname "./$path")" && mv -fT ".pio-tf/stage/files/$path" "./$path" || return
-  done <.pio-tf/stage/changed
+    find ".pio-tf/stage/files/$path" -mindepth 1 -maxdepth 1 ! -type d -exec mv -f -t "$path" {} + || return
+  done <.pio-tf/stage/directories
   if [ "$(cat .pio-tf/stage/inputs)" != "$(cat .pio-tf/inputs 2>/dev/null)" ]; then
     mv -f .pio-tf/stage/inputs .pio-tf/inputs || return
   fi

@@ -173,7 +173,6 @@ def _archive(sources: EngineSources, plan: PushPlan, note: str, progress: CopyPr
     lists: Mapping[str, Iterable[object]] = {
         "keep": plan.kept,
         "removed": gone,
-        "changed": [file.path for file in plan.changed],
         "sums": [f"{file.sha256}  {file.path}" for file in plan.changed if file.mode != "link"],
     }
     texts = {name: "".join(f"{line}\n" for line in lines) for name, lines in lists.items()}

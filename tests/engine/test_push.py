@@ -220,9 +220,10 @@ async def test_a_push_whose_connection_breaks_leaves_the_engine_as_it_was_and_th
 
 async def test_a_push_that_is_killed_amid_its_renames_is_seen_and_the_next_one_completes(world: Push) -> None:
     await world.push()
-    write(world.here, {"build.sbt": "changed\n", "engine.json": FILES["engine.json"] + "\n"})
+    changes = {"build.sbt": "changed\n", "project/build.properties": "changed, too\n"}
+    write(world.here, changes)
     programs = world.cluster.directory / "programs"
-    killed = 'case "$*" in *engine.json) kill -KILL $PPID; exit; esac'
+    killed = 'case "$*" in *project*) kill -KILL 0; esac'  # the whole group, the shell too
     mv = write(programs, {"mv": f'#!/bin/sh\n{killed}\nexec /bin/mv "$@"\n'})
     (mv / "mv").chmod(0o755)
     with pytest.MonkeyPatch.context() as path:
@@ -230,11 +231,11 @@ async def test_a_push_that_is_killed_amid_its_renames_is_seen_and_the_next_one_c
         with pytest.raises(RemoteError, match="cannot write the engine"):
             await world.push()
     assert world.files()["build.sbt"] == "changed\n"
-    assert world.files()["engine.json"] == FILES["engine.json"]
+    assert world.files()["project/build.properties"] == FILES["project/build.properties"]
     assert (await world.facts()).half
     await world.push()
     assert not (await world.facts()).half
-    assert world.files()["engine.json"] == FILES["engine.json"] + "\n"
+    assert world.files() == {**FILES, **changes}
     assert world.kept() == {}
 
 
