@@ -1,12 +1,14 @@
-"""Waiting with a time limit."""
+"""Waiting with a time limit, and work in the background."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable
+    from collections.abc import AsyncIterator, Awaitable, Coroutine
+    from typing import Any
 
 _T = TypeVar("_T")
 
@@ -35,6 +37,19 @@ async def wait_for(work: Awaitable[_T], timeout: float | None) -> _T:
     if task.cancelled():
         raise asyncio.TimeoutError
     return task.result()  # it has ended meanwhile
+
+
+@contextlib.asynccontextmanager
+async def in_background(work: Coroutine[Any, Any, _T]) -> AsyncIterator[asyncio.Task[_T]]:
+    """Do some work while the block runs, which may await its result. At the block's end, cancel it and wait.
+
+    An error of work whose result the block does not await is lost.
+    """
+    task = asyncio.ensure_future(work)
+    try:
+        yield task
+    finally:
+        await _end(task)
 
 
 async def _end(task: asyncio.Future[_T]) -> None:

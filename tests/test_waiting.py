@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from pio_tf.waiting import wait_for
+from pio_tf.waiting import in_background, wait_for
 
 
 async def test_a_cancellation_that_arrives_together_with_the_result_is_not_lost() -> None:
@@ -75,3 +75,41 @@ async def test_an_error_of_work_that_was_cancelled_is_reported_by_no_one(caplog:
     assert waiting.cancelled()
     del waiting
     assert caplog.records == []
+
+
+async def test_work_in_the_background_hands_over_its_result() -> None:
+    async with in_background(asyncio.sleep(0.01, result=17)) as work:
+        assert not work.done()
+        assert await work == 17
+
+
+async def test_work_in_the_background_has_ended_when_its_block_fails() -> None:
+    ends = []
+
+    async def hang() -> None:
+        try:
+            await asyncio.sleep(3600)
+        finally:
+            await asyncio.sleep(0)
+            ends.append("cancelled")
+
+    async def block() -> None:
+        async with in_background(hang()):
+            await asyncio.sleep(0)
+            raise ValueError("the block's own")
+
+    with pytest.raises(ValueError, match="the block's own"):
+        await block()
+    assert ends == ["cancelled"]
+
+
+async def test_an_error_of_work_in_the_background_ends_a_block_that_awaits_it() -> None:
+    async def fail() -> None:
+        raise ValueError("of the work")
+
+    async def block() -> None:
+        async with in_background(fail()) as work:
+            await work
+
+    with pytest.raises(ValueError, match="of the work"):
+        await block()

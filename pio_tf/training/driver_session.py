@@ -44,6 +44,7 @@ from pio_tf.training.spark_pages import active_applications, watch
 from pio_tf.training.spark_secret import SecretChange, apply_change, find_change, read_secret
 from pio_tf.training.spark_start import start_spark
 from pio_tf.version import __version__
+from pio_tf.waiting import in_background
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -171,6 +172,16 @@ async def open_session(
 
 
 @dataclass(frozen=True)
+class _TrainingFacts:
+    """The facts on the driver that a training's record is made of."""
+
+    engine: Engine | None
+    traces: Traces
+    described: EngineFacts
+    redactor: Redactor
+
+
+@dataclass(frozen=True)
 class DriverSession:
     """One SSH connection to the driver of a cluster, and through it to the other machines.
 
@@ -210,11 +221,17 @@ class DriverSession:
 
         Instances that exist already keep their own names, and get timers only if pio-tf.hcl asks for that.
         """
+        naming, following = self._name_machines(outputs), self._install_timers(outputs)
+        async with in_background(naming) as named, in_background(following) as followed:
+            files = await self.push(outputs, sizing)
+            await named
+            await followed
+        return files
+
+    async def _name_machines(self, outputs: Outputs) -> None:
         if not self.context.config.power_only:
             hosts = {host_name(one.name): one.private_ip for one in outputs.machines}
             await complete_hosts(self.connection, [machine.name for machine in self.machines], hosts)
-        await self._install_timers(outputs)
-        return await self.push(outputs, sizing)
 
     async def _install_timers(self, outputs: Outputs) -> None:
         if not self.context.config.self_stops:
@@ -227,9 +244,9 @@ class DriverSession:
     async def before_spark(self) -> None:
         """Keep the driver on while this client waits for Spark, which gets its secret."""
         config = self.context.config
-        await self.driver_runs.take_over(config.cluster.start_timeout)
-        if not config.power_only:
-            await self.share_secret()
+        async with in_background(self._secret_change()) as change:
+            await self.driver_runs.take_over(config.cluster.start_timeout)
+            await self._share(await change)
         if config.spark.start_command:
             await start_spark(self.connection, config, self.machines, report=self.context.report)
 
@@ -258,7 +275,10 @@ class DriverSession:
         Raises:
             RemoteError: a machine did not take it.
         """
-        if (change := await self._secret_change()) is None:
+        await self._share(await self._secret_change())
+
+    async def _share(self, change: SecretChange | None) -> None:
+        if change is None:
             return
         try:
             async with self._lock("provisioning"):
@@ -267,6 +287,8 @@ class DriverSession:
             self.context.report(Warned(f"Spark gets its secret later, because that restarts it: {error.what}"))
 
     async def _secret_change(self) -> SecretChange | None:
+        if self.context.config.power_only:  # instances that exist already keep their Spark as it is
+            return None
         return await find_change(
             self.connection,
             self.context.config,
@@ -321,13 +343,12 @@ class DriverSession:
             return
         command = train_command(self.context.config, outputs, sizing)
         settings = settings_in_force(self.context.config, outputs, sizing)
-        engine, traces = await Evidence(self.context, self.connection).traces()
-        redactor = await self._redactor()
-        record = await self._record(command=redactor.redact(command), settings=settings, engine=engine, traces=traces)
+        facts = await self._facts()
+        record = self._record(facts, command=command, settings=settings)
         client = Client(OWNER, self.connection.driver.name, 0, "")
         record = record.with_(client=client, upload=self.context.config.train.upload or "")
         after = files_after_run(self.context, instance_types=[one.instance_type for one in self.machines])
-        training = ScheduledTraining(token, record, command, redactor, settings, after)
+        training = ScheduledTraining(token, record, command, facts.redactor, settings, after)
         await install_schedule(self.connection, self.context.config, outputs, training, report=self.context.report)
 
     async def check(
@@ -433,7 +454,7 @@ class DriverSession:
             if request.detach:
                 return record
             try:
-                return await self.follow(run, stop_after=request.stop_after)
+                return await self._follow(run, stop_after=request.stop_after, begun=record)
             finally:
                 if request.stop_after:
                     with contextlib.suppress(RemoteError):  # the connection was lost: `down` takes the lock again
@@ -447,11 +468,14 @@ class DriverSession:
         """
         if not stop_after:
             await self.stay()
+        return await self._follow(run, stop_after=stop_after)
+
+    async def _follow(self, run: str, *, stop_after: bool, begun: RunRecord | None = None) -> RunRecord:
         tells = run if self.follower.tells else ""
         async with renewing(self.connection, run=tells) as renewals:  # also after the run, while its proofs are taken
             try:
                 return await self.follower.follow_or_end(
-                    run, client=str(self.client), watch=self._watch, stop_after=stop_after
+                    run, client=str(self.client), watch=self._watch, stop_after=stop_after, begun=begun
                 )
             except RemoteError as error:
                 if tells and renewals.are_late:
@@ -554,19 +578,19 @@ class DriverSession:
         if await self._push_source() or request.build:
             await self.build()
         settings = settings_in_force(self.context.config, outputs, sizing, extra=request.extra)
-        refuse_failed(await self.check(outputs, sizing, settings=settings, skip=request.skip_checks))
         command = train_command(self.context.config, outputs, sizing, extra=request.extra)
-        engine, traces, before = await Evidence(self.context, self.connection).before()
-        redactor = await self._redactor()
+        async with in_background(self._facts()) as reading:
+            refuse_failed(await self.check(outputs, sizing, settings=settings, skip=request.skip_checks))
+            facts = await reading
+        before = await Evidence(self.context, self.connection).before(facts.traces)
         deadline = self.deadline
-        record = await self._record(command=redactor.redact(command), settings=settings, engine=engine, traces=traces)
-        record = record.with_(
+        record = self._record(facts, command=command, settings=settings).with_(
             id=request.run,
             absent=request.absent,
             before=dataclasses.asdict(before),
             deadline=deadline.at.isoformat() if deadline and deadline.at else "",
         )
-        return record, command, redactor
+        return record, command, facts.redactor
 
     async def _push_source(self) -> bool:
         """Push the engine of pio-tf.hcl, if it names one. Return whether it must be built then."""
@@ -592,22 +616,27 @@ class DriverSession:
         """Return what hides every secret that a training knows."""
         return Redactor([*self.context.secrets.values, *filter(None, [await read_secret(self.connection)])])
 
-    async def _record(
-        self, *, command: str, settings: Mapping[str, str], engine: Engine | None, traces: Traces
-    ) -> RunRecord:
+    async def _facts(self) -> _TrainingFacts:
+        evidence = Evidence(self.context, self.connection)
+        async with in_background(evidence.traces()) as traces, in_background(self._describe_engine()) as described:
+            redactor = await self._redactor()
+            return _TrainingFacts(*(await traces), await described, redactor)
+
+    def _record(self, facts: _TrainingFacts, *, command: str, settings: Mapping[str, str]) -> RunRecord:
         """Return the record of a training, without its id and its start."""
+        engine = facts.engine
         return RunRecord(
             id="",
             cluster=self.context.config.cluster.name,
             client=self.client,
-            command=command,
+            command=facts.redactor.redact(command),
             engine_dir=self.context.config.pio.engine_dir,
             machines=tuple(f"{one.name} {one.instance_type} {one.instance_id}" for one in self.machines),
             pio_tf=__version__,
             upload=self.upload_to,
             ui_port=ui_port(with_engine(settings, engine) if engine else settings),
-            traces=dataclasses.asdict(traces),
-            engine=dataclasses.asdict(await self._describe_engine()),
+            traces=dataclasses.asdict(facts.traces),
+            engine=dataclasses.asdict(facts.described),
         )
 
     async def _watch(self, record: RunRecord) -> None:

@@ -285,16 +285,15 @@ class Evidence:
         self._config = context.config
         self._remote = remote
 
-    async def before(self) -> tuple[Engine | None, Traces, Before]:
-        """Return the engine, the traces that its run will leave, and what Elasticsearch has of them now.
+    async def before(self, traces: Traces) -> Before:
+        """Return what Elasticsearch has of a run's traces now, before it."""
+        return await look_before(self._elasticsearch(), traces)
+
+    async def traces(self) -> tuple[Engine | None, Traces]:
+        """Return the engine, and the traces that its run will leave.
 
         The engine is None if engine.json can't be read: then the user has skipped the check of it.
         """
-        engine, traces = await self.traces()
-        return engine, traces, await look_before(self._elasticsearch(), traces)
-
-    async def traces(self) -> tuple[Engine | None, Traces]:
-        """Return the engine, and the traces that its run will leave, without asking Elasticsearch."""
         engine, version = await self._engine()
         return engine, self._traces(engine, version)
 

@@ -17,6 +17,7 @@ from pio_tf.remote.connect import RetryPolicy
 from pio_tf.remote.ssh import ClusterConnection
 from pio_tf.training.provisioning import STATE, BootWatch
 from pio_tf.training.spark_pages import spark_status
+from pio_tf.waiting import in_background
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -82,8 +83,11 @@ async def ready_cluster(
                 if before_spark is not None:
                     await before_spark(remote)
                 boot = BootWatch(remote, boot_state, every=LONGEST_POLL)
-                status = await _wait_for_spark(remote, config, targets, boot, deadline=deadline, reporter=reporter)
-                await _wait_for_client(remote, config, boot, deadline=deadline, reporter=reporter)
+                of_driver = BootWatch(remote, boot_state, every=LONGEST_POLL)
+                client = _wait_for_client(remote, config, of_driver, deadline=deadline, reporter=reporter)
+                async with in_background(client) as installed:
+                    status = await _wait_for_spark(remote, config, targets, boot, deadline=deadline, reporter=reporter)
+                    await installed
                 break
             except RemoteError as error:
                 # A machine that restarts during its first boot breaks the connections.

@@ -16,9 +16,10 @@ from pio_tf.training.proof import contradiction
 from pio_tf.training.runs.driver_runs import TERM_SECONDS, DriverRuns
 from pio_tf.training.runs.run_log import follow_log, read_log
 from pio_tf.training.verdict import TrainingLog
+from pio_tf.waiting import in_background
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
+    from collections.abc import Awaitable, Callable, Coroutine, Mapping
     from pathlib import Path
     from typing import Any, TypeAlias
 
@@ -102,11 +103,12 @@ class RunFollower:
     def _runs(self) -> DriverRuns:
         return DriverRuns(self.remote)
 
-    async def follow(self, run: str, *, watch: Watch | None = None) -> RunRecord:
+    async def follow(self, run: str, *, watch: Watch | None = None, begun: RunRecord | None = None) -> RunRecord:
         """Show a run's log to its end, and judge whether there is a model.
 
         Args:
             watch: reports its progress meanwhile.
+            begun: its record, for ``watch``; None: the driver is asked.
 
         Raises:
             TrainingFailed: the run ended without a model, was cancelled, or its end is unknown. Its record is kept.
@@ -124,7 +126,10 @@ class RunFollower:
                 )
             self.report(OutputLines(text, source=source))
 
-        async with _meanwhile(watch((await self._runs.one(run)).to_record()) if watch else None):
+        async with contextlib.AsyncExitStack() as meanwhile:
+            if watch:
+                watching = watch(begun or (await self._runs.one(run)).to_record())
+                await meanwhile.enter_async_context(in_background(watching))
             facts = await self.copy(run, on_text)
         if self.tells:
             with contextlib.suppress(RemoteError):
@@ -135,12 +140,14 @@ class RunFollower:
         self.report(Done(f"Trained in {record.seconds or 0:.0f} s"))
         return record
 
-    async def follow_or_end(self, run: str, *, client: str, watch: Watch, stop_after: bool) -> RunRecord:
+    async def follow_or_end(
+        self, run: str, *, client: str, watch: Watch, stop_after: bool, begun: RunRecord | None = None
+    ) -> RunRecord:
         """Follow a run as :meth:`follow` does; end it if this client is interrupted.
 
         Only messages depend on ``stop_after``: whether the machines stop then.
         """
-        following = asyncio.ensure_future(self.follow(run, watch=watch))
+        following = asyncio.ensure_future(self.follow(run, watch=watch, begun=begun))
 
         async def end() -> None:
             try:
@@ -245,17 +252,6 @@ class RunFollower:
                 self.report(Done(f"log and record are at {await asyncio.to_thread(place.put, record, directory)}"))
             except PioTfError as error:  # neither the model nor the machines' stop depends on it, and nothing is lost
                 self.report(Warned(f"could not upload log and record, which are kept in {directory}: {error}"))
-
-
-@contextlib.asynccontextmanager
-async def _meanwhile(work: Coroutine[Any, Any, None] | None) -> AsyncIterator[None]:
-    task = asyncio.create_task(work) if work else None
-    try:
-        yield
-    finally:
-        if task:
-            task.cancel()
-            await asyncio.wait([task])
 
 
 def _failure(facts: DriverRun, log: TrainingLog) -> TrainingFailed | None:
