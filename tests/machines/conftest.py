@@ -10,6 +10,7 @@ import pytest
 from pio_tf.aws.session import Aws
 from pio_tf.config.schema import Config
 from pio_tf.sandbox.aws import LocalAws
+from tests.support.instances import with_all_operations
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -71,9 +72,9 @@ def local_config(make_config: MakeConfig, local_aws: LocalAws) -> MakeConfig:
 
 @pytest.fixture(scope="module")
 def ec2(local_aws: LocalAws, tmp_path_factory: pytest.TempPathFactory) -> EC2Client:
-    """Return a client of the local AWS, made as pio-tf makes its own."""
+    """Return a client of the local AWS, with all operations: tests make what pio-tf only looks at."""
     credentials = write_credentials(tmp_path_factory.mktemp("aws"))
-    return Aws(build_config(credentials, aws={"endpoint_url": local_aws.url})).client("ec2")
+    return with_all_operations(Aws(build_config(credentials, aws={"endpoint_url": local_aws.url})).client("ec2"))
 
 
 def write_credentials(directory: Path) -> Path:

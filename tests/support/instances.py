@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import boto3
+
 from pio_tf.model import CLUSTER_TAG, MACHINE_TAG, ROLE_TAG, MachineOutput, Outputs
 
 if TYPE_CHECKING:
@@ -15,10 +17,21 @@ if TYPE_CHECKING:
 UBUNTU = "ami-0a1b2c3d4e5f60718"
 
 
+def with_all_operations(ec2: EC2Client) -> EC2Client:
+    """Return a client for the same local AWS, with the operations that pio-tf's own does without."""
+    return boto3.client(
+        "ec2",
+        region_name=ec2.meta.region_name,
+        endpoint_url=ec2.meta.endpoint_url,
+        aws_access_key_id="x",
+        aws_secret_access_key="x",
+    )
+
+
 def run_machine(ec2: EC2Client, *, cluster: str | None, tags: dict[str, str]) -> InstanceTypeDef:
     """Run one instance with these tags, and the cluster's unless that is None."""
     all_tags = {**tags, **({CLUSTER_TAG: cluster} if cluster else {})}
-    return ec2.run_instances(
+    return with_all_operations(ec2).run_instances(
         ImageId=UBUNTU,
         InstanceType="r3.xlarge",
         MinCount=1,
