@@ -176,10 +176,13 @@ def _write(call: CommandCall, system: System, root: Path, given: dict[str, str],
     from pio_tf.ci.pipeline import Choices, render_pipeline, write_pipeline
     from pio_tf.ci.prerequisites import list_prerequisites
     from pio_tf.cli.results.pipelines import PipelineResult
+    from pio_tf.cluster.messages import without_terraform
     from pio_tf.config.load import load_config
 
     choices = Choices(**{name: value for name, value in given.items() if value})
     config = load_config(call.config)
+    if config.power_only and system != "cron":
+        raise without_terraform(config, "writes jobs that plan and apply")
     pipeline = render_pipeline(system, config, root=root, choices=choices)
     needs = list_prerequisites(system, config, choices)
     if not stdout:

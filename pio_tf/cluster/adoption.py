@@ -20,7 +20,14 @@ from pio_tf.config.template import write_new
 from pio_tf.errors import ConfigError, PioTfError
 from pio_tf.events import Step
 from pio_tf.machines.deadline_role import DeadlineRole
-from pio_tf.machines.existing import Choice, choose_by_tag, find_existing, find_remarks, list_instances
+from pio_tf.machines.existing import (
+    Choice,
+    choose_by_tag,
+    find_existing,
+    find_remarks,
+    list_instances,
+    refuse_taken_name,
+)
 from pio_tf.machines.instance_types import find_instance_types
 from pio_tf.machines.inventory import find_named_machines
 from pio_tf.training.survey import InstalledSoftware, survey
@@ -126,6 +133,7 @@ class Adoption:
         ids = (choose_by_tag(ec2, tag, choice) if tag else choice).by_name()
         self.report(Step(f"Looking at {len(ids)} instances in {self.aws.region}"))
         account = who_am_i(client).account
+        refuse_taken_name(ec2, self.cluster.name)
         machines = find_existing(ec2, ids, account=account, in_region=self._ec2_in)
         found, problems = self._survey(ec2, ids)
         remarks = (*find_remarks(ec2, machines), *problems, *describe_software(found))

@@ -18,7 +18,10 @@ if TYPE_CHECKING:
     from pio_tf.events import Reporter
     from pio_tf.model import Machine
 
-_ONLY_POWER = "`pio-tf up`, `train`, `check`, `status`, `runs`, `logs`, `ssh`, `extend` and `down` need no Terraform"
+_ONLY_POWER = (
+    "`pio-tf up`, `train`, `check`, `status`, `runs`, `logs`, `ssh`, `cost`, `extend`, `down` and `ci cron` need no "
+    "Terraform"
+)
 
 
 def short(error: PioTfError) -> str:

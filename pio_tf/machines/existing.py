@@ -179,6 +179,22 @@ def find_existing(
     return tuple(_machine(name, found[one]) for name, one in ids.items())
 
 
+def refuse_taken_name(ec2: EC2Client, cluster: str) -> None:
+    """Refuse the name of a cluster that Terraform has made: both would use one deadline.
+
+    Raises:
+        ConfigError: machines carry its tag.
+        AwsError: the call failed.
+    """
+    if found := describe_live(ec2, {"Name": f"tag:{CLUSTER_TAG}", "Values": [cluster]}):
+        raise ConfigError(
+            f"there is a cluster {cluster} in {ec2.meta.region_name} already",
+            cause=f"{found[0]['InstanceId']} carries the tag {CLUSTER_TAG}={cluster}",
+            next_step="choose another name: pio-tf adopt NAME …",
+            details={"cluster": cluster},
+        )
+
+
 def find_remarks(ec2: EC2Client, machines: Sequence[ExistingMachine]) -> tuple[str, ...]:
     """Return what is worth knowing about machines that pio-tf can work with."""
     remarks = []

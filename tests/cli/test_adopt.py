@@ -99,6 +99,15 @@ def test_yes_writes_the_file_and_creates_the_role(project: Project, aws: Recordi
 
 
 @pytest.mark.usefixtures("ids")
+def test_pipelines_that_plan_are_refused_and_a_crontab_is_written(project: Project) -> None:
+    project.run(*adopt("jobs", "--no-role", "--yes"))
+    refused = project.run("ci", "github", exit_code=2)
+    assert "writes jobs that plan and apply, but the machines of jobs are instances" in refused.stderr
+    assert not (project.directory / ".github").exists()
+    assert "pio-tf-job train" in project.run("ci", "cron", "--stdout").stdout
+
+
+@pytest.mark.usefixtures("ids")
 def test_no_role_means_no_deadline_and_no_call_of_iam(project: Project, aws: RecordingAws) -> None:
     with aws.recording() as calls:
         done = project.run(*adopt("bare", "--no-role", "--yes"))

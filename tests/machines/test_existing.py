@@ -9,7 +9,14 @@ import pytest
 from moto.ec2.models import ec2_backends
 
 from pio_tf.errors import AwsError, ConfigError
-from pio_tf.machines.existing import Choice, choose_by_tag, find_existing, find_remarks, list_instances
+from pio_tf.machines.existing import (
+    Choice,
+    choose_by_tag,
+    find_existing,
+    find_remarks,
+    list_instances,
+    refuse_taken_name,
+)
 from pio_tf.machines.inventory import find_named_machines
 from tests.machines.conftest import REGION
 from tests.support.instances import UBUNTU
@@ -172,6 +179,14 @@ def test_a_choice_must_have_one_machine_for_each_role(choice: Choice, message: s
     with pytest.raises(ConfigError, match=message) as caught:
         choice.by_name()
     assert caught.value.next_step
+
+
+def test_the_name_of_a_cluster_that_exists_is_refused(ec2: EC2Client) -> None:
+    one = run(ec2, Tags=[{"Key": "pio-tf:cluster", "Value": "taken"}])
+    refuse_taken_name(ec2, "free")
+    with pytest.raises(ConfigError, match="there is a cluster taken in eu-west-1 already") as caught:
+        refuse_taken_name(ec2, "taken")
+    assert caught.value.cause == f"{one} carries the tag pio-tf:cluster=taken"
 
 
 @pytest.mark.parametrize(("tag", "message"), [("spark", "is not KEY=VALUE"), ("Name=nothing-*", "no instance in")])
