@@ -10,13 +10,13 @@ from pio_tf.events import Done, Reporter, Step, silent
 from pio_tf.infra.foreign_resources import refuse_foreign_resources
 from pio_tf.infra.planner import Planner
 from pio_tf.infra.stack_directory import StackDirectory
-from pio_tf.model import Outputs
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from pio_tf.config.schema import Config
     from pio_tf.infra.plan import Plan
+    from pio_tf.model import Outputs
 
 
 class Deployment:
@@ -59,9 +59,9 @@ class Deployment:
         """
         # An apply without changes encrypts the state, or encrypts it with another key, as TF_ENCRYPTION says.
         if plan.has_changes or self.stack.encrypts:
-            self.planner.refuse_file(plan.path)
+            self.planner.refuse_file(plan)
             self._apply(plan)
-        outputs = Outputs.from_terraform(self.stack.terraform.output())
+        outputs = self.stack.applied_outputs()
         if outputs is None:
             raise TerraformError(
                 f"the stack in {self.config.stack_dir} has no machines after its apply",

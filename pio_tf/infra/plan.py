@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -49,6 +50,7 @@ class Plan:
         json: ``terraform show -json`` of the file. It may hold secrets.
         findings: what the guard has found, waived or not.
         error: why Terraform would not apply the plan that it wrote.
+        digest: of the file that ``json`` shows (:func:`file_digest`); empty: not known.
     """
 
     path: Path
@@ -58,6 +60,7 @@ class Plan:
     json: Mapping[str, Any] = field(default_factory=dict, repr=False)
     findings: tuple[Finding, ...] = ()
     error: PioTfError | None = None
+    digest: str = ""
 
     @property
     def counts(self) -> dict[str, int]:
@@ -74,6 +77,17 @@ class Plan:
     def changed_machines(self) -> list[str]:
         """The machines to change; AWS may stop and start each of them for it."""
         return [change.machine for change in self.changes if change.machine and "update" in change.actions]
+
+
+def file_digest(path: Path) -> str:
+    """Return the SHA-256 of a plan file; empty if it cannot be read.
+
+    Take it before Terraform shows the file: one that is replaced meanwhile has another.
+    """
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError:
+        return ""
 
 
 def find_changes(plan_json: Mapping[str, Any]) -> tuple[ResourceChange, ...]:

@@ -12,7 +12,7 @@ from pio_tf.infra.egress import find_blocked
 from pio_tf.infra.first_boot import find_other_spark
 from pio_tf.infra.foreign_resources import refuse_foreign_resources
 from pio_tf.infra.guard import Removal, find_removals, find_restarts
-from pio_tf.infra.plan import Plan, changes_anything, find_changes
+from pio_tf.infra.plan import Plan, changes_anything, file_digest, find_changes
 from pio_tf.infra.plan_file import reading_plan
 from pio_tf.infra.policy import evaluate, refuse
 from pio_tf.infra.redaction import plain_secrets, redact_plan
@@ -62,12 +62,12 @@ class Planner:
             TerraformError, Locked, ConfigError: Terraform could not plan.
         """
         self._stack.prepare()
-        run, raw = self._run()
+        run, raw, digest = self._run()
         with reading_plan():
             removals = find_removals(raw)
         if removals and all(removal.reason == _TAINTED for removal in removals):
             self._untaint(removals)
-            run, raw = self._run()
+            run, raw, digest = self._run()
             with reading_plan():
                 removals = find_removals(raw)
         if run.error is not None and not removals:
@@ -80,11 +80,12 @@ class Planner:
                 json=raw,
                 findings=evaluate(self._config, raw),
                 error=run.error,
+                digest=digest,
             )
 
     def draft_destruction(self) -> Plan:
         """Plan to destroy everything. The stack must be unprotected."""
-        run, raw = self._run(destroy=True)
+        run, raw, _ = self._run(destroy=True)
         if run.error is not None:
             raise run.error
         with reading_plan():
@@ -114,13 +115,14 @@ class Planner:
         for warning in warnings:
             self._stack.reporter(Warned(warning))
 
-    def refuse_file(self, path: Path) -> None:
-        """Refuse a plan by the content of its file alone.
+    def refuse_file(self, plan: Plan) -> None:
+        """Refuse a plan by the content of its file alone. Terraform shows the file again unless it is still the same.
 
         Raises:
             GuardRefused: it breaks a rule of the guard that is not waived.
         """
-        plan = self.read_plan(path)
+        if not plan.digest or plan.digest != file_digest(plan.path):
+            plan = self.read_plan(plan.path)
         refuse_foreign_resources(plan.json, self._config)
         refuse(plan.findings)
 
@@ -130,10 +132,11 @@ class Planner:
         Raises:
             TerraformError: it is no plan of this stack and Terraform version.
         """
+        digest = file_digest(path)
         raw = self._stack.terraform.show(path)
         with reading_plan():
             findings = evaluate(self._config, raw)
-            return Plan(path, find_changes(raw), changes_anything(raw), json=raw, findings=findings)
+            return Plan(path, find_changes(raw), changes_anything(raw), json=raw, findings=findings, digest=digest)
 
     def drift(self) -> tuple[Drift, ...]:
         """Return what has changed in AWS since the last apply, without power.
@@ -156,14 +159,15 @@ class Planner:
             ignores_tag = self._config.aws.ignore_tags.ignores
             return find_drift(redacted, ignores_tag=ignores_tag, may_be=self._config.may_be)
 
-    def _run(self, *, destroy: bool = False) -> tuple[PlanRun, dict[str, Any]]:
-        """Plan; return the plan as JSON too, even one that ``prevent_destroy`` has refused."""
+    def _run(self, *, destroy: bool = False) -> tuple[PlanRun, dict[str, Any], str]:
+        """Plan; return the plan as JSON too, even one that ``prevent_destroy`` has refused, and the file's digest."""
         path, terraform = self.plan_path, self._stack.terraform
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         path.unlink(missing_ok=True)
         run = terraform.plan(out=path, destroy=destroy)
         if run.error is None:
-            return run, terraform.show(path)
+            digest = file_digest(path)
+            return run, terraform.show(path), digest
         prevented = [item for item in run.diagnostics if item.summary in DESTROY_PREVENTED]
         if not prevented:
             raise run.error
@@ -171,7 +175,7 @@ class Planner:
             raw = terraform.show(path)
         except PioTfError:
             raw = {}
-        return run, raw if _shows(raw, prevented) else self._run_unprotected()
+        return run, raw if _shows(raw, prevented) else self._run_unprotected(), ""
 
     def _run_unprotected(self) -> dict[str, Any]:
         """Return as JSON what the stack would plan without ``prevent_destroy``.

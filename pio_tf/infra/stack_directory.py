@@ -173,7 +173,7 @@ class StackDirectory:
         if self.config.terraform.backend is not None:
             self.generate()
             self.initialise()
-            return Outputs.from_terraform(self._outputs_of(self._state_if_readable()))
+            return self.applied_outputs()
         refuse_leaving(self.config, by_hand=self.by_hand)
         state = self.backups.check_state()
         if not (self.config.stack_dir / "terraform.tfstate").is_file():
@@ -184,6 +184,12 @@ class StackDirectory:
         located = self._located()
         terraform = self._terraform(located.binary(self._product(located), "")) if located else self.terraform
         return Outputs.from_terraform(terraform.output())
+
+    def applied_outputs(self) -> Outputs | None:
+        """Return the outputs of an initialised stack. Terraform reports what is wrong with its state, if anything."""
+        state = self._state_if_readable()
+        shown = state.outputs if state is not None else None
+        return Outputs.from_terraform(self.terraform.output() if shown is None else shown)
 
     def state(self) -> State | None:
         """Return the identity of a state in the stack or in S3, read without Terraform; None if it is empty."""

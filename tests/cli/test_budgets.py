@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from scripts.bench.counting import run_counted
+from tests.support.outputs_sample import OUTPUTS
+from tests.support.plan_json import change, machine, plan
 from tests.support.shell import Project, clean_environment, ec2
 from tests.support.terraform_stand_in import TerraformStandIn
 
@@ -90,14 +92,21 @@ def test_what_connects_to_the_driver_starts_no_other_program(tmp_path: Path) -> 
     assert counted.programs == ()
 
 
-def test_a_plan_asks_terraform_for_the_plan_and_its_json_only(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("work", "runs"),
+    [("plan()", ["plan", "show"]), ("apply(deployment.plan())", ["plan", "show", "apply", "output"])],
+)
+def test_terraform_runs_no_more_often_than_its_answers_are_needed(tmp_path: Path, work: str, runs: list[str]) -> None:
     """A script is asked for its version each time; a program only once, and it is initialised once."""
     stand_in = TerraformStandIn(tmp_path)
-    stand_in.prints(status=0)
+    show = plan(change("aws_instance", after=machine()))
+    stand_in.prints(show=json.dumps(show).encode(), output=json.dumps(OUTPUTS).encode())
     code = (
         "from pio_tf.config.load import load_config\n"
         "from pio_tf.infra.deployment import Deployment\n"
-        f"Deployment(load_config({str(stand_in.config.path)!r})).draft()\n"
+        f"deployment = Deployment(load_config({str(stand_in.config.path)!r}))\n"
+        f"deployment.{work}\n"
     )
     counted = run_counted(["-c", code], environment=clean_environment(), directory=tmp_path)
-    assert counted.terraform_runs == ["version", "init", "plan", "show"]
+    assert counted.exit_code == 0, counted.output
+    assert counted.terraform_runs == ["version", "init", *runs]

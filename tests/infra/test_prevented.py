@@ -85,3 +85,14 @@ def test_a_plan_that_fails_for_another_reason_is_not_made_again(tmp_path: Path) 
     deployment = refusing(tmp_path, ("Invalid provider", "There is none."), WHOLE)
     with pytest.raises(TerraformError, match="terraform plan failed"):
         deployment.draft()
+
+
+def test_a_plan_file_that_was_replaced_after_its_review_is_judged_again(tmp_path: Path) -> None:
+    stand_in = TerraformStandIn(tmp_path)
+    stand_in.prints(show=json.dumps(plan(change("aws_instance", after=machine()))).encode())
+    deployment = Deployment(stand_in.config, environ={"PATH": "/usr/bin:/bin"})
+    made = deployment.plan()
+    made.path.write_text(json.dumps(WHOLE))
+    with pytest.raises(GuardRefused, match="worker-1"):
+        deployment.apply(made)
+    assert stand_in.applies == 0
