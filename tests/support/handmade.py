@@ -136,7 +136,6 @@ def make_handmade(sandbox: SandboxInfo, directory: Path, *, cidr: str) -> Handma
     key = asyncssh.generate_private_key("ssh-ed25519")
     path = directory / "team.pem"
     key.write_private_key(path)
-    key.write_public_key(path.with_name("team.pem.pub"))
     ec2.import_key_pair(KeyName="team", PublicKeyMaterial=key.export_public_key())
     vpc, subnet = _make_network(ec2, cidr)
     groups = [
