@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
     from mypy_boto3_ec2 import EC2Client
 
+    from pio_tf.config.hcl_writer import Value
     from pio_tf.config.schema import Config
     from pio_tf.errors import RemoteError
     from pio_tf.events import Reporter
@@ -164,9 +165,11 @@ class Adoption:
             role_arn=role.arn if role else self.cluster.role_arn,
             small_driver=any(spec.memory_mib < MINIMUM_DRIVER_MEMORY_MIB for spec in specs.values()),
         )
-        text = render_adopted(cluster)
-        self._load(text)  # raises before anything is created
-        return Proposal(text, look, role)
+        self._load(render_adopted(cluster))  # raises before anything is created
+        driver = look.software.get("driver")
+        cluster, refused = self._with_blocks(cluster, driver.env.blocks if driver and driver.env else {})
+        look = replace(look, remarks=(*look.remarks, *refused))
+        return Proposal(render_adopted(cluster), look, role)
 
     def carry_out(self, proposal: Proposal) -> None:
         """Create the role, and write the file.
@@ -200,8 +203,22 @@ class Adoption:
             pio_version=version if version in get_args(PioBlock.model_fields["version"].annotation) else "",
             spark_home=homes.spark_home or of_pio or driver.spark_home or self.cluster.spark_home,
             start_command=homes.start_command or ("" if master.starts_spark else master.start_all),
-            blocks=driver.env.blocks if driver.env else {},
         )
+
+    def _with_blocks(
+        self, cluster: AdoptedCluster, blocks: Mapping[str, Mapping[str, Value]]
+    ) -> tuple[AdoptedCluster, list[str]]:
+        """Return the file with those blocks of pio-env.sh that pio-tf can use, and why not the others."""
+        refused = []
+        for name, block in blocks.items():
+            more = replace(cluster, blocks={**cluster.blocks, name: block})
+            try:
+                self._load(render_adopted(more))
+            except ConfigError as error:
+                refused.append(f"pio-tf.hcl gets no {name} block from pio-env.sh: {error.what.partition(': ')[2]}")
+            else:
+                cluster = more
+        return cluster, refused
 
     def _survey(self, ec2: EC2Client, ids: Mapping[str, str]) -> tuple[dict[str, InstalledSoftware], list[str]]:
         """Return what the machines have that run and answer, and remarks about the others."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
@@ -9,12 +10,16 @@ import boto3
 import pytest
 
 from pio_tf.cluster import Cluster
+from pio_tf.cluster.adoption import Adoption, Homes, Look
 from pio_tf.cluster.listing import Belongings
 from pio_tf.config.adopted import AdoptedCluster, render_adopted
-from pio_tf.config.load import parse_config
+from pio_tf.config.load import load_config, parse_config
 from pio_tf.errors import ConfigError, MachinesMayBeRunning, PioTfError
 from pio_tf.machines.deadline_role import DeadlineRole
 from pio_tf.machines.deadline_schedule import DeadlineSchedule
+from pio_tf.machines.existing import Choice
+from pio_tf.pio.existing_env import read_env
+from pio_tf.training.survey import InstalledSoftware
 from tests.cluster.support import Aws
 from tests.support.background import wait_until
 from tests.support.instances import UBUNTU
@@ -168,6 +173,38 @@ def test_machines_that_a_shutdown_would_terminate_must_not_power_themselves_off(
         world.cluster(more="  self_stop = true").up(deadline=False)
     assert world.states() == {"stopped"}
     world.cluster().up(deadline=False)
+
+
+def test_what_is_found_goes_into_the_file_but_no_block_that_pio_tf_could_not_load(world: World) -> None:
+    env = read_env(
+        "SPARK_HOME=$HOME/spark\nPIO_STORAGE_SOURCES_ELASTICSEARCH_TYPE=elasticsearch\n"
+        "PIO_STORAGE_SOURCES_ELASTICSEARCH_HOSTS=es_1.2x\n"
+        "PIO_STORAGE_SOURCES_HDFS_TYPE=hdfs\nPIO_STORAGE_SOURCES_HDFS_PATH=hdfs://nn:9000/models\n"
+    )
+    driver = InstalledSoftware(
+        spark_home="/opt/other", pio_home="~/pio", pio_version="0.13.0", engines=("~/ur",), env=env
+    )
+    master = InstalledSoftware(start_all="~/spark/sbin/start-all.sh", starts_spark=("unit spark.service",))
+    aws = {"region": REGION, "endpoint_url": world.aws.url, "credentials_file": str(world.directory / "credentials")}
+    cluster = AdoptedCluster(
+        name=world.name, aws=aws, ids={}, ssh={"key": str(_key(world.directory))}, engine_dir="~/engine"
+    )
+    adoption = Adoption(cluster, Homes(), world.directory / "pio-tf.hcl", {}, world.said.append)
+    ids = [*world.ids.values()]
+    machines = adoption.look(Choice((ids[0],), (ids[1],), (ids[2],))).machines
+    look = Look(machines, {"driver": driver, "master": master}, (), ACCOUNT)
+    proposal = adoption.propose(look, make_role=False)
+    adoption.carry_out(proposal)
+    config = load_config(world.directory / "pio-tf.hcl", environ={})
+    assert (config.spark.home, config.spark.start_command) == ("~/spark", None)
+    assert (config.pio.home, config.pio.version, config.pio.engine_dir) == ("~/pio", "0.13.0", "~/ur")
+    assert config.hdfs is not None
+    assert config.elasticsearch is None
+    (why,) = proposal.look.remarks
+    assert why.startswith("pio-tf.hcl gets no elasticsearch block from pio-env.sh: elasticsearch.hosts[0]: must be")
+    several = replace(look, software={"driver": replace(driver, engines=("~/a", "~/b"))})
+    with pytest.raises(ConfigError, match="not known: ~/a, ~/b"):
+        adoption.propose(several, make_role=False)
 
 
 @pytest.mark.parametrize(
