@@ -11,8 +11,9 @@ from pio_tf.cluster.messages import short
 from pio_tf.config.partitions import partition_of
 from pio_tf.errors import AwsError
 from pio_tf.events import Warned
+from pio_tf.fact_cache import FactCache
 from pio_tf.infra.cost import Prices
-from pio_tf.machines.price_list import API_REGION, PriceFile, read_price_list
+from pio_tf.machines.price_list import API_REGION, KeptPrices, read_price_list
 from pio_tf.user_cache import default_cache
 
 if TYPE_CHECKING:
@@ -91,9 +92,7 @@ def run_usd(run: RunRecord, prices: Prices) -> float | None:
 
 def kept_prices(context: ClusterContext) -> Prices:
     """Return the prices that are known without a question to AWS."""
-    config = context.config
-    found = PriceFile(default_cache(context.environ), config.aws.region).read(context.now().date())
-    return Prices.of(config, found)
+    return Prices.of(context.config, _kept(context).read(context.now().date()))
 
 
 def look_up_prices(context: ClusterContext, instance_types: Iterable[str], volume_types: Iterable[str]) -> Prices:
@@ -102,17 +101,21 @@ def look_up_prices(context: ClusterContext, instance_types: Iterable[str], volum
     A price list that can't be had is a warning, and pio-tf's own table takes its place.
     """
     region, today = context.config.aws.region, context.now().date()
-    file = PriceFile(default_cache(context.environ), region)
-    found, wanted = file.read(today), (set(instance_types), set(volume_types))
+    kept = _kept(context)
+    found, wanted = kept.read(today), (set(instance_types), set(volume_types))
     if (found is None or not found.has(*wanted)) and partition_of(region) == "aws":
         try:
             pricing = context.aws.quick_client("pricing", patience=PATIENCE, region=API_REGION)
             instance_types, volume_types = wanted
             found = read_price_list(pricing, region, today, instance_types=instance_types, volume_types=volume_types)
-            file.write(found)
+            kept.write(found)
         except AwsError as error:
             context.report(Warned(f"AWS's price list can't be had: {short(error)}; pio-tf's own prices are used"))
     return Prices.of(context.config, found)
+
+
+def _kept(context: ClusterContext) -> KeptPrices:
+    return KeptPrices(FactCache(default_cache(context.environ)), context.config.aws.region)
 
 
 def measure(

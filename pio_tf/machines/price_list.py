@@ -17,11 +17,10 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ConfigDict, TypeAdapter
 from pydantic.dataclasses import dataclass
 
-from pio_tf.atomic_write import write_atomically
 from pio_tf.aws.errors import aws_errors
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from pio_tf.fact_cache import FactCache
 
 API_REGION = "us-east-1"
 """A region in which the API answers."""
@@ -51,30 +50,29 @@ class PriceList:
 _READER = TypeAdapter(PriceList)
 
 
-class PriceFile:
-    """The prices that a user's commands have read, one file a region.
+class KeptPrices:
+    """The prices in a region that a user's commands have read.
 
     Args:
-        directory: of the user's cache; it may be missing.
+        kept: what those commands keep.
     """
 
-    def __init__(self, directory: Path, region: str) -> None:
+    def __init__(self, kept: FactCache, region: str) -> None:
+        self._kept = kept
         self._region = region
-        self._path = directory / f"prices-{region}.json"
 
     def read(self, today: date) -> PriceList | None:
-        """Return the prices; None: there are none, they are old, or the file is damaged."""
-        with suppress(OSError, ValueError):
-            found = _READER.validate_json(self._path.read_bytes())
-            if found.region == self._region and timedelta() <= today - found.read_on <= timedelta(KEPT_DAYS):
+        """Return the prices; None: there are none, or they are old."""
+        with suppress(ValueError):
+            found = _READER.validate_python(self._kept.read(f"prices-{self._region}", key=[self._region]))
+            if timedelta() <= today - found.read_on <= timedelta(KEPT_DAYS):
                 return found
         return None
 
     def write(self, prices: PriceList) -> None:
-        """Keep the prices. A file that can't be written is no error: the next command asks AWS again."""
-        with suppress(OSError):
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            write_atomically(self._path, json.dumps(asdict(prices), default=str))
+        """Keep the prices, if that is possible."""
+        value = asdict(prices) | {"read_on": prices.read_on.isoformat()}
+        self._kept.write(f"prices-{self._region}", value, key=[self._region])
 
 
 def read_price_list(

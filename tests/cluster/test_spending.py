@@ -175,7 +175,7 @@ def test_a_damaged_file_of_prices_is_read_from_aws_again(place: Place, damage: s
     (file,) = place.directory.rglob("prices-*.json")
     file.write_text(damage)
     assert place.measured().note.startswith("on-demand prices of eu-west-1")
-    assert json.loads(file.read_text())["hourly"] == {"r5.xlarge": 0.282}
+    assert json.loads(file.read_text())["value"]["hourly"] == {"r5.xlarge": 0.282}
 
 
 def test_another_region_s_prices_or_tomorrow_s_are_not_taken(place: Place) -> None:
