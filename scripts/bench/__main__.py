@@ -8,6 +8,7 @@ These names in ``ONLY=`` show where the time goes, in tables of their own:
 
 - processes: ``pio-tf --help`` against ``python -c pass`` and ``aws --help``; a client for EC2 against boto3's own.
 - power: ``status``, ``down`` and ``up`` against the shortest boto3 script that does the same; checks of references.
+- growth: calls, CPU seconds and memory of ``status``, ``down``, ``up`` and a deadline, for 100 and 500 machines.
 - training: ``pio-tf train`` on a ready cluster of the sandbox against the same command line over SSH.
 - log: a run that prints hundreds of megabytes, followed, against the same bytes over SSH and nothing else; the client's
   memory; what hides secrets on the driver, against ``cat``.
@@ -23,12 +24,12 @@ from pathlib import Path
 
 import boto3
 
-from scripts.bench import commands, log, power, processes, table, training
+from scripts.bench import commands, growth, log, power, processes, table, training
 from scripts.bench.sandbox import ready_cluster
 
-PARTS = ("processes", "power", "training", "log")
+PARTS = ("processes", "power", "growth", "training", "log")
 """Tables of their own."""
-ROWS = (*commands.rows(),)
+ROWS = (*commands.rows(), *log.rows())
 """The table."""
 
 
@@ -65,6 +66,8 @@ def main() -> None:
         processes.bench(starts=arguments.starts)
     if "power" in only:
         power.bench(sizes=[int(text) for text in arguments.sizes.split(",")], runs=arguments.runs)
+    if "growth" in only:
+        growth.bench(sizes=(100, 500))
     if {"training", "log"} & {*only}:
         with ready_cluster() as cluster:
             if "training" in only:

@@ -17,6 +17,7 @@ import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from pio_tf import Cluster
@@ -28,17 +29,20 @@ from pio_tf.training.runs.driver_lock import hold_driver_lock
 from pio_tf.training.runs.record import Client, RunRecord, new_run_id
 from pio_tf.training.runs.run_storage import Archive
 from scripts.bench.spark_log import SECRET, write_log
+from scripts.bench.table import Row, Side
 from scripts.bench.timing import alternate
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from scripts.bench.sandbox import SandboxCluster
+    from scripts.bench.table import Workbench
 
 SECRETS = (SECRET, "another one")
 ASYNCSSH, HIDING, CAT = "asyncssh alone", "driver: what hides secrets", "driver: cat"
 SUCCESS = "echo '[INFO] [CoreWorkflow$] Training completed successfully.'"
 TURNS = 3
+ROW_BYTES = 200_000_000
 COPY = """
 import asyncio, sys, time
 import asyncssh
@@ -64,6 +68,42 @@ class Followed:
     """The most memory that the client had."""
     written: float
     """Seconds from the run's start to its end: until all was in the driver's log."""
+
+
+def rows() -> tuple[Row, ...]:
+    """Return the rows of logs."""
+    return (
+        Row("attach", "asyncssh alone, 200 MB", 2.5, attach, named_only=True),
+        Row("hiding", "cat, 200 MB", 3.0, hiding),
+    )
+
+
+def attach(workbench: Workbench) -> tuple[Side, Side]:
+    """Return the sides of following a log that is there already: whole processes, with their starts."""
+    cluster = workbench.cluster
+    write_log(cluster.home / "bench.log", ROW_BYTES)
+    runs: list[str] = []
+
+    def begin() -> None:
+        record = asyncio.run(start(cluster, f"cat ~/bench.log; {SUCCESS}"))
+        runs.append(record.id)
+        while not (cluster.home / ".pio-tf" / "runs" / record.id / "ended").exists():
+            time.sleep(0.1)
+
+    def follow_last() -> None:
+        with cluster.start("train", "--attach", "--keep-up", runs[-1], stdout=subprocess.DEVNULL) as process:
+            if process.wait():
+                raise RuntimeError(f"`pio-tf train --attach {runs[-1]}` ended with {process.returncode}")
+
+    return Side(follow_last, prepare=begin), Side(copies(cluster, "cat ~/bench.log")[ASYNCSSH])
+
+
+def hiding(workbench: Workbench) -> tuple[Side, Side]:
+    """Return the sides of the filter of a run's output."""
+    log = Path(workbench.keep(TemporaryDirectory())) / "bench.log"
+    write_log(log, ROW_BYTES)
+    sides = filters(log)
+    return Side(sides[HIDING]), Side(sides[CAT])
 
 
 def bench(cluster: SandboxCluster, *, megabytes: int) -> None:

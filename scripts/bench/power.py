@@ -29,6 +29,7 @@ from scripts.bench.timing import milliseconds
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from botocore.client import BaseClient
     from mypy_boto3_ec2 import EC2Client
     from mypy_boto3_ec2.type_defs import InstanceTypeDef
 
@@ -174,15 +175,16 @@ def make_cluster(ec2: EC2Client, name: str, *, size: int) -> Outputs:
 
 
 @contextmanager
-def counted(ec2: EC2Client) -> Iterator[list[str]]:
+def counted(client: BaseClient) -> Iterator[list[str]]:
     """Count the requests that a client sends in the block, retries included."""
     sent: list[str] = []
 
     def count(event_name: str, **_event: object) -> None:
         sent.append(event_name)
 
-    ec2.meta.events.register("before-send.ec2", count)
+    event = f"before-send.{client.meta.service_model.service_id.hyphenize()}"
+    client.meta.events.register(event, count)
     try:
         yield sent
     finally:
-        ec2.meta.events.unregister("before-send.ec2", count)
+        client.meta.events.unregister(event, count)

@@ -65,6 +65,18 @@ async def test_every_machine_gets_one_secret_which_the_driver_keeps_for_every_cl
         assert secret not in (cluster.servers[name].home / "asked").read_text()  # no command line has it
 
 
+async def test_a_client_that_waits_for_spark_asks_the_driver_twice_and_each_other_machine_once(
+    cluster: TestCluster,
+) -> None:
+    await start_all(cluster)
+    await share(cluster)
+    before = {name: len(cluster.servers[name].processes) for name in ("driver", *SPARK)}
+    async with session(cluster) as driver:
+        await driver.before_spark()
+    asked = {name: len(cluster.servers[name].processes) - count for name, count in before.items()}
+    assert asked == {"driver": 2, "master": 1, "worker-1": 1, "worker-2": 1}
+
+
 async def test_only_a_machine_without_the_secret_gets_it(cluster: TestCluster) -> None:
     await start_all(cluster)
     _, secret, _ = await share(cluster)
