@@ -21,6 +21,7 @@ from tests.faults.aws import CalledAws, answer
 from tests.faults.driver import Driver
 from tests.faults.faults import FAIR, TYPES, BadMachine
 from tests.support.config_samples import BLOCKS
+from tests.support.instances import with_all_operations
 from tests.support.plan_json import change, machine, plan
 from tests.support.terraform_stand_in import TerraformStandIn
 
@@ -436,7 +437,7 @@ class World:
         return str(made["Role"]["Arn"])
 
     def _trusted(self, service: str) -> Any:  # noqa: ANN401 - a client of botocore's
-        made = self._aws.client(service)
+        made = with_all_operations(self._aws.client("ec2")) if service == "ec2" else self._aws.client(service)
         events: Any = made.meta.events  # its stubs know no handler that answers
         events.register_first("before-send", self._without_faults)
         return made
