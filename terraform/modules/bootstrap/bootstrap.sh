@@ -84,25 +84,10 @@ forget_machine() {
 }
 
 # Never holds up a boot, and never fails one: what does not work is said.
-at_boot() { # [unit]: do not wait for what Spark does not need
-  export VOLUME_PATIENCE=30 # it was attached at the last stop
-  boot_parts mount_scratch give_settings
-  give_scratch || true # on the root disk, where the instance store has failed
-  # Spark needs no more, and starts when this script ends: systemd leaves the rest to run on.
-  after_spark_may_start &
-  [ "${1:-}" = unit ] || wait
-}
-
-after_spark_may_start() {
-  boot_parts write_hosts show_host_keys
-  if [ -e "$DONE" ]; then
-    write_ready
-  fi
-}
-
-boot_parts() {
+at_boot() {
   local part status
-  for part in "$@"; do
+  export VOLUME_PATIENCE=30 # it was attached at the last stop
+  for part in mount_scratch write_hosts show_host_keys give_settings; do
     rm -f "$WORK/note" "$WORK/reason"
     set +e # as in step
     (
@@ -118,6 +103,10 @@ boot_parts() {
       say "boot: $(cat "$WORK/note")"
     fi
   done
+  give_scratch || true # on the root disk, where the instance store has failed
+  if [ -e "$DONE" ]; then
+    write_ready
+  fi
 }
 
 write_ready() {
@@ -126,7 +115,7 @@ write_ready() {
     version=$(readlink "$(expand "$home")" || true)
     [ -z "$version" ] || versions+=("$name" "${version##*/}")
   done < <(cut -f 1,3 <<<"$COMPONENTS")
-  version=$(java_version || true)
+  version=$("$(java_home)/bin/java" -version 2>&1 | sed -n 's/.*version "\(.*\)".*/\1/p' | head -n 1 || true)
   versions+=(java "${version:-unknown}")
   put "$STATE/ready.json" <<READY
 {"role": "$ROLE", "when": "$(date -u +%FT%TZ)", "boot_id": "$(boot_id)", "versions": $(json "${versions[@]}")}
@@ -137,7 +126,7 @@ main() {
   mkdir -p "$STATE" "$WORK"
   case ${1:-} in
   spark) run_spark ;;
-  boot) at_boot "${2:-}" ;;
+  boot) at_boot ;;
   authenticate) authenticate "${2:-}" ;;
   *)
     exec 9>"$WORK/lock"
@@ -151,7 +140,7 @@ main() {
       [ "$ROLE" = driver ] || step service install_service
       write_ready
       ;;
-    *) echo "usage: $0 [run|image|boot [unit]|spark|authenticate [put]|hosts|rollback NAME]" >&2; exit 2 ;;
+    *) echo "usage: $0 [run|image|boot|spark|authenticate [put]|hosts|rollback NAME]" >&2; exit 2 ;;
     esac
     ;;
   esac

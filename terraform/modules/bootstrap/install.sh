@@ -293,14 +293,6 @@ java_home() {
   fi
 }
 
-# By its file, if it has one: Spark starts meanwhile, and a second JVM would take its time.
-java_version() {
-  local home
-  home=$(java_home)
-  sed -n 's/^JAVA_VERSION="\(.*\)"$/\1/p' "$home/release" 2>/dev/null | grep . ||
-    "$home/bin/java" -version 2>&1 | sed -n 's/.*version "\(.*\)".*/\1/p' | head -n 1
-}
-
 # s3://BUCKET/KEY as an address for curl: signed as the machine's role, if it has one, else as it is (a bucket that lets
 # its VPC endpoint in). Signature Version 4, in the query.
 s3_url() {

@@ -30,7 +30,7 @@ Before=pio-tf-spark.service
 [Service]
 Type=oneshot
 RemainAfterExit=yes
-ExecStart=$SELF boot unit
+ExecStart=$SELF boot
 TimeoutStartSec=180
 
 [Install]
@@ -133,8 +133,6 @@ run_spark() {
   JAVA_HOME=$(java_home)
   SPARK_HOME=$(readlink -f "$home")
   export JAVA_HOME SPARK_HOME SPARK_LOCAL_IP=$address SPARK_LOCAL_DIRS=$SCRATCH/local
-  # spark-class starts a JVM that prints the daemon's command: what it would compile well runs once.
-  export SPARK_LAUNCHER_OPTS='-XX:TieredStopAtLevel=1 -XX:+UseSerialGC'
   if [ "$ROLE" = master ]; then
     exec "$SPARK_HOME/bin/spark-class" org.apache.spark.deploy.master.Master --properties-file "$SETTINGS" \
       --host "$address" --port "$MASTER_PORT" --webui-port "$MASTER_UI_PORT"
