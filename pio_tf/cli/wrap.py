@@ -18,5 +18,6 @@ def _wrap(line: str, width: int) -> str:
     if len(line) <= width or "\x1b" in line:
         return line
     kept = re.sub(r"`[^`]*`", lambda found: found[0].replace(" ", _KEPT), line)
-    lines = textwrap.wrap(kept, width, break_long_words=False, break_on_hyphens=False)
+    indent = line[: len(line) - len(line.lstrip())]
+    lines = textwrap.wrap(kept, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
     return "\n".join(lines).replace(_KEPT, " ")

@@ -68,6 +68,7 @@ def test_prose_breaks_between_words_and_a_command_stays_whole() -> None:
     text = "the machines run: `pio-tf down --force` stops them\nshort"
     assert wrap_words(text, 30).split("\n") == ["the machines run:", "`pio-tf down --force` stops", "them", "short"]
     assert wrap_words(text, 80) == text
+    assert wrap_words("  island, no way out", 12) == "  island, no\n  way out"
 
 
 def test_a_line_about_the_work_breaks_between_words_on_a_terminal_only() -> None:
