@@ -150,6 +150,12 @@ def test_a_service_that_is_stopped_and_started_keeps_its_data(sandbox: SandboxIn
     assert client(programs, sandbox, "get-row", "get-file") == "row\nfile\n"
 
 
+def test_a_name_node_that_runs_again_takes_files_at_once(sandbox: SandboxInfo, programs: JavaPrograms) -> None:
+    change_service(sandbox.directory, "namenode", "stopped")
+    change_service(sandbox.directory, "namenode", "running")
+    assert client(programs, sandbox, "put-file", "get-file") == "file\n"
+
+
 def test_a_killed_hbase_shows_as_failed_and_starts_again(sandbox: SandboxInfo, programs: JavaPrograms) -> None:
     (service,) = (one for one in sandbox_status(sandbox.directory).services if one.name == "hbase")
     assert service.pid is not None

@@ -64,7 +64,7 @@ class RealServices:
             "elasticsearch": lambda: _elasticsearch_serves(self._host, self._ports.elasticsearch, password),
             "zookeeper": lambda: _zookeeper_serves(self._host, self._ports.zookeeper),
             "hbase": (directory / "hbase" / "ready").exists,
-            "namenode": lambda: _facts(self._host, self._ports.namenode_http, "NameNode") is not None,
+            "namenode": self._namenode_serves,
             "datanode": lambda: _datanode_serves(self._host, self._ports),
         }
         self._services = {
@@ -74,6 +74,15 @@ class RealServices:
         self._done = dict.fromkeys(self._services, 0)
         self._errors = dict.fromkeys(self._services, "")
         self._tasks: dict[str, asyncio.Task[None]] = {}
+
+    def _namenode_serves(self) -> bool:
+        """Return whether the name node answers and, if its data node runs, has heard of that one's blocks.
+
+        Until then it is in safe mode, and refuses every new file.
+        """
+        if self._services["datanode"].state == "running":
+            return _datanode_serves(self._host, self._ports)
+        return _facts(self._host, self._ports.namenode_http, "NameNode") is not None
 
     @property
     def where(self) -> Services:
