@@ -16,7 +16,7 @@ from pio_tf.json_text import parse_json
 from pio_tf.user_cache import default_cache
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
 
@@ -31,10 +31,10 @@ class FactCache:
         self._directory = directory
 
     @classmethod
-    def of_environment(cls) -> FactCache:
-        """Return the cache of this process's user."""
+    def of_environment(cls, environ: Mapping[str, str] | None = None) -> FactCache:
+        """Return the user's cache, by the variables of an environment; default: this process's."""
         try:
-            return cls(default_cache())
+            return cls(default_cache(environ))
         except RuntimeError:  # a user without a home directory
             return cls(None)
 

@@ -43,7 +43,7 @@ async def wait_for(work: Awaitable[_T], timeout: float | None) -> _T:
 async def in_background(work: Coroutine[Any, Any, _T]) -> AsyncIterator[asyncio.Task[_T]]:
     """Do some work while the block runs, which may await its result. At the block's end, cancel it and wait.
 
-    An error of work whose result the block does not await is lost.
+    If the block does not await the result, an error of the work is lost.
     """
     task = asyncio.ensure_future(work)
     try:

@@ -89,7 +89,7 @@ class Belongings:
 
     @classmethod
     def of_instances(cls, ec2: EC2Client, cluster: str, ids: Sequence[str]) -> Belongings:
-        """Ask EC2 for those of a cluster whose machines are instances without its tag."""
+        """Ask EC2 for the disks and addresses of these instances, which do not carry the cluster's tag."""
         gib: Counter[str] = Counter()
         with aws_errors("reading disks and addresses"):
             attached: FilterTypeDef = {"Name": "attachment.instance-id", "Values": ids}

@@ -13,8 +13,7 @@ from pio_tf.errors import AwsError
 from pio_tf.events import Warned
 from pio_tf.fact_cache import FactCache
 from pio_tf.infra.cost import Prices
-from pio_tf.machines.price_list import API_REGION, KeptPrices, read_price_list
-from pio_tf.user_cache import default_cache
+from pio_tf.machines.price_list import API_REGION, KeptPrices, PriceList, read_price_list
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -96,26 +95,27 @@ def kept_prices(context: ClusterContext) -> Prices:
 
 
 def look_up_prices(context: ClusterContext, instance_types: Iterable[str], volume_types: Iterable[str]) -> Prices:
-    """Return prices with those of these types from AWS's price list, asked at most once in a month.
+    """Return prices with those of these types from AWS's price list. It is asked for each type once in 30 days.
 
     A price list that can't be had is a warning, and pio-tf's own table takes its place.
     """
     region, today = context.config.aws.region, context.now().date()
     kept = _kept(context)
-    found, wanted = kept.read(today), (set(instance_types), set(volume_types))
-    if (found is None or not found.has(*wanted)) and partition_of(region) == "aws":
+    found = kept.read(today) or PriceList(region, today)
+    instance_types, volume_types = found.lacks(instance_types, volume_types)
+    if (instance_types or volume_types) and partition_of(region) == "aws":
         try:
             pricing = context.aws.quick_client("pricing", patience=PATIENCE, region=API_REGION)
-            instance_types, volume_types = wanted
-            found = read_price_list(pricing, region, today, instance_types=instance_types, volume_types=volume_types)
+            more = read_price_list(pricing, region, today, instance_types=instance_types, volume_types=volume_types)
+            found = found.with_(more)
             kept.write(found)
         except AwsError as error:
             context.report(Warned(f"AWS's price list can't be had: {short(error)}; pio-tf's own prices are used"))
-    return Prices.of(context.config, found)
+    return Prices.of(context.config, found if found.knows_any else None)
 
 
 def _kept(context: ClusterContext) -> KeptPrices:
-    return KeptPrices(FactCache(default_cache(context.environ)), context.config.aws.region)
+    return KeptPrices(FactCache.of_environment(context.environ), context.config.aws.region)
 
 
 def measure(

@@ -39,7 +39,7 @@ class NewArchive:
 
 @dataclass(frozen=True)
 class FoundArchive:
-    """An archive whose checksum is right."""
+    """An archive, after its checksum was found right."""
 
     address: str
     """The user's name for it."""

@@ -73,9 +73,9 @@ class DriverEngine:
     notes: list[PushNote] = field(default_factory=list)
     """The last push, and one that was interrupted."""
     files: dict[str, SourceFile] = field(default_factory=dict)
-    """The files that it has, of the paths that were asked for and of those of the notes."""
+    """By path, the files that it has: the paths asked for, and the paths in its notes."""
     others: set[str] = field(default_factory=set)
-    """Those of these paths that are directories, or neither files nor links."""
+    """The same paths where it has a directory, or anything that is no file and no link."""
 
 
 async def look_at_engine(remote: ClusterConnection, config: Config, paths: list[str]) -> DriverEngine:

@@ -42,7 +42,7 @@ class PushPlan:
     removed: tuple[str, ...]
     """Files of an earlier push that are gone here, to remove."""
     kept: tuple[str, ...]
-    """Those of both whose version on the driver pio-tf has not written: it is kept beside the engine's files."""
+    """Paths of both kinds that were changed on the driver, not by pio-tf: that version is kept beside the engine."""
     noted: bool = True
     """Whether the driver's note of the push is right."""
 

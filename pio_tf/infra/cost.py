@@ -143,7 +143,8 @@ class Prices:
         """Return a cluster's prices, from ``guard.hourly_prices``, AWS's price list, and pio-tf's table."""
         hourly, gib_month, note = HOURLY_USD, GIB_MONTH_USD, price_note(config)
         if found is not None:
-            hourly, gib_month = {**hourly, **found.hourly}, {**gib_month, **found.gib_month}
+            hourly = hourly | {name: usd for name, usd in found.hourly.items() if usd is not None}
+            gib_month = gib_month | {name: usd for name, usd in found.gib_month.items() if usd is not None}
             note = f"on-demand prices of {found.region}, from AWS's price list of {found.read_on}"
             note += "; guard.hourly_prices overrides them" if config.guard.hourly_prices else ""
         return cls({**hourly, **config.guard.hourly_prices}, gib_month, note)

@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import asdict, field
+from dataclasses import asdict, field, replace
 from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -37,14 +37,23 @@ class PriceList:
 
     region: str
     read_on: date
-    hourly: Mapping[str, float] = field(default_factory=dict)
-    """Of an instance type."""
-    gib_month: Mapping[str, float] = field(default_factory=dict)
-    """Of a volume type: ``gp3``."""
+    hourly: Mapping[str, float | None] = field(default_factory=dict)
+    """Of an instance type; None: AWS was asked, and has none."""
+    gib_month: Mapping[str, float | None] = field(default_factory=dict)
+    """Of a volume type, likewise: ``gp3``."""
 
-    def has(self, instance_types: Iterable[str], volume_types: Iterable[str]) -> bool:
-        """Return whether all of these are in it."""
-        return self.hourly.keys() >= set(instance_types) and self.gib_month.keys() >= set(volume_types)
+    @property
+    def knows_any(self) -> bool:
+        """Whether AWS was asked for a price."""
+        return bool(self.hourly or self.gib_month)
+
+    def lacks(self, instance_types: Iterable[str], volume_types: Iterable[str]) -> tuple[set[str], set[str]]:
+        """Return those of these types that AWS was not asked for."""
+        return set(instance_types) - self.hourly.keys(), set(volume_types) - self.gib_month.keys()
+
+    def with_(self, more: PriceList) -> PriceList:
+        """Return both lists as one, as old as this one."""
+        return replace(self, hourly={**self.hourly, **more.hourly}, gib_month={**self.gib_month, **more.gib_month})
 
 
 _READER = TypeAdapter(PriceList)
@@ -83,7 +92,7 @@ def read_price_list(
     instance_types: Iterable[str],
     volume_types: Iterable[str],
 ) -> PriceList:
-    """Ask AWS for these prices, all at once. What it does not know is left out.
+    """Ask AWS for these prices, all at once.
 
     Args:
         pricing: a client of ``pricing`` in :data:`API_REGION`.
@@ -99,12 +108,11 @@ def read_price_list(
 
     with aws_errors("reading AWS's price list", service="pricing"), ThreadPoolExecutor() as threads:
         found = list(threads.map(price, (*hours.values(), *months.values())))
-    named = [(name, usd) for name, usd in zip((*hours, *months), found, strict=True) if usd is not None]
     return PriceList(
         region,
         today,
-        hourly={name: usd for name, usd in named if name in hours},
-        gib_month={name: usd for name, usd in named if name in months},
+        hourly=dict(zip(hours, found[: len(hours)], strict=True)),
+        gib_month=dict(zip(months, found[len(hours) :], strict=True)),
     )
 
 

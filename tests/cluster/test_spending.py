@@ -145,6 +145,20 @@ def test_a_type_that_was_not_asked_for_yet_is_asked_for(place: Place) -> None:
     assert [one["instanceType"] for one in place.server.asked if "instanceType" in one].count("r3.xlarge") == 1
 
 
+def test_a_type_without_a_price_is_asked_for_once_and_the_others_stay(place: Place) -> None:
+    for _ in range(2):
+        place.measured(run(NOVEMBER, 1.0, kind="x9.metal"))
+    assert len(place.server.asked) == 3
+    assert place.measured(run(NOVEMBER, 1.0)).training_usd == pytest.approx(2 * 0.282)
+    assert len(place.server.asked) == 3
+
+
+def test_a_user_without_a_home_directory_has_prices_too(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("HOME")
+    monkeypatch.setattr("os.getuid", lambda: 4_242_424)
+    assert kept_prices(replace(place.context(), environ={})).hourly["r5.xlarge"] == 0.252
+
+
 def test_a_price_list_that_can_t_be_had_is_a_warning_and_the_table_takes_its_place(place: Place) -> None:
     place.server.status = 500
     assert place.measured(run(NOVEMBER, 1.0)).training_usd == pytest.approx(2 * 0.252)
