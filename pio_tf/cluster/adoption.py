@@ -176,12 +176,18 @@ class Adoption:
 
         Raises:
             AwsError: the role could not be created; nothing was written.
-            ConfigError: the file exists already, or can't be written.
+            ConfigError: the file exists already, or can't be written; the role is removed again.
         """
-        if proposal.role is not None:
-            self.report(Step(f"Creating the IAM role {proposal.role.name}"))
-            proposal.role.create(self.aws.client("iam"))
-        write_new(self.path.parent, proposal.text)
+        role = proposal.role
+        if role is not None:
+            self.report(Step(f"Creating the IAM role {role.name}"))
+            role.create(self.aws.client("iam"))
+        try:
+            write_new(self.path.parent, proposal.text)
+        except BaseException:
+            if role is not None:
+                role.remove(self.aws.client("iam"))
+            raise
 
     def _with_homes(self, look: Look) -> AdoptedCluster:
         """Return the contents of the file with where things are: as the user says, else as they were found."""

@@ -92,9 +92,9 @@ class DeadlineRole:
             raise
         raise ConfigError(
             f"the IAM role {self.name} exists already",
-            cause="an earlier `pio-tf adopt` has made it for a cluster of this name",
-            next_step=f"use it with --role-arn {self.arn} if it is for the same machines; or choose another name for "
-            "the cluster, or delete the role",
+            cause="an earlier `pio-tf adopt` has made it for a cluster of this name, or was killed while it did",
+            next_step=f"use it with --role-arn {self.arn} if it has the policy {_POLICY} for the same machines; or "
+            "choose another name for the cluster, or delete the role",
             details={"role": self.arn},
         )
 
@@ -121,3 +121,13 @@ class DeadlineRole:
         except AwsError as error:
             error.next_step = f"{error.next_step}; or {_INSTEAD}"
             raise
+
+    def remove(self, iam: Any) -> None:  # noqa: ANN401 - as above
+        """Remove the role that :meth:`create` has made.
+
+        Raises:
+            AwsError: a call failed.
+        """
+        with aws_errors(f"removing the role {self.name}", service="iam"):
+            iam.delete_role_policy(RoleName=self.name, PolicyName=_POLICY)
+            iam.delete_role(RoleName=self.name)

@@ -195,6 +195,11 @@ def test_what_is_found_goes_into_the_file_but_no_block_that_pio_tf_could_not_loa
     look = Look(machines, {"driver": driver, "master": master}, (), ACCOUNT)
     proposal = adoption.propose(look, make_role=False)
     adoption.carry_out(proposal)
+    with_role = adoption.propose(look, make_role=True)
+    with pytest.raises(ConfigError, match="exists already"):
+        adoption.carry_out(with_role)
+    assert with_role.role is not None
+    with_role.role.refuse_existing(adoption.aws.client("iam"))  # no role is left for a file that was not written
     config = load_config(world.directory / "pio-tf.hcl", environ={})
     assert (config.spark.home, config.spark.start_command) == ("~/spark", None)
     assert (config.pio.home, config.pio.version, config.pio.engine_dir) == ("~/pio", "0.13.0", "~/ur")
