@@ -32,6 +32,8 @@ def main() -> None:
     if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as `nohup` has it
         signal.signal(signal.SIGHUP, _terminate)
     gc.set_threshold(_OBJECTS_BETWEEN_COLLECTIONS)
+    # pydantic would read the metadata of all installed packages in search of plugins, 0.01 s. pio-tf uses none.
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     code = _run()
     _hand_on(code)
     try:

@@ -78,7 +78,11 @@ LONGEST_RUN = 6 * 86400
 
 
 class Block(BaseModel):
-    """A block of pio-tf.hcl. It refuses unknown names, and its values never change."""
+    """A block of pio-tf.hcl. It refuses unknown names, and its values never change.
+
+    The default of a block is its ``model_construct()``, which validates nothing: to validate one by itself, pydantic
+    builds the validator of its class a second time, outside that of ``Config``.
+    """
 
     model_config = ConfigDict(
         extra="forbid",
@@ -184,7 +188,7 @@ class AwsBlock(Block):
         description="Tags that the AWS provider adds to every resource that it makes, in addition to `cluster.tags`.",
     )
     ignore_tags: IgnoreTags = Field(
-        default_factory=IgnoreTags, description="Block: tags that others add, such as tools for costs."
+        default_factory=IgnoreTags.model_construct, description="Block: tags that others add, such as tools for costs."
     )
 
     @model_validator(mode="after")
@@ -589,7 +593,7 @@ class PioBlock(Block):
         description="Leave `pio-env.sh`, `spark-defaults.conf` and the other configuration files on the driver as they "
         "are. Then no block for storage is required: pio-tf uses those that there are for its checks only.",
     )
-    engine: EngineBlock = Field(default_factory=EngineBlock, description="Block: the engine's sources.")
+    engine: EngineBlock = Field(default_factory=EngineBlock.model_construct, description="Block: the engine's sources.")
 
 
 class TrainBlock(Block):

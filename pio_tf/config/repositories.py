@@ -72,9 +72,11 @@ class RepositoryBlock(Block):
     All three must match the configuration of the prediction and event servers.
     """
 
-    metadata: MetadataRepository = Field(default_factory=MetadataRepository, description="Metadata.")
-    eventdata: EventdataRepository = Field(default_factory=EventdataRepository, description="Events.")
-    modeldata: ModeldataRepository = Field(default_factory=ModeldataRepository, description="Model data.")
+    metadata: MetadataRepository = Field(default_factory=MetadataRepository.model_construct, description="Metadata.")
+    eventdata: EventdataRepository = Field(default_factory=EventdataRepository.model_construct, description="Events.")
+    modeldata: ModeldataRepository = Field(
+        default_factory=ModeldataRepository.model_construct, description="Model data."
+    )
 
     def all(self) -> dict[str, Repository]:
         """Return the three by label."""

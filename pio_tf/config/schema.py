@@ -50,10 +50,10 @@ class Config(Block):
         default_factory=NetworkBlock.model_construct,
         description="Block: the network. Required, but for instances that exist already.",
     )
-    driver: DriverBlock = Field(default_factory=DriverBlock, description="Block: the driver.")
-    spark: SparkBlock = Field(default_factory=SparkBlock, description="Block: the Spark cluster.")
+    driver: DriverBlock = Field(default_factory=DriverBlock.model_construct, description="Block: the driver.")
+    spark: SparkBlock = Field(default_factory=SparkBlock.model_construct, description="Block: the Spark cluster.")
     machines: MachinesBlock = Field(
-        default_factory=MachinesBlock, validate_default=True, description="Block: all machines."
+        default_factory=MachinesBlock.model_construct, validate_default=True, description="Block: all machines."
     )
     ssh: SshBlock = Field(description="Block: SSH.")
     pio: PioBlock = Field(description="Block: PredictionIO.")
@@ -62,17 +62,23 @@ class Config(Block):
     hdfs: HdfsBlock | None = Field(default=None, description="Block: the source HDFS.")
     source: dict[SourceName, AnySource] = Field(default_factory=dict, description="Blocks: other sources, by label.")
     repository: RepositoryBlock = Field(
-        default_factory=RepositoryBlock, validate_default=True, description="Blocks: the repositories, by label."
+        default_factory=RepositoryBlock.model_construct,
+        validate_default=True,
+        description="Blocks: the repositories, by label.",
     )
     software: SoftwareBlock = Field(
-        default_factory=SoftwareBlock, validate_default=True, description="Block: the software of the machines."
+        default_factory=SoftwareBlock.model_construct,
+        validate_default=True,
+        description="Block: the software of the machines.",
     )
-    train: TrainBlock = Field(default_factory=TrainBlock, description="Block: training.")
+    train: TrainBlock = Field(default_factory=TrainBlock.model_construct, description="Block: training.")
     schedule: ScheduleBlock | None = Field(default=None, description="Block: trainings on AWS's clock.")
-    notify: NotifyBlock = Field(default_factory=NotifyBlock, description="Block: messages.")
-    terraform: TerraformBlock = Field(default_factory=TerraformBlock, description="Block: Terraform.")
-    failsafe: FailsafeBlock = Field(default_factory=FailsafeBlock, description="Block: automatic stops.")
-    guard: GuardBlock = Field(default_factory=GuardBlock, description="Block: limits for plans.")
+    notify: NotifyBlock = Field(default_factory=NotifyBlock.model_construct, description="Block: messages.")
+    terraform: TerraformBlock = Field(default_factory=TerraformBlock.model_construct, description="Block: Terraform.")
+    failsafe: FailsafeBlock = Field(
+        default_factory=FailsafeBlock.model_construct, description="Block: automatic stops."
+    )
+    guard: GuardBlock = Field(default_factory=GuardBlock.model_construct, description="Block: limits for plans.")
 
     @field_validator("aws", mode="after")
     @classmethod

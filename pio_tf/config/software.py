@@ -217,12 +217,16 @@ class SoftwareBlock(Block):
         "`pio-tf provision`. See [machines.md](machines.md#a-script-of-your-own).",
     )
     java: JavaBlock | None = Field(default=None, description="Block: Java, as a tarball.")
-    hadoop: HadoopBlock = Field(default_factory=HadoopBlock, description="Block: Hadoop's client.")
-    hbase: HbaseClientBlock = Field(default_factory=HbaseClientBlock, description="Block: HBase's client.")
-    elasticsearch: ElasticsearchClientBlock = Field(
-        default_factory=ElasticsearchClientBlock, description="Block: Elasticsearch's configuration."
+    hadoop: HadoopBlock = Field(default_factory=HadoopBlock.model_construct, description="Block: Hadoop's client.")
+    hbase: HbaseClientBlock = Field(
+        default_factory=HbaseClientBlock.model_construct, description="Block: HBase's client."
     )
-    pio: PredictionIoBlock = Field(default_factory=PredictionIoBlock, description="Block: PredictionIO.")
+    elasticsearch: ElasticsearchClientBlock = Field(
+        default_factory=ElasticsearchClientBlock.model_construct, description="Block: Elasticsearch's configuration."
+    )
+    pio: PredictionIoBlock = Field(
+        default_factory=PredictionIoBlock.model_construct, description="Block: PredictionIO."
+    )
 
     @field_validator("mirrors", mode="after")
     @classmethod

@@ -85,6 +85,17 @@ def test_a_command_on_a_cluster_imports_and_asks_no_more_than_it_needs(
     assert counted.programs == ()
 
 
+def test_a_plain_file_is_read_with_the_validator_of_the_whole_file_alone(project: Project) -> None:
+    code = (
+        "from pio_tf.config.load import load_config\n"
+        "from pio_tf.config.blocks import Block\n"
+        "load_config()\n"
+        "print(*(block.__name__ for block in Block.__subclasses__() if block.__pydantic_complete__))\n"
+    )
+    counted = run_counted(["-c", code], environment=clean_environment(), directory=project.directory)
+    assert counted.output.split() == ["Config"]
+
+
 def test_what_connects_to_the_driver_starts_no_other_program(tmp_path: Path) -> None:
     code = "import pio_tf.cluster.driver, pio_tf.remote.ssh, pio_tf.training.runs.driver_runs"
     counted = run_counted(["-c", code], environment=clean_environment(), directory=tmp_path)
