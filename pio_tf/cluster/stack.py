@@ -277,7 +277,7 @@ class Stack:
         check_arguments(self.config)
         check_user_data(self.config)
 
-    def _draft(self, view: FleetView) -> Plan:
+    def _draft(self, view: FleetView, *, to_save: bool = False) -> Plan:
         """Return a plan that is not judged yet."""
         self._check_files()
         existing = {machine.name for machine in view.machines}
@@ -285,7 +285,7 @@ class Stack:
             check_new_driver(self.config)
         check_references(self.config, self.context.aws.client, existing=existing)
         self.context.report(Step("Planning", "under a minute"))
-        return self.deployment.draft()
+        return self.deployment.draft(to_save=to_save)
 
     def _plan(self, view: FleetView, *, out: Path | None = None) -> Plan:
         """Return a plan, given the machines that carry the cluster's tag; save it if asked for."""
@@ -295,7 +295,7 @@ class Stack:
 
         if out is not None:
             prepare_directory(out)
-        plan = self._draft(view)
+        plan = self._draft(view, to_save=out is not None)
         refused: GuardRefused | None = None
         try:
             self._judge(plan, view)

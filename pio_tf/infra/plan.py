@@ -47,7 +47,8 @@ class Plan:
 
     Args:
         has_changes: whether there is anything to apply: resources, or outputs only.
-        json: ``terraform show -json`` of the file. It may hold secrets.
+        json: ``terraform show -json`` of the file, or what the guard reads of it
+            (:func:`pio_tf.infra.unchanged_plan.show_unchanged`). It may hold secrets.
         findings: what the guard has found, waived or not.
         error: why Terraform would not apply the plan that it wrote.
         digest: of the file that ``json`` shows (:func:`file_digest`); empty: not known.

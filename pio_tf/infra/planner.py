@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from pio_tf.config.components import spark_version
@@ -17,6 +18,7 @@ from pio_tf.infra.plan_file import reading_plan
 from pio_tf.infra.policy import evaluate, refuse
 from pio_tf.infra.redaction import plain_secrets, redact_plan
 from pio_tf.infra.terraform_messages import DESTROY_PREVENTED
+from pio_tf.infra.unchanged_plan import show_unchanged
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -55,19 +57,22 @@ class Planner:
         self.judge(plan)
         return plan
 
-    def draft(self) -> Plan:
+    def draft(self, *, to_save: bool = False) -> Plan:
         """Write the stack and plan it; the guard has evaluated the plan, but refused nothing yet.
+
+        Args:
+            to_save: the plan's JSON is wanted as Terraform shows it, and not only what the guard reads.
 
         Raises:
             TerraformError, Locked, ConfigError: Terraform could not plan.
         """
         self._stack.prepare()
-        run, raw, digest = self._run()
+        run, raw, digest = self._run(to_save=to_save)
         with reading_plan():
             removals = find_removals(raw)
         if removals and all(removal.reason == _TAINTED for removal in removals):
             self._untaint(removals)
-            run, raw, digest = self._run()
+            run, raw, digest = self._run(to_save=to_save)
             with reading_plan():
                 removals = find_removals(raw)
         if run.error is not None and not removals:
@@ -159,7 +164,7 @@ class Planner:
             ignores_tag = self._config.aws.ignore_tags.ignores
             return find_drift(redacted, ignores_tag=ignores_tag, may_be=self._config.may_be)
 
-    def _run(self, *, destroy: bool = False) -> tuple[PlanRun, dict[str, Any], str]:
+    def _run(self, *, destroy: bool = False, to_save: bool = False) -> tuple[PlanRun, dict[str, Any], str]:
         """Plan; return the plan as JSON too, even one that ``prevent_destroy`` has refused, and the file's digest."""
         path, terraform = self.plan_path, self._stack.terraform
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -167,6 +172,9 @@ class Planner:
         run = terraform.plan(out=path, destroy=destroy)
         if run.error is None:
             digest = file_digest(path)
+            if not (run.changes or to_save):
+                with suppress(ValueError, OSError):  # OpenTofu may have encrypted the file
+                    return run, show_unchanged(path.read_bytes()), digest
             return run, terraform.show(path), digest
         prevented = [item for item in run.diagnostics if item.summary in DESTROY_PREVENTED]
         if not prevented:

@@ -9,6 +9,7 @@ import pytest
 
 from scripts.bench.counting import run_counted
 from tests.support.outputs_sample import OUTPUTS
+from tests.support.plan_files import plan_file
 from tests.support.plan_json import change, machine, plan
 from tests.support.shell import Project, clean_environment, ec2
 from tests.support.terraform_stand_in import TerraformStandIn
@@ -112,12 +113,23 @@ def test_terraform_runs_no_more_often_than_its_answers_are_needed(tmp_path: Path
     stand_in = TerraformStandIn(tmp_path)
     show = plan(change("aws_instance", after=machine()))
     stand_in.prints(show=json.dumps(show).encode(), output=json.dumps(OUTPUTS).encode())
+    assert terraform_runs(stand_in, work) == ["version", "init", *runs]
+
+
+def test_a_plan_without_changes_is_shown_without_terraform(tmp_path: Path) -> None:
+    stand_in = TerraformStandIn(tmp_path)
+    stand_in.prints(show=plan_file({}, {}, state=json.dumps({"version": 4, "resources": []})), status=0)
+    assert terraform_runs(stand_in, "plan()") == ["version", "init", "plan"]
+
+
+def terraform_runs(stand_in: TerraformStandIn, work: str) -> list[str]:
+    """Return the subcommands that a new process runs to do something with the deployment."""
     code = (
         "from pio_tf.config.load import load_config\n"
         "from pio_tf.infra.deployment import Deployment\n"
         f"deployment = Deployment(load_config({str(stand_in.config.path)!r}))\n"
         f"deployment.{work}\n"
     )
-    counted = run_counted(["-c", code], environment=clean_environment(), directory=tmp_path)
+    counted = run_counted(["-c", code], environment=clean_environment(), directory=stand_in.config.path.parent)
     assert counted.exit_code == 0, counted.output
-    assert counted.terraform_runs == ["version", "init", *runs]
+    return list(counted.terraform_runs)

@@ -17,11 +17,37 @@ from tests.support.deployments import ENVIRON, deployment, existing_network, sto
 from tests.support.site import Site, ec2
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from typing import Any
+
     from pio_tf.infra.terraform import Terraform
     from pio_tf.sandbox.aws import LocalAws
 
 
 MISSING_IMAGE = 'ami = "ami-0000000000000dead"'
+
+
+def guarded(plan_json: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the guard reads of a plan without changes."""
+    keys = ("address", "mode", "type", "name", "index", "provider_name")
+    values = ("actions", "before", "after", "after_unknown")
+    return {
+        "variables": plan_json["variables"],
+        "resources": {
+            one["address"]: ({key: one.get(key) for key in keys}, {key: one["change"][key] for key in values})
+            for one in plan_json["resource_changes"]
+        },
+        "outputs": {
+            name: one["after"] for name, one in plan_json["output_changes"].items() if one["after"] is not None
+        },
+        "data": dict(_data_sources(plan_json["prior_state"]["values"]["root_module"])),
+    }
+
+
+def _data_sources(module: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    yield from ((one["address"], one["values"]) for one in module.get("resources", ()) if one["mode"] == "data")
+    for child in module.get("child_modules", ()):
+        yield from _data_sources(child)
 
 
 def named(site: Site, name: str) -> Site:
@@ -47,7 +73,9 @@ def test_a_half_created_cluster_is_finished_by_the_next_apply_and_removed_by_des
     outputs = fixed.apply(fixed.plan())
     assert outputs.driver.instance_id == driver["InstanceId"]
     assert outputs.driver.eip == client.describe_addresses()["Addresses"][0]["PublicIp"]
-    assert fixed.plan().has_changes is False
+    plan = fixed.plan()
+    assert plan.has_changes is False
+    assert guarded(plan.json) == guarded(fixed.stack.terraform.show(plan.path))
 
     stop_all(site)
     assert fixed.plan().changes == ()

@@ -45,6 +45,7 @@ def plan_file(
     modules: Mapping[str, str] = MODULES,
     backend: tuple[str, Mapping[str, Any]] = ("local", {"path": None, "workspace_dir": None}),
     workspace: str = "default",
+    state: str = "{}",
     more: Mapping[str, str | bytes] | None = None,
 ) -> bytes:
     """Return a plan file."""
@@ -56,7 +57,7 @@ def plan_file(
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("tfplan", message)
-        archive.writestr("tfstate", "{}")
+        archive.writestr("tfstate", state)
         for name, text in {**files, "tfconfig/modules.json": json.dumps(manifest), **(more or {})}.items():
             archive.writestr(name, text)
     return buffer.getvalue()
