@@ -8,8 +8,8 @@ These names in ``ONLY=`` show where the time goes, in tables of their own:
 
 - processes: ``pio-tf --help`` against ``python -c pass`` and ``aws --help``; a client for EC2 against boto3's own.
 - power: ``status``, ``down`` and ``up`` against the shortest boto3 script that does the same; checks of references.
-- growth: calls, CPU seconds and memory of ``status``, ``down``, ``up``, a deadline, ``plan``, SSH and /etc/hosts, for 100
-  and 500 machines.
+- growth: calls, CPU seconds and memory of ``status``, ``down``, ``up``, a deadline, ``plan``, SSH and /etc/hosts, for
+  100 and 500 machines.
 - training: ``pio-tf train`` on a ready cluster of the sandbox against the same command line over SSH.
 - log: a run that prints hundreds of megabytes, followed, against the same bytes over SSH and nothing else; the client's
   memory; what hides secrets on the driver, against ``cat``.
