@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from pio_tf.events import (
         Checked,
         Done,
+        DownloadProgress,
         Event,
         MachineProgress,
         OutputLine,
@@ -74,6 +75,7 @@ __all__ = [
     "Config",
     "ConfigError",
     "Done",
+    "DownloadProgress",
     "Drift",
     "Event",
     "Extended",

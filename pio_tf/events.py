@@ -55,6 +55,23 @@ class MachineProgress:
 
 
 @dataclass(frozen=True)
+class DownloadProgress:
+    """The progress of one archive that a machine downloads at its first boot."""
+
+    machine: str
+    name: str
+    """Component and version: ``spark-2.1.3``."""
+    received: int
+    """Bytes."""
+    size: int | None = None
+    """Bytes; None: the server does not say."""
+    bytes_per_second: float | None = None
+    """Mean of the last seconds; None: not measured yet."""
+    address: str = ""
+    done: bool = False
+
+
+@dataclass(frozen=True)
 class OutputLine:
     """A line of output from Terraform or a command on a machine."""
 
@@ -109,7 +126,16 @@ class TrainingProgress:
 
 
 Event: TypeAlias = (
-    Step | Done | Warned | ResourceProgress | MachineProgress | OutputLine | OutputLines | Checked | TrainingProgress
+    Step
+    | Done
+    | Warned
+    | ResourceProgress
+    | MachineProgress
+    | DownloadProgress
+    | OutputLine
+    | OutputLines
+    | Checked
+    | TrainingProgress
 )
 Reporter: TypeAlias = Callable[[Event], None]
 

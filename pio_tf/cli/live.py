@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from rich.text import Text
 
 from pio_tf.durations import clock
-from pio_tf.events import MachineProgress, ResourceProgress, TrainingProgress
+from pio_tf.events import DownloadProgress, MachineProgress, ResourceProgress, TrainingProgress
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,7 +26,9 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 BETWEEN_LINES = 30.0
-"""The least seconds between two lines on a training in a log."""
+"""The least seconds between two lines on a training, or on one download, in a log."""
+DOWNLOADS_AT_ONCE = 8
+"""The downloads that a log has lines on every 30 seconds; with more of them, each has fewer."""
 _WORDS = {
     "create": ("creating", "created"),
     "update": ("changing", "changed"),
@@ -98,6 +100,38 @@ def executors(event: TrainingProgress) -> list[str]:
     return [f"{event.executors} executor{'' if event.executors == 1 else 's'}"]
 
 
+def downloaded(event: DownloadProgress) -> str:
+    """Return how far a download is: ``41.2 of 228.1 MB, 153 kB/s``."""
+    if event.done:
+        return f"{event.received / 1e6:.1f} MB downloaded"
+    size = f" of {event.size / 1e6:.1f}" if event.size else ""
+    parts, rate = [f"{event.received / 1e6:.1f}{size} MB"], event.bytes_per_second
+    if rate is not None:
+        parts.append(f"{rate / 1e6:.1f} MB/s" if rate >= 1e6 else f"{rate / 1e3:.0f} kB/s")
+    return ", ".join(parts)
+
+
+class DownloadLines:
+    """The progress of downloads that is worth a line in a log: now and then, and at the end."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._next: dict[tuple[str, str], float] = {}
+
+    def line(self, event: DownloadProgress) -> str:
+        """Return the line; empty if the last one was not long ago."""
+        key, now = (event.machine, event.name), self._clock()
+        due = self._next.get(key, now + BETWEEN_LINES)  # most downloads end before that
+        if event.done:
+            self._next.pop(key, None)
+        elif now >= due:
+            self._next[key] = now + BETWEEN_LINES * max(1.0, len(self._next) / DOWNLOADS_AT_ONCE)
+        else:
+            self._next[key] = due
+            return ""
+        return f"{event.machine}: {event.name}: {downloaded(event)}"
+
+
 class TrainingLines:
     """The progress of a training that is worth a line in a log: a changed number of jobs or stages, now and then."""
 
@@ -144,10 +178,18 @@ class LiveProgress:
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
 
-    def update(self, event: ResourceProgress | MachineProgress | TrainingProgress) -> None:
+    def update(self, event: ResourceProgress | MachineProgress | DownloadProgress | TrainingProgress) -> None:
         """Show an event: as a live line, or above them if it ends one."""
         if isinstance(event, TrainingProgress):
             self._training = event, time.monotonic()
+        elif isinstance(event, DownloadProgress):
+            key = f"{event.machine} {event.name}"
+            _, since = self._active.get(key, ("", time.monotonic()))
+            if event.done:
+                self._active.pop(key, None)
+                self.say(f"✓ {event.machine}: {event.name}: {downloaded(event)}", style="green", styled=2)
+                return
+            self._active[key] = (downloaded(event), since)
         else:
             key = event.machine if isinstance(event, MachineProgress) else event.address
             if event.ready if isinstance(event, MachineProgress) else event.status in ("done", "failed"):

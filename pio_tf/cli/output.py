@@ -24,6 +24,7 @@ from pio_tf.errors import Interrupted
 from pio_tf.events import (
     Checked,
     Done,
+    DownloadProgress,
     Event,
     OutputLine,
     OutputLines,
@@ -76,7 +77,7 @@ class Output:
         environ: Mapping[str, str] = os.environ,
     ) -> None:
         from pio_tf.cli.ci_output import job_log
-        from pio_tf.cli.live import LiveProgress, TrainingLines, can_be_live
+        from pio_tf.cli.live import DownloadLines, LiveProgress, TrainingLines, can_be_live
 
         # asyncio warns of every packet that SSH still sends into a broken connection, which pio-tf reports itself.
         logging.getLogger("asyncio").setLevel(logging.ERROR)
@@ -95,6 +96,7 @@ class Output:
         self._live = LiveProgress(self._console) if is_live else None
         self._out_is_below = is_live and _one_terminal(self._out, self._err)
         self._training_lines = TrainingLines()
+        self._download_lines = DownloadLines()
         self._folded_log = FoldedLog() if self._out_is_below and verbosity is not Verbosity.VERBOSE else None
         self._is_heard = True
         self._unread: list[IO[str]] = []
@@ -248,7 +250,7 @@ class Output:
             case _:
                 self._progress(event)
 
-    def _progress(self, event: Any) -> None:  # noqa: ANN401 - progress of a resource, a machine or a training
+    def _progress(self, event: Any) -> None:  # noqa: ANN401 - progress of a resource, a machine, a download or a training
         from pio_tf.cli.live import plain_line
 
         if isinstance(event, ResourceProgress) and self._verbosity is not Verbosity.VERBOSE:
@@ -258,6 +260,8 @@ class Output:
             return
         if isinstance(event, TrainingProgress):
             line = self._training_lines.line(event)
+        elif isinstance(event, DownloadProgress):
+            line = self._download_lines.line(event)
         else:
             line = plain_line(event, verbose=self._verbosity is Verbosity.VERBOSE)
         if line:

@@ -1,4 +1,4 @@
-"""The deadline while a run is followed: looked up every minute, with warnings as it nears."""
+"""The deadline while a client follows a run or waits for machines: looked up every minute, with warnings."""
 
 from __future__ import annotations
 
@@ -33,11 +33,21 @@ class DeadlineWatch:
     now: Callable[[], datetime] = lambda: datetime.now(tz=timezone.utc)
     _warned: timedelta | None = field(default=None, init=False)
 
-    async def watch(self) -> None:
+    @property
+    def has_come(self) -> bool:
+        """Whether AWS stops the machines now, as far as is known."""
+        return self.at is not None and self.now() >= self.at
+
+    async def watch(self, *, every: float = EVERY) -> None:
         """Look and warn until cancelled."""
         while True:
             await self.look()
-            await asyncio.sleep(EVERY)
+            await asyncio.sleep(every)
+
+    async def watch_long_start(self, *, every: float = EVERY) -> None:
+        """Look and warn as :meth:`watch` does, from a while after now on: most starts end before the first look."""
+        await asyncio.sleep(every)
+        await self.watch(every=every)
 
     async def look(self) -> None:
         """Look once, and warn of a change, or if the deadline is near."""

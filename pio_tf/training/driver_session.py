@@ -125,7 +125,8 @@ async def open_session(
         deadline: follows the time at which AWS stops the machines; None: no deadline can be set.
         upload_to: where logs and records of ended runs are uploaded, besides where each run says.
         client: holder of locks, starter of runs; default: this process.
-        wait: wait up to ``cluster.start_timeout`` until all machines answer and Spark has every worker.
+        wait: wait until all machines answer and Spark has every worker, for as long as machines make progress
+            (``cluster.start_timeout``) and the deadline has not come.
         retry: how long to try to reach the driver otherwise.
         schedule_token: asks AWS for the token of the cluster's schedule, when the driver is configured.
 
@@ -160,9 +161,14 @@ async def open_session(
             console_keys=console_keys,
             attended=context.attended,
             before_spark=lambda remote: session(remote).before_spark(),
+            meanwhile=lambda remote: session(remote).renew_claims(),
         )
         try:
-            remote, _ = await while_powered(stack.enter_async_context(waiting), context.ec2, machines)
+            async with contextlib.AsyncExitStack() as beside:
+                if deadline is not None:
+                    await beside.enter_async_context(in_background(deadline.watch_long_start()))
+                ready = stack.enter_async_context(waiting)
+                remote, _ = await while_powered(ready, context.ec2, machines, deadline=deadline)
         except PoweredOff:
             raise
         except (NotReady, RemoteError) as error:
@@ -249,6 +255,22 @@ class DriverSession:
             await self._share(await change)
         if config.spark.start_command:
             await start_spark(self.connection, config, self.machines, report=self.context.report)
+
+    async def renew_claims(self) -> None:
+        """Keep this client's claims while it waits for machines that may take hours, until cancelled.
+
+        Those are the driver's lease and, if this client has it, the run lock in S3.
+        """
+        limit, lock = self.context.config.cluster.start_timeout, self.storage.lock
+        while True:
+            if lock is not None:
+                renewal = asyncio.ensure_future(asyncio.to_thread(lock.renew))
+                try:
+                    await asyncio.shield(renewal)
+                finally:
+                    await asyncio.wait([renewal])  # the lock is released after it, not meanwhile
+            await asyncio.sleep(limit / 2)
+            await self.driver_runs.renew(limit)
 
     async def configure_for_use(self, outputs: Outputs, sizing: Sizing) -> tuple[ProvisionedFile, ...]:
         """Let the machines run until a client or AWS stops them, and configure them."""

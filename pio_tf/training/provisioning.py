@@ -7,11 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import json
-import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from pio_tf.errors import NotReady, RemoteError
+from pio_tf.errors import RemoteError
 from pio_tf.events import MachineProgress, Reporter, silent
 from pio_tf.remote.bash import shell_path
 
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
 STATE = "/var/lib/pio-tf"
 """Directory of the script's result."""
 SCRIPT = "/usr/local/sbin/pio-tf-bootstrap"
-_IN_MEMORY = "/run/pio-tf"
+IN_MEMORY = "/run/pio-tf"
 """Directory of its result when the disk is full."""
 _PREFIX = "pio-tf: "
 _LAST_LINES = 5
@@ -35,43 +34,6 @@ class ProvisionedMachine:
 
     machine: str
     versions: Mapping[str, str] = field(default_factory=dict)
-
-
-class BootWatch:
-    """Finds machines whose bootstrap has failed, at most once in ``every`` seconds."""
-
-    def __init__(self, remote: ClusterConnection, state: str = STATE, *, every: float = 0.0) -> None:
-        self._remote = remote
-        self._files = f"{shell_path(_IN_MEMORY + '/failed.json')} {shell_path(state + '/failed.json')}"
-        self._every = every
-        self._next = time.monotonic()
-
-    async def refuse_failed(self, machines: Iterable[str]) -> None:
-        """Raise an error instead of waiting for a machine that cannot become ready.
-
-        Raises:
-            NotReady: one of these machines has failed to prepare itself at this boot.
-            RemoteError: a machine is unreachable.
-        """
-        if time.monotonic() >= self._next:
-            self._next = time.monotonic() + self._every
-            for failure in await asyncio.gather(*map(self._failure, machines)):
-                if failure is not None:
-                    raise failure
-
-    async def _failure(self, machine: str) -> NotReady | None:
-        command = f"cat /proc/sys/kernel/random/boot_id; cat {self._files} 2>/dev/null; true"
-        boot, _, text = (await self._remote.run(machine, command)).stdout.partition("\n")
-        result = _first_object(text)
-        if result.get("boot_id") != boot:  # of an earlier boot: the machine tries again at this one
-            return None
-        step, reason = str(result.get("step")), str(result.get("reason"))
-        return NotReady(
-            f"{machine} could not prepare itself: step {step} failed",
-            cause=reason,
-            next_step=_repair(machine),
-            details={"machine": machine, "step": step, "reason": reason},
-        )
 
 
 async def provision(
@@ -136,17 +98,17 @@ async def _run(remote: ClusterConnection, machine: str, command: str, reporter: 
 
     status = await remote.stream(machine, command, on_line)
     if status != 0:
-        done = await remote.run(machine, f"cat {_IN_MEMORY}/failed.json {STATE}/failed.json 2>/dev/null; true")
-        result = _first_object(done.stdout)
+        done = await remote.run(machine, f"cat {IN_MEMORY}/failed.json {STATE}/failed.json 2>/dev/null; true")
+        result = parse_object(done.stdout.partition("\n")[0])
         step = str(result.get("step", ""))
         raise RemoteError(
             f"{machine}: step {step} failed" if step else f"{machine}: the script ended with {status}",
             cause=str(result.get("reason", "")) or " / ".join(line for line in last if line.strip()),
-            next_step=_repair(machine),
+            next_step=how_to_repair(machine),
             details={"machine": machine, "kind": "provision", "step": step, "exit_status": status},
         )
     done = await remote.run(machine, f"cat {STATE}/ready.json 2>/dev/null; true")
-    versions = _parse_object(done.stdout).get("versions")
+    versions = parse_object(done.stdout).get("versions")
     reporter(MachineProgress(machine, "ready", ready=True))
     return ProvisionedMachine(
         machine, {str(k): str(v) for k, v in versions.items()} if isinstance(versions, dict) else {}
@@ -164,15 +126,13 @@ async def _require_root(remote: ClusterConnection, machine: str) -> None:
         )
 
 
-def _repair(machine: str) -> str:
+def how_to_repair(machine: str) -> str:
+    """Return the next step for a machine whose bootstrap has failed."""
     return f"fix the cause, then run `pio-tf provision {machine}`; /var/log/pio-tf.log there has all steps"
 
 
-def _first_object(lines: str) -> dict[str, Any]:
-    return _parse_object(lines.partition("\n")[0])
-
-
-def _parse_object(text: str) -> dict[str, Any]:
+def parse_object(text: str) -> dict[str, Any]:
+    """Return the JSON object in a file of the script; empty if it is not one."""
     try:
         read = json.loads(text)
     except ValueError:

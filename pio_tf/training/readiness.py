@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
@@ -15,12 +14,12 @@ from pio_tf.machines.inventory import find_powered_off
 from pio_tf.remote.bash import shell_path
 from pio_tf.remote.connect import RetryPolicy
 from pio_tf.remote.ssh import ClusterConnection
-from pio_tf.training.provisioning import STATE, BootWatch
+from pio_tf.training.boot_watch import BootWatch
 from pio_tf.training.spark_pages import spark_status
 from pio_tf.waiting import in_background
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 
     from mypy_boto3_ec2 import EC2Client
 
@@ -28,6 +27,7 @@ if TYPE_CHECKING:
     from pio_tf.model import Machine
     from pio_tf.remote.host_keys import ConsoleKeys
     from pio_tf.remote.target import SshTarget
+    from pio_tf.training.deadline_watch import DeadlineWatch
     from pio_tf.training.spark_pages import SparkStatus
 
 FIRST_POLL, LONGEST_POLL = 0.2, 3.0
@@ -51,28 +51,33 @@ async def ready_cluster(
     patience: RetryPolicy | None = None,
     console_keys: ConsoleKeys | None = None,
     attended: bool = False,
-    boot_state: str = STATE,
+    watch: BootWatch | None = None,
     before_spark: Callable[[ClusterConnection], Awaitable[None]] | None = None,
+    meanwhile: Callable[[ClusterConnection], Coroutine[Any, Any, None]] | None = None,
 ) -> AsyncIterator[tuple[ClusterConnection, SparkStatus]]:
     """Wait until every target answers over SSH and Spark counts every worker among them ALIVE; stay connected.
 
     Args:
         targets: driver, master and workers.
-        timeout: seconds in all; default: ``cluster.start_timeout``.
+        timeout: seconds without progress; default: ``cluster.start_timeout``. A first boot that still downloads or
+            unpacks makes progress.
         patience: for one machine's SSH, within ``timeout``.
         console_keys, attended: see :class:`pio_tf.remote.ssh.ClusterConnection`.
-        boot_state: directory in which a machine reports a failed bootstrap.
+        watch: of the machines' first boots; default: one with ``timeout``.
         before_spark: called when all machines answer over SSH: Spark may wait for its secret.
+        meanwhile: runs from then on until Spark is ready.
 
     Raises:
-        NotReady: ``timeout`` has passed; the error names what is missing, the last answer and the logs. A failed
-            bootstrap raises it at once.
+        NotReady: nothing has moved for ``timeout``; the error names what is missing, the last answer and the logs, or
+            the download that has stopped. A failed bootstrap raises it at once.
         RemoteError: waiting longer would not help: a refused key, a changed or unknown host key.
     """
-    deadline = time.monotonic() + (config.cluster.start_timeout if timeout is None else timeout)
+    limit = config.cluster.start_timeout if timeout is None else timeout
+    watch = watch or BootWatch(limit=limit, reporter=reporter, every=LONGEST_POLL)
+    reached = False
     async with contextlib.AsyncExitStack() as connections:
         while True:
-            left = replace(patience or RetryPolicy(), timeout=max(0.1, deadline - time.monotonic()))
+            left = replace(patience or RetryPolicy(), timeout=max(0.1, watch.left))
             try:
                 remote = await connections.enter_async_context(
                     ClusterConnection(
@@ -80,20 +85,24 @@ async def ready_cluster(
                     )
                 )
                 await remote.reach(target.name for target in targets)
+                if not reached:  # machines that restart again and again make no progress
+                    reached = True
+                    watch.moved()
                 if before_spark is not None:
                     await before_spark(remote)
-                boot = BootWatch(remote, boot_state, every=LONGEST_POLL)
-                of_driver = BootWatch(remote, boot_state, every=LONGEST_POLL)
-                client = _wait_for_client(remote, config, of_driver, deadline=deadline, reporter=reporter)
-                async with in_background(client) as installed:
-                    status = await _wait_for_spark(remote, config, targets, boot, deadline=deadline, reporter=reporter)
+                async with contextlib.AsyncExitStack() as work:
+                    if meanwhile is not None:
+                        await work.enter_async_context(in_background(meanwhile(remote)))
+                    client = _wait_for_client(remote, config, watch, reporter=reporter)
+                    installed = await work.enter_async_context(in_background(client))
+                    status = await _wait_for_spark(remote, config, targets, watch, reporter=reporter)
                     await installed
                 break
             except RemoteError as error:
                 # A machine that restarts during its first boot breaks the connections.
                 if error.details.get("kind") not in _BOOTING:
                     raise
-                if time.monotonic() + LONGEST_POLL >= deadline:
+                if watch.left <= LONGEST_POLL:
                     raise NotReady(
                         error.what, cause=error.cause, next_step=error.next_step, details=error.details
                     ) from error
@@ -107,21 +116,35 @@ class PoweredOff(NotReady):
 
 
 async def while_powered(
-    ready: Awaitable[_T], ec2: EC2Client, machines: Sequence[Machine], *, every: float = POWER_SECONDS
+    ready: Awaitable[_T],
+    ec2: EC2Client,
+    machines: Sequence[Machine],
+    *,
+    deadline: DeadlineWatch | None = None,
+    every: float = POWER_SECONDS,
 ) -> _T:
-    """Wait for ``ready``, unless some of the machines power themselves off.
+    """Wait for ``ready``, unless some of the machines power themselves off, or AWS stops them at the deadline.
 
     Args:
+        deadline: when AWS stops the machines; None: it does not.
         every: seconds between two questions to EC2.
 
     Raises:
         PoweredOff: they have, or are about to.
+        NotReady: the deadline has come.
     """
     names = {machine.instance_id: machine.name for machine in machines}
 
     async def look() -> NoReturn:
         while True:
             await asyncio.sleep(every)
+            if deadline is not None and deadline.has_come:
+                raise NotReady(
+                    f"AWS stops the machines at the deadline, {deadline.at:%H:%M} UTC, and they are not ready yet",
+                    cause="their first boot took longer than that",
+                    next_step="`pio-tf up --for 8h`: the machines continue where they were. A mirror is nearer "
+                    "(`pio-tf mirror push`)",
+                )
             with contextlib.suppress(AwsError):  # it is asked again
                 if ids := await asyncio.to_thread(find_powered_off, ec2, list(names)):
                     which = ", ".join(sorted(names[one] for one in ids))
@@ -143,20 +166,15 @@ async def while_powered(
 
 
 class _Polling:
-    """Growing pauses between questions, until a deadline."""
+    """Growing pauses between questions, for as long as machines make progress."""
 
-    def __init__(self, deadline: float) -> None:
-        self._deadline = deadline
+    def __init__(self, watch: BootWatch) -> None:
+        self._watch = watch
         self._delay = FIRST_POLL
 
-    @property
-    def left(self) -> float:
-        """Seconds until the deadline."""
-        return self._deadline - time.monotonic()
-
     async def pause(self) -> bool:
-        """Wait, and return True; return False at once if the deadline would pass meanwhile."""
-        if self._delay > self.left:
+        """Wait, and return True; return False at once if the time without progress would be over meanwhile."""
+        if self._delay > self._watch.left:
             return False
         await asyncio.sleep(self._delay)
         self._delay = min(LONGEST_POLL, self._delay * 1.5)
@@ -167,9 +185,8 @@ async def _wait_for_spark(
     remote: ClusterConnection,
     config: Config,
     targets: Sequence[SshTarget],
-    boot: BootWatch,
+    watch: BootWatch,
     *,
-    deadline: float,
     reporter: Reporter,
 ) -> SparkStatus:
     master = next(target for target in targets if target.role == "master")
@@ -178,9 +195,9 @@ async def _wait_for_spark(
     status: SparkStatus | None = None
     failure: RemoteError | None = None
     reported = ""
-    polling = _Polling(deadline)
+    polling = _Polling(watch)
     while True:
-        timeout = max(0.1, min(10.0, polling.left))
+        timeout = max(0.1, min(10.0, watch.left))
         try:
             status = await spark_status(remote, master=master.private_ip, port=port, timeout=timeout)
             failure, detail = None, "Spark master answers"
@@ -191,9 +208,12 @@ async def _wait_for_spark(
         if detail != reported:
             reporter(MachineProgress(master.name, detail, ready=failure is None))
             reported = detail
+            if failure is None:
+                watch.moved()
         if failure is None and status is not None:
             for host in missing.keys() & status.alive.keys():
                 reporter(MachineProgress(missing.pop(host), "Spark worker ALIVE", ready=True))
+                watch.moved()
             if not missing:
                 gib = status.memory_mib / 1024
                 named = "1 worker" if workers == 1 else f"{workers} of {workers} workers"
@@ -201,21 +221,25 @@ async def _wait_for_spark(
                 reporter(Done(f"Spark has {summary}"))
                 return status
         # The master first: without it, workers stay invisible.
-        await boot.refuse_failed([*([master.name] if failure else []), *missing.values()])
+        awaited = [*([master.name] if failure else []), *missing.values()]
+        await watch.look(remote, awaited)
         if not await polling.pause():
+            watch.refuse_stalled(awaited)
             raise _spark_not_ready(config, master, missing, status, failure)
 
 
-async def _wait_for_client(
-    remote: ClusterConnection, config: Config, boot: BootWatch, *, deadline: float, reporter: Reporter
-) -> None:
+async def _wait_for_client(remote: ClusterConnection, config: Config, watch: BootWatch, *, reporter: Reporter) -> None:
     """Wait until the driver has Spark's client: at its first boot it may still install it, while the master runs."""
     driver, submit = remote.driver.name, f"{config.spark.home}/bin/spark-submit"
-    polling = _Polling(deadline)
+    polling = _Polling(watch)
+    waited = False
     while (await remote.run(driver, f"test -x {shell_path(submit)}")).exit_status != 0:
-        await boot.refuse_failed([driver])
-        reporter(MachineProgress(driver, "waiting for Spark to be installed"))
+        if not waited:
+            reporter(MachineProgress(driver, "waiting for Spark to be installed"))
+        waited = True
+        await watch.look(remote, [driver])
         if not await polling.pause():
+            watch.refuse_stalled([driver])
             raise NotReady(
                 f"the driver has no Spark: {submit} does not exist",
                 cause="its first boot has not installed it yet, or failed to",
@@ -223,6 +247,9 @@ async def _wait_for_client(
                 "spark.home",
                 details={"machine": driver, "path": submit},
             )
+    if waited:
+        await watch.look(remote, [driver])  # its downloads have ended
+        reporter(MachineProgress(driver, "Spark is installed", ready=True))
 
 
 def _spark_not_ready(

@@ -5,15 +5,26 @@ from __future__ import annotations
 import io
 import re
 import time
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, TextIO
 
 import pytest
 
-from pio_tf.cli.live import BETWEEN_LINES, TrainingLines
+from pio_tf.cli.live import BETWEEN_LINES, DOWNLOADS_AT_ONCE, DownloadLines, TrainingLines
 from pio_tf.cli.output import Output
 from pio_tf.cli.results.base import CommandResult
-from pio_tf.events import Checked, Done, MachineProgress, OutputLine, OutputLines, Step, TrainingProgress, Warned
+from pio_tf.events import (
+    Checked,
+    Done,
+    DownloadProgress,
+    MachineProgress,
+    OutputLine,
+    OutputLines,
+    Step,
+    TrainingProgress,
+    Warned,
+)
 from tests.cli.screen import Screen
 
 if TYPE_CHECKING:
@@ -252,6 +263,41 @@ def test_a_log_gets_a_line_when_jobs_or_stages_change_and_not_too_often() -> Non
     assert lines.line(further) == "training 0:13:00, 5 of 6 jobs done, 1 executor"
     now += 3600
     assert lines.line(further) == ""
+
+
+GOING = DownloadProgress("driver", "spark-2.1.3", 41_200_000, 228_100_000, 153_000.0, "https://a/spark.tgz")
+
+
+def test_a_download_is_a_live_line_with_bytes_and_rate_until_it_ends(screen: Screen, tty: TextIO) -> None:
+    with Output(out=tty, err=tty) as output:
+        output.reporter(GOING)
+        lines = screen.until(lambda lines: any("kB/s" in line for line in lines))
+        assert shown(lines)[0].startswith("  driver spark-2.1.3  41.2 of 228.1 MB, 153 kB/s")
+        output.reporter(replace(GOING, received=228_100_000, bytes_per_second=2.5e6, done=True))
+        screen.until(lambda lines: shown(lines) == ["✓ driver: spark-2.1.3: 228.1 MB downloaded"])
+
+
+def test_a_log_gets_a_line_on_a_download_now_and_then_and_at_its_end() -> None:
+    now = 100.0
+    lines = DownloadLines(clock=lambda: now)
+    assert lines.line(GOING) == ""
+    now += BETWEEN_LINES
+    assert lines.line(GOING) == "driver: spark-2.1.3: 41.2 of 228.1 MB, 153 kB/s"
+    assert lines.line(replace(GOING, received=50_000_000)) == ""
+    assert lines.line(replace(GOING, machine="worker-1")) == ""
+    now += BETWEEN_LINES
+    unknown = replace(GOING, received=50_000_000, size=None, bytes_per_second=2.5e6)
+    assert lines.line(unknown) == "driver: spark-2.1.3: 50.0 MB, 2.5 MB/s"
+    assert lines.line(replace(GOING, received=228_100_000, done=True)) == "driver: spark-2.1.3: 228.1 MB downloaded"
+
+
+def test_a_log_gets_no_more_lines_with_many_machines() -> None:
+    now = 0.0
+    lines = DownloadLines(clock=lambda: now)
+    said = 0
+    for now in range(0, 600, 5):  # noqa: B007 - the clock's
+        said += sum(bool(lines.line(replace(GOING, machine=f"worker-{n}"))) for n in range(50))
+    assert 100 <= said <= 600 / BETWEEN_LINES * 2 * DOWNLOADS_AT_ONCE
 
 
 def test_checks_are_marked_on_a_terminal_and_named_in_a_log(screen: Screen, tty: TextIO) -> None:

@@ -8,6 +8,7 @@ import json
 import os
 import shutil
 import subprocess
+from base64 import b64encode
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,7 +17,9 @@ import pytest
 
 from pio_tf.config.components import Component
 from pio_tf.machines.console import parse_host_keys
-from tests.infra.first_boot import UNSHARE, Machine, Mirror, serve
+from pio_tf.training.boot_watch import READ, BootReport
+from tests.infra.first_boot import UNSHARE, Machine, Mirror, archive, serve
+from tests.mirror.archive_server import Archives, serve_archives
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -174,6 +177,89 @@ def test_a_download_goes_on_where_it_ended(machine: Machine, mirror: Mirror, bro
     assert "spark 2.4.8" in machine.boot("driver", components=(spark,), before=before, then=then)
 
 
+@pytest.fixture
+def archives() -> Iterator[Archives]:
+    with serve_archives() as served:
+        yield served
+
+
+def slow_spark(archives: Archives, *, kib: int) -> Component:
+    """Put a Spark of some KiB, which gzip can't make smaller, on a server that may be slow; return its component."""
+    path, noise = "/spark.tgz", os.urandom(kib * 768)
+    content = archive("spark", "2.4.8", files={"bin/spark-class": "#!/bin/bash\n", "noise": b64encode(noise).decode()})
+    archives.files[path] = content
+    return Component(
+        name="spark",
+        version="2.4.8",
+        home="/usr/local/spark",
+        path=path,
+        sha512=hashlib.sha512(content).hexdigest(),
+        urls=(archives.url + path,),
+    )
+
+
+def starts(archives: Archives) -> list[int]:
+    """Return where each answer began, in bytes."""
+    return [int(wanted.removeprefix("bytes=").rstrip("-") or 0) for _, wanted in archives.asked]
+
+
+def test_a_server_that_drops_every_connection_is_asked_until_all_is_there(machine: Machine, archives: Archives) -> None:
+    spark = slow_spark(archives, kib=400)
+    archives.drops[spark.path] = 32 * 1024
+    machine.boot("worker", components=(spark,))
+    begun = starts(archives)
+    assert begun == sorted(set(begun)), "each answer goes on where the one before has ended"
+    assert len(begun) > 8, "more answers than rounds in vain"
+
+
+def test_a_server_that_stalls_is_asked_for_the_rest_only(machine: Machine, archives: Archives) -> None:
+    spark = slow_spark(archives, kib=64)
+    archives.stalls[spark.path] = 2
+    machine.boot("worker", components=(spark,), before="export PIO_TF_STALL_SECONDS=1\n")
+    first, second, third = starts(archives)
+    assert first == 0 < second < third
+
+
+def test_a_server_that_brings_nothing_new_is_given_up(machine: Machine, archives: Archives) -> None:
+    spark = slow_spark(archives, kib=64)
+    archives.drops[spark.path] = 0
+    reason = json.loads(machine.fail("worker", components=(spark,)))["reason"]
+    assert "curl: (18)" in reason
+    assert len(archives.asked) == 5
+
+
+def test_a_whole_file_that_is_wrong_is_fetched_again(machine: Machine, archives: Archives) -> None:
+    spark = slow_spark(archives, kib=4)
+    wrong = machine.directory / "wrong"
+    wrong.write_bytes(bytes(len(archives.files[spark.path])))
+    before = f"mkdir -p /var/lib/pio-tf/downloads\ncp {wrong} /var/lib/pio-tf/downloads/spark-2.4.8.part\n"
+    machine.boot("worker", components=(spark,), before=before)
+
+
+def test_an_archive_may_have_a_sha_256(machine: Machine, archives: Archives) -> None:
+    spark = slow_spark(archives, kib=4)
+    right = hashlib.sha256(archives.files[spark.path]).hexdigest()
+    machine.boot("worker", components=(replace(spark, sha512=right),))
+    reason = json.loads(machine.fail("worker", components=(replace(spark, sha512="0" * 64),)))["reason"]
+    assert "does not have the SHA-256 0000" in reason
+
+
+def test_a_client_sees_step_and_bytes_of_a_download(machine: Machine, archives: Archives) -> None:
+    spark = slow_spark(archives, kib=200)
+    archives.trickles[spark.path] = 16 * 1024
+    size, looks = len(archives.files[spark.path]), machine.directory / "looks"
+    (machine.directory / "look").write_text(READ.format(state="/var/lib/pio-tf", work="/run/pio-tf"))
+    watching = f"(while :; do bash {machine.directory}/look; echo ===; /bin/sleep 0.1; done >>{looks}) 2>/dev/null &\n"
+    machine.boot("worker", components=(spark,), before=watching, then="/bin/sleep 0.5")
+    seen = [BootReport.parse(look) for look in looks.read_text().split("===\n")[:-1]]
+    parts = [one for report in seen if report.step == "downloads" for one in report.downloads]
+    assert len({one.received for one in parts}) > 2
+    assert all((one.name, one.size, one.address) == ("spark-2.4.8", size, spark.urls[0]) for one in parts if one.size)
+    assert [one.received for one in parts] == sorted(one.received for one in parts)
+    assert any(report.unfinished for report in seen)
+    assert (seen[-1].step, seen[-1].unfinished, seen[-1].downloads) == ("", False, ())
+
+
 def test_a_missing_checksum_is_reported_and_nothing_is_installed(machine: Machine, mirror: Mirror) -> None:
     spark = replace(mirror.component("spark", "2.4.8"), sha512="https://127.0.0.1:9/spark.tgz.sha512")
     reason = json.loads(machine.fail("driver", components=(spark,)))["reason"]
@@ -211,7 +297,7 @@ def test_without_java_and_without_a_package_it_is_said_what_to_give(machine: Mac
     failed = json.loads(machine.fail("worker", before=hide))
     assert failed["step"] == "java"
     assert "has no package openjdk-8-jre-headless" in failed["reason"]
-    assert "give software.java a url and sha512" in failed["reason"]
+    assert "add `java {}` to the software block" in failed["reason"]
 
 
 def test_java_can_come_as_a_tarball_and_goes_before_the_images(machine: Machine, mirror: Mirror) -> None:

@@ -1,4 +1,4 @@
-"""A web server with archives: it can resume where a connection ended, and break on request."""
+"""A web server with archives: it can resume where a connection ended, and break, stall or trickle on request."""
 
 from __future__ import annotations
 
@@ -22,6 +22,14 @@ class Archives:
     """Content by path."""
     breaks: dict[str, int] = field(default_factory=dict)
     """By path, how many answers end in the middle."""
+    drops: dict[str, int] = field(default_factory=dict)
+    """By path, bytes after which every answer breaks off."""
+    stalls: dict[str, int] = field(default_factory=dict)
+    """By path, how many answers stop in the middle, with the connection open."""
+    trickles: dict[str, int] = field(default_factory=dict)
+    """By path, bytes that come every 0.1 s."""
+    closing: threading.Event = field(default_factory=threading.Event)
+    """Ends the answers that have stopped."""
     asked: list[tuple[str, str]] = field(default_factory=list)
     """Path and Range of every request."""
 
@@ -46,13 +54,25 @@ def serve_archives() -> Iterator[Archives]:
             rest = content[start:]
             self.send_response(206 if start else 200)
             self.send_header("Content-Length", str(len(rest)))
+            if start:
+                self.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")
             self.end_headers()
             if self.command == "HEAD":
                 return
             if archives.breaks.get(self.path, 0):
                 archives.breaks[self.path] -= 1
                 rest = rest[: len(rest) // 2]
-            self.wfile.write(rest)
+            rest = rest[: archives.drops.get(self.path)]
+            if archives.stalls.get(self.path, 0):
+                archives.stalls[self.path] -= 1
+                self.wfile.write(rest[: len(rest) // 2])
+                archives.closing.wait(60)
+                return
+            step = archives.trickles.get(self.path) or len(rest) or 1
+            for at in range(0, len(rest), step):
+                self.wfile.write(rest[at : at + step])
+                if at + step < len(rest):
+                    archives.closing.wait(0.1)
 
         def do_HEAD(self) -> None:
             self.do_GET()
@@ -67,6 +87,7 @@ def serve_archives() -> Iterator[Archives]:
     try:
         yield archives
     finally:
+        archives.closing.set()
         server.shutdown()
         server.server_close()
         thread.join()

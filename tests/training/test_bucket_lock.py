@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from collections import Counter
 from typing import TYPE_CHECKING, Literal
 
@@ -55,9 +56,18 @@ def lock(
     *,
     starts_within: float = 600,
     reporter: Callable[[Event], None] = lambda _event: None,
+    clock: Callable[[], float] = time.monotonic,
 ) -> BucketLock:
     ask = facts if callable(facts) else lambda: facts
-    return BucketLock(bucket=bucket, report_driver=ask, starts_within=starts_within, client=client, report=reporter)
+    return BucketLock(
+        bucket=bucket, report_driver=ask, starts_within=starts_within, client=client, report=reporter, clock=clock
+    )
+
+
+def versions(bucket: RunBucket) -> list[str]:
+    """Return the ids of every version of the lock that was written."""
+    listed = bucket.objects.s3.list_object_versions(Bucket=bucket.objects.bucket, Prefix=bucket.lock_key)
+    return [one["VersionId"] for one in listed.get("Versions", ())]
 
 
 def record(run: str, state: RunState = "succeeded") -> RunRecord:
@@ -387,3 +397,31 @@ def test_a_bucket_that_is_gone_is_told_with_what_makes_it(bucket: RunBucket) -> 
     with pytest.raises(AwsError, match="does not exist") as caught:
         lock(bucket).take("R1")
     assert "pio-tf init --backend" in caught.value.next_step
+
+
+def test_a_client_that_waits_for_a_long_first_boot_keeps_its_lock_young(bucket: RunBucket) -> None:
+    now = 0.0
+    own = lock(bucket, ANN, starts_within=600, clock=lambda: now)
+    own.take("run-1")
+    written = versions(bucket)
+    own.renew()
+    assert versions(bucket) == written, "it is new"
+    now = 150.0
+    own.renew()
+    assert len(versions(bucket)) == len(written) + 1
+    assert (own.look() or StoredClaim(Claim(BOB, ""), "")).claim.run == "run-1"
+    own.release()
+    assert own.look() is None, "it is released by its new version"
+
+
+def test_a_lock_that_another_client_has_taken_over_is_not_taken_back(bucket: RunBucket) -> None:
+    now = 0.0
+    own = lock(bucket, ANN, starts_within=600, clock=lambda: now)
+    own.take("run-1")
+    run = left_by(bucket, BOB)
+    now = 300.0
+    own.renew()
+    own.release()
+    found = own.look()
+    assert found is not None
+    assert found.claim.run == run

@@ -73,3 +73,32 @@ def test_without_an_answer_of_aws_the_known_deadline_counts() -> None:
 
 def test_without_a_deadline_there_is_no_warning() -> None:
     assert Follower(at=None).look(5) == []
+
+
+def test_it_has_come_once_the_time_is_over() -> None:
+    follower = Follower()
+    follower.look(1)
+    assert not follower.watch.has_come
+    follower.now = NOON
+    assert follower.watch.has_come
+
+
+def test_a_start_that_ends_soon_asks_aws_nothing() -> None:
+    follower = Follower()
+    asked: list[datetime | None] = []
+    find = follower.watch.find
+
+    def ask() -> datetime | None:
+        asked.append(find())
+        return asked[-1]
+
+    async def start(lasts: float) -> int:
+        watching = asyncio.ensure_future(follower.watch.watch_long_start(every=0.2))
+        await asyncio.sleep(lasts)
+        watching.cancel()
+        await asyncio.wait([watching])
+        return len(asked)
+
+    follower.watch.find = ask
+    assert asyncio.run(start(0.05)) == 0
+    assert asyncio.run(start(1.0)) > 1

@@ -12,6 +12,7 @@ from pio_tf.errors import NotReady, RemoteError
 from pio_tf.events import Event, MachineProgress
 from pio_tf.remote.ssh import ClusterConnection
 from pio_tf.training import provisioning
+from pio_tf.training.boot_watch import BootWatch
 from pio_tf.training.readiness import ready_cluster
 from tests.support.ssh_cluster import QUICK, TestCluster, put_first_on_path
 from tests.support.ssh_servers import free_port
@@ -41,26 +42,14 @@ async def test_nobody_waits_for_a_machine_that_has_given_up(cluster: TestCluster
     config = cluster.config(spark={"master_ui_port": free_port()})
     targets = cluster.targets("driver", "master", "worker-1")
 
+    watch = BootWatch(limit=60, state=STATE)
     with pytest.raises(NotReady) as caught:
-        async with ready_cluster(config, targets, timeout=60, patience=QUICK, boot_state=STATE):
+        async with ready_cluster(config, targets, patience=QUICK, watch=watch):
             pass
 
     assert caught.value.what == "worker-1 could not prepare itself: step downloads failed"
     assert caught.value.cause == REASON
     assert "pio-tf provision worker-1" in caught.value.next_step
-
-
-async def test_a_failure_of_an_earlier_boot_is_waited_out(cluster: TestCluster) -> None:
-    fail(cluster, "driver", boot="another")
-    async with ClusterConnection(cluster.config(), cluster.targets()) as remote:
-        await provisioning.BootWatch(remote, STATE).refuse_failed(["driver"])
-
-
-async def test_what_is_not_json_is_no_failure(cluster: TestCluster) -> None:
-    (cluster.driver.home / "state").mkdir()
-    (cluster.driver.home / "state" / "failed.json").write_text("{half")
-    async with ClusterConnection(cluster.config(), cluster.targets()) as remote:
-        await provisioning.BootWatch(remote, STATE).refuse_failed(["driver"])
 
 
 @pytest.fixture

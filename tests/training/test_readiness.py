@@ -5,16 +5,21 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
+from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
+import boto3
 import pytest
 
 from pio_tf.errors import NotReady, RemoteError
-from pio_tf.events import Done, Event, MachineProgress
+from pio_tf.events import Done, DownloadProgress, Event, MachineProgress
 from pio_tf.remote.connect import RetryPolicy
 from pio_tf.remote.ssh import ClusterConnection
-from pio_tf.training.readiness import ready_cluster
+from pio_tf.sandbox.aws import LocalAws
+from pio_tf.training.boot_watch import BootWatch
+from pio_tf.training.deadline_watch import DeadlineWatch
+from pio_tf.training.readiness import ready_cluster, while_powered
 from pio_tf.training.spark_pages import SparkStatus, spark_status
 from tests.support.background import until
 from tests.support.ssh_cluster import QUICK, TestCluster
@@ -70,13 +75,19 @@ def install_spark(cluster: TestCluster) -> None:
 
 
 async def ready(
-    cluster: TestCluster, ui_port: int, *, events: list[Event], timeout: float = 120.0, client: bool = True
+    cluster: TestCluster,
+    ui_port: int,
+    *,
+    events: list[Event],
+    timeout: float = 120.0,
+    client: bool = True,
+    watch: BootWatch | None = None,
 ) -> SparkStatus:
     if client:
         install_spark(cluster)
     config = cluster.config(spark={"master_ui_port": ui_port, "home": "~/spark"})
     targets = cluster.targets(*NAMES)
-    waiting = ready_cluster(config, targets, timeout=timeout, reporter=events.append, patience=PATIENT)
+    waiting = ready_cluster(config, targets, timeout=timeout, reporter=events.append, patience=PATIENT, watch=watch)
     async with waiting as (_, status):
         return status
 
@@ -165,6 +176,32 @@ async def test_a_driver_that_still_installs_spark_is_waited_for(cluster: TestClu
     await installing
 
 
+async def test_a_first_boot_that_moves_is_waited_for_beyond_the_time_and_one_that_stops_is_not(
+    cluster: TestCluster,
+) -> None:
+    await start(cluster, *NAMES[1:])
+    events: list[Event] = []
+    downloads = cluster.driver.home / "state" / "downloads"
+    downloads.mkdir(parents=True)
+    watch = BootWatch(limit=3, reporter=events.append, state="~/state", work="~/work")
+    began = time.monotonic()
+
+    async def download() -> None:
+        while time.monotonic() < began + 8:
+            (downloads / "spark-2.1.3.part").write_bytes(bytes(int(1000 * (time.monotonic() - began))))
+            await asyncio.sleep(0.2)
+
+    downloading = asyncio.ensure_future(download())
+    async with spark_master(lambda: [worker("127.0.0.3"), worker("127.0.0.4")]) as port:
+        with pytest.raises(NotReady) as caught:
+            await ready(cluster, port, events=events, client=False, watch=watch)
+    await downloading
+    assert time.monotonic() - began > 8
+    assert caught.value.what.startswith("driver does not get ready: nothing has moved on it for ")
+    assert "spark-2.1.3 from an unknown address: 0.0 MB, last moved " in caught.value.cause
+    assert len({event.received for event in events if isinstance(event, DownloadProgress)}) > 3
+
+
 @pytest.mark.usefixtures("one_look")
 async def test_a_driver_without_spark_is_named_with_where_its_log_is(cluster: TestCluster) -> None:
     await start(cluster, *NAMES[1:])
@@ -217,3 +254,18 @@ async def test_something_else_on_the_port_is_told(cluster: TestCluster) -> None:
     ):
         with pytest.raises(RemoteError, match=r"the program at http://127\.0\.0\.2:\d+/json/ is not a Spark master"):
             await spark_status(remote, master="127.0.0.2", port=port)
+
+
+async def test_the_deadline_ends_a_wait_that_would_go_on() -> None:
+    session = boto3.Session(aws_access_key_id="testing", aws_secret_access_key="testing", region_name="us-east-1")
+    began = datetime.now(tz=timezone.utc)
+    deadline = DeadlineWatch(find=lambda: None, at=began + timedelta(seconds=1), report=lambda _event: None)
+    with (
+        LocalAws() as aws,
+        closing(session.client("ec2", endpoint_url=aws.url)) as ec2,
+        pytest.raises(NotReady) as caught,
+    ):
+        await while_powered(asyncio.sleep(600), ec2, [], deadline=deadline, every=0.1)
+    assert f"at the deadline, {deadline.at:%H:%M} UTC" in caught.value.what
+    assert "pio-tf up --for 8h" in caught.value.next_step
+    assert datetime.now(tz=timezone.utc) >= began + timedelta(seconds=1)

@@ -13,6 +13,7 @@ import contextlib
 import dataclasses
 import json
 import os
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -107,11 +108,13 @@ class BucketLock:
     report_driver: Callable[[], DriverReport]
     """Asks AWS and the driver. Called only if another client has the lock."""
     starts_within: float
-    """Maximum seconds between taking the lock and the start of the run."""
+    """Maximum seconds between taking or renewing the lock and the start of the run."""
     client: Client = field(default_factory=Client.here)
     """The client that wants the lock; default: this process."""
     report: Reporter = silent
+    clock: Callable[[], float] = time.monotonic
     _own: StoredClaim | None = field(default=None, init=False)
+    _written: float = field(default=0.0, init=False)
 
     @property
     def is_held(self) -> bool:
@@ -155,13 +158,26 @@ class BucketLock:
                 if etag is not None:
                     self.report(Warned(f"took over the stale run lock of {found.claim.client} ({why})"))
             if etag is not None:
-                self._own = StoredClaim(claim, etag)
+                self._own, self._written = StoredClaim(claim, etag), self.clock()
                 return
         raise Locked(
             "other clients keep taking and releasing the run lock",
             cause=self.bucket.url(key),
             next_step="try again; `pio-tf runs` shows their runs",
         )
+
+    def renew(self) -> None:
+        """Write the lock again if this client has it and has had it for a while. Raises nothing: it only gets older.
+
+        A first boot may take longer than ``starts_within``, and other clients go by the lock's age.
+        """
+        own = self._own
+        if own is None or self.clock() < self._written + self.starts_within / 4:
+            return
+        with contextlib.suppress(PioTfError):
+            etag = self.bucket.objects.replace(self.bucket.lock_key, own.claim.to_json().encode(), etag=own.etag)
+            if etag is not None:  # None: another client has taken it over, which `release` finds out
+                self._own, self._written = dataclasses.replace(own, etag=etag), self.clock()
 
     def release(self) -> None:
         """Release the lock if this client still has it. Raises nothing: a lock that stays is stale."""

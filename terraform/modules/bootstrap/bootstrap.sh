@@ -42,6 +42,7 @@ prepare() {
   fi
   [ -z "$EXTRA_BOOTSTRAP" ] || step extra-bootstrap run_extra
   touch "$DONE"
+  rm -f "$WORK/step"
   write_ready
   say "this machine is ready as $ROLE"
 }

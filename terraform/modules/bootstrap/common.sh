@@ -39,6 +39,7 @@ fail() {
 step() {
   local name=$1 started=$SECONDS status
   shift
+  echo "$name" >"$WORK/step" # for pio-tf, which looks on
   rm -f "$WORK/note" "$WORK/reason"
   set +e # in a condition, bash would take no error of the command's for one
   (

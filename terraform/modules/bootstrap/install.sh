@@ -1,6 +1,8 @@
 # What is installed: each in /opt/NAME/VERSION, with a link to the version in use. COMPONENTS has a line for each: name,
 # version, link, SHA-512 (or the https address of the published one), addresses to fetch it from; tabs between.
 
+STALL_SECONDS=${PIO_TF_STALL_SECONDS:-60} # with less than 1 KiB a second, after which a download is begun once more
+
 # What shows that it is there.
 marker() {
   case $1 in
@@ -46,28 +48,39 @@ download_all() {
   note "${#running[@]} downloaded"
 }
 
-# download NAME SHA512 URL...: to $STATE/downloads/NAME. Every address in turn, three times; a part is gone on with.
-# A wrong file is never kept. Says why nothing came of it.
+# download NAME SHA512 URL...: to $STATE/downloads/NAME, from every address in turn. A part is gone on with, for as long as
+# there is more of it after each round: a slow server, or one that drops its connections, is no reason to give up. A wrong
+# file is never kept. Says why nothing came of it. pio-tf reads NAME.part, NAME.part.head and NAME.from meanwhile.
 download() {
-  local name=$1 sha512=$2 file=$STATE/downloads/$1 round url said wrong=' '
+  local name=$1 sha512=$2 file=$STATE/downloads/$1 round=0 rounds=3 most=0 size url said wrong=' '
   local -A reasons=()
   shift 2
   if [[ $sha512 == http* ]] && ! sha512=$(published "$sha512"); then
     echo "$name: $sha512"
     return 1
   fi
-  for round in 1 2 3; do
-    [ "$round" = 1 ] || sleep $((round * 5))
+  while [ "$round" -lt "$rounds" ]; do
+    [ ${#reasons[@]} = 0 ] || sleep $((round * 5 + 1))
+    round=$((round + 1)) rounds=3
     for url in "$@"; do
       [[ $wrong != *" $url "* ]] || continue
+      echo "$url" >"$file.from"
       if said=$(download_from "$url" "$file" "$sha512" 2>&1); then
         mv -f "$file.part" "$file"
+        rm -f "$file.part.head"
         echo "$sha512" >"$file.sha512"
-        echo "$url" >"$file.from"
         return
       fi
       reasons[$url]=$said
-      [[ $said != *SHA-512* ]] || wrong+="$url "
+      if [[ $said == *"does not have the SHA-"* ]]; then
+        wrong+="$url "
+      elif [[ $said != *" error: 4"* ]]; then
+        rounds=5 # a server that is busy, or a network that fails, may do so for minutes; one that lacks the file does not
+      fi
+      size=$(stat -c %s "$file.part" 2>/dev/null || echo 0)
+      if [ "$size" -gt "$most" ]; then
+        most=$size round=0
+      fi
     done
   done
   # The last word of each address.
@@ -81,13 +94,14 @@ download() {
 
 # The file at an address becomes FILE.part, whole and right, or a reason is said.
 download_from() {
-  local url=$1 part=$2.part sha512=$3 again=0 said
+  local url=$1 part=$2.part digest=$3 again=0 said kind
+  kind=$((${#digest} * 4)) # of SHA-512, or of SHA-256, which is all that some publish
   [ ! -s "$part" ] || again=1
   said=$(get "$url" "$part" 2>&1) || [ "$again" = 1 ] || { echo "$said"; return 1; } # a whole part has no rest to get
-  if sha512sum --check --status <<<"$sha512  $part"; then
+  if "sha${kind}sum" --check --status <<<"$digest  $part"; then
     return
   fi
-  if [ -n "$said" ]; then
+  if [ -n "$said" ] && [[ $said != *" error: 416"* ]]; then # 416: it is whole, and wrong
     echo "$said"
     return 1
   fi
@@ -96,16 +110,16 @@ download_from() {
     download_from "$@"
     return
   fi
-  echo "does not have the SHA-512 $sha512"
+  echo "does not have the SHA-$kind $digest"
   return 1
 }
 
-# One address into one file, where the file ends.
+# One address into one file, where the file ends. No --retry: curl would begin with what it has got in vain once more.
 get() {
   local url=$1 file=$2 status=0
   [[ $url != s3://* ]] || url=$(s3_url "$url")
-  set -- curl --fail --silent --show-error --location --connect-timeout 20 --speed-limit 1024 --speed-time 60 \
-    --retry 2 --retry-delay 2 --output "$file"
+  set -- curl --fail --silent --show-error --location --connect-timeout 20 --speed-limit 1024 \
+    --speed-time "$STALL_SECONDS" --dump-header "$file.head" --output "$file"
   "$@" --continue-at - "$url" || status=$?
   # 33, 36: this server cannot go on where another has ended. 22: a range beyond the end, or no such file.
   if [ "$status" = 33 ] || [ "$status" = 36 ]; then
@@ -256,7 +270,7 @@ install_java() {
   elif ! java -version >/dev/null 2>&1; then
     if ! apt_has openjdk-8-jre-headless; then
       fail "$(release PRETTY_NAME) has no package openjdk-8-jre-headless (or its package sources" \
-        "cannot be reached): give software.java a url and sha512, of a tarball, or an image that has Java"
+        "cannot be reached): add \`java {}\` to the software block, for Eclipse Temurin's, or name an image that has Java"
     fi
     apt_install openjdk-8-jre-headless
     note "openjdk-8-jre-headless"
