@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from urllib3 import BaseHTTPResponse
 
     from pio_tf.config.components import Component
+    from pio_tf.config.schema import Config
 
 Result = TypeVar("Result")
 BLOCK = 1024 * 1024
@@ -50,7 +51,28 @@ def sha512_of(path: Path) -> str:
     Raises:
         OSError: the file cannot be read.
     """
-    digest = hashlib.sha512()
+    return _digest(path, "sha512")
+
+
+def matches(path: Path, expected: str) -> bool:
+    """Return whether a file has a checksum: a SHA-512, or a SHA-256 (64 digits).
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    return _digest(path, _kind(expected)) == expected
+
+
+def _kind(checksum: str) -> str:
+    return f"sha{len(checksum) * 4}"
+
+
+def _title(checksum: str) -> str:
+    return f"SHA-{len(checksum) * 4}"
+
+
+def _digest(path: Path, kind: str) -> str:
+    digest = hashlib.new(kind)
     with path.open("rb") as file:
         while data := file.read(BLOCK):
             digest.update(data)
@@ -86,10 +108,13 @@ class Fetched:
     @property
     def option(self) -> str:
         """Return the option of pio-tf.hcl that pins the archive; empty if it is pinned already."""
-        if self.component.pinned:
-            return ""
-        name = self.component.name
-        return "spark.download_sha512" if name == "spark" else f"software.{name}.sha512"
+        return _pin(self.component)
+
+
+def _pin(component: Component) -> str:
+    if component.pinned:
+        return ""
+    return "spark.download_sha512" if component.name == "spark" else f"software.{component.name}.sha512"
 
 
 class _Stopped(Exception):
@@ -104,7 +129,17 @@ class Listed:
     url: str
     size: int | None
     """Bytes; None: the source does not say."""
-    sha512: str
+    checksum: str
+
+    @property
+    def sha512(self) -> str:
+        """Return the SHA-512; empty if only a SHA-256 is published."""
+        return self.checksum if _kind(self.checksum) == "sha512" else ""
+
+    @property
+    def sha256(self) -> str:
+        """Return the SHA-256; empty if the SHA-512 is known."""
+        return self.checksum if _kind(self.checksum) == "sha256" else ""
 
 
 @dataclass(frozen=True)
@@ -167,10 +202,11 @@ class Fetcher:
                     next_step=f"aws s3 cp {component.url} {path}",
                     details={"component": component.name},
                 )
-            if path.exists() and sha512_of(path) == expected:
-                return Fetched(component, path, expected, "there")
+            if path.exists() and matches(path, expected):
+                return Fetched(component, path, sha512_of(path), "there")
             self._download(component, path, expected)
-            path.with_name(f"{path.name}.sha512").write_text(f"{expected}  {path.name}\n", encoding="utf-8")
+            sha512 = sha512_of(path)
+            path.with_name(f"{path.name}.sha512").write_text(f"{sha512}  {path.name}\n", encoding="utf-8")
         except OSError as error:
             raise PioTfError(
                 f"cannot write {path}",
@@ -179,12 +215,12 @@ class Fetcher:
                 details={"component": component.name, "path": str(path)},
             ) from error
         self.reporter(Done(f"{component.name} {component.version}: {path} ({path.stat().st_size / 1e6:.0f} MB)"))
-        return Fetched(component, path, expected, "fetched")
+        return Fetched(component, path, sha512, "fetched")
 
     def _describe(self, component: Component) -> Listed:
-        url, sha512 = self._source(component), component.sha512 if component.pinned else self._published(component)
+        url, checksum = self._source(component), component.sha512 if component.pinned else self._published(component)
         if url.startswith("s3://"):
-            return Listed(component, url, None, sha512)
+            return Listed(component, url, None, checksum)
         try:
             with _get(url, method="HEAD") as answer:
                 length = answer.headers.get("Content-Length", "")
@@ -195,7 +231,7 @@ class Fetcher:
                 next_step="--from names another source; so do url and sha512 in pio-tf.hcl",
                 details={"component": component.name, "url": url},
             ) from error
-        return Listed(component, url, int(length) if length.isdecimal() else None, sha512)
+        return Listed(component, url, int(length) if length.isdecimal() else None, checksum)
 
     def _source(self, component: Component) -> str:
         return component.url or f"{self.base}/{component.path}"
@@ -223,20 +259,24 @@ class Fetcher:
     def _download(self, component: Component, path: Path, expected: str) -> None:
         url = self._source(component)
         part = path.with_name(f"{path.name}.part")
-        reason = ""
-        for attempt in range(ATTEMPTS):
-            if attempt:
-                (self.sleep or self._stop.wait)(2.0 * attempt)
+        reason, attempt, most = "", 0, 0
+        while attempt < ATTEMPTS:
+            if attempt or most:
+                (self.sleep or self._stop.wait)(2.0 * max(1, attempt))
+            attempt += 1
             try:
                 self._resume(url, part)
             except HTTPError as error:
                 reason = http_reason(error)
+                received = part.stat().st_size if part.exists() else 0
+                if received > most:  # a server that drops its connections is asked for as long as more comes
+                    most, attempt = received, 0
                 continue
-            if sha512_of(part) == expected:
+            if matches(part, expected):
                 part.replace(path)
                 return
             part.unlink()
-            reason = f"it does not have the SHA-512 {expected}"
+            reason = f"it does not have the {_title(expected)} {expected}"
         raise PioTfError(
             f"could not fetch {component.name} {component.version} from {url}",
             cause=reason,
@@ -290,14 +330,35 @@ def _together(failures: Sequence[BaseException]) -> BaseException:
     )
 
 
+def place_in_s3(config: Config, url: str = "") -> str:
+    """Return the mirror in S3 to fill: ``url``, else the first of ``software.mirrors``.
+
+    Raises:
+        ConfigError: pio-tf.hcl names none.
+    """
+    found = url or next((one for one in config.software.mirrors if one.startswith("s3://")), "")
+    if not found:
+        raise ConfigError(
+            f"{config.where('software.mirrors')}: software.mirrors names no bucket",
+            next_step="give s3://BUCKET/PREFIX as an argument, or let `pio-tf init --mirror` name the state's bucket",
+        )
+    return found.rstrip("/")
+
+
 @dataclass(frozen=True)
 class Pushed:
     """An archive in the bucket."""
 
     component: Component
     url: str
+    sha512: str
     status: Literal["pushed", "there"]
     """``there``: the same file was in the bucket already."""
+
+    @property
+    def option(self) -> str:
+        """Return the option of pio-tf.hcl that pins the archive; empty if it is pinned already."""
+        return _pin(self.component)
 
 
 @dataclass(frozen=True)
@@ -334,11 +395,11 @@ class Pusher:
         url = f"s3://{bucket}/{key}"
         existing = self._head(bucket, key)
         if (existing.get("ContentLength"), existing.get("Metadata", {}).get("sha512")) == (path.stat().st_size, sha512):
-            return Pushed(component, url, "there")
+            return Pushed(component, url, sha512, "there")
         with aws_errors(f"{url}: writing {component.name}", service="s3"), path.open("rb") as file:
             self.s3.put_object(Bucket=bucket, Key=key, Body=file, Metadata={"sha512": sha512})
         self.reporter(Done(f"{component.name} {component.version}: {url}"))
-        return Pushed(component, url, "pushed")
+        return Pushed(component, url, sha512, "pushed")
 
     def _head(self, bucket: str, key: str) -> dict[str, Any]:
         try:
@@ -355,9 +416,9 @@ def _checked(directory: Path, component: Component) -> str:
     path = directory / component.path
     fetch = f"pio-tf mirror fetch {directory}"
     try:
-        actual = sha512_of(path)
         beside = path.with_name(f"{path.name}.sha512")
         expected = component.sha512 if component.pinned else beside.read_text(encoding="utf-8").split()[0]
+        actual = _digest(path, _kind(expected) if len(expected) in (64, 128) else "sha512")
     except (OSError, IndexError) as error:
         raise ConfigError(
             f"{component.name} {component.version} is not in {directory}",
@@ -367,7 +428,7 @@ def _checked(directory: Path, component: Component) -> str:
     if actual != expected:
         raise ConfigError(
             f"{path} is not {component.name} {component.version}",
-            cause=f"its SHA-512 is {actual}, not {expected}",
+            cause=f"its {_title(actual)} is {actual}, not {expected}",
             next_step=f"remove it, then {fetch}",
         )
-    return actual
+    return actual if _kind(actual) == "sha512" else sha512_of(path)

@@ -96,6 +96,14 @@ def init(
             show_default="pio-tf-state-<account>-<region>",
         ),
     ] = None,
+    mirror: Annotated[
+        bool,
+        typer.Option(
+            "--mirror",
+            help="Let machines install their software from this bucket, which `pio-tf mirror push` fills. Implies "
+            "--backend.",
+        ),
+    ] = False,
 ) -> None:
     """Write a pio-tf.hcl to begin with.
 
@@ -124,8 +132,8 @@ def init(
             next_step=f"leave {which} out; or edit {path} afterwards",
         )
     cluster = name or _NAME
-    if (backend or bucket) and name is None and not sandbox and path.exists():
-        call.show(_add_backend(call.output, path, bucket, is_new=False))
+    if (backend or bucket or mirror) and name is None and not sandbox and path.exists():
+        call.show(_add_backend(call.output, path, bucket, mirror=mirror, is_new=False))
         return
     if sandbox:
         from pio_tf.sandbox.control import default_directory, running_sandbox
@@ -145,12 +153,13 @@ def init(
             text = render_starter(_answered(call.output, answers, ask=not yes and can_ask(), from_aws=from_aws))
         path = write_new(directory, text)
     call.output.done(f"wrote {path}")
-    if backend or bucket:
-        result = _add_backend(call.output, path, bucket, is_new=True)
+    if backend or bucket or mirror:
+        result = _add_backend(call.output, path, bucket, mirror=mirror, is_new=True)
     else:
         result = InitResult(file=path, cluster=load_config(path).cluster.name, bucket=None)
     edits = "" if sandbox or "EDIT" not in path.read_text(encoding="utf-8") else f"edit the EDIT lines of {path}, then "
-    call.output.say(f"next: {edits}pio-tf {'up' if sandbox else 'plan'}")
+    fill = "pio-tf mirror push, then " if mirror else ""
+    call.output.say(f"next: {edits}{fill}pio-tf {'up' if sandbox else 'plan'}")
     call.show(result)
 
 
@@ -211,20 +220,32 @@ def first_key() -> str:
     return f"~/.ssh/{next(there, names[0])}"
 
 
-def _add_backend(output: Output, path: Path, bucket: str | None, *, is_new: bool) -> InitResult:
+def _add_backend(output: Output, path: Path, bucket: str | None, *, mirror: bool, is_new: bool) -> InitResult:
     """Create the bucket of the state if it is missing; name it in a new pio-tf.hcl, or say what to add to another."""
     from pio_tf.cli.results.stack import InitResult
     from pio_tf.config.load import load_config
-    from pio_tf.config.template import with_backend
+    from pio_tf.config.template import mirror_lines, with_backend, with_mirror
     from pio_tf.infra.backend.state_bucket import prepare_bucket
 
     config = load_config(path)
     found = prepare_bucket(config, bucket, reporter=output.reporter)
-    block = found.block(config)
+    block, place = found.block(config), f"s3://{found.name}/software"
+    if mirror and found.region != config.aws.region:
+        raise ConfigError(
+            f"the bucket {found.name} is in {found.region}, and can't be a mirror for machines in {config.aws.region}",
+            cause="machines read a mirror in S3 in their own region",
+            next_step="leave --mirror out, and name a bucket of that region in software.mirrors",
+        )
     if is_new:
-        path.write_text(with_backend(path.read_text(encoding="utf-8"), block), encoding="utf-8")
+        text = with_backend(path.read_text(encoding="utf-8"), block)
+        path.write_text(with_mirror(text, place) if mirror else text, encoding="utf-8")
     elif config.terraform.backend is None:
         output.say(
             f"next: add this to the terraform block of {path}; the next command moves the state there\n\n{block}"
+        )
+    if mirror and not is_new and place not in config.software.mirrors:
+        lines = "\n".join(f"{name} {{\n{line}}}" for name, line in mirror_lines(place).items())
+        output.say(
+            f"next: add this to {path}, then run `pio-tf mirror push`; machines that exist stay as they are\n\n{lines}"
         )
     return InitResult(file=path, cluster=config.cluster.name, bucket=found.name)

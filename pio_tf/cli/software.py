@@ -110,13 +110,29 @@ def fetch(
 @command(name="push")
 def push_mirror(
     call: CommandCall,
-    directory: DirectoryArgument,
-    url: Annotated[str, typer.Argument(metavar="s3://BUCKET/PREFIX", help="Where to copy it.")],
+    directory: Annotated[
+        str,
+        typer.Argument(metavar="DIR", help="The mirror's directory.", show_default="fetched first, into the cache"),
+    ] = "",
+    url: Annotated[
+        str,
+        typer.Argument(
+            metavar="s3://BUCKET/PREFIX", help="Where to copy it.", show_default="the first in software.mirrors"
+        ),
+    ] = "",
+    base: BaseOption = "",
 ) -> None:
     """Copy a mirror's directory to a bucket.
 
-    Archives that are there already stay as they are.
+    Without a directory, pio-tf fetches first what is missing in the user's cache. Archives that are there already stay
+    as they are.
     """
     from pio_tf.cli.results.software import MirrorPushResult
+    from pio_tf.config.software import APACHE
+    from pio_tf.mirror import place_in_s3
 
-    call.show(MirrorPushResult.of(url, call.cluster.mirror_push(directory, url)))
+    if directory.startswith("s3://") and not url:
+        directory, url = "", directory
+    to = place_in_s3(call.cluster.config, url)
+    pushed = call.cluster.mirror_push(Path(directory) if directory else None, to, base=base or APACHE)
+    call.show(MirrorPushResult.of(to, pushed, is_named=to in call.cluster.config.software.mirrors))

@@ -26,6 +26,7 @@ from pio_tf.events import Done, Reporter, Warned, line_by_line, silent
 from pio_tf.infra.my_address import address_of_plan, find_my_address, last_known_address
 from pio_tf.remote.lines import split_lines
 from pio_tf.training.runs.run_copies import find_run
+from pio_tf.user_cache import default_cache
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -648,9 +649,21 @@ class Cluster:
 
         return Fetcher(Path(), base.rstrip("/"), reporter=self._context.report).list(components(self.config))
 
-    def mirror_push(self, directory: Path, url: str) -> tuple[Pushed, ...]:
-        """Copy such a directory to ``s3://bucket/prefix``, if it is complete. Leave objects that exist there alone."""
-        from pio_tf.mirror import Pusher
+    def mirror_push(self, directory: Path | None = None, url: str = "", *, base: str = APACHE) -> tuple[Pushed, ...]:
+        """Copy everything that the machines install to ``s3://bucket/prefix``. Leave objects that exist there alone.
 
-        pusher = Pusher(self._context.aws.client("s3"), url, self._context.report)
+        Args:
+            directory: of :meth:`mirror_fetch`, complete; None: the user's cache, after fetching what is missing there.
+            url: default: the first bucket of ``software.mirrors``.
+            base: as for :meth:`mirror_fetch`.
+
+        Raises:
+            ConfigError: no bucket is named; an archive is missing in the directory, or is not the expected one.
+        """
+        from pio_tf.mirror import Pusher, place_in_s3
+
+        pusher = Pusher(self._context.aws.client("s3"), place_in_s3(self.config, url), self._context.report)
+        if directory is None:
+            directory = default_cache(self._context.environ) / "mirror"
+            self.mirror_fetch(directory, base=base)
         return pusher.push(directory, components(self.config))

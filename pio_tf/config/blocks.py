@@ -104,7 +104,12 @@ class ClusterBlock(Block):
         "tag `pio-tf:cluster` on every resource."
     )
     tags: dict[str, PublishedText] = Field(default_factory=dict, description="More tags for every resource.")
-    start_timeout: Duration = Field(default=900, description="How long `up` waits for machines, SSH and Spark.")
+    start_timeout: Duration = Field(
+        default=900,
+        description="How long `up` waits without progress: until EC2 shows machines as running, until they answer over "
+        "SSH, and while nothing moves in a first boot or in Spark. Downloads that move are waited for until the "
+        "deadline.",
+    )
     stop_timeout: Duration = Field(default=900, description="How long `down` waits until every machine has stopped.")
     capacity_wait: Wait = Field(
         default=300,

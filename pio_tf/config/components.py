@@ -5,7 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
-from pio_tf.config.software import APACHE, COMPATIBILITY, fits_build, line_of
+from pio_tf.config.software import (
+    APACHE,
+    COMPATIBILITY,
+    JAVA,
+    TEMURIN_SHA256,
+    TEMURIN_URL,
+    TEMURIN_VERSION,
+    fits_build,
+    line_of,
+)
 from pio_tf.config.storage import ElasticsearchBlock, HbaseBlock, HdfsBlock, StorageBlock
 from pio_tf.errors import ConfigError
 
@@ -48,7 +57,7 @@ class Component:
     path: str
     """Path below a mirror's base address. Empty: there is nothing to fetch."""
     sha512: str
-    """128 digits, or the address where Apache publishes them."""
+    """128 digits, or the address where Apache publishes them. 64 digits: a SHA-256, of pio-tf's own Java only."""
     urls: tuple[str, ...]
     """The addresses to try, in order."""
     url: str = ""
@@ -66,7 +75,9 @@ def components(config: Config) -> tuple[Component, ...]:
     java, spark, pio = software.java, config.spark, software.pio
     found = []
     if java is not None:
-        found.append(_component(config, "java", java.version, java.home, java.url, java.sha512))
+        version = java.version or (TEMURIN_VERSION if java.url is None else str(JAVA))
+        digest = TEMURIN_SHA256 if java.url is None else java.sha512
+        found.append(_component(config, "java", version, java.home, java.url or TEMURIN_URL, digest))
     version = spark_version(config)
     found.append(_component(config, "spark", version, spark.home, spark.download_url, spark.download_sha512))
     hdfs, hbase, search = find_block(config, HdfsBlock), find_block(config, HbaseBlock), find_elasticsearch(config)

@@ -34,6 +34,15 @@ Line = tuple[int, int]
 """Major and minor version: (2, 4) stands for all of 2.4.x."""
 JAVA = 8
 """Every version of PredictionIO needs this Java."""
+TEMURIN_VERSION = "8u502-b07"
+TEMURIN_URL = (
+    "https://github.com/adoptium/temurin8-binaries/releases/download/jdk8u502-b07/"
+    "OpenJDK8U-jre_x64_linux_hotspot_8u502b07.tar.gz"
+)
+TEMURIN_SHA256 = "f1a7bea0804bfa5627dac412fe7a0d751c4228592e356d6a32a30da54a48ed7a"
+"""The JRE that `java {}` installs, and the SHA-256 that its maker publishes (there is no SHA-512 of it): ESUM in
+8/jre/ubuntu/jammy/Dockerfile of github.com/adoptium/containers, from which the official image eclipse-temurin is built,
+at commit d8d18d67 of 2026-08-05."""
 _TITLES = {"spark": "Spark", "hadoop": "Hadoop", "hbase": "HBase", "elasticsearch": "Elasticsearch"}
 
 
@@ -133,16 +142,29 @@ class DownloadBlock(Block):
 
 
 class JavaBlock(DownloadBlock):
-    """Java as a tarball.
+    """Java 8 as a tarball.
 
-    Use it for images that cannot reach a package source, or if their distribution has no Java 8 (Debian).
-    Without this block: the image's Java, else the package openjdk-8-jre-headless.
+    Use it for images whose distribution has no Java 8 (Debian), or that cannot reach a package source. An empty block
+    (`java {}`) is enough: pio-tf knows the address and the checksum of one build of Eclipse Temurin. Without the block:
+    the image's Java, else the package openjdk-8-jre-headless.
     """
 
-    url: DownloadUrl = Field(description="A .tar.gz of Java 8 for x86-64, such as Eclipse Temurin's.")
-    sha512: Sha512 = Field(description=_SHA512)
-    version: Words = Field(default="8", description="Name of this Java in /opt/java.")
+    url: DownloadUrl | None = Field(
+        default=None,
+        description=f"A .tar.gz of Java 8 for x86-64. Default: the JRE of Eclipse Temurin {TEMURIN_VERSION}.",
+    )
+    sha512: Sha512 | None = Field(default=None, description="SHA-512 of that file. Required with `url`.")
+    version: Words | None = Field(
+        default=None,
+        description=f'Name of this Java in /opt/java. Default: `"{TEMURIN_VERSION}"`, and `"8"` with `url`.',
+    )
     home: RemotePath = Field(default="/usr/local/java", description="JAVA_HOME on every machine.")
+
+    @model_validator(mode="after")
+    def _no_checksum_of_a_default(self) -> JavaBlock:
+        if self.url is None and self.sha512 is not None:
+            raise ValueError("sha512: needs url: pio-tf knows the checksum of its own default")
+        return self
 
 
 class ClientBlock(DownloadBlock):

@@ -6,7 +6,7 @@
 cluster {
   name = "@cluster@" # value of the tag pio-tf:cluster on every resource
   # tags          = { team = "recommendations" } # more tags
-  # start_timeout = "15m" # how long `up` waits for machines, SSH and Spark
+  # start_timeout = "15m" # how long `up` waits without progress of machines, SSH and Spark
   # stop_timeout  = "15m" # how long `down` waits until every machine has stopped
   # capacity_wait = "5m"  # how long to retry when AWS has no capacity for a machine
   # force_stop_after = "8m" # how long a machine may stay "stopping" before pio-tf forces it to stop
@@ -233,7 +233,7 @@ software {
 
   # extra_bootstrap = "extra.sh" # your script, which every machine runs as root at the end of its first boot
 
-  # Java 8 as a tarball, if neither the image nor its distribution has it (Debian).
+  # Java 8 as a tarball, if neither the image nor its distribution has it (Debian). An empty block: Eclipse Temurin's.
   # java {
   #   url     = "https://example.org/OpenJDK8U-jre_x64_linux.tar.gz"
   #   sha512  = env("JAVA_SHA512")

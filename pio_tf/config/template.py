@@ -11,6 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 from pio_tf.config.hcl_writer import render
 from pio_tf.config.kinds import ClusterName, Region
 from pio_tf.config.partitions import partition_of
+from pio_tf.config.software import APACHE
 from pio_tf.errors import ConfigError
 
 
@@ -44,6 +45,26 @@ def with_backend(text: str, block: str) -> str:
         return f"{text}\nterraform {{\n{block}}}\n"
     text = re.sub(r'^  # backend "s3" \{\n(  #   .*\n)*  # \}\n', "", text, flags=re.MULTILINE)
     return re.sub(r"^terraform \{\n", lambda found: f"{found[0]}{block}\n", text, count=1, flags=re.MULTILINE)
+
+
+def with_mirror(text: str, mirror: str) -> str:
+    """Return a new pio-tf.hcl whose machines install from this mirror in S3 first, with a profile that may read it."""
+    text = re.sub(r"^  # mirrors = .*\n", "", text, flags=re.MULTILINE)
+    for name, line in mirror_lines(mirror).items():
+        head, lines = f"{name} {{\n", f"\n{name} {{\n{line}"
+        if re.search(rf"^[^#\n]*\b{line.split()[0]} = ", text, flags=re.MULTILINE):
+            continue
+        has_block = f"\n{head}" in text
+        text = text.replace(f"\n{head}", f"{lines}\n", 1) if has_block else f"{text}{lines}}}\n"
+    return text
+
+
+def mirror_lines(mirror: str) -> dict[str, str]:
+    """Return the lines of pio-tf.hcl for a mirror in S3, by the name of their block."""
+    return {
+        "software": f"  mirrors = {render([mirror, APACHE])} # `pio-tf mirror push` fills the first\n",
+        "machines": "  make_instance_profile = true # it may read that mirror\n",
+    }
 
 
 def refuse_existing(path: Path) -> None:

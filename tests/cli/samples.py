@@ -394,9 +394,12 @@ class FakeCluster:
             Fetched(hadoop, directory / hadoop.path, "b" * 128, "there"),
         )
 
-    def mirror_push(self, _directory: Path, url: str) -> tuple[Pushed, ...]:
+    def mirror_push(self, _directory: Path | None, url: str, **_options: object) -> tuple[Pushed, ...]:
         spark, hadoop = COMPONENTS
-        return (Pushed(spark, f"{url}/{spark.path}", "pushed"), Pushed(hadoop, f"{url}/{hadoop.path}", "there"))
+        return (
+            Pushed(spark, f"{url}/{spark.path}", "a" * 128, "pushed"),
+            Pushed(hadoop, f"{url}/{hadoop.path}", "b" * 128, "there"),
+        )
 
     def targets(self) -> tuple[SshTarget, ...]:
         return (

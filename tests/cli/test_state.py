@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from typing import TYPE_CHECKING
 
 import pytest
 
+from pio_tf.config.components import archives_in_s3
 from pio_tf.config.load import load_config
+from pio_tf.config.software import APACHE
 from pio_tf.training.runs.record import Client, RunRecord
 from pio_tf.training.runs.run_copies import Archive
+from tests.mirror.archive_server import serve_archives
 from tests.support.shell import TERRAFORM, Project
 from tests.support.state_bucket import LOCK, Bucket, make_bucket, state
 
@@ -59,6 +63,56 @@ def test_a_new_configuration_gets_its_bucket(tmp_path: Path, aws: LocalAws) -> N
     config = load_config(tmp_path / "pio-tf.hcl", environ={})
     assert config.terraform.backend is not None
     assert config.terraform.backend.arguments == {"bucket": MINE}
+
+
+@pytest.mark.parametrize("options", [(), ("--access", "ssm"), ("--full",)], ids=["short", "ssm", "full"])
+def test_a_new_configuration_lets_machines_install_from_its_bucket(
+    tmp_path: Path, aws: LocalAws, options: tuple[str, ...]
+) -> None:
+    project = Project(tmp_path, environment=credentials(aws))
+    done = project.run("init", "trial", *options, "--mirror")
+    assert "pio-tf mirror push, then pio-tf plan" in done.stderr
+    config = load_config(tmp_path / "pio-tf.hcl", environ={"ES_PASSWORD": "x"})
+    assert config.software.mirrors == [f"s3://{MINE}/software", APACHE]
+    assert archives_in_s3(config) == (f"{MINE}/software/*",)
+    assert config.machines.make_instance_profile
+
+
+def test_what_machines_install_is_in_the_bucket_after_one_more_command(project: Project) -> None:
+    with serve_archives() as archives:
+        archives.files = {f"/{name}.tgz": name.encode() * 1000 for name in ("spark", "hadoop", "hbase", "pio", "java")}
+        url, sums = archives.url, {path: hashlib.sha512(body).hexdigest() for path, body in archives.files.items()}
+
+        def block(name: str) -> str:
+            return f'{name} {{\n  url = "{url}/{name}.tgz"\n  sha512 = "{sums[f"/{name}.tgz"]}"\n}}\n'
+
+        project.write(
+            spark='instance_type = "m5.large"\nworkers = 1\n'
+            f'download_url = "{url}/spark.tgz"\ndownload_sha512 = "{sums["/spark.tgz"]}"',
+            software=block("hadoop") + block("hbase") + block("pio") + block("java"),
+        )
+        said = project.fails("mirror", "push", exit_code=2)
+        assert "software.mirrors names no bucket" in said
+        assert "pio-tf init --mirror" in said
+        shown = project.run("init", "--bucket", "of-mirror", "--mirror").stderr
+        wanted = 'mirrors = ["s3://of-mirror/software", "https://archive.apache.org/dist"]'
+        assert wanted in shown
+        assert "make_instance_profile = true" in shown
+
+        path = project.directory / "pio-tf.hcl"
+        path.write_text(path.read_text().replace("software {", f"software {{\n{wanted}", 1))
+        first = json.loads(project.run("mirror", "push", "--json").stdout)["files"]
+        assert {one["name"]: one["pushed"] for one in first} == dict.fromkeys(
+            ("java", "spark", "hadoop", "hbase", "pio"), True
+        )
+        asked = len(archives.asked)
+        again = json.loads(project.run("mirror", "push", "--json").stdout)["files"]
+        assert not any(one["pushed"] for one in again)
+        assert len(archives.asked) == asked, "the cache has them"
+        listed = json.loads(project.run("mirror", "list", "--json").stdout)["files"]
+        assert {(one["name"], one["size"], one["sha512"]) for one in listed} == {
+            (name, len(name) * 1000, sums[f"/{name}.tgz"]) for name in ("java", "spark", "hadoop", "hbase", "pio")
+        }
 
 
 def test_an_existing_configuration_is_left_as_it_is_and_told_what_to_add(project: Project) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pio_tf.config.components import PINS, Component, archive_path, check_new_driver, components
-from pio_tf.config.software import COMPATIBILITY
+from pio_tf.config.software import COMPATIBILITY, TEMURIN_SHA256, TEMURIN_URL, TEMURIN_VERSION
 from pio_tf.errors import ConfigError
 from tests.support.config_samples import BLOCKS, load_text
 
@@ -168,6 +168,21 @@ def test_an_archive_of_ones_own_is_looked_for_in_the_mirrors_first(tmp_path: Pat
     assert mirrored.urls == ("http://m/pio/0.12.1/PIO.tar.gz", "https://ci/PIO.tar.gz")
 
 
+def test_an_empty_block_of_java_is_temurins_with_the_checksum_that_its_maker_publishes(tmp_path: Path) -> None:
+    java = load(tmp_path, more="software {\n  java {}\n}\n")["java"]
+    assert java.urls == (TEMURIN_URL,)
+    assert (java.version, java.home, java.sha512) == (TEMURIN_VERSION, "/usr/local/java", TEMURIN_SHA256)
+    assert re.fullmatch("[0-9a-f]{64}", java.sha512)
+    mirrored = load(tmp_path, more='software {\n  mirrors = ["s3://bucket/pio-tf"]\n  java {}\n}\n')["java"]
+    name = TEMURIN_URL.rpartition("/")[2]
+    assert mirrored.urls == (f"s3://bucket/pio-tf/java/{TEMURIN_VERSION}/{name}", TEMURIN_URL)
+
+
+def test_a_java_of_ones_own_keeps_its_place(tmp_path: Path) -> None:
+    own = f'software {{\n  java {{\n    url = "https://x/java.tgz"\n    sha512 = "{DIGITS}"\n  }}\n}}\n'
+    assert load(tmp_path, more=own)["java"].version == "8"
+
+
 def test_only_what_the_sources_need_is_installed(tmp_path: Path) -> None:
     database = """source "PGSQL" {
   type       = "jdbc"
@@ -195,6 +210,7 @@ def test_only_what_the_sources_need_is_installed(tmp_path: Path) -> None:
         ),
         ("software {\n  mirrors = []\n}", "software.mirrors: must have at least 1 item"),
         ('software {\n  java {\n    url = "https://x/java.tgz"\n  }\n}', "software.java.sha512: is required"),
+        (f'software {{\n  java {{\n    sha512 = "{DIGITS}"\n  }}\n}}', "software.java.sha512: needs url"),
         ('software {\n  hadoop {\n    url = "https://x/h.tgz"\n  }\n}', "software.hadoop.sha512: is required with url"),
         ('spark {\n  download_url = "https://x/s.tgz"\n}', "spark.download_sha512: is required with download_url"),
     ],

@@ -59,6 +59,27 @@ def test_what_is_there_and_right_is_not_fetched_again(fetcher: Fetcher, archives
     assert archives.asked == []
 
 
+def test_a_file_with_a_sha_256_is_checked_by_it_and_gets_its_sha_512(
+    fetcher: Fetcher, archives: Archives, bucket: Bucket, tmp_path: Path
+) -> None:
+    java = component("java", SPARK, checksum=hashlib.sha256(CONTENT).hexdigest())
+    (listed,) = fetcher.list([java])
+    assert (listed.sha512, listed.sha256) == ("", java.sha512)
+    (fetched,) = fetcher.fetch([java])
+    assert fetched.sha512 == sha512(CONTENT)
+    (pushed,) = Pusher(bucket.s3, f"s3://{bucket.name}").push(tmp_path, [java])
+    assert pushed.sha512 == sha512(CONTENT)
+    with pytest.raises(PioTfError, match=r"does not have the SHA-256 0000|could not fetch"):
+        fetcher.fetch([replace(java, sha512="0" * 64)])
+
+
+def test_a_server_that_drops_every_connection_is_asked_until_all_is_there(fetcher: Fetcher, archives: Archives) -> None:
+    archives.drops[f"/{SPARK}"] = len(CONTENT) // 7
+    (fetched,) = fetcher.fetch([component("spark", SPARK)])
+    assert fetched.status == "fetched"
+    assert len(archives.asked) == 8
+
+
 def test_a_connection_that_breaks_is_gone_on_with(fetcher: Fetcher, archives: Archives, tmp_path: Path) -> None:
     archives.breaks[f"/{SPARK}"] = 2
     fetcher.fetch([component("spark", SPARK)])

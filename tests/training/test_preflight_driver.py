@@ -226,6 +226,9 @@ async def test_java_8_and_spark_2_4_are_right_for_predictionio_0_14(world: World
         ('openjdk version "21.0.1" 2023-10-17', "3.5.5", "warning"),
         ('openjdk version "17-ea" 2021-09-14', "3.5.5", "warning"),
         ('openjdk version "1.8.0_412"', "3.5.5", "ok"),
+        ('openjdk version "1.8.0_362"', "2.4.8", "ok"),
+        ('openjdk version "1.8.0_352"', "2.4.8", "warning"),
+        ('java version "1.8.0"', "2.4.8", "ok"),
         ("Error: could not find libjava.so", "2.4.8", "failed"),
     ],
 )
@@ -236,6 +239,9 @@ async def test_another_java_than_8(world: World, java: str, spark: str, status: 
     assert result.status == status
     if "11.0" in java:
         assert "Spark 2 runs on Java 8 only" in result.detail
+    if "_352" in java:
+        assert "Java 8u352" in result.detail
+        assert "java {}" in (result.next_step or "")
     if "libjava" in java:
         assert "could not find libjava.so" in result.detail
 

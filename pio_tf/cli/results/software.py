@@ -82,7 +82,8 @@ class ListedData(ResultData):
     version: str
     url: str
     size: int | None = Field(description="bytes; null: its source does not say")
-    sha512: str
+    sha512: TextOrNone = Field(description="null: only a SHA-256 is published")
+    sha256: TextOrNone = Field(description="null: its SHA-512 is known")
 
 
 class MirrorListResult(CommandResult):
@@ -94,7 +95,7 @@ class MirrorListResult(CommandResult):
         "VERSION": "version",
         "MB": lambda one: "" if one.size is None else f"{one.size / 1e6:.1f}",
         "ADDRESS": "url",
-        "SHA-512": "sha512",
+        "CHECKSUM": lambda one: f"sha512:{one.sha512}" if one.sha512 else f"sha256:{one.sha256}",
     }
 
     files: list[ListedData]
@@ -102,7 +103,8 @@ class MirrorListResult(CommandResult):
     @classmethod
     def of(cls, files: Sequence[Listed]) -> MirrorListResult:
         """Return the result of ``mirror list``."""
-        return cls.model_validate({"files": [{**vars(one.component), **vars(one)} for one in files]})
+        data = [{**vars(one.component), **vars(one), "sha512": one.sha512, "sha256": one.sha256} for one in files]
+        return cls.model_validate({"files": data})
 
 
 class FetchedData(ResultData):
@@ -138,12 +140,13 @@ class FetchResult(CommandResult):
         return cls.model_validate({"files": data})
 
     def closing(self) -> str:
-        pins = [f'{one.pin} = "{one.sha512}"' for one in self.files if one.pin]
-        return (
-            "\n".join(["pin these checksums, so that the machines need not ask Apache for them:", *pins])
-            if pins
-            else ""
-        )
+        return _pins(self.files)
+
+
+def _pins(files: Sequence[FetchedData | PushedData]) -> str:
+    """Return the lines of pio-tf.hcl that pin the checksums which machines would ask Apache for."""
+    pins = [f'{one.pin} = "{one.sha512}"' for one in files if one.pin]
+    return "\n".join(["pin these checksums, so that the machines need not ask Apache for them:", *pins]) if pins else ""
 
 
 class PushedData(ResultData):
@@ -152,7 +155,9 @@ class PushedData(ResultData):
     name: str
     version: str
     url: str
+    sha512: str
     pushed: bool = Field(description="false: it was there already")
+    pin: TextOrNone = Field(description="the option of pio-tf.hcl that pins it; null: it is pinned")
 
 
 class MirrorPushResult(CommandResult):
@@ -168,12 +173,20 @@ class MirrorPushResult(CommandResult):
 
     files: list[PushedData]
     mirror: str = Field(exclude=True)
+    is_named: bool = Field(exclude=True)
 
     @classmethod
-    def of(cls, url: str, files: Sequence[Pushed]) -> MirrorPushResult:
-        """Return the result of ``mirror push``."""
-        data = [{**vars(one.component), **vars(one), "pushed": one.status == "pushed"} for one in files]
-        return cls.model_validate({"mirror": url.rstrip("/"), "files": data})
+    def of(cls, url: str, files: Sequence[Pushed], *, is_named: bool) -> MirrorPushResult:
+        """Return the result of ``mirror push``.
+
+        Args:
+            is_named: True if pio-tf.hcl has this mirror already.
+        """
+        data = [
+            {**vars(one.component), **vars(one), "pushed": one.status == "pushed", "pin": one.option} for one in files
+        ]
+        return cls.model_validate({"mirror": url.rstrip("/"), "files": data, "is_named": is_named})
 
     def closing(self) -> str:
-        return f'in pio-tf.hcl: software {{ mirrors = ["{self.mirror}"] }}'
+        named = "" if self.is_named else f'in pio-tf.hcl: software {{ mirrors = ["{self.mirror}"] }}'
+        return "\n".join(filter(None, (named, _pins(self.files))))

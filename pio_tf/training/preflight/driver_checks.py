@@ -23,6 +23,9 @@ _FIX_CLOCK = (
     "EC2's time service, 169.254.169.123"
 )
 _JAVA_VERSION = re.compile(r'version "(?:1\.)?(\d+)[^"]*"')
+_JAVA_8_UPDATE = re.compile(r'version "1\.8\.0_(\d+)')
+FIRST_SUPPORTED_UPDATE = 362
+"""Of January 2023. Spark's documentation deprecates older ones (SPARK-40303), which lack all security fixes since."""
 _CLASS_READER = re.compile(r"xbean-asm\d+-shaded-(\d+)\.(\d+)")
 _JAVA_11 = 11
 _FIRST_FOR_JAVA_11 = (4, 10)
@@ -124,12 +127,21 @@ def _judge_java(
     if not path:
         return failed(
             f"no Java: neither JAVA_HOME nor PATH of {of} names one",
-            "on the driver: sudo apt-get install openjdk-8-jre-headless, or set JAVA_HOME in ~/.profile",
+            "on the driver: sudo apt-get install openjdk-8-jre-headless, or set JAVA_HOME in ~/.profile; or add "
+            "`java {}` to the software block and run `pio-tf provision`",
         )
     version = _JAVA_VERSION.search(output)
     if not version:
         return failed(f"{path} does not run: {output.strip()[:200] or 'no output'}", f"try it: {path} -version")
     major = int(version[1])
+    update = _JAVA_8_UPDATE.search(output)
+    if update and int(update[1]) < FIRST_SUPPORTED_UPDATE:
+        return warning(
+            f"Java 8u{update[1]} ({path}) is older than 8u{FIRST_SUPPORTED_UPDATE}: it lacks the security fixes since "
+            "January 2023, and Spark deprecates it",
+            "update the driver's Java; or add `java {}` to the software block, for Eclipse Temurin's, and run "
+            "`pio-tf provision`",
+        )
     if major == JAVA:
         return ok(f"Java {major} ({path})")
     detail = f"Java {major} ({path}), but PredictionIO {context.config.pio.version} was made for {JAVA}"

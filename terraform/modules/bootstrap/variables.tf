@@ -62,9 +62,9 @@ variable "software" {
 
   validation {
     condition = alltrue([
-      for one in var.software.components : one.name == "elasticsearch" || can(regex("^([0-9a-f]{128}|https://\\S+)$", one.sha512))
+      for one in var.software.components : one.name == "elasticsearch" || can(regex("^([0-9a-f]{128}|[0-9a-f]{64}|https://\\S+)$", one.sha512))
     ])
-    error_message = "The sha512 of each of software.components must be 128 hexadecimal digits, or an https address: nothing is installed unchecked."
+    error_message = "The sha512 of each of software.components must be 128 hexadecimal digits (64: a SHA-256), or an https address: nothing is installed unchecked."
   }
 
   validation {
