@@ -218,14 +218,14 @@ class BootWatch:
         before, watched.report = watched.report, report
         if report.moving != before.moving:
             watched.moved = self._moved = now
-        if report.step and report.step != before.step:
-            self._reporter(MachineProgress(name, f"preparing: {report.step}"))
         going_on = {one.name for one in report.downloads}
         for one in (one for one in before.downloads if one.name not in going_on):
             watched.samples.pop(one.name, None)
             if one.name in report.downloaded or report.step != before.step:  # else it was wrong, and was removed
                 size = report.downloaded.get(one.name, one.size or one.received)
                 self._reporter(DownloadProgress(name, one.name, size, size, address=one.address, done=True))
+        if report.step and report.step != before.step:
+            self._reporter(MachineProgress(name, f"preparing: {report.step}"))
         for one in report.downloads:
             samples = watched.samples.setdefault(one.name, deque())
             if not samples or one.received != samples[-1][1]:

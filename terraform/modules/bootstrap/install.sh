@@ -74,8 +74,8 @@ download() {
       reasons[$url]=$said
       if [[ $said == *"does not have the SHA-"* ]]; then
         wrong+="$url "
-      elif [[ $said != *" error: 4"* ]]; then
-        rounds=5 # a server that is busy, or a network that fails, may do so for minutes; one that lacks the file does not
+      elif [[ $said != *" error: 4"* && $said != *"(23)"* ]]; then
+        rounds=5 # a server that is busy, or a network that fails, may recover; a missing file or a full disk (23) does not
       fi
       size=$(stat -c %s "$file.part" 2>/dev/null || echo 0)
       if [ "$size" -gt "$most" ]; then
