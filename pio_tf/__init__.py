@@ -56,12 +56,13 @@ if TYPE_CHECKING:
     from pio_tf.infra.drift import Drift
     from pio_tf.infra.plan import Plan
     from pio_tf.model import Machine, Outputs
+    from pio_tf.training.custody.models import KeptModel, Rollback
     from pio_tf.training.preflight import CheckResult
     from pio_tf.training.runs.record import RunRecord
 
 _MODULES = (
     *("errors", "events", "model", "config.load", "config.schema", "infra.cost", "infra.drift", "infra.plan"),
-    *("training.runs.record", "training.preflight", "cluster"),
+    *("training.runs.record", "training.preflight", "training.custody.models", "cluster"),
 )
 """The modules of these names, those that import little first."""
 
@@ -81,6 +82,7 @@ __all__ = [
     "Extended",
     "GuardRefused",
     "Interrupted",
+    "KeptModel",
     "Locked",
     "Machine",
     "MachineProgress",
@@ -98,6 +100,7 @@ __all__ = [
     "Reporter",
     "Resize",
     "ResourceProgress",
+    "Rollback",
     "RunRecord",
     "SandboxError",
     "ScheduleStatus",

@@ -11,7 +11,7 @@
     ├── GuardRefused          3   the plan breaks a rule of the guard, or is a saved plan that is stale or foreign
     ├── Locked                4   another client is working on this cluster
     ├── NotReady              5   the cluster did not become ready in time, or a check before training failed
-    ├── TrainingFailed        6   the training ended without a model
+    ├── TrainingFailed        6   the training ended without a model, or with one that fails the checks
     ├── MachinesMayBeRunning  7   machines could not be stopped, or AWS has not confirmed that they stopped
     └── Interrupted         130   Ctrl-C (130), SIGTERM (143), a closed terminal (129), a log whose reader is gone (141)
 
@@ -95,7 +95,7 @@ class NotReady(PioTfError):
 
 
 class TrainingFailed(PioTfError):
-    """A training that ended without a model."""
+    """A training that ended without a model, or with one that fails the checks of pio-tf.hcl."""
 
     exit_code = 6
 

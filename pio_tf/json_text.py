@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 def parse_json(text: str | bytes) -> Any:  # noqa: ANN401 - JSON may be anything
@@ -17,3 +20,8 @@ def parse_json(text: str | bytes) -> Any:  # noqa: ANN401 - JSON may be anything
         return json.loads(text)
     except RecursionError as error:
         raise ValueError("it is nested too deeply") from error
+
+
+def as_object(value: Any) -> Mapping[str, Any]:  # noqa: ANN401 - JSON may be anything
+    """Return a value if it is an object, else an empty one: for answers whose form nothing guarantees."""
+    return value if isinstance(value, dict) else {}

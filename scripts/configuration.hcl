@@ -95,6 +95,12 @@ train {
   spark_arguments = ["--conf", "spark.locality.wait=1s"]
 }
 
+model {
+  max_shrink   = "30%"
+  sample_query = { exists = { field = "purchase" } }
+  keep_models  = 2
+}
+
 schedule {
   cron     = "cron(0 3 ? * SUN *)"
   timezone = "Europe/Berlin"

@@ -24,6 +24,7 @@ from pio_tf.cli.results.machines import (
     ScheduleResult,
     StatusResult,
 )
+from pio_tf.cli.results.model import ModelDetailsResult, ModelsResult, RollbackResult
 from pio_tf.cli.results.pipelines import CommentResult, IamResult, KeysResult, PipelineResult
 from pio_tf.cli.results.runs import (
     ChecksResult,
@@ -94,6 +95,9 @@ RESULTS: dict[str, type[CommandResult]] = {
     "logs": LogLine,
     "cancel": RunResult,
     "notify": NotifyResult,
+    "model list": ModelsResult,
+    "model show": ModelDetailsResult,
+    "model rollback": RollbackResult,
     "engine push": EnginePushResult,
     "engine save": EngineArchiveResult,
     "engine restore": EngineArchiveResult,

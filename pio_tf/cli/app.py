@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from pio_tf.cli import access, adopt, ci, demo, engine, init, power, runs, sandbox, schedule, software, stack
+from pio_tf.cli import access, adopt, ci, demo, engine, init, model, power, runs, sandbox, schedule, software, stack
 from pio_tf.cli.command import CommandSpec, GroupSpec, group_class
 from pio_tf.version import __version__
 
@@ -20,6 +20,7 @@ SECTIONS: dict[str, Sequence[CommandSpec | GroupSpec]] = {
         runs.logs,
         runs.cancel,
         runs.cost,
+        GroupSpec("model", "Show the models, and go back to an older one.", (model.list_, model.show, model.rollback)),
     ),
     "Machines": (
         GroupSpec(

@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     from pio_tf.model import Machine, Outputs
     from pio_tf.remote.files import ProvisionedFile, RemoteFile
     from pio_tf.remote.target import SshTarget
+    from pio_tf.training.custody.models import KeptModel, Rollback
     from pio_tf.training.driver_session import SessionOpener
     from pio_tf.training.preflight import CheckResult
     from pio_tf.training.provisioning import ProvisionedMachine
@@ -528,6 +529,32 @@ class Cluster:
         check_names(skip)
         command = self._command()
         return command.driver.check(command.source.outputs(), skip=skip)
+
+    # The models
+
+    def models(self) -> tuple[KeptModel, ...]:
+        """Return the model that is served, then the others that are kept, the newest first. Change nothing.
+
+        Raises:
+            NotReady: the driver does not run, or neither models nor PredictionIO's metadata are in Elasticsearch.
+        """
+        command = self._command()
+        return command.models.list(command.source.outputs())
+
+    def roll_back_model(self, model: str = "", *, force: bool = False) -> Rollback:
+        """Serve an older model again. Its engine instance becomes the one that `pio deploy` takes.
+
+        Args:
+            model: its name or a part of it; default: the newest that is kept.
+            force: even if its mapping differs from that of the model that is served.
+
+        Raises:
+            ConfigError: no model, or several, are called so, or it is served already.
+            NotReady: no model is kept, its copy is not complete, or its mapping has changed.
+            Locked: a run is active or being prepared.
+        """
+        command = self._command()
+        return command.models.roll_back(command.source.outputs(), model, force=force)
 
     # The software of the machines
 

@@ -18,7 +18,7 @@ from pio_tf.model import count
 from pio_tf.training.runs.run_copies import find_run
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
+    from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Sequence
     from contextlib import AbstractAsyncContextManager, ExitStack
 
     from pio_tf.cluster.deadline import Deadline
@@ -220,8 +220,17 @@ class Driver:
         view = self.fleet.look(outputs, strict=False) if outputs else None
         if view and view.driver_runs:
             with warning(self.context.report, "showing only the runs that this computer knows"):
-                return self.session(view, lambda session: session.runs(), retry=_at_once(_STATUS_SECONDS))
+                records = self.session(view, lambda session: session.runs(), retry=_at_once(_STATUS_SECONDS))
+                self.warn_of_models(records)
+                return records
         return self.storage.runs()
+
+    def warn_of_models(self, records: Iterable[RunRecord]) -> None:
+        """Warn if the model of the last run failed its checks, and the one before was not put back."""
+        from pio_tf.training.custody.custodian import not_put_back
+
+        if left := not_put_back(records):
+            self.context.report(Warned(left))
 
     def log(self, outputs: Outputs | None, run: str, on_text: Callable[[str], None], *, follow: bool) -> None:
         """Hand out the lines of a run's log in blocks, from the driver while it runs."""

@@ -10,6 +10,7 @@ from pio_tf.cluster.driver import Driver
 from pio_tf.cluster.engine import EngineOnDriver
 from pio_tf.cluster.fleet import Fleet
 from pio_tf.cluster.messages import without_terraform
+from pio_tf.cluster.model import ModelsOfEngine
 from pio_tf.cluster.named_machines import NamedMachines
 from pio_tf.cluster.power import Power
 from pio_tf.cluster.resize import Resizer
@@ -46,6 +47,7 @@ class ClusterObjects:
         self.scheduling = Scheduling(context, self.fleet, self.deadline)
         self.driver = Driver(context, self.fleet, self.deadline, self.storage, self.scheduling, open_session)
         self.engine = EngineOnDriver(context, self.fleet, self.driver)
+        self.models = ModelsOfEngine(context, self.driver)
         self.source: MachineSource = (
             NamedMachines(context, self.fleet, self.deadline) if context.config.power_only else self.stack
         )

@@ -238,6 +238,8 @@ class Power:
         if deadline is None:
             self.deadline.report_missed(view)
         alive, driver = self.driver.ask_spark(view)
+        if driver:
+            self.driver.warn_of_models(run.to_record() for run in driver.runs)
         schedule: ScheduleStatus | None = None
         if self.context.config.schedule is not None:
             with warning(self.context.report, "could not find the schedule of trainings"):

@@ -37,6 +37,7 @@ from pio_tf.config.kinds import (
     LocalPath,
     Memory,
     ParameterName,
+    Percentage,
     PolicyArn,
     Port,
     ProfileName,
@@ -47,6 +48,7 @@ from pio_tf.config.kinds import (
     RemotePath,
     RoleArn,
     S3Url,
+    SearchQuery,
     SecurityGroupId,
     SettingName,
     Sha512,
@@ -628,6 +630,40 @@ class TrainBlock(Block):
     on_success_timeout: Annotated[Duration, Field(le=3600)] = Field(
         default=300, description="How long all these commands may take. Then the driver ends them."
     )
+
+
+class ModelBlock(Block):
+    """Checks of the model of the Universal Recommender, and how many models to keep. See [model.md](model.md)."""
+
+    min_documents: int | None = Field(
+        default=None, ge=1, description="Fewest documents of a new model. One with fewer is a failed training."
+    )
+    max_shrink: Percentage | None = Field(
+        default=None,
+        description='How much smaller than the model before it a new one may be, such as "30%", counted in documents.',
+    )
+    sample_query: SearchQuery | None = Field(
+        default=None,
+        description="Query of Elasticsearch that must find a document in a new model, such as "
+        '`{ exists = { field = "purchase" } }`.',
+    )
+    keep_models: int = Field(
+        default=1,
+        ge=1,
+        le=10,
+        description="Number of models in Elasticsearch: the one that is served and, from 2 on, copies of those before. "
+        "A training makes the copy before it begins, which needs disk space.",
+    )
+
+    @property
+    def is_used(self) -> bool:
+        """Whether pio-tf looks at models, or keeps them."""
+        return self.keep_models > 1 or any((self.min_documents, self.max_shrink, self.sample_query))
+
+    @property
+    def smallest_share(self) -> float:
+        """The smallest number of documents of a new model, as a share of those before it."""
+        return 0.0 if self.max_shrink is None else 1 - int(self.max_shrink[:-1]) / 100
 
 
 def _recurring_time(value: str) -> str:

@@ -159,6 +159,13 @@ def _printable(value: str) -> str:
     return value
 
 
+def _one_query(value: dict[str, Any]) -> dict[str, Any]:
+    ((name, body),) = value.items() if len(value) == 1 else ((None, None),)
+    if name is None or not isinstance(body, dict):
+        raise ValueError('must be one query of Elasticsearch, like { exists = { field = "purchase" } }')
+    return value
+
+
 def _not_empty(value: str) -> str:
     if not value.strip():
         raise ValueError("must not be empty")
@@ -274,6 +281,9 @@ Words = Annotated[str, AfterValidator(_not_empty), Kind("text")]
 Argument = Annotated[Words, FreeText()]
 Reason = Annotated[Words, FreeText(published=True)]
 SettingName = Annotated[str, matching(r"[^\s=:#]+", 'the name of a setting, like "spark.local.dir"', kind="text")]
+Percentage = Annotated[str, matching(r"(100|[1-9]?\d)%", 'a percentage, like "30%"', kind="percentage")]
+SearchQuery = Annotated[dict[str, Any], AfterValidator(_one_query), Kind("query")]
+"""A query of Elasticsearch, as an object: ``{ term = { id = "i1" } }``."""
 BackendValue = Annotated[str | int | bool | list[str] | dict[str, str], Kind("any")]
 Secret: TypeAlias = Annotated[SecretStr | InstanceOf[SecretReference], BeforeValidator(_parse_secret), Kind("secret")]
 """A password. Plain text, ``env("NAME")`` included, is a SecretStr, which no repr shows."""

@@ -18,6 +18,7 @@ from pio_tf.config.blocks import (
     FailsafeBlock,
     GuardBlock,
     MachinesBlock,
+    ModelBlock,
     NetworkBlock,
     NotifyBlock,
     PioBlock,
@@ -72,6 +73,9 @@ class Config(Block):
         description="Block: the software of the machines.",
     )
     train: TrainBlock = Field(default_factory=TrainBlock.model_construct, description="Block: training.")
+    model: ModelBlock = Field(
+        default_factory=ModelBlock.model_construct, description="Block: the model of the Universal Recommender."
+    )
     schedule: ScheduleBlock | None = Field(default=None, description="Block: trainings on AWS's clock.")
     notify: NotifyBlock = Field(default_factory=NotifyBlock.model_construct, description="Block: messages.")
     terraform: TerraformBlock = Field(default_factory=TerraformBlock.model_construct, description="Block: Terraform.")
@@ -154,6 +158,16 @@ class Config(Block):
         if mistakes:
             raise Mistakes(mistakes.items())
         return software
+
+    @field_validator("model", mode="after")
+    @classmethod
+    def _model_in_elasticsearch(cls, model: ModelBlock, info: ValidationInfo) -> ModelBlock:
+        read = info.data
+        if not model.is_used or "elasticsearch" not in read or "source" not in read:
+            return model
+        if not isinstance(read["elasticsearch"] or read["source"].get("ELASTICSEARCH"), ElasticsearchBlock):
+            raise Mistakes([("model", "needs the elasticsearch block: pio-tf asks Elasticsearch about the model")])
+        return model
 
     @field_validator("schedule", mode="after")
     @classmethod

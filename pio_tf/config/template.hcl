@@ -275,6 +275,14 @@ train {
   # upload          = "s3://example-logs/pio-tf" # a copy of each run's log and record, besides this computer
 }
 
+# The model of the Universal Recommender: checks, and copies to go back to (docs/model.md).
+# model {
+#   min_documents = 1000
+#   max_shrink    = "30%" # in documents, against the model before
+#   sample_query  = { exists = { field = "purchase" } } # must find a document
+#   keep_models   = 2 # the one that is served, and the one before
+# }
+
 # Trainings on AWS's own clock, without a client (docs/schedule.md). The block makes a role for them.
 # schedule {
 #   cron     = "cron(0 3 ? * SUN *)" # default: the time that `pio-tf schedule set` names

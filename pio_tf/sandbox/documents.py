@@ -7,6 +7,7 @@ date compares as a date. Answers have the form of Elasticsearch 5.6.
 from __future__ import annotations
 
 import base64
+import json
 import secrets
 import time
 from dataclasses import dataclass, field
@@ -60,12 +61,31 @@ class Index:
     """Milliseconds since 1970."""
     aliases: set[str] = field(default_factory=set)
     mappings: Json = field(default_factory=dict)
+    settings: Json = field(default_factory=dict)
+    """Those that were given: they have no effect."""
     documents: dict[tuple[str, str], Document] = field(default_factory=dict)
 
     def describe(self) -> Json:
         """Return the answer of ``GET /index``."""
-        settings = {"creation_date": str(self.created), "number_of_shards": "5", "provided_name": self.name}
+        usual = {"number_of_shards": "5", "number_of_replicas": "1", **self.settings}
+        settings = {**usual, "creation_date": str(self.created), "provided_name": self.name}
         return {"aliases": self.described_aliases(), "mappings": self.mappings, "settings": {"index": settings}}
+
+    @property
+    def size(self) -> int:
+        """Its size in bytes, about: the length of its documents as JSON."""
+        return sum(len(json.dumps(document.source)) for document in self.documents.values())
+
+    def map(self, kind: str, mapping: Json) -> None:
+        """Add to the mapping of a type: fields to its fields; anything else replaces what was there."""
+        old = self.mappings.get(kind, {})
+        properties = {**old.get("properties", {}), **mapping.get("properties", {})}
+        self.mappings[kind] = {**old, **mapping, **({"properties": properties} if properties else {})}
+
+    def set(self, settings: Json) -> None:
+        """Change settings, written as ``{"index": {…}}``; None removes one."""
+        changed = {**self.settings, **settings.get("index", {})}
+        self.settings = {name: str(value) for name, value in changed.items() if value is not None}
 
     def described_aliases(self) -> Json:
         """Return the aliases as ``GET /_alias`` does."""
@@ -88,6 +108,7 @@ class Documents:
             raise Refused(400, "index_already_exists_exception", f"index [{name}] already exists", index=name)
         index = self._indices[name] = Index(name, aliases=set(body.get("aliases", {})))
         index.mappings.update(body.get("mappings", {}))
+        index.set(body.get("settings", {}))
 
     def delete(self, expression: str) -> None:
         """Remove indices with their documents.
@@ -98,8 +119,22 @@ class Documents:
         for index in self.find(expression):
             del self._indices[index.name]
 
-    def find(self, expression: str) -> list[Index]:
+    def copy(self, source: str, target: str) -> int:
+        """Write the documents of indices to another one, as ``_reindex`` does. Return their number.
+
+        Raises:
+            Refused: there is no such source.
+        """
+        found = [document for index in self.find(source) for document in index.documents.values()]
+        for document in found:
+            self.put(target, document.type, document.id, document.source)
+        return len(found)
+
+    def find(self, expression: str, *, missing: bool = False) -> list[Index]:
         """Return the indices that a path names: names, aliases and patterns, separated by commas.
+
+        Args:
+            missing: whether names may have no index.
 
         Raises:
             Refused: there is no index with a name without ``*``.
@@ -108,7 +143,7 @@ class Documents:
         for part in expression.split(","):
             pattern = "*" if part in ("", "_all") else part
             indices = [index for index in self._indices.values() if _named(index, pattern)]
-            if not indices and "*" not in pattern:
+            if not indices and "*" not in pattern and not missing:
                 raise Refused(404, "index_not_found_exception", "no such index", index=part)
             found.update({index.name: index for index in indices})
         return list(found.values())
@@ -244,6 +279,8 @@ def _compile(query: Json) -> Callable[[Document], bool]:
         return lambda document: True  # noqa: ARG005 - of every document
     if kind == "bool":
         return _compile_bool(body)
+    if kind == "exists":
+        return lambda document: bool(_values(document, body["field"]))
     if kind in ("term", "terms"):
         ((name, wanted),) = ((name, value) for name, value in body.items() if name != "boost")
         wanted = wanted.get("value") if isinstance(wanted, dict) else wanted

@@ -50,6 +50,7 @@ class LocalElasticsearch:
     def __init__(self) -> None:
         self.documents = Documents()
         self._lock = Lock()
+        self._copied: dict[str, int] = {}
         rules: tuple[tuple[str, list[str], Callable[..., Answer]], ...] = (
             ("/", ["GET"], self._root),
             ("/_cluster/health", ["GET"], self._health),
@@ -67,9 +68,15 @@ class LocalElasticsearch:
             ("/_bulk", _WRITE, self._bulk),
             ("/<index>/<kind>/_bulk", _WRITE, self._bulk),
             ("/<index>/_refresh", _ASK, self._refresh),
+            ("/<index>/_settings", ["PUT"], self._change_settings),
+            ("/<index>/_stats/store", ["GET"], self._sizes),
+            ("/_reindex", ["POST"], self._reindex),
+            ("/_tasks", ["GET"], self._tasks),
+            ("/_tasks/<task>", ["GET"], self._task),
             ("/<index>/_mapping/<kind>", ["GET", "PUT"], self._mapping),
             ("/<index>", ["GET", "PUT", "DELETE"], self._index),
             ("/<index>/<kind>", ["POST"], self._document),
+            ("/<index>/<kind>/<identifier>/_update", ["POST"], self._update),
             ("/<index>/<kind>/<identifier>", ["GET", "PUT", "POST", "DELETE"], self._document),
         )
         self._map = Map(
@@ -138,7 +145,7 @@ class LocalElasticsearch:
         indices = self.documents.find(index)
         if request.method == "PUT":
             for one in indices:
-                one.mappings[kind] = _body(request).get(kind, _body(request))
+                one.map(kind, _body(request).get(kind, _body(request)))
             return 200, _ACKNOWLEDGED
         found = {one.name: {"mappings": {kind: one.mappings[kind]}} for one in indices if kind in one.mappings}
         return (200, found) if found else (404, {"error": f"type[[{kind}]] missing", "status": 404})
@@ -150,7 +157,43 @@ class LocalElasticsearch:
         if request.method == "DELETE":
             self.documents.delete(index)
             return 200, _ACKNOWLEDGED
-        return 200, {one.name: one.describe() for one in self.documents.find(index)}
+        missing = request.args.get("ignore_unavailable") == "true"
+        return 200, {one.name: one.describe() for one in self.documents.find(index, missing=missing)}
+
+    def _change_settings(self, request: Request, index: str) -> Answer:
+        for one in self.documents.find(index):
+            one.set(_body(request))
+        return 200, _ACKNOWLEDGED
+
+    def _sizes(self, request: Request, index: str) -> Answer:  # noqa: ARG002
+        size = sum(one.size for one in self.documents.find(index))
+        return 200, {"_all": {name: {"store": {"size_in_bytes": size}} for name in ("primaries", "total")}}
+
+    def _reindex(self, request: Request) -> Answer:
+        body = _body(request)
+        copied = self.documents.copy(body["source"]["index"], body["dest"]["index"])
+        if request.args.get("wait_for_completion") != "false":
+            return 200, _reindexed(copied)
+        task = f"sandbox:{len(self._copied) + 1}"
+        self._copied[task] = copied
+        return 200, {"task": task}
+
+    def _tasks(self, request: Request) -> Answer:  # noqa: ARG002
+        return 200, {"nodes": {}}  # a request ends before the next one begins
+
+    def _task(self, request: Request, task: str) -> Answer:  # noqa: ARG002
+        if task not in self._copied:
+            raise Refused(
+                404, "resource_not_found_exception", f"task [{task}] isn't running and hasn't stored its results"
+            )
+        return 200, {"completed": True, "response": _reindexed(self._copied[task])}
+
+    def _update(self, request: Request, index: str, kind: str, identifier: str) -> Answer:
+        found = self.documents.get(index, kind, identifier)
+        if found is None:
+            raise Refused(404, "document_missing_exception", f"[{kind}][{identifier}]: document missing")
+        changed = {**found["_source"], **_body(request).get("doc", {})}
+        return 200, self.documents.put(index, kind, identifier, changed)
 
     def _document(self, request: Request, index: str, kind: str, identifier: str | None = None) -> Answer:
         if request.method in _WRITE:
@@ -164,6 +207,10 @@ class LocalElasticsearch:
 def _body(request: Request) -> Json:
     data = request.get_data()
     return _parsed(data) if data.strip() else {}
+
+
+def _reindexed(copied: int) -> Json:
+    return {"total": copied, "created": copied, "updated": 0, "failures": []}
 
 
 def _parsed(data: bytes) -> Json:

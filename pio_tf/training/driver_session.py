@@ -26,6 +26,7 @@ from pio_tf.remote.ssh import ClusterConnection
 from pio_tf.remote.target import ssh_targets
 from pio_tf.training.after_run import files_after_run
 from pio_tf.training.build import build_engine
+from pio_tf.training.custody.custodian import Custodian
 from pio_tf.training.follow_driver import install_timers
 from pio_tf.training.preflight import refuse_failed, run_checks
 from pio_tf.training.preflight.probe import variant_path
@@ -210,6 +211,7 @@ class DriverSession:
             remote=self.connection,
             archive=self.storage.archive,
             prove=Evidence(self.context, self.connection).after,
+            custodian=Custodian(self.context, self.connection),
             power_is_on=self._power_is_on,
             upload=lambda record: self.storage.upload(url) if (url := self.upload_to or record.upload) else None,
             shared=self.storage.shared,
@@ -574,6 +576,14 @@ class DriverSession:
         """
         return self._lock("engine")
 
+    def hold_for_model(self) -> AbstractAsyncContextManager[DriverLock]:
+        """Hold the lock while another model takes the place of the one that is served.
+
+        Raises:
+            Locked: a run is active or being prepared, or another client changes or stops the machines.
+        """
+        return self._lock("model")
+
     @contextlib.asynccontextmanager
     async def hold_for_removal(self) -> AsyncIterator[None]:
         """Hold the lock while the cluster is removed, and first copy logs and records.
@@ -605,11 +615,15 @@ class DriverSession:
             refuse_failed(await self.check(outputs, sizing, settings=settings, skip=request.skip_checks))
             facts = await reading
         before = await Evidence(self.context, self.connection).before(facts.traces)
+        custody = await Custodian(self.context, self.connection).before(
+            facts.traces, request.run, skip_copy="model" in request.skip_checks
+        )
         deadline = self.deadline
         record = self._record(facts, command=command, settings=settings).with_(
             id=request.run,
             absent=request.absent,
             before=dataclasses.asdict(before),
+            custody=dataclasses.asdict(custody) if custody else {},
             deadline=deadline.at.isoformat() if deadline and deadline.at else "",
         )
         return record, command, facts.redactor
@@ -713,7 +727,7 @@ class DriverSession:
             run, doing = str(error.details["run"]), error.details["doing"]
             if doing == "stopping":
                 return
-            if not force and (doing in ("provisioning", "changing", "engine") or run != own_run):
+            if not force and (doing in ("provisioning", "changing", "engine", "model") or run != own_run):
                 raise
             if doing == "running":
                 await self._end(run)

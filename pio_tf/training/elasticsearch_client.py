@@ -1,4 +1,4 @@
-"""A REST client for Elasticsearch, through the driver's SSH connection. It writes nothing."""
+"""A REST client for Elasticsearch, through the driver's SSH connection."""
 
 from __future__ import annotations
 
@@ -58,6 +58,14 @@ class ElasticsearchClient:
         """Return the answer to a search (a POST that changes nothing). Raises what :meth:`get` does."""
         return await self._ask("POST", path, json.dumps(body).encode(), node=None, timeout=timeout)
 
+    async def send(self, method: str, path: str, body: dict[str, Any] | None = None, *, timeout: float = 60.0) -> Any:  # noqa: ANN401
+        """Return the answer to a request that changes something, of the node that answered last.
+
+        No other node gets it too if this one does not answer: it may have done its work. Raises what :meth:`get` does.
+        """
+        content = b"" if body is None else json.dumps(body).encode()
+        return await self._ask_node(self._nodes[0], method, path, content, timeout)
+
     async def _ask(self, method: str, path: str, body: bytes, *, node: ElasticsearchNode | None, timeout: float) -> Any:  # noqa: ANN401
         if node is not None:
             return await self._ask_node(node, method, path, body, timeout)
@@ -111,7 +119,7 @@ def _no_node_answers(failures: list[tuple[ElasticsearchNode, RemoteError]]) -> R
 def _refused(response: HttpResponse) -> RemoteError:
     next_step = "look at Elasticsearch's own log"
     if response.status in (401, 403):
-        next_step = "check elasticsearch.user and elasticsearch.password, and that user's read privileges"
+        next_step = "check elasticsearch.user and elasticsearch.password, and that user's privileges"
     return RemoteError(
         f"{response.url} answered the driver with status {response.status}",
         cause=_reason(response) or response.status_line,

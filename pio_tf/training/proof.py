@@ -16,7 +16,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from pio_tf.config.storage import ElasticsearchBlock
@@ -25,6 +25,7 @@ from pio_tf.events import Warned
 from pio_tf.pio.engine import read_engine
 from pio_tf.remote.bash import shell_path
 from pio_tf.training.elasticsearch_client import ElasticsearchClient
+from pio_tf.training.engine_instances import read_instances
 from pio_tf.training.preflight.probe import variant_path
 
 if TYPE_CHECKING:
@@ -33,14 +34,13 @@ if TYPE_CHECKING:
     from pio_tf.context import ClusterContext
     from pio_tf.pio.engine import Engine
     from pio_tf.remote.ssh import ClusterConnection
+    from pio_tf.training.engine_instances import EngineInstance
     from pio_tf.training.runs.record import RunRecord
 
 EXIT_STATUS, SUCCESS_LINE, ENGINE_INSTANCE, ALIAS = "exit status", "success line", "engine instance", "alias"
 CLOCK_STEP = 60.0
 """Maximum seconds by which the driver's clock may go back during a run: a machine corrects it soon after its boot."""
 _NOT_ASKED = "Elasticsearch was not asked"
-_NEWEST = 50
-"""Engine instances that pio-tf looks at."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +68,16 @@ class Traces:
     aliases: tuple[str, ...] = ()
     """Every ``indexName`` of the Universal Recommender; empty for another engine."""
 
+    @classmethod
+    def of(cls, record: RunRecord) -> Traces:
+        """Return those that a run's record holds."""
+        return cls(**{**record.traces, "aliases": tuple(record.traces.get("aliases", ()))})
+
+    def include(self, instance: EngineInstance) -> bool:
+        """Return whether an engine instance is of this engine."""
+        same_version = self.engine_version in ("", instance.version)
+        return same_version and (instance.factory, instance.variant) == (self.engine_factory, self.engine_variant)
+
 
 @dataclass(frozen=True)
 class Before:
@@ -79,28 +89,13 @@ class Before:
     """The indices behind each alias; empty: there was no such alias."""
 
 
-@dataclass(frozen=True)
-class _Instance:
-    id: str
-    status: str
-    factory: str
-    variant: str
-    version: str
-    started: float
-    """Seconds since 1970, by the driver's clock."""
-
-    def is_of(self, traces: Traces) -> bool:
-        same_version = traces.engine_version in ("", self.version)
-        return same_version and (self.factory, self.variant) == (traces.engine_factory, traces.engine_variant)
-
-
 async def look_before(es: ElasticsearchClient | None, traces: Traces) -> Before:
     """Return what a run will change. If a service does not answer, its part is unknown. ``es`` None: there is none."""
-    instances, indices = await asyncio.gather(_instances(es, traces.metadata), _indices(es, traces.aliases))
+    instances, indices = await asyncio.gather(_instances(es, traces), _indices(es, traces.aliases))
     known = {alias: None if isinstance(found, Proof) else found for alias, found in indices.items()}
     if isinstance(instances, Proof):
         return Before(None, known)
-    return Before(next((instance.id for instance in instances if instance.is_of(traces)), ""), known)
+    return Before(next((instance.id for instance in instances if traces.include(instance)), ""), known)
 
 
 async def prove(
@@ -120,7 +115,7 @@ async def prove(
             instances by the same one.
         exit_status: None: unknown.
     """
-    instances, indices = await asyncio.gather(_instances(es, traces.metadata), _indices(es, traces.aliases))
+    instances, indices = await asyncio.gather(_instances(es, traces), _indices(es, traces.aliases))
     exited = (
         Proof(EXIT_STATUS, None, "the exit status of pio train is unknown")
         if exit_status is None
@@ -151,9 +146,9 @@ def contradiction(proofs: Sequence[Proof]) -> TrainingFailed | None:
     )
 
 
-def _completed(instances: Sequence[_Instance], traces: Traces, *, before: str | None, started: float) -> Proof:
+def _completed(instances: Sequence[EngineInstance], traces: Traces, *, before: str | None, started: float) -> Proof:
     recent = [one for one in instances if one.started >= started - CLOCK_STEP and one.id != before]
-    ours = [one for one in recent if one.is_of(traces)]
+    ours = [one for one in recent if traces.include(one)]
     for one in ours:
         if one.status == "COMPLETED":
             detail = f"engine instance {one.id}, started at {_shown(one.started)}, is COMPLETED"
@@ -193,44 +188,21 @@ def _swapped_one(alias: str, before: Sequence[str] | None, after: Sequence[str] 
     return Proof(ALIAS, True, f"{points_to}, which is new{was}", model=new)
 
 
-async def _instances(es: ElasticsearchClient | None, metadata: str) -> list[_Instance] | Proof:
+async def _instances(es: ElasticsearchClient | None, traces: Traces) -> list[EngineInstance] | Proof:
     """Return the newest engine instances, the newest first; or why they are unknown."""
-    if not metadata:
+    if not traces.metadata:
         return Proof(ENGINE_INSTANCE, None, "PIO's metadata is not in Elasticsearch")
     if es is None:
         return Proof(ENGINE_INSTANCE, None, _NOT_ASKED)
-    # PIO 0.14 has an index for each kind of its metadata, 0.12 and 0.13 have one for all. Both may exist.
-    indices = (f"{metadata}_engine_instances", metadata)
-    found = await asyncio.gather(*(_instances_in(es, index) for index in indices), return_exceptions=True)
-    for result in found:
-        if isinstance(result, RemoteError):
-            return Proof(ENGINE_INSTANCE, None, f"PIO's metadata could not be read: {result.what} ({result.cause})")
-        if isinstance(result, BaseException):
-            raise result
-    existing = [result for result in found if isinstance(result, list)]
-    if not existing:
-        return Proof(ENGINE_INSTANCE, None, f"PIO's metadata is elsewhere: Elasticsearch has no index {metadata}")
-    return sorted((one for result in existing for one in result), key=lambda one: one.started, reverse=True)
-
-
-async def _instances_in(es: ElasticsearchClient, index: str) -> list[_Instance] | None:
-    """Return the instances in one index; None if there is no such index."""
-    question = {
-        "size": _NEWEST,
-        # Not all of a document: its env holds every variable of pio-env.sh, passwords too.
-        "_source": ["status", "startTime", "engineFactory", "engineVariant", "engineVersion"],
-        "query": {"match_all": {}},
-        "sort": [{"startTime": {"order": "desc", "unmapped_type": "date"}}],
-    }
     try:
-        answer = await es.search(f"/{quote(index, safe='')}/_search", question)
+        found = await read_instances(es, traces.metadata)
     except RemoteError as error:
-        if error.details.get("status") == 404:
-            return None
-        raise
-    hits = answer.get("hits") if isinstance(answer, dict) else None
-    found = hits.get("hits") if isinstance(hits, dict) else None
-    return [one for hit in found if (one := _instance(hit))] if isinstance(found, list) else []
+        return Proof(ENGINE_INSTANCE, None, f"PIO's metadata could not be read: {error.what} ({error.cause})")
+    if found is None:
+        return Proof(
+            ENGINE_INSTANCE, None, f"PIO's metadata is elsewhere: Elasticsearch has no index {traces.metadata}"
+        )
+    return found
 
 
 async def _indices(es: ElasticsearchClient | None, aliases: Sequence[str]) -> dict[str, tuple[str, ...] | Proof]:
@@ -251,28 +223,6 @@ async def _behind(es: ElasticsearchClient, alias: str) -> tuple[str, ...] | Proo
     return tuple(sorted(answer)) if isinstance(answer, dict) else ()
 
 
-def _instance(hit: Any) -> _Instance | None:  # noqa: ANN401 - JSON may be anything
-    """Read a hit; return None for other metadata, or a document that PIO has only begun to insert."""
-    try:
-        source = hit["_source"]
-        return _Instance(
-            id=str(hit["_id"]),
-            status=str(source["status"]),
-            factory=str(source["engineFactory"]),
-            variant=str(source["engineVariant"]),
-            version=str(source.get("engineVersion", "")),
-            started=_seconds(source["startTime"]),
-        )
-    except (LookupError, TypeError, ValueError, AttributeError):
-        return None
-
-
-def _seconds(text: Any) -> float:  # noqa: ANN401
-    """Convert PIO's time (Joda's: 2019-03-01T12:00:00.123+09:00, or Z), in the driver's zone, to seconds since 1970."""
-    moment = datetime.fromisoformat(text.replace("Z", "+00:00"))
-    return (moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)).timestamp()
-
-
 def _shown(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, timezone.utc).strftime("%Y-%m-%d %H:%M:%S UTC")
 
@@ -287,7 +237,7 @@ class Evidence:
 
     async def before(self, traces: Traces) -> Before:
         """Return what Elasticsearch has of a run's traces now, before it."""
-        return await look_before(self._elasticsearch(), traces)
+        return await look_before(self.elasticsearch(), traces)
 
     async def traces(self) -> tuple[Engine | None, Traces]:
         """Return the engine, and the traces that its run will leave.
@@ -301,8 +251,8 @@ class Evidence:
         """Return the proofs of a run that has ended. Ask Elasticsearch only if the run says that it succeeded."""
         claims_success = record.exit_status == 0 and success_line_seen
         return await prove(
-            self._elasticsearch() if claims_success else None,
-            Traces(**{**record.traces, "aliases": tuple(record.traces.get("aliases", ()))}),
+            self.elasticsearch() if claims_success else None,
+            Traces.of(record),
             Before(**record.before),
             started=record.started or 0.0,
             exit_status=record.exit_status,
@@ -331,7 +281,7 @@ class Evidence:
         except PioTfError:
             return None, ""
 
-    def _elasticsearch(self) -> ElasticsearchClient | None:
+    def elasticsearch(self) -> ElasticsearchClient | None:
         """Return the source ELASTICSEARCH: the Universal Recommender's, and the guide's for metadata."""
         block = next((source.block for source in self._config.sources if source.name == "ELASTICSEARCH"), None)
         if not isinstance(block, ElasticsearchBlock):  # none, or Elasticsearch 1.x without REST

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 from pio_tf.atomic_write import write_atomically
 from pio_tf.errors import Interrupted, PioTfError, RemoteError, TrainingFailed
 from pio_tf.events import Done, OutputLines, Reporter, Step, Warned, silent
+from pio_tf.training.custody.custodian import next_step_after
+from pio_tf.training.custody.model_checks import is_unfit, refuse_unfit
 from pio_tf.training.proof import contradiction
 from pio_tf.training.runs.driver_runs import TERM_SECONDS, DriverRuns
 from pio_tf.training.runs.run_log import follow_log, read_log
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from typing import Any, TypeAlias
 
     from pio_tf.remote.ssh import ClusterConnection
+    from pio_tf.training.custody.custodian import Custodian
     from pio_tf.training.proof import Proof
     from pio_tf.training.redact import Redactor
     from pio_tf.training.runs.driver_lock import DriverLock
@@ -89,6 +92,8 @@ class RunFollower:
     """Where the copies are kept."""
     prove: Prove
     """Returns the proofs that a run has left a model."""
+    custodian: Custodian | None = None
+    """Checks the new model, and puts the one before back; None: nothing does."""
     power_is_on: Callable[[], Awaitable[bool]]
     """Returns whether the driver's power is on; asked after a lost connection."""
     upload: Callable[[RunRecord], Upload | None] = lambda _record: None
@@ -208,6 +213,9 @@ class RunFollower:
         if facts.result is None:
             proofs = await self.prove(record, log.success)
             failure = failure or contradiction(proofs)
+            if failure is None and self.custodian is not None:
+                proofs += await self.custodian.judge(record)
+                failure = refuse_unfit(proofs)
             record = record.with_(
                 state=_state(facts, failure),
                 cause=_sentence(failure),
@@ -216,6 +224,7 @@ class RunFollower:
             )
             with contextlib.suppress(RemoteError):  # it is kept here in any case
                 await self._runs.keep(record)
+            record = await self._look_after_models(record, proofs, failure)
         elif record.state != "succeeded" and failure is None:
             failure = TrainingFailed(f"run {record.id} ended without a model", cause=record.cause)
         directory = self.archive.save(record).parent
@@ -229,6 +238,20 @@ class RunFollower:
         if failure:
             failure.details |= {"run": record.id, "seconds": record.seconds, "log": str(self.archive.log(record.id))}
         return record, failure
+
+    async def _look_after_models(
+        self, record: RunRecord, proofs: tuple[Proof, ...], failure: TrainingFailed | None
+    ) -> RunRecord:
+        """Put the model before back if the new one is unfit. The verdict is kept already: this may be interrupted."""
+        if self.custodian is None:
+            return record
+        concluded = await self.custodian.conclude(record, proofs)
+        if concluded != record:
+            with contextlib.suppress(RemoteError):
+                await self._runs.keep(concluded)
+        if failure and is_unfit(proofs):
+            failure.next_step = next_step_after(concluded)
+        return concluded
 
     async def _show_on_success(self, facts: DriverRun) -> None:
         """Copy the output of the commands after a success, and warn if they failed."""

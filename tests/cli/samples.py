@@ -49,6 +49,7 @@ from pio_tf.remote.target import SshTarget, known_hosts_file
 from pio_tf.remote.tunnel import ForwardedPage, WebPage
 from pio_tf.sandbox.control import SandboxStatus
 from pio_tf.sandbox.layout import MachineStatus, SandboxInfo, Services, ServiceStatus
+from pio_tf.training.custody.models import KeptModel, Rollback
 from pio_tf.training.preflight import CheckResult
 from pio_tf.training.provisioning import ProvisionedMachine
 from pio_tf.training.runs.driver_runs import DriverState, Linger
@@ -125,6 +126,7 @@ RUN = RunRecord(
         "edited": False,
         "stale_build": False,
     },
+    custody={"documents": {"ur": 60_000}, "kept": {"ur": "pio-tf-model-ur-20261123t030000z-3f9c"}, "put_back": {}},
     log_bytes=123456,
     deadline="2026-11-23T09:00:00+00:00",
 )
@@ -138,6 +140,20 @@ FAILED_RUN = RunRecord(
     started=1795316400.25,
     cancelled_by="ann on laptop",
     cause="a lost executor",
+)
+MODELS = (
+    KeptModel("ur_1795402800000", "served", "ur", 61_000, 48_000_000, "2026-11-23T03:00:00+00:00", "E2"),
+    KeptModel(
+        "pio-tf-model-ur-20261123t030000z-3f9c",
+        "kept",
+        "ur",
+        60_000,
+        47_000_000,
+        "2026-11-16T03:00:00+00:00",
+        "E1",
+        copy_of="ur_1794798000000",
+        kept_before="20261123T030000Z-3f9c",
+    ),
 )
 SAVED = SavedEngine(
     ".pio-tf/trial/engines/engine-trial-20261123T030000Z.tar.gz",
@@ -341,6 +357,12 @@ class FakeCluster:
 
     def restore_engine(self, archive: str, **_options: object) -> SavedEngine:
         return replace(SAVED, address=archive)
+
+    def models(self) -> tuple[KeptModel, ...]:
+        return MODELS
+
+    def roll_back_model(self, _model: str, **_options: object) -> Rollback:
+        return Rollback({"ur": MODELS[1].id}, (MODELS[0].id,), {"E2": "REJECTED"})
 
     prices = Prices({"r5.large": 0.126}, {}, "")
 

@@ -18,11 +18,13 @@ import typer
 from pio_tf.cli.app import app
 from pio_tf.cli.results.base import CommandResult, ErrorResult
 from pio_tf.cli.results.machines import ExtendResult, MachinesResult, StatusResult
+from pio_tf.cli.results.model import RollbackResult
 from pio_tf.cli.results.runs import ChecksResult, LogLine, RunResult, RunsResult
 from pio_tf.cli.results.stack import DriftResult, InitResult, PlanResult, ReviewedResult
 from pio_tf.cluster import ClusterStatus, Extended
 from pio_tf.infra.cost import Prices
 from pio_tf.infra.plan import Plan
+from pio_tf.training.custody.models import Rollback
 from pio_tf.training.runs.record import Client, RunRecord
 from pio_tf.training.runs.run_copies import Archive
 from scripts.json_reference import RESULTS, SCHEMA, json_schema, render_json, render_schema
@@ -246,6 +248,7 @@ def test_what_is_handed_on_is_what_the_page_says() -> None:
         DriftResult.of(()),
         PlanResult.of(plan),
         ReviewedResult.of(plan, pull=7),
+        RollbackResult.of(Rollback({"ur": "ur_1"}, ("ur_2",))),
     )
     for result in made:
         assert set(result.outputs()) == set(result.OUTPUTS)

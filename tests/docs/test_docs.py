@@ -29,7 +29,7 @@ ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("terraform/**/*.md")])
 GENERATED = {"commands.md"}  # usage lines such as `pio-tf init [OPTIONS]`, compared with the commands elsewhere
 MESSAGES = {"pio-tf has a bug here"}
-FILES = {"driver.sh", "terraform.tfstate"}
+FILES = {"model.py", "driver.sh", "terraform.tfstate"}
 LOCAL = {"localhost", "127.0.0.1", "::1"}
 
 

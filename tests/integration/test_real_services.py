@@ -23,10 +23,12 @@ from pio_tf.sandbox.control import change_service, start_sandbox, stop_sandbox
 from pio_tf.sandbox.home import MachineFiles, lay_out
 from pio_tf.sandbox.processes import end_processes
 from pio_tf.sandbox.project import prepare_project
+from pio_tf.sandbox.real.service_files import find_programs
 from pio_tf.sandbox.sample import ITEMS, make_events
 from pio_tf.sandbox.software import find_software
 from tests.sandbox.driver import configure, pio_env
 from tests.sandbox.test_pio_training import reference
+from tests.sandbox.test_real_services import client
 from tests.support.background import wait_until
 from tests.support.sandbox_project import Project, clean_environment
 from tests.support.training_log import training_log
@@ -56,12 +58,12 @@ class Services:
         self.password = sandbox.services.elasticsearch_password_file.read_text()
 
     def ask(self, path: str, body: object = None, method: str = "") -> Any:  # noqa: ANN401 - JSON
-        """Return Elasticsearch's answer."""
+        """Return Elasticsearch's answer. A body that is text is sent as it is."""
         where = self.sandbox.services
         login = base64.b64encode(f"{where.elasticsearch_user}:{self.password}".encode()).decode()
         request = urllib.request.Request(
             f"http://{where.host}:{where.elasticsearch}{path}",
-            None if body is None else json.dumps(body).encode(),
+            None if body is None else (body if isinstance(body, str) else json.dumps(body)).encode(),
             {"Authorization": f"Basic {login}", "Content-Type": "application/json"},
             method=method or ("GET" if body is None else "POST"),
         )
@@ -81,6 +83,17 @@ class Services:
             yield
         finally:
             self.ask(f"/{index}/_settings", {READ_ONLY: None}, "PUT")
+
+    @contextmanager
+    def full(self) -> Iterator[None]:
+        """Let Elasticsearch find too little room on its disk during the block."""
+        watermark = "cluster.routing.allocation.disk.watermark"
+        settings = {f"{watermark}.{name}": "900000gb" for name in ("low", "high")} | {f"{watermark}.flood_stage": "1mb"}
+        self.ask("/_cluster/settings", {"transient": settings}, "PUT")
+        try:
+            yield
+        finally:
+            self.ask("/_cluster/settings", {"transient": dict.fromkeys(settings)}, "PUT")
 
     def change(self, state: WantedState, *names: str) -> None:
         """Start, stop or hang services."""
@@ -223,6 +236,60 @@ def test_a_training_is_proven(project: Project, services: Services) -> None:
     assert "Input split: HBase table split(table name: pio_event:events_1" in log.read_text(), "a worker reads HBase"
     assert services.password not in done.stdout
     assert (project.home("driver") / "pio" / "log" / "pio.log").read_text() == ""
+
+
+def test_an_unfit_model_is_put_back_and_a_rollback_goes_further(project: Project, services: Services) -> None:
+    """The model before has ten times the documents: the next one, with a tenth of them, is caught."""
+    shown = project.run("model", "show", "--json").stdout
+    good, first = json.loads(shown)["model"]["id"], services.instances()[0]["id"]
+    more = "".join(f'{{"index": {{"_id": "more{n}"}}}}\n{{"id": "more{n}"}}\n' for n in range(9 * ITEMS))
+    assert not services.ask(f"/{good}/items/_bulk?refresh=true", more)["errors"]
+    model = (
+        'model {\n  max_shrink = "30%"\n  sample_query = { exists = { field = "purchase" } }\n  keep_models = 2\n}\n'
+    )
+    with project.edited(r"\Z", model):
+        with services.full():
+            assert checked(project, exit_code=5)["model"][0] == "failed"
+        said = project.run("train", "--keep-up", "--no-apply", exit_code=6).stderr
+        (run, *_) = json.loads(project.run("runs", "--json").stdout)["runs"][-1:]
+        models = json.loads(project.run("model", "list", "--json").stdout)["models"]
+    copy = f"pio-tf-model-urindex-{run['id'].lower()}"
+    assert f"has {ITEMS} documents, 90% fewer than the {10 * ITEMS} of the model before" in said
+    assert f"the model before is served again ({copy})" in said
+    assert (run["state"], run["custody"]["put_back"]) == ("failed", {"urindex": copy})
+    assert [(one["id"], one["state"], one["documents"]) for one in models] == [
+        (copy, "served", 10 * ITEMS),
+        (run["model"], "rejected", ITEMS),
+    ]
+    assert services.ask("/urindex/_count")["count"] == 10 * ITEMS
+    was, now = (services.ask(f"/{name}")[name]["mappings"]["items"] for name in (run["model"], copy))
+    assert now["properties"] == was["properties"]
+    settings = services.ask(f"/{copy}/_settings")[copy]["settings"]["index"]
+    assert (settings["number_of_shards"], settings["number_of_replicas"]) == ("5", "1")
+    assert "refresh_interval" not in settings
+    newest, before = services.instances()[:2]
+    assert [(newest["status"]), (before["id"], before["status"])] == ["REJECTED", (first, "COMPLETED")]
+    done = json.loads(project.run("model", "rollback", run["model"], "--yes", "--json").stdout)
+    assert done["instances"] == {newest["id"]: "COMPLETED"}
+    assert list(services.ask("/_alias/urindex")) == [run["model"]]
+
+
+def test_the_model_files_of_an_engine_without_an_index_stay_in_hdfs(project: Project, services: Services) -> None:
+    newest, before = (one["id"] for one in services.instances()[:2])
+    engine = project.home("driver") / "engine" / "engine.json"
+    text = engine.read_text()
+    engine.write_text(json.dumps({**json.loads(text), "algorithms": [{"name": "als", "params": {}}]}))
+    try:
+        models = json.loads(project.run("model", "list", "--json").stdout)["models"]
+        assert [(one["id"], one["state"]) for one in models[:2]] == [(newest, "served"), (before, "kept")]
+        done = json.loads(project.run("model", "rollback", "--yes", "--json").stdout)
+        assert (done["served"], done["instances"]) == ({"": before}, {newest: "REJECTED"})
+        project.run("model", "rollback", newest, "--yes")
+    finally:
+        engine.write_text(text)
+    assert [one["status"] for one in services.instances()[:2]] == ["COMPLETED", "COMPLETED"]
+    files = client(find_programs(), services.sandbox, "list-models")
+    assert {f"pio_model{newest}", f"pio_model{before}"} <= set(files.split())
 
 
 def test_a_training_waits_for_services_that_hang_but_not_for_elasticsearch(

@@ -2,6 +2,7 @@ import java.nio.charset.StandardCharsets;
 import org.apache.hadoop.conf.Configuration;
 import org.apache.hadoop.fs.FSDataInputStream;
 import org.apache.hadoop.fs.FSDataOutputStream;
+import org.apache.hadoop.fs.FileStatus;
 import org.apache.hadoop.fs.FileSystem;
 import org.apache.hadoop.fs.Path;
 import org.apache.hadoop.hbase.HBaseConfiguration;
@@ -35,6 +36,11 @@ public final class StorageClient {
                 case "put-file":
                     try (FSDataOutputStream file = FileSystem.get(configuration).create(FILE, true)) {
                         file.write("file\n".getBytes(StandardCharsets.UTF_8));
+                    }
+                    break;
+                case "list-models":
+                    for (FileStatus file : FileSystem.get(configuration).listStatus(FILE.getParent())) {
+                        System.out.println(file.getPath().getName());
                     }
                     break;
                 default:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pio_tf.events import Reporter, line_by_line, silent
 from pio_tf.training.proof import Before, Proof, Traces, prove
@@ -13,9 +13,11 @@ from pio_tf.training.runs.record import Client, RunRecord, new_run_id
 from pio_tf.training.runs.run_copies import Archive
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from pio_tf.remote.ssh import ClusterConnection
+    from pio_tf.training.custody.custodian import Custodian
     from pio_tf.training.runs.run_copies import RunBucket, Upload
 
 ANN = Client("ann", "laptop", 17, "2026-11-23T18:00:00Z")
@@ -31,6 +33,7 @@ def make_finish(
     upload: Upload | None = None,
     shared: RunBucket | None = None,
     tells: bool = False,
+    custodian: Custodian | None = None,
 ) -> RunFollower:
     """Return a follower of runs that keeps them under ``directory``; ``proofs`` stands for Elasticsearch's answers."""
 
@@ -53,6 +56,7 @@ def make_finish(
         remote=remote,
         archive=archive,
         prove=prove_it,
+        custodian=custodian,
         power_is_on=power_is_on,
         upload=lambda _record: upload,
         shared=shared,
@@ -62,10 +66,17 @@ def make_finish(
 
 
 async def started(
-    remote: ClusterConnection, directory: Path, command: str, *, secrets: tuple[str, ...] = ()
+    remote: ClusterConnection,
+    directory: Path,
+    command: str,
+    *,
+    secrets: tuple[str, ...] = (),
+    facts: Mapping[str, Any] | None = None,
 ) -> RunRecord:
-    """Start a run."""
-    record = RunRecord(id=new_run_id(), cluster="ur", client=ANN, command=command, engine_dir="/engine")
+    """Start a run; ``facts``: more values of its record."""
+    record = RunRecord(
+        id=new_run_id(), cluster="ur", client=ANN, command=command, engine_dir="/engine", **(facts or {})
+    )
     async with hold_driver_lock(remote, ANN, doing="preparing", run=record.id) as lock:
         return await start_run(
             remote,

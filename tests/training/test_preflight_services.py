@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from contextlib import AsyncExitStack
+from typing import Any
 
 import pytest
 
@@ -243,6 +244,103 @@ async def test_what_is_no_elasticsearch_is_told(world: World) -> None:
     result = (await world.check(skip=FEW))["elasticsearch"]
     assert result.status == "failed"
     assert "this is not Elasticsearch: the answer has no cluster name" in result.detail
+
+
+# The model
+
+HIGH = "cluster.routing.allocation.disk.watermark.high"
+EXISTS = {"exists": {"field": "purchase"}}
+
+
+def served(world: World, *, mib: int = 0, free: int = 80, high: str = "90%") -> None:
+    """Serve a model of a size, on one node of 100 GiB with so many GiB free."""
+    world.file("engine/engine.json", json.dumps(UNIVERSAL))
+    world.elasticsearch_says |= {
+        "/_alias/urindex": (200, {"urindex_1500000000000": {"aliases": {"urindex": {}}}}),
+        "/urindex/_count": (200, {"count": 60}),
+        "/urindex/_stats/store": (200, {"_all": {"total": {"store": {"size_in_bytes": mib * 1024**2}}}}),
+        "/urindex/_settings/index.blocks.*": (200, {}),
+        "/_nodes/stats/fs": (200, {"nodes": {"1": disk(free=free)}}),
+        "/_cluster/settings": (200, {"defaults": {**WATERMARKS, HIGH: high}}),
+    }
+
+
+@pytest.mark.parametrize(
+    ("mib", "free", "high", "status"),
+    [
+        (1024, 80, "90%", "ok"),
+        (1024, 13, "90%", "ok"),
+        (1024, 11, "90%", "failed"),  # 1 GiB above the watermark, for a copy and a new model of 1 GiB each
+        (1024, 11, "1gb", "ok"),
+        (40 * 1024, 80, "90%", "failed"),
+        (1024, 5, "90%", "failed"),
+    ],
+)
+async def test_a_copy_of_the_model_needs_room_below_the_high_watermark(
+    world: World, mib: int, free: int, high: str, status: str
+) -> None:
+    served(world, mib=mib, free=free, high=high)
+    world.blocks = {"model": {"keep_models": 2}}
+    result = (await world.check(skip=FEW))["model"]
+    assert result.status == status, result.detail
+    if status == "failed":
+        assert f"need {2 * mib}.0 MiB of Elasticsearch's disks, and " in result.detail
+        assert "set keep_models = 1 in pio-tf.hcl" in result.next_step
+
+
+async def test_room_that_elasticsearch_does_not_tell_is_no_failure(world: World) -> None:
+    served(world, mib=1024)
+    world.elasticsearch_says["/_nodes/stats/fs"] = (403, {"error": "no"})
+    world.blocks = {"model": {"keep_models": 2}}
+    result = (await world.check(skip=FEW))["model"]
+    assert (result.status, result.detail) == (
+        "ok",
+        "urindex_1500000000000 is served; Elasticsearch does not tell its room",
+    )
+
+
+@pytest.mark.parametrize(
+    ("answer", "status", "detail"),
+    [
+        ((200, {"count": 3}), "ok", "urindex_1500000000000 is served"),
+        ((200, {"count": 0}), "warning", "model.sample_query finds nothing in the model urindex that is served"),
+        (
+            (400, {"error": {"reason": "no [query] registered for [exist]"}, "status": 400}),
+            "failed",
+            "Elasticsearch refuses model.sample_query: no [query] registered for [exist]",
+        ),
+    ],
+)
+async def test_the_sample_query_is_tried_before_a_training(
+    world: World, answer: tuple[int, Any], status: str, detail: str
+) -> None:
+    served(world)
+    world.elasticsearch_says["/urindex/_count"] = answer
+    world.blocks = {"model": {"sample_query": EXISTS}}
+    result = (await world.check(skip=FEW))["model"]
+    assert (result.status, result.detail) == (status, detail)
+    asked = [one.json for one in world.elasticsearch.questions if one.path == "/urindex/_count"]
+    assert asked == [{"query": EXISTS}]
+
+
+async def test_an_alias_of_two_indices_can_not_be_kept(world: World) -> None:
+    served(world)
+    two: dict[str, Any] = {"urindex_1": {"aliases": {"urindex": {}}}, "urindex_2": {"aliases": {"urindex": {}}}}
+    world.elasticsearch_says["/_alias/urindex"] = (200, two)
+    world.blocks = {"model": {"keep_models": 2}}
+    result = (await world.check(skip=FEW))["model"]
+    assert result.status == "failed"
+    assert "alias urindex points to 2 indices" in result.detail
+
+
+async def test_before_the_first_training_and_for_another_engine_there_is_no_model(world: World) -> None:
+    world.blocks = {"model": {"keep_models": 2}}
+    result = (await world.check(skip=FEW))["model"]
+    assert (result.status, "is not the Universal Recommender" in result.detail) == ("skipped", True)
+    served(world)
+    world.elasticsearch_says["/_alias/urindex"] = (404, {"error": "alias [urindex] missing", "status": 404})
+    result = (await world.check(skip=FEW))["model"]
+    assert (result.status, result.detail) == ("ok", "there is no model urindex yet")
 
 
 # HDFS and ZooKeeper

@@ -54,6 +54,14 @@ class EngineData(ResultData):
         return ", ".join(filter(None, parts))
 
 
+class CustodyData(ResultData):
+    """The models before a run, by the alias of each."""
+
+    documents: dict[str, int] = Field(description="of the model that was served")
+    kept: dict[str, str] = Field(description="the copy of that model")
+    put_back: dict[str, str] = Field(description="the copy that is served again, because the new model was unfit")
+
+
 class RunResult(CommandResult):
     """A run. Times are seconds since 1970 by the driver's clock; null: not yet."""
 
@@ -77,6 +85,9 @@ class RunResult(CommandResult):
     engine_dir: str
     engine: Annotated[EngineData | None, BeforeValidator(lambda facts: facts or None)] = Field(
         description="null: an older pio-tf began the run"
+    )
+    custody: Annotated[CustodyData | None, BeforeValidator(lambda models: models or None)] = Field(
+        description="null: pio-tf.hcl has no model block"
     )
     machines: list[str] = Field(description="name, type and id of each")
     absent: list[str] = Field(description="workers that took no part: AWS had no capacity for them")
@@ -134,6 +145,8 @@ class RunDetailsResult(RunResult):
             lines.append(f"engine: {self.engine}")
         if self.cause:
             lines.append(f"cause: {self.cause}")
+        if self.custody:
+            lines += [f"served again: {model} (alias {alias})" for alias, model in self.custody.put_back.items()]
         return "\n".join(lines)
 
 

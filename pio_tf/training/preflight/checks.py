@@ -14,6 +14,7 @@ from pio_tf.training.preflight.context import Check, CheckContext, CheckResult, 
 from pio_tf.training.preflight.driver_checks import check_clock, check_disk, check_java, check_pio, check_pio_status
 from pio_tf.training.preflight.engine_checks import check_built, check_engine
 from pio_tf.training.preflight.hdfs_check import check_hdfs
+from pio_tf.training.preflight.model_check import check_model
 from pio_tf.training.preflight.service_checks import check_elasticsearch, check_jdbc, check_zookeeper
 from pio_tf.training.preflight.spark_checks import check_spark, check_spark_version
 from pio_tf.waiting import wait_for
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
 _AT_ONCE = (
     Check("elasticsearch", check_elasticsearch),
+    Check("model", check_model),
     Check("hdfs", check_hdfs),
     Check("zookeeper", check_zookeeper),
     Check("jdbc", check_jdbc),

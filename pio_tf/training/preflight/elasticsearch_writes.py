@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
+from pio_tf.json_text import as_object
 from pio_tf.training.preflight.context import failed, warning
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ _BLOCKS = ("read_only", "read_only_allow_delete", "write", "metadata")
 """``index.blocks.*`` that refuse documents or mappings."""
 _BLOCKS_OF_OLD_MODEL = ("read_only", "read_only_allow_delete", "metadata")
 """Those of an index that refuse to move its alias."""
-_WATERMARK = "cluster.routing.allocation.disk.watermark."
+WATERMARK = "cluster.routing.allocation.disk.watermark."
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgtp]?)b", re.IGNORECASE)
 _RETRIED = "PredictionIO would retry without end"
 _NOT_REPLACED = "the Universal Recommender could not replace this model by the new one"
@@ -52,11 +53,7 @@ def judge_writes(
         disks: the answer to :data:`DISKS`.
         old_models: the answers to :data:`BLOCKS` for the engine's aliases.
     """
-    in_force = {
-        key: str(value)
-        for group in ("defaults", "persistent", "transient")
-        for key, value in _object(settings.get(group)).items()
-    }
+    in_force = settings_in_force(settings)
     for key in ("cluster.blocks.read_only", "cluster.blocks.read_only_allow_delete"):
         if in_force.get(key) == "true":
             yield failed(
@@ -65,12 +62,14 @@ def judge_writes(
             )
     for index, answer in sorted(blocks.items()):
         if any(index == name or index.startswith(f"{name}_") for name in names):
-            yield from _judge_index(index, _object(_object(answer).get("settings")), _BLOCKS, _RETRIED)
+            yield from _judge_index(index, as_object(as_object(answer).get("settings")), _BLOCKS, _RETRIED)
     for index, answer in sorted(old_models.items()):
-        yield from _judge_index(index, _object(_object(answer).get("settings")), _BLOCKS_OF_OLD_MODEL, _NOT_REPLACED)
+        yield from _judge_index(
+            index, as_object(as_object(answer).get("settings")), _BLOCKS_OF_OLD_MODEL, _NOT_REPLACED
+        )
     if in_force.get("cluster.routing.allocation.disk.threshold_enabled") != "false":
-        for node in _object(disks.get("nodes")).values():
-            yield from _judge_disk(_object(node), in_force)
+        for node in as_object(disks.get("nodes")).values():
+            yield from _judge_disk(as_object(node), in_force)
 
 
 def _judge_index(
@@ -93,15 +92,11 @@ def _judge_index(
 
 def _judge_disk(node: Mapping[str, Any], settings: Mapping[str, str]) -> Iterable[CheckResult]:
     """Judge a node's disk by the watermarks in force. Before 6.0, there is none at which Elasticsearch sets a block."""
-    roles = node.get("roles")
-    if isinstance(roles, list) and "data" not in roles:  # it holds no index
+    if (disk := data_disk(node)) is None:
         return ()
-    disk = _object(_object(node.get("fs")).get("total"))
-    total, free = disk.get("total_in_bytes"), disk.get("available_in_bytes")
-    if not isinstance(total, int) or not isinstance(free, int) or total <= 0:
-        return ()
+    total, free = disk
     where = f"{free / 1024**3:.1f} of {total / 1024**3:.1f} GiB free on Elasticsearch's node {node.get('name')}"
-    flood, high = (settings.get(f"{_WATERMARK}{name}", "") for name in ("flood_stage", "high"))
+    flood, high = (settings.get(f"{WATERMARK}{name}", "") for name in ("flood_stage", "high"))
     if _reached(flood, total=total, free=free):
         return (failed(f"{where}: at its flood stage ({flood}), Elasticsearch makes indices read-only", _MAKE_ROOM),)
     if _reached(high, total=total, free=free):
@@ -110,15 +105,35 @@ def _judge_disk(node: Mapping[str, Any], settings: Mapping[str, str]) -> Iterabl
 
 
 def _reached(watermark: str, *, total: int, free: int) -> bool:
-    """Return whether a disk has reached a watermark: ``95%`` or ``0.95`` of it used, or less than ``10gb`` free."""
+    """Return whether a disk has reached a watermark."""
+    return free < free_at(watermark, total=total)
+
+
+def settings_in_force(settings: Mapping[str, Any]) -> dict[str, str]:
+    """Return the settings of the answer to :data:`CLUSTER_SETTINGS` that count."""
+    groups = (as_object(settings.get(group)) for group in ("defaults", "persistent", "transient"))
+    return {key: str(value) for group in groups for key, value in group.items()}
+
+
+def data_disk(node: Mapping[str, Any]) -> tuple[int, int] | None:
+    """Return the total and the free bytes of a node in the answer to :data:`DISKS`.
+
+    None: they are unknown, or the node holds no index.
+    """
+    roles = node.get("roles")
+    if isinstance(roles, list) and "data" not in roles:
+        return None
+    disk = as_object(as_object(node.get("fs")).get("total"))
+    total, free = disk.get("total_in_bytes"), disk.get("available_in_bytes")
+    return (total, free) if isinstance(total, int) and isinstance(free, int) and total > 0 else None
+
+
+def free_at(watermark: str, *, total: int) -> float:
+    """Return the free bytes of a disk at a watermark: ``95%`` or ``0.95`` of it used, or ``10gb`` free; 0: unknown."""
     if size := _SIZE.fullmatch(watermark):
-        return free < float(size[1]) * 1024.0 ** " kmgtp".index(size[2].lower() or " ")
+        return float(size[1]) * float(1024.0 ** " kmgtp".index(size[2].lower() or " "))
     try:
         part = float(watermark[:-1]) / 100 if watermark.endswith("%") else float(watermark)
     except ValueError:
-        return False
-    return free < total * (1 - part)
-
-
-def _object(value: Any) -> Mapping[str, Any]:  # noqa: ANN401 - JSON
-    return value if isinstance(value, dict) else {}
+        return 0.0
+    return total * (1 - part)

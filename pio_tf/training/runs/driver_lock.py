@@ -117,6 +117,7 @@ def locked_by(holder: LockHolder) -> Locked:
         "provisioning": "the machines are being provisioned by",
         "changing": "the machines are being changed by",
         "engine": "the engine on the driver is being changed or saved by",
+        "model": "the model that is served is being changed by",
     }.get(holder.doing, "the machines are being stopped by")
     next_step = {
         "running": f"`pio-tf train --attach {run}` follows it, `pio-tf cancel {run}` ends it; `pio-tf down --force` "
@@ -126,6 +127,7 @@ def locked_by(holder: LockHolder) -> Locked:
         "provisioning": "wait until that has ended, then try again; `pio-tf down --force` does not wait",
         "changing": "wait until that has ended, then try again; `pio-tf down --force` stops the machines all the same",
         "engine": "wait until that has ended, then try again; `pio-tf down --force` stops the machines all the same",
+        "model": "wait until that has ended, then try again; `pio-tf down --force` stops the machines all the same",
         "stopping": "wait until they are stopped (`pio-tf status`), then try again",
     }.get(holder.doing, "try again")
     return Locked(

@@ -113,7 +113,7 @@ class LockHolder:
     """The holder of the driver's lock."""
 
     doing: str
-    """preparing, running, stopping, provisioning, changing, or engine: pushed, built, saved or restored."""
+    """preparing, running, stopping, provisioning, changing; engine: pushed, built, saved or restored; or model."""
     who: str
     run: str = ""
 

@@ -83,6 +83,8 @@ class RunRecord:
     """The engine that it trains: see :class:`pio_tf.engine.driver_engine.EngineFacts`."""
     before: dict[str, Any] = field(default_factory=dict)
     """Elasticsearch before the run: see :class:`pio_tf.training.proof.Before`."""
+    custody: dict[str, Any] = field(default_factory=dict)
+    """The models before the run: see :class:`pio_tf.training.custody.custodian.Custody`."""
     log_bytes: int = 0
     on_success: int | None = None
     """The exit status of train.on_success; None: it did not run, or not to its end."""

@@ -1,0 +1,425 @@
+"""The model that is served: copied before a training, checked after it, put back if the new one is unfit."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import time
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import pytest_asyncio
+from werkzeug.test import Client as WebClient
+
+from pio_tf.errors import ConfigError, NotReady, PioTfError, TrainingFailed
+from pio_tf.events import Done, Event, Warned
+from pio_tf.sandbox.services import LocalElasticsearch
+from pio_tf.training.custody.custodian import Custodian, Custody, not_put_back
+from pio_tf.training.custody.model_index import COPY_PREFIX, ModelIndex, changed_fields, is_copy_of
+from pio_tf.training.custody.model_indices import ModelIndices
+from pio_tf.training.custody.models import Models, Rollback
+from pio_tf.training.elasticsearch_client import ElasticsearchClient
+from pio_tf.training.proof import ALIAS, ENGINE_INSTANCE, Proof, Traces
+from pio_tf.training.runs.record import Client, RunRecord
+from tests.support.driver_runs import SUCCESS, make_finish, started
+from tests.support.session import context_of
+from tests.training.elasticsearch_server import Question, listening
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Mapping
+    from pathlib import Path
+
+    from pio_tf.context import ClusterContext
+    from pio_tf.remote.ssh import ClusterConnection
+    from tests.support.ssh_cluster import TestCluster
+    from tests.training.elasticsearch_server import Node
+
+FACTORY = "com.actionml.RecommendationEngine"
+META = "pio_meta_engine_instances"
+RUNS = ("20261123T180000Z-0001", "20261123T190000Z-0002", "20261123T200000Z-0003")
+COPIES = tuple(f"{COPY_PREFIX}ur-{run.lower()}" for run in RUNS)
+TRACES = Traces(FACTORY, "default", metadata="pio_meta", aliases=("ur",))
+LIMITS: dict[str, Any] = {"max_shrink": "30%", "keep_models": 2}
+ENGINE = {"id": "default", "engineFactory": FACTORY}
+
+
+@dataclass
+class Shop:
+    """An engine on a driver, its Elasticsearch, and what pio-tf has reported."""
+
+    remote: ClusterConnection
+    cluster: TestCluster
+    node: Node
+    elasticsearch: LocalElasticsearch
+    events: list[Event] = field(default_factory=list)
+    answers: dict[str, Callable[[Question], tuple[int, Any] | None]] = field(default_factory=dict)
+    """Other answers than those of the stand-in, by method and path up to the question mark."""
+    trained: int = 0
+
+    def ask(self, method: str, path: str, body: object = None) -> Any:  # noqa: ANN401 - JSON
+        return WebClient(self.elasticsearch).open(path, method=method, json=body).json
+
+    def context(self, **limits: object) -> ClusterContext:
+        config = self.cluster.config(
+            model={**LIMITS, **limits}, elasticsearch={"hosts": [f"{self.node.host}:{self.node.port}"]}
+        )
+        return context_of(config, report=self.events.append)
+
+    def custodian(self, **limits: object) -> Custodian:
+        return Custodian(self.context(**limits), self.remote)
+
+    @property
+    def engine(self) -> Path:
+        return self.cluster.driver.home / "ur"
+
+    def models(self) -> Models:
+        return Models(self.context(), self.remote)
+
+    async def states(self) -> dict[str, str]:
+        return {one.id: one.state for one in await self.models().list()}
+
+    def write_engine(self, **params: str) -> None:
+        self.engine.mkdir(exist_ok=True)
+        algorithm = {"name": "ur", "params": params}
+        (self.engine / "engine.json").write_text(json.dumps({**ENGINE, "algorithms": [algorithm] if params else []}))
+
+    def train(self, documents: int, *fields: str, made: float = 0) -> str:
+        """Train a model as the Universal Recommender does: swap the index, and remove the old one."""
+        self.trained += 1
+        index = f"ur_{int(made or 1795461000 + self.trained)}000"
+        properties = {name: {"type": "keyword"} for name in ("id", *(fields or ("purchase",)))}
+        settings = {"index": {"number_of_shards": "3", "refresh_interval": "5s"}}
+        self.ask("PUT", f"/{index}", {"settings": settings, "mappings": {"items": {"properties": properties}}})
+        for number in range(documents):
+            self.ask("PUT", f"/{index}/items/i{number}", {"id": f"i{number}", "purchase": ["i0"]})
+        add = {"add": {"index": index, "alias": "ur"}}
+        actions = [add, *({"remove_index": {"index": one}} for one in self.served())]
+        self.ask("POST", "/_aliases", {"actions": actions})
+        source = {
+            "status": "COMPLETED",
+            "startTime": f"2026-11-23T0{self.trained}:00:00.000Z",
+            "engineFactory": FACTORY,
+            "engineVariant": "default",
+            # PredictionIO's own: of the directory's path.
+            "engineVersion": hashlib.sha1(str(self.engine.resolve()).encode()).hexdigest(),  # noqa: S324
+        }
+        self.ask("PUT", f"/{META}/engine_instances/E{self.trained}", source)
+        return index
+
+    def served(self) -> list[str]:
+        return [name for name, one in self.ask("GET", "/_alias").items() if "ur" in one["aliases"]]
+
+    def instances(self) -> dict[str, str]:
+        hits = self.ask("POST", f"/{META}/_search", {"size": 50})["hits"]["hits"]
+        return {hit["_id"]: hit["_source"]["status"] for hit in hits}
+
+    def warnings(self) -> list[str]:
+        return [event.message for event in self.events if isinstance(event, Warned)]
+
+    async def run(self, run: str, documents: int, **limits: object) -> RunRecord:
+        """Keep the model, train, judge, conclude: what a client does around `pio train`."""
+        custodian = self.custodian(**limits)
+        custody = await custodian.before(TRACES, run, skip_copy=False)
+        index = self.train(documents)
+        own = (Proof(ENGINE_INSTANCE, True, "", f"E{self.trained}"), Proof(ALIAS, True, "", index))
+        before = record(run, custody)
+        proofs = (*own, *await custodian.judge(before))
+        state: Any = "failed" if any(proof.held is False for proof in proofs) else "succeeded"
+        judged = before.with_(state=state, proofs=tuple(asdict(proof) for proof in proofs))
+        return await custodian.conclude(judged, proofs)
+
+
+def record(run: str, custody: Custody | None) -> RunRecord:
+    facts: dict[str, Any] = {"traces": asdict(TRACES), "custody": asdict(custody) if custody else {}}
+    return RunRecord(run, "ur", Client("ann", "laptop", 7, ""), "pio train", "~/ur", **facts)
+
+
+@pytest_asyncio.fixture
+async def shop(remote: ClusterConnection, cluster: TestCluster) -> AsyncIterator[Shop]:
+    elasticsearch = LocalElasticsearch()
+    client = WebClient(elasticsearch)
+
+    def answer(question: Question) -> tuple[int, Any]:
+        other = world.answers.get(f"{question.method} {question.path.partition('?')[0]}")
+        if other is not None and (said := other(question)) is not None:
+            return said
+        response = client.open(question.path, method=question.method, data=question.body)
+        return response.status_code, response.json
+
+    async with listening(answer) as node:
+        world = Shop(remote, cluster, node, elasticsearch)
+        world.write_engine(indexName="ur", typeName="items")
+        yield world
+
+
+async def test_a_model_with_a_tenth_of_the_documents_is_caught_and_the_one_before_is_served_again(shop: Shop) -> None:
+    shop.train(50)
+    done = await shop.run(RUNS[0], 5)
+    failed = next(proof for proof in done.proofs if proof["name"] == "documents")
+    assert failed["held"] is False
+    assert failed["detail"] == (
+        "ur_1795461002000 has 5 documents, 90% fewer than the 50 of the model before: model.max_shrink is 30%"
+    )
+    assert shop.served() == [COPIES[0]]
+    assert shop.ask("GET", "/ur/_count")["count"] == 50
+    assert shop.ask("GET", "/ur/items/i49")["_source"] == {"id": "i49", "purchase": ["i0"]}
+    assert shop.instances() == {"E1": "COMPLETED", "E2": "REJECTED"}
+    assert Custody.of(done) == Custody({"ur": 50}, {"ur": COPIES[0]}, {"ur": COPIES[0]})
+    assert not_put_back([done]) == ""
+    assert await shop.states() == {COPIES[0]: "served", "ur_1795461002000": "rejected"}
+
+
+async def test_a_copy_has_the_settings_the_mapping_and_the_alias_of_its_model(shop: Shop) -> None:
+    good = shop.train(3)
+    await shop.custodian().before(TRACES, RUNS[0], skip_copy=False)
+    was, copy = (shop.ask("GET", f"/{name}")[name] for name in (good, COPIES[0]))
+    for name in ("number_of_shards", "number_of_replicas", "refresh_interval"):
+        assert copy["settings"]["index"][name] == was["settings"]["index"][name]
+    assert copy["mappings"]["items"]["properties"] == was["mappings"]["items"]["properties"]
+    assert copy["aliases"] == {}
+    note = copy["mappings"]["items"]["_meta"]["pio-tf"]
+    assert (note["source"], note["documents"], note["instance"], note["complete"]) == (good, 3, "E1", True)
+    bodies = [question.json for question in shop.node.questions if question.path.startswith("/_reindex")]
+    assert bodies == [{"source": {"index": good, "size": 1000}, "dest": {"index": COPIES[0]}}]
+
+
+async def test_good_trainings_keep_as_many_models_as_they_are_to(shop: Shop) -> None:
+    shop.train(50)
+    for number, run in enumerate(RUNS):
+        done = await shop.run(run, 50 + number)
+        assert done.state == "succeeded"
+    assert await shop.states() == {"ur_1795461004000": "served", COPIES[2]: "kept"}
+    kept = (await shop.models().list())[1]
+    assert (kept.documents, kept.engine_instance, kept.copy_of) == (51, "E3", "ur_1795461003000")
+
+
+async def test_a_copy_that_a_failed_run_left_is_used_again(shop: Shop) -> None:
+    shop.train(4)
+    for run in RUNS[:2]:  # no training replaces the model
+        custody = await shop.custodian().before(TRACES, run, skip_copy=False)
+        assert custody is not None
+        assert custody.kept == {"ur": COPIES[0]}
+    assert len(await shop.states()) == 2
+    with pytest.raises(NotReady, match="no model before the one that is served as ur is kept"):
+        await shop.models().roll_back("", by="ann", force=False)
+
+
+async def test_without_a_model_block_nothing_is_asked(shop: Shop) -> None:
+    shop.train(4)
+    custodian = shop.custodian(max_shrink=None, keep_models=1)
+    assert await custodian.before(TRACES, RUNS[0], skip_copy=False) is None
+    assert await custodian.judge(record(RUNS[0], None)) == ()
+    assert shop.node.questions == []
+
+
+@pytest.mark.parametrize(
+    ("limits", "documents", "held"),
+    [
+        ({"max_shrink": None, "min_documents": 10}, 9, False),
+        ({"max_shrink": None, "min_documents": 10}, 10, True),
+        ({"max_shrink": "30%"}, 7, True),
+        ({"max_shrink": "30%"}, 6, False),
+        ({"max_shrink": None, "sample_query": {"exists": {"field": "purchase"}}}, 1, True),
+        ({"max_shrink": None, "sample_query": {"exists": {"field": "view"}}}, 20, False),
+    ],
+)
+async def test_each_limit_of_the_model_block(shop: Shop, limits: dict[str, Any], documents: int, held: bool) -> None:
+    shop.train(10)
+    done = await shop.run(RUNS[0], documents, **limits)
+    assert done.state == ("succeeded" if held else "failed")
+    assert done.proofs[-1]["held"] is held
+
+
+async def test_an_unfit_model_without_a_copy_is_served_on_but_not_deployed(shop: Shop) -> None:
+    shop.train(10)
+    done = await shop.run(RUNS[0], 1, keep_models=1)
+    assert done.state == "failed"
+    assert shop.served() == ["ur_1795461002000"]
+    assert shop.instances() == {"E1": "COMPLETED", "E2": "REJECTED"}
+    await shop.custodian().before(TRACES, RUNS[1], skip_copy=False)
+    assert "is served (run 20261123T180000Z-0001: ur_1795461002000 has 1 document" in shop.warnings()[-1]
+    assert list((await shop.states()).values()) == ["served"], "an unfit model is not worth a copy"
+
+
+async def test_a_run_that_is_looked_at_late_does_not_judge_the_model_of_a_later_one(shop: Shop) -> None:
+    shop.train(10)
+    custodian = shop.custodian()
+    custody = await custodian.before(TRACES, RUNS[0], skip_copy=False)
+    shop.train(10)
+    later = shop.train(1)
+    ended = 1795461002.0  # of the second of these trainings
+    (proof,) = await custodian.judge(record(RUNS[0], custody).with_(started=ended - 1, ended=ended - 100))
+    assert (proof.held, proof.detail) == (None, f"{later}, which is served, is not of this run")
+
+
+async def test_a_client_that_dies_before_the_rollback_leaves_it_to_the_next_one(shop: Shop) -> None:
+    shop.train(10)
+    shop.answers["POST /_aliases"] = lambda _question: (503, {"error": "no master"})
+    done = await shop.run(RUNS[0], 1)
+    assert shop.served() == ["ur_1795461002000"]
+    assert "could not put the model before back" in shop.warnings()[-1]
+    assert not_put_back([done]).startswith(f"the model of run {RUNS[0]} failed its checks and may still be served")
+    shop.answers.clear()
+    custody = await shop.custodian().before(TRACES, RUNS[1], skip_copy=False)
+    assert shop.served() == [COPIES[0]]
+    assert custody is not None
+    assert custody.documents == {"ur": 10}
+    assert shop.instances() == {"E1": "COMPLETED", "E2": "REJECTED"}
+    assert "ur_1795461002000 was still served" in shop.warnings()[-1]
+    assert await shop.states() == {COPIES[0]: "served", COPIES[1]: "kept"}
+
+
+async def test_a_half_copy_is_removed_and_no_training_begins(shop: Shop) -> None:
+    shop.train(10)
+    shop.answers["GET /_tasks/sandbox:1"] = lambda _question: (
+        200,
+        {
+            "completed": True,
+            "response": {"failures": [{"cause": {"reason": "blocked by: [FORBIDDEN/12/index read-only]"}}]},
+        },
+    )
+    with pytest.raises(NotReady, match="could not be copied before the training") as caught:
+        await shop.custodian().before(TRACES, RUNS[0], skip_copy=False)
+    assert "blocked by: [FORBIDDEN/12/index read-only]" in caught.value.cause
+    assert "--skip-check model" in caught.value.next_step
+    assert await shop.states() == {"ur_1795461001000": "served"}
+
+
+async def test_a_copy_that_lacks_documents_is_none(shop: Shop) -> None:
+    shop.train(10)
+    shop.answers[f"POST /{COPIES[0]}/_count"] = lambda _question: (200, {"count": 9})
+    with pytest.raises(NotReady, match="could not be copied") as caught:
+        await shop.custodian().before(TRACES, RUNS[0], skip_copy=False)
+    assert "it has 9 of 10 documents" in caught.value.cause
+
+
+async def test_an_interrupted_copy_is_removed_by_the_next_training_once_nothing_writes_to_it(shop: Shop) -> None:
+    shop.train(10)
+    copying = asyncio.Event()
+
+    def still(_question: Question) -> tuple[int, Any]:
+        copying.set()
+        return 200, {"completed": False, "task": {"status": {"created": 1}}}
+
+    shop.answers["GET /_tasks/sandbox:1"] = still
+    shop.answers[f"DELETE /{COPIES[0]}"] = lambda _question: (503, {"error": "no master"})
+    work = asyncio.ensure_future(shop.custodian().before(TRACES, RUNS[0], skip_copy=False))
+    await asyncio.wait_for(copying.wait(), timeout=30)
+    work.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await work
+    assert await shop.states() == {"ur_1795461001000": "served", COPIES[0]: "incomplete"}
+    with pytest.raises(NotReady, match="no complete copy"):
+        await shop.models().roll_back(COPIES[0], by="ann", force=False)
+    shop.answers.clear()
+    busy = [{"nodes": {"n": {"tasks": {"n:9": {"description": f"reindex from [ur] to [{COPIES[0]}]"}}}}}]
+    shop.answers["GET /_tasks"] = lambda _question: (200, busy.pop() if busy else {"nodes": {}})
+    await shop.custodian().before(TRACES, RUNS[1], skip_copy=False)
+    assert "/_tasks/n:9/_cancel" in [question.path for question in shop.node.questions]
+    assert await shop.states() == {"ur_1795461001000": "served", COPIES[1]: "kept"}
+
+
+async def test_a_rollback_goes_back_and_forth_and_metadata_follows(shop: Shop) -> None:
+    shop.train(10)
+    await shop.run(RUNS[0], 11)
+    back = await shop.models().roll_back("", by="ann on laptop", force=False)
+    assert back == Rollback({"ur": COPIES[0]}, ("ur_1795461002000",), {"E2": "REJECTED"})
+    assert shop.served() == [COPIES[0]]
+    newest = (await shop.models().list())[1]
+    assert (newest.state, newest.rejected) == ("rejected", f"ann on laptop went back to {COPIES[0]}")
+    forth = await shop.models().roll_back("1002000", by="ann on laptop", force=False)
+    assert forth == Rollback({"ur": "ur_1795461002000"}, (COPIES[0],), {"E2": "COMPLETED"})
+    assert await shop.states() == {"ur_1795461002000": "served", COPIES[0]: "kept"}
+
+
+@pytest.mark.parametrize(
+    ("wanted", "kind", "message"),
+    [
+        ("", NotReady, "no model before the one that is served as ur is kept"),
+        ("nonsense", ConfigError, "there is no model 'nonsense'"),
+        ("ur", ConfigError, "ur_1795461001000 is served already"),
+    ],
+)
+async def test_a_rollback_without_a_model_to_go_back_to(
+    shop: Shop, wanted: str, kind: type[PioTfError], message: str
+) -> None:
+    shop.train(10)
+    with pytest.raises(kind, match=message) as caught:
+        await shop.models().roll_back(wanted, by="ann", force=False)
+    assert caught.value.next_step
+
+
+async def test_a_rollback_to_a_model_with_another_mapping_is_refused_unless_forced(shop: Shop) -> None:
+    shop.train(10)
+    await shop.custodian().before(TRACES, RUNS[0], skip_copy=False)
+    shop.train(10, "purchase", "view")
+    with pytest.raises(NotReady, match="the mapping of") as caught:
+        await shop.models().roll_back("", by="ann", force=False)
+    assert caught.value.cause == "view is missing"
+    assert "--force" in caught.value.next_step
+    assert (await shop.models().roll_back("", by="ann", force=True)).served == {"ur": COPIES[0]}
+
+
+async def test_an_engine_with_model_files_goes_back_by_its_instances(shop: Shop) -> None:
+    for _ in range(3):
+        shop.train(1)
+    shop.write_engine()
+    assert await shop.states() == {"E3": "served", "E2": "kept", "E1": "kept"}
+    assert (await shop.models().roll_back("", by="ann", force=False)).instances == {"E3": "REJECTED"}
+    assert (await shop.models().roll_back("E1", by="ann", force=False)).instances == {"E2": "REJECTED"}
+    assert await shop.states() == {"E1": "served", "E3": "rejected", "E2": "rejected"}
+    with pytest.raises(NotReady, match="is kept"):
+        await shop.models().roll_back("", by="ann", force=False)
+    assert (await shop.models().roll_back("E3", by="ann", force=False)).served == {"": "E3"}
+    assert shop.instances() == {"E1": "COMPLETED", "E2": "REJECTED", "E3": "COMPLETED"}
+
+
+async def test_a_run_with_an_unfit_model_is_a_failed_training(
+    shop: Shop, remote: ClusterConnection, tmp_path: Path
+) -> None:
+    shop.train(10)
+    custodian = shop.custodian()
+    custody = await custodian.before(TRACES, RUNS[0], skip_copy=False)
+    index = shop.train(1, made=time.time())
+    run = await started(
+        remote, tmp_path, SUCCESS, facts={"traces": asdict(TRACES), "custody": asdict(custody or Custody())}
+    )
+    proofs = (Proof(ENGINE_INSTANCE, True, "", "E2"), Proof(ALIAS, True, "", index))
+    with pytest.raises(TrainingFailed, match="the new model fails the checks") as caught:
+        await make_finish(remote, tmp_path, shop.events.append, proofs=proofs, custodian=custodian).follow(run.id)
+    assert caught.value.exit_code == 6
+    assert caught.value.details["sign"] == "unfit-model"
+    assert caught.value.next_step.startswith(f"the model before is served again ({COPIES[0]})")
+    kept = json.loads((shop.cluster.driver.home / ".pio-tf" / "runs" / run.id / "result").read_text())
+    assert kept["state"] == "failed"
+    assert kept["cause"].startswith(f"the new model fails the checks of pio-tf.hcl: {index} has 1 document")
+    assert kept["custody"]["put_back"] == {"ur": COPIES[0]}
+
+
+def index(name: str, mappings: Mapping[str, Any], alias: str = "ur") -> ModelIndex:
+    return ModelIndex(name, alias, {}, {}, mappings)
+
+
+def test_a_copy_is_of_one_alias_whatever_the_others_are_called() -> None:
+    assert is_copy_of("pio-tf-model-ur-20261123t180000z-0001", "ur")
+    assert not is_copy_of("pio-tf-model-ur-2-20261123t180000z-0001", "ur")
+    assert not is_copy_of("ur_1795461001000", "ur")
+
+
+def test_what_a_mapping_lacks_is_named_and_what_it_has_more_is_not() -> None:
+    old = index("old", {"items": {"properties": {"id": {"type": "keyword"}, "more": {"type": "keyword"}}}})
+    new = index("new", {"items": {"properties": {"id": {"type": "long"}, "view": {"type": "keyword"}}}})
+    assert changed_fields(old, new) == ["view is missing", "id is keyword, not long"]
+    assert changed_fields(new, index("other", {"things": {}})) == ["its type is items, not things"]
+
+
+async def test_a_model_without_source_cannot_be_copied(shop: Shop) -> None:
+    es = ElasticsearchClient(shop.remote, [shop.node])
+    sourceless = index("ur_1", {"items": {"_source": {"enabled": False}}})
+    with pytest.raises(NotReady, match="could not be copied") as caught:
+        await ModelIndices(es, shop.events.append).copy(sourceless, RUNS[0], documents=1, instance="")
+    assert "keeps no _source" in caught.value.cause
+    assert shop.node.questions == []
+    assert not [event for event in shop.events if isinstance(event, Done)]
