@@ -33,10 +33,15 @@ class DeadlineWatch:
     now: Callable[[], datetime] = lambda: datetime.now(tz=timezone.utc)
     _warned: timedelta | None = field(default=None, init=False)
 
-    @property
-    def has_come(self) -> bool:
-        """Whether AWS stops the machines now, as far as is known."""
-        return self.at is not None and self.now() >= self.at
+    async def has_passed(self, known: datetime | None) -> bool:
+        """Return whether AWS stops the machines now: the deadline so far is over, and there is no later one.
+
+        A schedule that has fired removes itself: if there is none any more, it has stopped them.
+        """
+        if known is None or self.now() < known:
+            return False
+        await self.look()
+        return self.at is None or self.now() >= self.at
 
     async def watch(self, *, every: float = EVERY) -> None:
         """Look and warn until cancelled."""
@@ -68,7 +73,7 @@ class DeadlineWatch:
             self._warned = near
             self.report(
                 Warned(
-                    f"AWS stops the machines in {duration(left.total_seconds())}, at {self.at:%H:%M} UTC, and the run "
-                    "ends with them: `pio-tf extend 1h` gives it an hour from now"
+                    f"AWS stops the machines in {duration(left.total_seconds())}, at {self.at:%H:%M} UTC, and what "
+                    "runs there ends with them: `pio-tf extend 1h` keeps them for an hour from now"
                 )
             )

@@ -261,7 +261,7 @@ class DriverSession:
     async def renew_claims(self) -> None:
         """Keep this client's claims while it waits for machines that may take hours, until cancelled.
 
-        Those are the driver's lease and, if this client has it, the run lock in S3.
+        Those are the run lock in S3, if this client has it, and on the driver its lease and a note that it waits.
         """
         limit, lock = self.context.config.cluster.start_timeout, self.storage.lock
         while True:
@@ -272,7 +272,7 @@ class DriverSession:
                 finally:
                     await asyncio.wait([renewal])  # the lock is released after it, not meanwhile
             await asyncio.sleep(limit / 2)
-            await self.driver_runs.renew(limit)
+            await self.driver_runs.wait_on(limit)
 
     async def configure_for_use(self, outputs: Outputs, sizing: Sizing) -> tuple[ProvisionedFile, ...]:
         """Let the machines run until a client or AWS stops them, and configure them."""

@@ -44,6 +44,8 @@ def find_runs(state: DriverState, *, grace: float, now: float) -> str:
         if doing:
             return f"run {holder.run} {doing}, {holder.who}"
         return f"already being stopped by {holder.who}" if holder.doing == "stopping" else locked_by(holder).what
+    if state.is_awaited:
+        return "a client waits for machines that prepare themselves"
     ended = [(run.ending.time, run.id) for run in state.runs if run.ending is not None]
     if ended and now - max(ended)[0] < grace:
         time, run = max(ended)

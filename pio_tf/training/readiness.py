@@ -137,10 +137,11 @@ async def while_powered(
 
     async def look() -> NoReturn:
         while True:
+            known = deadline.at if deadline else None
             await asyncio.sleep(every)
-            if deadline is not None and deadline.has_come:
+            if deadline is not None and await deadline.has_passed(known):
                 raise NotReady(
-                    f"AWS stops the machines at the deadline, {deadline.at:%H:%M} UTC, and they are not ready yet",
+                    f"AWS stops the machines at the deadline, {known:%H:%M} UTC, and they are not ready yet",
                     cause="their first boot took longer than that",
                     next_step="`pio-tf up --for 8h`: the machines continue where they were. A mirror is nearer "
                     "(`pio-tf mirror push`)",

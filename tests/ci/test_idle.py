@@ -68,6 +68,11 @@ def test_machines_that_somebody_else_is_stopping_are_left_to_them() -> None:
     assert saving == f"the engine on the driver is being changed or saved by {ANN}"
 
 
+def test_machines_that_a_client_waits_for_are_left_to_it() -> None:
+    said = find_runs(DriverState((), None, is_awaited=True), grace=0, now=NOW.timestamp())
+    assert said == "a client waits for machines that prepare themselves"
+
+
 def test_a_run_that_has_just_ended_may_be_looked_at_still() -> None:
     assert runs(ended=5) == f"run {RUN} ended 5 min ago, which is less than 30 min"
     assert runs(ended=31) == ""

@@ -75,12 +75,20 @@ def test_without_a_deadline_there_is_no_warning() -> None:
     assert Follower(at=None).look(5) == []
 
 
-def test_it_has_come_once_the_time_is_over() -> None:
+def test_it_has_passed_once_aws_has_no_later_one() -> None:
     follower = Follower()
-    follower.look(1)
-    assert not follower.watch.has_come
+
+    def passed(known: datetime | None, *, found: datetime | None) -> bool:
+        follower.found = found
+        return asyncio.run(follower.watch.has_passed(known))
+
+    follower.now = NOON - timedelta(seconds=1)
+    assert not passed(NOON, found=NOON)
     follower.now = NOON
-    assert follower.watch.has_come
+    assert passed(NOON, found=NOON)
+    assert passed(NOON, found=None), "a schedule that has fired removes itself"
+    assert not passed(NOON, found=NOON + timedelta(hours=1)), "another client has extended it"
+    assert not passed(None, found=None), "there was none"
 
 
 def test_a_start_that_ends_soon_asks_aws_nothing() -> None:

@@ -15,8 +15,10 @@ from pio_tf.training.redact import Redactor
 from pio_tf.training.runs.driver_lock import hold_driver_lock
 from pio_tf.training.runs.driver_runs import DriverRuns, program, renewing
 from pio_tf.training.runs.record import Client, RunRecord, new_run_id
+from pio_tf.waiting import in_background
 from tests.support.background import until
-from tests.support.ssh_cluster import put_first_on_path
+from tests.support.session import session_of
+from tests.support.ssh_cluster import put_first_on_path, running
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -147,6 +149,26 @@ async def test_a_client_that_waits_for_spark_keeps_the_driver_on_for_longer_than
     assert linger is not None
     await stays_on(cluster, seconds=4)
     await goes_off(cluster)
+
+
+async def test_a_client_that_waits_for_machines_is_known_for_as_long_as_it_renews(
+    cluster: TestCluster, remote: ClusterConnection
+) -> None:
+    runs = DriverRuns(remote)
+    await runs.take_over(900)
+    assert not (await runs.state()).is_awaited
+    config, note = cluster.config(cluster={"start_timeout": "1s"}), cluster.driver.home / ".pio-tf" / "waiting"
+    async with (
+        session_of(config, [running(cluster.targets()[0])]) as session,
+        in_background(session.renew_claims()),
+    ):
+        await until(note.exists)
+        note.unlink()
+        await until(note.exists)
+    await runs.wait_on(900)
+    assert (await runs.state()).is_awaited
+    await runs.wait_on(0)
+    assert not (await runs.state()).is_awaited
 
 
 async def test_the_next_training_ends_what_is_left_of_a_lease(cluster: TestCluster, remote: ClusterConnection) -> None:

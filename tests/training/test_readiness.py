@@ -266,6 +266,6 @@ async def test_the_deadline_ends_a_wait_that_would_go_on() -> None:
         pytest.raises(NotReady) as caught,
     ):
         await while_powered(asyncio.sleep(600), ec2, [], deadline=deadline, every=0.1)
-    assert f"at the deadline, {deadline.at:%H:%M} UTC" in caught.value.what
+    assert f"at the deadline, {began + timedelta(seconds=1):%H:%M} UTC" in caught.value.what
     assert "pio-tf up --for 8h" in caught.value.next_step
     assert datetime.now(tz=timezone.utc) >= began + timedelta(seconds=1)

@@ -9,6 +9,7 @@
 #   ~/.pio-tf/linger.left     seconds that are left, by the guard; linger.problem: why the power stays on
 #   ~/.pio-tf/guard           descriptor 7 of the guard: flock
 #   ~/.pio-tf/lease           uptime and seconds of the last renewal, by a client that uses the driver without the lock
+#   ~/.pio-tf/waiting         boot id, and the uptime until which a client waits for machines that prepare themselves
 #   ~/.pio-tf/scheduled/      what a training on AWS's schedule needs: scheduled.sh
 #   ~/.pio-tf/taken           the boot id at which a client came last that wants to use the machines
 #   ~/.pio-tf/notifying       descriptor 6 of a process that sends a message about a run, or will: flock, shared
@@ -103,6 +104,20 @@ renew() { # SECONDS [ID]: keep the driver on for so long, or for as long as it l
   if [[ -e "$home/linger" ]]; then echo "$now $1" >"$home/lease"; fi
   if [[ -n ${2-} ]]; then echo "${now%.*}" >"$runs/$2/follower"; fi
   return 0 # a full disk is no reason to refuse what the client wants
+}
+
+wait_on() { # SECONDS: a client still waits for machines that prepare themselves, for so long at least
+  local now
+  read -r now _ </proc/uptime
+  echo "$(boot) $((${now%.*} + $1))" >"$home/waiting"
+  renew "$1"
+}
+
+waiting() { # print for how many seconds a client may still wait for machines; nothing if none does
+  local booted until now
+  { read -r booted until <"$home/waiting"; } 2>/dev/null && [[ $booted == "$(boot)" ]] || return 0
+  read -r now _ </proc/uptime
+  if ((until > ${now%.*})); then echo "waiting $((until - ${now%.*}))"; fi
 }
 
 take_over() { # SECONDS: a client waits for Spark here so long: a scheduled training that has not begun must not begin
@@ -351,6 +366,7 @@ list() { # [ID]: print the files of each run, or of one, in lines that begin wit
   echo "holder $(holder)"
   echo "followers $(cat "$home/followers" 2>/dev/null)"
   echo "schedule $(sed -n 's/^TOKEN=//p' "$home/scheduled/program" 2>/dev/null)"
+  waiting
   lingering
 }
 

@@ -38,7 +38,7 @@ _LONGEST_OUTPUT = 1 << 16
 _SIGNALLED = 128
 """A higher exit status is 128 plus the number of the signal that ended a command."""
 _EXISTS = 17
-_TAIL = frozenset({"boot", "holder", "followers", "schedule", "linger", "stuck"})
+_TAIL = frozenset({"boot", "holder", "followers", "schedule", "waiting", "linger", "stuck"})
 """The words of lines about the driver, after those about its runs."""
 
 
@@ -155,6 +155,8 @@ class DriverState:
     """The machines that stop by themselves after the driver."""
     schedule_token: str = ""
     """The token of AWS's schedule that the driver trains on; empty: none."""
+    is_awaited: bool = False
+    """True if a client waits for machines that prepare themselves."""
 
 
 class DriverRuns:
@@ -281,6 +283,10 @@ class DriverRuns:
         """Let a scheduled training that has not begun leave the machines to this client; :meth:`renew` besides."""
         await self._call(f"take_over {seconds}")
 
+    async def wait_on(self, seconds: int) -> None:
+        """Note that this client waits for machines that prepare themselves; :meth:`renew` besides."""
+        await self._call(f"wait_on {seconds}")
+
     async def note_followers(self, machines: Iterable[str]) -> None:
         """Write down which machines stop by themselves after the driver."""
         await self._call(f"followers {shlex.quote(' '.join(sorted(machines)))}")
@@ -367,6 +373,7 @@ def read_list(text: str) -> DriverState:
         _linger(tail),
         frozenset(tail.get("followers", "").split()),
         tail.get("schedule", ""),
+        "waiting" in tail,
     )
 
 
