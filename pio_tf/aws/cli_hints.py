@@ -73,6 +73,15 @@ class AwsCliHints:
         """Return the command that removes an instance's protection against stops (``disableApiStop``)."""
         return f"aws ec2 modify-instance-attribute {self.place} --instance-id {instance_id} --no-disable-api-stop"
 
+    def stop_at_shutdown(self, ids: Iterable[str]) -> str:
+        """Return the commands that let AWS stop instances that power off from inside, and not terminate them."""
+        change = f"aws ec2 modify-instance-attribute {self.place} --instance-initiated-shutdown-behavior stop"
+        return " && ".join(f"{change} --instance-id {one}" for one in ids)
+
+    def change_type(self, instance_id: str, kind: str) -> str:
+        """Return the command that changes the type of a stopped instance."""
+        return f"aws ec2 modify-instance-attribute {self.place} --instance-id {instance_id} --instance-type {kind}"
+
     def tag(self, ids: Iterable[str], key: str, value: str) -> str:
         """Return the command that tags resources."""
         return f"aws ec2 create-tags {self.place} --resources {' '.join(ids)} --tags Key={key},Value={value}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -18,9 +19,11 @@ if TYPE_CHECKING:
     from pio_tf.cli.output import Output
     from pio_tf.cluster.adoption import Adoption, Look, Proposal
     from pio_tf.config.hcl_writer import Value
+    from pio_tf.infra.plan import Plan
     from pio_tf.machines.existing import Choice
 
 _NAME = "pio-train"
+_TAG = "aws_ec2_tag"
 
 
 @command(config=False)
@@ -94,8 +97,8 @@ def adopt(
 ) -> None:
     """Make a cluster of machines that exist already.
 
-    Looks at the instances and, over SSH, at what is installed on those that run. Shows what it would write and create,
-    and asks before it does. It changes nothing on the machines.
+    Looks at the instances and, over SSH, at what is installed on those that run. Shows the pio-tf.hcl that it would
+    write and what Terraform would do with it, and asks before it writes. It changes nothing on the machines.
     """
     from pio_tf.cli.results.stack import AdoptResult
     from pio_tf.cluster.adoption import Adoption, Homes
@@ -104,19 +107,14 @@ def adopt(
     from pio_tf.config.template import refuse_existing
     from pio_tf.machines.existing import Choice
 
-    if not power_only:
-        raise ConfigError(
-            "adopt takes over the power of machines only",
-            cause="pio-tf can't describe machines that it has not made to Terraform",
-            next_step="add --power-only: `up`, `train` and `down` then work by the ids of the machines",
-        )
     if role_arn and no_role:
         raise ConfigError("--role-arn and --no-role contradict each other", next_step="leave one of them out")
     path = directory / CONFIG_NAME
     if not dry_run:
+        _refuse_power_only(path, power_only=power_only)
         refuse_existing(path)
     asks = can_ask() and not yes
-    aws, ssh = _sandbox() if sandbox else (_account(region, profile), {})
+    aws, ssh, terraform = _sandbox() if sandbox else (_account(region, profile), {}, {})
     cluster = AdoptedCluster(
         name=name,
         aws=aws,
@@ -124,6 +122,8 @@ def adopt(
         ssh={"user": user, "key": key or first_key(), **ssh},
         engine_dir="~/engine",
         role_arn=role_arn or "",
+        role=not no_role,
+        terraform=None if power_only else terraform,
     )
     homes = Homes(engine_dir or "", pio_home or "", spark_home or "", start_command or "")
     adoption = Adoption(cluster, homes, path, os.environ, call.output.reporter, attended=can_ask())
@@ -133,7 +133,7 @@ def adopt(
     look = adoption.look(choice, tag=tag or "")
     if asks and engine_dir is None and len(look.engines) != 1:
         adoption = replace(adoption, homes=replace(homes, engine_dir=_ask_for_engine(call.output, look)))
-    proposal = adoption.propose(look, make_role=not (role_arn or no_role))
+    proposal = adoption.propose(look)
     written = not dry_run and _confirmed(call.output, proposal, path, asks=asks, yes=yes)
     if dry_run:
         for line in _lines(proposal, path):
@@ -141,11 +141,18 @@ def adopt(
     if written:
         adoption.carry_out(proposal)
         call.output.done(f"wrote {path}")
-        call.output.say(f"next: pio-tf up{' --no-deadline' if no_role else ''}")
+        call.output.say(f"next: pio-tf {'apply' if proposal.plan else 'up --no-deadline' if no_role else 'up'}")
     role = proposal.role.arn if proposal.role else role_arn
     call.show(
         AdoptResult.model_validate(
-            {"file": path, "written": written, "cluster": name, "machines": look.machines, "role_arn": role}
+            {
+                "file": path,
+                "written": written,
+                "cluster": name,
+                "machines": look.machines,
+                "role_arn": role,
+                "changes": proposal.plan.changes if proposal.plan else None,
+            }
         )
     )
 
@@ -178,7 +185,42 @@ def _lines(proposal: Proposal, path: Path) -> list[str]:
     if proposal.role is not None:
         instances = f"these {len(proposal.look.machines)} instances"
         lines.append(f"and create the IAM role {proposal.role.name}, with which AWS may stop {instances} only")
+    if proposal.plan is not None:
+        return [*lines, *_plan_lines(proposal.plan)]
     return [*lines, "nothing on the machines changes"]
+
+
+def _plan_lines(plan: Plan) -> list[str]:
+    """Return what `pio-tf apply` would do, what it changes on machines first."""
+    keys = sorted({one.address.rpartition('["')[2].rstrip('"]') for one in plan.changes if one.type == _TAG})
+    changed = [f"  change {one.machine}: {', '.join(one.reasons)}" for one in plan.changes if "update" in one.actions]
+    made = Counter(one.type for one in plan.changes if one.actions == ("create",) and one.type != _TAG)
+    return [
+        "`pio-tf apply` would then",
+        f"  import {plan.counts['import']} machines into Terraform's state",
+        *(changed or ["  change nothing on them"]),
+        f"  tag them with {', '.join(keys)}, beside their own tags",
+        *([f"  create {', '.join(f'{number} {kind}' for kind, number in made.items())}"] if made else []),
+    ]
+
+
+def _refuse_power_only(path: Path, *, power_only: bool) -> None:
+    """Refuse a pio-tf.hcl without Terraform with the line that adds it.
+
+    Raises:
+        ConfigError: there is one; or it has a mistake.
+    """
+    from pio_tf.config.load import load_config
+
+    if power_only or not path.exists():
+        return
+    config = load_config(path, environ=os.environ)
+    if config.power_only:
+        raise ConfigError(
+            f"{path} exists already: its machines are without Terraform",
+            next_step=f"write terraform = true into its machines block ({config.where('machines.driver')}); "
+            "`pio-tf plan` then shows what Terraform would import and create",
+        )
 
 
 def _ask_for_missing(output: Output, adoption: Adoption, choice: Choice) -> Choice:
@@ -221,8 +263,8 @@ def _account(region: str | None, profile: str | None) -> dict[str, Value]:
     return {"region": found, "profile": profile}
 
 
-def _sandbox() -> tuple[dict[str, Value], dict[str, Value]]:
-    """Return the options of the aws and ssh blocks for the running sandbox."""
+def _sandbox() -> tuple[dict[str, Value], dict[str, Value], dict[str, Value]]:
+    """Return the options of the aws, ssh and terraform blocks for the running sandbox."""
     from pio_tf.sandbox.control import default_directory, running_sandbox
 
     info = running_sandbox(default_directory())
@@ -232,4 +274,4 @@ def _sandbox() -> tuple[dict[str, Value], dict[str, Value]]:
         "profile": info.profile,
         "credentials_file": str(info.credentials_file),
     }
-    return aws, {"port": info.ssh_port, "address": "private"}
+    return aws, {"port": info.ssh_port, "address": "private"}, {"cli_config_file": str(info.cli_config_file)}

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from pio_tf.config.schema import Config
     from pio_tf.errors import RemoteError
     from pio_tf.events import Reporter
+    from pio_tf.infra.plan import Plan
     from pio_tf.machines.existing import ExistingMachine
     from pio_tf.model import Machine
 
@@ -75,6 +76,8 @@ class Proposal:
     look: Look
     role: DeadlineRole | None
     """The role to create; None: none."""
+    plan: Plan | None = None
+    """What `pio-tf apply` would do then; None: there is no Terraform."""
 
 
 @dataclass(frozen=True)
@@ -140,28 +143,26 @@ class Adoption:
         remarks = (*find_remarks(ec2, machines), *problems, *describe_software(found))
         return Look(machines, found, remarks, account)
 
-    def propose(self, look: Look, *, make_role: bool) -> Proposal:
-        """Return what would be written for the machines.
-
-        Args:
-            make_role: create a role for the deadline, unless the file names one.
+    def propose(self, look: Look) -> Proposal:
+        """Return what would be written and created for the machines.
 
         Raises:
             ConfigError: the engine's directory is not known, or the role exists already.
             AwsError: a call failed.
+            GuardRefused: Terraform would replace or remove a machine.
+            TerraformError: Terraform could not plan.
         """
         client, ids = self.aws.client, {one.name: one.instance_id for one in look.machines}
-        role = (
-            DeadlineRole(self.cluster.name, self.aws.region, look.account, tuple(ids.values())) if make_role else None
-        )
-        if role is not None:
+        role: DeadlineRole | None = None
+        if self.cluster.terraform is None and self.cluster.role and not self.cluster.role_arn:
+            role = DeadlineRole(self.cluster.name, self.aws.region, look.account, tuple(ids.values()))
             role.refuse_existing(client("iam"))
         with aws_errors():
             specs = find_instance_types(client("ec2"), {look.machines[0].instance_type})
         cluster = replace(
             self._with_homes(look),
             ids=ids,
-            labels={one.name: one.label for one in look.machines},
+            about={one.name: one.describe() for one in look.machines},
             role_arn=role.arn if role else self.cluster.role_arn,
             small_driver=any(spec.memory_mib < MINIMUM_DRIVER_MEMORY_MIB for spec in specs.values()),
         )
@@ -169,7 +170,8 @@ class Adoption:
         driver = look.software.get("driver")
         cluster, refused = self._with_blocks(cluster, driver.env.blocks if driver and driver.env else {})
         look = replace(look, remarks=(*look.remarks, *refused))
-        return Proposal(render_adopted(cluster), look, role)
+        text = render_adopted(cluster)
+        return Proposal(text, look, role, None if cluster.terraform is None else self._plan(text))
 
     def carry_out(self, proposal: Proposal) -> None:
         """Create the role, and write the file.
@@ -188,6 +190,17 @@ class Adoption:
             if role is not None:
                 role.remove(self.aws.client("iam"))
             raise
+
+    def _plan(self, text: str) -> Plan:
+        """Return what Terraform would do with a pio-tf.hcl that is not written yet. Leave nothing behind."""
+        from pio_tf.infra.deployment import Deployment
+
+        with tempfile.TemporaryDirectory() as scratch:
+            config = self._load(text).in_directory(Path(scratch))
+            self.report(Step("Planning", "seconds; minutes to download the AWS provider"))
+            plan = Deployment(config, reporter=self.report, environ=self.environ).plan()
+            plan.path.unlink()  # it is not to be applied
+            return plan
 
     def _with_homes(self, look: Look) -> AdoptedCluster:
         """Return the contents of the file with where things are: as the user says, else as they were found."""

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pio_tf.aws.session import Aws
-from pio_tf.cluster.messages import without_terraform
+from pio_tf.cluster.messages import for_new_machines, without_terraform
 from pio_tf.cluster.notifications import Notifications
 from pio_tf.cluster.objects import ClusterObjects
 from pio_tf.cluster.power import IDLE_FOR
@@ -161,8 +161,8 @@ class Cluster:
         """
         from pio_tf.infra.bootstrap import write_image
 
-        if self.config.power_only:
-            raise without_terraform(self.config, "describes an image of machines that Terraform makes")
+        if self.config.adopted:
+            raise for_new_machines(self.config, "describes an image of machines that Terraform makes")
         return write_image(self.config, directory or self.config.work_dir / "image")
 
     def validate(self) -> tuple[str, ...]:
@@ -649,8 +649,8 @@ class Cluster:
             rollback: go back to the version of this component that was in use before, instead: ``spark``, ``pio``, ….
         """
         command = self._command()
-        if self.config.power_only:
-            raise without_terraform(self.config, "installs software as at a first boot")
+        if self.config.adopted:
+            raise for_new_machines(self.config, "installs software as at a first boot")
         return command.driver.provision(command.source.outputs(), machine, rollback=rollback)
 
     def mirror_fetch(self, directory: Path, *, base: str = APACHE) -> tuple[Fetched, ...]:

@@ -107,12 +107,13 @@ class Fleet:
         """Return the machines that carry the cluster's tag, or that pio-tf.hcl names, as EC2 shows them now.
 
         Args:
-            outputs: Terraform's outputs, to compare with; None: the tag decides alone.
+            outputs: Terraform's outputs, to compare with; None: the tag decides alone, or the ids in pio-tf.hcl, before
+                Terraform has tagged machines that exist already.
             strict: raise where EC2 and the outputs differ, as :func:`~pio_tf.machines.inventory.find_machines` does.
         """
         context, ec2 = self._context, self._context.ec2
         cluster, ids = context.config.cluster.name, context.config.machines.ids
-        if ids:
+        if ids and (context.config.power_only or outputs is None):
             found = find_named_machines(ec2, ids, cluster=cluster, strict=strict)
         else:
             found = find_machines(ec2, cluster=cluster, outputs=outputs, strict=strict)
@@ -179,7 +180,7 @@ class Fleet:
 
     def check_types(self) -> None:
         """Raise ConfigError for an instance type of pio-tf.hcl that does not exist, or can't hold what it should."""
-        if self._context.config.power_only:
+        if self._context.config.adopted:
             return  # the machines have the types that they have
         specs = self.describe_types()
         for role in ROLES:
@@ -203,7 +204,7 @@ class Fleet:
             ConfigError: a machine can't have a type that pio-tf.hcl names.
         """
         config = self._context.config
-        if config.power_only:
+        if config.adopted:
             return {machine.instance_id: (machine.instance_type,) for machine in machines}
         specs = self.describe_types()
         usable = {role: self.usable_types(role) for role in ROLES}
@@ -240,7 +241,7 @@ class Fleet:
     def describe_types(self, *more: str) -> dict[str, InstanceSpec]:
         """Return the types that pio-tf.hcl names, and others. A command asks EC2 once."""
         with aws_errors():
-            if not self._specs and not self._context.config.power_only:
+            if not self._specs and not self._context.config.adopted:
                 self._specs = describe_instance_types(self._context.ec2, self._context.config)
             if missing := {*more} - self._specs.keys():
                 self._specs |= find_instance_types(self._context.ec2, missing)

@@ -60,7 +60,10 @@ def list_clusters(context: ClusterContext) -> tuple[ClusterSummary, ...]:
     found: defaultdict[str, list[Machine]] = defaultdict(list)
     for machine in find_all_machines(context.ec2):
         found[machine.cluster].append(machine)
-    rates = Belongings.read(context.ec2).rates(found, Prices.of(context.config))
+    belongings = Belongings.read(context.ec2)
+    for name in found.keys() - belongings.gib.keys():  # its machines exist already: Terraform tags only them
+        belongings |= Belongings.of_instances(context.ec2, name, [one.instance_id for one in found[name]])
+    rates = belongings.rates(found, Prices.of(context.config))
     deadlines = _deadlines(context, set(found))
     return tuple(
         ClusterSummary(name, tuple(found[name]), deadlines.get(name), rates[name].now, rates[name].stopped)
@@ -98,6 +101,10 @@ class Belongings:
                     gib[volume["VolumeType"]] += volume["Size"]
             eips = len(ec2.describe_addresses(Filters=[{"Name": "instance-id", "Values": ids}])["Addresses"])
         return cls({cluster: gib}, {cluster: eips})
+
+    def __or__(self, other: Belongings) -> Belongings:
+        """Return these and those of other clusters."""
+        return Belongings({**self.gib, **other.gib}, {**self.eips, **other.eips})
 
     def rates(self, clusters: Mapping[str, Sequence[Machine]], prices: Prices) -> dict[str, Rates]:
         """Return what an hour of each cluster costs."""

@@ -173,5 +173,20 @@ def without_terraform(config: Config, what: str) -> ConfigError:
         f"{config.where('machines.driver')}: this command {what}, but the machines of {config.cluster.name} are "
         "instances that exist already",
         cause="pio-tf.hcl names them by their ids: pio-tf starts, uses and stops them, and there is no Terraform",
-        next_step=_ONLY_POWER,
+        next_step=f"set machines.terraform = true, and `pio-tf plan` shows what Terraform would add; {_ONLY_POWER}",
+    )
+
+
+def for_new_machines(config: Config, what: str) -> ConfigError:
+    """Return the error for a command that is about the software which pio-tf installs on machines of its own.
+
+    Args:
+        what: what the command does, in the third person: ``installs software``.
+    """
+    return ConfigError(
+        f"{config.where('machines.driver')}: this command {what}, but the machines of {config.cluster.name} are "
+        "instances that exist already",
+        cause="pio-tf leaves the software of such machines as it is",
+        next_step="install it as you did before; with failsafe.self_stop = true, the next `pio-tf up` or `train` "
+        "installs the timers with which the machines power themselves off",
     )

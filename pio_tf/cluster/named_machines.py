@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from pio_tf.config.roles import role_of
-from pio_tf.errors import ConfigError, PioTfError
-from pio_tf.machines.inventory import describe_by_id, find_named_machines, find_terminating
+from pio_tf.errors import PioTfError
+from pio_tf.machines.existing import refuse_terminating
+from pio_tf.machines.inventory import describe_by_id, find_named_machines
 from pio_tf.model import MachineOutput, Outputs
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ class NamedMachines:
     def prepare_start(self, until: datetime | None, *, apply: bool, agree: Agree) -> tuple[Outputs, FleetView]:  # noqa: ARG002 - nothing is created
         """Return the machines with their deadline armed."""
         outputs = self.outputs()
-        self._refuse_terminating()
+        refuse_terminating(self.context.ec2, self.context.config)
         found = self.fleet.look(outputs)
         self.deadline.arm(outputs, found, until)
         return outputs, found
@@ -89,20 +90,3 @@ class NamedMachines:
             ),
             deadline_role_arn=config.failsafe.role_arn,
         )
-
-    def _refuse_terminating(self) -> None:
-        """Refuse machines that a power-off from inside would terminate, if they are to power themselves off.
-
-        Raises:
-            ConfigError: there is one.
-        """
-        config = self.context.config
-        if not config.self_stops:
-            return
-        if names := find_terminating(self.context.ec2, config.machines.ids):
-            raise ConfigError(
-                f"{config.where('failsafe.self_stop')}: {', '.join(names)} must not power off from inside",
-                cause="AWS would terminate it then: its instance-initiated shutdown behavior is `terminate`",
-                next_step="change that behavior to `stop` in AWS, or remove failsafe.self_stop",
-                details={"machines": list(names)},
-            )

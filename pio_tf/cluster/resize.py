@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from pio_tf.aws.cli_hints import AwsCliHints
 from pio_tf.aws.errors import aws_errors
 from pio_tf.cluster.messages import names
 from pio_tf.config.type_lists import is_allowed
@@ -115,6 +116,11 @@ class Resizer:
     def _check_type(self, machine: Machine, kind: str) -> None:
         """Refuse a type that a later plan or start would take back, or that the guard does not allow."""
         config = self.context.config
+        if config.adopted:
+            raise ConfigError(
+                f"{config.where('machines.driver')}: pio-tf does not change the types of machines that exist already",
+                next_step=f"change it in AWS: {AwsCliHints.of(config).change_type(machine.instance_id, kind)}",
+            )
         wanted = config.types(machine.role)
         where = f"{config.where(wanted.option)}: {wanted.option}"
         if not config.has_spare_types:

@@ -27,6 +27,7 @@ from pio_tf.events import Step, Warned
 from pio_tf.infra.deployment import Deployment
 from pio_tf.infra.guard import refuse_doubles
 from pio_tf.infra.root_module import render_stack, write_stack
+from pio_tf.machines.existing import refuse_terminating
 from pio_tf.machines.inventory import protected_from_termination, security_groups
 from pio_tf.machines.references import check_references
 from pio_tf.model import count, refuse_another_region
@@ -100,6 +101,7 @@ class Stack:
 
     def prepare_start(self, until: datetime | None, *, apply: bool, agree: Agree) -> tuple[Outputs, FleetView]:
         """Return the machines with their deadline armed; ``apply``: create and change what pio-tf.hcl asks for."""
+        refuse_terminating(self.context.ec2, self.config)
         outputs = self.outputs_if_applied() if apply else self.outputs()
         if outputs is None:
             return self.apply_for_start(until, agree)
@@ -133,7 +135,8 @@ class Stack:
 
         self._check_files()
         check_source(self.config)
-        check_new_driver(self.config)
+        if not self.config.adopted:
+            check_new_driver(self.config)
         render_stack(self.config)
         examples = (
             f"{self.config.where(name)}: {name}: {value} is an example: write your own"
@@ -218,21 +221,25 @@ class Stack:
         return judge(self.config, draft.json)
 
     def destroy(self) -> None:
-        """Remove the cluster: all machines, disks and addresses.
+        """Remove the cluster: all machines, disks and addresses. Machines that exist already stay as they are.
 
         pio-tf does not remove their termination protection itself: it is there so that one command does not suffice.
         """
         name = self.config.cluster.name
         view = self.fleet.look()  # asks AWS first: without it, Terraform's own words would come late and be many
-        refuse_protected(self.config, protected_from_termination(self.context.ec2, view.machines))
+        if self.config.adopted:
+            self._refuse_running(view)
+        else:
+            refuse_protected(self.config, protected_from_termination(self.context.ec2, view.machines))
         with contextlib.ExitStack() as lock:
             lock.enter_context(self.driver.claimed())
             outputs = self.outputs_if_any()
             asked = view.with_driver_of(self.fleet.untagged(outputs, view))
             self.driver.prepare_stop(asked, force=False, driver_may_have_run=None, held=lock)
-            self.context.report(
-                Step(f"Removing {name}: {count(view.machines)}, with disks and addresses", "2 to 4 minutes")
-            )
+            removed = f"{count(view.machines)}, with disks and addresses"
+            if self.config.adopted:
+                removed = "tags, roles and alarms; the machines stay as they are"
+            self.context.report(Step(f"Removing {name}: {removed}", "2 to 4 minutes"))
             try:
                 self.deployment.destroy()
             except (GuardRefused, Locked, ConfigError):
@@ -243,7 +250,7 @@ class Stack:
                     raise
                 raise not_destroyed(self.config, left, error if isinstance(error, PioTfError) else None) from error
         self.applied.unlink(missing_ok=True)
-        foreign = self.fleet.look().machines
+        foreign = () if self.config.adopted else self.fleet.look().machines
         if not foreign:
             self.deadline.remove(destroyed=True)
             had_role = outputs.schedule_role_arn is not None if outputs else self.config.schedule is not None
@@ -256,6 +263,20 @@ class Stack:
             + AwsCliHints.of(self.config).terminate(machine.instance_id for machine in foreign),
             details={"machines": [machine.instance_id for machine in foreign]},
         )
+
+    def _refuse_running(self, view: FleetView) -> None:
+        """Refuse to leave machines behind that run: nothing would stop them any more.
+
+        Raises:
+            NotReady: a machine runs.
+        """
+        if running := view.not_off:
+            raise NotReady(
+                f"{names(running)} must be stopped before",
+                cause="`pio-tf destroy` leaves machines that exist already as they are, and nothing stops them then",
+                next_step="pio-tf down",
+                details={"machines": [machine.instance_id for machine in running]},
+            )
 
     @property
     def applied(self) -> Path:
@@ -275,15 +296,17 @@ class Stack:
         from pio_tf.pio.command import check_arguments
 
         check_arguments(self.config)
-        check_user_data(self.config)
+        if not self.config.adopted:
+            check_user_data(self.config)
 
     def _draft(self, view: FleetView, *, to_save: bool = False) -> Plan:
         """Return a plan that is not judged yet."""
         self._check_files()
-        existing = {machine.name for machine in view.machines}
-        if "driver" not in existing:
-            check_new_driver(self.config)
-        check_references(self.config, self.context.aws.client, existing=existing)
+        if not self.config.adopted:
+            existing = {machine.name for machine in view.machines}
+            if "driver" not in existing:
+                check_new_driver(self.config)
+            check_references(self.config, self.context.aws.client, existing=existing)
         self.context.report(Step("Planning", "under a minute"))
         return self.deployment.draft(to_save=to_save)
 

@@ -1,4 +1,4 @@
-"""A pio-tf.hcl for machines that exist already, which pio-tf only switches and uses."""
+"""A pio-tf.hcl for machines that exist already."""
 
 from __future__ import annotations
 
@@ -10,9 +10,13 @@ from pio_tf.config.hcl_writer import Value, attributes
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_HEAD = """\
+_POWER_ONLY = """\
 # Machines that exist already. pio-tf starts them, trains on them and stops them, by their ids. It changes nothing on
 # them, and there is no Terraform. Every option: docs/configuration.md. To check this file: pio-tf validate
+"""
+_TERRAFORM = """\
+# Machines that exist already. Terraform imports and tags them, and makes the role and the alarms that stop them. It
+# changes nothing else on them. Every option: docs/configuration.md. To check this file: pio-tf validate
 """
 
 
@@ -22,12 +26,14 @@ class AdoptedCluster:
 
     Args:
         ids: instance ids, by the names of the machines: driver, master, worker-1 …
-        labels: the instances' own names, by the same, for comments.
+        about: a line about each machine as it is, by the same, for comments.
+        terraform: options of that block, for machines that Terraform imports; None: there is no Terraform.
         aws, ssh: options of these blocks.
         start_command: what starts Spark; empty: a unit on the machines.
         pio_version: empty: the usual one.
         blocks: the storage that pio-env.sh names, for checks and proofs.
-        role_arn: the role for deadlines; empty: there is none.
+        role_arn: the role for deadlines; empty: Terraform makes one, if ``role``.
+        role: False: there is none.
         small_driver: whether the driver has less memory than a driver of the Universal Recommender needs.
     """
 
@@ -42,8 +48,10 @@ class AdoptedCluster:
     pio_version: str = ""
     blocks: Mapping[str, Mapping[str, Value]] = field(default_factory=dict)
     role_arn: str = ""
+    role: bool = True
     small_driver: bool = False
-    labels: Mapping[str, str] = field(default_factory=dict)
+    about: Mapping[str, str] = field(default_factory=dict)
+    terraform: Mapping[str, Value] | None = None
 
 
 def render_adopted(cluster: AdoptedCluster) -> str:
@@ -52,15 +60,17 @@ def render_adopted(cluster: AdoptedCluster) -> str:
     spark: dict[str, Value] = {"home": cluster.spark_home, "start_command": cluster.start_command or None}
     pio: dict[str, Value] = {"home": cluster.pio_home, "version": cluster.pio_version or None}
     pio |= {"engine_dir": cluster.engine_dir, "keep_files": True}
+    machines: dict[str, Value] = {"driver": cluster.ids["driver"], "master": cluster.ids["master"], "workers": workers}
     failsafe: dict[str, Value] = {"role_arn": cluster.role_arn} if cluster.role_arn else {"role": False}
-    names = (f"{name}: {label}" for name in cluster.ids if (label := cluster.labels.get(name, "").replace("\n", " ")))
+    is_made = cluster.terraform is not None and cluster.role and not cluster.role_arn
+    about = (f"{name}: {line}" for name in cluster.ids if (line := cluster.about.get(name)))
     return "\n".join(
         (
-            _HEAD,
+            _POWER_ONLY if cluster.terraform is None else _TERRAFORM,
             _block("cluster", {"name": cluster.name}),
             _block("aws", cluster.aws),
-            *(f"# {line}" for line in names),
-            _block("machines", {"driver": cluster.ids["driver"], "master": cluster.ids["master"], "workers": workers}),
+            *(f"# {line}" for line in about),
+            _block("machines", machines if cluster.terraform is None else {**machines, "terraform": True}),
             _block("ssh", cluster.ssh),
             *((_block("driver", {"allow_small_memory": True}),) * cluster.small_driver),
             _block("spark", spark),
@@ -68,9 +78,9 @@ def render_adopted(cluster: AdoptedCluster) -> str:
             _block("pio", pio),
             *(("# Read from pio-env.sh, for checks and proofs.",) * bool(cluster.blocks)),
             *(_block(name, block) for name, block in cluster.blocks.items()),
-            "# The role with which AWS stops the machines at their deadline.",
-            _block("failsafe", failsafe).rstrip("\n"),
-            "",
+            *((_block("terraform", cluster.terraform),) if cluster.terraform else ()),
+            *(() if is_made else ("# The role with which AWS stops the machines at their deadline.",)),
+            *(() if is_made else (_block("failsafe", failsafe),)),
         )
     )
 

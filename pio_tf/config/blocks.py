@@ -462,17 +462,22 @@ _NAMED = ("driver", "master", "workers")
 class MachinesBlock(Block):
     """The options of all machines: driver, master and workers.
 
-    With `driver`, `master` and `workers`, they are [machines that exist already](adopting.md), without Terraform.
+    With `driver`, `master` and `workers`, they are [machines that exist already](adopting.md).
     """
 
     driver: InstanceId | None = Field(
         default=None,
         description="Instance that exists already, as the driver. pio-tf then starts, uses and stops the instances of "
-        "this block, and there is no Terraform. See [Machines that exist already](adopting.md).",
+        "this block. See [Machines that exist already](adopting.md).",
     )
     master: InstanceId | None = Field(default=None, description="Instance that exists already, as Spark's master.")
     workers: Annotated[list[InstanceId], Field(max_length=500)] = Field(
         default_factory=list, description="Instances that exist already, as workers: worker-1, worker-2, …"
+    )
+    terraform: bool = Field(
+        default=False,
+        description="Let Terraform import the instances of this block: it tags them, and makes the role and the alarms "
+        "that stop them. False: there is no Terraform.",
     )
     instance_profile: ProfileName | None = Field(
         default=None, description="Name of an existing instance profile, for the calls that machines make to AWS."
@@ -510,6 +515,8 @@ class MachinesBlock(Block):
     def _all_machines_or_none(self) -> MachinesBlock:
         named = self.model_fields_set & set(_NAMED)
         if not named:
+            if self.terraform:
+                raise ValueError("terraform: is for instances that exist already: name driver, master and workers, too")
             return self
         if missing := [name for name in _NAMED if not getattr(self, name)]:
             raise ValueError(
@@ -519,7 +526,7 @@ class MachinesBlock(Block):
         for one in every:
             if every.count(one) > 1:
                 raise ValueError(f"names {one} twice: a machine has one role")
-        if others := sorted(self.model_fields_set - named):
+        if others := sorted(self.model_fields_set - named - {"terraform"}):
             raise ValueError(f"{others[0]}: is for machines that Terraform makes, not for instances that exist already")
         return self
 

@@ -39,7 +39,8 @@ from pio_tf.config.software import SoftwareBlock, check_versions
 from pio_tf.config.storage import AnySource, ElasticsearchBlock, HbaseBlock, HdfsBlock
 from pio_tf.config.type_lists import TypeList, machine_types, master_types
 
-_WITHOUT_TERRAFORM = "needs Terraform, which does not make instances that the machines block names; remove this block"
+_NETWORK_EXISTS = "is where Terraform makes machines, and those that the machines block names exist; remove this block"
+_WITHOUT_TERRAFORM = "needs Terraform: set machines.terraform = true, or remove this block"
 
 
 class Config(Block):
@@ -116,7 +117,7 @@ class Config(Block):
     @field_validator("machines", mode="after")
     @classmethod
     def _a_network_or_instances(cls, machines: MachinesBlock, info: ValidationInfo) -> MachinesBlock:
-        """Require the network in which Terraform makes the machines, and refuse what needs Terraform without it."""
+        """Require the network in which Terraform makes the machines, and refuse it for machines that exist."""
         network, spark = info.data.get("network"), info.data.get("spark")
         if network is None:
             return machines  # it has a mistake of its own
@@ -126,7 +127,7 @@ class Config(Block):
                 raise Mistakes([("network", "this block is required")])
             return machines
         if is_given:
-            raise Mistakes([("network", _WITHOUT_TERRAFORM)])
+            raise Mistakes([("network", _NETWORK_EXISTS)])
         if spark is not None and spark.workers != len(machines.workers):
             named = f"machines.workers names {len(machines.workers)}"
             raise Mistakes([("spark.workers", f"is {spark.workers}, but {named}; remove this line")])
@@ -172,7 +173,8 @@ class Config(Block):
     @field_validator("schedule", mode="after")
     @classmethod
     def _stops_in_time(cls, schedule: ScheduleBlock | None, info: ValidationInfo) -> ScheduleBlock | None:
-        if schedule is not None and (machines := info.data.get("machines")) is not None and machines.ids:
+        machines: MachinesBlock | None = info.data.get("machines")
+        if schedule is not None and machines is not None and machines.ids and not machines.terraform:
             raise Mistakes([("schedule", _WITHOUT_TERRAFORM)])
         if schedule is not None and schedule.cron is not None and "train" in info.data:
             try:
@@ -220,14 +222,19 @@ class Config(Block):
         return moved
 
     @property
-    def power_only(self) -> bool:
-        """Whether the machines are instances that exist already: pio-tf switches and uses them, without Terraform."""
+    def adopted(self) -> bool:
+        """Whether the machines are instances that exist already: pio-tf leaves them as they are."""
         return bool(self.machines.ids)
+
+    @property
+    def power_only(self) -> bool:
+        """Whether there is no Terraform: pio-tf switches and uses instances that exist already."""
+        return self.adopted and not self.machines.terraform
 
     @property
     def self_stops(self) -> bool:
         """Whether the driver powers itself off after a training, and the other machines after it."""
-        return not self.power_only if self.failsafe.self_stop is None else self.failsafe.self_stop
+        return not self.adopted if self.failsafe.self_stop is None else self.failsafe.self_stop
 
     @property
     def work_dir(self) -> Path:
@@ -280,7 +287,7 @@ class Config(Block):
     @property
     def has_spare_types(self) -> bool:
         """Whether machines may take another type if AWS has no capacity. Then Terraform leaves types alone."""
-        return not self.power_only and any(len(one.types) > 1 for one in self.type_lists)
+        return not self.adopted and any(len(one.types) > 1 for one in self.type_lists)
 
     def with_first_types(self, kinds: dict[Role, str]) -> Config:
         """Return the configuration with these types first in their roles' lists: new machines get them."""
@@ -338,6 +345,21 @@ class Config(Block):
             raise ValueError(
                 "spark.conf: is written to spark-defaults.conf, which stays as it is with pio.keep_files; write the "
                 "settings there, or as `--conf NAME=VALUE` in train.spark_arguments"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _adopted_machines_train_alone(self) -> Config:
+        if self.schedule is None or not self.adopted:
+            return self
+        if self.spark.start_command:
+            raise ValueError(
+                "schedule: starts machines without a client, and only a client runs spark.start_command; let a unit on "
+                "the machines start Spark"
+            )
+        if not self.failsafe.self_stop:
+            raise ValueError(
+                "schedule: needs failsafe.self_stop = true here: else master and workers run on after a training"
             )
         return self
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from pio_tf.config.blocks import AmiFilter
 from pio_tf.iam.grant import ANY_ACCOUNT, Grant
-from pio_tf.model import CLUSTER_TAG
+from pio_tf.model import CLUSTER_TAG, MACHINE_TAG, ROLE_TAG
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -28,6 +28,17 @@ _READS = (
 """The provider's reads of machines and their security group, in every network."""
 _NEWER_READS = ("ec2:DescribeInstanceTypes", "ec2:DescribeSecurityGroupRules", "ec2:DescribeTags")
 """Reads since version 4: limits of the type, ids of rules, and whether a launch template made the machine."""
+_ADOPTED_READS = (
+    "ec2:DescribeAccountAttributes",
+    "ec2:DescribeInstanceAttribute",
+    "ec2:DescribeInstanceCreditSpecifications",
+    "ec2:DescribeInstances",
+    "ec2:DescribeTags",
+    "ec2:DescribeVolumes",
+    "ec2:DescribeVpcs",
+)
+"""The provider's reads of machines that exist already, of any type, and of their tags."""
+_NEWER_ADOPTED_READS = ("ec2:DescribeInstanceTypes",)
 _CHANGES_OF_PROFILE = (
     "ec2:AssociateIamInstanceProfile",
     "ec2:DisassociateIamInstanceProfile",
@@ -293,9 +304,39 @@ def tags(scope: Scope) -> Iterator[Grant]:
     yield Grant("ChangeTags", why, scope.ec2("*"), (*create, "ec2:DeleteTags"), conditions=others)
 
 
+def tags_adopted(scope: Scope) -> Iterator[Grant]:
+    """Grant the tags on machines that exist already: those of pio-tf.hcl only, and not on another cluster's."""
+    if scope.config.adopted:
+        why = "Tag the machines of pio-tf.hcl, unless they carry the tag of another cluster."
+        yield Grant("TagMachines", why, _adopted(scope), ("ec2:CreateTags", "ec2:DeleteTags"), conditions=_ours(scope))
+
+
+def untags_adopted(scope: Scope) -> Iterator[Grant]:
+    """Grant the removal of these tags."""
+    if scope.config.adopted:
+        why = "Remove pio-tf's tags from the machines of pio-tf.hcl."
+        yield Grant("UntagMachines", why, _adopted(scope), ("ec2:DeleteTags",), conditions=_ours(scope))
+
+
+def _adopted(scope: Scope) -> tuple[str, ...]:
+    return tuple(arn for one in scope.config.machines.ids.values() for arn in scope.ec2("instance", name=one))
+
+
+def _ours(scope: Scope) -> Conditions:
+    """Return the conditions for tags on machines that exist already."""
+    return {
+        "ForAllValues:StringEquals": {"aws:TagKeys": (CLUSTER_TAG, MACHINE_TAG, ROLE_TAG, *scope.config.cluster.tags)},
+        "Null": {"aws:TagKeys": "false"},  # a DeleteTags that names none removes all
+        "StringEqualsIfExists": {f"ec2:ResourceTag/{CLUSTER_TAG}": scope.cluster},
+    }
+
+
 def reads_of_stack(scope: Scope) -> Iterator[Grant]:
     """Grant Terraform's refresh, and finding machines by their tag."""
     config, wanted, newer = scope.config, [*_READS], [*_NEWER_READS]
+    if config.adopted:
+        yield _read(scope, "Read what exists.", _ADOPTED_READS, _NEWER_ADOPTED_READS, ["ec2:DescribeInstances"])
+        return
     if scope.makes_network:
         wanted += ["ec2:DescribeNetworkAcls", "ec2:DescribeRouteTables", "ec2:DescribeVpcAttribute"]
         wanted += ["ec2:DescribeVpcClassicLink", "ec2:DescribeVpcClassicLinkDnsSupport"]  # until version 4

@@ -68,6 +68,7 @@ _APPLY = (
     services.makes_failsafe,
     services.makes_profile,
     ec2.tags,
+    ec2.tags_adopted,
 )
 _DESTROY = (
     *_STACK,
@@ -87,7 +88,27 @@ _DESTROY = (
     ec2.removes_security_group,
     ec2.removes_key_pair,
     ec2.removes_network,
+    ec2.untags_adopted,
 )
+_OF_NEW_MACHINES = frozenset(
+    {
+        ec2.reads_of_references,
+        ec2.reads_of_changes,
+        ec2.makes_network,
+        ec2.makes_security_group,
+        ec2.makes_key_pair,
+        ec2.makes_machines,
+        ec2.makes_volumes,
+        ec2.tags,
+        ec2.reads_of_removals,
+        ec2.removes_machines,
+        ec2.removes_volumes,
+        ec2.removes_security_group,
+        ec2.removes_key_pair,
+        ec2.removes_network,
+    }
+)
+"""The parts about machines that Terraform makes. Those that exist already need none of them."""
 
 ROLES: tuple[JobRole, ...] = (
     JobRole("plan", ("plan", "guard", "drift", "output"), _PLAN),
@@ -182,7 +203,8 @@ def policies(config: Config, role: str = "", *, account: str = "") -> tuple[Poli
 def _grants(role: JobRole, scope: Scope) -> tuple[Grant, ...]:
     """Return the grants of a role's parts. Those of one name are one: a policy may not be long."""
     found: dict[str, Grant] = {}
-    for part in role.parts:
+    parts = (one for one in role.parts if not (scope.config.adopted and one in _OF_NEW_MACHINES))
+    for part in parts:
         for grant in part(scope):
             found[grant.sid] = found[grant.sid].with_calls(grant) if grant.sid in found else grant
     return tuple(found.values())

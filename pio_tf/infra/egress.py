@@ -19,8 +19,10 @@ if TYPE_CHECKING:
 def find_blocked(config: Config) -> tuple[str, ...]:
     """Return warnings: the connections that ``network.egress`` does not allow, and sessions without instance profile.
 
-    A host name may have any address: only its port is compared.
+    A host name may have any address: only its port is compared. Machines that exist already have groups of their own.
     """
+    if config.adopted:
+        return ()
     warnings = []
     if config.ssh.via == "ssm" and not config.machines.has_profile:
         warnings.append(

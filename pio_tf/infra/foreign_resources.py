@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pio_tf.aws.cli_hints import AwsCliHints
 from pio_tf.errors import GuardRefused
+from pio_tf.infra.guard import ADOPTED
 from pio_tf.infra.plan_file import reading_plan
 
 if TYPE_CHECKING:
@@ -70,7 +71,10 @@ def refuse_foreign_resources(plan_json: Mapping[str, Any], config: Config) -> No
 
 
 def find_foreign_resources(plan_json: Mapping[str, Any], *, cluster: str) -> Iterator[ForeignResource]:
-    """Yield every existing resource that a plan would change or remove, and that does not belong to the cluster."""
+    """Yield every existing resource that a plan would change, remove or import, and that is not the cluster's.
+
+    An import takes what carries no cluster's tag: pio-tf.hcl names it by its id.
+    """
     resources = [one for one in plan_json.get("resource_changes") or () if one.get("mode") == "managed"]
     existing = [one for one in resources if one["change"].get("before")]
     ours = {
@@ -80,8 +84,15 @@ def find_foreign_resources(plan_json: Mapping[str, Any], *, cluster: str) -> Ite
         for name in _NAMES
         if isinstance(value := one["change"]["before"].get(name), str) and value
     }
+    ours |= {
+        str(before["resource_id"])
+        for before in (one["change"]["before"] for one in existing if one["type"] == "aws_ec2_tag")
+        if (before["key"], before["value"]) == (_CLUSTER, cluster)
+    }
     for one in existing:
         before, actions = one["change"]["before"], one["change"]["actions"]
+        if one["change"].get("importing") and _owner(one) not in ("", cluster):
+            yield ForeignResource(one["address"], str(before.get("id", "")), _owner(one))
         if {"update", "delete"} & set(actions) and not _belongs(one, cluster, actions, ours):
             yield ForeignResource(one["address"], str(before.get("id", "")), _owner(one))
 
@@ -91,6 +102,8 @@ def _belongs(change: Mapping[str, Any], cluster: str, actions: Sequence[str], ou
     if "tags" not in before and "tags_all" not in before:
         return any(isinstance(value, str) and value in ours for value in before.values())
     owner = _owner(change)
+    if not owner and "delete" in actions and ADOPTED.match(change["address"]):
+        return True  # its tags are resources of their own, newer than its state; PTF001 says why it is not removed
     if owner or "delete" in actions:
         return owner == cluster
     had, wanted = _tags(before), _tags(change["change"].get("after") or {})

@@ -6,6 +6,7 @@ where a module has changed. :mod:`pio_tf.infra.policy` evaluates these rules tog
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +34,9 @@ GUARDED = {
 """Terraform's types of what must survive, with the rule against a removal and the option of pio-tf.hcl that causes one.
 
 A key pair is not among them: a machine reads it only at its first boot."""
+
+ADOPTED = re.compile(r'^module\.machine\["([\w-]+)"\]\.aws_instance\.this$')
+"""The address of a machine that Terraform has imported (terraform/modules/adopted-machine), with its name."""
 
 _STOPPING_ARGUMENTS = ("instance_type", "user_data", "user_data_base64", "ebs_optimized", "cpu_options")
 """Arguments that the AWS provider changes in place, by stopping and starting the machine."""
@@ -75,6 +79,11 @@ class Removal:
         return f"{what} {verb}" + (f": {why}" if why else "")
 
     @property
+    def is_adopted(self) -> bool:
+        """Whether it is a machine that Terraform has imported, and not made."""
+        return ADOPTED.match(self.address) is not None
+
+    @property
     def rule(self) -> str:
         """Return the id of the rule that the removal breaks."""
         return GUARDED[self.type][0]
@@ -82,6 +91,8 @@ class Removal:
     @property
     def option(self) -> str:
         """Return the dotted name in pio-tf.hcl of what causes the removal."""
+        if self.is_adopted:
+            return "machines"
         if self.type == "aws_instance":
             if "private_ip" in self.arguments:
                 return "network.first_host"
@@ -192,7 +203,13 @@ def machine_name(change: Mapping[str, Any]) -> str:
         tags = (change["change"].get(side) or {}).get("tags") or {}
         if change["type"] == "aws_instance" and "pio-tf:machine" in tags:
             return str(tags["pio-tf:machine"])
-    return ""
+    adopted = ADOPTED.match(change["address"])  # it has no tags before its import
+    return adopted[1] if adopted else ""
+
+
+def adopted_address(machine: str) -> str:
+    """Return the address in Terraform of a machine that exists already."""
+    return f'module.machine["{machine}"].aws_instance.this'
 
 
 def _argument(path: Sequence[str | int]) -> str:
@@ -214,11 +231,18 @@ def _advice(removals: Sequence[Removal]) -> str:
     steps = []
     if any(removal.replaced and removal.reason != _TAINTED for removal in removals):
         steps.append("put the old values back into pio-tf.hcl")
-    if any(not removal.replaced and removal.name.startswith("worker-") for removal in removals):
+    made = [removal for removal in removals if not removal.is_adopted]
+    if len(made) < len(removals):
+        steps.append(
+            "put the machine's id back into the machines block; or let Terraform forget the machine, which stays as it "
+            "is: its `state rm ADDRESS` in the stack's directory, then `pio-tf apply`"
+        )
+    if any(not removal.replaced and removal.name.startswith("worker-") for removal in made):
         steps.append("put spark.workers back: a stopped worker costs its disk only")
-    elif any(not removal.replaced for removal in removals):
+    elif any(not removal.replaced for removal in made):
         steps.append("put the removed lines back into pio-tf.hcl")
     if any(removal.reason == _TAINTED for removal in removals):
         steps.append("if a tainted resource works, run Terraform's `untaint ADDRESS` in the stack's directory")
-    steps.append("only `pio-tf destroy` removes machines, and it removes all of them")
+    if made:
+        steps.append("only `pio-tf destroy` removes machines, and it removes all of them")
     return "; ".join(steps)

@@ -22,7 +22,8 @@ class ResourceChange:
     """The change of one resource in a plan.
 
     Args:
-        actions: Terraform's words: ``create``, ``update``, ``delete``; a replacement has two of them.
+        actions: Terraform's words: ``create``, ``update``, ``delete``; a replacement has two of them. An import has
+            ``import``, alone or before what else changes.
         reasons: arguments that change in place, or that force a replacement.
         machine: its name if it is a machine: ``worker-2``.
     """
@@ -35,7 +36,7 @@ class ResourceChange:
 
     @property
     def verb(self) -> str:
-        """Return the verb of the change, such as ``create``, ``update``, ``replace`` or ``delete``."""
+        """Return the verb of the change, such as ``import``, ``create``, ``update``, ``replace`` or ``delete``."""
         if "delete" in self.actions:
             return "replace" if "create" in self.actions else "delete"
         return self.actions[0]
@@ -65,9 +66,9 @@ class Plan:
 
     @property
     def counts(self) -> dict[str, int]:
-        """Numbers of resources to create, update, replace and delete."""
+        """Numbers of resources to import, create, update, replace and delete."""
         counted = Counter(change.verb for change in self.changes)
-        return {verb: counted[verb] for verb in ("create", "update", "replace", "delete")}
+        return {verb: counted[verb] for verb in ("import", "create", "update", "replace", "delete")}
 
     @property
     def new_machines(self) -> dict[str, str]:
@@ -97,12 +98,12 @@ def find_changes(plan_json: Mapping[str, Any]) -> tuple[ResourceChange, ...]:
         ResourceChange(
             address=change["address"],
             type=change["type"],
-            actions=tuple(change["change"]["actions"]),
+            actions=_actions(change["change"]),
             reasons=_reasons(change["change"]),
             machine=machine_name(change),
         )
         for change in plan_json.get("resource_changes") or ()
-        if change.get("mode") == "managed" and change["change"]["actions"] != ["no-op"]
+        if change.get("mode") == "managed" and _actions(change["change"]) != ("no-op",)
     )
 
 
@@ -110,6 +111,14 @@ def changes_anything(plan_json: Mapping[str, Any]) -> bool:
     """Return whether there is anything to apply: resources, or outputs only."""
     outputs = (plan_json.get("output_changes") or {}).values()
     return bool(find_changes(plan_json)) or any(output["actions"] != ["no-op"] for output in outputs)
+
+
+def _actions(change: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return Terraform's words for a change. In its JSON, an import is a fact beside them."""
+    actions = tuple(change["actions"])
+    if not change.get("importing"):
+        return actions
+    return ("import", *(one for one in actions if one != "no-op"))
 
 
 def _reasons(change: Mapping[str, Any]) -> tuple[str, ...]:

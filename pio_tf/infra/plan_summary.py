@@ -20,7 +20,14 @@ _MOST_ROWS = 60
 _MOST_IN_DETAIL = 30_000
 """Characters. GitHub accepts 65,536 in a comment."""
 _LONGEST_VALUE = 160
-_SIGNS = {"create": "+", "update": "~", "replace": "±", "delete": "-"}
+_TITLES = {
+    "delete": "Deleted",
+    "replace": "Replaced",
+    "update": "Changed",
+    "import": "Imported",
+    "create": "Created",
+}
+_SIGNS = {"import": "=", "create": "+", "update": "~", "replace": "±", "delete": "-"}
 _SHOWN_OF_NEW = ("instance_type", "private_ip", "cidr_block")
 """The most useful arguments of a new resource."""
 _TAGS_COPY = "tags_all"
@@ -119,7 +126,7 @@ def _waiver(finding: Finding) -> str:
 
 
 def _changes(changes: Sequence[ResourceChange], resources: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
-    for verb, title in (("delete", "Deleted"), ("replace", "Replaced"), ("update", "Changed"), ("create", "Created")):
+    for verb, title in _TITLES.items():
         group = [change for change in changes if change.verb == verb]
         if not group:
             continue

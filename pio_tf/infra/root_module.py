@@ -14,10 +14,12 @@ from pio_tf.config.blocks import AmiFilter
 from pio_tf.config.components import archives_in_s3, components, find_elasticsearch
 from pio_tf.config.egress import parse_egress
 from pio_tf.config.hcl_writer import Expression, Value, attributes, block, quote
+from pio_tf.config.roles import role_of
 from pio_tf.errors import ConfigError, PioTfError
 from pio_tf.infra.backend.s3 import s3_backend
 from pio_tf.infra.extra_bootstrap import read_extra_bootstrap
 from pio_tf.infra.generated_files import write_files
+from pio_tf.infra.guard import adopted_address
 from pio_tf.model import SCHEDULED_TAG
 
 if TYPE_CHECKING:
@@ -27,12 +29,28 @@ if TYPE_CHECKING:
 
 _HERE = Path(__file__).parent
 _ROOT = _HERE / "root"
-MODULES = ("bootstrap", "driver", "failsafe", "machine", "network", "profile", "security", "spark-cluster")
+_ROOT_ADOPTED = _HERE / "root_adopted"
+MODULES = (
+    "adopted-machine",
+    "bootstrap",
+    "driver",
+    "failsafe",
+    "machine",
+    "network",
+    "profile",
+    "security",
+    "spark-cluster",
+)
+_ADOPTED_MODULES = ("adopted-machine", "failsafe")
+_NEW_MODULES = tuple(name for name in MODULES if name != "adopted-machine")
 _DAY = 86400
 _SERVICES = ("cloudwatch", "cloudwatchevents", "ec2", "iam", "ssm", "sts")
 """AWS services that the stack calls."""
 _PROVIDERS = ">= 3.39, < 7.0"
 """Versions of the AWS provider that the modules are for."""
+_TERRAFORM = ">= 1.3"
+_IMPORTING = ">= 1.5"
+"""The first Terraform with import blocks."""
 _PROTECTED = "prevent_destroy = true"
 _UNPROTECTED = "prevent_destroy = false"
 _LAST_IGNORED = "      root_block_device[0].kms_key_id,\n"
@@ -52,9 +70,16 @@ def render_stack(config: Config, *, protect: bool = True) -> dict[str, str]:
         ConfigError: ssh.key has no public half, and no ssh.key_pair is given.
     """
     header = _HEADER.format(source=config.path.name)
-    addresses = "chosen" if config.first_host is None else "fixed"
-    files = {name: header + _read(_ROOT / name) for name in ("main.tf", "outputs.tf", "variables.tf", "versions.tf")}
-    files["addresses.tf"] = header + _read(_ROOT / f"addresses-{addresses}.tf")
+    root = _ROOT_ADOPTED if config.adopted else _ROOT
+    files = {name: header + _read(root / name) for name in ("main.tf", "outputs.tf", "variables.tf")}
+    files["versions.tf"] = header + _read(_ROOT / "versions.tf")
+    if config.adopted:
+        files["versions.tf"] = files["versions.tf"].replace(quote(_TERRAFORM), quote(_IMPORTING))
+        if protect:  # an import in a plan to destroy would be destroyed with the rest
+            files["imports.tf"] = header + _imports(config)
+    else:
+        addresses = "chosen" if config.first_host is None else "fixed"
+        files["addresses.tf"] = header + _read(_ROOT / f"addresses-{addresses}.tf")
     files["providers.tf"] = header + _provider(config)
     files["versions.tf"] = files["versions.tf"].replace(quote(_PROVIDERS), quote(_provider_versions(config)))
     files["terraform.tfvars"] = header + attributes(stack_variables(config))
@@ -63,7 +88,7 @@ def render_stack(config: Config, *, protect: bool = True) -> dict[str, str]:
     if config.terraform.backend is not None:
         files["backend.tf"] = header + _backend(config)
     modules = find_modules()
-    for module in MODULES:
+    for module in _ADOPTED_MODULES if config.adopted else _NEW_MODULES:
         for source in sorted((modules / module).iterdir()):
             if source.suffix in (".tf", ".sh", ".md"):
                 text = _read(source)
@@ -128,12 +153,21 @@ def stack_variables(config: Config) -> dict[str, Value]:
     Raises:
         ConfigError: as for :func:`render_stack`.
     """
-    network, spark, failsafe = config.network, config.spark, config.failsafe
-    search = find_elasticsearch(config)
-    return {
+    variables: dict[str, Value] = {
         "cluster": config.cluster.name,
         "region": config.aws.region,
         "tags": dict(sorted(config.cluster.tags.items())),
+        "failsafe": _failsafe(config),
+    }
+    if config.adopted:
+        machines: dict[str, Value] = {
+            name: {"id": one, "role": role_of(name)} for name, one in config.machines.ids.items()
+        }
+        return {**variables, "machines": machines}
+    network, spark = config.network, config.spark
+    search = find_elasticsearch(config)
+    return {
+        **variables,
         "network": {
             "cidr": str(network.cidr) if network.cidr is not None else None,
             "availability_zone": network.availability_zone,
@@ -166,17 +200,6 @@ def stack_variables(config: Config) -> dict[str, Value]:
             "termination_protection": config.machines.termination_protection,
             "disk_tags_at_launch": _disk_tags(config) if config.machines.tag_disks_at_launch else None,
         },
-        "failsafe": {
-            "make_role": failsafe.role and failsafe.role_arn is None,
-            "role_arn": failsafe.role_arn,
-            "make_schedule_role": config.schedule is not None and config.schedule.role_arn is None,
-            "schedule_role_arn": config.schedule.role_arn if config.schedule is not None else None,
-            "role_path": failsafe.role_path,
-            "permissions_boundary": failsafe.permissions_boundary,
-            "topic_arn": config.notify.sns_topic if "deadline" in config.notify.on else None,
-            "idle_after": failsafe.idle_after if failsafe.idle_alarms else None,
-            "master_idle_after": _master_idle_after(config) if failsafe.idle_alarms else None,
-        },
         "profile": {
             "name": config.machines.instance_profile,
             "make": config.machines.make_instance_profile,
@@ -197,6 +220,29 @@ def stack_variables(config: Config) -> dict[str, Value]:
             ],
         },
     }
+
+
+def _failsafe(config: Config) -> dict[str, Value]:
+    failsafe = config.failsafe
+    return {
+        "make_role": failsafe.role and failsafe.role_arn is None,
+        "role_arn": failsafe.role_arn,
+        "make_schedule_role": config.schedule is not None and config.schedule.role_arn is None,
+        "schedule_role_arn": config.schedule.role_arn if config.schedule is not None else None,
+        "role_path": failsafe.role_path,
+        "permissions_boundary": failsafe.permissions_boundary,
+        "topic_arn": config.notify.sns_topic if "deadline" in config.notify.on else None,
+        "idle_after": failsafe.idle_after if failsafe.idle_alarms else None,
+        "master_idle_after": _master_idle_after(config) if failsafe.idle_alarms else None,
+    }
+
+
+def _imports(config: Config) -> str:
+    """Return the blocks that take the machines into the state. Terraform ignores those of machines that are there."""
+    return "\n".join(
+        block("import", {"to": Expression(adopted_address(name)), "id": one})
+        for name, one in config.machines.ids.items()
+    )
 
 
 def _disk_tags(config: Config) -> dict[str, Value]:

@@ -8,7 +8,7 @@ import re
 import shutil
 from contextlib import contextmanager
 from dataclasses import replace
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Final
@@ -20,7 +20,14 @@ from pio_tf.events import Done, Step, Warned
 from pio_tf.infra.backend.move import move_state, refuse_leaving
 from pio_tf.infra.backend.s3 import open_objects, require_lockfile, s3_backend
 from pio_tf.infra.backend.state import StateBackups, read_state
-from pio_tf.infra.binary import NAMES, find_terraform, locate_terraform, refuse_workspace, terraform_environ
+from pio_tf.infra.binary import (
+    NAMES,
+    find_terraform,
+    locate_terraform,
+    refuse_workspace,
+    require_imports,
+    terraform_environ,
+)
 from pio_tf.infra.generated_files import read_manifest
 from pio_tf.infra.root_module import write_stack
 from pio_tf.infra.terraform import Terraform
@@ -71,8 +78,7 @@ class StackDirectory:
         Raises:
             TerraformError: there is none, or it is too old.
         """
-        require = partial(require_lockfile, s3_backend(self.config))
-        binary = find_terraform(self.config, environ=self._environ, reporter=self.reporter, require=require)
+        binary = find_terraform(self.config, environ=self._environ, reporter=self.reporter, require=self._require)
         return self._terraform(binary)
 
     @cached_property
@@ -224,6 +230,10 @@ class StackDirectory:
                 cause="Terraform would read it: with a pull request's file, this CI job would run any program",
                 next_step="remove it from the repository",
             )
+
+    def _require(self, binary: TerraformBinary) -> None:
+        require_lockfile(s3_backend(self.config), binary)
+        require_imports(self.config, binary)
 
     def _terraform(self, binary: TerraformBinary) -> Terraform:
         refuse_workspace(self.config.stack_dir, self._environ, by_hand=binary.by_hand(self.config.stack_dir))

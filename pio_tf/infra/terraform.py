@@ -288,6 +288,14 @@ class Terraform:
             for instance in resource.get("instances", [])
         )
 
+    def addresses(self, kind: str) -> tuple[str, ...]:
+        """Return the addresses of all resources of a type in the state that have no index of their own."""
+        return tuple(
+            ".".join(filter(None, (resource.get("module"), kind, resource["name"])))
+            for resource in self.pull_state().get("resources", [])
+            if resource.get("type") == kind and resource.get("mode") == "managed"
+        )
+
     def push_state(self, path: Path) -> None:
         """Write a state to where the stack's is kept. Terraform refuses one that is older, or of another lineage."""
         self._run("state push", str(path.absolute()), **self._lock)
@@ -299,6 +307,10 @@ class Terraform:
     def import_resource(self, address: str, resource_id: str) -> None:
         """Take an existing resource into the state."""
         self._run("import", address, resource_id, input=False, **self._lock, no_color=IsFlagged)
+
+    def forget(self, addresses: Sequence[str]) -> None:
+        """Take resources out of the state. They stay as they are."""
+        self._run("state rm", *addresses, **self._lock)
 
     def _run(self, command: str, *args: str, **options: object) -> str:
         ended, output = self._collect(command, *args, **options)

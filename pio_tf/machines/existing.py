@@ -19,8 +19,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from mypy_boto3_ec2 import EC2Client
-    from mypy_boto3_ec2.type_defs import InstanceTypeDef
+    from mypy_boto3_ec2.type_defs import FilterTypeDef, InstanceTypeDef
 
+    from pio_tf.config.schema import Config
     from pio_tf.model import Role
 
 _GROUP_TAG: Final = "aws:autoscaling:groupName"
@@ -89,8 +90,33 @@ class ExistingMachine:
     state: str
     private_ip: str
     public_ip: str | None
+    eip: str | None
+    """Its Elastic IP, which is its public address also after a stop."""
     vpc: str
+    subnet: str
     zone: str
+    image: str
+    key_pair: str
+    security_groups: tuple[str, ...]
+    """Ids of the groups."""
+    network_interfaces: int
+    disks: tuple[str, ...]
+    """A text for each volume, the root disk first: ``100 GiB gp2, not encrypted``."""
+
+    def describe(self) -> str:
+        """Return a line about the machine as it is."""
+        parts = [
+            self.label.replace("\n", " "),
+            self.instance_type,
+            *self.disks,
+            f"{self.private_ip} in {self.subnet} ({self.zone})",
+            f"Elastic IP {self.eip}" if self.eip else "",
+            f"{self.network_interfaces} network interfaces" if self.network_interfaces > 1 else "",
+            f"groups {', '.join(self.security_groups)}" if self.security_groups else "",
+            f"key pair {self.key_pair}" if self.key_pair else "",
+            self.image,
+        ]
+        return "; ".join(part for part in parts if part)
 
 
 def choose_by_tag(ec2: EC2Client, tag: str, choice: Choice) -> Choice:
@@ -176,7 +202,8 @@ def find_existing(
         raise ConfigError(
             "\n".join(problems), next_step=_NEXT, details={"problems": problems, "region": ec2.meta.region_name}
         )
-    return tuple(_machine(name, found[one]) for name, one in ids.items())
+    disks, addresses = _describe_disks(ec2, found), _find_addresses(ec2, found)
+    return tuple(_machine(name, found[one], disks[one], addresses.get(one)) for name, one in ids.items())
 
 
 def refuse_taken_name(ec2: EC2Client, cluster: str) -> None:
@@ -206,6 +233,27 @@ def find_remarks(ec2: EC2Client, machines: Sequence[ExistingMachine]) -> tuple[s
             f"AWS terminates {', '.join(terminating)} if it is shut down from inside: pio-tf does not do that"
         )
     return tuple(remarks)
+
+
+def refuse_terminating(ec2: EC2Client, config: Config) -> None:
+    """Refuse machines that a power-off from inside would terminate, if they are to power themselves off.
+
+    pio-tf makes its own machines so that it stops them.
+
+    Raises:
+        ConfigError: there is one.
+    """
+    if not (config.adopted and config.self_stops):
+        return
+    if names := find_terminating(ec2, config.machines.ids):
+        ids = [config.machines.ids[name] for name in names]
+        raise ConfigError(
+            f"{config.where('failsafe.self_stop')}: {', '.join(names)} must not power off from inside",
+            cause="AWS would terminate it then: its instance-initiated shutdown behavior is `terminate`",
+            next_step=f"change that behavior: {AwsCliHints.of(config).stop_at_shutdown(ids)}; or remove "
+            "failsafe.self_stop",
+            details={"machines": list(names)},
+        )
 
 
 def _problems(instance: InstanceTypeDef) -> Iterator[str]:
@@ -260,7 +308,31 @@ def _find_elsewhere(ec2: EC2Client, ids: Sequence[str], in_region: Callable[[str
         return {one: region for found in others for one, region in found.items()}
 
 
-def _machine(name: str, instance: InstanceTypeDef) -> ExistingMachine:
+def _describe_disks(ec2: EC2Client, found: Mapping[str, InstanceTypeDef]) -> dict[str, tuple[str, ...]]:
+    """Return a text for each volume of instances, the root disk first, by the ids of the instances."""
+    attached: FilterTypeDef = {"Name": "attachment.instance-id", "Values": [*found]}
+    with aws_errors("looking up the disks"):
+        pages = ec2.get_paginator("describe_volumes").paginate(Filters=[attached])
+        volumes = [volume for page in pages for volume in page["Volumes"]]
+    disks: dict[str, list[tuple[bool, str]]] = {one: [] for one in found}
+    for volume in volumes:
+        encrypted = "encrypted" if volume.get("Encrypted") else "not encrypted"
+        text = f"{volume['Size']} GiB {volume.get('VolumeType', 'standard')}, {encrypted}"
+        for attachment in volume.get("Attachments", []):
+            if (one := attachment.get("InstanceId", "")) in disks:
+                is_root = attachment.get("Device") == found[one].get("RootDeviceName")
+                disks[one].append((not is_root, text))
+    return {one: tuple(text for _, text in sorted(some)) for one, some in disks.items()}
+
+
+def _find_addresses(ec2: EC2Client, found: Mapping[str, InstanceTypeDef]) -> dict[str, str]:
+    """Return the Elastic IPs of instances by their ids."""
+    with aws_errors("looking up the addresses"):
+        described = ec2.describe_addresses(Filters=[{"Name": "instance-id", "Values": [*found]}])
+    return {one["InstanceId"]: one["PublicIp"] for one in described["Addresses"] if one.get("InstanceId") in found}
+
+
+def _machine(name: str, instance: InstanceTypeDef, disks: tuple[str, ...], eip: str | None) -> ExistingMachine:
     return ExistingMachine(
         name=name,
         role=role_of(name),
@@ -270,8 +342,15 @@ def _machine(name: str, instance: InstanceTypeDef) -> ExistingMachine:
         state=instance["State"]["Name"],
         private_ip=instance.get("PrivateIpAddress", ""),
         public_ip=instance.get("PublicIpAddress") or None,
+        eip=eip,
         vpc=instance.get("VpcId", ""),
+        subnet=instance.get("SubnetId", ""),
         zone=instance["Placement"]["AvailabilityZone"],
+        image=instance.get("ImageId", ""),
+        key_pair=instance.get("KeyName", ""),
+        security_groups=tuple(group["GroupId"] for group in instance.get("SecurityGroups", [])),
+        network_interfaces=len(instance.get("NetworkInterfaces", [])),
+        disks=disks,
     )
 
 

@@ -237,7 +237,7 @@ class DriverSession:
         return files
 
     async def _name_machines(self, outputs: Outputs) -> None:
-        if not self.context.config.power_only:
+        if not self.context.config.adopted:
             hosts = {host_name(one.name): one.private_ip for one in outputs.machines}
             await complete_hosts(self.connection, [machine.name for machine in self.machines], hosts)
 
@@ -311,7 +311,7 @@ class DriverSession:
             self.context.report(Warned(f"Spark gets its secret later, because that restarts it: {error.what}"))
 
     async def _secret_change(self) -> SecretChange | None:
-        if self.context.config.power_only:  # instances that exist already keep their Spark as it is
+        if self.context.config.adopted:  # instances that exist already keep their Spark as it is
             return None
         return await find_change(
             self.connection,

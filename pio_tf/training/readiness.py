@@ -281,7 +281,7 @@ def _spark_not_ready(
 
 def _spark_log(config: Config) -> str:
     """Return where master and workers log. Spark's own scripts write to SPARK_LOG_DIR, by default ``logs``."""
-    if not config.power_only:
+    if not config.adopted:
         return "`journalctl -u pio-tf-spark`"
     hint = "" if config.spark.start_command else " (if no unit starts Spark there, set spark.start_command)"
     return f"{config.spark.home}/logs{hint}"

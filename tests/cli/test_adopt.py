@@ -69,7 +69,8 @@ def test_a_dry_run_shows_all_and_asks_aws_only_to_read(
     with aws.recording() as calls:
         done = project.run(*adopt("dry", "--dry-run", "--json"))
     assert {call.operation for call in calls} <= {
-        *("GetCallerIdentity", "GetRole", "DescribeInstances", "DescribeInstanceAttribute", "DescribeInstanceTypes")
+        *("GetCallerIdentity", "GetRole", "DescribeInstances", "DescribeInstanceAttribute", "DescribeInstanceTypes"),
+        *("DescribeAddresses", "DescribeVolumes"),
     }
     result = json.loads(done.stdout)
     assert (result["written"], result["cluster"]) == (False, "dry")
@@ -96,6 +97,8 @@ def test_yes_writes_the_file_and_creates_the_role(project: Project, aws: Recordi
     assert "pio-tf-ur-us-east-1-i" in roles(aws)
     again = project.run(*adopt("ur", "--yes"), exit_code=2)
     assert "pio-tf.hcl exists already" in again.stderr
+    moved = project.run("adopt", "ur", "--yes", exit_code=2)  # with Terraform
+    assert "write terraform = true into its machines block (pio-tf.hcl:" in moved.stderr
 
 
 @pytest.mark.usefixtures("ids")

@@ -187,15 +187,20 @@ def test_what_is_found_goes_into_the_file_but_no_block_that_pio_tf_could_not_loa
     master = InstalledSoftware(start_all="~/spark/sbin/start-all.sh", starts_spark=("unit spark.service",))
     aws = {"region": REGION, "endpoint_url": world.aws.url, "credentials_file": str(world.directory / "credentials")}
     cluster = AdoptedCluster(
-        name=world.name, aws=aws, ids={}, ssh={"key": str(_key(world.directory))}, engine_dir="~/engine"
+        name=world.name,
+        aws=aws,
+        ids={},
+        ssh={"key": str(_key(world.directory))},
+        engine_dir="~/engine",
+        role=False,
     )
     adoption = Adoption(cluster, Homes(), world.directory / "pio-tf.hcl", {}, world.said.append)
     ids = [*world.ids.values()]
     machines = adoption.look(Choice((ids[0],), (ids[1],), (ids[2],))).machines
     look = Look(machines, {"driver": driver, "master": master}, (), ACCOUNT)
-    proposal = adoption.propose(look, make_role=False)
+    proposal = adoption.propose(look)
     adoption.carry_out(proposal)
-    with_role = adoption.propose(look, make_role=True)
+    with_role = replace(adoption, cluster=replace(cluster, role=True)).propose(look)
     with pytest.raises(ConfigError, match="exists already"):
         adoption.carry_out(with_role)
     assert with_role.role is not None
@@ -209,7 +214,7 @@ def test_what_is_found_goes_into_the_file_but_no_block_that_pio_tf_could_not_loa
     assert why.startswith("pio-tf.hcl gets no elasticsearch block from pio-env.sh: elasticsearch.hosts[0]: must be")
     several = replace(look, software={"driver": replace(driver, engines=("~/a", "~/b"))})
     with pytest.raises(ConfigError, match="not known: ~/a, ~/b"):
-        adoption.propose(several, make_role=False)
+        adoption.propose(several)
 
 
 @pytest.mark.parametrize(
@@ -219,12 +224,10 @@ def test_what_is_found_goes_into_the_file_but_no_block_that_pio_tf_could_not_loa
         lambda cluster: cluster.apply(),
         lambda cluster: cluster.drift(),
         lambda cluster: cluster.generate(),
-        lambda cluster: cluster.generate_image(),
         lambda cluster: cluster.lock_providers(),
         lambda cluster: cluster.guard(),
         lambda cluster: cluster.destroy(),
         lambda cluster: cluster.resize("driver", "r5.2xlarge"),
-        lambda cluster: cluster.provision(),
         lambda cluster: cluster.iam(),
         lambda cluster: cluster.set_schedule("cron(0 3 ? * SUN *)"),
     ],
@@ -239,3 +242,13 @@ def test_what_needs_terraform_says_why_it_cannot_work_and_what_can(
     assert "there is no Terraform" in caught.value.cause
     assert "`pio-tf up`" in caught.value.next_step
     assert world.states() == {"stopped"}
+
+
+@pytest.mark.parametrize("command", [lambda cluster: cluster.generate_image(), lambda cluster: cluster.provision()])
+def test_what_installs_software_leaves_that_of_these_machines_alone(
+    command: Callable[[Cluster], object], world: World
+) -> None:
+    with pytest.raises(ConfigError, match="instances that exist already") as caught:
+        command(world.cluster())
+    assert "leaves the software of such machines as it is" in caught.value.cause
+    assert "failsafe.self_stop = true" in caught.value.next_step

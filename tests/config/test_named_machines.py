@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,6 +12,7 @@ from pio_tf.config.load import parse_config
 from pio_tf.errors import ConfigError
 
 MACHINES = 'machines {\n  driver  = "i-0d"\n  master  = "i-0a"\n  workers = ["i-01", "i-02", "i-03"]\n}\n'
+ROLE = "arn:aws:iam::123456789012:role/x"
 REST = """
 cluster { name = "ur" }
 aws { region = "eu-west-1" }
@@ -55,8 +57,10 @@ def test_without_ids_a_network_is_required() -> None:
             "  make_instance_profile = true\n}",
             "machines.make_instance_profile: is for machines that Terraform makes",
         ),
-        ("machines {", 'network { cidr = "10.0.0.0/24" }\nmachines {', "network: needs Terraform"),
-        ("machines {", "schedule {}\nmachines {", "schedule: needs Terraform"),
+        ("machines {", 'network { cidr = "10.0.0.0/24" }\nmachines {', "network: is where Terraform makes machines"),
+        ("machines {", "schedule {}\nmachines {", "schedule: needs Terraform: set machines.terraform = true"),
+        ("machines {", 'machines {\n  terraform = true\n  kms_key_id = "alias/x"', "machines.kms_key_id: is for"),
+        (MACHINES, "machines {\n  terraform = true\n}\n", "machines.terraform: is for instances that exist already"),
         ("machines {", "spark { workers = 2 }\nmachines {", "spark.workers: is 2, but machines.workers names 3"),
         ("machines {", "machines = {", 'machines: is a block: write "machines { … }"'),
     ],
@@ -78,7 +82,7 @@ def test_a_rendered_file_loads_with_what_it_was_made_of() -> None:
         name="ur",
         aws={"region": "eu-west-1"},
         ids={"driver": "i-0d", "master": "i-0a", "worker-1": "i-01"},
-        labels={"driver": "spark\ndriver"},
+        about={"driver": "spark-driver; r5.xlarge"},
         ssh={"user": "aml", "key": "~/.ssh/id"},
         engine_dir='/home/aml/"ur"',
         start_command="/usr/local/spark/sbin/start-all.sh",
@@ -89,3 +93,27 @@ def test_a_rendered_file_loads_with_what_it_was_made_of() -> None:
     assert (config.pio.engine_dir, config.pio.keep_files) == ('/home/aml/"ur"', True)
     assert config.spark.start_command == cluster.start_command
     assert (config.failsafe.role, config.driver.allow_small_memory) == (False, True)
+    assert config.power_only
+
+
+@pytest.mark.parametrize(
+    ("cluster", "role"), [({}, (True, None)), ({"role": False}, (False, None)), ({"role_arn": ROLE}, (True, ROLE))]
+)
+def test_a_rendered_file_with_terraform_leaves_the_role_to_it_unless_it_names_one(
+    cluster: dict[str, Any], role: tuple[bool, str | None]
+) -> None:
+    ids = {"driver": "i-0d", "master": "i-0a", "worker-1": "i-01"}
+    common: dict[str, Any] = {"aws": {"region": "eu-west-1"}, "ssh": {"key": "~/.ssh/id"}, "engine_dir": "~/ur"}
+    text = render_adopted(AdoptedCluster("ur", ids=ids, terraform={"binary": "tofu"}, **common, **cluster))
+    config = parse_config(text, path=Path("/project/pio-tf.hcl"), environ={})
+    assert (config.adopted, config.power_only, config.terraform.binary) == (True, False, "tofu")
+    assert (config.failsafe.role, config.failsafe.role_arn) == role
+
+
+def test_a_schedule_needs_machines_that_start_spark_and_stop_without_a_client() -> None:
+    text = MACHINES.replace("}", "  terraform = true\n}") + REST + "schedule {}\n"
+    assert "needs failsafe.self_stop = true" in mistakes(text)
+    text += "failsafe {\n  self_stop = true\n}\n"
+    assert "only a client runs spark.start_command" in mistakes(text + 'spark {\n  start_command = "go"\n}\n')
+    config = parse_config(text, path=Path("/project/pio-tf.hcl"), environ={})
+    assert config.schedule is not None

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from pio_tf.config.adopted import AdoptedCluster, render_adopted
+from pio_tf.config.load import parse_config
 from pio_tf.errors import TerraformError
 from pio_tf.events import Warned
 from pio_tf.fact_cache import FactCache
@@ -17,6 +19,7 @@ from pio_tf.infra.binary import (
     find_terraform,
     locate_terraform,
     program_key,
+    require_imports,
 )
 from pio_tf.infra.deployment import Deployment
 from tests.support.deployments import Recorder
@@ -25,6 +28,7 @@ from tests.support.terraform_stand_in import TerraformStandIn
 
 if TYPE_CHECKING:
     from pio_tf.config.schema import Config
+    from pio_tf.infra.binary import Product
 
 
 @pytest.fixture
@@ -138,6 +142,20 @@ def test_the_product_that_initialised_the_stack_is_named_without_another_version
 def test_next_steps_name_the_bundled_one_as_users_can_type_it(site: Site, path: str, name: str) -> None:
     found = find_terraform(with_binary(site, None), environ={"PATH": path})
     assert found.by_hand(Path("/stack")) == f"{name} -chdir=/stack"
+
+
+@pytest.mark.parametrize(("product", "version"), [("terraform", "1.4.7"), ("terraform", "1.5.0"), ("tofu", "1.6.0")])
+def test_machines_that_exist_already_need_import_blocks(product: Product, version: str) -> None:
+    ids = {"driver": "i-0d", "master": "i-0a", "worker-1": "i-01"}
+    adopted = AdoptedCluster("ur", {"region": "us-east-1"}, ids, {"key": "id"}, "~/ur", terraform={})
+    binary = TerraformBinary(Path("/bin/terraform"), product, version)
+    config = parse_config(render_adopted(adopted), path=Path("/project/pio-tf.hcl"), environ={})
+    if version != "1.4.7":
+        require_imports(config, binary)
+        return
+    with pytest.raises(TerraformError, match=r"has no import blocks, which are new in 1\.5\.0") as caught:
+        require_imports(config, binary)
+    assert "pio-tf adopt --power-only" in caught.value.next_step
 
 
 @pytest.mark.parametrize(

@@ -17,11 +17,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from pio_tf.config.adopted import AdoptedCluster, render_adopted
+from pio_tf.config.load import parse_config
 from pio_tf.infra.root_module import find_modules, render_stack
 from tests.support.site import Site
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from pio_tf.config.hcl_writer import Value
 
 REPOSITORY = Path(__file__).parents[2]
 SKIP = re.compile(r"checkov:skip=(?P<check>\w+)(?:: *(?P<reason>.*))?")
@@ -53,6 +57,7 @@ class Findings:
 
     everything: set[Finding]
     existing: set[Finding]
+    adopted: set[Finding]
     without_waivers: set[Finding]
 
 
@@ -64,15 +69,22 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> Findings:
     types = 'instance_type = "m5.large"\n  scratch_volume {\n    gib = 10\n  }'
     everything = render_stack(site.write(network=EVERYTHING, types=types, spark="workers = 2"))
     existing = render_stack(site.write(network=EXISTING, spark='workers = 2\nami = "ami-0aaa"'))
-    without = {name: SKIP.sub("", text) for name, text in everything.items()}
-    stacks = {"everything": everything, "existing": existing, "without_waivers": without}
+    aws: dict[str, Value] = {"region": "us-east-1"}
+    ids = {"driver": "i-0d", "master": "i-0a", "worker-1": "i-01"}
+    text = render_adopted(AdoptedCluster("demo", aws, ids, {"key": "id"}, "~/ur", terraform={}))
+    adopted = render_stack(parse_config(text, path=directory / "adopted.hcl", environ={}))
+    stacks = {"everything": everything, "existing": existing, "adopted": adopted}
+    for name in ("everything", "adopted"):
+        stacks[f"{name} without waivers"] = {file: SKIP.sub("", text) for file, text in stacks[name].items()}
     for stack, files in stacks.items():
         for name, text in files.items():
             path = directory / "stacks" / stack / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text)
     failed = list(run_checkov(directory / "stacks"))
-    return Findings(**{name: {finding for stack, finding in failed if stack == name} for name in stacks})
+    of = {name: {finding for stack, finding in failed if stack == name} for name in stacks}
+    without = of["everything without waivers"] | of["adopted without waivers"]
+    return Findings(of["everything"], of["existing"], of["adopted"], without)
 
 
 def run_checkov(directory: Path) -> Iterator[tuple[str, Finding]]:
@@ -118,6 +130,10 @@ def test_no_check_fails_that_is_not_waived(found: Findings) -> None:
 
 def test_no_check_fails_in_an_existing_network_either(found: Findings) -> None:
     assert sorted(found.existing) == []
+
+
+def test_no_check_fails_of_machines_that_exist_already(found: Findings) -> None:
+    assert sorted(found.adopted) == []
 
 
 def test_every_waiver_is_of_a_check_that_would_fail(found: Findings) -> None:

@@ -102,6 +102,26 @@ def _network(site: Site) -> str:
     return f'vpc_id = "{found["VpcId"]}"\nsubnet_id = "{found["SubnetId"]}"\nfirst_host = 20'
 
 
+@pytest.mark.parametrize(("owner", "is_ours"), [("", True), ("ours", True), ("theirs", False)])
+def test_an_import_takes_no_machine_of_another_cluster(owner: str, is_ours: bool) -> None:
+    machine = {"id": "i-2", "tags": {"Name": "spark-driver", **({"pio-tf:cluster": owner} if owner else {})}}
+    imported = change("aws_instance", "machine", before=machine, after=machine, actions=("no-op",))
+    imported["change"]["importing"] = {"id": "i-2"}
+    found = [foreign.id for foreign in find_foreign_resources(plan(imported), cluster="ours")]
+    assert found == ([] if is_ours else ["i-2"])
+
+
+@pytest.mark.parametrize(("value", "is_ours"), [("ours", True), ("theirs", False)])
+def test_a_tag_goes_only_from_a_machine_that_carries_ours(value: str, is_ours: bool) -> None:
+    tags = {"pio-tf:cluster": value, "pio-tf:role": "driver"}
+    removed = [
+        change("aws_ec2_tag", key, before={"id": f"i-2,{key}", "resource_id": "i-2", "key": key, "value": tags[key]})
+        for key in tags
+    ]
+    found = [foreign.address for foreign in find_foreign_resources(plan(*removed), cluster="ours")]
+    assert found == ([] if is_ours else [*tags])
+
+
 OURS = {"id": "sg-1", "tags": {"pio-tf:cluster": "ours"}}
 
 

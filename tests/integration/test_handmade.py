@@ -42,35 +42,72 @@ def disk(made: Handmade) -> dict[str, str]:
     return {path.name: path.read_text() for path in (*conf.iterdir(), engine)}
 
 
-def test_a_training_by_power_only_starts_spark_by_its_script_and_leaves_machines_and_files_as_they_were(
+def machines(made: Handmade, project: Project) -> list[tuple[object, ...]]:
+    """Return what the machines are made of, which power does not change."""
+    found = project.ec2.describe_instances(InstanceIds=[made.driver, made.master, *made.workers])["Reservations"]
+    return [
+        (
+            *(one.get(name) for name in ("InstanceId", "InstanceType", "ImageId", "KeyName", "SubnetId")),
+            *(one.get(name) for name in ("PrivateIpAddress", "SecurityGroups", "MetadataOptions", "SourceDestCheck")),
+            [disk["Ebs"]["VolumeId"] for disk in one["BlockDeviceMappings"]],
+            [card["NetworkInterfaceId"] for card in one["NetworkInterfaces"]],
+        )
+        for group in found
+        for one in group["Instances"]
+    ]
+
+
+def adopt(made: Handmade, project: Project, *words: str) -> str:
+    """Adopt the machines, which run, and return what was said."""
+    access = ("--user", USER, "--key", str(made.key), "--sandbox", "--tag", "Name=spark-*")
+    return project.run("adopt", *words, *access, "--yes").stderr
+
+
+def test_power_only_starts_spark_by_its_script_and_leaves_machines_and_files_as_they_were(
     made: Handmade, project: Project
 ) -> None:
-    before = disk(made)
-    access = ("--user", USER, "--key", str(made.key))
-    adopted = project.run("adopt", "ur", "--power-only", "--sandbox", "--tag", "Name=spark-*", *access, "--yes")
-    assert "PredictionIO 0.14.0 in ~/opt/PredictionIO-0.14.0" in adopted.stderr
-    assert "pio-env.sh stays as it is, also what pio-tf.hcl does not say: " in adopted.stderr
+    before = disk(made), machines(made, project)
+    said = adopt(made, project, "hand", "--power-only")
+    assert "PredictionIO 0.14.0 in ~/opt/PredictionIO-0.14.0" in said
+    assert "pio-env.sh stays as it is, also what pio-tf.hcl does not say: " in said
     config = load_config(project.config, environ={})
     assert (config.spark.home, config.spark.start_command) == (f"~/{SPARK}", f"~/{SPARK}/sbin/start-all.sh")
     assert (config.pio.home, config.pio.engine_dir) == (f"~/{PIO}", f"~/{ENGINE}")
     assert set(project.powers()) == {"running"}
+    started = project.run("up").stderr
+    assert "Starting Spark: ~/opt/spark/sbin/start-all.sh" in started
+    assert "the driver's files stay as they are" in started
+    project.run("down")
+    assert project.powers() == {"stopped"}
+    assert (disk(made), machines(made, project)) == before
+    addresses = project.ec2.describe_addresses()["Addresses"]
+    assert [(one["PublicIp"], one.get("InstanceId")) for one in addresses] == [(made.eip, made.driver)]
+
+
+def test_terraform_tags_the_machines_and_a_training_on_them_succeeds(made: Handmade, project: Project) -> None:
+    ids = {"driver": made.driver, "master": made.master, "worker-1": made.workers[0], "worker-2": made.workers[1]}
+    project.ec2.start_instances(InstanceIds=[*ids.values()])
+    project.ec2.get_waiter("instance_running").wait(InstanceIds=[*ids.values()], WaiterConfig={"Delay": 1})
+    before = disk(made), machines(made, project)
+    said = adopt(made, project, "ur")
+    assert (
+        "  import 4 machines into Terraform's state\n  change nothing on them\n  tag them with pio-tf:cluster" in said
+    )
+    assert "next: pio-tf apply" in said
     trained = project.run("train", "--json")
-    assert "Starting Spark: ~/opt/spark/sbin/start-all.sh" in trained.stderr
-    assert "the driver's files stay as they are" in trained.stderr
+    assert "Applying: 4 to import, 18 to create" in trained.stderr
     record = json.loads(trained.stdout)
     assert (record["state"], record["exit_status"]) == ("succeeded", 0)
     assert {proof["name"]: proof["held"] for proof in record["proofs"]}["engine instance"] is True
     assert project.powers() == {"stopped"}
-    assert disk(made) == before
+    assert (disk(made), machines(made, project)) == before
     assert sorted(path.name for path in made.home(made.driver).parent.glob("follow-driver*")) == []
+    assert "no changes" in project.run("plan").stdout
     assert [run["id"] for run in json.loads(project.run("runs", "--json").stdout)["runs"]] == [record["id"]]
     assert "Training completed successfully." in project.run("logs").stdout
-    addresses = project.ec2.describe_addresses()["Addresses"]
-    assert [(one["PublicIp"], one.get("InstanceId")) for one in addresses] == [(made.eip, made.driver)]
-    machines = project.machines()
-    assert {name: one["instance_id"] for name, one in machines.items()} == {
-        "driver": made.driver,
-        "master": made.master,
-        "worker-1": made.workers[0],
-        "worker-2": made.workers[1],
-    }
+    assert {name: one["instance_id"] for name, one in project.machines().items()} == ids
+    for name, one in ids.items():
+        described = project.ec2.describe_tags(Filters=[{"Name": "resource-id", "Values": [one]}])["Tags"]
+        tags = {tag["Key"]: tag["Value"] for tag in described}
+        ours = {"pio-tf:cluster": "ur", "pio-tf:machine": name, "pio-tf:role": name.partition("-")[0]}
+        assert tags == {"Name": f"spark-{name}", **ours}

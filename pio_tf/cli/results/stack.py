@@ -43,7 +43,15 @@ class AdoptedMachine(ResultData):
     state: str = Field(description="as EC2 names it")
     private_ip: str
     public_ip: str | None
+    eip: str | None = Field(description="its Elastic IP")
+    vpc: str
+    subnet: str
     zone: str = Field(description="availability zone")
+    image: str
+    key_pair: str = Field(description="empty: it has none")
+    security_groups: list[str] = Field(description="ids")
+    network_interfaces: int = Field(description="how many it has")
+    disks: list[str] = Field(description="such as `100 GiB gp2, not encrypted`, the root disk first")
 
 
 class AdoptResult(CommandResult):
@@ -65,7 +73,12 @@ class AdoptResult(CommandResult):
     written: bool = Field(description="false with `--dry-run`")
     cluster: str
     machines: list[AdoptedMachine]
-    role_arn: str | None = Field(description="the role that stops the machines at their deadline; null: none")
+    role_arn: str | None = Field(
+        description="the role that stops the machines at their deadline; null: none, or Terraform makes it"
+    )
+    changes: list[ResourceChange] | None = Field(
+        description="the changes that `apply` would make; null with `--power-only`"
+    )
 
 
 class ValidateResult(CommandResult):

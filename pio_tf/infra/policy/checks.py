@@ -141,12 +141,12 @@ def _openings(config: Config, plan_json: Mapping[str, Any]) -> Iterator[_Breach]
             yield _Breach("PTF007", resource.address, message, "network")
 
 
-def _disks(_config: Config, plan_json: Mapping[str, Any]) -> Iterator[_Breach]:
-    """Check PTF008: disks without encryption, or without a word about it in the plan."""
+def _disks(config: Config, plan_json: Mapping[str, Any]) -> Iterator[_Breach]:
+    """Check PTF008: disks without encryption, or without a word about it in the plan. No plan makes adopted ones."""
     for volume in _planned(plan_json, "aws_ebs_volume"):
         if volume.values.get("encrypted") is not True:
             yield _Breach("PTF008", volume.address, f"{volume.label} is not encrypted", "spark")
-    for machine in _planned(plan_json, "aws_instance"):
+    for machine in () if config.adopted else _planned(plan_json, "aws_instance"):
         option = "driver" if machine.machine == "driver" else "spark"
         if not machine.values.get("root_block_device"):
             message = f"{machine.label}: the plan does not state that its root disk is encrypted"
@@ -169,7 +169,7 @@ def _addresses(config: Config, plan_json: Mapping[str, Any]) -> Iterator[_Breach
             if subnet.values.get("map_public_ip_on_launch"):
                 message = f"{subnet.label} gives every machine a public address while it runs"
                 yield _Breach("PTF009", subnet.address, message, "network.subnet_id")
-    for machine in _planned(plan_json, "aws_instance"):
+    for machine in () if config.adopted else _planned(plan_json, "aws_instance"):
         asked = network.public_ips or (network.driver_eip and machine.machine == "driver")
         if machine.values.get("associate_public_ip_address") and not asked:
             yield _Breach("PTF009", machine.address, f"{machine.label} has a public address", "network")

@@ -32,7 +32,7 @@ _MIB = {"": 1 / 1024**2, "k": 1 / 1024, "m": 1.0, "g": 1024.0, "t": 1024.0**2}
 
 
 def _without_secret(config: Config) -> CheckResult:
-    if config.power_only:
+    if config.adopted:
         step = "set spark.authenticate and spark.authenticate.secret in spark-defaults.conf of all machines"
     else:
         step = (

@@ -1,0 +1,1 @@
+../machine/idle-alarm.tf
