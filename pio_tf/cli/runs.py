@@ -36,6 +36,9 @@ def train(
         str | None,
         typer.Option(metavar="s3://BUCKET/PREFIX", help="Copy log and record there.", show_default="train.upload"),
     ] = None,
+    workers: Annotated[
+        int | None, typer.Option(metavar="N", help="Start and use only N workers.", show_default="all")
+    ] = None,
     no_apply: Annotated[
         bool, typer.Option("--no-apply", help="Create and change nothing: use the cluster as it was last applied.")
     ] = False,
@@ -52,7 +55,7 @@ def train(
     from pio_tf.cli.results.runs import RunResult
 
     words = spark_arguments or []
-    for_a_new_run = detach or build or skip_check or no_apply or for_ or no_deadline
+    for_a_new_run = detach or build or skip_check or no_apply or for_ or no_deadline or workers is not None
     if attach and (len(words) > 1 or any(word.startswith("-") for word in words) or for_a_new_run):
         raise ConfigError(
             "--attach takes a run that has begun, and no options for a new run", next_step="pio-tf train --attach [RUN]"
@@ -68,6 +71,7 @@ def train(
             build=build,
             skip_checks=skip_check or (),
             upload=upload,
+            workers=workers,
             apply=not no_apply,
             duration=duration,
             deadline=not no_deadline,
@@ -129,7 +133,8 @@ def show(
     from pio_tf.cli.results.runs import RunDetailsResult
 
     call.config = call.config or call.context.obj
-    call.show(RunDetailsResult.of(call.cluster.run(run), call.cluster.prices))
+    record = call.cluster.run(run)
+    call.show(RunDetailsResult.with_advice(record, call.cluster.prices, call.cluster.size_advice(record)))
 
 
 @command(json="Write each line as a JSON object, on a line of its own.")

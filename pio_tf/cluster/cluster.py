@@ -22,6 +22,7 @@ from pio_tf.config.components import components
 from pio_tf.config.load import load_config
 from pio_tf.config.software import APACHE
 from pio_tf.context import ClusterContext
+from pio_tf.errors import AwsError
 from pio_tf.events import Done, Reporter, Warned, line_by_line, silent
 from pio_tf.infra.my_address import address_of_plan, find_my_address, last_known_address
 from pio_tf.remote.lines import split_lines
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from pio_tf.cluster.power import ClusterStatus
     from pio_tf.cluster.resize import Resize
     from pio_tf.cluster.scheduling import ScheduleStatus
+    from pio_tf.cluster.size_advice import SizeAdvice
     from pio_tf.cluster.spending import Spending
     from pio_tf.config.schema import Config
     from pio_tf.config.sizing import Sizing
@@ -408,6 +410,7 @@ class Cluster:
         build: bool = False,
         skip_checks: Sequence[str] = (),
         upload: str | None = None,
+        workers: int | None = None,
         apply: bool = True,
         duration: float | None = None,
         deadline: bool = True,
@@ -422,6 +425,7 @@ class Cluster:
             build: run `pio build` first.
             skip_checks: checks to leave out, of :data:`pio_tf.training.preflight.CHECKS`.
             upload: ``s3://bucket/prefix`` for log and record; default: ``train.upload``.
+            workers: start only so many, and limit Spark to as many executors; default: all.
             apply: first create and change what pio-tf.hcl asks for; False: train on what was applied.
             duration, deadline, lasting: as of :meth:`up`.
 
@@ -441,6 +445,7 @@ class Cluster:
                 apply=apply,
                 duration=lasting if duration is None else duration,
                 deadline=deadline,
+                workers=workers,
             )
         )
 
@@ -469,6 +474,19 @@ class Cluster:
         """Return one run, the latest if none is named. Change nothing."""
         records = {record.id: record for record in self.runs()}
         return records[find_run(run, records)]
+
+    def size_advice(self, run: RunRecord) -> tuple[SizeAdvice, ...]:
+        """Return which sizes of machines would do after a run; in most cases none. Change nothing.
+
+        Ask AWS only if the run gives a reason. Without an answer, there is a warning and no advice.
+        """
+        from pio_tf.cluster.size_advice import advise
+
+        try:
+            return advise(self._context, run)
+        except AwsError as error:
+            self._context.report(Warned(f"no advice on sizes of machines: {error.what}"))
+            return ()
 
     @cached_property
     def prices(self) -> Prices:

@@ -25,7 +25,7 @@ from pio_tf.machines.power_errors import Failure, lacking
 from pio_tf.model import count
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Container, Iterable, Sequence
     from datetime import datetime
 
     from pio_tf.context import ClusterContext
@@ -73,6 +73,10 @@ class FleetView:
         """Return these machines, and the driver if it has lost the cluster's tag: it may have a run all the same."""
         drivers = [machine for machine in untagged if machine.role == "driver" and not machine.cluster]
         return replace(self, machines=(*self.machines, *drivers))
+
+    def only(self, names: Container[str]) -> FleetView:
+        """Return the machines of these names."""
+        return replace(self, machines=tuple(machine for machine in self.machines if machine.name in names))
 
     def at_work(self, outputs: Outputs) -> Outputs:
         """Return the outputs without the workers that do not run."""

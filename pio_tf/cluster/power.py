@@ -11,6 +11,7 @@ from pio_tf.cluster.driver import unwritten
 from pio_tf.cluster.fleet import Fleet
 from pio_tf.cluster.messages import interrupted, names, not_ours, unanswered, unknown, warning
 from pio_tf.cluster.stack import always
+from pio_tf.cluster.worker_choice import choose_workers
 from pio_tf.errors import AwsError, Locked, MachinesMayBeRunning, PioTfError, RemoteError
 from pio_tf.events import Done, Step, Warned
 from pio_tf.machines.inventory import IS_SPOT, LEAVE_SPOT
@@ -105,23 +106,28 @@ class Power:
         self.fleet.check_types()
         _ = self.context.secrets
 
-    def start(self, until: datetime | None, *, apply: bool = True, agree: Agree = always) -> tuple[FleetView, Outputs]:
-        """Start every machine, and wait until EC2 shows it as running.
+    def start(
+        self, until: datetime | None, *, apply: bool = True, agree: Agree = always, workers: int | None = None
+    ) -> tuple[FleetView, Outputs]:
+        """Start the machines, and wait until EC2 shows them as running. Return only those that are wanted.
 
         Args:
-            until: the deadline, which is armed before; None: no deadline.
+            until: the deadline, which is armed before, for all machines; None: no deadline.
             apply: first create and change what pio-tf.hcl asks for.
             agree: is asked before machines are created.
+            workers: start so many, and leave the others alone; None: all.
         """
         outputs, found = self.source.prepare_start(until, apply=apply, agree=agree)
         view = self.fleet.own(found)
         self.fleet.warn_of_types(view)
-        stopped = [machine for machine in view.machines if machine.state != "running"]
+        wanted = outputs if workers is None else choose_workers(outputs, view, workers, self.context.report)
+        names_wanted = {machine.name for machine in wanted.machines}
+        stopped = [one for one in view.machines if one.state != "running" and one.name in names_wanted]
         tried: set[str] = set()
         while stopped:
             self.context.report(Step(f"Starting {len(stopped)} of {count(view.machines)}", "under a minute"))
             try:
-                self.fleet.start(stopped, workers=len(outputs.workers), before_call=self.deadline.arm_again)
+                self.fleet.start(stopped, workers=len(wanted.workers), before_call=self.deadline.arm_again)
             except PioTfError:  # some may run
                 self.deadline.check_still_armed()
                 raise
@@ -130,9 +136,13 @@ class Power:
             self.deadline.take_over(view)  # their schedule may have marked them meanwhile
             # Machines that still ran at the first look may have followed the last training since.
             tried |= {machine.instance_id for machine in stopped}
-            stopped = [one for one in view.machines if one.powered_itself_off and one.instance_id not in tried]
+            stopped = [
+                one
+                for one in view.machines
+                if one.powered_itself_off and one.instance_id not in tried and one.name in names_wanted
+            ]
         self._note.remove()  # these machines are wanted now
-        return view, outputs
+        return view.only(names_wanted), wanted
 
     def down(self, *, force: bool = False) -> tuple[Machine, ...]:
         """Stop all machines and wait until AWS confirms it; ``force``: whatever runs on them."""

@@ -99,6 +99,19 @@ def look_up_prices(context: ClusterContext, instance_types: Iterable[str], volum
 
     A price list that can't be had is a warning, and pio-tf's own table takes its place.
     """
+    found = _look_up(context, instance_types, volume_types)
+    return Prices.of(context.config, found if found.knows_any else None)
+
+
+def comparable_prices(context: ClusterContext, instance_types: Iterable[str]) -> Prices:
+    """Return prices of these types from one source: AWS's price list, or else pio-tf's own table."""
+    types = set(instance_types)
+    found = _look_up(context, types, ())
+    complete = all(found.hourly.get(kind) is not None for kind in types)
+    return Prices.of(context.config, found if complete else None)
+
+
+def _look_up(context: ClusterContext, instance_types: Iterable[str], volume_types: Iterable[str]) -> PriceList:
     region, today = context.config.aws.region, context.now().date()
     kept = _kept(context)
     found = kept.read(today) or PriceList(region, today)
@@ -111,7 +124,7 @@ def look_up_prices(context: ClusterContext, instance_types: Iterable[str], volum
             kept.write(found)
         except AwsError as error:
             context.report(Warned(f"AWS's price list can't be had: {short(error)}; pio-tf's own prices are used"))
-    return Prices.of(context.config, found if found.knows_any else None)
+    return found
 
 
 def _kept(context: ClusterContext) -> KeptPrices:

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import contextlib
-from dataclasses import replace
+from dataclasses import asdict, replace
 from enum import Enum
 from typing import TYPE_CHECKING, TypeVar
 
 from pio_tf.aws.cli_hints import AwsCliHints
 from pio_tf.cluster.messages import names, short
+from pio_tf.cluster.worker_choice import check_workers
 from pio_tf.durations import duration
-from pio_tf.errors import Interrupted, Locked, MachinesMayBeRunning, PioTfError, RemoteError
+from pio_tf.errors import Interrupted, Locked, MachinesMayBeRunning, PioTfError, RemoteError, TrainingFailed
 from pio_tf.events import Warned
 from pio_tf.training.runs.record import RunRecord
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from pio_tf.cluster.fleet import FleetView
     from pio_tf.cluster.objects import ClusterObjects
@@ -60,11 +61,18 @@ class TrainingSession:
         self.phase = Phase.STARTING
 
     def train(
-        self, request: TrainingRequest, *, upload: str | None, apply: bool, duration: float | None, deadline: bool
+        self,
+        request: TrainingRequest,
+        *,
+        upload: str | None,
+        apply: bool,
+        duration: float | None,
+        deadline: bool,
+        workers: int | None = None,
     ) -> RunRecord:
         """Check, start the machines, train, and stop the machines. Arguments as of :meth:`Cluster.train`."""
         from pio_tf.engine.sources import check_source
-        from pio_tf.pio.command import check_arguments
+        from pio_tf.pio.command import check_arguments, limit_cores
         from pio_tf.training.preflight import check_names
 
         objects = self._objects
@@ -72,6 +80,7 @@ class TrainingSession:
         check_names(request.skip_checks)
         check_arguments(objects.context.config, extra=request.extra)
         check_source(objects.context.config)
+        check_workers(objects.context.config, workers)
         objects.power.check_before_start()
         upload = objects.storage.checked_upload(upload)
         until = objects.deadline.after(duration) if deadline else None
@@ -80,30 +89,53 @@ class TrainingSession:
             ((view, whole),) = started
             outputs = view.at_work(whole)
             absent = tuple(one.name for one in whole.workers if one not in outputs.workers)
-            final = replace(request, absent=absent, stop_after=not self._keep_up)
             sizing = objects.fleet.sizing(view.running)
+            final = replace(request, absent=absent, stop_after=not self._keep_up)
+            if workers is not None:
+                extra = limit_cores(objects.context.config, outputs, sizing, extra=request.extra)
+                final = replace(final, extra=extra, whole=len(outputs.workers) == objects.context.config.spark.workers)
             return objects.driver.session(
                 view, lambda session: session.train(outputs, sizing, final, self.begin), wait=True, upload=upload
             )
 
         def play() -> RunRecord:
-            return self.play(lambda: started.append(objects.power.start(until, apply=apply)), work, run=request.run)
+            def start() -> None:
+                started.append(objects.power.start(until, apply=apply, workers=workers))
+
+            return self.play(start, work, run=request.run)
 
         lock = objects.storage.lock
-        return lock.around(request.run, play) if lock else play()
+        with self._advising(request.run):
+            return lock.around(request.run, play) if lock else play()
 
     def attach(self, run: str, *, upload: str | None) -> RunRecord:
         """Follow a run, the latest if ``run`` is empty, to its end; then stop the machines."""
         objects = self._objects
         upload = objects.storage.checked_upload(upload)
         view, found = objects.driver.find(objects.source.outputs(), run)  # nothing is stopped for a mistyped id
-        return self.play(
-            self.begin,
-            lambda: objects.driver.session(
-                view, lambda session: session.follow(found, stop_after=not self._keep_up), upload=upload
-            ),
-            run=found,
-        )
+        with self._advising(found):
+            return self.play(
+                self.begin,
+                lambda: objects.driver.session(
+                    view, lambda session: session.follow(found, stop_after=not self._keep_up), upload=upload
+                ),
+                run=found,
+            )
+
+    @contextlib.contextmanager
+    def _advising(self, run: str) -> Iterator[None]:
+        """Add to a failed training which size of machines would do, if memory was its cause. They have stopped then."""
+        from pio_tf.cluster.size_advice import advise
+
+        try:
+            yield
+        except TrainingFailed as error:
+            record = self._objects.storage.archive.load(run)
+            with contextlib.suppress(PioTfError):  # the failure matters more
+                if record is not None and (advice := advise(self._objects.context, record)):
+                    error.next_step = "; ".join([error.next_step, *map(str, advice)])
+                    error.details["size_advice"] = [asdict(one) for one in advice]
+            raise
 
     def rehearse(self) -> None:
         """Start the machines, configure and check the driver as before a training, and stop the machines.

@@ -120,7 +120,11 @@ ROLES: tuple[JobRole, ...] = (
     JobRole("ssh", ("the way to the driver that ssh.via names, beside the others",), (services.opens_sessions,)),
     JobRole("init", ("init --from-aws",), (ec2.reads_of_account, services.reads_domains)),
     JobRole("list", ("list",), (ec2.reads_of_clusters, services.finds_deadlines)),
-    JobRole("cost", ("cost, beside train's",), (ec2.reads_of_clusters, services.reads_prices)),
+    JobRole(
+        "cost",
+        ("cost, and the prices in advice on sizes, beside train's",),
+        (ec2.reads_of_clusters, services.reads_prices),
+    ),
     JobRole("assume", ("all commands with aws.assume_role",), (services.assumes_roles,)),
     JobRole(
         "boundary",

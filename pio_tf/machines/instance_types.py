@@ -78,6 +78,12 @@ def find_instance_types(ec2: EC2Client, names: Iterable[str]) -> dict[str, Insta
     return {item["InstanceType"]: _spec(item) for item in _describe(ec2, sorted(set(names)))}
 
 
+def find_families(ec2: EC2Client, names: Iterable[str]) -> dict[str, InstanceSpec]:
+    """Return all types of the families of these types that EC2 has in this region."""
+    patterns = sorted({f"{name.partition('.')[0]}.*" for name in names})
+    return {item["InstanceType"]: _spec(item) for item in _describe(ec2, patterns)} if patterns else {}
+
+
 def type_problems(
     ec2: EC2Client, types: Iterable[WantedType], found: Mapping[str, InstanceSpec]
 ) -> Iterator[OptionProblem]:

@@ -74,6 +74,9 @@ _EXPECTED = {
 }
 """The values that Spark or the JVM would refuse only once the machines run."""
 
+_SIZE = re.compile(r"(\d+)\s*([kmgt]?)b?", re.IGNORECASE)
+_MIB = {"": 1 / 1024**2, "k": 1 / 1024, "m": 1.0, "g": 1024.0, "t": 1024.0**2}
+"""spark.executor.memory without a unit is in bytes (Utils.memoryStringToMb)."""
 UI_PORT = 4040
 """Spark's default for the web page of its driver."""
 _ON_THE_COMMAND_LINE = ("spark.master", "spark.driver.memory", "spark.executor.memory", "spark.driver.host")
@@ -229,6 +232,15 @@ def settings_in_force(config: Config, outputs: Outputs, sizing: Sizing, *, extra
     return {**spark_settings(config, outputs, sizing), **to_settings(_user_arguments(config, extra))}
 
 
+def limit_cores(config: Config, outputs: Outputs, sizing: Sizing, *, extra: Sequence[str]) -> tuple[str, ...]:
+    """Return the extra arguments with a limit of cores, one executor for each worker, unless the user gives one."""
+    settings = settings_in_force(config, outputs, sizing, extra=extra)
+    cores = settings.get("spark.executor.cores", "")
+    if "spark.cores.max" in settings or not cores.isdigit():
+        return tuple(extra)
+    return ("--total-executor-cores", str(len(outputs.workers) * int(cores)), *extra)
+
+
 def spark_settings(config: Config, outputs: Outputs, sizing: Sizing) -> dict[str, str]:
     """Return all settings by name. Those of ``spark.conf`` win.
 
@@ -260,6 +272,12 @@ def ui_port(settings: Mapping[str, str]) -> int:
     """
     port = settings.get("spark.ui.port", "")
     return int(port) if re.fullmatch("[0-9]{1,5}", port) else UI_PORT
+
+
+def spark_mib(text: str) -> float:
+    """Return the MiB of Spark's ``20g``, ``20gb``, ``26973m``; 0 for other text."""
+    match = _SIZE.fullmatch(text.strip())
+    return int(match[1]) * _MIB[match[2].lower()] if match else 0.0
 
 
 def check_settings(config: Config) -> None:

@@ -44,6 +44,7 @@ from pio_tf.training.spark_change import refuse_other_spark
 from pio_tf.training.spark_pages import active_applications, watch
 from pio_tf.training.spark_secret import SecretChange, apply_change, find_change, read_secret
 from pio_tf.training.spark_start import start_spark
+from pio_tf.training.spark_usage import files_for_usage, given_to_spark
 from pio_tf.version import __version__
 from pio_tf.waiting import in_background
 
@@ -92,6 +93,8 @@ class TrainingRequest:
     """The run's id."""
     absent: tuple[str, ...] = ()
     """Names of workers that take no part, because AWS had no capacity for them."""
+    whole: bool = True
+    """False if the user left workers out: the cluster's schedule stays as it is, for all of them."""
 
 
 @contextlib.asynccontextmanager
@@ -224,14 +227,16 @@ class DriverSession:
         """The runs that the driver has."""
         return DriverRuns(self.connection)
 
-    async def configure(self, outputs: Outputs, sizing: Sizing) -> tuple[ProvisionedFile, ...]:
+    async def configure(
+        self, outputs: Outputs, sizing: Sizing, *, schedule: bool = True
+    ) -> tuple[ProvisionedFile, ...]:
         """Give all machines the names of all, and write the driver's files where they differ.
 
         Instances that exist already keep their own names, and get timers only if pio-tf.hcl asks for that.
         """
         naming, following = self._name_machines(outputs), self._install_timers(outputs)
         async with in_background(naming) as named, in_background(following) as followed:
-            files = await self.push(outputs, sizing)
+            files = await self.push(outputs, sizing, schedule=schedule)
             await named
             await followed
         return files
@@ -321,14 +326,19 @@ class DriverSession:
             patience=self.context.config.cluster.start_timeout,
         )
 
-    async def push(self, outputs: Outputs, sizing: Sizing) -> tuple[ProvisionedFile, ...]:
-        """Write the driver's files where they differ. Return each file's state."""
+    async def push(self, outputs: Outputs, sizing: Sizing, *, schedule: bool = True) -> tuple[ProvisionedFile, ...]:
+        """Write the driver's files where they differ. Return each file's state.
+
+        Args:
+            schedule: write those of a training on the cluster's schedule, too.
+        """
         put: tuple[ProvisionedFile, ...] = ()
         if self.context.config.pio.keep_files:
             self.context.report(Done("the driver's files stay as they are (pio.keep_files)"))
         else:
             put = await self._put_files(outputs, sizing)
-        await self._install_schedule(outputs, sizing)
+        if schedule:
+            await self._install_schedule(outputs, sizing)
         return put
 
     async def _put_files(self, outputs: Outputs, sizing: Sizing) -> tuple[ProvisionedFile, ...]:
@@ -371,7 +381,7 @@ class DriverSession:
         record = self._record(facts, command=command, settings=settings)
         client = Client(OWNER, self.connection.driver.name, 0, "")
         record = record.with_(client=client, upload=self.context.config.train.upload or "")
-        after = files_after_run(self.context, instance_types=[one.instance_type for one in self.machines])
+        after = self._files_beside(record)
         training = ScheduledTraining(token, record, command, facts.redactor, settings, after)
         await install_schedule(self.connection, self.context.config, outputs, training, report=self.context.report)
 
@@ -467,7 +477,7 @@ class DriverSession:
                 command=command,
                 redactor=redactor,
                 archive=self.storage.archive,
-                after=files_after_run(self.context, instance_types=[one.instance_type for one in self.machines]),
+                after=self._files_beside(record),
             )
             self.context.report(Step(f"Run {run}: {record.command}"))
             if self.storage.shared is not None:
@@ -606,7 +616,7 @@ class DriverSession:
         self, outputs: Outputs, sizing: Sizing, request: TrainingRequest
     ) -> tuple[RunRecord, str, Redactor]:
         """Configure and check the driver. Return the run's record, its command, and what hides secrets in its log."""
-        await self.configure(outputs, sizing)
+        await self.configure(outputs, sizing, schedule=request.whole)
         if await self._push_source() or request.build:
             await self.build()
         settings = settings_in_force(self.context.config, outputs, sizing, extra=request.extra)
@@ -658,9 +668,18 @@ class DriverSession:
             redactor = await self._redactor()
             return _TrainingFacts(*(await traces), await described, redactor)
 
+    def _files_beside(self, record: RunRecord) -> dict[str, str]:
+        """Return the files for what the driver does beside a run and after it."""
+        types = [one.instance_type for one in self.machines]
+        return {
+            **files_after_run(self.context, instance_types=types),
+            **files_for_usage(self.context.config, self.machines, record.ui_port),
+        }
+
     def _record(self, facts: _TrainingFacts, *, command: str, settings: Mapping[str, str]) -> RunRecord:
         """Return the record of a training, without its id and its start."""
         engine = facts.engine
+        settings = with_engine(settings, engine) if engine else settings
         return RunRecord(
             id="",
             cluster=self.context.config.cluster.name,
@@ -670,7 +689,8 @@ class DriverSession:
             machines=tuple(f"{one.name} {one.instance_type} {one.instance_id}" for one in self.machines),
             pio_tf=__version__,
             upload=self.upload_to,
-            ui_port=ui_port(with_engine(settings, engine) if engine else settings),
+            ui_port=ui_port(settings),
+            usage=given_to_spark(settings),
             traces=dataclasses.asdict(facts.traces),
             engine=dataclasses.asdict(facts.described),
         )

@@ -219,6 +219,7 @@ class RunFollower:
             record = record.with_(
                 state=_state(facts, failure),
                 cause=_sentence(failure),
+                sign=str(failure.details.get("sign", "")) if failure else "",
                 proofs=tuple(dataclasses.asdict(proof) for proof in proofs),
                 model=next((proof.model for proof in reversed(proofs) if proof.model), ""),
             )

@@ -26,6 +26,7 @@ from pio_tf.cluster import (
     Spending,
 )
 from pio_tf.cluster.adoption import Look, Proposal
+from pio_tf.cluster.size_advice import SizeAdvice
 from pio_tf.config.components import Component
 from pio_tf.config.load import load_config
 from pio_tf.engine.archive import ArchivedEngine
@@ -127,6 +128,24 @@ RUN = RunRecord(
         "stale_build": False,
     },
     custody={"documents": {"ur": 60_000}, "kept": {"ur": "pio-tf-model-ur-20261123t030000z-3f9c"}, "put_back": {}},
+    usage={
+        "driver_heap_bytes": 13 * 2**30,
+        "executor_heap_bytes": 13 * 2**30,
+        "driver_peak_bytes": 2 * 2**30,
+        "executor_peak_bytes": 5 * 2**30,
+        "gc_share": 0.13,
+        "memory_spilled_bytes": 3 * 2**30,
+        "disk_spilled_bytes": 2**29,
+        "skew": 3.4,
+        "longest_stage": "map at URAlgorithm.scala:120",
+        "longest_stage_seconds": 812.5,
+        "executors": 1,
+        "cores": 2,
+        "cluster_cores": 2,
+        "idle_share": 0.25,
+        "seen_seconds": 7511.0,
+        "spark": "3.5.9",
+    },
     log_bytes=123456,
     deadline="2026-11-23T09:00:00+00:00",
 )
@@ -363,6 +382,21 @@ class FakeCluster:
 
     def roll_back_model(self, _model: str, **_options: object) -> Rollback:
         return Rollback({"ur": MODELS[1].id}, (MODELS[0].id,), {"E2": "REJECTED"})
+
+    def size_advice(self, _run: RunRecord) -> tuple[SizeAdvice, ...]:
+        return (
+            SizeAdvice(
+                "worker",
+                1,
+                "garbage collection took 13% of the tasks' time",
+                now="r5.large",
+                then="r5.xlarge",
+                heap_now_mib=13_000,
+                heap_then_mib=27_000,
+                hourly_now_usd=0.126,
+                hourly_then_usd=0.252,
+            ),
+        )
 
     prices = Prices({"r5.large": 0.126}, {}, "")
 

@@ -6,6 +6,7 @@ into the state that it needs.
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import signal
@@ -158,6 +159,21 @@ def test_an_interrupted_up_says_what_goes_on_running(project: Project) -> None:
         said = client.ends(130)
     assert "`pio-tf down` stops them" in said
     assert project.states() == {"running"}
+
+
+@pytest.mark.usefixtures("without_spark")
+def test_a_training_with_fewer_workers_starts_only_these(project: Project) -> None:
+    project.run("down")
+    done = project.run("train", "--workers", "1", "--keep-up", "--json")
+    assert "Starting 3 of 4 machines" in done.stderr
+    assert "1 worker: 2 cores" in done.stderr
+    record = json.loads(done.stdout)
+    assert [machine.split()[0] for machine in record["machines"]] == ["driver", "master", "worker-1"]
+    assert (record["workers"], record["absent"]) == (1, [])
+    assert "--total-executor-cores 2" in record["command"]
+    assert project.machines()["worker-2"]["state"] == "stopped"
+    refused = project.run("train", "--workers", "3", exit_code=2)
+    assert "cannot train with 3 workers: trial has 2 workers" in refused.stderr
 
 
 @pytest.mark.usefixtures("without_spark")

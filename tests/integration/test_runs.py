@@ -151,11 +151,20 @@ def test_a_cancelled_run_leaves_no_process_and_no_executor(project: Project) -> 
     with project.start("train", "--attach", "--keep-up") as follower:
         follower.says(TRAINING)
         assert wait_until(lambda: bool(project.processes("worker-1", "CoarseGrainedExecutorBackend")))
+        *_, active = records(project)
+        usage = kept_there(project, active["id"]) / "usage"
+        assert wait_until(lambda: usage.exists() and "executors" in json.loads(usage.read_text()), within=60)
         cancelled = json.loads(project.run("cancel", "--json").stdout)
         said = follower.ends(6)
     me = f"{getpass.getuser()} on {socket.gethostname()}"
     assert cancelled["state"] == "cancelled"
     assert cancelled["cancelled_by"].startswith(me)
+    figures = cancelled["usage"]
+    assert (figures["executors"], figures["cores"], figures["cluster_cores"]) == (1, 2, 2)
+    assert figures["spark"].startswith("3.5.")
+    assert figures["seen_seconds"] > 0
+    assert figures["driver_heap_bytes"] == figures["executor_heap_bytes"] == 2**29
+    assert not project.processes("driver", "run_usage")
     assert f"run {cancelled['id']} was cancelled by {me}" in said
     assert project.processes("driver", "pio") == []
     assert applications(project) == []
@@ -212,6 +221,18 @@ def test_a_run_that_fails_is_exit_code_6_with_its_first_cause_and_the_machines_s
     assert (record["state"], record["exit_status"]) == ("failed", 1)
     assert "asks the stand-in to fail" in record["cause"]
     assert "Job aborted by the stand-in" in project.run("logs").stdout
+
+
+@pytest.mark.usefixtures("without_spark")
+def test_a_full_heap_names_the_size_that_would_do(project: Project) -> None:
+    behave(project, fail="heap")
+    done = project.run("train", exit_code=6)
+    advice = "driver: its heap was full; remove driver.memory: t3.medium can hold a heap of 2.6 GiB instead of 0.5 GiB"
+    assert advice in done.stderr
+    assert project.powers() == {"stopped"}
+    shown = json.loads(project.run("runs", "show", "--json").stdout)
+    assert shown["sign"] == "heap"
+    assert [one["text"] for one in shown["size_advice"]] == [advice]
 
 
 @pytest.mark.usefixtures("without_spark")

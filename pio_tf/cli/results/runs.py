@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 from pydantic import BeforeValidator, Field
 
 from pio_tf.cli.results.base import Columns, CommandResult, Number, Outputs, ResultData, Table, TextOrNone
+from pio_tf.cluster.size_advice import SizeAdvice
 from pio_tf.cluster.spending import Spending, run_usd
 from pio_tf.durations import duration
 from pio_tf.infra.cost import Prices
 from pio_tf.training.preflight import CheckResult
 from pio_tf.training.runs.record import Client, RunRecord, RunState
+from pio_tf.training.spark_usage import SparkUsage
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -62,6 +64,22 @@ class CustodyData(ResultData):
     put_back: dict[str, str] = Field(description="the copy that is served again, because the new model was unfit")
 
 
+class SizeAdviceData(ResultData):
+    """A size of machines that would do after a run."""
+
+    role: str = Field(description="driver or worker")
+    machines: int = Field(description="how many of this role took part")
+    reason: str
+    now: str = Field(description="the instance type")
+    then: TextOrNone = Field(description="the type that would do, the same if only its heap is to grow; null: none")
+    heap_now_mib: int
+    heap_then_mib: int | None
+    with_master: bool = Field(description="whether the master has the workers' type, and its price is in the sums")
+    hourly_now_usd: float | None = Field(description="of all these machines; null: the price is unknown")
+    hourly_then_usd: float | None
+    text: str = Field(description="all of it in one line")
+
+
 class RunResult(CommandResult):
     """A run. Times are seconds since 1970 by the driver's clock; null: not yet."""
 
@@ -90,6 +108,7 @@ class RunResult(CommandResult):
         description="null: pio-tf.hcl has no model block"
     )
     machines: list[str] = Field(description="name, type and id of each")
+    workers: int = Field(description="how many workers took part")
     absent: list[str] = Field(description="workers that took no part: AWS had no capacity for them")
     pio_tf: str = Field(description="the version of pio-tf that began it")
     state: RunState
@@ -107,6 +126,8 @@ class RunResult(CommandResult):
     told_by: str = Field(
         description="sender of the message about its end: client or driver; empty: no message, or not yet"
     )
+    sign: TextOrNone = Field(description="name of the failure, if pio-tf knows it: heap, disk-full, …")
+    usage: SparkUsage = Field(description="memory and cores, as Spark's pages showed them; null: not known")
     ui_port: int = Field(description="of Spark's page on the driver; 0: unknown")
     log_bytes: int
     deadline: TextOrNone = Field(
@@ -121,9 +142,18 @@ class RunResult(CommandResult):
     @classmethod
     def of(cls, run: RunRecord, prices: Prices) -> Self:
         """Return the result that describes a run."""
+        return cls.model_validate(cls._facts(run, prices))
+
+    @classmethod
+    def _facts(cls, run: RunRecord, prices: Prices) -> dict[str, object]:
         cost = run_usd(run, prices)
-        rounded = None if cost is None else round(cost, 4)
-        return cls.model_validate({**vars(run), "seconds": run.seconds, "cost_usd": rounded})
+        return {
+            **vars(run),
+            "seconds": run.seconds,
+            "cost_usd": None if cost is None else round(cost, 4),
+            "workers": sum(machine.startswith("worker-") for machine in run.machines),
+            "usage": SparkUsage.of(run.usage),
+        }
 
     def closing(self) -> str:
         took = "" if self.seconds is None else f" after {duration(self.seconds)}"
@@ -139,6 +169,16 @@ class RunDetailsResult(RunResult):
 
     OUTPUTS: ClassVar[Outputs] = {}
 
+    size_advice: list[SizeAdviceData] = Field(
+        description="sizes of machines that would do; empty: the run gives no reason"
+    )
+
+    @classmethod
+    def with_advice(cls, run: RunRecord, prices: Prices, advice: Iterable[SizeAdvice]) -> Self:
+        """Return the result that describes a run, and the advice that it gives."""
+        found = [{**vars(one), "text": str(one)} for one in advice]
+        return cls.model_validate({**cls._facts(run, prices), "size_advice": found})
+
     def closing(self) -> str:
         lines = [super().closing()]
         if self.engine and str(self.engine):
@@ -147,6 +187,8 @@ class RunDetailsResult(RunResult):
             lines.append(f"cause: {self.cause}")
         if self.custody:
             lines += [f"served again: {model} (alias {alias})" for alias, model in self.custody.put_back.items()]
+        lines += usage_lines(self.usage)
+        lines += [f"size: {one.text}" for one in self.size_advice]
         return "\n".join(lines)
 
 
@@ -272,6 +314,36 @@ class NotifyResult(CommandResult):
         if not self.places:
             return "no messages are sent: add a notify block to pio-tf.hcl"
         return f"messages are sent about trainings that end as: {', '.join(self.on)}"
+
+
+def usage_lines(usage: SparkUsage) -> list[str]:
+    """Return what is known of a run's memory and cores, in words."""
+    if not usage.is_known:
+        return []
+    heaps = [
+        _bytes(peak) + (f" of {_bytes(heap)}" if heap else "") + f" in {name}"
+        for name, peak, heap in (
+            ("the driver", usage.driver_peak_bytes, usage.driver_heap_bytes),
+            ("the fullest executor", usage.executor_peak_bytes, usage.executor_heap_bytes),
+        )
+        if peak
+    ]
+    memory = [f"most heap in use {', '.join(heaps)}" if heaps else "heap in use unknown (Spark 3.0 and later tell it)"]
+    if usage.gc_share is not None:
+        memory.append(f"garbage collection {usage.gc_share:.0%} of the tasks' time")
+    if usage.disk_spilled_bytes is not None:
+        memory.append(f"{_bytes(usage.disk_spilled_bytes)} spilled to disk")
+    cores = [f"{usage.cores} in {usage.executors} executor{'' if usage.executors == 1 else 's'}"] if usage.cores else []
+    if usage.idle_share is not None:
+        cores.append(f"{usage.idle_share:.0%} of their time without a task")
+    if usage.skew is not None:
+        cores.append(f"the longest task of the longest stage took {usage.skew:.1f} times the median")
+    found = [f"memory: {'; '.join(memory)}", f"cores: {'; '.join(cores)}" if cores else ""]
+    return [*filter(None, found), f"(Spark's figures for the first {duration(usage.seen_seconds or 0)})"]
+
+
+def _bytes(number: int) -> str:
+    return f"{number / 2**30:.1f} GiB" if number >= 2**30 else f"{number / 2**20:.0f} MiB"
 
 
 def _time(seconds: float | None) -> str:

@@ -9,6 +9,8 @@
       "fail": "exception"         after that, end with a stack trace, and exit status 1
     }
 
+With ``"fail": "heap"``, it is the stack trace of a driver whose heap is full.
+
 With ``"fail": "metadata"``, the last update of the metadata is lost: the engine instance stays INIT. PredictionIO logs
 that, and reports a success.
 """
@@ -22,8 +24,9 @@ from typing import Any
 from storage import JavaException  # type: ignore[import-not-found]  # it is beside this file
 
 EXCEPTION = "exception"
+FULL_HEAP = "heap"
 LOST_UPDATE = "metadata"
-FAILURES = (EXCEPTION, LOST_UPDATE)
+FAILURES = (EXCEPTION, FULL_HEAP, LOST_UPDATE)
 KEYS = ("pauseSeconds", "noiseMegabytes", "binary", "fail")
 
 _LINE = b"[INFO] [Noise] " + b"many words about little " * 42 + b"\n"
@@ -38,6 +41,8 @@ def behave(asked: dict[str, Any]) -> None:
     """
     make_noise(float(asked.get("noiseMegabytes", 0)), binary=bool(asked.get("binary")))
     time.sleep(float(asked.get("pauseSeconds", 0)))
+    if asked.get("fail") == FULL_HEAP:
+        raise JavaException("java.lang.OutOfMemoryError", "Java heap space")
     if asked.get("fail") == EXCEPTION:
         cause = JavaException("java.lang.IllegalArgumentException", "engine.json asks the stand-in to fail")
         raise JavaException("org.apache.spark.SparkException", "Job aborted by the stand-in") from cause

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from pio_tf.config.components import spark_pair, spark_version
 from pio_tf.config.software import COMPATIBILITY, fits_build, line_of
 from pio_tf.errors import ConfigError, RemoteError
+from pio_tf.pio.command import spark_mib
 from pio_tf.pio.engine import read_engine, with_engine
 from pio_tf.remote.bash import shell_path
 from pio_tf.training.preflight.context import NoAnswer, combine, failed, ok, warning
@@ -26,9 +27,6 @@ if TYPE_CHECKING:
 
 SPARK_VERSION = re.compile(r"Spark ((\d+)\.(\d+)\S*)")
 """In the first line of SPARK_HOME/RELEASE: version, major, minor."""
-_SIZE = re.compile(r"(\d+)\s*([kmgt]?)b?", re.IGNORECASE)
-_MIB = {"": 1 / 1024**2, "k": 1 / 1024, "m": 1.0, "g": 1024.0, "t": 1024.0**2}
-"""spark.executor.memory without a unit is in bytes (Utils.memoryStringToMb)."""
 
 
 def _without_secret(config: Config) -> CheckResult:
@@ -87,7 +85,7 @@ async def _settings(context: CheckContext) -> Mapping[str, str]:
 
 
 def _judge_workers(context: CheckContext, settings: Mapping[str, str], status: SparkStatus) -> CheckResult:
-    memory = _mib(settings.get("spark.executor.memory", context.sizing.executor_memory))
+    memory = spark_mib(settings.get("spark.executor.memory", context.sizing.executor_memory))
     asked = settings.get("spark.executor.cores", str(context.sizing.executor_cores))
     cores = int(asked) if asked.isdigit() else 1
     workers = {machine.name: status.alive[machine.private_ip] for machine in context.outputs.workers}
@@ -111,12 +109,6 @@ def _judge_workers(context: CheckContext, settings: Mapping[str, str], status: S
         "lower spark.executor_memory or spark.executor_cores, or take a larger spark.instance_type: a worker offers "
         "its machine's memory less 1 GiB",
     )
-
-
-def _mib(text: str) -> float:
-    """Return the MiB of Spark's ``20g``, ``20gb``, ``26973m``; 0 for other text."""
-    match = _SIZE.fullmatch(text.strip())
-    return int(match[1]) * _MIB[match[2].lower()] if match else 0.0
 
 
 async def check_spark_version(context: CheckContext) -> CheckResult:

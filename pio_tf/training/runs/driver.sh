@@ -25,6 +25,7 @@
 #     on_success                 the commands after a success; on_success.log, on_success.ended: their output and end
 #     notify                     facts and places of the message about the run's end: gone once the run has started
 #     told  notify.problem       a link to the sender of that message: client or driver; why a place did not take it
+#     spark_pages.json  usage    addresses of Spark's pages; what the run uses of memory and cores, by run_usage.py
 #     follower                   uptime of the last renewal by a client that will send it
 
 umask 077
@@ -252,6 +253,7 @@ run() { # ID: run the command and write down its end
   launch command log || return 1
   if [[ -e run_message.py ]]; then setsid bash program notify "$1" </dev/null >/dev/null 2>&1 3<&- 9>&- & fi
   exec 4<&-
+  if [[ -e run_usage.py ]]; then setsid nice python3 run_usage.py spark_pages.json </dev/null >/dev/null 2>&1 3<&- 9>&- & fi
   settle
   free=$(stat -f -c '%a * %S' .)
   echo "exit=$status ended=$(date +%s.%N) filter=$filtered free=$((free))" 1<>ended.new
@@ -355,7 +357,7 @@ list() { # [ID]: print the files of each run, or of one, in lines that begin wit
     [[ -d "$id" ]] || continue
     echo "run $id"
     ! alive "$id" || echo "alive"
-    for file in record process cancelled ended result on_success.ended notify.problem; do
+    for file in record process usage cancelled ended result on_success.ended notify.problem; do
       if [[ -s "$id/$file" ]]; then echo "$file $(head -n 1 "$id/$file")"; fi
     done
     if [[ -L "$id/told" ]]; then echo "told $(readlink "$id/told")"; fi

@@ -12,7 +12,7 @@ import time
 from dataclasses import dataclass, field
 from functools import cache
 from importlib import resources
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pio_tf.errors import Locked, PioTfError, RemoteError
 from pio_tf.json_text import parse_json
@@ -77,6 +77,8 @@ class DriverRun:
     """client or driver: the sender of the message about its end; empty: no message, or not yet."""
     untold: str = ""
     """Why the driver could not send that message everywhere."""
+    usage: Mapping[str, Any] = field(default_factory=dict)
+    """The figures of ``run_usage.py`` so far."""
 
     @property
     def state(self) -> RunState:
@@ -94,7 +96,7 @@ class DriverRun:
     def to_record(self) -> RunRecord:
         """Return its record, updated by the driver's facts."""
         if self.result is not None:
-            return self.result.with_(told_by=self.told_by)
+            return self.result.with_(told_by=self.told_by, usage={**self.usage, **self.result.usage})
         ending = self.ending
         return self.record.with_(
             state=self.state,
@@ -105,6 +107,7 @@ class DriverRun:
             on_success=self.on_success,
             told_by=self.told_by,
             log_bytes=self.log_bytes,
+            usage={**self.record.usage, **self.usage},
         )
 
 
@@ -412,7 +415,16 @@ def _run(group: dict[str, str], boot: str) -> DriverRun | None:
         on_success=on_success,
         told_by=group.get("told", ""),
         untold=group.get("notify.problem", ""),
+        usage=_usage(group.get("usage", "")),
     )
+
+
+def _usage(line: str) -> dict[str, Any]:
+    try:
+        found = parse_json(line) if line else {}
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _ending(line: str) -> RunEnd:

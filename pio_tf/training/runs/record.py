@@ -85,6 +85,10 @@ class RunRecord:
     """Elasticsearch before the run: see :class:`pio_tf.training.proof.Before`."""
     custody: dict[str, Any] = field(default_factory=dict)
     """The models before the run: see :class:`pio_tf.training.custody.custodian.Custody`."""
+    usage: dict[str, Any] = field(default_factory=dict)
+    """Its memory and cores: see :class:`pio_tf.training.spark_usage.SparkUsage`."""
+    sign: str = ""
+    """The name of its failure in :mod:`pio_tf.training.failure_patterns`; empty: it has none there."""
     log_bytes: int = 0
     on_success: int | None = None
     """The exit status of train.on_success; None: it did not run, or not to its end."""
