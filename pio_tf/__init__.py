@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         Month,
         Resize,
         ScheduleStatus,
+        SizeAdvice,
         Spending,
     )
     from pio_tf.config.load import load_config
@@ -59,10 +60,11 @@ if TYPE_CHECKING:
     from pio_tf.training.custody.models import KeptModel, Rollback
     from pio_tf.training.preflight import CheckResult
     from pio_tf.training.runs.record import RunRecord
+    from pio_tf.training.spark_usage import SparkUsage
 
 _MODULES = (
     *("errors", "events", "model", "config.load", "config.schema", "infra.cost", "infra.drift", "infra.plan"),
-    *("training.runs.record", "training.preflight", "training.custody.models", "cluster"),
+    *("training.runs.record", "training.spark_usage", "training.preflight", "training.custody.models", "cluster"),
 )
 """The modules of these names, those that import little first."""
 
@@ -104,6 +106,8 @@ __all__ = [
     "RunRecord",
     "SandboxError",
     "ScheduleStatus",
+    "SizeAdvice",
+    "SparkUsage",
     "Spending",
     "Step",
     "TerraformError",

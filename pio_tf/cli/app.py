@@ -21,6 +21,7 @@ SECTIONS: dict[str, Sequence[CommandSpec | GroupSpec]] = {
         runs.cancel,
         runs.cost,
         GroupSpec("model", "Show the models, and go back to an older one.", (model.list_, model.show, model.rollback)),
+        runs.report,
     ),
     "Machines": (
         GroupSpec(

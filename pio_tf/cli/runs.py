@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -122,6 +123,25 @@ def cost(
     from pio_tf.cli.results.runs import CostResult
 
     call.show(CostResult.of(call.cluster.cost(parse_month("--month", month) if month else None)))
+
+
+@command()
+def report(
+    call: CommandCall,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", metavar="FILE", help="File to write.", show_default=".pio-tf/<cluster>/report.html"),
+    ] = None,
+) -> None:
+    """Write an HTML report about the runs.
+
+    One file that loads nothing from elsewhere: durations, cost, memory and results as plots, a table behind them, and
+    failures with their causes. It is about the runs that `pio-tf runs` shows.
+    """
+    from pio_tf.cli.results.runs import ReportResult
+
+    path, found = call.cluster.report(output)
+    call.show(ReportResult(path=path, runs=len(found)))
 
 
 @command()

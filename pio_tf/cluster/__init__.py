@@ -17,6 +17,7 @@ from pio_tf.cluster.listing import ClusterSummary
 from pio_tf.cluster.power import IDLE_FOR, ClusterStatus
 from pio_tf.cluster.resize import MachineSize, Resize
 from pio_tf.cluster.scheduling import ScheduleStatus
+from pio_tf.cluster.size_advice import SizeAdvice
 from pio_tf.cluster.spending import Month, Spending
 
 __all__ = [
@@ -29,5 +30,6 @@ __all__ = [
     "Month",
     "Resize",
     "ScheduleStatus",
+    "SizeAdvice",
     "Spending",
 ]

@@ -22,7 +22,7 @@ from pio_tf.config.components import components
 from pio_tf.config.load import load_config
 from pio_tf.config.software import APACHE
 from pio_tf.context import ClusterContext
-from pio_tf.errors import AwsError
+from pio_tf.errors import AwsError, PioTfError
 from pio_tf.events import Done, Reporter, Warned, line_by_line, silent
 from pio_tf.infra.my_address import address_of_plan, find_my_address, last_known_address
 from pio_tf.remote.lines import split_lines
@@ -469,6 +469,33 @@ class Cluster:
         """Return every run that the driver, while it runs, or this computer knows; oldest first. Change nothing."""
         command = self._command()
         return command.driver.runs(command.source.outputs_if_any())
+
+    def report(self, output: Path | None = None) -> tuple[Path, tuple[RunRecord, ...]]:
+        """Write one HTML file about all runs: durations, cost, memory, and failures with their causes.
+
+        If AWS or the driver can't be asked, it is about the runs that this computer and the state's bucket know.
+
+        Args:
+            output: the file; default: ``.pio-tf/<cluster>/report.html``.
+
+        Returns:
+            The file, and the runs in it.
+
+        Raises:
+            ConfigError: the file cannot be written.
+        """
+        from pio_tf.report import write_report
+
+        try:
+            runs = self.runs()
+        except PioTfError as error:
+            self._context.report(Warned(f"{error.what}: the report is about the runs that this computer knows"))
+            runs = self._command().storage.runs()
+        path = output or self.config.work_dir / "report.html"
+        if output is None:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        write_report(path, self.config.cluster.name, runs, self.prices, now=self._context.now())
+        return path, runs
 
     def run(self, run: str = "") -> RunRecord:
         """Return one run, the latest if none is named. Change nothing."""

@@ -65,12 +65,14 @@ class SizeAdvice:
     hourly_now_usd: float | None = None
     """The price of an hour of all these machines; None: unknown."""
     hourly_then_usd: float | None = None
+    prices: str = ""
+    """Where the prices come from."""
 
     def with_prices(self, prices: Prices) -> SizeAdvice:
         """Return it with prices."""
         many = self.machines + self.with_master
         hours = [prices.running_usd([kind] * many, 3600) if kind else None for kind in (self.now, self.then)]
-        return replace(self, hourly_now_usd=hours[0], hourly_then_usd=hours[1])
+        return replace(self, hourly_now_usd=hours[0], hourly_then_usd=hours[1], prices=prices.note)
 
     def __str__(self) -> str:
         """Return it in one line."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING
 
@@ -10,7 +10,7 @@ from pio_tf.cluster.listing import Belongings
 from pio_tf.cluster.messages import short
 from pio_tf.config.partitions import partition_of
 from pio_tf.errors import AwsError
-from pio_tf.events import Warned
+from pio_tf.events import Warned, silent
 from pio_tf.fact_cache import FactCache
 from pio_tf.infra.cost import Prices
 from pio_tf.machines.price_list import API_REGION, KeptPrices, PriceList, read_price_list
@@ -104,9 +104,9 @@ def look_up_prices(context: ClusterContext, instance_types: Iterable[str], volum
 
 
 def comparable_prices(context: ClusterContext, instance_types: Iterable[str]) -> Prices:
-    """Return prices of these types from one source: AWS's price list, or else pio-tf's own table."""
+    """Return prices of these types from one source: AWS's price list, or else pio-tf's own table, without a warning."""
     types = set(instance_types)
-    found = _look_up(context, types, ())
+    found = _look_up(replace(context, report=silent), types, ())
     complete = all(found.hourly.get(kind) is not None for kind in types)
     return Prices.of(context.config, found if complete else None)
 

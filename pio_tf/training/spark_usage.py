@@ -1,6 +1,6 @@
 """The memory and cores of a training: what Spark was given, and what it used of them.
 
-``run_usage.py`` collects the figures on the driver while the run goes on.
+``run_usage.py`` collects the figures on the driver during the run.
 """
 
 from __future__ import annotations

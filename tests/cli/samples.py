@@ -395,10 +395,14 @@ class FakeCluster:
                 heap_then_mib=27_000,
                 hourly_now_usd=0.126,
                 hourly_then_usd=0.252,
+                prices="on-demand prices of eu-west-1, from AWS's price list of 2026-11-11",
             ),
         )
 
     prices = Prices({"r5.large": 0.126}, {}, "")
+
+    def report(self, output: Path | None = None) -> tuple[Path, tuple[RunRecord, ...]]:
+        return output or Path(".pio-tf/trial/report.html"), self.runs()
 
     def cost(self, start: datetime | None) -> Spending:
         month = Month(start or LONG_AGO, LONG_AGO + timedelta(days=8))

@@ -19,7 +19,7 @@ from pio_tf.cli.app import app
 from pio_tf.cli.results.base import CommandResult, ErrorResult
 from pio_tf.cli.results.machines import ExtendResult, MachinesResult, StatusResult
 from pio_tf.cli.results.model import RollbackResult
-from pio_tf.cli.results.runs import ChecksResult, LogLine, RunResult, RunsResult
+from pio_tf.cli.results.runs import ChecksResult, LogLine, ReportResult, RunResult, RunsResult
 from pio_tf.cli.results.stack import DriftResult, InitResult, PlanResult, ReviewedResult
 from pio_tf.cluster import ClusterStatus, Extended
 from pio_tf.infra.cost import Prices
@@ -244,6 +244,7 @@ def test_what_is_handed_on_is_what_the_page_says() -> None:
         MachinesResult(machines=[], deadline=None),
         ExtendResult.model_validate(Extended(None, datetime.now(tz=timezone.utc))),
         RunResult.of(run, Prices({}, {}, "")),
+        ReportResult(path=Path("report.html"), runs=0),
         ChecksResult(checks=[]),
         DriftResult.of(()),
         PlanResult.of(plan),

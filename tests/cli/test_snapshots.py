@@ -73,6 +73,7 @@ RESULTS = (
     "runs",
     "runs show 2026",
     "cost --month 2026-11",
+    "report --output report.html",
     "cost --month November",
     "logs",
     "logs --follow",

@@ -36,7 +36,7 @@ FIGURES = {
     "idle_share": 0.1,
     "seen_seconds": 3600.0,
 }
-"""Of a run for which r5.2xlarge is right: 64 GiB and 8 vCPUs."""
+"""Of a run that suits r5.2xlarge: 64 GiB and 8 vCPUs."""
 LITTLE_USED = {**FIGURES, "driver_peak_bytes": GIB, "executor_peak_bytes": GIB, "idle_share": 0.9}
 DRIVERS_LINE = 'a heap was too small: Exception in thread "main" java.lang.OutOfMemoryError: Java heap space'
 EXECUTORS_LINE = (

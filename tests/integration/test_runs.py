@@ -12,6 +12,7 @@ import shutil
 import signal
 import socket
 import subprocess
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -38,8 +39,6 @@ from tests.support.engine_project import git, repository
 from tests.support.fork_server import PIO_TF
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from tests.support.sandbox_project import Project
 
 
@@ -172,6 +171,10 @@ def test_a_cancelled_run_leaves_no_process_and_no_executor(project: Project) -> 
     assert f"run {cancelled['id']} has ended already: cancelled" in project.run("cancel", cancelled["id"]).stderr
     assert TRAINING in project.run("logs").stdout
     assert project.powers() == {"running"}
+    written = Path(json.loads(project.run("report", "--json").stdout)["path"])
+    page = written.read_text(encoding="utf-8")
+    assert all(record["id"] in page for record in records(project))
+    assert f"was cancelled by {me}" in page
 
 
 @pytest.mark.usefixtures("without_spark")

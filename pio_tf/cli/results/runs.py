@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 from datetime import datetime, timezone
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pydantic import BeforeValidator, Field
@@ -77,6 +78,7 @@ class SizeAdviceData(ResultData):
     with_master: bool = Field(description="whether the master has the workers' type, and its price is in the sums")
     hourly_now_usd: float | None = Field(description="of all these machines; null: the price is unknown")
     hourly_then_usd: float | None
+    prices: str = Field(description="where the prices come from")
     text: str = Field(description="all of it in one line")
 
 
@@ -189,6 +191,7 @@ class RunDetailsResult(RunResult):
             lines += [f"served again: {model} (alias {alias})" for alias, model in self.custody.put_back.items()]
         lines += usage_lines(self.usage)
         lines += [f"size: {one.text}" for one in self.size_advice]
+        lines += {f"({one.prices})" for one in self.size_advice if one.prices and one.hourly_then_usd is not None}
         return "\n".join(lines)
 
 
@@ -258,6 +261,18 @@ class CostResult(CommandResult):
     def closing(self) -> str:
         without = "Starts and stops around trainings, and hours that machines were on without one, are not included."
         return f"{without}\n({self.note})"
+
+
+class ReportResult(CommandResult):
+    """The file of a report."""
+
+    OUTPUTS: ClassVar[Outputs] = {"report": ("path", "the file")}
+
+    path: Path
+    runs: int = Field(description="how many runs are in it")
+
+    def closing(self) -> str:
+        return f"wrote {self.path}: {self.runs} run{'' if self.runs == 1 else 's'}"
 
 
 class LogLine(CommandResult):

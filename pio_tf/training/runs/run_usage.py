@@ -217,7 +217,7 @@ def _time(text: object) -> float:
 
 
 def runs_still(directory: Path) -> bool:
-    """Return whether the run in this directory goes on: its process is alive, and its command has not ended."""
+    """Return whether the run in this directory is active: its process is alive, and its command has not ended."""
     try:
         pid, ticks = (directory / "process").read_text().split()[:2]
         stat = Path("/proc", pid, "stat").read_text()
