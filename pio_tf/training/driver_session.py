@@ -616,6 +616,8 @@ class DriverSession:
         self, outputs: Outputs, sizing: Sizing, request: TrainingRequest
     ) -> tuple[RunRecord, str, Redactor]:
         """Configure and check the driver. Return the run's record, its command, and what hides secrets in its log."""
+        if self.context.config.model.is_used:  # a run without a client may have left a model that is unfit
+            await self._collect()
         await self.configure(outputs, sizing, schedule=request.whole)
         if await self._push_source() or request.build:
             await self.build()
@@ -763,14 +765,18 @@ class DriverSession:
     async def _hold_and_collect(self) -> AsyncIterator[DriverLock]:
         """Hold the lock, and first copy what this computer does not have of ended runs."""
         async with self._lock("stopping") as lock:
-            for run in (await self.state()).runs:
-                kept = self.storage.archive.load(run.id)
-                if run.state == "running" or (kept is not None and kept.state in ENDED):
-                    continue
-                record = await self.follower.collect(run.id)
-                where = self.storage.archive.log(run.id)
-                self.context.report(Done(f"run {run.id} {record.state}: its log and record are in {where}"))
+            await self._collect()
             yield lock
+
+    async def _collect(self) -> None:
+        """Copy and judge the ended runs that this computer does not have."""
+        for run in (await self.state()).runs:
+            kept = self.storage.archive.load(run.id)
+            if run.state == "running" or (kept is not None and kept.state in ENDED):
+                continue
+            record = await self.follower.collect(run.id)
+            where = self.storage.archive.log(run.id)
+            self.context.report(Done(f"run {run.id} {record.state}: its log and record are in {where}"))
 
     async def _power_is_on(self) -> bool:
         """Return whether the driver runs. If AWS can't be asked, it may."""

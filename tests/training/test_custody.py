@@ -7,13 +7,14 @@ import hashlib
 import json
 import time
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 import pytest_asyncio
 from werkzeug.test import Client as WebClient
 
-from pio_tf.errors import ConfigError, NotReady, PioTfError, TrainingFailed
+from pio_tf.cluster.model import ModelsOfEngine
+from pio_tf.errors import ConfigError, Locked, NotReady, PioTfError, TrainingFailed
 from pio_tf.events import Done, Event, Warned
 from pio_tf.sandbox.services import LocalElasticsearch
 from pio_tf.training.custody.custodian import Custodian, Custody, not_put_back
@@ -22,17 +23,21 @@ from pio_tf.training.custody.model_indices import ModelIndices
 from pio_tf.training.custody.models import Models, Rollback
 from pio_tf.training.elasticsearch_client import ElasticsearchClient
 from pio_tf.training.proof import ALIAS, ENGINE_INSTANCE, Proof, Traces
+from pio_tf.training.runs.driver_lock import hold_driver_lock
+from pio_tf.training.runs.driver_runs import DriverRuns
 from pio_tf.training.runs.record import Client, RunRecord
-from tests.support.driver_runs import SUCCESS, make_finish, started
-from tests.support.session import context_of
+from tests.support.driver_runs import ANN, SUCCESS, make_finish, started
+from tests.support.session import context_of, session_of
+from tests.support.ssh_cluster import running
 from tests.training.elasticsearch_server import Question, listening
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Mapping
+    from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
     from pathlib import Path
 
     from pio_tf.context import ClusterContext
     from pio_tf.remote.ssh import ClusterConnection
+    from pio_tf.training.driver_session import DriverSession
     from tests.support.ssh_cluster import TestCluster
     from tests.training.elasticsearch_server import Node
 
@@ -396,6 +401,63 @@ async def test_a_run_with_an_unfit_model_is_a_failed_training(
     assert kept["state"] == "failed"
     assert kept["cause"].startswith(f"the new model fails the checks of pio-tf.hcl: {index} has 1 document")
     assert kept["custody"]["put_back"] == {"ur": COPIES[0]}
+
+
+@dataclass(frozen=True)
+class OneDriver:
+    """The driver of the shop. Each session has a connection of its own, in a loop that ends with it."""
+
+    shop: Shop
+
+    def running(self, _outputs: object, *, strict: bool) -> tuple[None, None]:
+        assert not strict
+        return None, None
+
+    def session(self, _view: None, work: Callable[[DriverSession], Coroutine[Any, Any, Rollback]]) -> Rollback:
+        machines = [running(target) for target in self.shop.cluster.targets()]
+
+        async def connected() -> Rollback:
+            async with session_of(self.shop.context().config, machines, report=self.shop.events.append) as session:
+                return await work(session)
+
+        return asyncio.run(connected())
+
+
+async def roll_back(shop: Shop, wanted: str = "") -> Rollback:
+    """Go back as `pio-tf model rollback` does."""
+    models = ModelsOfEngine(shop.context(), cast("Any", OneDriver(shop)))
+    return await asyncio.to_thread(models.roll_back, cast("Any", None), wanted, force=False)
+
+
+async def test_a_rollback_while_a_run_is_active_is_refused(shop: Shop, remote: ClusterConnection) -> None:
+    shop.train(10)
+    await shop.run(RUNS[0], 11)
+    async with hold_driver_lock(remote, ANN, doing="running", run=RUNS[1]):
+        with pytest.raises(Locked, match=f"run {RUNS[1]} is active, started by ann on laptop") as caught:
+            await roll_back(shop)
+    assert caught.value.exit_code == 4
+    assert shop.served() == ["ur_1795461002000"]
+
+
+async def test_a_rollback_ends_the_warning_about_an_unfit_model(
+    shop: Shop, remote: ClusterConnection, tmp_path: Path
+) -> None:
+    shop.train(10)
+    custodian = shop.custodian()
+    custody = await custodian.before(TRACES, RUNS[0], skip_copy=False)
+    shop.train(1, made=time.time())
+    run = await started(
+        remote, tmp_path, SUCCESS, facts={"traces": asdict(TRACES), "custody": asdict(custody or Custody())}
+    )
+    shop.answers["POST /_aliases"] = lambda _question: (503, {"error": "no master"})
+    with pytest.raises(TrainingFailed) as caught:
+        await make_finish(remote, tmp_path, shop.events.append, custodian=custodian).follow(run.id)
+    assert caught.value.next_step == "`pio-tf model rollback` puts the model before back"
+    shop.answers.clear()
+    runs = DriverRuns(remote)
+    assert not_put_back([(await runs.one(run.id)).to_record()])
+    assert (await roll_back(shop)).served == {"ur": COPIES[0]}
+    assert not_put_back([(await runs.one(run.id)).to_record()]) == ""
 
 
 def index(name: str, mappings: Mapping[str, Any], alias: str = "ur") -> ModelIndex:

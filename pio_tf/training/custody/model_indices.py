@@ -34,7 +34,6 @@ _NOT_COPIED = (
     "version",
 )
 """Settings of one index, and ``lifecycle``, by which Elasticsearch would remove the copy."""
-_MOST_SLICES = 8
 _POLL_SECONDS = 1.0
 _TOLD_EVERY = 30.0
 _CANCEL_SECONDS = 10.0
@@ -152,10 +151,9 @@ class ModelIndices:
             raise _incomplete(model, error.what, error.cause) from error
 
     async def _begin(self, model: ModelIndex, name: str) -> str:
-        shards = str(model.settings.get("number_of_shards", "1"))
-        slices = min(int(shards), _MOST_SLICES) if shards.isdigit() else 1
+        # One slice: several take the threads of an Elasticsearch that serves queries, and were slower on two cores.
         body = {"source": {"index": model.name, "size": 1000}, "dest": {"index": name}}
-        answer = await self.es.send("POST", f"/_reindex?wait_for_completion=false&slices={max(slices, 1)}", body)
+        answer = await self.es.send("POST", "/_reindex?wait_for_completion=false", body)
         return str(as_object(answer).get("task", ""))
 
     async def _wait(self, task: str, documents: int) -> None:
