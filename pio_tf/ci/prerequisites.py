@@ -140,7 +140,7 @@ def _keys(variable: str, secret: str, config: Config) -> _Rows:
 
 
 def _public_key(where: str, config: Config) -> _Rows:
-    if config.ssh.key_pair is not None:
+    if config.ssh.key_pair is not None or config.adopted:  # Terraform makes no key pair
         return []
     what = f"the public key, {public_key_file(config).name}; not needed if that file is committed"
     return [("PIO_TF_SSH_PUBLIC_KEY", where, what)]

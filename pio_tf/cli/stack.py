@@ -135,14 +135,16 @@ def destroy(
 ) -> None:
     """Remove all machines, disks and addresses for good.
 
-    Asks for the cluster's name.
+    Asks for the cluster's name. Machines that existed before (`pio-tf adopt`) stay: pio-tf removes its tags, roles and
+    alarms.
     """
     from pio_tf.cli.results.stack import DestroyResult
 
     name = call.cluster.config.cluster.name
     if confirm is None and can_ask():
         call.output.pause()
-        question = f"This removes every machine, disk and address of {name}. Type its name to continue"
+        removed = "the tags, roles and alarms" if call.cluster.config.adopted else "every machine, disk and address"
+        question = f"This removes {removed} of {name}. Type its name to continue"
         confirm = typer.prompt(question, err=True)
     if confirm != name:
         raise ConfigError(
