@@ -56,9 +56,10 @@ class MachineProgress:
 
 @dataclass(frozen=True)
 class DownloadProgress:
-    """The progress of one archive that a machine downloads at its first boot."""
+    """The progress of one archive that a machine downloads at its first boot, or this computer for a mirror."""
 
     machine: str
+    """Name of the machine; ``mirror``: this computer."""
     name: str
     """Component and version: ``spark-2.1.3``."""
     received: int

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import re
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
@@ -18,7 +19,7 @@ from pio_tf.aws.errors import aws_errors
 from pio_tf.aws.objects import parse_s3_url
 from pio_tf.config.software import APACHE
 from pio_tf.errors import AwsError, ConfigError, PioTfError
-from pio_tf.events import Done, Reporter, Step, silent
+from pio_tf.events import Done, DownloadProgress, Reporter, Step, silent
 from pio_tf.http_pool import http_pool, http_reason
 
 if TYPE_CHECKING:
@@ -32,11 +33,18 @@ if TYPE_CHECKING:
 
 Result = TypeVar("Result")
 BLOCK = 1024 * 1024
+"""Bytes of a file that are read at once."""
+NETWORK_BLOCK = 64 * 1024
+"""Bytes of an answer that are read at once: a slow server fills a larger block in some seconds only."""
 _ALONE = re.compile(r"\b[0-9a-fA-F]{128}\b")
 _AS_GPG_WRITES = re.compile(r"(?:SHA512\s*=|:)\s*((?:[0-9A-Fa-f]{4,8}\s+){15,31}[0-9A-Fa-f]{4,8})\s*(?:$|(?=\S+:))")
 
 AT_ONCE = 4
 ATTEMPTS = 3
+PROGRESS_SECONDS = 1.0
+"""Seconds between two reports on a download."""
+HERE = "mirror"
+"""The place of downloads to this computer, in reports."""
 TIMEOUT = 30.0
 """Seconds without a byte."""
 _PUBLISHED = (".sha512", ".mds", ".sha")
@@ -265,7 +273,7 @@ class Fetcher:
                 (self.sleep or self._stop.wait)(2.0 * max(1, attempt))
             attempt += 1
             try:
-                self._resume(url, part)
+                self._resume(component, url, part)
             except HTTPError as error:
                 reason = http_reason(error)
                 received = part.stat().st_size if part.exists() else 0
@@ -285,16 +293,23 @@ class Fetcher:
             details={"component": component.name, "url": url},
         )
 
-    def _resume(self, url: str, part: Path) -> None:
+    def _resume(self, component: Component, url: str, part: Path) -> None:
         have = part.stat().st_size if part.exists() else 0
+        name, began, shown = f"{component.name}-{component.version}", time.monotonic(), 0.0
         try:
             answer = _get(url, {"Range": f"bytes={have}-"} if have else {})
-            mode = "ab" if have and answer.status == _PARTIAL else "wb"
-            with answer, part.open(mode) as file:
-                for data in answer.stream(BLOCK):
+            start = have if answer.status == _PARTIAL else 0
+            length = answer.headers.get("Content-Length", "")
+            size = start + int(length) if length.isdecimal() else None
+            with answer, part.open("ab" if start else "wb") as file:
+                for data in answer.stream(NETWORK_BLOCK):
                     if self._stop.is_set():
                         raise _Stopped
                     file.write(data)
+                    now = time.monotonic()
+                    if now >= shown + PROGRESS_SECONDS:
+                        shown, rate = now, (file.tell() - start) / max(now - began, 0.001)
+                        self.reporter(DownloadProgress(HERE, name, file.tell(), size, rate, url))
         except _Refused as error:
             if error.status == _NO_SUCH_RANGE:
                 part.unlink(missing_ok=True)

@@ -10,6 +10,7 @@ import pytest
 
 from pio_tf.config.components import Component
 from pio_tf.errors import AwsError, ConfigError, PioTfError
+from pio_tf.events import DownloadProgress, Event
 from pio_tf.mirror import Fetched, Fetcher, Pusher
 from pio_tf.sandbox.aws import LocalAws
 from tests.mirror.archive_server import Archives, serve_archives
@@ -78,6 +79,16 @@ def test_a_server_that_drops_every_connection_is_asked_until_all_is_there(fetche
     (fetched,) = fetcher.fetch([component("spark", SPARK)])
     assert fetched.status == "fetched"
     assert len(archives.asked) == 8
+
+
+def test_a_download_is_reported_with_bytes_size_and_rate(archives: Archives, tmp_path: Path) -> None:
+    events: list[Event] = []
+    archives.trickles[f"/{SPARK}"] = len(CONTENT) // 20
+    Fetcher(tmp_path, archives.url, archives.url, reporter=events.append).fetch([component("spark", SPARK)])
+    seen = [event for event in events if isinstance(event, DownloadProgress)]
+    assert [(one.machine, one.name, one.size) for one in seen] == [("mirror", "spark-1", len(CONTENT))] * len(seen)
+    assert len(seen) >= 1
+    assert all(one.bytes_per_second and one.received for one in seen)
 
 
 def test_a_connection_that_breaks_is_gone_on_with(fetcher: Fetcher, archives: Archives, tmp_path: Path) -> None:
