@@ -143,8 +143,8 @@ def iam(
         typer.Option(
             "--for",
             metavar="ROLE",
-            help="Write the policy of plan, apply, train, schedule, destroy, mirror, ssh, init, list, cost, assume or "
-            "boundary.",
+            help="Write the policy of plan, apply, train, schedule, destroy, mirror, engine, ssh, init, list, cost, "
+            "assume or boundary.",
             show_default="a table of them",
         ),
     ] = "",
@@ -152,6 +152,12 @@ def iam(
         str,
         typer.Option(
             "--account", metavar="ID", help="AWS account of the cluster.", show_default="aws.assume_role's, or any"
+        ),
+    ] = "",
+    archives: Annotated[
+        str,
+        typer.Option(
+            metavar="s3://BUCKET/PREFIX", help="Place for `engine save` and `engine restore`.", show_default="none"
         ),
     ] = "",
 ) -> None:
@@ -163,7 +169,7 @@ def iam(
 
     from pio_tf.cli.results.pipelines import IamResult
 
-    policies = call.cluster.iam(role, account=account)
+    policies = call.cluster.iam(role, account=account, archives=archives)
     if role and not call.json:
         for note in policies[0].notes:
             call.output.say(f"note: {note}")

@@ -235,18 +235,19 @@ class Cluster:
         """Remove the cluster for good. This is the only way to lose machines, disks and addresses."""
         self._change().stack.destroy()
 
-    def iam(self, role: str = "", *, account: str = "") -> tuple[Policy, ...]:
+    def iam(self, role: str = "", *, account: str = "", archives: str = "") -> tuple[Policy, ...]:
         """Return the narrowest IAM policies for a pipeline's jobs. Ask AWS for nothing.
 
         Args:
             role: one of :data:`pio_tf.iam.ROLES`; empty: all that pio-tf.hcl has a use for.
             account: twelve digits; default: that of ``aws.assume_role``, else any.
+            archives: ``s3://bucket/prefix`` that :meth:`save_engine` and :meth:`restore_engine` are to use.
         """
         from pio_tf.iam import policies
 
         if self.config.power_only:
             raise without_terraform(self.config, "shows policies for machines with the tags of a cluster")
-        return policies(self.config, role, account=account)
+        return policies(self.config, role, account=account, archives=archives)
 
     # Power
 

@@ -86,10 +86,12 @@ class Scope:
 
     Args:
         account: twelve digits, or :data:`ANY_ACCOUNT`.
+        archives: ``s3://bucket/prefix`` for the archives of engines; empty: none.
     """
 
     config: Config
     account: str = ANY_ACCOUNT
+    archives: str = ""
 
     @property
     def cluster(self) -> str:

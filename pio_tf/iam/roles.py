@@ -117,6 +117,7 @@ ROLES: tuple[JobRole, ...] = (
     JobRole("schedule", ("train --no-apply", "down --if-idle"), _TRAIN),  # `down --if-idle` makes no other calls
     JobRole("destroy", ("destroy",), _DESTROY),
     JobRole("mirror", ("mirror push",), (services.fills_mirrors,)),
+    JobRole("engine", ("engine save s3://…, engine restore s3://…, beside train's",), (services.keeps_engines,)),
     JobRole("ssh", ("the way to the driver that ssh.via names, beside the others",), (services.opens_sessions,)),
     JobRole("init", ("init --from-aws",), (ec2.reads_of_account, services.reads_domains)),
     JobRole("list", ("list",), (ec2.reads_of_clusters, services.finds_deadlines)),
@@ -135,6 +136,11 @@ ROLES: tuple[JobRole, ...] = (
 """The roles, each with commands as narrow as its policy: `up` and `schedule set` need apply and train."""
 _NOTHING_TO_ALLOW = {
     "mirror": ("names no mirror in S3", "", 'add one to software.mirrors, like "s3://bucket/prefix"'),
+    "engine": (
+        "names no place for archives of engines",
+        "it is an argument of `engine save` and `engine restore`",
+        "name it: pio-tf iam --for engine --archives s3://bucket/prefix",
+    ),
     "ssh": ("connects to the driver without AWS", "ssh.via is not set", "the policies of the other roles are enough"),
     "assume": (
         "names no role to assume",
@@ -180,18 +186,19 @@ class Policy:
         return tuple(_notes(self))
 
 
-def policies(config: Config, role: str = "", *, account: str = "") -> tuple[Policy, ...]:
+def policies(config: Config, role: str = "", *, account: str = "", archives: str = "") -> tuple[Policy, ...]:
     """Return the narrowest policies, without asking AWS.
 
     Args:
         role: the name of one role; empty: all that the configuration can use.
         account: twelve digits; default: the account of ``aws.assume_role``, else any.
+        archives: ``s3://bucket/prefix`` for the archives of engines.
 
     Raises:
         ConfigError: the role does not exist or has nothing to allow; or the account is invalid, or not that of
-            ``aws.assume_role``.
+            ``aws.assume_role``; or the address is not one in S3.
     """
-    scope = Scope(config, _account(config, account))
+    scope = Scope(config, _account(config, account), archives)
     found = [one for one in ROLES if role in ("", one.name)]
     if not found:
         raise ConfigError(

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pio_tf.aws.identity import deadline_boundary_arn, deadline_role_arn, machine_role_arn, schedule_role_arn
+from pio_tf.aws.objects import parse_s3_url
 from pio_tf.config.components import archives_in_s3
 from pio_tf.config.kinds import SecretReference
 from pio_tf.iam.ec2 import PUBLIC_PARAMETERS
@@ -137,6 +138,18 @@ def fills_mirrors(scope: Scope) -> Iterator[Grant]:
             arn for bucket, _, prefix in places for arn in scope.bucket(bucket, f"{prefix}/*" if prefix else "*")
         )
         yield Grant("FillMirror", "Write missing archives.", objects, pio_tf=("s3:GetObject", "s3:PutObject"))
+
+
+def keeps_engines(scope: Scope) -> Iterator[Grant]:
+    """Grant the bucket for the archives of engines, and the place in it."""
+    if scope.archives:
+        bucket, prefix = parse_s3_url(
+            scope.archives, option="--archives ", example="give an address like s3://bucket/prefix"
+        )
+        why = "Check that the bucket exists. Without this, S3 calls a missing archive forbidden."
+        yield Grant("FindEngines", why, scope.bucket(bucket), pio_tf=("s3:ListBucket",))
+        place = scope.bucket(bucket, f"{prefix}/*" if prefix else "*")
+        yield Grant("KeepEngines", "Save and restore engines.", place, pio_tf=("s3:GetObject", "s3:PutObject"))
 
 
 def uploads_runs(scope: Scope) -> Iterator[Grant]:

@@ -336,7 +336,7 @@ class FakeCluster:
     def guard(self, _plan: Path | None) -> Judgement:
         return JUDGEMENT
 
-    def iam(self, role: str, *, account: str) -> tuple[SamplePolicy, ...]:
+    def iam(self, role: str, *, account: str, **_given: str) -> tuple[SamplePolicy, ...]:
         grants = (
             Grant(
                 "ReadMachines", "to see machines", ("*",), ("ec2:DescribeInstances",), (), ("ec2:DescribeInstances",)

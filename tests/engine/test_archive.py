@@ -19,6 +19,7 @@ from pio_tf.engine.driver_engine import describe_engine
 from pio_tf.engine.push import push_engine
 from pio_tf.engine.sources import read_sources
 from pio_tf.errors import AwsError, ConfigError, NotReady, PioTfError, RemoteError
+from pio_tf.iam import policies
 from pio_tf.remote.ssh import ClusterConnection
 from pio_tf.sandbox.aws import LocalAws
 from tests.support.engine_project import FILES, write
@@ -169,6 +170,8 @@ async def test_the_newest_archive_of_a_directory_is_taken(driver: Driver) -> Non
 
 async def test_an_archive_in_s3_comes_back_as_it_was(driver: Driver, s3: Any) -> None:  # noqa: ANN401 - botocore's
     s3.create_bucket(Bucket="engines")
+    called: set[str] = set()
+    s3.meta.events.register("before-call.s3", lambda model, **_: called.add(model.name))
     place = find_place("s3://engines/ur", default=driver.cluster.directory / "here", s3=lambda: s3)
     with place.write("engine-ur-20261123T030000Z.tar.gz") as new:
         _, new.sha512 = await save_engine(driver.remote, driver.config(), new.file, reporter=driver.events.append)
@@ -180,6 +183,11 @@ async def test_an_archive_in_s3_comes_back_as_it_was(driver: Driver, s3: Any) ->
         await restore_engine(driver.remote, driver.config(), found.path, replace=False, reporter=driver.events.append)
     assert driver.files(driver.engine) == {**FILES, **BUILT}
     assert list((driver.cluster.directory / "here").iterdir()) == []
+    # HeadBucket needs s3:ListBucket, and the others what they are called.
+    (policy,) = policies(driver.config(), "engine", archives="s3://engines/ur")
+    actions = {action for grant in policy.grants for action in grant.pio_tf}
+    assert called == {"HeadBucket", "GetObject", "PutObject"}
+    assert actions == {"s3:ListBucket", "s3:GetObject", "s3:PutObject"}
 
 
 # Bad input

@@ -351,7 +351,7 @@ def document(project: Project, role: str, *, account: str = ACCOUNT) -> dict[str
     return policies(config, role, account=account)[0].document
 
 
-NAMES = [role.name for role in ROLES if role.name not in ("mirror", "assume")]
+NAMES = [role.name for role in ROLES if role.name not in ("mirror", "engine", "assume")]
 
 
 @pytest.mark.parametrize("account", [ACCOUNT, ""])

@@ -87,7 +87,19 @@ def test_an_unknown_role_is_wrong_usage_and_the_roles_are_listed(project: Projec
     project.write()
     said = project.fails("iam", "--for", "admin", exit_code=2)
     assert "there is no role 'admin'" in said
-    assert "plan, apply, train, schedule, destroy, mirror, ssh, init, list, cost, assume" in said
+    assert "plan, apply, train, schedule, destroy, mirror, engine, ssh, init, list, cost, assume" in said
+
+
+def test_archives_of_engines_are_kept_at_one_place_only(project: Project) -> None:
+    project.write()
+    done = project.run("iam", "--for", "engine", "--archives", "s3://engines/ur")
+    assert [(one["Action"], one["Resource"]) for one in json.loads(done.stdout)["Statement"]] == [
+        (["s3:ListBucket"], ["arn:aws:s3:::engines"]),
+        (["s3:GetObject", "s3:PutObject"], ["arn:aws:s3:::engines/ur/*"]),
+    ]
+    assert "--archives s3://bucket/prefix" in project.fails("iam", "--for", "engine", exit_code=2)
+    wrong = project.fails("iam", "--for", "engine", "--archives", "engines", exit_code=2)
+    assert "--archives 'engines' is no S3 address" in wrong
 
 
 def test_without_an_account_arns_have_a_star_and_the_user_is_told(project: Project) -> None:
