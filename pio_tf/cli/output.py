@@ -98,6 +98,7 @@ class Output:
         self._training_lines = TrainingLines()
         self._download_lines = DownloadLines()
         self._folded_log = FoldedLog() if self._out_is_below and verbosity is not Verbosity.VERBOSE else None
+        self._checks_follow = False
         self._is_heard = True
         self._unread: list[IO[str]] = []
         if verbosity is Verbosity.VERBOSE:
@@ -164,6 +165,10 @@ class Output:
             self.write_line(ErrorResult(error=ErrorData.model_validate(error)))
 
     # The work
+
+    def leave_checks_to_result(self) -> None:
+        """Show no check as it ends, if the command's result shows all of them on the same terminal."""
+        self._checks_follow = self._out_is_below and not self._json
 
     def say(self, text: str) -> None:
         """Say something about the work, unless it is to be quiet."""
@@ -241,14 +246,19 @@ class Output:
                 else:
                     self._line(event.message, mark="warning: ", style="bold yellow")
             case Checked():
-                detail = f": {event.detail}" if event.detail else ""
-                if self._console.is_terminal:
-                    mark, style = _MARKS[event.status]
-                    self._line(f"{event.name}{detail}", mark=f"{mark} ", style=style)
-                else:
-                    self._line(f"{event.name}: {event.status}{detail}")
+                self._checked(event)
             case _:
                 self._progress(event)
+
+    def _checked(self, event: Checked) -> None:
+        if self._checks_follow:
+            return
+        detail = f": {event.detail}" if event.detail else ""
+        if self._console.is_terminal:
+            mark, style = _MARKS[event.status]
+            self._line(f"{event.name}{detail}", mark=f"{mark} ", style=style)
+        else:
+            self._line(f"{event.name}: {event.status}{detail}")
 
     def _progress(self, event: Any) -> None:  # noqa: ANN401 - progress of a resource, a machine, a download or a training
         from pio_tf.cli.live import plain_line

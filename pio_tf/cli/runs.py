@@ -88,6 +88,7 @@ def check(call: CommandCall, skip_check: SkipCheckOption = None) -> None:
     """
     from pio_tf.cli.results.runs import ChecksResult
 
+    call.output.leave_checks_to_result()
     result = ChecksResult.model_validate({"checks": call.cluster.check(skip=skip_check or ())})
     call.show(result)
     if result.failed:

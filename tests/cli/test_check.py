@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from pio_tf.cli.output import Output
 from pio_tf.cli.results.runs import ChecksResult
+from pio_tf.events import Checked
 from pio_tf.training.preflight import CheckResult
 from tests.cli.screen import Screen
 
@@ -74,3 +75,25 @@ def test_json_has_every_field() -> None:
             },
         ],
     }
+
+
+def test_a_terminal_shows_each_check_once() -> None:
+    screen = Screen(columns=80)
+    with screen.open() as terminal:
+        output = Output(out=terminal, err=terminal, environ={"TERM": "xterm"})
+        output.leave_checks_to_result()
+        for check in RESULT.checks:
+            output.reporter(Checked(check.name, check.status, check.detail))
+        output.result(RESULT)
+    screen.close()
+    assert " ".join(screen.lines).count("30.1 GiB free on /") == 1
+
+
+def test_checks_are_shown_as_they_end_where_their_table_goes_elsewhere() -> None:
+    screen = Screen(columns=80)
+    with screen.open() as terminal:
+        output = Output(out=io.StringIO(), err=terminal, environ={"TERM": "xterm"})
+        output.leave_checks_to_result()
+        output.reporter(Checked("disk", "ok", "30.1 GiB free on /"))
+    screen.close()
+    assert "30.1 GiB free on /" in " ".join(screen.lines)
