@@ -163,7 +163,7 @@ def test_a_cancelled_run_leaves_no_process_and_no_executor(project: Project) -> 
     assert figures["spark"].startswith("3.5.")
     assert figures["seen_seconds"] > 0
     assert figures["driver_heap_bytes"] == figures["executor_heap_bytes"] == 2**29
-    assert not project.processes("driver", "run_usage")
+    assert wait_until(lambda: not project.processes("driver", "run_usage"))
     assert f"run {cancelled['id']} was cancelled by {me}" in said
     assert project.processes("driver", "pio") == []
     assert applications(project) == []
