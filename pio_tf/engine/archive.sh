@@ -4,7 +4,9 @@
 # user's home; and pio/sbt, the launcher of sbt, which PredictionIO downloads at its first build.
 # shellcheck shell=bash disable=SC2154 # the variables are archive.py's
 
-CACHES=(.ivy2/cache .ivy2/local .sbt/boot .sbt/launchers .sbt/preloaded .cache/coursier .m2/repository)
+# .sbt/repositories belongs to them: Coursier finds a file by the address that it had when it was downloaded. It is left
+# out if an address in it has a password.
+CACHES=(.ivy2/cache .ivy2/local .sbt/boot .sbt/launchers .sbt/preloaded .sbt/repositories .cache/coursier .m2/repository)
 
 survey() { # print what an archive would hold, and the room that there is for one
   local at=$engine part
@@ -14,7 +16,7 @@ survey() { # print what an archive would hold, and the room that there is for on
   echo "room_engine $(df -k --output=avail,target -- "$at" | tail -n 1)"
   echo "room_home $(df -k --output=avail,target -- "$HOME" | tail -n 1)"
   for part in "${CACHES[@]}"; do
-    if [ -e "$HOME/$part" ]; then echo "part home/$part $(kib "$HOME/$part")"; fi
+    if [ -e "$HOME/$part" ] && ! grep -qs '://[^/]*@' "$HOME/$part"; then echo "part home/$part $(kib "$HOME/$part")"; fi
   done
   if [ -e "$pio/sbt" ]; then echo "part pio/sbt $(kib "$pio/sbt")"; fi
   [ -e "$engine" ] || return 0

@@ -37,6 +37,7 @@ CACHES = {
     ".ivy2/cache/org.scala/lib.jar": "a library",
     ".ivy2/local/org.apache.predictionio/core.jar": "PredictionIO's own",
     ".sbt/boot/scala.jar": "Scala",
+    ".sbt/repositories": "[repositories]",
     "pio/sbt/sbt-launch.jar": "the launcher",
 }
 SECRETS = {".ivy2/.credentials": "password=x", ".sbt/.credentials": "password=x", ".ssh/id": "a key"}
@@ -121,18 +122,20 @@ async def test_an_archive_brings_sources_build_and_caches_to_a_new_driver(driver
     assert str((driver.engine / "link").readlink()) == "src/main"
     assert {name: text for name, text in driver.files().items() if not name.startswith("engine/")} == CACHES
     assert facts.engine_dir == str(driver.engine)
-    assert facts.caches == ("home/.ivy2/cache", "home/.ivy2/local", "home/.sbt/boot", "pio/sbt")
+    of_home = (".ivy2/cache", ".ivy2/local", ".sbt/boot", ".sbt/repositories")
+    assert facts.caches == (*(f"home/{name}" for name in of_home), "pio/sbt")
     assert await describe_engine(driver.remote, driver.config(), "~/engine/engine.json") == before
     assert sorted(one.name for one in (driver.engine / ".pio-tf").iterdir()) == ["inputs", "pushed"]
 
 
 async def test_an_archive_holds_no_credentials_and_only_its_owner_can_read_it(driver: Driver) -> None:
+    write(driver.home, {".sbt/repositories": "[repositories]\n  ours: https://ann:secret@mirror.example/maven/\n"})
     path = await driver.save()
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     with tarfile.open(path) as archive:
         names = archive.getnames()
     assert names[0] == "pio-tf-engine.json"
-    assert not [name for name in names if "credentials" in name or ".ssh" in name or "kept" in name]
+    assert not [name for name in names if any(word in name for word in ("credentials", ".ssh", "kept", "repositories"))]
 
 
 async def test_caches_that_are_there_stay_and_missing_files_are_added(driver: Driver) -> None:
