@@ -27,6 +27,7 @@ from pio_tf.remote.target import ssh_targets
 from pio_tf.training.after_run import files_after_run
 from pio_tf.training.build import build_engine
 from pio_tf.training.custody.custodian import Custodian
+from pio_tf.training.custody.order import files_to_keep_model
 from pio_tf.training.follow_driver import install_timers
 from pio_tf.training.preflight import refuse_failed, run_checks
 from pio_tf.training.preflight.probe import variant_path
@@ -382,7 +383,8 @@ class DriverSession:
         client = Client(OWNER, self.connection.driver.name, 0, "")
         record = record.with_(client=client, upload=self.context.config.train.upload or "")
         after = self._files_beside(record)
-        training = ScheduledTraining(token, record, command, facts.redactor, settings, after)
+        custody = files_to_keep_model(self.context, facts.traces)
+        training = ScheduledTraining(token, record, command, facts.redactor, settings, after, custody)
         await install_schedule(self.connection, self.context.config, outputs, training, report=self.context.report)
 
     async def check(

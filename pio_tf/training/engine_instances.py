@@ -20,8 +20,14 @@ if TYPE_CHECKING:
 COMPLETED = "COMPLETED"
 REJECTED = "REJECTED"
 """pio-tf's own status, which PredictionIO only compares with COMPLETED: an instance that is not to be served."""
-_NEWEST = 50
-"""Engine instances that pio-tf looks at."""
+NEWEST_INSTANCES: dict[str, Any] = {
+    "size": 50,
+    # Not all of a document: its env holds every variable of pio-env.sh, passwords too.
+    "_source": ["status", "startTime", "engineFactory", "engineVariant", "engineVersion"],
+    "query": {"match_all": {}},
+    "sort": [{"startTime": {"order": "desc", "unmapped_type": "date"}}],
+}
+"""The search for engine instances that pio-tf looks at."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +45,14 @@ class EngineInstance:
     """``/index/type/id`` in Elasticsearch."""
 
 
+def instances_paths(metadata: str) -> tuple[str, ...]:
+    """Return the paths of searches for engine instances. Each index may be missing.
+
+    PIO 0.14 has an index for each kind of its metadata, 0.12 and 0.13 have one for all. Both may exist.
+    """
+    return tuple(f"/{quote(index, safe='')}/_search" for index in (f"{metadata}_engine_instances", metadata))
+
+
 async def read_instances(es: ElasticsearchClient, metadata: str) -> list[EngineInstance] | None:
     """Return the newest instances of all engines, the newest first; None: the metadata has no index there.
 
@@ -48,9 +62,8 @@ async def read_instances(es: ElasticsearchClient, metadata: str) -> list[EngineI
     Raises:
         RemoteError: Elasticsearch does not answer.
     """
-    # PIO 0.14 has an index for each kind of its metadata, 0.12 and 0.13 have one for all. Both may exist.
-    indices = (f"{metadata}_engine_instances", metadata)
-    found = await asyncio.gather(*(_instances_in(es, index) for index in indices), return_exceptions=True)
+    paths = instances_paths(metadata)
+    found = await asyncio.gather(*(_instances_in(es, path) for path in paths), return_exceptions=True)
     for result in found:
         if isinstance(result, BaseException):
             raise result
@@ -69,17 +82,10 @@ async def set_status(es: ElasticsearchClient, instance: EngineInstance, status: 
     await es.send("POST", f"{instance.path}/_update?refresh=true", {"doc": {"status": status}})
 
 
-async def _instances_in(es: ElasticsearchClient, index: str) -> list[EngineInstance] | None:
-    """Return the instances in one index; None if there is no such index."""
-    question = {
-        "size": _NEWEST,
-        # Not all of a document: its env holds every variable of pio-env.sh, passwords too.
-        "_source": ["status", "startTime", "engineFactory", "engineVariant", "engineVersion"],
-        "query": {"match_all": {}},
-        "sort": [{"startTime": {"order": "desc", "unmapped_type": "date"}}],
-    }
+async def _instances_in(es: ElasticsearchClient, path: str) -> list[EngineInstance] | None:
+    """Return the instances that a search of :func:`instances_paths` finds; None if there is no such index."""
     try:
-        answer = await es.search(f"/{quote(index, safe='')}/_search", question)
+        answer = await es.search(path, NEWEST_INSTANCES)
     except RemoteError as error:
         if error.details.get("status") == 404:
             return None

@@ -64,6 +64,8 @@ class ScheduledTraining:
     """Spark's settings in force."""
     after: Mapping[str, str] = field(default_factory=dict)
     """The files for what follows it: of :func:`pio_tf.training.after_run.files_after_run`."""
+    custody: Mapping[str, str] = field(default_factory=dict)
+    """The files for what keeps the model before it: of :func:`pio_tf.training.custody.order.files_to_keep_model`."""
 
     def files(self, config: Config, outputs: Outputs) -> dict[str, str]:
         """Return the files of ``~/.pio-tf/scheduled``."""
@@ -75,6 +77,7 @@ class ScheduledTraining:
             "runner": runner(),
             "probe": probe_command(config, self.settings),
             **{f"after/{name}": text for name, text in self.after.items()},
+            **{f"custody/{name}": text for name, text in self.custody.items()},
         }
 
     def render_program(self, config: Config, outputs: Outputs) -> str:

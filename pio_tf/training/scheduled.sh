@@ -3,8 +3,8 @@
 # MIN_WORKERS START_TIMEOUT LINGER MAX_RUNTIME DRIVER_MEMORY PIO FREE_MIB FREE_INODES CLOCK KEEP UNBUILT; and
 # services, a function.
 #
-#   ~/.pio-tf/scheduled/      this program, and what a training needs: command, record, redact, runner, probe, and after,
-#                             a directory with files for what follows it
+#   ~/.pio-tf/scheduled/      this program, and what a training needs: command, record, redact, runner, probe, and two
+#                             directories: after, for what follows it; custody, for what keeps the model before it
 #   ~/.pio-tf/scheduled-last  the time of the last schedule that was handled, and its run
 
 here="$home/scheduled"
@@ -137,7 +137,7 @@ look_for_lost_run() { # after a boot without a mark: lose a client's run, if it 
 
 step_back() { # leave the machines to the client that has removed the tag
   stay >/dev/null
-  [[ -z ${checking-} ]] || kill -KILL -- "-$checking"
+  end_aside
   conclude "missed: a client has taken the machines over"
   exit
 }
@@ -255,16 +255,56 @@ run_checks() { # print the problems, a line each, without secrets
   perl "$here/redact" <<<"$found"
 }
 
-check() { # run the checks; set `problem` to what they find
+aside() { # FILE FUNCTION: run it with its output in a file; a client that takes the machines over ends it
+  local status
   set -m
-  (cd "$dir" && run_checks) >"$dir/checks" 2>/dev/null 9>&- &
-  checking=$!
+  (cd "$dir" && "$2") >"$dir/$1" 2>/dev/null 9>&- &
+  beside=$!
   set +m
-  while [[ -n $(ticks "$checking") ]]; do pause 2; done
-  wait "$checking"
+  while [[ -n $(ticks "$beside") ]]; do pause 2; done
+  wait "$beside"
+  status=$?
+  beside=
+  return "$status"
+}
+
+end_aside() { # end what runs aside; a copy of the model takes a moment to be cancelled
+  local n
+  [[ -n ${beside-} ]] || return 0
+  kill -TERM -- "-$beside"
+  for ((n = 0; n < 20; n++)); do
+    [[ -n $(ticks "$beside") ]] || break
+    sleep 0.1
+  done
+  kill -KILL -- "-$beside"
+} 2>/dev/null
+
+check() { # run the checks; set `problem` to what they find
+  aside checks run_checks
   problem="a check failed: $(grep . "$dir/checks" | paste -sd ';' | sed 's/;/; /g')"
-  checking=
   ! grep -q . "$dir/checks"
+}
+
+run_keep_model() { # in a subshell: become the program that copies the model
+  exec python3 -B "$here/custody/keep_model.py" "$id" <"$here/custody/order"
+}
+
+keep_model() { # copy the model that is served, for the run's record; set `problem` if it must be kept and can't
+  local status custody='' said=''
+  [[ -e "$here/custody/order" ]] || return 0
+  if ! (exec 9>&-; python3 -c 'import sys; sys.exit(sys.version_info < (3, 6))') 2>/dev/null; then
+    say "model: the driver has no Python 3.6 or later, so that it does not keep the model before the training"
+    return 0
+  fi
+  aside model run_keep_model
+  status=$?
+  { IFS= read -r custody && IFS= read -r said; } <"$dir/model"
+  said=$(perl "$here/redact" <<<"$said")
+  problem="model: ${said:-the program that keeps it ended with $status}"
+  ((status == 0)) && [[ -n $custody ]] || return
+  [[ -z $said ]] || say "$problem"
+  problem="no room for its record"
+  record custody '{}' "$custody" >"$dir/record.new" && mv "$dir/record.new" "$dir/record"
 }
 
 due_now() { # test whether AWS's schedule has just started this machine, which knows it; set `problem` if not
@@ -285,7 +325,7 @@ due_now() { # test whether AWS's schedule has just started this machine, which k
 
 prepare_and_start() { # with the lock: wait for clock and Spark, check, start the run; set `problem` if it does not begin
   local answer absent=''
-  wait_for_clock && wait_for_spark && say "Spark has its workers" && check || return
+  wait_for_clock && wait_for_spark && say "Spark has its workers" && check && keep_model || return
   if [[ -n $absent ]]; then record absent '[]' "[${absent#, }]" >"$dir/record.new" && mv "$dir/record.new" "$dir/record"; fi
   problem="no room for its files"
   cp "$here/runner" "$dir/program" && cp "$here/command" "$here/redact" "$dir/" || return

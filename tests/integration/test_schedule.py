@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from typing import TYPE_CHECKING, Any
+from urllib.request import Request, urlopen
 
 import pytest
 
@@ -14,12 +15,13 @@ if TYPE_CHECKING:
     from tests.support.sandbox_project import Project
 
 CIDR = "127.77.78.0/25"
+MODEL = 'model {\n  max_shrink  = "30%"\n  keep_models = 2\n}\n'
 
 
 @pytest.fixture(scope="module")
 def project(project: Project) -> Project:
     """Return a stopped cluster with a schedule. Its driver lingers for five seconds after a training."""
-    project.config.write_text(project.config.read_text() + "\nschedule {\n}\n")
+    project.config.write_text(project.config.read_text() + "\nschedule {\n}\n" + MODEL)
     bring_up(project)
     project.config.write_text(project.config.read_text().replace('linger = "1h"', 'linger = "5s"'))
     project.run("down")
@@ -44,7 +46,20 @@ def test_set_leaves_the_machines_stopped_and_the_driver_informed(project: Projec
     assert (shown["last"], shown["problem"], shown["driver_knows"]) == (None, None, None)
 
 
+def serve_a_model(project: Project) -> None:
+    """Let Elasticsearch serve a model of one document."""
+    where = project.sandbox.services
+    for path, body in (
+        ("/urindex_1", {"aliases": {"urindex": {}}, "mappings": {"items": {}}}),
+        ("/urindex_1/items/i1", {"id": "i1"}),
+    ):
+        url = f"http://{where.host}:{where.elasticsearch}{path}"
+        headers = {"Content-Type": "application/json"}
+        urlopen(Request(url, json.dumps(body).encode(), headers, method="PUT"), timeout=30).close()
+
+
 def test_a_training_needs_no_client_and_the_next_one_finds_it(project: Project) -> None:
+    serve_a_model(project)
     project.run("sandbox", "fire", "trial")
     assert wait_until(lambda: driver_is(project, "running"), within=300)
     status = json.loads(project.run("status", "--json").stdout)["schedule"]
@@ -63,7 +78,9 @@ def test_a_training_needs_no_client_and_the_next_one_finds_it(project: Project) 
     assert shown["stops"] is None, "`up` has taken the machines over"
     assert f"run {run['id']} succeeded" in project.run("down").stderr
     judged = json.loads(project.run("runs", "--json").stdout)["runs"][-1]
-    assert [proof["held"] for proof in judged["proofs"]][:3] == [True, True, True]
+    assert [proof["held"] for proof in judged["proofs"]] == [True, True, True, None, True]
+    kept = f"pio-tf-model-urindex-{run['id'].lower()}"
+    assert judged["custody"] == {"documents": {"urindex": 1}, "kept": {"urindex": kept}, "put_back": {}}
     assert json.loads(project.run("plan", "--json").stdout)["has_changes"] is False
 
 

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import ast
 import asyncio
 import hashlib
 import json
+import subprocess
+import sys
 import time
 from dataclasses import asdict, dataclass, field
+from functools import partial
+from importlib import resources
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
@@ -23,6 +28,7 @@ from pio_tf.training.custody.custodian import Custodian, Custody, not_put_back
 from pio_tf.training.custody.model_index import COPY_PREFIX, ModelIndex, changed_fields, is_copy_of
 from pio_tf.training.custody.model_indices import ModelIndices
 from pio_tf.training.custody.models import Models, Rollback
+from pio_tf.training.custody.order import PROGRAMS, files_to_keep_model
 from pio_tf.training.elasticsearch_client import ElasticsearchClient
 from pio_tf.training.proof import ALIAS, ENGINE_INSTANCE, Proof, Traces
 from pio_tf.training.runs.driver_lock import hold_driver_lock
@@ -32,7 +38,7 @@ from tests.support.builders import OUTPUTS
 from tests.support.driver_runs import ANN, SUCCESS, make_finish, started
 from tests.support.session import context_of, session_of
 from tests.support.ssh_cluster import running
-from tests.training.elasticsearch_server import Question, listening
+from tests.training.elasticsearch_server import HOST, Question, certificate, listening
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
@@ -70,9 +76,12 @@ class Shop:
         return WebClient(self.elasticsearch).open(path, method=method, json=body).json
 
     def context(self, **limits: object) -> ClusterContext:
-        config = self.cluster.config(
-            model={**LIMITS, **limits}, elasticsearch={"hosts": [f"{self.node.host}:{self.node.port}"]}
-        )
+        """Return what a command knows, with these options of the model block."""
+        return self._context(limits, {})
+
+    def _context(self, limits: Mapping[str, object], elasticsearch: Mapping[str, Any]) -> ClusterContext:
+        node = {"hosts": [f"{self.node.host}:{self.node.port}"], **elasticsearch}
+        config = self.cluster.config(model={**LIMITS, **limits}, elasticsearch=node)
         return context_of(config, report=self.events.append)
 
     def custodian(self, **limits: object) -> Custodian:
@@ -122,6 +131,36 @@ class Shop:
     def instances(self) -> dict[str, str]:
         hits = self.ask("POST", f"/{META}/_search", {"size": 50})["hits"]["hits"]
         return {hit["_id"]: hit["_source"]["status"] for hit in hits}
+
+    async def keep(
+        self, run: str, *, ends: bool = False, elasticsearch: Mapping[str, Any] | None = None, **limits: object
+    ) -> tuple[int, dict[str, Any], str]:
+        """Let the driver keep the model, as before a training on AWS's schedule.
+
+        Args:
+            ends: end its program once the copy has begun.
+
+        Returns:
+            Its exit status, the custody for the run's record, and the problem.
+        """
+        directory = self.cluster.driver.home / "custody"
+        directory.mkdir(exist_ok=True)
+        for name, text in files_to_keep_model(self._context(limits, elasticsearch or {}), TRACES).items():
+            (directory / name).write_text(text)
+        with (directory / "order").open() as order:
+            program = await asyncio.create_subprocess_exec(
+                *(sys.executable, directory / "keep_model.py", run),
+                stdin=order,
+                stdout=subprocess.PIPE,
+                env={"PYTHONIOENCODING": "ascii"},  # of a unit without a locale
+            )
+        while ends and not any(one.path.startswith("/_tasks/") for one in self.node.questions):
+            await asyncio.sleep(0.05)
+        if ends:
+            program.terminate()
+        output, _ = await program.communicate()
+        said, _, problem = output.decode().partition("\n")
+        return await program.wait(), json.loads(said or "{}"), problem.strip()
 
     def warnings(self) -> list[str]:
         return [event.message for event in self.events if isinstance(event, Warned)]
@@ -503,3 +542,159 @@ async def test_a_model_without_source_cannot_be_copied(shop: Shop) -> None:
     assert "keeps no _source" in caught.value.cause
     assert shop.node.questions == []
     assert not [event for event in shop.events if isinstance(event, Done)]
+
+
+HALF = {"completed": False, "task": {"status": {"created": 1}}}
+
+
+async def test_a_driver_without_a_client_makes_the_copy_that_a_client_makes(shop: Shop) -> None:
+    good = shop.train(3)
+    by_client = await shop.custodian().before(TRACES, RUNS[0], skip_copy=False)
+    made = shop.ask("GET", f"/{COPIES[0]}")[COPIES[0]]
+    asked = [(one.method, one.path, one.body) for one in shop.node.questions]
+    shop.ask("DELETE", f"/{COPIES[0]}")
+    shop.node.questions.clear()
+    status, custody, problem = await shop.keep(RUNS[0])
+    assert (status, problem) == (0, "")
+    assert by_client is not None
+    assert custody == asdict(by_client) == {"documents": {"ur": 3}, "kept": {"ur": COPIES[0]}, "put_back": {}}
+    again = shop.ask("GET", f"/{COPIES[0]}")[COPIES[0]]
+    for one in (made, again):
+        del one["settings"]["index"]["creation_date"]
+    assert again == made
+    assert again["mappings"]["items"]["_meta"]["pio-tf"]["instance"] == "E1"
+    changes = [
+        [(method, path.replace("sandbox:2", "sandbox:1"), body) for method, path, body in questions if method != "GET"]
+        for questions in (asked, [(one.method, one.path, one.body) for one in shop.node.questions])
+    ]
+    assert set(changes[1]) == set(changes[0]), "the same requests change Elasticsearch in the same way"
+    assert await shop.states() == {good: "served", COPIES[0]: "kept"}
+
+
+async def test_a_client_puts_the_copy_of_a_scheduled_training_back(
+    shop: Shop, remote: ClusterConnection, tmp_path: Path
+) -> None:
+    shop.train(10)
+    _, custody, _ = await shop.keep(RUNS[0])
+    index = shop.train(1, made=time.time())
+    facts = {"traces": asdict(TRACES), "custody": custody, "scheduled": "2026-11-23T18:00:00Z"}
+    run = await started(remote, tmp_path, SUCCESS, facts=facts)
+    done = await make_finish(remote, tmp_path, shop.events.append, custodian=shop.custodian()).collect(run.id)
+    assert (done.state, done.custody["put_back"]) == ("failed", {"ur": COPIES[0]})
+    assert f"{index} has 1 document, 90% fewer than the 10 of the model before" in done.cause
+    assert shop.served() == [COPIES[0]]
+    assert shop.instances() == {"E1": "COMPLETED", "E2": "REJECTED"}
+
+
+async def test_a_driver_alone_uses_a_copy_again_and_keeps_no_more_than_it_is_to(shop: Shop) -> None:
+    shop.train(4)
+    await shop.keep(RUNS[0])
+    _, custody, _ = await shop.keep(RUNS[1])
+    assert custody["kept"] == {"ur": COPIES[0]}
+    shop.train(5)
+    await shop.keep(RUNS[1])
+    newest = shop.train(6)
+    await shop.keep(RUNS[2])
+    # The one before a training, and one that a bad training would have to leave.
+    assert await shop.states() == {newest: "served", COPIES[2]: "kept", COPIES[1]: "kept"}
+
+
+async def test_a_driver_alone_keeps_no_model_that_failed(shop: Shop) -> None:
+    shop.train(10)
+    bad = (await shop.run(RUNS[0], 1, keep_models=1)).proofs[1]["model"]
+    assert await shop.keep(RUNS[1]) == (0, {"documents": {"ur": 1}, "kept": {}, "put_back": {}}, "")
+    assert list(await shop.states()) == [bad]
+
+
+async def test_a_driver_alone_removes_what_is_left_of_an_interrupted_copy(shop: Shop) -> None:
+    good = shop.train(10)
+    shop.answers["GET /_tasks/sandbox:1"] = lambda _question: (200, HALF)
+    shop.answers[f"DELETE /{COPIES[0]}"] = lambda _question: (503, {"error": "no master"})
+    assert (await shop.keep(RUNS[0], ends=True))[0] == 143
+    assert "/_tasks/sandbox:1/_cancel" in [question.path for question in shop.node.questions]
+    assert (await shop.states())[COPIES[0]] == "incomplete"
+    shop.answers.clear()
+    await shop.keep(RUNS[1])
+    assert await shop.states() == {good: "served", COPIES[1]: "kept"}
+
+
+def answering(said: dict[str, Any], _question: Question) -> tuple[int, Any]:
+    return 200, said
+
+
+READ_ONLY = {"completed": True, "response": {"failures": [{"cause": {"reason": "blocked by: index read-only, Größe"}}]}}
+FULL = {"nodes": {"n": {"fs": {"total": {"total_in_bytes": 1000, "available_in_bytes": 101}}}}}
+HIGH = {"defaults": {"cluster.routing.allocation.disk.watermark.high": "90%"}}
+
+
+@pytest.mark.parametrize(
+    ("answers", "problem"),
+    [
+        (
+            {"GET /_tasks/sandbox:1": READ_ONLY},
+            "Elasticsearch could not copy all documents: blocked by: index read-only, Größe",
+        ),
+        ({f"POST /{COPIES[0]}/_count": {"count": 9}}, "the copy of ur_1795461001000 has 9 of 10 documents"),
+        ({"GET /_nodes/stats/fs": FULL, "GET /_cluster/settings": HIGH}, "MiB are free below the high watermark"),
+    ],
+)
+async def test_no_training_begins_without_the_copy_that_it_is_to_keep(
+    shop: Shop, answers: dict[str, Any], problem: str
+) -> None:
+    good = shop.train(10)
+    shop.answers.update({path: partial(answering, said) for path, said in answers.items()})
+    status, _, why = await shop.keep(RUNS[0])
+    assert status == 1
+    assert problem in why
+    assert await shop.states() == {good: "served"}
+
+
+async def test_a_driver_alone_does_not_guess_which_of_two_indices_is_the_model(shop: Shop) -> None:
+    shop.train(10)
+    shop.ask("PUT", "/other", {"aliases": {"ur": {}}})
+    status, _, why = await shop.keep(RUNS[0])
+    assert (status, why) == (1, "alias ur points to 2 indices: other, ur_1795461001000")
+
+
+async def test_a_driver_alone_logs_in_over_tls_as_the_client_that_has_left_its_order(
+    shop: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server, _ = certificate(tmp_path, HOST)
+    shop.train(3)
+    web = WebClient(shop.elasticsearch)
+
+    def answer(question: Question) -> tuple[int, Any]:
+        response = web.open(question.path, method=question.method, data=question.body)
+        return response.status_code, response.json
+
+    async with listening(answer, tls=server, login=("pio", "pa55word")) as node:
+        shop.node = node
+        monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "search.pem"))
+        login = {"user": "pio", "password": "pa55word", "scheme": "https"}
+        assert (await shop.keep(RUNS[0], elasticsearch=login))[1]["kept"] == {"ur": COPIES[0]}
+        status, _, why = await shop.keep(RUNS[1], elasticsearch={**login, "password": "old"})
+        assert (status, why) == (
+            1,
+            f"Elasticsearch at {HOST}:{node.port} answered with status 401: unable to authenticate user [pio] for REST",
+        )
+        monkeypatch.delenv("SSL_CERT_FILE")
+        status, _, why = await shop.keep(RUNS[1], elasticsearch=login)
+        assert status == 1
+        assert "certificate verify failed" in why
+
+
+async def test_a_driver_that_only_counts_trains_without_an_answer(shop: Shop) -> None:
+    shop.train(10)
+    assert await shop.keep(RUNS[0], keep_models=1) == (0, {"documents": {"ur": 10}, "kept": {}, "put_back": {}}, "")
+    shop.answers["POST /ur_1795461001000/_count"] = lambda _question: (403, {"error": {"reason": "no permission"}})
+    status, custody, problem = await shop.keep(RUNS[0], keep_models=1)
+    assert (status, custody["documents"]) == (0, {})
+    assert problem.endswith("answered with status 403: no permission")
+    assert files_to_keep_model(shop.context(max_shrink=None, keep_models=1), TRACES) == {}
+
+
+def test_python_3_6_can_read_what_a_driver_runs() -> None:
+    for name in PROGRAMS:
+        source = resources.files("pio_tf").joinpath("training", name).read_text(encoding="utf-8")
+        ast.parse(source, feature_version=(3, 6))
+        assert "from __future__" not in source

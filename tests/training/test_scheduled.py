@@ -6,18 +6,26 @@ import dataclasses
 import fcntl
 import json
 import subprocess
+import sys
+import threading
 import time
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from werkzeug.serving import make_server
+from werkzeug.test import Client as WebClient
+from werkzeug.wrappers import Response
 
 from pio_tf.sandbox.home import MachineFiles, metadata_program
 from pio_tf.sandbox.processes import MARK, end_processes
+from pio_tf.sandbox.services import LocalElasticsearch
 from pio_tf.training.after_run import files_after_run
+from pio_tf.training.custody.order import files_to_keep_model
+from pio_tf.training.proof import Traces
 from pio_tf.training.redact import Redactor
 from pio_tf.training.runs.driver_runs import KEPT_ON_DRIVER, DriverRun, DriverState, program, read_list
 from pio_tf.training.runs.record import Client, RunRecord
@@ -29,7 +37,7 @@ from tests.support.places import Webhook
 from tests.support.session import context_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
 TOKEN = "token-1"
 OUTPUTS = dataclasses.replace(
@@ -105,15 +113,27 @@ class Driver:
     def profile(self, text: str) -> None:
         (self.home / ".profile").write_text(text)
 
-    def push(self, *, start_timeout: int = 60, after: Mapping[str, str] | None = None, **spark: Any) -> None:  # noqa: ANN401 - of the block
-        """Leave there what a client leaves."""
+    def push(
+        self,
+        *,
+        start_timeout: int = 60,
+        after: Mapping[str, str] | None = None,
+        models: int = 0,
+        **spark: Any,  # noqa: ANN401 - of the block
+    ) -> None:
+        """Leave there what a client leaves.
+
+        Args:
+            models: port of an Elasticsearch with a model that is to be kept.
+        """
         config = builders.make_config(
             self.root,
             pio={"home": "~/pio", "engine_dir": "~/ur"},
             spark={"home": "~/spark", "workers": 2, "master_ui_port": self.master.port, **spark},
             cluster={"start_timeout": start_timeout},
             train={"linger": 2, "max_runtime": 3600},
-            elasticsearch={"hosts": [f"127.0.0.1:{self.elasticsearch.port}"]},
+            elasticsearch={"hosts": [f"127.0.0.1:{models or self.elasticsearch.port}"]},
+            model={"max_shrink": "30%", "keep_models": 2} if models else {},
             hbase={"hosts": ["127.0.0.1"], "zookeeper_port": self.zookeeper.port},
             hdfs={"namenode": "127.0.0.1", "port": self.namenode.port},
         )
@@ -121,7 +141,13 @@ class Driver:
             id="", cluster="ur", client=Client(OWNER, "driver", 0, ""), command="pio train", engine_dir="~/ur"
         )
         training = ScheduledTraining(
-            TOKEN, record, "~/pio/bin/pio train", Redactor([SECRET]), {"spark.driver.memory": "64m"}, after or {}
+            TOKEN,
+            record,
+            "~/pio/bin/pio train",
+            Redactor([SECRET]),
+            {"spark.driver.memory": "64m"},
+            after or {},
+            files_to_keep_model(context_of(config), Traces("factory", "default", aliases=("ur",))),
         )
         directory = self.home / ".pio-tf" / "scheduled"
         directory.mkdir(exist_ok=True)
@@ -556,6 +582,96 @@ def test_a_clients_run_that_a_restart_ends_is_told_too_and_the_driver_powers_its
         assert "the-second-boot" in linger.read_text(), "only the first boot after it"
     (document,) = webhook.documents
     assert (document["event"], document["run"]) == ("lost", run.id)
+
+
+@dataclass
+class Models:
+    """An Elasticsearch with a model of three documents behind the alias ``ur``."""
+
+    port: int = 0
+    task: dict[str, Any] | None = None
+    """Its answer about every copy, if not the true one."""
+    application: LocalElasticsearch = field(default_factory=LocalElasticsearch)
+
+    def __post_init__(self) -> None:
+        self.ask("PUT", "/ur_1795461001000", {"aliases": {"ur": {}}, "mappings": {"items": {}}})
+        for number in range(3):
+            self.ask("PUT", f"/ur_1795461001000/items/i{number}", {"id": f"i{number}"})
+
+    def ask(self, method: str, path: str, body: object = None) -> Any:  # noqa: ANN401 - JSON
+        return WebClient(self.application).open(path, method=method, json=body).json
+
+    def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:  # noqa: ANN401 - WSGI
+        if environ["PATH_INFO"].startswith("/_tasks/") and environ["REQUEST_METHOD"] == "GET" and self.task:
+            return Response(json.dumps(self.task))(environ, start_response)
+        return self.application(environ, start_response)
+
+    def copies(self) -> list[str]:
+        return [name for name in self.ask("GET", "/_alias") if name.startswith("pio-tf-model-")]
+
+
+@pytest.fixture
+def models(driver: Driver) -> Iterator[Models]:
+    models = Models()
+    server = make_server("127.0.0.1", 0, models, threaded=True)
+    models.port = server.port
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+    thread.start()
+    driver.program("python3", f'#!/bin/sh\nexec {sys.executable} "$@"\n')
+    driver.push(models=models.port)
+    yield models
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def test_the_model_that_is_served_is_kept_before_a_scheduled_training(driver: Driver, models: Models) -> None:
+    driver.mark()
+    driver.boot()
+    record = driver.trained()
+    (copy,) = models.copies()
+    assert copy == f"pio-tf-model-ur-{record.id.lower()}"
+    assert record.state == "succeeded"
+    assert record.custody == {"documents": {"ur": 3}, "kept": {"ur": copy}, "put_back": {}}
+
+
+def test_a_model_that_cannot_be_kept_fails_the_training_before_it_begins(driver: Driver, models: Models) -> None:
+    models.task = {"completed": True, "response": {"failures": [{"cause": {"reason": f"no disk for {SECRET}"}}]}}
+    driver.mark()
+    driver.boot()
+    record = driver.run().to_record()
+    cause = "failed before it began: model: Elasticsearch could not copy all documents: no disk for ***"
+    assert (record.state, record.started, record.cause) == ("failed", None, cause)
+    assert models.copies() == []
+    assert driver.goes_off()
+
+
+@pytest.mark.parametrize("command", ["up", "down --force"])
+def test_a_client_that_takes_the_machines_over_ends_a_copy(driver: Driver, models: Models, command: str) -> None:
+    models.task = {"completed": False}
+    driver.mark()
+    booting = driver.start()
+    assert wait_until(lambda: bool(models.copies()), within=60)
+    if command == "up":
+        driver.files.schedule_mark.write_text("")
+    else:
+        release = ["/bin/bash", "-c", f"{program()}\nrelease"]
+        subprocess.run(release, env=driver.environment, check=True)
+    booting.wait(timeout=60)
+    assert wait_until(lambda: not models.copies(), within=60)
+    if command == "up":
+        assert driver.run().to_record().cause == "missed: a client has taken the machines over"
+    else:
+        assert driver.run().state == "lost"
+
+
+def test_a_driver_without_python_trains_without_a_copy_and_says_so(driver: Driver, models: Models) -> None:
+    driver.program("python3", "#!/bin/sh\nexit 127\n")
+    driver.mark()
+    driver.boot()
+    record = driver.trained()
+    assert (record.state, record.custody) == ("succeeded", {})
+    assert "model: the driver has no Python 3.6 or later, so that it does not keep the model" in driver.console()
 
 
 def boot_id() -> str:

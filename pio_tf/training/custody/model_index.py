@@ -18,6 +18,7 @@ from urllib.parse import quote
 
 from pio_tf.errors import RemoteError
 from pio_tf.json_text import as_object
+from pio_tf.training.elasticsearch_room import stored_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -27,11 +28,14 @@ if TYPE_CHECKING:
 ModelState: TypeAlias = Literal["served", "kept", "rejected", "incomplete"]
 """``rejected``: it failed a check, or a user went back to an older one. ``incomplete``: a copy that was interrupted."""
 COPY_PREFIX = "pio-tf-model-"
-_COPY = re.compile(rf"{COPY_PREFIX}(.+)-(\d{{8}}t\d{{6}}z-[0-9a-f]{{4}})")
-_META = "pio-tf"
-_MILLISECONDS = 14
+RUN_IN_NAME = r"\d{8}t\d{6}z-[0-9a-f]{4}"
+"""Regular expression of a run's id in the name of a copy."""
+_COPY = re.compile(rf"{COPY_PREFIX}(.+)-({RUN_IN_NAME})")
+META = "pio-tf"
+"""The key of pio-tf's note in ``_meta``."""
+MILLISECONDS = 14
 """Digits of a time in the name of an index: 13 until the year 2286."""
-_NO_TYPE = "_default_"
+NO_TYPE = "_default_"
 """A template of types in indices of Elasticsearch 5, and none itself."""
 
 
@@ -57,7 +61,7 @@ class ModelNote:
     @classmethod
     def read(cls, meta: Any) -> ModelNote:  # noqa: ANN401 - JSON
         """Read ``_meta`` of a mapping. Ignore what a newer pio-tf has added."""
-        found = meta.get(_META) if isinstance(meta, dict) else None
+        found = meta.get(META) if isinstance(meta, dict) else None
         if not isinstance(found, dict):
             return cls()
         known = {one.name: type(getattr(cls(), one.name)) for one in fields(cls)}
@@ -80,7 +84,7 @@ class ModelIndex:
     @property
     def type(self) -> str:
         """The type of its documents: the Universal Recommender has one an index; empty: none."""
-        return next((name for name in self.mappings if name != _NO_TYPE), "")
+        return next((name for name in self.mappings if name != NO_TYPE), "")
 
     @property
     def note(self) -> ModelNote:
@@ -110,7 +114,7 @@ class ModelIndex:
     def made(self) -> float | None:
         """When the Universal Recommender made it, in seconds since 1970 by the driver's clock; None: it did not."""
         milliseconds = self.name.removeprefix(f"{self.alias}_")
-        return int(milliseconds) / 1000 if milliseconds.isdigit() and len(milliseconds) <= _MILLISECONDS else None
+        return int(milliseconds) / 1000 if milliseconds.isdigit() and len(milliseconds) <= MILLISECONDS else None
 
     @property
     def trained(self) -> str:
@@ -127,7 +131,7 @@ class ModelIndex:
     def noted(self, note: ModelNote) -> tuple[str, dict[str, Any]]:
         """Return path and body of the request that writes a note into the index, and leaves the rest of ``_meta``."""
         meta = as_object(as_object(self.mappings.get(self.type)).get("_meta"))
-        return f"{self.path}/_mapping/{quote(self.type, safe='')}", {"_meta": {**meta, _META: asdict(note)}}
+        return f"{self.path}/_mapping/{quote(self.type, safe='')}", {"_meta": {**meta, META: asdict(note)}}
 
 
 def copy_name(alias: str, run: str) -> str:
@@ -175,10 +179,7 @@ async def size_of(es: ElasticsearchClient, model: ModelIndex) -> int | None:
         answer = await es.get(f"{model.path}/_stats/store")
     except RemoteError:
         return None
-    size: Any = as_object(answer).get("_all")
-    for name in ("total", "store", "size_in_bytes"):
-        size = as_object(size).get(name)
-    return size if isinstance(size, int) else None
+    return stored_bytes(as_object(answer))
 
 
 def changed_fields(kept: ModelIndex, served: ModelIndex) -> list[str]:

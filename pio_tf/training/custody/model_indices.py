@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pio_tf.training.custody.model_index import ModelIndex
     from pio_tf.training.elasticsearch_client import ElasticsearchClient
 
-_NOT_COPIED = (
+NOT_COPIED = (
     "blocks",
     "creation_date",
     "history",
@@ -34,9 +34,11 @@ _NOT_COPIED = (
     "version",
 )
 """Settings of one index, and ``lifecycle``, by which Elasticsearch would remove the copy."""
-_POLL_SECONDS = 1.0
+BATCH = 1000
+"""Documents that ``_reindex`` copies at once: its default."""
+POLL_SECONDS = 1.0
 _TOLD_EVERY = 30.0
-_CANCEL_SECONDS = 10.0
+CANCEL_SECONDS = 10.0
 _INTERRUPTED_SECONDS = 1.5
 """How long an interrupted copy may take to be cancelled: the machines stop next."""
 _NO_COPY = "`--skip-check model` trains without a copy, and so without a way back"
@@ -142,7 +144,7 @@ class ModelIndices:
     async def _create(self, model: ModelIndex, name: str, note: ModelNote) -> None:
         if any(as_object(one).get("_source", {}).get("enabled") is False for one in model.mappings.values()):
             raise _incomplete(model, f"{model.name} can't be copied", "its mapping keeps no _source")
-        index = {key: value for key, value in model.settings.items() if key not in _NOT_COPIED}
+        index = {key: value for key, value in model.settings.items() if key not in NOT_COPIED}
         index |= {"number_of_replicas": 0, "refresh_interval": "-1"}
         body = {"settings": {"index": index}, "mappings": _with_note(model, note)}
         try:
@@ -152,7 +154,7 @@ class ModelIndices:
 
     async def _begin(self, model: ModelIndex, name: str) -> str:
         # One slice: several take the threads of an Elasticsearch that serves queries, and were slower on two cores.
-        body = {"source": {"index": model.name, "size": 1000}, "dest": {"index": name}}
+        body = {"source": {"index": model.name, "size": BATCH}, "dest": {"index": name}}
         answer = await self.es.send("POST", "/_reindex?wait_for_completion=false", body)
         return str(as_object(answer).get("task", ""))
 
@@ -167,7 +169,7 @@ class ModelIndices:
             if time.monotonic() - told >= _TOLD_EVERY:
                 told = time.monotonic()
                 self.report(Step(f"Copying the model: {done} of {documents} documents"))
-            await self.sleep(_POLL_SECONDS)
+            await self.sleep(POLL_SECONDS)
         result = as_object(answer.get("response"))
         problem = answer.get("error") or result.get("failures") or result.get("canceled")
         if problem:
@@ -194,14 +196,14 @@ class ModelIndices:
 
     async def _cancel_writers(self, name: str) -> None:
         """End what still copies to an index: Elasticsearch would make the index again, without its mapping."""
-        until = time.monotonic() + _CANCEL_SECONDS
+        until = time.monotonic() + CANCEL_SECONDS
         while writers := await self._writers(name):
             for task in writers:
                 with contextlib.suppress(RemoteError):  # it has ended meanwhile
                     await self.es.send("POST", f"/_tasks/{quote(task, safe=':')}/_cancel")
             if time.monotonic() > until:
                 raise RemoteError(f"Elasticsearch does not stop copying to {name}", next_step="GET /_tasks shows it")
-            await self.sleep(_POLL_SECONDS / 4)
+            await self.sleep(POLL_SECONDS / 4)
 
     async def _writers(self, name: str) -> list[str]:
         answer = as_object(await self.es.get("/_tasks?actions=*reindex&detailed=true"))

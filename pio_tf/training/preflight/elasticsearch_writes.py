@@ -7,10 +7,10 @@ new model, and removes the old one in the same request: Elasticsearch refuses th
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any
 
 from pio_tf.json_text import as_object
+from pio_tf.training.elasticsearch_room import WATERMARK, data_disk, free_at, settings_in_force
 from pio_tf.training.preflight.context import failed, warning
 
 if TYPE_CHECKING:
@@ -22,15 +22,11 @@ BLOCKS = "/{index}/_settings/index.blocks.*?flat_settings=true"
 METADATA_BLOCKED = "/index metadata (api)]"
 """In the refusal of that question. An index with ``index.blocks.metadata`` does not show its settings either."""
 HAS_METADATA_BLOCK = {"settings": {"index.blocks.metadata": "true"}}
-CLUSTER_SETTINGS = "/_cluster/settings?flat_settings=true&include_defaults=true"
-DISKS = "/_nodes/stats/fs"
 
 _BLOCKS = ("read_only", "read_only_allow_delete", "write", "metadata")
 """``index.blocks.*`` that refuse documents or mappings."""
 _BLOCKS_OF_OLD_MODEL = ("read_only", "read_only_allow_delete", "metadata")
 """Those of an index that refuse to move its alias."""
-WATERMARK = "cluster.routing.allocation.disk.watermark."
-_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgtp]?)b", re.IGNORECASE)
 _RETRIED = "PredictionIO would retry without end"
 _NOT_REPLACED = "the Universal Recommender could not replace this model by the new one"
 _MAKE_ROOM = "make room on that node, or add a node: delete old indices, enlarge its disk"
@@ -107,33 +103,3 @@ def _judge_disk(node: Mapping[str, Any], settings: Mapping[str, str]) -> Iterabl
 def _reached(watermark: str, *, total: int, free: int) -> bool:
     """Return whether a disk has reached a watermark."""
     return free < free_at(watermark, total=total)
-
-
-def settings_in_force(settings: Mapping[str, Any]) -> dict[str, str]:
-    """Return the settings of the answer to :data:`CLUSTER_SETTINGS` that count."""
-    groups = (as_object(settings.get(group)) for group in ("defaults", "persistent", "transient"))
-    return {key: str(value) for group in groups for key, value in group.items()}
-
-
-def data_disk(node: Mapping[str, Any]) -> tuple[int, int] | None:
-    """Return the total and the free bytes of a node in the answer to :data:`DISKS`.
-
-    None: they are unknown, or the node holds no index.
-    """
-    roles = node.get("roles")
-    if isinstance(roles, list) and "data" not in roles:
-        return None
-    disk = as_object(as_object(node.get("fs")).get("total"))
-    total, free = disk.get("total_in_bytes"), disk.get("available_in_bytes")
-    return (total, free) if isinstance(total, int) and isinstance(free, int) and total > 0 else None
-
-
-def free_at(watermark: str, *, total: int) -> float:
-    """Return the free bytes of a disk at a watermark: ``95%`` or ``0.95`` of it used, or ``10gb`` free; 0: unknown."""
-    if size := _SIZE.fullmatch(watermark):
-        return float(size[1]) * float(1024.0 ** " kmgtp".index(size[2].lower() or " "))
-    try:
-        part = float(watermark[:-1]) / 100 if watermark.endswith("%") else float(watermark)
-    except ValueError:
-        return 0.0
-    return total * (1 - part)

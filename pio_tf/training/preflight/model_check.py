@@ -15,24 +15,13 @@ from pio_tf.errors import ConfigError, RemoteError
 from pio_tf.json_text import as_object
 from pio_tf.pio.engine import read_engine
 from pio_tf.training.elasticsearch_client import ElasticsearchClient
+from pio_tf.training.elasticsearch_room import CLUSTER_SETTINGS, DISKS, judge_copy
 from pio_tf.training.preflight.context import combine, failed, ok, skipped, warning
-from pio_tf.training.preflight.elasticsearch_writes import (
-    CLUSTER_SETTINGS,
-    DISKS,
-    WATERMARK,
-    data_disk,
-    free_at,
-    settings_in_force,
-)
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
     from pio_tf.training.preflight.context import CheckContext, CheckResult
-
-_MIB = 1024**2
-_TIMES = 2
-"""The copy, and the new model."""
 
 
 async def check_model(context: CheckContext) -> CheckResult:
@@ -85,41 +74,22 @@ async def _check_alias(context: CheckContext, es: ElasticsearchClient, alias: st
 def judge_room(
     index: str, *, sizes: Mapping[str, Any], settings: Mapping[str, Any], disks: Mapping[str, Any], where: str
 ) -> CheckResult:
-    """Judge whether a copy of an index and a new one of its size fit below the high watermark of the disks.
-
-    Above it, Elasticsearch moves shards away. An empty answer of Elasticsearch's decides nothing.
+    """Judge whether a copy of an index and a new one of its size fit: :func:`judge_copy`.
 
     Args:
-        sizes: the answer to ``/<index>/_stats/store``: replicas are in its total.
-        settings, disks: the answers to :data:`CLUSTER_SETTINGS` and :data:`DISKS`.
         where: the line of pio-tf.hcl with the block.
     """
-    size: Any = sizes.get("_all")
-    for name in ("total", "store", "size_in_bytes"):
-        size = as_object(size).get(name)
-    rooms = list(_rooms(settings, disks))
-    if not isinstance(size, int) or not rooms:
+    judged = judge_copy(index, sizes, settings, disks)
+    if judged is None:
         return ok(f"{index} is served; Elasticsearch does not tell its room")
-    needed, room = size * _TIMES, sum(rooms)
-    copy = f"a copy of {index} and a new model of its size need {needed / _MIB:.1f} MiB of Elasticsearch's disks"
-    if room < needed:
-        return failed(
-            f"{copy}, and {room / _MIB:.1f} MiB are free below the high watermark",
-            f"remove old indices, enlarge the disks, or set keep_models = 1 in {where}; `--skip-check model` trains "
-            "without a copy",
-        )
-    return ok(f"{copy}; {room / 1024 / _MIB:.1f} GiB are free")
-
-
-def _rooms(settings: Mapping[str, Any], disks: Mapping[str, Any]) -> Iterator[float]:
-    """Yield the bytes that each node with data can take."""
-    in_force = settings_in_force(settings)
-    unlimited = in_force.get("cluster.routing.allocation.disk.threshold_enabled") == "false"
-    high = "" if unlimited else in_force.get(f"{WATERMARK}high", "")
-    for node in as_object(disks.get("nodes")).values():
-        if (disk := data_disk(as_object(node))) is not None:
-            total, free = disk
-            yield max(0.0, free - free_at(high, total=total))
+    fits, why = judged
+    if fits:
+        return ok(why)
+    return failed(
+        why,
+        f"remove old indices, enlarge the disks, or set keep_models = 1 in {where}; `--skip-check model` trains "
+        "without a copy",
+    )
 
 
 async def _ask(es: ElasticsearchClient, path: str, timeout: float) -> Mapping[str, Any]:

@@ -17,11 +17,10 @@ from pio_tf.pio.engine import read_engine
 from pio_tf.remote.library import asyncssh
 from pio_tf.remote.ssh_errors import reason
 from pio_tf.training.elasticsearch_client import ElasticsearchClient
+from pio_tf.training.elasticsearch_room import CLUSTER_SETTINGS, DISKS
 from pio_tf.training.preflight.context import NoAnswer, combine, failed, ok, unused, warning
 from pio_tf.training.preflight.elasticsearch_writes import (
     BLOCKS,
-    CLUSTER_SETTINGS,
-    DISKS,
     HAS_METADATA_BLOCK,
     METADATA_BLOCKED,
     judge_writes,
