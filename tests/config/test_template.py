@@ -91,7 +91,8 @@ def test_the_template_shows_every_option() -> None:
             else:
                 yield from names(child, f"{prefix}{name}.")  # type: ignore[arg-type]
 
-    adopted = {"machines.driver", "machines.master", "machines.workers"}  # instead of what the template describes
+    # Instead of what the template describes:
+    adopted = {f"machines.{name}" for name in ("driver", "master", "workers", "terraform")}
     assert set(names(Config, "")) - shown == {"aws.endpoint_url", *adopted}  # the first is for the sandbox's template
 
 

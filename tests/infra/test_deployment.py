@@ -195,7 +195,7 @@ def test_another_instance_type_is_planned_in_place_and_its_restart_is_told(clust
     plan = deployment(config, recorder).plan()
 
     assert [(change.actions, change.reasons) for change in plan.changes] == [(("update",), ("instance_type",))]
-    assert plan.counts == {"create": 0, "update": 1, "replace": 0, "delete": 0}
+    assert plan.counts == {"import": 0, "create": 0, "update": 1, "replace": 0, "delete": 0}
     warnings = [event.message for event in recorder.events if isinstance(event, Warned)]
     assert any(message.startswith("master: instance_type m5.large -> m5.xlarge") for message in warnings)
 

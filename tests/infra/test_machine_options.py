@@ -157,7 +157,7 @@ SCRATCH = 'instance_type = "m5.large"\n  scratch_volume {\n    gib = 20\n    thr
 
 def test_machines_that_exist_get_a_volume_for_scratch_files_and_nothing_else_changes(site: Site) -> None:
     plan = apply(site, types=SCRATCH)
-    assert plan.counts == {"create": 4, "update": 0, "replace": 0, "delete": 0}
+    assert plan.counts == {"import": 0, "create": 4, "update": 0, "replace": 0, "delete": 0}
     for machine in ("driver", "worker-1"):
         volume = disks(site, machine)["/dev/sdf"]
         assert (volume["Size"], volume["VolumeType"], volume["Encrypted"]) == (20, "gp3", True)

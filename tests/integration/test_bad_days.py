@@ -89,7 +89,7 @@ def test_an_elasticsearch_that_does_not_answer_is_named_before_a_run_starts(
 
 
 def test_a_check_that_is_not_there_cannot_be_skipped(project: Project) -> None:
-    assert "elasticsearch, hdfs" in project.run("train", "--skip-check", "elastic", exit_code=2).stderr
+    assert "elasticsearch, model, hdfs" in project.run("train", "--skip-check", "elastic", exit_code=2).stderr
 
 
 @pytest.mark.usefixtures("without_spark")
