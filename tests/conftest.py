@@ -46,8 +46,12 @@ DURATIONS = TESTS / "durations.json"
 """Seconds that each file and each longer test took in the last ``make durations``. What has no record is quick."""
 SLOW = 0.2
 """Seconds from which on a test is not one of the inner loop."""
-USES = {"terraform": "provider_mirror", "sandbox": "share_mirror", "java": "java_cache"}
-"""A mark, and the fixture that gives its tests what they use: the AWS provider, a whole sandbox on it, and real Java
+USES = {
+    "terraform": {"provider_mirror"},
+    "sandbox": {"share_mirror", "class_archive"},
+    "java": {"java_cache"},
+}
+"""A mark, and the fixtures that give its tests what they use: the AWS provider, a sandbox with Spark, and real Java
 services and Spark 2.4."""
 
 
@@ -66,7 +70,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     recorded = json.loads(DURATIONS.read_text(encoding="utf-8")) if DURATIONS.exists() else {"files": {}, "tests": {}}
     for item in items:
         fixtures = getattr(item, "fixturenames", ())
-        marks = {mark for mark, fixture in USES.items() if fixture in fixtures}
+        marks = {mark for mark, given in USES.items() if given.intersection(fixtures)}
         if item.path.parent.name == "real_machines":
             marks = {"machines"}
         if marks or recorded["tests"].get(_name(item.nodeid), 0.0) >= SLOW:

@@ -71,7 +71,7 @@ class Job:
 
 
 @pytest.fixture(scope="module")
-def job(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Job]:
+def job(tmp_path_factory: pytest.TempPathFactory, class_archive: None) -> Iterator[Job]:
     job = Job(tmp_path_factory.mktemp("job"))
     try:
         started = job.json("sandbox", "start")
@@ -113,8 +113,10 @@ def test_the_pages_are_told_once_they_are_here(job: Job) -> None:
     ) as process:
         assert process.stdout is not None
         lines: list[bytes] = []
-        while not lines or lines[-1] != b"}\n":
-            lines.append(process.stdout.readline())
+        while lines[-1:] != [b"}\n"]:
+            line = process.stdout.readline()
+            assert line, "it ended before it had told all pages"
+            lines.append(line)
         process.send_signal(signal.SIGINT)
     pages = json.loads(b"".join(lines))
     assert mistakes(pages, PagesResult) == []
