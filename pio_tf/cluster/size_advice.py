@@ -1,6 +1,6 @@
 """Advice on the sizes of machines, from the figures of one run: larger ones, smaller ones, or none.
 
-The rules, which docs/training.md explains to users:
+The rules, which docs/sizes.md explains to users:
 
 - Larger, if a heap was full (the failure's name), or if the tasks spent a tenth of their time or more with garbage
   collection, where Spark's own page of executors turns red. A heap that was full says not how much it lacks: the next

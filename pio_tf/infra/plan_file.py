@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 CONFIGURATION: Final = "tfconfig/m-"
 """Prefix of the configuration's files: ``tfconfig/m-MODULE/main.tf``."""
 _MODULES: Final = "tfconfig/modules.json"
+_STATE: Final = "tfstate"
 _END: Final = struct.Struct("<4s4H2LH")
 """The end of a zip archive: signature, disks, files, and size and place of its directory, length of a comment."""
 _PLAN: Final = "tfplan"
@@ -63,6 +64,7 @@ class PlanFile:
         variables: values of the root module's variables.
         backend: type of the backend, and its arguments.
         workspace: of the backend.
+        state: as the plan has read it from AWS, in JSON; empty: there is none.
     """
 
     files: Mapping[str, str]
@@ -70,6 +72,7 @@ class PlanFile:
     variables: Mapping[str, Any]
     backend: tuple[str, Mapping[str, Any]]
     workspace: str
+    state: bytes
 
 
 def read_plan_file(content: bytes) -> PlanFile:
@@ -84,20 +87,21 @@ def read_plan_file(content: bytes) -> PlanFile:
             files = {name: archive.read(name).decode() for name in archive.namelist() if name.startswith(CONFIGURATION)}
             modules = _modules(archive.read(_MODULES))
             plan = list(_fields(archive.read(_PLAN)))
+            state = archive.read(_STATE) if _STATE in archive.namelist() else b""
     except zipfile.BadZipFile as error:
         raise ValueError(_why_no_zip(content)) from error
     except (LookupError, TypeError, AttributeError, EOFError, NotImplementedError, RuntimeError, struct.error) as error:
         raise ValueError(f"something in it is not as Terraform writes it: {error!r}") from error
-    return _assemble(files, modules, plan)
+    return _assemble(files, modules, plan, state)
 
 
-def _assemble(files: dict[str, str], modules: dict[str, str], plan: list[tuple[int, bytes]]) -> PlanFile:
+def _assemble(files: dict[str, str], modules: dict[str, str], plan: list[tuple[int, bytes]], state: bytes) -> PlanFile:
     try:
         entries = [dict(_fields(value)) for number, value in plan if number == _VARIABLES]
         variables = {entry[1].decode(): _variable(_dynamic(entry[2])) for entry in entries}
         (backend,) = [dict(_fields(value)) for number, value in plan if number == _BACKEND]
         arguments = dict(_dynamic(backend[2]))
-        return PlanFile(files, modules, variables, (backend[1].decode(), arguments), backend[3].decode())
+        return PlanFile(files, modules, variables, (backend[1].decode(), arguments), backend[3].decode(), state)
     except (LookupError, TypeError, AttributeError, ValueError, RecursionError, struct.error) as error:
         raise ValueError(f"something in it is not as Terraform writes it: {error!r}") from error
 

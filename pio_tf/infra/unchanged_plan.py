@@ -6,10 +6,8 @@ the plan itself takes. In a plan without changes, every value is in the state th
 
 from __future__ import annotations
 
-import io
 import json
 import re
-import zipfile
 from typing import TYPE_CHECKING, Any, Final
 
 from pio_tf.infra.plan_file import read_plan_file
@@ -18,8 +16,6 @@ from pio_tf.json_text import parse_json
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-_STATE: Final = "tfstate"
-"""The state as the plan has read it from AWS."""
 _FORMAT: Final = 4
 _PROVIDER: Final = re.compile(r'provider\["([^"]+)"\]')
 
@@ -33,10 +29,9 @@ def show_unchanged(content: bytes) -> dict[str, Any]:
     Raises:
         ValueError: it is encrypted, not as Terraform writes it, or its state has what no plan leaves as it is.
     """
-    variables = read_plan_file(content).variables
+    file = read_plan_file(content)
+    state = parse_json(file.state)
     try:
-        with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            state = parse_json(archive.read(_STATE))
         if state["version"] != _FORMAT:
             raise ValueError(f"its state has the format version {state['version']}")
         found = [one for resource in state["resources"] for one in _instances(resource)]
@@ -44,7 +39,7 @@ def show_unchanged(content: bytes) -> dict[str, Any]:
     except (LookupError, TypeError, AttributeError) as error:
         raise ValueError(f"something in its state is not as Terraform writes it: {error!r}") from error
     return {
-        "variables": {name: {"value": value} for name, value in variables.items()},
+        "variables": {name: {"value": value} for name, value in file.variables.items()},
         "resource_changes": [
             {**about, "change": _no_change(values)} for about, values in found if about["mode"] == "managed"
         ],

@@ -45,6 +45,7 @@ def test_every_resource_output_and_variable_is_shown_as_it_is() -> None:
     ("content", "why"),
     [
         (b'{"encrypted_data": "x"}', "it is encrypted"),
+        (plan_file({}, {}, state=""), "Expecting value"),
         (plan_file({}, {}), "something in its state is not as Terraform writes it"),
         (plan_file({}, {}, state='{"version": 3, "resources": []}'), "its state has the format version 3"),
         (plan_file({}, {}, state=state(status="tainted")), "a aws_instance that the plan would replace or delete"),
