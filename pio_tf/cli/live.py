@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
+from pio_tf.data_amounts import amount, rate_text
 from pio_tf.durations import clock
 from pio_tf.events import DownloadProgress, MachineProgress, ResourceProgress, TrainingProgress
 
@@ -103,12 +104,8 @@ def executors(event: TrainingProgress) -> list[str]:
 def downloaded(event: DownloadProgress) -> str:
     """Return how far a download is: ``41.2 of 228.1 MB, 153 kB/s``."""
     if event.done:
-        return f"{event.received / 1e6:.1f} MB downloaded"
-    size = f" of {event.size / 1e6:.1f}" if event.size else ""
-    parts, rate = [f"{event.received / 1e6:.1f}{size} MB"], event.bytes_per_second
-    if rate is not None:
-        parts.append(f"{rate / 1e6:.1f} MB/s" if rate >= 1e6 else f"{rate / 1e3:.0f} kB/s")
-    return ", ".join(parts)
+        return f"{amount(event.received, None)} downloaded"
+    return ", ".join(filter(None, (amount(event.received, event.size), rate_text(event.bytes_per_second))))
 
 
 class DownloadLines:
