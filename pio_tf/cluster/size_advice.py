@@ -5,7 +5,7 @@ The rules, which docs/sizes.md explains to users:
 - Larger, if a heap was full (the failure's name), or if the tasks spent a tenth of their time or more with garbage
   collection, where Spark's own page of executors turns red. A heap that was full says not how much it lacks: the next
   type of the family is the advice.
-- Smaller, after a success only, if the most heap in use, and a quarter more, fits the heap of a smaller type, nothing
+- Smaller, after a success only, if 1.25 times the most heap in use fits the heap of a smaller type, nothing
   was spilled to disk, and garbage collection took less than that tenth. A worker's cores must do, too. The most heap in
   use includes garbage: it says what is enough, not what is needed.
 """

@@ -658,8 +658,8 @@ class ModelBlock(Block):
         default=1,
         ge=1,
         le=10,
-        description="Number of models in Elasticsearch: the one that is served and, from 2 on, copies of those before. "
-        "A training makes the copy before it begins, which needs disk space.",
+        description="Number of models that Elasticsearch keeps: the served one and, with 2 or more, copies of earlier "
+        "ones. A training makes the copy before it begins, which needs disk space.",
     )
 
     @property
@@ -669,7 +669,7 @@ class ModelBlock(Block):
 
     @property
     def smallest_share(self) -> float:
-        """The smallest number of documents of a new model, as a share of those before it."""
+        """The fewest documents that a new model may have, as a share of the earlier model's."""
         return 0.0 if self.max_shrink is None else 1 - int(self.max_shrink[:-1]) / 100
 
 

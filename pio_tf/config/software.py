@@ -144,7 +144,7 @@ class DownloadBlock(Block):
 class JavaBlock(DownloadBlock):
     """Java 8 as a tarball.
 
-    Use it for images whose distribution has no Java 8 (Debian), or that cannot reach a package source. An empty block
+    Use it if the image's distribution has no Java 8 (Debian), or if machines reach no package source. An empty block
     (`java {}`) is enough: pio-tf knows the address and the checksum of one build of Eclipse Temurin. Without the block:
     the image's Java, else the package openjdk-8-jre-headless.
     """

@@ -48,7 +48,7 @@ def with_backend(text: str, block: str) -> str:
 
 
 def with_mirror(text: str, mirror: str) -> str:
-    """Return a new pio-tf.hcl whose machines install from this mirror in S3 first, with a profile that may read it."""
+    """Add this mirror in S3 to a new pio-tf.hcl, and an instance profile that may read it. Return the text."""
     text = re.sub(r"^  # mirrors = .*\n", "", text, flags=re.MULTILINE)
     for name, line in mirror_lines(mirror).items():
         head, lines = f"{name} {{\n", f"\n{name} {{\n{line}"

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class ModelData(ResultData):
-    """A model: an index in Elasticsearch, or an engine instance whose model is elsewhere."""
+    """A model: an index in Elasticsearch, or an engine instance if PredictionIO stores models elsewhere."""
 
     id: str = Field(description="the index; of another engine than the Universal Recommender, the engine instance")
     state: ModelState = Field(
