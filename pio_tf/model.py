@@ -20,6 +20,8 @@ PowerState: TypeAlias = Literal["pending", "running", "stopping", "stopped", "sh
 TERMINATED: Final[tuple[PowerState, ...]] = ("shutting-down", "terminated")
 """AWS is removing the machine, or has removed it."""
 
+RIGHT_STATE = "Terraform's outputs name a machine of another cluster: restore the right state"
+"""The next step after that."""
 CLUSTER_TAG = "pio-tf:cluster"
 """The tag on everything of a cluster; its value is the cluster's name. pio-tf touches nothing without it."""
 ROLE_TAG = "pio-tf:role"

@@ -25,6 +25,7 @@ from pio_tf.cli.results.machines import (
     StatusResult,
 )
 from pio_tf.cli.results.model import ModelDetailsResult, ModelsResult, RollbackResult
+from pio_tf.cli.results.outputs import OutputResult
 from pio_tf.cli.results.pipelines import CommentResult, IamResult, KeysResult, PipelineResult
 from pio_tf.cli.results.runs import (
     ChecksResult,
@@ -51,7 +52,6 @@ from pio_tf.cli.results.stack import (
     DriftResult,
     GenerateResult,
     InitResult,
-    OutputResult,
     PlanResult,
     ReviewedResult,
     ValidateResult,

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pio_tf.ci.forge import Forge
-    from pio_tf.cluster import Cluster
+    from pio_tf.cluster.cluster import Cluster
     from pio_tf.infra.plan import Plan
 
 WORKFLOW = ".github/workflows/pio-tf-plan.yml"

@@ -15,7 +15,7 @@ from pio_tf.errors import ConfigError, PioTfError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from pio_tf.cluster import Cluster
+    from pio_tf.cluster.cluster import Cluster
     from pio_tf.remote.host_keys import HostKey
     from pio_tf.remote.ssh import ClusterConnection
     from pio_tf.remote.target import SshTarget

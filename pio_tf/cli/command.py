@@ -16,7 +16,7 @@ from typer.core import TyperCommand, TyperGroup
 if TYPE_CHECKING:
     from pio_tf.cli.output import Output
     from pio_tf.cli.results.base import CommandResult
-    from pio_tf.cluster import Cluster
+    from pio_tf.cluster.cluster import Cluster
 
 P = ParamSpec("P")
 _CONFIG = Annotated[
@@ -49,7 +49,7 @@ class CommandCall:
     def cluster(self) -> Cluster:
         """The cluster of pio-tf.hcl, which reports its progress to the output."""
         from pio_tf.cli.ci_output import can_ask
-        from pio_tf.cluster import Cluster
+        from pio_tf.cluster.cluster import Cluster
 
         return Cluster.load(self.config, reporter=self.output.reporter, attended=can_ask(), in_blocks=True)
 

@@ -13,7 +13,7 @@ from pio_tf.cli.options import ForOption, NoDeadlineOption, parse_for, parse_run
 from pio_tf.errors import ConfigError
 
 if TYPE_CHECKING:
-    from pio_tf.cluster import Cluster
+    from pio_tf.cluster.cluster import Cluster
     from pio_tf.infra.plan import Plan
 
 
@@ -91,7 +91,7 @@ def down(
     Addresses, disks and software stay. Refused while a run is active.
     """
     from pio_tf.cli.results.machines import MachinesResult
-    from pio_tf.cluster import IDLE_FOR
+    from pio_tf.cluster.defaults import IDLE_FOR
 
     if if_idle and force:
         raise ConfigError("--if-idle and --force contradict each other", next_step="pio-tf down --if-idle")
@@ -155,7 +155,7 @@ def list_(
 
 def _cluster_of_account(call: CommandCall, region: str | None, profile: str | None) -> Cluster:
     """Return a cluster in the account: that of pio-tf.hcl, if there is one, with another region or profile if asked."""
-    from pio_tf.cluster import Cluster
+    from pio_tf.cluster.cluster import Cluster
     from pio_tf.config.load import find_config
 
     given = {"region": region, "profile": profile}

@@ -97,7 +97,7 @@ def apply(
     Never removes or replaces a machine, and never asks. Changes none while a run is, or may be, active (exit code 4),
     and lets none begin meanwhile.
     """
-    from pio_tf.cli.results.stack import OutputResult
+    from pio_tf.cli.results.outputs import OutputResult
 
     call.show(OutputResult.model_validate(call.cluster.apply(directory)))
 
@@ -120,7 +120,7 @@ def drift(call: CommandCall) -> None:
 @command()
 def output(call: CommandCall) -> None:
     """Show Terraform's outputs: machines, ids and addresses."""
-    from pio_tf.cli.results.stack import OutputResult
+    from pio_tf.cli.results.outputs import OutputResult
 
     call.show(OutputResult.model_validate(call.cluster.outputs()))
 

@@ -11,14 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pio_tf.aws.session import Aws
+from pio_tf.cluster.defaults import IDLE_FOR, always
 from pio_tf.cluster.messages import for_new_machines, without_terraform
-from pio_tf.cluster.notifications import Notifications
 from pio_tf.cluster.objects import ClusterObjects
-from pio_tf.cluster.power import IDLE_FOR
-from pio_tf.cluster.scheduling import UNKNOWN_TO_DRIVER
-from pio_tf.cluster.stack import always
-from pio_tf.cluster.training_session import TrainingSession
-from pio_tf.config.components import components
 from pio_tf.config.load import load_config
 from pio_tf.config.software import APACHE
 from pio_tf.context import ClusterContext
@@ -26,7 +21,6 @@ from pio_tf.errors import AwsError, PioTfError
 from pio_tf.events import Done, Reporter, Warned, line_by_line, silent
 from pio_tf.infra.my_address import address_of_plan, find_my_address, last_known_address
 from pio_tf.remote.lines import split_lines
-from pio_tf.training.runs.run_copies import find_run
 from pio_tf.user_cache import default_cache
 
 if TYPE_CHECKING:
@@ -125,8 +119,9 @@ class Cluster:
     def _change(
         self, context: ClusterContext | None = None, *, armed: ScheduledDeadline | None = None
     ) -> ClusterObjects:
-        started = self._last.fleet.started
-        self._last = ClusterObjects(context or self._context, self._open_session, started=started, armed=armed)
+        self._last = ClusterObjects(
+            context or self._context, self._open_session, started=self._last.started, armed=armed
+        )
         return self._last
 
     def _planning(self, saved: Path | None = None) -> ClusterContext:
@@ -145,7 +140,7 @@ class Cluster:
 
     def outputs(self) -> Outputs:
         """Return Terraform's outputs, or the same of the instances that pio-tf.hcl names."""
-        return self._command().source.outputs()
+        return self._command().outputs()
 
     def generate(self, directory: Path | None = None) -> Path:
         """Write the stack; default: where pio-tf itself uses it. Return its directory."""
@@ -314,7 +309,7 @@ class Cluster:
     @property
     def armed(self) -> datetime | None:
         """The deadline that the last command of this object armed or found; None if there was none."""
-        return self._last.deadline.armed.at if self._last.deadline.armed else None
+        return self._last.armed.at if self._last.armed else None
 
     def deadline(self) -> datetime | None:
         """Return when AWS stops the machines, in UTC; None: there is no deadline. Change nothing."""
@@ -370,6 +365,9 @@ class Cluster:
             NotReady: the schedule is set, but the machines did not become ready, or a check failed.
             MachinesMayBeRunning: the schedule is set, but they could not be stopped again.
         """
+        from pio_tf.cluster.scheduling import UNKNOWN_TO_DRIVER
+        from pio_tf.cluster.training_session import TrainingSession
+
         command = self._change()
         outputs = command.source.outputs()
         command.scheduling.set(outputs, cron, timezone)
@@ -437,6 +435,8 @@ class Cluster:
             TrainingFailed: the run ended without a model.
             MachinesMayBeRunning: they could not be stopped, or a run that is out of sight may continue.
         """
+        from pio_tf.cluster.notifications import Notifications
+        from pio_tf.cluster.training_session import TrainingSession
         from pio_tf.training.driver_session import TrainingRequest
 
         return Notifications(self._command()).around(
@@ -452,7 +452,10 @@ class Cluster:
 
     def attach(self, run: str = "", *, keep_up: bool | None = None, upload: str | None = None) -> RunRecord:
         """Follow a run, the latest if none is named, to its end; then stop the machines, as :meth:`train` does."""
-        command = self._change(armed=self._last.deadline.armed)
+        from pio_tf.cluster.notifications import Notifications
+        from pio_tf.cluster.training_session import TrainingSession
+
+        command = self._change(armed=self._last.armed)
         return Notifications(command).around(
             lambda: TrainingSession(command, keep_up=keep_up).attach(run, upload=upload)
         )
@@ -464,6 +467,8 @@ class Cluster:
             ConfigError: there is no such place.
             PioTfError: a place did not take the message; the others have it.
         """
+        from pio_tf.cluster.notifications import Notifications
+
         return Notifications(self._command()).test()
 
     def runs(self) -> tuple[RunRecord, ...]:
@@ -500,6 +505,8 @@ class Cluster:
 
     def run(self, run: str = "") -> RunRecord:
         """Return one run, the latest if none is named. Change nothing."""
+        from pio_tf.training.runs.run_copies import find_run
+
         records = {record.id: record for record in self.runs()}
         return records[find_run(run, records)]
 
@@ -612,7 +619,7 @@ class Cluster:
     def targets(self) -> tuple[SshTarget, ...]:
         """Return the running machines, to connect to. The driver, through which the others are reached, must run."""
         command = self._command()
-        return command.driver.targets(command.source.outputs())
+        return command.driver.targets(command.outputs())
 
     def files(self, name: str = "") -> tuple[RemoteFile, ...]:
         """Return the files for the driver, as they are, with stars in place of passwords.
@@ -626,7 +633,7 @@ class Cluster:
             self._context.report(Done("the driver's files stay as they are (pio.keep_files)"))
             return ()
         command = self._command()
-        outputs = command.source.outputs()
+        outputs = command.outputs()
         if chosen := tuple(file for file in show_fixed_files(self.config) if file.name == name):
             return chosen
         machines = command.fleet.look(outputs, strict=False).machines
@@ -708,6 +715,7 @@ class Cluster:
         Raises:
             PioTfError: an archive could not be downloaded, or is not the expected one; the others are there.
         """
+        from pio_tf.config.components import components
         from pio_tf.mirror import Fetcher
 
         return Fetcher(directory, base.rstrip("/"), reporter=self._context.report).fetch(components(self.config))
@@ -718,6 +726,7 @@ class Cluster:
         Raises:
             PioTfError: an archive is not at its address, or its checksum is not known.
         """
+        from pio_tf.config.components import components
         from pio_tf.mirror import Fetcher
 
         return Fetcher(Path(), base.rstrip("/"), reporter=self._context.report).list(components(self.config))
@@ -733,6 +742,7 @@ class Cluster:
         Raises:
             ConfigError: no bucket is named; an archive is missing in the directory, or is not the expected one.
         """
+        from pio_tf.config.components import components
         from pio_tf.mirror import Pusher, place_in_s3
 
         pusher = Pusher(self._context.aws.client("s3"), place_in_s3(self.config, url), self._context.report)

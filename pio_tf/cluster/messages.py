@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 from pio_tf.aws.cli_hints import AwsCliHints
 from pio_tf.errors import ConfigError, GuardRefused, MachinesMayBeRunning, PioTfError
 from pio_tf.events import Warned
-from pio_tf.machines.inventory import RIGHT_STATE
-from pio_tf.model import CLUSTER_TAG
+from pio_tf.model import CLUSTER_TAG, RIGHT_STATE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from pio_tf.cluster.deadline import Deadline
+    from pio_tf.cluster.defaults import Agree
     from pio_tf.cluster.fleet import Fleet, FleetView
-    from pio_tf.cluster.stack import Agree
     from pio_tf.context import ClusterContext
 
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from pio_tf.cluster.apply_guard import PowerNote
+from pio_tf.cluster.defaults import always
 from pio_tf.cluster.driver import unwritten
 from pio_tf.cluster.fleet import Fleet
 from pio_tf.cluster.messages import interrupted, names, not_ours, unanswered, unknown, warning
-from pio_tf.cluster.stack import always
 from pio_tf.cluster.worker_choice import choose_workers
 from pio_tf.errors import AwsError, Locked, MachinesMayBeRunning, PioTfError, RemoteError
 from pio_tf.events import Done, Step, Warned
@@ -21,19 +21,16 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from pio_tf.cluster.deadline import Deadline
+    from pio_tf.cluster.defaults import Agree
     from pio_tf.cluster.driver import Driver
     from pio_tf.cluster.fleet import FleetView
     from pio_tf.cluster.named_machines import MachineSource
     from pio_tf.cluster.scheduling import ScheduleStatus, Scheduling
-    from pio_tf.cluster.stack import Agree
     from pio_tf.context import ClusterContext
     from pio_tf.model import Machine, Outputs
     from pio_tf.training.runs.driver_runs import DriverState
     from pio_tf.training.runs.record import RunRecord
     from pio_tf.training.runs.run_storage import RunStorage
-
-IDLE_FOR = 1800.0
-"""Seconds that `down --if-idle` leaves machines alone after their start and after the last run, by default."""
 
 
 @dataclass(frozen=True)

@@ -6,11 +6,12 @@ import contextlib
 import hashlib
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
 from pio_tf.aws.cli_hints import AwsCliHints
 from pio_tf.aws.identity import who_am_i
 from pio_tf.cluster.apply_guard import ApplyGuard, PowerNote
+from pio_tf.cluster.created_stack import CreatedStack
 from pio_tf.cluster.creation_types import CreationTypes
 from pio_tf.cluster.messages import names, not_destroyed, refuse_protected, short
 from pio_tf.config.components import check_new_driver
@@ -24,37 +25,30 @@ from pio_tf.errors import (
     TerraformError,
 )
 from pio_tf.events import Step, Warned
-from pio_tf.infra.deployment import Deployment
 from pio_tf.infra.guard import refuse_doubles
 from pio_tf.infra.root_module import render_stack, write_stack
 from pio_tf.machines.existing import refuse_terminating
 from pio_tf.machines.inventory import protected_from_termination, security_groups
 from pio_tf.machines.references import check_references
-from pio_tf.model import count, refuse_another_region
+from pio_tf.model import count
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from datetime import datetime
     from pathlib import Path
 
     from pio_tf.cluster.deadline import Deadline
+    from pio_tf.cluster.defaults import Agree
     from pio_tf.cluster.driver import Driver
     from pio_tf.cluster.fleet import Fleet, FleetView
     from pio_tf.cluster.scheduling import Scheduling
     from pio_tf.config.schema import Config
     from pio_tf.context import ClusterContext
+    from pio_tf.infra.deployment import Deployment
     from pio_tf.infra.drift import Drift
     from pio_tf.infra.plan import Plan
     from pio_tf.infra.policy import Judgement
     from pio_tf.infra.saved_plan import SavedPlan
     from pio_tf.model import Outputs
-
-    Agree: TypeAlias = Callable[[Plan], None]
-    """Raises an error if a plan that creates machines is not to be applied."""
-
-
-def always(_plan: Plan) -> None:
-    """Agree to every plan."""
 
 
 @dataclass(frozen=True)
@@ -68,9 +62,16 @@ class Stack:
     scheduling: Scheduling
 
     @cached_property
+    def created(self) -> CreatedStack:
+        """The stack as it was applied last."""
+        return CreatedStack(self.context, self.deadline.hear)
+
+    @cached_property
     def deployment(self) -> Deployment:
         """Terraform, in the directory of the stack."""
-        return Deployment(self.config, reporter=self.deadline.hear, environ=self.context.environ)
+        from pio_tf.infra.deployment import Deployment
+
+        return Deployment(self.config, directory=self.created.directory)
 
     @property
     def config(self) -> Config:
@@ -79,25 +80,11 @@ class Stack:
 
     def outputs(self) -> Outputs:
         """Return Terraform's outputs. Raise NotReady if the cluster has not been created."""
-        outputs = self.deployment.outputs()
-        if outputs is None:
-            raise NotReady(
-                f"{self.config.cluster.name} has not been created",
-                cause=f"the stack in {self.config.stack_dir} has no outputs",
-                next_step="pio-tf up",
-            )
-        return outputs
+        return self.created.outputs()
 
     def outputs_if_any(self) -> Outputs | None:
         """Return Terraform's outputs if it can be asked: machines must stop even if Terraform or its state fails."""
-        try:
-            outputs = self.deployment.outputs()
-        except PioTfError as error:
-            self.context.report(Warned(f"using only the tags of the machines: {short(error)}"))
-            return None
-        if outputs is not None:
-            refuse_another_region(self.config, outputs.region)  # rather than find no machines, and call them stopped
-        return outputs
+        return self.created.outputs_if_any()
 
     def prepare_start(self, until: datetime | None, *, apply: bool, agree: Agree) -> tuple[Outputs, FleetView]:
         """Return the machines with their deadline armed; ``apply``: create and change what pio-tf.hcl asks for."""
@@ -111,7 +98,7 @@ class Stack:
 
     def outputs_if_applied(self) -> Outputs | None:
         """Return Terraform's outputs if there is nothing to create or change."""
-        return self.deployment.outputs() if self.is_applied() else None
+        return self.created.directory.outputs() if self.is_applied() else None
 
     def is_applied(self) -> bool:
         """Return whether the stack that was applied last is the one that pio-tf.hcl asks for now."""
@@ -123,7 +110,7 @@ class Stack:
     def generate(self, directory: Path | None) -> Path:
         """Write the stack; default: where pio-tf itself uses it. Return its directory."""
         if directory is None:
-            return self.deployment.generate()
+            return self.created.directory.generate()
         terraform = self.config.terraform.model_copy(update={"directory": directory.absolute()})
         return write_stack(self.config.model_copy(update={"terraform": terraform}))
 

@@ -27,6 +27,7 @@ class Deployment:
         reporter: gets steps, resources and warnings.
         environ: environment, for PATH and what Terraform inherits; default: this process's.
         lock_timeout: seconds to wait for a state that another client has locked; default: ``terraform.lock_timeout``.
+        directory: of the stack, instead of one made with the other arguments.
     """
 
     def __init__(
@@ -36,16 +37,17 @@ class Deployment:
         reporter: Reporter = silent,
         environ: Mapping[str, str] | None = None,
         lock_timeout: float | None = None,
+        directory: StackDirectory | None = None,
     ) -> None:
         self.config = config
-        self.stack = StackDirectory(
+        self.stack = directory or StackDirectory(
             config,
             reporter=reporter,
             environ=os.environ if environ is None else environ,
             lock_timeout=config.terraform.lock_timeout if lock_timeout is None else lock_timeout,
         )
         self.planner = Planner(self.stack)
-        self._reporter = reporter
+        self._reporter = self.stack.reporter
         self.generate, self.prepare, self.outputs = self.stack.generate, self.stack.prepare, self.stack.outputs
         self.plan, self.draft, self.judge = self.planner.plan, self.planner.draft, self.planner.judge
         self.read_plan, self.drift = self.planner.read_plan, self.planner.drift

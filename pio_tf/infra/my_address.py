@@ -14,7 +14,6 @@ from urllib.parse import urlsplit
 from pio_tf.atomic_write import write_atomically
 from pio_tf.errors import PioTfError
 from pio_tf.events import Done
-from pio_tf.infra.plan_file import read_plan_file
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -56,6 +55,8 @@ def address_of_plan(config: Config, plan: bytes) -> Config:
     """
     if not config.network.asks_for_my_ip:
         return config
+    from pio_tf.infra.plan_file import read_plan_file
+
     try:
         planned = read_plan_file(plan).variables["network"]["ssh_cidrs"]
         fixed = Counter(str(one) for one in config.network.ssh_cidrs)

@@ -15,6 +15,7 @@ from pio_tf.errors import AwsError
 from pio_tf.model import (
     CLUSTER_TAG,
     MACHINE_TAG,
+    RIGHT_STATE,
     ROLE_TAG,
     SCHEDULED_TAG,
     TERMINATED,
@@ -43,7 +44,6 @@ _FILTER_VALUES: Final = 200
 _STOPPED_AT = re.compile(r"\((\d{4}-\d\d-\d\d \d\d:\d\d:\d\d) (?:GMT|UTC)\)")
 
 IS_SPOT: Final = "is a Spot instance, which can't be stopped and started again"
-RIGHT_STATE: Final = "Terraform's outputs name a machine of another cluster: restore the right state"
 LEAVE_SPOT: Final = (
     "pio-tf works with on-demand machines, and starts none beside a Spot instance: terminate that instance, or remove "
     "the cluster's tags from it; `pio-tf up` then creates what is missing"

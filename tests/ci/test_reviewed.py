@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pio_tf.ci.reviewed import ReviewedPlan
-    from pio_tf.cluster import Cluster
+    from pio_tf.cluster.cluster import Cluster
     from pio_tf.config.schema import Config
 
 MERGED, HEAD = "a1" * 20, "b2" * 20

@@ -11,10 +11,7 @@ from typing import TYPE_CHECKING
 
 import asyncssh
 
-from pio_tf.ci.pipeline import Pipeline
-from pio_tf.ci.prerequisites import Prerequisite
-from pio_tf.ci.reviewed import ReviewedPlan
-from pio_tf.cluster import (
+from pio_tf import (
     Cluster,
     ClusterStatus,
     ClusterSummary,
@@ -25,6 +22,9 @@ from pio_tf.cluster import (
     ScheduleStatus,
     Spending,
 )
+from pio_tf.ci.pipeline import Pipeline
+from pio_tf.ci.prerequisites import Prerequisite
+from pio_tf.ci.reviewed import ReviewedPlan
 from pio_tf.cluster.adoption import Look, Proposal
 from pio_tf.cluster.size_advice import SizeAdvice
 from pio_tf.config.components import Component

@@ -24,6 +24,8 @@ PARSER = frozenset({"hcl2", "lark"})
 """Needed only for a pio-tf.hcl that is not plain."""
 AWS = frozenset({"boto3", "botocore.session", "urllib3"})
 SSH = frozenset({"asyncssh", "cryptography"})
+PLANS = frozenset({"pio_tf.infra.planner", "pio_tf.infra.policy"})
+POWER = frozenset({"pio_tf.cluster.power", "pio_tf.cluster.driver", "asyncio"})
 OTHERS = frozenset({"moto", "pio_tf.sandbox.aws"})
 
 
@@ -71,10 +73,10 @@ def run(directory: Path, *arguments: str) -> Counted:
 @pytest.mark.parametrize(
     ("command", "requests", "avoided"),
     [
-        ("output", 0, PARSER | AWS | SSH | OTHERS),
-        ("config show pio-env.sh", 0, PARSER | AWS | SSH | OTHERS),
-        ("config show", 2, PARSER | SSH | OTHERS | {"boto3"}),
-        ("status", 1, PARSER | SSH | OTHERS | {"boto3"}),
+        ("output", 0, PARSER | AWS | SSH | PLANS | POWER | OTHERS),
+        ("config show pio-env.sh", 0, PARSER | AWS | SSH | PLANS | POWER | OTHERS),
+        ("config show", 2, PARSER | SSH | PLANS | POWER | OTHERS | {"boto3"}),
+        ("status", 1, PARSER | SSH | PLANS | OTHERS | {"boto3"}),
     ],
 )
 def test_a_command_on_a_cluster_imports_and_asks_no_more_than_it_needs(

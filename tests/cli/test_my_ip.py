@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pio_tf.cluster import Cluster
+from pio_tf import Cluster
 from pio_tf.errors import PioTfError
 from pio_tf.infra.my_address import address_of_plan, find_my_address
 from pio_tf.infra.root_module import render_stack, stack_variables

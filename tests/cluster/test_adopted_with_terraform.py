@@ -12,7 +12,7 @@ import asyncssh
 import boto3
 import pytest
 
-from pio_tf.cluster import Cluster
+from pio_tf import Cluster
 from pio_tf.cluster.adoption import Adoption, Homes, Proposal
 from pio_tf.cluster.listing import list_clusters
 from pio_tf.config.adopted import AdoptedCluster

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pio_tf.cluster import Cluster
+from pio_tf import Cluster
 from pio_tf.errors import TerraformError
 from pio_tf.events import Warned
 from tests.support.deployments import existing_network

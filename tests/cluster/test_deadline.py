@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import boto3
 import pytest
 
-from pio_tf.cluster import Cluster
+from pio_tf import Cluster
 from pio_tf.errors import AwsError, ConfigError, NotReady
 from pio_tf.infra.plan import Plan, ResourceChange
 from pio_tf.machines.deadline_schedule import whole_minute

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import boto3
 import pytest
 
-from pio_tf.cluster import Cluster
+from pio_tf import Cluster
 from pio_tf.cluster.adoption import Adoption, Homes, Look
 from pio_tf.cluster.listing import Belongings
 from pio_tf.config.adopted import AdoptedCluster, render_adopted

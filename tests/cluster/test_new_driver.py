@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pio_tf.cluster import Cluster
+from pio_tf import Cluster
 from pio_tf.errors import ConfigError
 from pio_tf.model import CLUSTER_TAG, MACHINE_TAG, ROLE_TAG
 from tests.cluster.support import Aws

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pio_tf.cluster import Cluster
+from pio_tf import Cluster
 from pio_tf.errors import GuardRefused
 from tests.support.builders import make_config
 from tests.support.instances import make_cluster

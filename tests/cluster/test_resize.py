@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import boto3
 import pytest
 
-from pio_tf.cluster import Cluster, MachineSize
+from pio_tf import Cluster, MachineSize
 from pio_tf.errors import ConfigError, GuardRefused, Locked, NotReady, PioTfError
 from tests.support.builders import make_config
 from tests.support.instances import make_cluster

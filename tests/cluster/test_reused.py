@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pio_tf.cluster import Cluster
+from pio_tf import Cluster
 from pio_tf.errors import AwsError, GuardRefused
 from pio_tf.events import Event, Step, Warned
 from tests.cluster.support import Aws

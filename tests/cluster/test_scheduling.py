@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pio_tf.cluster import Cluster
+from pio_tf import Cluster
 from pio_tf.errors import ConfigError, NotReady
 from pio_tf.model import SCHEDULED_TAG
 from tests.cluster.support import Aws

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pio_tf.cluster import Cluster
+from pio_tf import Cluster
 from pio_tf.errors import ConfigError, NotReady
 from pio_tf.events import Warned
 from tests.support.builders import make_config

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pio_tf.cluster import Cluster
+from pio_tf import Cluster
 from pio_tf.errors import MachinesMayBeRunning, NotReady, PioTfError
 from pio_tf.events import Warned
 from pio_tf.model import MACHINE_TAG

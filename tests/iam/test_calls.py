@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import boto3
 import pytest
 
-from pio_tf.cluster import Cluster
+from pio_tf import Cluster
 from pio_tf.config.components import Component
 from pio_tf.errors import ConfigError
 from pio_tf.iam import policies

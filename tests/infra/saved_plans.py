@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import boto3
 from pydantic import TypeAdapter
 
-from pio_tf.cluster import Cluster
+from pio_tf import Cluster
 from pio_tf.config.load import load_config
 from pio_tf.infra.saved_plan import Manifest
 from tests.support.deployments import ENVIRON, Recorder

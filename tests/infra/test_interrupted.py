@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pio_tf.cluster import Cluster
+from pio_tf import Cluster
 from pio_tf.errors import GuardRefused, MachinesMayBeRunning, TerraformError
 from pio_tf.events import Event, Step, Warned
 from pio_tf.infra.backend.state import MOST_BACKUPS, StateBackups

@@ -14,7 +14,9 @@ from pio_tf.infra.cost import price_note
 from pio_tf.model import PowerState, Role
 
 if TYPE_CHECKING:
-    from pio_tf.cluster import ClusterStatus, ClusterSummary, Resize
+    from pio_tf.cluster.listing import ClusterSummary
+    from pio_tf.cluster.power import ClusterStatus
+    from pio_tf.cluster.resize import Resize
     from pio_tf.config.schema import Config
     from pio_tf.model import Machine
 

@@ -13,7 +13,7 @@ from pio_tf.cli.results.base import Columns, CommandResult, Outputs, ResultData,
 from pio_tf.infra.drift import Drift
 from pio_tf.infra.plan import ResourceChange
 from pio_tf.infra.saved_plan import SUMMARY
-from pio_tf.model import MachineOutput, Role, count
+from pio_tf.model import Role, count
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -151,23 +151,6 @@ class ReviewedResult(PlanResult):
 
 
 _NEW = "**A new plan, not yet reviewed.** The job's log says why it is not the plan of the pull request."
-
-
-class OutputResult(CommandResult):
-    """Terraform's outputs."""
-
-    ROWS = "machines"
-    COLUMNS: ClassVar[Columns] = {
-        "ROLE": "role",
-        "NAME": "name",
-        "ID": "instance_id",
-        "PRIVATE IP": "private_ip",
-        "ELASTIC IP": "eip",
-    }
-
-    cluster: str
-    region: str
-    machines: list[MachineOutput]
 
 
 class DriftResult(CommandResult):
