@@ -35,6 +35,11 @@ def test_what_would_change_terraforms_answers_is_left_out(site: Site) -> None:
     assert (environ["TF_IN_AUTOMATION"], environ["TF_INPUT"]) == ("1", "0")
 
 
+def test_go_collects_less_garbage_unless_the_user_says_how_much(site: Site) -> None:
+    assert terraform_environ(site.write(), {})["GOGC"] == "400"
+    assert terraform_environ(site.write(), {"GOGC": "50"})["GOGC"] == "50"
+
+
 def test_configured_credentials_stand_above_access_keys_in_the_environment(site: Site) -> None:
     config = site.write()
     keys = {"AWS_ACCESS_KEY_ID": "mine", "AWS_SECRET_ACCESS_KEY": "mine", "AWS_SESSION_TOKEN": "mine"}
