@@ -33,6 +33,7 @@ from pio_tf.machines.references import check_references
 from pio_tf.model import count
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from datetime import datetime
     from pathlib import Path
 
@@ -133,9 +134,13 @@ class Stack:
 
     def plan(self, out: Path | None) -> Plan:
         """Return what Terraform would create or change; also save it in the directory ``out``."""
-        view = self.fleet.look()
-        self.fleet.warn_of_types(view)
-        return self._plan(view, out=out)
+
+        def look() -> FleetView:
+            view = self.fleet.look()
+            self.fleet.warn_of_types(view)
+            return view
+
+        return self._plan(look, out=out)
 
     def apply(self, directory: Path | None) -> Outputs:
         """Create and change what pio-tf.hcl asks for, or exactly the plan that is saved in a directory."""
@@ -203,7 +208,7 @@ class Stack:
 
         if plan is not None:
             return judge_file(self.config, plan)
-        draft = self._draft(self.fleet.look())
+        draft, _ = self._draft(self.fleet.look)
         draft.path.unlink(missing_ok=True)  # it will not be applied, and holds the state's secrets
         return judge(self.config, draft.json)
 
@@ -286,26 +291,42 @@ class Stack:
         if not self.config.adopted:
             check_user_data(self.config)
 
-    def _draft(self, view: FleetView, *, to_save: bool = False) -> Plan:
-        """Return a plan that is not judged yet."""
-        self._check_files()
-        if not self.config.adopted:
-            existing = {machine.name for machine in view.machines}
-            if "driver" not in existing:
-                check_new_driver(self.config)
-            check_references(self.config, self.context.aws.client, existing=existing)
-        self.context.report(Step("Planning", "under a minute"))
-        return self.deployment.draft(to_save=to_save)
+    def _draft(self, look: Callable[[], FleetView], *, to_save: bool = False) -> tuple[Plan, FleetView]:
+        """Return a plan that is not judged yet, and the machines that carry the cluster's tag.
 
-    def _plan(self, view: FleetView, *, out: Path | None = None) -> Plan:
-        """Return a plan, given the machines that carry the cluster's tag; save it if asked for."""
+        pio-tf asks AWS while Terraform plans; before it, if Terraform has to download its provider first.
+        """
+        self._check_files()
+        views: list[FleetView] = []
+
+        def ask_aws() -> None:
+            if views:
+                return
+            views.append(look())
+            if not self.config.adopted:
+                existing = {machine.name for machine in views[0].machines}
+                if "driver" not in existing:
+                    check_new_driver(self.config)
+                check_references(self.config, self.context.aws.client, existing=existing)
+
+        if not self.created.directory.is_initialised:
+            ask_aws()
+        self.context.report(Step("Planning", "under a minute"))
+        return self.deployment.draft(to_save=to_save, meanwhile=ask_aws), views[0]
+
+    def _plan(self, look: Callable[[], FleetView], *, out: Path | None = None) -> Plan:
+        """Return a plan; save it if asked for.
+
+        Args:
+            look: returns the machines that carry the cluster's tag.
+        """
         from pio_tf.infra.expected_plan import ExpectedPlan
         from pio_tf.infra.plan_transfer import save_plan
         from pio_tf.infra.saved_plan import prepare_directory
 
         if out is not None:
             prepare_directory(out)
-        plan = self._draft(view, to_save=out is not None)
+        plan, view = self._draft(look, to_save=out is not None)
         refused: GuardRefused | None = None
         try:
             self._judge(plan, view)
@@ -324,7 +345,7 @@ class Stack:
     def _plan_whole(self, view: FleetView) -> Plan:
         """Return a plan to apply at once. Take over what an interrupted apply has created without its state."""
         try:
-            return self._plan(view)
+            return self._plan(lambda: view)
         except GuardRefused as error:
             addresses = error.details.get("addresses")
             if not isinstance(addresses, dict):
@@ -333,7 +354,7 @@ class Stack:
             created = {address: (one, groups.get(one, frozenset())) for address, one in addresses.items()}
             if not self.deployment.adopt(created):
                 raise
-        return self._plan(view)
+        return self._plan(lambda: view)
 
     def _open_plan(self, saved: SavedPlan, view: FleetView) -> Plan:
         """Return a saved plan, judged by its file as if it were new."""

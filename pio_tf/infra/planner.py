@@ -21,7 +21,7 @@ from pio_tf.infra.terraform_messages import DESTROY_PREVENTED
 from pio_tf.infra.unchanged_plan import show_unchanged
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from pio_tf.infra.stack_directory import StackDirectory
@@ -57,17 +57,18 @@ class Planner:
         self.judge(plan)
         return plan
 
-    def draft(self, *, to_save: bool = False) -> Plan:
+    def draft(self, *, to_save: bool = False, meanwhile: Callable[[], None] = lambda: None) -> Plan:
         """Write the stack and plan it; the guard has evaluated the plan, but refused nothing yet.
 
         Args:
             to_save: the plan's JSON is wanted as Terraform shows it, and not only what the guard reads.
+            meanwhile: called while Terraform plans. If it raises an error, there is no plan.
 
         Raises:
             TerraformError, Locked, ConfigError: Terraform could not plan.
         """
         self._stack.prepare()
-        run, raw, digest = self._run(to_save=to_save)
+        run, raw, digest = self._run(to_save=to_save, meanwhile=meanwhile)
         with reading_plan():
             removals = find_removals(raw)
         if removals and all(removal.reason == _TAINTED for removal in removals):
@@ -164,12 +165,18 @@ class Planner:
             ignores_tag = self._config.aws.ignore_tags.ignores
             return find_drift(redacted, ignores_tag=ignores_tag, may_be=self._config.may_be)
 
-    def _run(self, *, destroy: bool = False, to_save: bool = False) -> tuple[PlanRun, dict[str, Any], str]:
+    def _run(
+        self, *, destroy: bool = False, to_save: bool = False, meanwhile: Callable[[], None] = lambda: None
+    ) -> tuple[PlanRun, dict[str, Any], str]:
         """Plan; return the plan as JSON too, even one that ``prevent_destroy`` has refused, and the file's digest."""
         path, terraform = self.plan_path, self._stack.terraform
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         path.unlink(missing_ok=True)
-        run = terraform.plan(out=path, destroy=destroy)
+        try:
+            run = terraform.plan(out=path, destroy=destroy, meanwhile=meanwhile)
+        except BaseException:
+            path.unlink(missing_ok=True)  # it holds the state's secrets
+            raise
         if run.error is None:
             digest = file_digest(path)
             if not (run.changes or to_save):

@@ -157,6 +157,11 @@ class StackDirectory:
         finally:
             self.generate()
 
+    @property
+    def is_initialised(self) -> bool:
+        """Whether Terraform needs no `init` here, as far as it is known before the stack is written again."""
+        return InitMark(self.terraform).is_current()
+
     def initialise(self) -> bool:
         """Run `terraform init` if something that it reads has changed. Return whether it was necessary."""
         mark = InitMark(self.terraform)

@@ -60,6 +60,7 @@ def stream(
     environ: Mapping[str, str],
     on_line: Callable[[str], None],
     on_interrupt: Callable[[], None] = lambda: None,
+    meanwhile: Callable[[], None] = lambda: None,
 ) -> Ended:
     """Run a command to its end, and pass each line of its standard output to ``on_line`` as soon as it is written.
 
@@ -77,6 +78,7 @@ def stream(
         environ: the child's whole environment.
         on_line: called with each line, without the line end.
         on_interrupt: called once the first interruption is passed on.
+        meanwhile: called as soon as the child runs. Its lines are read afterwards.
     """
     with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
         process = subprocess.Popen(
@@ -91,11 +93,12 @@ def stream(
         )
         lines = _Lines(output, on_line)
         try:
+            meanwhile()
             while process.poll() is None:
                 if not lines.read():
                     time.sleep(_POLL_SECONDS)
-        except BaseException:
-            _interrupt(process, on_interrupt)
+        except BaseException as error:
+            _interrupt(process, on_interrupt if isinstance(error, KeyboardInterrupt) else lambda: None)
             raise
         lines.read_rest()
         code = process.returncode
@@ -224,8 +227,19 @@ class Terraform:
         self._run("get", no_color=IsFlagged)  # the modules are a part of the configuration; init would need the state
         self._run("providers lock", platform=list(platforms), no_color=IsFlagged)
 
-    def plan(self, *, out: Path, destroy: bool = False, refresh_only: bool = False) -> PlanRun:
-        """Run `terraform plan`. A failure is in the result: with ``prevent_destroy`` there is still a plan file."""
+    def plan(
+        self,
+        *,
+        out: Path,
+        destroy: bool = False,
+        refresh_only: bool = False,
+        meanwhile: Callable[[], None] = lambda: None,
+    ) -> PlanRun:
+        """Run `terraform plan`. A failure is in the result: with ``prevent_destroy`` there is still a plan file.
+
+        Args:
+            meanwhile: called while Terraform runs. If it raises an error, Terraform is interrupted.
+        """
         options = {
             "json": IsFlagged,
             "input": False,
@@ -236,7 +250,7 @@ class Terraform:
             "destroy": IsFlagged if destroy else None,
             "refresh_only": IsFlagged if refresh_only else None,
         }
-        reader, ended = self._stream("plan", **options)
+        reader, ended = self._stream("plan", meanwhile=meanwhile, **options)
         return PlanRun(
             changes=ended.exit_code == 2,
             error=None if ended.exit_code in (0, 2) else self._streamed_failure("plan", reader, ended),
@@ -354,11 +368,18 @@ class Terraform:
         ended = self._execute(self.command_line(command, *args, **options), collect)
         return ended, "\n".join(lines)
 
-    def _stream(self, command: str, *args: str, **options: object) -> tuple[EventReader, Ended]:
+    def _stream(
+        self, command: str, *args: str, meanwhile: Callable[[], None] = lambda: None, **options: object
+    ) -> tuple[EventReader, Ended]:
         reader = EventReader(self.reporter)
-        return reader, self._execute(self.command_line(command, *args, **options), reader.read)
+        return reader, self._execute(self.command_line(command, *args, **options), reader.read, meanwhile)
 
-    def _execute(self, command_line: Sequence[str], on_line: Callable[[str], None]) -> Ended:
+    def _execute(
+        self,
+        command_line: Sequence[str],
+        on_line: Callable[[str], None],
+        meanwhile: Callable[[], None] = lambda: None,
+    ) -> Ended:
         try:
             return stream(
                 command_line,
@@ -368,6 +389,7 @@ class Terraform:
                 on_interrupt=lambda: self.reporter(
                     Step("Interrupted: waiting until Terraform has finished its running operations and saved its state")
                 ),
+                meanwhile=meanwhile,
             )
         except FileNotFoundError as error:
             raise TerraformError(

@@ -66,6 +66,19 @@ def test_a_signal_that_ended_it_is_an_exit_code_as_in_the_shell(tmp_path: Path) 
     assert run("kill -9 $$", tmp_path)[1].exit_code == 137
 
 
+def test_other_work_is_done_while_the_child_runs(tmp_path: Path) -> None:
+    lines: list[str] = []
+    script = "while [ ! -e go ]; do sleep 0.05; done; echo gone"
+    stream(
+        ["sh", "-c", script],
+        cwd=tmp_path,
+        environ=ENVIRON,
+        on_line=lines.append,
+        meanwhile=lambda: (tmp_path / "go").touch(),
+    )
+    assert lines == ["gone"]
+
+
 def test_an_error_here_lets_the_child_end_first(tmp_path: Path) -> None:
     def fail(_line: str) -> None:
         raise ZeroDivisionError

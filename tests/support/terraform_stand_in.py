@@ -17,8 +17,9 @@ _PROGRAM = """\
 #!/bin/sh
 case "$1" in
 version) echo 'PRODUCT v1.9.0' ;;
-init) mkdir -p .terraform; : >.terraform.lock.hcl ;;
+init) mkdir -p .terraform/providers/registry/hashicorp/aws/3.39.0/linux_amd64; : >.terraform.lock.hcl ;;
 plan)
+    if [ -e "HERE/before-plan" ]; then . "HERE/before-plan"; fi
     if [ -e "HERE/refused" ] && grep -q "prevent_destroy = true" modules/machine/main.tf; then
         for option; do case "$option" in -out=*) cp "HERE/refused-show" "${option#-out=}" ;; esac; done
         cat "HERE/refused"
@@ -85,6 +86,10 @@ class TerraformStandIn:
         stack = self.config.stack_dir
         stack.mkdir(parents=True, exist_ok=True)
         (stack / "terraform.tfstate").write_bytes(b'{"version": 4, "serial": 1, "lineage": "the-only"}')
+
+    def before_plan(self, script: str) -> None:
+        """Let `plan` begin with these lines of a shell script."""
+        (self._directory / "before-plan").write_text(script)
 
     def refuses(self, plan: bytes, *, show: bytes | None) -> None:
         """Let `plan` print this and fail while the modules have ``prevent_destroy``.
