@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Final
 
 _PAIRS = (("access", "key"), ("api", "key"), ("auth", "pass"), ("private", "key"))
@@ -12,14 +11,14 @@ SECRET_WORDS: Final = (
 )
 """Parts of secret names, in lower case: ``passw`` stands for password and passwd."""
 
-_WORDS = "|".join(map(re.escape, SECRET_WORDS))
-_CONTAINS = re.compile(_WORDS, re.IGNORECASE)
-_ENDS = re.compile(rf"(?:.*[_.-])?(?:{_WORDS}|password|passwd|secret[_.-]?key)", re.IGNORECASE)
+_ENDS: Final = (*SECRET_WORDS, "password", "passwd", *(f"secret{joint}key" for joint in ("", "_", ".", "-")))
+_ENDS_OF_LONGER: Final = tuple(f"{joint}{end}" for joint in "_.-" for end in _ENDS)
 
 
 def contains_secret_name(text: str) -> bool:
     """Return whether a word for a secret stands anywhere in a text: ``spark.authenticate.secret.file``."""
-    return _CONTAINS.search(text) is not None
+    lowered = text.lower()
+    return any(word in lowered for word in SECRET_WORDS)
 
 
 def is_secret_argument(name: str) -> bool:
@@ -27,4 +26,5 @@ def is_secret_argument(name: str) -> bool:
 
     Terraform's arguments need this stricter rule: many that are no secret contain such a word.
     """
-    return _ENDS.fullmatch(name) is not None
+    lowered = name.lower()
+    return lowered in _ENDS or lowered.endswith(_ENDS_OF_LONGER)

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
     from pio_tf.config.hcl_document import HclDocument
 
-_SPOT = re.compile(r"spot|market", re.IGNORECASE)
 NO_SPOT = (
     "Spot instances are not supported: they cannot be stopped and started again with their disk and address, and AWS "
     "may reclaim one during a training. Remove this: machines are on demand, and while stopped, they cost only their "
@@ -92,7 +91,8 @@ def _describe(detail: ErrorDetails, document: HclDocument) -> Problem | None:
         what = "this block is required" if "." not in name else "is required, and this block does not have it"
         return None if name in document.unread else document.problem(name, what)
     if kind == "extra_forbidden":
-        if _SPOT.search(str(location[-1])) or (isinstance(value, str) and value.lower() == "spot"):
+        option = str(location[-1]).lower()
+        if "spot" in option or "market" in option or (isinstance(value, str) and value.lower() == "spot"):
             return document.problem(name, NO_SPOT)
         model = _model_at(location[:-1])
         return document.problem(name, unknown_name(str(location[-1]), model.model_fields if model else ()))
