@@ -46,6 +46,9 @@ DURATIONS = TESTS / "durations.json"
 """Seconds that each file and each longer test took in the last ``make durations``. What has no record is quick."""
 SLOW = 0.2
 """Seconds from which on a test is not one of the inner loop."""
+SLOW_TO_SHARE = 1.0
+"""Seconds of the first test with a fixture of its file from which on the others with it are slow, too: one of them
+would make the fixture if the first did not."""
 USES = {
     "terraform": {"provider_mirror"},
     "sandbox": {"share_mirror", "class_archive"},
@@ -68,12 +71,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     None is left for the end, when the other processes are idle. ``--no-loadscope-reorder`` keeps that order.
     """
     recorded = json.loads(DURATIONS.read_text(encoding="utf-8")) if DURATIONS.exists() else {"files": {}, "tests": {}}
+    first_users: dict[tuple[Path, str], str] = {}
+    for item in items:
+        for shared in _shared_fixtures(item):
+            first_users.setdefault((item.path, shared), _name(item.nodeid))
     for item in items:
         fixtures = getattr(item, "fixturenames", ())
         marks = {mark for mark, given in USES.items() if given.intersection(fixtures)}
         if item.path.parent.name == "real_machines":
             marks = {"machines"}
-        if marks or recorded["tests"].get(_name(item.nodeid), 0.0) >= SLOW:
+        seconds = recorded["tests"].get(_name(item.nodeid), 0.0)
+        to_share = [recorded["tests"].get(first_users[item.path, one], 0.0) for one in _shared_fixtures(item)]
+        if marks or seconds >= SLOW or max(to_share, default=0.0) >= SLOW_TO_SHARE:
             marks.add("slow")
         for mark in marks:
             item.add_marker(mark)
@@ -84,6 +93,12 @@ def pytest_collection_finish() -> None:
     """Keep the modules and tests, which live to the end, out of every search for garbage."""
     gc.collect()
     gc.freeze()
+
+
+def _shared_fixtures(item: pytest.Item) -> list[str]:
+    """Return the fixtures of a test that its file makes once for several tests."""
+    known = item._fixtureinfo.name2fixturedefs if isinstance(item, pytest.Function) else {}
+    return [name for name, (*_, last) in known.items() if last.scope == "module" and last.baseid in item.nodeid]
 
 
 def _name(nodeid: str) -> str:
