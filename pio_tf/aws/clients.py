@@ -23,6 +23,7 @@ from botocore.session import Session
 
 from pio_tf.aws.descriptions import shared_loader
 from pio_tf.aws.errors import EXPIRED, NO_CAPACITY, credential_errors
+from pio_tf.aws.timestamps import read_timestamp
 from pio_tf.ci_job import refuse_credential_process
 from pio_tf.errors import AwsError
 from pio_tf.version import __version__
@@ -172,6 +173,7 @@ def _base_session(aws: AwsBlock) -> Session:
         refuse_credential_process(path, environ=os.environ)
         session.set_config_variable("credentials_file", str(path))
     session.register_component("data_loader", shared_loader(session.get_config_variable("data_path") or ""))
+    session.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=read_timestamp)
     _refuse_mfa(session, uses_profile=aws.profile is not None or "AWS_ACCESS_KEY_ID" not in os.environ)
     return session
 

@@ -289,18 +289,18 @@ class World:
         return {self._instance(instance_id).state for instance_id in self.others.values()}
 
     def belongings(self) -> Belongings:
-        """Return what exists now, as EC2 has it."""
-        ours = {*self.ids.values(), *self.others.values()}
-        pages = self._ec2.get_paginator("describe_instances").paginate(InstanceIds=sorted(ours))
-        found = [one for page in pages for group in page["Reservations"] for one in group["Instances"]]
-        alive = [one for one in found if one["State"]["Name"] not in ("terminated", "shutting-down")]
-        addresses = self._ec2.describe_addresses()["Addresses"]
+        """Return what exists now, as moto's EC2 has it: an answer of DescribeInstances takes it a tenth of a second."""
+        backend, ours = ec2_backends[ACCOUNT][REGION], {*self.ids.values(), *self.others.values()}
+        alive = [one for one in backend.all_instances() if one.id in ours]
+        alive = [one for one in alive if one.state not in ("terminated", "shutting-down")]
         return Belongings(
-            machines=frozenset(one["InstanceId"] for one in alive),
-            addresses=frozenset((one["InstanceId"], one["PrivateIpAddress"]) for one in alive),
-            volumes=frozenset(disk["Ebs"]["VolumeId"] for one in alive for disk in one["BlockDeviceMappings"]),
+            machines=frozenset(one.id for one in alive),
+            addresses=frozenset((one.id, one.private_ip) for one in alive),
+            volumes=frozenset(disk.volume_id for one in alive for disk in one.block_device_mapping.values()),
             elastic=frozenset(
-                (one["PublicIp"], one["InstanceId"]) for one in addresses if one.get("InstanceId") in ours
+                (address.public_ip, address.instance.id)
+                for address in backend.addresses
+                if address.instance is not None and address.instance.id in ours
             ),
         )
 
