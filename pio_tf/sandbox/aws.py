@@ -37,6 +37,8 @@ _SERVICE = re.compile(r"Credential=[^/]+/\d{8}/[^/]+/([^/]+)/")
 _started = Lock()
 _TICK_SECONDS = 1.0
 """Interval between two checks for due schedules."""
+_STOP_POLL_SECONDS = 0.25
+"""How often the server's thread looks if it is to stop. Calls wake it at once."""
 
 
 class _QuietMotoHandler(MotoRequestHandler):  # type: ignore[misc]
@@ -130,7 +132,7 @@ class LocalAws:
             self._dispatch = DomainDispatcherApplication(create_backend_app)
             # Its answer is always the same, and takes 200 calls of stat.
             self._dispatch.get_backend_for_host = cache(self._dispatch.get_backend_for_host)
-            thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True, name="local-aws")
+            thread = Thread(target=server.serve_forever, kwargs={"poll_interval": _STOP_POLL_SECONDS}, daemon=True, name="local-aws")
             thread.start()
             stack.callback(thread.join)
             stack.callback(server.shutdown)

@@ -41,7 +41,8 @@ _ASK = ["GET", "POST"]
 _ACKNOWLEDGED = {"acknowledged": True}
 USUAL_PORTS = (9200, 2181, 9000)
 """The usual ports of Elasticsearch, ZooKeeper and a name node."""
-_POLL_SECONDS = 0.05
+_STOP_POLL_SECONDS = 0.25
+"""How often a server's thread looks if it is to stop. Connections wake it at once."""
 
 
 class LocalElasticsearch:
@@ -279,7 +280,7 @@ class LocalServices:
             )
             for server in (rest, _ListenerServer(listeners[1], _ZooKeeper), _ListenerServer(listeners[2], _NameNode)):
                 stack.callback(server.server_close)
-                thread = Thread(target=server.serve_forever, kwargs={"poll_interval": _POLL_SECONDS}, daemon=True)
+                thread = Thread(target=server.serve_forever, kwargs={"poll_interval": _STOP_POLL_SECONDS}, daemon=True)
                 thread.start()
                 stack.callback(thread.join)
                 stack.callback(server.shutdown)
