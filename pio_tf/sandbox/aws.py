@@ -132,7 +132,7 @@ class LocalAws:
             self._dispatch = DomainDispatcherApplication(create_backend_app)
             # Its answer is always the same, and takes 200 calls of stat.
             self._dispatch.get_backend_for_host = cache(self._dispatch.get_backend_for_host)
-            thread = Thread(target=server.serve_forever, kwargs={"poll_interval": _STOP_POLL_SECONDS}, daemon=True, name="local-aws")
+            thread = Thread(target=server.serve_forever, args=(_STOP_POLL_SECONDS,), daemon=True, name="local-aws")
             thread.start()
             stack.callback(thread.join)
             stack.callback(server.shutdown)
