@@ -124,9 +124,9 @@ class LocalAws:
                     next_step="choose another port, or 0 for a free one",
                 ) from error
             stack.callback(server.server_close)
+            stack.enter_context(self._corrected())
             _forget_everything()
             stack.callback(_forget_everything)
-            stack.enter_context(self._corrected())
             self.calls.clear()
             self._alarms, self._firing = Alarms(), Firing()
             self._dispatch = DomainDispatcherApplication(create_backend_app)
