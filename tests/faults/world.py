@@ -330,7 +330,7 @@ class World:
         if self.clock() < self._stale_until and old is not None and action == "DescribeInstances":
             return old
         # moto takes long to write an answer, and but for times of day it is the same for the same states.
-        now = f"{key} {self._facts()}"
+        now = key if action == "DescribeInstanceTypes" else f"{key} {self._facts()}"
         if now not in self._written:
             self._written[now] = self.aws.call(request)
         return self._written[now]

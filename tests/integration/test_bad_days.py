@@ -164,6 +164,7 @@ def test_a_driver_whose_disk_is_full_is_told_as_the_cause(project: Project) -> N
     assert kept_here(project, record["id"]).joinpath("log").stat().st_size > 900_000
 
 
+@pytest.mark.usefixtures("without_spark")
 def test_check_finds_what_train_would_and_a_refused_train_stops_the_machines(project: Project) -> None:
     with broken_engine(project):
         checks = json.loads(project.run("check", "--json", exit_code=5).stdout)["checks"]

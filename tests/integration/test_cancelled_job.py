@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 CIDR = "127.77.73.0/24"
 LONG = 300
 """Seconds: longer than any test waits."""
+WITHOUT_SPARK = pytest.mark.usefixtures("without_spark")
 OFF = frozenset({"stopping", "stopped"})
 
 
@@ -52,18 +53,17 @@ def project(project: Project) -> Project:
     return project
 
 
-@pytest.mark.parametrize(
-    ("doing", "system", "code"),
-    [
-        ("Starting 3 of 3 machines", GITHUB, 130),
-        ("Waiting for SSH and Spark", SOONEST_KILL, 143),
-        ("Checking what the training needs", GITHUB, 130),
-    ],
-    ids=["starting", "waiting", "checking"],
-)
-def test_a_job_cancelled_before_its_run_leaves_machines_stopping_and_no_lock(
-    project: Project, doing: str, system: System, code: int
-) -> None:
+@WITHOUT_SPARK
+@pytest.mark.parametrize("doing", ["Starting 3 of 3 machines", "Checking what the training needs"])
+def test_a_job_cancelled_before_its_run_leaves_machines_stopping_and_no_lock(project: Project, doing: str) -> None:
+    cancelled_before_its_run(project, doing, GITHUB, 130)
+
+
+def test_a_job_cancelled_while_it_waits_for_spark_leaves_machines_stopping_and_no_lock(project: Project) -> None:
+    cancelled_before_its_run(project, "Waiting for SSH and Spark", SOONEST_KILL, 143)
+
+
+def cancelled_before_its_run(project: Project, doing: str, system: System, code: int) -> None:
     with job(project) as client:
         client.says(doing)
         cancel(project, client, system)
@@ -83,7 +83,7 @@ def test_a_job_cancelled_while_it_follows_a_run_leaves_its_log_on_the_driver(pro
     assert TRAINING in project.run("logs", run).stdout
 
 
-@pytest.mark.usefixtures("without_spark")
+@WITHOUT_SPARK
 def test_a_driver_that_does_not_answer_any_more_does_not_hold_up_the_stop(project: Project) -> None:
     with job(project) as client:
         client.says(TRAINING)
@@ -94,6 +94,7 @@ def test_a_driver_that_does_not_answer_any_more_does_not_hold_up_the_stop(projec
     next_command_works(project)
 
 
+@WITHOUT_SPARK
 def test_a_driver_that_stops_answering_amid_the_checks_does_not_hold_up_the_stop(project: Project) -> None:
     with job(project) as client:
         client.says("Checking what the training needs")
@@ -102,6 +103,7 @@ def test_a_driver_that_stops_answering_amid_the_checks_does_not_hold_up_the_stop
     next_command_works(project)
 
 
+@WITHOUT_SPARK
 def test_a_job_cancelled_while_terraform_plans_leaves_the_state_unlocked(project: Project) -> None:
     with project.edited("workers = 1", "workers = 2"), job(project) as client:
         client.says("Planning")

@@ -337,6 +337,7 @@ def test_an_interrupted_run_whose_machines_stay_up_is_not_said_to_stop_them(proj
 
 
 @pytest.mark.usefixtures("without_spark")
+@pytest.mark.usefixtures("without_spark")
 def test_what_is_left_of_a_cluster_is_followed_and_stopped_though_a_worker_was_terminated(project: Project) -> None:
     run = run_in(project.run("train", "--detach").stdout)
     project.ec2.terminate_instances(InstanceIds=[project.instance("worker-1")])

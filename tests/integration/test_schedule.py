@@ -100,6 +100,7 @@ def test_a_schedule_that_fires_while_a_client_trains_leaves_it_the_machines(proj
     assert schedule(project)["problem"] is None
 
 
+@pytest.mark.usefixtures("without_spark")
 def test_a_training_that_fails_is_named_by_status_and_an_exit_code(project: Project) -> None:
     engine = project.home("driver") / "engine" / "engine.json"
     text = engine.read_text()

@@ -12,13 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.integration.training import TRAINING, behave, bring_up, listed, no_spark_in, run_in
+from tests.integration.training import TRAINING, behave, bring_up, listed, run_in
 from tests.support.background import wait_until
 from tests.support.sandbox_project import sandbox_client
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from tests.support.sandbox_project import Project
 
 
@@ -29,16 +27,14 @@ LONG = 300
 
 
 @pytest.fixture(scope="module")
-def project(project: Project) -> Iterator[Project]:
+def project(project: Project) -> Project:
     """Make a cluster for trainings without Spark, with its state in a bucket that `pio-tf init --backend` has made."""
     said = project.run("init", "--backend", "--bucket", f"s3://{BUCKET}").stderr
     found = re.search(r'  backend "s3" \{\n.*?\n  \}\n', said, re.DOTALL)
     assert found, said
     text = project.config.read_text()
     project.config.write_text(text.replace("terraform {\n", f"terraform {{\n{found[0]}\n", 1))
-    bring_up(project)
-    with no_spark_in(project):
-        yield project
+    return bring_up(project, spark=False)
 
 
 @pytest.fixture(scope="module")

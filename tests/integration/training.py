@@ -12,8 +12,9 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pio_tf.sandbox.control import sandbox_status
 from pio_tf.sandbox.sample import make_events
-from tests.integration import no_spark
+from tests.integration import light_spark, no_spark
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,8 +27,14 @@ TRAINING = "[Engine$] EngineWorkflow.train"
 _EVENTS = 300
 
 
-def bring_up(project: Project, *, workers: int = 1) -> Project:
-    """Create it: few workers, small heaps, few events, and an Elasticsearch with a password."""
+def bring_up(project: Project, *, workers: int = 1, spark: bool = True) -> Project:
+    """Create it: few workers, small heaps, few events, and an Elasticsearch with a password.
+
+    Args:
+        spark: False: no test of the file needs Spark (:mod:`light_spark`, :mod:`no_spark`).
+    """
+    if not spark:
+        (project.sandbox.directory / light_spark.MARK).touch()
     text = project.config.read_text()
     for old, new in (
         ("workers       = 2", f'workers = {workers}\n  executor_memory = "512m"'),
@@ -42,12 +49,25 @@ def bring_up(project: Project, *, workers: int = 1) -> Project:
     project.run("up")
     lines = (json.dumps(event) for event in islice(make_events(), _EVENTS))
     engine(project).joinpath("events.jsonl").write_text("\n".join(lines) + "\n")
+    if not spark:
+        project.config.write_text(project.config.read_text().replace('"~/pio"', f'"~/{_lay_out_no_spark(project)}"'))
     return project
 
 
 @contextlib.contextmanager
 def no_spark_in(project: Project) -> Iterator[None]:
-    """Let trainings use :mod:`no_spark` during the block."""
+    """Let trainings use :mod:`no_spark` during the block, and machines that start meanwhile :mod:`light_spark`."""
+    mark = project.sandbox.directory / light_spark.MARK
+    mark.touch()
+    try:
+        with project.edited('"~/pio"', f'"~/{_lay_out_no_spark(project)}"'):
+            yield
+    finally:
+        mark.unlink()
+
+
+def _lay_out_no_spark(project: Project) -> str:
+    """Lay out :mod:`no_spark` on the driver. Return its name in the home directory."""
     first, second = (project.home("driver") / name for name in ("pio", "pio-without-spark"))
     if not second.exists():
         shutil.copytree(first, second, ignore=shutil.ignore_patterns("conf"))
@@ -59,8 +79,16 @@ def no_spark_in(project: Project) -> Iterator[None]:
         submit = second / "spark" / "bin" / "spark-submit"
         submit.write_text(no_spark.SUBMIT)
         submit.chmod(0o755)
-    with project.edited(f'"~/{first.name}"', f'"~/{second.name}"'):
-        yield
+    return second.name
+
+
+def end_light_spark(project: Project) -> None:
+    """End the small masters and workers, in whose place the machines then start Spark's own, unless no test has it."""
+    if (project.sandbox.directory / light_spark.MARK).exists():
+        return
+    for machine in sandbox_status(project.sandbox.directory).machines:
+        for process in project.processes(machine.name, Path(light_spark.__file__).name):
+            process.signal(signal.SIGKILL)
 
 
 def engine(project: Project) -> Path:
