@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from pio_tf.sandbox.processes import die_with_parent
+from pio_tf.sandbox.processes import dying_with_parent
 from pio_tf.waiting import wait_for
 
 if TYPE_CHECKING:
@@ -116,15 +116,16 @@ class SparkDaemon:
             await asyncio.sleep(_RESTART_SECONDS)
 
     async def _spawn(self, log: int) -> asyncio.subprocess.Process:
+        start = dying_with_parent(*self.command)
         self._process = await asyncio.create_subprocess_exec(
-            *self.command,
+            *start.command,
             cwd=self.directory,
             env=self.environment,
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            preexec_fn=die_with_parent,
+            preexec_fn=start.preexec_fn,
         )
         return self._process
 

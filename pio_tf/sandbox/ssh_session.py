@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 import asyncssh
 
-from pio_tf.sandbox.processes import die_with_parent
+from pio_tf.sandbox.processes import Start, die_with_parent, dying_with_parent
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -107,16 +107,17 @@ class SshSession(asyncssh.SSHServerProcess[bytes]):
         if self.term_type is not None:
             environment["TERM"] = self.term_type
         arguments = ("-c", self.command) if self.command is not None else ("-i",) if terminal else ()
+        command = ("/bin/bash", *arguments)
+        start = Start(command, _own_terminal) if terminal else dying_with_parent(*command)
         self._child = await asyncio.create_subprocess_exec(
-            "/bin/bash",
-            *arguments,
+            *start.command,
             cwd=self._home,
             env=environment,
             stdin=stdin,
             stdout=stdout,
             stderr=stderr,
             start_new_session=True,
-            preexec_fn=_own_terminal if terminal else die_with_parent,
+            preexec_fn=start.preexec_fn,
         )
 
     async def _start_with_pipes(self) -> tuple[asyncio.StreamWriter, list[_Pipe]]:
