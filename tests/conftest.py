@@ -18,9 +18,10 @@ from pio_tf.user_cache import default_cache
 from tests.support.aws_descriptions import read_descriptions_once
 from tests.support.debian import need_packages
 from tests.support.provider_scripts import install_scripts
+from tests.support.running_provider import running_provider
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 # A shell starts background jobs of a script with SIGINT ignored, and `nohup` ignores SIGHUP. Every child would inherit
 # that, and no test could interrupt anything.
@@ -128,9 +129,14 @@ def provider_mirror(pytestconfig: pytest.Config, released_mirror: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def mirror(provider_mirror: Path) -> Path:
-    """Return the Terraform CLI configuration file of a mirror with the AWS provider."""
-    return provider_mirror
+def mirror(provider_mirror: Path, released_mirror: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Yield the Terraform CLI configuration file of a mirror whose Terraform uses an AWS provider that runs already.
+
+    A test of the provider's start, of the lock file, or of a Terraform that is killed uses ``provider_mirror``.
+    """
+    (provider,) = released_mirror.parent.glob("registry.terraform.io/*/*/*/*/terraform-provider-aws_*")
+    with running_provider(provider) as running:
+        yield install_scripts(tmp_path_factory.mktemp("mirror"), released=released_mirror, running=running)
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.shell import TERRAFORM, Project, ec2
+from tests.support.provider_scripts import TERRAFORM, terraform_of
+from tests.support.shell import Project, ec2
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -177,10 +178,10 @@ def test_another_region_is_refused_rather_than_taken_for_an_empty_one(half: Proj
     assert half.instances() == before
 
 
-def test_without_terraform_status_and_down_still_work_on_what_was_created(half: Project) -> None:
+def test_without_terraform_status_and_down_still_work_on_what_was_created(half: Project, mirror: Path) -> None:
     path = half.directory / "pio-tf.hcl"
     right = path.read_text()
-    path.write_text(right.replace(str(TERRAFORM), "/opt/terraform/bin/terraform"))
+    path.write_text(right.replace(str(terraform_of(mirror)), "/opt/terraform/bin/terraform"))
     try:
         assert len(json.loads(half.run("status", "--json").stdout)["machines"]) == 3
         done = half.run("down", "--force")

@@ -15,7 +15,8 @@ from pio_tf.config.software import APACHE
 from pio_tf.training.runs.record import Client, RunRecord
 from pio_tf.training.runs.run_copies import Archive
 from tests.mirror.archive_server import serve_archives
-from tests.support.shell import TERRAFORM, Project
+from tests.support.provider_scripts import terraform_of
+from tests.support.shell import Project
 from tests.support.state_bucket import LOCK, Bucket, make_bucket, state
 
 if TYPE_CHECKING:
@@ -42,7 +43,8 @@ def shared(tmp_path: Path, aws: LocalAws, mirror: Path, bucket: Bucket) -> Proje
 
 
 def with_backend(project: Project, bucket: str) -> str:
-    lines = [f'binary = "{TERRAFORM}"', f'cli_config_file = "{project.mirror}"', "lock_timeout = 0"]
+    assert project.mirror is not None
+    lines = [f'binary = "{terraform_of(project.mirror)}"', f'cli_config_file = "{project.mirror}"', "lock_timeout = 0"]
     return "\n".join([*lines, f'backend "s3" {{\n  bucket = "{bucket}"\n}}'])
 
 

@@ -24,8 +24,8 @@ from tests.iam.requests import requests
 from tests.support.iam_policies import used
 from tests.support.instances import UBUNTU
 from tests.support.no_machines import no_machines
+from tests.support.provider_scripts import terraform_of
 from tests.support.recording_aws import ACCOUNT, REGION, Call, RecordingAws
-from tests.support.shell import TERRAFORM
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -137,7 +137,7 @@ class Life:
             ids={},
             ssh={"key": str(self.directory / "id")},
             engine_dir="~/ur",
-            terraform={"binary": str(TERRAFORM), "cli_config_file": str(self.mirror)},
+            terraform={"binary": str(terraform_of(self.mirror)), "cli_config_file": str(self.mirror)},
         )
         homes = Homes(engine_dir="~/ur")
         adoption = Adoption(adopted, homes, self.directory / "pio-tf.hcl", {"PATH": ""}, lambda _event: None)

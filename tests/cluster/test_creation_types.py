@@ -11,7 +11,8 @@ from pio_tf.errors import TerraformError
 from pio_tf.events import Warned
 from tests.support.deployments import existing_network
 from tests.support.no_machines import no_machines
-from tests.support.shell import TERRAFORM, Project
+from tests.support.provider_scripts import TERRAFORM
+from tests.support.shell import Project
 from tests.support.sold_out import SoldOutAws
 
 if TYPE_CHECKING:

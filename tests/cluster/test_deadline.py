@@ -23,8 +23,9 @@ from tests.cluster.support import Aws
 from tests.support.background import wait_until
 from tests.support.deployments import existing_network
 from tests.support.no_machines import no_machines
+from tests.support.provider_scripts import TERRAFORM
 from tests.support.recording_aws import REGION, Call
-from tests.support.shell import TERRAFORM, Project, ec2
+from tests.support.shell import Project, ec2
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

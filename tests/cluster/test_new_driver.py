@@ -11,7 +11,8 @@ from pio_tf.errors import ConfigError
 from pio_tf.model import CLUSTER_TAG, MACHINE_TAG, ROLE_TAG
 from tests.cluster.support import Aws
 from tests.support.no_machines import no_machines
-from tests.support.shell import TERRAFORM, Project, ec2
+from tests.support.provider_scripts import TERRAFORM
+from tests.support.shell import Project, ec2
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -11,7 +11,7 @@ from pio_tf.config.starter import EXAMPLES, Starter, check_answer, render_starte
 from pio_tf.config.template import with_backend
 from pio_tf.errors import ConfigError
 from tests.support.config_samples import load_text
-from tests.support.shell import TERRAFORM
+from tests.support.provider_scripts import TERRAFORM
 
 if TYPE_CHECKING:
     from pathlib import Path

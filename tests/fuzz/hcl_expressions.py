@@ -9,7 +9,7 @@ import re
 import subprocess
 from typing import TYPE_CHECKING
 
-from tests.support.shell import TERRAFORM
+from tests.support.provider_scripts import TERRAFORM
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

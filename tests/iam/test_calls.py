@@ -25,8 +25,9 @@ from pio_tf.training.runs.bucket_lock import Claim
 from pio_tf.training.runs.record import Client, RunRecord
 from tests.iam.requests import requests
 from tests.support.iam_policies import used
+from tests.support.provider_scripts import TERRAFORM, terraform_of
 from tests.support.recording_aws import ACCOUNT, REGION, Call, RecordingAws
-from tests.support.shell import TERRAFORM, Project, ec2
+from tests.support.shell import Project, ec2
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -149,7 +150,9 @@ def read_consoles(cluster: Cluster) -> None:
 @pytest.fixture(scope="module")
 def own(tmp_path_factory: pytest.TempPathFactory, aws: RecordingAws, mirror: Path) -> World:
     """Live the life of a cluster with all options of pio-tf.hcl, a network of its own, and its state in S3."""
-    backend = f'binary = "{TERRAFORM}"\ncli_config_file = "{mirror}"\nbackend "s3" {{\n  bucket = "states"\n}}'
+    backend = (
+        f'binary = "{terraform_of(mirror)}"\ncli_config_file = "{mirror}"\nbackend "s3" {{\n  bucket = "states"\n}}'
+    )
     world = World(aws, Project(tmp_path_factory.mktemp("own"), name="own", url=aws.url, mirror=mirror), backend)
     for bucket in ("states", "uploads", "mirror"):
         world.client("s3").create_bucket(Bucket=bucket)
@@ -230,7 +233,7 @@ def own(tmp_path_factory: pytest.TempPathFactory, aws: RecordingAws, mirror: Pat
 @pytest.fixture(scope="module")
 def given(tmp_path_factory: pytest.TempPathFactory, aws: RecordingAws, mirror: Path) -> World:
     """Live the life of a cluster in an existing subnet, with an existing key pair and image, and a local state."""
-    terraform = f'binary = "{TERRAFORM}"\ncli_config_file = "{mirror}"'
+    terraform = f'binary = "{terraform_of(mirror)}"\ncli_config_file = "{mirror}"'
     world = World(aws, Project(tmp_path_factory.mktemp("given"), name="given", url=aws.url, mirror=mirror), terraform)
     client = ec2(aws.url)
     vpc = client.create_vpc(CidrBlock="10.7.0.0/16")["Vpc"]["VpcId"]

@@ -17,7 +17,8 @@ from pio_tf.infra.binary import TerraformBinary
 from pio_tf.infra.deployment import Deployment
 from pio_tf.infra.root_module import render_stack
 from tests.support.deployments import ENVIRON, Recorder, deployment
-from tests.support.site import TERRAFORM, Site
+from tests.support.provider_scripts import terraform_of
+from tests.support.site import Site
 from tests.support.state_bucket import LOCK, Bucket, make_bucket, state, with_backend
 
 if TYPE_CHECKING:
@@ -268,6 +269,6 @@ def test_a_workspace_that_was_selected_in_the_stack_and_does_not_exist_is_refuse
     error = error_of(config)
     assert isinstance(error, ConfigError)
     assert "the workspace prod is selected" in error.what
-    assert error.next_step == f"{TERRAFORM} -chdir={config.stack_dir} workspace select default"
+    assert error.next_step == f"{terraform_of(site.mirror)} -chdir={config.stack_dir} workspace select default"
     chosen.write_text("default")
     assert deployment(config).plan().has_changes

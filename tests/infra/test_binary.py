@@ -23,7 +23,8 @@ from pio_tf.infra.binary import (
 )
 from pio_tf.infra.deployment import Deployment
 from tests.support.deployments import Recorder
-from tests.support.site import TERRAFORM, Site
+from tests.support.provider_scripts import TERRAFORM
+from tests.support.site import Site
 from tests.support.terraform_stand_in import TerraformStandIn
 
 if TYPE_CHECKING:

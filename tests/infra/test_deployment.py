@@ -15,7 +15,8 @@ import pytest
 from pio_tf.errors import GuardRefused, Locked
 from pio_tf.events import ResourceProgress, Warned
 from tests.support.deployments import ENVIRON, Recorder, deployment, existing_network, stop_all
-from tests.support.site import TERRAFORM, Site, ec2, terraform
+from tests.support.provider_scripts import terraform_of
+from tests.support.site import Site, ec2, terraform
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -241,7 +242,7 @@ def test_a_held_lock_is_reported_with_its_holder(cluster: Applied) -> None:
     stack = deployment(config).generate()
     # An apply that waits for its "yes" holds the lock.
     holder = subprocess.Popen(
-        [TERRAFORM, "apply", "-var", 'tags={who="holder"}', "-no-color"],
+        [terraform_of(cluster.site.mirror), "apply", "-var", 'tags={who="holder"}', "-no-color"],
         cwd=stack,
         env={**ENVIRON, **cluster.plain_environ()},
         stdin=subprocess.PIPE,

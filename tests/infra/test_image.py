@@ -15,7 +15,8 @@ from pio_tf.config.load import load_config
 from pio_tf.errors import ConfigError
 from pio_tf.infra.bootstrap import render_image, render_script, write_image
 from tests.infra.first_boot import Machine, Mirror, serve
-from tests.support.site import TERRAFORM, Site
+from tests.support.provider_scripts import TERRAFORM
+from tests.support.site import Site
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

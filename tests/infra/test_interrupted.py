@@ -14,7 +14,6 @@ import signal
 import subprocess
 import sys
 import textwrap
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,6 +24,7 @@ from pio_tf.errors import GuardRefused, MachinesMayBeRunning, TerraformError
 from pio_tf.events import Event, Step, Warned
 from pio_tf.infra.backend.state import MOST_BACKUPS, StateBackups
 from pio_tf.infra.stack_directory import ERRORED
+from tests.support.background import wait_until
 from tests.support.deployments import ENVIRON, deployment, existing_network, stop_all
 from tests.support.no_machines import no_machines
 from tests.support.site import Site, ec2
@@ -40,7 +40,8 @@ APPLY = textwrap.dedent(
     """
     import os
     from pio_tf import Cluster
-    Cluster.load("pio-tf.hcl", environ={"PATH": os.environ["PATH"]}).apply()
+    environ = {"PATH": os.environ["PATH"], "TF_REATTACH_PROVIDERS": ""}  # a provider that is killed, too
+    Cluster.load("pio-tf.hcl", environ=environ).apply()
     """
 )
 
@@ -292,10 +293,7 @@ def with_children(pid: int) -> list[int]:
 
 
 def wait_for(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 600
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    assert wait_until(condition, within=600)
 
 
 def ids(place: Site) -> dict[str, str]:

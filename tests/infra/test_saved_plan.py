@@ -14,7 +14,8 @@ from pio_tf.errors import ConfigError, GuardRefused
 from pio_tf.infra.redaction import redact_plan
 from tests.infra.saved_plans import cluster, edited, fresh_checkout, manifest, rewrite, use_another_account
 from tests.support.deployments import deployment
-from tests.support.site import TERRAFORM, Site, terraform
+from tests.support.provider_scripts import terraform_of
+from tests.support.site import Site, terraform
 from tests.support.state_bucket import state
 
 if TYPE_CHECKING:
@@ -173,9 +174,10 @@ def test_all_differences_are_reported_at_once(project: Project, copy: Path) -> N
 
 def test_another_version_of_terraform(project: Project, copy: Path) -> None:
     program = project.site.directory / "terraform"
-    program.write_text(f'#!/bin/sh\n[ "$1" = version ] && echo Terraform v1.16.2 && exit\nexec {TERRAFORM} "$@"\n')
+    real = terraform_of(project.site.mirror)
+    program.write_text(f'#!/bin/sh\n[ "$1" = version ] && echo Terraform v1.16.2 && exit\nexec {real} "$@"\n')
     program.chmod(0o755)
-    said = project.refusal(copy, edited(project.config(), str(TERRAFORM), "./terraform"))
+    said = project.refusal(copy, edited(project.config(), str(real), "./terraform"))
     assert "Terraform: terraform 1.15.5 in the plan, terraform 1.16.2 here" in said
 
 

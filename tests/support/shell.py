@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
+from functools import cache
 from typing import TYPE_CHECKING
 
 import asyncssh
@@ -11,6 +12,7 @@ import boto3
 
 from tests.support import fork_server
 from tests.support.fork_server import PIO_TF
+from tests.support.provider_scripts import TERRAFORM, terraform_of
 
 if TYPE_CHECKING:
     import subprocess
@@ -18,8 +20,6 @@ if TYPE_CHECKING:
 
     from mypy_boto3_ec2 import EC2Client
     from mypy_boto3_ec2.type_defs import FilterTypeDef, InstanceTypeDef
-
-TERRAFORM = PIO_TF.with_name("pio-tf-terraform")
 
 BLOCKS = {
     "cluster": 'name = "{name}"',
@@ -63,7 +63,7 @@ class Project:
         if self.url:
             written["aws"] += f'\nendpoint_url = "{self.url}"\ncredentials_file = "credentials"'
         if self.mirror:
-            written["terraform"] += f'\ncli_config_file = "{self.mirror}"'
+            written["terraform"] = f'binary = "{terraform_of(self.mirror)}"\ncli_config_file = "{self.mirror}"'
         written |= blocks
         if not (self.directory / "id.pub").exists():
             key = asyncssh.generate_private_key("ssh-ed25519")
@@ -136,8 +136,9 @@ class Project:
         return found
 
 
+@cache
 def ec2(url: str, *, region: str = "us-east-1") -> EC2Client:
-    """Return a client for a local AWS."""
+    """Return the client for a local AWS."""
     return boto3.client(
         "ec2", region_name=region, endpoint_url=url, aws_access_key_id="testing", aws_secret_access_key="testing"
     )

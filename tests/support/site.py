@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import boto3
 
 from pio_tf.config.load import load_config
+from tests.support.provider_scripts import TERRAFORM, terraform_of
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2 import EC2Client
 
     from pio_tf.config.schema import Config
 
-TERRAFORM = Path(sys.executable).with_name("pio-tf-terraform")
 REGION = "us-east-1"
 PUBLIC_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIK0wmN/Cr3JXqmLW7u+g9pTh+wyqDHpSQEIQczXkVx9q test@example\n"
 
@@ -98,7 +98,7 @@ class Site:
                 network=network,
                 types=types,
                 spark=spark,
-                terraform=TERRAFORM,
+                terraform=terraform_of(self.mirror),
                 mirror=self.mirror,
                 more=more,
             )
@@ -118,17 +118,19 @@ class Site:
         return found
 
 
+@cache
 def ec2(url: str) -> EC2Client:
-    """Return a client for a local AWS."""
+    """Return the client for a local AWS."""
     return boto3.client(
         "ec2", region_name=REGION, endpoint_url=url, aws_access_key_id="testing", aws_secret_access_key="testing"
     )
 
 
 def terraform(*arguments: str, cwd: Path, **environ: str) -> subprocess.CompletedProcess[str]:
-    """Run the bundled Terraform, plainly."""
+    """Run the bundled Terraform, plainly; with TF_CLI_CONFIG_FILE, as the mirror's script does."""
+    mirror = environ.get("TF_CLI_CONFIG_FILE")
     return subprocess.run(
-        [TERRAFORM, *arguments],
+        [terraform_of(Path(mirror)) if mirror else TERRAFORM, *arguments],
         cwd=cwd,
         env={"PATH": os.environ["PATH"], "TF_IN_AUTOMATION": "1", "CHECKPOINT_DISABLE": "1", **environ},
         capture_output=True,

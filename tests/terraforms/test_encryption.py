@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.shell import TERRAFORM as BUNDLED
+from tests.support.provider_scripts import TERRAFORM as BUNDLED
 from tests.support.state_bucket import make_bucket, state
 from tests.terraforms.worlds import World, encryption
 

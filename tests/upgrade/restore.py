@@ -25,8 +25,8 @@ import asyncssh
 
 from pio_tf.sandbox.control import sandbox_status
 from tests.support.background import wait_until
+from tests.support.provider_scripts import TERRAFORM
 from tests.support.sandbox_project import Project, clean_environment, sandbox_client
-from tests.support.shell import TERRAFORM
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -1,0 +1,148 @@
+"""The AWS provider as a process that serves every Terraform of a test process, with a short schema.
+
+Each `terraform plan` starts the provider three times, and reads the schema of all its types each time: half of the CPU
+time. ``python -m tests.support.running_provider PROVIDER`` starts the provider once, with ``-debug``, as its authors do
+in a debugger. Terraform finds it by TF_REATTACH_PROVIDERS (https://developer.hashicorp.com/terraform/plugin/debugging),
+which the process prints. It passes on each call. It keeps the answer with the schema, cut to the types of the modules.
+It ends with its input.
+
+A provider has one configuration: all Terraforms at a time must have the same AWS, and the credentials ``testing``.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_ROOT = Path(__file__).parents[2]
+_NAMED = re.compile(r'^(?:resource|data) "(aws_\w+)"', re.MULTILINE)
+_SCHEMA = "/tfplugin5.Provider/GetSchema"
+_RESOURCES, _DATA_SOURCES = 2, 3
+"""Numbers of the maps in its answer (tfplugin5.proto)."""
+_KEYS = {"AWS_ACCESS_KEY_ID": "testing", "AWS_SECRET_ACCESS_KEY": "testing"}
+
+
+@contextmanager
+def running_provider(provider: Path) -> Iterator[str]:
+    """Run the provider during the block. Yield the value of TF_REATTACH_PROVIDERS."""
+    command = [sys.executable, "-m", "tests.support.running_provider", str(provider)]
+    with subprocess.Popen(command, cwd=_ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        yield process.stdout.readline().strip()
+        process.communicate(timeout=60)
+
+
+def _serve(provider: str) -> None:
+    """Serve until the end of standard input."""
+    import grpc
+
+    with tempfile.TemporaryDirectory(prefix="provider-") as directory:  # a short path: it is the socket's
+        environment = {**os.environ, **_KEYS, "PLUGIN_PROTOCOL_VERSIONS": "5", "TMPDIR": directory}
+        process = subprocess.Popen(
+            [provider, "-debug"], env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        )
+        try:
+            assert process.stdout is not None
+            line = next(line for line in process.stdout if "TF_REATTACH_PROVIDERS=" in line)
+            ((name, address),) = json.loads(line.partition("=")[2].strip().strip("'")).items()
+            unlimited = [("grpc.max_receive_message_length", -1)]
+            channel = grpc.insecure_channel(f"unix:{address['Addr']['String']}", options=unlimited)
+            server = grpc.server(ThreadPoolExecutor(64), options=unlimited)
+            server.add_generic_rpc_handlers((_handler(grpc, channel),))
+            address |= {"Pid": os.getpid(), "Addr": {"Network": "unix", "String": f"{directory}/terraform"}}
+            server.add_insecure_port(f"unix:{address['Addr']['String']}")
+            server.start()
+            sys.stdout.write(json.dumps({name: address}) + "\n")
+            sys.stdout.flush()
+            sys.stdin.read()
+            server.stop(None)
+        finally:
+            process.kill()
+            process.wait()
+
+
+def _handler(grpc: Any, channel: Any) -> Any:  # noqa: ANN401 - grpc has no types
+    """Return what passes each call on to the provider, byte by byte."""
+
+    @cache
+    def call(method: str) -> Any:  # noqa: ANN401
+        return channel.unary_unary(method, request_serializer=bytes, response_deserializer=bytes)
+
+    @cache
+    def schema() -> bytes:
+        return _cut(call(_SCHEMA)(b""), frozenset(_types()))
+
+    class Handler(grpc.GenericRpcHandler):  # type: ignore[misc]
+        def service(self, details: Any) -> Any:  # noqa: ANN401
+            def answer(request: bytes, context: Any) -> bytes:  # noqa: ANN401
+                if details.method == _SCHEMA:
+                    return schema()
+                asked = call(details.method).future(request)
+                context.add_callback(asked.cancel)  # a Terraform that was killed wants no answer
+                try:
+                    return bytes(asked.result())
+                except grpc.RpcError as error:
+                    context.abort(error.code(), error.details())
+                    raise
+
+            if details.method.startswith("/tfplugin5."):
+                return grpc.unary_unary_rpc_method_handler(answer)
+            return None  # the calls of go-plugin between a program and its child
+
+    return Handler()
+
+
+def _types() -> Iterator[str]:
+    for directory in ("terraform/modules", "pio_tf/infra"):
+        for path in (_ROOT / directory).rglob("*.tf"):
+            yield from _NAMED.findall(path.read_text(encoding="utf-8"))
+
+
+def _cut(schema: bytes, types: frozenset[str]) -> bytes:
+    """Return a GetProviderSchema.Response without other types of resources and data sources."""
+    return b"".join(
+        whole
+        for number, whole, content in _fields(schema)
+        # An entry of a map is a message, whose first field is the key.
+        if number not in (_RESOURCES, _DATA_SOURCES) or next(_fields(content))[2].decode() in types
+    )
+
+
+def _fields(message: bytes) -> Iterator[tuple[int, bytes, bytes]]:
+    """Yield each field of a message of protobuf: its number, the whole field, and its content. All have a length."""
+    position = 0
+    while position < len(message):
+        start = position
+        tag, position = _varint(message, position)
+        assert tag & 7 == 2, "a field without a length"
+        length, position = _varint(message, position)
+        yield tag >> 3, message[start : position + length], message[position : position + length]
+        position += length
+
+
+def _varint(message: bytes, position: int) -> tuple[int, int]:
+    """Return a number, and the position behind it."""
+    number = shift = 0
+    while True:
+        byte = message[position]
+        position += 1
+        number |= (byte & 127) << shift
+        shift += 7
+        if byte < 128:
+            return number, position
+
+
+if __name__ == "__main__":
+    _serve(sys.argv[1])
