@@ -1,4 +1,4 @@
-"""The resources that pio-tf.hcl refers to: checked before Terraform changes anything, so that it does not fail half-way."""
+"""The resources that pio-tf.hcl refers to, checked before Terraform changes anything: it must not fail half-way."""
 
 from __future__ import annotations
 
