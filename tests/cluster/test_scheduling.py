@@ -343,6 +343,7 @@ def test_machines_that_run_for_a_schedule_get_a_deadline_when_it_is_removed(worl
 
 def test_a_paused_schedule_starts_nothing_and_stops_what_runs(world: World) -> None:
     set_sundays(world)
+    at = world.next_time()
     world.cluster().pause_schedule()
     assert {name: one["State"] for name, one in world.schedules.items()} == {
         "mark": "DISABLED",
@@ -352,7 +353,7 @@ def test_a_paused_schedule_starts_nothing_and_stops_what_runs(world: World) -> N
     schedule = world.cluster().schedule()
     assert schedule is not None
     assert (schedule.paused, schedule.next) == (True, ())
-    world.pass_to(world.clock.now + timedelta(days=8))
+    world.pass_to(at + timedelta(minutes=5))
     assert set(world.project.states().values()) == {"stopped"}
     world.cluster().resume_schedule()
     assert {one["State"] for one in world.schedules.values()} == {"ENABLED"}
@@ -416,6 +417,7 @@ def test_apply_keeps_the_schedule_of_the_file_in_step(world: World) -> None:
 
 
 def test_an_apply_leaves_a_schedule_of_the_command_and_removes_it_with_its_block(world: World) -> None:
+    """The machines run for the schedule then, and get a deadline."""
     set_sundays(world)
     world.cluster(train='max_runtime = "2h"').apply()
     assert (world.expressions["mark"], world.expressions["stop"]) == (SUNDAYS, "cron(2 5 ? * SUN *)")
@@ -423,14 +425,6 @@ def test_an_apply_leaves_a_schedule_of_the_command_and_removes_it_with_its_block
     world.cluster(train='max_runtime = "12h"').apply()
     assert world.expressions["stop"] == "cron(2 20 L * ? *)"
     assert any("the schedule of trainings stays as it was" in line for line in world.said)
-    world.cluster(schedule="").apply()
-    assert world.schedules == {}
-    world.cluster().apply()
-    assert not world.cluster().plan().has_changes
-
-
-def test_machines_that_run_for_a_schedule_get_a_deadline_when_an_apply_removes_its_block(world: World) -> None:
-    set_sundays(world)
     at = world.next_time()
     world.pass_to(at + timedelta(minutes=2))
     assert world.wait_for("running")
@@ -440,6 +434,7 @@ def test_machines_that_run_for_a_schedule_get_a_deadline_when_an_apply_removes_i
     world.pass_to(at + timedelta(hours=8, minutes=10))
     assert world.wait_for("stopped")
     world.cluster().apply()
+    assert not world.cluster().plan().has_changes
 
 
 def test_destroy_removes_the_schedule_also_if_its_block_and_the_role_for_deadlines_have_gone_from_the_file(
