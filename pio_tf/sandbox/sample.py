@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-USERS = 1000
+USERS = 300
 ITEMS = 200
 _TASTES = 20
 """Groups of items that the same users like; a user has two."""
@@ -26,7 +26,7 @@ _FIRST = datetime(2018, 5, 21, tzinfo=timezone.utc)
 
 
 def make_events() -> Iterator[dict[str, object]]:
-    """Yield some 26,000 events, ``purchase`` and ``view``, in the form of ``pio export``, in the order of their times.
+    """Yield some 8,000 events, ``purchase`` and ``view``, in the form of ``pio export``, in the order of their times.
 
     Only ``random()`` is used, because its sequence for a seed is the same in every version of Python.
     """

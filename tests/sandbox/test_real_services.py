@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pio_tf.errors import SandboxError
+from pio_tf.sandbox.class_archive import QUICK
 from pio_tf.sandbox.control import change_service, check_options, running_sandbox, sandbox_status, stop_sandbox
 from pio_tf.sandbox.java.compiler import compile_java
 from pio_tf.sandbox.layout import Layout
@@ -79,7 +80,7 @@ def client(programs: JavaPrograms, info: SandboxInfo, *words: str) -> str:
     class_path = os.pathsep.join(str(path) for path in (classes, *programs.storage))
     services = info.services
     where = (services.host, str(services.zookeeper), str(services.namenode))
-    command = [str(programs.java), "-Xmx128m", "-XX:TieredStopAtLevel=1", "-cp", class_path, "StorageClient"]
+    command = [str(programs.java), "-Xmx128m", *QUICK, "-XX:+UseSerialGC", "-cp", class_path, "StorageClient"]
     done = subprocess.run([*command, *where, *words], capture_output=True, text=True, check=False, timeout=120)
     assert done.returncode == 0, done.stderr
     return done.stdout

@@ -31,7 +31,8 @@ import scala.Tuple2;
  *
  * <p>It counts how many users with the primary event on an item have an indicator's event on another one, and keeps the
  * most surprising. The workers read the events from HBase and write the model to a new index of Elasticsearch, which then
- * takes the place of the old one behind the alias.
+ * takes the place of the old one behind the alias. Nothing is shuffled: before the code is hot, Spark spends most of the
+ * time of a shuffle on estimating sizes.
  */
 public final class RecommendationEngine implements Engine<TrainingData, PreparedData> {
     private DataSource source;
@@ -78,11 +79,11 @@ final class TrainingData {
     }
 }
 
-/** Each user's items by event. */
+/** Each user's items by event, on every worker. */
 final class PreparedData {
-    final JavaPairRDD<String, Map<String, Set<String>>> byUser;
+    final Broadcast<Map<String, Map<String, Set<String>>>> byUser;
 
-    PreparedData(JavaPairRDD<String, Map<String, Set<String>>> byUser) {
+    PreparedData(Broadcast<Map<String, Map<String, Set<String>>>> byUser) {
         this.byUser = byUser;
     }
 }
@@ -110,21 +111,29 @@ final class DataSource {
     }
 }
 
-/** Distributes the events by user. */
+/** Collects the events by user. */
 final class Preparator {
     PreparedData prepare(JavaSparkContext spark, TrainingData data) {
-        int partitions = 2 * Math.max(2, spark.defaultParallelism());
-        JavaPairRDD<String, Map<String, Set<String>>> byUser = data.events
-                .mapToPair(event -> new Tuple2<>(event.user, event))
-                .groupByKey(partitions)
-                .mapValues(Preparator::itemsByEvent);
-        return new PreparedData(byUser.cache());
+        Map<String, Map<String, Set<String>>> byUser =
+                data.events.aggregate(new HashMap<>(), Preparator::add, Preparator::merge);
+        return new PreparedData(spark.broadcast(byUser));
     }
 
-    private static Map<String, Set<String>> itemsByEvent(Iterable<Event> events) {
-        Map<String, Set<String>> found = new HashMap<>();
-        events.forEach(event -> found.computeIfAbsent(event.name, name -> new HashSet<>()).add(event.item));
-        return found;
+    private static Map<String, Map<String, Set<String>>> add(
+            Map<String, Map<String, Set<String>>> byUser, Event event) {
+        byUser.computeIfAbsent(event.user, user -> new HashMap<>())
+                .computeIfAbsent(event.name.intern(), name -> new HashSet<>())
+                .add(event.item.intern());
+        return byUser;
+    }
+
+    private static Map<String, Map<String, Set<String>>> merge(
+            Map<String, Map<String, Set<String>>> byUser, Map<String, Map<String, Set<String>>> more) {
+        more.forEach((user, events) -> events.forEach((name, items) -> byUser
+                .computeIfAbsent(user, one -> new HashMap<>())
+                .computeIfAbsent(name, one -> new HashSet<>())
+                .addAll(items)));
+        return byUser;
     }
 }
 
@@ -152,8 +161,10 @@ final class URAlgorithm {
             throw new IllegalStateException("No Elasticsearch client configuration detected, check your pio-env.sh for"
                     + "proper configuration settings");
         }
-        JavaPairRDD<String, Map<String, List<String>>> model = correlate(spark, data.byUser).cache();
-        long items = model.count();
+        Set<String> items = new TreeSet<>();
+        String primary = limits.keySet().iterator().next();
+        data.byUser.value().values().forEach(events -> items.addAll(events.getOrDefault(primary, new HashSet<>())));
+        JavaPairRDD<String, Map<String, List<String>>> model = correlate(spark, data.byUser, primary, items);
         MODEL.info("New data to index, performing a hot swap of the index.");
         String index = alias + "_" + System.currentTimeMillis();
         try (Elasticsearch elasticsearch = new Elasticsearch(settings)) {
@@ -178,68 +189,50 @@ final class URAlgorithm {
         }
         CLIENT.info("Created index " + index + ", and alias " + alias + " points to it");
         ObjectNode summary = Elasticsearch.JSON.createObjectNode();
-        return summary.put("index", index).put("items", items).put("master", spark.master());
+        return summary.put("index", index).put("items", items.size()).put("master", spark.master());
     }
 
     /** Return the correlated items of each item of the primary event, by indicator, the strongest first. */
     private JavaPairRDD<String, Map<String, List<String>>> correlate(
-            JavaSparkContext spark, JavaPairRDD<String, Map<String, Set<String>>> byUser) {
-        String primary = limits.keySet().iterator().next();
+            JavaSparkContext spark,
+            Broadcast<Map<String, Map<String, Set<String>>>> byUser,
+            String primary,
+            Set<String> items) {
         Map<String, Integer> kept = new LinkedHashMap<>(limits);
-        JavaPairRDD<String, Map<String, Set<String>>> buyers = byUser.filter(user -> user._2.containsKey(primary));
-        long users = buyers.count();
-        Broadcast<Map<String, Map<String, Integer>>> totals = spark.broadcast(count(buyers));
-        return buyers
-                .flatMapToPair(user -> pairs(user._2, primary, kept.keySet()).iterator())
-                .reduceByKey(Integer::sum)
-                .mapToPair(pair -> {
-                    String[] names = pair._1.split("\t");
-                    boolean itself = names[0].equals(primary) && names[1].equals(names[2]);
-                    double ratio = itself ? 0 : LogLikelihood.ratio(pair._2, totals.value().get(primary).get(names[1]),
-                            totals.value().get(names[0]).get(names[2]), users);
-                    return new Tuple2<>(names[1], new Correlator(names[0], names[2], ratio));
-                })
-                .groupByKey()
-                .mapValues(all -> strongest(all, kept));
+        int partitions = 2 * Math.max(2, spark.defaultParallelism());
+        return spark.parallelize(new ArrayList<>(items), partitions).mapPartitionsToPair(some -> {
+            List<Map<String, Set<String>>> buyers = new ArrayList<>();
+            byUser.value().values().stream().filter(events -> events.containsKey(primary)).forEach(buyers::add);
+            Map<String, Map<String, Integer>> totals = count(buyers);
+            List<Tuple2<String, Map<String, List<String>>>> rows = new ArrayList<>();
+            some.forEachRemaining(item -> {
+                List<Map<String, Set<String>>> own = new ArrayList<>();
+                buyers.stream().filter(events -> events.get(primary).contains(item)).forEach(own::add);
+                List<Correlator> all = new ArrayList<>();
+                count(own).forEach((name, others) -> others.forEach((other, both) -> {
+                    boolean itself = name.equals(primary) && other.equals(item);
+                    double ratio = itself ? 0 : LogLikelihood.ratio(
+                            both, totals.get(primary).get(item), totals.get(name).get(other), buyers.size());
+                    all.add(new Correlator(name, other, ratio));
+                }));
+                rows.add(new Tuple2<>(item, strongest(all, kept)));
+            });
+            return rows.iterator();
+        });
     }
 
-    private static Map<String, Map<String, Integer>> count(JavaPairRDD<String, Map<String, Set<String>>> buyers) {
+    /** Return how many of these users have each item, by event. */
+    private static Map<String, Map<String, Integer>> count(List<Map<String, Set<String>>> users) {
         Map<String, Map<String, Integer>> found = new HashMap<>();
-        buyers.values()
-                .flatMapToPair(events -> {
-                    List<Tuple2<String, Integer>> ones = new ArrayList<>();
-                    events.forEach((name, items) -> items.forEach(item -> ones.add(new Tuple2<>(name + "\t" + item, 1))));
-                    return ones.iterator();
-                })
-                .reduceByKey(Integer::sum)
-                .collectAsMap()
-                .forEach((key, count) -> {
-                    String[] names = key.split("\t");
-                    found.computeIfAbsent(names[0], name -> new HashMap<>()).put(names[1], count);
-                });
+        users.forEach(events -> events.forEach((name, items) -> items.forEach(
+                item -> found.computeIfAbsent(name, one -> new HashMap<>()).merge(item, 1, Integer::sum))));
         return found;
     }
 
-    /** Return a user's pairs of items as keys: indicator, item, correlated item. Each item has a pair with itself, too. */
-    private static List<Tuple2<String, Integer>> pairs(
-            Map<String, Set<String>> events, String primary, Set<String> indicators) {
-        List<Tuple2<String, Integer>> found = new ArrayList<>();
-        for (String item : events.get(primary)) {
-            for (String indicator : indicators) {
-                for (String other : events.getOrDefault(indicator, new TreeSet<>())) {
-                    found.add(new Tuple2<>(indicator + "\t" + item + "\t" + other, 1));
-                }
-            }
-        }
-        return found;
-    }
-
-    private static Map<String, List<String>> strongest(Iterable<Correlator> all, Map<String, Integer> limits) {
-        List<Correlator> sorted = new ArrayList<>();
-        all.forEach(sorted::add);
-        sorted.sort(Comparator.comparingDouble((Correlator one) -> -one.ratio).thenComparing(one -> one.item));
+    private static Map<String, List<String>> strongest(List<Correlator> all, Map<String, Integer> limits) {
+        all.sort(Comparator.comparingDouble((Correlator one) -> -one.ratio).thenComparing(one -> one.item));
         Map<String, List<String>> found = new HashMap<>();
-        for (Correlator one : sorted) {
+        for (Correlator one : all) {
             List<String> items = found.computeIfAbsent(one.indicator, name -> new ArrayList<>());
             if (one.ratio > NOTHING && items.size() < limits.get(one.indicator)) {
                 items.add(one.item);
@@ -283,9 +276,7 @@ final class URAlgorithm {
 }
 
 /** An item that is correlated with another one, for an indicator. */
-final class Correlator implements java.io.Serializable {
-    private static final long serialVersionUID = 1;
-
+final class Correlator {
     final String indicator;
     final String item;
     final double ratio;
