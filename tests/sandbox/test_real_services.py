@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
@@ -262,8 +263,10 @@ async def test_storage_is_formatted_before_the_first_start_only(tmp_path: Path) 
 
 
 async def test_a_hung_service_ends_with_its_data_written(tmp_path: Path) -> None:
-    service = shell(tmp_path, "trap 'echo written; exit' TERM; while :; do sleep 0.05; done", ready=True)
+    service = shell(tmp_path, "trap 'echo written; exit' TERM; : >ready; while :; do sleep 0.05; done", ready=True)
     await service.start()
+    while not service.spec.ready.exists():
+        await asyncio.sleep(0.01)
     await service.hang()
     assert service.state == "hung"
     await service.stop(grace=10)
