@@ -18,7 +18,7 @@ from moto.cloudwatch.models import cloudwatch_backends
 from moto.ec2.exceptions import EC2ClientError
 from moto.ec2.models import ec2_backends
 
-from pio_tf.sandbox.processes import find_processes
+from pio_tf.sandbox.processes import find_processes_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -53,10 +53,10 @@ class CpuMeter:
         seconds = max(now - self._measured, 1 / _TICKS)
         seen: dict[int, int] = {}
         found = {}
-        for instance in (one for one in instances if one.state == "running"):
-            ticks = {
-                process.pid: _ticks(process.pid) for process in find_processes(self._directory / instance.instance_id)
-            }
+        directories = {self._directory / one.instance_id: one for one in instances if one.state == "running"}
+        processes = find_processes_of(tuple(directories))
+        for directory, instance in directories.items():
+            ticks = {process.pid: _ticks(process.pid) for process in processes[directory]}
             used = sum(max(0, now_used - self._last.get(pid, 0)) for pid, now_used in ticks.items())
             found[instance.instance_id] = 100.0 * used / _TICKS / seconds / instance.vcpus
             seen |= ticks
