@@ -19,6 +19,8 @@ from pio_tf.sandbox.control import start_sandbox, stop_sandbox
 from pio_tf.sandbox.project import prepare_project
 from tests.ci.forge_server import ForgeServer
 from tests.ci.tools import make_path
+from tests.integration import light_spark
+from tests.integration.training import PIO_WITHOUT_SPARK, lay_out_no_spark
 from tests.support.local_project import aws, project
 
 if TYPE_CHECKING:
@@ -54,6 +56,11 @@ class Site:
         """The key of the sandbox, which jobs have, too."""
         return AccessKey.read(self.sandbox.credentials_file)
 
+    def lay_out_pio(self) -> None:
+        """Install the PredictionIO of the configuration, which trains without Spark, on the driver."""
+        (engine,) = self.sandbox.directory.glob("machines/*/home/engine")
+        lay_out_no_spark(engine.parent)
+
     def changed(self, pattern: str, replacement: str, *, name: str = "pio-tf.hcl") -> dict[str, str]:
         """Return the files, with one thing changed."""
         text, count = re.subn(pattern, replacement, self.files[name])
@@ -65,14 +72,16 @@ class Site:
 def site(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, share_mirror: Callable[[Path], Path]
 ) -> Iterator[Site]:
-    """Return a sandbox for the file, in the network of the module's ``CIDR``."""
+    """Return a sandbox for the file, in the network of the module's ``CIDR``. Its machines run no Spark."""
     client = tmp_path_factory.mktemp("client")
     sandbox = tmp_path_factory.mktemp("sandbox") / "sandbox"
     scratch = tmp_path_factory.mktemp("ci")
-    info = start_sandbox(sandbox, install_mirror=share_mirror)
+    info = start_sandbox(sandbox, machine=light_spark.MACHINES, install_mirror=share_mirror)
+    (sandbox / light_spark.MARK).touch()
     try:
         path = prepare_project(client, info, cluster=NAME, cidr=request.module.CIDR)
         text = re.sub(r"(?m)^(\s*workers\s*=\s*)2$", r"\g<1>1", path.read_text())
+        text = text.replace('"~/pio"', f'"~/{PIO_WITHOUT_SPARK}"')
         path.write_text(text)
         bucket = prepare_bucket(load_config(path), None, reporter=silent).name
         text = text.replace("terraform {", f'terraform {{\n  backend "s3" {{\n    bucket = "{bucket}"\n  }}\n')

@@ -103,6 +103,7 @@ def test_the_reaper_leaves_a_cluster_alone_that_was_just_started(site: Site, git
 
 
 def test_the_weekly_training_leaves_a_model_and_stopped_machines(site: Site, github: Github) -> None:
+    site.lay_out_pio()
     run = github.schedule("pio-tf-train.yml")
     assert results(run) == {"train": "success"}, run.transcript()
     assert "Training completed successfully." in run.jobs["train"].output

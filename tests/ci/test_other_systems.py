@@ -192,7 +192,8 @@ def test_jenkins_reaps_nothing_that_was_just_started(runner: Runner) -> None:
     assert "nothing was stopped: started " in runner.jenkins("Jenkinsfile.reap", "Reap")[0]
 
 
-def test_jenkins_trains_and_stops_the_machines(runner: Runner) -> None:
+def test_jenkins_trains_and_stops_the_machines(runner: Runner, site: Site) -> None:
+    site.lay_out_pio()
     said, _ = runner.jenkins("Jenkinsfile.train", "Train")
     assert "Training completed successfully." in said
     assert runner.states() == {"stopped"}

@@ -19,6 +19,7 @@ from pio_tf.cli.results.software import PushResult
 from pio_tf.cli.results.stack import InitResult
 from pio_tf.sandbox.control import stop_sandbox
 from tests.cli.runner import Log, read_log, read_outputs
+from tests.integration.training import PIO_WITHOUT_SPARK, lay_out_no_spark
 from tests.support import fork_server
 from tests.support.fork_server import PIO_TF, Program
 from tests.support.json_check import mistakes
@@ -65,9 +66,15 @@ class Job:
 
     def engine(self, **asked: object) -> None:
         """Order a behaviour from the stand-in for PredictionIO."""
-        (path,) = self.sandbox.glob("machines/*/home/engine/engine.json")
+        path = self.engine_dir / "engine.json"
         engine = json.loads(path.read_text())
         path.write_text(json.dumps({**engine, "standIn": asked}))
+
+    @property
+    def engine_dir(self) -> Path:
+        """The engine's directory on the driver."""
+        (found,) = self.sandbox.glob("machines/*/home/engine")
+        return found
 
 
 @pytest.fixture(scope="module")
@@ -102,6 +109,14 @@ def test_up_and_what_a_training_needs(job: Job) -> None:
         assert mistakes(job.json(*words), result) == [], words
 
 
+@pytest.fixture(scope="module")
+def without_spark(job: Job) -> None:
+    """Let trainings use no Spark from now on: the tests are about what pio-tf says of a run."""
+    lay_out_no_spark(job.engine_dir.parent)
+    config = Path(job.project.directory, "pio-tf.hcl")
+    config.write_text(config.read_text().replace('"~/pio"', f'"~/{PIO_WITHOUT_SPARK}"'))
+
+
 def test_the_pages_are_told_once_they_are_here(job: Job) -> None:
     environment = clean_environment() | job.project.environment
     with Program(
@@ -123,6 +138,7 @@ def test_the_pages_are_told_once_they_are_here(job: Job) -> None:
     assert pages["pages"][0]["answers"] is True
 
 
+@pytest.mark.usefixtures("without_spark")
 def test_a_training_is_groups_of_a_log_and_hands_on_its_run(job: Job) -> None:
     log, outputs = job.step("train", "--keep-up")
     assert log.mistakes == []
@@ -139,6 +155,7 @@ def test_a_training_is_groups_of_a_log_and_hands_on_its_run(job: Job) -> None:
     assert f"run {run['id']}: succeeded" in job.summary.read_text().replace("\\", "")
 
 
+@pytest.mark.usefixtures("without_spark")
 def test_a_training_that_fails_is_annotated_and_hands_on_its_run(job: Job) -> None:
     job.engine(fail="exception")
     log, outputs = job.step("train", "--keep-up", exit_code=6)
@@ -151,6 +168,7 @@ def test_a_training_that_fails_is_annotated_and_hands_on_its_run(job: Job) -> No
     assert "failed (exit code 6)" in job.summary.read_text()
 
 
+@pytest.mark.usefixtures("without_spark")
 def test_runs_and_their_ends(job: Job) -> None:
     job.engine(pauseSeconds=60)
     begun = job.json("train", "--detach", "--keep-up")

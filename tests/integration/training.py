@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 USER, PASSWORD = "trainer", "correct horse battery"
 TRAINING = "[Engine$] EngineWorkflow.train"
 """A run's line: Spark has begun, and waits for its executors."""
+PIO_WITHOUT_SPARK = "pio-without-spark"
+"""The home of :mod:`no_spark`, in the home directory of the driver."""
 _EVENTS = 300
 
 
@@ -50,7 +52,8 @@ def bring_up(project: Project, *, workers: int = 1, spark: bool = True) -> Proje
     lines = (json.dumps(event) for event in islice(make_events(), _EVENTS))
     engine(project).joinpath("events.jsonl").write_text("\n".join(lines) + "\n")
     if not spark:
-        project.config.write_text(project.config.read_text().replace('"~/pio"', f'"~/{_lay_out_no_spark(project)}"'))
+        lay_out_no_spark(project.home("driver"))
+        project.config.write_text(project.config.read_text().replace('"~/pio"', f'"~/{PIO_WITHOUT_SPARK}"'))
     return project
 
 
@@ -60,15 +63,16 @@ def no_spark_in(project: Project) -> Iterator[None]:
     mark = project.sandbox.directory / light_spark.MARK
     mark.touch()
     try:
-        with project.edited('"~/pio"', f'"~/{_lay_out_no_spark(project)}"'):
+        lay_out_no_spark(project.home("driver"))
+        with project.edited('"~/pio"', f'"~/{PIO_WITHOUT_SPARK}"'):
             yield
     finally:
         mark.unlink()
 
 
-def _lay_out_no_spark(project: Project) -> str:
-    """Lay out :mod:`no_spark` on the driver. Return its name in the home directory."""
-    first, second = (project.home("driver") / name for name in ("pio", "pio-without-spark"))
+def lay_out_no_spark(home: Path) -> None:
+    """Lay out :mod:`no_spark` in the home directory of the driver."""
+    first, second = (home / name for name in ("pio", PIO_WITHOUT_SPARK))
     if not second.exists():
         shutil.copytree(first, second, ignore=shutil.ignore_patterns("conf"))
         shutil.copyfile(Path(no_spark.__file__), second / "lib" / "java_spark.py")
@@ -79,7 +83,6 @@ def _lay_out_no_spark(project: Project) -> str:
         submit = second / "spark" / "bin" / "spark-submit"
         submit.write_text(no_spark.SUBMIT)
         submit.chmod(0o755)
-    return second.name
 
 
 def end_light_spark(project: Project) -> None:

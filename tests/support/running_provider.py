@@ -49,7 +49,8 @@ def _serve(provider: str) -> None:
     import grpc
 
     with tempfile.TemporaryDirectory(prefix="provider-") as directory:  # a short path: it is the socket's
-        environment = {**os.environ, **_KEYS, "PLUGIN_PROTOCOL_VERSIONS": "5", "TMPDIR": directory}
+        limits = {"GOMEMLIMIT": "300MiB", "GOGC": "off"}  # beyond that, it collects garbage
+        environment = {**os.environ, **_KEYS, **limits, "PLUGIN_PROTOCOL_VERSIONS": "5", "TMPDIR": directory}
         process = subprocess.Popen(
             [provider, "-debug"], env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
         )
