@@ -214,6 +214,7 @@ def test_a_run_goes_on_when_its_client_is_killed_and_whoever_attaches_to_it_stop
     assert listed(project)[run]["state"] == "succeeded"
 
 
+@pytest.mark.usefixtures("without_spark")
 def test_a_run_that_fails_is_exit_code_6_with_its_first_cause_and_the_machines_stopped(project: Project) -> None:
     behave(project, fail="exception")
     done = project.run("train", exit_code=6)
