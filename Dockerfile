@@ -13,37 +13,27 @@ RUN apt-get update -qq \
   && rm -rf /var/lib/apt/lists/* /var/cache/apt/* /var/cache/ldconfig/aux-cache /var/cache/debconf/*-old \
     /var/lib/dpkg/*-old /var/log/* /etc/*-
 
+# pip, which the images lack, and pio-tf's wheel. The secret is pip's configuration, for example the address of a mirror.
+# A build needs none.
 FROM base AS build
 RUN apt-get update -qq \
   && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends python3-venv
-# Python would write bytecode with times, and in an order that differs. A build may bring pip's cache as /mnt.
-ENV PYTHONDONTWRITEBYTECODE=1 PYTHONHASHSEED=0 PIP_CACHE_DIR=/mnt
-RUN python3 -m venv /opt/pio-tf
 WORKDIR /src
-COPY constraints.txt ./
-# The secret is pip's configuration, for example the address of a mirror. A build needs none.
+COPY constraints.txt /opt/pip/
+COPY scripts/container-install /opt/pip/install
+ENV PIP_CONSTRAINT=/opt/pip/constraints.txt PIP_CACHE_DIR=/mnt
 RUN --mount=type=secret,id=pip.conf,target=/etc/pip.conf \
-  /opt/pio-tf/bin/python -m pip install --quiet --no-compile --constraint constraints.txt pip
+  python3 -m venv /opt/pip && /opt/pip/bin/python -m pip install --quiet --no-compile pip
 COPY LICENSE README.md pyproject.toml ./
 COPY pio_tf pio_tf
 COPY terraform terraform
-ENV PIP_CONSTRAINT=/src/constraints.txt
 RUN --mount=type=secret,id=pip.conf,target=/etc/pip.conf \
-  /opt/pio-tf/bin/python -m pip install --quiet --no-compile '.[terraform]'
+  /opt/pip/bin/python -m pip wheel --quiet --no-deps --wheel-dir /opt/pip/wheel .
 
-# pip has no more use. Bytecode is made now, because the image's user can write none, and without times, which differ
-# from build to build.
-FROM build AS build-cli
-RUN /opt/pio-tf/bin/python -m pip uninstall --quiet --yes setuptools pip \
-  && /opt/pio-tf/bin/python -m compileall -q --invalidation-mode unchecked-hash /opt/pio-tf/lib
-
-FROM build AS build-sandbox
-RUN --mount=type=secret,id=pip.conf,target=/etc/pip.conf \
-  /opt/pio-tf/bin/python -m pip install --quiet --no-compile '.[sandbox]' \
-  && /opt/pio-tf/bin/python -m pip uninstall --quiet --yes pip \
-  && /opt/pio-tf/bin/python -m compileall -q --invalidation-mode unchecked-hash /opt/pio-tf/lib
-
-FROM base AS run
+FROM base AS cli
+RUN --mount=type=bind,from=build,source=/opt/pip,target=/opt/pip \
+  --mount=type=secret,id=pip.conf,target=/etc/pip.conf \
+  python3 -m venv --without-pip /opt/pio-tf && /opt/pip/install /opt/pip/wheel/*.whl 'pio-tf[terraform]'
 ARG VERSION=unknown
 ARG REVISION=unknown
 LABEL org.opencontainers.image.title="pio-tf" \
@@ -59,8 +49,12 @@ HEALTHCHECK --interval=5m CMD ["sh", "-c", "pio-tf --version && pio-tf-terraform
 ENTRYPOINT ["pio-tf"]
 CMD ["--help"]
 
-FROM run AS sandbox
-COPY --from=build-sandbox /opt/pio-tf /opt/pio-tf
+FROM cli AS sandbox
+USER root
+RUN --mount=type=bind,from=build,source=/opt/pip,target=/opt/pip \
+  --mount=type=secret,id=pip.conf,target=/etc/pip.conf \
+  /opt/pip/install 'pio-tf[sandbox]'
+USER pio-tf
 
-FROM run AS cli
-COPY --from=build-cli /opt/pio-tf /opt/pio-tf
+# The target if a build names none.
+FROM cli
