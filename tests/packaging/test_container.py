@@ -34,7 +34,7 @@ pio-tf train
 pio-tf sandbox stop
 [ ! -e ~/.local/state/pio-tf/sandbox ]
 """
-"""A training on a sandbox, of which nothing is left."""
+"""A training on a sandbox that leaves nothing behind."""
 
 
 class Image:

@@ -243,8 +243,9 @@ async def test_a_webhook_that_hangs_holds_up_the_power_off_for_seconds_and_the_n
 ) -> None:
     with drips() as url:
         run = await begin(remote, "exit 1", files(cluster, notify={"webhook": url}), linger=1)
-        await until((cluster.driver.home / "off").exists, within=60)
-    off = int((cluster.driver.home / "off").read_text().split()[0])
+        written = cluster.driver.home / "off"
+        await until(lambda: written.exists() and written.read_text() != "", within=60)
+    off = int(written.read_text().split()[0])
     facts = await DriverRuns(remote).one(run.id)
     assert facts.untold == "webhook: no answer within 10 s"
     assert facts.ending is not None
