@@ -23,7 +23,7 @@ $(VENV)/.ready: pyproject.toml constraints.txt scripts/make-venv
 	PIP_CONSTRAINT=constraints.txt $(BIN)/python -m pip install --quiet --no-compile --editable '.[sandbox]' --group dev
 	touch $@
 
-# The inner loop: what lint and types find, and the tests that need no Terraform, no sandbox and less than 0.2 s.
+# The inner loop: what lint and types find, and the tests that need no Terraform, no sandbox and less than 0.1 s.
 check: setup
 	$(MAKE) --no-print-directory -j 3 --output-sync=target lint types test-fast
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from xml.etree import ElementTree as ET
 
 TESTS = Path(__file__).parents[1] / "tests"
-WORTH_A_RECORD = 0.2
+WORTH_A_RECORD = 0.1
 """Seconds."""
 
 

@@ -45,7 +45,7 @@ read_descriptions_once()
 TESTS = Path(__file__).parent
 DURATIONS = TESTS / "durations.json"
 """Seconds that each file and each longer test took in the last ``make durations``. What has no record is quick."""
-SLOW = 0.2
+SLOW = 0.1
 """Seconds from which on a test is not one of the inner loop."""
 SLOW_TO_SHARE = 1.0
 """Seconds of the first test with a fixture of its file from which on the others with it are slow, too: one of them
