@@ -49,7 +49,7 @@ def _serve(provider: str) -> None:
     import grpc
 
     with tempfile.TemporaryDirectory(prefix="provider-") as directory:  # a short path: it is the socket's
-        # It lives as long as its process of tests, and its Go knows no GOMEMLIMIT: without GOGC it would take gigabytes.
+        # It lives as long as its process of tests, and its Go knows no GOMEMLIMIT: without a GOGC it takes gigabytes.
         settings = {"GOGC": "200", "PLUGIN_PROTOCOL_VERSIONS": "5", "TMPDIR": directory}
         environment = {**os.environ, **_KEYS, **settings}
         process = subprocess.Popen(
