@@ -271,7 +271,8 @@ def test_a_shell_at_a_terminal_has_one_there_of_the_same_kind_and_size(machine: 
         user.type("echo $TERM $(stty size) $(tty | cut -c1-8)\r")
         user.sees("vt100 33 101 /dev/pts")
         user.resize(77, 22)
-        user.type("stty size\r")
+        # The shell hears of the new size some time later.
+        user.type("until [ $(stty size | cut -c1-2) = 22 ]; do sleep 0.1; done; stty size\r")
         user.sees("22 77")
         user.type("exit 7\r")
         assert user.ends() == 7
