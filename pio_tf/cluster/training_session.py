@@ -56,6 +56,7 @@ class TrainingSession:
 
     def __init__(self, objects: ClusterObjects, *, keep_up: bool | None) -> None:
         self._objects = objects
+        self._power = objects.power  # imported before hours of a run, so that an upgrade meanwhile can't break the stop
         self._report = objects.context.report
         self._keep_up = objects.context.config.train.keep_up if keep_up is None else keep_up
         self.phase = Phase.STARTING
@@ -81,7 +82,7 @@ class TrainingSession:
         check_arguments(objects.context.config, extra=request.extra)
         check_source(objects.context.config)
         check_workers(objects.context.config, workers)
-        objects.power.check_before_start()
+        self._power.check_before_start()
         upload = objects.storage.checked_upload(upload)
         until = objects.deadline.after(duration) if deadline else None
 
@@ -100,7 +101,7 @@ class TrainingSession:
 
         def play() -> RunRecord:
             def start() -> None:
-                started.append(objects.power.start(until, apply=apply, workers=workers))
+                started.append(self._power.start(until, apply=apply, workers=workers))
 
             return self.play(start, work, run=request.run)
 
@@ -144,7 +145,7 @@ class TrainingSession:
             NotReady: a check failed.
         """
         objects = self._objects
-        objects.power.check_before_start()
+        self._power.check_before_start()
         until = objects.deadline.after(None)
         started: list[tuple[FleetView, Outputs]] = []
 
@@ -155,7 +156,7 @@ class TrainingSession:
             objects.driver.session(view, lambda session: session.rehearse(outputs, sizing), wait=True)
 
         with objects.driver.claimed():
-            self.play(lambda: started.append(objects.power.start(until, apply=False)), work, run="")
+            self.play(lambda: started.append(self._power.start(until, apply=False)), work, run="")
 
     def begin(self) -> None:
         """Note that the run begins: from now on, it may be active."""
@@ -241,7 +242,7 @@ class TrainingSession:
 
         def stop(timeout: float | None, *, interrupted_before: bool) -> None:
             try:
-                self._objects.power.stop(
+                self._power.stop(
                     own_run=own_run,
                     driver_may_have_run=may_have_run,
                     timeout=timeout,

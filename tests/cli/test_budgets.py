@@ -99,6 +99,18 @@ def test_a_plain_file_is_read_with_the_validator_of_the_whole_file_alone(project
     assert counted.output.split() == ["Config"]
 
 
+def test_what_stops_the_machines_is_imported_before_a_training_begins(project: Project) -> None:
+    """A run lasts for hours: meanwhile, another pio-tf may be installed in the place of this one."""
+    code = (
+        "from pio_tf.cluster.cluster import Cluster\n"
+        "from pio_tf.cluster.training_session import TrainingSession\n"
+        "TrainingSession(Cluster.load()._command(), keep_up=None)\n"
+    )
+    counted = run_counted(["-c", code], environment=clean_environment(), directory=project.directory)
+    assert counted.exit_code == 0, counted.output
+    assert counted.modules >= POWER | {"pio_tf.machines.power"}
+
+
 def test_what_connects_to_the_driver_starts_no_other_program(tmp_path: Path) -> None:
     code = "import pio_tf.cluster.driver, pio_tf.remote.ssh, pio_tf.training.runs.driver_runs"
     counted = run_counted(["-c", code], environment=clean_environment(), directory=tmp_path)
