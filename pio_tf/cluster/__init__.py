@@ -8,5 +8,5 @@
     run = cluster.train(["--total-executor-cores", "16"])
     print(run.id, run.seconds, run.model)
 
-:mod:`pio_tf` exports these classes, and imports the modules of those that are used.
+Programs import the public classes from :mod:`pio_tf`.
 """

@@ -120,7 +120,7 @@ class Cluster:
         self, context: ClusterContext | None = None, *, armed: ScheduledDeadline | None = None
     ) -> ClusterObjects:
         self._last = ClusterObjects(
-            context or self._context, self._open_session, started=self._last.started, armed=armed
+            context or self._context, self._open_session, started=self._last.fleet.started, armed=armed
         )
         return self._last
 
@@ -309,7 +309,7 @@ class Cluster:
     @property
     def armed(self) -> datetime | None:
         """The deadline that the last command of this object armed or found; None if there was none."""
-        return self._last.armed.at if self._last.armed else None
+        return self._last.deadline.armed.at if self._last.deadline.armed else None
 
     def deadline(self) -> datetime | None:
         """Return when AWS stops the machines, in UTC; None: there is no deadline. Change nothing."""
@@ -455,7 +455,7 @@ class Cluster:
         from pio_tf.cluster.notifications import Notifications
         from pio_tf.cluster.training_session import TrainingSession
 
-        command = self._change(armed=self._last.armed)
+        command = self._change(armed=self._last.deadline.armed)
         return Notifications(command).around(
             lambda: TrainingSession(command, keep_up=keep_up).attach(run, upload=upload)
         )

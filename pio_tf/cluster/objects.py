@@ -47,16 +47,6 @@ class ClusterObjects:
         self._started = started
         self._armed = armed
 
-    @property
-    def started(self) -> frozenset[str]:
-        """Ids of machines that this program has started, and has not seen stopped since."""
-        return self.fleet.started if "fleet" in self.__dict__ else self._started
-
-    @property
-    def armed(self) -> ScheduledDeadline | None:
-        """The deadline that this command, or the one before, has armed or found."""
-        return self.deadline.armed if "deadline" in self.__dict__ else self._armed
-
     @cached_property
     def storage(self) -> RunStorage:
         """The runs that this computer and the state's bucket know."""

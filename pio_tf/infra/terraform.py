@@ -77,7 +77,7 @@ def stream(
     Args:
         environ: the child's whole environment.
         on_line: called with each line, without the line end.
-        on_interrupt: called once the first interruption is passed on.
+        on_interrupt: called once the user's first interruption is passed on.
         meanwhile: called as soon as the child runs. Its lines are read afterwards.
     """
     with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
