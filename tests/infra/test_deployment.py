@@ -16,7 +16,8 @@ from pio_tf.errors import GuardRefused, Locked
 from pio_tf.events import ResourceProgress, Warned
 from tests.support.deployments import ENVIRON, Recorder, deployment, existing_network, stop_all
 from tests.support.provider_scripts import terraform_of
-from tests.support.site import Site, ec2, terraform
+from tests.support.shell import ec2
+from tests.support.site import Site, terraform
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -14,7 +14,8 @@ import pytest
 
 from pio_tf.errors import ConfigError, TerraformError
 from tests.support.deployments import ENVIRON, deployment, existing_network, stop_all
-from tests.support.site import Site, ec2
+from tests.support.shell import ec2
+from tests.support.site import Site
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

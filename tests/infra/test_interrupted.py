@@ -27,7 +27,8 @@ from pio_tf.infra.stack_directory import ERRORED
 from tests.support.background import wait_until
 from tests.support.deployments import ENVIRON, deployment, existing_network, stop_all
 from tests.support.no_machines import no_machines
-from tests.support.site import Site, ec2
+from tests.support.shell import ec2
+from tests.support.site import Site
 
 if TYPE_CHECKING:
     from collections.abc import Callable

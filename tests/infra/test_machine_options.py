@@ -12,7 +12,8 @@ import pytest
 
 from pio_tf.errors import GuardRefused
 from tests.support.deployments import deployment, stop_all
-from tests.support.site import REGION, Site, ec2
+from tests.support.shell import ec2
+from tests.support.site import REGION, Site
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -11,7 +11,8 @@ from pio_tf.errors import GuardRefused
 from pio_tf.infra.foreign_resources import find_foreign_resources
 from tests.support.deployments import deployment, existing_network
 from tests.support.plan_json import change, plan
-from tests.support.site import Site, ec2
+from tests.support.shell import ec2
+from tests.support.site import Site
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -10,7 +10,8 @@ from pio_tf.config.load import load_config
 from pio_tf.errors import PioTfError
 from tests.infra.saved_plans import cluster
 from tests.support.deployments import deployment
-from tests.support.site import Site, ec2, terraform
+from tests.support.shell import ec2
+from tests.support.site import Site, terraform
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -16,7 +16,8 @@ from pio_tf.infra.plan_transfer import save_plan
 from pio_tf.infra.saved_plan import prepare_directory
 from tests.infra.saved_plans import cluster, edited, fresh_checkout, manifest
 from tests.support.deployments import Recorder, deployment, stop_all
-from tests.support.site import Site, ec2
+from tests.support.shell import ec2
+from tests.support.site import Site
 from tests.support.state_bucket import make_bucket, with_backend
 
 if TYPE_CHECKING:

@@ -12,7 +12,8 @@ import pytest
 from pio_tf.infra.plan_transfer import open_saved_plan, save_plan
 from pio_tf.infra.saved_plan import prepare_directory, read_saved_plan
 from tests.support.deployments import deployment, stop_all
-from tests.support.site import Site, ec2
+from tests.support.shell import ec2
+from tests.support.site import Site
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -10,7 +10,7 @@ from pio_tf.config.load import load_config
 from tests.real_machines.machine import Launch
 from tests.real_machines.software import PIO, VERSIONS
 from tests.support.deployments import deployment
-from tests.support.site import ec2
+from tests.support.shell import ec2
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -16,7 +16,7 @@ from pio_tf.remote.host_keys import ConsoleTrust
 from tests.real_machines.cluster import SECRET
 from tests.real_machines.conftest import KEPT, R3_MIB
 from tests.real_machines.software import VERSIONS
-from tests.support.site import ec2
+from tests.support.shell import ec2
 
 if TYPE_CHECKING:
     from tests.real_machines.cluster import Cluster

@@ -7,7 +7,7 @@ import time
 from typing import TYPE_CHECKING
 
 from pio_tf.infra.deployment import Deployment
-from tests.support.site import ec2
+from tests.support.shell import ec2
 
 if TYPE_CHECKING:
     from pio_tf.config.schema import Config

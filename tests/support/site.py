@@ -5,18 +5,14 @@ from __future__ import annotations
 import os
 import subprocess
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import boto3
-
 from pio_tf.config.load import load_config
 from tests.support.provider_scripts import TERRAFORM, terraform_of
+from tests.support.shell import ec2
 
 if TYPE_CHECKING:
-    from mypy_boto3_ec2 import EC2Client
-
     from pio_tf.config.schema import Config
 
 REGION = "us-east-1"
@@ -116,14 +112,6 @@ class Site:
                         tags = {tag["Key"]: tag["Value"] for tag in instance["Tags"]}
                         found[tags["pio-tf:machine"]] = dict(instance)
         return found
-
-
-@cache
-def ec2(url: str) -> EC2Client:
-    """Return the client for a local AWS."""
-    return boto3.client(
-        "ec2", region_name=REGION, endpoint_url=url, aws_access_key_id="testing", aws_secret_access_key="testing"
-    )
 
 
 def terraform(*arguments: str, cwd: Path, **environ: str) -> subprocess.CompletedProcess[str]:
