@@ -14,11 +14,11 @@ if TYPE_CHECKING:
     from pio_tf.cluster.cluster import Cluster
     from pio_tf.cluster.deadline import Extended
     from pio_tf.cluster.listing import ClusterSummary
-    from pio_tf.cluster.power import ClusterStatus
     from pio_tf.cluster.resize import MachineSize, Resize
     from pio_tf.cluster.scheduling import ScheduleStatus
     from pio_tf.cluster.size_advice import SizeAdvice
     from pio_tf.cluster.spending import Month, Spending
+    from pio_tf.cluster.status import ClusterStatus
     from pio_tf.config.load import load_config
     from pio_tf.config.schema import Config
     from pio_tf.errors import (
@@ -62,7 +62,7 @@ _MODULES = (
     *("errors", "events", "model", "config.load", "config.schema", "infra.cost", "infra.drift", "infra.plan"),
     *("training.runs.record", "training.spark_usage", "training.preflight", "training.custody.models"),
     *("cluster.listing", "cluster.spending", "cluster.size_advice", "cluster.resize", "cluster.scheduling"),
-    *("cluster.deadline", "cluster.power", "cluster.cluster"),
+    *("cluster.deadline", "cluster.status", "cluster.cluster"),
 )
 """The modules of these names, those that import little first."""
 

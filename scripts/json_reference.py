@@ -14,19 +14,14 @@ from pydantic.json_schema import GenerateJsonSchema, models_json_schema
 
 from pio_tf.cli.results.access import AcceptResult, HostKeysResult, PagesResult
 from pio_tf.cli.results.base import CommandResult, ErrorResult
+from pio_tf.cli.results.clusters import ClustersResult
 from pio_tf.cli.results.engine import EngineArchiveResult, EnginePushResult
 from pio_tf.cli.results.guard import GuardResult, RulesResult
-from pio_tf.cli.results.machines import (
-    ClustersResult,
-    ExtendResult,
-    MachinesResult,
-    ResizeResult,
-    ScheduleResult,
-    StatusResult,
-)
+from pio_tf.cli.results.machines import ExtendResult, MachinesResult
 from pio_tf.cli.results.model import ModelDetailsResult, ModelsResult, RollbackResult
 from pio_tf.cli.results.outputs import OutputResult
 from pio_tf.cli.results.pipelines import CommentResult, IamResult, KeysResult, PipelineResult
+from pio_tf.cli.results.resize import ResizeResult
 from pio_tf.cli.results.runs import (
     ChecksResult,
     CostResult,
@@ -38,6 +33,7 @@ from pio_tf.cli.results.runs import (
     RunsResult,
 )
 from pio_tf.cli.results.sandbox import SandboxFireResult, SandboxResult, SandboxServiceResult, SandboxStopResult
+from pio_tf.cli.results.schedule import ScheduleResult
 from pio_tf.cli.results.software import (
     FetchResult,
     FilesResult,
@@ -56,6 +52,7 @@ from pio_tf.cli.results.stack import (
     ReviewedResult,
     ValidateResult,
 )
+from pio_tf.cli.results.status import StatusResult
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -1,7 +1,8 @@
 """botocore's descriptions of AWS's services, read faster.
 
 The description of EC2 is 4 MB of JSON about 830 operations. To read it, and to make a method of each, is half of the
-work for a client. pio-tf keeps what its own operations need in the user's cache.
+work for a client. The addresses of all services are another megabyte. pio-tf keeps what its own operations need in the
+user's cache.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from botocore.loaders import Loader
 from pio_tf.fact_cache import FactCache, file_key
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
 OPERATIONS: Final[Mapping[str, Sequence[str]]] = {
     "ec2": (
@@ -46,8 +47,15 @@ OPERATIONS: Final[Mapping[str, Sequence[str]]] = {
     )
 }
 """By service, the operations that pio-tf calls. Its clients have no others. Services that are not here have all."""
+SERVICES: Final = (
+    *("cloudtrail", "ec2", "iam", "kms", "opensearch", "pricing", "s3", "scheduler", "secretsmanager", "sns", "ssm"),
+    *("sts",),
+)
+"""The services that pio-tf calls."""
 _DESCRIPTION: Final = "service-2"
 """botocore's name of the file with operations and shapes; the others are small."""
+_ENDPOINTS: Final = "endpoints"
+"""botocore's name of the file with the addresses of all services."""
 
 
 class QuickLoader(Loader):
@@ -62,6 +70,7 @@ class QuickLoader(Loader):
         super().__init__(extra_search_paths=list(paths))
         self._kept = kept
         self._read: dict[tuple[str, str], Any] = {}
+        self._addresses: dict[str, Any] = {}
 
     def load_service_model(self, service_name: str, type_name: str, api_version: str | None = None) -> Any:  # noqa: ANN401
         """Return one of the descriptions of a service, with all that botocore's extras add to it."""
@@ -70,7 +79,12 @@ class QuickLoader(Loader):
             return super().load_service_model(service_name, type_name, api_version)
         version = api_version or self.determine_latest_version(service_name, type_name)
         if (service_name, version) not in self._read:
-            self._read[service_name, version] = self._short(service_name, version, operations)
+            read = super().load_service_model
+            self._read[service_name, version] = self._short(
+                service_name,
+                self._key(f"{service_name}/{version}/{_DESCRIPTION}", operations),
+                lambda: shorten(read(service_name, _DESCRIPTION, version), operations),
+            )
         return self._read[service_name, version]
 
     def list_available_services(self, type_name: str) -> list[str]:  # noqa: ARG002 - as in botocore
@@ -78,25 +92,43 @@ class QuickLoader(Loader):
         found = {name for path in self.search_paths if Path(path).is_dir() for name in os.listdir(path)}  # noqa: PTH208
         return sorted(found)
 
-    def _short(self, service_name: str, version: str, operations: Sequence[str]) -> Any:  # noqa: ANN401 - JSON
+    def load_data_with_path(self, name: str) -> tuple[Any, str]:
+        """Return a file of botocore's, and its place. That of all addresses has only those of :data:`SERVICES`."""
+        key = self._key(name, SERVICES) if name == _ENDPOINTS else None
+        if key is None:
+            return super().load_data_with_path(name)
+        if name not in self._addresses:
+            read = super().load_data_with_path
+            self._addresses[name] = self._short(name, key, lambda: shorten_endpoints(read(name)[0], SERVICES))
+        return self._addresses[name], str(Path(self.BUILTIN_DATA_PATH, name))
+
+    def _short(self, name: str, key: Sequence[object] | None, make: Callable[[], dict[str, Any]]) -> Any:  # noqa: ANN401 - JSON
         """Return a short description, out of the cache if it is there."""
-        key = self._key(service_name, version, operations)
-        short = self._kept.read(f"aws-{service_name}", key=key) if key else None
+        short = self._kept.read(f"aws-{name}", key=key) if key else None
         if not isinstance(short, dict):
-            short = shorten(super().load_service_model(service_name, _DESCRIPTION, version), operations)
+            short = make()
             if key:
-                self._kept.write(f"aws-{service_name}", short, key=key)
+                self._kept.write(f"aws-{name}", short, key=key)
         return short
 
-    def _key(self, service: str, version: str, operations: Sequence[str]) -> list[object] | None:
+    def _key(self, file: str, kept: Sequence[str]) -> list[object] | None:
         """Return what a short description depends on; None if this user has another one than botocore's."""
-        if any(Path(path, service).is_dir() for path in self.search_paths if path != self.BUILTIN_DATA_PATH):
+        first = file.partition("/")[0]
+        if any(any(Path(path).glob(f"{first}*")) for path in self.search_paths if path != self.BUILTIN_DATA_PATH):
             return None
-        base = Path(self.BUILTIN_DATA_PATH, service, version, _DESCRIPTION)
-        for path in (base.with_name(f"{base.name}.json.gz"), base.with_name(f"{base.name}.json")):
+        for path in (Path(self.BUILTIN_DATA_PATH, f"{file}.json.gz"), Path(self.BUILTIN_DATA_PATH, f"{file}.json")):
             if path.is_file():
-                return [botocore_version, *file_key(path), *operations]
+                return [botocore_version, *file_key(path), *kept]
         return None
+
+
+def shorten_endpoints(description: Mapping[str, Any], services: Collection[str]) -> dict[str, Any]:
+    """Return the description of all services' addresses with those of some."""
+    partitions = [
+        {**one, "services": {name: about for name, about in one["services"].items() if name in services}}
+        for one in description["partitions"]
+    ]
+    return {**description, "partitions": partitions}
 
 
 def shorten(description: Mapping[str, Any], operations: Sequence[str]) -> dict[str, Any]:

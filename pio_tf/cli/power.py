@@ -115,7 +115,7 @@ def resize(
 
     Shows memory, cores and price before and after, and asks. Disks and addresses stay. Refused while a run is active.
     """
-    from pio_tf.cli.results.machines import ResizeResult
+    from pio_tf.cli.results.resize import ResizeResult
     from pio_tf.infra.cost import price_note
 
     planned = ResizeResult.of(call.cluster.plan_resize(machine, instance_type))
@@ -147,7 +147,7 @@ def list_(
     Finds them by their tags, and needs no pio-tf.hcl. Shows their power and deadlines, and what an hour costs now
     and with all machines stopped.
     """
-    from pio_tf.cli.results.machines import ClustersResult
+    from pio_tf.cli.results.clusters import ClustersResult
 
     cluster = _cluster_of_account(call, region, profile)
     call.show(ClustersResult.of(cluster.clusters(), cluster.config))
@@ -175,6 +175,6 @@ def _cluster_of_account(call: CommandCall, region: str | None, profile: str | No
 @command()
 def status(call: CommandCall) -> None:
     """Show the machines, their deadline and the active run."""
-    from pio_tf.cli.results.machines import StatusResult
+    from pio_tf.cli.results.status import StatusResult
 
     call.show(StatusResult.of(call.cluster.status()))

@@ -70,7 +70,7 @@ def remove(call: CommandCall) -> None:
 
 
 def _show(call: CommandCall) -> ScheduleStatus | None:
-    from pio_tf.cli.results.machines import ScheduleResult
+    from pio_tf.cli.results.schedule import ScheduleResult
 
     found = call.cluster.schedule()
     call.show(ScheduleResult.model_validate({"schedule": found}))

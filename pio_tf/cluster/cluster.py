@@ -30,11 +30,11 @@ if TYPE_CHECKING:
 
     from pio_tf.cluster.deadline import Extended
     from pio_tf.cluster.listing import ClusterSummary
-    from pio_tf.cluster.power import ClusterStatus
     from pio_tf.cluster.resize import Resize
     from pio_tf.cluster.scheduling import ScheduleStatus
     from pio_tf.cluster.size_advice import SizeAdvice
     from pio_tf.cluster.spending import Spending
+    from pio_tf.cluster.status import ClusterStatus
     from pio_tf.config.schema import Config
     from pio_tf.config.sizing import Sizing
     from pio_tf.engine.archive_place import SavedEngine
@@ -140,7 +140,7 @@ class Cluster:
 
     def outputs(self) -> Outputs:
         """Return Terraform's outputs, or the same of the instances that pio-tf.hcl names."""
-        return self._command().outputs()
+        return self._command().created.outputs()
 
     def generate(self, directory: Path | None = None) -> Path:
         """Write the stack; default: where pio-tf itself uses it. Return its directory."""
@@ -298,7 +298,7 @@ class Cluster:
 
     def status(self) -> ClusterStatus:
         """Return the machines and their power, and which workers Spark has. Change nothing."""
-        return self._command().power.status()
+        return self._command().status.now()
 
     def clusters(self) -> tuple[ClusterSummary, ...]:
         """Return every cluster in this one's account and region, by the tags of the machines. Change nothing."""
@@ -323,7 +323,7 @@ class Cluster:
             AwsError: it could not be armed; the old one stands.
         """
         command = self._change()
-        return command.deadline.extend(command.source.outputs(), seconds)
+        return command.deadline.extend(command.created.outputs(), seconds)
 
     def plan_resize(self, machine: str, instance_type: str) -> tuple[Resize, ...]:
         """Return what :meth:`resize` would change. Change nothing."""
@@ -348,7 +348,7 @@ class Cluster:
 
     def schedule(self) -> ScheduleStatus | None:
         """Return the schedule of trainings, and what came of its last time; None if there is none. Change nothing."""
-        return self._command().power.schedule_status()
+        return self._command().status.schedule()
 
     def set_schedule(self, cron: str, *, timezone: str = "UTC", start: bool = True) -> None:
         """Let AWS start the machines for trainings, and let the driver know what to train.
@@ -369,7 +369,7 @@ class Cluster:
         from pio_tf.cluster.training_session import TrainingSession
 
         command = self._change()
-        outputs = command.source.outputs()
+        outputs = command.created.outputs()
         command.scheduling.set(outputs, cron, timezone)
         if command.fleet.look(outputs).driver_runs:
             command.driver.rehearse(outputs)
@@ -381,12 +381,12 @@ class Cluster:
     def pause_schedule(self) -> None:
         """Let the schedule start no machines, until :meth:`resume_schedule`."""
         command = self._change()
-        command.scheduling.pause(command.source.outputs(), paused=True)
+        command.scheduling.pause(command.created.outputs(), paused=True)
 
     def resume_schedule(self) -> None:
         """Let a paused schedule start the machines again."""
         command = self._change()
-        command.scheduling.pause(command.source.outputs(), paused=False)
+        command.scheduling.pause(command.created.outputs(), paused=False)
 
     def remove_schedule(self) -> None:
         """Remove the schedule of trainings.
@@ -396,7 +396,7 @@ class Cluster:
             NotReady: there is none.
         """
         command = self._change()
-        command.scheduling.remove(command.source.outputs())
+        command.scheduling.remove(command.created.outputs())
 
     # Trainings
 
@@ -474,7 +474,7 @@ class Cluster:
     def runs(self) -> tuple[RunRecord, ...]:
         """Return every run that the driver, while it runs, or this computer knows; oldest first. Change nothing."""
         command = self._command()
-        return command.driver.runs(command.source.outputs_if_any())
+        return command.driver.runs(command.created.outputs_if_any())
 
     def report(self, output: Path | None = None) -> tuple[Path, tuple[RunRecord, ...]]:
         """Write one HTML file about all runs: durations, cost, memory, and failures with their causes.
@@ -539,7 +539,7 @@ class Cluster:
         from pio_tf.cluster.spending import measure
 
         command = self._command()
-        outputs = command.source.outputs_if_any()
+        outputs = command.created.outputs_if_any()
         machines = command.fleet.look(outputs, strict=False).machines
         start = start or self._context.now().replace(day=1, hour=0, minute=0, second=0, microsecond=0)
         return measure(self._context, machines, command.driver.runs(outputs), start=start)
@@ -564,12 +564,12 @@ class Cluster:
                 on_line(line)
 
         command = self._command()
-        command.driver.log(command.source.outputs_if_any(), run, on_text or on_each, follow=follow)
+        command.driver.log(command.created.outputs_if_any(), run, on_text or on_each, follow=follow)
 
     def cancel(self, run: str = "") -> RunRecord:
         """End a run, the active one if none is named. The machines keep running."""
         command = self._command()
-        return command.driver.cancel(command.source.outputs(), run)
+        return command.driver.cancel(command.created.outputs(), run)
 
     def check(self, *, skip: Sequence[str] = ()) -> tuple[CheckResult, ...]:
         """Check everything that :meth:`train` checks before it starts a run, on machines that run. Change nothing.
@@ -581,7 +581,7 @@ class Cluster:
 
         check_names(skip)
         command = self._command()
-        return command.driver.check(command.source.outputs(), skip=skip)
+        return command.driver.check(command.created.outputs(), skip=skip)
 
     # The models
 
@@ -592,7 +592,7 @@ class Cluster:
             NotReady: the driver does not run, or neither models nor PredictionIO's metadata are in Elasticsearch.
         """
         command = self._command()
-        return command.models.list(command.source.outputs())
+        return command.models.list(command.created.outputs())
 
     def roll_back_model(self, model: str = "", *, force: bool = False) -> Rollback:
         """Serve an older model again. Its engine instance becomes the one that `pio deploy` takes.
@@ -607,7 +607,7 @@ class Cluster:
             Locked: a run is active or being prepared.
         """
         command = self._command()
-        return command.models.roll_back(command.source.outputs(), model, force=force)
+        return command.models.roll_back(command.created.outputs(), model, force=force)
 
     # The software of the machines
 
@@ -619,7 +619,7 @@ class Cluster:
     def targets(self) -> tuple[SshTarget, ...]:
         """Return the running machines, to connect to. The driver, through which the others are reached, must run."""
         command = self._command()
-        return command.driver.targets(command.outputs())
+        return command.driver.targets(command.created.outputs())
 
     def files(self, name: str = "") -> tuple[RemoteFile, ...]:
         """Return the files for the driver, as they are, with stars in place of passwords.
@@ -633,7 +633,7 @@ class Cluster:
             self._context.report(Done("the driver's files stay as they are (pio.keep_files)"))
             return ()
         command = self._command()
-        outputs = command.outputs()
+        outputs = command.created.outputs()
         if chosen := tuple(file for file in show_fixed_files(self.config) if file.name == name):
             return chosen
         machines = command.fleet.look(outputs, strict=False).machines
@@ -642,7 +642,7 @@ class Cluster:
     def push_config(self) -> tuple[ProvisionedFile, ...]:
         """Write those files to the running driver, where they differ. Return each file's state."""
         command = self._command()
-        return command.driver.push(command.source.outputs())
+        return command.driver.push(command.created.outputs())
 
     def push_engine(
         self, directory: Path | None = None, *, build: bool = False, dry_run: bool = False
@@ -662,7 +662,7 @@ class Cluster:
             RemoteError: the driver has no space for them, or may not write there. The engine is as it was.
         """
         command = self._command()
-        return command.engine.push(command.source.outputs(), directory, build=build, dry_run=dry_run)
+        return command.engine.push(command.created.outputs(), directory, build=build, dry_run=dry_run)
 
     def save_engine(self, target: str = "") -> SavedEngine:
         """Keep the engine on the driver, its build and sbt's caches as one archive with a SHA-512.
@@ -675,7 +675,7 @@ class Cluster:
             PioTfError: the archive cannot be written; there is none then.
         """
         command = self._command()
-        return command.engine.save(command.source.outputs(), target)
+        return command.engine.save(command.created.outputs(), target)
 
     def restore_engine(self, archive: str = "", *, replace: bool = False) -> SavedEngine:
         """Bring such an archive to a driver, which needs no internet for that.
@@ -690,7 +690,7 @@ class Cluster:
             RemoteError: the driver has no space for it, or may not write there. The engine there is as it was.
         """
         command = self._command()
-        return command.engine.restore(command.source.outputs(), archive, replace=replace)
+        return command.engine.restore(command.created.outputs(), archive, replace=replace)
 
     def provision(self, machine: str = "", *, rollback: str = "") -> tuple[ProvisionedMachine, ...]:
         """Prepare running machines as at their first boot: install what is missing, a new version beside the old one.
@@ -704,7 +704,7 @@ class Cluster:
         command = self._command()
         if self.config.adopted:
             raise for_new_machines(self.config, "installs software as at a first boot")
-        return command.driver.provision(command.source.outputs(), machine, rollback=rollback)
+        return command.driver.provision(command.created.outputs(), machine, rollback=rollback)
 
     def mirror_fetch(self, directory: Path, *, base: str = APACHE) -> tuple[Fetched, ...]:
         """Download everything that the machines install into a directory, and check it. Ask AWS for nothing.

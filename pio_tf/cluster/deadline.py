@@ -21,7 +21,7 @@ from pio_tf.model import CLUSTER_TAG
 from pio_tf.training.deadline_watch import DeadlineWatch
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from pio_tf.cluster.fleet import FleetView
     from pio_tf.context import ClusterContext
@@ -108,12 +108,19 @@ class Deadline:
         found = self.schedule.find()
         return found.at if found else None
 
-    def find_if_known(self, view: FleetView) -> datetime | None:
-        """Return the deadline if AWS can be asked. Warn of machines that run and that it leaves out."""
+    def ask(self) -> ScheduledDeadline | None:
+        """Return what AWS has; None: no deadline, or no role for one. Report nothing."""
+        return self.schedule.find() if self.has_role else None
+
+    def find_if_known(self, view: FleetView, answer: Callable[[], ScheduledDeadline | None]) -> datetime | None:
+        """Return the deadline if AWS can be asked. Warn of machines that run and that it leaves out.
+
+        Args:
+            answer: returns what :meth:`ask` has returned.
+        """
         found: ScheduledDeadline | None = None
-        if self.has_role:
-            with warning(self._report, "could not find the deadline"):
-                found = self.schedule.find()
+        with warning(self._report, "could not find the deadline"):
+            found = answer()
         left_out = [machine for machine in view.on if found and machine.instance_id not in found.ids]
         if left_out:
             advice = "`pio-tf extend` sets a deadline for all machines"

@@ -227,7 +227,7 @@ class Driver:
 
     def warn_of_models(self, records: Iterable[RunRecord]) -> None:
         """Warn if the model of the last run failed its checks, and the one before was not put back."""
-        from pio_tf.training.custody.custodian import not_put_back
+        from pio_tf.training.custody.custody import not_put_back
 
         if left := not_put_back(records):
             self.context.report(Warned(left))

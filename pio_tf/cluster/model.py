@@ -44,7 +44,7 @@ class ModelsOfEngine:
 
 async def _note(session: DriverSession, done: Rollback) -> None:
     """Let the record of the last run, if its model was unfit, know that another one is served."""
-    from pio_tf.training.custody.custodian import Custody, not_put_back
+    from pio_tf.training.custody.custody import Custody, not_put_back
 
     records = [run.to_record() for run in (await session.state()).runs if run.result is not None]
     if not_put_back(records):

@@ -8,19 +8,20 @@ from typing import TYPE_CHECKING
 from pio_tf.cluster.messages import without_terraform
 
 if TYPE_CHECKING:
+    from pio_tf.cluster.created_stack import CreatedStack
     from pio_tf.cluster.deadline import Deadline
     from pio_tf.cluster.driver import Driver
     from pio_tf.cluster.engine import EngineOnDriver
     from pio_tf.cluster.fleet import Fleet
     from pio_tf.cluster.model import ModelsOfEngine
-    from pio_tf.cluster.named_machines import MachineSource
+    from pio_tf.cluster.named_machines import MachineSource, NamedMachines
     from pio_tf.cluster.power import Power
     from pio_tf.cluster.resize import Resizer
     from pio_tf.cluster.scheduling import Scheduling
     from pio_tf.cluster.stack import Stack
+    from pio_tf.cluster.status import Status
     from pio_tf.context import ClusterContext
     from pio_tf.machines.deadline_schedule import ScheduledDeadline
-    from pio_tf.model import Outputs
     from pio_tf.training.driver_session import SessionOpener
     from pio_tf.training.runs.run_storage import RunStorage
 
@@ -99,20 +100,39 @@ class ClusterObjects:
         return ModelsOfEngine(self.context, self.driver)
 
     @cached_property
-    def source(self) -> MachineSource:
-        """The stack, or the machines that pio-tf.hcl names."""
-        if not self.context.config.power_only:
-            return self.stack
+    def named(self) -> NamedMachines:
+        """The instances that pio-tf.hcl names."""
         from pio_tf.cluster.named_machines import NamedMachines
 
         return NamedMachines(self.context, self.fleet, self.deadline)
+
+    @cached_property
+    def created(self) -> CreatedStack | NamedMachines:
+        """The machines of the last apply, or those that pio-tf.hcl names."""
+        if self.context.config.power_only:
+            return self.named
+        from pio_tf.cluster.created_stack import CreatedStack
+
+        return CreatedStack(self.context, self.context.report)
+
+    @cached_property
+    def source(self) -> MachineSource:
+        """The stack, or the machines that pio-tf.hcl names."""
+        return self.named if self.context.config.power_only else self.stack
 
     @cached_property
     def power(self) -> Power:
         """The power of the machines."""
         from pio_tf.cluster.power import Power
 
-        return Power(self.context, self.fleet, self.deadline, self.driver, self.source, self.storage, self.scheduling)
+        return Power(self.context, self.fleet, self.deadline, self.driver, self.source, self.storage)
+
+    @cached_property
+    def status(self) -> Status:
+        """How the cluster stands."""
+        from pio_tf.cluster.status import Status
+
+        return Status(self.context, self.fleet, self.deadline, self.driver, self.created, self.storage, self.scheduling)
 
     @cached_property
     def stack(self) -> Stack:
@@ -129,15 +149,3 @@ class ClusterObjects:
         from pio_tf.cluster.resize import Resizer
 
         return Resizer(self.context, self.fleet, self.driver, self.stack.outputs)
-
-    def outputs(self) -> Outputs:
-        """Return Terraform's outputs, or the same of the instances that pio-tf.hcl names.
-
-        Raises:
-            NotReady: the cluster has not been created.
-        """
-        if self.context.config.power_only:
-            return self.source.outputs()
-        from pio_tf.cluster.created_stack import CreatedStack
-
-        return CreatedStack(self.context, self.context.report).outputs()

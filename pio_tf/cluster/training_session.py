@@ -113,7 +113,7 @@ class TrainingSession:
         """Follow a run, the latest if ``run`` is empty, to its end; then stop the machines."""
         objects = self._objects
         upload = objects.storage.checked_upload(upload)
-        view, found = objects.driver.find(objects.source.outputs(), run)  # nothing is stopped for a mistyped id
+        view, found = objects.driver.find(objects.created.outputs(), run)  # nothing is stopped for a mistyped id
         with self._advising(found):
             return self.play(
                 self.begin,

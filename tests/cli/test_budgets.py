@@ -26,6 +26,8 @@ AWS = frozenset({"boto3", "botocore.session", "urllib3"})
 SSH = frozenset({"asyncssh", "cryptography"})
 PLANS = frozenset({"pio_tf.infra.planner", "pio_tf.infra.policy"})
 POWER = frozenset({"pio_tf.cluster.power", "pio_tf.cluster.driver", "asyncio"})
+CHECKS = frozenset({"pathspec", "pio_tf.cluster.stack", "pio_tf.training.preflight", "pio_tf.training.proof"})
+"""Needed only to train, or to change the cluster."""
 OTHERS = frozenset({"moto", "pio_tf.sandbox.aws"})
 
 
@@ -76,7 +78,7 @@ def run(directory: Path, *arguments: str) -> Counted:
         ("output", 0, PARSER | AWS | SSH | PLANS | POWER | OTHERS),
         ("config show pio-env.sh", 0, PARSER | AWS | SSH | PLANS | POWER | OTHERS),
         ("config show", 2, PARSER | SSH | PLANS | POWER | OTHERS | {"boto3"}),
-        ("status", 1, PARSER | SSH | PLANS | OTHERS | {"boto3"}),
+        ("status", 1, PARSER | SSH | PLANS | CHECKS | OTHERS | {"boto3"}),
     ],
 )
 def test_a_command_on_a_cluster_imports_and_asks_no_more_than_it_needs(
@@ -112,9 +114,11 @@ def test_what_stops_the_machines_is_imported_before_a_training_begins(project: P
 
 
 def test_what_connects_to_the_driver_starts_no_other_program(tmp_path: Path) -> None:
-    code = "import pio_tf.cluster.driver, pio_tf.remote.ssh, pio_tf.training.runs.driver_runs"
+    modules = ("cluster.driver", "remote.ssh", "training.custody.custody", "training.runs.driver_runs")
+    code = "import " + ", ".join(f"pio_tf.{name}" for name in modules)
     counted = run_counted(["-c", code], environment=clean_environment(), directory=tmp_path)
     assert "asyncssh" in counted.modules
+    assert counted.modules & CHECKS == set()
     assert counted.programs == ()
 
 

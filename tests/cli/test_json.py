@@ -18,10 +18,11 @@ import typer
 from pio_tf import ClusterStatus, Extended
 from pio_tf.cli.app import app
 from pio_tf.cli.results.base import CommandResult, ErrorResult
-from pio_tf.cli.results.machines import ExtendResult, MachinesResult, StatusResult
+from pio_tf.cli.results.machines import ExtendResult, MachinesResult
 from pio_tf.cli.results.model import RollbackResult
 from pio_tf.cli.results.runs import ChecksResult, LogLine, ReportResult, RunResult, RunsResult
 from pio_tf.cli.results.stack import DriftResult, InitResult, PlanResult, ReviewedResult
+from pio_tf.cli.results.status import StatusResult
 from pio_tf.infra.cost import Prices
 from pio_tf.infra.plan import Plan
 from pio_tf.training.custody.models import Rollback

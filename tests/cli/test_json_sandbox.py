@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pio_tf.cli.results.access import AcceptResult, HostKeysResult, PagesResult
-from pio_tf.cli.results.machines import MachinesResult, StatusResult
+from pio_tf.cli.results.machines import MachinesResult
 from pio_tf.cli.results.runs import ChecksResult, LogLine, RunResult, RunsResult
 from pio_tf.cli.results.sandbox import SandboxResult
 from pio_tf.cli.results.software import PushResult
 from pio_tf.cli.results.stack import InitResult
+from pio_tf.cli.results.status import StatusResult
 from pio_tf.sandbox.control import stop_sandbox
 from tests.cli.runner import Log, read_log, read_outputs
 from tests.integration.training import PIO_WITHOUT_SPARK, lay_out_no_spark

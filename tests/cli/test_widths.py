@@ -11,8 +11,9 @@ from pio_tf import ClusterStatus, ClusterSummary
 from pio_tf.cli.live import styled_text
 from pio_tf.cli.output import Output
 from pio_tf.cli.results.base import Table
-from pio_tf.cli.results.machines import ClustersResult, StatusResult
+from pio_tf.cli.results.clusters import ClustersResult
 from pio_tf.cli.results.runs import RunResult
+from pio_tf.cli.results.status import StatusResult
 from pio_tf.cli.wrap import wrap_words
 from pio_tf.config.starter import Starter, load_starter
 from pio_tf.events import Done, Step, Warned

@@ -1,4 +1,4 @@
-"""The short description of EC2: complete for what pio-tf calls, and kept for the next command."""
+"""The short descriptions of EC2 and of addresses: complete for what pio-tf calls, and kept for the next command."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from pathlib import Path
 
 import botocore.session
 import pytest
+from botocore.loaders import Loader
 
 import pio_tf
-from pio_tf.aws.descriptions import OPERATIONS, QuickLoader
+from pio_tf.aws.descriptions import OPERATIONS, SERVICES, QuickLoader
 from pio_tf.fact_cache import FactCache
 
 EC2 = ("ec2", "service-2")
@@ -42,6 +43,28 @@ def test_what_is_kept_has_the_shapes_of_the_whole_description(tmp_path: Path) ->
         assert ours.http == theirs.http
         for one, other in ((ours.input_shape, theirs.input_shape), (ours.output_shape, theirs.output_shape)):
             assert (one and list(one.members)) == (other and list(other.members))
+
+
+def test_the_addresses_of_every_service_that_pio_tf_names_are_kept(tmp_path: Path) -> None:
+    loader = QuickLoader(FactCache(tmp_path))
+    whole = Loader().load_data("endpoints")
+    short, place = loader.load_data_with_path("endpoints")
+    assert loader.is_builtin_path(place)
+    named = set(re.findall(r'client\(\s*"([a-z0-9-]+)"', sources()))
+    assert {"ec2", "scheduler", "s3"} <= named <= {*SERVICES}
+    for theirs, ours in zip(whole["partitions"], short["partitions"], strict=True):
+        assert ours == {**theirs, "services": {name: theirs["services"][name] for name in ours["services"]}}
+        assert ours["services"].keys() == theirs["services"].keys() & {*SERVICES}
+    assert (tmp_path / "aws-endpoints.json").stat().st_size < 100_000
+
+
+def test_the_users_own_addresses_of_services_are_used(tmp_path: Path) -> None:
+    own = {"partitions": [], "version": 3}
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / "endpoints.json").write_text(json.dumps(own))
+    loader = QuickLoader(FactCache(tmp_path / "cache"), paths=[str(tmp_path / "models")])
+    assert loader.load_data("endpoints") == own
+    assert not (tmp_path / "cache").exists()
 
 
 def test_the_second_process_reads_what_the_first_has_kept(tmp_path: Path) -> None:

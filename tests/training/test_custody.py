@@ -24,7 +24,8 @@ from pio_tf.cluster.model import ModelsOfEngine
 from pio_tf.errors import ConfigError, Locked, NotReady, PioTfError, TrainingFailed
 from pio_tf.events import Done, Event, Warned
 from pio_tf.sandbox.services import LocalElasticsearch
-from pio_tf.training.custody.custodian import Custodian, Custody, not_put_back
+from pio_tf.training.custody.custodian import Custodian
+from pio_tf.training.custody.custody import Custody, not_put_back
 from pio_tf.training.custody.model_index import COPY_PREFIX, ModelIndex, changed_fields, is_copy_of
 from pio_tf.training.custody.model_indices import ModelIndices
 from pio_tf.training.custody.models import Models, Rollback

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import contextlib
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
 from pio_tf.errors import NotReady, RemoteError
 from pio_tf.events import Done, Warned
-from pio_tf.training.custody.model_checks import CHECKS, check_models, is_unfit
+from pio_tf.training.custody.custody import Custody
+from pio_tf.training.custody.model_checks import check_models, is_unfit
 from pio_tf.training.custody.model_index import count_documents, read_models
 from pio_tf.training.custody.model_indices import ModelIndices
 from pio_tf.training.custody.served_instance import ServedInstance
 from pio_tf.training.proof import ENGINE_INSTANCE, Evidence, Traces
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Sequence
 
     from pio_tf.context import ClusterContext
     from pio_tf.remote.ssh import ClusterConnection
@@ -23,25 +24,6 @@ if TYPE_CHECKING:
     from pio_tf.training.elasticsearch_client import ElasticsearchClient
     from pio_tf.training.proof import Proof
     from pio_tf.training.runs.record import RunRecord
-
-
-@dataclass(frozen=True)
-class Custody:
-    """What a run's record has about the models before it, by alias."""
-
-    documents: Mapping[str, int] = field(default_factory=dict)
-    """Documents of the model that was served."""
-    kept: Mapping[str, str] = field(default_factory=dict)
-    """The copy of that model."""
-    put_back: Mapping[str, str] = field(default_factory=dict)
-    """The copy that is served again, because the new model failed a check."""
-
-    @classmethod
-    def of(cls, record: RunRecord) -> Custody:
-        """Return that of a run."""
-        return cls(
-            **{name: record.custody[name] for name in ("documents", "kept", "put_back") if name in record.custody}
-        )
 
 
 class Custodian:
@@ -177,18 +159,3 @@ def next_step_after(record: RunRecord) -> str:
     if custody.kept:
         return "`pio-tf model rollback` puts the model before back"
     return "the new model is served, because no copy of the one before was kept: set model.keep_models = 2"
-
-
-def not_put_back(records: Iterable[RunRecord]) -> str:
-    """Return what is left to do after the last run that has ended, if its model was unfit; empty: nothing."""
-    ended = [one for one in records if one.state not in ("running", "unknown")]
-    if not ended:
-        return ""
-    custody = Custody.of(ended[-1])
-    unfit = any(proof.get("held") is False and proof.get("name") in CHECKS for proof in ended[-1].proofs)
-    if not unfit or not custody.kept.keys() - custody.put_back.keys():
-        return ""
-    return (
-        f"the model of run {ended[-1].id} failed its checks and may still be served: `pio-tf model rollback` puts the "
-        "one before back"
-    )

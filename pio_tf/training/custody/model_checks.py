@@ -6,6 +6,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from pio_tf.errors import RemoteError, TrainingFailed
+from pio_tf.training.custody.custody import CHECKS, DOCUMENTS, SAMPLE_QUERY
 from pio_tf.training.custody.model_index import count_documents, read_models
 from pio_tf.training.proof import CLOCK_STEP, Proof
 
@@ -16,8 +17,6 @@ if TYPE_CHECKING:
     from pio_tf.training.custody.model_index import ModelIndex
     from pio_tf.training.elasticsearch_client import ElasticsearchClient
     from pio_tf.training.runs.record import RunRecord
-
-DOCUMENTS, SAMPLE_QUERY = CHECKS = ("documents", "sample query")
 
 
 async def check_models(

@@ -10,7 +10,7 @@ from importlib import resources
 from typing import TYPE_CHECKING, Any
 
 from pio_tf.config.storage import ElasticsearchBlock
-from pio_tf.training.custody.custodian import Custody
+from pio_tf.training.custody.custody import Custody
 from pio_tf.training.custody.model_index import COPY_PREFIX, META, MILLISECONDS, NO_TYPE, RUN_IN_NAME, ModelNote
 from pio_tf.training.custody.model_indices import BATCH, CANCEL_SECONDS, NOT_COPIED, POLL_SECONDS
 from pio_tf.training.engine_instances import COMPLETED, NEWEST_INSTANCES, instances_paths

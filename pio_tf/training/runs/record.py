@@ -84,7 +84,7 @@ class RunRecord:
     before: dict[str, Any] = field(default_factory=dict)
     """Elasticsearch before the run: see :class:`pio_tf.training.proof.Before`."""
     custody: dict[str, Any] = field(default_factory=dict)
-    """The models before the run: see :class:`pio_tf.training.custody.custodian.Custody`."""
+    """The models before the run: see :class:`pio_tf.training.custody.custody.Custody`."""
     usage: dict[str, Any] = field(default_factory=dict)
     """Its memory and cores: see :class:`pio_tf.training.spark_usage.SparkUsage`."""
     sign: str = ""
