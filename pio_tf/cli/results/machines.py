@@ -93,7 +93,7 @@ def common_state(machines: Sequence[MachineData | Machine]) -> str:
 
 
 def until(deadline: datetime) -> str:
-    """Return when AWS stops the machines, for people."""
+    """Return when AWS stops the machines, and how far away that is."""
     left = (deadline - now()).total_seconds()
     when = f"in {duration(left)}" if left > 0 else "which has passed"
     return f"AWS stops the machines at {deadline:%Y-%m-%d %H:%M} UTC, {when}"
