@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import io
 import json
+import pickle
 import re
+from functools import cache, partial
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import parse_qs, urlsplit
@@ -16,6 +18,9 @@ from urllib.parse import parse_qs, urlsplit
 from botocore.awsrequest import AWSResponse
 from botocore.exceptions import ConnectionClosedError, EndpointConnectionError, ReadTimeoutError
 from botocore.retries import standard
+from moto.backends import get_backend
+from moto.core import DEFAULT_ACCOUNT_ID as ACCOUNT
+from moto.core.request import Request, environ_key_for_header
 
 from pio_tf.aws.clients import ATTEMPTS
 from pio_tf.aws.session import Aws
@@ -27,11 +32,15 @@ if TYPE_CHECKING:
 
     from botocore.awsrequest import AWSPreparedRequest
     from botocore.client import BaseClient
+    from botocore.parsers import ResponseParser, ResponseParserFactory
+    from moto.backends import SERVICE_NAMES
 
     from pio_tf.config.schema import Config
     from tests.faults.client import Client
 
 READS = re.compile(r"(Describe|Get|List|Head)\w*$|GET /")
+_SCOPE = re.compile(r"Credential=[^/]+/\d{8}/([^/]+)/([^/]+)/")
+"""Region and service in the signature of a request."""
 _ANSWERS = {
     "throttled": ("RequestLimitExceeded", "Request limit exceeded.", 503),
     "error-500": ("InternalError", "An internal error has occurred", 500),
@@ -61,41 +70,42 @@ class CalledAws(LocalAws):
         return super().fire_schedules()
 
     def call(self, request: AWSPreparedRequest) -> tuple[int, dict[str, str], bytes]:
-        """Return the answer to a request: status, headers, body."""
-        url = urlsplit(request.url)
-        body = body_of(request)
+        """Return the answer to a request: status, headers, body. moto gives it without its web server around it."""
+        url, body, headers = urlsplit(request.url), body_of(request), {}
+        for name, value in request.headers.items():
+            text = value.decode() if isinstance(value, bytes) else str(value)  # type: ignore[unreachable]
+            headers[environ_key_for_header(name)] = text
+        scope = _SCOPE.search(headers["HTTP_AUTHORIZATION"])
+        assert scope is not None, headers
+        region, service = scope.groups()
+        host = f"{service}.{region}.amazonaws.com"  # by which moto knows the service
         environ: dict[str, Any] = {
+            **headers,
             "REQUEST_METHOD": request.method,
             "SCRIPT_NAME": "",
             "PATH_INFO": url.path or "/",
             "QUERY_STRING": url.query,
-            "SERVER_NAME": url.hostname or "",
-            "SERVER_PORT": str(url.port or 80),
+            "SERVER_NAME": host,
+            "SERVER_PORT": "443",
             "SERVER_PROTOCOL": "HTTP/1.1",
-            "wsgi.version": (1, 0),
-            "wsgi.url_scheme": "http",
+            "wsgi.url_scheme": "https",
             "wsgi.input": io.BytesIO(body),
-            "wsgi.errors": io.StringIO(),
-            "wsgi.multithread": False,
-            "wsgi.multiprocess": False,
-            "wsgi.run_once": False,
             "CONTENT_LENGTH": str(len(body)),
+            "HTTP_HOST": host,
         }
-        for name, value in request.headers.items():
-            text = value.decode() if isinstance(value, bytes) else str(value)  # type: ignore[unreachable]
-            key = name.upper().replace("-", "_")
-            environ[key if key in ("CONTENT_TYPE", "CONTENT_LENGTH") else f"HTTP_{key}"] = text
-        environ["HTTP_HOST"] = url.netloc
-        told: list[Any] = []
+        asked = Request(environ)
+        answers = next(answers for path, answers in _paths(service, region) if path.match(f"https://{host}{url.path}"))
+        with self._ec2:
+            status, told, content = answers(asked, asked.raw_url, dict(asked.headers))
+        return status, told, content.encode() if isinstance(content, str) else content
 
-        def start_response(
-            status: str, headers: list[tuple[str, str]], _error: object = None
-        ) -> Callable[[bytes], None]:
-            told[:] = [int(status.split()[0]), dict(headers)]
-            return lambda _data: None
 
-        content = b"".join(self._application(environ, start_response))
-        return told[0], told[1], content
+@cache
+def _paths(service: str, region: str) -> list[tuple[re.Pattern[str], Callable[..., Any]]]:
+    """Return the addresses of a service, and moto's functions that answer there."""
+    backends: Any = get_backend(cast("SERVICE_NAMES", service))[ACCOUNT]
+    backend = backends[region] if region in backends else backends["aws"]
+    return [(re.compile(address), answers) for address, answers in backend.urls.items()]
 
 
 class FaultyAws(Aws):
@@ -108,6 +118,9 @@ class FaultyAws(Aws):
     def __init__(self, config: Config, current: Callable[[], Client]) -> None:
         super().__init__(config)
         self._current = current
+        session = self._opened()
+        parsers = RememberingParsers(session.get_component("response_parser_factory"))
+        session.register_component("response_parser_factory", parsers)
 
     def client(self, service: str) -> Any:  # noqa: ANN401 - as botocore has it
         """Return a botocore client that calls the local AWS, and waits in this world's time."""
@@ -124,6 +137,29 @@ class FaultyAws(Aws):
         events.register_first("before-send", lambda **event: self._current().send(**event))
         events.register(f"needs-retry.{name}", lambda **event: self._current().retries(made).wait(**event))
         events.register(f"after-call.{name}", lambda **event: self._current().retries(made).release(**event))
+
+
+class RememberingParsers:
+    """botocore's parsers of responses. They parse the same answer of EC2 once: a client that waits gets it many times.
+
+    Args:
+        factory: botocore's own.
+    """
+
+    def __init__(self, factory: ResponseParserFactory) -> None:
+        self._factory = factory
+        self._parsed: dict[object, bytes] = {}
+
+    def create_parser(self, protocol: str) -> Any:  # noqa: ANN401 - botocore has no type for its parsers
+        """Return a parser for a protocol."""
+        parser = self._factory.create_parser(protocol)
+        return SimpleNamespace(parse=partial(self._parse, parser)) if protocol == "ec2" else parser
+
+    def _parse(self, parser: ResponseParser, response: dict[str, Any], shape: Any) -> Any:  # noqa: ANN401
+        answer = (shape and shape.name, response["status_code"], response["body"], str(response["headers"]))
+        if answer not in self._parsed:
+            self._parsed[answer] = pickle.dumps(parser.parse(response, shape))
+        return pickle.loads(self._parsed[answer])  # noqa: S301 - the caller may change what it gets
 
 
 class Retries:

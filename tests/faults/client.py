@@ -37,7 +37,9 @@ class Client:
 
     def retries(self, made: BaseClient) -> Retries:
         """Return this client's own retries for a client of botocore's that it shares with others."""
-        return self._retries.setdefault(id(made), Retries(made, self.sleep))
+        if id(made) not in self._retries:
+            self._retries[id(made)] = Retries(made, self.sleep)
+        return self._retries[id(made)]
 
     def sleep(self, seconds: float) -> None:
         """Wait in the world's time."""
