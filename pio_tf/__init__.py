@@ -58,13 +58,39 @@ if TYPE_CHECKING:
     from pio_tf.training.runs.record import RunRecord
     from pio_tf.training.spark_usage import SparkUsage
 
-_MODULES = (
-    *("errors", "events", "model", "config.load", "config.schema", "infra.cost", "infra.drift", "infra.plan"),
-    *("training.runs.record", "training.spark_usage", "training.preflight", "training.custody.models"),
-    *("cluster.listing", "cluster.spending", "cluster.size_advice", "cluster.resize", "cluster.scheduling"),
-    *("cluster.deadline", "cluster.status", "cluster.cluster"),
-)
-"""The modules of these names, those that import little first."""
+_MODULE_OF = {
+    name: module
+    for module, names in {
+        "cluster.cluster": ("Cluster",),
+        "cluster.deadline": ("Extended",),
+        "cluster.listing": ("ClusterSummary",),
+        "cluster.resize": ("MachineSize", "Resize"),
+        "cluster.scheduling": ("ScheduleStatus",),
+        "cluster.size_advice": ("SizeAdvice",),
+        "cluster.spending": ("Month", "Spending"),
+        "cluster.status": ("ClusterStatus",),
+        "config.load": ("load_config",),
+        "config.schema": ("Config",),
+        "errors": (
+            *("AwsError", "ConfigError", "GuardRefused", "Interrupted", "Locked", "MachinesMayBeRunning", "NotReady"),
+            *("PioTfError", "RemoteError", "SandboxError", "TerraformError", "TrainingFailed"),
+        ),
+        "events": (
+            *("Checked", "Done", "DownloadProgress", "Event", "MachineProgress", "OutputLine", "OutputLines"),
+            *("Reporter", "ResourceProgress", "Step", "TrainingProgress", "Warned"),
+        ),
+        "infra.cost": ("Prices",),
+        "infra.drift": ("Drift",),
+        "infra.plan": ("Plan",),
+        "model": ("Machine", "Outputs"),
+        "training.custody.models": ("KeptModel", "Rollback"),
+        "training.preflight": ("CheckResult",),
+        "training.runs.record": ("RunRecord",),
+        "training.spark_usage": ("SparkUsage",),
+    }.items()
+    for name in names
+}
+"""The module of each name that is not here."""
 
 __all__ = [
     "AwsError",
@@ -118,10 +144,9 @@ __all__ = [
 
 
 def __getattr__(name: str) -> object:
+    if name not in _MODULE_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module
 
-    for module in _MODULES if name in __all__ else ():
-        found = getattr(import_module(f"pio_tf.{module}"), name, None)
-        if found is not None:
-            return found
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    found = globals()[name] = getattr(import_module(f"{__name__}.{_MODULE_OF[name]}"), name)
+    return found

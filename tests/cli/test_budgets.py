@@ -113,6 +113,12 @@ def test_what_stops_the_machines_is_imported_before_a_training_begins(project: P
     assert counted.modules >= POWER | {"pio_tf.machines.power"}
 
 
+def test_a_program_that_imports_cluster_gets_what_reads_a_file_alone(tmp_path: Path) -> None:
+    counted = run_counted(["-c", "from pio_tf import Cluster"], environment=clean_environment(), directory=tmp_path)
+    assert counted.exit_code == 0, counted.output
+    assert counted.modules & (PARSER | AWS | SSH | PLANS | POWER | OTHERS) == set()
+
+
 def test_what_connects_to_the_driver_starts_no_other_program(tmp_path: Path) -> None:
     modules = ("cluster.driver", "remote.ssh", "training.custody.custody", "training.runs.driver_runs")
     code = "import " + ", ".join(f"pio_tf.{name}" for name in modules)
