@@ -12,26 +12,25 @@ import sys
 from types import FrameType
 from typing import TextIO
 
-from pio_tf.cli.app import app, command_name
 from pio_tf.errors import ConfigError, Interrupted, PioTfError
 
 _received: list[int] = []
 _UNUSABLE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENOTDIR, errno.EISDIR)
 """Problems with this computer's disk or permissions, which are no bugs of pio-tf."""
-_OBJECTS_BETWEEN_COLLECTIONS = 100_000
+_OBJECTS_BETWEEN_COLLECTIONS = 200_000
 """A command keeps the modules and the descriptions of AWS's API that it loads first. To search them for garbage every
-700 objects, as Python does, takes half of the time of a short command."""
+700 objects, as Python does, takes half of the time of a short command. Those of a training are 150,000."""
 
 
 def main() -> None:
     """Run ``pio-tf``. Exit codes are those of :mod:`pio_tf.errors`; 2 also stands for wrong usage."""
+    gc.set_threshold(_OBJECTS_BETWEEN_COLLECTIONS)
     _prepare_streams()
     # A shell starts background jobs of a script with SIGINT ignored, with which pio-tf interrupts itself and Terraform.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, _terminate)
     if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as `nohup` has it
         signal.signal(signal.SIGHUP, _terminate)
-    gc.set_threshold(_OBJECTS_BETWEEN_COLLECTIONS)
     # pydantic would read the metadata of all installed packages in search of plugins, 0.01 s. pio-tf uses none.
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     code = _run()
@@ -46,6 +45,8 @@ def main() -> None:
 
 def _run() -> int:
     """Run the command. Return its exit code."""
+    from pio_tf.cli.app import app
+
     try:
         app(prog_name="pio-tf", standalone_mode=True)
     except PioTfError as error:
@@ -120,6 +121,7 @@ def _terminate(number: int, _frame: FrameType | None) -> None:
 
 
 def _say(error: PioTfError, raised: BaseException) -> None:
+    from pio_tf.cli.app import command_name
     from pio_tf.cli.output import Output
 
     _show_traceback(raised)

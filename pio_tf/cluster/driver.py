@@ -15,7 +15,6 @@ from pio_tf.cluster.messages import short, unanswered, warning
 from pio_tf.errors import AwsError, ConfigError, Locked, NotReady, PioTfError, RemoteError
 from pio_tf.events import Event, Step, Warned
 from pio_tf.model import count
-from pio_tf.training.runs.run_copies import find_run
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Sequence
@@ -239,11 +238,6 @@ class Driver:
             self.session(view, lambda session: session.log(run, on_text, follow=follow))
         else:
             self.storage.log(self.storage.find(run), on_text)
-
-    def find(self, outputs: Outputs, run: str) -> tuple[FleetView, str]:
-        """Return the running machines, and the id of a run on their driver."""
-        view, _ = self.running(outputs, strict=False)
-        return view, find_run(run, [one.id for one in self.state(view).runs])
 
     def cancel(self, outputs: Outputs, run: str) -> RunRecord:
         """End a run, the active one if ``run`` is empty."""

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pio_tf.cluster.fleet import FleetView
     from pio_tf.cluster.objects import ClusterObjects
     from pio_tf.model import Outputs
-    from pio_tf.training.driver_session import TrainingRequest
+    from pio_tf.training.driver_session import DriverSession, TrainingRequest
 
 _T = TypeVar("_T", bound="RunRecord | None")
 INTERRUPTED_SECONDS = 2.0
@@ -35,6 +35,8 @@ _HOW_TO_STOP = "run `pio-tf down` now, and look at `pio-tf status`: running mach
 class Phase(Enum):
     """How far a session has come: it decides how the machines stop if the session ends there."""
 
+    LOOKING = "looking"
+    """The run to attach to is looked for. Nothing is stopped for an id that does not exist."""
     STARTING = "starting"
     """The machines are being started."""
     PREPARING = "preparing"
@@ -60,6 +62,8 @@ class TrainingSession:
         self._report = objects.context.report
         self._keep_up = objects.context.config.train.keep_up if keep_up is None else keep_up
         self.phase = Phase.STARTING
+        self.run = ""
+        """The id of the run; empty: it is not known yet, or there is none."""
 
     def train(
         self,
@@ -106,32 +110,33 @@ class TrainingSession:
             return self.play(start, work, run=request.run)
 
         lock = objects.storage.lock
-        with self._advising(request.run):
+        with self._advising():
             return lock.around(request.run, play) if lock else play()
 
     def attach(self, run: str, *, upload: str | None) -> RunRecord:
         """Follow a run, the latest if ``run`` is empty, to its end; then stop the machines."""
         objects = self._objects
         upload = objects.storage.checked_upload(upload)
-        view, found = objects.driver.find(objects.created.outputs(), run)  # nothing is stopped for a mistyped id
-        with self._advising(found):
-            return self.play(
-                self.begin,
-                lambda: objects.driver.session(
-                    view, lambda session: session.follow(found, stop_after=not self._keep_up), upload=upload
-                ),
-                run=found,
-            )
+        view, _ = objects.driver.running(objects.created.outputs(), strict=False)
+        self.phase = Phase.LOOKING
+
+        async def follow(session: DriverSession) -> RunRecord:
+            self.run = await session.find(run)
+            self.begin()
+            return await session.follow(self.run, stop_after=not self._keep_up)
+
+        with self._advising():
+            return self.play(lambda: None, lambda: objects.driver.session(view, follow, upload=upload))
 
     @contextlib.contextmanager
-    def _advising(self, run: str) -> Iterator[None]:
+    def _advising(self) -> Iterator[None]:
         """Add to a failed training which size of machines would do, if memory was its cause. They have stopped then."""
         from pio_tf.cluster.size_advice import advise
 
         try:
             yield
         except TrainingFailed as error:
-            record = self._objects.storage.archive.load(run)
+            record = self._objects.storage.archive.load(self.run)
             with contextlib.suppress(PioTfError):  # the failure matters more
                 if record is not None and (advice := advise(self._objects.context, record)):
                     error.next_step = "; ".join([error.next_step, *map(str, advice)])
@@ -162,14 +167,14 @@ class TrainingSession:
         """Note that the run begins: from now on, it may be active."""
         self.phase = Phase.RUNNING
 
-    def play(self, start: Callable[[], None], work: Callable[[], _T], *, run: str) -> _T:
+    def play(self, start: Callable[[], None], work: Callable[[], _T], *, run: str = "") -> _T:
         """Call ``start`` and ``work``; then stop the machines, after a success, an error, Ctrl-C and SIGTERM alike.
 
         Args:
             start: starts the machines.
             work: returns the run's record. A run that continues (detached) leaves the machines running. If it returns
                 nothing, there was no run.
-            run: the run's id; empty: there is no run.
+            run: the run's id; empty: there is no run, or ``work`` looks for it.
 
         Raises:
             MachinesMayBeRunning: they could not be stopped, or two interruptions ended the stop. The error before it,
@@ -177,6 +182,7 @@ class TrainingSession:
             Locked: another client works on the cluster; its machines are left alone.
             BaseException: what ``start`` or ``work`` raised, once the machines are stopped.
         """
+        self.run = run
         stays = self._keep_up
         try:
             try:
@@ -185,9 +191,9 @@ class TrainingSession:
                     self.phase = Phase.PREPARING
                 record = work()
             except BaseException as error:
-                if not isinstance(error, Locked):
-                    self._note(error, run)
-                    self._finish(error, run=run)
+                if not isinstance(error, Locked) and self.phase is not Phase.LOOKING:
+                    self._note(error)
+                    self._finish(error)
                 raise
             if isinstance(record, RunRecord) and record.state == "running":
                 stays = True
@@ -199,12 +205,12 @@ class TrainingSession:
                     )
                 )
             else:
-                self._finish(None, run=run)
+                self._finish(None)
         except MachinesMayBeRunning as error:
             self._name_machines(error)
             raise
         finally:
-            if stays and self._objects.fleet.any_on():
+            if stays and self.phase is not Phase.LOOKING and self._objects.fleet.any_on():
                 self._objects.deadline.say_until()
         return record
 
@@ -214,14 +220,14 @@ class TrainingSession:
         linger = duration(self._objects.context.config.train.linger)
         return f"they stop themselves, the driver {linger} after its end; "
 
-    def _note(self, error: BaseException, run: str) -> None:
+    def _note(self, error: BaseException) -> None:
         """Give an error the id of the run that has begun, and take from it whether that may continue."""
         if self.phase is Phase.RUNNING and isinstance(error, PioTfError):
-            error.details.setdefault("run", run)
+            error.details.setdefault("run", self.run)
             if isinstance(error, RemoteError) and error.details.get("kind") == "out-of-sight":
                 self.phase = Phase.OUT_OF_SIGHT
 
-    def _finish(self, first: BaseException | None, *, run: str) -> None:
+    def _finish(self, first: BaseException | None) -> None:
         """Stop the machines, unless they are to keep running.
 
         Args:
@@ -234,7 +240,7 @@ class TrainingSession:
                 self._report(Warned("the machines keep running (keep-up); `pio-tf down` stops them"))
             return
         # A run that this client has lost sight of continues; any other that it started ends with it.
-        own_run = "" if self.phase is Phase.OUT_OF_SIGHT else run
+        own_run = "" if self.phase is Phase.OUT_OF_SIGHT else self.run
         # The run of an interrupted client is its own: the lock was, so that no other client has one. Before the run,
         # another client may have one, unless this one took the driver out of `stopped`.
         may_have_run = not interrupted if begun else None

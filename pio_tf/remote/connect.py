@@ -12,6 +12,7 @@ from pio_tf.errors import PioTfError
 from pio_tf.remote.known_hosts import KnownHosts, user_known_hosts
 from pio_tf.remote.library import asyncssh
 from pio_tf.remote.proxy import Proxy, ProxyCommand
+from pio_tf.remote.ssh_config import config_files
 from pio_tf.remote.ssh_errors import HostKeyRefused, cannot_connect, connection_lost, may_pass, reason
 from pio_tf.waiting import wait_for
 
@@ -192,7 +193,7 @@ async def _proxy(endpoint: Endpoint, options: Mapping[str, Any]) -> AsyncIterato
     """
     command = endpoint.proxy
     if command is None and endpoint.direct:
-        chosen = await asyncssh.SSHClientConnectionOptions.construct(config=(), **options)
+        chosen = await asyncssh.SSHClientConnectionOptions.construct(**{"config": (), **options})
         if chosen.proxy_command and not chosen.tunnel:
             command = ProxyCommand(tuple(chosen.proxy_command), "ProxyCommand in ~/.ssh/config")
     if command is None:
@@ -234,6 +235,7 @@ async def _attempt(
         "keepalive_interval": KEEPALIVE_SECONDS,
         "keepalive_count_max": KEEPALIVE_MISSED,
         "host_key_alias": () if endpoint.is_bastion else endpoint.host_key_name,
+        "config": config_files(),
         "gss_auth": False,
         "gss_kex": False,
         "password_auth": False,

@@ -1,4 +1,4 @@
-"""The user's ~/.ssh/config: the line of it that makes connections impossible."""
+"""The user's ~/.ssh/config, and pio-tf's defaults after it; the line of it that makes connections impossible."""
 
 from __future__ import annotations
 
@@ -22,6 +22,14 @@ _PLACE = re.compile(r"(?P<path>/.*) line (?P<line>\d+): (?P<reason>.*)", re.DOTA
 """How asyncssh begins a message about a line that it cannot parse."""
 _BIND = re.compile(rb"\s*bind(address|interface)\b", re.IGNORECASE)
 _INCLUDE = re.compile(rb"\s*include\s+(?P<patterns>.+)", re.IGNORECASE)
+
+_DEFAULTS = Path(__file__).with_name("ssh_defaults")
+
+
+def config_files() -> tuple[str, ...]:
+    """Return the files that asyncssh reads. The first value of an option counts: the user's, if there is one."""
+    theirs = os.path.expanduser("~/.ssh/config")  # noqa: PTH111 - Path's raises without a home directory
+    return (*((theirs,) if os.access(theirs, os.R_OK) else ()), str(_DEFAULTS))
 
 
 def blame(error: BaseException) -> tuple[str, str]:

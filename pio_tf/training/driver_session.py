@@ -333,13 +333,20 @@ class DriverSession:
         Args:
             schedule: write those of a training on the cluster's schedule, too.
         """
-        put: tuple[ProvisionedFile, ...] = ()
         if self.context.config.pio.keep_files:
             self.context.report(Done("the driver's files stay as they are (pio.keep_files)"))
-        else:
-            put = await self._put_files(outputs, sizing)
-        if schedule:
-            await self._install_schedule(outputs, sizing)
+            if schedule:
+                await self._install_schedule(outputs, sizing)
+            return ()
+        put = await self._put_files(outputs, sizing)
+        async with in_background(self._remove_logs()) as removed:
+            if schedule:
+                await self._install_schedule(outputs, sizing)
+            await removed
+        changed = [file.name for file in put if file.changed]
+        self.context.report(
+            Done(f"wrote {', '.join(changed)} on the driver" if changed else "the driver is configured")
+        )
         return put
 
     async def _put_files(self, outputs: Outputs, sizing: Sizing) -> tuple[ProvisionedFile, ...]:
@@ -351,6 +358,10 @@ class DriverSession:
                 self.context.report(
                     Warned(f"{file.name} on the driver was not written by pio-tf: the old file is kept as {file.kept}")
                 )
+        return put
+
+    async def _remove_logs(self) -> None:
+        """Remove the logs of PredictionIO that may hold passwords, now that it writes none."""
         done = await self.connection.run(self.connection.driver.name, remove_logs(self.context.config))
         for log in done.stdout.splitlines():
             self.context.report(Warned(f"removed {log} from the driver: every user could read the passwords in it"))
@@ -358,11 +369,6 @@ class DriverSession:
             self.context.report(
                 Warned(f"could not remove {log} from the driver, where other users may read the passwords in it")
             )
-        changed = [file.name for file in put if file.changed]
-        self.context.report(
-            Done(f"wrote {', '.join(changed)} on the driver" if changed else "the driver is configured")
-        )
-        return put
 
     async def renew_schedule(self, outputs: Outputs, sizing: Sizing) -> None:
         """Let a training on the cluster's schedule, if it has one, know the engine that is on the driver now."""
@@ -529,6 +535,14 @@ class DriverSession:
             error = locked_by(holder)
             error.what = f"{doing} would cut off a run: {error.what}"
             raise error
+
+    async def find(self, wanted: str) -> str:
+        """Return the id of a run that the driver has; ``wanted``: its beginning, or empty for the latest.
+
+        Raises:
+            ConfigError: there is no such run, or several.
+        """
+        return find_run(wanted, [run.id for run in (await self.state()).runs])
 
     async def runs(self) -> tuple[RunRecord, ...]:
         """Return the runs that the driver, this computer or the shared bucket knows, oldest first."""

@@ -467,7 +467,7 @@ class PatternFinder:
     """Finds the patterns of one table."""
 
     def __init__(self, patterns: tuple[FailurePattern, ...]) -> None:
-        self._patterns = tuple((one, re.compile(one.pattern)) for one in patterns)
+        self._patterns = patterns
         # A log has many lines, and almost none matches: fixed words are fast to look for.
         self._beginnings = tuple({beginning for one in patterns for beginning in _beginnings(one.pattern)})
 
@@ -475,7 +475,8 @@ class PatternFinder:
         """Return the first pattern of the table that matches a line."""
         for beginning in self._beginnings:
             if beginning in line:
-                return next((one for one, pattern in self._patterns if pattern.search(line)), None)
+                # Python keeps what it has compiled. Few trainings fail, and each needs few of these.
+                return next((one for one in self._patterns if re.search(one.pattern, line)), None)
         return None
 
 

@@ -74,11 +74,12 @@ async def start_run(
     await runs.prepare(record, command=command, redactor=redactor.in_perl(), after=after)
     archive.save(record)  # before it starts: this computer then knows the run, even if this client dies now
     try:
-        await lock.start(record.id)
+        started: float | None = await lock.start(record.id)
     except RemoteError:
-        if (await runs.one(record.id)).started is None:
+        started = (await runs.one(record.id)).started
+        if started is None:
             raise
-    record = (await runs.one(record.id)).to_record()
+    record = record.with_(state="running", started=started)
     archive.save(record)
     return record
 

@@ -11,6 +11,7 @@ import pytest
 
 from pio_tf.cluster.training_session import INTERRUPTED_SECONDS, LAST_SECONDS
 from pio_tf.errors import (
+    ConfigError,
     Interrupted,
     Locked,
     MachinesMayBeRunning,
@@ -110,6 +111,31 @@ def test_machines_keep_running_with_keep_up_with_a_warning() -> None:
             assert session.train(keep_up=True) is RESULT
         assert session.calls == ["up", "run"]
         assert session.warnings == ["the machines keep running (keep-up); `pio-tf down` stops them"]
+
+
+def test_attach_finds_and_follows_a_run_over_one_connection_and_then_stops_the_machines() -> None:
+    steps = Steps()
+    steps.runs = [RESULT]
+    assert steps.session().attach(RESULT.id[:8], upload="") is RESULT
+    assert steps.calls == ["connect", f"follow {RESULT.id}, stop_after=True", "down"]
+    assert steps.stops[0]["own_run"] == RESULT.id
+
+
+def test_a_mistyped_run_id_stops_nothing() -> None:
+    steps = Steps()
+    steps.runs = [RESULT]
+    with pytest.raises(ConfigError, match="2027"):
+        steps.session().attach("2027", upload="")
+    assert steps.calls == ["connect"]
+    assert steps.events == []
+
+
+def test_a_driver_that_cannot_be_asked_for_a_run_to_attach_to_stops_nothing() -> None:
+    steps = Steps()
+    steps.does["connect"] = raising(RemoteError("cannot reach driver"))
+    with pytest.raises(RemoteError):
+        steps.session().attach("", upload="")
+    assert steps.calls == ["connect"]
 
 
 def test_the_machines_of_another_client_are_left_alone() -> None:

@@ -253,6 +253,18 @@ async def test_the_jump_host_of_the_users_ssh_config_is_gone_through(cluster: Te
 
 
 @pytest.mark.parametrize(
+    ("config", "cipher"), [("", "aes256-gcm@openssh.com"), ("Host *\n  Ciphers aes128-ctr\n", "aes128-ctr")]
+)
+async def test_the_cipher_that_takes_least_time_is_used_unless_the_users_ssh_config_names_another(
+    cluster: TestCluster, no_ssh_config: Path, config: str, cipher: str
+) -> None:
+    (no_ssh_config / ".ssh" / "config").write_text(config)
+    async with ClusterConnection(cluster.config(), cluster.targets(), retry=QUICK) as remote:
+        for machine in ("driver", "worker-1"):
+            assert (await remote.connection(machine)).get_extra_info("send_cipher") == cipher
+
+
+@pytest.mark.parametrize(
     ("content", "message"),
     [(None, "there is no file"), ("not a key", "not a private key"), ("encrypted", "has a passphrase")],
 )

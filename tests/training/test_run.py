@@ -97,15 +97,15 @@ async def test_every_other_end_is_a_failure_with_its_cause_and_its_record_is_kep
     assert json.loads(kept.read_text())["state"] == "failed"
 
 
-async def test_a_run_takes_three_requests_to_start_and_three_to_follow_whatever_it_prints(
+async def test_a_run_takes_two_requests_to_start_and_three_to_follow_whatever_it_prints(
     cluster: TestCluster, tmp_path: Path
 ) -> None:
     asked = cluster.driver.processes
     async with ClusterConnection(cluster.config(), cluster.targets(), retry=QUICK) as remote:
         run = await started(remote, tmp_path, f"yes $(printf %0100d 0) | head -50000; {SUCCESS}")
-        assert len(asked) == 3  # the lock; its directory; its start, by the driver's clock
+        assert len(asked) == 2  # the lock, which also starts it; its directory
         await make_finish(remote, tmp_path).follow(run.id)
-    assert len(asked) == 3 + 3  # its log; its end; its verdict
+    assert len(asked) == 2 + 3  # its log; its end; its verdict
 
 
 async def test_spark_without_resources_is_told_once_while_it_waits(cluster: TestCluster, tmp_path: Path) -> None:

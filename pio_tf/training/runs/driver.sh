@@ -224,14 +224,14 @@ remove_old() { # KEEP: remove all ended runs but so many
   done
 }
 
-start() { # ID JSON: start the run in a session of its own, which inherits the lock; JSON describes it
-  local n runner
+start() { # ID JSON: start the run in a session of its own, which inherits the lock; JSON describes it; print when
+  local n runner began
   describe "$2" || return
   setsid bash "$runs/$1/program" run "$1" </dev/null >/dev/null 2>"$runs/$1/problem" &
   for ((n = 0; n < 200; n++)); do
     runner=$(ticks $!) # before the look at its file: a short run may end in between
-    if [[ -e "$runs/$1/process" ]]; then
-      echo "started"
+    if { read -r _ _ _ began _ <"$runs/$1/process"; } 2>/dev/null; then
+      echo "started $began"
       return
     fi
     [[ -n $runner ]] || break

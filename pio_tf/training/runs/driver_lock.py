@@ -33,8 +33,8 @@ class DriverLock:
         self._command = command
         self._client = client
 
-    async def start(self, run: str) -> None:
-        """Start a prepared run, which holds the lock from now on.
+    async def start(self, run: str) -> float:
+        """Start a prepared run, which holds the lock from now on. Return the time of its start, by the driver's clock.
 
         Raises:
             PioTfError: the driver could not start it.
@@ -49,13 +49,14 @@ class DriverLock:
                 next_step="try again",
                 details={"kind": "connection-lost"},
             )
-        if answer != "started":
+        if not answer.startswith("started "):
             raise PioTfError(
                 f"the driver could not start the run {run}",
                 cause=answer.removeprefix("failed ") or "no message",
                 next_step="check whether its disk is full (df -h ~): pio-tf ssh",
                 details={"run": run},
             )
+        return float(answer.removeprefix("started "))
 
     async def hold_for_stopping(self) -> None:
         """Let the driver itself hold the lock until its power is off: a run that began now would be cut off."""
