@@ -17,11 +17,13 @@ unexport PYTHONDONTWRITEBYTECODE
 setup: $(VENV)/.ready
 
 # Python compiles the modules that are imported. To compile all 8,000 files takes most of the time of an installation.
-$(VENV)/.ready: pyproject.toml constraints.txt scripts/make-venv
-	scripts/make-venv $(PYTHON) $(VENV)
+$(VENV)/.ready: pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt pip
 	PIP_CONSTRAINT=constraints.txt $(BIN)/python -m pip install --quiet --no-compile --editable '.[sandbox]' --group dev
 	touch $@
+
+$(VENV)/bin/python:
+	scripts/make-venv $(PYTHON) $(VENV)
 
 # The inner loop: what lint and types find, and the tests that need no Terraform, no sandbox and less than 0.1 s.
 check: setup
@@ -53,6 +55,11 @@ test-again: setup
 durations: setup
 	FAULT_SCENARIOS=200 $(BIN)/python -m pytest -n $(PYTEST_WORKERS) --dist loadfile --no-loadscope-reorder --junitxml=.pytest_cache/report.xml
 	$(BIN)/python -m scripts.durations .pytest_cache/report.xml
+
+# What machines need before they can boot. It takes some minutes once, most of it downloads, and needs no setup.
+.PHONY: machine-image
+machine-image:
+	scripts/test-machines --prepare
 
 test-machines: setup
 	PYTHON=$(BIN)/python scripts/test-machines

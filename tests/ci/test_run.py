@@ -21,7 +21,8 @@ RUN = Path(__file__).parents[2] / ".ci" / "run"
 
 def begin(directory: Path, **targets: str) -> subprocess.Popen[bytes]:
     """Start a copy of the script; each target is a command."""
-    recipes = dict.fromkeys(("setup", "lint", "types", "test-machines", "collected", "test", "test-again"), "true")
+    beside = ("lint", "types", "machine-image", "test-machines", "test-again")
+    recipes = dict.fromkeys((".venv/bin/python", "setup", "collected", "test", *beside), "true")
     recipes |= {name.replace("_", "-"): command for name, command in targets.items()}
     lines = [f"{name}:\n\t@{command}\n" for name, command in recipes.items()]
     (directory / "Makefile").write_text(f".PHONY: {' '.join(recipes)}\n" + "".join(lines))
@@ -47,6 +48,25 @@ def test_a_run_that_is_ended_leaves_no_job_and_no_file(tmp_path: Path, number: s
     assert list((tmp_path / "tmp").iterdir()) == []
 
 
+def test_a_run_that_is_ended_while_it_is_set_up_leaves_no_job(tmp_path: Path) -> None:
+    waits = "echo $$$$ >{0}.pid; exec sleep 300"
+    process = begin(tmp_path, setup=waits.format("setup"), machine_image=waits.format("image"))
+    files = [tmp_path / "setup.pid", tmp_path / "image.pid"]
+    until(lambda: all(file.exists() and file.read_text() for file in files))
+    pids = [int(file.read_text()) for file in files]
+    process.terminate()
+    process.communicate(timeout=120)
+    assert process.returncode == 128 + signal.SIGTERM
+    until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids))
+
+
+def test_a_run_whose_setup_fails_tests_nothing(tmp_path: Path) -> None:
+    process = begin(tmp_path, setup="false", test="touch tested")
+    process.communicate(timeout=120)
+    assert process.returncode == 2
+    assert not (tmp_path / "tested").exists()
+
+
 @pytest.mark.parametrize(
     ("target", "name"), [("lint", "lint and types"), ("types", "lint and types"), ("test_machines", "machines")]
 )
@@ -63,6 +83,19 @@ def test_the_machines_boot_while_lint_the_types_and_the_tests_are_not_done(tmp_p
     process = begin(tmp_path, lint=comes, test=comes, test_machines="touch booted")
     process.communicate(timeout=120)
     assert process.returncode == 0
+
+
+def test_the_image_is_built_during_the_setup_and_machines_boot_after_it(tmp_path: Path) -> None:
+    comes = "until [ -e {} ]; do sleep 0.05; done"
+    process = begin(
+        tmp_path,
+        machine_image=f"touch begun; {comes.format('installed')}; sleep 0.5; touch built",
+        setup=comes.format("begun"),
+        test="touch installed",
+        test_machines="[ -e built ]",
+    )
+    out, _ = process.communicate(timeout=120)
+    assert process.returncode == 0, out
 
 
 @pytest.mark.parametrize(("again", "code"), [("true", 0), ("echo a wrong sum; false", 2)])
