@@ -72,7 +72,7 @@ def _write(path: Path, text: str, *, variable: str) -> bool:
 
 
 def _public_half(private: str) -> str:
-    from pio_tf.remote.library import asyncssh
+    from pio_tf.ssh_library import asyncssh
 
     try:
         return asyncssh.import_private_key(private).export_public_key().decode()

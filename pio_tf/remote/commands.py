@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pio_tf.remote.bash import in_bash
-from pio_tf.remote.library import asyncssh
 from pio_tf.remote.lines import LineSplitter
 from pio_tf.remote.ssh_errors import connection_lost
+from pio_tf.ssh_library import asyncssh
 from pio_tf.waiting import wait_for
 
 if TYPE_CHECKING:

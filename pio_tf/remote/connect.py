@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from pio_tf.errors import PioTfError
 from pio_tf.remote.known_hosts import KnownHosts, user_known_hosts
-from pio_tf.remote.library import asyncssh
 from pio_tf.remote.proxy import Proxy, ProxyCommand
 from pio_tf.remote.ssh_config import config_files
 from pio_tf.remote.ssh_errors import HostKeyRefused, cannot_connect, connection_lost, may_pass, reason
+from pio_tf.ssh_library import asyncssh
 from pio_tf.waiting import wait_for
 
 if TYPE_CHECKING:

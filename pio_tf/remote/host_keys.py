@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, TypeAlias
 from pio_tf.aws.errors import THROTTLED, UNAVAILABLE
 from pio_tf.errors import PioTfError, RemoteError
 from pio_tf.remote.known_hosts import KnownHosts, Learned, Pin
-from pio_tf.remote.library import asyncssh
 from pio_tf.remote.target import known_hosts_file
+from pio_tf.ssh_library import asyncssh
 from pio_tf.waiting import wait_for
 
 if TYPE_CHECKING:

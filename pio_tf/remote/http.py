@@ -11,8 +11,8 @@ import h11
 
 from pio_tf.errors import RemoteError
 from pio_tf.json_text import parse_json
-from pio_tf.remote.library import asyncssh
 from pio_tf.remote.ssh_errors import reason
+from pio_tf.ssh_library import asyncssh
 from pio_tf.waiting import wait_for
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias, cast
 
 from pio_tf.atomic_write import write_atomically
 from pio_tf.errors import RemoteError
-from pio_tf.remote.library import asyncssh
+from pio_tf.ssh_library import asyncssh
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

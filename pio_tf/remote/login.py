@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from pio_tf.errors import ConfigError
-from pio_tf.remote.library import asyncssh
 from pio_tf.remote.proxy import check_proxy
 from pio_tf.remote.ssh_config import NO_PLACE, blame
+from pio_tf.ssh_library import asyncssh
 from pio_tf.waiting import wait_for
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from pio_tf.errors import ConfigError
-from pio_tf.remote.library import asyncssh
+from pio_tf.ssh_library import asyncssh
 from pio_tf.waiting import wait_for
 
 if TYPE_CHECKING:

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from pio_tf.errors import PioTfError
 from pio_tf.remote.commands import READ_BYTES, end_process, exit_status, start_process
-from pio_tf.remote.library import asyncssh
 from pio_tf.remote.ssh_errors import connection_lost
+from pio_tf.ssh_library import asyncssh
 from pio_tf.waiting import wait_for
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from glob import glob
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pio_tf.remote.library import asyncssh
+from pio_tf.ssh_library import asyncssh
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -8,9 +8,9 @@ import socket
 from typing import TYPE_CHECKING
 
 from pio_tf.errors import RemoteError
-from pio_tf.remote.library import asyncssh
 from pio_tf.remote.proxy import ProxyFailed
 from pio_tf.remote.ssh_config import NO_PLACE, blame
+from pio_tf.ssh_library import asyncssh
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 from pio_tf.errors import RemoteError
 from pio_tf.events import Done, Reporter, Warned, silent
-from pio_tf.remote.library import asyncssh
 from pio_tf.remote.ssh_errors import reason
 from pio_tf.remote.target import find_target
+from pio_tf.ssh_library import asyncssh
 from pio_tf.waiting import wait_for
 
 if TYPE_CHECKING:

@@ -89,7 +89,7 @@ def _make_key(path: Path) -> None:
     public = path.with_name(f"{path.name}.pub")
     if path.exists() and public.exists():
         return
-    import asyncssh
+    from pio_tf.ssh_library import asyncssh
 
     path.parent.mkdir(parents=True, exist_ok=True)
     path.unlink(missing_ok=True)  # half of a pair: an earlier call was interrupted

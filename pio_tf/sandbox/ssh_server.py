@@ -8,11 +8,10 @@ import logging
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, cast
 
-import asyncssh
-
 from pio_tf.atomic_write import write_atomically
 from pio_tf.errors import SandboxError
 from pio_tf.sandbox.ssh_session import SshSession
+from pio_tf.ssh_library import asyncssh
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -16,9 +16,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import asyncssh
-
 from pio_tf.sandbox.processes import Start, die_with_parent, dying_with_parent
+from pio_tf.ssh_library import asyncssh
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from pio_tf.errors import RemoteError
 from pio_tf.events import Reporter, Warned
-from pio_tf.remote.library import asyncssh
+from pio_tf.ssh_library import asyncssh
 from pio_tf.training.provisioning import SCRIPT
 from pio_tf.waiting import wait_for
 

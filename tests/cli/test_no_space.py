@@ -87,7 +87,7 @@ def test_the_ssh_library_is_imported_without_another_program_and_without_a_file(
     program = (
         "import sys\n"
         "sys.addaudithook(lambda event, _: sys.exit(event) if event == 'subprocess.Popen' else None)\n"
-        "import pio_tf.remote.library, ctypes.util\n"
+        "import pio_tf.ssh_library, ctypes.util\n"
         "sys.exit(ctypes.util.find_library.__module__ != 'ctypes.util')\n"
     )
     command = ["/bin/sh", "-c", NO_SPACE, "sh", sys.executable, "-c", program]

@@ -14,8 +14,8 @@ from pio_tf.config.software import COMPATIBILITY
 from pio_tf.config.storage import Elasticsearch1Source, ElasticsearchBlock, HbaseBlock, JdbcSource
 from pio_tf.errors import ConfigError, RemoteError
 from pio_tf.pio.engine import read_engine
-from pio_tf.remote.library import asyncssh
 from pio_tf.remote.ssh_errors import reason
+from pio_tf.ssh_library import asyncssh
 from pio_tf.training.elasticsearch_client import ElasticsearchClient
 from pio_tf.training.elasticsearch_room import CLUSTER_SETTINGS, DISKS
 from pio_tf.training.preflight.context import NoAnswer, combine, failed, ok, unused, warning
