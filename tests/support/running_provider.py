@@ -3,8 +3,9 @@
 Each `terraform plan` starts the provider three times, and reads the schema of all its types each time: half of the CPU
 time. ``python -m tests.support.running_provider PROVIDER`` starts the provider once, with ``-debug``, as its authors do
 in a debugger. Terraform finds it by TF_REATTACH_PROVIDERS (https://developer.hashicorp.com/terraform/plugin/debugging),
-which the process prints. It passes on each call. It keeps the answer with the schema, cut to the types of the modules.
-It ends with its input.
+which the process prints. It passes on each call, but keeps the answers to calls that check a configuration: to check
+that of the provider takes a quarter of a second each time, because the provider checks its whole schema, too. It also
+keeps the answer with the schema, cut to the types of the modules. It ends with its input.
 
 A provider has one configuration: all Terraforms at a time must have the same AWS, and the credentials ``testing``.
 """
@@ -29,6 +30,16 @@ if TYPE_CHECKING:
 _ROOT = Path(__file__).parents[2]
 _NAMED = re.compile(r'^(?:resource|data) "(aws_\w+)"', re.MULTILINE)
 _SCHEMA = "/tfplugin5.Provider/GetSchema"
+_CHECKS = frozenset(
+    f"/tfplugin5.Provider/{name}"
+    for name in (
+        "PrepareProviderConfig",
+        "ValidateResourceTypeConfig",
+        "ValidateDataSourceConfig",
+        "UpgradeResourceState",
+    )
+)
+"""Calls whose answers depend on the request alone."""
 _RESOURCES, _DATA_SOURCES = 2, 3
 """Numbers of the maps in its answer (tfplugin5.proto)."""
 _KEYS = {"AWS_ACCESS_KEY_ID": "testing", "AWS_SECRET_ACCESS_KEY": "testing"}
@@ -86,18 +97,25 @@ def _handler(grpc: Any, channel: Any) -> Any:  # noqa: ANN401 - grpc has no type
     def schema() -> bytes:
         return _cut(call(_SCHEMA)(b""), frozenset(_types()))
 
+    checked: dict[tuple[str, bytes], bytes] = {}
+
     class Handler(grpc.GenericRpcHandler):  # type: ignore[misc]
         def service(self, details: Any) -> Any:  # noqa: ANN401
             def answer(request: bytes, context: Any) -> bytes:  # noqa: ANN401
                 if details.method == _SCHEMA:
                     return schema()
+                if (details.method, request) in checked:
+                    return checked[details.method, request]
                 asked = call(details.method).future(request)
                 context.add_callback(asked.cancel)  # a Terraform that was killed wants no answer
                 try:
-                    return bytes(asked.result())
+                    answered = bytes(asked.result())
                 except grpc.RpcError as error:
                     context.abort(error.code(), error.details())
                     raise
+                if details.method in _CHECKS:
+                    checked[details.method, request] = answered
+                return answered
 
             if details.method.startswith("/tfplugin5."):
                 return grpc.unary_unary_rpc_method_handler(answer)
