@@ -32,7 +32,9 @@ UNSHARE = ["/usr/bin/unshare", *_OWN]
 if os.geteuid() != 0:
     UNSHARE = ["/usr/bin/unshare", "--map-root-user", *_OWN]
 
-OVERLAID = ("/etc", "/usr/local", "/opt", "/var/lib", "/var/log", "/home")
+OVERLAID = ("/etc", "/var/lib", "/var/log", "/home")
+EMPTIED = ("/usr/local", "/opt", "/run")
+"""Whatever the host has there is not the machine's."""
 _NAMESPACE = """\
 set -eu
 mount -t tmpfs none {scratch}
@@ -41,11 +43,11 @@ for directory in {overlaid}; do
   mount -t overlay none $directory \\
     -o lowerdir=$directory,upperdir={scratch}/upper$directory,workdir={scratch}/work$directory
 done
-mount -t tmpfs none /run
-mkdir -p /usr/local/bin /etc/systemd/system
-# Whatever the host has at this place is not the machine's.
-rm -rf /opt/* /usr/local/* /var/lib/pio-tf /etc/pio-tf
-mkdir -p /usr/local/bin /etc/pio-tf
+for directory in {emptied}; do
+  mount -t tmpfs none $directory
+done
+rm -rf /var/lib/pio-tf /etc/pio-tf
+mkdir -p /usr/local/bin /usr/local/sbin /etc/systemd/system /etc/pio-tf
 # No disk of the host's is an instance store.
 touch /etc/pio-tf/instance-store
 cp {bin}/* /usr/local/bin/
@@ -187,6 +189,7 @@ class Machine:
         head = _NAMESPACE.format(
             scratch=self.directory / "scratch",
             overlaid=" ".join(OVERLAID),
+            emptied=" ".join(EMPTIED),
             bin=self.directory / "bin",
             directory=self.directory,
         )
