@@ -334,7 +334,7 @@ prepare_and_start() { # with the lock: wait for clock and Spark, check, start th
   say "the training begins: run $id"
   answer=$(start "$id" "$(holds running)" 2>&1)
   problem="the run did not start: ${answer#failed }"
-  [[ $answer == started ]]
+  [[ $answer == "started "* ]]
 }
 
 holds() { # DOING: print the holder of the lock, as JSON
