@@ -7,12 +7,14 @@ from threading import Barrier
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
+from pio_tf.cli.results.status import StatusResult
 from pio_tf.cluster.deadline import Deadline
 from pio_tf.cluster.fleet import FleetView
-from pio_tf.cluster.status import Status
+from pio_tf.cluster.status import ClusterStatus, Status
 from pio_tf.errors import AwsError
 from pio_tf.events import Event, Warned
 from pio_tf.model import Machine
+from pio_tf.training.runs.driver_runs import DriverState, Linger
 from tests.support.builders import make_config
 
 if TYPE_CHECKING:
@@ -63,3 +65,10 @@ def test_a_deadline_that_aws_does_not_tell_is_a_warning_and_the_driver_is_asked_
     shown = status(deadline, ask_driver=lambda: asked.append(True), reported=reported).now()
     assert (shown.deadline, asked) == (None, [True])
     assert reported == [Warned("could not find the deadline: AWS does not answer (timeout)")]
+
+
+def test_a_machine_without_a_timer_stops_only_at_the_deadline_and_a_command_says_why() -> None:
+    worker = Machine("worker-1", "worker", "i-01", "r5.large", "running", "10.20.0.12", None, NOW)
+    driver = DriverState((), None, Linger(120, 60, ""))
+    shown = StatusResult.of(ClusterStatus("trial", True, (DRIVER, worker), None, driver=driver)).closing()
+    assert "unless a client uses it; only the deadline stops worker-1: `pio-tf up` says why" in shown

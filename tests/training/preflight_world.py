@@ -11,6 +11,7 @@ from zipfile import ZipFile
 
 import pytest_asyncio
 
+from pio_tf.config.blocks import MachinesBlock
 from pio_tf.config.sizing import Sizing
 from pio_tf.model import MachineOutput, Outputs
 from pio_tf.pio.build_info import BUILD_INFO
@@ -103,6 +104,8 @@ class World:
     blocks: dict[str, dict[str, Any]] = field(default_factory=dict)
     left_out: tuple[str, ...] = ()
     """Blocks that pio-tf.hcl does not have."""
+    instances: dict[str, Any] = field(default_factory=dict)
+    """Ids of machines that exist already, as the machines block names them."""
     environment_secrets: tuple[str, ...] = ()
     """Values that env() has given."""
     events: list[Event] = field(default_factory=list)
@@ -145,7 +148,9 @@ class World:
         }
         for name, block in self.blocks.items():
             blocks[name] = {**blocks.get(name, {}), **block}
-        config = self.cluster.config(**blocks).model_copy(update=dict.fromkeys(self.left_out))
+        config = self.cluster.config(**blocks)
+        machines = MachinesBlock.model_validate(self.instances) if self.instances else config.machines
+        config = config.model_copy(update={**dict.fromkeys(self.left_out), "machines": machines})
         config._environment_secrets = self.environment_secrets
         return config
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pio_tf.training.preflight import Limits
-from tests.training.preflight_world import ENGINE, World, world
+from tests.training.preflight_world import ENGINE, JAVA_8, World, world
 
 if TYPE_CHECKING:
     from pio_tf.training.preflight import CheckResult
@@ -260,6 +260,32 @@ async def test_spark_2_runs_on_java_11_only_if_it_can_read_its_classes(
     world.java(f'openjdk version "{java}"')
     world.file(f"spark/jars/{jar}", "")
     assert (await found(world, "java")).status == status
+
+
+@pytest.mark.parametrize(
+    ("java", "spark", "built", "name", "step"),
+    [
+        ('java version "1.8.0_352"', "2.4.8", "2.4.8", "java", "update the driver's Java"),
+        (JAVA_8, "2.4.8", "2.1.3", "spark-version", "install Spark 2.1.3 on the machines, or build PredictionIO for"),
+        (JAVA_8, "2.3.4", "2.1.3", "spark-version", "install Spark 2.1.3 on the machines"),
+        (JAVA_8, "2.4.8", "2.4.8", "spark-version", ""),
+    ],
+)
+async def test_machines_that_exist_already_are_not_to_be_provisioned(
+    world: World, java: str, spark: str, built: str, name: str, step: str
+) -> None:
+    """``pio-tf provision`` refuses them."""
+    world.instances = {"driver": "i-0d", "master": "i-0a", "workers": ["i-01"]}
+    world.blocks = {"spark": {"version": None}}
+    world.java(java)
+    world.built_for(built)
+    release = f"Spark {spark} built for Hadoop 2.7.3\n"
+    world.file("spark/RELEASE", release)
+    (world.cluster.servers["master"].home / "spark" / "RELEASE").write_text(release)
+    result = await found(world, name)
+    assert (result.status == "ok") == (step == "")
+    assert result.next_step.startswith(step)
+    assert "provision" not in result.next_step
 
 
 async def test_no_java_at_all_fails(world: World) -> None:

@@ -110,5 +110,5 @@ class StatusResult(CommandResult):
         after = f"after run {self.run}" if self.run else "from now"
         then = "the other machines follow it after 5 minutes"
         if self.without_timer:
-            then = f"{', '.join(self.without_timer)} can't follow it before the deadline: run `pio-tf provision`"
+            then = f"only the deadline stops {', '.join(self.without_timer)}: `pio-tf up` says why"
         return [f"the driver powers itself off {duration(seconds)} {after}, unless a client uses it; {then}"]

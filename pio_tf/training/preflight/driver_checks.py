@@ -124,11 +124,12 @@ def _judge_java(
     context: CheckContext, path: str, output: str, *, of: str, spark_major: int, reads_java_11: bool
 ) -> CheckResult:
     """Judge a Java by the ``output`` of `java -version`. A Spark 2 with another class reader also runs on Java 11."""
+    adopted = context.config.adopted
     if not path:
         return failed(
             f"no Java: neither JAVA_HOME nor PATH of {of} names one",
-            "on the driver: sudo apt-get install openjdk-8-jre-headless, or set JAVA_HOME in ~/.profile; or add "
-            "`java {}` to the software block and run `pio-tf provision`",
+            "on the driver: sudo apt-get install openjdk-8-jre-headless, or set JAVA_HOME in ~/.profile"
+            + ("" if adopted else "; or add `java {}` to the software block and run `pio-tf provision`"),
         )
     version = _JAVA_VERSION.search(output)
     if not version:
@@ -139,8 +140,12 @@ def _judge_java(
         return warning(
             f"Java 8u{update[1]} ({path}) is older than 8u{FIRST_SUPPORTED_UPDATE}: it lacks the security fixes since "
             "January 2023, and Spark deprecates it",
-            "update the driver's Java; or add `java {}` to the software block, for Eclipse Temurin's, and run "
-            "`pio-tf provision`",
+            "update the driver's Java"
+            + (
+                ""
+                if adopted
+                else "; or add `java {}` to the software block, for Eclipse Temurin's, and run `pio-tf provision`"
+            ),
         )
     if major == JAVA:
         return ok(f"Java {major} ({path})")

@@ -117,11 +117,10 @@ async def check_spark_version(context: CheckContext) -> CheckResult:
     submit, made_for = f"{config.spark.home}/bin/spark-submit", COMPATIBILITY[config.pio.version].lines("spark")
     if facts.spark_submit != "executable":
         why = "missing" if facts.spark_submit == "missing" else "not executable"
-        return failed(
-            f"the driver has no Spark: {submit} is {why}",
-            "set spark.home to the directory of Spark on the driver, or install Spark there; the first boot of a new "
-            "driver installs it: journalctl -u pio-tf-bootstrap",
-        )
+        step = "set spark.home to the directory of Spark on the driver, or install Spark there"
+        if not config.adopted:
+            step += "; the first boot of a new driver installs it: journalctl -u pio-tf-bootstrap"
+        return failed(f"the driver has no Spark: {submit} is {why}", step)
     version = SPARK_VERSION.match(facts.spark_release)
     if not version:
         return warning(
@@ -139,7 +138,9 @@ def _judge_build(config: Config, version: str, *, built: str | None) -> CheckRes
     if built is not None and not fits_build(version, built=built):
         return failed(
             f"PredictionIO at {config.pio.home} was built for Spark {built}, and does not run on Spark {version}",
-            f"{spark_pair(config, spark=version, built=built)}; then run `pio-tf provision`",
+            f"install Spark {built} on the machines, or build PredictionIO for Spark {version}"
+            if config.adopted
+            else f"{spark_pair(config, spark=version, built=built)}; then run `pio-tf provision`",
         )
     if built is None and not row.takes("spark", version):
         return warning(
@@ -150,9 +151,11 @@ def _judge_build(config: Config, version: str, *, built: str | None) -> CheckRes
     if built is not None and line_of(built) != line_of(version):
         return warning(
             f"Spark {version}, but PredictionIO at {config.pio.home} was built for Spark {built}",
-            f"set spark.version to {built}, and run `pio-tf provision`",
+            f"install Spark {built} on the machines"
+            if config.adopted
+            else f"set spark.version to {built}, and run `pio-tf provision`",
         )
-    if row.takes("spark", version) and line_of(version_of_new) != line_of(version):
+    if not config.adopted and row.takes("spark", version) and line_of(version_of_new) != line_of(version):
         return warning(
             f"Spark {version}, but a new machine would get Spark {version_of_new}",
             f'set spark.version = "{version}" in {config.where("spark")}, so that new workers have the same',
