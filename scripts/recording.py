@@ -97,9 +97,10 @@ def record(command: list[str], directory: Path, environment: Mapping[str, str]) 
                 stream.feed(os.read(ours, 65536))
     os.close(ours)
     os.close(theirs)
+    shown = screen.display  # pyte draws all rows whenever it is asked
     if process.returncode:
-        raise SystemExit(f"{command} ended with {process.returncode}:\n" + "\n".join(screen.display).rstrip())
-    return [_line(screen.buffer[row]) for row in range(_ROWS) if screen.display[row].strip()]
+        raise SystemExit(f"{command} ended with {process.returncode}:\n" + "\n".join(shown).rstrip())
+    return [_line(screen.buffer[row]) for row, text in enumerate(shown) if text.strip()]
 
 
 def _line(row: Mapping[int, pyte.screens.Char]) -> Text:
