@@ -53,9 +53,8 @@ def test_a_worker_gets_spark_and_a_unit_that_comes_back(machine: Machine) -> Non
 
 def test_spark_waits_for_its_secret_and_runs_with_its_settings(machine: Machine, mirror: Mirror) -> None:
     script = "/usr/local/sbin/pio-tf-bootstrap"
-    spark = mirror.component(
-        "spark", "2.4.8", files={"bin/spark-class": '#!/bin/sh\necho "$*"\n', "RELEASE": "Spark 2.4.8 x\n"}
-    )
+    program = '#!/bin/sh\necho "$*"\necho "options: $SPARK_LAUNCHER_OPTS; $SPARK_DAEMON_JAVA_OPTS"\n'
+    spark = mirror.component("spark", "2.4.8", files={"bin/spark-class": program, "RELEASE": "Spark 2.4.8 x\n"})
     said = machine.boot(
         "master",
         components=(spark,),
@@ -63,10 +62,13 @@ def test_spark_waits_for_its_secret_and_runs_with_its_settings(machine: Machine,
         f"printf s3cr3t | {script} authenticate put\n{script} authenticate\n"
         "stat -c '%U %a' /etc/pio-tf/spark-secret /var/lib/pio-tf/spark/spark.conf\n"
         f"cat /var/lib/pio-tf/spark/spark.conf\n{script} spark\n"
+        f"echo spark.shuffle.service.enabled=true >>/var/lib/pio-tf/spark/spark.conf\n{script} spark | tail -n 1\n"
         f"{script} authenticate put </dev/null\ncat /var/lib/pio-tf/spark/spark.conf",
     ).splitlines()
     checksum = f"pio-tf secret: {hashlib.sha256(b's3cr3t').hexdigest()}"
     assert said[:5] == ["waited 124", checksum, checksum, "root 600", "aml 600"]
+    quick = "-XX:TieredStopAtLevel=1"
+    assert [line for line in said if "options" in line] == [f"options: {quick}; {quick}", f"options: {quick}; "]
     assert {*said} >= {
         "spark.master.rest.enabled false",
         "spark.authenticate true",

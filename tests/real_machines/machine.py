@@ -31,12 +31,6 @@ BRIDGE = "vpc"
 """A world's."""
 CARD = "ens5"
 """What a Nitro machine calls its network card."""
-_QUICK = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
-SHORT_LIVED = f"""\
-[Service]
-Environment="SPARK_DAEMON_JAVA_OPTS={_QUICK}" "SPARK_LAUNCHER_OPTS={_QUICK}"
-"""
-"""For Spark's master and workers, which live for minutes: to compile their code well takes longer than to run it."""
 PATIENCE = 240.0
 """Seconds for what takes a few on an idle computer."""
 
@@ -84,9 +78,6 @@ class Machine:
         self._disk.mkdir(parents=True)
         if self.root_mib is not None:
             run("mount", "-t", "tmpfs", "-o", f"size={self.root_mib}m,mode=0755", "disk", self._disk)
-        settings = self.file("/etc/systemd/system/pio-tf-spark.service.d/short-lived.conf")
-        settings.parent.mkdir(parents=True)
-        settings.write_text(SHORT_LIVED)
         self._log = self._directory / "console"
         self._seed = self._directory / "seed"
         self._seed.mkdir()
