@@ -46,7 +46,7 @@ def main() -> None:
     parser.add_argument("--starts", type=int, default=15, help="of each process (default: 15)")
     parser.add_argument("--runs", type=int, default=5, help="of each operation on machines (default: 5)")
     parser.add_argument("--sizes", default="10,100,500", help="machines (default: 10,100,500)")
-    parser.add_argument("--trainings", type=int, default=4, help="of each way to train (default: 4)")
+    parser.add_argument("--trainings", type=int, default=7, help="of each way to train (default: 7)")
     parser.add_argument("--megabytes", type=int, default=200, help="of log (default: 200)")
     arguments = parser.parse_args()
     only = [name for name in arguments.only.split(",") if name]
@@ -69,12 +69,12 @@ def main() -> None:
         power.bench(sizes=[int(text) for text in arguments.sizes.split(",")], runs=arguments.runs)
     if "growth" in only:
         growth.bench(sizes=(100, 500))
-    if {"training", "log"} & {*only}:
+    if "training" in only:
+        with ready_cluster(spark=False) as cluster:
+            training.bench(cluster, runs=arguments.trainings)
+    if "log" in only:
         with ready_cluster() as cluster:
-            if "training" in only:
-                training.bench(cluster, runs=arguments.trainings)
-            if "log" in only:
-                log.bench(cluster, megabytes=arguments.megabytes)
+            log.bench(cluster, megabytes=arguments.megabytes)
     sys.exit(1 if grown else 0)
 
 

@@ -19,6 +19,8 @@ import asyncssh
 from pio_tf.sandbox.control import start_sandbox, stop_sandbox
 from pio_tf.sandbox.project import prepare_project
 from pio_tf.sandbox.sample import make_events
+from tests.integration import light_spark
+from tests.integration.training import PIO_WITHOUT_SPARK, lay_out_no_spark
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -78,13 +80,19 @@ class SandboxCluster:
 
 
 @contextmanager
-def ready_cluster() -> Iterator[SandboxCluster]:
-    """Make a ready cluster for the block; remove it with all its files afterwards."""
+def ready_cluster(*, spark: bool = True) -> Iterator[SandboxCluster]:
+    """Make a ready cluster for the block; remove it with all its files afterwards.
+
+    Args:
+        spark: False: small programs are Spark's master and workers, and `pio train` is one process of Python.
+    """
     with TemporaryDirectory(prefix="pio-tf-bench-") as directory:
         sandbox, project = Path(directory, "sandbox"), Path(directory, "project")
-        info = start_sandbox(sandbox)
+        info = start_sandbox(sandbox, machine=None if spark else light_spark.MACHINES)
         try:
             prepare_project(project, info, cluster="bench", cidr=CIDR)
+            if not spark:
+                (sandbox / light_spark.MARK).touch()
             clean = {
                 name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "PIO_TF", "TF_"))
             }
@@ -95,6 +103,10 @@ def ready_cluster() -> Iterator[SandboxCluster]:
             home = sandbox / "machines" / driver["instance_id"] / "home"
             lines = (json.dumps(event) for event in islice(make_events(), EVENTS))
             (home / "engine" / "events.jsonl").write_text("\n".join(lines) + "\n")
+            if not spark:
+                lay_out_no_spark(home)
+                config = project / "pio-tf.hcl"
+                config.write_text(config.read_text().replace('"~/pio"', f'"~/{PIO_WITHOUT_SPARK}"'))
             yield SandboxCluster(
                 project,
                 home,

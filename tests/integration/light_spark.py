@@ -63,9 +63,9 @@ async def be_master(host: str, port: int, page_port: int) -> None:
     workers: list[dict[str, Any]] = []
 
     async def register(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        line = await reader.readline()
-        if line:  # else it was a look whether this listens
-            worker = json.loads(line)
+        first = await reader.read(1)
+        if first == b"{":  # else it was a look whether this listens, or a message of Spark's own protocol
+            worker = json.loads(first + await reader.readline())
             workers.append(worker)
             with suppress(ConnectionError):
                 await reader.read()  # until the worker ends
