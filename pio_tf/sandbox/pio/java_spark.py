@@ -42,6 +42,11 @@ class Spark:
         """End the application."""
         self._context.stop()
 
+    @property
+    def page(self) -> str:
+        """The address of the driver's web page."""
+        return str(self._context.sc().uiWebUrl().get())
+
     def count_executors(self) -> int:
         """Return the number of executors, without the driver."""
         return int(self._context.sc().getExecutorMemoryStatus().size()) - 1

@@ -1,12 +1,38 @@
 """A job that loads the classes which a training needs, on the driver and on executors: a training of the stand-in."""
 
+from __future__ import annotations
+
+import json
 import sys
+import urllib.request
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "pio"))
-from train import start_spark, train  # type: ignore[import-not-found]
+from java_spark import Spark  # type: ignore[import-not-found]
+from train import train  # type: ignore[import-not-found]
 
-spark = start_spark({"engineFactory": "classes"})
-events = [("purchase" if number % 2 else "view", f"u{number % 5}", f"i{number % 7}") for number in range(70)]
-train(spark, events, {"purchase": 50, "view": 50})
-spark.stop()
+IN_THIS_PROCESS = {"spark.master": "local[1]"}
+"""The executor is in the driver's process, whose classes go to the archive."""
+IN_OTHERS = {
+    "spark.master": "local-cluster[1,1,512]",
+    "spark.executor.memory": "512m",
+    "spark.authenticate": "true",
+    "spark.authenticate.secret": "classes",
+    "spark.network.crypto.enabled": "true",
+}
+"""The driver has executors elsewhere, and encrypts what it sends, as on a cluster."""
+EVENTS = [("purchase" if number % 2 else "view", f"u{number % 5}", f"i{number % 7}") for number in range(70)]
+
+
+def ask(page: str) -> Any:  # noqa: ANN401 - JSON
+    """Return an answer of the driver's REST API, whose classes are a fifth of the driver's."""
+    with urllib.request.urlopen(f"{page}/api/v1/applications", timeout=60) as response:  # noqa: S310 - http, on loopback
+        return json.load(response)
+
+
+for settings in (IN_THIS_PROCESS, IN_OTHERS):
+    spark = Spark("classes", settings)
+    train(spark, EVENTS, {"purchase": 50, "view": 50})
+    ask(spark.page)
+    spark.stop()
