@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 import shlex
+import struct
 import sys
 from contextlib import suppress
 from dataclasses import replace
@@ -30,6 +31,9 @@ if [[ -e @mark@ && " $* " = *" org.apache.spark.deploy."@(master.Master|worker.W
 fi
 exec @java@ "$@"
 """
+_REFUSED = b"java.lang.IllegalStateException: Expected SaslMessage, received something else"
+_REFUSAL = struct.pack(">QBQI", 21 + len(_REFUSED), 5, 1, len(_REFUSED)) + _REFUSED
+"""A master's answer to a message without the cluster's secret: an RpcFailure in a frame."""
 
 
 def make_machine(spec: MachineSpec) -> SandboxMachine:
@@ -64,12 +68,15 @@ async def be_master(host: str, port: int, page_port: int) -> None:
 
     async def register(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         first = await reader.read(1)
-        if first == b"{":  # else it was a look whether this listens, or a message of Spark's own protocol
+        if first == b"{":
             worker = json.loads(first + await reader.readline())
             workers.append(worker)
             with suppress(ConnectionError):
                 await reader.read()  # until the worker ends
             worker["state"] = "DEAD"
+        elif first:  # else it was a look whether this listens
+            writer.write(_REFUSAL)
+            await writer.drain()
         writer.close()
 
     async def show(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
