@@ -17,7 +17,7 @@ from pio_tf.sandbox.provider import install_mirror
 from pio_tf.user_cache import default_cache
 from tests.support.aws_descriptions import read_descriptions_once
 from tests.support.debian import need_packages
-from tests.support.provider_scripts import install_scripts
+from tests.support.provider_scripts import find_provider, install_scripts
 from tests.support.running_provider import running_provider
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ SLOW_TO_SHARE = 1.0
 """Seconds of the first test with a fixture of its file from which on the others with it are slow, too: one of them
 would make the fixture if the first did not."""
 USES = {
-    "terraform": {"provider_mirror"},
+    "terraform": {"released_mirror"},
     "sandbox": {"share_mirror", "class_archive"},
     "java": {"java_cache"},
 }
@@ -134,8 +134,7 @@ def mirror(provider_mirror: Path, released_mirror: Path, tmp_path_factory: pytes
 
     A test of the provider's start, of the lock file, or of a Terraform that is killed uses ``provider_mirror``.
     """
-    (provider,) = released_mirror.parent.glob("registry.terraform.io/*/*/*/*/terraform-provider-aws_*")
-    with running_provider(provider) as running:
+    with running_provider(find_provider(released_mirror)) as running:
         yield install_scripts(tmp_path_factory.mktemp("mirror"), released=released_mirror, running=running)
 
 

@@ -3,42 +3,32 @@
 from __future__ import annotations
 
 import contextlib
-import http.client
 import json
-import os
 import signal
 import subprocess
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import asyncssh
 import pytest
 
 from pio_tf.remote.known_hosts import KnownHosts
-from pio_tf.sandbox.control import start_sandbox, stop_sandbox
-from pio_tf.sandbox.project import prepare_project
+from tests.integration.training import bring_up
 from tests.support.fork_server import PIO_TF, Program
-from tests.support.sandbox_project import Project
 from tests.support.terminal import TerminalUser
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from pathlib import Path
+    from collections.abc import Iterator
+
+    from tests.support.sandbox_project import Project
+
+
+CIDR = "127.77.40.0/24"
 
 
 @pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory, share_mirror: Callable[[Path], Path]) -> Iterator[Project]:
-    """Make a cluster that runs."""
-    directory = tmp_path_factory.mktemp("project")
-    sandbox = tmp_path_factory.mktemp("sandbox") / "sandbox"
-    info = start_sandbox(sandbox, install_mirror=share_mirror)
-    try:
-        prepare_project(directory, info, cluster="access", cidr="127.77.40.0/24")
-        clean = {key: value for key, value in os.environ.items() if not key.startswith(("AWS_", "PIO_TF", "TF_"))}
-        project = Project(directory, info, clean | {"PIO_TF_SANDBOX_DIR": str(sandbox)})
-        project.run("up")
-        yield project
-    finally:
-        stop_sandbox(sandbox)
+def project(project: Project) -> Project:
+    """Return a cluster of two workers that runs."""
+    return bring_up(project, workers=2, spark=False)
 
 
 def at_a_terminal(project: Project, *arguments: str) -> TerminalUser:
@@ -46,44 +36,13 @@ def at_a_terminal(project: Project, *arguments: str) -> TerminalUser:
 
 
 def known_hosts(project: Project) -> KnownHosts:
-    return KnownHosts(project.directory / ".pio-tf" / "access" / "known_hosts")
+    return KnownHosts(project.directory / ".pio-tf" / "trial" / "known_hosts")
 
 
 def pin_another_key(project: Project, name: str) -> None:
     """Pin another key, as if the machine had changed its key since."""
     other = asyncssh.generate_private_key("ssh-ed25519").convert_to_public()
     known_hosts(project).replace(str(project.machines()[name]["instance_id"]), other, "first use")
-
-
-def get(url: str, path: str) -> bytes:
-    """Return the page that a browser gets."""
-    connection = http.client.HTTPConnection(url.removeprefix("http://"), timeout=60)
-    with contextlib.closing(connection):
-        connection.request("GET", path)
-        return connection.getresponse().read()
-
-
-@contextlib.contextmanager
-def spark_ui(project: Project, *arguments: str, **environment: str) -> Iterator[dict[str, Any]]:
-    """Run `pio-tf ui`; yield its pages by name. Ctrl-C ends it."""
-    with Program(
-        [PIO_TF, "ui", "--json", *arguments],
-        cwd=project.directory,
-        env=project.environment | environment,
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as process:
-        assert process.stdout
-        text = ""
-        for line in process.stdout:
-            text += line
-            if line == "}\n":
-                break
-        try:
-            yield {page["name"]: page for page in json.loads(text)["pages"]}
-        finally:
-            process.send_signal(signal.SIGINT)
-            assert process.wait(timeout=60) == 130
 
 
 def test_ssh_runs_a_command_and_has_its_output_and_exit_code(project: Project) -> None:
@@ -110,14 +69,6 @@ def test_ssh_at_a_terminal_is_a_shell(project: Project) -> None:
         user.type("exit 3\r")
         assert user.ends() == 3
         assert user.settings() == user.before
-
-
-def test_ui_brings_sparks_pages_here(project: Project) -> None:
-    with spark_ui(project, "--worker", "2") as pages:
-        assert list(pages) == ["master", "application", "worker-2"]
-        assert pages["application"]["answers"] is False
-        assert len(json.loads(get(pages["master"]["url"], "/json/"))["workers"]) == 2
-        assert b"Spark Worker" in get(pages["worker-2"]["url"], "/")
 
 
 def test_ui_opens_the_page_that_answers_in_a_browser(project: Project) -> None:
@@ -179,7 +130,7 @@ def unknown_driver(project: Project) -> Iterator[None]:
 
 
 def test_without_a_terminal_a_key_that_the_console_does_not_show_is_refused(project: Project) -> None:
-    impatient = project.changed(r'(?m)^(\s*)name += "access"$', r'\1name = "access"\n\1start_timeout = "5s"')
+    impatient = project.changed(r'(?m)^(\s*)name += "trial"$', r'\1name = "trial"\n\1start_timeout = "5s"')
     with unknown_driver(project):
         refused = project.run("up", "--config", str(impatient), exit_code=1)
         assert "driver: waiting for its console, which shows its host keys\n" in refused.stderr

@@ -10,7 +10,6 @@ import filecmp
 import json
 import os
 import shutil
-import signal
 import socket
 import subprocess
 import time
@@ -21,11 +20,11 @@ import pytest
 from pio_tf.cli.printable import printable
 from tests.integration.line import BadLine
 from tests.integration.training import (
+    PIO_WITHOUT_SPARK,
     TRAINING,
     behave,
     bring_up,
     engine,
-    fetch,
     kept_here,
     kept_there,
     listed,
@@ -51,10 +50,12 @@ CLIENT_MIB = 160
 @pytest.fixture(scope="module")
 def project(project: Project) -> Project:
     """Return a running cluster for trainings."""
-    return bring_up(project)
+    return bring_up(project, spark=False)
 
 
-@pytest.mark.parametrize(("check", "path"), [("engine", "engine"), ("built", "engine/target"), ("pio", "pio/bin/pio")])
+@pytest.mark.parametrize(
+    ("check", "path"), [("engine", "engine"), ("built", "engine/target"), ("pio", f"{PIO_WITHOUT_SPARK}/bin/pio")]
+)
 def test_what_is_missing_on_the_driver_is_named_before_a_run_starts(project: Project, check: str, path: str) -> None:
     with away(project.home("driver") / path):
         done = project.run("train", "--keep-up", exit_code=5)
@@ -92,7 +93,6 @@ def test_a_check_that_is_not_there_cannot_be_skipped(project: Project) -> None:
     assert "elasticsearch, model, hdfs" in project.run("train", "--skip-check", "elastic", exit_code=2).stderr
 
 
-@pytest.mark.usefixtures("without_spark")
 def test_an_engine_that_is_not_built_fails_when_the_check_is_skipped_and_train_build_mends_it(project: Project) -> None:
     behave(project, fail="exception")
     shutil.rmtree(engine(project) / "target")
@@ -104,7 +104,6 @@ def test_an_engine_that_is_not_built_fails_when_the_check_is_skipped_and_train_b
     assert "engine.json asks the stand-in to fail" in built.stderr
 
 
-@pytest.mark.usefixtures("without_spark")
 def test_megabytes_a_second_need_little_memory_and_every_byte_is_kept(project: Project) -> None:
     behave(project, noiseMegabytes=50, binary=True, fail="exception")
     with project.start("train", "--keep-up") as client:
@@ -120,7 +119,6 @@ def test_megabytes_a_second_need_little_memory_and_every_byte_is_kept(project: P
     assert "engine.json asks the stand-in to fail" in records(project)[-1]["cause"]
 
 
-@pytest.mark.usefixtures("without_spark")
 def test_no_line_is_lost_or_repeated_on_a_line_that_is_cut_every_two_seconds(project: Project) -> None:
     behave(project, noiseMegabytes=5, fail="exception")
     with BadLine(project.address("driver"), project.sandbox.ssh_port) as line:
@@ -139,20 +137,6 @@ def test_no_line_is_lost_or_repeated_on_a_line_that_is_cut_every_two_seconds(pro
     assert said.count("lost the connection to the log") == 1
 
 
-def test_a_worker_that_dies_is_replaced_by_spark_and_the_run_goes_on_with_a_warning(project: Project) -> None:
-    behave(project, pauseSeconds=10)
-    with project.start("train", "--keep-up") as client:
-        client.says(TRAINING)
-        assert wait_until(lambda: executors(project) == 1)
-        for process in project.processes("worker-1", "org.apache.spark"):
-            process.signal(signal.SIGKILL)
-        said = client.ends(0)
-    assert "Spark lost 1 executor and repeated its" in said
-    assert project.address("worker-1") in said
-    assert records(project)[-1]["state"] == "succeeded"
-
-
-@pytest.mark.usefixtures("without_spark")
 def test_a_driver_whose_disk_is_full_is_told_as_the_cause(project: Project) -> None:
     behave(project, noiseMegabytes=3)
     with small_disk(project.home("driver") / ".pio-tf" / "runs"):
@@ -164,7 +148,6 @@ def test_a_driver_whose_disk_is_full_is_told_as_the_cause(project: Project) -> N
     assert kept_here(project, record["id"]).joinpath("log").stat().st_size > 900_000
 
 
-@pytest.mark.usefixtures("without_spark")
 def test_check_finds_what_train_would_and_a_refused_train_stops_the_machines(project: Project) -> None:
     with broken_engine(project):
         checks = json.loads(project.run("check", "--json", exit_code=5).stdout)["checks"]
@@ -174,7 +157,6 @@ def test_check_finds_what_train_would_and_a_refused_train_stops_the_machines(pro
     nothing_has_started(project)
 
 
-@pytest.mark.usefixtures("without_spark")
 def test_a_run_whose_driver_restarts_is_lost_and_the_machines_are_stopped(project: Project) -> None:
     behave(project, pauseSeconds=LONG)
     with project.start("train") as client:
@@ -192,7 +174,6 @@ def test_a_run_whose_driver_restarts_is_lost_and_the_machines_are_stopped(projec
     assert TRAINING in project.run("logs").stdout
 
 
-@pytest.mark.usefixtures("without_spark")
 def test_a_client_whose_driver_is_switched_off_ends_soon_and_stops_the_rest(project: Project) -> None:
     behave(project, pauseSeconds=LONG)
     with project.start("train") as client:
@@ -255,13 +236,3 @@ def nothing_has_started(project: Project) -> None:
     there = {path.name for path in project.home("driver").glob(".pio-tf/runs/*")}
     assert there <= {record["id"] for record in records(project)}
     assert all(record["started"] for record in records(project))
-
-
-def executors(project: Project) -> int:
-    """Return the number of executors that the Spark driver has."""
-    at = f"http://{project.address('driver')}:4040/api/v1/applications"
-    try:
-        application = fetch(at)[0]["id"]
-        return len([one for one in fetch(f"{at}/{application}/executors") if one["id"] != "driver"])
-    except OSError:  # it is starting
-        return 0

@@ -10,13 +10,13 @@ import contextlib
 import os
 import signal
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.integration.training import TRAINING, behave, bring_up, frozen, kept_there, listed, run_in
+from tests.integration.training import TRAINING, behave, bring_up, frozen, kept_there, listed, run_in, spark_in
 from tests.support.background import Client, wait_until
 from tests.support.fork_server import PIO_TF
 
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 CIDR = "127.77.73.0/24"
 LONG = 300
 """Seconds: longer than any test waits."""
-WITHOUT_SPARK = pytest.mark.usefixtures("without_spark")
 OFF = frozenset({"stopping", "stopped"})
 
 
@@ -47,20 +46,20 @@ SOONEST_KILL = System(((0.0, signal.SIGTERM),), killed_after=10.0)
 @pytest.fixture(scope="module")
 def project(project: Project) -> Project:
     """Return a stopped cluster for trainings."""
-    bring_up(project)
+    bring_up(project, spark=False)
     behave(project, pauseSeconds=LONG)
     project.run("down")
     return project
 
 
-@WITHOUT_SPARK
 @pytest.mark.parametrize("doing", ["Starting 3 of 3 machines", "Checking what the training needs"])
 def test_a_job_cancelled_before_its_run_leaves_machines_stopping_and_no_lock(project: Project, doing: str) -> None:
     cancelled_before_its_run(project, doing, GITHUB, 130)
 
 
 def test_a_job_cancelled_while_it_waits_for_spark_leaves_machines_stopping_and_no_lock(project: Project) -> None:
-    cancelled_before_its_run(project, "Waiting for SSH and Spark", SOONEST_KILL, 143)
+    with spark_in(project):  # its JVMs take seconds
+        cancelled_before_its_run(project, "Waiting for SSH and Spark", SOONEST_KILL, 143)
 
 
 def cancelled_before_its_run(project: Project, doing: str, system: System, code: int) -> None:
@@ -83,7 +82,6 @@ def test_a_job_cancelled_while_it_follows_a_run_leaves_its_log_on_the_driver(pro
     assert TRAINING in project.run("logs", run).stdout
 
 
-@WITHOUT_SPARK
 def test_a_driver_that_does_not_answer_any_more_does_not_hold_up_the_stop(project: Project) -> None:
     with job(project) as client:
         client.says(TRAINING)
@@ -94,7 +92,6 @@ def test_a_driver_that_does_not_answer_any_more_does_not_hold_up_the_stop(projec
     next_command_works(project)
 
 
-@WITHOUT_SPARK
 def test_a_driver_that_stops_answering_amid_the_checks_does_not_hold_up_the_stop(project: Project) -> None:
     with job(project) as client:
         client.says("Checking what the training needs")
@@ -103,9 +100,9 @@ def test_a_driver_that_stops_answering_amid_the_checks_does_not_hold_up_the_stop
     next_command_works(project)
 
 
-@WITHOUT_SPARK
 def test_a_job_cancelled_while_terraform_plans_leaves_the_state_unlocked(project: Project) -> None:
-    with project.edited("workers = 1", "workers = 2"), job(project) as client:
+    with_own_provider = replace(project, environment=project.environment | {"TF_REATTACH_PROVIDERS": ""})
+    with project.edited("workers = 1", "workers = 2"), job(with_own_provider) as client:
         client.says("Planning")
         time.sleep(0.5)  # Terraform has begun
         cancel(project, client, GITHUB)

@@ -27,13 +27,13 @@ def zone(project: Project) -> Iterator[FullZone]:
         assert text.count(project.sandbox.url) == 1
         text = text.replace(project.sandbox.url, full.url)
         project.config.write_text(text.replace('name = "trial"', 'name = "trial"\n  capacity_wait = "1s"'))
-        bring_up(project, workers=2)
+        bring_up(project, workers=2, spark=False)
         project.run("down")
         full.without_room.add(project.instance("worker-2"))
         yield full
 
 
-@pytest.mark.usefixtures("zone", "without_spark")
+@pytest.mark.usefixtures("zone")
 def test_what_was_started_is_stopped_again_and_type_and_zone_are_named(project: Project) -> None:
     done = project.run("up", "--json", exit_code=5)
     assert project.powers() == {"stopped"}
@@ -61,7 +61,6 @@ def test_a_training_goes_on_with_as_many_workers_as_are_enough_and_says_so(proje
     assert [machine.split()[0] for machine in record["machines"]] == ["driver", "master", "worker-1"]
 
 
-@pytest.mark.usefixtures("without_spark")
 def test_a_worker_whose_type_is_sold_out_starts_as_the_next_and_no_plan_takes_that_back(
     project: Project, zone: FullZone
 ) -> None:

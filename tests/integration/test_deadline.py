@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
 
-from tests.integration.training import TRAINING, behave, bring_up, listed, run_in
+from tests.integration.training import TRAINING, behave, bring_up, listed, run_in, spark_in
 from tests.support.background import wait_until
 from tests.support.places import Topic, let_events_publish, make_topic
 from tests.support.sandbox_project import sandbox_client
@@ -41,7 +41,7 @@ def up(project: Project, topic: Topic) -> Project:
     text = project.config.read_text().replace('"t3.medium"', '"m5.24xlarge"')
     notify = f'notify {{\n  sns_topic = "{topic.arn}"\n}}\n'
     project.config.write_text(f"{text}\nfailsafe {{\n  idle_alarms = false\n}}\n{notify}")
-    return bring_up(project)
+    return bring_up(project, spark=False)
 
 
 def client(project: Project, service: Literal["scheduler", "cloudwatch"]) -> Any:  # noqa: ANN401 - boto3 makes it
@@ -69,7 +69,6 @@ def alarms(project: Project) -> set[str]:
     return {one["AlarmName"] for one in found}
 
 
-@pytest.mark.usefixtures("without_spark")
 def test_a_client_that_is_killed_leaves_nothing_running_past_the_deadline_and_aws_tells_it(
     up: Project, topic: Topic
 ) -> None:
@@ -102,7 +101,8 @@ def test_a_client_that_is_killed_leaves_nothing_running_past_the_deadline_and_aw
 
 
 def test_machines_that_nobody_uses_and_nothing_else_would_stop_are_stopped_by_their_idle_alarms(up: Project) -> None:
-    up.run("up", "--no-deadline")
+    with spark_in(up):
+        up.run("up", "--no-deadline")
     assert (alarms(up), SCHEDULE in schedules(up), up.powers()) == (set(), False, {"running"})
     with up.edited("idle_alarms = false", 'idle_after = "24h"'):  # as long as the master's
         up.run("apply")

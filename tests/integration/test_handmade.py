@@ -9,30 +9,24 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pio_tf.config.load import load_config
-from pio_tf.sandbox.control import start_sandbox, stop_sandbox
 from tests.support.handmade import ENGINE, PIO, SPARK, USER, Handmade, make_handmade
-from tests.support.sandbox_project import Project, clean_environment
+from tests.support.sandbox_project import Project
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
     from pathlib import Path
+
+    from tests.support.whole_sandbox import WholeSandbox
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory, share_mirror: Callable[[Path], Path]) -> Iterator[Handmade]:
-    sandbox = tmp_path_factory.mktemp("sandbox") / "sandbox"
-    info = start_sandbox(sandbox, install_mirror=share_mirror)
-    try:
-        network = next(IPv4Network(info.network).subnets(new_prefix=24))
-        yield make_handmade(info, tmp_path_factory.mktemp("team"), cidr=str(network))
-    finally:
-        stop_sandbox(sandbox)
+def made(tmp_path_factory: pytest.TempPathFactory, sandbox: WholeSandbox) -> Handmade:
+    network = next(IPv4Network(sandbox.info.network).subnets(new_prefix=24))
+    return make_handmade(sandbox.info, tmp_path_factory.mktemp("team"), cidr=str(network))
 
 
 @pytest.fixture
-def project(made: Handmade, tmp_path: Path) -> Project:
-    environment = clean_environment() | {"PIO_TF_SANDBOX_DIR": str(made.sandbox.directory)}
-    return Project(tmp_path, made.sandbox, environment)
+def project(made: Handmade, sandbox: WholeSandbox, tmp_path: Path) -> Project:
+    return Project(tmp_path, made.sandbox, sandbox.environment)
 
 
 def disk(made: Handmade) -> dict[str, str]:

@@ -6,12 +6,17 @@ into the state that it needs.
 
 from __future__ import annotations
 
+import contextlib
+import getpass
+import http.client
 import json
 import re
 import shutil
 import signal
+import socket
+import subprocess
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import asyncssh
 import pytest
@@ -19,14 +24,21 @@ import pytest
 from pio_tf import Cluster
 from pio_tf.events import Event, MachineProgress
 from scripts.recording import GAP, PICTURE, read_lines
+from tests.integration.training import TRAINING, applications, behave, fetch, kept_there, records
+from tests.support.background import wait_until
+from tests.support.fork_server import PIO_TF, Program
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from mypy_boto3_ec2.type_defs import TagTypeDef
 
     from tests.support.sandbox_project import Project
 
 
 CIDR = "127.77.231.0/24"
+LONG = 300
+"""Seconds: longer than any test waits."""
 
 
 async def on_driver(project: Project, command: str) -> str:
@@ -51,6 +63,47 @@ def lines_only_in_the_readme(printed: str) -> list[str]:
     shown = [line for line in read_lines(PICTURE.read_text(encoding="utf-8"))[1:] if line != GAP]
     forms = {line: form(line.removeprefix("✓ ").removesuffix("…")) for line in shown}
     return [line for line in shown if not any(one.startswith(forms[line]) for one in real)]
+
+
+@contextlib.contextmanager
+def spark_ui(project: Project, *arguments: str, **environment: str) -> Iterator[dict[str, Any]]:
+    """Run `pio-tf ui`; yield its pages by name. Ctrl-C ends it."""
+    with Program(
+        [PIO_TF, "ui", "--json", *arguments],
+        cwd=project.directory,
+        env=project.environment | environment,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout
+        text = ""
+        for line in process.stdout:
+            text += line
+            if line == "}\n":
+                break
+        try:
+            yield {page["name"]: page for page in json.loads(text)["pages"]}
+        finally:
+            process.send_signal(signal.SIGINT)
+            assert process.wait(timeout=60) == 130
+
+
+def get(url: str, path: str) -> bytes:
+    """Return the page that a browser gets."""
+    connection = http.client.HTTPConnection(url.removeprefix("http://"), timeout=60)
+    with contextlib.closing(connection):
+        connection.request("GET", path)
+        return connection.getresponse().read()
+
+
+def executors(project: Project) -> int:
+    """Return the number of executors that the Spark driver has."""
+    at = f"http://{project.address('driver')}:4040/api/v1/applications"
+    try:
+        application = fetch(at)[0]["id"]
+        return len([one for one in fetch(f"{at}/{application}/executors") if one["id"] != "driver"])
+    except OSError:  # it is starting
+        return 0
 
 
 def test_up_creates_the_cluster_and_waits_until_spark_has_every_worker(project: Project) -> None:
@@ -101,6 +154,65 @@ async def test_what_is_changed_on_the_driver_is_put_right_by_a_push(project: Pro
     assert "PIO_BROKEN" not in await on_driver(project, "cat pio/conf/pio-env.sh")
 
 
+def test_ui_brings_sparks_pages_here(project: Project) -> None:
+    with spark_ui(project, "--worker", "2") as pages:
+        assert list(pages) == ["master", "application", "worker-2"]
+        assert pages["application"]["answers"] is False
+        assert len(json.loads(get(pages["master"]["url"], "/json/"))["workers"]) == 2
+        assert b"Spark Worker" in get(pages["worker-2"]["url"], "/")
+
+
+def test_a_worker_that_dies_is_replaced_by_spark_and_the_run_goes_on_with_a_warning(project: Project) -> None:
+    behave(project, pauseSeconds=10)
+    with project.start("train", "--keep-up") as client:
+        client.says(TRAINING)
+        assert wait_until(lambda: executors(project) == 2)
+        for process in project.processes("worker-1", "org.apache.spark"):
+            process.signal(signal.SIGKILL)
+        said = client.ends(0)
+    behave(project)
+    assert "Spark lost 1 executor and repeated its" in said
+    assert project.address("worker-1") in said
+    assert records(project)[-1]["state"] == "succeeded"
+
+
+def test_a_cancelled_run_leaves_no_process_and_no_executor(project: Project) -> None:
+    behave(project, pauseSeconds=LONG)
+    project.run("train", "--detach")
+    with project.start("train", "--attach", "--keep-up") as follower:
+        follower.says(TRAINING)
+        assert wait_until(lambda: executors(project) == 2)
+        *_, active = records(project)
+        usage = kept_there(project, active["id"]) / "usage"
+        assert wait_until(lambda: usage.exists() and "executors" in json.loads(usage.read_text()), within=60)
+        cancelled = json.loads(project.run("cancel", "--json").stdout)
+        said = follower.ends(6)
+    behave(project)
+    me = f"{getpass.getuser()} on {socket.gethostname()}"
+    assert cancelled["state"] == "cancelled"
+    assert cancelled["cancelled_by"].startswith(me)
+    figures = cancelled["usage"]
+    assert (figures["executors"], figures["cores"], figures["cluster_cores"]) == (2, 4, 4)
+    assert figures["spark"].startswith("3.5.")
+    assert figures["seen_seconds"] > 0
+    heaps = {
+        name: int(mib) * 2**20 for name, mib in re.findall(r"--(driver|executor)-memory (\d+)m", cancelled["command"])
+    }
+    assert heaps == {name: figures[f"{name}_heap_bytes"] for name in ("driver", "executor")}
+    assert wait_until(lambda: not project.processes("driver", "run_usage"))
+    assert f"run {cancelled['id']} was cancelled by {me}" in said
+    assert project.processes("driver", "pio") == []
+    assert applications(project) == []
+    assert wait_until(lambda: not project.processes("worker-1", "CoarseGrainedExecutorBackend"))
+    assert f"run {cancelled['id']} has ended already: cancelled" in project.run("cancel", cancelled["id"]).stderr
+    assert TRAINING in project.run("logs").stdout
+    assert project.powers() == {"running"}
+    written = Path(json.loads(project.run("report", "--json").stdout)["path"])
+    page = written.read_text(encoding="utf-8")
+    assert all(record["id"] in page for record in records(project))
+    assert f"was cancelled by {me}" in page
+
+
 def test_the_python_api_does_what_the_commands_do(project: Project) -> None:
     events: list[Event] = []
     cluster = Cluster.load(project.config, reporter=events.append, environ=project.environment)
@@ -127,18 +239,21 @@ def test_a_plan_after_down_finds_no_changes(project: Project) -> None:
     assert "no changes" in project.run("plan", "--detailed-exitcode").stdout
 
 
+@pytest.mark.usefixtures("light_machines")
 async def test_up_again_finds_every_address_instance_and_file_as_it_was(project: Project) -> None:
     stopped = project.machines()
-    (kept,) = project.home("driver").glob(".pio_store/models/*/model.jsonl")
-    model = kept.read_text()
+    models = sorted(project.home("driver").glob(".pio_store/models/*/model.jsonl"))
+    text = "".join(model.read_text() for model in models)
+    assert text
     project.run("up")
     started = project.machines()
     for name, machine in stopped.items():
         assert started[name]["instance_id"] == machine["instance_id"]
         assert started[name]["private_ip"] == machine["private_ip"]
-    assert await on_driver(project, "cat .pio_store/models/*/model.jsonl") == model
+    assert await on_driver(project, "cat .pio_store/models/*/model.jsonl") == text
 
 
+@pytest.mark.usefixtures("light_machines")
 def test_up_and_down_from_a_mixture_of_states(project: Project) -> None:
     machines = project.machines()
     # One is stopping, when `up` finds it; the others run.
@@ -151,6 +266,7 @@ def test_up_and_down_from_a_mixture_of_states(project: Project) -> None:
     assert "are stopped" in project.run("down").stderr
 
 
+@pytest.mark.usefixtures("light_machines")
 def test_an_interrupted_up_says_what_goes_on_running(project: Project) -> None:
     project.run("down")
     with project.start("up") as client:
@@ -182,6 +298,7 @@ def test_keep_up_leaves_the_machines_running(project: Project) -> None:
     assert project.states() == {"running"}
 
 
+@pytest.mark.usefixtures("light_machines")
 def test_another_predictionio_takes_the_stand_ins_place_by_its_home_alone(project: Project) -> None:
     home = project.home("driver") / "other" / "PredictionIO"
     (home / "conf").mkdir(parents=True)
@@ -197,6 +314,7 @@ def test_another_predictionio_takes_the_stand_ins_place_by_its_home_alone(projec
     assert re.search(r"(?m)^run \S+: succeeded after \d", done.stdout)
 
 
+@pytest.mark.usefixtures("light_machines")
 def test_a_wrong_ssh_key_is_named(project: Project) -> None:
     key = project.directory / "other"
     asyncssh.generate_private_key("ssh-ed25519").write_private_key(str(key))
@@ -209,6 +327,7 @@ def test_a_wrong_ssh_key_is_named(project: Project) -> None:
     assert "next:" in done.stderr
 
 
+@pytest.mark.usefixtures("light_machines")
 def test_a_machine_that_does_not_answer_is_named_with_its_address(project: Project) -> None:
     other = project.changed(r"(?m)^(\s*port\s*=\s*)2222$", r"\g<1>2299")
     project.run("up")
@@ -218,6 +337,7 @@ def test_a_machine_that_does_not_answer_is_named_with_its_address(project: Proje
     assert "2299" in done.stderr
 
 
+@pytest.mark.usefixtures("light_machines")
 def test_a_machine_that_has_lost_its_tag_is_not_touched_but_named_loudly(project: Project) -> None:
     project.run("up")
     worker = project.machines()["worker-2"]["instance_id"]

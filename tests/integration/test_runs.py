@@ -12,16 +12,15 @@ import shutil
 import signal
 import socket
 import subprocess
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.integration.training import (
     PASSWORD,
+    PIO_WITHOUT_SPARK,
     TRAINING,
     USER,
-    applications,
     behave,
     bring_up,
     contents,
@@ -39,6 +38,8 @@ from tests.support.engine_project import git, repository
 from tests.support.fork_server import PIO_TF
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.support.sandbox_project import Project
 
 
@@ -55,7 +56,7 @@ def sha256(path: Path) -> str:
 @pytest.fixture(scope="module")
 def project(project: Project) -> Project:
     """Return a running cluster for trainings."""
-    return bring_up(project)
+    return bring_up(project, spark=False)
 
 
 def test_a_run_is_followed_to_its_end_and_what_proves_its_model_is_kept(project: Project) -> None:
@@ -91,12 +92,13 @@ def test_no_secret_is_shown_or_kept_but_in_pio_env_sh(project: Project) -> None:
     assert "PIO_STORAGE_SOURCES_ELASTICSEARCH_PASSWORD=***" in log
     assert PASSWORD not in project.run("logs").stdout
     with_it = [path for path in files(project.directory, project.home("driver")) if PASSWORD.encode() in contents(path)]
-    assert with_it == [project.home("driver") / "pio" / "conf" / "pio-env.sh"]
-    assert with_it[0].stat().st_mode & 0o077 == 0
+    homes = [project.home("driver") / name for name in ("pio", PIO_WITHOUT_SPARK)]  # of `up` and of `train`
+    assert sorted(with_it) == [home / "conf" / "pio-env.sh" for home in homes]
+    assert [path.stat().st_mode & 0o077 for path in with_it] == [0, 0]
 
 
 def test_a_training_pushes_and_builds_the_engine_and_its_record_names_the_commit(
-    project: Project, without_spark: None, tmp_path: Path
+    project: Project, tmp_path: Path
 ) -> None:
     sources = repository(tmp_path / "my-engine")
     shutil.copy(engine(project) / "engine.json", sources)
@@ -125,7 +127,6 @@ def test_a_training_pushes_and_builds_the_engine_and_its_record_names_the_commit
     assert (engine(project) / "events.jsonl").exists()  # the driver's own
 
 
-@pytest.mark.usefixtures("without_spark")
 def test_a_saved_engine_trains_on_a_driver_that_has_neither_engine_nor_caches(project: Project) -> None:
     home = project.home("driver")
     jar = home / ".ivy2" / "cache" / "lib.jar"
@@ -144,40 +145,6 @@ def test_a_saved_engine_trains_on_a_driver_that_has_neither_engine_nor_caches(pr
     assert before == after
 
 
-def test_a_cancelled_run_leaves_no_process_and_no_executor(project: Project) -> None:
-    behave(project, pauseSeconds=LONG)
-    project.run("train", "--detach")
-    with project.start("train", "--attach", "--keep-up") as follower:
-        follower.says(TRAINING)
-        assert wait_until(lambda: bool(project.processes("worker-1", "CoarseGrainedExecutorBackend")))
-        *_, active = records(project)
-        usage = kept_there(project, active["id"]) / "usage"
-        assert wait_until(lambda: usage.exists() and "executors" in json.loads(usage.read_text()), within=60)
-        cancelled = json.loads(project.run("cancel", "--json").stdout)
-        said = follower.ends(6)
-    me = f"{getpass.getuser()} on {socket.gethostname()}"
-    assert cancelled["state"] == "cancelled"
-    assert cancelled["cancelled_by"].startswith(me)
-    figures = cancelled["usage"]
-    assert (figures["executors"], figures["cores"], figures["cluster_cores"]) == (1, 2, 2)
-    assert figures["spark"].startswith("3.5.")
-    assert figures["seen_seconds"] > 0
-    assert figures["driver_heap_bytes"] == figures["executor_heap_bytes"] == 2**29
-    assert wait_until(lambda: not project.processes("driver", "run_usage"))
-    assert f"run {cancelled['id']} was cancelled by {me}" in said
-    assert project.processes("driver", "pio") == []
-    assert applications(project) == []
-    assert wait_until(lambda: not project.processes("worker-1", "CoarseGrainedExecutorBackend"))
-    assert f"run {cancelled['id']} has ended already: cancelled" in project.run("cancel", cancelled["id"]).stderr
-    assert TRAINING in project.run("logs").stdout
-    assert project.powers() == {"running"}
-    written = Path(json.loads(project.run("report", "--json").stdout)["path"])
-    page = written.read_text(encoding="utf-8")
-    assert all(record["id"] in page for record in records(project))
-    assert f"was cancelled by {me}" in page
-
-
-@pytest.mark.usefixtures("without_spark")
 def test_a_detached_run_is_attached_to_twice_while_it_goes_on_and_after_its_end(project: Project) -> None:
     behave(project, pauseSeconds=10)
     detached = project.run("train", "--detach")
@@ -192,7 +159,6 @@ def test_a_detached_run_is_attached_to_twice_while_it_goes_on_and_after_its_end(
     assert project.powers() == {"running"}
 
 
-@pytest.mark.usefixtures("without_spark")
 def test_a_run_goes_on_when_its_client_is_killed_and_whoever_attaches_to_it_stops_the_machines(
     project: Project,
 ) -> None:
@@ -214,7 +180,6 @@ def test_a_run_goes_on_when_its_client_is_killed_and_whoever_attaches_to_it_stop
     assert listed(project)[run]["state"] == "succeeded"
 
 
-@pytest.mark.usefixtures("without_spark")
 def test_a_run_that_fails_is_exit_code_6_with_its_first_cause_and_the_machines_stopped(project: Project) -> None:
     behave(project, fail="exception")
     done = project.run("train", exit_code=6)
@@ -227,7 +192,6 @@ def test_a_run_that_fails_is_exit_code_6_with_its_first_cause_and_the_machines_s
     assert "Job aborted by the stand-in" in project.run("logs").stdout
 
 
-@pytest.mark.usefixtures("without_spark")
 def test_a_full_heap_names_the_size_that_would_do(project: Project) -> None:
     behave(project, fail="heap")
     done = project.run("train", exit_code=6)
@@ -239,7 +203,6 @@ def test_a_full_heap_names_the_size_that_would_do(project: Project) -> None:
     assert [one["text"] for one in shown["size_advice"]] == [advice]
 
 
-@pytest.mark.usefixtures("without_spark")
 def test_nobody_trains_or_stops_the_machines_while_a_run_is_active_unless_by_force(
     project: Project, tmp_path: Path
 ) -> None:
@@ -259,7 +222,6 @@ def test_nobody_trains_or_stops_the_machines_while_a_run_is_active_unless_by_for
     assert "Submission command" in project.run("logs", run).stdout
 
 
-@pytest.mark.usefixtures("without_spark")
 def test_down_takes_the_logs_and_records_of_ended_runs_along(project: Project, tmp_path: Path) -> None:
     behave(project, fail="exception")
     run = run_in(project.run("train", "--detach").stdout)
@@ -276,7 +238,6 @@ def test_down_takes_the_logs_and_records_of_ended_runs_along(project: Project, t
     assert run not in listed(project)
 
 
-@pytest.mark.usefixtures("without_spark")
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 def test_a_followed_run_ends_with_its_interrupted_client_and_its_log_is_kept(
     project: Project, number: signal.Signals, code: int
@@ -294,7 +255,6 @@ def test_a_followed_run_ends_with_its_interrupted_client_and_its_log_is_kept(
     assert TRAINING in project.run("logs").stdout
 
 
-@pytest.mark.usefixtures("without_spark")
 def test_a_training_whose_log_nobody_reads_is_ended_and_its_machines_are_stopped(project: Project) -> None:
     behave(project, noiseMegabytes=5, pauseSeconds=LONG)
     ran = subprocess.run(
@@ -312,7 +272,6 @@ def test_a_training_whose_log_nobody_reads_is_ended_and_its_machines_are_stopped
     assert records(project)[-1]["state"] == "cancelled"
 
 
-@pytest.mark.usefixtures("without_spark")
 def test_two_interruptions_in_a_row_stop_the_machines_at_once(project: Project) -> None:
     behave(project, pauseSeconds=LONG)
     with project.start("train") as client:
@@ -325,7 +284,6 @@ def test_two_interruptions_in_a_row_stop_the_machines_at_once(project: Project) 
     assert project.powers() == {"stopped"}
 
 
-@pytest.mark.usefixtures("without_spark")
 def test_an_interrupted_run_whose_machines_stay_up_is_not_said_to_stop_them(project: Project) -> None:
     behave(project, pauseSeconds=LONG)
     with project.start("train", "--keep-up") as client:
@@ -337,8 +295,6 @@ def test_an_interrupted_run_whose_machines_stay_up_is_not_said_to_stop_them(proj
     assert project.powers() == {"running"}
 
 
-@pytest.mark.usefixtures("without_spark")
-@pytest.mark.usefixtures("without_spark")
 def test_what_is_left_of_a_cluster_is_followed_and_stopped_though_a_worker_was_terminated(project: Project) -> None:
     run = run_in(project.run("train", "--detach").stdout)
     project.ec2.terminate_instances(InstanceIds=[project.instance("worker-1")])

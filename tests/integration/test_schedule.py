@@ -22,7 +22,7 @@ MODEL = 'model {\n  max_shrink  = "30%"\n  keep_models = 2\n}\n'
 def project(project: Project) -> Project:
     """Return a stopped cluster with a schedule. Its driver lingers for five seconds after a training."""
     project.config.write_text(project.config.read_text() + "\nschedule {\n}\n" + MODEL)
-    bring_up(project)
+    bring_up(project, spark=False)
     project.config.write_text(project.config.read_text().replace('linger = "1h"', 'linger = "5s"'))
     project.run("down")
     project.run("schedule", "set", "cron(0 3 ? * SUN *)", "--timezone", "Europe/Berlin")
@@ -84,7 +84,6 @@ def test_a_training_needs_no_client_and_the_next_one_finds_it(project: Project) 
     assert json.loads(project.run("plan", "--json").stdout)["has_changes"] is False
 
 
-@pytest.mark.usefixtures("without_spark")
 def test_a_schedule_that_fires_while_a_client_trains_leaves_it_the_machines(project: Project) -> None:
     before = listed(project)
     behave(project, pauseSeconds=80)  # the client looks for a mark once a minute
@@ -100,7 +99,6 @@ def test_a_schedule_that_fires_while_a_client_trains_leaves_it_the_machines(proj
     assert schedule(project)["problem"] is None
 
 
-@pytest.mark.usefixtures("without_spark")
 def test_a_training_that_fails_is_named_by_status_and_an_exit_code(project: Project) -> None:
     engine = project.home("driver") / "engine" / "engine.json"
     text = engine.read_text()

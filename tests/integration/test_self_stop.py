@@ -14,13 +14,13 @@ from tests.support.places import TOKEN, Webhook
 if TYPE_CHECKING:
     from tests.support.sandbox_project import Project
 
-CIDR = "127.77.77.0/25"
+CIDR = "127.77.79.0/25"
 
 
 @pytest.fixture(scope="module")
 def project(project: Project) -> Project:
     """Return a running cluster whose driver lingers for ten seconds after a training."""
-    bring_up(project)
+    bring_up(project, spark=False)
     project.config.write_text(project.config.read_text().replace('linger = "1h"', 'linger = "10s"'))
     return project
 
@@ -48,7 +48,6 @@ def test_the_driver_stops_after_a_detached_run_without_any_client_and_the_next_c
     assert json.loads(project.run("status", "--json").stdout)["powers_off_after"] is None
 
 
-@pytest.mark.usefixtures("without_spark")
 def test_up_and_keep_up_take_the_power_off_back(project: Project) -> None:
     behave(project, pauseSeconds=600)
     run = run_in(project.run("train", "--detach").stdout)
@@ -62,7 +61,6 @@ def test_up_and_keep_up_take_the_power_off_back(project: Project) -> None:
     assert (status["powers_off_after"], project.powers()) == (None, {"running"})
 
 
-@pytest.mark.usefixtures("without_spark")
 def test_after_a_run_whose_client_is_killed_the_driver_tells_its_end_runs_its_commands_and_stops(
     project: Project,
 ) -> None:

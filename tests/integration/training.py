@@ -60,14 +60,31 @@ def bring_up(project: Project, *, workers: int = 1, spark: bool = True) -> Proje
 @contextlib.contextmanager
 def no_spark_in(project: Project) -> Iterator[None]:
     """Let trainings use :mod:`no_spark` during the block, and machines that start meanwhile :mod:`light_spark`."""
+    lay_out_no_spark(project.home("driver"))
+    with light_machines_in(project), project.edited('"~/pio"', f'"~/{PIO_WITHOUT_SPARK}"'):
+        yield
+
+
+@contextlib.contextmanager
+def light_machines_in(project: Project) -> Iterator[None]:
+    """Let machines that start during the block use :mod:`light_spark`."""
     mark = project.sandbox.directory / light_spark.MARK
     mark.touch()
     try:
-        lay_out_no_spark(project.home("driver"))
-        with project.edited('"~/pio"', f'"~/{PIO_WITHOUT_SPARK}"'):
-            yield
+        yield
     finally:
         mark.unlink()
+
+
+@contextlib.contextmanager
+def spark_in(project: Project) -> Iterator[None]:
+    """Let machines that start during the block use Spark, though no other test of the file needs it."""
+    mark = project.sandbox.directory / light_spark.MARK
+    mark.unlink()
+    try:
+        yield
+    finally:
+        mark.touch()
 
 
 def lay_out_no_spark(home: Path) -> None:

@@ -37,6 +37,12 @@ def terraform_of(mirror: Path) -> Path:
     return mirror.parent / "bin" / "terraform"
 
 
+def find_provider(released: Path) -> Path:
+    """Return the AWS provider of a mirror, given as its CLI configuration file."""
+    (provider,) = released.parent.glob("registry.terraform.io/*/*/*/*/terraform-provider-aws_*")
+    return provider
+
+
 def install_scripts(directory: Path, *, released: Path, running: str = "") -> Path:
     """Lay out the mirror in ``directory``, and return its CLI configuration file.
 

@@ -7,7 +7,7 @@ which the process prints. It passes on each call, but keeps the answers to calls
 that of the provider takes a quarter of a second each time, because the provider checks its whole schema, too. It also
 keeps the answer with the schema, cut to the types of the modules. It ends with its input.
 
-A provider has one configuration: all Terraforms at a time must have the same AWS, and the credentials ``testing``.
+A provider has one configuration: all Terraforms at a time must have the same AWS and the same credentials.
 """
 
 from __future__ import annotations
@@ -46,10 +46,17 @@ _KEYS = {"AWS_ACCESS_KEY_ID": "testing", "AWS_SECRET_ACCESS_KEY": "testing"}
 
 
 @contextmanager
-def running_provider(provider: Path) -> Iterator[str]:
-    """Run the provider during the block. Yield the value of TF_REATTACH_PROVIDERS."""
+def running_provider(provider: Path, *, credentials: Path | None = None) -> Iterator[str]:
+    """Run the provider during the block. Yield the value of TF_REATTACH_PROVIDERS.
+
+    Args:
+        credentials: a credentials file, which may come later. Default: the access key ``testing``.
+    """
     command = [sys.executable, "-m", "tests.support.running_provider", str(provider)]
-    with subprocess.Popen(command, cwd=_ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+    own = {"AWS_SHARED_CREDENTIALS_FILE": str(credentials)} if credentials else _KEYS
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")} | own
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, cwd=_ROOT, env=environment, stdin=pipe, stdout=pipe, text=True) as process:
         assert process.stdout is not None
         yield process.stdout.readline().strip()
         process.communicate(timeout=60)
@@ -62,7 +69,7 @@ def _serve(provider: str) -> None:
     with tempfile.TemporaryDirectory(prefix="provider-") as directory:  # a short path: it is the socket's
         # It lives as long as its process of tests, and its Go knows no GOMEMLIMIT: without a GOGC it takes gigabytes.
         settings = {"GOGC": "200", "PLUGIN_PROTOCOL_VERSIONS": "5", "TMPDIR": directory}
-        environment = {**os.environ, **_KEYS, **settings}
+        environment = {**os.environ, **settings}
         process = subprocess.Popen(
             [provider, "-debug"], env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
         )

@@ -26,7 +26,7 @@ import asyncssh
 from pio_tf.sandbox.control import sandbox_status
 from tests.support.background import wait_until
 from tests.support.provider_scripts import TERRAFORM
-from tests.support.sandbox_project import Project, clean_environment, sandbox_client
+from tests.support.sandbox_project import Project, sandbox_client
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -225,8 +225,8 @@ class OldCluster:
 
     def _apply_stack(self) -> None:
         """Apply the stack that commit 9a03d57 generated, with plain Terraform."""
-        terraform = shutil.which("terraform") or str(TERRAFORM)
-        environment = clean_environment() | {
+        environment = self.project.environment | {
+            "TF_REATTACH_PROVIDERS": "",  # one provider cannot apply two stacks at a time
             "TF_CLI_CONFIG_FILE": str(self.project.sandbox.cli_config_file),
             "TF_IN_AUTOMATION": "1",
             "AWS_SHARED_CREDENTIALS_FILE": str(self.project.directory / ".pio-tf" / "sandbox_credentials"),
@@ -234,7 +234,12 @@ class OldCluster:
         }
         for arguments in (("init",), ("apply", "-auto-approve")):
             done = subprocess.run(
-                [terraform, *arguments, "-input=false", "-no-color"],
+                [
+                    shutil.which("terraform", path=environment["PATH"]) or TERRAFORM,
+                    *arguments,
+                    "-input=false",
+                    "-no-color",
+                ],
                 cwd=self.own_files / "stack",
                 env=environment,
                 capture_output=True,
@@ -296,9 +301,8 @@ def _write(path: Path, text: str) -> None:
     path.chmod(0o600)
 
 
-def restore_clusters(directory: Path, sandbox: SandboxInfo) -> dict[str, OldCluster]:
+def restore_clusters(directory: Path, sandbox: SandboxInfo, environment: dict[str, str]) -> dict[str, OldCluster]:
     """Restore both clusters, at the same time: most of it is waiting for Terraform."""
-    environment = clean_environment() | {"PIO_TF_SANDBOX_DIR": str(sandbox.directory)}
     clusters = {kind: OldCluster(kind, Project(directory / kind, sandbox, environment)) for kind in ("local", "team")}
     s3 = clusters["team"].client("s3")
     s3.create_bucket(Bucket=BUCKET)

@@ -11,34 +11,28 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pio_tf.sandbox.control import start_sandbox, stop_sandbox
+from tests.integration.light_spark import MACHINES, MARK
+from tests.integration.training import spark_in
 from tests.support.background import wait_until
+from tests.support.whole_sandbox import whole_sandbox
 from tests.upgrade.restore import DEADLINE, TEAM_UNFOLLOWED, OldCluster, restore_clusters
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
 
 SUCCEEDED, FAILED, UNFOLLOWED = "20261128T215636Z-91e3", "20261128T215948Z-6e1e", "20261128T220032Z-79f5"
 CLAIM = "pio-tf/old-team/run.lock"
 
 
-@pytest.fixture(scope="session")
-def share_mirror(released_mirror: Path, class_archive: None) -> Callable[[Path], Path]:
-    """Return a mirror with the provider itself, whose hash the lock files of the old clusters have."""
-    return lambda _directory: released_mirror
-
-
 @pytest.fixture(scope="module")
 def clusters(
-    tmp_path_factory: pytest.TempPathFactory, share_mirror: Callable[[Path], Path]
+    tmp_path_factory: pytest.TempPathFactory, released_mirror: Path, class_archive: None
 ) -> Iterator[dict[str, OldCluster]]:
-    sandbox = tmp_path_factory.mktemp("sandbox") / "sandbox"
-    info = start_sandbox(sandbox, install_mirror=share_mirror)
-    try:
-        yield restore_clusters(tmp_path_factory.mktemp("projects"), info)
-    finally:
-        stop_sandbox(sandbox)
+    directory = tmp_path_factory.mktemp("sandbox")
+    with whole_sandbox(directory, released=released_mirror, machine=MACHINES, hashed=True) as sandbox:
+        (sandbox.info.directory / MARK).touch()  # one test trains with Spark
+        yield restore_clusters(tmp_path_factory.mktemp("projects"), sandbox.info, sandbox.environment)
 
 
 @pytest.fixture(scope="module")
@@ -124,7 +118,8 @@ def test_down_collects_the_unfollowed_run_and_releases_the_deadline(local: OldCl
 def test_train_starts_the_same_machines_and_leaves_a_model(local: OldCluster) -> None:
     home = local.disk("driver") / "home"
     notes = set((home / ".pio-tf" / "written").iterdir())
-    with local.project.edited(r'("spark.default.parallelism"\s*=\s*)"4"', r'\1"5"'):
+    parallelism = local.project.edited(r'("spark.default.parallelism"\s*=\s*)"4"', r'\1"5"')
+    with parallelism, spark_in(local.project):
         local.run("train")
     assert "spark.default.parallelism 5\n" in (home / "spark" / "conf" / "spark-defaults.conf").read_text()
     # The old checksums say that the file was pio-tf's own: it is replaced, and not kept aside as a user's.

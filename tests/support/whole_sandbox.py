@@ -1,0 +1,53 @@
+"""A sandbox for the tests of a file, whose Terraform uses an AWS provider that runs already."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pio_tf.sandbox.control import start_sandbox, stop_sandbox
+from tests.support.provider_scripts import find_provider, install_scripts, terraform_of
+from tests.support.running_provider import running_provider
+from tests.support.sandbox_project import clean_environment
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from pio_tf.sandbox.layout import SandboxInfo
+
+
+@dataclass(frozen=True)
+class WholeSandbox:
+    """A running sandbox."""
+
+    info: SandboxInfo
+    environment: dict[str, str]
+    """The environment of a `pio-tf` that finds the sandbox, and its Terraform on PATH."""
+
+
+@contextmanager
+def whole_sandbox(
+    directory: Path, *, released: Path, machine: str | None = None, alarm_speed: float = 1.0, hashed: bool = False
+) -> Iterator[WholeSandbox]:
+    """Run a sandbox during the block.
+
+    Args:
+        directory: an empty one, for the sandbox's own and the mirror of its Terraform.
+        released: the CLI configuration file of a mirror with the provider as HashiCorp released it.
+        machine: the class of machines, as for the sandbox's option ``--machine``.
+        alarm_speed: how many seconds of CloudWatch's time pass in one second.
+        hashed: whether lock files have the hash of the released provider: Terraform installs that one, not a script.
+    """
+    sandbox = directory / "sandbox"
+    with running_provider(find_provider(released), credentials=sandbox / "credentials") as running:
+        mirror = install_scripts(directory / "mirror", released=released, running=running)
+        installed = released if hashed else mirror
+        info = start_sandbox(sandbox, alarm_speed=alarm_speed, machine=machine, install_mirror=lambda _: installed)
+        try:
+            environment = clean_environment()
+            path = f"{terraform_of(mirror).parent}:{environment['PATH']}"
+            yield WholeSandbox(info, environment | {"PIO_TF_SANDBOX_DIR": str(sandbox), "PATH": path})
+        finally:
+            stop_sandbox(sandbox)
