@@ -18,8 +18,9 @@ from pio_tf.cli.results.sandbox import SandboxResult
 from pio_tf.cli.results.software import PushResult
 from pio_tf.cli.results.stack import InitResult
 from pio_tf.cli.results.status import StatusResult
-from pio_tf.sandbox.control import stop_sandbox
+from pio_tf.sandbox.control import start_sandbox, stop_sandbox
 from tests.cli.runner import Log, read_log, read_outputs
+from tests.integration import light_spark
 from tests.integration.training import PIO_WITHOUT_SPARK, lay_out_no_spark
 from tests.support import fork_server
 from tests.support.fork_server import PIO_TF, Program
@@ -27,7 +28,7 @@ from tests.support.json_check import mistakes
 from tests.support.shell import Project, clean_environment
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 
 class Job:
@@ -79,9 +80,12 @@ class Job:
 
 
 @pytest.fixture(scope="module")
-def job(tmp_path_factory: pytest.TempPathFactory, class_archive: None) -> Iterator[Job]:
+def job(tmp_path_factory: pytest.TempPathFactory, share_mirror: Callable[[Path], Path]) -> Iterator[Job]:
+    """Return a job on a sandbox whose machines run no Spark: the tests are about what pio-tf says."""
     job = Job(tmp_path_factory.mktemp("job"))
     try:
+        start_sandbox(job.sandbox, machine=light_spark.MACHINES, install_mirror=share_mirror)
+        (job.sandbox / light_spark.MARK).touch()
         started = job.json("sandbox", "start")
         assert mistakes(started, SandboxResult) == []
         assert started["info"]["directory"] == str(job.sandbox)
