@@ -42,7 +42,7 @@ def use(config: Config) -> None:
         policies(config, "")
 
 
-@examples(250)
+@examples(100)
 @given(hcl_texts())
 def test_a_file_out_of_the_schema_is_read_or_refused_in_words(text: str) -> None:
     with answers():

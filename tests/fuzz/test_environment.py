@@ -85,7 +85,7 @@ def project() -> Iterator[Path]:
         yield Path(directory)
 
 
-@examples(40)
+@examples(20)
 @given(
     command=st.sampled_from(COMMANDS),
     more=st.one_of(st.just([]), st.just([]), ARGUMENTS),

@@ -42,13 +42,13 @@ def check(text: str) -> bool:
     return plain is not None
 
 
-@examples(300)
+@examples(120)
 @given(hcl_texts())
 def test_a_file_out_of_the_schema_is_read_the_same(text: str) -> None:
     check(text)
 
 
-@examples(300)
+@examples(150)
 @given(mangled([WHOLE, RICH]))
 def test_a_damaged_file_is_read_the_same(data: bytes) -> None:
     check(data.decode("utf-8", "replace"))
@@ -110,7 +110,7 @@ _PIECES = st.sampled_from(
 )
 
 
-@examples(1500)
+@examples(600)
 @given(st.lists(_PIECES, max_size=14).map("".join))
 def test_any_order_of_tokens_is_read_the_same(text: str) -> None:
     check(text)

@@ -56,7 +56,7 @@ def served(*documents: object) -> st.SearchStrategy[bytes]:
     )
 
 
-@examples(200)
+@examples(100)
 @given(served(MASTER))
 def test_whatever_answers_in_place_of_sparks_master(data: bytes) -> None:
     async def ask() -> None:
@@ -71,7 +71,7 @@ def test_whatever_answers_in_place_of_sparks_master(data: bytes) -> None:
     asyncio.run(ask())
 
 
-@examples(100)
+@examples(50)
 @given(served(*PAGES))
 def test_whatever_sparks_pages_say_a_training_is_followed(data: bytes) -> None:
     told: list[TrainingProgress] = []
@@ -100,7 +100,7 @@ def test_whatever_sparks_pages_say_a_training_is_followed(data: bytes) -> None:
     assert all(count is None or count >= 0 for one in told for count in (one.jobs, one.tasks, one.executors))
 
 
-@examples(150)
+@examples(75)
 @given(served(SEARCHED, ALIASES, {"error": {"reason": "x"}}), st.sampled_from([0, 1, None]))
 def test_whatever_elasticsearch_answers_there_are_four_proofs(data: bytes, exit_status: int | None) -> None:
     async def ask() -> None:

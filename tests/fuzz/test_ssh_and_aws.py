@@ -81,7 +81,7 @@ def home() -> Iterator[tuple[Path, pytest.MonkeyPatch]]:
         yield Path(directory), patch
 
 
-@examples(100)
+@examples(50)
 @given(st.lists(SSH_LINES, max_size=6))
 def test_any_ssh_configuration_is_used_or_refused_in_words(key: bytes, lines: list[bytes]) -> None:
     with home() as (directory, _):

@@ -102,7 +102,7 @@ def deployment(stand_in: TerraformStandIn) -> Deployment:
     return Deployment(stand_in.config, environ={"PATH": "/usr/bin:/bin"})
 
 
-@examples(400)
+@examples(150)
 @given(st.one_of(changed([OUTPUTS]), ANY))
 def test_outputs_are_machines_or_refused_in_words(raw: Any) -> None:  # noqa: ANN401 - JSON may be anything
     if isinstance(raw, dict):
@@ -154,7 +154,7 @@ def test_whatever_terraform_says_while_it_plans_is_told_or_refused_in_words(
         deployment(stand_in).plan()
 
 
-@examples(300)
+@examples(150)
 @given(st.lists(texts(*EVENTS), max_size=4))
 def test_any_event_of_terraform_is_read(lines: list[bytes]) -> None:
     reader = EventReader(silent)

@@ -89,7 +89,7 @@ def _text(data: bytes) -> str:
     return data.decode("utf-8", "replace")
 
 
-@examples(250)
+@examples(100)
 @given(
     st.lists(
         st.one_of(
