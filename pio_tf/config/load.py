@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 CONFIG_VARIABLE = "PIO_TF_CONFIG"
 CONFIG_NAME = "pio-tf.hcl"
+_LONGEST = 2**20
+"""Bytes of a configuration, beyond which the file is not one."""
 
 
 def load_config(path: Path | str | None = None, *, environ: Mapping[str, str] | None = None) -> Config:
@@ -78,7 +80,8 @@ def parse_config(text: str, *, path: Path, environ: Mapping[str, str]) -> Config
 
 def _read(path: Path) -> str:
     try:
-        raw = path.read_bytes()
+        with path.open("rb") as file:
+            raw = file.read(_LONGEST + 1)  # a device like /dev/zero has no end
     except FileNotFoundError:
         raise ConfigError(
             f"there is no file {path}",
@@ -94,6 +97,12 @@ def _read(path: Path) -> str:
             cause=getattr(error, "strerror", None) or str(error),
             next_step="check its name and its permissions: ls -l",
         ) from error
+    if len(raw) > _LONGEST:
+        raise ConfigError(
+            f"{path} is longer than {_LONGEST // 2**20} MiB",
+            cause="a configuration of pio-tf is far shorter",
+            next_step="name another with --config or the variable PIO_TF_CONFIG",
+        )
     try:
         return raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:

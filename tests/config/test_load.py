@@ -110,6 +110,13 @@ def test_a_directory_is_not_a_file(tmp_path: Path) -> None:
     assert str(tmp_path / "pio-tf.hcl") in caught.value.next_step
 
 
+@pytest.mark.skipif(not Path("/dev/zero").exists(), reason="the device is Linux's")
+def test_a_device_without_an_end_is_no_configuration() -> None:
+    with pytest.raises(ConfigError, match=r"^/dev/zero is longer than 1 MiB") as caught:
+        load_config("/dev/zero", environ={})
+    assert caught.value.exit_code == 2
+
+
 @pytest.mark.parametrize("name", ["a\0b", "x" * 5000, "file/below/a.hcl", "~no-such-user-here/x.hcl"])
 def test_a_name_that_no_file_can_have_is_a_config_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
