@@ -259,7 +259,8 @@ async def test_the_cipher_that_takes_least_time_is_used_unless_the_users_ssh_con
     cluster: TestCluster, no_ssh_config: Path, config: str, cipher: str
 ) -> None:
     (no_ssh_config / ".ssh" / "config").write_text(config)
-    async with ClusterConnection(cluster.config(), cluster.targets(), retry=QUICK) as remote:
+    await cluster.servers["worker-1"].start()
+    async with ClusterConnection(cluster.config(), cluster.targets("driver", "worker-1"), retry=QUICK) as remote:
         for machine in ("driver", "worker-1"):
             assert (await remote.connection(machine)).get_extra_info("send_cipher") == cipher
 
