@@ -22,8 +22,11 @@ WORKDIR /src
 COPY constraints.txt /opt/pip/
 COPY scripts/container-install /opt/pip/install
 ENV PIP_CONSTRAINT=/opt/pip/constraints.txt PIP_CACHE_DIR=/mnt
+# Debian's own pip is a wheel, which runs as it is, and installs the one that constraints.txt names.
 RUN --mount=type=secret,id=pip.conf,target=/etc/pip.conf \
-  python3 -m venv /opt/pip && /opt/pip/bin/python -m pip install --quiet --no-compile pip
+  python3 -m venv --without-pip /opt/pip \
+  && PYTHONPATH=$(echo /usr/share/python-wheels/pip-*.whl) \
+    /opt/pip/bin/python -m pip install --quiet --no-compile --ignore-installed pip
 COPY LICENSE README.md pyproject.toml ./
 COPY pio_tf pio_tf
 COPY terraform terraform

@@ -38,11 +38,11 @@ pio-tf sandbox stop
 
 
 class Image:
-    """An image of the Dockerfile, in a container storage of its own.
+    """An image of the Dockerfile.
 
     Args:
         archive: the file that scripts/container-image has written.
-        storage: a directory for Buildah's files.
+        storage: a directory for Buildah's files. Images in one storage share their layers.
     """
 
     def __init__(self, archive: Path, storage: Path) -> None:
@@ -65,9 +65,8 @@ class Image:
         return self._buildah("run", "--isolation=chroot", *options, self._container, "--", *command, check=False)
 
     def remove(self) -> None:
-        """Remove the image and its containers."""
-        self._buildah("rm", "--all")
-        shutil.rmtree(self._storage)
+        """Remove its container."""
+        self._buildah("rm", self._container)
 
     def _buildah(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         storage = [f"--root={self._storage}/root", f"--runroot={self._storage}/run"]
@@ -91,15 +90,22 @@ def archives(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Pat
 
 
 @pytest.fixture(scope="module")
-def cli(archives: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Image]:
-    image = Image(archives["cli"], tmp_path_factory.mktemp("storage"))
+def storage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    directory = tmp_path_factory.mktemp("storage")
+    yield directory
+    shutil.rmtree(directory)
+
+
+@pytest.fixture(scope="module")
+def cli(archives: dict[str, Path], storage: Path) -> Iterator[Image]:
+    image = Image(archives["cli"], storage)
     yield image
     image.remove()
 
 
 @pytest.fixture(scope="module")
-def sandbox(archives: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Image]:
-    image = Image(archives["sandbox"], tmp_path_factory.mktemp("storage"))
+def sandbox(archives: dict[str, Path], storage: Path) -> Iterator[Image]:
+    image = Image(archives["sandbox"], storage)
     yield image
     image.remove()
 
