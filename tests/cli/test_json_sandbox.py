@@ -18,7 +18,6 @@ from pio_tf.cli.results.sandbox import SandboxResult
 from pio_tf.cli.results.software import PushResult
 from pio_tf.cli.results.stack import InitResult
 from pio_tf.cli.results.status import StatusResult
-from pio_tf.sandbox.control import start_sandbox, stop_sandbox
 from tests.cli.runner import Log, read_log, read_outputs
 from tests.integration import light_spark
 from tests.integration.training import PIO_WITHOUT_SPARK, lay_out_no_spark
@@ -26,17 +25,18 @@ from tests.support import fork_server
 from tests.support.fork_server import PIO_TF, Program
 from tests.support.json_check import mistakes
 from tests.support.shell import Project, clean_environment
+from tests.support.whole_sandbox import WholeSandbox, whole_sandbox
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
 
 class Job:
     """A step of GitHub Actions after another, in one workspace with a sandbox."""
 
-    def __init__(self, directory: Path) -> None:
-        self.sandbox = directory / "sandbox"
-        self.project = Project(directory / "work", environment={"PIO_TF_SANDBOX_DIR": str(self.sandbox)})
+    def __init__(self, directory: Path, sandbox: WholeSandbox) -> None:
+        self.sandbox = sandbox.info.directory
+        self.project = Project(directory / "work", environment=sandbox.environment)
         self.project.directory.mkdir()
         self.output, self.summary = directory / "output", directory / "summary"
         self.github = {
@@ -80,12 +80,12 @@ class Job:
 
 
 @pytest.fixture(scope="module")
-def job(tmp_path_factory: pytest.TempPathFactory, share_mirror: Callable[[Path], Path]) -> Iterator[Job]:
-    """Return a job on a sandbox whose machines run no Spark: the tests are about what pio-tf says."""
-    job = Job(tmp_path_factory.mktemp("job"))
-    try:
-        start_sandbox(job.sandbox, machine=light_spark.MACHINES, install_mirror=share_mirror)
-        (job.sandbox / light_spark.MARK).touch()
+def job(tmp_path_factory: pytest.TempPathFactory, released_mirror: Path) -> Iterator[Job]:
+    """Yield a job on a sandbox whose machines run no Spark: the tests are about what pio-tf says."""
+    directory = tmp_path_factory.mktemp("sandbox")
+    with whole_sandbox(directory, released=released_mirror, machine=light_spark.MACHINES) as sandbox:
+        (sandbox.info.directory / light_spark.MARK).touch()
+        job = Job(tmp_path_factory.mktemp("job"), sandbox)
         started = job.json("sandbox", "start")
         assert mistakes(started, SandboxResult) == []
         assert started["info"]["directory"] == str(job.sandbox)
@@ -97,8 +97,6 @@ def job(tmp_path_factory: pytest.TempPathFactory, share_mirror: Callable[[Path],
         assert (networks, workers) == (1, 1)
         config.write_text(text)
         yield job
-    finally:
-        stop_sandbox(job.sandbox)
 
 
 def test_up_and_what_a_training_needs(job: Job) -> None:
