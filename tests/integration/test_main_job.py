@@ -184,7 +184,7 @@ def test_a_cancelled_run_leaves_no_process_and_no_executor(project: Project) -> 
         assert wait_until(lambda: executors(project) == 2)
         *_, active = records(project)
         usage = kept_there(project, active["id"]) / "usage"
-        assert wait_until(lambda: usage.exists() and "executors" in json.loads(usage.read_text()), within=60)
+        assert wait_until(lambda: usage.exists() and json.loads(usage.read_text()).get("executors") == 2, within=60)
         cancelled = json.loads(project.run("cancel", "--json").stdout)
         said = follower.ends(6)
     behave(project)

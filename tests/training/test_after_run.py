@@ -233,6 +233,7 @@ async def test_only_the_results_that_are_asked_for_are_told(
     cluster: TestCluster, remote: ClusterConnection, webhook: Webhook, url: str
 ) -> None:
     run = await begin(remote, SUCCESS, files(cluster, notify={"webhook": url, "on": ["failed"]}))
+    await until(lambda: (directory(cluster, run) / "told").is_symlink(), within=60)
     await until(lambda: not notifying(cluster), within=60)
     assert (await DriverRuns(remote).one(run.id)).told_by == "driver"
     assert webhook.documents == []
