@@ -3,7 +3,8 @@ SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-PYTEST_WORKERS ?= 5
+# More than cores: for minutes, the provider only waits for machines that it has made.
+PYTEST_WORKERS ?= 7
 N ?= 2000
 SEED ?= 0
 SERVICES ?= light
