@@ -177,6 +177,7 @@ def _way(endpoint: Endpoint, tunnel: MachineConnection | None) -> dict[str, Any]
         "host": endpoint.address,
         "port": endpoint.port or (),
         "tunnel": () if tunnel is None else tunnel.ssh,
+        "config": config_files(),
     }
 
 
@@ -193,7 +194,7 @@ async def _proxy(endpoint: Endpoint, options: Mapping[str, Any]) -> AsyncIterato
     """
     command = endpoint.proxy
     if command is None and endpoint.direct:
-        chosen = await asyncssh.SSHClientConnectionOptions.construct(**{"config": (), **options})
+        chosen = await asyncssh.SSHClientConnectionOptions.construct(**options)
         if chosen.proxy_command and not chosen.tunnel:
             command = ProxyCommand(tuple(chosen.proxy_command), "ProxyCommand in ~/.ssh/config")
     if command is None:
@@ -235,7 +236,6 @@ async def _attempt(
         "keepalive_interval": KEEPALIVE_SECONDS,
         "keepalive_count_max": KEEPALIVE_MISSED,
         "host_key_alias": () if endpoint.is_bastion else endpoint.host_key_name,
-        "config": config_files(),
         "gss_auth": False,
         "gss_kex": False,
         "password_auth": False,
