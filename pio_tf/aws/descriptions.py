@@ -69,8 +69,8 @@ class QuickLoader(Loader):
     def __init__(self, kept: FactCache, *, paths: Sequence[str] = ()) -> None:
         super().__init__(extra_search_paths=list(paths))
         self._kept = kept
-        self._read: dict[tuple[str, str], Any] = {}
-        self._addresses: dict[str, Any] = {}
+        self._read: dict[str, Any] = {}
+        """The short descriptions, by their files."""
 
     def load_service_model(self, service_name: str, type_name: str, api_version: str | None = None) -> Any:  # noqa: ANN401
         """Return one of the descriptions of a service, with all that botocore's extras add to it."""
@@ -78,14 +78,12 @@ class QuickLoader(Loader):
         if operations is None or type_name != _DESCRIPTION:
             return super().load_service_model(service_name, type_name, api_version)
         version = api_version or self.determine_latest_version(service_name, type_name)
-        if (service_name, version) not in self._read:
-            read = super().load_service_model
-            self._read[service_name, version] = self._short(
-                service_name,
-                self._key(f"{service_name}/{version}/{_DESCRIPTION}", operations),
-                lambda: shorten(read(service_name, _DESCRIPTION, version), operations),
-            )
-        return self._read[service_name, version]
+        read = super().load_service_model
+        return self._short(
+            f"{service_name}/{version}/{_DESCRIPTION}",
+            operations,
+            lambda: shorten(read(service_name, _DESCRIPTION, version), operations),
+        )
 
     def list_available_services(self, type_name: str) -> list[str]:  # noqa: ARG002 - as in botocore
         """Return the names of all services: botocore looks into 400 directories for those with this description."""
@@ -94,32 +92,42 @@ class QuickLoader(Loader):
 
     def load_data_with_path(self, name: str) -> tuple[Any, str]:
         """Return a file of botocore's, and its place. That of all addresses has only those of :data:`SERVICES`."""
-        key = self._key(name, SERVICES) if name == _ENDPOINTS else None
-        if key is None:
+        if name != _ENDPOINTS or self._has_own(name):
             return super().load_data_with_path(name)
-        if name not in self._addresses:
-            read = super().load_data_with_path
-            self._addresses[name] = self._short(name, key, lambda: shorten_endpoints(read(name)[0], SERVICES))
-        return self._addresses[name], str(Path(self.BUILTIN_DATA_PATH, name))
+        read = super().load_data_with_path
+        short = self._short(name, SERVICES, lambda: shorten_endpoints(read(name)[0], SERVICES))
+        return short, str(Path(self.BUILTIN_DATA_PATH, name))
 
-    def _short(self, name: str, key: Sequence[object] | None, make: Callable[[], dict[str, Any]]) -> Any:  # noqa: ANN401 - JSON
-        """Return a short description, out of the cache if it is there."""
-        short = self._kept.read(f"aws-{name}", key=key) if key else None
-        if not isinstance(short, dict):
-            short = make()
-            if key:
-                self._kept.write(f"aws-{name}", short, key=key)
-        return short
+    def _short(self, file: str, kept: Sequence[str], make: Callable[[], dict[str, Any]]) -> Any:  # noqa: ANN401 - JSON
+        """Return a short description, read once: out of the cache if it is there."""
+        if file not in self._read:
+            name, key = f"aws-{_first(file)}", self._key(file, kept)
+            short = self._kept.read(name, key=key) if key else None
+            if not isinstance(short, dict):
+                short = make()
+                if key:
+                    self._kept.write(name, short, key=key)
+            self._read[file] = short
+        return self._read[file]
+
+    def _has_own(self, file: str) -> bool:
+        """Return whether this user may have another description than botocore's."""
+        others = (Path(path) for path in self.search_paths if path != self.BUILTIN_DATA_PATH)
+        return any(any(path.glob(f"{_first(file)}*")) for path in others)
 
     def _key(self, file: str, kept: Sequence[str]) -> list[object] | None:
         """Return what a short description depends on; None if this user has another one than botocore's."""
-        first = file.partition("/")[0]
-        if any(any(Path(path).glob(f"{first}*")) for path in self.search_paths if path != self.BUILTIN_DATA_PATH):
+        if self._has_own(file):
             return None
         for path in (Path(self.BUILTIN_DATA_PATH, f"{file}.json.gz"), Path(self.BUILTIN_DATA_PATH, f"{file}.json")):
             if path.is_file():
                 return [botocore_version, *file_key(path), *kept]
         return None
+
+
+def _first(file: str) -> str:
+    """Return the service of a description's file, or the name of a file for all services."""
+    return file.partition("/")[0]
 
 
 def shorten_endpoints(description: Mapping[str, Any], services: Collection[str]) -> dict[str, Any]:
