@@ -1,4 +1,4 @@
-# make setup | check | test | test-again | test-machines | test-terraforms | demo | lint | types | fuzz | faults | bench | docs | docs-site | recording | durations | images | release | clean
+# make setup | check | test | test-again | machine-image | test-machines | test-terraforms | demo | lint | types | fuzz | faults | bench | docs | docs-site | recording | durations | images | release | clean
 SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
