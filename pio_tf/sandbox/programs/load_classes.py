@@ -13,7 +13,7 @@ from java_spark import Spark  # type: ignore[import-not-found]
 from train import train  # type: ignore[import-not-found]
 
 IN_THIS_PROCESS = {"spark.master": "local[1]"}
-"""The executor is in the driver's process, whose classes go to the archive."""
+"""The driver runs its executor in its own process: the archive gets the classes of both."""
 IN_OTHERS = {
     "spark.master": "local-cluster[1,1,512]",
     "spark.executor.memory": "512m",
@@ -26,7 +26,7 @@ EVENTS = [("purchase" if number % 2 else "view", f"u{number % 5}", f"i{number % 
 
 
 def ask(page: str) -> Any:  # noqa: ANN401 - JSON
-    """Return an answer of the driver's REST API, whose classes are a fifth of the driver's."""
+    """Ask the driver's REST API: a fifth of the classes that a driver loads serve it. Return the answer."""
     with urllib.request.urlopen(f"{page}/api/v1/applications", timeout=60) as response:  # noqa: S310 - http, on loopback
         return json.load(response)
 
