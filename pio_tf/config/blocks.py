@@ -105,7 +105,7 @@ class ClusterBlock(Block):
         description="Name of the cluster: at most 40 lower-case letters, digits and hyphens. It is the value of the "
         "tag `pio-tf:cluster` on every resource."
     )
-    tags: dict[str, PublishedText] = Field(default_factory=dict, description="More tags for every resource.")
+    tags: dict[str, PublishedText] = Field(default={}, description="More tags for every resource.")
     start_timeout: Duration = Field(
         default=900,
         description="How long `up` waits without progress: until EC2 shows machines as running, until they answer over "
@@ -149,8 +149,8 @@ class IgnoreTags(Block):
     creates a machine, and a change of `cluster.tags` does not reach the disks that exist.
     """
 
-    keys: list[Words] = Field(default_factory=list, description="Keys of such tags.")
-    key_prefixes: list[Words] = Field(default_factory=list, description="Beginnings of such keys.")
+    keys: list[Words] = Field(default=[], description="Keys of such tags.")
+    key_prefixes: list[Words] = Field(default=[], description="Beginnings of such keys.")
 
     @property
     def names_any(self) -> bool:
@@ -187,11 +187,11 @@ class AwsBlock(Block):
     assume_role: AssumeRole | None = Field(default=None, description="A role to assume.")
     endpoint_url: Url | None = Field(default=None, description="Address of another AWS API, such as the sandbox.")
     allowed_account_ids: list[AccountId] = Field(
-        default_factory=list,
+        default=[],
         description="Accounts that the credentials may be of. pio-tf and Terraform refuse others. Empty: any account.",
     )
     default_tags: dict[str, PublishedText] = Field(
-        default_factory=dict,
+        default={},
         description="Tags that the AWS provider adds to every resource that it makes, in addition to `cluster.tags`.",
     )
     ignore_tags: IgnoreTags = Field(
@@ -219,7 +219,7 @@ class NetworkBlock(Block):
         "need one to reach the internet. The address changes at every start; AWS bills it by the hour.",
     )
     ssh_cidrs: list[SshRange] = Field(
-        default_factory=list,
+        default=[],
         description='Address ranges that may open SSH connections. `"my-ip"`: [this computer](access.md#my-ip), by its '
         "public address at the time of a plan. Empty: none.",
     )
@@ -228,12 +228,12 @@ class NetworkBlock(Block):
         description='Service that answers with the address for `"my-ip"`. The default is AWS\'s own.',
     )
     ssh_security_group_ids: list[SecurityGroupId] = Field(
-        default_factory=list,
+        default=[],
         description="Existing security groups, such as that of a bastion or of an EC2 Instance Connect Endpoint. Their "
         "members may open SSH connections.",
     )
     security_group_ids: list[SecurityGroupId] = Field(
-        default_factory=list,
+        default=[],
         max_length=15,
         description="Existing security groups of the VPC that all machines get, besides their own. AWS takes 5 in all, "
         "and up to 16 if you have its quota raised.",
@@ -395,7 +395,7 @@ class SparkBlock(MachineBlock):
         default=None, description="The only instance type of the master, which needs little."
     )
     master_instance_types: list[InstanceType] = Field(
-        default_factory=list, description="Instance types of the master. Default: those of the workers."
+        default=[], description="Instance types of the master. Default: those of the workers."
     )
     home: RemotePath = Field(default="/usr/local/spark", description="SPARK_HOME on every machine.")
     version: Version | None = Field(
@@ -430,7 +430,7 @@ class SparkBlock(MachineBlock):
         default="/spark-events",
         description="Directory for event logs, on the name node of the `hdfs` block. It must exist.",
     )
-    conf: dict[SettingName, Text] = Field(default_factory=dict, description="More settings for spark-defaults.conf.")
+    conf: dict[SettingName, Text] = Field(default={}, description="More settings for spark-defaults.conf.")
 
     @model_validator(mode="after")
     def _enough_workers(self) -> SparkBlock:
@@ -472,7 +472,7 @@ class MachinesBlock(Block):
     )
     master: InstanceId | None = Field(default=None, description="Instance that exists already, as Spark's master.")
     workers: Annotated[list[InstanceId], Field(max_length=500)] = Field(
-        default_factory=list, description="Instances that exist already, as workers: worker-1, worker-2, …"
+        default=[], description="Instances that exist already, as workers: worker-1, worker-2, …"
     )
     terraform: bool = Field(
         default=False,
@@ -613,8 +613,8 @@ class PioBlock(Block):
 class TrainBlock(Block):
     """Options of `pio-tf train`."""
 
-    pio_arguments: list[Argument] = Field(default_factory=list, description="Arguments of `pio train` before the `--`.")
-    spark_arguments: list[Argument] = Field(default_factory=list, description="spark-submit arguments after the `--`.")
+    pio_arguments: list[Argument] = Field(default=[], description="Arguments of `pio train` before the `--`.")
+    spark_arguments: list[Argument] = Field(default=[], description="spark-submit arguments after the `--`.")
     keep_up: bool = Field(default=False, description="Keep the machines running after a training.")
     max_runtime: Annotated[Duration, Field(ge=60, le=LONGEST_RUN)] = Field(
         default=8 * 3600,
@@ -630,7 +630,7 @@ class TrainBlock(Block):
         default=None, description="S3 address for a copy of each run's log and record, in addition to this computer."
     )
     on_success: list[Argument] = Field(
-        default_factory=list,
+        default=[],
         description="Commands that the driver runs after a training that succeeded, one after another until one fails. "
         "The training counts as succeeded even then. See [After a success](training.md#after-a-success).",
     )
@@ -734,7 +734,7 @@ class Backend(Block):
     """
 
     type: BackendType
-    arguments: dict[str, BackendValue] = Field(default_factory=dict)
+    arguments: dict[str, BackendValue] = Field(default={})
 
     @model_validator(mode="after")
     def _no_credentials(self) -> Backend:
@@ -887,7 +887,7 @@ class GuardBlock(Block):
 
     max_workers: int | None = Field(default=None, ge=1, description="Highest number of workers. Default: no limit.")
     instance_types: list[InstanceTypes] = Field(
-        default_factory=list,
+        default=[],
         description='Instance types that machines may have; `"r5.*"` means all sizes of r5. Empty: any.',
     )
     max_monthly_cost_usd: Amount | None = Field(
@@ -897,8 +897,8 @@ class GuardBlock(Block):
         default=20, le=744, description="Hours that the machines run in a month, for that estimate."
     )
     hourly_prices: dict[InstanceType, Amount] = Field(
-        default_factory=dict,
+        default={},
         description="On-demand prices of instance types, USD an hour. They override pio-tf's own, which are those of "
         "us-east-1.",
     )
-    waive: dict[RuleId, Waiver] = Field(default_factory=dict, description="Blocks: waived rules, by label.")
+    waive: dict[RuleId, Waiver] = Field(default={}, description="Blocks: waived rules, by label.")

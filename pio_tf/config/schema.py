@@ -62,7 +62,7 @@ class Config(Block):
     elasticsearch: ElasticsearchBlock | None = Field(default=None, description="Block: the source ELASTICSEARCH.")
     hbase: HbaseBlock | None = Field(default=None, description="Block: the source HBASE.")
     hdfs: HdfsBlock | None = Field(default=None, description="Block: the source HDFS.")
-    source: dict[SourceName, AnySource] = Field(default_factory=dict, description="Blocks: other sources, by label.")
+    source: dict[SourceName, AnySource] = Field(default={}, description="Blocks: other sources, by label.")
     repository: RepositoryBlock = Field(
         default_factory=RepositoryBlock.model_construct,
         validate_default=True,

@@ -219,7 +219,7 @@ class SoftwareBlock(Block):
         default="aml", description="User that Spark runs as on master and workers. Created if missing."
     )
     mirrors: list[Mirror] = Field(
-        default_factory=lambda: [APACHE],
+        default=[APACHE],
         min_length=1,
         description="Base addresses (http, https or s3) with the same files as Apache's archive, tried in order. "
         "`pio-tf mirror` fills one.",
@@ -230,7 +230,7 @@ class SoftwareBlock(Block):
     )
     https_proxy: ProxyUrl | None = Field(default=None, description="The same for https addresses.")
     no_proxy: list[NoProxy] = Field(
-        default_factory=list,
+        default=[],
         description="Hosts, domains (`.example.internal`) and addresses that need no proxy, besides the cluster's.",
     )
     extra_bootstrap: LocalPath | None = Field(

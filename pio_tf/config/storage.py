@@ -146,14 +146,14 @@ class HbaseBlock(StorageBlock):
 
     hosts: list[Host] = Field(min_length=1, description="HBase masters, for pio-env.sh.")
     zookeeper_quorum: list[Host] = Field(
-        default_factory=list, description="ZooKeeper hosts, for hbase-site.xml. Default: `hosts`."
+        default=[], description="ZooKeeper hosts, for hbase-site.xml. Default: `hosts`."
     )
     zookeeper_port: Port = Field(default=2181, description="Client port of ZooKeeper.")
     znode_parent: ZnodePath | None = Field(
         default=None, description="zookeeper.znode.parent. Default: HBase's own, `/hbase`."
     )
     hbase_site: dict[PropertyName, PropertyValue] = Field(
-        default_factory=dict, description='More properties for hbase-site.xml, such as `"hbase.rootdir"`.'
+        default={}, description='More properties for hbase-site.xml, such as `"hbase.rootdir"`.'
     )
     home: RemotePath = Field(default="/usr/local/hbase", description="HBase's directory on the driver.")
 
@@ -182,15 +182,11 @@ class HdfsBlock(StorageBlock):
         description="HDFS with several name nodes (HA): the nameservice, instead of `namenode`.",
     )
     namenodes: list[NameNode] = Field(
-        default_factory=list,
+        default=[],
         description='Name nodes of the nameservice: `"host"` or `"host:port"` (RPC).',
     )
-    core_site: dict[PropertyName, PropertyValue] = Field(
-        default_factory=dict, description="More properties for core-site.xml."
-    )
-    hdfs_site: dict[PropertyName, PropertyValue] = Field(
-        default_factory=dict, description="More properties for hdfs-site.xml."
-    )
+    core_site: dict[PropertyName, PropertyValue] = Field(default={}, description="More properties for core-site.xml.")
+    hdfs_site: dict[PropertyName, PropertyValue] = Field(default={}, description="More properties for hdfs-site.xml.")
     models_path: HdfsPath = Field(default="/models", description="Directory in HDFS for models.")
     hadoop_home: RemotePath = Field(default="/usr/local/hadoop", description="Hadoop's directory on the driver.")
 
