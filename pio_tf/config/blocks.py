@@ -35,6 +35,7 @@ from pio_tf.config.kinds import (
     Kind,
     KmsKey,
     LocalPath,
+    Matching,
     Memory,
     ParameterName,
     Percentage,
@@ -64,7 +65,6 @@ from pio_tf.config.kinds import (
     Wait,
     Webhook,
     Words,
-    matching,
 )
 from pio_tf.config.recurring_time import find_zone, parse_recurring_time
 from pio_tf.config.volumes import VolumeType, check_volume
@@ -800,7 +800,7 @@ class TerraformBlock(Block):
 
 IdleAfter = Annotated[Duration, Field(ge=3600, le=86400)]
 """CloudWatch evaluates at most a day in periods of five minutes."""
-RolePath = Annotated[str, matching(r"/([!-.0-~]+/)*", 'a path in IAM, like "/pio-tf/"', kind="path in IAM")]
+RolePath = Annotated[str, Matching(r"/([!-.0-~]+/)*", 'a path in IAM, like "/pio-tf/"', kind="path in IAM")]
 
 
 class FailsafeBlock(Block):
@@ -868,7 +868,7 @@ RuleId = Annotated[str, AfterValidator(_rule_id), Kind("rule")]
 Amount = Annotated[float, BeforeValidator(_not_a_boolean), Field(ge=0, allow_inf_nan=False), Kind("number")]
 InstanceTypes = Annotated[
     str,
-    matching(
+    Matching(
         r"[a-z][a-z0-9-]*\.(\*|[a-z0-9-]+)",
         'an EC2 instance type or all sizes of one, like "r5.xlarge" or "r5.*"',
         kind="instance type",

@@ -7,12 +7,17 @@ import re
 from dataclasses import dataclass
 from ipaddress import IPv4Network
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypeAlias
 
 from pydantic import AfterValidator, BeforeValidator, Field, InstanceOf, SecretStr, ValidationInfo
+from pydantic_core import core_schema
 
 from pio_tf.config.egress import parse_egress
 from pio_tf.config.uri_hosts import URI_HOST
+
+if TYPE_CHECKING:
+    from pydantic import GetCoreSchemaHandler
+    from pydantic_core import CoreSchema
 
 
 @dataclass(frozen=True)
@@ -41,21 +46,20 @@ class Matching:
     wanted: str
     kind: str
 
-    def __call__(self, value: str) -> str:
+    def __get_pydantic_core_schema__(self, source: object, handler: GetCoreSchemaHandler) -> CoreSchema:
+        """Validate the text. For an AfterValidator, pydantic would inspect a signature at each of the 90 uses."""
+        return core_schema.no_info_after_validator_function(self._check, handler(source))
+
+    def _check(self, value: str) -> str:
         if not re.fullmatch(self.pattern, value):
             raise ValueError(f"must be {self.wanted}")
         return value
 
 
-def matching(pattern: str, wanted: str, *, kind: str) -> AfterValidator:
-    """Return :class:`Matching` as pydantic takes it."""
-    return AfterValidator(Matching(pattern, wanted, kind))
-
-
 def describe_kind(metadata: object) -> str | None:
     """Return the name that one item of an annotation's metadata gives to the type, if any."""
-    if isinstance(metadata, AfterValidator) and isinstance(metadata.func, Matching):
-        return metadata.func.kind
+    if isinstance(metadata, Matching):
+        return metadata.kind
     return metadata.name if isinstance(metadata, Kind) else None
 
 
@@ -221,17 +225,17 @@ RemotePath = Annotated[str, AfterValidator(_check_remote_path), Kind("path on th
 LocalPath = Annotated[Path, BeforeValidator(_local_path), Kind("path on this computer")]
 Program = Annotated[str, AfterValidator(_program), Kind("name or path")]
 Memory = Annotated[
-    str, matching(r"[1-9]\d{0,8}[mg]", 'a whole number of MiB or GiB, like "20g" or "2048m"', kind="memory")
+    str, Matching(r"[1-9]\d{0,8}[mg]", 'a whole number of MiB or GiB, like "20g" or "2048m"', kind="memory")
 ]
 """A heap as Spark and the JVM write it: ``20g``, ``2048m``."""
 Port = Annotated[int, Field(ge=1, le=65535), Kind("port")]
 Host = Annotated[
-    str, matching(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,251}[A-Za-z0-9])?", "a host name or an IPv4 address", kind="host")
+    str, Matching(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,251}[A-Za-z0-9])?", "a host name or an IPv4 address", kind="host")
 ]
-UriHost = Annotated[str, matching(URI_HOST, f"a host name or an IPv4 address, {_IN_A_URI}", kind="host")]
+UriHost = Annotated[str, Matching(URI_HOST, f"a host name or an IPv4 address, {_IN_A_URI}", kind="host")]
 ElasticsearchHost = Annotated[
     str,
-    matching(
+    Matching(
         rf"(https?://)?{URI_HOST}(:[1-9]\d{{0,4}})?/?",
         f'a host, like "es-1", "es-1:9200" or "https://es-1:9243", {_IN_A_URI}',
         kind="host",
@@ -239,7 +243,7 @@ ElasticsearchHost = Annotated[
 ]
 JdbcUrl = Annotated[
     str,
-    matching(
+    Matching(
         r"jdbc:(postgresql|mysql):\S+",
         'the JDBC URL of a PostgreSQL or MySQL database, like "jdbc:postgresql://db-1:5432/pio"',
         kind="URL",
@@ -247,27 +251,27 @@ JdbcUrl = Annotated[
     FreeText(),
 ]
 S3Path = Annotated[
-    str, matching(r"[^/\s]([^\s]*[^/\s])?", 'a prefix of keys, like "models", without "/" around it', kind="path in S3")
+    str, Matching(r"[^/\s]([^\s]*[^/\s])?", 'a prefix of keys, like "models", without "/" around it', kind="path in S3")
 ]
 S3Url = Annotated[
     str,
-    matching(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/\S*)?", 'an S3 address, like "s3://bucket/prefix"', kind="URL"),
+    Matching(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/\S*)?", 'an S3 address, like "s3://bucket/prefix"', kind="URL"),
 ]
 SourceName = Annotated[
     str,
-    matching(
+    Matching(
         r"[A-Z0-9]+", 'capital letters and digits, like "PGSQL": PredictionIO reads it up to the first "_"', kind="name"
     ),
 ]
 InstanceType = Annotated[
-    str, matching(r"[a-z][a-z0-9-]*\.[a-z0-9-]+", 'an EC2 instance type, like "r3.xlarge"', kind="instance type")
+    str, Matching(r"[a-z][a-z0-9-]*\.[a-z0-9-]+", 'an EC2 instance type, like "r3.xlarge"', kind="instance type")
 ]
 Cidr = Annotated[IPv4Network, BeforeValidator(_parse_cidr), Kind("address range")]
 SshRange = Annotated[IPv4Network | Literal["my-ip"], BeforeValidator(_parse_ssh_range), Kind("address range")]
 """Addresses that may open SSH connections; :data:`MY_IP` is that of this computer."""
 AddressService = Annotated[
     str,
-    matching(
+    Matching(
         r"https://[^/\s@]+(/\S*)?|http://127\.\d+\.\d+\.\d+:\d+/?",
         'an https address without user and password, like "https://checkip.amazonaws.com"',
         kind="URL",
@@ -280,8 +284,8 @@ Words = Annotated[str, AfterValidator(_not_empty), Kind("text")]
 """A name, which is no secret."""
 Argument = Annotated[Words, FreeText()]
 Reason = Annotated[Words, FreeText(published=True)]
-SettingName = Annotated[str, matching(r"[^\s=:#]+", 'the name of a setting, like "spark.local.dir"', kind="text")]
-Percentage = Annotated[str, matching(r"(100|[1-9]?\d)%", 'a percentage, like "30%"', kind="percentage")]
+SettingName = Annotated[str, Matching(r"[^\s=:#]+", 'the name of a setting, like "spark.local.dir"', kind="text")]
+Percentage = Annotated[str, Matching(r"(100|[1-9]?\d)%", 'a percentage, like "30%"', kind="percentage")]
 SearchQuery = Annotated[dict[str, Any], AfterValidator(_one_query), Kind("query")]
 """A query of Elasticsearch, as an object: ``{ term = { id = "i1" } }``."""
 BackendValue = Annotated[str | int | bool | list[str] | dict[str, str], Kind("any")]
@@ -298,31 +302,31 @@ Webhook: TypeAlias = Annotated[
 
 ClusterName = Annotated[
     str,
-    matching(
+    Matching(
         r"[a-z]([a-z0-9-]{0,38}[a-z0-9])?",
         "1 to 40 lower-case letters, digits and hyphens, beginning with a letter and not ending with a hyphen",
         kind="name",
     ),
 ]
-AccountId = Annotated[str, matching(r"\d{12}", 'an AWS account id, like "123456789012"', kind="account id")]
+AccountId = Annotated[str, Matching(r"\d{12}", 'an AWS account id, like "123456789012"', kind="account id")]
 RoleArn = Annotated[
     str,
-    matching(r"arn:aws[a-z-]*:iam::\d{12}:role/\S+", "a role's ARN, like arn:aws:iam::123456789012:role/x", kind="ARN"),
+    Matching(r"arn:aws[a-z-]*:iam::\d{12}:role/\S+", "a role's ARN, like arn:aws:iam::123456789012:role/x", kind="ARN"),
 ]
 PolicyArn = Annotated[
     str,
-    matching(
+    Matching(
         r"arn:aws[a-z-]*:iam::(\d{12}|aws):policy/\S+",
         "a policy's ARN, like arn:aws:iam::123456789012:policy/x",
         kind="ARN",
     ),
 ]
 ProfileName = Annotated[
-    str, matching(r"[\w+=,.@-]{1,128}", "the name of an instance profile, not its ARN", kind="name")
+    str, Matching(r"[\w+=,.@-]{1,128}", "the name of an instance profile, not its ARN", kind="name")
 ]
 KmsKey = Annotated[
     str,
-    matching(
+    Matching(
         r"(arn:aws[a-z-]*:kms:[a-z0-9-]+:\d{12}:(key|alias)/|alias/)[A-Za-z0-9/_-]{1,250}"
         r"|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|mrk-[0-9a-f]{32}",
         'the ARN or id of a KMS key, or an alias, like "alias/training"',
@@ -331,34 +335,34 @@ KmsKey = Annotated[
 ]
 TopicArn = Annotated[
     str,
-    matching(
+    Matching(
         r"arn:aws[a-z-]*:sns:[a-z0-9-]+:\d{12}:[A-Za-z0-9_-]{1,256}",
         "the ARN of a standard SNS topic, like arn:aws:sns:eu-west-1:123456789012:x",
         kind="ARN",
     ),
 ]
-Region = Annotated[str, matching(r"[a-z]{2}(-[a-z]+)+-\d", 'an AWS region, like "eu-west-1"', kind="region")]
+Region = Annotated[str, Matching(r"[a-z]{2}(-[a-z]+)+-\d", 'an AWS region, like "eu-west-1"', kind="region")]
 Url = Annotated[
     str,
-    matching(r"https?://[^/\s@]+/?", 'an address like "http://127.0.0.1:5000", without user and password', kind="URL"),
+    Matching(r"https?://[^/\s@]+/?", 'an address like "http://127.0.0.1:5000", without user and password', kind="URL"),
 ]
 JavaUrl = Annotated[
     str,
-    matching(
+    Matching(
         rf"https?://(?:{URI_HOST}|\[[0-9A-Fa-f:.]+\])(?::[1-9]\d{{0,4}})?/?",
         f'an address like "https://s3.example.org:9000", its host {_IN_A_URI}',
         kind="URL",
     ),
 ]
-VpcId = Annotated[str, matching(r"vpc-[0-9a-f]+", 'a VPC id, like "vpc-0a1b2c3d"', kind="id")]
-SecurityGroupId = Annotated[str, matching(r"sg-[0-9a-f]+", 'a security group id, like "sg-0a1b2c3d"', kind="id")]
+VpcId = Annotated[str, Matching(r"vpc-[0-9a-f]+", 'a VPC id, like "vpc-0a1b2c3d"', kind="id")]
+SecurityGroupId = Annotated[str, Matching(r"sg-[0-9a-f]+", 'a security group id, like "sg-0a1b2c3d"', kind="id")]
 Egress = Annotated[str, AfterValidator(_check_egress), Kind("address range or prefix list, with ports")]
-SubnetId = Annotated[str, matching(r"subnet-[0-9a-f]+", 'a subnet id, like "subnet-0a1b2c3d"', kind="id")]
-InstanceId = Annotated[str, matching(r"i-[0-9a-f]+", 'an instance id, like "i-0a1b2c3d"', kind="id")]
-ImageId = Annotated[str, matching(r"ami-[0-9a-f]+", 'an image id, like "ami-0a1b2c3d"', kind="id")]
+SubnetId = Annotated[str, Matching(r"subnet-[0-9a-f]+", 'a subnet id, like "subnet-0a1b2c3d"', kind="id")]
+InstanceId = Annotated[str, Matching(r"i-[0-9a-f]+", 'an instance id, like "i-0a1b2c3d"', kind="id")]
+ImageId = Annotated[str, Matching(r"ami-[0-9a-f]+", 'an image id, like "ami-0a1b2c3d"', kind="id")]
 ParameterName = Annotated[
     str,
-    matching(
+    Matching(
         r"/?[A-Za-z0-9_.-]+(/[A-Za-z0-9_.-]+){0,14}",
         'the name of a parameter of Systems Manager, like "/images/driver"',
         kind="name of a parameter",
@@ -367,16 +371,16 @@ ParameterName = Annotated[
 _ONE_CONSTRAINT = r"((=|!=|>|>=|<|<=|~>) *)?\d+(\.\d+){0,2}"
 VersionConstraint = Annotated[
     str,
-    matching(
+    Matching(
         rf"{_ONE_CONSTRAINT}(, *{_ONE_CONSTRAINT})*",
         'a version constraint of Terraform, like "~> 6.20"',
         kind="version constraint",
     ),
 ]
-Version = Annotated[str, matching(r"\d+\.\d+\.\d+", 'a version, like "2.4.8"', kind="version")]
+Version = Annotated[str, Matching(r"\d+\.\d+\.\d+", 'a version, like "2.4.8"', kind="version")]
 DownloadUrl = Annotated[
     str,
-    matching(
+    Matching(
         r"(https?|s3)://[^/\s@]+(/\S*)?",
         "an http, https or s3 address without user and password: plans and user data would show them",
         kind="URL",
@@ -385,7 +389,7 @@ DownloadUrl = Annotated[
 ]
 ProxyUrl = Annotated[
     str,
-    matching(
+    Matching(
         r"http://[A-Za-z0-9.-]+(:[1-9]\d{0,4})?/?",
         'an address like "http://proxy.example.org:3128", without user and password, which user data would show',
         kind="URL",
@@ -394,28 +398,28 @@ ProxyUrl = Annotated[
 ]
 NoProxy = Annotated[
     str,
-    matching(r"[A-Za-z0-9.*_-]+(/\d+)?", 'a host, a domain or an address, like ".example.internal"', kind="host"),
+    Matching(r"[A-Za-z0-9.*_-]+(/\d+)?", 'a host, a domain or an address, like ".example.internal"', kind="host"),
 ]
-Sha512 = Annotated[str, matching(r"[0-9a-f]{128}", "128 hexadecimal digits in lower case", kind="SHA-512")]
-UserName = Annotated[str, matching(r"[a-z_][a-z0-9_.-]*", "a user name", kind="user name")]
+Sha512 = Annotated[str, Matching(r"[0-9a-f]{128}", "128 hexadecimal digits in lower case", kind="SHA-512")]
+UserName = Annotated[str, Matching(r"[a-z_][a-z0-9_.-]*", "a user name", kind="user name")]
 JumpHost = Annotated[
     str,
-    matching(r"([^@\s]+@)?[A-Za-z0-9._-]+(:\d+)?", 'a jump host, like "ops@bastion.example.org:22"', kind="host"),
+    Matching(r"([^@\s]+@)?[A-Za-z0-9._-]+(:\d+)?", 'a jump host, like "ops@bastion.example.org:22"', kind="host"),
 ]
 Nameservice = Annotated[
     str,
-    matching(
+    Matching(
         r"[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?", 'letters, digits and hyphens, like "mycluster"', kind="nameservice"
     ),
 ]
 NameNode = Annotated[
     str,
-    matching(rf"{URI_HOST}(:[1-9]\d{{0,4}})?", f'a host, like "nn-1" or "nn-1:8020", {_IN_A_URI}', kind="host"),
+    Matching(rf"{URI_HOST}(:[1-9]\d{{0,4}})?", f'a host, like "nn-1" or "nn-1:8020", {_IN_A_URI}', kind="host"),
 ]
-ZnodePath = Annotated[str, matching(r"(/[^/\s]+)+", 'a path in ZooKeeper, like "/hbase-secure"', kind="path")]
+ZnodePath = Annotated[str, Matching(r"(/[^/\s]+)+", 'a path in ZooKeeper, like "/hbase-secure"', kind="path")]
 PropertyName = Annotated[
-    str, matching(r"[!-~]+", 'the name of a property, like "dfs.replication"', kind="name of a property")
+    str, Matching(r"[!-~]+", 'the name of a property, like "dfs.replication"', kind="name of a property")
 ]
 PropertyValue = Annotated[Text, AfterValidator(_printable)]
-HdfsPath = Annotated[str, matching(r"/\S*", 'an absolute path, like "/models"', kind="path in HDFS")]
-BackendType = Annotated[str, matching(r"[a-z][a-z0-9]*", 'a backend of Terraform, like "s3"', kind="name")]
+HdfsPath = Annotated[str, Matching(r"/\S*", 'an absolute path, like "/models"', kind="path in HDFS")]
+BackendType = Annotated[str, Matching(r"[a-z][a-z0-9]*", 'a backend of Terraform, like "s3"', kind="name")]

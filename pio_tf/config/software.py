@@ -12,6 +12,7 @@ from pio_tf.config.kinds import (
     DownloadUrl,
     FreeText,
     LocalPath,
+    Matching,
     NoProxy,
     ProxyUrl,
     RemotePath,
@@ -19,7 +20,6 @@ from pio_tf.config.kinds import (
     UserName,
     Version,
     Words,
-    matching,
 )
 
 if TYPE_CHECKING:
@@ -117,7 +117,7 @@ takes 3.2.11 up to Spark 2.3, and 3.5.3 with 2.4."""
 
 Mirror = Annotated[
     str,
-    matching(
+    Matching(
         r"(https?://[^\s@/]+|s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9])(/[^\s]*)?",
         'a base address, like "https://mirror.example.org/apache" or "s3://bucket/prefix", without a password',
         kind="URL",
