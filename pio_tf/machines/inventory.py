@@ -149,7 +149,7 @@ def find_all_machines(ec2: EC2Client) -> list[Machine]:
         AwsError: the call failed.
     """
     found = describe_live(ec2, {"Name": "tag-key", "Values": [CLUSTER_TAG]})
-    return sorted(map(machine_from, found), key=machine_order)
+    return sorted((machine_from(instance) for instance in found), key=machine_order)
 
 
 def find_untagged(ec2: EC2Client, *, cluster: str, outputs: Outputs, found: Iterable[Machine]) -> list[Machine]:
@@ -277,9 +277,8 @@ def protected_from_termination(ec2: EC2Client, machines: Sequence[Machine]) -> t
     """
 
     def is_protected(machine: Machine) -> bool:
-        name, attribute = machine.instance_id, "disableApiTermination"
         with aws_errors(f"looking up the termination protection of {machine.name}"):
-            answer = ec2.describe_instance_attribute(InstanceId=name, Attribute=attribute)  # type: ignore[arg-type]
+            answer = ec2.describe_instance_attribute(InstanceId=machine.instance_id, Attribute="disableApiTermination")
         return bool(answer["DisableApiTermination"].get("Value"))
 
     with ThreadPoolExecutor(_THREADS) as pool:

@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-import boto3
 import pytest
 
 from pio_tf.config.load import load_config
 from tests.support.fork_server import PIO_TF
 from tests.support.instances import UBUNTU
 from tests.support.recording_aws import ACCOUNT, REGION, RecordingAws
-from tests.support.shell import Project, clean_environment
+from tests.support.shell import Project, clean_environment, service_client
 from tests.support.terminal import TerminalUser
 
 if TYPE_CHECKING:
@@ -30,9 +29,7 @@ def aws() -> Iterator[RecordingAws]:
 
 
 def client(aws: RecordingAws, service: str) -> Any:  # noqa: ANN401 - boto3 makes them
-    return boto3.client(  # type: ignore[call-overload]
-        service, region_name=REGION, endpoint_url=aws.url, aws_access_key_id="x", aws_secret_access_key="x"
-    )
+    return service_client(aws.url, service, region=REGION)
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import boto3
 import pytest
 
 from pio_tf.cluster.first_config import TYPES, FirstConfig
@@ -17,7 +16,7 @@ from tests.iam.requests import requests
 from tests.support.fork_server import PIO_TF
 from tests.support.iam_policies import used
 from tests.support.recording_aws import ACCOUNT, REGION, RecordingAws
-from tests.support.shell import Project, clean_environment
+from tests.support.shell import Project, clean_environment, service_client
 from tests.support.terminal import TerminalUser
 
 if TYPE_CHECKING:
@@ -38,9 +37,7 @@ class Site:
 
 
 def client(aws: RecordingAws, service: str) -> Any:  # noqa: ANN401 - boto3 makes them
-    return boto3.client(  # type: ignore[call-overload]
-        service, region_name=REGION, endpoint_url=aws.url, aws_access_key_id="x", aws_secret_access_key="x"
-    )
+    return service_client(aws.url, service, region=REGION)
 
 
 def named(kind: str, name: str) -> list[dict[str, Any]]:

@@ -6,7 +6,6 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import boto3
 import pytest
 
 from pio_tf.config.starter import Starter, load_starter
@@ -14,7 +13,7 @@ from pio_tf.iam import policies
 from tests.iam.requests import requests
 from tests.support.iam_policies import used
 from tests.support.recording_aws import ACCOUNT, REGION, RecordingAws
-from tests.support.shell import Project
+from tests.support.shell import Project, service_client
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,9 +35,7 @@ class Site:
 
 
 def client(aws: RecordingAws, service: str) -> Any:  # noqa: ANN401 - boto3 makes them
-    return boto3.client(  # type: ignore[call-overload]
-        service, region_name=REGION, endpoint_url=aws.url, aws_access_key_id="x", aws_secret_access_key="x"
-    )
+    return service_client(aws.url, service, region=REGION)
 
 
 @pytest.fixture(scope="module")

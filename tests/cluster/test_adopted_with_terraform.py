@@ -6,10 +6,9 @@ They have what no argument of pio-tf.hcl says: each test would fail if Terraform
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import asyncssh
-import boto3
 import pytest
 
 from pio_tf import Cluster
@@ -26,6 +25,7 @@ from tests.support.instances import UBUNTU
 from tests.support.no_machines import no_machines
 from tests.support.provider_scripts import terraform_of
 from tests.support.recording_aws import ACCOUNT, REGION, Call, RecordingAws
+from tests.support.shell import service_client
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -60,9 +60,8 @@ class Life:
     listed: ClusterSummary | None = None
     resized: ConfigError | None = None
 
-    def client(self, service: Literal["ec2", "iam"]) -> Any:  # noqa: ANN401 - boto3 makes it
-        keys = {"aws_access_key_id": "x", "aws_secret_access_key": "x"}
-        return boto3.client(service, region_name=REGION, endpoint_url=self.aws.url, **keys)  # type: ignore[call-overload]
+    def client(self, service: str) -> Any:  # noqa: ANN401 - boto3 makes it
+        return service_client(self.aws.url, service, region=REGION)
 
     def cluster(self) -> Cluster:
         environ = {"PATH": "", "HOME": str(self.directory)}
@@ -150,9 +149,7 @@ class Life:
 
 def make_machines(aws: RecordingAws) -> dict[str, str]:
     """Run instances in two subnets, made long ago: old disks, several groups, user data, IMDSv1, two interfaces."""
-    keys = {"aws_access_key_id": "x", "aws_secret_access_key": "x"}
-    ec2 = boto3.client("ec2", region_name=REGION, endpoint_url=aws.url, **keys)  # type: ignore[call-overload]
-    iam = boto3.client("iam", region_name=REGION, endpoint_url=aws.url, **keys)  # type: ignore[call-overload]
+    ec2, iam = (service_client(aws.url, service, region=REGION) for service in ("ec2", "iam"))
     iam.create_instance_profile(InstanceProfileName="team")
     ec2.create_key_pair(KeyName="team")
     vpc = ec2.create_vpc(CidrBlock="10.9.0.0/16")["Vpc"]["VpcId"]

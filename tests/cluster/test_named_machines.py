@@ -6,7 +6,6 @@ from dataclasses import replace
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
-import boto3
 import pytest
 
 from pio_tf import Cluster
@@ -25,6 +24,7 @@ from tests.support.background import wait_until
 from tests.support.instances import UBUNTU
 from tests.support.no_machines import no_machines
 from tests.support.recording_aws import ACCOUNT, REGION
+from tests.support.shell import service_client
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -59,8 +59,7 @@ class World:
         assert wait_until(lambda: self.states() == {"stopped"}, within=30)
 
     def client(self, service: str) -> Any:  # noqa: ANN401 - boto3 makes them
-        keys = {"aws_access_key_id": "x", "aws_secret_access_key": "x"}
-        return boto3.client(service, region_name=REGION, endpoint_url=self.aws.url, **keys)  # type: ignore[call-overload]
+        return service_client(self.aws.url, service, region=REGION)
 
     def states(self) -> set[str]:
         found = self.ec2.describe_instances(InstanceIds=[*self.ids.values()])["Reservations"]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import boto3
 import pytest
 from moto.ec2.models import ec2_backends
 
@@ -21,6 +20,7 @@ from pio_tf.machines.inventory import find_named_machines
 from tests.machines.conftest import REGION
 from tests.support.instances import UBUNTU
 from tests.support.recording_aws import ACCOUNT
+from tests.support.shell import service_client
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -49,11 +49,6 @@ def run(ec2: Any, name: str = "", **more: Any) -> str:  # noqa: ANN401 - RunInst
     return str(ec2.run_instances(**arguments)["Instances"][0]["InstanceId"])
 
 
-def client(local_aws: LocalAws, region: str) -> Any:  # noqa: ANN401 - boto3 makes it
-    keys = {"aws_access_key_id": "x", "aws_secret_access_key": "x"}
-    return boto3.client("ec2", region_name=region, endpoint_url=local_aws.url, **keys)  # type: ignore[call-overload]
-
-
 @pytest.fixture
 def look(ec2: EC2Client, local_aws: LocalAws) -> Callable[..., tuple[ExistingMachine, ...]]:
     """Return a function that looks at machines: those that a test names, and good ones for the other roles."""
@@ -71,7 +66,7 @@ def look(ec2: EC2Client, local_aws: LocalAws) -> Callable[..., tuple[ExistingMac
     def in_region(region: str) -> Any:  # noqa: ANN401 - boto3 makes it
         if region != OTHER_REGION:
             raise AwsError("not allowed there")  # moto takes seconds to make a region
-        return client(local_aws, region)
+        return service_client(local_aws.url, "ec2", region=region)
 
     return find
 
@@ -116,7 +111,7 @@ def test_every_machine_that_does_not_fit_is_named_with_its_reason(look: Callable
 
 
 def test_an_instance_of_another_region_is_found_there(look: Callable[..., Any], local_aws: LocalAws) -> None:
-    away = run(client(local_aws, OTHER_REGION))
+    away = run(service_client(local_aws.url, "ec2", region=OTHER_REGION))
     with pytest.raises(ConfigError, match=f"is in {OTHER_REGION}, not in {REGION}: give --region"):
         look(driver=away)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, field
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import asyncssh
 import boto3
@@ -134,6 +134,14 @@ class Project:
             if instance["State"]["Name"] not in ("terminated", "shutting-down"):
                 found[{tag["Key"]: tag["Value"] for tag in instance["Tags"]}["pio-tf:machine"]] = instance
         return found
+
+
+def service_client(url: str, service: str, *, region: str = "us-east-1") -> Any:  # noqa: ANN401 - boto3 makes it
+    """Return a client for a service of a local AWS."""
+    create: Any = boto3.client  # mypy tries some 400 overloads, for a second, before it finds that none takes any text
+    return create(
+        service, region_name=region, endpoint_url=url, aws_access_key_id="testing", aws_secret_access_key="testing"
+    )
 
 
 @cache
