@@ -420,6 +420,7 @@ def make_console(file: IO[str], environ: Mapping[str, str] = os.environ) -> Cons
         file=file,
         highlight=False,
         markup=False,
+        emoji=False,
         soft_wrap=True,
         color_system=None if plain else "auto",
         force_terminal=False if plain and in_ci(environ) else None,

@@ -58,6 +58,19 @@ def test_a_result_is_a_table_on_standard_output_and_is_never_cut() -> None:
     assert err.getvalue() == ""
 
 
+def test_names_between_colons_are_no_emoji() -> None:
+    class Aliases(Machines):
+        def table(self) -> Table:
+            return Table(("NAME",), [("arn:aws:kms:key:driver",)])
+
+    out, err = streams()
+    output = Output(out=out, err=err)
+    output.result(Aliases(machines=[]))
+    output.say("there is no file a:key:b")
+    assert "kms:key:driver" in out.getvalue()
+    assert "a:key:b" in err.getvalue()
+
+
 def test_json_is_the_only_thing_on_standard_output() -> None:
     out, err = streams()
     output = Output(json=True, out=out, err=err)

@@ -60,7 +60,7 @@ _ONLY_EXECUTED = {"executable", "pass_fds", "shell", "gid", "gids", "uid"}
 _NOT_IMPORTED = ("pio_tf.sandbox", "pio_tf.infra.bundled")
 """What `pio-tf` does not import in its own process, or only with an extra."""
 _IMPORTED_LATE = (
-    *("rich._emoji_codes", "rich.console", "rich.markup", "rich.table", "typer._adapters", "typer._click.decorators"),
+    *("rich.console", "rich.markup", "rich.table", "typer._adapters", "typer._click.decorators"),
     *("encodings.idna", "encodings.utf_8_sig", "importlib.readers", "importlib.resources.readers", "_strptime"),
 )
 """What libraries import only when they are used: each command uses most of it."""
