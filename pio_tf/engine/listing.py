@@ -8,13 +8,13 @@ import subprocess
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pathspec import GitIgnoreSpec
-
 from pio_tf.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from pathspec import GitIgnoreSpec
 
 LEFT_OUT = frozenset({".git", ".pio-tf", "target", "project/target", "project/project"})
 """Directories that are no sources: git's own, pio-tf's own, and what a build writes. The driver has its own builds."""
@@ -126,6 +126,8 @@ def _not_ignored(directory: Path, prefix: str, rules: tuple[tuple[str, GitIgnore
     """
     ignore = directory / prefix / ".gitignore"
     if ignore.is_file():
+        from pathspec import GitIgnoreSpec
+
         lines = ignore.read_text(encoding="utf-8", errors="surrogateescape").splitlines()
         rules = ((prefix, GitIgnoreSpec.from_lines(lines)), *rules)
     with os.scandir(directory / prefix) as entries:
