@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 # that, and no test could interrupt anything.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
+# A CI job that is cancelled gets SIGTERM. As after Ctrl-C, fixtures then stop what they have started.
+signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 # In a CI job pio-tf writes its log in the CI system's format. The tests expect a person at a terminal; tests of the CI
 # formats set these variables themselves.
