@@ -1,159 +1,47 @@
-"""Checks and trainings on real services: Elasticsearch with a password, HBase, HDFS and Spark 2.4.
+"""Real services of a sandbox by themselves, in checks and in trainings.
 
-Only AWS and PredictionIO are stood in for. PredictionIO itself has printed the failures' messages, which are in
-tests/training/pio_logs. The driver is in another time zone. Where only PredictionIO fails, tests train without a
-cluster, on a driver's disk. Each test leaves the services as it has found them.
+They are Elasticsearch with a password, HBase, HDFS and Spark 2.4. Only AWS and PredictionIO are stood in for.
+PredictionIO itself has printed the failures' messages, which are in tests/training/pio_logs. The driver is in another
+time zone. Where only PredictionIO fails, tests train without a cluster, on a driver's disk. Each test leaves the
+services as it has found them; the last one ends them.
 """
 
 from __future__ import annotations
 
-import base64
 import json
+import os
 import re
 import shutil
 import signal
-import subprocess
-import urllib.request
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+import urllib.error
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
-from pio_tf.sandbox.control import change_service, start_sandbox, stop_sandbox
-from pio_tf.sandbox.home import MachineFiles, lay_out
-from pio_tf.sandbox.processes import end_processes
+from pio_tf.errors import SandboxError
+from pio_tf.sandbox.control import change_service, running_sandbox, sandbox_status, start_sandbox, stop_sandbox
+from pio_tf.sandbox.layout import Layout
+from pio_tf.sandbox.processes import end_processes, find_processes
 from pio_tf.sandbox.project import prepare_project
-from pio_tf.sandbox.real.service_files import find_programs
+from pio_tf.sandbox.real.service_files import NAMES
 from pio_tf.sandbox.sample import ITEMS, make_events
 from pio_tf.sandbox.software import find_software
-from tests.sandbox.driver import configure, pio_env
+from tests.integration.real_services import METADATA, TIME_ZONE, Driver, Services
 from tests.sandbox.test_pio_training import reference
-from tests.sandbox.test_real_services import client
 from tests.support.background import wait_until
 from tests.support.sandbox_project import Project, clean_environment
 from tests.support.training_log import training_log
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
-    from pio_tf.sandbox.layout import SandboxInfo, WantedState
+    from pio_tf.errors import PioTfError
     from pio_tf.sandbox.software import Software
 
-METADATA = "pio_meta_engine_instances"
-READ_ONLY = "index.blocks.read_only_allow_delete"
 SUCCESS = "[INFO] [CoreWorkflow$] Training completed successfully."
-TIME_ZONE = "Asia/Kolkata"
-
 CHECKS = {"elasticsearch": "elasticsearch", "zookeeper": "zookeeper", "namenode": "hdfs"}
 """The check that finds a service broken."""
-CAUSES: dict[WantedState, str] = {"hung": "no answer within 5 s", "stopped": "connection refused"}
-
-
-class Services:
-    """The real services of a sandbox."""
-
-    def __init__(self, sandbox: SandboxInfo) -> None:
-        self.sandbox = sandbox
-        assert sandbox.services.elasticsearch_password_file
-        self.password = sandbox.services.elasticsearch_password_file.read_text()
-
-    def ask(self, path: str, body: object = None, method: str = "") -> Any:  # noqa: ANN401 - JSON
-        """Return Elasticsearch's answer. A body that is text is sent as it is."""
-        where = self.sandbox.services
-        login = base64.b64encode(f"{where.elasticsearch_user}:{self.password}".encode()).decode()
-        request = urllib.request.Request(
-            f"http://{where.host}:{where.elasticsearch}{path}",
-            None if body is None else (body if isinstance(body, str) else json.dumps(body)).encode(),
-            {"Authorization": f"Basic {login}", "Content-Type": "application/json"},
-            method=method or ("GET" if body is None else "POST"),
-        )
-        with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310
-            return json.load(answer)
-
-    def instances(self) -> list[dict[str, Any]]:
-        """Return the engine instances, the newest first."""
-        hits = self.ask(f"/{METADATA}/_search", {"size": 100, "sort": [{"startTime": "desc"}]})["hits"]["hits"]
-        return [{"id": hit["_id"], **hit["_source"]} for hit in hits if "status" in hit["_source"]]
-
-    @contextmanager
-    def read_only(self, index: str) -> Iterator[None]:
-        """Refuse writes to an index during the block, as Elasticsearch does when a disk is full."""
-        self.ask(f"/{index}/_settings", {READ_ONLY: True}, "PUT")
-        try:
-            yield
-        finally:
-            self.ask(f"/{index}/_settings", {READ_ONLY: None}, "PUT")
-
-    @contextmanager
-    def full(self) -> Iterator[None]:
-        """Let Elasticsearch find too little room on its disk during the block."""
-        watermark = "cluster.routing.allocation.disk.watermark"
-        settings = {f"{watermark}.{name}": "900000gb" for name in ("low", "high")} | {f"{watermark}.flood_stage": "1mb"}
-        self.ask("/_cluster/settings", {"transient": settings}, "PUT")
-        try:
-            yield
-        finally:
-            self.ask("/_cluster/settings", {"transient": dict.fromkeys(settings)}, "PUT")
-
-    def change(self, state: WantedState, *names: str) -> None:
-        """Start, stop or hang services."""
-        for name in names:
-            change_service(self.sandbox.directory, name, state)
-
-    @contextmanager
-    def broken(self, state: WantedState, *names: str) -> Iterator[None]:
-        """Stop or hang services during the block. Each is named before those that need it."""
-        try:
-            self.change(state, *reversed(names))
-            yield
-        finally:
-            self.change("running", *names)
-
-
-class Driver:
-    """A driver's disk with the stand-in for PredictionIO, which trains on this computer."""
-
-    def __init__(self, root: Path, services: Services, software: Software) -> None:
-        self.services = services
-        self.files = MachineFiles(root)
-        lay_out(self.files, role="driver", address=services.sandbox.services.host, software=software)
-        self.home = self.files.home
-        where = services.sandbox.services
-        configure(self.home, where)
-        user = ("USERNAME=pio", f"USERNAME={where.elasticsearch_user}")
-        self.change_env(user, ("'correct horse'", f"'{services.password}'"))
-
-    def change_env(self, *changes: tuple[str, str]) -> None:
-        """Change pio-env.sh as it is at first."""
-        path = self.home / "pio" / "conf" / "pio-env.sh"
-        text = path.read_text() if changes[0][0] in path.read_text() else pio_env(self.services.sandbox.services)
-        for old, new in changes:
-            assert old in text
-            text = text.replace(old, new)
-        path.write_text(text)
-
-    def behave(self, **how: object) -> None:
-        """Change engine.json."""
-        path = self.home / "engine" / "engine.json"
-        path.write_text(json.dumps({**json.loads(path.read_text()), **how}))
-
-    def start(self) -> subprocess.Popen[str]:
-        return subprocess.Popen(
-            [self.home / "pio" / "bin" / "pio", "train", "--", "--master", "local[1]"],
-            cwd=self.home / "engine",
-            env={**self.files.environment("ubuntu"), "TZ": TIME_ZONE},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-
-    def train(self) -> tuple[int, str]:
-        """Return the exit status of a training, and what it printed."""
-        with self.start() as process:
-            output, _ = process.communicate(timeout=600)
-        return process.returncode, output
 
 
 @pytest.fixture(scope="module")
@@ -165,7 +53,15 @@ def services(
     try:
         yield Services(info)
     finally:
-        stop_sandbox(directory)
+        if Layout(directory).marker.exists():
+            stop_sandbox(directory)
+        assert find_processes(directory) == []
+
+
+@pytest.fixture(scope="module")
+def written(services: Services) -> str:
+    """Write a row to HBase and a file to HDFS. Return what their own clients then read."""
+    return services.client("put-row", "put-file", "get-row", "get-file")
 
 
 @pytest.fixture(scope="module")
@@ -201,16 +97,103 @@ def checked(project: Project, *, exit_code: int) -> dict[str, tuple[str, str]]:
     return {check["name"]: (check["status"], check["detail"]) for check in checks}
 
 
-def diagnosed(output: str, exit_status: int) -> tuple[str, str]:
-    """Return pio-tf's diagnosis of a failed training: its sign, and its cause."""
+def fails_alone(project: Project, services: Services, name: str, cause: str) -> None:
+    """Check that the broken service is the only one that fails, with this cause and its address."""
+    results = checked(project, exit_code=5)
+    assert {check for check, (status, _) in results.items() if status == "failed"} == {CHECKS[name]}
+    assert cause in results[CHECKS[name]][1]
+    assert services.sandbox.services.host in results[CHECKS[name]][1]
+
+
+def diagnosed(output: str, exit_status: int) -> PioTfError:
+    """Return pio-tf's diagnosis of a failed training."""
     error = training_log(output).failure(exit_status)
     assert error is not None
-    return str(error.details["sign"]), error.cause
+    return error
 
 
 def sample() -> list[tuple[str, str, str]]:
     """Return the sample events: event, user, item."""
     return [(str(one["event"]), str(one["entityId"]), str(one["targetEntityId"])) for one in make_events()]
+
+
+def test_all_run_on_one_address_of_the_sandbox_and_each_has_its_process(services: Services) -> None:
+    statuses, sandbox = services.statuses(), services.sandbox
+    assert {name: status.state for name, status in statuses.items()} == dict.fromkeys(NAMES, "running")
+    assert sandbox.services.host.startswith(sandbox.network.removesuffix("0.0/16"))
+    pids = {service.pid for service in statuses.values()}
+    assert pids <= {process.pid for process in find_processes(sandbox.directory)}
+    assert len(pids) == len(NAMES)
+
+
+def test_elasticsearch_refuses_requests_without_its_password(services: Services) -> None:
+    for wrong in ("", "wrong"):
+        with pytest.raises(urllib.error.HTTPError) as refused:
+            services.ask("/", password=wrong)
+        assert refused.value.code == 401
+        assert refused.value.headers["WWW-Authenticate"].startswith('Basic realm="security"')
+        assert json.load(refused.value)["error"]["type"] == "security_exception"
+    assert services.ask("/")["version"]["number"] == "6.8.23"
+
+
+def test_elasticsearch_blocks_writes_to_an_index_as_a_full_disk_does(services: Services) -> None:
+    assert services.ask("/full/_doc/1?refresh=true", {"name": "x"}, "PUT")["result"] == "created"
+    with services.read_only("full"), pytest.raises(urllib.error.HTTPError) as refused:
+        services.ask("/full/_doc/2", {"name": "y"}, "PUT")
+    assert refused.value.code == 403
+    assert "read-only / allow delete" in refused.value.read().decode()
+
+
+def test_the_password_is_in_no_file_that_others_can_read(services: Services) -> None:
+    file = services.sandbox.services.elasticsearch_password_file
+    assert file is not None
+    assert file.stat().st_mode & 0o777 == 0o600
+    readable = [path for path in services.sandbox.directory.rglob("*") if path.is_file() and path != file]
+    assert not [path for path in readable if services.password.encode() in path.read_bytes()]
+    process = services.statuses()["elasticsearch"].pid
+    assert services.password.encode() not in Path(f"/proc/{process}/cmdline").read_bytes()
+
+
+def test_hbase_and_hdfs_keep_what_their_own_clients_write(services: Services, written: str) -> None:
+    assert written == "row\nfile\n"
+    assert services.zookeeper_says(b"srvr").startswith(b"Zookeeper version: 3.4.6")
+
+
+def test_a_service_that_hangs_accepts_connections_and_answers_nothing(services: Services) -> None:
+    with services.broken("hung", "zookeeper"), pytest.raises(TimeoutError):
+        services.zookeeper_says(b"ruok")
+    assert services.zookeeper_says(b"ruok") == b"imok"
+    with services.broken("hung", "zookeeper"):
+        services.change("stopped", "zookeeper")
+        with pytest.raises(ConnectionRefusedError):
+            services.zookeeper_says(b"ruok")
+
+
+def test_a_killed_hbase_shows_as_failed_and_starts_again(services: Services) -> None:
+    process = services.statuses()["hbase"].pid
+    assert process is not None
+    os.kill(process, signal.SIGKILL)
+    assert wait_until(lambda: services.statuses()["hbase"].state == "failed")
+    with pytest.raises(SandboxError, match="hbase is not hung") as caught:
+        services.change("hung", "hbase")
+    assert "pio-tf sandbox service start hbase" in str(caught.value)
+    services.change("running", "hbase")
+    assert services.client("put-row", "get-row") == "row\n"
+
+
+def test_another_start_leaves_it_running_or_refuses_other_options(services: Services) -> None:
+    directory = services.sandbox.directory
+    assert start_sandbox(directory) == services.sandbox
+    assert start_sandbox(directory, services="real") == services.sandbox
+    assert start_sandbox(directory, services="real", password=True) == services.sandbox
+    with pytest.raises(SandboxError, match="runs with other options"):
+        start_sandbox(directory, services="light")
+
+
+def test_an_unknown_service_lists_the_known_ones(services: Services) -> None:
+    with pytest.raises(SandboxError, match="no service kafka") as caught:
+        change_service(services.sandbox.directory, "kafka", "hung")
+    assert ", ".join(NAMES) in str(caught.value)
 
 
 def test_services_that_run_are_ok(project: Project) -> None:
@@ -220,20 +203,34 @@ def test_services_that_run_are_ok(project: Project) -> None:
 
 
 @pytest.mark.parametrize("name", CHECKS)
-def test_a_broken_service_is_the_only_one_that_fails(project: Project, services: Services, name: str) -> None:
-    for state, cause in CAUSES.items():
-        with services.broken(state, name):
-            results = checked(project, exit_code=5)
-        assert {check for check, (status, _) in results.items() if status == "failed"} == {CHECKS[name]}
-        assert cause in results[CHECKS[name]][1]
-        assert services.sandbox.services.host in results[CHECKS[name]][1]
+def test_a_service_that_hangs_is_the_only_one_that_fails(project: Project, services: Services, name: str) -> None:
+    with services.broken("hung", name):
+        fails_alone(project, services, name, "no answer within 5 s")
 
 
-def test_a_training_is_proven(project: Project, services: Services) -> None:
-    done = project.run("train", "--keep-up")
+def test_a_training_waits_for_services_that_hang_and_is_proven(project: Project, services: Services) -> None:
+    engine = project.home("driver") / "engine" / "engine.json"
+    text = engine.read_text()
+    engine.write_text(json.dumps({**json.loads(text), "standIn": {"pauseSeconds": 10}}))
+    try:
+        with project.start("train", "--no-apply", "--keep-up") as client:
+            client.says("Data sanity check is on.")
+            with services.broken("hung", "zookeeper", "hbase", "namenode", "datanode"):
+                client.says("/_mapping/channels]")  # the last answer before it opens HBase
+                services.change("running", "zookeeper")
+                assert "TrainingData" not in client.said
+                services.change("running", "hbase")
+                client.says("Inserting persistent model")
+                assert "Updating engine instance" not in client.said
+            client.ends(0)
+            said, printed = client.said, client.out.read_text()
+    finally:
+        engine.write_text(text)
     for proof in ("exit status", "success line", "engine instance", "alias"):
-        assert re.search(rf"(?m)^{proof} +yes +\S", done.stdout), proof
-    assert services.instances()[0]["startTime"].endswith("+05:30")
+        assert re.search(rf"(?m)^{proof} +yes +\S", printed), proof
+    (instance,) = services.instances()
+    assert instance["status"] == "COMPLETED"
+    assert instance["startTime"].endswith("+05:30")
     assert services.ask("/urindex/_count")["count"] == ITEMS
     item = services.ask("/urindex/items/i063")["_source"]
     for indicator in ("purchase", "view"):
@@ -241,7 +238,7 @@ def test_a_training_is_proven(project: Project, services: Services) -> None:
         assert item[indicator] == sorted(ratios, key=lambda other: (-round(ratios[other], 6), other))[:50]
     (log,) = project.home("worker-1").parent.glob("work/app-*/*/stderr")
     assert "Input split: HBase table split(table name: pio_event:events_1" in log.read_text(), "a worker reads HBase"
-    assert services.password not in done.stdout
+    assert services.password not in said
     assert (project.home("driver") / "pio" / "log" / "pio.log").read_text() == ""
 
 
@@ -257,7 +254,8 @@ def test_an_unfit_model_is_put_back_and_a_rollback_goes_further(project: Project
     with project.edited(r"\Z", model):
         with services.full():
             assert checked(project, exit_code=5)["model"][0] == "failed"
-        said = project.run("train", "--keep-up", "--no-apply", exit_code=6).stderr
+        train = ("train", "--no-apply", "--keep-up", "--skip-check", "pio-status")
+        said = project.run(*train, exit_code=6).stderr
         (run, *_) = json.loads(project.run("runs", "--json").stdout)["runs"][-1:]
         models = json.loads(project.run("model", "list", "--json").stdout)["models"]
     copy = f"pio-tf-model-urindex-{run['id'].lower()}"
@@ -295,122 +293,121 @@ def test_the_model_files_of_an_engine_without_an_index_stay_in_hdfs(project: Pro
     finally:
         engine.write_text(text)
     assert [one["status"] for one in services.instances()[:2]] == ["COMPLETED", "COMPLETED"]
-    files = client(find_programs(), services.sandbox, "list-models")
+    files = services.client("list-models")  # from a directory that the first training has made
     assert {f"pio_model{newest}", f"pio_model{before}"} <= set(files.split())
 
 
-def test_a_training_waits_for_services_that_hang_but_not_for_elasticsearch(
-    project: Project, services: Services
-) -> None:
-    engine = project.home("driver") / "engine" / "engine.json"
-    text = engine.read_text()
-    engine.write_text(json.dumps({**json.loads(text), "standIn": {"pauseSeconds": 10}}))
-    try:
-        with project.start("train", "--keep-up") as client:
-            client.says("Data sanity check is on.")
-            with services.broken("hung", "zookeeper", "hbase", "namenode", "datanode"):
-                client.says("/_mapping/channels]")  # the last answer before it opens HBase
-                services.change("running", "zookeeper")
-                assert "TrainingData" not in client.said
-                services.change("running", "hbase")
-                client.says("Inserting persistent model")
-                services.change("hung", "elasticsearch")
-                assert "Updating engine instance" not in client.said
-            with services.broken("hung", "elasticsearch"):
-                client.says("Updating engine instance")
-                said = client.ends(6)
-    finally:
-        engine.write_text(text)
-    assert "HDFSModels" not in said
-    assert "Elasticsearch does not answer in time" in said
-
-
-def test_a_model_goes_to_a_directory_that_is_made_and_passwords_to_pio_log(driver: Driver) -> None:
-    driver.change_env(("HDFS_PATH=/models", "HDFS_PATH=/not/there/before"))
-    status, output = driver.train()
-    assert output.splitlines()[-2] == SUCCESS, output
-    assert status == 0
-    assert driver.services.instances()[0]["status"] == "COMPLETED"
-    log = driver.home / "pio" / "log" / "pio.log"
-    assert log.stat().st_mode & 0o777 == 0o644
-    assert f"PIO_STORAGE_SOURCES_ELASTICSEARCH_PASSWORD={driver.services.password}" in log.read_text()
-
-
-@pytest.mark.parametrize(
-    ("name", "reason"), [("namenode", "Connection refused"), ("datanode", "could only be replicated to 0 nodes")]
-)
-def test_hdfs_stopped_is_a_success_with_an_error(driver: Driver, name: str, reason: str) -> None:
-    with driver.services.broken("stopped", name):
-        status, output = driver.train()
-    assert status == 0
-    assert SUCCESS in output
-    assert diagnosed(output, status)[0] == "model-not-stored"
-    assert re.search(rf"(?m)^\[ERROR\] \[HDFSModels\] .*{reason}", output)
+def test_a_training_does_not_wait_for_elasticsearch(driver: Driver) -> None:
+    driver.behave(standIn={"pauseSeconds": 10})
+    with driver.start() as training:
+        training.says("Data sanity check is on.")
+        with driver.services.broken("hung", "namenode", "datanode"):
+            training.says("Inserting persistent model")
+            driver.services.change("hung", "elasticsearch")
+            assert "Updating engine instance" not in training.said
+        with driver.services.broken("hung", "elasticsearch"):
+            training.says("Updating engine instance")
+            output = training.ends(1)
+    assert "HDFSModels" not in output
+    error = diagnosed(output, 1)
+    assert error.exit_code == 6
+    assert "Elasticsearch does not answer in time" in error.cause
 
 
 def test_a_metadata_index_that_refuses_writes_makes_it_retry_without_end(driver: Driver) -> None:
     line = f"[ERROR] [ESEngineInstances] Failed to create {METADATA}/engine_instances\n"
-    with driver.services.read_only(METADATA), driver.start() as process:
-        assert process.stdout is not None
-        found = 0
-        for printed in process.stdout:
-            found += printed == line
-            if found == 1000:
-                break
-        process.send_signal(signal.SIGTERM)
-        process.communicate()
+    with driver.services.read_only(METADATA), driver.start() as training:
+        assert wait_until(lambda: training.said.count(line) >= 1000)
+        training.send(signal.SIGTERM)
+        training.process.wait()
     assert "org.elasticsearch.client.ResponseException" in (driver.home / "pio" / "log" / "pio.log").read_text()
-
-
-def test_an_update_of_the_metadata_that_is_refused_leaves_the_instance_init(driver: Driver) -> None:
-    driver.behave(standIn={"pauseSeconds": 10})
-    before = len(driver.services.instances())
-    with driver.start() as process:
-        assert wait_until(lambda: len(driver.services.instances()) > before, within=300)
-        with driver.services.read_only(METADATA):
-            output, _ = process.communicate(timeout=600)
-    newest = driver.services.instances()[0]
-    assert f"[ERROR] [ESEngineInstances] Failed to update {METADATA}/engine_instances/{newest['id']}\n" in output
-    assert SUCCESS in output
-    assert (process.returncode, newest["status"]) == (0, "INIT")
 
 
 def test_an_engine_that_is_not_built_and_then_an_app_that_does_not_exist(driver: Driver) -> None:
     driver.behave(datasource={"params": {"appName": "NoSuchApp"}})
-    shutil.rmtree(driver.home / "engine" / "target")
+    shutil.rmtree(driver.engine / "target")
     status, output = driver.train()
     reason = "scala.ScalaReflectionException: object com.actionml.RecommendationEngine not found."
     assert f'Exception in thread "main" {reason}\n\tat ' in output
-    assert diagnosed(output, status)[0] == "not-built"
-    subprocess.run(
-        [driver.home / "pio" / "bin" / "pio", "build"],
-        cwd=driver.home / "engine",
-        env=driver.files.environment("ubuntu"),
-        check=True,
-        stdout=subprocess.DEVNULL,
-    )
+    assert diagnosed(output, status).details["sign"] == "not-built"
+    with driver.pio("build") as build:
+        build.ends(0)
     status, output = driver.train()
     assert "\n[ERROR] [Common$] Invalid app name NoSuchApp\n" in output
-    assert (status, diagnosed(output, status)[0]) == (1, "no-app")
+    assert (status, diagnosed(output, status).details["sign"]) == (1, "no-app")
 
 
 def test_a_stack_overflow_in_tasks(driver: Driver) -> None:
     driver.behave(standIn={"fail": "stackOverflow"})
     status, output = driver.train()
-    assert diagnosed(output, status)[0] == "stack-overflow"
+    assert diagnosed(output, status).details["sign"] == "stack-overflow"
 
 
-def test_hbase_and_zookeeper_stopped(driver: Driver) -> None:
-    with driver.services.broken("stopped", "zookeeper", "hbase"):
+def test_hbase_and_zookeeper_stopped(project: Project, services: Services, driver: Driver) -> None:
+    with services.broken("stopped", "zookeeper", "hbase"):
+        fails_alone(project, services, "zookeeper", "connection refused")
         status, output = driver.train()
     reason = "(Reason: Data source HBASE was not properly initialized.) Please see the log for debugging details.\n"
     assert f"[ERROR] [Engine$] Error occurred reading from data source. {reason}" in output
-    assert (status, diagnosed(output, status)[0]) == (1, "hbase")
+    assert (status, diagnosed(output, status).details["sign"]) == (1, "hbase")
 
 
-def test_elasticsearch_stopped(driver: Driver) -> None:
-    with driver.services.broken("stopped", "elasticsearch"):
+def test_elasticsearch_stopped(project: Project, services: Services, driver: Driver) -> None:
+    with services.broken("stopped", "elasticsearch"):
+        fails_alone(project, services, "elasticsearch", "connection refused")
         status, output = driver.train()
-    sign, cause = diagnosed(output, status)
-    assert (status, sign) == (1, "refused")
-    assert "Elasticsearch" in cause
+    error = diagnosed(output, status)
+    assert (status, error.details["sign"]) == (1, "refused")
+    assert "Elasticsearch" in error.cause
+
+
+def test_models_and_metadata_that_are_refused_are_errors_of_a_success(driver: Driver) -> None:
+    """HDFS has no data node. Elasticsearch has taken the engine instance, and refuses its update, which leaves INIT."""
+    driver.behave(standIn={"pauseSeconds": 10})
+    before = len(driver.services.instances())
+    with driver.services.broken("stopped", "datanode"), driver.start() as training:
+        assert wait_until(lambda: len(driver.services.instances()) > before, within=300)
+        with driver.services.read_only(METADATA):
+            output = training.ends(0)
+    newest = driver.services.instances()[0]
+    assert SUCCESS in output
+    assert diagnosed(output, 0).details["sign"] == "model-not-stored"
+    assert re.search(r"(?m)^\[ERROR\] \[HDFSModels\] .*could only be replicated to 0 nodes", output)
+    assert f"[ERROR] [ESEngineInstances] Failed to update {METADATA}/engine_instances/{newest['id']}\n" in output
+    assert newest["status"] == "INIT"
+
+
+def test_the_name_node_stopped_is_a_success_with_an_error_and_passwords_in_pio_log(
+    project: Project, services: Services, driver: Driver
+) -> None:
+    with services.broken("stopped", "namenode"):
+        fails_alone(project, services, "namenode", "connection refused")
+        status, output = driver.train()
+    assert status == 0
+    assert output.splitlines()[-2] == SUCCESS, output
+    assert diagnosed(output, status).details["sign"] == "model-not-stored"
+    assert re.search(r"(?m)^\[ERROR\] \[HDFSModels\] .*Connection refused", output)
+    log = driver.home / "pio" / "log" / "pio.log"
+    assert log.stat().st_mode & 0o777 == 0o644
+    assert f"PIO_STORAGE_SOURCES_ELASTICSEARCH_PASSWORD={services.password}" in log.read_text()
+
+
+@pytest.mark.usefixtures("written")
+def test_services_that_were_stopped_and_started_keep_their_data_and_take_more(services: Services) -> None:
+    """The name node, which was the last to start, takes files at once."""
+    for name in ("hbase", "datanode", "namenode"):
+        if name not in services.stopped:  # by a test before
+            with services.broken("stopped", name):
+                pass
+    assert services.client("get-file", "put-file", "get-file", "get-row") == "file\nfile\nrow\n"
+
+
+def test_no_service_outlives_a_sandbox_that_is_killed(services: Services) -> None:
+    """The last test: it ends the sandbox of this module."""
+    directory = services.sandbox.directory
+    services.change("hung", "namenode")
+    os.kill(running_sandbox(directory).pid, signal.SIGKILL)
+    assert wait_until(lambda: find_processes(directory) == [])
+    assert sandbox_status(directory).state == "crashed"
+    assert stop_sandbox(directory)
+    assert not directory.exists()

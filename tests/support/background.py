@@ -20,14 +20,30 @@ _PEAK = re.compile(r"^VmHWM:\s+(\d+) kB$", re.MULTILINE)
 
 
 class Client:
-    """Starts the command; ``with`` kills it at the latest. What it writes goes to files, which never fill up."""
+    """Starts the command; ``with`` kills it at the latest. What it writes goes to files, which never fill up.
 
-    def __init__(self, command: Sequence[str | Path], *, directory: Path, environment: Mapping[str, str]) -> None:
+    Args:
+        one_output: whether standard error goes to the file of standard output.
+    """
+
+    def __init__(
+        self,
+        command: Sequence[str | Path],
+        *,
+        directory: Path,
+        environment: Mapping[str, str],
+        one_output: bool = False,
+    ) -> None:
         self._files = tempfile.TemporaryDirectory(prefix="pio-tf-client-")
         self.out, self.err = Path(self._files.name, "out"), Path(self._files.name, "err")
         with self.out.open("wb") as out, self.err.open("wb") as err:
             self.process = Program(
-                command, cwd=directory, env=environment, stdin=subprocess.DEVNULL, stdout=out, stderr=err
+                command,
+                cwd=directory,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=subprocess.STDOUT if one_output else err,
             )
         self.peak_mib = 0.0
         """The most memory that it had so far, MiB; looked at while it is waited for."""

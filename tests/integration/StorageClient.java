@@ -20,7 +20,8 @@ import org.apache.hadoop.hbase.client.Table;
 public final class StorageClient {
     private static final TableName TABLE = TableName.valueOf("test");
     private static final byte[] KEY = "key".getBytes(StandardCharsets.UTF_8);
-    private static final Path FILE = new Path("/models/model");
+    private static final Path FILE = new Path("/kept/file");
+    private static final Path MODELS = new Path("/models");
 
     public static void main(String[] arguments) throws Exception {
         Configuration configuration = HBaseConfiguration.create();
@@ -39,7 +40,7 @@ public final class StorageClient {
                     }
                     break;
                 case "list-models":
-                    for (FileStatus file : FileSystem.get(configuration).listStatus(FILE.getParent())) {
+                    for (FileStatus file : FileSystem.get(configuration).listStatus(MODELS)) {
                         System.out.println(file.getPath().getName());
                     }
                     break;
