@@ -4,20 +4,24 @@
 # docs/container.md says how to build and use them.
 ARG BASE=debian:bookworm-slim
 
+# The lists of packages, which no image keeps. Half of them would be translations.
+FROM ${BASE} AS lists
+RUN apt-get update -qq -o Acquire::Languages=none
+
 FROM ${BASE} AS base
 # What an installation leaves of times and logs would make each build another image.
-RUN apt-get update -qq \
-  && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends ca-certificates python3 \
+RUN --mount=type=bind,from=lists,source=/var/lib/apt/lists,target=/var/lib/apt/lists \
+  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends ca-certificates python3 \
   && useradd --create-home --uid 1000 --shell /bin/bash pio-tf \
   && chmod 1777 /home/pio-tf \
-  && rm -rf /var/lib/apt/lists/* /var/cache/apt/* /var/cache/ldconfig/aux-cache /var/cache/debconf/*-old \
+  && rm -rf /var/cache/apt/* /var/cache/ldconfig/aux-cache /var/cache/debconf/*-old \
     /var/lib/dpkg/*-old /var/log/* /etc/*-
 
 # pip, which the images lack, and pio-tf's wheel. The secret is pip's configuration, for example the address of a mirror.
 # A build needs none.
 FROM base AS build
-RUN apt-get update -qq \
-  && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends python3-venv
+RUN --mount=type=bind,from=lists,source=/var/lib/apt/lists,target=/var/lib/apt/lists \
+  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends python3-venv
 WORKDIR /src
 COPY constraints.txt /opt/pip/
 COPY scripts/container-install /opt/pip/install
@@ -26,12 +30,11 @@ ENV PIP_CONSTRAINT=/opt/pip/constraints.txt PIP_CACHE_DIR=/mnt
 RUN --mount=type=secret,id=pip.conf,target=/etc/pip.conf \
   python3 -m venv --without-pip /opt/pip \
   && PYTHONPATH=$(echo /usr/share/python-wheels/pip-*.whl) \
-    /opt/pip/bin/python -m pip install --quiet --no-compile --ignore-installed pip
+    /opt/pip/bin/python -m pip install --quiet --no-compile --ignore-installed pip hatchling
 COPY LICENSE README.md pyproject.toml ./
 COPY pio_tf pio_tf
 COPY terraform terraform
-RUN --mount=type=secret,id=pip.conf,target=/etc/pip.conf \
-  /opt/pip/bin/python -m pip wheel --quiet --no-deps --wheel-dir /opt/pip/wheel .
+RUN /opt/pip/bin/python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir /opt/pip/wheel .
 
 FROM base AS cli
 RUN --mount=type=bind,from=build,source=/opt/pip,target=/opt/pip \

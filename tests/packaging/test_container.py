@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
@@ -18,6 +19,7 @@ from tests.support.debian import need_packages
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from typing import IO
 
 pytestmark = pytest.mark.debian
 ROOT = Path(__file__).parents[2]
@@ -29,7 +31,6 @@ set -e
 pio-tf sandbox start
 pio-tf init trial --sandbox
 sed -Ei 's/workers( +)= 2/workers\1= 1/' pio-tf.hcl
-pio-tf up --yes
 pio-tf train
 pio-tf sandbox stop
 [ ! -e ~/.local/state/pio-tf/sandbox ]
@@ -42,21 +43,30 @@ class Image:
 
     Args:
         archive: the file that scripts/container-image has written.
-        storage: a directory for Buildah's files. Images in one storage share their layers.
+        storage: the directory of Buildah's files in which the image was built.
     """
 
     def __init__(self, archive: Path, storage: Path) -> None:
         self.archive = archive
         self._storage = storage
-        self._container = self._buildah("from", "--quiet", f"docker-archive:{archive}").stdout.strip()
+        name = f"localhost/pio-tf:{archive.stem.removeprefix('pio-tf-')}"
+        self._container = self._buildah("from", "--quiet", "--pull-never", name).stdout.strip()
+        self.id: str = json.loads(self._buildah("inspect", self._container).stdout)["FromImageID"]
+        """The SHA-256 of its configuration."""
+        with tarfile.open(archive) as files:
+            (self.manifest,) = json.load(files.extractfile("manifest.json") or pytest.fail("no manifest"))
+            self.description = json.load(files.extractfile(self.manifest["Config"]) or pytest.fail("no config"))
 
+    @property
     def config(self) -> dict[str, Any]:
-        """Return what the image says of itself."""
-        with tarfile.open(self.archive) as archive:
-            manifest = json.load(archive.extractfile("manifest.json") or pytest.fail("no manifest"))
-            config = json.load(archive.extractfile(manifest[0]["Config"]) or pytest.fail("no config"))
-        own: dict[str, Any] = config["config"]
+        """What the image says of itself."""
+        own: dict[str, Any] = self.description["config"]
         return own
+
+    def checksums(self, *names: str) -> list[str]:
+        """Return the SHA-256 of files in the archive."""
+        with tarfile.open(self.archive) as files:
+            return [_checksum(files.extractfile(name) or pytest.fail(f"no {name}")) for name in names]
 
     def run(self, *command: str, user: str = "", project: Path | None = None) -> subprocess.CompletedProcess[str]:
         """Run a command in a container; ``project``: the directory that is mounted as the working directory."""
@@ -74,8 +84,15 @@ class Image:
         return subprocess.run(command, capture_output=True, text=True, check=check)
 
 
+def _checksum(file: IO[bytes]) -> str:
+    found = hashlib.sha256()
+    while block := file.read(1 << 20):
+        found.update(block)
+    return found.hexdigest()
+
+
 @pytest.fixture(scope="module")
-def archives(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Path]]:
+def archives(tmp_path_factory: pytest.TempPathFactory, storage: Path) -> Iterator[dict[str, Path]]:
     """Build both images. Yield the archives, 1.5 GB."""
     if os.geteuid() != 0 and not {"CI", "PIO_TF_REQUIRE_DEBIAN"} & os.environ.keys():
         pytest.skip("only root can build container images")
@@ -83,7 +100,8 @@ def archives(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Pat
     targets = ("cli", "sandbox")
     directory = tmp_path_factory.mktemp("images")
     script = [str(ROOT / "scripts" / "container-image"), str(directory), *targets]
-    done = subprocess.run(script, capture_output=True, text=True, check=False)
+    environment = os.environ | {"PIO_TF_IMAGE_STORAGE": str(storage)}
+    done = subprocess.run(script, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     yield dict(zip(targets, map(Path, done.stdout.split()), strict=True))
     shutil.rmtree(directory)
@@ -111,15 +129,24 @@ def sandbox(archives: dict[str, Path], storage: Path) -> Iterator[Image]:
 
 
 def test_the_image_runs_pio_tf_as_a_user_who_is_not_root(cli: Image) -> None:
-    config = cli.config()
+    config = cli.config
     assert config["User"] == "pio-tf"
     assert config["Entrypoint"] == ["pio-tf"]
     assert cli.run("id", "--user").stdout == "1000\n"
     assert cli.run("pio-tf", "--version").stdout == f"pio-tf {__version__}\n"
 
 
+@pytest.mark.parametrize("target", ["cli", "sandbox"])
+def test_the_archive_has_the_image_with_all_its_layers(request: pytest.FixtureRequest, target: str) -> None:
+    """The other tests use the image where it was built, because to load 1.5 GB takes long."""
+    image: Image = request.getfixturevalue(target)
+    config, *layers = image.checksums(image.manifest["Config"], *image.manifest["Layers"])
+    assert config == image.id
+    assert [f"sha256:{layer}" for layer in layers] == image.description["rootfs"]["diff_ids"]
+
+
 def test_the_image_says_its_version_and_commit(cli: Image) -> None:
-    labels = cli.config()["Labels"]
+    labels = cli.config["Labels"]
     command = ["git", "rev-parse", "HEAD"]
     commit = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     assert labels["org.opencontainers.image.version"] == __version__
@@ -133,7 +160,7 @@ def test_the_image_is_small_and_has_no_installer(cli: Image) -> None:
 
 
 def test_the_check_of_the_image_s_health_runs_pio_tf_and_its_terraform(cli: Image) -> None:
-    kind, *check = cli.config()["Healthcheck"]["Test"]
+    kind, *check = cli.config["Healthcheck"]["Test"]
     assert kind == "CMD"
     done = cli.run(*check)
     assert done.returncode == 0, done.stderr
