@@ -167,33 +167,25 @@ def test_machines_follow_the_instances_and_stop_leaves_nothing(directory: Path) 
     assert sandbox_status(directory).state == "stopped"
 
 
-def test_a_reboot_ends_what_runs_on_the_machine_and_keeps_its_disk(directory: Path) -> None:
+def test_a_reboot_ends_what_runs_on_the_machine_and_keeps_its_disk_and_the_console_is_its_own(directory: Path) -> None:
     port = free_port("127.77.21.10")
     info = start(directory, ssh_port=port)
     ec2 = Ec2.of(info, cidr="127.77.21.0/24")
     with closing(ec2.client):
         driver = ec2.launch("driver", "127.77.21.10")
-        child_file = directory / "machines" / driver / "child"
+        machine = directory / "machines" / driver
+        child_file, keep = machine / "child", machine / "home" / "keep"
         wait_for(lambda: child_file.exists() and child_file.read_text(encoding="ascii") != "")
         child = ProcessId.of(int(child_file.read_text(encoding="ascii")))
         assert child is not None
-        keep = directory / "machines" / driver / "home" / "keep"
         keep.write_text("kept", encoding="utf-8")
+        (machine / "console.log").write_text("login: ", encoding="ascii")
+        assert ec2.client.get_console_output(InstanceId=driver)["Output"] == "login: "
         ec2.client.reboot_instances(InstanceIds=[driver])
         wait_for(lambda: not child.is_alive())
         wait_for(lambda: child_file.read_text(encoding="ascii") != str(child.pid) and listens("127.77.21.10", port))
         assert keep.read_text(encoding="utf-8") == "kept"
         assert {machine.state for machine in sandbox_status(directory).machines} == {"running"}
-
-
-def test_the_console_of_an_instance_is_that_of_its_machine(directory: Path) -> None:
-    info = start(directory, ssh_port=free_port("127.77.22.10"))
-    ec2 = Ec2.of(info, cidr="127.77.22.0/24")
-    with closing(ec2.client):
-        driver = ec2.launch("driver", "127.77.22.10")
-        wait_for(lambda: (directory / "machines" / driver / "child").exists())
-        (directory / "machines" / driver / "console.log").write_text("login: ", encoding="ascii")
-        assert ec2.client.get_console_output(InstanceId=driver)["Output"] == "login: "
 
 
 def test_a_crashed_one_is_cleaned_up_by_the_next_start(directory: Path) -> None:
@@ -230,38 +222,16 @@ def test_a_crashed_one_is_cleaned_up_by_the_next_start(directory: Path) -> None:
     assert not directory.exists()
 
 
-def test_two_sandboxes_run_side_by_side_and_files_are_private(tmp_path: Path) -> None:
-    one, two = tmp_path / "one", tmp_path / "two"
-    try:
-        with ThreadPoolExecutor(3) as pool:
-            started = list(pool.map(start, (one, two, one)))  # and two starts of one at once are one sandbox
-        assert started[0] == started[2]
-        assert started[0].url != started[1].url
-        assert started[0].services != started[1].services
-        first, second = Ec2.of(started[0], cidr="127.77.25.0/24"), Ec2.of(started[1], cidr="127.77.27.0/24")
-        with closing(first.client), closing(second.client):
-            cidrs = {vpc["CidrBlock"] for vpc in first.client.describe_vpcs()["Vpcs"]}
-            assert "127.77.25.0/24" in cidrs
-            assert "127.77.27.0/24" not in cidrs
-        assert stat.S_IMODE(one.stat().st_mode) == 0o700
-        for path in (started[0].credentials_file, Layout(one).info.path, Layout(one).server.path):
-            assert stat.S_IMODE(path.stat().st_mode) == 0o600
-        with pytest.raises(ClientError, match="AuthFailure"):  # each has a key of its own
-            sandbox_client(replace(started[0], credentials_file=started[1].credentials_file), "ec2").describe_vpcs()
-    finally:
-        stop_sandbox(one)
-        assert sandbox_status(two).state == "running"
-        stop_sandbox(two)
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_sandboxes_side_by_side_never_share_an_address(tmp_path: Path) -> None:
+def test_sandboxes_side_by_side_share_no_address_and_no_key_and_their_files_are_private(tmp_path: Path) -> None:
     port, names = free_port("127.0.0.1"), ("one", "two", "three")
     try:
-        with ThreadPoolExecutor(len(names)) as pool:
-            started = list(pool.map(lambda name: start(tmp_path / name, ssh_port=port), names))
+        with ThreadPoolExecutor(4) as pool:  # and two starts of one at once are one sandbox
+            *started, same = pool.map(lambda name: start(tmp_path / name, ssh_port=port), (*names, "one"))
+        assert same == started[0]
+        assert len({info.url for info in started}) == len(names)
         ranges = [IPv4Network(info.network) for info in started]
         assert len(set(ranges)) == len(names)
+        cidrs = {}
         for info, addresses in zip(started, ranges, strict=True):
             assert IPv4Address(info.services.host) in addresses
             project = prepare_project(info.directory.with_name(f"{info.directory.name}-project"), info, cluster="test")
@@ -271,10 +241,23 @@ def test_sandboxes_side_by_side_never_share_an_address(tmp_path: Path) -> None:
             ec2, driver = Ec2.of(info, cidr=str(cidr)), str(cidr[10])
             with closing(ec2.client):
                 ec2.launch("driver", driver)
+                cidrs[str(cidr)] = {vpc["CidrBlock"] for vpc in ec2.client.describe_vpcs()["Vpcs"]}
             wait_for(lambda driver=driver: listens(driver, port))  # type: ignore[misc]
+        for own, there in cidrs.items():
+            assert there & cidrs.keys() == {own}
+
+        one, two = started[:2]
+        assert stat.S_IMODE(one.directory.stat().st_mode) == 0o700
+        for path in (one.credentials_file, Layout(one.directory).info.path, Layout(one.directory).server.path):
+            assert stat.S_IMODE(path.stat().st_mode) == 0o600
+        with pytest.raises(ClientError, match="AuthFailure"):  # each has a key of its own
+            sandbox_client(replace(one, credentials_file=two.credentials_file), "ec2").describe_vpcs()
     finally:
-        for name in names:
+        stop_sandbox(tmp_path / "one")
+        assert sandbox_status(tmp_path / "two").state == "running"
+        for name in names[1:]:
             stop_sandbox(tmp_path / name)
+    assert not [name for name in names if (tmp_path / name).exists()]
 
 
 def test_one_that_an_earlier_version_has_started_keeps_its_addresses(directory: Path) -> None:
