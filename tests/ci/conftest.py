@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,9 +23,11 @@ from tests.ci.tools import make_path
 from tests.integration import light_spark
 from tests.integration.training import PIO_WITHOUT_SPARK, lay_out_no_spark
 from tests.support.local_project import aws, project
+from tests.support.provider_broker import provider_broker
+from tests.support.provider_scripts import find_provider, install_scripts, terraform_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from pio_tf.sandbox.layout import SandboxInfo
 
@@ -69,14 +72,24 @@ class Site:
 
 
 @pytest.fixture(scope="module")
+def keyed_mirror(tmp_path_factory: pytest.TempPathFactory, released_mirror: Path) -> Iterator[Path]:
+    """Yield the CLI configuration file of a mirror whose Terraform uses a provider with the job's own credentials."""
+    with (
+        tempfile.TemporaryDirectory(prefix="providers-") as directory,  # a short path: a socket's
+        provider_broker(find_provider(released_mirror), Path(directory)) as broker,
+    ):
+        yield install_scripts(tmp_path_factory.mktemp("mirror"), released=released_mirror, broker=broker)
+
+
+@pytest.fixture(scope="module")
 def site(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, share_mirror: Callable[[Path], Path]
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, keyed_mirror: Path
 ) -> Iterator[Site]:
     """Return a sandbox for the file, in the network of the module's ``CIDR``. Its machines run no Spark."""
     client = tmp_path_factory.mktemp("client")
     sandbox = tmp_path_factory.mktemp("sandbox") / "sandbox"
     scratch = tmp_path_factory.mktemp("ci")
-    info = start_sandbox(sandbox, machine=light_spark.MACHINES, install_mirror=share_mirror)
+    info = start_sandbox(sandbox, machine=light_spark.MACHINES, install_mirror=lambda _directory: keyed_mirror)
     (sandbox / light_spark.MARK).touch()
     try:
         path = prepare_project(client, info, cluster=NAME, cidr=request.module.CIDR)
@@ -94,7 +107,7 @@ def site(
             files |= render_pipeline(system, config, root=client).files
         key = (client / ".pio-tf" / "sandbox_key").read_text()
         public = (client / ".pio-tf" / "sandbox_key.pub").read_text()
-        yield Site(info, files, key, public, client, make_path(scratch / "tools"), scratch)
+        yield Site(info, files, key, public, client, make_path(scratch / "tools", terraform_of(keyed_mirror)), scratch)
     finally:
         stop_sandbox(sandbox)
 

@@ -25,10 +25,11 @@ fi
 """
 
 
-def make_path(directory: Path) -> str:
-    """Return the PATH of a runner: stand-ins for pip and python3, our pio-tf and Terraform, the system's programs."""
+def make_path(directory: Path, terraform: Path) -> str:
+    """Return the PATH of a runner: stand-ins for pip and python3, our pio-tf, Terraform, the system's programs."""
     directory.mkdir(parents=True)
     write_program(directory / "pio-tf")
+    (directory / "terraform").symlink_to(terraform)
     for name, text in {"pip": _PIP, "python3": _PYTHON.replace("{bin}", str(BIN))}.items():
         (directory / name).write_text(text)
         (directory / name).chmod(0o755)

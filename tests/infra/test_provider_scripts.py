@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import json
 import re
-from typing import TYPE_CHECKING
+import subprocess
+import tempfile
+from pathlib import Path
 
 import pytest
 
+from tests.support.provider_broker import provider_broker
 from tests.support.provider_scripts import install_scripts, terraform_of
 from tests.support.site import terraform
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 @pytest.fixture
@@ -67,3 +67,26 @@ def test_a_second_install_changes_no_file_that_terraform_may_be_reading(released
 
 def _files(configuration: Path) -> list[Path]:
     return [path for path in configuration.parent.rglob("*") if path.is_file()]
+
+
+def test_a_provider_that_is_asked_for_runs_with_the_aws_variables_of_the_caller_and_no_others(tmp_path: Path) -> None:
+    provider = tmp_path / "provider"
+    provider.write_text(
+        f"#!/bin/sh\nenv | grep -E '^(AWS_|HOME=)' | sort >> {tmp_path}/started\n"
+        """echo "TF_REATTACH_PROVIDERS='{\\"aws\\": {\\"Addr\\": {\\"String\\": \\"/none\\"}}}'"\nexec sleep 60\n"""
+    )
+    provider.chmod(0o755)
+    with tempfile.TemporaryDirectory() as home, provider_broker(provider, Path(home)) as broker:
+
+        def found(**variables: str) -> str:
+            return subprocess.run([broker], env=variables, capture_output=True, text=True, check=True).stdout
+
+        first = found(AWS_ACCESS_KEY_ID="one")
+        assert found(AWS_ACCESS_KEY_ID="one", HOME="/elsewhere") == first
+        assert found(AWS_ACCESS_KEY_ID="two") != first
+    assert (tmp_path / "started").read_text().splitlines() == [
+        "AWS_ACCESS_KEY_ID=one",
+        f"HOME={home}",
+        "AWS_ACCESS_KEY_ID=two",
+        f"HOME={home}",
+    ]

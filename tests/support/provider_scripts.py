@@ -43,13 +43,14 @@ def find_provider(released: Path) -> Path:
     return provider
 
 
-def install_scripts(directory: Path, *, released: Path, running: str = "") -> Path:
+def install_scripts(directory: Path, *, released: Path, running: str = "", broker: Path | None = None) -> Path:
     """Lay out the mirror in ``directory``, and return its CLI configuration file.
 
     Args:
         released: the CLI configuration file of the mirror with the providers.
         running: TF_REATTACH_PROVIDERS of providers that run already, for all commands but those about providers. Where
             the environment has that variable, though empty, it stands.
+        broker: a program that prints that variable for its environment, instead.
     """
     mirror = released.parent
     for path in mirror.rglob("*"):
@@ -59,8 +60,9 @@ def install_scripts(directory: Path, *, released: Path, running: str = "") -> Pa
             copy.symlink_to(path.readlink())
         elif path.name.startswith("terraform-provider-") and path.is_file():
             _write(copy, f'#!/bin/sh\nexec {shlex.quote(str(path))} "$@"\n', mode=0o755)
-    export = f'[ "${{TF_REATTACH_PROVIDERS+set}}" ] || export TF_REATTACH_PROVIDERS={shlex.quote(running)}'
-    provider = export if running else ":"
+    found = f'"$({shlex.quote(str(broker))})"' if broker else shlex.quote(running)
+    export = f'[ "${{TF_REATTACH_PROVIDERS+set}}" ] || export TF_REATTACH_PROVIDERS={found}'
+    provider = export if running or broker else ":"
     program = _PROGRAM.format(version=_version(), provider=provider, terraform=shlex.quote(str(TERRAFORM)))
     configuration = directory / released.name
     terraform_of(configuration).parent.mkdir(exist_ok=True)

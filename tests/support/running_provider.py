@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
 _ROOT = Path(__file__).parents[2]
 _NAMED = re.compile(r'^(?:resource|data) "(aws_\w+)"', re.MULTILINE)
@@ -46,17 +46,16 @@ _KEYS = {"AWS_ACCESS_KEY_ID": "testing", "AWS_SECRET_ACCESS_KEY": "testing"}
 
 
 @contextmanager
-def running_provider(provider: Path, *, credentials: Path | None = None) -> Iterator[str]:
+def running_provider(provider: Path, *, environment: Mapping[str, str] = _KEYS) -> Iterator[str]:
     """Run the provider during the block. Yield the value of TF_REATTACH_PROVIDERS.
 
     Args:
-        credentials: a credentials file, which may come later. Default: the access key ``testing``.
+        environment: its AWS variables, and others that replace this process's. Default: the access key ``testing``.
     """
     command = [sys.executable, "-m", "tests.support.running_provider", str(provider)]
-    own = {"AWS_SHARED_CREDENTIALS_FILE": str(credentials)} if credentials else _KEYS
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")} | own
+    variables = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")} | dict(environment)
     pipe = subprocess.PIPE
-    with subprocess.Popen(command, cwd=_ROOT, env=environment, stdin=pipe, stdout=pipe, text=True) as process:
+    with subprocess.Popen(command, cwd=_ROOT, env=variables, stdin=pipe, stdout=pipe, text=True) as process:
         assert process.stdout is not None
         yield process.stdout.readline().strip()
         process.communicate(timeout=60)

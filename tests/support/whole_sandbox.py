@@ -41,7 +41,8 @@ def whole_sandbox(
         hashed: whether lock files have the hash of the released provider: Terraform installs that one, not a script.
     """
     sandbox = directory / "sandbox"
-    with running_provider(find_provider(released), credentials=sandbox / "credentials") as running:
+    keys = {"AWS_SHARED_CREDENTIALS_FILE": str(sandbox / "credentials")}  # a file that comes later
+    with running_provider(find_provider(released), environment=keys) as running:
         mirror = install_scripts(directory / "mirror", released=released, running=running)
         installed = released if hashed else mirror
         info = start_sandbox(sandbox, alarm_speed=alarm_speed, machine=machine, install_mirror=lambda _: installed)
