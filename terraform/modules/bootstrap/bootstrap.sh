@@ -89,7 +89,7 @@ at_boot() {
   local part status
   export VOLUME_PATIENCE=30 # it was attached at the last stop
   for part in mount_scratch write_hosts show_host_keys give_settings; do
-    rm -f "$WORK/note" "$WORK/reason"
+    begin
     set +e # as in step
     (
       set -e
@@ -97,7 +97,7 @@ at_boot() {
     ) 2>"$WORK/stderr"
     status=$?
     set -e
-    cat "$WORK/stderr" >&2
+    show_errors
     if [ "$status" -ne 0 ]; then
       say "at boot, $part failed: $(why)"
     elif [ "$part" = mount_scratch ]; then

@@ -15,7 +15,7 @@ DONE=$STATE/bootstrapped
 # To whoever has started this, to the log, and to the console, which AWS shows without SSH.
 say() {
   local line
-  line="$(date -u +%FT%TZ) pio-tf: $*"
+  TZ=UTC0 printf -v line '%(%FT%TZ)T pio-tf: %s' -1 "$*"
   echo "pio-tf: $*"
   { echo "$line" >>"$LOG"; } 2>/dev/null || true
   to_console "$line"
@@ -24,6 +24,12 @@ say() {
 # A serial console may block, or not be there.
 to_console() {
   { timeout 5 tee -a "$CONSOLE" <<<"$1" >/dev/null; } 2>/dev/null || true
+}
+
+# Before a step: nothing is said of it.
+begin() {
+  : >"$WORK/note"
+  : >"$WORK/reason"
 }
 
 # What a step has to say of itself, in its line.
@@ -37,10 +43,10 @@ fail() {
 
 # step NAME COMMAND...: one line in the log; where the command fails, the end of all, with its reason.
 step() {
-  local name=$1 started=$SECONDS status
+  local name=$1 started=$SECONDS said="done" status
   shift
   echo "$name" >"$WORK/step" # for pio-tf, which looks on
-  rm -f "$WORK/note" "$WORK/reason"
+  begin
   set +e # in a condition, bash would take no error of the command's for one
   (
     set -e
@@ -48,17 +54,20 @@ step() {
   ) 2>"$WORK/stderr"
   status=$?
   set -e
-  cat "$WORK/stderr" >&2
+  show_errors
   if [ "$status" -ne 0 ]; then
     give_up "$name" "$(why)"
   fi
-  say "step $name: $(cat "$WORK/note" 2>/dev/null || echo "done") ($((SECONDS - started)) s)"
+  [ ! -s "$WORK/note" ] || read -r said <"$WORK/note"
+  say "step $name: $said ($((SECONDS - started)) s)"
 }
+
+show_errors() { [ ! -s "$WORK/stderr" ] || cat "$WORK/stderr" >&2; }
 
 # The reason of the step that has just failed: what it gave, else the last thing that was said.
 why() {
   local reason
-  reason=$(cat "$WORK/reason" 2>/dev/null || grep -v '^[[:space:]]*$' "$WORK/stderr" | tail -n 1)
+  reason=$(grep . "$WORK/reason" || grep -v '^[[:space:]]*$' "$WORK/stderr" | tail -n 1)
   if disk_is_full; then
     reason="${reason:-it ended}; the disk is full: / has $(disk_left) MiB left"
   fi
@@ -86,7 +95,7 @@ boot_id() { cat /proc/sys/kernel/random/boot_id; }
 
 # put FILE: standard input becomes the file, whole or not at all.
 put() {
-  mkdir -p "$(dirname "$1")"
+  [ -d "${1%/*}" ] || mkdir -p "${1%/*}"
   cat >"$1.new" && mv -f "$1.new" "$1"
 }
 

@@ -99,11 +99,11 @@ ebs_volumes() {
 mount_volume() {
   local device until=$((SECONDS + VOLUME_PATIENCE))
   until device=$(scratch_volume) && [ -n "$device" ]; do
-    [ "$SECONDS" -lt "$until" ] || fail "$(cat "$WORK/reason" 2>/dev/null ||
+    [ "$SECONDS" -lt "$until" ] || fail "$(grep . "$WORK/reason" ||
       echo "no scratch volume is attached: \`pio-tf apply\` attaches it, \`pio-tf provision\` mounts it then")"
     sleep 2
   done
-  rm -f "$WORK/reason"
+  : >"$WORK/reason"
   if mountpoint -q "$SCRATCH" && [ "$(findmnt -no SOURCE "$SCRATCH")" != "$device" ] && ! umount "$SCRATCH"; then
     note "$SCRATCH stays on $(findmnt -no SOURCE "$SCRATCH") until the next boot: it is in use"
     return
@@ -183,7 +183,7 @@ install_mdadm() {
   elif apt_has mdadm && (apt_install mdadm); then
     note "mdadm installed"
   else
-    rm -f "$WORK/reason"
+    : >"$WORK/reason"
     note "no mdadm: of several disks of an instance store, one is going to be used"
   fi
 }

@@ -26,7 +26,19 @@ unpacked() {
   [ -e "$at/$(marker "$name")" ] && { [[ $sha512 == http* ]] || [ "$(cat "$at/.sha512" 2>/dev/null)" = "$sha512" ]; }
 }
 
-component() { awk -F '\t' -v name="$1" '$1 == name' <<<"$COMPONENTS"; }
+# The line of a component. Bash itself looks for it, some twenty times a boot: a program would have to be started each time.
+component() {
+  local line
+  while IFS= read -r line; do
+    [[ $line != "$1"$'\t'* ]] || echo "$line"
+  done <<<"$COMPONENTS"
+}
+
+home_of() {
+  local home
+  IFS=$'\t' read -r _ _ home _ <<<"$(component "$1")"
+  expand "$home"
+}
 
 # All that is missing, at once.
 download_all() {
@@ -286,7 +298,7 @@ PROFILE
 # Where login shells and commands over SSH find it.
 link_java() {
   local home
-  home=$(expand "$(component java | cut -f 3)")
+  home=$(home_of java)
   if [ ! -e /usr/local/bin/java ] || [ -L /usr/local/bin/java ]; then
     ln -sfn "$home/bin/java" /usr/local/bin/java
   fi
@@ -298,12 +310,12 @@ apt_has() {
 }
 
 java_home() {
-  local home
+  local program
   if [ -n "$(component java)" ]; then
-    home=$(expand "$(component java | cut -f 3)")
-    echo "$home"
+    home_of java
   else
-    dirname "$(dirname "$(readlink -f "$(command -v java)")")"
+    program=$(readlink -f "$(command -v java)")
+    echo "${program%/*/*}"
   fi
 }
 

@@ -112,7 +112,7 @@ give_settings() {
   chown "$SERVICE_USER:" "$SETTINGS"
 }
 
-spark_home() { expand "$(component spark | cut -f 3)"; }
+spark_home() { home_of spark; }
 
 # Machines that start together are ready at different times, and a worker that finds no master tries again only after 5 to
 # 15 s (INITIAL_REGISTRATION_RETRY_INTERVAL_SECONDS in Spark's Worker). It goes by itself from there, if it comes to that.
