@@ -6,13 +6,18 @@ import socket
 import threading
 from contextlib import nullcontext
 from http.server import BaseHTTPRequestHandler, HTTPServer
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from botocore import exceptions as botocore
+from botocore.handlers import BUILTIN_HANDLERS
+from botocore.session import Session
 
+from pio_tf.aws.clients import open_session
+from pio_tf.aws.descriptions import SERVICES
 from pio_tf.aws.errors import explain
 from pio_tf.aws.session import Aws, aws_errors
+from pio_tf.config.blocks import AwsBlock
 from pio_tf.errors import AwsError, ConfigError
 from tests.machines.fake_ec2 import client_error
 
@@ -349,3 +354,19 @@ def test_without_sts_the_owner_of_the_machines_tells_whether_the_account_is_allo
         with expected:
             aws.client("ec2").describe_instances()
     assert len(server.keys) == 2, "STS is asked once: what stops machines does not wait for it"
+
+
+def test_a_session_answers_events_as_one_of_botocores() -> None:
+    def handlers(session: Session, event: str) -> list[object]:
+        original: Any = session
+        return list(original._original_handler._handlers.prefix_search(event))
+
+    ours, theirs = open_session(AwsBlock(region="eu-west-1")), Session()
+    model = theirs.get_service_model
+    kinds = {name.partition(".")[0] for name, *_ in BUILTIN_HANDLERS}
+    services = {(kind, model(service).service_id.hyphenize()) for kind in kinds for service in SERVICES}
+    events = {f"{kind}.{service}.Any" for kind, service in services}
+    events |= {name for name, *_ in BUILTIN_HANDLERS if tuple(name.split(".")[:2]) in services or "." not in name}
+    answered = {event: handlers(ours, event) for event in events}
+    assert answered == {event: handlers(theirs, event) for event in events}
+    assert sum(map(bool, answered.values())) > len(SERVICES)

@@ -263,6 +263,7 @@ def _import_everything() -> None:
     from pydantic import BaseModel
 
     import pio_tf
+    from pio_tf.aws.clients import own_handlers
     from pio_tf.aws.descriptions import shared_loader
     from pio_tf.config.hcl_tree import read_tree
     from tests.support.aws_descriptions import read_descriptions_once
@@ -278,6 +279,7 @@ def _import_everything() -> None:
             model.model_rebuild()
     read_tree('a = 1\nb "c" {\n  d = [true, "e"]\n}\n', environ={}, labelled={})
     read_descriptions_once()
+    own_handlers()
     for service in _SERVICES:
         session = botocore.session.Session()
         session.register_component("data_loader", shared_loader(""))
