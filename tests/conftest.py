@@ -21,7 +21,7 @@ from tests.support.provider_scripts import find_provider, install_scripts
 from tests.support.running_provider import running_provider
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Generator, Iterator
 
 # A shell starts background jobs of a script with SIGINT ignored, and `nohup` ignores SIGHUP. Every child would inherit
 # that, and no test could interrupt anything.
@@ -92,10 +92,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: -recorded["files"].get(item.path.relative_to(TESTS).as_posix(), 0.0))
 
 
-def pytest_collection_finish() -> None:
-    """Keep the modules and tests, which live to the end, out of every search for garbage."""
-    gc.collect()
-    gc.freeze()
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Look for no garbage among modules and tests, which live to the end: neither while they are made nor later."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def _shared_fixtures(item: pytest.Item) -> list[str]:
