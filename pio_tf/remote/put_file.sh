@@ -11,15 +11,32 @@
 # shellcheck shell=bash disable=SC2154 # the variables are files.py's
 
 set -eu
-mkdir -p -- "$(dirname -- "$path")"
+directory=${path%/*}
+[ -d "$directory/" ] || mkdir -p -- "$directory"
 umask 077
 path=$(readlink -f -- "$path")
 if [ -e "$path" ] && [ ! -f "$path" ]; then echo "$path is not a file" >&2; exit 1; fi
 memory=$HOME/.pio-tf/written
-mkdir -p -- "$memory"
-chmod 700 -- "$memory"
 note=$(printf %s "$path" | sha256sum)
 note=$memory/${note%% *}
+
+look() { # set `known` and `old` to the checksums of pio-tf's last version and of the file, or to none
+  known=none old=none
+  [ ! -f "$note" ] || read -r known _ < "$note" || known=none
+  [ -e "$path" ] || return 0
+  old=$(sha256sum < "$path")
+  old=${old%% *}
+}
+has_mode() { [ "$(stat -c %a -- "$path")" = "$mode" ]; }
+
+look
+if [ "$old" = "$checksum" ] && [ "$known" = "$checksum" ] && has_mode; then
+  cat > /dev/null # the client still sends it
+  echo same
+  exit
+fi
+mkdir -p -- "$memory"
+chmod 700 -- "$memory"
 
 new='' new_note='' undo=''
 trap 'rm -f -- "$new" "$new_note" "$undo"' EXIT
@@ -32,13 +49,9 @@ sync -- "$new"
 new_note=$(mktemp -- "$note.XXXXXX")
 printf '%s  %s\n' "$checksum" "$path" > "$new_note"
 
-known=none old=none kept=''
-[ ! -f "$note" ] || read -r known _ < "$note" || known=none
-if [ -e "$path" ]; then
-  old=$(sha256sum < "$path")
-  old=${old%% *}
-fi
-if [ "$old" = "$checksum" ] && [ "$(stat -c %a -- "$path")" = "$mode" ]; then
+kept=''
+look # again: another program may have written meanwhile
+if [ "$old" = "$checksum" ] && has_mode; then
   [ "$known" = "$checksum" ] || mv -fT -- "$new_note" "$note"
   echo same
   exit

@@ -32,22 +32,46 @@ umask 077
 home="$HOME/.pio-tf"
 runs="$home/runs"
 
-ticks() { # PID: print the start of a process, in clock ticks after boot; nothing if it has ended
+# What is asked several times a second starts no process: each takes a millisecond of the driver's CPU time.
+
+find_start() { # PID: set `since` to the start of a process, in clock ticks after boot; empty if it has ended
   local stat
+  since=
   { read -r stat <"/proc/$1/stat"; } 2>/dev/null || return 1
   # shellcheck disable=SC2086 # fields after the name, which may hold blanks
   set -- ${stat##*) }
-  [[ $1 == [ZX] ]] || echo "${20}"
+  [[ $1 == [ZX] ]] || since=${20}
+}
+
+ticks() { # PID: print that start; nothing if it has ended
+  local since
+  find_start "$1" && [[ -n $since ]] && echo "$since"
 }
 
 boot() {
-  cat /proc/sys/kernel/random/boot_id
+  echo "$(</proc/sys/kernel/random/boot_id)"
+}
+
+is_this_boot() { # BOOT ID: test whether the driver has not booted since
+  local now
+  read -r now </proc/sys/kernel/random/boot_id && [[ $1 == "$now" ]]
 }
 
 alive() { # ID: test whether the run's process is alive
-  local pid started booted
+  local pid started booted since
   { read -r pid started booted _ <"$runs/$1/process"; } 2>/dev/null || return 1
-  [[ $booted == "$(boot)" && $(ticks "$pid") == "$started" ]]
+  is_this_boot "$booted" && find_start "$pid" && [[ $since == "$started" ]]
+}
+
+say() { # WORD FILE: print the word and the file's first line, if there is one
+  local line=
+  { IFS= read -r line; } 2>/dev/null <"$2"
+  printf '%s %s\n' "$1" "$line"
+}
+
+nap() { # SECONDS: sleep, as a read from a pipe that stays empty
+  [[ -n ${idle-} ]] || exec {idle}<> <(:)
+  read -r -t "$1" -u "$idle"
 }
 
 hold() { # SECONDS [LINGER]: hold the lock until the input ends; its first line describes the holder
@@ -59,7 +83,7 @@ hold() { # SECONDS [LINGER]: hold the lock until the input ends; its first line 
   flock -w 0.3 -E 75 9
   state=$?
   if ((state == 75)); then
-    echo "held $(head -n 1 "$home/holder")"
+    say held "$home/holder"
     exit
   fi
   ((state == 0)) && describe "$description" || exit 1
@@ -87,7 +111,7 @@ hold() { # SECONDS [LINGER]: hold the lock until the input ends; its first line 
 linger() { # SECONDS: from now on, power the driver off once it was unused for so long
   rm -f "$home/linger.problem" "$home/linger.left" "$home/lease" # the lock replaces the lease
   echo "$1 $(boot)" >"$home/linger.new" && mv "$home/linger.new" "$home/linger" || return
-  setsid bash -c "umask 077; home=\$HOME/.pio-tf; $(declare -f ticks boot describe renewed is_held is_notifying power_off tell guard)
+  setsid bash -c "umask 077; home=\$HOME/.pio-tf; $(declare -f find_start ticks is_this_boot nap describe renewed is_held is_notifying power_off tell guard)
 guard" \
     </dev/null >/dev/null 2>&1 9>&- &
 }
@@ -116,7 +140,7 @@ wait_on() { # SECONDS: a client still waits for machines that prepare themselves
 
 waiting() { # print for how many seconds a client may still wait for machines; nothing if none does
   local booted until now
-  { read -r booted until <"$home/waiting"; } 2>/dev/null && [[ $booted == "$(boot)" ]] || return 0
+  { read -r booted until <"$home/waiting"; } 2>/dev/null && is_this_boot "$booted" || return 0
   read -r now _ </proc/uptime
   if ((until > ${now%.*})); then echo "waiting $((until - ${now%.*}))"; fi
 }
@@ -133,11 +157,11 @@ take_over() { # SECONDS: a client waits for Spark here so long: a scheduled trai
 
 guard() { # power the driver off once it was unused for long enough
   # `leased` is what is left of a renewal, `left` of the seconds without use.
-  local seconds booted lease leased=0 left='' rest shown=''
+  local seconds booted lease='' leased=0 left='' rest shown=''
   # One guard: a second one waits for a moment, in case the first is about to end.
   { exec 7>>"$home/guard" && flock -w 5 7; } || return
-  lease=$(cat "$home/lease")
-  while read -r seconds booted <"$home/linger" && [[ $booted == "$(boot)" ]]; do
+  { read -r lease <"$home/lease"; } 2>/dev/null
+  while read -r seconds booted <"$home/linger" && is_this_boot "$booted"; do
     if renewed || is_held || [[ -z $left ]] || ((left > seconds)); then left=$seconds; fi
     rest=$((left > leased ? left : leased))
     if [[ $rest != "$shown" ]]; then
@@ -149,25 +173,25 @@ guard() { # power the driver off once it was unused for long enough
       power_off
       left=$seconds
     fi
-    sleep 1
+    nap 1
     ((left -= 1, leased -= leased > 0))
   done 2>/dev/null
 }
 
 renewed() { # test whether a client has renewed the lease since the last look
   local now
-  now=$(cat "$home/lease" 2>/dev/null)
+  { read -r now <"$home/lease"; } 2>/dev/null
   [[ $now != "$lease" ]] || return
   lease=$now leased=${now#* }
   [[ $leased =~ ^[0-9]+$ ]] || leased=0
 }
 
 is_held() { # test whether a client or a run holds the lock
-  ! (flock -n -s 8) 8>>"$home/lock"
+  ! { flock -n -s 8; } 8>>"$home/lock"
 }
 
 is_notifying() { # test whether a message about a run is being sent
-  ! (flock -n 8) 8>>"$home/notifying"
+  ! { flock -n 8; } 8>>"$home/notifying"
 }
 
 power_off() { # take the lock, so that no run begins, and power the driver off; return if the power stays on
@@ -201,7 +225,9 @@ describe() { # JSON: write down the lock's holder
 
 holder() { # print the lock's holder, as JSON; nothing if the lock is free
   [[ -e "$home/lock" ]] || return 0
-  (flock -n -s 8) 8<"$home/lock" || head -n 1 "$home/holder"
+  { flock -n -s 8; } 8<"$home/lock" && return
+  local line
+  IFS= read -r line <"$home/holder" && echo "$line"
 }
 
 release() { # end the shell that holds the lock for a client
@@ -225,17 +251,18 @@ remove_old() { # KEEP: remove all ended runs but so many
 }
 
 start() { # ID JSON: start the run in a session of its own, which inherits the lock; JSON describes it; print when
-  local n runner began
+  local n runner since began
   describe "$2" || return
   setsid bash "$runs/$1/program" run "$1" </dev/null >/dev/null 2>"$runs/$1/problem" &
+  runner=$! # nap changes it
   for ((n = 0; n < 200; n++)); do
-    runner=$(ticks $!) # before the look at its file: a short run may end in between
+    find_start "$runner" # before the look at its file: a short run may end in between
     if { read -r _ _ _ began _ <"$runs/$1/process"; } 2>/dev/null; then
       echo "started $began"
       return
     fi
-    [[ -n $runner ]] || break
-    sleep 0.02
+    [[ -n $since ]] || break
+    nap 0.02
   done
   echo "failed $(tail -n 1 "$runs/$1/problem")"
 }
@@ -278,12 +305,13 @@ launch() { # FILE LOG: start the command in a file in a group of its own; a log 
 }
 
 settle() { # wait for the end of what `launch` has started
-  local n
+  local n since
   wait "$child"
   status=$?
   # Do not wait for processes that the command left behind, though they may hold its output open.
   for ((n = 0; n < 50; n++)); do
-    [[ -n $(ticks "$filter") ]] || break
+    find_start "$filter"
+    [[ -n $since ]] || break
     sleep 0.1
   done
   kill "$filter" 2>/dev/null
@@ -308,7 +336,7 @@ follow() { # ID OFFSET [once]: print the log from there on, until the run has en
       renew 0
     done
     [[ -n $going ]] || return 0
-    sleep 0.2
+    nap 0.2
   done
 }
 
@@ -350,23 +378,26 @@ success() { # ID: test whether the log ends with the line that PredictionIO prin
 }
 
 list() { # [ID]: print the files of each run, or of one, in lines that begin with a word
-  local id
+  local id size name
+  local -A sizes
   [[ -d "$runs" ]] || return 0
   cd "$runs" || return 1
+  # shellcheck disable=SC2086 # a pattern
+  while read -r size name; do sizes[${name%/log}]=$size; done < <(stat -L -c '%s %n' ${1:-*}/log 2>/dev/null)
   for id in ${1:-*}; do
     [[ -d "$id" ]] || continue
     echo "run $id"
     ! alive "$id" || echo "alive"
     for file in record process usage cancelled ended result on_success.ended notify.problem; do
-      if [[ -s "$id/$file" ]]; then echo "$file $(head -n 1 "$id/$file")"; fi
+      if [[ -s "$id/$file" ]]; then say "$file" "$id/$file"; fi
     done
     if [[ -L "$id/told" ]]; then echo "told $(readlink "$id/told")"; fi
     if success "$id"; then echo "success"; fi
-    echo "size $(stat -L -c %s "$id/log" 2>/dev/null || echo 0)"
+    echo "size ${sizes[$id]-0}"
   done
   echo "boot $(boot)"
   echo "holder $(holder)"
-  echo "followers $(cat "$home/followers" 2>/dev/null)"
+  say followers "$home/followers"
   echo "schedule $(sed -n 's/^TOKEN=//p' "$home/scheduled/program" 2>/dev/null)"
   waiting
   lingering
@@ -379,10 +410,10 @@ followers() { # NAMES: write down which machines stop by themselves after the dr
 
 lingering() { # print the state of the guard; nothing if the driver does not power itself off
   local seconds booted
-  { read -r seconds booted <"$home/linger"; } 2>/dev/null && [[ $booted == "$(boot)" ]] || return 0
-  (flock -n -s 7) 7>>"$home/guard" && return # the guard was killed
-  echo "linger $seconds $(cat "$home/linger.left" 2>/dev/null)"
-  if [[ -s "$home/linger.problem" ]]; then echo "stuck $(head -n 1 "$home/linger.problem")"; fi
+  { read -r seconds booted <"$home/linger"; } 2>/dev/null && is_this_boot "$booted" || return 0
+  { flock -n -s 7; } 7>>"$home/guard" && return # the guard was killed
+  say "linger $seconds" "$home/linger.left"
+  if [[ -s "$home/linger.problem" ]]; then say stuck "$home/linger.problem"; fi
 }
 
 keep() { # ID: write the verdict from the input
