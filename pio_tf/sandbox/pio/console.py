@@ -19,10 +19,11 @@ from typing import TYPE_CHECKING, NoReturn
 
 import program  # type: ignore[import-not-found]  # these are beside this file
 from jars import find_jars, write_jars  # type: ignore[import-not-found]
-from storage import JavaException, NotConfigured, find_repository, open_source  # type: ignore[import-not-found]
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from storage import JavaException  # type: ignore[import-not-found]
 
 STAND_IN = "this is pio-tf's sandbox stand-in for Apache PredictionIO, not PredictionIO itself"
 VERSION = "0.14.0"
@@ -73,6 +74,8 @@ def no_spark(source: str) -> int:
 
 def status() -> int:
     """Run `pio status`. Like PredictionIO, it contacts neither Spark's master nor HDFS."""
+    from storage import JavaException, NotConfigured, find_repository, open_source
+
     home = os.environ["PIO_HOME"]
     say("Management$", "Inspecting PredictionIO...")
     say("Management$", f"PredictionIO {VERSION} is installed at {home} ({STAND_IN})")

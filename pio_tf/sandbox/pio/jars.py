@@ -1,9 +1,10 @@
-"""The jars that `pio build` writes to an engine's directory and `pio train` looks for. Standard library only."""
+"""The jars that `pio build` writes to an engine's directory and `pio train` looks for. Standard library only.
+
+`pio train` imports this, and imports nothing that it does not use.
+"""
 
 from __future__ import annotations
 
-import shutil
-import zipfile
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -22,6 +23,9 @@ def write_jars(engine: Path, *, name: str, classes: Path | None = None) -> list[
         name: sbt's name of the project.
         classes: a jar with the engine's classes; None: there are none.
     """
+    import shutil
+    import zipfile
+
     target = engine.joinpath(*TARGET)
     target.mkdir(parents=True, exist_ok=True)
     jars = [target / f"{name}_2.11-1.0.jar", target / f"{name}-assembly-1.0-deps.jar"]

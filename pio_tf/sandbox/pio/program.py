@@ -6,7 +6,6 @@ Jars, files and class paths are in PredictionIO's order.
 from __future__ import annotations
 
 import re
-import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -45,6 +44,8 @@ def log_file(environ: Mapping[str, str]) -> Path | None:
 
 def console_command(assembly: Path, words: Sequence[str], environ: Mapping[str, str]) -> list[str]:
     """Return the command of a part of `pio` that uses the storages."""
+    import shutil
+
     home = environ["PIO_HOME"]
     directories = [environ[name] for name in _CLASS_PATH if environ.get(name)]
     class_path = [*directories, f"{home}/lib/spark/*", str(assembly), f"{environ['SPARK_HOME']}/jars/*"]

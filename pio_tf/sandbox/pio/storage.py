@@ -12,11 +12,9 @@ import http.client
 import json
 import socket
 import time
-import xml.etree.ElementTree as ET
 from contextlib import closing
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
 
 if TYPE_CHECKING:
@@ -39,8 +37,7 @@ class NotConfigured(Exception):
     """A missing setting in pio-env.sh; the message ends with "Aborting."."""
 
 
-@dataclass(frozen=True)
-class StorageSource:
+class StorageSource(NamedTuple):
     """A source: ``PIO_STORAGE_SOURCES_<name>_*``."""
 
     name: str
@@ -54,8 +51,7 @@ class StorageSource:
         return f"Source Name: {self.name}; Type: {self.type}; Configuration: {configuration}"
 
 
-@dataclass(frozen=True)
-class StorageRepository:
+class StorageRepository(NamedTuple):
     """A repository: ``PIO_STORAGE_REPOSITORIES_<id>_*``."""
 
     id: str
@@ -205,6 +201,8 @@ def _hadoop_settings(directory: str, name: str) -> dict[str, str]:
     path = Path(directory, name)
     if not directory or not path.is_file():
         return {}
+    import xml.etree.ElementTree as ET
+
     properties = ET.parse(path).getroot().iter("property")  # noqa: S314 - the driver's own file
     return {one.findtext("name", "").strip(): one.findtext("value", "").strip() for one in properties}
 

@@ -14,11 +14,12 @@ take long, print much or fail: :mod:`behaviour`.
 from __future__ import annotations
 
 import argparse
+import http.client
 import json
 import os
 import sys
 import time
-import urllib.request
+from contextlib import closing
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, NoReturn
@@ -121,8 +122,9 @@ def alive_workers(master: str) -> int:
     """Return the number of workers on the master's status page; 0 if there is no such page."""
     host = master.partition("://")[2].partition(",")[0].rpartition(":")[0]
     try:
-        with urllib.request.urlopen(f"http://{host}:8080/json/", timeout=2) as response:
-            return int(json.load(response)["aliveworkers"])
+        with closing(http.client.HTTPConnection(host, 8080, timeout=2)) as page:
+            page.request("GET", "/json/")
+            return int(json.load(page.getresponse())["aliveworkers"])
     except (OSError, ValueError, LookupError):
         return 0
 
