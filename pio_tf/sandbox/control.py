@@ -16,7 +16,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pio_tf.errors import SandboxError
 from pio_tf.sandbox.access_key import AccessKey
@@ -81,6 +81,7 @@ def start_sandbox(
     machine: str | None = None,
     alarm_speed: float = 1.0,
     install_mirror: Callable[[Path], Path] | None = None,
+    start_process: Callable[..., subprocess.Popen[Any]] = subprocess.Popen,
 ) -> SandboxInfo:
     """Start the sandbox in the background, and wait until it answers. If it runs already, return it unchanged.
 
@@ -102,6 +103,7 @@ def start_sandbox(
         alarm_speed: how many seconds of CloudWatch's time pass in one second, for its idle alarms.
         install_mirror: lays out the Terraform provider in a directory and returns the CLI configuration file that names
             it. Default: :func:`pio_tf.sandbox.provider.install_mirror`.
+        start_process: starts the process, with the arguments of :class:`subprocess.Popen`.
 
     Raises:
         SandboxError: this is not Linux, the extra is not installed, the directory holds other files, the port is taken,
@@ -136,7 +138,7 @@ def start_sandbox(
                 prepare_real_services(spark)
             AccessKey.new().write(layout.credentials)
             cli_config_file = install_mirror(layout.mirror)
-            record = _start_server(layout, command, timeout=timeout)
+            record = _start_server(layout, command, timeout=timeout, start_process=start_process)
             info = SandboxInfo(
                 url=record.url,
                 pid=record.process.pid,
@@ -386,9 +388,11 @@ def fire_training(directory: Path, cluster: str, *, timeout: float = 60.0) -> No
         )
 
 
-def _start_server(layout: Layout, command: list[str], *, timeout: float) -> ServerRecord:
+def _start_server(
+    layout: Layout, command: list[str], *, timeout: float, start_process: Callable[..., subprocess.Popen[Any]]
+) -> ServerRecord:
     with layout.log.open("ab") as log:
-        process = subprocess.Popen(
+        process = start_process(
             command,
             stdin=subprocess.DEVNULL,
             stdout=log,

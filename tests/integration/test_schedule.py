@@ -29,11 +29,6 @@ def project(project: Project) -> Project:
     return project
 
 
-def driver_is(project: Project, state: str) -> bool:
-    found = project.ec2.describe_instances(InstanceIds=[project.instance("driver")])["Reservations"]
-    return found[0]["Instances"][0]["State"]["Name"] == state
-
-
 def schedule(project: Project, *options: str, exit_code: int = 0) -> dict[str, Any]:
     shown = project.run("schedule", "show", "--json", *options, exit_code=exit_code)
     return dict(json.loads(shown.stdout)["schedule"])
@@ -61,10 +56,10 @@ def serve_a_model(project: Project) -> None:
 def test_a_training_needs_no_client_and_the_next_one_finds_it(project: Project) -> None:
     serve_a_model(project)
     project.run("sandbox", "fire", "trial")
-    assert wait_until(lambda: driver_is(project, "running"), within=300)
+    assert wait_until(lambda: project.seen("driver") == "running", within=300)
     status = json.loads(project.run("status", "--json").stdout)["schedule"]
     assert status["stops"] > status["last"]
-    assert wait_until(lambda: driver_is(project, "stopped"), within=400)
+    assert wait_until(lambda: project.seen("driver") == "stopped", within=400)
     project.run("up")
     (run,) = (one for one in listed(project).values() if one["scheduled"])
     assert (run["state"], run["client"]["owner"], run["scheduled"][:19]) == (
@@ -104,8 +99,8 @@ def test_a_training_that_fails_is_named_by_status_and_an_exit_code(project: Proj
     text = engine.read_text()
     engine.unlink()
     project.run("sandbox", "fire", "trial")
-    assert wait_until(lambda: driver_is(project, "running"), within=300)
-    assert wait_until(lambda: driver_is(project, "stopped"), within=400)
+    assert wait_until(lambda: project.seen("driver") == "running", within=300)
+    assert wait_until(lambda: project.seen("driver") == "stopped", within=400)
     engine.write_text(text)
     project.run("up")
     shown = schedule(project)

@@ -39,8 +39,10 @@ def test_the_driver_stops_after_a_detached_run_without_any_client_and_the_next_c
     assert "they stop themselves, the driver 10 s after its end" in detached.stderr
     status = json.loads(project.run("status", "--json").stdout)
     assert (status["run"], status["powers_off_after"], status["power_off_problem"]) == (run, 10, None)
-    assert wait_until(lambda: driver(project)["State"]["Name"] == "stopped", within=300)
-    assert driver(project)["StateReason"]["Code"] == "Client.InstanceInitiatedShutdown"
+    assert wait_until(lambda: project.seen("driver") == "stopped", within=300)
+    stopped = driver(project)
+    assert stopped["State"]["Name"] == "stopped"
+    assert stopped["StateReason"]["Code"] == "Client.InstanceInitiatedShutdown"
     assert (kept_there(project, run) / "ended").read_text().startswith("exit=0 ")
     assert project.powers() == {"running", "stopped"}  # the others follow it later
     project.run("up")
@@ -76,7 +78,7 @@ def test_after_a_run_whose_client_is_killed_the_driver_tells_its_end_runs_its_co
         with project.start("train") as client:
             client.says("Run 2")
             client.process.kill()
-        assert wait_until(lambda: driver(project)["State"]["Name"] == "stopped", within=300)
+        assert wait_until(lambda: project.seen("driver") == "stopped", within=300)
     (document,) = webhook.documents
     run = document["run"]
     assert (document["event"], document["model"]) == ("succeeded", "")

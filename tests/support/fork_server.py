@@ -1,8 +1,8 @@
-"""Runs `pio-tf` as a fork of a process that has imported it already.
+"""Runs `pio-tf` as a fork of a process that has imported it already, and a sandbox's server as one of another.
 
 The tests run `pio-tf` many hundreds of times. To import it, to build the grammar of pio-tf.hcl and to read the
-descriptions of AWS's API takes a second of CPU each time. :class:`Program` is a :class:`subprocess.Popen` that leaves
-this to a server, which forks itself for each command.
+descriptions of AWS's API takes a second of CPU each time; to import a sandbox's moto takes more. :class:`Program` is a
+:class:`subprocess.Popen` that leaves this to a server, which forks itself for each command.
 
 A fork is a real process: a child of the test's process, with its own arguments, environment, directory, streams,
 session, signals and exit code. It differs from an executed one in three things: all forks of a server have one hash
@@ -64,6 +64,7 @@ _IMPORTED_LATE = (
     *("encodings.idna", "encodings.utf_8_sig", "importlib.readers", "importlib.resources.readers", "_strptime"),
 )
 """What libraries import only when they are used: each command uses most of it."""
+_SANDBOX = (sys.executable, "-m", "pio_tf.sandbox")
 _SERVICES = ("ec2", "s3", "sts", "scheduler", "iam", "cloudwatch", "ssm", "secretsmanager")
 _ENVIRONMENT = dict(os.environ)
 _ASKING_PROGRAM = """\
@@ -109,7 +110,7 @@ class _Order:
 
 
 class Program(subprocess.Popen[Any]):
-    """A command with the options of Popen. If it is `pio-tf`, it is forked."""
+    """A command with the options of Popen. If it is `pio-tf` or a sandbox's server, it is forked."""
 
     def _execute_child(self, *given: Any, **named: Any) -> None:  # noqa: ANN401 - Popen's own, which differ by version
         """Start the process as Popen does once its pipes are open."""
@@ -131,7 +132,7 @@ class Program(subprocess.Popen[Any]):
         pipes = [options[name] for name in ("p2cread", "p2cwrite", "c2pread", "c2pwrite", "errread", "errwrite")]
         streams = [own if pipe == -1 else pipe for own, pipe in enumerate((pipes[0], pipes[3], pipes[5]))]
         try:
-            self.pid = _fork_server().fork(order, streams)
+            self.pid = _fork_server(sandbox=options["args"][0] != PIO_TF).fork(order, streams)
             self._child_created = True
         finally:
             self._close_pipe_fds(*pipes)  # type: ignore[attr-defined]
@@ -171,7 +172,7 @@ def _can_be_forked(options: Mapping[str, Any], environment: Mapping[str, str]) -
     return (
         _CLONE is not None
         and not isinstance(arguments, (str, bytes))
-        and arguments[0] == PIO_TF
+        and (arguments[0] == PIO_TF or tuple(arguments[:3]) == _SANDBOX)
         and not any(options.get(name) for name in _ONLY_EXECUTED)
         and _read_at_start(environment) == _read_at_start(_ENVIRONMENT)
     )
@@ -184,9 +185,13 @@ def _read_at_start(environment: Mapping[str, str]) -> dict[str, str | None]:
 
 
 class ForkServer:
-    """The process that forks. :meth:`close` ends it; what it has forked continues."""
+    """The process that forks. :meth:`close` ends it; what it has forked continues.
 
-    def __init__(self) -> None:
+    Args:
+        sandbox: it forks sandboxes' servers, and not `pio-tf`.
+    """
+
+    def __init__(self, *, sandbox: bool = False) -> None:
         self._lock = threading.Lock()
         self._directory = tempfile.TemporaryDirectory(prefix="pio-tf-forks-")
         self.address = Path(self._directory.name, "socket")
@@ -197,7 +202,7 @@ class ForkServer:
             listener.listen()
             numbers = theirs.fileno(), listener.fileno()
             self._process = subprocess.Popen(
-                [sys.executable, "-c", f"from tests.support.fork_server import serve; serve{numbers}"],
+                [sys.executable, "-c", f"from tests.support.fork_server import serve; serve(*{numbers}, {sandbox})"],
                 cwd=ROOT,
                 env=_ENVIRONMENT,
                 pass_fds=numbers,
@@ -221,30 +226,43 @@ class ForkServer:
 
 
 @functools.cache
-def _fork_server() -> ForkServer:
-    server = ForkServer()
+def _fork_server(*, sandbox: bool = False) -> ForkServer:
+    server = ForkServer(sandbox=sandbox)
     atexit.register(server.close)
     return server
 
 
-def serve(tests: int, listener: int) -> None:
-    """Import `pio-tf`, and fork it for each order from the sockets with these descriptors."""
+def serve(tests: int, listener: int, sandbox: bool) -> None:
+    """Import `pio-tf` or a sandbox's server, and fork it for each order from the sockets with these descriptors."""
     sys.path[0] = str(PIO_TF.parent)  # as for a program in that directory
     ended: list[int] = []
     atexit.register(_leave, ended)  # before any other, so that it comes last
     gc.disable()
-    _import_everything()
+    (_import_sandbox if sandbox else _import_everything)()
     gc.freeze()  # or each fork would copy all of it when it looks for garbage
     gc.enable()
     order, streams = _next_fork(socket.socket(fileno=tests), socket.socket(fileno=listener))
     _become(order, streams)
-    from pio_tf.cli.main import main
-
     try:
-        main()
+        (_run_sandbox if sandbox else _run_pio_tf)()
     except SystemExit as exiting:
         ended.append(int(exiting.code or 0))
         raise
+
+
+def _run_pio_tf() -> None:
+    from pio_tf.cli.main import main
+
+    main()
+
+
+def _run_sandbox() -> None:
+    from moto.moto_api._internal import mock_random
+
+    from pio_tf.sandbox.server import main
+
+    mock_random.seed()  # or every fork would have the same ids
+    sys.exit(main(sys.argv[len(_SANDBOX) :]))
 
 
 def _leave(ended: list[int]) -> None:
@@ -284,6 +302,16 @@ def _import_everything() -> None:
         session = botocore.session.Session()
         session.register_component("data_loader", shared_loader(""))
         session.create_client(service, region_name="us-east-1", aws_access_key_id="none", aws_secret_access_key="none")
+
+
+def _import_sandbox() -> None:
+    from tests.support.aws_descriptions import read_descriptions_once
+
+    read_descriptions_once()
+    importlib.import_module("pio_tf.sandbox.server")
+    loader = importlib.import_module("botocore.session").create_loader()
+    for service in _SERVICES:
+        loader.load_service_model(service, "service-2")
 
 
 def _subclasses(kind: type[Any]) -> Iterator[type[Any]]:
@@ -354,7 +382,7 @@ def _become(order: _Order, streams: Sequence[int]) -> None:
     time.tzset()
     sys.argv = [os.fsdecode(argument) for argument in order.arguments]
     unbuffered, sys.dont_write_bytecode = (bool(os.environ.get(name)) for name in _SET_IN_FORKS)
-    ctypes.CDLL(None).prctl(_PR_SET_NAME, PIO_TF.name.encode(), 0, 0, 0)
+    ctypes.CDLL(None).prctl(_PR_SET_NAME, os.fsencode(Path(sys.argv[0]).name), 0, 0, 0)
     for number, name in enumerate(("stdin", "stdout", "stderr")):
         old = getattr(sys, name)
         binary = open(number, "wb" if number else "rb", buffering=0 if unbuffered else -1, closefd=False)  # noqa: SIM115

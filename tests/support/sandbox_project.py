@@ -100,6 +100,13 @@ class Project:
         """Return the id of a machine's instance."""
         return next(one.instance_id for one in sandbox_status(self.sandbox.directory).machines if one.name == name)
 
+    def seen(self, name: str) -> str:
+        """Return the state of a machine's instance as the sandbox has last seen it.
+
+        A test that waits for a state reads this from a file. A call of EC2 takes much more CPU time.
+        """
+        return next(one.state for one in sandbox_status(self.sandbox.directory).machines if one.name == name)
+
     def address(self, name: str) -> str:
         """Return a machine's private address."""
         return next(one.address for one in sandbox_status(self.sandbox.directory).machines if one.name == name)

@@ -1,21 +1,47 @@
-"""A sandbox for the tests of a file, whose Terraform uses an AWS provider that runs already."""
+"""A sandbox for the tests of a file, whose Terraform uses an AWS provider that runs already.
+
+A process of tests runs one sandbox at a time, so that all of its sandboxes use one provider.
+"""
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+import atexit
+import tempfile
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pio_tf.sandbox.control import start_sandbox, stop_sandbox
+from tests.support.fork_server import Program
 from tests.support.provider_scripts import find_provider, install_scripts, terraform_of
 from tests.support.running_provider import running_provider
 from tests.support.sandbox_project import clean_environment
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from pio_tf.sandbox.layout import SandboxInfo
+
+
+@dataclass(frozen=True)
+class _Provider:
+    """The AWS provider of this process."""
+
+    running: str
+    """The value of TF_REATTACH_PROVIDERS."""
+    credentials: Path
+    """A link to the credentials file of the sandbox. The provider reads it for each Terraform."""
+
+
+@cache
+def _provider(program: Path) -> _Provider:
+    stack = ExitStack()
+    atexit.register(stack.close)
+    credentials = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="pio-tf-keys-")), "credentials")
+    keys = {"AWS_SHARED_CREDENTIALS_FILE": str(credentials)}
+    return _Provider(stack.enter_context(running_provider(program, environment=keys)), credentials)
 
 
 @dataclass(frozen=True)
@@ -41,14 +67,21 @@ def whole_sandbox(
         hashed: whether lock files have the hash of the released provider: Terraform installs that one, not a script.
     """
     sandbox = directory / "sandbox"
-    keys = {"AWS_SHARED_CREDENTIALS_FILE": str(sandbox / "credentials")}  # a file that comes later
-    with running_provider(find_provider(released), environment=keys) as running:
-        mirror = install_scripts(directory / "mirror", released=released, running=running)
-        installed = released if hashed else mirror
-        info = start_sandbox(sandbox, alarm_speed=alarm_speed, machine=machine, install_mirror=lambda _: installed)
-        try:
-            environment = clean_environment()
-            path = f"{terraform_of(mirror).parent}:{environment['PATH']}"
-            yield WholeSandbox(info, environment | {"PIO_TF_SANDBOX_DIR": str(sandbox), "PATH": path})
-        finally:
-            stop_sandbox(sandbox)
+    provider = _provider(find_provider(released))
+    mirror = install_scripts(directory / "mirror", released=released, running=provider.running)
+    installed = released if hashed else mirror
+    info = start_sandbox(
+        sandbox,
+        alarm_speed=alarm_speed,
+        machine=machine,
+        install_mirror=lambda _: installed,
+        start_process=Program,
+    )
+    provider.credentials.symlink_to(info.credentials_file)
+    try:
+        environment = clean_environment()
+        path = f"{terraform_of(mirror).parent}:{environment['PATH']}"
+        yield WholeSandbox(info, environment | {"PIO_TF_SANDBOX_DIR": str(sandbox), "PATH": path})
+    finally:
+        provider.credentials.unlink()
+        stop_sandbox(sandbox)
