@@ -26,7 +26,8 @@ MARK = "without-spark"
 """The file, in the sandbox's directory."""
 _JAVA = """\
 #!/bin/bash
-if [[ -e @mark@ && " $* " = *" org.apache.spark.deploy."@(master.Master|worker.Worker)" "* ]]; then
+if [[ -e @mark@ && " $* " = *" org.apache.spark.deploy."@(master.Master|worker.Worker)" "* &&
+  " $* " != *" org.apache.spark.launcher.Main "* ]]; then
   exec @python@ -IS @program@ "$@"
 fi
 exec @java@ "$@"
@@ -108,10 +109,11 @@ async def be_worker(host: str, cores: int, memory_mib: int, master: str) -> None
 
 def main(arguments: list[str]) -> None:
     """Be what a command of Spark's starts."""
+    Path("/proc/self/comm").write_text("java")  # the name that Spark's spark-daemon.sh looks for
     given = {name: arguments[place] for place, name in enumerate(arguments, 1) if name.startswith("--")}
     if "org.apache.spark.deploy.master.Master" in arguments:
         asyncio.run(be_master(given["--host"], int(given["--port"]), int(given["--webui-port"])))
-    memory = int(given["--memory"].removesuffix("m"))
+    memory = int(given["--memory"][:-1]) * {"m": 1, "g": 1024}[given["--memory"][-1]]
     asyncio.run(be_worker(given["--host"], int(given["--cores"]), memory, arguments[-1]))
 
 

@@ -57,6 +57,7 @@ def adopt(made: Handmade, project: Project, *words: str) -> str:
     return project.run("adopt", *words, *access, "--yes").stderr
 
 
+@pytest.mark.usefixtures("light_machines")
 def test_power_only_starts_spark_by_its_script_and_leaves_machines_and_files_as_they_were(
     made: Handmade, project: Project
 ) -> None:
