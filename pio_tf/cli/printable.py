@@ -11,13 +11,16 @@ if TYPE_CHECKING:
 
 EventT = TypeVar("EventT", bound="Event")
 
+# It begins with a set of characters, which re searches fast; then comes what follows the character.
 _SEQUENCES = re.compile(
-    r"(?P<colour>\x1b\[[0-9;:]*m)"
-    r"|(?:\x1b[\]PX^_]|[\x9d\x90\x98\x9e\x9f])[^\x07\x1b\x9c\n]*(?:\x07|\x1b\\|\x9c)?"  # OSC, DCS, SOS, PM, APC
-    r"|(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]?"  # CSI
-    r"|\x1b[ -/]*[0-~]?"
-    r"|(?P<end>\r+(?=\n|$))"
-    r"|[\x00-\x08\x0b-\x1f\x7f-\x9f]"
+    r"[\x00-\x08\x0b-\x1f\x7f-\x9f]"
+    r"(?:(?<=\x1b)(?P<colour>\[[0-9;:]*m)"
+    # OSC, DCS, SOS, PM, APC
+    r"|(?:(?<=\x1b)[\]PX^_]|(?<=[\x9d\x90\x98\x9e\x9f]))[^\x07\x1b\x9c\n]*(?:\x07|\x1b\\|\x9c)?"
+    r"|(?:(?<=\x1b)\[|(?<=\x9b))[0-?]*[ -/]*[@-~]?"  # CSI
+    r"|(?<=\x1b)[ -/]*[0-~]?"
+    r"|(?P<end>(?<=\r)\r*(?=\n|$))"
+    r")?"
 )
 _SUSPICIOUS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _CONTROLS = bytes(byte for byte in range(128) if _SUSPICIOUS.match(chr(byte)))
@@ -34,7 +37,13 @@ def printable(text: str) -> str:
     """
     if not _is_suspicious(text):
         return text
-    return _SEQUENCES.sub(lambda found: found["colour"] or (" " if found[0] == "\r" and not found["end"] else ""), text)
+    return _SEQUENCES.sub(_replacement, text)
+
+
+def _replacement(found: re.Match[str]) -> str:
+    if found["colour"]:
+        return found[0]
+    return " " if found[0] == "\r" and found["end"] is None else ""
 
 
 def printable_event(event: EventT) -> EventT:
