@@ -15,7 +15,8 @@ DONE=$STATE/bootstrapped
 # To whoever has started this, to the log, and to the console, which AWS shows without SSH.
 say() {
   local line
-  TZ=UTC0 printf -v line '%(%FT%TZ)T pio-tf: %s' -1 "$*"
+  local -x TZ=UTC0
+  printf -v line '%(%FT%TZ)T pio-tf: %s' -1 "$*"
   echo "pio-tf: $*"
   { echo "$line" >>"$LOG"; } 2>/dev/null || true
   to_console "$line"
