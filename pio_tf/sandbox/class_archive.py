@@ -104,10 +104,14 @@ def _dump(archive: Path, *, java: Path, spark: Path) -> None:
     """Archive Java's own classes, then those that a small job of Spark loads, and rename the archive into place."""
     # The second archive names the first by its path. No JVM looks for the first before the second exists.
     base, unfinished = archive.with_name("java.jsa"), archive.with_name("unfinished.jsa")
-    options = (*QUICK, "-XX:+UseSerialGC", *archive_options(base), f"-XX:ArchiveClassesAtExit={unfinished}")
-    settings = ("spark.ui.port=0", "spark.driver.host=127.0.0.1", "spark.sql.shuffle.partitions=1")
+    executor = (*QUICK, "-XX:+UseSerialGC", *archive_options(base))
+    driver = (*executor, f"-XX:ArchiveClassesAtExit={unfinished}")
+    settings = (
+        *("spark.ui.port=0", "spark.driver.host=127.0.0.1", "spark.sql.shuffle.partitions=1"),
+        f"spark.executor.extraJavaOptions={shlex.join(executor)}",
+    )
     submit = (
-        *(str(spark / "bin" / "spark-submit"), "--master", "local[1]", "--driver-java-options", shlex.join(options)),
+        *(str(spark / "bin" / "spark-submit"), "--master", "local[1]", "--driver-java-options", shlex.join(driver)),
         *(word for setting in settings for word in ("--conf", setting)),
         str(_JOB),
     )
