@@ -13,7 +13,8 @@ FROM ${BASE} AS base
 RUN --mount=type=bind,from=lists,source=/var/lib/apt/lists,target=/var/lib/apt/lists \
   DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends ca-certificates python3 \
   && useradd --create-home --uid 1000 --shell /bin/bash pio-tf \
-  && chmod 1777 /home/pio-tf \
+  && mkdir /project \
+  && chmod 1777 /home/pio-tf /project \
   && rm -rf /var/cache/apt/* /var/cache/ldconfig/aux-cache /var/cache/debconf/*-old \
     /var/lib/dpkg/*-old /var/log/* /etc/*-
 
@@ -31,9 +32,7 @@ RUN --mount=type=secret,id=pip.conf,target=/etc/pip.conf \
   python3 -m venv --without-pip /opt/pip \
   && PYTHONPATH=$(echo /usr/share/python-wheels/pip-*.whl) \
     /opt/pip/bin/python -m pip install --quiet --no-compile --ignore-installed pip hatchling
-COPY LICENSE README.md pyproject.toml ./
-COPY pio_tf pio_tf
-COPY terraform terraform
+COPY . .
 RUN /opt/pip/bin/python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir /opt/pip/wheel .
 
 FROM base AS cli
@@ -49,7 +48,6 @@ LABEL org.opencontainers.image.title="pio-tf" \
   org.opencontainers.image.revision="${REVISION}"
 ENV PATH=/opt/pio-tf/bin:$PATH HOME=/home/pio-tf LANG=C.UTF-8
 WORKDIR /project
-RUN chmod 1777 /project
 USER pio-tf
 HEALTHCHECK --interval=5m CMD ["sh", "-c", "pio-tf --version && pio-tf-terraform version"]
 ENTRYPOINT ["pio-tf"]

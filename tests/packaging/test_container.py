@@ -132,8 +132,9 @@ def test_the_image_runs_pio_tf_as_a_user_who_is_not_root(cli: Image) -> None:
     config = cli.config
     assert config["User"] == "pio-tf"
     assert config["Entrypoint"] == ["pio-tf"]
-    assert cli.run("id", "--user").stdout == "1000\n"
-    assert cli.run("pio-tf", "--version").stdout == f"pio-tf {__version__}\n"
+    for command, said in {("id", "--user"): "1000", ("pio-tf", "--version"): f"pio-tf {__version__}"}.items():
+        done = cli.run(*command)
+        assert done.stdout == f"{said}\n", done.stderr
 
 
 @pytest.mark.parametrize("target", ["cli", "sandbox"])
