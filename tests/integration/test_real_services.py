@@ -40,6 +40,8 @@ if TYPE_CHECKING:
     from pio_tf.sandbox.software import Software
 
 SUCCESS = "[INFO] [CoreWorkflow$] Training completed successfully."
+TRAIN = ("train", "--no-apply", "--keep-up", "--skip-check", "pio-status")
+"""The test of checks has asked `pio status`, which starts a Java of its own."""
 CHECKS = {"elasticsearch": "elasticsearch", "zookeeper": "zookeeper", "namenode": "hdfs"}
 """The check that finds a service broken."""
 
@@ -213,7 +215,7 @@ def test_a_training_waits_for_services_that_hang_and_is_proven(project: Project,
     text = engine.read_text()
     engine.write_text(json.dumps({**json.loads(text), "standIn": {"pauseSeconds": 10}}))
     try:
-        with project.start("train", "--no-apply", "--keep-up") as client:
+        with project.start(*TRAIN) as client:
             client.says("Data sanity check is on.")
             with services.broken("hung", "zookeeper", "hbase", "namenode", "datanode"):
                 client.says("/_mapping/channels]")  # the last answer before it opens HBase
@@ -254,8 +256,7 @@ def test_an_unfit_model_is_put_back_and_a_rollback_goes_further(project: Project
     with project.edited(r"\Z", model):
         with services.full():
             assert checked(project, exit_code=5)["model"][0] == "failed"
-        train = ("train", "--no-apply", "--keep-up", "--skip-check", "pio-status")
-        said = project.run(*train, exit_code=6).stderr
+        said = project.run(*TRAIN, exit_code=6).stderr
         (run, *_) = json.loads(project.run("runs", "--json").stdout)["runs"][-1:]
         models = json.loads(project.run("model", "list", "--json").stdout)["models"]
     copy = f"pio-tf-model-urindex-{run['id'].lower()}"
