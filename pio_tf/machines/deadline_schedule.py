@@ -46,7 +46,7 @@ _THREADS: Final = 10
 """botocore's connections of a client."""
 _PER_THREAD: Final = 10
 """One more thread calls Scheduler for each so many machines."""
-_LOOK_EVERY: Final = 2.0
+LOOK_EVERY: Final = 2.0
 """Seconds between two looks for machines that Terraform is creating. It reports a machine ten seconds later or more."""
 _MINUTE: Final = timedelta(minutes=1)
 _ARMED: Final = "Stops the machines of pio-tf's cluster"
@@ -120,12 +120,22 @@ class DeadlineSchedule:
         with self._errors("looking for the deadline"):
             return _read(self._get())
 
-    def arm(self, ids: Iterable[str], at: datetime, *, role_arn: str, if_due_wait: bool = False) -> ScheduledDeadline:
+    def arm(
+        self,
+        ids: Iterable[str],
+        at: datetime,
+        *,
+        role_arn: str,
+        mine: ScheduledDeadline | None = None,
+        if_due_wait: bool = False,
+    ) -> ScheduledDeadline:
         """Arm the deadline for these instances, and confirm it by reading the schedule back. Safe to repeat.
 
         Args:
             at: rounded up to the minute. A later deadline that is armed stays: another client relies on it, unless it
                 was released.
+            mine: the deadline as this caller armed it last, without the instances that are new. If no client has
+                written it since, only the new ones need a schedule of their own.
             if_due_wait: wait until a deadline of this very minute has passed: it would stop machines that start now.
 
         Returns:
@@ -144,7 +154,8 @@ class DeadlineSchedule:
             request = self._request(wanted)
             found, differ = self._calls.put_and_read(request, create=existing is None)
             if not differ:
-                self._put_each(wanted)
+                joined = before is not None and mine is not None and before.is_as(mine) and _differ_in_ids(mine, wanted)
+                self._put_each(wanted, having=mine.ids if mine and joined else frozenset())
                 armed = _read(found) or wanted
                 return replace(armed, replaced=before.modified if before else None)
         raise AwsError(
@@ -241,22 +252,27 @@ class DeadlineSchedule:
             _for_each(on, look)
         return [one for key, one in on.items() if key in passed and (one.since is None or one.since < passed[key])]
 
-    def _put_each(self, wanted: ScheduledDeadline) -> None:
-        """Give each machine a schedule of its own with the deadline that is armed, or released."""
+    def _put_each(self, wanted: ScheduledDeadline, *, having: frozenset[str] = frozenset()) -> None:
+        """Give each machine a schedule of its own with the deadline that is armed, or released.
+
+        Args:
+            having: machines that have it. If there are some, the others are new.
+        """
         if len(wanted.ids) == 1:
             return  # the cluster's schedule is about this machine alone
+        create = bool(having)
 
         def put(instance_id: str) -> None:
             request = self._request(replace(wanted, ids=frozenset({instance_id})), name=self._name_of(instance_id))
-            error = self._calls.try_to_put(request, create=False)
-            if error is not None and error_code(error) == "ResourceNotFoundException" and not wanted.released:
-                error = self._calls.try_to_put(request, create=True)
+            error = self._calls.try_to_put(request, create=create)
+            if error is not None and CREATE_NEXT.get(error_code(error)) is (not create) and not wanted.released:
+                error = self._calls.try_to_put(request, create=not create)
             if error is not None and error_code(error) not in CREATE_NEXT:
                 raise error
 
         try:
             with self._errors("arming each machine's own deadline"):
-                _for_each(wanted.ids, put)
+                _for_each(wanted.ids - having, put)
         except AwsError as error:
             if error.details.get("code") not in UNAUTHORISED:
                 raise
@@ -307,9 +323,9 @@ class DeadlineSchedule:
 class DeadlineUpdater:
     """A thread that arms the deadline for machines while Terraform creates them, without delaying Terraform's events.
 
-    Terraform reports a machine once it runs. Until then, the thread looks for it in EC2 every two seconds: the deadline
-    covers what it has found even if the client is killed meanwhile. It arms all machines that arrive while it is busy
-    with one call.
+    Terraform reports a machine once it runs. Until EC2 shows it, the thread looks for it there every two seconds: the
+    deadline covers what it has found even if the client is killed meanwhile. It arms all machines that arrive while it
+    is busy at once.
 
     Args:
         at: the deadline.
@@ -334,7 +350,8 @@ class DeadlineUpdater:
         self._report = report
         self._ids = set(ids)
         self._find = find
-        self._expected = 0
+        self._last = len(self._ids)
+        """How many machines there are once EC2 shows all that Terraform has begun to create."""
         self._made: SimpleQueue[str | None] = SimpleQueue()
         self._thread = Thread(target=self._work, name="arming", daemon=True)
         self.armed: ScheduledDeadline | None = None
@@ -373,7 +390,7 @@ class DeadlineUpdater:
         more = True
         while more:
             new, more = self._take()
-            if self._expected and more:
+            if self._misses(new) and more:
                 new |= self._look()
             if new - self._ids and self._error is None:
                 self._ids |= new
@@ -382,14 +399,16 @@ class DeadlineUpdater:
     def _take(self) -> tuple[set[str], bool]:
         """Wait for new machines, or until it is time to look for them; return them, and whether more may come."""
         try:
-            taken = [self._made.get(timeout=_LOOK_EVERY if self._expected else None)]
+            taken = [self._made.get(timeout=LOOK_EVERY if self._misses() else None)]
         except Empty:
             return set(), True
         while not self._made.empty():  # only this thread takes from it
             taken.append(self._made.get())
-        new = {one for one in taken if one}
-        self._expected += taken.count("") - len(new)
-        return new, None not in taken
+        self._last += taken.count("")
+        return {one for one in taken if one}, None not in taken
+
+    def _misses(self, new: Iterable[str] = ()) -> bool:
+        return self._error is None and len(self._ids.union(new)) < self._last
 
     def _look(self) -> set[str]:
         try:
@@ -399,7 +418,7 @@ class DeadlineUpdater:
 
     def _arm(self) -> None:
         try:
-            armed = self._schedule.arm(self._ids, self._at, role_arn=self._role_arn)
+            armed = self._schedule.arm(self._ids, self._at, role_arn=self._role_arn, mine=self.armed)
         except PioTfError as error:
             self._error = error
             return
@@ -421,6 +440,11 @@ def _read(found: dict[str, Any] | None) -> ScheduledDeadline | None:
     released = str(found.get("Description", "")).startswith(_RELEASED)
     role, modified = found["Target"].get("RoleArn", ""), found.get("LastModificationDate")
     return ScheduledDeadline(at, ids, role, released, modified) if known else None
+
+
+def _differ_in_ids(one: ScheduledDeadline, other: ScheduledDeadline) -> bool:
+    """Return whether two deadlines are for the same time and role, and the machines of the first have schedules."""
+    return len(one.ids) > 1 and replace(one, ids=other.ids) == other
 
 
 def _for_each(ids: Iterable[str], call: Callable[[str], object]) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import time
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from threading import Barrier
@@ -14,7 +16,13 @@ from botocore.stub import Stubber
 
 from pio_tf.aws.session import Aws
 from pio_tf.errors import AwsError
-from pio_tf.machines.deadline_schedule import DeadlineSchedule, DeadlineUpdater, ScheduledDeadline, whole_minute
+from pio_tf.machines.deadline_schedule import (
+    LOOK_EVERY,
+    DeadlineSchedule,
+    DeadlineUpdater,
+    ScheduledDeadline,
+    whole_minute,
+)
 from tests.machines.conftest import REGION
 from tests.support.background import wait_until
 from tests.support.roles import make_role
@@ -53,9 +61,9 @@ def scheduler(local_config: MakeConfig) -> Client:
     return Aws(local_config()).client("scheduler")
 
 
-def schedule(scheduler: Client, cluster: str, *, time: Time | None = None) -> DeadlineSchedule:
-    time = time or Time()
-    return DeadlineSchedule(scheduler, cluster=cluster, clock=lambda: time.now, sleep=time.sleep)
+def schedule(scheduler: Client, cluster: str, *, passing: Time | None = None) -> DeadlineSchedule:
+    passing = passing or Time()
+    return DeadlineSchedule(scheduler, cluster=cluster, clock=lambda: passing.now, sleep=passing.sleep)
 
 
 @pytest.fixture
@@ -191,6 +199,80 @@ def test_a_machine_that_ec2_does_not_show_is_armed_when_terraform_reports_it(
     found = schedule(scheduler, "shown").find()
     assert found is not None
     assert found.ids == {"i-1", "i-2"}
+
+
+def test_machines_that_ec2_shows_are_not_looked_for_again(scheduler: Client, local_aws: LocalAws) -> None:
+    shown = ["i-1"]
+
+    def find() -> list[str]:
+        shown.append(f"i-{len(shown) + 1}")  # one more each time
+        return shown
+
+    role = make_role(local_aws.url, REGION, cluster="looked")
+    with updater(scheduler, "looked", role, find) as arming:
+        arming.expect()
+        arming.expect()
+        assert wait_until(lambda: (found := schedule(scheduler, "looked").find()) is not None and len(found.ids) == 3)
+        time.sleep(LOOK_EVERY + 0.5)
+    assert shown == ["i-1", "i-2", "i-3"]
+
+
+def test_a_machine_that_joins_needs_no_schedule_for_the_others(scheduler: Client, local_aws: LocalAws) -> None:
+    role = make_role(local_aws.url, REGION, cluster="joined")
+    one = schedule(scheduler, "joined")
+    mine = one.arm(["i-1", "i-2"], NOON, role_arn=role)
+    with requests_of(scheduler) as asked:
+        mine = one.arm(["i-1", "i-2", "i-3"], NOON, role_arn=role, mine=mine)
+    assert asked == ["GET", "PUT", "GET", "POST"], "the cluster's, read back; and the new machine's own"
+    assert own_schedules(scheduler, "joined") == {"i-1": NOON, "i-2": NOON, "i-3": NOON}
+    one.arm(mine.ids, NOON + HOUR, role_arn=role, mine=mine)
+    assert set(own_schedules(scheduler, "joined").values()) == {NOON + HOUR}, "another time is every machine's"
+
+
+def test_a_machine_that_joins_after_another_client_has_released_arms_all_again(
+    scheduler: Client, local_aws: LocalAws
+) -> None:
+    role = make_role(local_aws.url, REGION, cluster="rejoined")
+    one = schedule(scheduler, "rejoined")
+    mine = one.arm(["i-1", "i-2"], NOON, role_arn=role)
+    schedule(scheduler, "rejoined").release(mine, NOON - HOUR)
+    assert own_schedules(scheduler, "rejoined") == {"i-1": NOON - HOUR, "i-2": NOON - HOUR}
+    one.arm(["i-1", "i-2", "i-3"], NOON, role_arn=role, mine=mine)
+    assert own_schedules(scheduler, "rejoined") == {"i-1": NOON, "i-2": NOON, "i-3": NOON}
+
+
+def test_machines_that_join_a_single_one_get_schedules_with_it(scheduler: Client, local_aws: LocalAws) -> None:
+    role = make_role(local_aws.url, REGION, cluster="second")
+    one = schedule(scheduler, "second")
+    mine = one.arm(["i-1"], NOON, role_arn=role)
+    assert own_schedules(scheduler, "second") == {}
+    one.arm(["i-1", "i-2"], NOON, role_arn=role, mine=mine)
+    assert own_schedules(scheduler, "second") == {"i-1": NOON, "i-2": NOON}
+
+
+def own_schedules(scheduler: Client, cluster: str) -> dict[str, datetime]:
+    """Return when each machine's own schedule stops it."""
+    found = scheduler.list_schedules(NamePrefix=f"pio-tf-{cluster}.")["Schedules"]
+    whole = [scheduler.get_schedule(Name=one["Name"], GroupName="default") for one in found]
+    return {
+        json.loads(one["Target"]["Input"])["InstanceIds"][0]: datetime.strptime(
+            f"{one['ScheduleExpression']}Z", "at(%Y-%m-%dT%H:%M:%S)%z"
+        )
+        for one in whole
+    }
+
+
+@contextmanager
+def requests_of(client: Client) -> Iterator[list[str]]:
+    """Yield the methods of a client's requests in the block."""
+    asked: list[str] = []
+
+    def hear(request: AWSPreparedRequest, **_event: object) -> None:
+        asked.append(str(request.method))
+
+    client.meta.events.register("before-send", hear, unique_id="requests")
+    yield asked
+    client.meta.events.unregister("before-send", hear, unique_id="requests")
 
 
 def test_the_schedules_of_many_machines_are_written_at_the_same_time(scheduler: Client, local_aws: LocalAws) -> None:
@@ -378,7 +460,7 @@ def test_a_deadline_is_a_whole_minute_and_never_earlier_than_asked_for() -> None
 def test_a_role_that_was_just_made_is_waited_for_a_minute_and_no_longer(scheduler: Client, local_aws: LocalAws) -> None:
     time = Time()
     with pytest.raises(AwsError) as refused:
-        schedule(scheduler, "nobody", time=time).arm(["i-1"], NOON, role_arn=ROLE)
+        schedule(scheduler, "nobody", passing=time).arm(["i-1"], NOON, role_arn=ROLE)
     assert NO_ROLE in refused.value.cause
     assert "pio-tf apply" in refused.value.next_step
     assert 60 <= time.now < 70
@@ -391,7 +473,7 @@ def test_a_role_that_was_just_made_is_waited_for_a_minute_and_no_longer(schedule
                 made.append(make_role(local_aws.url, REGION, cluster="late"))
 
     role = ROLE.replace("-x-", "-late-")
-    assert schedule(scheduler, "late", time=MakesIt()).arm(["i-1"], NOON, role_arn=role).at == NOON
+    assert schedule(scheduler, "late", passing=MakesIt()).arm(["i-1"], NOON, role_arn=role).at == NOON
     assert made == [role]
 
 
