@@ -14,7 +14,6 @@ import shutil
 import subprocess
 import urllib.request
 from collections import ChainMap
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from functools import cached_property
@@ -226,7 +225,6 @@ class OldCluster:
     def _apply_stack(self) -> None:
         """Apply the stack that commit 9a03d57 generated, with plain Terraform."""
         environment = self.project.environment | {
-            "TF_REATTACH_PROVIDERS": "",  # one provider cannot apply two stacks at a time
             "TF_CLI_CONFIG_FILE": str(self.project.sandbox.cli_config_file),
             "TF_IN_AUTOMATION": "1",
             "AWS_SHARED_CREDENTIALS_FILE": str(self.project.directory / ".pio-tf" / "sandbox_credentials"),
@@ -302,12 +300,11 @@ def _write(path: Path, text: str) -> None:
 
 
 def restore_clusters(directory: Path, sandbox: SandboxInfo, environment: dict[str, str]) -> dict[str, OldCluster]:
-    """Restore both clusters, at the same time: most of it is waiting for Terraform."""
+    """Restore both clusters, one after the other: they share a provider, which has one configuration at a time."""
     clusters = {kind: OldCluster(kind, Project(directory / kind, sandbox, environment)) for kind in ("local", "team")}
     s3 = clusters["team"].client("s3")
     s3.create_bucket(Bucket=BUCKET)
     s3.put_bucket_versioning(Bucket=BUCKET, VersioningConfiguration={"Status": "Enabled"})
-    with ThreadPoolExecutor(len(clusters)) as pool:
-        for restored in [pool.submit(cluster.restore) for cluster in clusters.values()]:
-            restored.result()
+    for cluster in clusters.values():
+        cluster.restore()
     return clusters
