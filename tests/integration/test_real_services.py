@@ -341,6 +341,8 @@ def test_an_engine_that_is_not_built_and_then_an_app_that_does_not_exist(driver:
 def test_a_stack_overflow_in_tasks(driver: Driver) -> None:
     driver.behave(standIn={"fail": "stackOverflow"})
     status, output = driver.train()
+    if "Lost task" not in output:  # an executor in the driver's own process may end that before the driver says why
+        status, output = driver.train()
     assert diagnosed(output, status).details["sign"] == "stack-overflow"
 
 
