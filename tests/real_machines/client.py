@@ -5,19 +5,18 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-import subprocess
-import sys
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING
+
+from tests.support import fork_server
+from tests.support.fork_server import PIO_TF
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from tests.real_machines.board import PowerBoard
     from tests.support.site import Site
-
-PIO_TF = Path(sys.executable).with_name("pio-tf")
 
 
 class Client:
@@ -51,16 +50,7 @@ class Client:
             AssertionError: its exit code is another one.
         """
         started = time.monotonic()
-        done = subprocess.run(
-            [PIO_TF, *arguments],
-            cwd=self._site.directory,
-            env=self._environment,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=timeout,
-            check=False,
-        )
+        done = fork_server.run([PIO_TF, *arguments], cwd=self._site.directory, env=self._environment, timeout=timeout)
         said = done.stdout + done.stderr
         assert done.returncode == exit_code, f"pio-tf {' '.join(arguments)}: {done.returncode}\n{said}"
         took = time.monotonic() - started

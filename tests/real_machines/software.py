@@ -29,8 +29,13 @@ VERSIONS: Mapping[str, str] = {"pio": PIO, **COMPATIBILITY[PIO].defaults}
 """What pio-tf.hcl asks for. Spark's is not what is in its archive: the Spark that goes with PredictionIO needs Java 8,
 which Debian 12 has not. pyspark's runs on its Java 17, and does not differ in what machines have to do with it."""
 _PYSPARK = Path(pyspark.__file__).parent
-_UNUSED = ("breeze", "datanucleus-", "derby", "hive-", "kubernetes-", "mesos-", "rocksdbjni", "spark-mllib_", "spire_")
-"""Jars that no standalone cluster loads, nearly half of all bytes: four machines have four copies in memory."""
+_UNUSED = (
+    *("breeze", "datanucleus-", "derby", "hive-", "kubernetes-", "mesos-", "rocksdbjni", "spark-mllib_", "spire_"),
+    # Spark SQL and what it reads, and linear algebra. Tink must stay: it encrypts what Spark sends.
+    *("arpack_", "arrow-", "algebra_", "cats-kernel_", "datasketches-", "janino-", "JTransforms-", "lapack-", "orc-"),
+    *("parquet-", "scala-compiler-", "spark-catalyst_", "spark-hive", "spark-sql", "spark-streaming_"),
+)
+"""Jars that a job on a standalone cluster does not load, more than half of all bytes. Machines unpack ten copies."""
 HADOOP: Mapping[str, bytes] = {
     "bin/hadoop": b'#!/bin/sh\necho "hadoop $*"\n',
     "etc/hadoop/core-site.xml": b"<configuration/>\n",

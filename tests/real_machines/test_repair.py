@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 ADDRESSES = {"corrupt": "10.77.0.20", "unreachable": "10.77.0.21", "full": "10.77.0.22", "wrong": "10.77.0.23"}
-FULL_MIB = 180
+FULL_MIB = 90
 """Less than Spark's archive."""
 PATIENCE = 180.0
 """Seconds: a machine tries every address several times, with pauses."""
