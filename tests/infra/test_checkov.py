@@ -32,10 +32,11 @@ SKIP = re.compile(r"checkov:skip=(?P<check>\w+)(?:: *(?P<reason>.*))?")
 BLOCK = re.compile(r"^(?=(?:resource|data|module|locals|variable|output)\b)", re.MULTILINE)
 # checkov's program imports the checks of all other languages, too, and asks its makers' servers.
 CHECKOV = """
-import json, sys
+import gc, json, sys
 from checkov.runner_filter import RunnerFilter
 from checkov.terraform.runner import Runner
 
+gc.disable()  # it ends within seconds
 report = Runner().run(root_folder=sys.argv[1], runner_filter=RunnerFilter(framework=["terraform"]))
 failed = [(one.check_id, one.file_path, one.resource) for one in report.failed_checks]
 print(json.dumps({"summary": report.get_summary(), "failed": failed}))
