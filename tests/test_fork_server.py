@@ -40,13 +40,20 @@ def report() -> None:
         "zone": time.tzname[0],
         "path": sys.path[0],
         "name": Path("/proc/self/comm").read_text().strip(),
+        "sandbox": "pio_tf.sandbox.server" in sys.modules,
     }
     os.write(1, json.dumps(about).encode())
     os._exit(0)
 
 
-def reported(directory: Path, *words: str | bytes, **options: Any) -> dict[str, Any]:  # noqa: ANN401 - Popen's
-    with Program([PIO_TF, *words], cwd=directory, stdout=subprocess.PIPE, preexec_fn=report, **options) as process:
+def reported(
+    directory: Path,
+    *words: str | bytes,
+    program: tuple[str | Path, ...] = (PIO_TF,),
+    **options: Any,  # noqa: ANN401 - Popen's
+) -> dict[str, Any]:
+    command = [*program, *words]
+    with Program(command, cwd=directory, stdout=subprocess.PIPE, preexec_fn=report, **options) as process:
         about: dict[str, Any] = json.loads(process.communicate(timeout=60)[0])
     return about
 
@@ -82,6 +89,16 @@ def test_it_has_its_own_arguments_directory_environment_and_streams(tmp_path: Pa
     assert about["zone"] == "JST"
     assert about["path"] == str(PIO_TF.parent)
     assert about["name"] == "pio-tf"
+
+
+def test_the_server_of_a_sandbox_is_a_fork_that_has_imported_it(tmp_path: Path) -> None:
+    assert reported(tmp_path)["sandbox"] is False
+    (tmp_path / "made").rmdir()
+    about = reported(tmp_path, "--dir", "x", program=(sys.executable, "-m", "pio_tf.sandbox"), start_new_session=True)
+    assert about["arguments"] == [sys.executable, "-m", "pio_tf.sandbox", "--dir", "x"]
+    assert about["sandbox"] is True
+    assert (about["parent"], about["session"], about["threads"]) == (os.getpid(), True, 1)
+    assert about["name"] == Path(sys.executable).name
 
 
 def test_it_has_the_session_and_the_umask_of_the_tests(tmp_path: Path) -> None:
