@@ -41,7 +41,7 @@ _ASK = ["GET", "POST"]
 _ACKNOWLEDGED = {"acknowledged": True}
 USUAL_PORTS = (9200, 2181, 9000)
 """The usual ports of Elasticsearch, ZooKeeper and a name node."""
-_STOP_POLL_SECONDS = 0.25
+_STOP_POLL_SECONDS = 0.1
 """How often a server's thread looks if it is to stop. Connections wake it at once."""
 
 
