@@ -376,7 +376,7 @@ class Deadline:
 
     def _put(self, ids: Iterable[str], at: datetime, *, role_arn: str, if_due_wait: bool = False) -> ScheduledDeadline:
         self._writing = whole_minute(at)
-        armed = self.schedule.arm(ids, at, role_arn=role_arn, mine=self._written, if_due_wait=if_due_wait)
+        armed = self.schedule.arm(ids, at, role_arn=role_arn, if_due_wait=if_due_wait)
         self._writing = None
         if self._written is not None and armed.replaced not in (None, self._written.modified):
             self._others_armed = True

@@ -134,8 +134,9 @@ class DeadlineSchedule:
         Args:
             at: rounded up to the minute. A later deadline that is armed stays: another client relies on it, unless it
                 was released.
-            mine: the deadline as this caller armed it last, without the instances that are new. If no client has
-                written it since, only the new ones need a schedule of their own.
+            mine: the deadline as this caller armed it moments ago, without the instances that are new. If no client has
+                written it since, only the new ones get a schedule of their own. Without it, each gets its own once
+                more: another client may have been killed while it moved them.
             if_due_wait: wait until a deadline of this very minute has passed: it would stop machines that start now.
 
         Returns:
@@ -154,8 +155,7 @@ class DeadlineSchedule:
             request = self._request(wanted)
             found, differ = self._calls.put_and_read(request, create=existing is None)
             if not differ:
-                joined = before is not None and mine is not None and before.is_as(mine) and _differ_in_ids(mine, wanted)
-                self._put_each(wanted, having=mine.ids if mine and joined else frozenset())
+                self._put_each(wanted, having=_have_their_own(mine, before, wanted) if mine and before else frozenset())
                 armed = _read(found) or wanted
                 return replace(armed, replaced=before.modified if before else None)
         raise AwsError(
@@ -442,9 +442,14 @@ def _read(found: dict[str, Any] | None) -> ScheduledDeadline | None:
     return ScheduledDeadline(at, ids, role, released, modified) if known else None
 
 
-def _differ_in_ids(one: ScheduledDeadline, other: ScheduledDeadline) -> bool:
-    """Return whether two deadlines are for the same time and role, and the machines of the first have schedules."""
-    return len(one.ids) > 1 and replace(one, ids=other.ids) == other
+def _have_their_own(mine: ScheduledDeadline, before: ScheduledDeadline, wanted: ScheduledDeadline) -> frozenset[str]:
+    """Return the machines whose own schedules are as wanted already.
+
+    Those of ``mine`` are, if no client has written the deadline since, and only machines join it. A single machine has
+    no schedule of its own.
+    """
+    only_joined = before.is_as(mine) and replace(mine, ids=wanted.ids) == wanted
+    return mine.ids if only_joined and len(mine.ids) > 1 else frozenset()
 
 
 def _for_each(ids: Iterable[str], call: Callable[[str], object]) -> None:

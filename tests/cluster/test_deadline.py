@@ -159,6 +159,16 @@ def test_no_machine_is_started_before_all_of_them_are_armed_and_that_is_read_bac
     assert world.deadline == whole_minute(world.now + 2 * HOUR)
 
 
+def test_each_machines_own_schedule_is_set_right_before_the_start_whatever_others_left_of_it(world: World) -> None:
+    """A client that is killed while it moves them leaves the cluster's schedule as it is."""
+    with world.aws.recording() as calls:
+        world.cluster().up()
+    start = place(calls, "StartInstances")
+    last = max(at for at, call in enumerate(calls[:start]) if call in of_cluster(calls) and call.operation in ARMS)
+    own = {call.path for call in calls[last:start] if call.operation in ARMS and "." in call.path}
+    assert len(own) == len(world.ids) == 3
+
+
 @pytest.mark.parametrize(("refused", "permission"), [("POST", "CreateSchedule"), ("GET", "GetSchedule")])
 def test_without_the_permission_nothing_is_started_unless_without_a_deadline(
     world: World, refused: str, permission: str
