@@ -88,7 +88,7 @@ def make_archive() -> None:
                 archive.touch()
             else:
                 _dump(archive, java=java, spark=spark)
-        remove_old_archives(archive.parent.parent)
+                remove_old_archives(archive.parent.parent)
     except (OSError, subprocess.SubprocessError) as error:
         logger.warning("no archive of Spark's classes: %s", error)
 

@@ -27,7 +27,7 @@ to_console() {
   { timeout 5 tee -a "$CONSOLE" <<<"$1" >/dev/null; } 2>/dev/null || true
 }
 
-# Before a step: nothing is said of it.
+# begin: forget what the last step noted of itself, and why it failed.
 begin() {
   : >"$WORK/note"
   : >"$WORK/reason"
