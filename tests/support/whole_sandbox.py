@@ -77,11 +77,11 @@ def whole_sandbox(
         install_mirror=lambda _: installed,
         start_process=Program,
     )
-    provider.credentials.symlink_to(info.credentials_file)
     try:
+        provider.credentials.symlink_to(info.credentials_file)
         environment = clean_environment()
         path = f"{terraform_of(mirror).parent}:{environment['PATH']}"
         yield WholeSandbox(info, environment | {"PIO_TF_SANDBOX_DIR": str(sandbox), "PATH": path})
     finally:
-        provider.credentials.unlink()
         stop_sandbox(sandbox)
+        provider.credentials.unlink()
