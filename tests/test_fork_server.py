@@ -101,6 +101,15 @@ def test_the_server_of_a_sandbox_is_a_fork_that_has_imported_it(tmp_path: Path) 
     assert about["name"] == Path(sys.executable).name
 
 
+def test_code_runs_as_python_runs_it(tmp_path: Path) -> None:
+    code = "import sys\nif __name__ == '__main__':\n    print(sys.argv, [sys.path[0]], 'pio_tf.cluster' in sys.modules)"
+    command = [sys.executable, "-c", code, "a", ""]
+    assert run(command, cwd=tmp_path, env=os.environ, timeout=60).stdout == "['-c', 'a', ''] [''] True\n"
+    broken = run([*command[:2], "1 / 0"], cwd=tmp_path, env=os.environ, timeout=60)
+    assert broken.returncode == 1
+    assert broken.stderr.endswith("\nZeroDivisionError: division by zero\n")
+
+
 def test_it_has_the_session_and_the_umask_of_the_tests(tmp_path: Path) -> None:
     before = os.umask(0o027)
     try:

@@ -16,6 +16,7 @@ import pytest
 
 from pio_tf.cli.app import command_name
 from tests.cli.runner import Log, read_log, read_outputs
+from tests.support.fork_server import Program
 from tests.support.shell import Project
 
 if TYPE_CHECKING:
@@ -106,15 +107,10 @@ def github(environ: dict[str, str], tmp_path: Path) -> dict[str, str]:
 
 
 def run(environ: dict[str, str], cwd: Path, *words: str) -> Step:
-    done = subprocess.run(
-        [sys.executable, "-c", PROGRAM, *words],
-        cwd=cwd,
-        env=environ,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        check=False,
-    )
-    stdout, stderr = done.stdout.decode(), done.stderr.decode()  # with the carriage returns that they have
+    null, pipe = subprocess.DEVNULL, subprocess.PIPE
+    command = [sys.executable, "-c", PROGRAM, *words]
+    with Program(command, cwd=cwd, env=environ, stdin=null, stdout=pipe, stderr=pipe) as done:
+        stdout, stderr = (text.decode() for text in done.communicate())  # with the carriage returns that they have
     assert "Traceback" not in stderr, stderr
     summary, output = cwd / "summary", cwd / "output"
     return Step(
@@ -173,7 +169,7 @@ def test_force_color_colours_and_no_color_takes_all_of_it_away(environ: dict[str
 def at_a_terminal(environ: dict[str, str], cwd: Path, *words: str) -> tuple[int, str]:
     """Exit code, and what a terminal was shown that all three streams are."""
     master, slave = pty.openpty()
-    process = subprocess.Popen(
+    process = Program(
         [sys.executable, "-c", PROGRAM, *words],
         cwd=cwd,
         env=environ | {"TERM": "xterm"},

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import ast
 import importlib.util
+import os
 import re
 import signal
-import subprocess
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +15,7 @@ import pytest
 
 from pio_tf import errors
 from pio_tf.cli.app import app
+from tests.support.fork_server import run
 from tests.support.shell import Project
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ def test_a_command_ends_with_the_code_of_the_table(
     table: dict[str, int], tmp_path: Path, ended_by: str, name: str
 ) -> None:
     command = [sys.executable, "-c", RAISED, "end", ended_by]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    done = run(command, cwd=tmp_path, env=os.environ, timeout=60)
     assert done.returncode == table[name], done.stderr
 
 

@@ -14,15 +14,13 @@ from pathlib import Path
 import pytest
 
 import pio_tf
-
-PIO_TF = Path(sys.executable).with_name("pio-tf")
+from tests.support import fork_server
+from tests.support.fork_server import PIO_TF
 
 
 def run(*arguments: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
     clean = {key: value for key, value in os.environ.items() if not key.startswith(("AWS_", "PIO_TF", "TF_"))}
-    return subprocess.run(
-        [PIO_TF, *arguments], cwd=cwd, env=clean | environment, capture_output=True, text=True, check=False
-    )
+    return fork_server.run([PIO_TF, *arguments], cwd=cwd, env=clean | environment, timeout=60)
 
 
 def test_version_is_the_package_version(tmp_path: Path) -> None:

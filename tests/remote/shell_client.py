@@ -1,4 +1,4 @@
-"""The program of the tests of shells: ``python -m tests.remote.shell_client PORT KEY [COMMAND]``."""
+"""The program of the tests of shells, with the arguments PORT KEY [COMMAND]."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ async def main(port: int, key: str, command: str | None) -> int:
         return await open_shell(connection, "driver", command, stdin=0, stdout=1, stderr=2)
 
 
-if __name__ == "__main__":
+def run() -> None:
+    """Run it with this process's arguments."""
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))  # as the command line does
     try:
         sys.exit(asyncio.run(main(int(sys.argv[1]), sys.argv[2], sys.argv[3] if len(sys.argv) > 3 else None)))

@@ -21,6 +21,7 @@ import pytest
 from pio_tf.remote.shell import open_shell
 from pio_tf.sandbox.home import MachineFiles
 from pio_tf.sandbox.ssh_server import MachineSshServer
+from tests.support.fork_server import Program
 from tests.support.ssh_servers import free_port
 from tests.support.terminal import TerminalUser
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 ROOT = Path(__file__).parents[2]
+CLIENT = "from tests.remote.shell_client import run; run()"
 
 
 @dataclass
@@ -41,23 +43,18 @@ class Machine:
     loop: asyncio.AbstractEventLoop
 
     def client(self, command: str | None = None) -> list[str]:
-        words = [sys.executable, "-m", "tests.remote.shell_client", str(self.port), str(self.key)]
+        words = [sys.executable, "-c", CLIENT, str(self.port), str(self.key)]
         return [*words, command] if command is not None else words
 
     def run(
         self, command: str | None, *, content: bytes | None = b"", exit_code: int = 0
     ) -> subprocess.CompletedProcess[bytes]:
-        done = subprocess.run(
-            self.client(command),
-            cwd=ROOT,
-            input=content,
-            stdin=subprocess.DEVNULL if content is None else None,
-            capture_output=True,
-            check=False,
-            timeout=240,
-        )
-        assert done.returncode == exit_code, done.stderr.decode()
-        return done
+        null, pipe = subprocess.DEVNULL, subprocess.PIPE
+        source = null if content is None else pipe
+        with Program(self.client(command), cwd=ROOT, stdin=source, stdout=pipe, stderr=pipe) as process:
+            out, errors = process.communicate(content, timeout=240)
+        assert process.returncode == exit_code, errors.decode()
+        return subprocess.CompletedProcess(process.args, process.returncode, out, errors)
 
     def at_a_terminal(self, *, size: tuple[int, int] = (80, 24)) -> TerminalUser:
         environment = {**os.environ, "TERM": "vt100"}

@@ -1,5 +1,7 @@
 """Runs `pio-tf` as a fork of a process that has imported it already, and a sandbox's server as one of another.
 
+A test's own program for it, ``python -c``, is forked, too.
+
 The tests run `pio-tf` many hundreds of times. To import it, to build the grammar of pio-tf.hcl and to read the
 descriptions of AWS's API takes a second of CPU each time; to import a sandbox's moto takes more. :class:`Program` is a
 :class:`subprocess.Popen` that leaves this to a server, which forks itself for each command.
@@ -65,6 +67,7 @@ _IMPORTED_LATE = (
 )
 """What libraries import only when they are used: each command uses most of it."""
 _SANDBOX = (sys.executable, "-m", "pio_tf.sandbox")
+_CODE = (sys.executable, "-c")
 _SERVICES = ("ec2", "s3", "sts", "scheduler", "iam", "cloudwatch", "ssm", "secretsmanager")
 _ENVIRONMENT = dict(os.environ)
 _ASKING_PROGRAM = """\
@@ -110,7 +113,7 @@ class _Order:
 
 
 class Program(subprocess.Popen[Any]):
-    """A command with the options of Popen. If it is `pio-tf` or a sandbox's server, it is forked."""
+    """A command with the options of Popen. `pio-tf`, ``python -c`` and a sandbox's server are forked."""
 
     def _execute_child(self, *given: Any, **named: Any) -> None:  # noqa: ANN401 - Popen's own, which differ by version
         """Start the process as Popen does once its pipes are open."""
@@ -132,7 +135,7 @@ class Program(subprocess.Popen[Any]):
         pipes = [options[name] for name in ("p2cread", "p2cwrite", "c2pread", "c2pwrite", "errread", "errwrite")]
         streams = [own if pipe == -1 else pipe for own, pipe in enumerate((pipes[0], pipes[3], pipes[5]))]
         try:
-            self.pid = _fork_server(sandbox=options["args"][0] != PIO_TF).fork(order, streams)
+            self.pid = _fork_server(sandbox=tuple(options["args"][:3]) == _SANDBOX).fork(order, streams)
             self._child_created = True
         finally:
             self._close_pipe_fds(*pipes)  # type: ignore[attr-defined]
@@ -172,7 +175,7 @@ def _can_be_forked(options: Mapping[str, Any], environment: Mapping[str, str]) -
     return (
         _CLONE is not None
         and not isinstance(arguments, (str, bytes))
-        and (arguments[0] == PIO_TF or tuple(arguments[:3]) == _SANDBOX)
+        and (arguments[0] == PIO_TF or tuple(arguments[:3]) == _SANDBOX or tuple(arguments[:2]) == _CODE)
         and not any(options.get(name) for name in _ONLY_EXECUTED)
         and _read_at_start(environment) == _read_at_start(_ENVIRONMENT)
     )
@@ -244,7 +247,7 @@ def serve(tests: int, listener: int, sandbox: bool) -> None:
     order, streams = _next_fork(socket.socket(fileno=tests), socket.socket(fileno=listener))
     _become(order, streams)
     try:
-        (_run_sandbox if sandbox else _run_pio_tf)()
+        (_run_sandbox if sandbox else _run_code if tuple(sys.argv[:2]) == _CODE else _run_pio_tf)()
     except SystemExit as exiting:
         ended.append(int(exiting.code or 0))
         raise
@@ -254,6 +257,14 @@ def _run_pio_tf() -> None:
     from pio_tf.cli.main import main
 
     main()
+
+
+def _run_code() -> None:
+    code = sys.argv[2]
+    sys.argv = ["-c", *sys.argv[3:]]
+    sys.path[0] = ""
+    exec(compile(code, "<string>", "exec"), {"__name__": "__main__"})  # noqa: S102 - a test's
+    sys.exit()
 
 
 def _run_sandbox() -> None:
