@@ -99,7 +99,16 @@ def test_terraform_tags_the_machines_and_a_training_on_them_succeeds(made: Handm
     assert sorted(path.name for path in made.home(made.driver).parent.glob("follow-driver*")) == []
     assert "no changes" in project.run("plan").stdout
     assert [run["id"] for run in json.loads(project.run("runs", "--json").stdout)["runs"]] == [record["id"]]
-    assert "Training completed successfully." in project.run("logs").stdout
+    log = project.run("logs").stdout.splitlines()
+    assert log[-1] == "[INFO] [CoreWorkflow$] Training completed successfully."
+    assert [line for line in log if not line.startswith("[INFO] ")] == []
+    (metadata,) = (
+        json.loads(path.read_text()) for path in made.home(made.driver).glob(".pio_store/models/*/metadata.json")
+    )
+    addresses = {name: one["private_ip"] for name, one in project.machines().items()}
+    assert sorted(one["host"] for one in metadata["executors"]) == [addresses["worker-1"], addresses["worker-2"]]
+    assert metadata["items"] == 200
+    assert min(metadata["correlators"].values()) > 1000
     assert {name: one["instance_id"] for name, one in project.machines().items()} == ids
     for name, one in ids.items():
         described = project.ec2.describe_tags(Filters=[{"Name": "resource-id", "Values": [one]}])["Tags"]

@@ -6,6 +6,7 @@ into the state that it needs.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import getpass
 import http.client
@@ -23,8 +24,11 @@ import pytest
 
 from pio_tf import Cluster
 from pio_tf.events import Event, MachineProgress
+from pio_tf.sandbox.processes import find_processes
+from pio_tf.sandbox.spark_daemon import MASTER_PORT, MASTER_UI_PORT
 from scripts.recording import GAP, PICTURE, read_lines
 from tests.integration.training import TRAINING, applications, behave, fetch, kept_there, records
+from tests.sandbox.machines import SSH_PORT, is_free
 from tests.support.background import wait_until
 from tests.support.fork_server import PIO_TF, Program
 
@@ -41,16 +45,40 @@ LONG = 300
 """Seconds: longer than any test waits."""
 
 
-async def on_driver(project: Project, command: str) -> str:
-    """Return the output of a command on the driver, over SSH."""
-    async with asyncssh.connect(
-        project.machines()["driver"]["private_ip"],
+async def log_in(project: Project) -> asyncssh.SSHClientConnection:
+    """Connect to the driver over SSH."""
+    return await asyncssh.connect(
+        project.address("driver"),
         project.sandbox.ssh_port,
         username=project.sandbox.ssh_user,
         client_keys=[str(next((project.directory / ".pio-tf").rglob("*.pub")).with_suffix(""))],
         known_hosts=None,
-    ) as connection:
-        return str((await connection.run(command, check=True)).stdout)
+    )
+
+
+async def on_driver(project: Project, command: str) -> str:
+    """Return the output of a command on the driver, over SSH."""
+    async with await log_in(project) as connection:
+        done = await connection.run(command, check=True)
+    return str(done.stdout)
+
+
+def sparks_secret(project: Project) -> str:
+    """Return the secret that the driver keeps for all clients."""
+    return (project.home("driver") / ".pio-tf" / "spark-secret").read_text()
+
+
+async def refused(project: Project, *options: str) -> str:
+    """Train with these options of spark-submit until the master has refused it. Return the output so far."""
+    train = f"pio/bin/pio train -- --master spark://{project.address('master')}:{MASTER_PORT} {' '.join(options)}"
+    async with (
+        await log_in(project) as connection,
+        connection.create_process(f". ~/.profile; cd engine; exec ../{train} 2>&1") as process,
+    ):
+        said = await asyncio.wait_for(process.stdout.readuntil("Failed to connect to master"), 120)
+        said += await asyncio.wait_for(process.stdout.readuntil("... 1 more"), 120)
+        process.terminate()
+    return str(said)
 
 
 def lines_only_in_the_readme(printed: str) -> list[str]:
@@ -113,6 +141,7 @@ def test_up_creates_the_cluster_and_waits_until_spark_has_every_worker(project: 
     assert project.states() == {"running"}
     assert [machines[name]["spark_alive"] for name in ("worker-1", "worker-2")] == [True, True]
     assert "2 of 2 workers" in done.stderr
+    assert is_free("127.0.0.1", MASTER_PORT), "the master listens elsewhere than on its own address"
 
 
 def test_a_second_up_creates_starts_and_writes_nothing(project: Project) -> None:
@@ -158,8 +187,30 @@ def test_ui_brings_sparks_pages_here(project: Project) -> None:
     with spark_ui(project, "--worker", "2") as pages:
         assert list(pages) == ["master", "application", "worker-2"]
         assert pages["application"]["answers"] is False
-        assert len(json.loads(get(pages["master"]["url"], "/json/"))["workers"]) == 2
+        workers = json.loads(get(pages["master"]["url"], "/json/"))["workers"]
+        assert sorted((one["host"], one["cores"], one["memory"]) for one in workers) == [
+            (project.address(name), 2, 3072) for name in ("worker-1", "worker-2")
+        ]
         assert b"Spark Worker" in get(pages["worker-2"]["url"], "/")
+
+
+async def test_no_program_without_the_secret_runs_code_on_the_workers(project: Project) -> None:
+    """The same training with the secret has executors there: see the next test."""
+    master, *workers = (project.home(name).parent for name in ("master", "worker-1", "worker-2"))
+    secret = sparks_secret(project)
+    assert len(secret) > 16
+    assert is_free(project.address("master"), 6066), "Spark's REST server takes submissions without the secret"
+    for path in (master / "spark-secret", *(one / "spark" / "spark.conf" for one in (master, *workers))):
+        assert oct(path.stat().st_mode & 0o777) == "0o600"
+        assert secret in path.read_text()
+    (project.home("driver") / "no.conf").touch()
+    without, _ = await asyncio.gather(
+        refused(project, "--properties-file", "../no.conf"),
+        refused(project, "--conf", "spark.authenticate.secret=another"),
+    )
+    assert "Expected SaslMessage" in without
+    page = fetch(f"http://{project.address('master')}:{MASTER_UI_PORT}/json/")
+    assert (page["activeapps"], page["completedapps"]) == ([], [])
 
 
 def test_a_cancelled_run_leaves_no_process_and_no_executor(project: Project) -> None:
@@ -168,6 +219,9 @@ def test_a_cancelled_run_leaves_no_process_and_no_executor(project: Project) -> 
     with project.start("train", "--attach", "--keep-up") as follower:
         follower.says(TRAINING)
         assert wait_until(lambda: executors(project) == 2)
+        assert is_free("127.0.0.1", 4040), "Spark's page is elsewhere than on the driver's own address"
+        (application,) = fetch(f"http://{project.address('driver')}:4040/api/v1/applications")
+        assert application["name"] == "PredictionIO Training: com.actionml.RecommendationEngine"
         *_, active = records(project)
         usage = kept_there(project, active["id"]) / "usage"
         assert wait_until(lambda: usage.exists() and json.loads(usage.read_text()).get("executors") == 2, within=60)
@@ -192,6 +246,8 @@ def test_a_cancelled_run_leaves_no_process_and_no_executor(project: Project) -> 
     assert wait_until(lambda: not project.processes("worker-1", "CoarseGrainedExecutorBackend"))
     assert f"run {cancelled['id']} has ended already: cancelled" in project.run("cancel", cancelled["id"]).stderr
     assert TRAINING in project.run("logs").stdout
+    for name in ("master", "worker-1", "worker-2"):
+        assert sparks_secret(project) not in (project.home(name).parent / "spark.log").read_text()
     assert project.powers() == {"running"}
     written = Path(json.loads(project.run("report", "--json").stdout)["path"])
     page = written.read_text(encoding="utf-8")
@@ -203,6 +259,9 @@ def test_the_python_api_does_what_the_commands_do(project: Project) -> None:
     events: list[Event] = []
     cluster = Cluster.load(project.config, reporter=events.append, environ=project.environment)
     assert {machine.state for machine in cluster.down()} == {"stopped"}
+    assert wait_until(lambda: not find_processes(project.sandbox.directory / "machines"))
+    assert all(is_free(project.address(name), SSH_PORT) for name in ("driver", "master", "worker-1", "worker-2"))
+    assert is_free(project.address("master"), MASTER_PORT)
     assert [event for event in events if isinstance(event, MachineProgress)]
     assert {machine.state for machine in cluster.status().machines} == {"stopped"}
     assert cluster.outputs().driver.private_ip == cluster.status().machines[0].private_ip
@@ -379,6 +438,7 @@ def test_destroy_wants_the_name_and_then_leaves_nothing(project: Project) -> Non
     assert len(project.machines()) == 4
     project.run("destroy", "--confirm", "trial")
     assert project.machines() == {}
+    assert wait_until(lambda: list((project.sandbox.directory / "machines").iterdir()) == [])
     assert "has not been created" in project.run("output", exit_code=5).stderr
 
 

@@ -50,19 +50,31 @@ def make_machine(
     master_address: str | None = None,
 ) -> SandboxMachine:
     """Make a machine of the size of the sandbox's own."""
-    return SandboxMachine(
-        MachineSpec(
-            directory=directory,
-            role=role,
-            name=directory.name,
-            address=address,
-            ssh_port=SSH_PORT,
-            user=user,
-            authorized_keys=(key.export_public_key().decode(),),
-            memory_mib=2048,
-            vcpus=2,
-            master_address=master_address,
-        )
+    spec = make_spec(directory, role=role, address=address, key=key, user=user, master_address=master_address)
+    return SandboxMachine(spec)
+
+
+def make_spec(
+    directory: Path,
+    *,
+    role: Role,
+    address: str,
+    key: asyncssh.SSHKey,
+    user: str | None = USER,
+    master_address: str | None = None,
+) -> MachineSpec:
+    """Return the facts of such a machine."""
+    return MachineSpec(
+        directory=directory,
+        role=role,
+        name=directory.name,
+        address=address,
+        ssh_port=SSH_PORT,
+        user=user,
+        authorized_keys=(key.export_public_key().decode(),),
+        memory_mib=2048,
+        vcpus=2,
+        master_address=master_address,
     )
 
 
