@@ -33,6 +33,7 @@ from pio_tf.sandbox.control import (
 from pio_tf.sandbox.layout import Layout, ServerRecord, Services
 from pio_tf.sandbox.processes import ProcessId, find_processes
 from pio_tf.sandbox.project import prepare_project
+from tests.support.fork_server import Program
 from tests.support.sandbox_project import sandbox_client
 
 if TYPE_CHECKING:
@@ -61,12 +62,14 @@ def free_port(address: str) -> int:
 
 
 def start(directory: Path, **options: object) -> SandboxInfo:
-    defaults = {"machine": MACHINE, "install_mirror": empty_mirror}
+    """Start a sandbox. Its server is a fork, which takes a tenth of the CPU time; two tests execute theirs."""
+    defaults = {"machine": MACHINE, "install_mirror": empty_mirror, "start_process": Program}
     return start_sandbox(directory, **{**defaults, **options})  # type: ignore[arg-type]
 
 
-@pytest.fixture(autouse=True)
-def _machines_can_be_imported(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def executed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the server be a process that is executed, and imports the tests' machines."""
     monkeypatch.setenv("PYTHONPATH", str(REPOSITORY))
 
 
@@ -126,6 +129,7 @@ def wait_for(condition: Callable[[], bool], *, timeout: float = 60.0) -> None:
         time.sleep(0.02)
 
 
+@pytest.mark.usefixtures("executed")
 def test_machines_follow_the_instances_and_stop_leaves_nothing(directory: Path) -> None:
     port = free_port("127.77.23.10")
     info = start(directory, ssh_port=port)
@@ -188,6 +192,7 @@ def test_a_reboot_ends_what_runs_on_the_machine_and_keeps_its_disk_and_the_conso
         assert {machine.state for machine in sandbox_status(directory).machines} == {"running"}
 
 
+@pytest.mark.usefixtures("executed")
 def test_a_crashed_one_is_cleaned_up_by_the_next_start(directory: Path) -> None:
     port = free_port("127.77.24.10")
     first = start(directory, ssh_port=port)

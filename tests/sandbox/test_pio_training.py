@@ -1,4 +1,7 @@
-"""The stand-in's training: its numbers against a reference in plain Python, on a local Spark."""
+"""The stand-in's training: its numbers against a reference in plain Python, on a local Spark.
+
+What a training reads and writes is the same without Spark (:mod:`tests.integration.no_spark`): most tests have none.
+"""
 
 from __future__ import annotations
 
@@ -21,6 +24,7 @@ import pytest
 from pio_tf.sandbox.home import MachineFiles, lay_out
 from pio_tf.sandbox.processes import end_processes
 from pio_tf.sandbox.services import LocalServices
+from tests.integration.training import PIO_WITHOUT_SPARK, lay_out_no_spark
 from tests.sandbox.driver import CLOSED_PORT, ask, configure
 
 if TYPE_CHECKING:
@@ -105,8 +109,8 @@ def write_engine(files: MachineFiles, **more: object) -> None:
     (files.home / "engine" / "engine.json").write_text(text)
 
 
-def train(files: MachineFiles, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = shlex.join(["../pio/bin/pio", "train", *arguments, "--", "--master", "local[1]"])
+def train(files: MachineFiles, *arguments: str, pio: str = "pio") -> subprocess.CompletedProcess[str]:
+    command = shlex.join([f"../{pio}/bin/pio", "train", *arguments, "--", "--master", "local[1]"])
     return subprocess.run(
         ["/bin/bash", "-c", command],
         cwd=files.home / "engine",
@@ -117,6 +121,13 @@ def train(files: MachineFiles, *arguments: str) -> subprocess.CompletedProcess[s
         check=False,
         timeout=300,
     )
+
+
+def train_without_spark(files: MachineFiles, *arguments: str) -> subprocess.CompletedProcess[str]:
+    lay_out_no_spark(files.home)
+    home = files.home / PIO_WITHOUT_SPARK
+    shutil.copytree(files.home / "pio" / "conf", home / "conf", dirs_exist_ok=True)
+    return train(files, *arguments, pio=home.name)
 
 
 def train_before_spark(files: MachineFiles) -> subprocess.CompletedProcess[str]:
@@ -208,7 +219,7 @@ def test_it_leaves_a_completed_instance_and_a_new_index_behind_the_alias(trained
     item = ask(services.where, "/urindex/items/a")
     assert (item["_index"], item["_source"]) == (index, {"id": "a", "purchase": ["b"], "view": ["e"]})
 
-    assert train(driver).returncode == 0
+    assert train_without_spark(driver).returncode == 0
     (another,) = ask(services.where, "/_alias/urindex")
     assert another > index
     assert "error" in ask(services.where, f"/{index}")
@@ -230,8 +241,8 @@ def test_without_a_source_named_elasticsearch_there_is_no_place_for_the_model(
     text = (driver.home / "pio" / "conf" / "pio-env.sh").read_text()
     renamed = text.replace("SOURCES_ELASTICSEARCH", "SOURCES_SEARCH").replace("SOURCE=ELASTICSEARCH", "SOURCE=SEARCH")
     (driver.home / "pio" / "conf" / "pio-env.sh").write_text(renamed)
-    result = train(driver)
-    assert "java.lang.IllegalStateException: No Elasticsearch client configuration detected" in result.stdout
+    result = train_without_spark(driver)
+    assert "java.lang.IllegalStateException: No Elasticsearch client configuration detected" in result.stderr
     assert result.returncode == 1
     assert [one["status"] for one in instances(services)] == ["INIT"]
 
@@ -253,7 +264,7 @@ def test_writes_that_fail_are_lines_in_the_log_of_a_success_as_in_predictionio(
 ) -> None:
     configure(driver.home, replace(services.where, namenode=CLOSED_PORT))
     write_engine(driver, standIn={"fail": "metadata"})
-    result = train(driver)
+    result = train_without_spark(driver)
     assert "\n[ERROR] [HDFSModels] Call From " in result.stdout
     assert "\n[ERROR] [ESEngineInstances] Failed to update pio_meta_engine_instances/engine_" in result.stdout
     assert result.stdout.endswith("Training completed successfully.\n")
@@ -264,7 +275,7 @@ def test_writes_that_fail_are_lines_in_the_log_of_a_success_as_in_predictionio(
 def test_it_pauses_and_makes_noise_as_asked(driver: MachineFiles) -> None:
     write_engine(driver, standIn={"pauseSeconds": 1.5, "noiseMegabytes": 3, "binary": True})
     began = time.monotonic()
-    result = train(driver, "--stop-after-prepare")
+    result = train_without_spark(driver, "--stop-after-prepare")
     assert time.monotonic() - began > 1.5
     assert len(result.stdout) > 3_000_000
     assert "\\xff\\xfe" in result.stdout
@@ -281,7 +292,7 @@ def test_an_engine_that_is_not_built_is_not_found(driver: MachineFiles) -> None:
 
 
 def test_a_training_that_is_told_to_stop_ends_well_without_a_model(driver: MachineFiles) -> None:
-    result = train(driver, "--stop-after-read")
+    result = train_without_spark(driver, "--stop-after-read")
     assert "Training interrupted by org.apache.predictionio.workflow.StopAfterReadInterruption." in result.stdout
     assert "Training completed successfully." not in result.stdout
     assert result.returncode == 0
