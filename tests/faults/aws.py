@@ -15,6 +15,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import parse_qs, urlsplit
 
+from botocore import UNSIGNED
 from botocore.awsrequest import AWSResponse
 from botocore.exceptions import ConnectionClosedError, EndpointConnectionError, ReadTimeoutError
 from botocore.retries import standard
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
 
 READS = re.compile(r"(Describe|Get|List|Head)\w*$|GET /")
 _SCOPE = re.compile(r"Credential=[^/]+/\d{8}/([^/]+)/([^/]+)/")
-"""Region and service in the signature of a request."""
+"""Region and service of a request, where its signature begins."""
 _ANSWERS = {
     "throttled": ("RequestLimitExceeded", "Request limit exceeded.", 503),
     "error-500": ("InternalError", "An internal error has occurred", 500),
@@ -121,6 +122,7 @@ class FaultyAws(Aws):
         session = self._opened()
         parsers = RememberingParsers(session.get_component("response_parser_factory"))
         session.register_component("response_parser_factory", parsers)
+        session.register_component("user_agent_creator", UserAgent())
 
     def client(self, service: str) -> Any:  # noqa: ANN401 - as botocore has it
         """Return a botocore client that calls the local AWS, and waits in this world's time."""
@@ -132,11 +134,45 @@ class FaultyAws(Aws):
 
     def _lead_here(self, made: BaseClient) -> None:
         events: Any = made.meta.events  # its stubs know no handler that answers
+        leave_unsigned(made)
         name = made.meta.service_model.service_id.hyphenize()
         events.unregister(f"needs-retry.{name}", unique_id=f"retry-config-{name}")
         events.register_first("before-send", lambda **event: self._current().send(**event))
         events.register(f"needs-retry.{name}", lambda **event: self._current().retries(made).wait(**event))
         events.register(f"after-call.{name}", lambda **event: self._current().retries(made).release(**event))
+
+
+def leave_unsigned(made: BaseClient) -> None:
+    """Let a client say for which service and region its requests are, without a signature: none is checked here."""
+    scope = f"{made.meta.region_name}/{made.meta.service_model.signing_name}"
+
+    def address(request: AWSPreparedRequest, **_event: object) -> None:
+        request.headers["Authorization"] = f"AWS4-HMAC-SHA256 Credential=x/20260131/{scope}/aws4_request"
+
+    events: Any = made.meta.events  # its stubs know no handler that answers
+    events.register_first("choose-signer", lambda **_event: UNSIGNED)
+    events.register_first("before-send", address)
+
+
+class UserAgent:
+    """The name of the client in requests. botocore puts its own together twice for each."""
+
+    def with_client_config(self, _config: object) -> UserAgent:
+        """Return the same for each client."""
+        return self
+
+    def to_string(self) -> str:
+        """Return the name."""
+        return "pio-tf"
+
+    def set_session_config(self, **_names: object) -> None:
+        """Take nothing from the session."""
+
+    def set_client_features(self, _features: object) -> None:
+        """Name no feature."""
+
+    def rebuild_and_replace_user_agent_handler(self, **_event: object) -> None:
+        """Leave the header of a request as it is."""
 
 
 class RememberingParsers:

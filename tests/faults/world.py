@@ -17,7 +17,7 @@ from moto.scheduler.models import scheduler_backends
 from pio_tf.aws.session import Aws
 from pio_tf.model import CLUSTER_TAG, MACHINE_TAG, ROLE_TAG, Outputs
 from pio_tf.sandbox.ec2_models import PassingState
-from tests.faults.aws import CalledAws, answer
+from tests.faults.aws import CalledAws, answer, leave_unsigned
 from tests.faults.driver import Driver
 from tests.faults.faults import FAIR, TYPES, BadMachine
 from tests.support.config_samples import BLOCKS
@@ -323,6 +323,8 @@ class World:
 
     def read(self, request: AWSPreparedRequest, action: str) -> tuple[int, dict[str, str], bytes]:
         """Return the answer to a read, which may be an old one."""
+        if action.startswith("GET /schedules/"):
+            return self._remembered(f"{action} {request.url} {_schedule_facts(action)}", request)
         if not action.startswith("Describe"):
             return self.aws.call(request)
         key = f"{action} {request.body!r}"
@@ -331,9 +333,13 @@ class World:
             return old
         # moto takes long to write an answer, and but for times of day it is the same for the same states.
         now = key if action == "DescribeInstanceTypes" else f"{key} {self._facts()}"
-        if now not in self._written:
-            self._written[now] = self.aws.call(request)
-        return self._written[now]
+        return self._remembered(now, request)
+
+    def _remembered(self, key: str, request: AWSPreparedRequest) -> tuple[int, dict[str, str], bytes]:
+        """Return moto's answer, which is the same for the same key."""
+        if key not in self._written:
+            self._written[key] = self.aws.call(request)
+        return self._written[key]
 
     def change(
         self, request: AWSPreparedRequest, action: str, arguments: dict[str, list[str]], *, by: str
@@ -438,6 +444,7 @@ class World:
 
     def _trusted(self, service: str) -> Any:  # noqa: ANN401 - a client of botocore's
         made = with_all_operations(self._aws.client("ec2")) if service == "ec2" else self._aws.client(service)
+        leave_unsigned(made)
         events: Any = made.meta.events  # its stubs know no handler that answers
         events.register_first("before-send", self._without_faults)
         return made
@@ -480,6 +487,12 @@ class World:
 
     def _names(self, ids: list[str]) -> list[str]:
         return [name for name, instance_id in self.ids.items() if instance_id in ids]
+
+
+def _schedule_facts(action: str) -> str:
+    """Return all that there is of the schedule that a read names, its times included."""
+    found = scheduler_backends[ACCOUNT][REGION].schedule_groups["default"].schedules.get(action.rpartition("/")[2])
+    return repr(vars(found)) if found is not None else ""
 
 
 def _ids(arguments: dict[str, list[str]]) -> list[str]:
