@@ -4,9 +4,14 @@
 # docs/container.md says how to build and use them.
 ARG BASE=debian:bookworm-slim
 
-# The lists of packages, which no image keeps. Half of them would be translations.
+# The lists of packages, and pip, which Debian's images lack. No image keeps them, nor apt its caches here. Half of the
+# lists would be translations.
 FROM ${BASE} AS lists
-RUN apt-get update -qq -o Acquire::Languages=none
+RUN apt-get update -qq -o Acquire::Languages=none -o Dir::Cache::pkgcache= -o Dir::Cache::srcpkgcache= \
+  && cd /tmp \
+  && apt-get download -qq -o Dir::Cache::pkgcache= -o Dir::Cache::srcpkgcache= python3-pip-whl \
+  && dpkg-deb --extract python3-pip-whl_*.deb / \
+  && rm python3-pip-whl_*.deb
 
 FROM ${BASE} AS base
 # What an installation leaves of times and logs would make each build another image.
@@ -18,17 +23,16 @@ RUN --mount=type=bind,from=lists,source=/var/lib/apt/lists,target=/var/lib/apt/l
   && rm -rf /var/cache/apt/* /var/cache/ldconfig/aux-cache /var/cache/debconf/*-old \
     /var/lib/dpkg/*-old /var/log/* /etc/*-
 
-# pip, which the images lack, and pio-tf's wheel. The secret is pip's configuration, for example the address of a mirror.
-# A build needs none.
+# An environment with pip, and pio-tf's wheel. The secret is pip's configuration, for example the address of a mirror. A
+# build needs none.
 FROM base AS build
-RUN --mount=type=bind,from=lists,source=/var/lib/apt/lists,target=/var/lib/apt/lists \
-  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends python3-venv
 WORKDIR /src
 COPY constraints.txt /opt/pip/
 COPY scripts/container-install /opt/pip/install
 ENV PIP_CONSTRAINT=/opt/pip/constraints.txt PIP_CACHE_DIR=/mnt
 # Debian's own pip is a wheel, which runs as it is, and installs the one that constraints.txt names.
-RUN --mount=type=secret,id=pip.conf,target=/etc/pip.conf \
+RUN --mount=type=bind,from=lists,source=/usr/share/python-wheels,target=/usr/share/python-wheels \
+  --mount=type=secret,id=pip.conf,target=/etc/pip.conf \
   python3 -m venv --without-pip /opt/pip \
   && PYTHONPATH=$(echo /usr/share/python-wheels/pip-*.whl) \
     /opt/pip/bin/python -m pip install --quiet --no-compile --ignore-installed pip hatchling
