@@ -143,7 +143,7 @@ class FaultyAws(Aws):
 
 
 def leave_unsigned(made: BaseClient) -> None:
-    """Let a client say for which service and region its requests are, without a signature: none is checked here."""
+    """Let a client name service and region in its requests, and sign none: nothing checks a signature here."""
     scope = f"{made.meta.region_name}/{made.meta.service_model.signing_name}"
 
     def address(request: AWSPreparedRequest, **_event: object) -> None:
