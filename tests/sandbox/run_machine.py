@@ -1,4 +1,7 @@
-"""A process that holds one machine, for a test that kills it: ``run_machine.py DIRECTORY ADDRESS PUBLIC_KEY``."""
+"""A process that holds one machine, for a test that kills it: ``run_machine.py DIRECTORY ADDRESS PUBLIC_KEY``.
+
+Its Spark master is a small program if the sandbox's directory has the mark of :mod:`tests.integration.light_spark`.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,8 @@ import asyncio
 import sys
 from pathlib import Path
 
-from pio_tf.sandbox.machine import MachineSpec, SandboxMachine
+from pio_tf.sandbox.machine import MachineSpec
+from tests.integration.light_spark import make_machine
 
 
 async def main() -> None:
@@ -21,7 +25,7 @@ async def main() -> None:
         memory_mib=2048,
         vcpus=2,
     )
-    await SandboxMachine(spec).start()
+    await make_machine(spec).start()
     await asyncio.Event().wait()
 
 

@@ -19,6 +19,7 @@ from pio_tf.machines.console import parse_host_keys
 from pio_tf.sandbox.processes import end_processes, find_processes
 from pio_tf.sandbox.spark_daemon import MASTER_PORT, wait_for_port
 from pio_tf.training.follow_driver import INSTALL, render_script
+from tests.integration import light_spark
 from tests.sandbox.machines import SSH_PORT, free_network, is_free, log_in, make_machine
 from tests.support.background import until
 from tests.support.builders import OUTPUTS, make_config
@@ -333,11 +334,13 @@ async def test_what_a_crashed_sandbox_left_running_is_ended_by_the_next_start(
 
 
 async def test_spark_and_commands_die_with_the_process_that_holds_the_machine(tmp_path: Path, address: str) -> None:
-    (tmp_path / "master" / "spark").mkdir(parents=True)
-    (tmp_path / "master" / "spark" / "spark.conf").touch()  # without it, Spark waits for its secret
+    master = tmp_path / "machines" / "master"
+    (tmp_path / light_spark.MARK).touch()
+    (master / "spark").mkdir(parents=True)
+    (master / "spark" / "spark.conf").touch()  # without it, Spark waits for its secret
     holder = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "tests.sandbox.run_machine"),
-        *(str(tmp_path / "master"), address, KEY.export_public_key().decode().strip()),
+        *(str(master), address, KEY.export_public_key().decode().strip()),
     )
     try:
         await asyncio.wait_for(wait_for_port(address, MASTER_PORT), 60)

@@ -1,24 +1,39 @@
-"""A cancelled job, as the systems that run jobs cancel it: signals, and in the end SIGKILL to all of its processes.
+"""A training whose client is gone: its job is cancelled, or it is killed, or it has detached from the run.
 
-Whatever pio-tf does when the first signal comes, EC2 has been told to stop the machines before the job is killed, and
-the next command has nothing to clear away. The tests share one cluster, whose machines each leaves stopped.
+The systems that run jobs cancel one by signals, and in the end SIGKILL to all of its processes. Whatever pio-tf does
+when the first signal comes, EC2 has been told to stop the machines before the job is killed, and the next command has
+nothing to clear away. After a run without a client the driver powers itself off, and the sandbox stops its instance as
+EC2 does. The tests share one cluster, in whatever state of power the one before has left it.
 """
 
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.integration.training import TRAINING, behave, bring_up, frozen, kept_there, listed, run_in, spark_in
+from tests.integration.training import (
+    TRAINING,
+    behave,
+    bring_up,
+    contents,
+    files,
+    frozen,
+    kept_there,
+    listed,
+    run_in,
+    spark_in,
+)
 from tests.support.background import Client, wait_until
 from tests.support.fork_server import PIO_TF
+from tests.support.places import TOKEN, Webhook
 
 if TYPE_CHECKING:
     from tests.support.sandbox_project import Project
@@ -109,6 +124,84 @@ def test_a_job_cancelled_while_terraform_plans_leaves_the_state_unlocked(project
         assert client.process.returncode in ended_by(130, GITHUB)
     next_command_works(project)
     project.run("plan")
+
+
+@pytest.fixture(scope="module")
+def lingers_briefly(project: Project) -> None:
+    """Let the driver linger for ten seconds after a training from now on."""
+    project.config.write_text(project.config.read_text().replace('linger = "1h"', 'linger = "10s"'))
+
+
+@pytest.mark.usefixtures("lingers_briefly")
+def test_the_driver_stops_after_a_detached_run_without_any_client_and_the_next_client_finds_the_run(
+    project: Project,
+) -> None:
+    behave(project, pauseSeconds=20)
+    detached = project.run("train", "--detach")
+    run = run_in(detached.stdout)
+    assert "they stop themselves, the driver 10 s after its end" in detached.stderr
+    status = json.loads(project.run("status", "--json").stdout)
+    assert (status["run"], status["powers_off_after"], status["power_off_problem"]) == (run, 10, None)
+    assert wait_until(lambda: project.seen("driver") == "stopped", within=300)
+    stopped = driver(project)
+    assert stopped["State"]["Name"] == "stopped"
+    assert stopped["StateReason"]["Code"] == "Client.InstanceInitiatedShutdown"
+    assert (kept_there(project, run) / "ended").read_text().startswith("exit=0 ")
+    assert project.powers() == {"running", "stopped"}  # the others follow it later
+    project.run("up")
+    assert listed(project)[run]["state"] == "succeeded"
+    assert json.loads(project.run("status", "--json").stdout)["powers_off_after"] is None
+
+
+@pytest.mark.usefixtures("lingers_briefly")
+def test_up_and_keep_up_take_the_power_off_back(project: Project) -> None:
+    behave(project, pauseSeconds=600)
+    run = run_in(project.run("train", "--detach").stdout)
+    assert json.loads(project.run("status", "--json").stdout)["powers_off_after"] == 10
+    project.run("up")
+    assert json.loads(project.run("status", "--json").stdout)["powers_off_after"] is None
+    project.run("cancel", run)
+    behave(project)
+    project.run("train", "--keep-up")
+    status = json.loads(project.run("status", "--json").stdout)
+    assert (status["powers_off_after"], project.powers()) == (None, {"running"})
+
+
+@pytest.mark.usefixtures("lingers_briefly")
+def test_after_a_run_whose_client_is_killed_the_driver_tells_its_end_runs_its_commands_and_stops(
+    project: Project,
+) -> None:
+    behave(project, pauseSeconds=20)
+    webhook, text = Webhook(), project.config.read_text()
+    with webhook.serve() as url:
+        project.environment["WEBHOOK"] = url
+        notify = 'notify {\n  webhook = env("WEBHOOK")\n}\n'
+        project.config.write_text(
+            text.replace('linger = "10s"', 'linger = "10s"\n  on_success = ["echo the server has the new model"]')
+            + notify
+        )
+        with project.start("train") as client:
+            client.says("Run 2")
+            client.process.kill()
+        assert wait_until(lambda: project.seen("driver") == "stopped", within=300)
+    (document,) = webhook.documents
+    run = document["run"]
+    assert (document["event"], document["model"]) == ("succeeded", "")
+    assert f"run: {run}, " in document["text"]
+    assert document["cost_usd"] > 0
+    assert not [path for path in files(project.home("driver")) if TOKEN.encode() in contents(path)]
+    project.run("up")
+    record = listed(project)[run]
+    assert (record["state"], record["told_by"], record["on_success"]) == ("succeeded", "driver", 0)
+    assert project.run("logs", run).stdout.splitlines()[-1] == "the server has the new model"
+    project.run("down")
+    assert project.powers() == {"stopped"}
+    assert project.run("logs", run).stdout.splitlines()[-1] == "the server has the new model"  # this computer has it
+
+
+def driver(project: Project) -> dict[str, Any]:
+    (reservation,) = project.ec2.describe_instances(InstanceIds=[project.instance("driver")])["Reservations"]
+    return dict(reservation["Instances"][0])
 
 
 def job(project: Project) -> Client:
