@@ -394,28 +394,6 @@ def test_set_starts_the_machines_teaches_the_driver_and_stops_them(world: World)
     assert world.marks == {""}
 
 
-def test_apply_keeps_the_schedule_of_the_file_in_step(world: World) -> None:
-    world.cluster(schedule=BLOCK).apply()
-    assert world.expressions["mark"] == SUNDAYS
-    world.cluster(schedule=BLOCK).pause_schedule()
-    token = world.token
-    world.cluster(schedule=BLOCK.replace("0 3", "30 4"), train='max_runtime = "2h"').apply()
-    assert world.expressions == {
-        "mark": "cron(30 4 ? * SUN *)",
-        "start": "cron(32 4 ? * SUN *)",
-        "stop": "cron(32 6 ? * SUN *)",
-    }
-    assert world.schedules["mark"]["State"] == "DISABLED", "it stays paused"
-    assert world.token == token
-    in_file = r"pio-tf.hcl:\d+: the schedule is cron\(0 3"
-    with pytest.raises(ConfigError, match=in_file):
-        world.cluster(schedule=BLOCK).set_schedule(SUNDAYS)
-    with pytest.raises(ConfigError, match=in_file):
-        world.cluster(schedule=BLOCK).remove_schedule()
-    world.cluster().apply()
-    assert world.schedules == {}, "the file no longer names a time"
-
-
 def test_an_apply_leaves_a_schedule_of_the_command_and_removes_it_with_its_block(world: World) -> None:
     """The machines run for the schedule then, and get a deadline."""
     set_sundays(world)
@@ -433,8 +411,30 @@ def test_an_apply_leaves_a_schedule_of_the_command_and_removes_it_with_its_block
     assert world.marks == {""}
     world.pass_to(at + timedelta(hours=8, minutes=10))
     assert world.wait_for("stopped")
+
+
+def test_apply_keeps_the_schedule_of_the_file_in_step(world: World) -> None:
+    """The test before has removed the block, and its role with it."""
+    world.cluster(schedule=BLOCK).apply()
+    assert world.expressions["mark"] == SUNDAYS
+    assert not world.cluster(schedule=BLOCK).plan().has_changes
+    world.cluster(schedule=BLOCK).pause_schedule()
+    token = world.token
+    world.cluster(schedule=BLOCK.replace("0 3", "30 4"), train='max_runtime = "2h"').apply()
+    assert world.expressions == {
+        "mark": "cron(30 4 ? * SUN *)",
+        "start": "cron(32 4 ? * SUN *)",
+        "stop": "cron(32 6 ? * SUN *)",
+    }
+    assert world.schedules["mark"]["State"] == "DISABLED", "it stays paused"
+    assert world.token == token
+    in_file = r"pio-tf.hcl:\d+: the schedule is cron\(0 3"
+    with pytest.raises(ConfigError, match=in_file):
+        world.cluster(schedule=BLOCK).set_schedule(SUNDAYS)
+    with pytest.raises(ConfigError, match=in_file):
+        world.cluster(schedule=BLOCK).remove_schedule()
     world.cluster().apply()
-    assert not world.cluster().plan().has_changes
+    assert world.schedules == {}, "the file no longer names a time"
 
 
 def test_destroy_removes_the_schedule_also_if_its_block_and_the_role_for_deadlines_have_gone_from_the_file(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from ipaddress import IPv4Network
 from pathlib import Path
@@ -17,7 +18,8 @@ from tests.real_machines.client import Client
 from tests.real_machines.cluster import Cluster
 from tests.real_machines.disks import Disk
 from tests.real_machines.figures import Figures
-from tests.real_machines.machine import Hardware
+from tests.real_machines.kept import leave_marks
+from tests.real_machines.machine import Hardware, wait_until
 from tests.real_machines.mirror import Mirror
 from tests.real_machines.software import engine_files, fill_mirror, write_archive
 from tests.real_machines.stack import apply, write_config
@@ -27,6 +29,7 @@ from tests.support.site import Site
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from tests.real_machines.kept import Left
     from tests.real_machines.machine import Launch
     from tests.real_machines.software import Archive
 
@@ -139,16 +142,42 @@ def client(cluster: Cluster, site: Site, board: PowerBoard, world: World) -> Cli
 def services(world: World, cluster: Cluster) -> Iterator[LocalServices]:
     """Run the services that run all the time, by the names in pio-tf.hcl."""
     with LocalServices(host=str(world.gateway)) as services:
-        cluster["driver"].sudo(f"echo '{world.gateway} es hbase hdfs' >>/etc/hosts")
+        cluster["driver"].sudo(f"sed -i '1i {world.gateway} es hbase hdfs' /etc/hosts")
         yield services
 
 
-@pytest.fixture
-def engine(cluster: Cluster, client: Client, services: LocalServices, mirror: Mirror, tmp_path: Path) -> None:
-    """Start the machines that are off, and put the sample engine on the driver."""
-    client.run("up")
-    write_archive(mirror.directory, "engine.tgz", engine_files(tmp_path))
-    cluster["driver"].run(f"rm -rf engine && curl -sf {mirror.url}/engine.tgz | tar -xz")
+@pytest.fixture(scope="session")
+def engine(cluster: Cluster, services: LocalServices, mirror: Mirror, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Put the sample engine on the driver, which runs."""
+    write_archive(mirror.directory, "engine.tgz", engine_files(tmp_path_factory.mktemp("engine")))
+    cluster["driver"].run(f"curl -sf {mirror.url}/engine.tgz | tar -xz")
+
+
+@pytest.fixture(scope="session")
+def noted(cluster: Cluster, engine: None) -> dict[str, Left]:
+    """Take notes about every machine before its first stop."""
+    return {name: leave_marks(machine) for name, machine in cluster.machines.items()}
+
+
+@pytest.fixture(scope="session")
+def left(cluster: Cluster, client: Client, noted: dict[str, Left], disks: Disks, figures: Figures) -> dict[str, Left]:
+    """Start all machines with pio-tf, after stops; return the notes from before.
+
+    Tests before may have let them stop themselves. The NVMe disks of the second worker and of the driver have changed
+    names, as they may.
+    """
+    client.run("down")
+    assert not any(machine.is_on for machine in cluster.machines.values())
+    cluster["worker-2"].change_hardware(Hardware(disks={"nvme1n1": disks.volume, "nvme2n1": disks.nvme}))
+    cluster["driver"].change_hardware(Hardware(disks={"nvme3n1": disks.scratch}))
+    with ThreadPoolExecutor() as executor:
+        up = executor.submit(client.run, "up")
+        wait_until(lambda: up.done() or all(machine.is_on for machine in cluster.machines.values()))
+        if not up.done():
+            figures.add("later boot of 4 machines", cluster.wait_until_ready())
+        took, _ = up.result()
+    figures.add_command("pio-tf up", took)
+    return noted
 
 
 @pytest.fixture(scope="session")

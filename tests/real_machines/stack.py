@@ -7,6 +7,7 @@ from ipaddress import IPv4Address
 from typing import TYPE_CHECKING
 
 from pio_tf.config.load import load_config
+from pio_tf.sandbox.class_archive import QUICK
 from tests.real_machines.machine import Launch
 from tests.real_machines.software import PIO, VERSIONS
 from tests.support.deployments import deployment
@@ -21,8 +22,8 @@ if TYPE_CHECKING:
     from tests.real_machines.software import Archive
     from tests.support.site import Site
 
-SHORT_LIVED = ", ".join(f'"spark.{one}.extraJavaOptions" = "-XX:TieredStopAtLevel=1"' for one in ("driver", "executor"))
-"""For JVMs that live for seconds: on two cores, compiling well takes longer than the work."""
+SHORT_LIVED = " ".join((*QUICK, "-XX:+UseSerialGC"))
+"""Options of JVMs that live for seconds: on two cores, compiling well takes longer than the work."""
 
 
 def write_config(
@@ -39,9 +40,10 @@ def write_config(
     software = "\n".join(
         f'  {name} {{\n    sha512 = "{sums[name]}"\n  }}' for name in ("hadoop", "hbase", "pio") if name in sums
     )
+    options = ", ".join(f'"spark.{one}.extraJavaOptions" = "{SHORT_LIVED}"' for one in ("driver", "executor"))
     site.write(
         network=f'cidr = "{network}"',
-        spark=f'workers = {workers}\nexecutor_memory = "1g"\nconf = {{ {SHORT_LIVED} }}\n'
+        spark=f'workers = {workers}\nexecutor_memory = "1g"\nconf = {{ {options} }}\n'
         f'version = "{VERSIONS["spark"]}"\ndownload_sha512 = "{sums["spark"]}"',
         more=f"software {{\n  mirrors = {str(list(mirrors)).replace(chr(39), chr(34))}\n{software}\n}}\n"
         'train {\n  linger = "10s"\n}\nschedule {\n}\n',

@@ -16,6 +16,7 @@ from pio_tf.remote.host_keys import ConsoleTrust
 from tests.real_machines.cluster import SECRET
 from tests.real_machines.conftest import KEPT, R3_MIB
 from tests.real_machines.software import VERSIONS
+from tests.real_machines.stack import SHORT_LIVED
 from tests.support.shell import ec2
 
 if TYPE_CHECKING:
@@ -139,8 +140,7 @@ def test_a_job_from_the_driver_runs_on_both_workers(cluster: Cluster) -> None:
         f"--executor-memory 512m --conf spark.driver.host={driver.address} "
         f"--conf spark.authenticate=true --conf spark.authenticate.secret={SECRET} "
         "--conf spark.network.crypto.enabled=true "
-        "--conf spark.executor.extraJavaOptions=-XX:TieredStopAtLevel=1 --driver-java-options -XX:TieredStopAtLevel=1 "
-        "job.py",
+        f"--conf 'spark.executor.extraJavaOptions={SHORT_LIVED}' --driver-java-options '{SHORT_LIVED}' job.py",
         timeout=180,
     )
     hosts = next(line for line in said.splitlines() if line.startswith("HOSTS")).split()[1:]

@@ -3,95 +3,22 @@
 from __future__ import annotations
 
 import json
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tests.real_machines.conftest import KEPT, R3_MIB
-from tests.real_machines.machine import CARD, Hardware, wait_until
+from tests.real_machines.kept import SCRATCH, boot_id, kept, scratch
+from tests.real_machines.machine import Hardware
 
 if TYPE_CHECKING:
-    from tests.real_machines.client import Client
     from tests.real_machines.cluster import Cluster
     from tests.real_machines.conftest import Disks
-    from tests.real_machines.figures import Figures
-    from tests.real_machines.machine import Machine
+    from tests.real_machines.kept import Left
 
 
-SCRATCH = "/var/lib/pio-tf/scratch"
 R6I_MIB = 16384
 """Memory of the worker that was an r3."""
-
-
-@dataclass(frozen=True)
-class Kept:
-    """The properties of a machine that a stop must not change."""
-
-    card: str
-    host_keys: str
-    links: str
-    engine: str
-    passwd: str
-    script: str
-
-
-@dataclass(frozen=True)
-class Left:
-    """Notes from before a stop."""
-
-    kept: Kept
-    boot_id: str
-    """Another one at every boot."""
-    scratch: str
-    """UUID of the file system there, if it has one of its own."""
-
-
-def kept(machine: Machine) -> Kept:
-    card = json.loads(machine.run(f"ip -j address show {CARD}"))[0]
-    return Kept(
-        card=f"{card['address']} {card['addr_info'][0]['local']}",
-        host_keys=machine.run("cat /etc/ssh/ssh_host_*_key.pub"),
-        links=machine.run("find /usr/local -maxdepth 1 -type l -printf '%f %l\\n' | sort"),
-        engine=machine.run("cat engine/engine.json"),
-        passwd=machine.run("cat /etc/passwd /etc/hosts"),
-        script=machine.sudo("sha512sum /usr/local/sbin/pio-tf-bootstrap"),
-    )
-
-
-def boot_id(machine: Machine) -> str:
-    return machine.run("cat /proc/sys/kernel/random/boot_id")
-
-
-def scratch(machine: Machine) -> str:
-    """Return the UUID of the file system there; none on the root disk."""
-    return machine.sudo(f"findmnt -no SOURCE {SCRATCH} | xargs --no-run-if-empty blkid -s UUID -o value").strip()
-
-
-@pytest.fixture(scope="module")
-def left(cluster: Cluster, client: Client, disks: Disks, figures: Figures) -> dict[str, Left]:
-    """Stop and start all machines with pio-tf.
-
-    The NVMe disks of the second worker and of the driver have changed names, as they may.
-    """
-    notes = {}
-    for name, machine in cluster.machines.items():
-        machine.run('mkdir engine && echo \'{"id": "default"}\' >engine/engine.json')
-        machine.sudo(f"touch {SCRATCH}/work/from-before")
-        notes[name] = Left(kept(machine), boot_id(machine), scratch(machine))
-    client.run("down")
-    assert not any(machine.is_on for machine in cluster.machines.values())
-    cluster["worker-2"].change_hardware(Hardware(disks={"nvme1n1": disks.volume, "nvme2n1": disks.nvme}))
-    cluster["driver"].change_hardware(Hardware(disks={"nvme3n1": disks.scratch}))
-    with ThreadPoolExecutor() as executor:
-        up = executor.submit(client.run, "up")
-        wait_until(lambda: up.done() or all(machine.is_on for machine in cluster.machines.values()))
-        if not up.done():
-            figures.add("later boot of 4 machines", cluster.wait_until_ready())
-        took, _ = up.result()
-    figures.add_command("pio-tf up", took)
-    return notes
 
 
 def test_user_data_does_not_run_again(cluster: Cluster, left: dict[str, Left]) -> None:
