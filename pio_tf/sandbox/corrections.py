@@ -15,7 +15,7 @@ from unittest.mock import patch
 from moto import settings
 from moto.core import responses
 from moto.core.responses import ActionResult
-from moto.core.serialize import EC2Serializer, XFormedAttributePicker
+from moto.core.serialize import EC2Serializer, ResponseSerializer
 from moto.core.utils import utcnow
 from moto.ec2.exceptions import EC2ClientError
 from moto.ec2.models import amis, elastic_ip_addresses, elastic_network_interfaces, instances
@@ -29,7 +29,7 @@ from moto.s3.responses import S3Response
 from moto.scheduler.models import EventBridgeSchedulerBackend
 
 from pio_tf.sandbox.ec2_models import Instance, NetworkInterface, incorrect_state
-from pio_tf.sandbox.quick_answers import pick_attribute, write_body
+from pio_tf.sandbox.quick_answers import get_field, write_body
 from pio_tf.sandbox.schedules import create_schedule, update_schedule
 
 if TYPE_CHECKING:
@@ -269,7 +269,7 @@ def corrected(
             (settings, "EC2_ENABLE_INSTANCE_TYPE_VALIDATION", True),
             # What moto looks up again for each request.
             (responses, "method_names_from_class", cache(responses.method_names_from_class)),
-            (XFormedAttributePicker, "__call__", pick_attribute),
+            (ResponseSerializer, "get_value", get_field),
             (EC2Serializer, "_serialize_body", write_body),
         ):
             stack.enter_context(patch.object(owner, name, value))

@@ -9,18 +9,19 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 from xml.sax.saxutils import escape, quoteattr
 
-from moto.core.serialize import XFormedAttributePicker
+from moto.core.serialize import AttributePickerContext, ResponseSerializer, XFormedAttributePicker
 from moto.core.utils import get_value
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
-    from moto.core.serialize import AttributePickerContext, EC2Serializer
+    from moto.core.serialize import EC2Serializer
 
 _MISSING: Final = object()
 _possible_keys = XFormedAttributePicker.get_possible_keys
-_known_keys: dict[tuple[type, Any, str], tuple[str, ...]] = {}
-"""The names under which an object of a class may have a field. The shape is botocore's, which lives as long as moto."""
+_get_value_as_moto = ResponseSerializer.get_value
+_readers: dict[tuple[type, Any, str], Callable[[Any], Any]] = {}
+"""How to read a field from objects of a class. The shape is botocore's, which lives as long as moto."""
 
 
 @lru_cache(maxsize=100_000)
@@ -28,22 +29,56 @@ def _transformed(paths: tuple[str, ...], field: str) -> str | None:
     return next((path for path in paths if field.endswith(path)), None)
 
 
-def pick_attribute(self: Any, context: AttributePickerContext) -> Any:  # noqa: ANN401 - moto's
-    """Return the value of a field, as ``XFormedAttributePicker.__call__`` does."""
-    known = context.obj.__class__, context.shape, context.key
-    keys = _known_keys.get(known)
-    if keys is None:
-        keys = _known_keys[known] = tuple(dict.fromkeys(_possible_keys(self, context)))
-    value = None
-    for key in keys:
-        found = get_value(context.obj, key, _MISSING)
-        if found is not _MISSING:
-            value = found
-            break
-    if not self.response_transformers:
-        return value
-    path = _transformed(tuple(self.response_transformers), f"{context.key_path}.{context.key}")
-    return value if path is None else self.response_transformers[path](value)
+def get_field(self: ResponseSerializer, value: Any, key: str, shape: Any) -> Any:  # noqa: ANN401 - moto's
+    """Return the value of a field, as ``ResponseSerializer.get_value`` does with ``XFormedAttributePicker``."""
+    picker: Any = self._value_picker
+    if picker.__class__ is not XFormedAttributePicker:
+        return _get_value_as_moto(self, value, key, shape)
+    known = value.__class__, shape, key
+    read = _readers.get(known)
+    if read is None:
+        context = AttributePickerContext(
+            value, key, shape, self.operation_model, self.operation_model.service_model, ".".join(self.path)
+        )
+        read = _readers[known] = _reader(value.__class__, tuple(dict.fromkeys(_possible_keys(picker, context))))
+    found = read(value)
+    if not picker.response_transformers:
+        return found
+    path = _transformed(tuple(picker.response_transformers), f"{'.'.join(self.path)}.{key}")
+    return found if path is None else picker.response_transformers[path](found)
+
+
+def _reader(kind: type, names: tuple[str, ...]) -> Callable[[Any], Any]:
+    """Return what reads the first of these names that an object of the class has; None if it has none of them.
+
+    Most fields of an instance are under none of a dozen names, so what counts is how long a miss takes.
+    """
+
+    def in_attributes(value: object) -> Any:  # noqa: ANN401 - moto's
+        for name in names:
+            found = getattr(value, name, _MISSING)
+            if found is not _MISSING:
+                return found
+        return None
+
+    def in_items(value: dict[str, Any]) -> Any:  # noqa: ANN401 - moto's
+        for name in names:
+            if name in value:
+                return value[name]
+        return None
+
+    def as_moto(value: object) -> Any:  # noqa: ANN401 - moto's
+        for name in names:
+            found = get_value(value, name, _MISSING)
+            if found is not _MISSING:
+                return found
+        return None
+
+    if any("." in name for name in names) or hasattr(kind, "__getattr__"):
+        return as_moto
+    if kind is dict:
+        return in_items
+    return as_moto if hasattr(kind, "__getitem__") else in_attributes
 
 
 def write_body(self: EC2Serializer, body: Mapping[str, Any]) -> str:  # noqa: ARG001 - moto's method

@@ -9,7 +9,7 @@ from unittest.mock import patch
 
 import boto3
 import pytest
-from moto.core.serialize import AttributePicker, EC2Serializer, XFormedAttributePicker
+from moto.core.serialize import EC2Serializer, ResponseSerializer
 
 from pio_tf.sandbox.aws import LocalAws
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from mypy_boto3_ec2.type_defs import TagTypeDef
 
 SESSION = boto3.Session(region_name="us-east-1", aws_access_key_id="any", aws_secret_access_key="any")
-BY_MOTO = AttributePicker.__call__, EC2Serializer._serialize_body
+BY_MOTO = ResponseSerializer.get_value, EC2Serializer._serialize_body
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +64,7 @@ def ec2() -> Iterator[EC2Client]:
     ],
 )
 def test_an_answer_is_the_one_that_moto_writes(ec2: EC2Client, call: str, given: dict[str, Any]) -> None:
-    by_moto = ((XFormedAttributePicker, "__call__"), (EC2Serializer, "_serialize_body"))
+    by_moto = ((ResponseSerializer, "get_value"), (EC2Serializer, "_serialize_body"))
     quick = body_of(ec2, call, given)
     with ExitStack() as stack:
         for (owner, name), own in zip(by_moto, BY_MOTO, strict=True):
