@@ -14,7 +14,6 @@ import signal
 import subprocess
 import sys
 import textwrap
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -24,7 +23,7 @@ from pio_tf.errors import GuardRefused, MachinesMayBeRunning, TerraformError
 from pio_tf.events import Event, Step, Warned
 from pio_tf.infra.backend.state import MOST_BACKUPS, StateBackups
 from pio_tf.infra.stack_directory import ERRORED
-from tests.support.background import wait_until
+from tests.support.background import wait_until, with_children
 from tests.support.deployments import ENVIRON, deployment, existing_network, stop_all
 from tests.support.no_machines import no_machines
 from tests.support.shell import ec2
@@ -32,6 +31,7 @@ from tests.support.site import Site
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from pio_tf.config.schema import Config
     from pio_tf.sandbox.aws import LocalAws
@@ -282,15 +282,6 @@ def killed_amid(place: Site, condition: Callable[[], bool], *, kill_terraform: b
     for pid in everything[1:] if kill_terraform else ():
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
-
-
-def with_children(pid: int) -> list[int]:
-    found = [pid]
-    for parent in found:
-        with contextlib.suppress(OSError):
-            for children in Path(f"/proc/{parent}/task").glob("*/children"):
-                found += map(int, children.read_text().split())
-    return found
 
 
 def wait_for(condition: Callable[[], bool]) -> None:

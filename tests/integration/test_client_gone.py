@@ -14,7 +14,6 @@ import os
 import signal
 import time
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -31,7 +30,7 @@ from tests.integration.training import (
     run_in,
     spark_in,
 )
-from tests.support.background import Client, wait_until
+from tests.support.background import Client, wait_until, with_children
 from tests.support.fork_server import PIO_TF
 from tests.support.places import TOKEN, Webhook
 
@@ -237,13 +236,3 @@ def next_command_works(project: Project) -> None:
     """Check that the next command works without force: no lock is in its way."""
     project.run("down")
     assert project.powers() == {"stopped"}
-
-
-def with_children(pid: int) -> list[int]:
-    """Return a process, and all its descendants."""
-    found = [pid]
-    for parent in found:
-        with contextlib.suppress(OSError):
-            for children in Path(f"/proc/{parent}/task").glob("*/children"):
-                found += map(int, children.read_text().split())
-    return found

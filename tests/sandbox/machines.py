@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import asyncssh
 
-from pio_tf.sandbox.machine import MachineSpec, SandboxMachine
+from pio_tf.sandbox.machine import MachineSpec
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -40,20 +40,6 @@ def is_free(address: str, port: int) -> bool:
     return True
 
 
-def make_machine(
-    directory: Path,
-    *,
-    role: Role,
-    address: str,
-    key: asyncssh.SSHKey,
-    user: str | None = USER,
-    master_address: str | None = None,
-) -> SandboxMachine:
-    """Make a machine of the size of the sandbox's own."""
-    spec = make_spec(directory, role=role, address=address, key=key, user=user, master_address=master_address)
-    return SandboxMachine(spec)
-
-
 def make_spec(
     directory: Path,
     *,
@@ -63,7 +49,7 @@ def make_spec(
     user: str | None = USER,
     master_address: str | None = None,
 ) -> MachineSpec:
-    """Return the facts of such a machine."""
+    """Return the facts of a machine of the size of the sandbox's own."""
     return MachineSpec(
         directory=directory,
         role=role,

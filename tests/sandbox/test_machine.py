@@ -16,18 +16,18 @@ import pytest
 
 from pio_tf.errors import SandboxError
 from pio_tf.machines.console import parse_host_keys
+from pio_tf.sandbox.machine import SandboxMachine
 from pio_tf.sandbox.processes import end_processes, find_processes
 from pio_tf.sandbox.spark_daemon import MASTER_PORT, wait_for_port
 from pio_tf.training.follow_driver import INSTALL, render_script
 from tests.integration import light_spark
-from tests.sandbox.machines import SSH_PORT, free_network, is_free, log_in, make_machine
+from tests.sandbox.machines import SSH_PORT, free_network, is_free, log_in, make_spec
 from tests.support.background import until
 from tests.support.builders import OUTPUTS, make_config
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from pio_tf.sandbox.machine import SandboxMachine
 
 KEY = asyncssh.generate_private_key("ssh-ed25519")
 
@@ -39,7 +39,7 @@ def address() -> str:
 
 @pytest.fixture
 async def machine(tmp_path: Path, address: str) -> AsyncIterator[SandboxMachine]:
-    machine = make_machine(tmp_path / "driver", role="driver", address=address, key=KEY)
+    machine = SandboxMachine(make_spec(tmp_path / "driver", role="driver", address=address, key=KEY))
     await machine.start()
     yield machine
     await machine.stop()
@@ -62,7 +62,7 @@ async def until_gone(directory: Path, *, seconds: float = 60.0) -> None:
 
 
 async def test_a_worker_runs_its_timer_and_powers_itself_off_without_a_driver(tmp_path: Path, address: str) -> None:
-    machine = make_machine(tmp_path / "worker", role="worker", address=address, key=KEY)
+    machine = SandboxMachine(make_spec(tmp_path / "worker", role="worker", address=address, key=KEY))
     machine.timer_seconds = 0.5
     script = render_script(make_config(tmp_path), OUTPUTS)  # no machine of these outputs answers here
     for name, value in (("DRIVER", "127.0.0.1"), ("SSH_PORT", 1), ("MASTER", "127.0.0.1"), ("UI_PORT", 1)):
@@ -112,7 +112,7 @@ async def test_a_password_is_not_even_asked_for(address: str) -> None:
 
 
 async def test_any_user_may_log_in_where_none_is_named(tmp_path: Path, address: str) -> None:
-    machine = make_machine(tmp_path / "any", role="driver", address=address, key=KEY, user=None)
+    machine = SandboxMachine(make_spec(tmp_path / "any", role="driver", address=address, key=KEY, user=None))
     await machine.start()
     try:
         async with await log_in(address, KEY, user="aml") as connection:
@@ -287,7 +287,7 @@ async def test_remove_leaves_nothing(machine: SandboxMachine, address: str, tmp_
 
 @pytest.mark.parametrize("elsewhere", ["0.0.0.0", "10.20.0.10", "192.168.1.10"])  # noqa: S104 - it is refused
 async def test_a_machine_listens_on_loopback_only(tmp_path: Path, elsewhere: str) -> None:
-    machine = make_machine(tmp_path / "master", role="master", address=elsewhere, key=KEY)
+    machine = SandboxMachine(make_spec(tmp_path / "master", role="master", address=elsewhere, key=KEY))
     with pytest.raises(SandboxError, match=f"starts no machine at {elsewhere}") as caught:
         await machine.start()
     assert "network.cidr" in caught.value.next_step
@@ -295,7 +295,7 @@ async def test_a_machine_listens_on_loopback_only(tmp_path: Path, elsewhere: str
 
 
 async def test_a_taken_port_is_named_and_the_start_can_be_tried_again(tmp_path: Path, address: str) -> None:
-    machine = make_machine(tmp_path / "driver", role="driver", address=address, key=KEY)
+    machine = SandboxMachine(make_spec(tmp_path / "driver", role="driver", address=address, key=KEY))
     with socket.socket() as taken:
         taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # closed connections of the test before linger
         taken.bind((address, SSH_PORT))
@@ -309,7 +309,7 @@ async def test_a_taken_port_is_named_and_the_start_can_be_tried_again(tmp_path: 
 
 
 async def test_a_start_that_is_cancelled_leaves_a_machine_that_is_off(tmp_path: Path, address: str) -> None:
-    machine = make_machine(tmp_path / "driver", role="driver", address=address, key=KEY)
+    machine = SandboxMachine(make_spec(tmp_path / "driver", role="driver", address=address, key=KEY))
     for delay in (0.0, 0.05, 0.3, 0.5):
         starting = asyncio.create_task(machine.start())
         await asyncio.sleep(delay)
@@ -327,7 +327,7 @@ async def test_what_a_crashed_sandbox_left_running_is_ended_by_the_next_start(
 ) -> None:
     await client.run("setsid nohup sleep 321 >/dev/null 2>&1 </dev/null &", check=True)
     assert find_processes(tmp_path)
-    successor = make_machine(tmp_path / "driver", role="driver", address=address, key=KEY)
+    successor = SandboxMachine(make_spec(tmp_path / "driver", role="driver", address=address, key=KEY))
     with pytest.raises(SandboxError):  # the first one still listens
         await successor.start()
     assert not find_processes(tmp_path)
