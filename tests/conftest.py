@@ -21,7 +21,7 @@ from tests.support.provider_scripts import find_provider, install_scripts
 from tests.support.running_provider import running_provider
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterator
+    from collections.abc import Generator, Iterator
 
 # A shell starts background jobs of a script with SIGINT ignored, and `nohup` ignores SIGHUP. Every child would inherit
 # that, and no test could interrupt anything.
@@ -54,7 +54,7 @@ SLOW_TO_SHARE = 1.0
 would make the fixture if the first did not."""
 USES = {
     "terraform": {"released_mirror"},
-    "sandbox": {"share_mirror", "class_archive"},
+    "sandbox": {"class_archive"},
     "java": {"java_cache"},
 }
 """A mark, and the fixtures that give its tests what they use: the AWS provider, a sandbox with Spark, and real Java
@@ -156,10 +156,3 @@ def java_cache() -> Path:
 def class_archive() -> None:
     """Make the archive from which Spark on the sandbox's machines starts faster, if this user has none yet."""
     make_archive()
-
-
-@pytest.fixture(scope="session")
-def share_mirror(provider_mirror: Path, request: pytest.FixtureRequest) -> Callable[[Path], Path]:
-    """Return what ``start_sandbox`` takes as ``install_mirror`` so that a sandbox uses the shared mirror."""
-    request.getfixturevalue("class_archive")  # such a sandbox runs Spark
-    return lambda _directory: provider_mirror

@@ -21,7 +21,6 @@ import pytest
 
 from pio_tf.errors import SandboxError
 from pio_tf.sandbox.control import change_service, running_sandbox, sandbox_status, start_sandbox, stop_sandbox
-from pio_tf.sandbox.layout import Layout
 from pio_tf.sandbox.processes import end_processes, find_processes
 from pio_tf.sandbox.project import prepare_project
 from pio_tf.sandbox.real.service_files import NAMES
@@ -30,14 +29,17 @@ from pio_tf.sandbox.software import find_software
 from tests.integration.real_services import METADATA, TIME_ZONE, Driver, Services
 from tests.sandbox.test_pio_training import reference
 from tests.support.background import wait_until
-from tests.support.sandbox_project import Project, clean_environment
+from tests.support.sandbox_project import Project
 from tests.support.training_log import training_log
+from tests.support.whole_sandbox import WholeSandbox, whole_sandbox
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from pio_tf.errors import PioTfError
     from pio_tf.sandbox.software import Software
+
+pytestmark = pytest.mark.sandbox
 
 SUCCESS = "[INFO] [CoreWorkflow$] Training completed successfully."
 TRAIN = ("train", "--no-apply", "--keep-up", "--skip-check", "pio-status")
@@ -47,17 +49,17 @@ CHECKS = {"elasticsearch": "elasticsearch", "zookeeper": "zookeeper", "namenode"
 
 
 @pytest.fixture(scope="module")
-def services(
-    tmp_path_factory: pytest.TempPathFactory, java_cache: Path, share_mirror: Callable[[Path], Path]
-) -> Iterator[Services]:
-    directory = tmp_path_factory.mktemp("sandbox") / "sandbox"
-    info = start_sandbox(directory, services="real", password=True, install_mirror=share_mirror, timeout=600)
-    try:
-        yield Services(info)
-    finally:
-        if Layout(directory).marker.exists():
-            stop_sandbox(directory)
-        assert find_processes(directory) == []
+def sandbox(
+    tmp_path_factory: pytest.TempPathFactory, java_cache: Path, released_mirror: Path
+) -> Iterator[WholeSandbox]:
+    with whole_sandbox(tmp_path_factory.mktemp("sandbox"), released=released_mirror, real_services=True) as running:
+        yield running
+    assert find_processes(running.info.directory) == []
+
+
+@pytest.fixture(scope="module")
+def services(sandbox: WholeSandbox) -> Services:
+    return Services(sandbox.info)
 
 
 @pytest.fixture(scope="module")
@@ -67,12 +69,11 @@ def written(services: Services) -> str:
 
 
 @pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory, services: Services) -> Project:
+def project(tmp_path_factory: pytest.TempPathFactory, sandbox: WholeSandbox) -> Project:
     """Return a project with a running cluster: a driver, a master and a worker."""
     directory = tmp_path_factory.mktemp("project")
-    prepare_project(directory, services.sandbox, cluster="real")
-    environment = clean_environment() | {"PIO_TF_SANDBOX_DIR": str(services.sandbox.directory)}
-    project = Project(directory, services.sandbox, environment)
+    prepare_project(directory, sandbox.info, cluster="real")
+    project = Project(directory, sandbox.info, sandbox.environment)
     project.changed(r"workers( +)= 2", r"workers\1= 1").replace(project.config)
     project.run("up")
     with (project.home("driver") / ".profile").open("a") as profile:

@@ -55,7 +55,13 @@ class WholeSandbox:
 
 @contextmanager
 def whole_sandbox(
-    directory: Path, *, released: Path, machine: str | None = None, alarm_speed: float = 1.0, hashed: bool = False
+    directory: Path,
+    *,
+    released: Path,
+    machine: str | None = None,
+    alarm_speed: float = 1.0,
+    hashed: bool = False,
+    real_services: bool = False,
 ) -> Iterator[WholeSandbox]:
     """Run a sandbox during the block.
 
@@ -65,6 +71,7 @@ def whole_sandbox(
         machine: the class of machines, as for the sandbox's option ``--machine``.
         alarm_speed: how many seconds of CloudWatch's time pass in one second.
         hashed: whether lock files have the hash of the released provider: Terraform installs that one, not a script.
+        real_services: whether its services are the real ones, with a password.
     """
     sandbox = directory / "sandbox"
     provider = _provider(find_provider(released))
@@ -72,6 +79,9 @@ def whole_sandbox(
     installed = released if hashed else mirror
     info = start_sandbox(
         sandbox,
+        timeout=600,
+        services="real" if real_services else None,
+        password=real_services,
         alarm_speed=alarm_speed,
         machine=machine,
         install_mirror=lambda _: installed,
