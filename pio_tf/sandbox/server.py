@@ -31,7 +31,6 @@ from pio_tf.sandbox.layout import (
     Layout,
     MachineStatus,
     ServerRecord,
-    ServiceStatus,
     TrainingRequest,
 )
 from pio_tf.sandbox.processes import MARK, ProcessId
@@ -92,12 +91,14 @@ async def serve(
             services.start()
         process = ProcessId.of(os.getpid())
         assert process is not None  # noqa: S101 - it is this one
+        told = real.statuses() if real else ()
+        if real:  # before any client can ask
+            layout.service_statuses.write(told)
         layout.server.write(ServerRecord(process, aws.url, services.where, str(addresses)))
         logger.info("AWS at %s, services at %s, machines in %s", aws.url, services.where, addresses)
         ending = asyncio.create_task(ended.wait())
         measuring = asyncio.create_task(_measure(aws, layout, every=PERIOD / alarm_speed))
         written: tuple[MachineStatus, ...] | None = None
-        told: tuple[ServiceStatus, ...] | None = None
         # If a user removes the directory, the server ends, too.
         while not ending.done() and layout.server.path.exists():
             changed.clear()
