@@ -3,8 +3,8 @@ SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-# More than cores: most tests wait, for machines or in the AWS provider. On two cores, five take a quarter longer than seven
-# or eight, whose memory is 11 GB at most.
+# More than cores: most tests wait, for machines or in the AWS provider. Seven leave a twentieth of two cores idle, and five
+# an eighth. Eight were no faster, and took 11 GB of memory.
 PYTEST_WORKERS ?= 7
 N ?= 2000
 SEED ?= 0
