@@ -443,10 +443,10 @@ def _read(found: dict[str, Any] | None) -> ScheduledDeadline | None:
 
 
 def _have_their_own(mine: ScheduledDeadline, before: ScheduledDeadline, wanted: ScheduledDeadline) -> frozenset[str]:
-    """Return the machines whose own schedules are as wanted already.
+    """Return the machines that have a schedule of their own, exactly as ``wanted`` asks for it.
 
-    Those of ``mine`` are, if no client has written the deadline since, and only machines join it. A single machine has
-    no schedule of its own.
+    This client gave one to each machine of ``mine``. They still have it if no client has written the deadline since,
+    and ``wanted`` only adds machines. A deadline of a single machine has no schedule beside it.
     """
     only_joined = before.is_as(mine) and replace(mine, ids=wanted.ids) == wanted
     return mine.ids if only_joined and len(mine.ids) > 1 else frozenset()

@@ -53,32 +53,26 @@ def _reader(kind: type, names: tuple[str, ...]) -> Callable[[Any], Any]:
 
     Most fields of an instance are under none of a dozen names, so what counts is how long a miss takes.
     """
+    look_up = _look_up(kind, names)
 
-    def in_attributes(value: object) -> Any:  # noqa: ANN401 - moto's
+    def read(value: object) -> Any:  # noqa: ANN401 - moto's
         for name in names:
-            found = getattr(value, name, _MISSING)
+            found = look_up(value, name, _MISSING)
             if found is not _MISSING:
                 return found
         return None
 
-    def in_items(value: dict[str, Any]) -> Any:  # noqa: ANN401 - moto's
-        for name in names:
-            if name in value:
-                return value[name]
-        return None
+    return read
 
-    def as_moto(value: object) -> Any:  # noqa: ANN401 - moto's
-        for name in names:
-            found = get_value(value, name, _MISSING)
-            if found is not _MISSING:
-                return found
-        return None
 
+def _look_up(kind: type, names: tuple[str, ...]) -> Callable[..., Any]:
+    """Return what takes an object of the class, one of the names and a default, and returns the value as moto does."""
+    as_moto: Callable[..., Any] = get_value
     if any("." in name for name in names) or hasattr(kind, "__getattr__"):
         return as_moto
     if kind is dict:
-        return in_items
-    return as_moto if hasattr(kind, "__getitem__") else in_attributes
+        return dict.get
+    return as_moto if hasattr(kind, "__getitem__") else getattr
 
 
 def write_body(self: EC2Serializer, body: Mapping[str, Any]) -> str:  # noqa: ARG001 - moto's method
