@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 import sys
 import textwrap
-import time
 from typing import TYPE_CHECKING
 
 import pytest
 
 from pio_tf.errors import ConfigError, TerraformError
+from tests.support.background import wait_until
 from tests.support.deployments import ENVIRON, deployment, existing_network, stop_all
+from tests.support.fork_server import Program
 from tests.support.shell import ec2
 from tests.support.site import Site
 
@@ -116,11 +116,8 @@ INTERRUPTED = textwrap.dedent(
 def test_ctrl_c_in_an_apply_loses_nothing_and_the_next_apply_goes_on(site: Site) -> None:
     site = named(site, "stopped")
     config = site.write(network=existing_network(site.url, "127.77.31.0/24"), spark="workers = 1")
-    client = subprocess.Popen([sys.executable, "-c", INTERRUPTED], cwd=site.directory, start_new_session=True)
-    deadline = time.monotonic() + 300
-    while not list(site.instances()):
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
+    client = Program([sys.executable, "-c", INTERRUPTED], cwd=site.directory, start_new_session=True)
+    assert wait_until(lambda: bool(site.instances()), within=300)
     os.killpg(client.pid, signal.SIGINT)
     assert client.wait(300) == 130
 

@@ -11,7 +11,6 @@ import os
 import re
 import shutil
 import signal
-import subprocess
 import sys
 import textwrap
 from typing import TYPE_CHECKING
@@ -25,6 +24,7 @@ from pio_tf.infra.backend.state import MOST_BACKUPS, StateBackups
 from pio_tf.infra.stack_directory import ERRORED
 from tests.support.background import wait_until, with_children
 from tests.support.deployments import ENVIRON, deployment, existing_network, stop_all
+from tests.support.fork_server import Program
 from tests.support.no_machines import no_machines
 from tests.support.shell import ec2
 from tests.support.site import Site
@@ -39,12 +39,14 @@ if TYPE_CHECKING:
 
 APPLY = textwrap.dedent(
     """
-    import os
+    import os, sys
     from pio_tf import Cluster
-    environ = {"PATH": os.environ["PATH"], "TF_REATTACH_PROVIDERS": ""}  # a provider that is killed, too
+    environ = {"PATH": os.environ["PATH"], **dict(one.split("=") for one in sys.argv[1:])}
     Cluster.load("pio-tf.hcl", environ=environ).apply()
     """
 )
+OWN_PROVIDER = "TF_REATTACH_PROVIDERS="
+"""Terraform starts a provider that is killed with it."""
 
 
 @pytest.fixture(scope="module")
@@ -97,7 +99,7 @@ def test_a_machine_of_another_security_group_is_not_taken_over(place: Site, conf
     with pytest.raises(GuardRefused, match="the plan would create worker-2 a second time"):
         Cluster(bigger, environ=ENVIRON).apply()
     client.terminate_instances(InstanceIds=[foreign])
-    wait_for(lambda: "worker-2" not in place.instances())
+    client.get_waiter("instance_terminated").wait(InstanceIds=[foreign], WaiterConfig={"Delay": 1})
 
 
 def test_a_client_that_was_killed_leaves_terraform_to_its_end_and_the_next_apply_waits_for_it(
@@ -270,7 +272,8 @@ def test_backups_are_for_this_user_only_and_the_last_ones_are_kept(tmp_path: Pat
 
 def killed_amid(place: Site, condition: Callable[[], bool], *, kill_terraform: bool) -> None:
     """Apply, and kill the client, with its Terraform or without, as soon as something is so."""
-    client = subprocess.Popen([sys.executable, "-c", APPLY], cwd=place.directory)
+    provider = (OWN_PROVIDER,) if kill_terraform else ()
+    client = Program([sys.executable, "-c", APPLY, *provider], cwd=place.directory)
     try:
         wait_for(lambda: condition() or client.poll() is not None)
         assert client.poll() is None
