@@ -49,18 +49,18 @@ def make_machine(spec: MachineSpec) -> SandboxMachine:
     for entry in software.java.iterdir():
         if entry.name != "bin" and not (java / entry.name).exists():
             (java / entry.name).symlink_to(entry)
-    words = {
-        "mark": sandbox / MARK,
-        "python": sys.executable,
-        "program": Path(__file__).resolve(),
-        "java": software.java / "bin" / "java",
-    }
+    write_java(program, java=software.java / "bin" / "java", mark=sandbox / MARK)
+    return SandboxMachine(replace(spec, software=replace(software, java=java)))
+
+
+def write_java(program: Path, *, java: Path, mark: Path) -> None:
+    """Write a ``java`` that is a small program in place of a master or worker while the file ``mark`` exists."""
+    words = {"mark": mark, "python": sys.executable, "program": Path(__file__).resolve(), "java": java}
     text = _JAVA
     for word, path in words.items():
         text = text.replace(f"@{word}@", shlex.quote(str(path)))
     program.write_text(text)
     program.chmod(0o755)
-    return SandboxMachine(replace(spec, software=replace(software, java=java)))
 
 
 async def be_master(host: str, port: int, page_port: int) -> None:
