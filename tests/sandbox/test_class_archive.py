@@ -100,8 +100,8 @@ def test_a_later_environment_with_the_same_packages_uses_the_archive_that_exists
         date_by_content(file)
     assert find_archive(**later) == archive
     loaded = tmp_path / "loaded"
-    command = (later["java"] / "bin" / "java", *QUICK, "-XX:+UseSerialGC", *archive_options(archive))
-    classes = ("-cp", later["spark"] / "jars" / "*", "org.apache.spark.deploy.SparkSubmit", "--version")
+    command = (str(later["java"] / "bin" / "java"), *QUICK, "-XX:+UseSerialGC", *archive_options(archive))
+    classes = ("-cp", str(later["spark"] / "jars" / "*"), "org.apache.spark.deploy.SparkSubmit", "--version")
     subprocess.run((*command, f"-Xlog:class+load:file={loaded}", *classes), capture_output=True, check=True, timeout=60)
     assert " org.apache.spark.deploy.SparkSubmit source: shared objects file (top)" in loaded.read_text()
 
