@@ -3,10 +3,11 @@
 # words and then the patterns for lines with one of them; $values, a pattern or undef, and @forms, the texts that it finds;
 # $room, the bytes that the log may take; $repeats and $patience, the errors and the seconds after which a run is ended.
 my @words = map { @{$_->[0]} } @rules;
-# Most of a log has none of the words and forms. One search for all of them is fast if it respects case. To lower_bits,
-# upper-case letters are lower-case ones, as are some other characters: it finds every word, and sometimes something else.
+# Most of a log has none of the words and forms. One search for a part of each is fast if it respects case, and if few
+# characters can begin a part. To lower_bits, upper-case letters are lower-case ones, as are some other characters: it
+# finds every word, and sometimes something else.
 my $mask = ' ' x 131072;
-my $near = join '|', map { quotemeta lower_bits($_) } @words, @forms;
+my $near = join '|', map { quotemeta rare_part(lower_bits($_)) } @words, @forms;
 $near = qr/$near/;
 my $over_lines = grep /\n/, @forms;    # a secret of several lines
 binmode STDIN;
@@ -129,7 +130,20 @@ sub may_hold_secrets { # TEXT: test whether it has a word or a form
 
 sub lower_bits { # TEXT: with the bit set that tells a lower-case letter from an upper-case one; much faster than lc
     $mask .= $mask while length $mask < length $_[0];
-    return $_[0] | substr $mask, 0, length $_[0];
+    my $lower = $_[0] | $mask;
+    substr($lower, length $_[0]) = '';
+    return $lower;
+}
+
+# The first four letters are not frequent, and nearly every word has one, with a part after it that is rare in a log. The
+# others follow as they are rarer in real logs.
+sub rare_part { # TEXT: from its rarest letter on, at least three characters
+    my ($text) = @_;
+    for my $letter (split //, 'zpckqyxwvjbufhgmdlrios') {
+        my $at = index $text, $letter;
+        return substr $text, $at if $at >= 0 && $at + 3 <= length $text;
+    }
+    return $text;
 }
 
 sub hide { # TEXT [GOES_ON]: without its secrets

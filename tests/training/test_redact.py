@@ -7,11 +7,13 @@ import html
 import json
 import subprocess
 import time
+from subprocess import PIPE
 from typing import TYPE_CHECKING
 from urllib.parse import quote, quote_plus
 
 import pytest
 
+from pio_tf.secret_names import SECRET_WORDS
 from pio_tf.training.redact import LogLimits, Redactor
 
 if TYPE_CHECKING:
@@ -152,6 +154,12 @@ def test_the_drivers_perl_hides_the_same(tmp_path: Path) -> None:
     assert [line.decode() for line in shown] == [redactor.redact(line) for line in given]
     assert last == b"end\xff ***"
     assert done.stderr == b""
+
+
+def test_the_drivers_perl_finds_every_word_for_a_secret_in_any_case(in_perl: list[str]) -> None:
+    names = [case(word) for word in (*SECRET_WORDS, "&pwd") for case in (str.lower, str.upper, str.title)]
+    done = subprocess.run(in_perl, input="\n".join(f"{name}=x1" for name in names), text=True, stdout=PIPE, check=True)
+    assert done.stdout.splitlines() == [f"{name}=***" for name in names]
 
 
 def test_the_drivers_perl_hides_what_its_reads_break_apart(in_perl: list[str]) -> None:
