@@ -309,20 +309,20 @@ settle() { # wait for the end of what `launch` has started
   wait "$child"
   status=$?
   # Do not wait for processes that the command left behind, though they may hold its output open.
-  for ((n = 0; n < 50; n++)); do
+  for ((n = 0; n < 500; n++)); do
     find_start "$filter"
     [[ -n $since ]] || break
-    sleep 0.1
+    nap 0.01
   done
   kill "$filter" 2>/dev/null
   wait "$filter"
   filtered=$?
-  ((n == 50)) && filtered=0
+  ((n == 500)) && filtered=0
   return 0
 }
 
 follow() { # ID OFFSET [once]: print the log from there on, until the run has ended; once: only what there is
-  local offset=$2 size part going=yes
+  local offset=$2 size part going=yes naps=(0.05 0.05 0.1 0.2) n=3
   cd "$runs/$1" || return 76
   [[ -z ${3-} ]] || going=
   while :; do
@@ -334,9 +334,11 @@ follow() { # ID OFFSET [once]: print the log from there on, until the run has en
       dd if=log iflag=skip_bytes,count_bytes skip="$offset" count="$part" bs=131072 status=none || return
       ((offset += part))
       renew 0
+      n=0 # a run often ends soon after its last lines
     done
     [[ -n $going ]] || return 0
-    nap 0.2
+    nap "${naps[n]}"
+    ((n == 3)) || ((n += 1))
   done
 }
 
