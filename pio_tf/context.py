@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -18,8 +19,7 @@ if TYPE_CHECKING:
     from pio_tf.pio.secrets import Secrets
 
 
-@dataclass(frozen=True)
-class ClusterContext:
+class ClusterContext(Struct, frozen=True, dict=True):
     """The configuration of a cluster, and what its objects reach the outside with. It does nothing by itself.
 
     Args:

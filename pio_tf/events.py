@@ -3,38 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, TypeAlias
+
+from msgspec import Struct
 
 if TYPE_CHECKING:
     from datetime import datetime
 
 
-@dataclass(frozen=True)
-class Step:
+class Step(Struct, frozen=True):
     """The start of a stage: ``Step("Starting 4 machines")``."""
 
     message: str
-    usually: str = field(default="", compare=False)
+    usually: str = ""
     """How long it usually takes, if a person waits for it: ``1 to 2 minutes``."""
 
 
-@dataclass(frozen=True)
-class Done:
+class Done(Struct, frozen=True):
     """The successful end of a stage, with its result in one line."""
 
     message: str
 
 
-@dataclass(frozen=True)
-class Warned:
+class Warned(Struct, frozen=True):
     """A warning, which does not stop the work."""
 
     message: str
 
 
-@dataclass(frozen=True)
-class ResourceProgress:
+class ResourceProgress(Struct, frozen=True):
     """The progress of one Terraform resource: refreshed, created, changed or destroyed."""
 
     address: str
@@ -45,8 +42,7 @@ class ResourceProgress:
     """AWS's id of the resource, once Terraform has created it."""
 
 
-@dataclass(frozen=True)
-class MachineProgress:
+class MachineProgress(Struct, frozen=True):
     """A change of one machine. ``detail`` is its state: ``pending``, ``running``, ``ssh ready``, ``stopped``."""
 
     machine: str
@@ -54,8 +50,7 @@ class MachineProgress:
     ready: bool = False
 
 
-@dataclass(frozen=True)
-class DownloadProgress:
+class DownloadProgress(Struct, frozen=True):
     """The progress of one archive that a machine downloads at its first boot, or this computer for a mirror."""
 
     machine: str
@@ -72,16 +67,14 @@ class DownloadProgress:
     done: bool = False
 
 
-@dataclass(frozen=True)
-class OutputLine:
+class OutputLine(Struct, frozen=True):
     """A line of output from Terraform or a command on a machine."""
 
     text: str
     source: str = ""
 
 
-@dataclass(frozen=True)
-class OutputLines:
+class OutputLines(Struct, frozen=True):
     """Lines of a training's log that came at once, each with a newline at its end."""
 
     text: str
@@ -92,8 +85,7 @@ class OutputLines:
         return [OutputLine(line, self.source) for line in self.text.split("\n")[:-1]]
 
 
-@dataclass(frozen=True)
-class Checked:
+class Checked(Struct, frozen=True):
     """The end of one check before a training. ``detail`` is its finding."""
 
     name: str
@@ -101,8 +93,7 @@ class Checked:
     detail: str
 
 
-@dataclass(frozen=True)
-class TrainingProgress:
+class TrainingProgress(Struct, frozen=True):
     """The progress of a training, from Spark's own pages.
 
     Counts are None while Spark does not answer: before the application starts, after it ends, and before the first

@@ -10,9 +10,9 @@ import re
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
+from msgspec import Struct, field
 from urllib3.exceptions import HTTPError
 
 from pio_tf.aws.errors import aws_errors
@@ -103,8 +103,7 @@ def read_published(text: str) -> str | None:
     return None
 
 
-@dataclass(frozen=True)
-class Fetched:
+class Fetched(Struct, frozen=True):
     """An archive in the directory, complete and with the expected checksum."""
 
     component: Component
@@ -129,8 +128,7 @@ class _Stopped(Exception):
     """The user has interrupted the command."""
 
 
-@dataclass(frozen=True)
-class Listed:
+class Listed(Struct, frozen=True):
     """An archive as its source describes it."""
 
     component: Component
@@ -150,8 +148,7 @@ class Listed:
         return self.checksum if _kind(self.checksum) == "sha256" else ""
 
 
-@dataclass(frozen=True)
-class Fetcher:
+class Fetcher(Struct, frozen=True):
     """Fetches archives into a directory.
 
     Args:
@@ -360,8 +357,7 @@ def place_in_s3(config: Config, url: str = "") -> str:
     return found.rstrip("/")
 
 
-@dataclass(frozen=True)
-class Pushed:
+class Pushed(Struct, frozen=True):
     """An archive in the bucket."""
 
     component: Component
@@ -376,8 +372,7 @@ class Pushed:
         return _pin(self.component)
 
 
-@dataclass(frozen=True)
-class Pusher:
+class Pusher(Struct, frozen=True):
     """Copies a directory of :class:`~pio_tf.mirror.Fetcher`.
 
     Args:

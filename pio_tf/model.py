@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from pio_tf.config import roles
 from pio_tf.errors import ConfigError, TerraformError
@@ -31,8 +34,7 @@ SCHEDULED_TAG = "pio-tf:scheduled-start"
 the scheduled time. Only machines that carry it may be started and stopped by the schedule."""
 
 
-@dataclass(frozen=True)
-class Machine:
+class Machine(Struct, frozen=True):
     """One EC2 instance of the cluster."""
 
     name: str
@@ -96,8 +98,7 @@ class MachineOutput:
     """Its Elastic IP."""
 
 
-@dataclass(frozen=True)
-class Outputs:
+class Outputs(Struct, frozen=True):
     """The outputs of an applied stack, from ``terraform output -json``.
 
     They hold only what never changes with power, so that a plan after a stop shows no output changes.

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import shlex
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
+
+from msgspec import Struct
 
 from pio_tf.model import CLUSTER_TAG
 
@@ -21,8 +22,7 @@ if TYPE_CHECKING:
 _AWS = (".amazonaws.com", ".amazonaws.com.cn", ".api.aws")
 
 
-@dataclass(frozen=True)
-class AwsCliHints:
+class AwsCliHints(Struct, frozen=True):
     """Commands of the AWS CLI for one region.
 
     Args:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
 
 from pio_tf.aws.errors import aws_errors
 from pio_tf.config.partitions import partition_of
@@ -75,8 +76,7 @@ def machine_role_arn(config: Config, *, account: str) -> str | None:
     return f"arn:{partition_of(region)}:iam::{account}:role{config.failsafe.role_path}{name}"
 
 
-@dataclass(frozen=True)
-class Identity:
+class Identity(Struct, frozen=True):
     """An AWS identity."""
 
     account: str

@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 import time
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from datetime import timezone
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
+from msgspec import Struct, field
 
 from pio_tf.atomic_write import atomic_writer
 from pio_tf.aws.bucket_owner import named_owner
@@ -42,8 +42,7 @@ def parse_s3_url(url: str, *, option: str = "", example: str) -> tuple[str, str]
     return match[1], (match[2] or "").strip("/")
 
 
-@dataclass(frozen=True)
-class StoredObject:
+class StoredObject(Struct, frozen=True):
     """An object of a bucket, as pio-tf read it."""
 
     body: bytes
@@ -52,8 +51,7 @@ class StoredObject:
     """Seconds since the write, by S3's clock."""
 
 
-@dataclass(frozen=True)
-class Objects:
+class Objects(Struct, frozen=True):
     """One bucket.
 
     Args:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 from urllib.parse import quote, urlsplit
+
+from msgspec import Struct
 
 from pio_tf.ci.forge import github, gitlab
 from pio_tf.errors import ConfigError
@@ -22,8 +23,7 @@ _PULL_REF = re.compile(r"refs/pull/(\d+)/")
 _CHANGE_URL = re.compile(r"(?P<base>https?://[^/]+)/(?P<project>.+?)/(?P<kind>pull|-/merge_requests)/(?P<number>\d+)")
 
 
-@dataclass(frozen=True)
-class PullRequest:
+class PullRequest(Struct, frozen=True):
     """The pull request (or merge request) of a job.
 
     Args:

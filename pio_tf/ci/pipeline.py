@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import re
 import shlex
-from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path, PurePosixPath
 from string import Template
 from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
+
+from msgspec import Struct
 
 from pio_tf.errors import ConfigError
 from pio_tf.version import __version__
@@ -57,8 +58,7 @@ class _Template(Template):
     braceidpattern = r"[a-z_]+"
 
 
-@dataclass(frozen=True)
-class Choices:
+class Choices(Struct, frozen=True):
     """The choices of the user.
 
     Args:
@@ -74,8 +74,7 @@ class Choices:
     branch: str = "main"
 
 
-@dataclass(frozen=True)
-class Pipeline:
+class Pipeline(Struct, frozen=True):
     """The files of a pipeline, by their paths from the repository's root."""
 
     system: System

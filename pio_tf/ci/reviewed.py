@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import io
 import zipfile
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
 
 from pio_tf.ci.forge import ForgeError, github
 from pio_tf.errors import ConfigError, GuardRefused
@@ -26,8 +27,7 @@ _MOST_BYTES = 1024 * 1024 * 1024
 """Limit of an artefact, unpacked, in bytes; the plan of 500 machines has some 60 MB."""
 
 
-@dataclass(frozen=True)
-class ReviewedPlan:
+class ReviewedPlan(Struct, frozen=True):
     """A plan that can be applied now. ``pull``: the number of the pull request with its review; None: it is new."""
 
     plan: Plan

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Concatenate, ParamSpec
 
 import typer
+from msgspec import Struct
 from typer.core import TyperCommand, TyperGroup
 
 if TYPE_CHECKING:
@@ -58,8 +59,7 @@ class CommandCall:
         self.output.result(result)
 
 
-@dataclass(frozen=True)
-class CommandSpec:
+class CommandSpec(Struct, frozen=True):
     """A command of pio-tf. Its help is the function's docstring.
 
     Args:
@@ -116,8 +116,7 @@ class CommandSpec:
         return typer.main.get_command(alone)
 
 
-@dataclass(frozen=True)
-class GroupSpec:
+class GroupSpec(Struct, frozen=True):
     """Commands below one name: ``pio-tf sandbox start``.
 
     Args:

@@ -14,11 +14,11 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from msgspec import Struct
 
 from pio_tf.cli.command import CommandCall, command
 from pio_tf.cli.sandbox import ServiceKind
@@ -102,8 +102,7 @@ def workplace(directory: Path) -> Iterator[Path]:
             Path(lock.name).unlink()
 
 
-@dataclass(frozen=True)
-class Demo:
+class Demo(Struct, frozen=True):
     """A user at a terminal, in a project's directory.
 
     Args:

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,8 +25,7 @@ carriage return, too."""
 _PLACE = re.compile(r"(?<![^\s(])(?P<file>[^\s:()]+\.hcl):(?P<line>\d+)(?::\s*(?P<message>.*))?")
 
 
-@dataclass(frozen=True)
-class Place:
+class Place(Struct, frozen=True):
     """A line of a pio-tf.hcl that an error names, and the error's message for it."""
 
     file: str

@@ -13,8 +13,9 @@ import select
 import signal
 import stat
 import sys
-from dataclasses import replace
 from typing import IO, TYPE_CHECKING, Any, TextIO
+
+from msgspec.structs import replace
 
 from pio_tf.cli.folded_log import FoldedLog
 from pio_tf.cli.printable import printable, printable_event

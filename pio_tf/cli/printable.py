@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
 import re
 from typing import TYPE_CHECKING, Any, TypeVar
+
+from msgspec.structs import asdict, replace
 
 if TYPE_CHECKING:
     from pio_tf.events import Event
@@ -50,10 +51,10 @@ def printable_event(event: EventT) -> EventT:
     """Return an event with all its texts printable; the same one, if they are."""
     texts: dict[str, Any] = {
         name: printable(value)
-        for name, value in vars(event).items()
+        for name, value in asdict(event).items()
         if isinstance(value, str) and _is_suspicious(value)
     }
-    return dataclasses.replace(event, **texts) if texts else event
+    return replace(event, **texts) if texts else event
 
 
 def _is_suspicious(text: str) -> bool:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
-from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from pio_tf.aws.errors import aws_errors
 from pio_tf.aws.identity import who_am_i
@@ -50,8 +52,7 @@ _PATIENCE = 15.0
 _NOT_CHOSEN_YET = {"driver": "i-0", "master": "i-1", "worker-1": "i-2"}
 
 
-@dataclass(frozen=True)
-class Look:
+class Look(Struct, frozen=True):
     """The machines of an adoption as they are. Nothing has changed."""
 
     machines: tuple[ExistingMachine, ...]
@@ -67,8 +68,7 @@ class Look:
         return self.software["driver"].engines if "driver" in self.software else ()
 
 
-@dataclass(frozen=True)
-class Proposal:
+class Proposal(Struct, frozen=True):
     """What an adoption would write and make."""
 
     text: str
@@ -80,8 +80,7 @@ class Proposal:
     """What `pio-tf apply` would do then; None: there is no Terraform."""
 
 
-@dataclass(frozen=True)
-class Homes:
+class Homes(Struct, frozen=True):
     """Where things are on the machines, as far as the user has said. Empty: where they are found."""
 
     engine_dir: str = ""
@@ -90,8 +89,7 @@ class Homes:
     start_command: str = ""
 
 
-@dataclass(frozen=True)
-class Adoption:
+class Adoption(Struct, frozen=True, dict=True):
     """Proposes a cluster out of machines that exist already. Reads only, until :meth:`carry_out`.
 
     Args:

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import contextlib
 import json
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from pio_tf.atomic_write import write_atomically
 from pio_tf.cluster.messages import interrupted, short
@@ -33,8 +34,7 @@ if TYPE_CHECKING:
     from pio_tf.model import Machine
 
 
-@dataclass(frozen=True)
-class PowerBefore:
+class PowerBefore(Struct, frozen=True):
     """The machines that existed before an apply, and those that ran, by id."""
 
     known: frozenset[str]

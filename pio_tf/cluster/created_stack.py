@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from pio_tf.cluster.messages import short
 from pio_tf.errors import NotReady, PioTfError
@@ -18,8 +19,7 @@ if TYPE_CHECKING:
     from pio_tf.model import Outputs
 
 
-@dataclass(frozen=True)
-class CreatedStack:
+class CreatedStack(Struct, frozen=True, dict=True):
     """The stack of one cluster, for a command that changes nothing of it.
 
     Args:

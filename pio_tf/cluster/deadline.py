@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import re
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cached_property, partial
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from pio_tf.aws.identity import deadline_role_arn, who_am_i
 from pio_tf.cluster.fleet import Fleet
@@ -36,8 +37,7 @@ _LATE = timedelta(minutes=1)
 _MACHINE = re.compile(r"\.aws_instance\.")
 
 
-@dataclass(frozen=True)
-class Extended:
+class Extended(Struct, frozen=True):
     """The result of ``extend``."""
 
     before: datetime | None

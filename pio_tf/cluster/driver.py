@@ -7,9 +7,10 @@ import contextlib
 import threading
 from concurrent.futures import Future, InvalidStateError
 from contextvars import copy_context
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
+
+from msgspec import Struct
 
 from pio_tf.cluster.messages import short, unanswered, warning
 from pio_tf.errors import AwsError, ConfigError, Locked, NotReady, PioTfError, RemoteError
@@ -45,8 +46,7 @@ _RELEASE_SECONDS = 5.0
 """How long a command waits until the driver has released its lock. The driver may be gone."""
 
 
-@dataclass(frozen=True)
-class Driver:
+class Driver(Struct, frozen=True):
     """The driver of one cluster. Each method connects to it, does one thing, and disconnects."""
 
     context: ClusterContext

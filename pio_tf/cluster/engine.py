@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from pio_tf.errors import ConfigError
 from pio_tf.events import Done
@@ -21,8 +22,7 @@ if TYPE_CHECKING:
     from pio_tf.training.driver_session import DriverSession
 
 
-@dataclass(frozen=True)
-class EngineOnDriver:
+class EngineOnDriver(Struct, frozen=True):
     """The engine's directory on the driver. The driver must run; no run may be active while the directory changes."""
 
     context: ClusterContext

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from pio_tf.config.starter import EXAMPLES, Starter
 from pio_tf.infra.cost import AS_OF, HOURLY_USD, REGION
@@ -21,8 +23,7 @@ _MOST_OTHERS: Final = 2
 _KINDS: Final[tuple[ServiceKind, ...]] = ("elasticsearch", "hbase", "hdfs")
 
 
-@dataclass(frozen=True)
-class FirstConfig:
+class FirstConfig(Struct, frozen=True):
     """What an account suggests for a first pio-tf.hcl."""
 
     account: Account

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NoReturn
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from pio_tf.aws.errors import CAPACITY_ADVICE, aws_errors
 from pio_tf.cluster.messages import names, not_covered, short
@@ -32,8 +34,7 @@ if TYPE_CHECKING:
     from pio_tf.model import Machine, Outputs, Role
 
 
-@dataclass(frozen=True)
-class FleetView:
+class FleetView(Struct, frozen=True):
     """The machines of a cluster as EC2 showed them, and when."""
 
     machines: tuple[Machine, ...]

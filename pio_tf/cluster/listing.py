@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from pio_tf.aws.errors import aws_errors
 from pio_tf.cluster.messages import short
@@ -29,8 +30,7 @@ if TYPE_CHECKING:
 _TAGGED: list[FilterTypeDef] = [{"Name": "tag-key", "Values": [CLUSTER_TAG]}]
 
 
-@dataclass(frozen=True)
-class Rates:
+class Rates(Struct, frozen=True):
     """What an hour of a cluster costs, in USD with its disks and addresses. None: a price is unknown."""
 
     now: float | None
@@ -41,8 +41,7 @@ class Rates:
     """All machines running, without public addresses that they do not have now."""
 
 
-@dataclass(frozen=True)
-class ClusterSummary:
+class ClusterSummary(Struct, frozen=True):
     """A cluster in brief. Costs are estimates in USD, and None if a price is unknown."""
 
     cluster: str
@@ -71,8 +70,7 @@ def list_clusters(context: ClusterContext) -> tuple[ClusterSummary, ...]:
     )
 
 
-@dataclass(frozen=True)
-class Belongings:
+class Belongings(Struct, frozen=True):
     """The disks and Elastic IPs of all clusters in a region, by cluster."""
 
     gib: Mapping[str, Mapping[str, int]]

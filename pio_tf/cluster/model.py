@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
+from msgspec.structs import asdict, replace
 
 if TYPE_CHECKING:
     from pio_tf.cluster.driver import Driver
@@ -13,8 +15,7 @@ if TYPE_CHECKING:
     from pio_tf.training.driver_session import DriverSession
 
 
-@dataclass(frozen=True)
-class ModelsOfEngine:
+class ModelsOfEngine(Struct, frozen=True):
     """The models of the engine on the driver, which must run."""
 
     context: ClusterContext

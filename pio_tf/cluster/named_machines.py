@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
+
+from msgspec import Struct
 
 from pio_tf.config.roles import role_of
 from pio_tf.errors import PioTfError
@@ -44,8 +45,7 @@ class MachineSource(Protocol):
         """
 
 
-@dataclass(frozen=True)
-class NamedMachines:
+class NamedMachines(Struct, frozen=True):
     """The instances that the machines block names. pio-tf neither creates, changes nor removes them."""
 
     context: ClusterContext

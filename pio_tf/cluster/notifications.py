@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
 from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
+
+from msgspec import Struct
+from msgspec.structs import asdict
 
 from pio_tf.aws.errors import aws_errors
 from pio_tf.cluster.deadline_messages import find_obstacles
@@ -29,8 +31,7 @@ PATIENCE = 5.0
 _HOW_TO_TEST = "correct notify.webhook, then run `pio-tf notify --test`"
 
 
-@dataclass(frozen=True, kw_only=True)
-class Message:
+class Message(Struct, frozen=True, kw_only=True):
     """The result of a training, as text and as JSON. It holds no secret: a cause quotes a log without them.
 
     Args:

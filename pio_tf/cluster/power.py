@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from pio_tf.cluster.apply_guard import PowerNote
 from pio_tf.cluster.defaults import always
@@ -29,8 +31,7 @@ if TYPE_CHECKING:
     from pio_tf.training.runs.run_storage import RunStorage
 
 
-@dataclass(frozen=True)
-class Power:
+class Power(Struct, frozen=True):
     """The power of one cluster, as one command switches it."""
 
     context: ClusterContext

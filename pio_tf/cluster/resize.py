@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from pio_tf.aws.cli_hints import AwsCliHints
 from pio_tf.aws.errors import aws_errors
@@ -28,8 +29,7 @@ WORKERS = "workers"
 """The name for all workers together."""
 
 
-@dataclass(frozen=True)
-class MachineSize:
+class MachineSize(Struct, frozen=True):
     """An instance type, and what it has and costs."""
 
     instance_type: str
@@ -39,8 +39,7 @@ class MachineSize:
     """The estimated price of an hour; None: unknown."""
 
 
-@dataclass(frozen=True)
-class Resize:
+class Resize(Struct, frozen=True):
     """A change of one machine's type."""
 
     machine: Machine
@@ -49,8 +48,7 @@ class Resize:
     after: MachineSize
 
 
-@dataclass(frozen=True)
-class Resizer:
+class Resizer(Struct, frozen=True):
     """Changes the types of one cluster's stopped machines."""
 
     context: ClusterContext

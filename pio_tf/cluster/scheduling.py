@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import secrets
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import islice
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from pio_tf.cluster.messages import warning, without_terraform
 from pio_tf.config.recurring_time import (
@@ -37,8 +39,7 @@ _SHOWN = 3
 """How many of the next trainings are shown."""
 
 
-@dataclass(frozen=True)
-class ScheduleStatus:
+class ScheduleStatus(Struct, frozen=True):
     """The schedule of a cluster, and what came of its last time."""
 
     cron: str
@@ -61,8 +62,7 @@ class ScheduleStatus:
     """Whether the driver trains on this schedule; None: it is off, or could not be asked."""
 
 
-@dataclass(frozen=True)
-class Scheduling:
+class Scheduling(Struct, frozen=True):
     """The schedule of one cluster's trainings, as one command works with it."""
 
     context: ClusterContext

@@ -13,8 +13,10 @@ The rules, which docs/sizes.md explains to users:
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from pio_tf.cluster.spending import comparable_prices
 from pio_tf.config.blocks import MINIMUM_DRIVER_MEMORY_MIB
@@ -42,8 +44,7 @@ _OF_EXECUTORS = re.compile(r"Lost task|ExecutorLost|executor \d|TaskSetManager|E
 _Role = Literal["driver", "worker"]
 
 
-@dataclass(frozen=True)
-class SizeAdvice:
+class SizeAdvice(Struct, frozen=True):
     """A change of size for the driver, or for all workers."""
 
     role: _Role
@@ -123,8 +124,7 @@ def advise(context: ClusterContext, run: RunRecord) -> tuple[SizeAdvice, ...]:
     return tuple(one.with_prices(prices) for one in found)
 
 
-@dataclass(frozen=True)
-class Reason:
+class Reason(Struct, frozen=True):
     """A reason to change the size of a role."""
 
     role: _Role

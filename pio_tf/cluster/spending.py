@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from pio_tf.cluster.listing import Belongings
 from pio_tf.cluster.messages import short
@@ -26,8 +28,7 @@ PATIENCE = 10.0
 """Seconds that AWS's price list has for an answer: without it, pio-tf's own prices are used."""
 
 
-@dataclass(frozen=True)
-class Month:
+class Month(Struct, frozen=True):
     """A month, in UTC, or what has passed of it."""
 
     start: datetime
@@ -49,8 +50,7 @@ class Month:
         return run.started is not None and self.start <= datetime.fromtimestamp(run.started, timezone.utc) < self.end
 
 
-@dataclass(frozen=True)
-class Spending:
+class Spending(Struct, frozen=True):
     """An estimate of what a cluster costs in a month, in USD. None: a price is unknown."""
 
     month: Month

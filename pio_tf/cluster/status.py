@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from pio_tf.cluster.apply_guard import PowerNote
 from pio_tf.cluster.messages import names, warning
@@ -27,8 +28,7 @@ if TYPE_CHECKING:
     from pio_tf.training.runs.run_storage import RunStorage
 
 
-@dataclass(frozen=True)
-class ClusterStatus:
+class ClusterStatus(Struct, frozen=True):
     """The result of ``status``."""
 
     cluster: str
@@ -63,8 +63,7 @@ class ClusterStatus:
         return machine.private_ip in self.alive
 
 
-@dataclass(frozen=True)
-class Status:
+class Status(Struct, frozen=True):
     """How one cluster stands, as one command asks for it."""
 
     context: ClusterContext

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-from dataclasses import asdict, replace
 from enum import Enum
 from typing import TYPE_CHECKING, TypeVar
+
+from msgspec.structs import asdict, replace
 
 from pio_tf.aws.cli_hints import AwsCliHints
 from pio_tf.cluster.messages import names, short

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+from msgspec import Struct, field
 
 from pio_tf.config.hcl_writer import Value, attributes
 
@@ -20,8 +21,7 @@ _TERRAFORM = """\
 """
 
 
-@dataclass(frozen=True)
-class AdoptedCluster:
+class AdoptedCluster(Struct, frozen=True):
     """The contents of such a file.
 
     Args:

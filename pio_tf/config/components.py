@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
+
+from msgspec import Struct
 
 from pio_tf.config.software import (
     APACHE,
@@ -47,8 +48,7 @@ PINS = {
 that Apache publishes beside it: over https and from Apache itself, whatever mirror the file comes from."""
 
 
-@dataclass(frozen=True)
-class Component:
+class Component(Struct, frozen=True):
     """Software that a machine installs in /opt/NAME/VERSION, with a link at ``home``."""
 
     name: str

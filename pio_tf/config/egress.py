@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from ipaddress import AddressValueError, IPv4Address, IPv4Network, NetmaskValueError
 from typing import Final
+
+from msgspec import Struct
 
 EVERYWHERE: Final = "0.0.0.0/0"
 _WANTED: Final = (
@@ -15,8 +16,7 @@ _WANTED: Final = (
 _FORM: Final = re.compile(r"(?P<to>pl-[0-9a-f]+|[0-9.]+(?:/\d+)?)(?::(?P<first>\d+)(?:-(?P<last>\d+))?)?")
 
 
-@dataclass(frozen=True)
-class EgressRule:
+class EgressRule(Struct, frozen=True):
     """A destination.
 
     Args:

@@ -8,7 +8,6 @@ values, functions, operators and conditions.
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from math import isfinite
 from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
 
@@ -20,6 +19,7 @@ from hcl2.rules.functions import FunctionCallRule
 from hcl2.rules.literal_rules import FloatLitRule, IdentifierRule, IntLitRule, LiteralValueRule
 from hcl2.rules.strings import HeredocTemplateRule, InterpolationRule, StringRule
 from lark.exceptions import LarkError
+from msgspec.structs import replace
 
 from pio_tf.config.hcl_document import HclDocument, Value
 from pio_tf.config.hcl_text import heredoc_body, hide_escapes, literal, show_escapes, unescape

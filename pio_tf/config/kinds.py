@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
 from ipaddress import IPv4Network
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypeAlias
 
+from msgspec import Struct
 from pydantic import AfterValidator, BeforeValidator, Field, InstanceOf, SecretStr, ValidationInfo
 from pydantic_core import core_schema
 
@@ -20,15 +20,13 @@ if TYPE_CHECKING:
     from pydantic_core import CoreSchema
 
 
-@dataclass(frozen=True)
-class Kind:
+class Kind(Struct, frozen=True):
     """The name of a value's type in docs/configuration.md."""
 
     name: str
 
 
-@dataclass(frozen=True)
-class FreeText:
+class FreeText(Struct, frozen=True):
     """A marker of text without a syntax of its own. From the environment, such text may be a secret.
 
     Args:
@@ -38,8 +36,7 @@ class FreeText:
     published: bool = False
 
 
-@dataclass(frozen=True)
-class Matching:
+class Matching(Struct, frozen=True):
     """A validator that compares the whole text with a pattern. The error says that it must be ``wanted``."""
 
     pattern: str
@@ -63,8 +60,7 @@ def describe_kind(metadata: object) -> str | None:
     return metadata.name if isinstance(metadata, Kind) else None
 
 
-@dataclass(frozen=True)
-class SecretReference:
+class SecretReference(Struct, frozen=True):
     """A secret in AWS. pio-tf reads it only in :func:`pio_tf.pio.secrets.resolve_secrets`.
 
     Args:

@@ -8,12 +8,14 @@ from __future__ import annotations
 import calendar
 import difflib
 import re
-from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
 from functools import cache
 from itertools import islice, pairwise, product
 from typing import TYPE_CHECKING, Final
 from zoneinfo import ZoneInfo, available_timezones
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from pio_tf.durations import duration
 
@@ -36,8 +38,7 @@ _COMPARED = 400
 """Times of a schedule that are compared with each other: a year of one that comes each day."""
 
 
-@dataclass(frozen=True)
-class RecurringTime:
+class RecurringTime(Struct, frozen=True):
     """A cron expression of EventBridge Scheduler. :func:`parse_recurring_time` makes one."""
 
     minutes: tuple[int, ...]

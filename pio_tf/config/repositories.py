@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from dataclasses import dataclass
 from difflib import get_close_matches
 from itertools import combinations
 from typing import TYPE_CHECKING
 
+from msgspec import Struct
 from pydantic import Field
 
 from pio_tf.config.blocks import Block
@@ -83,8 +83,7 @@ class RepositoryBlock(Block):
         return {"metadata": self.metadata, "eventdata": self.eventdata, "modeldata": self.modeldata}
 
 
-@dataclass(frozen=True)
-class Source:
+class Source(Struct, frozen=True):
     """A source: its name, its block, and the block's dotted path in pio-tf.hcl (``source.PGSQL``, ``hdfs``)."""
 
     name: str

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from contextlib import nullcontext, suppress
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from pio_tf.config.blocks import MINIMUM_DRIVER_MEMORY_MIB
 from pio_tf.config.kinds import memory_mib
@@ -21,8 +22,7 @@ MINIMUM_HEAP_MIB = 512
 memory, which is some per cent less than -Xmx."""
 
 
-@dataclass(frozen=True)
-class InstanceSpec:
+class InstanceSpec(Struct, frozen=True):
     """An instance type, as EC2 describes it (DescribeInstanceTypes)."""
 
     name: str
@@ -35,8 +35,7 @@ class InstanceSpec:
     """The kinds of images that it runs: ``hvm``, ``paravirtual``."""
 
 
-@dataclass(frozen=True)
-class Sizing:
+class Sizing(Struct, frozen=True):
     """The sizes for `pio train`. Memory is a JVM heap, as Spark writes it (``26973m``)."""
 
     driver_memory: str

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
+from msgspec import Struct
 from pydantic import Field, field_validator, model_validator
 
 from pio_tf.config.blocks import Block
@@ -46,8 +46,7 @@ at commit d8d18d67 of 2026-08-05."""
 _TITLES = {"spark": "Spark", "hadoop": "Hadoop", "hbase": "HBase", "elasticsearch": "Elasticsearch"}
 
 
-@dataclass(frozen=True)
-class Compatibility:
+class Compatibility(Struct, frozen=True):
     """The versions that fit one version of PredictionIO. A range has its first and its last line."""
 
     spark: tuple[Line, Line]

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
+from msgspec import Struct, field
+from msgspec.structs import asdict, replace
 from pydantic import AfterValidator, TypeAdapter, ValidationError
 
 from pio_tf.config.hcl_writer import Value, attributes, render
@@ -71,8 +72,7 @@ KINDS: Mapping[str, Any] = {
 """The kind of each answer, by the field of :class:`Starter`."""
 
 
-@dataclass(frozen=True)
-class Starter:
+class Starter(Struct, frozen=True):
     """The answers that a first pio-tf.hcl is made of. Defaults are examples, which the file marks with EDIT.
 
     Args:
@@ -105,13 +105,13 @@ class Starter:
             ConfigError: an answer is not of its kind.
         """
         given = {name: check_answer(name, value) for name, value in answers.items() if value}
-        return replace(self, **given)  # type: ignore[arg-type]
+        return replace(self, **given)
 
 
 EXAMPLES: Mapping[str, str] = {
-    one.name: str(one.default)
-    for one in fields(Starter)
-    if one.name in ("vpc", "subnet", "elasticsearch", "hbase", "hdfs", "engine_dir")
+    name: str(default)
+    for name, default in asdict(Starter()).items()
+    if name in ("vpc", "subnet", "elasticsearch", "hbase", "hdfs", "engine_dir")
 }
 """The defaults that no cluster can use as they are."""
 

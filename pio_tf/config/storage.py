@@ -7,9 +7,9 @@ guide's layout, named ELASTICSEARCH, HBASE and HDFS. ``source "NAME" { type = â€
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, TypeAlias, Union, get_args
 
+from msgspec import Struct
 from pydantic import Field, model_validator
 
 from pio_tf.config.blocks import Block
@@ -46,8 +46,7 @@ _REST_PORT, _TRANSPORT_PORT = 9200, 9300
 _LAST_PORT = 65535
 
 
-@dataclass(frozen=True)
-class Naming:
+class Naming(Struct, frozen=True):
     """The rule for a repository's name in a source: a pattern, and the same in words."""
 
     pattern: str
@@ -80,8 +79,7 @@ def _check_properties(option: str, properties: Mapping[str, str], options: Mappi
             raise ValueError(f"{option}.{name}: Java finds no host in {bad}")
 
 
-@dataclass(frozen=True)
-class ElasticsearchNode:
+class ElasticsearchNode(Struct, frozen=True):
     """The REST address of an Elasticsearch node."""
 
     host: str

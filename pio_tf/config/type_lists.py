@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -12,8 +13,7 @@ if TYPE_CHECKING:
     from pio_tf.config.blocks import GuardBlock, MachineBlock, SparkBlock
 
 
-@dataclass(frozen=True)
-class TypeList:
+class TypeList(Struct, frozen=True):
     """The instance types of one role."""
 
     option: str

@@ -6,8 +6,9 @@ Source: the pages "General Purpose SSD volumes" and "Provisioned IOPS SSD volume
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
+
+from msgspec import Struct
 
 VolumeType = Literal["gp3", "io1", "io2"]
 GP3_IOPS = 3000
@@ -17,8 +18,7 @@ _GP3_THROUGHPUT = (125, 2000)
 _GP3_THROUGHPUT_PER_IOPS = 0.25
 
 
-@dataclass(frozen=True)
-class _Limits:
+class _Limits(Struct, frozen=True):
     """The limits of a type of volume: GiB, IOPS, and the most IOPS for each GiB."""
 
     gib: tuple[int, int]

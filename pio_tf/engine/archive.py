@@ -6,11 +6,13 @@ import hashlib
 import json
 import shlex
 import tarfile
-from dataclasses import asdict, dataclass, field
 from datetime import datetime, timezone
 from functools import cache
 from importlib import resources
 from typing import IO, TYPE_CHECKING, Any
+
+from msgspec import Struct, field
+from msgspec.structs import asdict
 
 from pio_tf.engine.driver_engine import PushNote, cannot_write, no_space, program
 from pio_tf.engine.progress import CopyProgress
@@ -34,8 +36,7 @@ _SPARE = 64 * 1024**2
 """Bytes that a restore leaves free on the driver."""
 
 
-@dataclass(frozen=True)
-class ArchivedEngine:
+class ArchivedEngine(Struct, frozen=True):
     """The description in an archive."""
 
     engine_dir: str
@@ -60,8 +61,7 @@ class ArchivedEngine:
         return tuple(name for name in self.parts if name != "engine")
 
 
-@dataclass(frozen=True)
-class _Survey:
+class _Survey(Struct, frozen=True):
     """A driver, before it is saved or restored."""
 
     path: str

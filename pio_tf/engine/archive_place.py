@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Protocol
 
 from botocore.exceptions import ClientError
+from msgspec import Struct
 
 from pio_tf.atomic_write import atomic_writer, write_atomically
 from pio_tf.aws.errors import aws_errors
@@ -37,8 +38,7 @@ class NewArchive:
     """Its writer sets it. The archive appears in its place with it."""
 
 
-@dataclass(frozen=True)
-class FoundArchive:
+class FoundArchive(Struct, frozen=True):
     """An archive, after its checksum was found right."""
 
     address: str
@@ -48,8 +48,7 @@ class FoundArchive:
     sha512: str
 
 
-@dataclass(frozen=True)
-class SavedEngine:
+class SavedEngine(Struct, frozen=True):
     """An archive of an engine, saved or restored."""
 
     address: str
@@ -92,8 +91,7 @@ def find_place(where: str, *, default: Path, s3: Callable[[], Any]) -> ArchivePl
     return DirectoryPlace(Path(where).expanduser() if where else default)
 
 
-@dataclass(frozen=True)
-class DirectoryPlace:
+class DirectoryPlace(Struct, frozen=True):
     """A directory on this computer; or, to read, one archive in it."""
 
     path: Path
@@ -139,8 +137,7 @@ class DirectoryPlace:
         yield found
 
 
-@dataclass(frozen=True)
-class BucketPlace:
+class BucketPlace(Struct, frozen=True):
     """A prefix in S3; or, to read, one archive there.
 
     Args:

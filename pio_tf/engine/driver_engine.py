@@ -11,6 +11,8 @@ from functools import cache
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
+from msgspec import Struct
+
 from pio_tf.engine.sources import SourceFile
 from pio_tf.errors import RemoteError
 from pio_tf.json_text import parse_json
@@ -40,8 +42,7 @@ def program(config: Config, call: str) -> str:
     return f"engine={shell_path(config.pio.engine_dir)}\n{text()}\n{call}"
 
 
-@dataclass(frozen=True)
-class PushNote:
+class PushNote(Struct, frozen=True):
     """The driver's note of a push."""
 
     facts: Mapping[str, Any]
@@ -115,8 +116,7 @@ async def look_at_engine(remote: ClusterConnection, config: Config, paths: list[
     return found
 
 
-@dataclass(frozen=True)
-class EngineFacts:
+class EngineFacts(Struct, frozen=True):
     """The engine that a run trains, for its record. Empty texts: unknown."""
 
     commit: str = ""

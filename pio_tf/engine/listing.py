@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from pio_tf.errors import ConfigError
 
@@ -22,8 +23,7 @@ _SECONDS = 60.0
 """git reads the index and the status of files: seconds, even on a slow disk."""
 
 
-@dataclass(frozen=True)
-class Listing:
+class Listing(Struct, frozen=True):
     """The paths of an engine's sources, relative to its directory."""
 
     paths: tuple[str, ...]

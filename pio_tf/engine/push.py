@@ -8,10 +8,11 @@ pio-tf's takes an engine with it, and the next push completes it.
 from __future__ import annotations
 
 import tarfile
-from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from pio_tf.engine.driver_engine import cannot_write, look_at_engine, no_space, program, to_note
 from pio_tf.engine.progress import CopyProgress
@@ -33,8 +34,7 @@ _NAMED = 5
 """Files that a warning names."""
 
 
-@dataclass(frozen=True)
-class PushPlan:
+class PushPlan(Struct, frozen=True):
     """The difference between an engine's sources and the driver's."""
 
     changed: tuple[SourceFile, ...]
@@ -52,8 +52,7 @@ class PushPlan:
         return not self.changed and not self.removed and self.noted
 
 
-@dataclass(frozen=True)
-class PushedEngine:
+class PushedEngine(Struct, frozen=True):
     """The result of a push, or of a dry run."""
 
     path: str

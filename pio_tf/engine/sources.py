@@ -6,9 +6,10 @@ import hashlib
 import os
 import re
 import stat
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from pio_tf.config.kinds import memory_mib
 from pio_tf.engine.listing import list_sources
@@ -25,8 +26,7 @@ _BUILD_INPUT = re.compile(r"(src|project|lib)/.*|[^/]+\.(sbt|scala|java)")
 build.sbt, which sbt compiles, too. engine.json is not one: `pio train` reads it."""
 
 
-@dataclass(frozen=True)
-class SourceFile:
+class SourceFile(Struct, frozen=True):
     """A file, or a symbolic link."""
 
     path: str
@@ -49,8 +49,7 @@ class SourceFile:
         return f"{self.sha256} {self.mode} {self.path}"
 
 
-@dataclass(frozen=True)
-class EngineSources:
+class EngineSources(Struct, frozen=True):
     """The sources of an engine, as they are now."""
 
     directory: Path

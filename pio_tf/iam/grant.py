@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from pio_tf.config.partitions import partition_of
 from pio_tf.infra.backend.s3 import S3Backend, s3_backend
@@ -22,8 +24,7 @@ Maker: TypeAlias = Literal["terraform", "pio-tf"]
 ANY_ACCOUNT = "*"
 
 
-@dataclass(frozen=True)
-class Grant:
+class Grant(Struct, frozen=True):
     """Some calls on some resources.
 
     Args:
@@ -80,8 +81,7 @@ class Grant:
         return statement
 
 
-@dataclass(frozen=True)
-class Scope:
+class Scope(Struct, frozen=True, dict=True):
     """The cluster, in one region of one account, that a policy is for: as ARNs and conditions name it.
 
     Args:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
 
 from pio_tf.errors import ConfigError
 from pio_tf.iam import ec2, services
@@ -18,8 +19,7 @@ if TYPE_CHECKING:
     from pio_tf.iam.grant import Grant
 
 
-@dataclass(frozen=True)
-class JobRole:
+class JobRole(Struct, frozen=True):
     """A role of a pipeline's jobs, and the commands that it is for."""
 
     name: str
@@ -162,8 +162,7 @@ MANAGED_LIMIT = 6_000
 """Characters of a managed policy, without white space: IAM takes 6,144, and statements can't be split."""
 
 
-@dataclass(frozen=True)
-class Policy:
+class Policy(Struct, frozen=True):
     """The policy of a role for one cluster."""
 
     role: JobRole

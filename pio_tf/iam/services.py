@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
 
 from pio_tf.aws.identity import deadline_boundary_arn, deadline_role_arn, machine_role_arn, schedule_role_arn
 from pio_tf.aws.objects import parse_s3_url

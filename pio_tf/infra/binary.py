@@ -12,10 +12,11 @@ import shutil
 import subprocess
 import sys
 import sysconfig
-from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias
+
+from msgspec import Struct
 
 from pio_tf.ci_job import refuse_credential_process, refuse_from_checkout
 from pio_tf.errors import ConfigError, TerraformError
@@ -124,8 +125,7 @@ def _existing_file(name: str | None) -> Path | None:
     return path if path is not None and path.is_file() else None
 
 
-@dataclass(frozen=True)
-class TerraformBinary:
+class TerraformBinary(Struct, frozen=True):
     """A Terraform that can be run.
 
     Args:
@@ -174,8 +174,7 @@ def require_imports(config: Config, binary: TerraformBinary) -> None:
     )
 
 
-@dataclass(frozen=True)
-class TerraformCommand:
+class TerraformCommand(Struct, frozen=True):
     """A program that should be Terraform or OpenTofu; it has not been run yet.
 
     Args:

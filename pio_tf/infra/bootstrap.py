@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import gzip
 import re
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from pio_tf.config.blocks import AmiFilter
 from pio_tf.config.components import check_apaches_binary, components, find_elasticsearch
@@ -43,8 +45,7 @@ _OWN_ACCOUNT = "self"
 """Owner of an image that was baked in this account: no image to start another one from."""
 
 
-@dataclass(frozen=True)
-class Settings:
+class Settings(Struct, frozen=True):
     """The variables above the script: those of the module, and no others.
 
     Args:

@@ -8,8 +8,9 @@ included.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
+
+from msgspec import Struct
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -68,8 +69,7 @@ HOURLY_USD = {
 """The price by instance type."""
 
 
-@dataclass(frozen=True)
-class Cost:
+class Cost(Struct, frozen=True):
     """The cost of one state of a cluster, in USD without taxes. None where a price is unknown."""
 
     running_hourly_usd: float | None
@@ -86,8 +86,7 @@ class Cost:
         return self.stopped_monthly_usd + training_hours * self.running_hourly_usd
 
 
-@dataclass(frozen=True)
-class _Disk:
+class _Disk(Struct, frozen=True):
     """A disk: its volume type, size (0: unknown), IOPS and throughput (MiB/s; 0: what is in its price)."""
 
     kind: str
@@ -127,8 +126,7 @@ def plan_cost(config: Config, plan_json: Mapping[str, Any]) -> tuple[Cost, Cost]
     return _cost(config, plan_json, "before"), _cost(config, plan_json, "after")
 
 
-@dataclass(frozen=True)
-class Prices:
+class Prices(Struct, frozen=True):
     """Prices in USD."""
 
     hourly: Mapping[str, float]

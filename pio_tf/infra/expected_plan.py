@@ -11,10 +11,11 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cached_property
 from posixpath import dirname, join, normpath
 from typing import TYPE_CHECKING, Any, Final
+
+from msgspec import Struct
 
 from pio_tf.errors import GuardRefused
 from pio_tf.infra.backend.s3 import s3_backend
@@ -38,8 +39,7 @@ _SHOWN_VARIABLES = ("cluster", "region")
 """An error may show the values of these variables; others may hold secrets."""
 
 
-@dataclass(frozen=True)
-class _Kind:
+class _Kind(Struct, frozen=True):
     """A resource or data source of the modules, whatever its instances."""
 
     module: str
@@ -48,8 +48,7 @@ class _Kind:
     name: str
 
 
-@dataclass(frozen=True)
-class ExpectedPlan:
+class ExpectedPlan(Struct, frozen=True, dict=True):
     """The expected contents of a plan of one pio-tf.hcl."""
 
     config: Config

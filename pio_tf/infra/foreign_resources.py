@@ -7,8 +7,9 @@ is what AWS says, not what the state says.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
+
+from msgspec import Struct
 
 from pio_tf.aws.cli_hints import AwsCliHints
 from pio_tf.errors import GuardRefused
@@ -27,8 +28,7 @@ _NAMES: Final = ("id", "arn", "name", "default_route_table_id", "main_route_tabl
 """Arguments by which a resource without tags refers to one that has tags."""
 
 
-@dataclass(frozen=True)
-class ForeignResource:
+class ForeignResource(Struct, frozen=True):
     """A resource of a plan that is not this cluster's; ``owner`` is the cluster that it is tagged for, if any."""
 
     address: str

@@ -7,8 +7,9 @@ where a module has changed. :mod:`pio_tf.infra.policy` evaluates these rules tog
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
 
 from pio_tf.errors import GuardRefused
 
@@ -56,8 +57,7 @@ _WHY_REPLACED = {
 }
 
 
-@dataclass(frozen=True)
-class Removal:
+class Removal(Struct, frozen=True):
     """A resource that a plan would delete, or delete and create again."""
 
     address: str

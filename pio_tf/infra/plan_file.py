@@ -14,8 +14,9 @@ import json
 import struct
 import zipfile
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
+
+from msgspec import Struct
 
 from pio_tf.errors import TerraformError
 from pio_tf.json_text import parse_json
@@ -53,8 +54,7 @@ def reading_plan() -> Iterator[None]:
         ) from error
 
 
-@dataclass(frozen=True)
-class PlanFile:
+class PlanFile(Struct, frozen=True):
     """The parts of a plan file that Terraform would run.
 
     Args:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import platform
 import re
 import uuid
-from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from pio_tf.atomic_write import write_atomically
 from pio_tf.errors import GuardRefused
@@ -47,8 +48,7 @@ _STATE_ID = "pio-tf.tfstate.id"
 .gitignore leaves it out like the state itself, so that a fresh checkout has neither."""
 
 
-@dataclass(frozen=True)
-class Mismatch:
+class Mismatch(Struct, frozen=True):
     """A fact that is not the same here as in the plan."""
 
     what: str

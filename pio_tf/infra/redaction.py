@@ -7,9 +7,9 @@ pio-tf.hcl.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from msgspec import Struct
 from pydantic import BaseModel, SecretStr
 
 from pio_tf.known_secrets import pattern_of
@@ -78,8 +78,7 @@ def _mask(value: Any, marks: Any) -> Any:  # noqa: ANN401 - any JSON
     return value
 
 
-@dataclass(frozen=True)
-class _KnownSecrets:
+class _KnownSecrets(Struct, frozen=True):
     """Patterns of the secrets to hide in a plan."""
 
     anywhere: re.Pattern[str]

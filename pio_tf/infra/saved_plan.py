@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from msgspec import Struct
 from pydantic import TypeAdapter, ValidationError
 
 from pio_tf.atomic_write import write_atomically
@@ -108,8 +109,7 @@ class Manifest:
 _MANIFEST = TypeAdapter(Manifest)
 
 
-@dataclass(frozen=True)
-class SavedPlan:
+class SavedPlan(Struct, frozen=True):
     """A saved plan that is complete and unchanged.
 
     Args:

@@ -17,6 +17,7 @@ import time
 from dataclasses import dataclass, field
 from typing import IO, TYPE_CHECKING, Any
 
+from msgspec import Struct
 from python_terraform import IsFlagged
 from python_terraform import Terraform as PythonTerraform
 
@@ -40,8 +41,7 @@ _TAIL = 16 * 1024  # bytes of standard error that are returned
 _MEMORY_LIMIT = 256 * 1024 * 1024  # bytes of one command's output; a plan of 500 machines has some 20 MB
 
 
-@dataclass(frozen=True)
-class Ended:
+class Ended(Struct, frozen=True):
     """A child that has ended.
 
     Args:
@@ -151,8 +151,7 @@ def _tail(file: IO[bytes]) -> str:
     return os.pread(file.fileno(), _TAIL, max(0, size - _TAIL)).decode("utf-8", "replace")
 
 
-@dataclass(frozen=True)
-class PlanRun:
+class PlanRun(Struct, frozen=True):
     """A finished ``terraform plan``.
 
     Args:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections import deque
-from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+from msgspec import Struct
 
 from pio_tf.durations import duration
 from pio_tf.errors import Locked, TerraformError
@@ -102,8 +103,7 @@ _STATUS: dict[str, _Status] = {
 }
 
 
-@dataclass(frozen=True)
-class Diagnostic:
+class Diagnostic(Struct, frozen=True):
     """One error or warning of Terraform's."""
 
     severity: str

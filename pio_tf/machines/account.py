@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
+
+from msgspec import Struct
 
 from pio_tf.aws.errors import aws_errors
 from pio_tf.errors import AwsError
@@ -27,8 +28,7 @@ _MOST_DOMAINS: Final = 5
 """Domains of one DescribeDomains call."""
 
 
-@dataclass(frozen=True)
-class Vpc:
+class Vpc(Struct, frozen=True):
     """A network."""
 
     id: str
@@ -36,8 +36,7 @@ class Vpc:
     cidr: str
 
 
-@dataclass(frozen=True)
-class Subnet:
+class Subnet(Struct, frozen=True):
     """A subnet, and where its route to the internet leads.
 
     Args:
@@ -57,8 +56,7 @@ class Subnet:
         return bool(self.way_out) and not self.way_out.startswith("igw-")
 
 
-@dataclass(frozen=True)
-class Service:
+class Service(Struct, frozen=True):
     """A host that runs one of PredictionIO's services, by its name.
 
     Args:
@@ -73,8 +71,7 @@ class Service:
     about: str
 
 
-@dataclass(frozen=True)
-class Account:
+class Account(Struct, frozen=True):
     """The networks, services and keys of one region.
 
     Args:

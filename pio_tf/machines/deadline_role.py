@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
 
 from pio_tf.aws.errors import aws_errors
 from pio_tf.config.partitions import partition_of
@@ -20,8 +21,7 @@ _INSTEAD = (
 )
 
 
-@dataclass(frozen=True)
-class DeadlineRole:
+class DeadlineRole(Struct, frozen=True):
     """A role with which EventBridge Scheduler may stop certain instances, and do nothing else.
 
     The module ``failsafe`` makes such a role for machines with the tag of a cluster. Here the instances' ARNs are the

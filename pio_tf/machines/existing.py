@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from pio_tf.aws.cli_hints import AwsCliHints
 from pio_tf.aws.errors import aws_errors
@@ -32,8 +34,7 @@ _THREADS: Final = 8
 _REGIONS_SECONDS: Final = 5.0
 
 
-@dataclass(frozen=True)
-class Choice:
+class Choice(Struct, frozen=True):
     """The instances that a user has named, by their ids. Empty: not named."""
 
     driver: tuple[str, ...] = ()
@@ -77,8 +78,7 @@ class Choice:
         return named
 
 
-@dataclass(frozen=True)
-class ExistingMachine:
+class ExistingMachine(Struct, frozen=True):
     """An instance that exists already, and its role."""
 
     name: str

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from botocore.exceptions import BotoCoreError, ClientError
+from msgspec import Struct
+from msgspec.structs import replace
 
 from pio_tf.aws.errors import aws_errors, explain
 from pio_tf.machines.console import read_console
@@ -26,8 +27,7 @@ CONSOLES: Final = 3
 _CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|[^\t\x20-\x7e\u00a0-\uffff]")
 
 
-@dataclass(frozen=True)
-class Health:
+class Health(Struct, frozen=True):
     """The health of one machine, as AWS sees it."""
 
     machine: Machine

@@ -7,10 +7,11 @@ change. An error about one machine does not hold up the others: pio-tf raises it
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from botocore.exceptions import BotoCoreError, ClientError
+from msgspec.structs import replace
 
 from pio_tf.aws.errors import (
     NO_CAPACITY,

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
+
+from msgspec import Struct
 
 from pio_tf.aws.cli_hints import AwsCliHints
 from pio_tf.aws.errors import CAPACITY_ADVICE, NO_CAPACITY, QUOTA, client_details, error_code, error_message
@@ -23,8 +24,7 @@ _LISTED: Final = 20
 """Machines that a sentence names; ``details`` has all."""
 
 
-@dataclass(frozen=True)
-class Failure:
+class Failure(Struct, frozen=True):
     """One machine that did not start or stop."""
 
     machine: Machine

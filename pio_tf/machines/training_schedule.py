@@ -15,6 +15,8 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any, Final
 
+from msgspec import Struct
+
 from pio_tf.aws.errors import aws_errors
 from pio_tf.config.recurring_time import START_AFTER, START_RETRIES, RecurringTime, find_zone, parse_recurring_time
 from pio_tf.errors import AwsError
@@ -64,8 +66,7 @@ class ClusterSchedule:
         return end if end > moment else None
 
 
-@dataclass(frozen=True)
-class ScheduledStart:
+class ScheduledStart(Struct, frozen=True):
     """What the tag of a machine says about the last start."""
 
     token: str

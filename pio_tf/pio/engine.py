@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+from msgspec import Struct
 
 from pio_tf.config.uri_hosts import URI_HOST, find_bad_host
 from pio_tf.errors import ConfigError
@@ -40,8 +41,7 @@ _NEXT_STEPS: dict[Winner, str] = {
 }
 
 
-@dataclass(frozen=True)
-class Algorithm:
+class Algorithm(Struct, frozen=True):
     """One of ``algorithms``. Values that it does not have are empty: only the Universal Recommender has an index."""
 
     name: str
@@ -51,8 +51,7 @@ class Algorithm:
     type_name: str = ""
 
 
-@dataclass(frozen=True)
-class Engine:
+class Engine(Struct, frozen=True):
     """The values of an engine.json that pio-tf uses."""
 
     id: str
@@ -70,8 +69,7 @@ class Engine:
         return tuple(dict.fromkeys(one.index_name for one in self.algorithms if one.index_name))
 
 
-@dataclass(frozen=True)
-class Conflict:
+class Conflict(Struct, frozen=True):
     """A Spark setting that has one value in engine.json and another in pio-tf. Secret values are hidden."""
 
     name: str

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 import shlex
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -27,8 +28,7 @@ _HDFS_PATH = re.compile(r"hdfs://([A-Za-z0-9._-]+)(?::(\d+))?(/\S*)")
 _TRANSPORT_PORT = "9300"
 
 
-@dataclass(frozen=True)
-class ExistingEnv:
+class ExistingEnv(Struct, frozen=True):
     """The variables of a pio-env.sh.
 
     Args:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
 
 from pio_tf.remote.bash import in_bash
 from pio_tf.remote.lines import LineSplitter
@@ -23,8 +24,7 @@ _STARTS_WITHIN = 5.0
 """Seconds that a machine has to confirm the start of a command that is no longer wanted."""
 
 
-@dataclass(frozen=True)
-class CompletedCommand:
+class CompletedCommand(Struct, frozen=True):
     """The end of a command. ``exit_status`` is the shell's: 128 + N for a process that signal N ended."""
 
     exit_status: int

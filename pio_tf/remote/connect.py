@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
 
 from pio_tf.errors import PioTfError
 from pio_tf.remote.known_hosts import KnownHosts, user_known_hosts
@@ -29,8 +30,7 @@ KEEPALIVE_MISSED = 4
 _CLOSES_WITHIN = 5.0
 
 
-@dataclass(frozen=True)
-class RetryPolicy:
+class RetryPolicy(Struct, frozen=True):
     """Limits for connecting to one machine, in seconds.
 
     Args:

@@ -6,6 +6,8 @@ import hashlib
 from dataclasses import dataclass, field
 from importlib import resources
 
+from msgspec import Struct
+
 from pio_tf.remote.bash import shell_path
 
 
@@ -19,8 +21,7 @@ class RemoteFile:
     mode: int = 0o644
 
 
-@dataclass(frozen=True)
-class ProvisionedFile:
+class ProvisionedFile(Struct, frozen=True):
     """The result of writing a file."""
 
     name: str

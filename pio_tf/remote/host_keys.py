@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, TypeAlias
+
+from msgspec import Struct
 
 from pio_tf.aws.errors import THROTTLED, UNAVAILABLE
 from pio_tf.errors import PioTfError, RemoteError
@@ -33,8 +34,7 @@ FIRST_POLL, LONGEST_POLL = 2.0, 20.0
 of these requests, and there is one for each new machine."""
 
 
-@dataclass(frozen=True)
-class HostKeyTrust:
+class HostKeyTrust(Struct, frozen=True):
     """The host keys that a machine may show. ``because``: why they do not come from its console."""
 
     keys: tuple[asyncssh.SSHKey, ...]
@@ -134,8 +134,7 @@ class ConsoleTrust:
         return trust
 
 
-@dataclass(frozen=True)
-class HostKey:
+class HostKey(Struct, frozen=True):
     """The host key that a machine shows now, and its pinned keys."""
 
     shown: Pin

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import h11
+from msgspec import Struct
 
 from pio_tf.errors import RemoteError
 from pio_tf.json_text import parse_json
@@ -28,8 +28,7 @@ _UNKNOWN_CA = "this computer's certificate store must contain its authority; add
 _T = TypeVar("_T")
 
 
-@dataclass(frozen=True)
-class HttpRequest:
+class HttpRequest(Struct, frozen=True):
     """A request. ``tls``: verifies the server's certificate, for https; None: plain http.
 
     Errors do not show the headers, which may contain credentials.
@@ -49,8 +48,7 @@ class HttpRequest:
         return f"{'https' if self.tls else 'http'}://{self.host}:{self.port}{self.path}"
 
 
-@dataclass(frozen=True)
-class HttpResponse:
+class HttpResponse(Struct, frozen=True):
     """A response with any status."""
 
     url: str

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias, cast
+
+from msgspec import Struct
 
 from pio_tf.atomic_write import write_atomically
 from pio_tf.errors import RemoteError
@@ -24,8 +25,7 @@ Learned: TypeAlias = Literal["console", "first use", "accepted"]
 """The source of a key: the machine's console, as AWS shows it; the first connection; the user."""
 
 
-@dataclass(frozen=True)
-class Pin:
+class Pin(Struct, frozen=True):
     """A pinned key. ``name`` is an instance id, or a bastion's ``[host]:port``."""
 
     name: str

@@ -14,9 +14,10 @@ import re
 import shutil
 import signal
 import socket
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from pio_tf.errors import ConfigError
 from pio_tf.ssh_library import asyncssh
@@ -52,8 +53,7 @@ _PASSING = {
 """Messages while a machine boots. An agent that is online may refuse sessions for another minute or two."""
 
 
-@dataclass(frozen=True)
-class ProxyCommand:
+class ProxyCommand(Struct, frozen=True):
     """The program that leads to a machine.
 
     Args:

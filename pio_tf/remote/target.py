@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from pio_tf.errors import ConfigError, RemoteError
 
@@ -21,8 +23,7 @@ BASTION = "bastion"
 """The bastion's name in commands."""
 
 
-@dataclass(frozen=True)
-class SshTarget:
+class SshTarget(Struct, frozen=True):
     """A machine to connect to.
 
     ``address`` is the driver's address for this computer or the bastion. pio-tf connects to the other machines through
@@ -38,8 +39,7 @@ class SshTarget:
     """When it last started (UTC); None: unknown."""
 
 
-@dataclass(frozen=True)
-class Endpoint:
+class Endpoint(Struct, frozen=True):
     """The far end of an SSH connection.
 
     Args:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from pio_tf.errors import RemoteError
 from pio_tf.events import Done, Reporter, Warned, silent
@@ -33,8 +34,7 @@ _PERMANENT = ("host-key-changed", "host-key-unknown", "permission-denied")
 """Kinds of errors that no further attempt can change."""
 
 
-@dataclass(frozen=True)
-class WebPage:
+class WebPage(Struct, frozen=True):
     """A web page at an address for the driver. ``optional``: left out if it does not answer."""
 
     name: str
@@ -43,8 +43,7 @@ class WebPage:
     optional: bool = False
 
 
-@dataclass(frozen=True)
-class ForwardedPage:
+class ForwardedPage(Struct, frozen=True):
     """A page at a port of this computer. ``silent_because``: why it does not answer yet; empty: it does."""
 
     page: WebPage

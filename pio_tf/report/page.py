@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
 from datetime import datetime, timezone
 from importlib import resources
 from statistics import median
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from pio_tf.durations import duration
 from pio_tf.report.elements import add, document, element
@@ -30,8 +31,7 @@ _POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 _CENT = 0.01
 
 
-@dataclass(frozen=True)
-class _Run:
+class _Run(Struct, frozen=True):
     """A run with its figures and its cost."""
 
     record: RunRecord

@@ -6,8 +6,9 @@ A browser shows one of two drawings, for a wide or a narrow window: an SVG that 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+from msgspec import Struct, field
 
 from pio_tf.report.elements import add, element
 
@@ -24,8 +25,7 @@ _DAY = 84.0
 _MINUTE, _HOUR = 60.0, 3600.0
 
 
-@dataclass(frozen=True)
-class Mark:
+class Mark(Struct, frozen=True):
     """A run in a plot."""
 
     when: str
@@ -40,8 +40,7 @@ class Mark:
     """Whether the run left no model."""
 
 
-@dataclass(frozen=True)
-class Series:
+class Series(Struct, frozen=True):
     """The values of one quantity, in the order of the runs."""
 
     name: str
@@ -50,8 +49,7 @@ class Series:
     """The class of its colour: a, b."""
 
 
-@dataclass(frozen=True)
-class Axis:
+class Axis(Struct, frozen=True):
     """A vertical axis from 0."""
 
     unit: str
@@ -95,8 +93,7 @@ def round_step(about: float) -> float:
     return next(factor * power for factor in (1, 2, 5, 10) if factor * power >= about * (1 - 1e-9))
 
 
-@dataclass(frozen=True)
-class _Frame:
+class _Frame(Struct, frozen=True):
     """The measures of a drawing, in pixels."""
 
     width: float

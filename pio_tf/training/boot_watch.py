@@ -10,8 +10,9 @@ import asyncio
 import re
 import time
 from collections import deque
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct, field
 
 from pio_tf.data_amounts import amount, rate_text
 from pio_tf.durations import duration
@@ -59,8 +60,7 @@ true
 _STATUS = re.compile(r"HTTP/\S+ (\d+)")
 
 
-@dataclass(frozen=True)
-class Download:
+class Download(Struct, frozen=True):
     """An archive that a machine is downloading."""
 
     name: str
@@ -72,8 +72,7 @@ class Download:
     address: str = ""
 
 
-@dataclass(frozen=True)
-class BootReport:
+class BootReport(Struct, frozen=True):
     """The bootstrap script of one machine at one moment."""
 
     boot_id: str = ""
@@ -127,8 +126,7 @@ class BootReport:
         )
 
 
-@dataclass
-class _Watched:
+class _Watched(Struct):
     """One machine, as it was last seen."""
 
     moved: float

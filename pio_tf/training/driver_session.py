@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import dataclasses
-from dataclasses import dataclass, field
 from functools import cached_property, partial
 from typing import TYPE_CHECKING
+
+from msgspec import Struct, field
+from msgspec.structs import asdict, replace
 
 from pio_tf.aws.session import aws_errors
 from pio_tf.engine.driver_engine import describe_engine
@@ -79,8 +80,7 @@ EXECUTORS_GONE_SECONDS = 30.0
 """How long a cancelled run's application may stay on Spark's master before that is worth a warning."""
 
 
-@dataclass(frozen=True)
-class TrainingRequest:
+class TrainingRequest(Struct, frozen=True):
     """The user's arguments of one training, besides pio-tf.hcl."""
 
     extra: Sequence[str] = ()
@@ -182,8 +182,7 @@ async def open_session(
         yield session(remote)
 
 
-@dataclass(frozen=True)
-class _TrainingFacts:
+class _TrainingFacts(Struct, frozen=True):
     """The facts on the driver that a training's record is made of."""
 
     engine: Engine | None
@@ -192,8 +191,7 @@ class _TrainingFacts:
     redactor: Redactor
 
 
-@dataclass(frozen=True)
-class DriverSession:
+class DriverSession(Struct, frozen=True, dict=True):
     """One SSH connection to the driver of a cluster, and through it to the other machines.
 
     The other arguments are those of :func:`open_session`.
@@ -650,8 +648,8 @@ class DriverSession:
         record = self._record(facts, command=command, settings=settings).with_(
             id=request.run,
             absent=request.absent,
-            before=dataclasses.asdict(before),
-            custody=dataclasses.asdict(custody) if custody else {},
+            before=asdict(before),
+            custody=asdict(custody) if custody else {},
             deadline=deadline.at.isoformat() if deadline and deadline.at else "",
         )
         return record, command, facts.redactor
@@ -674,7 +672,7 @@ class DriverSession:
     async def _describe_engine(self) -> EngineFacts:
         config = self.context.config
         facts = await describe_engine(self.connection, config, variant_path(config))
-        return dataclasses.replace(facts, stale_build=facts.stale_build and not needs_no_build(config))
+        return replace(facts, stale_build=facts.stale_build and not needs_no_build(config))
 
     async def _redactor(self) -> Redactor:
         """Return what hides every secret that a training knows."""
@@ -709,8 +707,8 @@ class DriverSession:
             upload=self.upload_to,
             ui_port=ui_port(settings),
             usage=given_to_spark(settings),
-            traces=dataclasses.asdict(facts.traces),
-            engine=dataclasses.asdict(facts.described),
+            traces=asdict(facts.traces),
+            engine=asdict(facts.described),
         )
 
     async def _watch(self, record: RunRecord) -> None:

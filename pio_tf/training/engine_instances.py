@@ -7,10 +7,11 @@ other status keeps it from being served.
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
+
+from msgspec import Struct
 
 from pio_tf.errors import RemoteError
 
@@ -30,8 +31,7 @@ NEWEST_INSTANCES: dict[str, Any] = {
 """The search for engine instances that pio-tf looks at."""
 
 
-@dataclass(frozen=True)
-class EngineInstance:
+class EngineInstance(Struct, frozen=True):
     """One training in PredictionIO's metadata."""
 
     id: str

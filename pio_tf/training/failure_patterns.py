@@ -8,7 +8,8 @@ requirements. The messages are those of PIO 0.12 to 0.14, Spark 2.1 to 3.5, Elas
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from pio_tf.config.software import COMPATIBILITY
 
@@ -24,8 +25,7 @@ _REACHABLE = (
 )
 
 
-@dataclass(frozen=True)
-class FailurePattern:
+class FailurePattern(Struct, frozen=True):
     """A message in a log that names the cause of a failure.
 
     A quote from the log follows ``meaning``. ``{service}`` in it stands for the service that :data:`SERVICES` finds

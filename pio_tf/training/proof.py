@@ -14,10 +14,12 @@ contradicts them. A service that does not answer, or a proof that does not apply
 from __future__ import annotations
 
 import asyncio
-from dataclasses import asdict, dataclass, field
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 from urllib.parse import quote
+
+from msgspec import Struct, field
+from msgspec.structs import asdict
 
 from pio_tf.config.storage import ElasticsearchBlock
 from pio_tf.errors import PioTfError, RemoteError, TrainingFailed
@@ -43,8 +45,7 @@ CLOCK_STEP = 60.0
 _NOT_ASKED = "Elasticsearch was not asked"
 
 
-@dataclass(frozen=True)
-class Proof:
+class Proof(Struct, frozen=True):
     """One proof. ``held`` is None if it does not apply, or is unknown; ``detail`` says why in one sentence."""
 
     name: str
@@ -54,8 +55,7 @@ class Proof:
     """The model, if this proof names it: the id of the engine instance, or the index behind the alias."""
 
 
-@dataclass(frozen=True)
-class Traces:
+class Traces(Struct, frozen=True):
     """The traces that a training of this engine leaves in Elasticsearch."""
 
     engine_factory: str
@@ -79,8 +79,7 @@ class Traces:
         return same_version and (instance.factory, instance.variant) == (self.engine_factory, self.engine_variant)
 
 
-@dataclass(frozen=True)
-class Before:
+class Before(Struct, frozen=True):
     """Elasticsearch before a run, as JSON can hold it. None: unknown."""
 
     instance: str | None = None

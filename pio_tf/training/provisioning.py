@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import json
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct, field
 
 from pio_tf.errors import RemoteError
 from pio_tf.events import MachineProgress, Reporter, silent
@@ -28,8 +29,7 @@ _PREFIX = "pio-tf: "
 _LAST_LINES = 5
 
 
-@dataclass(frozen=True)
-class ProvisionedMachine:
+class ProvisionedMachine(Struct, frozen=True):
     """A machine on which the script has succeeded."""
 
     machine: str

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+
+from msgspec.structs import replace
 
 from pio_tf.errors import AwsError, NotReady, PioTfError, RemoteError
 from pio_tf.events import Done, MachineProgress, Reporter, silent

@@ -8,9 +8,10 @@ the same rules in Perl (``redact.pl``): the two languages read these patterns al
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from importlib import resources
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from pio_tf.known_secrets import forms_of, pattern_of
 from pio_tf.secret_names import SECRET_WORDS
@@ -51,8 +52,7 @@ _RULES = (
 as fast as for patterns."""
 
 
-@dataclass(frozen=True)
-class LogLimits:
+class LogLimits(Struct, frozen=True):
     """The limits of a run's log on the driver."""
 
     size: int = 256 * 1024**2
@@ -61,6 +61,9 @@ class LogLimits:
     """The driver ends a run if the log repeats one error so many times, and says nothing else, ..."""
     seconds: int = 60
     """... in so many seconds. PredictionIO writes 200 a second when Elasticsearch refuses its engine instance."""
+
+
+_LIMITS = LogLimits()
 
 
 class Redactor:
@@ -89,7 +92,7 @@ class Redactor:
                     line = pattern.sub(rf"\g<k>{HIDDEN}", line)
         return line
 
-    def in_perl(self, limits: LogLimits = LogLimits()) -> str:
+    def in_perl(self, limits: LogLimits = _LIMITS) -> str:
         """Return a Perl program that does the same to each line of its standard input, whatever bytes it holds.
 
         It hands out a longer line in pieces of 64 KiB, so that a line without an end takes no more memory. It writes a

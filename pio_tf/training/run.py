@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import dataclasses
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
+from msgspec.structs import asdict, replace
 
 from pio_tf.atomic_write import write_atomically
 from pio_tf.errors import Interrupted, PioTfError, RemoteError, TrainingFailed
@@ -84,8 +85,7 @@ async def start_run(
     return record
 
 
-@dataclass(frozen=True, kw_only=True)
-class RunFollower:
+class RunFollower(Struct, frozen=True, kw_only=True):
     """Follows runs to their end: copies their logs, and writes their verdicts here and on the driver."""
 
     remote: ClusterConnection
@@ -139,7 +139,7 @@ class RunFollower:
             facts = await self.copy(run, on_text)
         if self.tells:
             with contextlib.suppress(RemoteError):
-                facts = dataclasses.replace(facts, told_by=await self._runs.claim(run))
+                facts = replace(facts, told_by=await self._runs.claim(run))
         record, failure = await self._conclude(facts, log)
         if failure:
             raise failure
@@ -221,7 +221,7 @@ class RunFollower:
                 state=_state(facts, failure),
                 cause=_sentence(failure),
                 sign=str(failure.details.get("sign", "")) if failure else "",
-                proofs=tuple(dataclasses.asdict(proof) for proof in proofs),
+                proofs=tuple(asdict(proof) for proof in proofs),
                 model=next((proof.model for proof in reversed(proofs) if proof.model), ""),
             )
             with contextlib.suppress(RemoteError):  # it is kept here in any case

@@ -6,9 +6,10 @@
 from __future__ import annotations
 
 import shlex
-from dataclasses import dataclass, field
 from importlib import resources
 from typing import TYPE_CHECKING
+
+from msgspec import Struct, field
 
 from pio_tf.config.storage import Elasticsearch1Source, ElasticsearchBlock, HbaseBlock, HdfsBlock, JdbcSource
 from pio_tf.engine.sources import needs_no_build
@@ -48,8 +49,7 @@ sudo -n sh -c 'systemctl disable pio-tf-scheduled.service; rm -f /etc/systemd/sy
 rm -rf ~/.pio-tf/scheduled"""
 
 
-@dataclass(frozen=True)
-class ScheduledTraining:
+class ScheduledTraining(Struct, frozen=True):
     """A training as `pio-tf train` would run it now, for a driver that begins it without a client."""
 
     token: str

@@ -13,8 +13,10 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from pio_tf.errors import RemoteError
 from pio_tf.events import TrainingProgress
@@ -45,8 +47,7 @@ _LONGEST_NAME = 200
 _UNKNOWN = TrainingProgress("", 0.0)
 
 
-@dataclass(frozen=True)
-class SparkWorker:
+class SparkWorker(Struct, frozen=True):
     """A worker in the master's list."""
 
     host: str
@@ -68,8 +69,7 @@ class SparkWorker:
         return self.memory_mib - self.memory_used_mib
 
 
-@dataclass(frozen=True)
-class SparkApplication:
+class SparkApplication(Struct, frozen=True):
     """An application that runs, or waits for workers."""
 
     id: str
@@ -78,8 +78,7 @@ class SparkApplication:
     """Seconds since 1970, by the master's clock."""
 
 
-@dataclass(frozen=True)
-class SparkStatus:
+class SparkStatus(Struct, frozen=True):
     """The answer of Spark's master."""
 
     url: str

@@ -10,9 +10,10 @@ import asyncio
 import secrets
 import struct
 import time
-from dataclasses import dataclass
 from hashlib import sha256
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from pio_tf.errors import RemoteError
 from pio_tf.events import Reporter, Warned
@@ -46,8 +47,7 @@ _LONGEST_ANSWER = 4096
 """Bytes: it begins with the reason, and a stack trace follows."""
 
 
-@dataclass(frozen=True)
-class SecretChange:
+class SecretChange(Struct, frozen=True):
     """A secret for machines that have another one, or none."""
 
     secret: str

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import base64
 import shlex
-from dataclasses import dataclass
 from importlib import resources
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from pio_tf.errors import RemoteError
 from pio_tf.pio.existing_env import ExistingEnv, read_env
@@ -21,8 +22,7 @@ if TYPE_CHECKING:
 _SECONDS = 60.0
 
 
-@dataclass(frozen=True)
-class InstalledSoftware:
+class InstalledSoftware(Struct, frozen=True):
     """What a machine has. An empty text: it was not found."""
 
     spark_home: str = ""

@@ -14,11 +14,13 @@ import shutil
 import subprocess
 import sys
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
+
+from msgspec.structs import asdict
 
 from pio_tf import Cluster
 from pio_tf.remote.ssh import ClusterConnection

@@ -5,9 +5,9 @@ The tests share one cluster and one repository, and go through the life of both 
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import os
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -141,7 +141,7 @@ def test_a_plan_that_is_stale_at_its_merge_is_made_anew_and_waits_for_approval(
 ) -> None:
     tags = r'tags = \{ team = "search" \}'
     mine = site.files
-    site = dataclasses.replace(site, files=github.commits[github.main])
+    site = replace(site, files=github.commits[github.main])
     first, _ = github.pull_request(3, site.changed(tags, 'tags = { team = "search", cost = "3" }'))
     second, _ = github.pull_request(4, site.changed(tags, 'tags = { team = "search", cost = "4" }'))
     assert mine.keys() == site.files.keys() - {"README.md"}

@@ -5,11 +5,11 @@ from __future__ import annotations
 import io
 import re
 import time
-from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, TextIO
 
 import pytest
+from msgspec.structs import replace
 
 from pio_tf.cli.live import BETWEEN_LINES, DOWNLOADS_AT_ONCE, DownloadLines, TrainingLines
 from pio_tf.cli.output import Output

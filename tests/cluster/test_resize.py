@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import boto3
 import pytest
+from msgspec.structs import replace
 
 from pio_tf import Cluster, MachineSize
 from pio_tf.errors import ConfigError, GuardRefused, Locked, NotReady, PioTfError

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import dataclasses
 from datetime import datetime, timedelta, timezone
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 from zoneinfo import ZoneInfo
 
 import pytest
+from msgspec.structs import replace
 
 from pio_tf.cluster.fleet import FleetView
 from pio_tf.cluster.scheduling import ScheduleStatus, Scheduling
@@ -79,18 +80,18 @@ def test_the_run_tells_the_last_time_once_a_client_has_removed_the_mark() -> Non
 
 
 def test_a_missed_or_failed_training_is_named_with_its_cause_until_another_one_succeeds() -> None:
-    failed = replace(RUN, state="failed", cause="missed: a client uses the machines")
+    failed = dataclasses.replace(RUN, state="failed", cause="missed: a client uses the machines")
     touched = [replace(DRIVER, since=SUNDAY + timedelta(hours=1))]
     assert status(failed, machines=touched).problem == (
         f"the scheduled training {RUN.id} led to no model: missed: a client uses the machines"
     )
-    later = replace(RUN, id="20261129T120300Z-0000", scheduled="", state="succeeded")
+    later = dataclasses.replace(RUN, id="20261129T120300Z-0000", scheduled="", state="succeeded")
     assert status(failed, later, machines=touched).problem == ""
 
 
 def test_a_time_at_which_aws_did_nothing_is_named() -> None:
     assert "AWS did not start the machines at 2026-11-29 02:00 UTC" in status().problem
-    old = replace(RUN, scheduled="2026-11-22T02:00:00Z")
+    old = dataclasses.replace(RUN, scheduled="2026-11-22T02:00:00Z")
     assert "AWS did not start the machines at 2026-11-29 02:00 UTC" in status(old).problem
 
 
@@ -108,16 +109,19 @@ def test_a_driver_without_a_run_of_the_last_time_tells_that_there_was_none() -> 
     missed = status(machines=[used], driver=driver).problem
     assert "there was no scheduled training at 2026-11-29 02:00 UTC" in missed
     assert status(machines=[used], driver=driver, now=SUNDAY + timedelta(minutes=30)).problem == "", "it may still come"
-    trained = replace(RUN, scheduled="", ended=MONDAY.timestamp())
+    trained = dataclasses.replace(RUN, scheduled="", ended=MONDAY.timestamp())
     assert status(trained, machines=[used], driver=driver).problem == ""
-    assert status(replace(trained, ended=SUNDAY.timestamp() - 1), machines=[used], driver=driver).problem == missed
+    assert (
+        status(dataclasses.replace(trained, ended=SUNDAY.timestamp() - 1), machines=[used], driver=driver).problem
+        == missed
+    )
 
 
 @pytest.mark.parametrize(
     ("schedule", "machine"),
     [
-        (replace(SCHEDULE, paused=True), DRIVER),
-        (replace(SCHEDULE, modified=MONDAY), DRIVER),
+        (dataclasses.replace(SCHEDULE, paused=True), DRIVER),
+        (dataclasses.replace(SCHEDULE, modified=MONDAY), DRIVER),
         (SCHEDULE, replace(DRIVER, since=MONDAY)),
         (SCHEDULE, replace(DRIVER, since=None)),
     ],

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import datetime, timezone
 
 import pytest
+from msgspec.structs import replace
 
 from pio_tf.cluster.fleet import FleetView
 from pio_tf.cluster.worker_choice import check_workers, choose_workers

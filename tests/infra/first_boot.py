@@ -12,11 +12,13 @@ import os
 import subprocess
 import tarfile
 import threading
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from io import BytesIO
 from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
 
 from pio_tf.config.components import Component
 from pio_tf.infra.bootstrap import Settings, render_script
@@ -175,7 +177,7 @@ class Machine:
         )
         if "components" not in changes:
             changes["components"] = (self.mirror.component("spark", "2.4.8"),)
-        return replace(settings, **changes)  # type: ignore[arg-type]
+        return replace(settings, **changes)
 
     def script(self, settings: Settings, name: str = "user-data") -> Path:
         """Write the script into a file."""

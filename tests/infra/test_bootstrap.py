@@ -9,11 +9,11 @@ import os
 import shutil
 import subprocess
 from base64 import b64encode
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from msgspec.structs import replace
 
 from pio_tf.config.components import Component
 from pio_tf.machines.console import parse_host_keys

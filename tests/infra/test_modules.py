@@ -8,11 +8,11 @@ import re
 import shutil
 import subprocess
 from base64 import b64decode
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from msgspec.structs import replace
 
 from pio_tf.config.components import Component
 from pio_tf.infra.bootstrap import Settings, render_script

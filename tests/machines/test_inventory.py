@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import dataclasses
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING
 
 import pytest
+from msgspec.structs import replace
 
 from pio_tf.errors import AwsError, ConfigError
 from pio_tf.machines.inventory import find_machines, find_untagged, machine_from
@@ -149,7 +150,7 @@ def test_machines_gone_or_without_the_tag_are_named_all_at_once_with_the_reason(
     driver, master, worker, other = (m.instance_id for m in outputs.machines)
     ec2.terminate_instances(InstanceIds=[driver])
     ec2.delete_tags(Resources=[master], Tags=[{"Key": CLUSTER_TAG}])
-    unknown = replace(outputs.machines[2], instance_id="i-00000000000000bad")
+    unknown = dataclasses.replace(outputs.machines[2], instance_id="i-00000000000000bad")
     machines = (*outputs.machines[:2], unknown, outputs.machines[3])
     with pytest.raises(AwsError) as caught:
         find_machines(ec2, cluster="gone", outputs=replace(outputs, machines=machines))
@@ -170,7 +171,9 @@ def test_a_machine_of_another_cluster_is_named_with_it_and_apply_is_not_said_to_
     outputs = make_cluster(ec2, "mixed", workers=1)
     theirs = run_machine(ec2, cluster="theirs", tags={MACHINE_TAG: "worker-1", ROLE_TAG: "worker"})
     ec2.terminate_instances(InstanceIds=[outputs.workers[0].instance_id])
-    strange = replace(outputs.workers[0], instance_id=theirs["InstanceId"], private_ip=theirs["PrivateIpAddress"])
+    strange = dataclasses.replace(
+        outputs.workers[0], instance_id=theirs["InstanceId"], private_ip=theirs["PrivateIpAddress"]
+    )
     outputs = replace(outputs, machines=(*outputs.machines[:2], strange))
     with pytest.raises(AwsError) as caught:
         find_machines(ec2, cluster="mixed", outputs=outputs)
@@ -189,7 +192,7 @@ def test_a_machine_that_appears_late_is_no_error() -> None:
 
 def test_another_private_address_than_in_the_outputs_is_an_error_that_names_both(ec2: EC2Client) -> None:
     outputs = make_cluster(ec2, "moved", workers=1)
-    wrong = replace(outputs.machines[0], private_ip="10.9.9.9")
+    wrong = dataclasses.replace(outputs.machines[0], private_ip="10.9.9.9")
     with pytest.raises(AwsError) as caught:
         find_machines(ec2, cluster="moved", outputs=replace(outputs, machines=(wrong, *outputs.machines[1:])))
     assert outputs.machines[0].private_ip in caught.value.what

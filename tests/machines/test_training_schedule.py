@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any, cast
 from zoneinfo import ZoneInfo
 
 import pytest
 from botocore.exceptions import ClientError
+from msgspec.structs import replace
 
 from pio_tf.config.recurring_time import parse_recurring_time
 from pio_tf.errors import AwsError

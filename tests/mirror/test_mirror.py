@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
+from msgspec.structs import replace
 
 from pio_tf.config.components import Component
 from pio_tf.errors import AwsError, ConfigError, PioTfError

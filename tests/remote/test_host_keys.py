@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING
 
 import asyncssh
 import pytest
+from msgspec.structs import replace
 
 from pio_tf.errors import AwsError, ConfigError, RemoteError
 from pio_tf.events import Event, MachineProgress, Warned

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from dataclasses import replace
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from msgspec.structs import replace
 
 from pio_tf.errors import ConfigError, RemoteError
 from pio_tf.events import Event, MachineProgress, Reporter, silent

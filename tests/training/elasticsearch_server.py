@@ -8,13 +8,14 @@ import ipaddress
 import json
 import ssl
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from msgspec import field
 
 from pio_tf.config.storage import ElasticsearchNode
 
@@ -51,8 +52,7 @@ class Question:
         return json.loads(self.body)
 
 
-@dataclass(frozen=True)
-class Node(ElasticsearchNode):
+class Node(ElasticsearchNode, frozen=True):
     """One node that listens. ``answer`` gives a status and JSON (or bytes, for what is none) to each question."""
 
     questions: list[Question] = field(default_factory=list)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, replace
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import pytest_asyncio
+from msgspec.structs import asdict, replace
 
 from pio_tf.remote.ssh import ClusterConnection
 from pio_tf.training.elasticsearch_client import ElasticsearchClient

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from msgspec.structs import replace
 from werkzeug.serving import make_server
 from werkzeug.test import Client as WebClient
 from werkzeug.wrappers import Response
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
 TOKEN = "token-1"
-OUTPUTS = dataclasses.replace(
+OUTPUTS = replace(
     builders.OUTPUTS,
     machines=tuple(
         one if one.role == "worker" else dataclasses.replace(one, private_ip="127.0.0.1")

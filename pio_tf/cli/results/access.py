@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
+from msgspec.structs import asdict
 from pydantic import Field
 
 from pio_tf.cli.results.base import Columns, CommandResult, ResultData
@@ -43,7 +44,12 @@ class PagesResult(CommandResult):
     def of(cls, pages: Sequence[ForwardedPage]) -> PagesResult:
         """Return the result of ``ui``."""
         data = [
-            {**vars(one.page), "url": one.url, "answers": not one.silent_because, "silent_because": one.silent_because}
+            {
+                **asdict(one.page),
+                "url": one.url,
+                "answers": not one.silent_because,
+                "silent_because": one.silent_because,
+            }
             for one in pages
         ]
         return cls.model_validate({"pages": data})

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar
 
+from msgspec.structs import asdict
 from pydantic import Field
 
 from pio_tf.cli.results.base import Columns, CommandResult, Moment, ResultData
@@ -36,7 +37,7 @@ class ClusterData(ResultData):
         on = [machine for machine in machines if not machine.is_off]
         since = [machine.since for machine in on or machines if machine.since]
         facts = {"state": common_state(machines), "machines": len(machines), "running": len(on)}
-        return cls.model_validate({**vars(summary), **facts, "since": max(since, default=None)})
+        return cls.model_validate({**asdict(summary), **facts, "since": max(since, default=None)})
 
 
 class ClustersResult(CommandResult):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
+from msgspec.structs import asdict
 from pydantic import Field
 
 from pio_tf.cli.results.base import Columns, CommandResult, ResultData, TextOrNone
@@ -46,7 +47,7 @@ class EnginePushResult(CommandResult):
         plan, sources = pushed.plan, pushed.sources
         changes = [(file.path, "written") for file in plan.changed] + [(path, "removed") for path in plan.removed]
         data = {
-            **vars(sources),
+            **asdict(sources),
             "path": pushed.path,
             "files": [{"path": path, "change": change, "kept": path in plan.kept} for path, change in changes],
             "dry_run": dry_run,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, ClassVar
 
+from msgspec.structs import asdict
 from pydantic import Field
 
 from pio_tf.cli.results.base import Columns, CommandResult, Number, Outputs, ResultData, TextOrNone
@@ -50,7 +51,7 @@ class RulesResult(CommandResult):
         Args:
             waived: the reason of each waiver, by the rule's id.
         """
-        data = [{**vars(rule), "waivable": rule.waivable, "waived": waived.get(rule.id)} for rule in rules]
+        data = [{**asdict(rule), "waivable": rule.waivable, "waived": waived.get(rule.id)} for rule in rules]
         return cls.model_validate({"rules": data})
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, ClassVar
 
+from msgspec.structs import asdict
 from pydantic import Field
 
 from pio_tf.cli.results.base import Columns, CommandResult, Outputs, ResultData, Table, TextOrNone
@@ -102,7 +103,7 @@ class RollbackResult(CommandResult):
     @classmethod
     def of(cls, done: Rollback) -> RollbackResult:
         """Return the result of ``model rollback``."""
-        return cls.model_validate({**vars(done), "before": list(done.before)})
+        return cls.model_validate({**asdict(done), "before": list(done.before)})
 
     def closing(self) -> str:
         lines = [f"{one} is served; before: {', '.join(self.before) or 'none'}" for one in self.served.values()]
@@ -111,4 +112,4 @@ class RollbackResult(CommandResult):
 
 
 def _plain(model: KeptModel) -> dict[str, object]:
-    return {**vars(model), "changed": list(model.changed)}
+    return {**asdict(model), "changed": list(model.changed)}

@@ -8,6 +8,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
+from msgspec.structs import asdict
 from pydantic import BeforeValidator, Field
 
 from pio_tf.cli.results.base import Columns, CommandResult, Number, Outputs, ResultData, Table, TextOrNone
@@ -178,7 +179,7 @@ class RunDetailsResult(RunResult):
     @classmethod
     def with_advice(cls, run: RunRecord, prices: Prices, advice: Iterable[SizeAdvice]) -> Self:
         """Return the result that describes a run, and the advice that it gives."""
-        found = [{**vars(one), "text": str(one)} for one in advice]
+        found = [{**asdict(one), "text": str(one)} for one in advice]
         return cls.model_validate({**cls._facts(run, prices), "size_advice": found})
 
     def closing(self) -> str:

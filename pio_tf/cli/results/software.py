@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
+from msgspec.structs import asdict
 from pydantic import Field
 
 from pio_tf.cli.results.base import Columns, CommandResult, ResultData, TextOrNone
@@ -103,7 +104,7 @@ class MirrorListResult(CommandResult):
     @classmethod
     def of(cls, files: Sequence[Listed]) -> MirrorListResult:
         """Return the result of ``mirror list``."""
-        data = [{**vars(one.component), **vars(one), "sha512": one.sha512, "sha256": one.sha256} for one in files]
+        data = [{**asdict(one.component), **asdict(one), "sha512": one.sha512, "sha256": one.sha256} for one in files]
         return cls.model_validate({"files": data})
 
 
@@ -135,7 +136,8 @@ class FetchResult(CommandResult):
     def of(cls, files: Sequence[Fetched]) -> FetchResult:
         """Return the result of ``mirror fetch``."""
         data = [
-            {**vars(one.component), **vars(one), "fetched": one.status == "fetched", "pin": one.option} for one in files
+            {**asdict(one.component), **asdict(one), "fetched": one.status == "fetched", "pin": one.option}
+            for one in files
         ]
         return cls.model_validate({"files": data})
 
@@ -183,7 +185,8 @@ class MirrorPushResult(CommandResult):
             is_named: True if pio-tf.hcl has this mirror already.
         """
         data = [
-            {**vars(one.component), **vars(one), "pushed": one.status == "pushed", "pin": one.option} for one in files
+            {**asdict(one.component), **asdict(one), "pushed": one.status == "pushed", "pin": one.option}
+            for one in files
         ]
         return cls.model_validate({"mirror": url.rstrip("/"), "files": data, "is_named": is_named})
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
+from msgspec.structs import asdict
 from pydantic import Field
 
 from pio_tf.cli.results.base import Columns, CommandResult, Moment, Outputs, TextOrNone
@@ -75,7 +76,7 @@ class StatusResult(CommandResult):
             "powers_off_in": linger.left if linger else None,
             "power_off_problem": linger.problem if linger else "",
         }
-        return cls.model_validate({**vars(status), **power_off, "machines": machines})
+        return cls.model_validate({**asdict(status), **power_off, "machines": machines})
 
     def closing(self) -> str:
         if not self.machines:

@@ -8,9 +8,11 @@ that was cut off would leave two states that look foreign to each other; and `in
 from __future__ import annotations
 
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from pio_tf.errors import ConfigError, Locked
 from pio_tf.events import Step
@@ -29,8 +31,7 @@ if TYPE_CHECKING:
 _LOCAL = "terraform.tfstate"
 
 
-@dataclass(frozen=True)
-class RecordedBackend:
+class RecordedBackend(Struct, frozen=True):
     """The backend that a stack was initialised with last."""
 
     type: str

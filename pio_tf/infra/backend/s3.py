@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import posixpath
 import re
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
 
 from pio_tf.aws.objects import Objects, arn
 from pio_tf.aws.session import Aws
@@ -37,8 +38,7 @@ _CREDENTIALS = frozenset(
 )
 
 
-@dataclass(frozen=True)
-class S3Backend:
+class S3Backend(Struct, frozen=True):
     """A state in S3.
 
     Args:

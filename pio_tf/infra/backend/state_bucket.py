@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from botocore.exceptions import ClientError
+from msgspec import Struct
 
 from pio_tf.aws.bucket_owner import expect_owner, state_bucket_name
 from pio_tf.aws.cli_hints import AwsCliHints
@@ -41,8 +41,7 @@ _PRIVATE = dict.fromkeys(
 )  # fmt: skip
 
 
-@dataclass(frozen=True)
-class StateBucket:
+class StateBucket(Struct, frozen=True):
     """A bucket that can hold states."""
 
     name: str
@@ -55,8 +54,7 @@ class StateBucket:
         return block('backend "s3"', {"bucket": self.name, "region": region}, indent=2)
 
 
-@dataclass(frozen=True)
-class Setting:
+class Setting(Struct, frozen=True):
     """A property that a bucket for states must have.
 
     Args:

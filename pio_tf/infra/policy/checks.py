@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from ipaddress import ip_network
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
+
+from msgspec import Struct
 
 from pio_tf.config.roles import role_of
 from pio_tf.config.type_lists import is_allowed
@@ -41,8 +42,7 @@ class _Breach(NamedTuple):
     removal: Removal | None = None
 
 
-@dataclass(frozen=True)
-class _Planned:
+class _Planned(Struct, frozen=True):
     """A resource as it will be after the plan, changed or not."""
 
     address: str
@@ -58,8 +58,7 @@ class _Planned:
         return self.machine or self.address
 
 
-@dataclass(frozen=True)
-class _Opening:
+class _Opening(Struct, frozen=True):
     """Ports that an address range may reach."""
 
     protocol: str

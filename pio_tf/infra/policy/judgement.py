@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
 
 from pio_tf.errors import ConfigError, GuardRefused
 from pio_tf.infra.cost import Cost, plan_cost
@@ -22,8 +23,7 @@ if TYPE_CHECKING:
     from pio_tf.infra.policy.rules import Finding
 
 
-@dataclass(frozen=True)
-class Judgement:
+class Judgement(Struct, frozen=True):
     """The guard's verdict on a plan, with the cost before and after it."""
 
     findings: tuple[Finding, ...]

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
+from msgspec import Struct
+
 from pio_tf.config.blocks import WAIVABLE
 
 if TYPE_CHECKING:
@@ -13,8 +15,7 @@ if TYPE_CHECKING:
 _ONLY_DESTROY = "put the old values back into pio-tf.hcl; only `pio-tf destroy` removes anything, and it removes all"
 
 
-@dataclass(frozen=True)
-class Rule:
+class Rule(Struct, frozen=True):
     """A rule: what no plan may do or lead to."""
 
     id: str

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+from msgspec import Struct, field
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -14,8 +15,7 @@ DOCUMENTS, SAMPLE_QUERY = CHECKS = ("documents", "sample query")
 """The checks of a new model, as the proofs of a run name them."""
 
 
-@dataclass(frozen=True)
-class Custody:
+class Custody(Struct, frozen=True):
     """What a run's record has about the models before it, by alias."""
 
     documents: Mapping[str, int] = field(default_factory=dict)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import TYPE_CHECKING
+
+from msgspec.structs import asdict
 
 from pio_tf.errors import RemoteError, TrainingFailed
 from pio_tf.training.custody.custody import CHECKS, DOCUMENTS, SAMPLE_QUERY

@@ -11,10 +11,12 @@ finds it.
 from __future__ import annotations
 
 import re
-from dataclasses import asdict, dataclass, field, fields
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 from urllib.parse import quote
+
+from msgspec import Struct, field
+from msgspec.structs import asdict
 
 from pio_tf.errors import RemoteError
 from pio_tf.json_text import as_object
@@ -39,8 +41,7 @@ NO_TYPE = "_default_"
 """A template of types in indices of Elasticsearch 5, and none itself."""
 
 
-@dataclass(frozen=True)
-class ModelNote:
+class ModelNote(Struct, frozen=True):
     """What pio-tf has written about a model into its index."""
 
     source: str = ""
@@ -64,13 +65,12 @@ class ModelNote:
         found = meta.get(META) if isinstance(meta, dict) else None
         if not isinstance(found, dict):
             return cls()
-        known = {one.name: type(getattr(cls(), one.name)) for one in fields(cls)}
+        known = {name: type(default) for name, default in asdict(cls()).items()}
         values: dict[str, Any] = {name: one for name, one in found.items() if isinstance(one, known.get(name, ()))}
         return cls(**values)
 
 
-@dataclass(frozen=True)
-class ModelIndex:
+class ModelIndex(Struct, frozen=True):
     """An index that holds a model, as Elasticsearch describes it."""
 
     name: str

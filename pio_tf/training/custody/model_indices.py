@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from pio_tf.errors import NotReady, RemoteError
 from pio_tf.events import Done, Step
@@ -44,8 +46,7 @@ _INTERRUPTED_SECONDS = 1.5
 _NO_COPY = "`--skip-check model` trains without a copy, and so without a way back"
 
 
-@dataclass(frozen=True)
-class ModelIndices:
+class ModelIndices(Struct, frozen=True):
     """Changes models in one Elasticsearch. Every method raises RemoteError if Elasticsearch does not take a change."""
 
     es: ElasticsearchClient

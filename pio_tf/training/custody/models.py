@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
+
+from msgspec import Struct, field
 
 from pio_tf.errors import ConfigError, NotReady
 from pio_tf.events import Done
@@ -27,8 +28,7 @@ if TYPE_CHECKING:
 _LIST = "pio-tf model list"
 
 
-@dataclass(frozen=True)
-class KeptModel:
+class KeptModel(Struct, frozen=True):
     """A model, as users see it: an index, or an engine instance whose model is not in Elasticsearch."""
 
     id: str
@@ -51,8 +51,7 @@ class KeptModel:
     """What readers of the served model may ask for, and this one has not."""
 
 
-@dataclass(frozen=True)
-class Rollback:
+class Rollback(Struct, frozen=True):
     """A change of the model that is served."""
 
     served: Mapping[str, str]

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import re
 import ssl
-from dataclasses import asdict
 from importlib import resources
 from typing import TYPE_CHECKING, Any
+
+from msgspec.structs import asdict
 
 from pio_tf.config.storage import ElasticsearchBlock
 from pio_tf.training.custody.custody import Custody

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from pio_tf.events import Warned
 from pio_tf.training.engine_instances import COMPLETED, REJECTED, read_instances, set_status
@@ -15,8 +16,7 @@ if TYPE_CHECKING:
     from pio_tf.training.proof import Traces
 
 
-@dataclass(frozen=True)
-class ServedInstance:
+class ServedInstance(Struct, frozen=True):
     """The engine instance that PredictionIO serves: the newest of the engine that is COMPLETED.
 
     Every method raises RemoteError if Elasticsearch does not answer.

@@ -6,6 +6,8 @@ import asyncio
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
+from msgspec import Struct
+
 from pio_tf.errors import RemoteError
 from pio_tf.training.preflight.probe import probe_command, read_answers
 
@@ -37,8 +39,7 @@ class CheckResult:
     """The next step; empty if there is none."""
 
 
-@dataclass(frozen=True)
-class Limits:
+class Limits(Struct, frozen=True):
     """The limits of the checks. Times are in seconds."""
 
     connect: float = 5.0
@@ -69,8 +70,7 @@ class Limits:
     allows 15, RequestTimeTooSkewed)."""
 
 
-@dataclass(frozen=True)
-class Check:
+class Check(Struct, frozen=True):
     """One check."""
 
     name: str

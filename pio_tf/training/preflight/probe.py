@@ -9,11 +9,12 @@ import base64
 import binascii
 import shlex
 from collections import defaultdict
-from dataclasses import dataclass
 from importlib import resources
 from itertools import pairwise
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
+
+from msgspec import Struct
 
 from pio_tf.config.components import find_block
 from pio_tf.config.storage import HdfsBlock, JdbcSource, LocalfsSource
@@ -33,16 +34,14 @@ _JAR = "jar "
 _VARIANT_OPTIONS = ("-v", "--variant", "--engine-variant")
 
 
-@dataclass(frozen=True)
-class File:
+class File(Struct, frozen=True):
     """A file on the driver, with the time of its last change in seconds since 1970."""
 
     path: str
     written: float
 
 
-@dataclass(frozen=True)
-class Room:
+class Room(Struct, frozen=True):
     """Free space for a directory, or for its parent if it does not exist yet."""
 
     directory: str
@@ -52,8 +51,7 @@ class Room:
     """None for a file system without a fixed number of inodes."""
 
 
-@dataclass(frozen=True)
-class DriverFacts:
+class DriverFacts(Struct, frozen=True):
     """The driver's answers. A *kind* is ``directory``, ``executable``, ``file`` or ``missing``."""
 
     engine: str

@@ -10,13 +10,15 @@ version that it has read.
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import json
 import os
 import time
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from pio_tf.durations import duration
 from pio_tf.errors import Locked, MachinesMayBeRunning, PioTfError
@@ -38,8 +40,7 @@ _TRIES = 5
 """Attempts to take a lock that other clients take and release meanwhile."""
 
 
-@dataclass(frozen=True)
-class Claim:
+class Claim(Struct, frozen=True):
     """The content of the lock: a client and its run."""
 
     client: Client
@@ -52,7 +53,7 @@ class Claim:
     def to_json(self) -> str:
         """Return one line of JSON."""
         own = {"run": self.run, "process": self.process, "stopping": self.stopping}
-        return json.dumps({"version": 1, **dataclasses.asdict(self.client), **own})
+        return json.dumps({"version": 1, **asdict(self.client), **own})
 
     @classmethod
     def from_json(cls, text: str) -> Claim:
@@ -77,8 +78,7 @@ class Claim:
         return same_place and _process(self.client.pid) != self.process
 
 
-@dataclass(frozen=True)
-class StoredClaim:
+class StoredClaim(Struct, frozen=True):
     """A claim as it is in the bucket."""
 
     claim: Claim
@@ -87,14 +87,13 @@ class StoredClaim:
     """Seconds, by S3's clock."""
 
 
-@dataclass(frozen=True)
-class DriverReport:
+class DriverReport(Struct, frozen=True):
     """The driver's power, lock and runs, which decide whether a claim is stale."""
 
     power: Literal["off", "on", "changing"]
     holder: LockHolder | None = None
     """The holder of the driver's own lock."""
-    runs: Mapping[str, RunState] = field(default_factory=dict)
+    runs: Mapping[str, RunState] = {}
     silent: str = ""
     """Why a running driver does not answer."""
 
@@ -177,7 +176,7 @@ class BucketLock:
         with contextlib.suppress(PioTfError):
             etag = self.bucket.objects.replace(self.bucket.lock_key, own.claim.to_json().encode(), etag=own.etag)
             if etag is not None:  # None: another client has taken it over, which `release` finds out
-                self._own, self._written = dataclasses.replace(own, etag=etag), self.clock()
+                self._own, self._written = replace(own, etag=etag), self.clock()
 
     def release(self) -> None:
         """Release the lock if this client still has it. Raises nothing: a lock that stays is stale."""
@@ -202,7 +201,7 @@ class BucketLock:
             Locked: another client is about to train. Only the driver knows of a run that has begun.
         """
         if self._own is not None:
-            claim = dataclasses.replace(self._own.claim, stopping=True)
+            claim = replace(self._own.claim, stopping=True)
             body = claim.to_json().encode()
             etag = self.bucket.objects.replace(self.bucket.lock_key, body, etag=self._own.etag)
             self._own = StoredClaim(claim, etag) if etag else None  # None: another client has taken it over

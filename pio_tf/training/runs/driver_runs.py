@@ -9,10 +9,11 @@ import json
 import shlex
 import tarfile
 import time
-from dataclasses import dataclass, field
 from functools import cache
 from importlib import resources
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct, field
 
 from pio_tf.errors import Locked, PioTfError, RemoteError
 from pio_tf.json_text import parse_json
@@ -42,8 +43,7 @@ _TAIL = frozenset({"boot", "holder", "followers", "schedule", "waiting", "linger
 """The words of lines about the driver, after those about its runs."""
 
 
-@dataclass(frozen=True)
-class RunEnd:
+class RunEnd(Struct, frozen=True):
     """The end of a run's command, as its runner wrote it down."""
 
     exit_status: int
@@ -55,8 +55,7 @@ class RunEnd:
     """Free space on the log's disk."""
 
 
-@dataclass(frozen=True)
-class DriverRun:
+class DriverRun(Struct, frozen=True):
     """The driver's facts about a run."""
 
     id: str
@@ -111,8 +110,7 @@ class DriverRun:
         )
 
 
-@dataclass(frozen=True)
-class LockHolder:
+class LockHolder(Struct, frozen=True):
     """The holder of the driver's lock."""
 
     doing: str
@@ -134,8 +132,7 @@ class LockHolder:
             return cls("running", "an unknown client")
 
 
-@dataclass(frozen=True)
-class Linger:
+class Linger(Struct, frozen=True):
     """The driver's rule to power itself off once nothing has used it for a while."""
 
     seconds: int
@@ -146,8 +143,7 @@ class Linger:
     """Why the power stayed on, if it did."""
 
 
-@dataclass(frozen=True)
-class DriverState:
+class DriverState(Struct, frozen=True):
     """The runs, oldest first, and the lock's holder; None if the lock is free."""
 
     runs: tuple[DriverRun, ...]
@@ -306,8 +302,7 @@ class DriverRuns:
         return done.stdout
 
 
-@dataclass
-class Renewals:
+class Renewals(Struct):
     """The renewals of a client, by the time of day: no other clock counts while this computer sleeps."""
 
     lasting: int

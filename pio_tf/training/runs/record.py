@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
 import getpass
 import json
 import os
 import re
 import secrets
 import socket
-from dataclasses import field
+from dataclasses import asdict, field, replace
 from datetime import datetime, timezone
 from typing import Any, Final, Literal, TypeAlias
 
@@ -111,11 +110,11 @@ class RunRecord:
 
     def with_(self, **changes: Any) -> RunRecord:  # noqa: ANN401 - as dataclasses.replace has it
         """Return the same record with other values."""
-        return dataclasses.replace(self, **changes)
+        return replace(self, **changes)
 
     def to_json(self) -> str:
         """Return one line of JSON."""
-        return json.dumps({"version": 1, **dataclasses.asdict(self)}, ensure_ascii=False)
+        return json.dumps({"version": 1, **asdict(self)}, ensure_ascii=False)
 
     @classmethod
     def from_json(cls, text: str) -> RunRecord:

@@ -12,8 +12,9 @@ to :mod:`pio_tf.training.runs.bucket_lock`.
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
 
 from pio_tf.atomic_write import write_atomically
 from pio_tf.aws.errors import aws_errors
@@ -40,8 +41,7 @@ _REFUSALS: dict[object, tuple[str, str]] = {
 }
 
 
-@dataclass(frozen=True)
-class Archive:
+class Archive(Struct, frozen=True):
     """The copies of one cluster's runs."""
 
     directory: Path
@@ -128,8 +128,7 @@ def _files(directory: Path) -> Iterator[tuple[str, str]]:
     return ((name, kind) for name, kind in _KINDS.items() if (directory / name).exists())
 
 
-@dataclass(frozen=True)
-class RunBucket:
+class RunBucket(Struct, frozen=True):
     """The runs of a cluster whose state is in S3. Every method raises AwsError if S3 refuses.
 
     Args:
@@ -195,8 +194,7 @@ def shared_records(shared: RunBucket | None, reporter: Reporter) -> tuple[RunRec
         return ()
 
 
-@dataclass(frozen=True)
-class Upload:
+class Upload(Struct, frozen=True):
     """The address of ``train.upload``: log and record go to ``s3://BUCKET/PREFIX/CLUSTER/ID/``.
 
     Args:
