@@ -49,7 +49,7 @@ class Image:
     def __init__(self, archive: Path, storage: Path, *, base: Image | None = None) -> None:
         self.archive = archive
         self._storage = storage
-        self._container = base._container if base else self._buildah("from", "--quiet", "scratch").stdout.strip()
+        self._container: str = base._container if base else self._buildah("from", "--quiet", "scratch").stdout.strip()
         root = Path(self._buildah("mount", self._container).stdout.strip())
         with tarfile.open(archive) as files:
             (self.manifest,) = json.load(_member(files, "manifest.json"))
@@ -58,7 +58,7 @@ class Image:
             self.description = json.loads(config)
             names = self.manifest["Layers"]
             unpacked = base.layers if base else []
-            self.layers = [_hash(_member(files, name)) for name in names[: len(unpacked)]]
+            self.layers: list[str] = [_hash(_member(files, name)) for name in names[: len(unpacked)]]
             """The SHA-256 of each."""
             assert self.layers == unpacked
             # Buildah would hash and copy 1.5 GB several times.
