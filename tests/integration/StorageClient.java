@@ -1,3 +1,5 @@
+import java.io.BufferedReader;
+import java.io.InputStreamReader;
 import java.nio.charset.StandardCharsets;
 import org.apache.hadoop.conf.Configuration;
 import org.apache.hadoop.fs.FSDataInputStream;
@@ -16,7 +18,10 @@ import org.apache.hadoop.hbase.client.Get;
 import org.apache.hadoop.hbase.client.Put;
 import org.apache.hadoop.hbase.client.Table;
 
-/** Does what its arguments say after a host and the ports of ZooKeeper and the name node. */
+/**
+ * Does what the words of each line of its input say, and ends each answer with a line "done". Its arguments are a host and
+ * the ports of ZooKeeper and the name node. Each action connects again.
+ */
 public final class StorageClient {
     private static final TableName TABLE = TableName.valueOf("test");
     private static final byte[] KEY = "key".getBytes(StandardCharsets.UTF_8);
@@ -28,29 +33,39 @@ public final class StorageClient {
         configuration.set("hbase.zookeeper.quorum", arguments[0]);
         configuration.set("hbase.zookeeper.property.clientPort", arguments[1]);
         configuration.set("fs.defaultFS", "hdfs://" + arguments[0] + ":" + arguments[2]);
-        for (int index = 3; index < arguments.length; index++) {
-            switch (arguments[index]) {
-                case "put-row":
-                case "get-row":
-                    row(configuration, arguments[index]);
-                    break;
+        BufferedReader input = new BufferedReader(new InputStreamReader(System.in, StandardCharsets.UTF_8));
+        for (String line = input.readLine(); line != null; line = input.readLine()) {
+            for (String word : line.split(" ")) {
+                if (word.endsWith("-row")) {
+                    row(configuration, word);
+                } else {
+                    files(configuration, word);
+                }
+            }
+            System.out.println("done");
+            System.out.flush();
+        }
+    }
+
+    private static void files(Configuration configuration, String action) throws Exception {
+        try (FileSystem files = FileSystem.newInstance(configuration)) {
+            switch (action) {
                 case "put-file":
-                    try (FSDataOutputStream file = FileSystem.get(configuration).create(FILE, true)) {
+                    try (FSDataOutputStream file = files.create(FILE, true)) {
                         file.write("file\n".getBytes(StandardCharsets.UTF_8));
                     }
                     break;
                 case "list-models":
-                    for (FileStatus file : FileSystem.get(configuration).listStatus(MODELS)) {
+                    for (FileStatus file : files.listStatus(MODELS)) {
                         System.out.println(file.getPath().getName());
                     }
                     break;
                 default:
-                    try (FSDataInputStream file = FileSystem.get(configuration).open(FILE)) {
+                    try (FSDataInputStream file = files.open(FILE)) {
                         file.transferTo(System.out);
                     }
             }
         }
-        System.out.flush();
     }
 
     private static void row(Configuration configuration, String action) throws Exception {

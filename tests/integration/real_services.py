@@ -7,6 +7,8 @@ import json
 import os
 import socket
 import subprocess
+import tempfile
+import threading
 import urllib.request
 from contextlib import contextmanager
 from pathlib import Path
@@ -32,6 +34,48 @@ _READ_ONLY = "index.blocks.read_only_allow_delete"
 _CLIENT = Path(__file__).with_name("StorageClient.java")
 
 
+class StorageClient:
+    """A Java program that uses the clients of HBase and HDFS. It serves all tests, because Java starts slowly."""
+
+    def __init__(self, sandbox: SandboxInfo) -> None:
+        programs, where = find_programs(), sandbox.services
+        classes = compile_java([_CLIENT], class_path=programs.storage)
+        class_path = os.pathsep.join(str(path) for path in (classes, *programs.storage))
+        command = [str(programs.java), "-Xmx128m", *QUICK, "-XX:+UseSerialGC", "-cp", class_path, "StorageClient"]
+        command += [where.host, str(where.zookeeper), str(where.namenode)]
+        self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115 - it lives as long as the process
+        self._process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors, text=True
+        )
+
+    def ask(self, *words: str) -> str:
+        """Return the answer to a line of words; fail without one."""
+        assert self._process.stdin
+        assert self._process.stdout
+        late = threading.Timer(120, self._process.kill)
+        late.start()
+        try:
+            print(*words, file=self._process.stdin, flush=True)
+            answer = ""
+            while not answer.endswith("done\n"):
+                line = self._process.stdout.readline()
+                assert line, self._what_failed()
+                answer += line
+        finally:
+            late.cancel()
+        return answer.removesuffix("done\n")
+
+    def _what_failed(self) -> str:
+        self._errors.seek(0)
+        return self._errors.read()
+
+    def close(self) -> None:
+        """End it."""
+        self._process.kill()
+        self._process.communicate()
+        self._errors.close()
+
+
 class Services:
     """The real services of a sandbox, whose Elasticsearch asks for a password."""
 
@@ -41,6 +85,7 @@ class Services:
         self.password = sandbox.services.elasticsearch_password_file.read_text()
         self.stopped: set[str] = set()
         """Those that :meth:`broken` has stopped and started again."""
+        self._client: StorageClient | None = None
 
     # Elasticsearch
 
@@ -90,15 +135,15 @@ class Services:
     # HBase, HDFS and ZooKeeper
 
     def client(self, *words: str) -> str:
-        """Return the output of a Java program that uses the clients of HBase and HDFS."""
-        programs, where = find_programs(), self.sandbox.services
-        classes = compile_java([_CLIENT], class_path=programs.storage)
-        class_path = os.pathsep.join(str(path) for path in (classes, *programs.storage))
-        command = [str(programs.java), "-Xmx128m", *QUICK, "-XX:+UseSerialGC", "-cp", class_path, "StorageClient"]
-        command += [where.host, str(where.zookeeper), str(where.namenode), *words]
-        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
-        assert done.returncode == 0, done.stderr
-        return done.stdout
+        """Return what a Java program reads that uses the clients of HBase and HDFS."""
+        if self._client is None:
+            self._client = StorageClient(self.sandbox)
+        return self._client.ask(*words)
+
+    def close(self) -> None:
+        """End the Java program."""
+        if self._client is not None:
+            self._client.close()
 
     def zookeeper_says(self, word: bytes) -> bytes:
         """Return ZooKeeper's answer to one of its four-letter words."""

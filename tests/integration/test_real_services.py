@@ -58,8 +58,10 @@ def sandbox(
 
 
 @pytest.fixture(scope="module")
-def services(sandbox: WholeSandbox) -> Services:
-    return Services(sandbox.info)
+def services(sandbox: WholeSandbox) -> Iterator[Services]:
+    services = Services(sandbox.info)
+    yield services
+    services.close()
 
 
 @pytest.fixture(scope="module")
@@ -370,7 +372,8 @@ def test_models_and_metadata_that_are_refused_are_errors_of_a_success(driver: Dr
     driver.behave(standIn={"pauseSeconds": 10})
     before = len(driver.services.instances())
     with driver.services.broken("stopped", "datanode"), driver.start() as training:
-        assert wait_until(lambda: len(driver.services.instances()) > before, within=300)
+        training.says("Data sanity check is on.")
+        assert wait_until(lambda: len(driver.services.instances()) > before)  # a search finds it a second later
         with driver.services.read_only(METADATA):
             output = training.ends(0)
     newest = driver.services.instances()[0]
