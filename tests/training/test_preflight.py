@@ -48,7 +48,7 @@ async def test_a_failed_check_leaves_pio_status_out_and_the_error_says_all_that_
     world.workers.pop()
     results = await world.check()
     assert results["pio-status"].status == "skipped"
-    assert results["pio-status"].detail == "not run, because another check failed"
+    assert results["pio-status"].detail == "not waited for, because another check failed"
     with pytest.raises(NotReady) as caught:
         refuse_failed(results.values())
     assert caught.value.exit_code == 5

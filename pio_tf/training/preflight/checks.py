@@ -1,4 +1,4 @@
-"""The table of checks; all of them run at once, and `pio status` after them."""
+"""The table of checks. All of them run at once; what `pio status` finds counts only if the others find nothing."""
 
 from __future__ import annotations
 
@@ -88,27 +88,37 @@ async def run_checks(
     check_names(skip)
     context = CheckContext(config, remote, outputs, sizing, secrets, settings, limits or Limits(), now)
 
-    async def run(check: Check, *, seconds: float, allowed: bool = True) -> CheckResult:
+    async def judge(check: Check, seconds: float) -> CheckResult:
         if check.name in skip:
-            result = skipped("skipped by --skip-check")
-        elif not allowed:
-            result = skipped("not run, because another check failed")
-        else:
-            result = await _run_in_time(context, check, seconds)
-            result = replace(result, detail=hide_secrets(result.detail, config.environment_secrets))
+            return skipped("skipped by --skip-check")
+        result = await _run_in_time(context, check, seconds)
+        return replace(result, detail=hide_secrets(result.detail, config.environment_secrets))
+
+    def told(check: Check, result: CheckResult) -> CheckResult:
         reporter(Checked(check.name, result.status, result.detail))
         return replace(result, name=check.name)
 
-    running = [asyncio.ensure_future(run(check, seconds=context.limits.together)) for check in _AT_ONCE]
+    async def run(check: Check) -> CheckResult:
+        result = told(check, await judge(check, context.limits.together))
+        if result.status == "failed":
+            status.cancel()  # it might take minutes, to say the same
+        return result
+
+    # It takes longest, so it begins with the others.
+    status = asyncio.ensure_future(judge(_LAST, context.limits.pio_status + _ENDING))
+    running = [asyncio.ensure_future(run(check)) for check in _AT_ONCE]
     try:
         results = await asyncio.gather(*running)
+        if _LAST.name in skip or not any(result.status == "failed" for result in results):
+            last = await status
+        else:
+            last = skipped("not waited for, because another check failed")
+        return (*results, told(_LAST, last))
     finally:
-        for task in running:
+        for task in (*running, status):
             task.cancel()
-        await asyncio.gather(*running, return_exceptions=True)
+        await asyncio.gather(*running, status, return_exceptions=True)
         await context.close()
-    fine = not any(result.status == "failed" for result in results)
-    return (*results, await run(_LAST, seconds=context.limits.pio_status + _ENDING, allowed=fine))
 
 
 def check_names(names: Iterable[str]) -> None:
