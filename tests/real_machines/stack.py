@@ -7,9 +7,8 @@ from ipaddress import IPv4Address
 from typing import TYPE_CHECKING
 
 from pio_tf.config.load import load_config
-from pio_tf.sandbox.class_archive import QUICK
 from tests.real_machines.machine import Launch
-from tests.real_machines.software import PIO, VERSIONS
+from tests.real_machines.software import PIO, SHORT_LIVED, VERSIONS
 from tests.support.deployments import deployment
 from tests.support.shell import ec2
 
@@ -21,9 +20,6 @@ if TYPE_CHECKING:
     from pio_tf.config.schema import Config
     from tests.real_machines.software import Archive
     from tests.support.site import Site
-
-SHORT_LIVED = " ".join((*QUICK, "-XX:+UseSerialGC"))
-"""Options of JVMs that live for seconds: on two cores, compiling well takes longer than the work."""
 
 
 def write_config(

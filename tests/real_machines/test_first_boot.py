@@ -15,8 +15,7 @@ from pio_tf.machines.console import host_keys_from_console
 from pio_tf.remote.host_keys import ConsoleTrust
 from tests.real_machines.cluster import SECRET
 from tests.real_machines.conftest import KEPT, R3_MIB
-from tests.real_machines.software import VERSIONS
-from tests.real_machines.stack import SHORT_LIVED
+from tests.real_machines.software import SHORT_LIVED, VERSIONS
 from tests.support.shell import ec2
 
 if TYPE_CHECKING:
