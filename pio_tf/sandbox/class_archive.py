@@ -82,7 +82,7 @@ def date_by_content(file: Path) -> None:
     """Set a file's time of modification to one that depends only on its contents.
 
     Raises:
-        OSError: the file belongs to another user.
+        OSError: the file belongs to another user, or its disk is read-only.
     """
     number = int.from_bytes(hashlib.sha256(file.read_bytes()).digest()[:8], "big")
     seconds = _EARLIEST_SECONDS + number % _PERIOD_SECONDS
@@ -106,7 +106,7 @@ def make_archive() -> None:
     try:
         with locked(default_cache() / "classes"):
             if not find_archive(java=java, spark=spark).exists():
-                with suppress(PermissionError):
+                with suppress(OSError):  # files of another user, or a disk that is only read
                     for file in _archived_files(java=java, spark=spark):
                         date_by_content(file)
             archive = find_archive(java=java, spark=spark)
