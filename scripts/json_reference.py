@@ -189,7 +189,7 @@ _WORDS = {"string": "text", "integer": "whole number", "boolean": "true or false
 
 def json_schema() -> Schema:
     """Return the JSON Schema of everything that ``--json`` writes: the results, and the error."""
-    models = list(dict.fromkeys([ErrorResult, *RESULTS.values()]))
+    models: list[type[CommandResult]] = list(dict.fromkeys([ErrorResult, *RESULTS.values()]))
     _, schema = models_json_schema([(model, "serialization") for model in models], schema_generator=_WithDocstrings)
     definitions: Schema = schema["$defs"]
     for definition in definitions.values():
@@ -299,7 +299,7 @@ def _form(schema: Schema) -> str:
     if schema.get("format") == "date-time":
         return "time"
     kind = schema.get("type", "any")
-    return _WORDS.get(kind, kind)
+    return _WORDS.get(kind, str(kind))
 
 
 def _link(name: str) -> str:

@@ -65,7 +65,8 @@ def check(files: list[Path]) -> None:
             binaries = Path(directory) / "bin"
             constraints = ROOT / "constraints.txt"
             package = f"{file}[terraform]"
-            install = [binaries / "python", "-m", "pip", "install", "--quiet", "--constraint", constraints, package]
+            python = str(binaries / "python")
+            install = [python, "-m", "pip", "install", "--quiet", "--constraint", str(constraints), package]
             subprocess.run(install, check=True)
             done = subprocess.run([binaries / "pio-tf", "--version"], check=True, capture_output=True, text=True)
             if done.stdout != f"pio-tf {__version__}\n":

@@ -17,7 +17,7 @@ import tracemalloc
 from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import boto3
 
@@ -94,7 +94,8 @@ def measure(aws: LocalAws, size: int) -> dict[str, Cost]:
     outputs = make_cluster(plain, name, size=size)
     schedule = DeadlineSchedule(scheduler, cluster=name)
     trust = json.dumps({"Version": "2012-10-17", **TRUST})
-    role = clients.client("iam").create_role(RoleName=name, AssumeRolePolicyDocument=trust)["Role"]["Arn"]
+    iam: Any = clients.client("iam")
+    role = iam.create_role(RoleName=name, AssumeRolePolicyDocument=trust)["Role"]["Arn"]
     ids = [machine.instance_id for machine in outputs.machines]
     at = datetime.now(tz=timezone.utc) + timedelta(hours=8)
 

@@ -29,7 +29,7 @@ from pio_tf.training.redact import Redactor
 from pio_tf.training.run import start_run
 from pio_tf.training.runs.driver_lock import hold_driver_lock
 from pio_tf.training.runs.record import Client, RunRecord, new_run_id
-from pio_tf.training.runs.run_storage import Archive
+from pio_tf.training.runs.run_copies import Archive
 from scripts.bench.spark_log import SECRET, write_log
 from scripts.bench.table import Row, Side
 from scripts.bench.timing import alternate

@@ -12,12 +12,10 @@ import platform
 import statistics
 import time
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from resource import RUSAGE_CHILDREN, RUSAGE_SELF, getrusage
 from typing import TYPE_CHECKING, Literal, TypeVar
-
-from msgspec.structs import asdict
 
 from pio_tf.sandbox.provider import install_mirror
 from scripts.bench.local_aws import local_aws
