@@ -181,6 +181,12 @@ class Driver:
     def boot(self) -> None:
         assert self.start().wait(timeout=120) == 0
 
+    def loses_power(self, booting: subprocess.Popen[bytes]) -> None:
+        """End all processes. The boot's own ends first: it must not see the others end and write down why."""
+        booting.kill()
+        end_processes(self.root)
+        booting.wait(timeout=10)
+
     def state(self) -> DriverState:
         done = subprocess.run(
             ["/bin/bash", "-c", f"{program()}\nlist"], env=self.environment, capture_output=True, text=True, check=True
@@ -478,8 +484,7 @@ def test_a_driver_that_dies_before_its_run_begins_leaves_a_trace_and_powers_itse
     due = driver.mark()
     booting = driver.start()
     assert wait_until(lambda: driver.state().holder is not None, within=60)
-    end_processes(driver.root)
-    booting.wait(timeout=10)
+    driver.loses_power(booting)
     driver.master.answer = workers(*ADDRESSES)
     driver.boot()
     run = driver.run()
@@ -541,8 +546,7 @@ def test_a_scheduled_run_that_a_restart_of_the_driver_ends_is_told_as_lost(drive
         assert wait_until(lambda: driver.state().holder is not None, within=60)
         if begins:
             booting.wait(timeout=60)
-        end_processes(driver.root)
-        booting.wait(timeout=10)
+        driver.loses_power(booting)
         run = driver.home / ".pio-tf" / "runs" / driver.run().id
         if begins:
             process = run / "process"
