@@ -13,7 +13,7 @@ import subprocess
 import sys
 from importlib.metadata import distribution, distributions
 from pathlib import Path
-from subprocess import DEVNULL, PIPE
+from subprocess import DEVNULL
 
 import pytest
 from packaging.requirements import Requirement
@@ -120,8 +120,10 @@ def test_the_demo_runs_from_the_installed_wheel(wheel: Path, version: str, tmp_p
         demo = [str(environment / "bin" / "pio-tf"), "demo"]
         variables = clean_environment() | {"PIO_TF_SANDBOX_DIR": str(tmp_path / "sandbox")}
         if ALL:
-            done = subprocess.run(demo, cwd=tmp_path, env=variables, stdin=DEVNULL, stdout=PIPE, text=True, check=True)
-            assert "The demo took" in done.stdout
+            done = subprocess.run(
+                demo, cwd=tmp_path, env=variables, stdin=DEVNULL, capture_output=True, text=True, check=True
+            )
+            assert "The demo took" in done.stderr
             return
         _let_java_be_light(environment, mark)
         with TerminalUser([*demo, "--step"], cwd=tmp_path, env=variables) as user:
