@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,6 +13,7 @@ from pio_tf.errors import ConfigError, NotReady, RemoteError
 from pio_tf.events import Checked
 from pio_tf.remote.commands import ENDINGS
 from pio_tf.training.preflight import CHECKS, CheckResult, Limits, refuse_failed
+from tests.support.background import wait_until
 from tests.training.preflight_world import World, accepting, world
 
 if TYPE_CHECKING:
@@ -41,6 +43,17 @@ async def test_each_check_is_reported_as_it_ends_and_pio_status_after_all_others
 async def test_the_driver_is_asked_three_times_in_all(world: World) -> None:
     await world.check()
     assert len(world.cluster.driver.processes) == 3  # its facts, its time, and pio status
+
+
+async def test_pio_status_runs_beside_the_other_checks_and_is_ended_once_one_of_them_fails(world: World) -> None:
+    world.script("pio/bin/pio", "echo $$ >~/pid; exec sleep 60")
+    async with accepting() as silent:
+        world.blocks = {"elasticsearch": {"hosts": [f"127.0.0.2:{silent}"]}}
+        results = await world.check(limits=Limits(answer=2.0))
+    assert results["elasticsearch"].status == "failed"
+    assert results["pio-status"].status == "skipped"
+    pid = int((world.home / "pid").read_text())
+    assert await asyncio.to_thread(wait_until, lambda: not Path(f"/proc/{pid}").exists())
 
 
 async def test_a_failed_check_leaves_pio_status_out_and_the_error_says_all_that_is_to_do(world: World) -> None:
