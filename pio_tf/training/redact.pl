@@ -135,8 +135,8 @@ sub lower_bits { # TEXT: with the bit set that tells a lower-case letter from an
     return $lower;
 }
 
-# The first four letters are not frequent, and nearly every word has one, with a part after it that is rare in a log. The
-# others follow as they are rarer in real logs.
+# Nearly every word has one of the first four letters, which are not frequent. The other letters are in the order of their
+# frequency in real logs, the rarest first.
 sub rare_part { # TEXT: from its rarest letter on, at least three characters
     my ($text) = @_;
     for my $letter (split //, 'zpckqyxwvjbufhgmdlrios') {

@@ -119,8 +119,8 @@ def test_a_training_imports_few_dataclasses(tmp_path: Path) -> None:
         "import sys\n"
         "import pio_tf.cli.results.runs, pio_tf.cluster.stack, pio_tf.cluster.training_session\n"
         "ours = [module for name, module in sys.modules.items() if name.startswith('pio_tf')]\n"
-        "kinds = {kind for module in ours for kind in vars(module).values() if '__dataclass_fields__' in dir(kind)}\n"
-        "print(*(kind.__name__ for kind in kinds if isinstance(kind, type)))\n"
+        "kinds = {kind for module in ours for kind in vars(module).values() if isinstance(kind, type)}\n"
+        "print(*(kind.__name__ for kind in kinds if hasattr(kind, '__dataclass_fields__')))\n"
     )
     counted = run_counted(["-c", code], environment=clean_environment(), directory=tmp_path)
     assert counted.exit_code == 0, counted.output

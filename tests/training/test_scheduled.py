@@ -28,7 +28,7 @@ from pio_tf.training.after_run import files_after_run
 from pio_tf.training.custody.order import files_to_keep_model
 from pio_tf.training.proof import Traces
 from pio_tf.training.redact import Redactor
-from pio_tf.training.runs.driver_runs import KEPT_ON_DRIVER, DriverRun, DriverState, program, read_list
+from pio_tf.training.runs.driver_runs import KEPT_ON_DRIVER, DriverRun, DriverState, LockHolder, program, read_list
 from pio_tf.training.runs.record import Client, RunRecord
 from pio_tf.training.scheduled import OWNER, ScheduledTraining
 from tests.support import builders
@@ -196,7 +196,7 @@ class Driver:
     def is_released(self) -> bool:
         """Return whether no run and no client has the lock. The driver itself may, to power itself off."""
         holder = self.state().holder
-        return holder is None or holder.doing == "stopping"
+        return holder is None or holder == LockHolder("stopping", "the driver itself, which nothing has used", "")
 
     def run(self) -> DriverRun:
         """Return the only run."""
@@ -363,7 +363,7 @@ def test_up_beats_the_schedule_while_spark_is_waited_for(driver: Driver) -> None
     driver.files.schedule_mark.write_text("")
     assert booting.wait(timeout=60) == 0
     assert driver.run().to_record().cause == "missed: a client has taken the machines over"
-    assert driver.is_released()
+    assert driver.state().holder is None
     assert driver.stays_on()
 
 
