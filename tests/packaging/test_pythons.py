@@ -44,8 +44,7 @@ def _find_python(version: str) -> str:
 
 ALL = os.environ.get("WHEEL_PYTHONS") == "all"
 PYTHONS = SUPPORTED if ALL else [next(filter(_find_python, SUPPORTED))]
-PIP = [sys.executable, "-m", "pip", "--python"]
-"""The pip of the tests' environment, which works for another one. That of an old Python would build pyspark again."""
+INSTALL = [sys.executable, str(ROOT / "scripts" / "install.py")]
 
 
 def _needed_by(wheel: Path) -> set[str]:
@@ -109,14 +108,15 @@ def test_the_demo_runs_from_the_installed_wheel(wheel: Path, version: str, tmp_p
     if not python:
         pytest.skip(f"there is no Python {version}")
     environment, mark = tmp_path / "environment", tmp_path / light_spark.MARK
-    install = ["install", "--quiet", "--no-compile", "--constraint", str(ROOT / "constraints.txt"), f"{wheel}[sandbox]"]
+    packages = ["--constraint", str(ROOT / "constraints.txt"), f"{wheel}[sandbox]"]
     try:
         subprocess.run([python, "-m", "venv", "--without-pip", environment], check=True)
         if not ALL:
-            # The environment of the tests has the same versions. With the times of its jars, Java's class archive fits.
+            # The environment of the tests has the same versions. Its jars are those of Java's class archive, and some
+            # indexes let uv build pyspark again.
             for name in filter(_fits_any_python, _needed_by(wheel)):
                 _link_package(name, environment)
-        subprocess.run([*PIP, environment, *install], check=True)
+        subprocess.run([*INSTALL, str(environment / "bin" / "python"), *packages], check=True)
         demo = [str(environment / "bin" / "pio-tf"), "demo"]
         variables = clean_environment() | {"PIO_TF_SANDBOX_DIR": str(tmp_path / "sandbox")}
         if ALL:

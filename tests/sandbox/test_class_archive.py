@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import zipfile
 from typing import TYPE_CHECKING
 
 import pytest
 
-from pio_tf.sandbox.class_archive import find_archive, find_package, make_archive, remove_old_archives
+from pio_tf.sandbox.class_archive import (
+    find_archive,
+    find_package,
+    fits_its_maker,
+    link_maker,
+    make_archive,
+    remove_old_archives,
+)
 from pio_tf.sandbox.home import MachineFiles, lay_out
 
 if TYPE_CHECKING:
@@ -77,6 +85,28 @@ def test_another_file_of_spark_or_java_has_another_archive(tmp_path: Path) -> No
         changed.write_bytes(b"x" * (len(archives) + 1))
         archives.add(find_archive(java=tmp_path / "java", spark=tmp_path / "spark"))
     assert len(archives) == 3
+
+
+@pytest.mark.parametrize("change", ["removed", "upgraded"])
+def test_an_archive_is_made_again_once_the_environment_that_made_it_is_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: str
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    java, spark = tmp_path / "environment" / "java", tmp_path / "environment" / "spark"
+    for file in (java / "lib" / "modules", spark / "jars" / "spark-core.jar"):
+        file.parent.mkdir(parents=True)
+        file.touch()
+    archive = find_archive(java=java, spark=spark)
+    assert not fits_its_maker(archive)
+    archive.parent.mkdir(parents=True)
+    archive.touch()
+    link_maker(archive, java=java, spark=spark)
+    assert fits_its_maker(archive)
+    if change == "removed":
+        shutil.rmtree(tmp_path / "environment")
+    else:
+        (spark / "jars" / "spark-core.jar").write_bytes(b"newer")
+    assert not fits_its_maker(archive)
 
 
 def test_only_the_archives_of_the_last_environments_are_kept(tmp_path: Path) -> None:
