@@ -23,26 +23,26 @@ RUN --mount=type=bind,from=lists,source=/var/lib/apt/lists,target=/var/lib/apt/l
   && rm -rf /var/cache/apt/* /var/cache/ldconfig/aux-cache /var/cache/debconf/*-old \
     /var/lib/dpkg/*-old /var/log/* /etc/*-
 
-# An environment with pip, and pio-tf's wheel. The secret is pip's configuration, for example the address of a mirror. A
-# build needs none.
+# An environment with pip and uv, and pio-tf's wheel. The secret is pip's configuration, for example the address of a
+# mirror. A build needs none.
 FROM base AS build
 WORKDIR /src
 COPY constraints.txt /opt/pip/
-COPY scripts/container-install /opt/pip/install
-ENV PIP_CONSTRAINT=/opt/pip/constraints.txt PIP_CACHE_DIR=/mnt
+COPY scripts/container-install scripts/install.py /opt/pip/
+ENV PIP_CONSTRAINT=/opt/pip/constraints.txt
 # Debian's own pip is a wheel, which runs as it is, and installs the one that constraints.txt names.
 RUN --mount=type=bind,from=lists,source=/usr/share/python-wheels,target=/usr/share/python-wheels \
   --mount=type=secret,id=pip.conf,target=/etc/pip.conf \
   python3 -m venv --without-pip /opt/pip \
   && PYTHONPATH=$(echo /usr/share/python-wheels/pip-*.whl) \
-    /opt/pip/bin/python -m pip install --quiet --no-compile --ignore-installed pip hatchling
+    /opt/pip/bin/python -m pip install --quiet --no-compile --no-cache-dir --ignore-installed pip uv hatchling
 COPY . .
 RUN /opt/pip/bin/python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir /opt/pip/wheel .
 
 FROM base AS cli
 RUN --mount=type=bind,from=build,source=/opt/pip,target=/opt/pip \
   --mount=type=secret,id=pip.conf,target=/etc/pip.conf \
-  python3 -m venv --without-pip /opt/pio-tf && /opt/pip/install /opt/pip/wheel/*.whl 'pio-tf[terraform]'
+  python3 -m venv --without-pip /opt/pio-tf && /opt/pip/container-install /opt/pip/wheel/*.whl 'pio-tf[terraform]'
 ARG VERSION=unknown
 ARG REVISION=unknown
 LABEL org.opencontainers.image.title="pio-tf" \
@@ -61,7 +61,7 @@ FROM cli AS sandbox
 USER root
 RUN --mount=type=bind,from=build,source=/opt/pip,target=/opt/pip \
   --mount=type=secret,id=pip.conf,target=/etc/pip.conf \
-  /opt/pip/install 'pio-tf[sandbox]'
+  /opt/pip/container-install 'pio-tf[sandbox]'
 USER pio-tf
 
 # The target if a build names none.
