@@ -80,15 +80,25 @@ class Pages:
         self.master: dict[str, Any] | None = None
         self.answer: bytes | None = b""
         self.asked: list[str] = []
+        self.serving: set[asyncio.Task[None]] = set()
 
-    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        path = (await reader.readuntil(b"\r\n\r\n")).split()[1].decode()
-        self.asked.append(path)
-        if self.answer is None:
-            await reader.read()  # until the other side gives up
-        else:
-            writer.write(self.answer or self._page(path))
-        writer.close()
+    def connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.ensure_future(self._serve(reader, writer))
+        self.serving.add(task)
+        task.add_done_callback(self.serving.discard)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            path = (await reader.readuntil(b"\r\n\r\n")).split()[1].decode()
+            self.asked.append(path)
+            if self.answer is None:
+                await reader.read()  # until the other side gives up
+            else:
+                writer.write(self.answer or self._page(path))
+            writer.close()
+            await writer.wait_closed()
+        finally:
+            writer.transport.abort()
 
     def _page(self, path: str) -> bytes:
         content = self._content(path)
@@ -137,6 +147,11 @@ def master(*applications: str, busy: int = 0, idle: int = 0, dead: int = 0) -> d
 async def pages(host: str, port: int = 0) -> AsyncIterator[tuple[Pages, int]]:
     """Serve pages at an address; port 0 chooses one."""
     served = Pages()
-    server = await asyncio.start_server(served.serve, host, port)
+    server = await asyncio.start_server(served.connected, host, port)
     async with server:
         yield served, server.sockets[0].getsockname()[1]
+        server.close()
+        await asyncio.sleep(0.01)  # a connection that is accepted now has a task some turns of the loop later
+        for task in served.serving:
+            task.cancel()
+        await asyncio.gather(*served.serving, return_exceptions=True)

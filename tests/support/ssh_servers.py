@@ -7,7 +7,7 @@ import contextlib
 import os
 import signal
 import socket
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import asyncssh
 
@@ -16,6 +16,8 @@ from pio_tf.remote.target import SshTarget
 if TYPE_CHECKING:
     from collections.abc import Coroutine
     from pathlib import Path
+
+    from asyncssh.forward import SSHForwarder
 
     from pio_tf.model import Role
 
@@ -132,6 +134,7 @@ class _Login(asyncssh.SSHServer):
         self._server = server
 
     def connection_made(self, conn: asyncssh.SSHServerConnection) -> None:
+        self._connection = conn
         self._server.connections.append(conn)
 
     def begin_auth(self, username: str) -> bool:
@@ -147,9 +150,16 @@ class _Login(asyncssh.SSHServer):
     def session_requested(self) -> BashSession:
         return BashSession(self._server)
 
-    def connection_requested(self, dest_host: str, dest_port: int, _orig_host: str, _orig_port: int) -> bool:
+    def connection_requested(
+        self, dest_host: str, dest_port: int, _orig_host: str, _orig_port: int
+    ) -> Coroutine[None, None, Any]:
         self._server.forwarded.append((dest_host, dest_port))
-        return True
+        return self._forward(dest_host, dest_port)
+
+    async def _forward(self, host: str, port: int) -> SSHForwarder:
+        forwarder = await self._connection.forward_connection(host, port)
+        self._server.forwarders.append(forwarder)
+        return forwarder
 
 
 class MachineServer:
@@ -165,6 +175,7 @@ class MachineServer:
         self.signals: list[str] = []
         self.processes: list[int] = []
         self.forwarded: list[tuple[str, int]] = []
+        self.forwarders: list[SSHForwarder] = []
         self.connections: list[asyncssh.SSHServerConnection] = []
         self._listener: asyncssh.SSHAcceptor | None = None
         self._tasks: set[asyncio.Future[None]] = set()
@@ -204,6 +215,9 @@ class MachineServer:
         for connection in self.connections:
             await connection.wait_closed()
         for _ in range(10):  # asyncssh closes channels, and then the sockets that they lead to, one call after another
+            # It does not close one that was opened while its connection ended.
+            for forwarder in self.forwarders:
+                forwarder.close()
             await asyncio.sleep(0)
 
     def target(self, name: str, role: Role, instance_id: str) -> SshTarget:
