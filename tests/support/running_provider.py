@@ -12,15 +12,15 @@ A provider has one configuration: all Terraforms at a time must have the same AW
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import re
 import subprocess
 import sys
 import tempfile
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -61,9 +61,9 @@ def running_provider(provider: Path, *, environment: Mapping[str, str] = _KEYS) 
         process.communicate(timeout=60)
 
 
-def _serve(provider: str) -> None:
+async def _serve(provider: str) -> None:
     """Serve until the end of standard input."""
-    import grpc
+    from grpc import aio
 
     with tempfile.TemporaryDirectory(prefix="provider-") as directory:  # a short path: it is the socket's
         # It lives as long as its process of tests, and its Go knows no GOMEMLIMIT: without a GOGC it takes gigabytes.
@@ -77,54 +77,52 @@ def _serve(provider: str) -> None:
             line = next(line for line in process.stdout if "TF_REATTACH_PROVIDERS=" in line)
             ((name, address),) = json.loads(line.partition("=")[2].strip().strip("'")).items()
             unlimited = [("grpc.max_receive_message_length", -1)]
-            channel = grpc.insecure_channel(f"unix:{address['Addr']['String']}", options=unlimited)
-            server = grpc.server(ThreadPoolExecutor(64), options=unlimited)
-            server.add_generic_rpc_handlers((_handler(grpc, channel),))
+            channel = aio.insecure_channel(f"unix:{address['Addr']['String']}", options=unlimited)
+            server = aio.server(options=unlimited)
+            server.add_generic_rpc_handlers((_handler(channel),))
             address |= {"Pid": os.getpid(), "Addr": {"Network": "unix", "String": f"{directory}/terraform"}}
             server.add_insecure_port(f"unix:{address['Addr']['String']}")
-            server.start()
+            await server.start()
             sys.stdout.write(json.dumps({name: address}) + "\n")
             sys.stdout.flush()
-            sys.stdin.read()
-            server.stop(None)
+            await asyncio.to_thread(sys.stdin.read)
+            await server.stop(None)
+            await channel.close()
         finally:
             process.kill()
             process.wait()
 
 
-def _handler(grpc: Any, channel: Any) -> Any:  # noqa: ANN401 - grpc has no types
+def _handler(channel: Any) -> Any:  # noqa: ANN401 - grpc has no types
     """Return what passes each call on to the provider, byte by byte."""
+    import grpc
 
     @cache
     def call(method: str) -> Any:  # noqa: ANN401
         return channel.unary_unary(method, request_serializer=bytes, response_deserializer=bytes)
 
-    @cache
-    def schema() -> bytes:
-        return _cut(call(_SCHEMA)(b""), frozenset(_types()))
+    kept: dict[tuple[str, bytes], bytes] = {}
 
-    checked: dict[tuple[str, bytes], bytes] = {}
+    async def answer(method: str, request: bytes, context: Any) -> bytes:  # noqa: ANN401
+        key = method, b"" if method == _SCHEMA else request
+        if key in kept:
+            return kept[key]
+        try:
+            # A Terraform that was killed wants no answer: its call is cancelled, and with it this one.
+            answered = bytes(await call(method)(request))
+        except grpc.RpcError as error:
+            await context.abort(error.code(), error.details())
+            raise
+        if method == _SCHEMA:
+            answered = _cut(answered, frozenset(_types()))
+        if method == _SCHEMA or method in _CHECKS:
+            kept[key] = answered
+        return answered
 
     class Handler(grpc.GenericRpcHandler):  # type: ignore[misc]
         def service(self, details: Any) -> Any:  # noqa: ANN401
-            def answer(request: bytes, context: Any) -> bytes:  # noqa: ANN401
-                if details.method == _SCHEMA:
-                    return schema()
-                if (details.method, request) in checked:
-                    return checked[details.method, request]
-                asked = call(details.method).future(request)
-                context.add_callback(asked.cancel)  # a Terraform that was killed wants no answer
-                try:
-                    answered = bytes(asked.result())
-                except grpc.RpcError as error:
-                    context.abort(error.code(), error.details())
-                    raise
-                if details.method in _CHECKS:
-                    checked[details.method, request] = answered
-                return answered
-
             if details.method.startswith("/tfplugin5."):
-                return grpc.unary_unary_rpc_method_handler(answer)
+                return grpc.unary_unary_rpc_method_handler(partial(answer, details.method))
             return None  # the calls of go-plugin between a program and its child
 
     return Handler()
@@ -171,4 +169,4 @@ def _varint(message: bytes, position: int) -> tuple[int, int]:
 
 
 if __name__ == "__main__":
-    _serve(sys.argv[1])
+    asyncio.run(_serve(sys.argv[1]))
