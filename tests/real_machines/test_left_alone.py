@@ -30,7 +30,7 @@ def followers(cluster: Cluster) -> list[Machine]:
 
 
 def shorten_patience(cluster: Cluster) -> None:
-    """Let the machines follow their driver 10 s after it is off, and look every 5 s, not after five minutes and every one.
+    """Let the machines follow their driver 10 s after it is off, not five minutes, and look every 5 s, not each minute.
 
     A client writes both again when it trains.
     """
@@ -57,7 +57,8 @@ def test_all_machines_stop_themselves_after_a_training_without_a_client(
 ) -> None:
     """Real systemd: a power-off by the SSH user with sudo, and timers.
 
-    The machines show the uptime of this computer: their time of grace is over. Only their patience and the time between looks are shortened.
+    The machines show the uptime of this computer: their time of grace is over. Only their patience and the
+    time between looks are shortened.
     """
     # Spark's is the one that runs on Debian 12's Java, not the one that pio-tf.hcl names.
     client.run("train", "--detach", "--skip-check", "java")
