@@ -186,7 +186,7 @@ def test_the_check_of_the_image_s_health_runs_pio_tf_and_its_terraform(cli: Imag
     assert kind == "CMD"
     done = cli.run(*check)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith(f"pio-tf {__version__}\nTerraform v1.")
+    assert done.stdout.startswith(f"pio-tf {__version__}\nTerraform v1."), done
 
 
 def test_a_mounted_project_is_written_by_the_user_that_the_ci_system_sets(cli: Image, tmp_path: Path) -> None:
