@@ -99,9 +99,10 @@ def test_terraform_tags_the_machines_and_a_training_on_them_succeeds(made: Handm
     assert sorted(path.name for path in made.home(made.driver).parent.glob("follow-driver*")) == []
     assert "no changes" in project.run("plan").stdout
     assert [run["id"] for run in json.loads(project.run("runs", "--json").stdout)["runs"]] == [record["id"]]
-    log = project.run("logs").stdout.splitlines()
-    assert log[-1] == "[INFO] [CoreWorkflow$] Training completed successfully."
-    assert [line for line in log if not line.startswith("[INFO] ")] == []
+    # On a busy computer, Spark then calls it an error that executors end while it does.
+    log, success, _ = project.run("logs").stdout.partition("[INFO] [CoreWorkflow$] Training completed successfully.\n")
+    assert success
+    assert [line for line in log.splitlines() if not line.startswith("[INFO] ")] == []
     (metadata,) = (
         json.loads(path.read_text()) for path in made.home(made.driver).glob(".pio_store/models/*/metadata.json")
     )

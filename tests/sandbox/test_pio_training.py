@@ -272,6 +272,17 @@ def test_writes_that_fail_are_lines_in_the_log_of_a_success_as_in_predictionio(
     assert [one["status"] for one in instances(services)] == ["INIT"]
 
 
+def test_spark_stops_after_the_success_line_as_in_predictionio(driver: MachineFiles, services: LocalServices) -> None:
+    lay_out_no_spark(driver.home)
+    spark = driver.home / PIO_WITHOUT_SPARK / "lib" / "java_spark.py"
+    spark.write_text(spark.read_text() + '\n\nSpark.stop = lambda self: print("Spark stops", flush=True)\n')
+    result = train_without_spark(driver)
+    assert result.stdout.splitlines()[-2:] == [
+        "[INFO] [CoreWorkflow$] Training completed successfully.",
+        "Spark stops",
+    ]
+
+
 def test_it_pauses_and_makes_noise_as_asked(driver: MachineFiles) -> None:
     write_engine(driver, standIn={"pauseSeconds": 1.5, "noiseMegabytes": 3, "binary": True})
     began = time.monotonic()

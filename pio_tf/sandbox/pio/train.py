@@ -199,19 +199,20 @@ def run(engine: dict[str, Any], options: argparse.Namespace) -> None:
     spark = start_spark(engine)
     try:
         metadata = train_on(spark, engine, options)
+        if metadata is None:
+            return
+        say("CoreWorkflow$", "Inserting persistent model")
+        failure = name_node_failure(os.environ)
+        if failure:
+            print(f"[ERROR] [HDFSModels] {failure}", flush=True)  # PredictionIO does no more, either
+        metadata["duration_seconds"] = round(time.monotonic() - started, 3)
+        say("CoreWorkflow$", "Updating engine instance")
+        if instances:
+            complete(instances, instance, lost=engine.get("standIn", {}).get("fail") == LOST_UPDATE)
+        say("CoreWorkflow$", "Training completed successfully.")
     finally:
+        # As PredictionIO: last of all. What Spark says of executors that end meanwhile is no loss for the training.
         spark.stop()
-    if metadata is None:
-        return
-    say("CoreWorkflow$", "Inserting persistent model")
-    failure = name_node_failure(os.environ)
-    if failure:
-        print(f"[ERROR] [HDFSModels] {failure}", flush=True)  # PredictionIO does no more, either
-    metadata["duration_seconds"] = round(time.monotonic() - started, 3)
-    say("CoreWorkflow$", "Updating engine instance")
-    if instances:
-        complete(instances, instance, lost=engine.get("standIn", {}).get("fail") == LOST_UPDATE)
-    say("CoreWorkflow$", "Training completed successfully.")
 
 
 def complete(instances: EngineInstances, instance: dict[str, Any], *, lost: bool) -> None:
