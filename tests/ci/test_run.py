@@ -19,18 +19,20 @@ if TYPE_CHECKING:
 RUN = Path(__file__).parents[2] / ".ci" / "run"
 
 
-def begin(directory: Path, **targets: str) -> subprocess.Popen[bytes]:
-    """Start a copy of the script; each target is a command."""
+def begin(directory: Path, *, ci: str = "", **targets: str) -> subprocess.Popen[bytes]:
+    """Start a copy of the script, with Debian's ``man-db`` in the directory; each target is a command."""
     beside = ("lint", "types", "machine-image", "test-machines", "test-again")
     recipes = dict.fromkeys((".venv/bin/python", "setup", "collected", "test", *beside), "true")
     recipes |= {name.replace("_", "-"): command for name, command in targets.items()}
     lines = [f"{name}:\n\t@{command}\n" for name, command in recipes.items()]
     (directory / "Makefile").write_text(f".PHONY: {' '.join(recipes)}\n" + "".join(lines))
     (directory / ".ci").mkdir()
-    shutil.copy(RUN, directory / ".ci" / "run")
+    script = directory / ".ci" / "run"
+    script.write_text(RUN.read_text().replace("/var/lib/man-db", str(directory / "man-db")))
+    script.chmod(0o755)
     (directory / "tmp").mkdir()
-    environment = {**os.environ, "TMPDIR": str(directory / "tmp"), "MAKEFLAGS": "", "MAKELEVEL": ""}
-    return subprocess.Popen([directory / ".ci" / "run"], env=environment, stdout=subprocess.PIPE)
+    environment = {**os.environ, "TMPDIR": str(directory / "tmp"), "MAKEFLAGS": "", "MAKELEVEL": "", "CI": ci}
+    return subprocess.Popen([script], env=environment, stdout=subprocess.PIPE)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
@@ -58,6 +60,19 @@ def test_a_run_that_is_ended_while_it_is_set_up_leaves_no_job(tmp_path: Path) ->
     process.communicate(timeout=120)
     assert process.returncode == 128 + signal.SIGTERM
     until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids))
+
+
+@pytest.mark.parametrize(("ci", "indexed"), [("true", False), ("", True)])
+def test_manual_pages_are_not_indexed_during_a_run_of_ci_only(tmp_path: Path, ci: str, indexed: bool) -> None:
+    wanted = tmp_path / "man-db" / "auto-update"
+    wanted.parent.mkdir()
+    wanted.touch()
+    process = begin(tmp_path, ci=ci, test="echo >begun; exec sleep 300")
+    until(lambda: (tmp_path / "begun").exists())
+    assert wanted.exists() == indexed
+    process.terminate()
+    process.communicate(timeout=120)
+    assert wanted.exists()
 
 
 def test_a_run_whose_setup_fails_tests_nothing(tmp_path: Path) -> None:
