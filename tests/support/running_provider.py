@@ -30,9 +30,10 @@ if TYPE_CHECKING:
 _ROOT = Path(__file__).parents[2]
 _NAMED = re.compile(r'^(?:resource|data) "(aws_\w+)"', re.MULTILINE)
 _SCHEMA = "/tfplugin5.Provider/GetSchema"
-_CHECKS = frozenset(
+_KEPT = frozenset(
     f"/tfplugin5.Provider/{name}"
     for name in (
+        "GetSchema",
         "PrepareProviderConfig",
         "ValidateResourceTypeConfig",
         "ValidateDataSourceConfig",
@@ -104,9 +105,8 @@ def _handler(channel: Any) -> Any:  # noqa: ANN401 - grpc has no types
     kept: dict[tuple[str, bytes], bytes] = {}
 
     async def answer(method: str, request: bytes, context: Any) -> bytes:  # noqa: ANN401
-        key = method, b"" if method == _SCHEMA else request
-        if key in kept:
-            return kept[key]
+        if (method, request) in kept:
+            return kept[method, request]
         try:
             # A Terraform that was killed wants no answer: its call is cancelled, and with it this one.
             answered = bytes(await call(method)(request))
@@ -115,8 +115,8 @@ def _handler(channel: Any) -> Any:  # noqa: ANN401 - grpc has no types
             raise
         if method == _SCHEMA:
             answered = _cut(answered, frozenset(_types()))
-        if method == _SCHEMA or method in _CHECKS:
-            kept[key] = answered
+        if method in _KEPT:
+            kept[method, request] = answered
         return answered
 
     class Handler(grpc.GenericRpcHandler):  # type: ignore[misc]

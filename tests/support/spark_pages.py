@@ -149,9 +149,11 @@ async def pages(host: str, port: int = 0) -> AsyncIterator[tuple[Pages, int]]:
     served = Pages()
     server = await asyncio.start_server(served.connected, host, port)
     async with server:
-        yield served, server.sockets[0].getsockname()[1]
-        server.close()
-        await asyncio.sleep(0.01)  # a connection that is accepted now has a task some turns of the loop later
-        for task in served.serving:
-            task.cancel()
-        await asyncio.gather(*served.serving, return_exceptions=True)
+        try:
+            yield served, server.sockets[0].getsockname()[1]
+        finally:
+            server.close()
+            await asyncio.sleep(0.01)  # a connection that is accepted now has a task some turns of the loop later
+            for task in served.serving:
+                task.cancel()
+            await asyncio.gather(*served.serving, return_exceptions=True)
