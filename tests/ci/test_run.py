@@ -75,6 +75,14 @@ def test_manual_pages_are_not_indexed_during_a_run_of_ci_only(tmp_path: Path, ci
     assert wanted.exists()
 
 
+@pytest.mark.skipif(shutil.which("chrt") is None, reason="there is no chrt")
+def test_no_job_interrupts_another_one_as_it_wakes_up(tmp_path: Path) -> None:
+    process = begin(tmp_path, **dict.fromkeys(("test", "lint", "test_machines"), "chrt --pid $$$$ >>policies"))
+    process.communicate(timeout=120)
+    assert process.returncode == 0
+    assert (tmp_path / "policies").read_text().count("policy: SCHED_BATCH\n") == 3
+
+
 def test_a_run_whose_setup_fails_tests_nothing(tmp_path: Path) -> None:
     process = begin(tmp_path, setup="false", test="touch tested")
     process.communicate(timeout=120)
